@@ -1,0 +1,254 @@
+"""What a run is asked to do: recipe TOML + command line -> one validated RunConfig. Never looks at hardware.
+
+Every key of a recipe is a field below, with its default and meaning. A setting that may change with the iteration takes a
+list: one value per iteration, the last one repeated. `builtin:` at the start of a path means the installed harness package.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from harness.errors import UserError, did_you_mean
+from harness.records import digest
+
+PACKAGE = Path(__file__).parent
+T = TypeVar("T")
+Scheduled = float | Annotated[list[float], Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """One section of a recipe: immutable, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(Part):
+    """The base model, frozen; `path` is a folder, `builtin:...` or a hub id."""
+
+    path: str = "builtin:lab/base"
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+    attention: str | None = None
+
+
+class LoraConfig(Part):
+    """The adapter every player is. Dropout is not a setting: it must be 0 (the step-0 invariant)."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)
+    targets: str | list[str] = "all-linear"
+
+
+class DataConfig(Part):
+    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), `builtin:...` or a hub id."""
+
+    source: str = "builtin:lab/data/train.jsonl"
+    config: str | None = None
+    split: str = "train"
+    prompt_column: str | None = None
+    response_column: str | None = None
+    max_examples: int | None = Field(None, ge=1)
+    heldout: str | None = None  # a source of its own; without one, `heldout_examples` pairs are set apart
+    heldout_examples: int = Field(128, ge=1)
+    template: Literal["auto", "chat", "instruction"] = "auto"
+    overlong: Literal["error", "drop"] = "error"
+    max_response_tokens: int | None = Field(None, ge=1)
+    distribution: str | None = None  # name in the entry point group harness.distributions, where p_data is known
+
+
+class GenerationConfig(Part):
+    """How the opponent samples. Recorded; the batch size only changes speed."""
+
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_new_tokens: int = Field(64, ge=1)
+    batch_size: int = Field(256, ge=1)
+
+
+class TrainingConfig(Part):
+    """One iteration's training. `batch_size` and `micro_batch` count prompts; `micro_batch` only changes speed."""
+
+    optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
+    lr: Scheduled = 3e-4
+    schedule: Literal["linear", "constant"] = "linear"
+    warmup: float = Field(0.1, ge=0, le=1)
+    epochs: Scheduled = 2
+    batch_size: int = Field(64, ge=1)
+    micro_batch: int = Field(16, ge=1)
+    max_grad_norm: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    two_pass: bool | Literal["auto"] = "auto"
+
+    @field_validator("lr")
+    @classmethod
+    def _positive_lr(cls, value: Scheduled) -> Scheduled:
+        if any(not v > 0 for v in as_list(value)):
+            raise ValueError("every learning rate must be above 0")
+        return value
+
+    @field_validator("epochs")
+    @classmethod
+    def _whole_epochs(cls, value: Scheduled) -> Scheduled:
+        if any(v < 1 or v != int(v) for v in as_list(value)):
+            raise ValueError("epochs must be whole numbers of at least 1")
+        return value
+
+    def at(self, iteration: int) -> TrainingConfig:
+        """The settings of one iteration, every schedule resolved to a plain number."""
+        return self.model_copy(
+            update={"lr": float(scheduled(self.lr, iteration)), "epochs": int(scheduled(self.epochs, iteration))}
+        )
+
+
+class ProbeConfig(Part):
+    """The measurements on held-out prompts after every iteration (drift, and KL where p_data is known)."""
+
+    prompts: int = Field(200, ge=2)
+    max_new_tokens: int | None = Field(None, ge=1)
+
+
+class EvaluationConfig(Part):
+    """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report)."""
+
+    suite: str = "lab-ten"
+    batch_size: int = Field(64, ge=1)
+    limit: int | None = Field(None, ge=1)
+
+
+class RunConfig(Part):
+    """Everything that was asked for. `objective` holds per-objective settings and schedules, keyed by name."""
+
+    recipe: str = "lab"
+    objectives: str = "space,spin"
+    iterations: int = Field(5, ge=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    model: ModelConfig = ModelConfig()
+    lora: LoraConfig = LoraConfig()
+    data: DataConfig = DataConfig()
+    generation: GenerationConfig = GenerationConfig()
+    training: TrainingConfig = TrainingConfig()
+    probe: ProbeConfig = ProbeConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    objective: dict[str, dict[str, Any]] = {}
+    mirror: str | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: list[int]) -> list[int]:
+        if len(set(value)) != len(value):
+            raise ValueError("a seed is named twice")
+        return value
+
+    def identity(self) -> dict[str, Any]:
+        """The settings all cells share and that change their numbers; what merely extends or speeds a run is left out."""
+        return {
+            "model": self.model.model_dump(exclude={"device"}),
+            "lora": self.lora.model_dump(),
+            "data": self.data.model_dump(),
+            "generation": self.generation.model_dump(exclude={"batch_size"}),
+            "training": self.training.model_dump(exclude={"micro_batch", "two_pass"}),
+            "probe": self.probe.model_dump(),
+        }
+
+    def identity_digest(self) -> str:
+        return digest(json.dumps(self.identity(), sort_keys=True))
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def scheduled(value: T | Sequence[T], iteration: int) -> T:
+    """The value in force at `iteration`: itself, or the list's entry, the last one repeated."""
+    values = as_list(value)
+    return values[min(iteration, len(values) - 1)]
+
+
+def resolve_path(text: str, relative_to: Path | None = None) -> Path:
+    """`builtin:lab/base` -> a folder in the installed package; any other path is taken from `relative_to` or as it is."""
+    if text.startswith("builtin:"):
+        return PACKAGE / text.removeprefix("builtin:")
+    path = Path(text).expanduser()
+    return relative_to / path if relative_to is not None and not path.is_absolute() else path
+
+
+def find_toml(kind: str, name: str) -> Path:
+    """The file of a recipe or suite given by name or path. Raises UserError naming the known ones."""
+    folder = PACKAGE / kind
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise UserError(f"{kind[:-1]} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
+        return path
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        raise UserError(f'unknown {kind[:-1]} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
+    return path
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+
+
+def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> RunConfig:
+    """Recipe by name or path, then `--set key=value` items, then named options (dotted keys; None means not given)."""
+    path = find_toml("recipes", recipe)
+    tree = {"recipe": path.stem, **read_toml(path)}
+    for item in settings:
+        key, separator, text = item.partition("=")
+        if not separator or not key:
+            raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
+        _put(tree, key.strip(), _toml_value(text.strip()))
+    for key, value in overrides.items():
+        if value is not None:
+            _put(tree, key.replace("__", "."), value)
+    return validated(tree, str(path))
+
+
+def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
+    """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{source}: {explain(error, RunConfig)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first finding of a pydantic error as one clause: key, value, expectation, near miss."""
+    first = error.errors()[0]
+    words = [str(part) for part in first["loc"]]
+    key = ".".join(words)
+    if first["type"] == "extra_forbidden":
+        owner: Any = model
+        for word in words[:-1]:
+            owner = owner.model_fields[word].annotation
+        return f'unknown setting "{key}"{did_you_mean(words[-1], owner.model_fields)}'
+    return f"{key}={first['input']!r}: {first['msg'].removeprefix('Value error, ').lower()}"
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"--set {dotted}: {parent} is a value, not a section")
+    tree[last] = value
+
+
+def _toml_value(text: str) -> Any:
+    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,126 @@
+"""(prompt, response) -> token ids; groups joined from examples, samples and scores. Never sees a model.
+
+Legend: ids are plain lists of token ids. A response's ids end in the closing token when the response is real, or when the
+player emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because
+re-tokenising a sampled text need not give the sampled tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import UserError
+from harness.records import Example, Group, Response, Role, Sample, Score
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a prompt is rendered and how a response ends: one for generation, scoring, training and probing alike."""
+
+    kind: str  # "chat" (the tokenizer's own) or "instruction"
+    closing_id: int  # the token that ends a response
+    stop_ids: frozenset[int]  # tokens at which generation stops
+
+    def render(self, tokenizer: Any, prompt: str) -> str:
+        """The text the policy continues: prompt in its template, up to where a response begins."""
+        if self.kind == "instruction":
+            return f"### Instruction: {prompt}\n\n### Response: "
+        return tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+
+
+def choose_template(tokenizer: Any, kind: str) -> Template:
+    """Template of the asked-for kind; "auto" is the tokenizer's chat template where it has one.
+
+    Raises UserError when the tokenizer has no closing token, or its chat template does not render the assistant's turn as
+    generation prompt + response + closing token (generation and training would then see different prompts).
+    """
+    has_chat = bool(getattr(tokenizer, "chat_template", None))
+    if kind == "auto":
+        kind = "chat" if has_chat else "instruction"
+    if kind == "chat" and not has_chat:
+        raise UserError("data.template=chat: this tokenizer has no chat template; use --set data.template=instruction")
+    eos = tokenizer.eos_token_id
+    if eos is None:
+        raise UserError("the tokenizer has no end-of-sequence token, so a response could never end; use another model")
+    if kind == "instruction":
+        return Template(kind, eos, frozenset({eos}))
+    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    prompt = tokenizer.apply_chat_template(probe[:1], tokenize=False, add_generation_prompt=True)
+    whole = tokenizer.apply_chat_template(probe, tokenize=False)
+    if not whole.startswith(prompt + "b"):
+        raise UserError(
+            "the chat template does not render an assistant turn as generation prompt + response; "
+            "use --set data.template=instruction"
+        )
+    ending = tokenizer(whole.removeprefix(prompt + "b"), add_special_tokens=False)["input_ids"]
+    closing = ending[0] if ending and ending[0] in tokenizer.all_special_ids else eos
+    return Template("chat", closing, frozenset({closing, eos}))
+
+
+def encode_prompt(tokenizer: Any, rendered: str) -> list[int]:
+    """Ids of a rendered prompt. A chat template writes its own beginning token; a plain one gets the tokenizer's, once."""
+    ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
+    bos = tokenizer.bos_token_id
+    if bos is not None and getattr(tokenizer, "chat_template", None) is None and ids[:1] != [bos]:
+        ids = [bos, *ids]
+    return ids
+
+
+def encode_response(tokenizer: Any, text: str, template: Template) -> list[int]:
+    """Ids of a real response, its closing token included."""
+    return [*tokenizer(text, add_special_tokens=False)["input_ids"], template.closing_id]
+
+
+def groups_of_iteration(
+    tokenizer: Any,
+    template: Template,
+    examples: Iterable[Example],
+    iteration: int,
+    synthetic: Sequence[Sample] = (),
+    proto: Sequence[Sample] = (),
+) -> list[Group]:
+    """One Group per example with the responses of `iteration`, in the order of `examples`, samples ordered by index."""
+    by_example: dict[Role, dict[str, list[Sample]]] = {"synthetic": {}, "proto": {}}
+    for role, samples in (("synthetic", synthetic), ("proto", proto)):
+        for sample in sorted(samples, key=lambda s: s.index):
+            by_example[role].setdefault(sample.example_id, []).append(sample)
+    return [
+        Group(
+            example_id=example.id,
+            iteration=iteration,
+            prompt_ids=encode_prompt(tokenizer, example.rendered),
+            real=Response(encode_response(tokenizer, example.real, template)),
+            synthetic=tuple(Response(s.token_ids) for s in by_example["synthetic"].get(example.id, ())),
+            proto=tuple(Response(s.token_ids) for s in by_example["proto"].get(example.id, ())),
+        )
+        for example in examples
+    ]
+
+
+def with_references(groups: Iterable[Group], scores: Iterable[Score]) -> list[Group]:
+    """The groups with every response's stored reference log-probability. KeyError if one was never scored."""
+    table: Mapping[tuple[str, int, str, int], Score] = {
+        (score.example_id, score.iteration, score.role, score.index): score for score in scores
+    }
+
+    def scored(group: Group, role: Role, responses: Sequence[Response]) -> tuple[Response, ...]:
+        found = [table[group.example_id, group.iteration, role, k] for k in range(len(responses))]
+        if any(score.length != len(r.token_ids) for score, r in zip(found, responses, strict=True)):
+            raise ValueError(f"stored scores of {group.example_id} are of other tokens than its {role} responses")
+        return tuple(Response(r.token_ids, s.reference_logp) for r, s in zip(responses, found, strict=True))
+
+    return [
+        Group(
+            example_id=g.example_id,
+            iteration=g.iteration,
+            prompt_ids=g.prompt_ids,
+            real=scored(g, "real", [g.real])[0],
+            synthetic=scored(g, "synthetic", g.synthetic),
+            proto=scored(g, "proto", g.proto),
+        )
+        for g in groups
+    ]

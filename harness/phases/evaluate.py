@@ -1,0 +1,237 @@
+"""A player -> lm-eval -> EvalRecords and every evaluated sample. The only file that imports lm_eval.
+
+lm-eval keeps the task's semantics; this file keeps three promises lm-eval does not: its response cache (not keyed by the
+model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
+or device count, and their hash is recorded; a metric or filter that is not in the result is an error, never a zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.data import mirrored
+from harness.errors import UserError, did_you_mean
+from harness.policy import Policy, keep_random_state
+from harness.progress import Advance
+from harness.records import EvalRecord, digest
+from harness.suite import Suite, SuiteTask
+
+FEWSHOT_SEED = 1234  # lm-eval's own default
+BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
+
+
+@dataclass
+class Leaderboard:
+    """A suite with its tasks loaded: made once per run, used for every player. `leaves` maps a row to its lm-eval tasks."""
+
+    suite: Suite
+    loaded: dict[str, Any]
+    limit: int | None
+
+    def leaves(self, row: SuiteTask) -> list[str]:
+        return sorted(self.loaded[row.name]["tasks"])
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One player's scores: a record and the samples per row, lm-eval's raw result, and a hash over all prompts."""
+
+    records: list[EvalRecord]
+    samples: dict[str, list[dict[str, Any]]]
+    raw: dict[str, Any]
+    prompt_hash: str
+
+
+def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard:
+    """Load every task of the suite and check it as far as that is possible without a model.
+
+    Raises UserError, before anything is trained, for an unknown task (with the nearest name), a data set or package that is
+    missing, a shot count the task cannot take, or a metric the task does not declare.
+    """
+    quiet_lm_eval()
+    from lm_eval.tasks import TaskManager
+
+    with mirrored(mirror), keep_random_state(), nltk_from(mirror):
+        manager = TaskManager(
+            include_path=[str(p) for p in suite.folders()], include_defaults=suite.include_defaults
+        )
+        loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
+    return Leaderboard(suite, loaded, limit)
+
+
+def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
+    where = f"suite {suite.name}, task {row.name}"
+    if row.name not in manager.all_tasks:
+        hint = did_you_mean(row.name, manager.all_tasks) if len(manager.all_tasks) < 200 else _near(row.name, manager)
+        more = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
+        raise UserError(f"{where}: no such task{hint}{more}")
+    random.seed(FEWSHOT_SEED)  # some task files draw the order of choices from the global generator while loading
+    try:
+        loaded = manager.load([row.name])
+    except (ModuleNotFoundError, LookupError) as error:
+        raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
+    except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
+        raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
+    declared: set[str] = set()
+    for name, task in loaded["tasks"].items():
+        fixed = task.get_config("num_fewshot")
+        if fixed == 0 and row.shots:
+            raise UserError(f"{where}: {name} is fixed at 0 shots, the suite asks for {row.shots}")
+        task.set_config(key="num_fewshot", value=row.shots)
+        declared |= {entry["metric"] if isinstance(entry["metric"], str) else "" for entry in task.config.metric_list or []}
+    if declared and row.metric not in declared:
+        raise UserError(f'{where}: no metric "{row.metric}"{did_you_mean(row.metric, declared)}')
+    return loaded  # type: ignore[return-value]
+
+
+def _near(name: str, manager: Any) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, manager.all_tasks, n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+def evaluate(policy: Policy, board: Leaderboard, batch_size: int, advance: Advance) -> Evaluated:
+    """Scores of the player in `policy`'s slot on every row. Raises RuntimeError when a row's metric or filter is missing."""
+    from lm_eval import evaluator
+
+    model = _wrap(policy, batch_size)
+    records, samples, raw, hashes = [], {}, {}, []
+    for row in board.suite.task:
+        loaded = board.loaded[row.name]
+        for task in loaded["tasks"].values():
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the sampler's generator runs on: rewind it for every player
+        with keep_random_state():
+            random.seed(FEWSHOT_SEED)
+            result = evaluator.evaluate(
+                lm=model,
+                task_dict=loaded,
+                samples=_subset(board, row),
+                cache_requests=False,
+                bootstrap_iters=BOOTSTRAP_ITERATIONS,
+                log_samples=True,
+                apply_chat_template=board.suite.apply_chat_template,
+                fewshot_as_multiturn=board.suite.fewshot_as_multiturn and board.suite.apply_chat_template,
+            )
+        assert result is not None
+        kept = json.loads(json.dumps(result, default=_plain))
+        evaluated = [s for name in board.leaves(row) for s in kept.pop("samples")[name]] if row.name in board.leaves(
+            row
+        ) else [s | {"task": name} for name, group in sorted(kept.pop("samples").items()) for s in group]
+        records.append(record_of(row, board.suite, kept, model_shots=row.shots))
+        samples[row.name] = evaluated
+        raw[row.name] = kept
+        hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in evaluated]
+        advance(1)
+    return Evaluated(records, samples, raw, digest(*sorted(hashes)))
+
+
+def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], model_shots: int) -> EvalRecord:
+    """The row's number out of lm-eval's result. Raises RuntimeError when metric or filter is not there."""
+    scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
+    key = f"{row.metric},{row.filter}"
+    value = scores.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        known = sorted(k for k in scores if "," in k and "_stderr" not in k)
+        raise RuntimeError(
+            f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} (it has {', '.join(known) or 'nothing'})"
+        )
+    stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
+    counted = result["n-samples"]
+    n = sum(entry["effective"] for entry in counted.values())
+    versions = result.get("versions", {})
+    return EvalRecord(
+        task=row.name,
+        metric=row.metric,
+        filter=row.filter,
+        value=float(value),
+        stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
+        n=int(n),
+        shots=model_shots,
+        task_version=str(versions.get(row.name, "unversioned")),
+        suite=suite.name,
+        suite_version=suite.version,
+        higher_is_better=row.higher_is_better,
+        chance=row.chance,
+    )
+
+
+def _subset(board: Leaderboard, row: SuiteTask) -> dict[str, list[int]] | None:
+    """The first `limit` items of every lm-eval task behind the row, or None for all."""
+    limits = [limit for limit in (row.limit, board.limit) if limit is not None]
+    if not limits:
+        return None
+    tasks = board.loaded[row.name]["tasks"]
+    return {name: list(range(min(min(limits), len(task.eval_docs)))) for name, task in tasks.items()}
+
+
+def _wrap(policy: Policy, batch_size: int) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    class QuietHFLM(HFLM):
+        """lm-eval's own transformers model over the loaded policy; the harness shows the progress."""
+
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
+            return super().generate_until(requests, disable_tqdm=True)
+
+    return QuietHFLM(
+        pretrained=policy.model,
+        tokenizer=policy.tokenizer,
+        backend="causal",
+        batch_size=batch_size,
+        max_length=policy.context,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON for what lm-eval leaves in its results: numpy numbers, dtypes, functions."""
+    if hasattr(value, "item"):
+        return value.item()
+    return getattr(value, "__name__", None) or str(value)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def quiet_lm_eval() -> None:
+    """lm-eval logs every request type and every override; the harness records the same in files."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with contextlib.suppress(ImportError):
+        import datasets
+
+        datasets.disable_progress_bars()
+
+
+@contextlib.contextmanager
+def nltk_from(mirror: Path | None) -> Iterator[None]:
+    """Let NLTK look in the mirror's `nltk_data` first, and never download: a missing resource is an error at once."""
+    try:
+        import nltk
+    except ImportError:
+        yield
+        return
+    folder = mirror / "nltk_data" if mirror is not None else None
+    if folder is not None and folder.is_dir() and str(folder) not in nltk.data.path:
+        nltk.data.path.insert(0, str(folder))
+
+    def refuse(name: str, *_: Any, **__: Any) -> None:
+        raise LookupError(f"NLTK data {name!r}; install it with: python -m nltk.downloader {name}")
+
+    original, nltk.download = nltk.download, refuse
+    try:
+        yield
+    finally:
+        nltk.download = original

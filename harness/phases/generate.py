@@ -1,0 +1,44 @@
+"""The opponent answers every prompt, K times: examples -> samples. Never sees a real response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.config import GenerationConfig
+from harness.encoding import encode_prompt
+from harness.policy import Policy
+from harness.progress import Advance
+from harness.records import Example, Sample, keyed_seed
+
+
+def generate(
+    policy: Policy,
+    examples: Sequence[Example],
+    indices: Sequence[int],
+    iteration: int,
+    settings: GenerationConfig,
+    run_seed: int,
+    advance: Advance,
+) -> list[Sample]:
+    """One sample per example and index, in that order, drawn from the player in `policy`'s slot.
+
+    The seed of a draw depends on (run seed, iteration, example, index) alone: K = 1 is a prefix of K = 3, and adding an
+    objective or a seed shifts nobody's samples. Token ids are kept as drawn; a truncated sample has no closing token.
+    """
+    wanted = [(example, index) for example in examples for index in indices]
+    seeds = [keyed_seed(run_seed, "generate", iteration, example.id, index) for example, index in wanted]
+    prompts = {example.id: encode_prompt(policy.tokenizer, example.rendered) for example in examples}
+    drawn = policy.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
+    return [
+        Sample(example.id, iteration, index, one.token_ids, one.text, one.finished, seed)
+        for (example, index), seed, one in zip(wanted, seeds, drawn, strict=True)
+    ]
+
+
+def counts(samples: Sequence[Sample]) -> dict[str, int]:
+    """How many samples and tokens were drawn, and how many samples were cut off before their closing token."""
+    return {
+        "samples": len(samples),
+        "tokens": sum(len(s.token_ids) for s in samples),
+        "truncated": sum(not s.finished for s in samples),
+    }

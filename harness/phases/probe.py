@@ -1,0 +1,159 @@
+"""What a player is like on held-out prompts: drift, likelihood, and distance to the data where p_data is known.
+
+The prompts and the uniforms behind the samples are the same for every player of a run, so differences are paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.config import GenerationConfig
+from harness.encoding import encode_prompt, encode_response
+from harness.errors import UserError, did_you_mean
+from harness.policy import Policy, Row
+from harness.progress import Advance
+from harness.records import Example, Measurement, keyed_seed
+
+GROUP = "harness.distributions"
+
+
+class Distribution(Protocol):
+    """A data set whose distribution of responses is known in closed form: a module or object with these two functions."""
+
+    def log_prob(self, prompt: str, response: str, *, finished: bool = True) -> float:
+        """Nats; with finished=False, of all responses that begin with this text."""
+        ...
+
+    def sample(self, prompt: str, seed: int) -> str:
+        """One draw, depending on the seed alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Probed:
+    """Measurements of one player, and the samples they were made from."""
+
+    measurements: list[Measurement]
+    samples: list[dict[str, Any]]
+
+
+def find_distribution(name: str | None) -> Distribution | None:
+    """The installed distribution of that name. Raises UserError for a name no installed package declares."""
+    if name is None:
+        return None
+    from importlib.metadata import entry_points
+
+    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in known:
+        raise UserError(f'data.distribution: unknown distribution "{name}"{did_you_mean(name, known)}')
+    return known[name].load()
+
+
+def probe(
+    policy: Policy,
+    examples: Sequence[Example],
+    settings: GenerationConfig,
+    batch_size: int,
+    distribution: Distribution | None,
+    advance: Advance,
+) -> Probed:
+    """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1."""
+    plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
+    prompts = [encode_prompt(policy.tokenizer, e.rendered) for e in examples]
+    seeds = [keyed_seed("probe", e.id) for e in examples]
+    drawn = policy.sample(prompts, seeds, plain, advance)
+    drawn_logp = policy.score([Row(p, d.token_ids) for p, d in zip(prompts, drawn, strict=True)], batch_size)
+    real = [Row(p, encode_response(policy.tokenizer, e.real, policy.template)) for p, e in zip(prompts, examples, strict=True)]
+    real_logp = policy.score(real, batch_size, advance)
+    lengths = [len(d.token_ids) for d in drawn]
+    found = [
+        ratio("heldout_nll_per_token", [-x for x in real_logp], [len(r.response_ids) for r in real], "nats per token"),
+        ratio("entropy_per_token", [-x for x in drawn_logp], lengths, "nats per token"),
+        mean("response_length", lengths, "tokens"),
+        mean("truncation_rate", [float(not d.finished) for d in drawn], "share of responses"),
+        *distinct_2([d.token_ids for d in drawn]),
+    ]
+    if distribution is not None:
+        found += distances(policy, distribution, examples, prompts, drawn, drawn_logp, batch_size)
+    samples = [
+        {
+            "example_id": example.id,
+            "prompt": example.prompt,
+            "real": example.real,
+            "text": one.text,
+            "finished": one.finished,
+            "tokens": len(one.token_ids),
+            "logp": value,
+        }
+        for example, one, value in zip(examples, drawn, drawn_logp, strict=True)
+    ]
+    return Probed(found, samples)
+
+
+def distances(
+    policy: Policy,
+    distribution: Distribution,
+    examples: Sequence[Example],
+    prompts: Sequence[list[int]],
+    drawn: Sequence[Any],
+    drawn_logp: Sequence[float],
+    batch_size: int,
+) -> list[Measurement]:
+    """KL(p_data || p_theta) on fresh draws of the data, KL(p_theta || p_data) on the player's own, in nats per response.
+
+    The player's probability of a text is taken along one tokenisation, a lower bound of its probability of that text: the
+    first number bounds the divergence from above, the second from below (both tight for a tokeniser that rarely has a choice).
+    """
+    fresh = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
+    rows = [
+        Row(prompt, encode_response(policy.tokenizer, text, policy.template))
+        for prompt, text in zip(prompts, fresh, strict=True)
+    ]
+    theta = policy.score(rows, batch_size)
+    forward = [
+        distribution.log_prob(e.prompt, text) - value for e, text, value in zip(examples, fresh, theta, strict=True)
+    ]
+    backward = [
+        value - distribution.log_prob(e.prompt, one.text, finished=one.finished)
+        for e, one, value in zip(examples, drawn, drawn_logp, strict=True)
+    ]
+    return [
+        mean("kl_data_policy", forward, "nats per response"),
+        mean("kl_policy_data", backward, "nats per response"),
+    ]
+
+
+# ---------------------------------------------------------------- numbers with their errors
+
+
+def mean(name: str, values: Sequence[float], unit: str) -> Measurement:
+    """Mean over prompts with its standard error, sample standard deviation / sqrt(n)."""
+    n = len(values)
+    centre = sum(values) / n
+    spread = math.sqrt(sum((v - centre) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, centre, spread, n, unit)
+
+
+def ratio(name: str, tops: Sequence[float], bottoms: Sequence[float], unit: str) -> Measurement:
+    """sum(tops) / sum(bottoms) over prompts; standard error of a ratio estimator by linearisation."""
+    n = len(tops)
+    value = sum(tops) / sum(bottoms)
+    base = sum(bottoms) / n
+    residuals = [(t - value * b) / base for t, b in zip(tops, bottoms, strict=True)]
+    spread = math.sqrt(sum(r * r for r in residuals) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, value, spread, n, unit)
+
+
+def distinct_2(responses: Sequence[list[int]]) -> list[Measurement]:
+    """Share of distinct token bigrams among all bigrams of the responses (Li et al., arXiv:1510.03055); no error estimate.
+
+    n counts bigrams. It falls with the amount of text, so compare it only between players probed on the same prompts.
+    Absent, not 0, when no response has two tokens.
+    """
+    bigrams = [pair for ids in responses for pair in zip(ids, ids[1:], strict=False)]
+    if not bigrams:
+        return []
+    return [Measurement("distinct_2", len(set(bigrams)) / len(bigrams), None, len(bigrams), "share of bigrams")]

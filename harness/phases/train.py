@@ -1,0 +1,259 @@
+"""THE training core. Never sees an objective's name, the iteration number or a path outside its folder.
+
+For each optimizer batch: the main player's log-probabilities of every response, the stored reference beside them, the
+objective's loss, gradients of sum(weight * loss), then one division by the batch's total weight, clipping and one step.
+Summing and dividing once makes accumulation exact: the micro-batch changes speed and memory, never the gradient.
+
+Legend: B prompts in a micro-batch, K responses per prompt in one role, N = B * (responses per prompt) rows.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from harness.config import TrainingConfig
+from harness.policy import Policy, Row
+from harness.progress import Advance
+from harness.records import Group, Role, StepRecord, keyed_seed
+from objectives import Batch, LossOutput, Objective, Responses
+
+ROLES: tuple[Role, ...] = ("real", "synthetic", "proto")
+# Largest |log_ratio| per response token allowed before the first update, by precision of the base: what batches of
+# different shape may differ by, far below what a wrong adapter, template or active dropout would cause.
+STEP0_TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+TWO_PASS_FROM = 5  # responses per prompt from which "auto" trades a second forward pass for memory flat in their number
+
+
+class TrainingStopped(RuntimeError):
+    """Training ended before an update that would have been wrong; the message says why and names the examples."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one micro-batch contributed: detached sums that the step record is made of."""
+
+    loss: float
+    weight: float
+    logp: dict[Role, tuple[float, int]]  # role -> (sum, number of responses)
+    log_ratio: dict[Role, tuple[float, int]]
+    metrics: dict[str, tuple[float, int]]
+    step0: float | None  # largest |log_ratio| per token
+
+
+def train(
+    policy: Policy,
+    groups: Sequence[Group],
+    objective: Objective,
+    settings: TrainingConfig,
+    order_key: tuple[object, ...],
+    advance: Advance,
+    on_step: Callable[[StepRecord], None],
+) -> dict[str, float | int | None]:
+    """Train the adapter in `policy`'s slot in place; returns counts for the manifest.
+
+    groups: the training set, with stored references where the objective needs them. settings: one iteration's, schedules
+    resolved. order_key: what the order of examples is drawn from, together with the epoch. on_step: takes each StepRecord.
+    Raises TrainingStopped before an update on a non-finite loss or gradient, or when the step-0 invariant fails.
+    """
+    parameters = [p for _, p in policy.adapter_parameters()]
+    optimizer = make_optimizer(parameters, settings)
+    epochs, size = int(settings.epochs), settings.batch_size  # type: ignore[arg-type]
+    steps = epochs * math.ceil(len(groups) / size)
+    step0: float | None = None
+    tokens = 0
+    if policy.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(policy.device)
+    for step, (epoch, batch) in enumerate(optimizer_batches(groups, epochs, size, order_key)):
+        began = time.perf_counter()
+        lr = learning_rate(settings, step, steps)
+        for options in optimizer.param_groups:
+            options["lr"] = lr
+        passes = accumulate(policy, batch, objective, settings)
+        weight = sum(p.weight for p in passes)
+        loss = sum(p.loss for p in passes) / weight if weight else math.nan
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad /= weight
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm))
+        names = [group.example_id for group in batch]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingStopped(f"step {step}: loss {loss}, gradient norm {norm}; nothing was updated; examples {names}")
+        if step == 0:
+            step0 = checked_step0(passes, policy.precision)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        spent = sum(len(g.prompt_ids) + len(r.token_ids) for g in batch for _, r in g.responses())
+        tokens += spent
+        on_step(
+            StepRecord(
+                step=step,
+                epoch=epoch,
+                loss=loss,
+                grad_norm=norm,
+                lr=lr,
+                logp=_means([p.logp for p in passes]),
+                log_ratio=_means([p.log_ratio for p in passes]),
+                metrics=_means([p.metrics for p in passes]),
+                tokens=spent,
+                seconds=round(time.perf_counter() - began, 4),
+                example_ids=names,
+            )
+        )
+        advance(len(batch))
+    peak = torch.cuda.max_memory_allocated(policy.device) if policy.device.type == "cuda" else None
+    return {
+        "steps": steps,
+        "groups": len(groups),
+        "tokens": tokens,
+        "step0_max_abs_log_ratio_per_token": step0,
+        "peak_device_memory_bytes": peak,
+    }
+
+
+def optimizer_batches(
+    groups: Sequence[Group], epochs: int, size: int, order_key: tuple[object, ...]
+) -> Iterator[tuple[int, list[Group]]]:
+    """(epoch, groups of one optimizer step): a fresh keyed permutation per epoch, then sorted by length within the batch.
+
+    The last batch of an epoch may be smaller; its gradient is divided by its own weight.
+    """
+    for epoch in range(epochs):
+        order = list(range(len(groups)))
+        random.Random(keyed_seed(*order_key, "order", epoch)).shuffle(order)
+        for start in range(0, len(order), size):
+            batch = [groups[i] for i in order[start : start + size]]
+            yield epoch, sorted(batch, key=_group_length)
+
+
+def _group_length(group: Group) -> int:
+    return len(group.prompt_ids) + max(len(response.token_ids) for _, response in group.responses())
+
+
+def accumulate(
+    policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig
+) -> list[Pass]:
+    """Add the gradient of sum(weight * loss) over `batch` to the adapter, micro-batch by micro-batch.
+
+    In two-pass mode the loss is first differentiated with respect to the log-probabilities, then each chunk of responses is
+    run again and backpropagated alone: the same gradient, with memory independent of the number of responses per prompt,
+    and exact over the whole optimizer batch for a loss that couples its rows.
+    """
+    couples = objective.needs.couples_batch
+    per_prompt = len(batch[0].responses())
+    two_pass = couples or (settings.two_pass is True) or (settings.two_pass == "auto" and per_prompt >= TWO_PASS_FROM)
+    size = len(batch) if couples else settings.micro_batch
+    passes = []
+    for start in range(0, len(batch), size):
+        part = batch[start : start + size]
+        rows = [Row(g.prompt_ids, r.token_ids) for g in part for _, r in g.responses()]
+        if not two_pass:
+            logps = policy.response_logps(rows)
+            total, done = weighted_loss(part, logps, objective)
+            total.backward()
+        else:
+            chunks = range(0, len(rows), settings.micro_batch)
+            with torch.no_grad():
+                parts = [policy.response_logps(rows[c : c + settings.micro_batch]) for c in chunks]
+            leaf = torch.cat(parts).requires_grad_()
+            total, done = weighted_loss(part, leaf, objective)
+            (slope,) = torch.autograd.grad(total, leaf)
+            for c in chunks:
+                logps = policy.response_logps(rows[c : c + settings.micro_batch])
+                (logps * slope[c : c + settings.micro_batch]).sum().backward()
+        passes.append(done)
+    return passes
+
+
+def weighted_loss(part: Sequence[Group], logps: torch.Tensor, objective: Objective) -> tuple[torch.Tensor, Pass]:
+    """(N,) log-probabilities, rows in the order of `Group.responses` -> sum(weight * loss) and what to record of it."""
+    by_role = responses_by_role(part, logps, objective.needs.reference)
+    batch = Batch(by_role["real"], by_role.get("synthetic"), by_role.get("proto"))
+    output: LossOutput = objective.loss(batch)
+    weight = torch.ones_like(output.loss) if output.weight is None else output.weight
+    if output.loss.shape != (len(part),) or weight.shape != (len(part),):
+        raise TrainingStopped(f"the objective returned a loss of shape {tuple(output.loss.shape)}, not ({len(part)},)")
+    total = (weight * output.loss).sum()
+    with torch.no_grad():
+        ratios = {role: r.log_ratio for role, r in by_role.items() if r.reference is not None}
+        worst = [float((ratio / by_role[role].length).abs().max()) for role, ratio in ratios.items()]
+        done = Pass(
+            loss=float(total),
+            weight=float(weight.sum()),
+            logp={role: (float(r.logp.sum()), r.logp.numel()) for role, r in by_role.items()},
+            log_ratio={role: (float(ratio.sum()), ratio.numel()) for role, ratio in ratios.items()},
+            metrics={name: (float(m.sum()), m.numel()) for name, m in output.metrics.items()},
+            step0=max(worst) if worst else None,
+        )
+    return total, done
+
+
+def responses_by_role(part: Sequence[Group], logps: torch.Tensor, reference: bool) -> dict[Role, Responses]:
+    """(N,) values -> role -> Responses of (B, K) tensors; roles nobody has are absent."""
+    table = logps.view(len(part), -1)  # (B, responses per prompt)
+    found: dict[Role, Responses] = {}
+    start = 0
+    for role in ROLES:
+        listed = [[r for name, r in group.responses() if name == role] for group in part]
+        width = len(listed[0])
+        if width == 0:
+            continue
+        like = {"dtype": logps.dtype, "device": logps.device}
+        found[role] = Responses(
+            logp=table[:, start : start + width],
+            length=torch.tensor([[len(r.token_ids) for r in row] for row in listed], **like),
+            reference=torch.tensor([[r.reference_logp for r in row] for row in listed], **like) if reference else None,
+        )
+        start += width
+    return found
+
+
+def checked_step0(passes: Sequence[Pass], precision: str) -> float | None:
+    """Largest |log_ratio| per token of the first batch, before any update. Raises TrainingStopped above tolerance.
+
+    The main player starts as the opponent, so it must be about 0: this catches a wrong adapter, active dropout, and any
+    difference in template or padding between scoring and training.
+    """
+    found = [p.step0 for p in passes if p.step0 is not None]
+    if not found:
+        return None
+    worst, limit = max(found), STEP0_TOLERANCE[precision]
+    if not worst <= limit:
+        raise TrainingStopped(
+            f"before the first update a log-ratio per token is {worst:.3g}, expected at most {limit} in {precision}: "
+            "the player in training is not the opponent that was scored"
+        )
+    return worst
+
+
+def make_optimizer(parameters: list[torch.nn.Parameter], settings: TrainingConfig) -> torch.optim.Optimizer:
+    """RMSProp as the papers, or AdamW; fresh for every iteration."""
+    kinds = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
+    return kinds[settings.optimizer](parameters, lr=0.0, weight_decay=settings.weight_decay)
+
+
+def learning_rate(settings: TrainingConfig, step: int, steps: int) -> float:
+    """Rate of one step: linear warm-up over the first `warmup` share of steps, then linear decay to 0 or constant."""
+    peak = float(settings.lr)  # type: ignore[arg-type]
+    warm = math.ceil(settings.warmup * steps)
+    if step < warm:
+        return peak * (step + 1) / warm
+    if settings.schedule == "constant":
+        return peak
+    return peak * (steps - step) / max(1, steps - warm)
+
+
+def _means(parts: Sequence[dict]) -> dict[str, float]:
+    """Means of (sum, count) entries added up over micro-batches."""
+    totals: dict[str, list[float]] = {}
+    for part in parts:
+        for name, (value, count) in part.items():
+            slot = totals.setdefault(name, [0.0, 0.0])
+            slot[0] += value
+            slot[1] += count
+    return {name: value / count for name, (value, count) in totals.items()}

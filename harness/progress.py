@@ -1,0 +1,67 @@
+"""What the terminal shows while a phase works: a bar with the time left on a screen, one line per phase in a log file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Advance = Callable[[int], None]
+
+
+class Reporter:
+    """Prints to one console; `track` shows one phase."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+
+    def say(self, line: str) -> None:
+        self.console.print(line, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        """Yields `advance(n)`: n more of `total` units done."""
+        began = time.perf_counter()
+        done = 0
+        if self.console.is_terminal:
+            with Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn(unit),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            ) as bars:
+                task = bars.add_task(label, total=total)
+
+                def advance(n: int) -> None:
+                    nonlocal done
+                    done += n
+                    bars.update(task, completed=done)
+
+                yield advance
+        else:
+
+            def advance(n: int) -> None:
+                nonlocal done
+                done += n
+
+            yield advance
+        self.say(f"  {label}: {done} {unit} in {time.perf_counter() - began:.1f} s")
+
+
+class Quiet(Reporter):
+    """Shows nothing: for use from Python and in tests."""
+
+    def say(self, line: str) -> None:
+        del line
+
+    @contextmanager
+    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        yield lambda n: None
