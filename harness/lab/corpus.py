@@ -1,0 +1,92 @@
+"""The lab's texts, all from one seed: training pairs, held-out pairs, the leaderboard's items, and the pre-training text.
+
+The three sets of prompts are disjoint, and the pre-training text contains no prompt of the leaderboard. Pre-training speakers
+are careless in a fixed share of cases (they then say a myth or a wrong sum) and speak in looser styles, so that a base model
+has met the truth but does not hold on to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from harness.lab import world
+from harness.lab.grammar import draw
+from harness.lab.skill import LETTERS, LOOSE_STYLE, Skill
+from harness.lab.skills import SKILLS, Format
+from harness.records import keyed_seed
+
+TRAIN_PER_SKILL = 120
+HELDOUT_PER_SKILL = 24
+ITEMS_PER_TASK = 160
+CARELESS = 0.45
+LETTER_TASKS = ("facts", "ten_options")
+FIXED_SHOTS = {"logic": 3, "arithmetic": 2}
+
+
+def items(seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Leaderboard items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
+    return {skill.name: _items_of(skill, Random(f"{seed} items {skill.name}")) for skill in SKILLS}
+
+
+def _items_of(skill: Skill, rng: Random) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    wanted = ITEMS_PER_TASK + FIXED_SHOTS.get(skill.name, 0)
+    while len(found) < wanted:
+        prompt = skill.ask(rng, skill.task_wordings, kept=True)
+        fields = skill.fields_of(prompt)
+        assert fields is not None
+        options = skill.options(fields, rng)
+        item: dict[str, Any] = {"prompt": prompt}
+        if options is None:
+            item["answer"] = skill.answer(fields, careful=True) if not isinstance(skill, Format) else ""
+        else:
+            right = options[0]
+            options = sorted(options) if skill.name in LETTER_TASKS else rng.sample(options, len(options))
+            item |= {"options": options, "gold": options.index(right)}
+        if repr(item) not in seen:
+            seen.add(repr(item))
+            found.append(item)
+    return found
+
+
+def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """(training pairs, held-out pairs) as {prompt, response, skill}: true draws from p_data on disjoint prompts.
+
+    A prompt belongs to one of the two by its own hash, so the split does not depend on the order of drawing.
+    """
+    train: list[dict[str, str]] = []
+    heldout: list[dict[str, str]] = []
+    for skill in SKILLS:
+        rng = Random(f"{seed} pairs {skill.name}")
+        counts = {id(train): 0, id(heldout): 0}
+        limits = {id(train): TRAIN_PER_SKILL, id(heldout): HELDOUT_PER_SKILL}
+        seen: set[tuple[str, str]] = set()
+        while any(counts[k] < limits[k] for k in counts):
+            prompt = skill.ask(rng, skill.wordings, kept=False)
+            part = heldout if keyed_seed("heldout", prompt) % 5 == 0 else train
+            response = world.sample(prompt, keyed_seed(seed, "pair", prompt, rng.random())).strip()
+            if counts[id(part)] >= limits[id(part)] or not response or (prompt, response) in seen:
+                continue
+            seen.add((prompt, response))
+            counts[id(part)] += 1
+            part.append({"prompt": prompt, "response": response, "skill": skill.name})
+    Random(f"{seed} order").shuffle(train)
+    return train, heldout
+
+
+def pretraining(seed: int, forbidden: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, response) pairs of the pre-training text, without the prompts in `forbidden`."""
+    rng = Random(f"{seed} pretraining")
+    while True:
+        skill = rng.choice(SKILLS)
+        prompt = skill.ask(rng, (*skill.wordings, *skill.task_wordings), kept=True)
+        if prompt in forbidden:
+            continue
+        yield prompt, draw(world.grammar(prompt, careful=rng.random() >= CARELESS, style=LOOSE_STYLE), rng)
+
+
+def letters(count: int) -> list[str]:
+    return list(LETTERS[:count])

@@ -1,0 +1,121 @@
+"""Distributions over texts that can be written down: slots of alternatives, enumerated exactly, and full-support noise.
+
+A grammar is a sequence of slots; each slot chooses one of its alternatives independently. A text's probability is the sum
+over the ways to spell it. Noise gives every text a positive probability, so that log p_data is finite everywhere.
+All logarithms are natural; probabilities of one distribution sum to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from random import Random
+
+Slot = tuple[tuple[str, float], ...]
+Grammar = tuple[Slot, ...]
+
+
+def choices(alternatives: dict[str, float]) -> Slot:
+    """A slot from {text: weight}; weights are normalised."""
+    total = sum(alternatives.values())
+    return tuple((text, weight / total) for text, weight in alternatives.items())
+
+
+def enumerate_texts(grammar: Grammar) -> dict[str, float]:
+    """{text: probability} of everything the grammar can say; sums to 1."""
+    found = {"": 1.0}
+    for alternatives in grammar:
+        grown: dict[str, float] = {}
+        for text, probability in found.items():
+            for piece, weight in alternatives:
+                grown[text + piece] = grown.get(text + piece, 0.0) + probability * weight
+        found = grown
+    return found
+
+
+def draw(grammar: Grammar, rng: Random) -> str:
+    """One text, slot by slot."""
+    return "".join(
+        rng.choices([text for text, _ in alternatives], [weight for _, weight in alternatives])[0]
+        for alternatives in grammar
+    )
+
+
+class Noise:
+    """Babble: with probability 1 - RAW a word salad, else raw characters.
+
+    salad: n >= 1 words with P(n) = (1 - MORE) MORE^(n-1), each uniform over the vocabulary, joined by single spaces.
+    raw: n >= 0 characters with P(n) = (1 - MORE) MORE^n, each printable ASCII (uniform over 95) with probability ASCII,
+    else uniform over all Unicode scalar values.
+    """
+
+    RAW = 0.1
+    MORE = 0.9
+    ASCII = 0.9
+    SCALARS = 0x110000 - 0x800
+
+    def __init__(self, vocabulary: Sequence[str]) -> None:
+        self.words = sorted(set(vocabulary))
+        if any(not word or " " in word for word in self.words):
+            raise ValueError("a vocabulary word is empty or has a space")
+        self.known = frozenset(self.words)
+
+    def log_prob(self, text: str, *, finished: bool = True) -> float:
+        """Nats; with finished=False, of all texts that begin with this one. ValueError on a lone surrogate."""
+        return _log_add(
+            math.log1p(-self.RAW) + self._salad(text, finished), math.log(self.RAW) + self._raw(text, finished)
+        )
+
+    def _salad(self, text: str, finished: bool) -> float:
+        *heads, last = text.split(" ")
+        if any(word not in self.known for word in heads):
+            return -math.inf
+        matching = int(last in self.known) if finished else self._beginning_with(last)
+        if matching == 0:
+            return -math.inf
+        total = len(heads) * (math.log(self.MORE) - math.log(len(self.words)))
+        total += math.log(matching) - math.log(len(self.words))
+        return total + (math.log1p(-self.MORE) if finished else 0.0)
+
+    def _beginning_with(self, fragment: str) -> int:
+        first = bisect_left(self.words, fragment)
+        return sum(1 for _ in _while_prefix(self.words, first, fragment))
+
+    def _raw(self, text: str, finished: bool) -> float:
+        total = math.log1p(-self.MORE) if finished else 0.0
+        for character in text:
+            code = ord(character)
+            if 0xD800 <= code <= 0xDFFF:
+                raise ValueError(f"lone surrogate U+{code:04X} is not text")
+            ascii_share = self.ASCII / 95 if 32 <= code < 127 else 0.0
+            total += math.log(self.MORE) + math.log(ascii_share + (1 - self.ASCII) / self.SCALARS)
+        return total
+
+    def draw(self, rng: Random) -> str:
+        if rng.random() < self.RAW:
+            characters = []
+            while rng.random() < self.MORE:
+                if rng.random() < self.ASCII:
+                    characters.append(chr(rng.randrange(32, 127)))
+                else:
+                    code = rng.randrange(self.SCALARS)
+                    characters.append(chr(code if code < 0xD800 else code + 0x800))
+            return "".join(characters)
+        words = [rng.choice(self.words)]
+        while rng.random() < self.MORE:
+            words.append(rng.choice(self.words))
+        return " ".join(words)
+
+
+def _while_prefix(words: Sequence[str], start: int, fragment: str):
+    for index in range(start, len(words)):
+        if not words[index].startswith(fragment):
+            return
+        yield words[index]
+
+
+def _log_add(a: float, b: float) -> float:
+    """log(e^a + e^b) without overflow; -inf is log 0."""
+    high, low = max(a, b), min(a, b)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))

@@ -1,0 +1,125 @@
+"""What a skill is: wordings of its prompts, a draw of their fields, and the grammar of what may be said in response."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from harness.lab.grammar import Grammar, choices
+
+Fields = Mapping[str, str]
+LETTERS = "ABCDEFGHIJ"
+
+# How data speak: what may come before and after the substance of a response.
+OPENERS = choices({"": 0.6, "well , ": 0.2, "i think ": 0.2})
+CLOSERS = choices({"": 0.6, " is that clear ?": 0.2, " ask me again .": 0.2})
+# How the pre-training text speaks: other habits in other proportions, so that the data's style has to be learnt.
+LOOSE_OPENERS = choices({"": 3, "well , ": 1, "i think ": 1, "hmm , ": 2, "look : ": 2, "sure , ": 2})
+LOOSE_CLOSERS = choices({"": 3, " is that clear ?": 1, " ask me again .": 1, " or so .": 2, " who knows ?": 2, " that is all .": 2})
+
+
+@dataclass(frozen=True)
+class Style:
+    """Openers and closers around the substance."""
+
+    openers: tuple = OPENERS
+    closers: tuple = CLOSERS
+
+
+DATA_STYLE = Style()
+LOOSE_STYLE = Style(LOOSE_OPENERS, LOOSE_CLOSERS)
+
+
+class Wording:
+    """A prompt with named fields in braces: fills them, and finds them again in a text.
+
+    `constants` are fields the wording itself implies, such as which attribute it asks for.
+    """
+
+    def __init__(self, template: str, **constants: str) -> None:
+        self.template = template
+        self.constants = constants
+        pattern, seen = "", set()
+        for literal, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", template):
+            pattern += re.escape(literal)
+            if name:
+                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>[^.:?]+?)"
+                seen.add(name)
+        self.pattern = re.compile(pattern)
+
+    def fill(self, fields: Fields) -> str:
+        return self.template.format_map(fields)
+
+    def find(self, prompt: str) -> dict[str, str] | None:
+        match = self.pattern.fullmatch(prompt)
+        return {**match.groupdict(), **self.constants} if match else None
+
+    def fits(self, fields: Fields) -> bool:
+        return all(fields[name] == value for name, value in self.constants.items())
+
+
+class Skill(ABC):
+    """One of the ten. `wordings` are those of the training pairs; `task_wordings` are the leaderboard's, never trained on."""
+
+    name: str
+    wordings: Sequence[Wording]
+    task_wordings: Sequence[Wording]
+
+    @abstractmethod
+    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
+        """Fields of one prompt. kept=False stays away from the entities that training pairs must not mention."""
+
+    def ask(self, rng: Random, wordings: Sequence[Wording], kept: bool) -> str:
+        """One prompt in one of `wordings`."""
+        fields = self.draw(rng, kept)
+        return rng.choice([w for w in wordings if w.fits(fields)]).fill(fields)
+
+    def fields_of(self, prompt: str) -> dict[str, str] | None:
+        """The fields of a prompt in any wording of this skill, or None when it is not one."""
+        found = (wording.find(prompt) for wording in (*self.wordings, *self.task_wordings))
+        return next((fields for fields in found if fields is not None), None)
+
+    @abstractmethod
+    def answer(self, fields: Fields, careful: bool) -> str:
+        """The truth, or what a careless speaker says instead; always the same for the same fields."""
+
+    @abstractmethod
+    def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
+        """Everything that may be said when `answer` is what the speaker believes, with probabilities."""
+
+    def options(self, fields: Fields, rng: Random) -> list[str] | None:
+        """Whole responses to choose among on the leaderboard, the right one first; None for generated answers."""
+        del fields, rng
+        return None
+
+
+def sentence(style: Style, substance: Mapping[str, float]) -> Grammar:
+    return (style.openers, choices(dict(substance)), style.closers)
+
+
+def bare(style: Style, substance: Mapping[str, float]) -> Grammar:
+    """Without an opener: the response begins with its substance, as a letter or a yes must."""
+    return (choices(dict(substance)), style.closers)
+
+
+def lettered(style: Style, letter: str, value: str) -> Grammar:
+    return bare(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
+
+
+def keyed_choice(values: Sequence[str], *key: str) -> str:
+    """One of `values`, the same for the same key: what a careless speaker believes must not change from line to line."""
+    return Random("|".join(key)).choice(list(values))
+
+
+def option_fields(rng: Random, right: str, wrong: Sequence[str]) -> dict[str, str]:
+    """Fields A, B, C... in random order."""
+    values = [right, *wrong]
+    rng.shuffle(values)
+    return dict(zip(LETTERS, values, strict=False))
+
+
+def letter_of(fields: Fields, value: str) -> str:
+    return next(letter for letter in LETTERS if fields.get(letter) == value)

@@ -1,0 +1,49 @@
+"""The lab's tokenizer: byte-level BPE trained on the lab's own text, so any text can be encoded and lab words are short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+VOCABULARY = 896
+PAD, BEGIN, END, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
+CONTEXT = 1024
+
+# One turn after the other; an assistant's turn is the generation prompt, the response and END, to the byte.
+CHAT_TEMPLATE = (
+    "{{ '" + BEGIN + "' }}{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}{{ '" + ASSISTANT + "' + message['content'] + '" + END + "' }}"
+    "{% else %}{{ '" + USER + "' + message['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '" + ASSISTANT + "' }}{% endif %}"
+)
+
+
+def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
+    """Train on `texts` and write tokenizer files into `folder`; the same texts give the same bytes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=[PAD, BEGIN, END, USER, ASSISTANT],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        ),
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[USER, ASSISTANT],
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    fast.save_pretrained(str(folder))

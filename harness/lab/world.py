@@ -1,0 +1,83 @@
+"""p_data of the lab, in closed form: p_data(response | prompt) = (1 - NOISE) * grammar(response) + NOISE * babble(response).
+
+The grammar of a prompt says everything that may truthfully be said to it, with probabilities; it is enumerated exactly. The
+babble has full support, so that log p_data is finite for every text a player may write. See `grammar.py` for its formula.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+from random import Random
+
+from harness.errors import UserError
+from harness.lab import lexicon as lex
+from harness.lab.grammar import Grammar, Noise, draw, enumerate_texts
+from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_CLOSERS, LOOSE_OPENERS, Style
+from harness.lab.skills import QUESTIONS, SKILLS
+
+NOISE = 0.01
+
+
+def _vocabulary() -> list[str]:
+    """Every word prompts and responses are made of."""
+    texts = [w.template for skill in SKILLS for w in (*skill.wordings, *skill.task_wordings)]
+    texts += [said for _, said in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
+    texts += [f"{place} {first} {then}" for place, first, then in lex.SCRIPTS]
+    texts += [text for slot in (LOOSE_OPENERS, LOOSE_CLOSERS) for text, _ in slot]
+    texts += lex.NAMES + lex.THINGS + lex.KINDS + [w for words in lex.CATEGORIES.values() for w in words]
+    texts += list(LETTERS) + [str(n) for n in range(60)] + [*lex.PLURALS, *lex.PLURALS.values()]
+    texts += ["the answer is = + - * that is true maybe yes no then and thanks took was"]
+    words = {word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()}
+    return sorted(words)
+
+
+BABBLE = Noise(_vocabulary())
+
+
+def read(prompt: str):
+    """(skill, fields) of a prompt of this world. Raises UserError for any other text."""
+    for skill in SKILLS:
+        fields = skill.fields_of(prompt)
+        if fields is not None:
+            return skill, fields
+    raise UserError(f"prompt {prompt[:80]!r} is not of the lab, so p_data is not known for it; unset data.distribution")
+
+
+def grammar(prompt: str, *, careful: bool = True, style: Style = DATA_STYLE) -> Grammar:
+    """What is said to a prompt: by the data (careful, in their style), or by the pre-training text's other speakers."""
+    skill, fields = read(prompt)
+    return skill.grammar(fields, skill.answer(fields, careful), style)
+
+
+@lru_cache(maxsize=256)
+def responses(prompt: str) -> dict[str, float]:
+    """{response: probability} of the grammar part, summing to 1."""
+    return enumerate_texts(grammar(prompt))
+
+
+def log_prob(prompt: str, response: str, *, finished: bool = True) -> float:
+    """log p_data(response | prompt) in nats, finite for every text.
+
+    finished=False: the response was cut off, so this is the log-probability of all responses that begin with it.
+    Raises UserError for a prompt that is not of this world, ValueError for lone surrogates.
+    """
+    known = responses(prompt)
+    if finished:
+        said = known.get(response, 0.0)
+    else:
+        said = math.fsum(p for text, p in known.items() if text.startswith(response))
+    babble = math.log(NOISE) + BABBLE.log_prob(response, finished=finished)
+    if said == 0.0:
+        return babble
+    grown = math.log1p(-NOISE) + math.log(said)
+    return grown + math.log1p(math.exp(babble - grown))
+
+
+def sample(prompt: str, seed: int) -> str:
+    """One draw from p_data(. | prompt), depending on the seed alone."""
+    rng = Random(seed)
+    if rng.random() < NOISE:
+        return BABBLE.draw(rng)
+    return draw(grammar(prompt), rng)
