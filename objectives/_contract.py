@@ -180,7 +180,8 @@ class Objective(ABC):
 
 def _checked(spec: dataclasses.Field, value: Any) -> Any:
     """The value of one hyper-parameter, widened from int to float where a float is declared; ValueError if unfit."""
-    kinds = {kind.strip() for kind in str(spec.type).split("|")}
+    spelled = spec.type.__name__ if isinstance(spec.type, type) else str(spec.type)
+    kinds = {kind.strip() for kind in spelled.split("|")}
     if value is None and "None" in kinds:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and "float" in kinds and "int" not in kinds:

@@ -208,6 +208,7 @@ def _line(error: BaseException) -> str:
 def quiet_lm_eval() -> None:
     """lm-eval logs every request type and every override; the harness records the same in files."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with contextlib.suppress(ImportError):
         import datasets
