@@ -1,0 +1,226 @@
+"""From a validated request to a Game: everything that can be wrong is found here, before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.config import PACKAGE, RunConfig, load_config
+from harness.data import Dataset, load_examples
+from harness.discovery import Variant, parse_variants
+from harness.errors import UserError
+from harness.game import Cell, Game, training_settings
+from harness.phases.evaluate import prepare as prepare_board
+from harness.phases.probe import find_distribution
+from harness.policy import Policy, load_policy
+from harness.progress import Reporter
+from harness.records import Example
+from harness.store import FORMAT_VERSION, RunFolder, git_state, package_versions, read_jsonl, write_json, write_jsonl
+from harness.suite import Suite, load_suite
+
+
+def default_name(config: RunConfig) -> str:
+    """The recipe's name when its settings are untouched, else with a digest of the shared settings behind it."""
+    from harness.config import find_toml
+
+    try:
+        untouched = load_config(str(find_toml("recipes", config.recipe))).identity()
+    except UserError:  # a recipe given by path: its stem is no installed name
+        untouched = None
+    return config.recipe if config.identity() == untouched else f"{config.recipe}-{config.identity_digest()[:8]}"
+
+
+def checked_variants(config: RunConfig) -> list[Variant]:
+    """The variants, every objective of every iteration built once, so that a bad parameter is found now."""
+    variants = parse_variants(config.objectives, config.objective)
+    for variant in variants:
+        training_settings(config, variant)
+        for iteration in range(config.iterations):
+            objective = variant.objective(iteration)
+            try:
+                objective.needs  # noqa: B018  # a property that may refuse its parameters
+            except (ValueError, TypeError) as error:
+                raise UserError(f"{variant.label}: {error}") from error
+    return variants
+
+
+def prepare(config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mapping[str, Any]) -> Game:
+    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lock.
+
+    Raises UserError for anything the user should change; nothing is trained or overwritten then.
+    """
+    variants = checked_variants(config)
+    suite = load_suite(config.evaluation.suite)
+    mirror = mirror_of(config)
+    refuse_changes(run, config, variants)
+    reporter.say(f"run {run.root}: loading model, tasks and data")
+    board = prepare_board(suite, config.evaluation.limit, mirror)
+    policy = load_policy(config.model, config.lora, config.data.template)
+    distribution = find_distribution(config.data.distribution)
+    data = load_examples(config.data, policy.tokenizer, policy.template, policy.context, mirror)
+    if distribution is not None:
+        for example in data.heldout[: config.probe.prompts]:
+            distribution.log_prob(example.prompt, example.real)
+    data, digests = stored_data(run, config, policy, data)
+    run.write_record(run_record(run, config, variants, suite, policy, passed))
+    cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
+    return Game(config, cells, run, policy, data, digests, board, distribution, reporter)
+
+
+def mirror_of(config: RunConfig) -> Path | None:
+    """The folder that stands for the hub: --mirror, else the environment's HARNESS_MIRROR. With one, nothing is fetched."""
+    named = config.mirror or os.environ.get("HARNESS_MIRROR")
+    if not named:
+        return None
+    mirror = Path(named).expanduser().resolve()
+    if not mirror.is_dir():
+        raise UserError(f"--mirror {named}: no such folder")
+    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        os.environ[variable] = "1"
+    return mirror
+
+
+def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
+    """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
+
+    More iterations, seeds, objectives or suites merely extend a run; anything that would change its numbers is refused.
+    """
+    recorded = run.record()
+    if recorded is None:
+        return
+    if recorded.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{run.root}: format version {recorded.get('format_version')!r}, this program writes {FORMAT_VERSION}; "
+            "use --name OTHER"
+        )
+    before, now = recorded["identity"], config.identity()
+    for section, values in now.items():
+        for key, value in values.items():
+            old = before.get(section, {}).get(key)
+            if old != value:
+                raise UserError(
+                    f"{run.root}: was made with {section}.{key}={old!r}, now asked for {value!r}; "
+                    f"use --name OTHER for a run of its own, or --set {section}.{key}={old}"
+                )
+    for variant in variants:
+        known = recorded["variants"].get(variant.label)
+        if known is None:
+            continue
+        for key, value in (("source_digest", variant.source_digest), ("params", dict(variant.params)),
+                           ("training", dict(variant.training))):  # fmt: skip
+            if known[key] != value:
+                raise UserError(
+                    f"{run.root}: {variant.label} was played with {key}={known[key]!r}, now {value!r}; use --name OTHER"
+                )
+
+
+def stored_data(run: RunFolder, config: RunConfig, policy: Policy, data: Dataset) -> tuple[Dataset, dict[str, str]]:
+    """Commit the examples to `data/`, or check that the run's own are these. Raises UserError when the source has changed."""
+    settings = {"data": config.data.model_dump(), "base": policy.base_digest}
+    done = run.reusable("data", {}, settings)
+    if done is None:
+        with run.open("data", {}, settings) as draft:
+            write_jsonl(draft.path / "train.jsonl", data.train)
+            write_jsonl(draft.path / "heldout.jsonl", data.heldout)
+            draft.counts.update(data.counts)
+        done = run.finished("data")
+        assert done is not None
+    kept = Dataset(read_jsonl(done.path / "train.jsonl", Example), read_jsonl(done.path / "heldout.jsonl", Example))
+    if (kept.train, kept.heldout) != (data.train, data.heldout):
+        raise UserError(f"{run.root}: the rows of {config.data.source} have changed since the run began; use --name OTHER")
+    return data, dict(done.manifest.outputs)
+
+
+def run_record(
+    run: RunFolder,
+    config: RunConfig,
+    variants: Sequence[Variant],
+    suite: Suite,
+    policy: Policy,
+    passed: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What run.json says: resolved settings and what was passed, variants with source digest and citation, hardware."""
+    before = run.record() or {}
+    described = {v.label: describe(v, config.iterations) for v in variants}
+    for label, entry in described.items():
+        target = run.root / "objectives" / f"{entry['name']}.py"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        variant = next(v for v in variants if v.label == label)
+        if not target.exists():
+            target.write_text(variant.source(), encoding="utf-8")
+    return {
+        "name": run.name,
+        "format_version": FORMAT_VERSION,
+        "created_by_version": before.get("created_by_version", __version__),
+        **git_state(PACKAGE),
+        "command": ["harness", *sys.argv[1:]],
+        "passed": dict(passed),
+        "identity": config.identity(),
+        "config": config.model_dump(),
+        "iterations": max(config.iterations, before.get("iterations", 0)),
+        "seeds": sorted({*config.seeds, *before.get("seeds", [])}),
+        "variants": {**before.get("variants", {}), **described},
+        "suites": {**before.get("suites", {}), suite.name: suite.model_dump(exclude={"source"})},
+        "suite": suite.name,
+        "hardware": {
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "device": str(policy.device),
+            "precision": policy.precision,
+            **_card(policy),
+        },
+        "base_digest": policy.base_digest,
+        "template": policy.template.kind,
+        "versions": package_versions(),
+    }
+
+
+def _card(policy: Policy) -> dict[str, str]:
+    if policy.device.type != "cuda":
+        return {}
+    import torch
+
+    return {"card": torch.cuda.get_device_name(policy.device)}
+
+
+def describe(variant: Variant, iterations: int) -> dict[str, Any]:
+    """One variant for the record: settings as given, and the resolved hyper-parameters of every iteration."""
+    objectives = [variant.objective(t) for t in range(iterations)]
+    first = objectives[0]
+    return {
+        "name": variant.name,
+        "title": first.title,
+        "citation": dataclasses.asdict(first.citation),
+        "source_digest": variant.source_digest,
+        "params": dict(variant.params),
+        "training": dict(variant.training),
+        "resolved": [dataclasses.asdict(o) for o in objectives],
+        "needs": [dataclasses.asdict(o.needs) for o in objectives],
+    }
+
+
+def planned_phases(config: RunConfig, variants: Sequence[Variant], suite: Suite) -> list[str]:
+    """The folders of every phase the run consists of, in the order they are played."""
+    found = [f"initial/evaluate/{suite.name}", "initial/probe"]
+    for variant in variants:
+        for seed in config.seeds:
+            for t in range(config.iterations):
+                needs = variant.objective(t).needs
+                where = Cell(variant, seed).folder(t)
+                shared = max(needs.synthetic if t == 0 else 0, needs.proto)
+                found += [f"initial/seed-{seed}/generate/k-{k}" for k in range(shared)]
+                found += [f"{where}/generate"] * bool(needs.synthetic)
+                found += [f"{where}/score"] * needs.reference
+                found += [f"{where}/train", f"{where}/evaluate/{suite.name}", f"{where}/probe"]
+    return list(dict.fromkeys(found))
+
+
+def write_failed(run: RunFolder, failed: Mapping[str, str]) -> None:
+    """failed.json: the cells that failed in the last invocation, empty when none did."""
+    write_json(run.root / "failed.json", dict(failed))
