@@ -20,6 +20,7 @@ from harness.records import digest
 PACKAGE = Path(__file__).parent
 T = TypeVar("T")
 Scheduled = float | Annotated[list[float], Field(min_length=1)]
+Epochs = Annotated[int, Field(ge=1)]
 
 
 class Part(BaseModel):
@@ -79,7 +80,7 @@ class TrainingConfig(Part):
     lr: Scheduled = 3e-4
     schedule: Literal["linear", "constant"] = "linear"
     warmup: float = Field(0.1, ge=0, le=1)
-    epochs: Scheduled = 2
+    epochs: Epochs | Annotated[list[Epochs], Field(min_length=1)] = 2
     batch_size: int = Field(64, ge=1)
     micro_batch: int = Field(16, ge=1)
     max_grad_norm: float = Field(1.0, gt=0)
@@ -91,13 +92,6 @@ class TrainingConfig(Part):
     def _positive_lr(cls, value: Scheduled) -> Scheduled:
         if any(not v > 0 for v in as_list(value)):
             raise ValueError("every learning rate must be above 0")
-        return value
-
-    @field_validator("epochs")
-    @classmethod
-    def _whole_epochs(cls, value: Scheduled) -> Scheduled:
-        if any(v < 1 or v != int(v) for v in as_list(value)):
-            raise ValueError("epochs must be whole numbers of at least 1")
         return value
 
     def at(self, iteration: int) -> TrainingConfig:

@@ -16,7 +16,7 @@ from harness.lab import corpus, pretrain
 from harness.lab.tokenizer import train_tokenizer
 
 PARTS = ("data", "tokenizer", "base")
-STEPS = 1500
+STEPS = 3200
 TOKENIZER_TEXTS = 20_000
 
 

@@ -207,8 +207,13 @@ def _line(error: BaseException) -> str:
 
 def quiet_lm_eval() -> None:
     """lm-eval logs every request type and every override; the harness records the same in files."""
+    import functools
+
+    import lm_eval.api.task
+    import tqdm
+
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported
+    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would tear ours apart
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with contextlib.suppress(ImportError):
         import datasets

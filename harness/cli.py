@@ -1,0 +1,143 @@
+"""The command line: parse, call one function, print. No logic, and nothing heavy imported until a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import UserError
+
+app = typer.Typer(
+    name="harness",
+    help="Play self-play fine-tuning objectives under equal conditions and measure them after every iteration.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Results = Annotated[Path, typer.Option("--results", help="Folder that holds the run folders.")]
+RESULTS = Path("results")
+REPORTS = Path("reports")
+
+
+@app.command()
+def run(
+    objectives: Annotated[
+        str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
+    ] = None,
+    iters: Annotated[int | None, typer.Option(help="Iterations to play; more than before extends the run.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated: 0,1,2")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe by name or .toml path.")] = "lab",
+    suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
+    data: Annotated[str | None, typer.Option(help="Pairs: a file (.jsonl .json .csv .parquet) or a hub id.")] = None,
+    model: Annotated[str | None, typer.Option(help="Base model: a folder or a hub id.")] = None,
+    max_examples: Annotated[int | None, typer.Option(help="Train on at most this many pairs.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Folder that stands for the hub (also: HARNESS_MIRROR). No network then.")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.lr=1e-4")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    results: Results = RESULTS,
+    reports: Annotated[Path, typer.Option(help="Folder for the report.")] = REPORTS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Play objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
+    from harness.commands import run_command
+
+    passed = {
+        "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
+        "model": model, "max_examples": max_examples, "mirror": mirror, "set": settings, "name": name,
+    }  # fmt: skip
+    raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run))
+
+
+@app.command()
+def status(
+    run: Annotated[str | None, typer.Argument(help="Run name or folder; without it, every run.")] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Show which phases of a run are complete: cell x iteration x phase."""
+    from harness.commands import status_command
+
+    status_command(run, results)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    out: Annotated[Path | None, typer.Option(help="PDF to write; default reports/<run>.pdf")] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Write tables, curves and the PDF of a run again from its files."""
+    from harness.commands import report_command
+
+    report_command(run, results, out)
+
+
+objectives_app = typer.Typer(help="List, show and check objectives.", invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(objectives_app, name="objectives")
+
+
+@objectives_app.callback()
+def objectives_list(context: typer.Context) -> None:
+    """Without a sub-command: list the objectives."""
+    if context.invoked_subcommand is None:
+        from harness.commands import list_command
+
+        list_command()
+
+
+@objectives_app.command("show")
+def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
+    """Show an objective's equation, needs, hyper-parameters and source."""
+    from harness.commands import show_command
+
+    show_command(name)
+
+
+@objectives_app.command("check")
+def objectives_check(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
+    """Check the properties every objective must have."""
+    from harness.commands import check_command
+
+    raise typer.Exit(check_command(name))
+
+
+@app.command()
+def suites(
+    name: Annotated[str | None, typer.Argument(help="Suite by name or path; without it, every suite.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Load every task of the suite in the installed lm-eval.")] = False,
+    mirror: Annotated[str | None, typer.Option(help="Folder that stands for the hub.")] = None,
+) -> None:
+    """List the leaderboards, or show one: task, shots, metric, filter, chance."""
+    from harness.commands import suites_command
+
+    suites_command(name, check, mirror)
+
+
+@app.command()
+def trace(
+    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],
+    results: Results = RESULTS,
+) -> None:
+    """Follow one example: its row, its samples, their scores and the steps that used it."""
+    from harness.commands import trace_command
+
+    trace_command(run, example_id, results)
+
+
+def main() -> Any:
+    """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
+    try:
+        return app()
+    except UserError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("harness: interrupted; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        sys.exit(130)

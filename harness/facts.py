@@ -1,0 +1,181 @@
+"""Reads a run folder's finished phases into plain tables. The only reader behind every csv, figure and report.
+
+A phase is finished if and only if its manifest exists; what is not finished is not there, never zero.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.store import MANIFEST, read_json
+
+KEYS = ["objective", "seed", "iteration"]
+ROLES = ("real", "synthetic", "proto")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one player's results lie, and its key in every table. The initial policy has no seed."""
+
+    folder: Path
+    objective: str
+    seed: int | None
+    iteration: int
+
+    def key(self) -> dict[str, Any]:
+        return dict(zip(KEYS, (self.objective, self.seed, self.iteration), strict=True))
+
+
+@dataclass
+class Facts:
+    """Everything finished in one run folder, in an order that does not depend on the file system."""
+
+    root: Path
+    record: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.record = read_json(self.root / "run.json")
+
+    @property
+    def variants(self) -> list[str]:
+        return list(self.record["variants"])
+
+    @property
+    def suite(self) -> dict[str, Any]:
+        return self.record["suites"][self.record["suite"]]
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """The initial policy, then variants in the order they were asked for, seeds and iterations ascending."""
+        found = [Place(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
+        for variant in self.variants:
+            for seed in self.record["seeds"]:
+                for iteration in range(self.record["iterations"]):
+                    folder = self.root / variant / f"seed-{seed}" / f"iteration-{iteration}"
+                    found.append(Place(folder, variant, seed, iteration))
+        return found
+
+    def finished(self, phase: str) -> Iterator[tuple[Place, Path, dict[str, Any]]]:
+        """(place, folder, manifest) of every finished phase of that relative name."""
+        for place in self.places:
+            folder = place.folder / phase
+            if (folder / MANIFEST).is_file():
+                yield place, folder, read_json(folder / MANIFEST)
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row per player and task of the run's suite."""
+        labels = {row["name"]: row["label"] for row in self.suite["task"]}
+        rows = []
+        for place, folder, _ in self.finished(f"evaluate/{self.suite['name']}"):
+            for record in read_json(folder / "scores.json")["records"]:
+                rows.append(
+                    {
+                        **place.key(),
+                        "task": record["task"],
+                        "label": labels.get(record["task"], record["task"]),
+                        **{k: record[k] for k in ("metric", "filter", "value", "stderr", "n", "shots", "chance")},
+                        "task_version": record["task_version"],
+                        "suite": f"{record['suite']} v{record['suite_version']}",
+                        "source": self.relative(folder / "scores.json"),
+                    }
+                )
+        columns = [*KEYS, "task", "label", "metric", "filter", "value", "stderr", "n", "shots", "chance",
+                   "task_version", "suite", "source"]  # fmt: skip
+        return _typed(pd.DataFrame(rows, columns=columns))
+
+    @cached_property
+    def training(self) -> pd.DataFrame:
+        """One row per optimizer step; absent roles and metrics are empty."""
+        rows = []
+        for place, folder, _ in self.finished("train"):
+            for line in (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines():
+                step = json.loads(line)
+                rows.append(
+                    {
+                        **place.key(),
+                        **{k: step[k] for k in ("step", "epoch", "loss", "grad_norm", "lr")},
+                        **{f"logp_{role}": step["logp"].get(role) for role in ROLES},
+                        **{f"log_ratio_{role}": step["log_ratio"].get(role) for role in ROLES},
+                        **{f"metric_{name}": value for name, value in step["metrics"].items()},
+                        "tokens": step["tokens"],
+                        "seconds": step["seconds"],
+                    }
+                )
+        table = pd.DataFrame(rows)
+        if table.empty:
+            return pd.DataFrame(columns=[*KEYS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
+        metrics = sorted(c for c in table if str(c).startswith("metric_"))
+        fixed = [c for c in table if c not in metrics and c not in ("tokens", "seconds")]
+        return _typed(table[[*fixed, *metrics, "tokens", "seconds"]])
+
+    @cached_property
+    def dynamics(self) -> pd.DataFrame:
+        """One row per player and measurement."""
+        rows = []
+        for place, folder, _ in self.finished("probe"):
+            for one in read_json(folder / "measurements.json")["measurements"]:
+                rows.append({**place.key(), **one, "source": self.relative(folder / "measurements.json")})
+        return _typed(pd.DataFrame(rows, columns=[*KEYS, "name", "value", "stderr", "n", "unit", "source"]))
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """One row per player and phase: tokens, seconds and peak memory. Shared samples of iteration 0 cost the run once."""
+        rows = []
+        for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
+            for place, folder, manifest in self.finished(phase):
+                counts = manifest["counts"]
+                rows.append(
+                    {
+                        **place.key(),
+                        "phase": phase.partition("/")[0],
+                        "tokens": counts.get("tokens"),
+                        "responses": counts.get("samples", counts.get("responses")),
+                        "truncated": counts.get("truncated"),
+                        "shared": "shared" in counts,
+                        "step0": counts.get("step0_max_abs_log_ratio_per_token"),
+                        "seconds": manifest["seconds"],
+                        "peak_memory_gib": round(
+                            (counts.get("peak_device_memory_bytes") or manifest["peak_memory_bytes"]) / 2**30, 3
+                        ),
+                        "source": self.relative(folder / MANIFEST),
+                    }
+                )
+        columns = [*KEYS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
+                   "peak_memory_gib", "source"]  # fmt: skip
+        table = _typed(pd.DataFrame(rows, columns=columns))
+        for column in ("tokens", "responses", "truncated"):
+            table[column] = table[column].astype("Int64")
+        return table
+
+    @cached_property
+    def samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
+        """What each player said to the same held-out prompts."""
+        return {
+            (place.objective, place.seed, place.iteration): [
+                json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+            ]
+            for place, folder, _ in self.finished("probe")
+        }
+
+    @cached_property
+    def failed(self) -> dict[str, str]:
+        """Cells that failed when the run was last played, with their error in one line."""
+        path = self.root / "failed.json"
+        return read_json(path) if path.is_file() else {}
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    table["seed"] = table["seed"].astype("Int64")
+    return table
