@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from random import Random
 
-GIRLS = "Ada Bea Cleo Dora Elsa Faye Gina Hana Iris Jane Kira Lena Mona Nora Olga Pia Rosa Sara Tina Uma".split()
-BOYS = "Abel Bert Carl Dave Emil Finn Glen Hugo Ivan Jack Karl Liam Marc Nils Otto Paul Rolf Seth Tom Vito".split()
+GIRLS = ["Ada", "Bea", "Cleo", "Dora", "Elsa", "Faye", "Gina", "Hana", "Iris", "Jane", "Kira", "Lena", "Mona", "Nora", "Olga", "Pia", "Rosa", "Sara", "Tina", "Uma"]
+BOYS = ["Abel", "Bert", "Carl", "Dave", "Emil", "Finn", "Glen", "Hugo", "Ivan", "Jack", "Karl", "Liam", "Marc", "Nils", "Otto", "Paul", "Rolf", "Seth", "Tom", "Vito"]
 NAMES = [name for pair in zip(GIRLS, BOYS, strict=True) for name in pair]
 # Every second pair of people never appears in the training pairs: what is asked about them was only met in pre-training.
 KEPT = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
 
-PLACES = "Oslo Rome Lima Cairo Delhi Paris Tokyo Quito Milan Dakar".split()
-PETS = "cat dog hen goat fish frog mouse horse sheep snake".split()
-FOODS = "bread rice soup cake plums beans pears corn figs nuts".split()
-COLOURS = "red blue green white black pink brown grey gold orange".split()
-JOBS = "baker nurse pilot miner judge tailor singer farmer guard clerk".split()
-TOOLS = "hammer needle broom ladder bucket rope knife lamp spade brush".split()
-THINGS = "apples books coins shells pens stamps keys cups".split()
+PLACES = ["Oslo", "Rome", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Milan", "Dakar"]
+PETS = ["cat", "dog", "hen", "goat", "fish", "frog", "mouse", "horse", "sheep", "snake"]
+FOODS = ["bread", "rice", "soup", "cake", "plums", "beans", "pears", "corn", "figs", "nuts"]
+COLOURS = ["red", "blue", "green", "white", "black", "pink", "brown", "grey", "gold", "orange"]
+JOBS = ["baker", "nurse", "pilot", "miner", "judge", "tailor", "singer", "farmer", "guard", "clerk"]
+TOOLS = ["hammer", "needle", "broom", "ladder", "bucket", "rope", "knife", "lamp", "spade", "brush"]
+THINGS = ["apples", "books", "coins", "shells", "pens", "stamps", "keys", "cups"]
 
 ATTRIBUTES = {"home": PLACES, "pet": PETS, "food": FOODS, "colour": COLOURS, "job": JOBS}
 CATEGORIES = {"animal": PETS, "food": FOODS, "colour": COLOURS, "place": PLACES, "job": JOBS, "tool": TOOLS}
@@ -66,7 +66,7 @@ SCRIPTS = (
     ("office", "sharpens a pencil", "writes a letter"),
 )
 
-KINDS = "wug blick dax toma zup fep rilt gorp".split()
+KINDS = ["wug", "blick", "dax", "toma", "zup", "fep", "rilt", "gorp"]
 
 
 def _facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:

@@ -174,7 +174,8 @@ QUESTIONS = {
     "colour": ("which colour likes {name} ?", "{name} likes {value} ."),
     "job": ("what is the job of {name} ?", "{name} is a {value} ."),
 }
-FOUR = " A {A} B {B} C {C} D {D}"
+# An option is a word and then its letter: a letter that follows its word is what a model this small can look up.
+FOUR = " {A} A {B} B {C} C {D} D"
 
 
 class Facts(Skill):
@@ -205,7 +206,7 @@ class Facts(Skill):
         return [right, *(letter for letter in LETTERS[:4] if letter != right)]
 
 
-TEN = "".join(f" {letter} {{{letter}}}" for letter in LETTERS)
+TEN = "".join(f" {{{letter}}} {letter}" for letter in LETTERS)
 
 
 class TenOptions(Skill):
@@ -272,7 +273,7 @@ class Pronouns(Skill):
         Wording("{one} sat with {two} and {he} was {state} . who was it ?"),
     )
     task_wordings = (Wording("{one} saw {two} while {he} was {state} . who was {state} ?"),)
-    states = "tired late happy cold hungry sad busy ill".split()
+    states = ["tired", "late", "happy", "cold", "hungry", "sad", "busy", "ill"]
 
     def draw(self, rng: Random, kept: bool) -> dict[str, str]:
         pair = [rng.choice([n for n in names if kept or n not in lex.KEPT]) for names in (lex.GIRLS, lex.BOYS)]
@@ -324,11 +325,11 @@ class Mystery(Skill):
 
     name = "mystery"
     wordings = (
-        Wording("{n1} was in {p1} . {n2} was in {p2} . {n3} was in {p3} . the {thing} got lost in {where} . who took it ?"),
-        Wording("the {thing} got lost in {where} . {n1} was in {p1} . {n2} was in {p2} . {n3} was in {p3} . who took it ?"),
+        Wording("in {p1} was {n1} . in {p2} was {n2} . in {p3} was {n3} . the {thing} got lost in {where} . who took it ?"),
+        Wording("the {thing} got lost in {where} . in {p1} was {n1} . in {p2} was {n2} . in {p3} was {n3} . who took it ?"),
     )
     task_wordings = (
-        Wording("{n1} stayed in {p1} . {n2} stayed in {p2} . {n3} stayed in {p3} . in {where} the {thing} got lost . who took it ?"),
+        Wording("in {p1} sat {n1} . in {p2} sat {n2} . in {p3} sat {n3} . who took the {thing} that got lost in {where} ?"),
     )
 
     def draw(self, rng: Random, kept: bool) -> dict[str, str]:

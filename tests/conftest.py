@@ -1,0 +1,88 @@
+"""Shared doubles: a tiny random Llama in float64 with the lab's tokenizer, and one finished smoke-sized run folder."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = ROOT / "tests" / "data" / "small.toml"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Whatever a test does, it reaches no other machine."""
+
+    def refuse(self, address, *args):
+        if self.family != socket.AF_UNIX:
+            raise RuntimeError(f"a test reached for the network: {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
+
+
+def make_policy(tokenizer, dtype="float64", rank=4, **shape):
+    """A random two-layer policy whose adapter has moved away from zero, so that nothing is trivially equal."""
+    import torch
+    import transformers
+
+    from harness.config import LoraConfig
+    from harness.encoding import choose_template
+    from harness.policy import Policy, with_adapter
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=256, **{**sizes, **shape})
+    base = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
+    model = with_adapter(base, LoraConfig(rank=rank), "tiny")
+    policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny")
+    policy.become_initial(0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in policy.adapter_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return policy
+
+
+@pytest.fixture
+def policy(tokenizer):
+    return make_policy(tokenizer)
+
+
+def harness(*arguments, cwd, check=True, **environment):
+    """The real program in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "harness", *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=600, env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory):
+    """A folder in which the small recipe has been played, once for all tests that only read."""
+    folder = tmp_path_factory.mktemp("played")
+    harness("run", "--recipe", SMALL, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def played_copy(played, tmp_path):
+    """The same, to change."""
+    import shutil
+
+    shutil.copytree(played, tmp_path / "copy")
+    return tmp_path / "copy"

@@ -1,0 +1,144 @@
+"""The real objective files play the real game, exactly, on four outcomes: theorems become assertions.
+
+The policy is a softmax over four outcomes, so every expectation is a finite sum over tuples weighted by their probabilities.
+Each iteration is minimised to convergence in float64; what is asserted is the state after ONE iteration, because some wrong
+formulas heal themselves after several.
+"""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from harness.discovery import find_objective, load_objective
+from objectives import Batch, LossOutput, Responses
+
+DATA = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
+START = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+LENGTHS = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+
+
+def kl(data, player):
+    return float((data * (data.log() - player.log())).sum())
+
+
+def play(objective, opponent, initial=START):
+    """The opponent's successor: the exact expected loss minimised over all softmax policies."""
+    needs = objective.needs
+    logits = opponent.log().clone().requires_grad_()
+    tuples = list(itertools.product(range(4), repeat=1 + needs.synthetic + needs.proto))
+    index = torch.tensor(tuples)
+    y, synthetic, proto = index[:, :1], index[:, 1 : 1 + needs.synthetic], index[:, 1 + needs.synthetic :]
+    probability = DATA[y[:, 0]] * opponent[synthetic].prod(dim=1) * initial[proto].prod(dim=1)
+    reference = opponent.log()
+
+    def role(outcomes, logp):
+        return Responses(logp[outcomes], LENGTHS[outcomes], reference[outcomes] if needs.reference else None)
+
+    def expected_loss():
+        logp = torch.log_softmax(logits, dim=0)
+        batch = Batch(
+            role(y, logp),
+            role(synthetic, logp) if needs.synthetic else None,
+            role(proto, logp) if needs.proto else None,
+        )
+        output = objective.loss(batch)
+        weight = torch.ones_like(output.loss) if output.weight is None else output.weight
+        return (probability * weight * output.loss).sum() / (probability * weight).sum()
+
+    optimizer = torch.optim.LBFGS(
+        [logits], max_iter=3000, tolerance_grad=1e-14, tolerance_change=0, line_search_fn="strong_wolfe", history_size=20
+    )
+
+    def closure():
+        optimizer.zero_grad()
+        value = expected_loss()
+        value.backward()
+        return value
+
+    for _ in range(4):
+        optimizer.step(closure)
+    return torch.softmax(logits.detach(), dim=0)
+
+
+def make(name, **params):
+    return load_objective(find_objective(name))(**params)
+
+
+@pytest.mark.parametrize(("mu", "samples"), [(1.0, None), (3.0, None), (2.5, 2), (7.0, 1)])
+def test_space_reaches_the_data_in_one_iteration_and_stays(mu, samples):
+    """Attainability for any mu and any number of samples, and maintainability."""
+    objective = make("space", mu=mu, samples=samples)
+    first = play(objective, START)
+    assert kl(DATA, first) < 1e-10
+    assert kl(DATA, play(objective, first)) < 1e-10
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.6, 0.5])
+def test_spin_multiplies_the_log_error_by_one_minus_one_over_beta(beta):
+    """Theorem 5.4: p_1 is proportional to p_0 (data / p_0)^(1 / beta), so log(p_1 / data) = (1 - 1/beta) log(p_0 / data) + c."""
+    first = play(make("spin", beta=beta, history=0), START)
+
+    def centred_error(player):
+        error = player.log() - DATA.log()
+        return error - error.mean()
+
+    expected = (1 - 1 / beta) * centred_error(START)
+    assert torch.allclose(centred_error(first), expected, atol=2e-4)
+
+
+def test_spin_with_small_beta_moves_away_from_the_data():
+    """beta 0.4: the factor is 1 - 2.5 = -1.5, so the error grows by half and changes sign."""
+    first = play(make("spin", beta=0.4, history=0), START)
+    predicted = START * (DATA / START) ** 2.5
+    predicted = predicted / predicted.sum()
+    assert kl(DATA, first) == pytest.approx(kl(DATA, predicted), rel=1e-3)
+
+
+def test_sft_reaches_the_token_weighted_optimum():
+    """Dividing the summed loss by the tokens does not move the optimum: it is the data themselves."""
+    assert kl(DATA, play(make("sft"), START)) < 1e-10
+
+
+def test_sipo_matches_its_least_squares_solution():
+    """E (r - r' - c)^2 over independent y ~ data, y' ~ opponent is minimised where each r_u = c (data_u - p_u) / (data_u + p_u) up
+    to a shift: the normal equations give (data_u + p_u) r_u - data_u m' - p_u m = c (data_u - p_u), m = E_data r, m' = E_p r."""
+    tau = 0.5
+    first = play(make("sipo", tau=tau), START)
+    r = first.log() - START.log()
+    m_data, m_opponent = (DATA * r).sum(), (START * r).sum()
+    left = (DATA + START) * r - DATA * m_opponent - START * m_data
+    # the softmax constraint adds a multiple of p_theta, zero here because loss is invariant under shifts of r
+    assert torch.allclose(left, (DATA - START) / (2 * tau), atol=1e-6)
+
+
+# ---------------------------------------------------------------- injected bugs must be caught
+
+
+def bug_no_shift(self, batch):
+    real, synthetic = batch.real.log_ratio, batch.synthetic.log_ratio
+    soft = torch.nn.functional.softplus
+    return LossOutput(soft(-real)[:, 0] + self.mu * soft(synthetic).mean(dim=1))
+
+
+def bug_sign_of_shift(self, batch):
+    shift = -math.log(self.mu)
+    real, synthetic = batch.real.log_ratio, batch.synthetic.log_ratio
+    soft = torch.nn.functional.softplus
+    return LossOutput(soft(shift - real)[:, 0] + self.mu * soft(synthetic - shift).mean(dim=1))
+
+
+def bug_mean_for_sum(self, batch):
+    shift = math.log(self.mu)
+    real, synthetic = batch.real.log_ratio, batch.synthetic.log_ratio
+    soft = torch.nn.functional.softplus
+    return LossOutput(soft(shift - real)[:, 0] + soft(synthetic - shift).mean(dim=1))
+
+
+@pytest.mark.parametrize("bug", [bug_no_shift, bug_sign_of_shift, bug_mean_for_sum])
+def test_an_injected_bug_is_far_from_the_data_after_one_iteration(bug, monkeypatch):
+    """The very assertion of the correct formula fails, and by far: at least 1e-3 nats instead of 1e-10."""
+    objective = make("space", mu=3.0)
+    monkeypatch.setattr(type(objective), "loss", bug)
+    assert kl(DATA, play(objective, START)) > 1e-3
