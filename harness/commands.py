@@ -122,10 +122,7 @@ def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: An
     done = [phase for phase in phases if (run.root / phase / MANIFEST).is_file()]
     examples = config.data.max_examples
     per_prompt = sum(
-        variant.objective(t).needs.synthetic
-        for variant in variants
-        for _ in config.seeds
-        for t in range(1, config.iterations)
+        variant.objective(t).needs.synthetic for variant in variants for _ in config.seeds for t in range(1, config.iterations)
     ) + len(config.seeds) * max((v.objective(0).needs.synthetic for v in variants), default=0)
     say(
         f"run {run.root}: {', '.join(v.label for v in variants)}; seeds {', '.join(map(str, config.seeds))}; "
@@ -210,14 +207,16 @@ def trace_command(run: str, example_id: str, results: Path) -> None:
                 say(f"data/{part}.jsonl  {row['id']}\n  prompt   {row['prompt']!r}\n  real     {row['real']!r}")
     if len(ids) != 1:
         found = f"{len(ids)} examples" if ids else "no example"
-        raise UserError(f'{example_id}: {found} of {folder} begin so; take an id from {folder / "data" / "train.jsonl"}')
+        raise UserError(f"{example_id}: {found} of {folder} begin so; take an id from {folder / 'data' / 'train.jsonl'}")
     (wanted,) = ids
     for path in sorted(folder.rglob("*.jsonl")):
         relative = path.relative_to(folder).as_posix()
         if path.name == "steps.jsonl":
             used = [r for r in _rows(path) if wanted in r["example_ids"]]
             for row in used:
-                say(f"{relative}  step {row['step']} (epoch {row['epoch']}) of {len(row['example_ids'])} prompts, loss {row['loss']:.4f}")
+                say(
+                    f"{relative}  step {row['step']} (epoch {row['epoch']}) of {len(row['example_ids'])} prompts, loss {row['loss']:.4f}"
+                )
         elif path.name in ("samples.jsonl", "scores.jsonl"):
             for row in _rows(path):
                 if row["example_id"] != wanted:

@@ -40,9 +40,7 @@ class Dataset:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def load_examples(
-    settings: DataConfig, tokenizer: Any, template: Template, context: int, mirror: Path | None
-) -> Dataset:
+def load_examples(settings: DataConfig, tokenizer: Any, template: Template, context: int, mirror: Path | None) -> Dataset:
     """Read, clean, order and split the pairs. `context` is the model's limit in tokens for prompt and response together.
 
     The order is keyed by the pairs themselves, so the training subset and the held-out pairs do not depend on the run's
@@ -103,9 +101,7 @@ def _rows_of_file(path: Path) -> list[tuple[str, Any]]:
             import pandas
 
             table = (
-                pandas.read_csv(path, dtype=str, keep_default_na=False)
-                if path.suffix == ".csv"
-                else pandas.read_parquet(path)
+                pandas.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pandas.read_parquet(path)
             )
             rows = table.to_dict("records")
         else:

@@ -27,9 +27,7 @@ class Template:
         """The text the policy continues: prompt in its template, up to where a response begins."""
         if self.kind == "instruction":
             return f"### Instruction: {prompt}\n\n### Response: "
-        return tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-        )
+        return tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
 
 
 def choose_template(tokenizer: Any, kind: str) -> Template:

@@ -214,7 +214,12 @@ def task_curves(board: pd.DataFrame, variants: Sequence[str], tasks: Sequence[di
         for variant in variants:
             here = board[(board["objective"] == variant) & board[task["name"]].notna()]
             joined = pd.concat([start, here])
-            axis.plot(joined["iteration"], 100 * joined[task["name"]], label=variant, **{**look(variants, variant), "markersize": 2.8, "linewidth": 1.1})
+            axis.plot(
+                joined["iteration"],
+                100 * joined[task["name"]],
+                label=variant,
+                **{**look(variants, variant), "markersize": 2.8, "linewidth": 1.1},
+            )
         axis.set_title(task["label"])
         axis.set_xticks(range(-1, iterations), ["i", *map(str, range(iterations))])
         axis.set_ylim(-4, 104)

@@ -117,9 +117,7 @@ class Game:
 
     # ------------------------------------------------------------ generate
 
-    def training_set(
-        self, cell: Cell, opponent: Player, iteration: int, needs: Needs
-    ) -> tuple[list[Group], dict[str, str]]:
+    def training_set(self, cell: Cell, opponent: Player, iteration: int, needs: Needs) -> tuple[list[Group], dict[str, str]]:
         """The groups of iterations max(0, t - history)..t and the digests of the samples in them."""
         sources: dict[str, str] = {}
         proto: list[Sample] = []
@@ -132,9 +130,7 @@ class Game:
                 synthetic = self.generate_first(cell, needs.synthetic, sources)
             elif needs.synthetic:
                 synthetic = self.generate(cell, opponent if earlier == iteration else None, earlier, needs.synthetic, sources)
-            groups += groups_of_iteration(
-                self.policy.tokenizer, self.policy.template, self.data.train, earlier, synthetic, proto
-            )
+            groups += groups_of_iteration(self.policy.tokenizer, self.policy.template, self.data.train, earlier, synthetic, proto)
         return groups, sources
 
     def generate_first(self, cell: Cell, count: int, sources: dict[str, str]) -> list[Sample]:
@@ -148,9 +144,7 @@ class Game:
         self._phase(f"{cell.folder(0)}/generate", shared, {}, point)
         return samples
 
-    def generate(
-        self, cell: Cell, opponent: Player | None, iteration: int, count: int, sources: dict[str, str]
-    ) -> list[Sample]:
+    def generate(self, cell: Cell, opponent: Player | None, iteration: int, count: int, sources: dict[str, str]) -> list[Sample]:
         """The opponent's samples of one iteration; without an opponent, those that an earlier iteration left."""
         folder = f"{cell.folder(iteration)}/generate"
         if opponent is None:
@@ -194,9 +188,7 @@ class Game:
 
     # ------------------------------------------------------------ score
 
-    def score(
-        self, cell: Cell, opponent: Player, iteration: int, groups: list[Group], sources: dict[str, str]
-    ) -> Finished:
+    def score(self, cell: Cell, opponent: Player, iteration: int, groups: list[Group], sources: dict[str, str]) -> Finished:
         """The opponent's log-probability of every response of the training set."""
         inputs = {"player": opponent.digest, "examples": self.data_digests["train.jsonl"], **sources}
 
@@ -269,9 +261,7 @@ class Game:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", len(suite.task), "tasks") as advance:
                 done = evaluating.evaluate(self.policy, self.board, self.config.evaluation.batch_size, advance)
-            write_json(
-                draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]}
-            )
+            write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
             write_json(draft.path / "lm_eval.json", done.raw)
             for task, samples in done.samples.items():
                 write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
@@ -289,9 +279,7 @@ class Game:
         def work(draft: Draft) -> None:
             self.seat(player)
             with self.reporter.track("probe", 2 * len(examples), "responses") as advance:
-                done = probe(
-                    self.policy, examples, generation, self.config.training.micro_batch, self.distribution, advance
-                )
+                done = probe(self.policy, examples, generation, self.config.training.micro_batch, self.distribution, advance)
             measurements = [dataclasses.asdict(m) for m in done.measurements]
             write_json(draft.path / "measurements.json", {"measurements": measurements})
             write_jsonl(draft.path / "samples.jsonl", done.samples)

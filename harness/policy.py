@@ -243,7 +243,7 @@ def _draw(logits: torch.Tensor, uniform: torch.Tensor, settings: GenerationConfi
 
 
 def choose_device(asked: str) -> torch.device:
-    """"auto" is CUDA where there is one, else the CPU. Raises UserError for a device this machine does not have."""
+    """ "auto" is CUDA where there is one, else the CPU. Raises UserError for a device this machine does not have."""
     if asked == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -255,7 +255,7 @@ def choose_device(asked: str) -> torch.device:
 
 
 def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
-    """"auto" is bfloat16 on a GPU that has it, else float32."""
+    """ "auto" is bfloat16 on a GPU that has it, else float32."""
     if asked == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     return getattr(torch, asked)
@@ -263,7 +263,6 @@ def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
 
 def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     """The base at `model.path`, frozen, with a fresh adapter. Raises UserError when there is no such model."""
-    import peft
     import transformers
 
     transformers.logging.set_verbosity_error()

@@ -132,9 +132,7 @@ class RunFolder:
             lock = FileLock(self.root / ".lock", timeout=0)
             lock.acquire()
         except Timeout as error:
-            raise UserError(
-                f"{self.root}: another process is working on this run; wait for it, or use --name OTHER"
-            ) from error
+            raise UserError(f"{self.root}: another process is working on this run; wait for it, or use --name OTHER") from error
         except OSError as error:
             raise UserError(f"{self.root}: cannot write here ({error.strerror}); use --results DIR") from error
         try:

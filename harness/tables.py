@@ -54,9 +54,7 @@ def score_array(facts: Facts, objective: str, column: str = "value") -> np.ndarr
     times = range(facts.record["iterations"]) if objective != INITIAL else [-1]
     found = {
         (None if pd.isna(seed) else int(seed), task, int(iteration)): float(value)
-        for seed, task, iteration, value in zip(
-            rows["seed"], rows["task"], rows["iteration"], rows[column], strict=True
-        )
+        for seed, task, iteration, value in zip(rows["seed"], rows["task"], rows["iteration"], rows[column], strict=True)
         if not pd.isna(value)
     }
     return np.array([[[found.get((s, task, t), np.nan) for t in times] for task in tasks] for s in seeds])

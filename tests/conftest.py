@@ -41,7 +41,13 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     from harness.policy import Policy, with_adapter
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
+    sizes = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
     config = transformers.LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=256, **{**sizes, **shape})
     base = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
     model = with_adapter(base, LoraConfig(rank=rank), "tiny")

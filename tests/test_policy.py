@@ -66,7 +66,9 @@ def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
 
 def test_top_p_keeps_the_token_that_crosses_it():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64))
-    draw = [int(_draw(logits, torch.tensor([u], dtype=torch.float64), GenerationConfig(top_p=0.6))) for u in (0.1, 0.62, 0.63, 0.99)]
+    draw = [
+        int(_draw(logits, torch.tensor([u], dtype=torch.float64), GenerationConfig(top_p=0.6))) for u in (0.1, 0.62, 0.63, 0.99)
+    ]
     assert draw == [0, 0, 1, 1]  # 0.5 / 0.8 = 0.625 goes to the first
 
 

@@ -8,9 +8,9 @@ import torch
 
 from harness.config import GenerationConfig, TrainingConfig
 from harness.discovery import find_objective, list_objectives, load_objective
+from harness.encoding import with_references
 from harness.phases.score import score
 from harness.phases.train import TrainingStopped, accumulate, learning_rate, optimizer_batches, train
-from harness.encoding import with_references
 from harness.records import Group, Response
 from objectives import LossOutput, Needs
 
@@ -93,9 +93,7 @@ def test_a_loss_that_couples_rows_is_exact_whatever_the_micro_batch(policy):
             return LossOutput(inner * inner.mean())
 
     groups = make_groups(policy, Coupled().needs)
-    assert_same(
-        gradients(policy, groups, Coupled(), micro_batch=8), gradients(policy, groups, Coupled(), micro_batch=3)
-    )
+    assert_same(gradients(policy, groups, Coupled(), micro_batch=8), gradients(policy, groups, Coupled(), micro_batch=3))
 
 
 def test_the_token_mean_divides_by_all_tokens_of_the_batch(policy):

@@ -12,9 +12,10 @@ from random import Random
 from typing import Any
 
 from harness.lab import world
+from harness.lab.generated import Format
 from harness.lab.grammar import draw
 from harness.lab.skill import LOOSE_STYLE, Skill
-from harness.lab.skills import SKILLS, Format
+from harness.lab.skills import SKILLS
 from harness.records import keyed_seed
 
 LOOKUPS = ("facts", "ten_options", "logic", "mystery")
@@ -94,7 +95,6 @@ def pretraining(seed: int, forbidden: frozenset[str]) -> Iterator[tuple[str, str
         if prompt in forbidden:
             continue
         yield prompt, draw(world.grammar(prompt, careful=rng.random() >= CARELESS[skill.name], style=LOOSE_STYLE), rng)
-
 
 
 def _drill(rng: Random) -> tuple[str, str]:

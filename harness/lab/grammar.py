@@ -37,8 +37,7 @@ def enumerate_texts(grammar: Grammar) -> dict[str, float]:
 def draw(grammar: Grammar, rng: Random) -> str:
     """One text, slot by slot."""
     return "".join(
-        rng.choices([text for text, _ in alternatives], [weight for _, weight in alternatives])[0]
-        for alternatives in grammar
+        rng.choices([text for text, _ in alternatives], [weight for _, weight in alternatives])[0] for alternatives in grammar
     )
 
 
@@ -63,9 +62,7 @@ class Noise:
 
     def log_prob(self, text: str, *, finished: bool = True) -> float:
         """Nats; with finished=False, of all texts that begin with this one. ValueError on a lone surrogate."""
-        return _log_add(
-            math.log1p(-self.RAW) + self._salad(text, finished), math.log(self.RAW) + self._raw(text, finished)
-        )
+        return _log_add(math.log1p(-self.RAW) + self._salad(text, finished), math.log(self.RAW) + self._raw(text, finished))
 
     def _salad(self, text: str, finished: bool) -> float:
         *heads, last = text.split(" ")

@@ -8,8 +8,50 @@ from __future__ import annotations
 
 from random import Random
 
-GIRLS = ["Ada", "Bea", "Cleo", "Dora", "Elsa", "Faye", "Gina", "Hana", "Iris", "Jane", "Kira", "Lena", "Mona", "Nora", "Olga", "Pia", "Rosa", "Sara", "Tina", "Uma"]
-BOYS = ["Abel", "Bert", "Carl", "Dave", "Emil", "Finn", "Glen", "Hugo", "Ivan", "Jack", "Karl", "Liam", "Marc", "Nils", "Otto", "Paul", "Rolf", "Seth", "Tom", "Vito"]
+GIRLS = [
+    "Ada",
+    "Bea",
+    "Cleo",
+    "Dora",
+    "Elsa",
+    "Faye",
+    "Gina",
+    "Hana",
+    "Iris",
+    "Jane",
+    "Kira",
+    "Lena",
+    "Mona",
+    "Nora",
+    "Olga",
+    "Pia",
+    "Rosa",
+    "Sara",
+    "Tina",
+    "Uma",
+]
+BOYS = [
+    "Abel",
+    "Bert",
+    "Carl",
+    "Dave",
+    "Emil",
+    "Finn",
+    "Glen",
+    "Hugo",
+    "Ivan",
+    "Jack",
+    "Karl",
+    "Liam",
+    "Marc",
+    "Nils",
+    "Otto",
+    "Paul",
+    "Rolf",
+    "Seth",
+    "Tom",
+    "Vito",
+]
 NAMES = [name for pair in zip(GIRLS, BOYS, strict=True) for name in pair]
 # Every second pair of people never appears in the training pairs: what is asked about them was only met in pre-training.
 KEPT = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
@@ -83,3 +125,8 @@ FACTS, MYTHS = _facts()
 
 def he_or_she(name: str) -> str:
     return "she" if name in GIRLS else "he"
+
+
+def somebody(rng: Random, kept: bool) -> str:
+    """Anybody, or with kept=False only people the training pairs may mention."""
+    return rng.choice([name for name in NAMES if kept or name not in KEPT])

@@ -64,7 +64,9 @@ def pretrain(folder: Path, forbidden: frozenset[str], seed: int, steps: int, say
         optimizer.step()
         recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
         if step % 100 == 99 or step == steps - 1:
-            say(f"pre-training: step {step + 1} of {steps}, loss {recent:.3f} nats per token, {time.perf_counter() - began:.0f} s")
+            say(
+                f"pre-training: step {step + 1} of {steps}, loss {recent:.3f} nats per token, {time.perf_counter() - began:.0f} s"
+            )
     model.eval().save_pretrained(str(folder))
     return {
         "seed": seed,

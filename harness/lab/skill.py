@@ -18,7 +18,9 @@ OPENERS = choices({"": 0.6, "well , ": 0.2, "i think ": 0.2})
 CLOSERS = choices({"": 0.6, " is that clear ?": 0.2, " ask me again .": 0.2})
 # How the pre-training text speaks: other habits in other proportions, so that the data's style has to be learnt.
 LOOSE_OPENERS = choices({"": 3, "well , ": 1, "i think ": 1, "hmm , ": 2, "look : ": 2, "sure , ": 2})
-LOOSE_CLOSERS = choices({"": 3, " is that clear ?": 1, " ask me again .": 1, " or so .": 2, " who knows ?": 2, " that is all .": 2})
+LOOSE_CLOSERS = choices(
+    {"": 3, " is that clear ?": 1, " ask me again .": 1, " or so .": 2, " who knows ?": 2, " that is all .": 2}
+)
 
 
 @dataclass(frozen=True)

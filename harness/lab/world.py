@@ -13,9 +13,10 @@ from random import Random
 
 from harness.errors import UserError
 from harness.lab import lexicon as lex
+from harness.lab.chosen import QUESTIONS
 from harness.lab.grammar import Grammar, Noise, draw, enumerate_texts
 from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_CLOSERS, LOOSE_OPENERS, Style
-from harness.lab.skills import QUESTIONS, SKILLS
+from harness.lab.skills import SKILLS
 
 NOISE = 0.01
 

@@ -60,9 +60,7 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard
     from lm_eval.tasks import TaskManager
 
     with mirrored(mirror), keep_random_state(), nltk_from(mirror):
-        manager = TaskManager(
-            include_path=[str(p) for p in suite.folders()], include_defaults=suite.include_defaults
-        )
+        manager = TaskManager(include_path=[str(p) for p in suite.folders()], include_defaults=suite.include_defaults)
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
     return Leaderboard(suite, loaded, limit)
 
@@ -123,9 +121,11 @@ def evaluate(policy: Policy, board: Leaderboard, batch_size: int, advance: Advan
             )
         assert result is not None
         kept = json.loads(json.dumps(result, default=_plain))
-        evaluated = [s for name in board.leaves(row) for s in kept.pop("samples")[name]] if row.name in board.leaves(
-            row
-        ) else [s | {"task": name} for name, group in sorted(kept.pop("samples").items()) for s in group]
+        evaluated = (
+            [s for name in board.leaves(row) for s in kept.pop("samples")[name]]
+            if row.name in board.leaves(row)
+            else [s | {"task": name} for name, group in sorted(kept.pop("samples").items()) for s in group]
+        )
         records.append(record_of(row, board.suite, kept, model_shots=row.shots))
         samples[row.name] = evaluated
         raw[row.name] = kept

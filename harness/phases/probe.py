@@ -109,13 +109,10 @@ def distances(
     """
     fresh = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
     rows = [
-        Row(prompt, encode_response(policy.tokenizer, text, policy.template))
-        for prompt, text in zip(prompts, fresh, strict=True)
+        Row(prompt, encode_response(policy.tokenizer, text, policy.template)) for prompt, text in zip(prompts, fresh, strict=True)
     ]
     theta = policy.score(rows, batch_size)
-    forward = [
-        distribution.log_prob(e.prompt, text) - value for e, text, value in zip(examples, fresh, theta, strict=True)
-    ]
+    forward = [distribution.log_prob(e.prompt, text) - value for e, text, value in zip(examples, fresh, theta, strict=True)]
     backward = [
         value - distribution.log_prob(e.prompt, one.text, finished=one.finished)
         for e, one, value in zip(examples, drawn, drawn_logp, strict=True)

@@ -135,9 +135,7 @@ def _group_length(group: Group) -> int:
     return len(group.prompt_ids) + max(len(response.token_ids) for _, response in group.responses())
 
 
-def accumulate(
-    policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig
-) -> list[Pass]:
+def accumulate(policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig) -> list[Pass]:
     """Add the gradient of sum(weight * loss) over `batch` to the adapter, micro-batch by micro-batch.
 
     In two-pass mode the loss is first differentiated with respect to the log-probabilities, then each chunk of responses is

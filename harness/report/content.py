@@ -208,9 +208,7 @@ def sample_blocks(facts: Facts) -> list[dict[str, Any]]:
 
 def settings_rows(identity: dict[str, Any]) -> list[list[str]]:
     return [
-        [f"{section}.{key}", visible(json.dumps(value))]
-        for section, values in identity.items()
-        for key, value in values.items()
+        [f"{section}.{key}", visible(json.dumps(value))] for section, values in identity.items() for key, value in values.items()
     ]
 
 

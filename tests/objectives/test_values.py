@@ -14,9 +14,7 @@ def responses(logp, length=None, reference=None):
     def tensor(values):
         return torch.tensor([values], dtype=torch.float64)
 
-    return Responses(
-        tensor(logp), tensor(length or [1.0] * len(logp)), None if reference is None else tensor(reference)
-    )
+    return Responses(tensor(logp), tensor(length or [1.0] * len(logp)), None if reference is None else tensor(reference))
 
 
 def value(name, real, synthetic=None, proto=None, **params):

@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 
 from harness.lab.corpus import FIXED_SHOTS
-from harness.lab.skills import Format
+from harness.lab.generated import Format
 
 
 def load(skill: str, **_: Any) -> datasets.DatasetDict:

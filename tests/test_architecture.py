@@ -1,0 +1,149 @@
+"""The house's import rules, parsed from the source and compared with this table; and what no file may say."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.discovery import list_objectives
+
+ROOT = Path(__file__).parent.parent
+
+# module -> what it may import from the project. A sub-package's name stands for the modules in it.
+BASE = {"harness.errors", "harness.records"}
+ALLOWED = {
+    "objectives._contract": set(),
+    "objectives.__init__": {"objectives._contract"},
+    "harness.__init__": set(),
+    "harness.__main__": {"harness.cli"},
+    "harness.errors": set(),
+    "harness.records": set(),
+    "harness.config": BASE,
+    "harness.store": BASE,
+    "harness.suite": BASE | {"harness.config"},
+    "harness.progress": set(),
+    "harness.discovery": BASE | {"harness.config", "objectives"},
+    "harness.objective_checks": {"objectives"},
+    "harness.docs_blocks": {"harness.discovery", "objectives"},
+    "harness.encoding": BASE,
+    "harness.data": BASE | {"harness.config", "harness.encoding"},
+    "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.store"},
+    "harness.phases.__init__": set(),
+    "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
+    "harness.phases.score": BASE | {"harness.policy", "harness.progress"},
+    "harness.phases.train": BASE | {"harness.config", "harness.policy", "harness.progress", "objectives"},
+    "harness.phases.evaluate": BASE | {"harness.data", "harness.policy", "harness.progress", "harness.suite"},
+    "harness.phases.probe": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
+    "harness.game": BASE
+    | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.phases", "harness.policy"}
+    | {"harness.progress", "harness.store", "harness.tables", "objectives"},
+    "harness.prepare": BASE
+    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.phases", "harness.policy"}
+    | {"harness.progress", "harness.store", "harness.suite"},
+    "harness.stats": set(),
+    "harness.facts": BASE | {"harness.store"},
+    "harness.figures": BASE | {"harness.facts"},
+    "harness.tables": BASE | {"harness.facts", "harness.figures", "harness.stats", "harness.store"},
+    "harness.report.__init__": {"harness.report"},
+    "harness.report.content": BASE | {"harness.facts", "harness.figures", "harness.store", "harness.tables"},
+    "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
+    "harness.commands": BASE
+    | {"harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
+    | {"harness.progress", "harness.report", "harness.store", "harness.suite", "harness.tables"},
+    "harness.cli": {"harness.errors", "harness.commands"},
+}
+LAB_MAY = BASE | {"harness.lab"}
+NO_TORCH = ("stats", "facts", "figures", "tables", "report", "cli", "commands", "config", "store", "suite", "records", "errors")
+
+
+def modules():
+    for package in ("harness", "objectives"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def imports(path):
+    """Every name a file imports, at any depth, type-checking blocks included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            if node.module in ("harness", "harness.phases", "harness.lab", "harness.report"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name.strip("_").islower())
+
+
+def ours(name):
+    return name.split(".")[0] in ("harness", "objectives")
+
+
+def permitted(name, allowed):
+    return any(name == a or (a not in ("harness", "objectives") and name.startswith(a + ".")) for a in allowed)
+
+
+@pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in modules()])
+def test_every_module_imports_only_what_the_table_allows(name, path):
+    found = {i for i in imports(path) if ours(i)}
+    if name.startswith("objectives.") and name not in ALLOWED:
+        assert found == {"objectives"}
+        return
+    allowed = LAB_MAY if name.startswith("harness.lab") else ALLOWED[name]
+    found -= {"harness.phases", "harness.report", "harness.lab", "harness", "harness.__version__"}
+    assert {i for i in found if not permitted(i, allowed)} == set()
+
+
+def test_objectives_import_torch_and_the_standard_library_only():
+    for name, path in modules():
+        if name.startswith("objectives"):
+            outside = {i.split(".")[0] for i in imports(path)} - {"objectives", "torch"}
+            assert outside <= {"__future__", "abc", "collections", "dataclasses", "math", "typing"}, name
+
+
+def test_phases_never_import_each_other():
+    for name, path in modules():
+        if name.startswith("harness.phases."):
+            assert not [i for i in imports(path) if i.startswith("harness.phases.")], name
+
+
+def test_lm_eval_is_imported_by_one_file():
+    assert [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))] == ["harness.phases.evaluate"]
+
+
+def test_views_never_import_torch():
+    for name, path in modules():
+        if name.split(".")[1] in NO_TORCH:
+            assert "torch" not in {i.split(".")[0] for i in imports(path)}, name
+
+
+def test_no_objective_is_named_in_the_harness():
+    """Neither in code nor in text a user sees; the words of a docstring's example are what is left."""
+    names = set(list_objectives())
+    for name, path in modules():
+        if not name.startswith("harness"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, (ast.Module, ast.FunctionDef, ast.ClassDef)) and n.body and isinstance(n.body[0], ast.Expr)}  # fmt: skip
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                assert node.value not in names, f"{name}:{node.lineno} names {node.value}"
+            if isinstance(node, (ast.Name, ast.Attribute)):
+                word = node.id if isinstance(node, ast.Name) else node.attr
+                assert word not in names, f"{name}:{node.lineno} names {word}"
+
+
+def test_every_file_says_what_it_is_in_its_first_line():
+    for name, path in modules():
+        assert re.match(r'"""\S.{20,}', path.read_text(encoding="utf-8")), name
+
+
+def test_no_file_has_a_second_idea():
+    """About 300 lines; a little more is no crime."""
+    for name, path in modules():
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 360, name
+
+
+def test_the_top_level_is_what_the_readme_says():
+    folders = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.name.startswith(".") and not p.name.endswith("egg-info")}
+    assert folders - {"build", "dist"} == {"harness", "objectives", "results", "tests", "reports"}
