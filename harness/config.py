@@ -177,7 +177,7 @@ def find_toml(kind: str, name: str) -> Path:
     """The file of a recipe or suite given by name or path. Raises UserError naming the known ones."""
     folder = PACKAGE / kind
     if name.endswith(".toml") or "/" in name:
-        path = Path(name).expanduser()
+        path = resolve_path(name)
         if not path.is_file():
             raise UserError(f"{kind[:-1]} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
         return path
@@ -198,7 +198,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> RunConfig:
     """Recipe by name or path, then `--set key=value` items, then named options (dotted keys; None means not given)."""
     path = find_toml("recipes", recipe)
-    tree = {"recipe": path.stem, **read_toml(path)}
+    tree = {"recipe": recipe, **read_toml(path)}
     for item in settings:
         key, separator, text = item.partition("=")
         if not separator or not key:

@@ -27,13 +27,9 @@ from harness.suite import Suite, load_suite
 
 def default_name(config: RunConfig) -> str:
     """The recipe's name when its settings are untouched, else with a digest of the shared settings behind it."""
-    from harness.config import find_toml
-
-    try:
-        untouched = load_config(str(find_toml("recipes", config.recipe))).identity()
-    except UserError:  # a recipe given by path: its stem is no installed name
-        untouched = None
-    return config.recipe if config.identity() == untouched else f"{config.recipe}-{config.identity_digest()[:8]}"
+    stem = Path(config.recipe).stem
+    untouched = load_config(config.recipe).identity()
+    return stem if config.identity() == untouched else f"{stem}-{config.identity_digest()[:8]}"
 
 
 def checked_variants(config: RunConfig) -> list[Variant]:

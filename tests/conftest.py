@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SMALL = ROOT / "tests" / "data" / "small.toml"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# One thread each: models this small gain nothing from two, and spinning threads starve one another on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,10 @@ from harness.lab import corpus, pretrain
 from harness.lab.tokenizer import train_tokenizer
 
 PARTS = ("data", "tokenizer", "base")
-STEPS = 3200
 TOKENIZER_TEXTS = 20_000
 
 
-def build(out: Path, seed: int, parts: Iterable[str], steps: int = STEPS) -> None:
+def build(out: Path, seed: int, parts: Iterable[str]) -> None:
     """Write the parts asked for below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors."""
     items = corpus.items(seed)
     forbidden = frozenset(item["prompt"] for rows in items.values() for item in rows)
@@ -33,10 +32,10 @@ def build(out: Path, seed: int, parts: Iterable[str], steps: int = STEPS) -> Non
     base = out / "base"
     if "tokenizer" in parts:
         base.mkdir(parents=True, exist_ok=True)
-        documents = itertools.islice(corpus.pretraining(seed, forbidden), TOKENIZER_TEXTS)
+        documents = itertools.islice(corpus.pretraining(seed, forbidden, pretrain.STAGES[0].mixture), TOKENIZER_TEXTS)
         train_tokenizer((text for pair in documents for text in pair), base)
     if "base" in parts:
-        pretrain.write_training_record(base, pretrain.pretrain(base, forbidden, seed, steps))
+        pretrain.write_training_record(base, pretrain.pretrain(base, forbidden, seed, pretrain.STAGES))
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -50,9 +49,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="default: the installed package")
     parser.add_argument("--only", choices=PARTS, action="append", help="rebuild only this part; may be repeated")
-    parser.add_argument("--steps", type=int, default=STEPS, help="pre-training steps of 4,096 tokens")
     arguments = parser.parse_args()
-    build(arguments.out, arguments.seed, arguments.only or PARTS, arguments.steps)
+    build(arguments.out, arguments.seed, arguments.only or PARTS)
 
 
 if __name__ == "__main__":

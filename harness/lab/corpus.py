@@ -8,6 +8,7 @@ has met the truth but does not hold on to it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -18,17 +19,25 @@ from harness.lab.skill import LOOSE_STYLE, Skill
 from harness.lab.skills import SKILLS
 from harness.records import keyed_seed
 
+LETTER_TASKS = ("facts", "ten_options")
+FIXED_SHOTS = {"logic": 3, "arithmetic": 2}
 LOOKUPS = ("facts", "ten_options", "logic", "mystery")
-DRILLS = 0.25  # share of pre-training text that only practises repeating and looking up
 TRAIN_PER_SKILL = 120
 HELDOUT_PER_SKILL = 24
 ITEMS_PER_TASK = 160
-# How often speakers of the pre-training text are careless, and how often a skill comes up. Looking something up in the
-# prompt is hard at this size: those skills come up more often and with fewer errors, or they would stay at chance.
-CARELESS = {skill.name: 0.5 for skill in SKILLS} | dict.fromkeys(LOOKUPS, 0.15)
-WEIGHTS = [2 if skill.name in LOOKUPS else 1 for skill in SKILLS]
-LETTER_TASKS = ("facts", "ten_options")
-FIXED_SHOTS = {"logic": 3, "arithmetic": 2}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What the pre-training text is made of: how often speakers are careless, by kind of skill; the share of drills.
+
+    Looking something up in the prompt is hard at this size: those skills come up `lookup_weight` times as often.
+    """
+
+    careless: float
+    careless_lookups: float
+    drills: float
+    lookup_weight: int
 
 
 def items(seed: int) -> dict[str, list[dict[str, Any]]]:
@@ -83,18 +92,20 @@ def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     return train, heldout
 
 
-def pretraining(seed: int, forbidden: frozenset[str]) -> Iterator[tuple[str, str]]:
+def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> Iterator[tuple[str, str]]:
     """Endless (prompt, response) pairs of the pre-training text, without the prompts in `forbidden`."""
     rng = Random(f"{seed} pretraining")
+    weights = [mixture.lookup_weight if skill.name in LOOKUPS else 1 for skill in SKILLS]
     while True:
-        if rng.random() < DRILLS:
+        if rng.random() < mixture.drills:
             yield _drill(rng)
             continue
-        (skill,) = rng.choices(SKILLS, WEIGHTS)
+        (skill,) = rng.choices(SKILLS, weights)
         prompt = skill.ask(rng, (*skill.wordings, *skill.task_wordings), kept=True)
         if prompt in forbidden:
             continue
-        yield prompt, draw(world.grammar(prompt, careful=rng.random() >= CARELESS[skill.name], style=LOOSE_STYLE), rng)
+        careless = mixture.careless_lookups if skill.name in LOOKUPS else mixture.careless
+        yield prompt, draw(world.grammar(prompt, careful=rng.random() >= careless, style=LOOSE_STYLE), rng)
 
 
 def _drill(rng: Random) -> tuple[str, str]:

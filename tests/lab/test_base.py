@@ -1,0 +1,55 @@
+"""What ships: data and tokenizer are what the build command makes, the base loads offline, any text survives the tokenizer."""
+
+import json
+
+import pytest
+
+from harness.encoding import choose_template, encode_prompt
+from harness.lab.build import build
+from tests.conftest import ROOT
+
+LAB = ROOT / "harness" / "lab"
+
+
+def test_data_and_items_are_rebuilt_byte_for_byte(tmp_path):
+    build(tmp_path, 0, ["data"])
+    made = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.jsonl"))
+    assert len(made) == 12
+    assert [p for p in made if (tmp_path / p).read_bytes() != (LAB / p).read_bytes()] == []
+
+
+def test_the_tokenizer_is_rebuilt_byte_for_byte(tmp_path):
+    build(tmp_path, 0, ["tokenizer"])
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (tmp_path / "base" / name).read_bytes() == (LAB / "base" / name).read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "Ada has 3 apples .", "naïve 🙂 中文", "\x00\t\n  two  spaces ", "x" * 500])
+def test_any_text_survives_the_tokenizer(tokenizer, text):
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) == text
+
+
+def test_generation_and_training_see_the_same_prompt_tokens(tokenizer):
+    """The prompt's ids are a prefix of the whole conversation's; one beginning token; one closing token at the end."""
+    template = choose_template(tokenizer, "auto")
+    prompt = encode_prompt(tokenizer, template.render(tokenizer, "what is true of the cat ?"))
+    turns = [{"role": "user", "content": "what is true of the cat ?"}, {"role": "assistant", "content": "it hunts at night ."}]
+    whole = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
+    assert whole[: len(prompt)] == prompt
+    assert whole.count(tokenizer.bos_token_id) == 1
+    assert whole[-1] == template.closing_id == tokenizer.eos_token_id
+
+
+def test_lab_words_are_short(tokenizer):
+    rows = [json.loads(line) for line in (LAB / "data" / "train.jsonl").read_text().splitlines()]
+    words = sum(len(row["response"].split()) for row in rows)
+    tokens = sum(len(tokenizer(row["response"], add_special_tokens=False)["input_ids"]) for row in rows)
+    assert tokens / words < 1.5
+
+
+def test_the_base_is_small_and_says_how_it_was_made():
+    record = json.loads((LAB / "base" / "training.json").read_text())
+    assert record["parameters"] < 1_200_000
+    assert record["seed"] == 0
+    assert (LAB / "base" / "model.safetensors").stat().st_size < 6_000_000

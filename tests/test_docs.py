@@ -1,0 +1,41 @@
+"""Generated blocks are current, every command is documented, and the README's tree is the tree."""
+
+import re
+
+from harness.docs_blocks import objective_index, replaced
+from tests.conftest import ROOT
+
+
+def test_the_objective_index_is_current():
+    text = (ROOT / "objectives" / "README.md").read_text()
+    assert replaced(text, "objectives", objective_index()) == text, "run: python -m harness.docs_blocks"
+
+
+def test_every_command_is_in_the_readme():
+    from harness.cli import app
+
+    readme = (ROOT / "README.md").read_text()
+    names = [c.name or c.callback.__name__ for c in app.registered_commands] + [g.name for g in app.registered_groups]
+    assert sorted(names) == ["objectives", "report", "run", "status", "suites", "trace"]
+    assert [n for n in names if f"harness {n}" not in readme] == []
+
+
+def test_every_file_of_the_readmes_tree_exists():
+    readme = (ROOT / "README.md").read_text()
+    tree = readme.partition("```tree\n")[2].partition("```")[0]
+    places, folder = [], ""
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if line.startswith("  "):
+            places.append(folder + name)
+        else:
+            places.append(name)
+            folder = name if name.endswith("/") else ""
+    assert len(places) > 20
+    assert [p for p in places if not (ROOT / p).exists()] == []
+
+
+def test_no_module_is_missing_from_the_readmes_tree():
+    tree = (ROOT / "README.md").read_text().partition("```tree\n")[2].partition("```")[0]
+    modules = {p.name for p in (ROOT / "harness").glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert {m for m in modules if not re.search(rf"^  {m}\s", tree, re.MULTILINE)} == set()

@@ -1,0 +1,221 @@
+"""The real program from outside: played, extended, killed and resumed, with the same bytes as an unbroken run."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, SMALL, harness
+
+RUN = "results/small"
+# Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
+COMPARED = ("scores.csv", "training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/leaderboard.md", "tables/stability.csv")
+
+
+def table(path):
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def contents(run, objectives=None):
+    """Each compared file's rows without `seconds`; with `objectives`, only the rows of those."""
+    found = {}
+    for name in COMPARED:
+        if name.endswith(".md"):
+            found[name] = None if objectives else (run / name).read_bytes()
+            continue
+        rows = table(run / name)
+        for row in rows:
+            row.pop("seconds", None)
+            if objectives:
+                row.pop("source", None)
+        found[name] = [r for r in rows if not objectives or r["objective"] in objectives]
+    return found
+
+
+def test_a_run_leaves_every_file_of_its_contract(played):
+    run = played / RUN
+    expected = [
+        *COMPARED, "run.json", "journal.jsonl", "tables/leaderboard.tex", "tables/cost.csv", "data/train.jsonl",
+        "objectives/space.py", "objectives/spin.py", "initial/evaluate/two/scores.json", "initial/evaluate/two/lm_eval.json",
+        "initial/seed-0/generate/k-0/samples.jsonl", "initial/probe/measurements.json",
+        *(f"plots/stability_curves.{kind}" for kind in ("png", "svg", "pdf")),
+        *(f"{o}/seed-0/iteration-{t}/{f}" for o in ("space", "spin") for t in (0, 1)
+          for f in ("score/scores.jsonl", "train/adapter/adapter_model.safetensors", "train/steps.jsonl",
+                    "evaluate/two/samples_lab_arithmetic.jsonl", "probe/samples.jsonl", "generate/manifest.json")),
+    ]  # fmt: skip
+    assert [name for name in expected if not (run / name).is_file()] == []
+    assert not list(run.rglob("*.partial")) and not list(run.rglob("*.tmp"))
+    assert (played / "reports" / "small.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_scores_csv_is_the_public_contract(played):
+    rows = table(played / RUN / "scores.csv")
+    assert {"objective", "seed", "iteration", "task", "metric", "filter", "value", "stderr", "n"} <= set(rows[0])
+    assert [(r["objective"], r["seed"], r["iteration"]) for r in rows[:2]] == [("initial", "", "-1")] * 2
+    assert {(r["objective"], r["iteration"]) for r in rows[2:]} == {(o, t) for o in ("space", "spin") for t in "01"}
+    assert {r["task"]: r["n"] for r in rows} == {"lab_arithmetic": "4", "lab_continuation": "6"}
+    for row in rows:
+        record = json.loads((played / RUN / row["source"]).read_text())["records"]
+        assert float(row["value"]) == next(r["value"] for r in record if r["task"] == row["task"])
+
+
+def test_history_mixes_the_previous_iteration_and_all_is_scored_by_the_current_opponent(played):
+    scores = [json.loads(x) for x in (played / RUN / "spin/seed-0/iteration-1/score/scores.jsonl").read_text().splitlines()]
+    assert {s["iteration"] for s in scores} == {0, 1}
+    assert len(scores) == 2 * 2 * 12  # two iterations, real and synthetic, twelve prompts
+    first = [json.loads(x) for x in (played / RUN / "spin/seed-0/iteration-0/score/scores.jsonl").read_text().splitlines()]
+    before = {(s["example_id"], s["role"]): s["reference_logp"] for s in first}
+    again = {(s["example_id"], s["role"]): s["reference_logp"] for s in scores if s["iteration"] == 0}
+    assert all(abs(before[k] - again[k]) > 0 for k in before)
+
+
+def test_iteration_0_samples_are_shared_and_the_step_0_invariant_is_recorded(played):
+    run = played / RUN
+    for objective in ("space", "spin"):
+        manifest = json.loads((run / f"{objective}/seed-0/iteration-0/generate/manifest.json").read_text())
+        assert list(manifest["inputs"]) == ["initial/seed-0/generate/k-0"]
+        train = json.loads((run / f"{objective}/seed-0/iteration-1/train/manifest.json").read_text())
+        assert 0 <= train["counts"]["step0_max_abs_log_ratio_per_token"] < 1e-4
+
+
+def test_evaluated_samples_are_kept_with_prompt_hash_and_correctness(played):
+    path = played / RUN / "space/seed-0/iteration-0/evaluate/two/samples_lab_arithmetic.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {"doc", "prompt_hash", "resps", "exact_match", "filter"} <= set(rows[0])
+    assert {r["filter"] for r in rows} == {"strict-match", "flexible-extract"}
+
+
+def test_prompts_are_the_same_for_every_player(played):
+    hashes = {json.loads(p.read_text())["counts"]["prompt_hash"] for p in (played / RUN).rglob("evaluate/two/manifest.json")}
+    assert len(hashes) == 1
+
+
+def test_the_same_command_again_does_nothing(played_copy):
+    before = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob(".") if p.is_dir()}
+    adapters = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")}
+    done = harness("run", "--recipe", SMALL, cwd=played_copy)
+    assert "0 phases to do" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")} == adapters
+    assert before
+
+
+def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played, played_copy):
+    """More of everything, then the old cells' rows are compared byte for byte."""
+    before = contents(played / RUN, ("initial", "space", "spin"))
+    harness("run", "--recipe", SMALL, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy)
+    after = contents(played_copy / RUN, ("initial", "space", "spin"))
+    assert len(after["scores.csv"]) == 2 + 2 * 2 * 3 * 2
+    for name in ("scores.csv", "training.csv", "dynamics.csv"):
+        kept = [r for r in after[name] if r["seed"] in ("", "0") and r["iteration"] in ("-1", "0", "1")]
+        columns = before[name][0].keys()
+        assert [{c: r[c] for c in columns} for r in kept] == before[name]
+
+
+def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
+    done = harness("run", "--recipe", SMALL, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().count("\n") <= 1
+    assert "training.lr=0.001, now asked for 0.5" in done.stderr
+    assert "--name OTHER" in done.stderr
+
+
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+from harness import store
+moment, phase = sys.argv[1], sys.argv[2]
+sys.argv = ["harness", *sys.argv[3:]]
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
+if moment == "middle":
+    write = store.write_jsonl
+    def half(path, rows):
+        if at(path):
+            path.write_text('{"half": tr'); die()
+        return write(path, rows)
+    store.write_jsonl = half
+    import harness.game; harness.game.write_jsonl = half
+    import harness.policy
+    save = harness.policy.Policy.save
+    def half_save(self, adapter):
+        if at(adapter):
+            adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
+        return save(self, adapter)
+    harness.policy.Policy.save = half_save
+elif moment == "before-manifest":
+    write_json = store.write_json
+    def never(path, value):
+        if path.name == "manifest.json" and at(path): die()
+        return write_json(path, value)
+    store.write_json = never
+elif moment == "before-rename":
+    rename = Path.rename
+    def never(self, target):
+        if at(self): die()
+        return rename(self, target)
+    Path.rename = never
+from harness.cli import main
+main()
+"""
+
+
+def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, tmp_path):
+    """SIGKILL in the middle of the work, before the manifest and before the rename, through all phases; then once in full."""
+    moments = [
+        ("before-manifest", "data"), ("middle", "two"), ("before-rename", "two"), ("before-manifest", "probe"),
+        ("middle", "k-0"), ("before-rename", "k-0"), ("middle", "score"), ("before-manifest", "score"), ("middle", "train"),
+        ("before-rename", "train"), ("middle", "probe"), ("before-rename", "generate"),
+    ]  # fmt: skip
+    for moment, phase in moments:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", KILLER, moment, phase, "run", "--recipe", str(SMALL)],
+            cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == -signal.SIGKILL, (moment, phase, done.stderr[-2000:])
+    harness("run", "--recipe", SMALL, cwd=tmp_path)
+    assert contents(tmp_path / RUN) == contents(played / RUN)
+    for path in sorted((played / RUN).rglob("*.safetensors")):
+        assert (tmp_path / RUN / path.relative_to(played / RUN)).read_bytes() == path.read_bytes()
+
+
+def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
+    """Exit code 2, the failed cell named, its rows absent, the other objective's still there."""
+    text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", "loss=-real.mean_logp[:, 0] / 0.0")
+    Path(played_copy / "broken.py").write_text(text)
+    done = harness("run", "--recipe", SMALL, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
+    assert done.returncode == 2
+    assert "failed  broken/seed-0: TrainingStopped" in done.stdout
+    rows = table(played_copy / RUN / "tables/leaderboard.csv")
+    assert {r["mean"] for r in rows if r["objective"] == "broken"} == {""}
+    assert all(r["mean"] for r in rows if r["objective"] == "space")
+
+
+def test_an_objective_by_path_works_with_no_other_change(tmp_path):
+    text = (ROOT / "objectives" / "space.py").read_text().replace("class SPACE", "class Mine")
+    (tmp_path / "mine.py").write_text(text)
+    harness("run", "--recipe", SMALL, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
+    run = tmp_path / "results/small"
+    assert (run / "objectives" / "mine.py").read_text() == text
+    assert len(list((run / "initial/seed-0/generate").iterdir())) == 3
+    assert {r["objective"] for r in table(run / "scores.csv")} == {"initial", "mine-mu3"}
+
+
+def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(played_copy):
+    import shutil
+
+    report = played_copy / "reports"
+    before = {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()}
+    shutil.rmtree(report)
+    harness("report", "small", cwd=played_copy)
+    assert {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.slow
+def test_all_six_objectives_end_in_a_report(tmp_path):
+    harness("run", "--recipe", "smoke", "--objectives", "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo", cwd=tmp_path)
+    assert (tmp_path / "reports/smoke.pdf").is_file()

@@ -1,0 +1,89 @@
+"""The bridge to lm-eval: a missing metric is an error, prompts do not depend on batch or order, no score is remembered."""
+
+import pytest
+
+from harness.errors import UserError
+from harness.phases.evaluate import evaluate, prepare, record_of
+from harness.suite import load_suite
+from tests.conftest import ROOT, make_policy
+
+SUITE = str(ROOT / "tests" / "data" / "two.toml")
+RESULT = {
+    "results": {"lab_arithmetic": {"exact_match,strict-match": 0.5, "exact_match_stderr,strict-match": 0.25, "alias": "x"}},
+    "n-samples": {"lab_arithmetic": {"original": 160, "effective": 4}},
+    "versions": {"lab_arithmetic": 1.0},
+}
+
+
+def quiet(_):
+    return None
+
+
+@pytest.fixture(scope="module")
+def board():
+    return prepare(load_suite(SUITE), None, None)
+
+
+def test_a_recorded_result_becomes_a_record():
+    suite = load_suite(SUITE)
+    record = record_of(suite.task[0], suite, RESULT, 2)
+    assert (record.value, record.stderr, record.n, record.shots, record.task_version) == (0.5, 0.25, 4, 2, "1.0")
+
+
+@pytest.mark.parametrize("key", ["exact_match,flexible-extract", "exact_match,none"])
+def test_a_missing_metric_or_filter_is_an_error_not_a_zero(key):
+    suite = load_suite(SUITE)
+    result = {**RESULT, "results": {"lab_arithmetic": {key: 0.5}}}
+    with pytest.raises(RuntimeError, match="gave no number for 'exact_match,strict-match'"):
+        record_of(suite.task[0], suite, result, 2)
+
+
+def test_prompts_and_scores_do_not_depend_on_the_batch_or_on_what_ran_before(board, tokenizer):
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    one = evaluate(policy, board, 1, quiet)
+    many = evaluate(policy, board, 64, quiet)
+    assert one.prompt_hash == many.prompt_hash
+    assert [r.value for r in one.records] == [r.value for r in many.records]
+    firsts = {s["prompt_hash"] for s in one.samples["lab_arithmetic"]}
+    assert len(firsts) == 4
+
+
+def test_another_player_gets_other_scores_from_the_same_board(board, tokenizer):
+    """No response is remembered from one player to the next: the log-likelihoods move with the adapter."""
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    before = [s["resps"] for s in evaluate(policy, board, 8, quiet).samples["lab_continuation"]]
+    policy.become_initial(4)
+    after = [s["resps"] for s in evaluate(policy, board, 8, quiet).samples["lab_continuation"]]
+    assert all(a != b for a, b in zip(before, after, strict=True))
+
+
+def test_the_global_random_state_is_left_alone(board, tokenizer):
+    import random
+
+    import torch
+
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    random.seed(1)
+    torch.manual_seed(1)
+    expected = (random.random(), float(torch.rand(())))
+    random.seed(1)
+    torch.manual_seed(1)
+    evaluate(policy, board, 8, quiet)
+    assert (random.random(), float(torch.rand(()))) == expected
+
+
+def test_shots_are_fixed_and_shown_before_every_question(board, tokenizer):
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    samples = evaluate(policy, board, 8, quiet).samples["lab_arithmetic"]
+    prompts = [s["arguments"][0][0] for s in samples if s["filter"] == "strict-match"]
+    heads = {p.rpartition("<|user|>")[0] for p in prompts}
+    assert len(prompts) == 4
+    assert len(heads) == 1
+    assert heads.pop().count("<|end|>") == 2
+
+
+def test_two_rows_of_one_name_are_refused(tmp_path):
+    text = (ROOT / "tests" / "data" / "two.toml").read_text().replace("lab_continuation", "lab_arithmetic")
+    (tmp_path / "twice.toml").write_text(text)
+    with pytest.raises(UserError, match="two tasks have the name 'lab_arithmetic'"):
+        load_suite(str(tmp_path / "twice.toml"))

@@ -1,0 +1,77 @@
+"""Real data and lm-eval's own tasks, through a folder that stands for the hub; skipped where there is none."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, harness
+
+MIRROR = Path(os.environ.get("HARNESS_MIRROR", ROOT.parent / "shared" / "real"))
+pytestmark = pytest.mark.skipif(not (MIRROR / "openai" / "gsm8k").is_dir(), reason=f"no data mirror at {MIRROR}")
+
+SUITE = """
+title = "A few items of real tasks"
+version = "1"
+lm_eval = "0.4.13"
+include_defaults = true
+"""
+TASKS = (
+    ("gsm8k", "GSM8K", 2, "exact_match", "strict-match", 8),
+    ("ifeval", "IFEval", 0, "prompt_level_strict_acc", "none", 12),
+    ("leaderboard_bbh_boolean_expressions", "BBH boolean", 3, "acc_norm", "none", 24),
+    ("leaderboard_bbh_sports_understanding", "BBH sports", 3, "acc_norm", "none", 24),
+)
+
+
+@pytest.fixture(scope="module")
+def nltk_data(tmp_path_factory):
+    """IFEval counts sentences with NLTK's Punkt; where its data are not installed, one trained here on the mirror's text."""
+    nltk = pytest.importorskip("nltk")
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        from nltk.tokenize.punkt import PunktTrainer, save_punkt_params
+
+        folder = tmp_path_factory.mktemp("nltk")
+        english = folder / "tokenizers" / "punkt_tab" / "english"
+        english.mkdir(parents=True)
+        text = (MIRROR / "openai" / "gsm8k" / "main" / "test.jsonl").read_text(encoding="utf-8")[:60_000]
+        save_punkt_params(PunktTrainer(text).get_params(), dir=str(english))
+        return str(folder)
+    return ""
+
+
+def write_suite(folder, tasks=TASKS):
+    text = SUITE
+    for name, label, shots, metric, filter_, limit in tasks:
+        text += f'\n[[task]]\nname = "{name}"\nlabel = "{label}"\nshots = {shots}\nmetric = "{metric}"\nfilter = "{filter_}"\n'
+        text += f"chance = 0.0\nlimit = {limit}\n"
+    (folder / "real.toml").write_text(text)
+
+
+def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nltk_data):
+    write_suite(tmp_path)
+    harness(
+        "run", "--objectives", "space,spin", "--iters", "2", "--data", "openai/gsm8k", "--suite", "real.toml",
+        "--mirror", MIRROR, "--max-examples", "8", "--name", "real", "--set", "data.overlong=drop",
+        "--set", "generation.max_new_tokens=16", "--set", "probe.prompts=4", "--set", "training.batch_size=4",
+        cwd=tmp_path, NLTK_DATA=nltk_data,
+    )  # fmt: skip
+    with (tmp_path / "results/real/scores.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == len(TASKS) * (1 + 2 * 2)
+    assert {r["task"]: int(r["n"]) for r in rows} == {name: limit for name, *_, limit in TASKS}
+    assert all(float(r["value"]) <= 0.1 for r in rows if r["task"] == "gsm8k")
+    assert (tmp_path / "reports/real.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path):
+    write_suite(tmp_path, TASKS[1:2])
+    done = harness("suites", "real.toml", "--check", "--mirror", MIRROR, cwd=tmp_path, check=False, NLTK_DATA=str(tmp_path), HOME=str(tmp_path))
+    if done.returncode == 0:
+        pytest.skip("punkt_tab is installed system-wide")
+    assert done.returncode == 1
+    assert "ifeval: needs something that is not installed: NLTK data 'punkt_tab'" in done.stderr
+    assert "python -m nltk.downloader punkt_tab" in done.stderr

@@ -1,0 +1,97 @@
+"""Tables show holes and never zeros; every printed number is in a csv; text of a model cannot become markup or break a page."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from harness.errors import UserError
+from harness.facts import Facts
+from harness.report import write_report
+from harness.report.content import visible
+from harness.tables import leaderboard, refresh
+
+NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
+
+
+@pytest.fixture
+def run(played_copy):
+    return played_copy / "results" / "small"
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):
+    shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
+    refresh(run)
+    (hole,) = [r for r in rows(run / "tables/leaderboard.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
+    assert (hole["lab_arithmetic"], hole["mean"], hole["seeds"]) == ("", "", "0")
+    line = next(x for x in (run / "tables/leaderboard.md").read_text().splitlines() if x.startswith("| spin | 1 |"))
+    assert line.count("–") == 3
+    assert not [r for r in rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
+    assert write_report(run, run.parent / "hole.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_mean_is_the_plain_mean_and_its_error_the_items(run):
+    board = leaderboard(Facts(run))
+    scores = rows(run / "scores.csv")
+    for row in board.to_dict("records"):
+        mine = [r for r in scores if (r["objective"], int(r["iteration"])) == (row["objective"], row["iteration"])]
+        values, errors = [float(r["value"]) for r in mine], [float(r["stderr"]) for r in mine]
+        assert row["mean"] == pytest.approx(sum(values) / 2)
+        assert row["item_stderr"] == pytest.approx((errors[0] ** 2 + errors[1] ** 2) ** 0.5 / 2)
+
+
+def test_two_versions_of_a_suite_never_enter_one_average(run):
+    path = run / "spin/seed-0/iteration-1/evaluate/two/scores.json"
+    record = json.loads(path.read_text())
+    for one in record["records"]:
+        one["suite_version"] = "2"
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="two v1 and two v2 cannot enter one average"):
+        refresh(run)
+
+
+def test_nasty_text_is_shown_and_not_run(run, tmp_path):
+    path = run / "initial/probe/samples.jsonl"
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    for row, text in zip(kept, NASTY, strict=False):
+        row["text"] = row["prompt"] = row["real"] = text
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_visible_text_has_no_control_characters_and_no_endless_words(text):
+    shown = visible(text)
+    assert all(c.isprintable() or c == "\u200b" for c in shown)
+    assert all(len(piece) <= 40 for word in shown.split() for piece in word.split("\u200b"))
+    shown.encode("utf-8")
+
+
+def test_views_are_the_same_bytes_for_the_same_facts(run, tmp_path):
+    refresh(run)
+    before = {p: p.read_bytes() for folder in ("plots", "tables") for p in (run / folder).iterdir()}
+    refresh(run)
+    assert {p: p.read_bytes() for p in before} == before
+    one = write_report(run, tmp_path / "a" / "r.pdf").read_bytes()
+    assert write_report(run, tmp_path / "b" / "r.pdf").read_bytes() == one
+
+
+def test_every_printed_number_stands_in_a_csv_beside_the_report(run, tmp_path):
+    """The cells of the printed leaderboard are the csv's values as percent with one decimal."""
+    write_report(run, tmp_path / "r.pdf")
+    board = rows(tmp_path / "r" / "leaderboard.csv")
+    printed = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (run / "tables/leaderboard.md").read_text().splitlines()[2:]
+        if line.startswith("|")
+    ]
+    assert len(printed) == len(board)
+    for cells, row in zip(printed, board, strict=True):
+        assert cells[2:4] == [f"{100 * float(row[t]):.1f}" for t in ("lab_arithmetic", "lab_continuation")]
+        assert cells[4].removesuffix(" *") == f"{100 * float(row['mean']):.1f} ± {100 * float(row['item_stderr']):.1f}"
