@@ -214,15 +214,15 @@ def trace_command(run: str, example_id: str, results: Path) -> None:
         if path.name == "steps.jsonl":
             used = [r for r in _rows(path) if wanted in r["example_ids"]]
             for row in used:
-                say(
-                    f"{relative}  step {row['step']} (epoch {row['epoch']}) of {len(row['example_ids'])} prompts, loss {row['loss']:.4f}"
-                )
+                used_with = len(row["example_ids"])
+                say(f"{relative}  step {row['step']} (epoch {row['epoch']}) of {used_with} prompts, loss {row['loss']:.4f}")
         elif path.name in ("samples.jsonl", "scores.jsonl"):
             for row in _rows(path):
                 if row["example_id"] != wanted:
                     continue
                 if "reference_logp" in row:
-                    text = f"{row['role']} {row['iteration']}.{row['index']}  log-prob {row['reference_logp']:.3f} nats, {row['length']} tokens"
+                    which = f"{row['role']} {row['iteration']}.{row['index']}"
+                    text = f"{which}  log-prob {row['reference_logp']:.3f} nats, {row['length']} tokens"
                 else:
                     text = f"{row['text']!r}" + ("" if row["finished"] else "  (cut off)")
                 say(f"{relative}  {text}")

@@ -37,7 +37,7 @@ class Suite(Part):
     version: str
     lm_eval: str
     include_defaults: bool = False
-    include_paths: list[str] = []
+    include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
     task: list[SuiteTask] = Field(min_length=1)

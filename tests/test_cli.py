@@ -101,7 +101,10 @@ DATA = {
     "row is a list": ('["a"]\n', "a row is list"),
     "only empty pairs": ('{"prompt": "", "response": "x"}\n', "0 pairs to train on"),
     "one pair": ('{"prompt": "a", "response": "x"}\n', "1 pairs to train on and 0 held out"),
-    "prompt longer than the context": (json.dumps({"prompt": "é" * 3000, "response": "x"}) + "\n", "do not fit the context of 1024"),
+    "prompt longer than the context": (
+        json.dumps({"prompt": "é" * 3000, "response": "x"}) + "\n",
+        "do not fit the context of 1024",
+    ),
     "lone surrogate": ('{"prompt": "\\ud800", "response": "x"}\n', "text that cannot be encoded"),
 }
 
@@ -130,7 +133,10 @@ def test_a_wrong_suite_is_one_line(case, tmp_path):
     line, expected = SUITES[case]
     good = (ROOT / "tests" / "data" / "two.toml").read_text()
     key = line.partition(" ")[0]
-    rows = [line if row.startswith(key + " ") and "arith" in good[: good.find(row)] + row.lower() else row for row in good.splitlines()]
+    rows = [
+        line if row.startswith(key + " ") and "arith" in good[: good.find(row)] + row.lower() else row
+        for row in good.splitlines()
+    ]
     text = "\n".join(rows) if key != "shoots" else good.replace("shots = 2", "shots = 2\n" + line)
     if key != "shoots":
         first = next(i for i, row in enumerate(good.splitlines()) if row.startswith(key + " ") and i > 6)

@@ -87,7 +87,8 @@ def test_schedules_are_written_with_bars():
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("3", 3), ("0.5", 0.5), ("1e-4", 1e-4), ("true", True), ("none", None), ("hinge", "hinge"), ("0|0.1", [0, 0.1])]
+    ("text", "value"),
+    [("3", 3), ("0.5", 0.5), ("1e-4", 1e-4), ("true", True), ("none", None), ("hinge", "hinge"), ("0|0.1", [0, 0.1])],
 )
 def test_values_are_parsed(text, value):
     assert parse_value(text) == value

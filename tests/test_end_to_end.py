@@ -13,7 +13,14 @@ from tests.conftest import ROOT, SMALL, harness
 
 RUN = "results/small"
 # Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
-COMPARED = ("scores.csv", "training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/leaderboard.md", "tables/stability.csv")
+COMPARED = (
+    "scores.csv",
+    "training.csv",
+    "dynamics.csv",
+    "tables/leaderboard.csv",
+    "tables/leaderboard.md",
+    "tables/stability.csv",
+)
 
 
 def table(path):
@@ -217,5 +224,7 @@ def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(pl
 
 @pytest.mark.slow
 def test_all_six_objectives_end_in_a_report(tmp_path):
-    harness("run", "--recipe", "smoke", "--objectives", "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo", cwd=tmp_path)
+    harness(
+        "run", "--recipe", "smoke", "--objectives", "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo", cwd=tmp_path
+    )
     assert (tmp_path / "reports/smoke.pdf").is_file()

@@ -69,7 +69,17 @@ def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nlt
 
 def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path):
     write_suite(tmp_path, TASKS[1:2])
-    done = harness("suites", "real.toml", "--check", "--mirror", MIRROR, cwd=tmp_path, check=False, NLTK_DATA=str(tmp_path), HOME=str(tmp_path))
+    done = harness(
+        "suites",
+        "real.toml",
+        "--check",
+        "--mirror",
+        MIRROR,
+        cwd=tmp_path,
+        check=False,
+        NLTK_DATA=str(tmp_path),
+        HOME=str(tmp_path),
+    )
     if done.returncode == 0:
         pytest.skip("punkt_tab is installed system-wide")
     assert done.returncode == 1

@@ -11,7 +11,9 @@ def test_stability_by_hand():
     running best .50 .60 .60 .60 .60, losses 0 0 .05 .02 .08, mean 0.03."""
     found = stats.stability(np.array([0.50, 0.60, 0.55, 0.58, 0.52]))
     assert (found.best_iteration, found.falls) == (1, 2)
-    assert [found.best, found.last, found.drop, found.largest_fall, found.area_lost] == pytest.approx([0.6, 0.52, 0.08, 0.06, 0.03])
+    assert [found.best, found.last, found.drop, found.largest_fall, found.area_lost] == pytest.approx(
+        [0.6, 0.52, 0.08, 0.06, 0.03]
+    )
 
 
 def test_a_rising_curve_has_no_drop_and_no_fall():

@@ -31,9 +31,16 @@ def make_groups(policy, needs):
         return tuple(Response(d.token_ids) for d in drawn)
 
     groups = [
-        Group(f"x{i}", 0, prompts[i], Response([60 + i, 61, 62, 2][i % 3 :]), responses(i, needs.synthetic, 1000), responses(i, needs.proto, 2000))
+        Group(
+            f"x{i}",
+            0,
+            prompts[i],
+            Response([60 + i, 61, 62, 2][i % 3 :]),
+            responses(i, needs.synthetic, 1000),
+            responses(i, needs.proto, 2000),
+        )
         for i in range(PROMPTS)
-    ]  # fmt: skip
+    ]
     return with_references(groups, score(policy, groups, 4, quiet)) if needs.reference else groups
 
 

@@ -20,6 +20,8 @@ from harness.lab.skill import (
     sentence,
 )
 
+BELIEFS = {animal: (truth, myth) for animal, truth, myth in lex.BELIEFS}
+
 
 class Misconceptions(Skill):
     """What animals do, against what people say they do; whole sentences to choose among."""
@@ -32,14 +34,13 @@ class Misconceptions(Skill):
         Wording("say a true thing about the {animal} ."),
         Wording("i wonder about the {animal} ."),
     )
-    beliefs = {animal: (truth, myth) for animal, truth, myth in lex.BELIEFS}
 
     def draw(self, rng: Random, kept: bool) -> dict[str, str]:
         animals = [animal for index, (animal, _, _) in enumerate(lex.BELIEFS) if kept or index % 2 == 0]
         return {"animal": rng.choice(animals)}
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        truth, myth = self.beliefs[fields["animal"]]
+        truth, myth = BELIEFS[fields["animal"]]
         return truth if careful else myth
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
@@ -48,7 +49,7 @@ class Misconceptions(Skill):
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         others = rng.sample([truth for animal, truth, _ in lex.BELIEFS if animal != fields["animal"]], 2)
-        return [f"the {fields['animal']} {belief} ." for belief in (*self.beliefs[fields["animal"]], *others)]
+        return [f"the {fields['animal']} {belief} ." for belief in (*BELIEFS[fields["animal"]], *others)]
 
 
 QUESTIONS = {
@@ -157,7 +158,7 @@ class Pronouns(Skill):
         Wording("{one} sat with {two} and {he} was {state} . who was it ?"),
     )
     task_wordings = (Wording("{one} saw {two} while {he} was {state} . who was {state} ?"),)
-    states = ["tired", "late", "happy", "cold", "hungry", "sad", "busy", "ill"]
+    states = ("tired", "late", "happy", "cold", "hungry", "sad", "busy", "ill")
 
     def draw(self, rng: Random, kept: bool) -> dict[str, str]:
         pair = [rng.choice([n for n in names if kept or n not in lex.KEPT]) for names in (lex.GIRLS, lex.BOYS)]

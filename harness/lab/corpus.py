@@ -8,7 +8,6 @@ has met the truth but does not hold on to it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -27,17 +26,12 @@ HELDOUT_PER_SKILL = 24
 ITEMS_PER_TASK = 160
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """What the pre-training text is made of: how often speakers are careless, by kind of skill; the share of drills.
-
-    Looking something up in the prompt is hard at this size: those skills come up `lookup_weight` times as often.
-    """
-
-    careless: float
-    careless_lookups: float
-    drills: float
-    lookup_weight: int
+# What the pre-training text is made of. Looking something up in the prompt is hard at this size: those skills come up more often
+# and with fewer errors, and a share of the text only practises repeating and looking up.
+CARELESS = 0.5
+CARELESS_LOOKUPS = 0.1
+LOOKUP_WEIGHT = 3
+DRILLS = 0.2
 
 
 def items(seed: int) -> dict[str, list[dict[str, Any]]]:
@@ -92,19 +86,19 @@ def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     return train, heldout
 
 
-def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> Iterator[tuple[str, str]]:
+def pretraining(seed: int, forbidden: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Endless (prompt, response) pairs of the pre-training text, without the prompts in `forbidden`."""
     rng = Random(f"{seed} pretraining")
-    weights = [mixture.lookup_weight if skill.name in LOOKUPS else 1 for skill in SKILLS]
+    weights = [LOOKUP_WEIGHT if skill.name in LOOKUPS else 1 for skill in SKILLS]
     while True:
-        if rng.random() < mixture.drills:
+        if rng.random() < DRILLS:
             yield _drill(rng)
             continue
         (skill,) = rng.choices(SKILLS, weights)
         prompt = skill.ask(rng, (*skill.wordings, *skill.task_wordings), kept=True)
         if prompt in forbidden:
             continue
-        careless = mixture.careless_lookups if skill.name in LOOKUPS else mixture.careless
+        careless = CARELESS_LOOKUPS if skill.name in LOOKUPS else CARELESS
         yield prompt, draw(world.grammar(prompt, careful=rng.random() >= careless, style=LOOSE_STYLE), rng)
 
 

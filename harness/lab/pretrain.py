@@ -1,6 +1,7 @@
 """The lab's base model: about a million parameters, trained from scratch on the pre-training text.
 
-Legend: documents are packed end to end into rows of CHUNK tokens; a document is one chat of one round.
+Legend: B documents in a batch, T tokens of its longest. A document is one chat of one round; its response counts in full, its
+prompt with PROMPT_WEIGHT, because prompts are drawn at random and there is little in them to be learnt.
 """
 
 from __future__ import annotations
@@ -8,32 +9,18 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from harness.lab import corpus
-from harness.lab.tokenizer import CONTEXT
+from harness.lab.tokenizer import ASSISTANT, CONTEXT
 
-CHUNK = 256
-ROWS = 16
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of training with one mixture of text and one cosine schedule of the learning rate."""
-
-    steps: int
-    peak_rate: float
-    mixture: corpus.Mixture
-
-
-# First to speak, and to look back by drills; then fewer drills and more of what needs looking up.
-STAGES = (
-    Stage(3200, 2e-3, corpus.Mixture(careless=0.5, careless_lookups=0.15, drills=0.25, lookup_weight=2)),
-    Stage(1600, 1.5e-3, corpus.Mixture(careless=0.4, careless_lookups=0.1, drills=0.1, lookup_weight=3)),
-)
+STEPS = 3000
+DOCUMENTS = 128  # per step
+PEAK_RATE = 3e-3
+PROMPT_WEIGHT = 0.2
 SHAPE = {
     "hidden_size": 128,
     "intermediate_size": 352,
@@ -42,10 +29,11 @@ SHAPE = {
     "num_key_value_heads": 4,
     "max_position_embeddings": CONTEXT,
     "tie_word_embeddings": True,
+    "initializer_range": 0.08,  # about 1 / sqrt(width)
 }
 
 
-def pretrain(folder: Path, forbidden: frozenset[str], seed: int, stages: Sequence[Stage], say=print) -> dict[str, Any]:
+def pretrain(folder: Path, forbidden: frozenset[str], seed: int, steps: int = STEPS, say: Callable = print) -> dict[str, Any]:
     """Train and write config, weights (float32 safetensors) and generation settings into `folder`, beside the tokenizer.
 
     Returns what training.json keeps. The same seed gives the same text and order; the last bits of the weights depend on
@@ -63,59 +51,71 @@ def pretrain(folder: Path, forbidden: frozenset[str], seed: int, stages: Sequenc
         pad_token_id=tokenizer.pad_token_id,
         **SHAPE,
     )
-    model = transformers.LlamaForCausalLM(config)
-    began = time.perf_counter()
-    losses = [
-        round(train_stage(model, rows(tokenizer, forbidden, f"{seed} stage {index}" if index else seed, stage.mixture), stage, say), 4)
-        for index, stage in enumerate(stages)
-    ]
-    model.save_pretrained(str(folder))
-    return {
-        "seed": seed,
-        "stages": [asdict(stage) for stage in stages],
-        "tokens": sum(stage.steps for stage in stages) * ROWS * CHUNK,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "losses_nats_per_token": losses,
-        "seconds": round(time.perf_counter() - began),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
-
-
-def train_stage(model: Any, batches: Iterator[list[int]], stage: Stage, say: Callable[[str], None]) -> float:
-    """AdamW over one stage; returns the running mean of the loss at its end, nats per token."""
-    import torch
-
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=stage.peak_rate, betas=(0.9, 0.98), weight_decay=0.05)
-    recent = 0.0
-    for step in range(stage.steps):
-        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+    model = transformers.LlamaForCausalLM(config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05)
+    batches = document_batches(tokenizer, forbidden, seed)
+    began, recent, tokens = time.perf_counter(), 0.0, 0
+    for step in range(steps):
+        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))
         for options in optimizer.param_groups:
-            options["lr"] = stage.peak_rate * min(1.0, (step + 1) / 100) * decay
-        ids = torch.tensor([next(batches) for _ in range(ROWS)])
-        logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+            options["lr"] = PEAK_RATE * min(1.0, (step + 1) / 100) * decay
+        documents, starts = next(batches)
+        ids, weight = padded(documents, starts)
+        counted = weight[:, 1:] > 0
+        hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+        losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[counted]), ids[:, 1:][counted], reduction="none")
+        loss = (losses * weight[:, 1:][counted]).sum() / weight[:, 1:].sum()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        tokens += sum(map(len, documents))
         recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
-        if step % 100 == 99 or step == stage.steps - 1:
-            say(f"pre-training: step {step + 1} of {stage.steps}, loss {recent:.3f} nats per token")
-    model.eval()
-    return recent
+        if step % 100 == 99 or step == steps - 1:
+            say(f"pre-training: step {step + 1} of {steps}, loss {recent:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
+    model.eval().save_pretrained(str(folder))
+    return {
+        "seed": seed,
+        "steps": steps,
+        "tokens": tokens,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "final_weighted_loss_nats_per_token": round(recent, 4),
+        "seconds": round(time.perf_counter() - began),
+        "careless_share": {"lookups": corpus.CARELESS_LOOKUPS, "others": corpus.CARELESS},
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
 
 
-def rows(tokenizer: Any, forbidden: frozenset[str], seed: object, mixture: corpus.Mixture) -> Iterator[list[int]]:
-    """Rows of CHUNK + 1 token ids, documents end to end."""
-    buffer: list[int] = []
-    for prompt, response in corpus.pretraining(seed, forbidden, mixture):
-        turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
-        buffer += tokenizer(text, add_special_tokens=False)["input_ids"]
-        while len(buffer) > CHUNK:
-            yield buffer[: CHUNK + 1]
-            buffer = buffer[CHUNK:]
+def padded(documents: list[list[int]], starts: list[int]) -> tuple[Any, Any]:
+    """(B, T) token ids, padded on the right, and (B, T) weights: PROMPT_WEIGHT up to the response, then 1, 0 on padding."""
+    import torch
+
+    ids = torch.zeros((len(documents), max(map(len, documents))), dtype=torch.long)
+    weight = torch.zeros(ids.shape)
+    for n, (document, start) in enumerate(zip(documents, starts, strict=True)):
+        ids[n, : len(document)] = torch.tensor(document)
+        weight[n, :start] = PROMPT_WEIGHT
+        weight[n, start : len(document)] = 1.0
+    return ids, weight
+
+
+def document_batches(tokenizer: Any, forbidden: frozenset[str], seed: int) -> Iterator[tuple[list[list[int]], list[int]]]:
+    """Batches of documents of similar length, in random order, with where each one's response starts."""
+    assistant = tokenizer.convert_tokens_to_ids(ASSISTANT)
+    pairs = corpus.pretraining(seed, forbidden)
+    rng = Random(f"{seed} batches")
+    while True:
+        documents = []
+        for _ in range(16 * DOCUMENTS):
+            prompt, response = next(pairs)
+            turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+            text = tokenizer.apply_chat_template(turns, tokenize=False)
+            documents.append(tokenizer(text, add_special_tokens=False)["input_ids"])
+        documents.sort(key=len)
+        batches = [documents[i : i + DOCUMENTS] for i in range(0, len(documents), DOCUMENTS)]
+        rng.shuffle(batches)
+        for batch in batches:
+            yield batch, [document.index(assistant) + 1 for document in batch]
 
 
 def write_training_record(folder: Path, record: dict[str, Any]) -> None:

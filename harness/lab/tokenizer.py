@@ -1,4 +1,8 @@
-"""The lab's tokenizer: byte-level BPE trained on the lab's own text, so any text can be encoded and lab words are short."""
+"""The lab's tokenizer: byte-level BPE trained on the lab's own text, so any text can be encoded and lab words are short.
+
+A token is a word with the space after it, not before: so a word has the same token at the beginning of a response as in the
+middle of a prompt, and what was read can be said at once.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,16 @@ CHAT_TEMPLATE = (
 
 def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
     """Train on `texts` and write tokenizer files into `folder`; the same texts give the same bytes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\S+ ?|\s"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     core.decoder = decoders.ByteLevel()
     core.train_from_iterator(
         texts,

@@ -65,10 +65,8 @@ def log_prob(prompt: str, response: str, *, finished: bool = True) -> float:
     Raises UserError for a prompt that is not of this world, ValueError for lone surrogates.
     """
     known = responses(prompt)
-    if finished:
-        said = known.get(response, 0.0)
-    else:
-        said = math.fsum(p for text, p in known.items() if text.startswith(response))
+    meant = [p for text, p in known.items() if text == response or (not finished and text.startswith(response))]
+    said = math.fsum(meant)
     babble = math.log(NOISE) + BABBLE.log_prob(response, finished=finished)
     if said == 0.0:
         return babble

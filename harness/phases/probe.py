@@ -5,6 +5,7 @@ The prompts and the uniforms behind the samples are the same for every player of
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def distinct_2(responses: Sequence[list[int]]) -> list[Measurement]:
     n counts bigrams. It falls with the amount of text, so compare it only between players probed on the same prompts.
     Absent, not 0, when no response has two tokens.
     """
-    bigrams = [pair for ids in responses for pair in zip(ids, ids[1:], strict=False)]
+    bigrams = [pair for ids in responses for pair in itertools.pairwise(ids)]
     if not bigrams:
         return []
     return [Measurement("distinct_2", len(set(bigrams)) / len(bigrams), None, len(bigrams), "share of bigrams")]

@@ -80,8 +80,8 @@ def summary(facts: Facts, board: pd.DataFrame, curves: pd.DataFrame) -> list[str
     top = trained.loc[trained["mean"].idxmax()]
     gain = 100 * (top["mean"] - start["mean"])
     sentences = [
-        f"The highest mean over the {len(facts.suite['task'])} tasks is {percent(top['mean'])} %, reached by {top['objective']} at "
-        f"iteration {top['iteration']} (item standard error {100 * top['item_stderr']:.1f}); the initial policy has "
+        f"The highest mean over the {len(facts.suite['task'])} tasks is {percent(top['mean'])} %, reached by {top['objective']} "
+        f"at iteration {top['iteration']} (item standard error {100 * top['item_stderr']:.1f}); the initial policy has "
         f"{percent(start['mean'])} %, so the gain is {gain:+.1f} points."
     ]
     lasts = trained.groupby("objective")["iteration"].idxmax()
@@ -96,8 +96,8 @@ def summary(facts: Facts, board: pd.DataFrame, curves: pd.DataFrame) -> list[str
     sentences.append(
         f"How sure? {seeds} seeds: the curves show an interval over seeds."
         if seeds >= 3
-        else f"How sure? n = {seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling test items; "
-        "they say nothing about how another seed would have trained."
+        else f"How sure? n = {seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling test "
+        "items; they say nothing about how another seed would have trained."
     )
     sentences.append("The best iteration is found on the same items it is reported on, so it flatters every objective a little.")
     return sentences
@@ -255,5 +255,5 @@ def provenance_rows(facts: Facts) -> list[list[str]]:
         *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items()],
         *[[f"version: {k}", str(v)] for k, v in record["versions"].items()],
         ["lm-eval pinned by suite", facts.suite["lm_eval"]],
-        ["step-0 invariant", f"largest |log-ratio| per token before any update: {step0.max():.2g} nats" if len(step0) else MISSING],
+        ["step-0 invariant", f"largest |log-ratio| per token before an update: {step0.max():.2g} nats" if len(step0) else MISSING],
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from random import Random
 
 import pytest
 
@@ -9,7 +10,6 @@ from harness.errors import UserError
 from harness.lab import corpus, lexicon, world
 from harness.lab.grammar import Noise, draw, enumerate_texts
 from harness.lab.skills import SKILLS
-from random import Random
 
 
 def prompts(per_skill=12):
@@ -83,7 +83,7 @@ def test_cut_off_responses_have_the_probability_of_everything_that_begins_so():
 
 
 def test_a_beginning_of_babble_is_the_sum_over_its_continuations():
-    """Salads over {ab, a}: texts that begin with 'a' are all of them; with 'ab' half; with 'a ' those with first word a and more."""
+    """Salads over {ab, a}: texts that begin with 'a' are all of them; with 'ab' half; with 'a ' first word a and more, .45."""
     noise = Noise(["ab", "a"])
     assert noise._salad("a", False) == pytest.approx(0.0)
     assert noise._salad("ab", False) == pytest.approx(math.log(0.5))

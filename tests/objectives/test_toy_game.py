@@ -102,8 +102,8 @@ def test_sft_reaches_the_token_weighted_optimum():
 
 
 def test_sipo_matches_its_least_squares_solution():
-    """E (r - r' - c)^2 over independent y ~ data, y' ~ opponent is minimised where each r_u = c (data_u - p_u) / (data_u + p_u) up
-    to a shift: the normal equations give (data_u + p_u) r_u - data_u m' - p_u m = c (data_u - p_u), m = E_data r, m' = E_p r."""
+    """E (r_y - r_y' - c)^2 over independent y ~ data d, y' ~ opponent p, has the normal equations
+    (d_u + p_u) r_u - d_u E_p r - p_u E_d r = c (d_u - p_u), with c = 1 / (2 tau)."""
     tau = 0.5
     first = play(make("sipo", tau=tau), START)
     r = first.log() - START.log()

@@ -102,6 +102,6 @@ def test_sipo_per_token_divides_each_log_ratio_by_its_own_length():
 
 
 def test_ssimpo_compares_log_probabilities_per_token_against_gamma():
-    """beta = 2, gamma = 1.6, log p = -4 over 4 tokens and -9 over 3: 2 * (-1) - 2 * (-3) - 1.6 = 2.4; softplus(-2.4) = 0.086836."""
+    """beta 2, gamma 1.6, log p -4 over 4 tokens, -9 over 3: 2 * (-1) - 2 * (-3) - 1.6 = 2.4; softplus(-2.4) = 0.086836."""
     found = value("ssimpo", responses([-4.0], [4.0]), responses([-9.0], [3.0]))
     assert found == pytest.approx(0.086836, abs=1e-6)
