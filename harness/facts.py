@@ -17,6 +17,7 @@ import pandas as pd
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.store import MANIFEST, read_json
 
+Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
 KEYS = ["objective", "seed", "iteration"]
 ROLES = ("real", "synthetic", "proto")
 
@@ -74,7 +75,7 @@ class Facts:
         return path.relative_to(self.root).as_posix()
 
     @cached_property
-    def scores(self) -> pd.DataFrame:
+    def scores(self) -> Frame:
         """One row per player and task of the run's suite."""
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
         rows = []
@@ -96,7 +97,7 @@ class Facts:
         return _typed(pd.DataFrame(rows, columns=columns))
 
     @cached_property
-    def training(self) -> pd.DataFrame:
+    def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""
         rows = []
         for place, folder, _ in self.finished("train"):
@@ -113,7 +114,7 @@ class Facts:
                         "seconds": step["seconds"],
                     }
                 )
-        table = pd.DataFrame(rows)
+        table: Frame = pd.DataFrame(rows)
         if table.empty:
             return pd.DataFrame(columns=[*KEYS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
         metrics = sorted(c for c in table if str(c).startswith("metric_"))
@@ -121,7 +122,7 @@ class Facts:
         return _typed(table[[*fixed, *metrics, "tokens", "seconds"]])
 
     @cached_property
-    def dynamics(self) -> pd.DataFrame:
+    def dynamics(self) -> Frame:
         """One row per player and measurement."""
         rows = []
         for place, folder, _ in self.finished("probe"):
@@ -130,7 +131,7 @@ class Facts:
         return _typed(pd.DataFrame(rows, columns=[*KEYS, "name", "value", "stderr", "n", "unit", "source"]))
 
     @cached_property
-    def costs(self) -> pd.DataFrame:
+    def costs(self) -> Frame:
         """One row per player and phase: tokens, seconds and peak memory. Shared samples of iteration 0 cost the run once."""
         rows = []
         for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
@@ -176,6 +177,6 @@ class Facts:
         return read_json(path) if path.is_file() else {}
 
 
-def _typed(table: pd.DataFrame) -> pd.DataFrame:
+def _typed(table: Frame) -> Frame:
     table["seed"] = table["seed"].astype("Int64")
     return table

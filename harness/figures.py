@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from harness.facts import Facts
+    from harness.facts import Facts, Frame
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -74,18 +74,17 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def write_all(facts: Facts, board: pd.DataFrame, folder: Path) -> list[Path]:
-    """Every figure of a run as png, svg and pdf; returns the paths, the stability curves first."""
+def write_all(facts: Facts, board: Frame, folder: Path, every: bool = True) -> list[Path]:
+    """The figures of a run as png, svg and pdf, or the stability curves alone; returns the paths."""
     folder.mkdir(exist_ok=True)
     iterations, variants = facts.record["iterations"], facts.variants
     tasks = facts.suite["task"]
     with house_style():
-        made = {
-            "stability_curves": stability_curves(board, facts.scores, variants, tasks, iterations),
-            "tasks": task_curves(board, variants, tasks, iterations),
-            "training": training_curves(facts.training, variants, facts.record["seeds"]),
-            "dynamics": dynamics_curves(facts.dynamics, variants, iterations),
-        }
+        made: dict[str, Figure | None] = {"stability_curves": stability_curves(board, facts.scores, variants, tasks, iterations)}
+        if every:
+            made["tasks"] = task_curves(board, variants, tasks, iterations)
+            made["training"] = training_curves(facts.training, variants, facts.record["seeds"])
+            made["dynamics"] = dynamics_curves(facts.dynamics, variants, iterations)
         return [path for name, figure in made.items() if figure is not None for path in _save(figure, folder / name)]
 
 
@@ -129,9 +128,7 @@ def _iteration_axis(axis: Axes, iterations: int) -> None:
 # ---------------------------------------------------------------- scores
 
 
-def stability_curves(
-    board: pd.DataFrame, scores: pd.DataFrame, variants: Sequence[str], tasks: Sequence[dict], iterations: int
-) -> Figure:
+def stability_curves(board: Frame, scores: Frame, variants: Sequence[str], tasks: Sequence[dict], iterations: int) -> Figure:
     """Mean over tasks against iteration: does an objective get better, and does it stay so?
 
     Bars: standard error of sampling items (one seed) or the 95 % interval over seeds (three or more). With several seeds each
@@ -157,7 +154,8 @@ def stability_curves(
         if high.notna().any():
             axis.fill_between(joined["iteration"], 100 * low, 100 * high, color=style["color"], alpha=0.15, linewidth=0)
         error = None if several else 100 * joined["item_stderr"]
-        axis.errorbar(joined["iteration"], 100 * joined["mean"], yerr=error, capsize=2, elinewidth=0.8, label=variant, **style)
+        beside = joined["iteration"] + 0.03 * (variants.index(variant) - (len(variants) - 1) / 2)  # bars side by side
+        axis.errorbar(beside, 100 * joined["mean"], yerr=error, capsize=2, elinewidth=0.8, label=variant, **style)
         ends.append((100 * float(rows["mean"].iloc[-1]), variant))
     _iteration_axis(axis, iterations)
     axis.set_xlabel("iteration")
@@ -175,7 +173,7 @@ def _what_bars_mean(seeds: int) -> str:
     return "Bars: standard error of sampling test items. No interval over seeds: n = 1."
 
 
-def _thin_lines(axis: Axes, scores: pd.DataFrame, variant: str, tasks: int, colour: str) -> None:
+def _thin_lines(axis: Axes, scores: Frame, variant: str, tasks: int, colour: str) -> None:
     mine = scores[scores["objective"] == variant]
     for _, rows in mine.groupby("seed"):
         whole = rows.groupby("iteration")["value"].agg(["mean", "count"])
@@ -203,7 +201,7 @@ def _label_ends(axis: Axes, ends: list[tuple[float, str]], variants: Sequence[st
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
-def task_curves(board: pd.DataFrame, variants: Sequence[str], tasks: Sequence[dict], iterations: int) -> Figure:
+def task_curves(board: Frame, variants: Sequence[str], tasks: Sequence[dict], iterations: int) -> Figure:
     """One small curve per task, with its chance level dotted."""
     columns = min(5, len(tasks))
     rows = math.ceil(len(tasks) / columns)
@@ -241,7 +239,7 @@ def _shared_legend(figure: Figure, axis: Axes, count: int) -> None:
 # ---------------------------------------------------------------- training and drift
 
 
-def training_curves(training: pd.DataFrame, variants: Sequence[str], seeds: Sequence[int]) -> Figure | None:
+def training_curves(training: Frame, variants: Sequence[str], seeds: Sequence[int]) -> Figure | None:
     """Real and synthetic responses apart, step by step through all iterations, first seed: log-ratio to the opponent where
     the objective has a reference, else the mean log-probability; and the loss below."""
     played = [v for v in variants if (training["objective"] == v).any()]
@@ -275,7 +273,7 @@ def training_curves(training: pd.DataFrame, variants: Sequence[str], seeds: Sequ
     return figure
 
 
-def dynamics_curves(dynamics: pd.DataFrame, variants: Sequence[str], iterations: int) -> Figure | None:
+def dynamics_curves(dynamics: Frame, variants: Sequence[str], iterations: int) -> Figure | None:
     """Each measurement on held-out prompts against iteration, mean over seeds, bars: standard error over prompts (one seed)."""
     names = [n for n in NAMES if (dynamics["name"] == n).any()]
     names += sorted(set(dynamics["name"]) - set(names))

@@ -76,7 +76,7 @@ class Game:
         initial = self.initial_player(self.config.seeds[0])
         self.evaluate(initial, "initial")
         self.probe(initial, "initial")
-        refresh(self.run.root)
+        refresh(self.run.root, every_figure=False)
         for cell in self.cells:
             name = f"{cell.variant.label}/seed-{cell.seed}"
             try:
@@ -87,7 +87,7 @@ class Game:
                 failed[name] = f"{type(error).__name__}: {error}"
                 self.run.journal("cell failed", cell=name, error=failed[name], traceback=traceback.format_exc())
                 self.reporter.say(f"{name} failed: {failed[name]}")
-                refresh(self.run.root)
+                refresh(self.run.root, every_figure=False)
         return failed
 
     def play_cell(self, cell: Cell) -> None:
@@ -103,7 +103,7 @@ class Game:
             evaluated = self.evaluate(player, cell.folder(iteration))
             probed = self.probe(player, cell.folder(iteration))
             if evaluated or probed:
-                refresh(self.run.root)
+                refresh(self.run.root, every_figure=False)
 
     def initial_player(self, seed: int) -> Player:
         return Player(seed, None, digest(self.policy.base_digest, str(seed)))

@@ -13,15 +13,18 @@ import pandas as pd
 
 from harness import figures, stats
 from harness.errors import UserError
-from harness.facts import Facts
+from harness.facts import Facts, Frame
 from harness.records import INITIAL
 from harness.store import write_text
 
 MISSING = "–"
 
 
-def refresh(root: Path) -> list[Path]:
-    """Write every table and figure of a run folder anew; returns their paths. The same facts give the same bytes."""
+def refresh(root: Path, every_figure: bool = True) -> list[Path]:
+    """Write the tables and figures of a run folder anew; returns their paths. The same facts give the same bytes.
+
+    every_figure=False draws the stability curves alone: what a watcher of a running game looks at.
+    """
     facts = Facts(root)
     written = {
         "scores.csv": facts.scores,
@@ -37,7 +40,7 @@ def refresh(root: Path) -> list[Path]:
     write_text(root / "tables/leaderboard.md", as_markdown(facts, board))
     write_text(root / "tables/leaderboard.tex", as_latex(facts, board))
     names = [*written, "tables/leaderboard.md", "tables/leaderboard.tex"]
-    return [*(root / name for name in names), *figures.write_all(facts, board, root / "plots")]
+    return [*(root / name for name in names), *figures.write_all(facts, board, root / "plots", every_figure)]
 
 
 def score_array(facts: Facts, objective: str, column: str = "value") -> np.ndarray:
@@ -60,7 +63,7 @@ def score_array(facts: Facts, objective: str, column: str = "value") -> np.ndarr
     return np.array([[[found.get((s, task, t), np.nan) for t in times] for task in tasks] for s in seeds])
 
 
-def leaderboard(facts: Facts) -> pd.DataFrame:
+def leaderboard(facts: Facts) -> Frame:
     """One row per objective and iteration: tasks averaged over finished seeds, their plain mean, errors and n.
 
     `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed.
@@ -100,7 +103,7 @@ def leaderboard(facts: Facts) -> pd.DataFrame:
                     "source": "scores.csv",
                 }
             )
-    table = pd.DataFrame(rows)
+    table: Frame = pd.DataFrame(rows)
     table["seeds"] = table["seeds"].astype("Int64")
     return table
 
@@ -115,7 +118,7 @@ def _pooled_item_stderr(errors: np.ndarray) -> float:
     return float(stats.item_stderr(errors).mean())
 
 
-def stability_table(facts: Facts) -> pd.DataFrame:
+def stability_table(facts: Facts) -> Frame:
     """One row per variant and seed whose iterations are all there, and what its curve of means did."""
     rows = []
     for objective in facts.variants:
@@ -137,7 +140,7 @@ def percent(value: float) -> str:
     return MISSING if pd.isna(value) else f"{100 * value:.1f}"
 
 
-def printed_rows(facts: Facts, board: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the leaderboard in print: percent, mean with its item error, the best iteration starred."""
     tasks = facts.suite["task"]
     header = ["objective", "iter", *(row["label"] for row in tasks), "mean ± item s.e.", "seeds"]
@@ -168,13 +171,13 @@ def footnote(facts: Facts) -> str:
     )
 
 
-def as_markdown(facts: Facts, board: pd.DataFrame) -> str:
+def as_markdown(facts: Facts, board: Frame) -> str:
     header, rows = printed_rows(facts, board)
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
     return "\n".join(lines) + "\n\n" + footnote(facts) + "\n"
 
 
-def as_latex(facts: Facts, board: pd.DataFrame) -> str:
+def as_latex(facts: Facts, board: Frame) -> str:
     """A booktabs table to paste into a paper."""
     header, rows = printed_rows(facts, board)
     body = [" & ".join(_tex(cell) for cell in cells) + r" \\" for cells in rows]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.facts import Facts
+from harness.facts import Facts, Frame
 from harness.figures import NAMES
 from harness.records import INITIAL
 from harness.tables import MISSING, leaderboard, percent, printed_rows, stability_table
@@ -71,7 +71,7 @@ def _shown(character: str) -> str:
 # ---------------------------------------------------------------- summary
 
 
-def summary(facts: Facts, board: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
+def summary(facts: Facts, board: Frame, curves: Frame) -> list[str]:
     """Which objective, at which iteration, how sure, and does it last: sentences for the first page."""
     trained = board[(board["objective"] != INITIAL) & board["mean"].notna()]
     start = board[board["objective"] == INITIAL].iloc[0]
@@ -103,7 +103,7 @@ def summary(facts: Facts, board: pd.DataFrame, curves: pd.DataFrame) -> list[str
     return sentences
 
 
-def stability_rows(facts: Facts, board: pd.DataFrame, curves: pd.DataFrame) -> list[list[str]]:
+def stability_rows(facts: Facts, board: Frame, curves: Frame) -> list[list[str]]:
     """Per variant: best, last, drop, largest fall, falls, area lost; means over seeds, in percentage points."""
     found = []
     for variant in facts.variants:
@@ -255,5 +255,5 @@ def provenance_rows(facts: Facts) -> list[list[str]]:
         *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items()],
         *[[f"version: {k}", str(v)] for k, v in record["versions"].items()],
         ["lm-eval pinned by suite", facts.suite["lm_eval"]],
-        ["step-0 invariant", f"largest |log-ratio| per token before an update: {step0.max():.2g} nats" if len(step0) else MISSING],
+        ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else MISSING],
     ]  # fmt: skip
