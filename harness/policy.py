@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -300,7 +301,9 @@ def with_adapter(base: Any, lora: LoraConfig, base_name: str) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        wrapped = peft.get_peft_model(base, settings)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
+            wrapped = peft.get_peft_model(base, settings)
     except ValueError as error:
         raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
     wrapped.peft_config["default"].base_model_name_or_path = base_name

@@ -32,7 +32,7 @@ def build(out: Path, seed: int, parts: Iterable[str]) -> None:
     base = out / "base"
     if "tokenizer" in parts:
         base.mkdir(parents=True, exist_ok=True)
-        documents = itertools.islice(corpus.pretraining(seed, forbidden), TOKENIZER_TEXTS)
+        documents = itertools.islice(corpus.pretraining(seed, forbidden, pretrain.STAGES[0].mixture), TOKENIZER_TEXTS)
         train_tokenizer((text for pair in documents for text in pair), base)
     if "base" in parts:
         pretrain.write_training_record(base, pretrain.pretrain(base, forbidden, seed))

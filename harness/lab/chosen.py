@@ -88,7 +88,7 @@ class Facts(Skill):
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right = letter_of(fields, self.answer(fields, careful=True))
-        return [right, *(letter for letter in LETTERS[:4] if letter != right)]
+        return [f"{letter} ." for letter in (right, *LETTERS[:4].replace(right, ""))]
 
 
 TEN = "".join(f" {{{letter}}} {letter}" for letter in LETTERS)
@@ -118,7 +118,7 @@ class TenOptions(Skill):
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right = letter_of(fields, self.answer(fields, careful=True))
-        return [right, *(letter for letter in LETTERS if letter != right)]
+        return [f"{letter} ." for letter in (right, *LETTERS.replace(right, ""))]
 
 
 class Continuation(Skill):

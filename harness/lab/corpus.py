@@ -8,6 +8,7 @@ has met the truth but does not hold on to it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -20,18 +21,24 @@ from harness.records import keyed_seed
 
 LETTER_TASKS = ("facts", "ten_options")
 FIXED_SHOTS = {"logic": 3, "arithmetic": 2}
-LOOKUPS = ("facts", "ten_options", "logic", "mystery")
 TRAIN_PER_SKILL = 120
 HELDOUT_PER_SKILL = 24
 ITEMS_PER_TASK = 160
 
 
-# What the pre-training text is made of. Looking something up in the prompt is hard at this size: those skills come up more often
-# and with fewer errors, and a share of the text only practises repeating and looking up.
-CARELESS = 0.5
-CARELESS_LOOKUPS = 0.1
-LOOKUP_WEIGHT = 3
-DRILLS = 0.2
+@dataclass(frozen=True)
+class Mixture:
+    """What a stretch of pre-training text is made of.
+
+    Looking something up in the prompt is hard at this size: the skills in `lookups` come up `weight` times as often and with
+    fewer careless speakers, and a share of the text are `drills`, which only practise repeating and looking up.
+    """
+
+    lookups: tuple[str, ...]
+    weight: int
+    careless: float
+    careless_lookups: float
+    drills: float
 
 
 def items(seed: int) -> dict[str, list[dict[str, Any]]]:
@@ -86,19 +93,19 @@ def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     return train, heldout
 
 
-def pretraining(seed: int, forbidden: frozenset[str]) -> Iterator[tuple[str, str]]:
+def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> Iterator[tuple[str, str]]:
     """Endless (prompt, response) pairs of the pre-training text, without the prompts in `forbidden`."""
     rng = Random(f"{seed} pretraining")
-    weights = [LOOKUP_WEIGHT if skill.name in LOOKUPS else 1 for skill in SKILLS]
+    weights = [mixture.weight if skill.name in mixture.lookups else 1 for skill in SKILLS]
     while True:
-        if rng.random() < DRILLS:
+        if rng.random() < mixture.drills:
             yield _drill(rng)
             continue
         (skill,) = rng.choices(SKILLS, weights)
         prompt = skill.ask(rng, (*skill.wordings, *skill.task_wordings), kept=True)
         if prompt in forbidden:
             continue
-        careless = CARELESS_LOOKUPS if skill.name in LOOKUPS else CARELESS
+        careless = mixture.careless_lookups if skill.name in mixture.lookups else mixture.careless
         yield prompt, draw(world.grammar(prompt, careful=rng.random() >= careless, style=LOOSE_STYLE), rng)
 
 

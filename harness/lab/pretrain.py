@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,10 +18,25 @@ from typing import Any
 from harness.lab import corpus
 from harness.lab.tokenizer import ASSISTANT, CONTEXT
 
-STEPS = 3000
 DOCUMENTS = 128  # per step
-PEAK_RATE = 3e-3
 PROMPT_WEIGHT = 0.2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training: one mixture of text, one optimizer, one cosine schedule of the learning rate."""
+
+    steps: int
+    peak_rate: float
+    mixture: corpus.Mixture
+
+
+LOOKUPS = ("facts", "ten_options", "logic", "mystery")
+# First to speak and to look back; then mostly what needs looking up, or it would stay at chance.
+STAGES = (
+    Stage(3000, 3e-3, corpus.Mixture(LOOKUPS, weight=3, careless=0.5, careless_lookups=0.1, drills=0.2)),
+    Stage(800, 1.5e-3, corpus.Mixture((*LOOKUPS, "pronouns"), weight=5, careless=0.5, careless_lookups=0.15, drills=0.05)),
+)
 SHAPE = {
     "hidden_size": 128,
     "intermediate_size": 352,
@@ -33,7 +49,7 @@ SHAPE = {
 }
 
 
-def pretrain(folder: Path, forbidden: frozenset[str], seed: int, steps: int = STEPS, say: Callable = print) -> dict[str, Any]:
+def pretrain(folder: Path, forbidden: frozenset[str], seed: int, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Train and write config, weights (float32 safetensors) and generation settings into `folder`, beside the tokenizer.
 
     Returns what training.json keeps. The same seed gives the same text and order; the last bits of the weights depend on
@@ -51,14 +67,34 @@ def pretrain(folder: Path, forbidden: frozenset[str], seed: int, steps: int = ST
         pad_token_id=tokenizer.pad_token_id,
         **SHAPE,
     )
-    model = transformers.LlamaForCausalLM(config).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05)
-    batches = document_batches(tokenizer, forbidden, seed)
-    began, recent, tokens = time.perf_counter(), 0.0, 0
-    for step in range(steps):
-        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))
+    model = transformers.LlamaForCausalLM(config)
+    began = time.perf_counter()
+    done = []
+    for index, stage in enumerate(STAGES):
+        batches = document_batches(tokenizer, forbidden, f"{seed} stage {index}" if index else str(seed), stage.mixture)
+        done.append({**asdict(stage), **train_stage(model, batches, stage, say)})
+    model.save_pretrained(str(folder))
+    return {
+        "seed": seed,
+        "stages": done,
+        "tokens": sum(stage["tokens"] for stage in done),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": round(time.perf_counter() - began),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+
+
+def train_stage(model: Any, batches: Iterator[Any], stage: Stage, say: Callable[[str], None]) -> dict[str, float]:
+    """Train in place; returns tokens seen and the running mean of the weighted loss at the end, nats per token."""
+    import torch
+
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=stage.peak_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    recent, tokens = 0.0, 0
+    for step in range(stage.steps):
+        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
         for options in optimizer.param_groups:
-            options["lr"] = PEAK_RATE * min(1.0, (step + 1) / 100) * decay
+            options["lr"] = stage.peak_rate * min(1.0, (step + 1) / 100) * decay
         documents, starts = next(batches)
         ids, weight = padded(documents, starts)
         counted = weight[:, 1:] > 0
@@ -71,19 +107,10 @@ def pretrain(folder: Path, forbidden: frozenset[str], seed: int, steps: int = ST
         optimizer.step()
         tokens += sum(map(len, documents))
         recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
-        if step % 100 == 99 or step == steps - 1:
-            say(f"pre-training: step {step + 1} of {steps}, loss {recent:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
-    model.eval().save_pretrained(str(folder))
-    return {
-        "seed": seed,
-        "steps": steps,
-        "tokens": tokens,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "final_weighted_loss_nats_per_token": round(recent, 4),
-        "seconds": round(time.perf_counter() - began),
-        "careless_share": {"lookups": corpus.CARELESS_LOOKUPS, "others": corpus.CARELESS},
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
+        if step % 100 == 99 or step == stage.steps - 1:
+            say(f"pre-training: step {step + 1} of {stage.steps}, loss {recent:.3f}")
+    model.eval()
+    return {"tokens": tokens, "final_weighted_loss": round(recent, 4)}
 
 
 def padded(documents: list[list[int]], starts: list[int]) -> tuple[Any, Any]:
@@ -99,10 +126,12 @@ def padded(documents: list[list[int]], starts: list[int]) -> tuple[Any, Any]:
     return ids, weight
 
 
-def document_batches(tokenizer: Any, forbidden: frozenset[str], seed: int) -> Iterator[tuple[list[list[int]], list[int]]]:
+def document_batches(
+    tokenizer: Any, forbidden: frozenset[str], seed: str, mixture: corpus.Mixture
+) -> Iterator[tuple[list[list[int]], list[int]]]:
     """Batches of documents of similar length, in random order, with where each one's response starts."""
     assistant = tokenizer.convert_tokens_to_ids(ASSISTANT)
-    pairs = corpus.pretraining(seed, forbidden)
+    pairs = corpus.pretraining(seed, forbidden, mixture)
     rng = Random(f"{seed} batches")
     while True:
         documents = []
