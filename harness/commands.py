@@ -148,6 +148,8 @@ def open_run(run: str, results: Path) -> RunFolder:
 
 def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
+    if folder.finished("data") is None:
+        raise UserError(f"{folder.root}: holds the small files of a run, not its phases; play it again with: harness run")
     with folder.locked():
         for label, path in finish(folder, Path("reports"), pdf).items():
             say(f"{label:<8}{path}")

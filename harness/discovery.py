@@ -130,7 +130,7 @@ def _line_in(path: Path, error: BaseException) -> str:
         return f": line {error.lineno}"
     lines, trace = [], error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             lines.append(trace.tb_lineno)
         trace = trace.tb_next
     return f": line {lines[-1]}" if lines else ""

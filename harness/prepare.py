@@ -16,6 +16,7 @@ from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
 from harness.errors import UserError
 from harness.game import Cell, Game, training_settings
+from harness.phases.evaluate import check_context
 from harness.phases.evaluate import prepare as prepare_board
 from harness.phases.probe import find_distribution
 from harness.policy import Policy, load_policy
@@ -58,6 +59,7 @@ def prepare(config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mappi
     reporter.say(f"run {run.root}: loading model, tasks and data")
     board = prepare_board(suite, config.evaluation.limit, mirror)
     policy = load_policy(config.model, config.lora, config.data.template)
+    check_context(board, policy.context)
     distribution = find_distribution(config.data.distribution)
     data = load_examples(config.data, policy.tokenizer, policy.template, policy.context, mirror)
     if distribution is not None:

@@ -49,8 +49,9 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
     }
-    config = transformers.LlamaConfig(vocab_size=len(tokenizer), max_position_embeddings=256, **{**sizes, **shape})
+    config = transformers.LlamaConfig(vocab_size=len(tokenizer), **{**sizes, **shape})
     base = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
     model = with_adapter(base, LoraConfig(rank=rank), "tiny")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny")

@@ -120,7 +120,7 @@ DATA = {
     "one pair": ('{"prompt": "a", "response": "x"}\n', "1 pairs to train on and 0 held out"),
     "prompt longer than the context": (
         json.dumps({"prompt": "é" * 3000, "response": "x"}) + "\n",
-        "do not fit the context of 1024",
+        "do not fit the context of 2048",
     ),
     "lone surrogate": ('{"prompt": "\\ud800", "response": "x"}\n', "text that cannot be encoded"),
 }

@@ -20,7 +20,7 @@ def load(tmp_path, tokenizer, rows, name="pairs.jsonl", context=1024, **settings
         frame = pandas.DataFrame(rows)
         frame.to_csv(path, index=False) if name.endswith(".csv") else frame.to_parquet(path)
     config = DataConfig(source=str(path), **settings)
-    return load_examples(config, tokenizer, choose_template(tokenizer, "auto"), context, None)
+    return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
 
 
 ROWS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]

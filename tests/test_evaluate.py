@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UserError
-from harness.phases.evaluate import evaluate, prepare, record_of
+from harness.phases.evaluate import check_context, evaluate, prepare, record_of
 from harness.suite import load_suite
 from tests.conftest import ROOT, make_policy
 
@@ -80,6 +80,12 @@ def test_shots_are_fixed_and_shown_before_every_question(board, tokenizer):
     assert len(prompts) == 4
     assert len(heads) == 1
     assert heads.pop().count("<|end|>") == 2
+
+
+def test_a_task_that_generates_more_than_the_context_holds_is_refused_at_once(board):
+    with pytest.raises(UserError, match="task lab_arithmetic: generates up to 40 tokens, the model's context is 32"):
+        check_context(board, 32)
+    check_context(board, 41)
 
 
 def test_two_rows_of_one_name_are_refused(tmp_path):

@@ -35,10 +35,13 @@ def nltk_data(tmp_path_factory):
         from nltk.tokenize.punkt import PunktTrainer, save_punkt_params
 
         folder = tmp_path_factory.mktemp("nltk")
-        english = folder / "tokenizers" / "punkt_tab" / "english"
-        english.mkdir(parents=True)
+        (folder / "tokenizers" / "punkt_tab").mkdir(parents=True, mode=0o700)
         text = (MIRROR / "openai" / "gsm8k" / "main" / "test.jsonl").read_text(encoding="utf-8")[:60_000]
-        save_punkt_params(PunktTrainer(text).get_params(), dir=str(english))
+        nltk.data.path.insert(0, str(folder))  # NLTK writes below its data folders only
+        try:
+            save_punkt_params(PunktTrainer(text).get_params(), dir=str(folder / "tokenizers" / "punkt_tab" / "english"))
+        finally:
+            nltk.data.path.remove(str(folder))
         return str(folder)
     return ""
 

@@ -11,6 +11,7 @@ from harness.facts import Facts
 from harness.report import write_report
 from harness.report.content import visible
 from harness.tables import leaderboard, refresh
+from tests.conftest import harness
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
 
@@ -95,3 +96,14 @@ def test_every_printed_number_stands_in_a_csv_beside_the_report(run, tmp_path):
     for cells, row in zip(printed, board, strict=True):
         assert cells[2:4] == [f"{100 * float(row[t]):.1f}" for t in ("lab_arithmetic", "lab_continuation")]
         assert cells[4].removesuffix(" *") == f"{100 * float(row['mean']):.1f} ± {100 * float(row['item_stderr']):.1f}"
+
+
+def test_views_without_their_facts_are_not_overwritten_by_empty_ones(played_copy, run):
+    """What a clone holds of a committed run: `harness report` refuses and leaves it as it is."""
+    for folder in ("data", "initial", "space", "spin"):
+        shutil.rmtree(run / folder)
+    before = {p: p.read_bytes() for p in run.rglob("*.csv")}
+    done = harness("report", "small", cwd=played_copy, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "holds the small files of a run, not its phases" in done.stderr
+    assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before

@@ -11,7 +11,7 @@ from pathlib import Path
 
 VOCABULARY = 896
 PAD, BEGIN, END, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
-CONTEXT = 1024
+CONTEXT = 2048
 
 # One turn after the other; an assistant's turn is the generation prompt, the response and END, to the byte.
 CHAT_TEMPLATE = (

@@ -90,6 +90,18 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     return loaded  # type: ignore[return-value]
 
 
+def check_context(board: Leaderboard, context: int) -> None:
+    """Raises UserError when a task may generate more tokens than the model's context holds: it would fail hours later."""
+    for row in board.suite.task:
+        for name, task in board.loaded[row.name]["tasks"].items():
+            longest = (task.config.generation_kwargs or {}).get("max_gen_toks", 0)
+            if task.OUTPUT_TYPE == "generate_until" and int(longest) >= context:
+                raise UserError(
+                    f"suite {board.suite.name}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
+                    "leave the task out or use a model with a longer context"
+                )
+
+
 def _near(name: str, manager: Any) -> str:
     import difflib
 
