@@ -42,8 +42,8 @@ class ModelConfig(Part):
 class LoraConfig(Part):
     """The adapter every player is. Dropout is not a setting: it must be 0 (the step-0 invariant)."""
 
-    rank: int = Field(16, ge=1)
-    alpha: float = Field(32.0, gt=0)
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0)
     targets: str | list[str] = "all-linear"
 
 
@@ -55,22 +55,22 @@ class DataConfig(Part):
     split: str = "train"
     prompt_column: str | None = None
     response_column: str | None = None
-    max_examples: int | None = Field(None, ge=1)
+    max_examples: int | None = Field(default=None, ge=1)
     heldout: str | None = None  # a source of its own; without one, `heldout_examples` pairs are set apart
-    heldout_examples: int = Field(128, ge=1)
+    heldout_examples: int = Field(default=128, ge=1)
     template: Literal["auto", "chat", "instruction"] = "auto"
     overlong: Literal["error", "drop"] = "error"
-    max_response_tokens: int | None = Field(None, ge=1)
+    max_response_tokens: int | None = Field(default=None, ge=1)
     distribution: str | None = None  # name in the entry point group harness.distributions, where p_data is known
 
 
 class GenerationConfig(Part):
     """How the opponent samples. Recorded; the batch size only changes speed."""
 
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_new_tokens: int = Field(64, ge=1)
-    batch_size: int = Field(256, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    max_new_tokens: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=256, ge=1)
 
 
 class TrainingConfig(Part):
@@ -79,12 +79,12 @@ class TrainingConfig(Part):
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
     lr: Scheduled = 3e-4
     schedule: Literal["linear", "constant"] = "linear"
-    warmup: float = Field(0.1, ge=0, le=1)
+    warmup: float = Field(default=0.1, ge=0, le=1)
     epochs: Epochs | Annotated[list[Epochs], Field(min_length=1)] = 2
-    batch_size: int = Field(64, ge=1)
-    micro_batch: int = Field(16, ge=1)
-    max_grad_norm: float = Field(1.0, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    batch_size: int = Field(default=64, ge=1)
+    micro_batch: int = Field(default=16, ge=1)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     two_pass: bool | Literal["auto"] = "auto"
 
     @field_validator("lr")
@@ -104,16 +104,16 @@ class TrainingConfig(Part):
 class ProbeConfig(Part):
     """The measurements on held-out prompts after every iteration (drift, and KL where p_data is known)."""
 
-    prompts: int = Field(200, ge=2)
-    max_new_tokens: int | None = Field(None, ge=1)
+    prompts: int = Field(default=200, ge=2)
+    max_new_tokens: int | None = Field(default=None, ge=1)
 
 
 class EvaluationConfig(Part):
     """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report)."""
 
     suite: str = "lab-ten"
-    batch_size: int = Field(64, ge=1)
-    limit: int | None = Field(None, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class RunConfig(Part):
@@ -121,8 +121,8 @@ class RunConfig(Part):
 
     recipe: str = "lab"
     objectives: str = "space,spin"
-    iterations: int = Field(5, ge=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    iterations: int = Field(default=5, ge=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     model: ModelConfig = ModelConfig()
     lora: LoraConfig = LoraConfig()
     data: DataConfig = DataConfig()

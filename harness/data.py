@@ -186,7 +186,7 @@ def _pair(row: Any, prompt_column: str, response_column: str | None, where: str)
     for name, value in values.items():
         if not isinstance(value, str):
             raise UserError(f"{where}: {name}={value!r} is {type(value).__name__}, expected text")
-    prompt, response = values.values()
+    prompt, response = (str(value) for value in values.values())
     if response_column == "output" and isinstance(row.get("input"), str) and row["input"].strip():
         prompt = f"{prompt}\n\n{row['input']}"  # Alpaca keeps the instruction's material in a column of its own
     return prompt, response

@@ -83,7 +83,8 @@ def groups_of_iteration(
 ) -> list[Group]:
     """One Group per example with the responses of `iteration`, in the order of `examples`, samples ordered by index."""
     by_example: dict[Role, dict[str, list[Sample]]] = {"synthetic": {}, "proto": {}}
-    for role, samples in (("synthetic", synthetic), ("proto", proto)):
+    given: tuple[tuple[Role, Sequence[Sample]], ...] = (("synthetic", synthetic), ("proto", proto))
+    for role, samples in given:
         for sample in sorted(samples, key=lambda s: s.index):
             by_example[role].setdefault(sample.example_id, []).append(sample)
     return [

@@ -44,7 +44,7 @@ def house_style() -> Iterator[None]:
     """Small type for print, light grid, no frame on top and right, bytes that depend on the data alone."""
     import matplotlib
 
-    settings = {
+    settings: dict[Any, Any] = {
         "figure.dpi": 100,
         "savefig.dpi": 170,
         "font.family": "DejaVu Sans",
@@ -135,7 +135,7 @@ def stability_curves(board: Frame, scores: Frame, variants: Sequence[str], tasks
     is a thin line.
     """
     figure, (axis,) = _figure(1, 1, 3.1)
-    start = board[board["objective"] == INITIAL]["mean"]
+    start: Frame = board[board["objective"] == INITIAL]["mean"]
     if not start.isna().all():
         axis.axhline(100 * start.iloc[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
     seeds = 0
@@ -144,7 +144,7 @@ def stability_curves(board: Frame, scores: Frame, variants: Sequence[str], tasks
         rows = board[(board["objective"] == variant) & board["mean"].notna()]
         if rows.empty:
             continue
-        joined = pd.concat([board[board["objective"] == INITIAL], rows])
+        joined: Frame = pd.concat([board[board["objective"] == INITIAL], rows])
         style = look(variants, variant)
         several = int(rows["seeds"].max()) > 1
         seeds = max(seeds, int(rows["seeds"].max()))
@@ -211,7 +211,7 @@ def task_curves(board: Frame, variants: Sequence[str], tasks: Sequence[dict], it
         axis.axhline(100 * task["chance"], color=GREY, linewidth=0.8, linestyle=":")
         for variant in variants:
             here = board[(board["objective"] == variant) & board[task["name"]].notna()]
-            joined = pd.concat([start, here])
+            joined: Frame = pd.concat([start, here])
             axis.plot(
                 joined["iteration"],
                 100 * joined[task["name"]],
@@ -290,7 +290,7 @@ def dynamics_curves(dynamics: Frame, variants: Sequence[str], iterations: int) -
             if here.empty:
                 continue
             one_seed = here["seed"].nunique() == 1
-            means = pd.concat([start, here]).groupby("iteration")[["value", "stderr"]].mean()
+            means: Frame = pd.concat([start, here]).groupby("iteration")[["value", "stderr"]].mean()
             error = means["stderr"] if one_seed and means["stderr"].notna().any() else None
             style = {**look(variants, variant), "markersize": 2.8, "linewidth": 1.1}
             axis.errorbar(means.index, means["value"], yerr=error, elinewidth=0.7, label=variant, **style)

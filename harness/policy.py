@@ -273,7 +273,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     options = {"revision": model.revision} if model.revision else {}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-        base = transformers.AutoModelForCausalLM.from_pretrained(
+        base: Any = transformers.AutoModelForCausalLM.from_pretrained(
             path,
             dtype=choose_dtype(model.dtype, device),
             use_safetensors=True,

@@ -25,7 +25,7 @@ class SuiteTask(Part):
     chance: float = Field(ge=0, lt=1)
     higher_is_better: bool = True
     stands_for: str | None = None
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class Suite(Part):

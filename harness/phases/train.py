@@ -178,7 +178,7 @@ def weighted_loss(part: Sequence[Group], logps: torch.Tensor, objective: Objecti
         raise TrainingStopped(f"the objective returned a loss of shape {tuple(output.loss.shape)}, not ({len(part)},)")
     total = (weight * output.loss).sum()
     with torch.no_grad():
-        ratios = {role: r.log_ratio for role, r in by_role.items() if r.reference is not None}
+        ratios: dict[Role, torch.Tensor] = {role: r.log_ratio for role, r in by_role.items() if r.reference is not None}
         worst = [float((ratio / by_role[role].length).abs().max()) for role, ratio in ratios.items()]
         done = Pass(
             loss=float(total),

@@ -17,7 +17,7 @@ def load(skill: str, **_: Any) -> datasets.DatasetDict:
     lines = (Path(__file__).parent / f"lab_{skill}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     shots = FIXED_SHOTS.get(skill, 0)
-    splits = {"test": datasets.Dataset.from_list(rows[shots:])}
+    splits: Any = {"test": datasets.Dataset.from_list(rows[shots:])}
     if shots:
         splits["shots"] = datasets.Dataset.from_list(rows[:shots])
     return datasets.DatasetDict(splits)
