@@ -296,7 +296,7 @@ def suites_command(name: str | None, check: bool, mirror: str | None) -> None:
     suite = load_suite(name)
     table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
     for column in ("task", "stands for", "shots", "metric", "filter", "chance", "limit"):
-        table.add_column(column, justify="right" if column in ("shots", "chance", "limit") else "left")
+        table.add_column(column, justify="right" if column in ("shots", "chance", "limit") else "left", overflow="fold")
     for row in suite.task:
         table.add_row(
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")

@@ -53,3 +53,17 @@ def test_the_base_is_small_and_says_how_it_was_made():
     assert record["parameters"] < 1_200_000
     assert record["seed"] == 0
     assert (LAB / "base" / "model.safetensors").stat().st_size < 6_000_000
+
+
+def test_every_option_is_spelled_as_a_response_is(tokenizer):
+    """The first token of every option begins some truthful response to its prompt: no option is a text nobody would write."""
+    from harness.lab import corpus, world
+
+    def first(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"][0]
+
+    for rows in corpus.items(0).values():
+        for row in rows[:40]:
+            if "options" in row:
+                right = row["options"][row["gold"]]
+                assert first(right) in {first(text) for text in world.responses(row["prompt"])}, row

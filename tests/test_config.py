@@ -1,0 +1,35 @@
+"""Recipes: every one that ships is valid, schedules resolve by iteration, identity leaves out what only extends or speeds."""
+
+import pytest
+
+from harness.config import PACKAGE, load_config
+from harness.game import training_settings
+from harness.prepare import checked_variants, default_name
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))
+def test_every_recipe_that_ships_is_valid(name):
+    config = load_config(name)
+    assert checked_variants(config)
+    assert default_name(config) == name
+
+
+def test_the_papers_schedules_reach_objective_and_training():
+    config = load_config("lab-schedules")
+    spin, tspin = checked_variants(config)
+    assert [spin.objective(t).beta for t in range(4)] == [0.1, 0.1, 0.1, 5.0]
+    assert [training_settings(config, spin).at(t).lr for t in range(5)] == [3e-4, 3e-4, 6e-5, 6e-5, 6e-5]
+    assert [tspin.objective(t).beta for t in range(3)] == [0.0, 0.1, 0.1]
+    assert training_settings(config, tspin).at(0).lr == 3e-4
+
+
+@pytest.mark.parametrize("setting", ["generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"])
+def test_what_extends_or_speeds_a_run_is_not_its_identity(setting):
+    assert load_config("lab", [setting]).identity() == load_config("lab").identity()
+
+
+@pytest.mark.parametrize("setting", ["training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"])
+def test_what_changes_numbers_is(setting):
+    changed = load_config("lab", [setting])
+    assert changed.identity() != load_config("lab").identity()
+    assert default_name(changed).startswith("lab-")
