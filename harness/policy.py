@@ -9,7 +9,6 @@ Log-probabilities are in nats, summed over the response's tokens, and computed f
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -336,7 +335,3 @@ def keep_random_state():
         torch.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
-
-
-def adapter_config(adapter: Path) -> dict[str, Any]:
-    return json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))

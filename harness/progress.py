@@ -54,14 +54,3 @@ class Reporter:
 
             yield advance
         self.say(f"  {label}: {done} {unit} in {time.perf_counter() - began:.1f} s")
-
-
-class Quiet(Reporter):
-    """Shows nothing: for use from Python and in tests."""
-
-    def say(self, line: str) -> None:
-        del line
-
-    @contextmanager
-    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        yield lambda n: None
