@@ -67,3 +67,22 @@ def test_every_option_is_spelled_as_a_response_is(tokenizer):
             if "options" in row:
                 right = row["options"][row["gold"]]
                 assert first(right) in {first(text) for text in world.responses(row["prompt"])}, row
+
+
+def test_the_build_command_makes_a_base_that_loads(tmp_path, monkeypatch):
+    """The whole command with two stages of three steps: a model that loads, and a record of how it was made."""
+    import dataclasses
+
+    import transformers
+
+    from harness.lab import pretrain
+
+    monkeypatch.setattr(pretrain, "STAGES", tuple(dataclasses.replace(stage, steps=3) for stage in pretrain.STAGES))
+    build(tmp_path, 0, ["data", "tokenizer", "base"])
+    model = transformers.AutoModelForCausalLM.from_pretrained(str(tmp_path / "base"))
+    record = json.loads((tmp_path / "base" / "training.json").read_text())
+    assert sum(p.numel() for p in model.parameters()) == record["parameters"]
+    assert [stage["steps"] for stage in record["stages"]] == [3, 3]
+    shipped = json.loads((LAB / "base" / "config.json").read_text())
+    made = json.loads((tmp_path / "base" / "config.json").read_text())
+    assert made == shipped
