@@ -44,6 +44,9 @@ def run(
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     results: Results = RESULTS,
     reports: Annotated[Path, typer.Option(help="Folder for the report.")] = REPORTS,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Cells at once, one process each; default: GPUs, or cores / model.threads.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Play objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
@@ -53,7 +56,7 @@ def run(
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
         "model": model, "max_examples": max_examples, "mirror": mirror, "set": settings, "name": name,
     }  # fmt: skip
-    raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run))
+    raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run, jobs))
 
 
 @app.command()

@@ -59,8 +59,9 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: bool) -> int:
+def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
     """Play the run; returns the exit code: 0 all complete, 2 some cells failed."""
+    from harness.jobs import choose_jobs, play, warm_up
     from harness.prepare import checked_variants, default_name, prepare, write_failed
     from harness.progress import Reporter
     from harness.suite import load_suite
@@ -76,14 +77,16 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
         return 0
     reporter = Reporter()
     existed = run.root.exists()
+    at_once = choose_jobs(jobs, config, len(variants) * len(config.seeds))
     with run.locked():
+        warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed)
         except UserError:
             if not existed and not (run.root / "data").exists():
                 _remove_empty(run.root)  # a refused request leaves nothing behind
             raise
-        failed = game.play()
+        failed = play(game, at_once)
         write_failed(run, failed)
         paths = finish(run, reports)
     for label, path in paths.items():

@@ -30,13 +30,18 @@ class Part(BaseModel):
 
 
 class ModelConfig(Part):
-    """The base model, frozen; `path` is a folder, `builtin:...` or a hub id."""
+    """The base model, frozen; `path` is a folder, `builtin:...` or a hub id.
+
+    `device`, `threads` and `tokens_per_pass` (tokens that go through the model at a time when scoring) change speed, no setting.
+    """
 
     path: str = "builtin:lab/base"
     revision: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     attention: str | None = None
+    threads: int | None = Field(default=None, ge=1)  # CPU threads of each process; None leaves it to torch
+    tokens_per_pass: int = Field(default=4096, ge=1)
 
 
 class LoraConfig(Part):
@@ -143,7 +148,7 @@ class RunConfig(Part):
     def identity(self) -> dict[str, Any]:
         """The settings all cells share and that change their numbers; what merely extends or speeds a run is left out."""
         return {
-            "model": self.model.model_dump(exclude={"device"}),
+            "model": self.model.model_dump(exclude={"device", "threads", "tokens_per_pass"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
             "generation": self.generation.model_dump(exclude={"batch_size"}),

@@ -7,8 +7,9 @@ re-tokenising a sampled text need not give the sampled tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UserError
@@ -80,21 +81,32 @@ def groups_of_iteration(
     iteration: int,
     synthetic: Sequence[Sample] = (),
     proto: Sequence[Sample] = (),
+    drawn_by_opponent: Collection[Role] = (),
+    real_logps: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Group]:
-    """One Group per example with the responses of `iteration`, in the order of `examples`, samples ordered by index."""
+    """One Group per example with the responses of `iteration`, in the order of `examples`, samples ordered by index.
+
+    drawn_by_opponent: roles whose samples the opponent drew itself. real_logps: the opponent's log-probability of the real
+    responses, by example id, where it is known.
+    """
     by_example: dict[Role, dict[str, list[Sample]]] = {"synthetic": {}, "proto": {}}
     given: tuple[tuple[Role, Sequence[Sample]], ...] = (("synthetic", synthetic), ("proto", proto))
     for role, samples in given:
         for sample in sorted(samples, key=lambda s: s.index):
             by_example[role].setdefault(sample.example_id, []).append(sample)
+
+    def responses(role: Role, example: Example) -> tuple[Response, ...]:
+        own = role in drawn_by_opponent
+        return tuple(Response(s.token_ids, known_logp=s.logp if own else None) for s in by_example[role].get(example.id, ()))
+
     return [
         Group(
             example_id=example.id,
             iteration=iteration,
             prompt_ids=encode_prompt(tokenizer, example.rendered),
-            real=Response(encode_response(tokenizer, example.real, template)),
-            synthetic=tuple(Response(s.token_ids) for s in by_example["synthetic"].get(example.id, ())),
-            proto=tuple(Response(s.token_ids) for s in by_example["proto"].get(example.id, ())),
+            real=Response(encode_response(tokenizer, example.real, template), known_logp=real_logps.get(example.id)),
+            synthetic=responses("synthetic", example),
+            proto=responses("proto", example),
         )
         for example in examples
     ]

@@ -2,317 +2,83 @@
 
 For each cell the player starts as the initial policy. In each iteration the opponent is the player; it generates, if the
 objective needs synthetic responses; it scores, if the objective needs a reference; a main player is trained from it, evaluated
-and probed, and becomes the player. Every phase is asked of the run folder first: already complete, it is reused.
+and probed, and becomes the player.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from harness.config import RunConfig, TrainingConfig
-from harness.data import Dataset
-from harness.discovery import Variant
-from harness.encoding import groups_of_iteration, with_references
 from harness.errors import UserError
-from harness.phases import evaluate as evaluating
-from harness.phases import generate as generating
-from harness.phases.probe import Distribution, probe
-from harness.phases.score import score
-from harness.phases.train import train
-from harness.policy import ADAPTER_FILE, Policy
-from harness.progress import Reporter
-from harness.records import Group, Sample, Score, digest
-from harness.store import Draft, Finished, RunFolder, read_jsonl, write_json, write_jsonl
+from harness.rounds import Cell, Rounds
 from harness.tables import refresh
-from objectives import Needs, Objective
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One objective variant with one seed."""
-
-    variant: Variant
-    seed: int
-
-    def folder(self, iteration: int) -> str:
-        return f"{self.variant.label}/seed-{self.seed}/iteration-{iteration}"
-
-
-@dataclass(frozen=True)
-class Player:
-    """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
-
-    seed: int
-    adapter: Path | None
-    digest: str
 
 
 @dataclass
 class Game:
-    """Everything a run needs, prepared and checked: see `prepare.prepare`."""
+    """The cells of a run and the phases they are played with. Made by `prepare.prepare`."""
 
-    config: RunConfig
     cells: list[Cell]
-    run: RunFolder
-    policy: Policy
-    data: Dataset
-    data_digests: dict[str, str]
-    board: evaluating.Leaderboard
-    distribution: Distribution | None
-    reporter: Reporter
-
-    # ------------------------------------------------------------ the loop
+    rounds: Rounds
 
     def play(self) -> dict[str, str]:
-        """Play every cell; returns the cells that failed, with their error in one line. The others are complete."""
+        """Play every cell, one after the other; returns the cells that failed, with their error. The others are complete."""
+        self.play_initial()
         failed: dict[str, str] = {}
-        self.reporter.say("initial policy")
-        initial = self.initial_player(self.config.seeds[0])
-        self.evaluate(initial, "initial")
-        self.probe(initial, "initial")
-        refresh(self.run.root, every_figure=False)
         for cell in self.cells:
-            name = f"{cell.variant.label}/seed-{cell.seed}"
-            try:
-                self.play_cell(cell)
-            except UserError:
-                raise
-            except Exception as error:  # whatever breaks one cell must not cost the others
-                failed[name] = f"{type(error).__name__}: {error}"
-                self.run.journal("cell failed", cell=name, error=failed[name], traceback=traceback.format_exc())
-                self.reporter.say(f"{name} failed: {failed[name]}")
-                refresh(self.run.root, every_figure=False)
+            error = self.attempt(cell, self.refresh)
+            if error is not None:
+                failed[cell.name] = error
+                self.refresh()
         return failed
 
-    def play_cell(self, cell: Cell) -> None:
-        """One cell, iteration by iteration."""
-        player = self.initial_player(cell.seed)
-        for iteration in range(self.config.iterations):
-            self.reporter.say(f"{cell.variant.label}, seed {cell.seed}, iteration {iteration}")
+    def play_initial(self) -> None:
+        """Evaluate and probe the initial policy, which all cells start from."""
+        self.rounds.reporter.say("initial policy")
+        initial = self.rounds.initial_player(self.rounds.config.seeds[0])
+        self.rounds.evaluate(initial, "initial")
+        self.rounds.probe(initial, "initial")
+        self.refresh()
+
+    def play_shared(self) -> None:
+        """What cells would otherwise make when they first need it: the initial policy's samples and log-probabilities."""
+        needs = [(cell.seed, cell.variant.objective(0).needs) for cell in self.cells]
+        for seed in dict.fromkeys(seed for seed, _ in needs):
+            most = max(max(need.synthetic, need.proto) for s, need in needs if s == seed)
+            self.rounds.initial_samples(seed, range(most), {})
+        if any(need.reference for _, need in needs):
+            self.rounds.initial_scores()
+
+    def attempt(self, cell: Cell, progressed: Callable[[], None]) -> str | None:
+        """Play one cell; whatever breaks it is recorded and returned, so that it does not cost the others."""
+        try:
+            self.play_cell(cell, progressed)
+        except UserError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            self.rounds.run.journal("cell failed", cell=cell.name, error=reason, traceback=traceback.format_exc())
+            self.rounds.reporter.say(f"{cell.name} failed: {reason}")
+            return reason
+        return None
+
+    def play_cell(self, cell: Cell, progressed: Callable[[], None]) -> None:
+        """One cell, iteration by iteration; `progressed` is called when there is something new to see."""
+        rounds = self.rounds
+        player = rounds.initial_player(cell.seed)
+        for iteration in range(rounds.config.iterations):
+            rounds.reporter.say(f"{cell.variant.label}, seed {cell.seed}, iteration {iteration}")
             objective = cell.variant.objective(iteration)
             opponent = player
-            groups, sources = self.training_set(cell, opponent, iteration, objective.needs)
-            scores = self.score(cell, opponent, iteration, groups, sources) if objective.needs.reference else None
-            player = self.train(cell, opponent, iteration, objective, groups, sources, scores)
-            evaluated = self.evaluate(player, cell.folder(iteration))
-            probed = self.probe(player, cell.folder(iteration))
+            groups, sources = rounds.training_set(cell, opponent, iteration, objective.needs)
+            scores = rounds.score(cell, opponent, iteration, groups, sources) if objective.needs.reference else None
+            player = rounds.train(cell, opponent, iteration, objective, groups, sources, scores)
+            evaluated = rounds.evaluate(player, cell.folder(iteration))
+            probed = rounds.probe(player, cell.folder(iteration))
             if evaluated or probed:
-                refresh(self.run.root, every_figure=False)
+                progressed()
 
-    def initial_player(self, seed: int) -> Player:
-        return Player(seed, None, digest(self.policy.base_digest, str(seed)))
-
-    def seat(self, player: Player) -> None:
-        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits."""
-        if player.adapter is None:
-            self.policy.become_initial(player.seed)
-        else:
-            self.policy.become(player.adapter)
-
-    # ------------------------------------------------------------ generate
-
-    def training_set(self, cell: Cell, opponent: Player, iteration: int, needs: Needs) -> tuple[list[Group], dict[str, str]]:
-        """The groups of iterations max(0, t - history)..t and the digests of the samples in them."""
-        sources: dict[str, str] = {}
-        proto: list[Sample] = []
-        if needs.proto:
-            proto = self._initial_samples(cell.seed, range(needs.proto), sources)
-        groups: list[Group] = []
-        for earlier in range(max(0, iteration - needs.history), iteration + 1):
-            synthetic: list[Sample] = []
-            if needs.synthetic and earlier == 0:
-                synthetic = self.generate_first(cell, needs.synthetic, sources)
-            elif needs.synthetic:
-                synthetic = self.generate(cell, opponent if earlier == iteration else None, earlier, needs.synthetic, sources)
-            groups += groups_of_iteration(self.policy.tokenizer, self.policy.template, self.data.train, earlier, synthetic, proto)
-        return groups, sources
-
-    def generate_first(self, cell: Cell, count: int, sources: dict[str, str]) -> list[Sample]:
-        """Iteration 0's samples: the initial policy's, shared by all cells of a seed; the cell keeps a pointer to them."""
-        samples = self._initial_samples(cell.seed, range(count), sources)
-        shared = {f"initial/seed-{cell.seed}/generate/k-{k}": sources[f"initial k-{k}"] for k in range(count)}
-
-        def point(draft: Draft) -> None:
-            draft.counts["shared"] = "the samples are the initial policy's; see inputs"
-
-        self._phase(f"{cell.folder(0)}/generate", shared, {}, point)
-        return samples
-
-    def generate(self, cell: Cell, opponent: Player | None, iteration: int, count: int, sources: dict[str, str]) -> list[Sample]:
-        """The opponent's samples of one iteration; without an opponent, those that an earlier iteration left."""
-        folder = f"{cell.folder(iteration)}/generate"
-        if opponent is None:
-            done = self.run.finished(folder)
-            if done is None:
-                raise FileNotFoundError(f"{folder}: samples of an earlier iteration are gone; use --name OTHER")
-        else:
-            done = self._drawn(folder, opponent, range(count), iteration, cell.seed)
-        sources[f"iteration-{iteration}"] = done.digest_of("samples.jsonl")
-        return read_jsonl(done.path / "samples.jsonl", Sample)
-
-    def _initial_samples(self, seed: int, indices: Sequence[int], sources: dict[str, str]) -> list[Sample]:
-        """The initial policy's samples, one committed folder per index: more samples later add folders and change none."""
-        found: list[Sample] = []
-        for k in indices:
-            done = self._drawn(f"initial/seed-{seed}/generate/k-{k}", self.initial_player(seed), [k], 0, seed)
-            sources[f"initial k-{k}"] = done.digest_of("samples.jsonl")
-            found += read_jsonl(done.path / "samples.jsonl", Sample)
-        return found
-
-    def _drawn(self, folder: str, player: Player, indices: Sequence[int], iteration: int, seed: int) -> Finished:
-        inputs = {"player": player.digest, "examples": self.data_digests["train.jsonl"]}
-        settings = {
-            **self.config.generation.model_dump(exclude={"batch_size"}),
-            "indices": list(indices),
-            "iteration": iteration,
-            "seed": seed,
-        }
-
-        def work(draft: Draft) -> None:
-            self.seat(player)
-            total = len(self.data.train) * len(indices)
-            with self.reporter.track("generate", total, "responses") as advance:
-                samples = generating.generate(
-                    self.policy, self.data.train, indices, iteration, self.config.generation, seed, advance
-                )
-            write_jsonl(draft.path / "samples.jsonl", samples)
-            draft.counts.update(generating.counts(samples))
-
-        return self._phase(folder, inputs, settings, work)[0]
-
-    # ------------------------------------------------------------ score
-
-    def score(self, cell: Cell, opponent: Player, iteration: int, groups: list[Group], sources: dict[str, str]) -> Finished:
-        """The opponent's log-probability of every response of the training set."""
-        inputs = {"player": opponent.digest, "examples": self.data_digests["train.jsonl"], **sources}
-
-        def work(draft: Draft) -> None:
-            self.seat(opponent)
-            total = sum(len(g.responses()) for g in groups)
-            with self.reporter.track("score", total, "responses") as advance:
-                scores = score(self.policy, groups, self.config.training.micro_batch, advance)
-            draft.counts["responses"] = write_jsonl(draft.path / "scores.jsonl", scores)
-            draft.counts["tokens"] = sum(s.length for s in scores)
-
-        return self._phase(f"{cell.folder(iteration)}/score", inputs, {}, work)[0]
-
-    # ------------------------------------------------------------ train
-
-    def train(
-        self,
-        cell: Cell,
-        opponent: Player,
-        iteration: int,
-        objective: Objective,
-        groups: list[Group],
-        sources: dict[str, str],
-        scores: Finished | None,
-    ) -> Player:
-        """A main player trained from the opponent."""
-        settings = training_settings(self.config, cell.variant).at(iteration)
-        inputs = {
-            "player": opponent.digest,
-            "examples": self.data_digests["train.jsonl"],
-            "objective": cell.variant.source_digest,
-            **sources,
-            **({"scores": scores.digest_of("scores.jsonl")} if scores else {}),
-        }
-        recorded = {
-            "training": settings.model_dump(exclude={"micro_batch", "two_pass"}),
-            "objective": dataclasses.asdict(objective),
-            "lora": self.config.lora.model_dump(),
-        }
-
-        def work(draft: Draft) -> None:
-            self.seat(opponent)
-            joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
-            order = (cell.seed, "train", iteration)
-            epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
-            with (
-                (draft.path / "steps.jsonl").open("w", encoding="utf-8") as log,
-                self.reporter.track("train", len(joined) * epochs, "prompts") as advance,
-            ):
-
-                def on_step(record: Any) -> None:
-                    log.write(json.dumps(dataclasses.asdict(record)) + "\n")
-                    log.flush()
-
-                counts = train(self.policy, joined, objective, settings, order, advance, on_step)
-            draft.counts.update(counts)
-            self.policy.save(draft.path / "adapter")
-
-        done, _ = self._phase(f"{cell.folder(iteration)}/train", inputs, recorded, work)
-        return Player(cell.seed, done.path / "adapter", done.digest_of(f"adapter/{ADAPTER_FILE}"))
-
-    # ------------------------------------------------------------ evaluate and probe
-
-    def evaluate(self, player: Player, where: str) -> bool:
-        """The leaderboard of one player; returns whether it had to be computed."""
-        suite, limit = self.board.suite, self.config.evaluation.limit
-        inputs = {"player": self._weights(player), "suite": digest(suite.model_dump_json(exclude={"source"}))}
-
-        def work(draft: Draft) -> None:
-            self.seat(player)
-            with self.reporter.track(f"evaluate on {suite.name}", len(suite.task), "tasks") as advance:
-                done = evaluating.evaluate(self.policy, self.board, self.config.evaluation.batch_size, advance)
-            write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
-            write_json(draft.path / "lm_eval.json", done.raw)
-            for task, samples in done.samples.items():
-                write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
-            draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
-
-        return self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit}, work)[1]
-
-    def probe(self, player: Player, where: str) -> bool:
-        """Drift and likelihood of one player on held-out prompts; returns whether it had to be computed."""
-        examples = self.data.heldout[: self.config.probe.prompts]
-        inputs = {"player": self._weights(player), "heldout": self.data_digests["heldout.jsonl"]}
-        longest = self.config.probe.max_new_tokens or self.config.generation.max_new_tokens
-        generation = self.config.generation.model_copy(update={"max_new_tokens": longest})
-
-        def work(draft: Draft) -> None:
-            self.seat(player)
-            with self.reporter.track("probe", 2 * len(examples), "responses") as advance:
-                done = probe(self.policy, examples, generation, self.config.training.micro_batch, self.distribution, advance)
-            measurements = [dataclasses.asdict(m) for m in done.measurements]
-            write_json(draft.path / "measurements.json", {"measurements": measurements})
-            write_jsonl(draft.path / "samples.jsonl", done.samples)
-            draft.counts["prompts"] = len(examples)
-
-        settings = {"prompts": len(examples), "max_new_tokens": longest, "distribution": self.config.data.distribution}
-        return self._phase(f"{where}/probe", inputs, settings, work)[1]
-
-    def _weights(self, player: Player) -> str:
-        """The initial policy is the base whatever its adapter's seed, so its scores are shared by all seeds."""
-        return self.policy.base_digest if player.adapter is None else player.digest
-
-    def _phase(self, folder: str, inputs: dict[str, str], settings: dict[str, Any], work: Any) -> tuple[Finished, bool]:
-        """The phase at `folder`, complete: reused, or done by `work` now (then True)."""
-        done = self.run.reusable(folder, inputs, settings)
-        if done is not None:
-            return done, False
-        with self.run.open(folder, inputs, settings) as draft:
-            work(draft)
-        finished = self.run.finished(folder)
-        assert finished is not None
-        return finished, True
-
-
-def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
-    """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
-    from pydantic import ValidationError
-
-    from harness.config import explain
-
-    if not variant.training:
-        return config.training
-    try:
-        return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
-    except ValidationError as error:
-        raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None
+    def refresh(self) -> None:
+        refresh(self.rounds.run.root, every_figure=False)

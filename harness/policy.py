@@ -1,17 +1,15 @@
 """Base model + one LoRA adapter: load, save, log-probabilities, sampling. Never sees an objective.
 
-The base is loaded once and frozen. Every player is an adapter put into the same slot (`become`), so main player and
-opponent share one base and there is never a second model in memory. Adapters are never merged: no rounding drift.
+The base is loaded once and frozen (`loading`). Every player is an adapter put into the same slot (`become`), so main player
+and opponent share one base and there is never a second model in memory. Adapters are never merged: no rounding drift.
 
-Legend: N rows (a prompt with one response), T tokens of the longest row, V vocabulary, B prompts in a generation batch.
-Log-probabilities are in nats, summed over the response's tokens, and computed from float32 logits (float64 in a float64 model).
+Legend: N responses of all groups. Log-probabilities are in nats, summed over a response's tokens.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,38 +18,36 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.config import GenerationConfig, LoraConfig, ModelConfig, resolve_path
-from harness.encoding import Template, choose_template
-from harness.errors import UserError
-from harness.records import digest, keyed_seed
+from harness.config import GenerationConfig
+from harness.encoding import Template
+from harness.model.beginnings import Shared, shared_beginnings
+from harness.model.logprobs import Choice, beginning, continuation_logps, lay_out
+from harness.model.packing import Packed, Prefixed, in_order, passes
+from harness.model.sampling import Draw, Request, Tokens, draw
+from harness.records import keyed_seed
 from harness.store import file_digest
 
 ADAPTER_FILE = "adapter_model.safetensors"
+SHARING_COST = 512  # tokens that a beginning computed once must save: its prompts go through the model apart from the others
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One prompt with one response, as token ids."""
-
-    prompt_ids: list[int]
-    response_ids: list[int]
-
-
-@dataclass(frozen=True)
 class Drawn:
-    """One sampled response. `token_ids` end in a stop token if and only if `finished`."""
+    """One sampled response. `token_ids` end in a stop token if and only if `finished`; `logp` is at temperature 1."""
 
     token_ids: list[int]
     text: str
     finished: bool
+    logp: float
 
 
 class Policy:
-    """A frozen base with one adapter slot. Make one with `load_policy`."""
+    """A frozen base with one adapter slot. Make one with `loading.load_policy`."""
 
-    def __init__(self, model: Any, tokenizer: Any, template: Template, base_digest: str) -> None:
+    def __init__(self, model: Any, tokenizer: Any, template: Template, base_digest: str, choice: Choice) -> None:
         self.model = model
+        self.choice = choice
         self.tokenizer = tokenizer
         self.template = template
         self.base_digest = base_digest
@@ -111,45 +107,48 @@ class Policy:
 
     # ------------------------------------------------------------ log-probabilities
 
-    def response_logps(self, rows: Sequence[Row]) -> torch.Tensor:
-        """(N,) log-probability of each row's response given its prompt, with gradient where gradients are on.
+    def lay_out(self, groups: Sequence[Prefixed]) -> Packed:
+        """Prompts with their responses as `response_logps` takes them."""
+        return lay_out(groups, self.choice.layout)
 
-        Rows are padded on the right: under causal attention no token sees what follows it, so padding needs no mask.
-        Only the columns where some row has response tokens reach the vocabulary projection.
-        """
-        lengths = [len(r.prompt_ids) + len(r.response_ids) for r in rows]
-        first = min(len(r.prompt_ids) for r in rows) - 1  # the column that predicts the earliest response token
-        ids = torch.zeros((len(rows), max(lengths)), dtype=torch.long)
-        is_target = torch.zeros_like(ids, dtype=torch.bool)  # at column t: token t + 1 is a response token of this row
-        for n, row in enumerate(rows):
-            ids[n, : lengths[n]] = torch.tensor(row.prompt_ids + row.response_ids)
-            is_target[n, len(row.prompt_ids) - 1 : lengths[n] - 1] = True
-        ids, is_target = ids.to(self.device), is_target.to(self.device)
-        columns = torch.arange(first, ids.shape[1] - 1, device=self.device)
-        logits = self.model(input_ids=ids, logits_to_keep=columns, use_cache=False).logits  # (N, columns, V)
-        wanted = is_target[:, first:-1]
-        chosen = logits[wanted]  # (response tokens, V)
-        chosen = chosen if chosen.dtype == torch.float64 else chosen.float()
-        targets = ids[:, first + 1 :][wanted]
-        token_logp = -torch.nn.functional.cross_entropy(chosen, targets, reduction="none")
-        owner = torch.arange(len(rows), device=self.device)[:, None].expand_as(wanted)[wanted]
-        return torch.zeros(len(rows), dtype=token_logp.dtype, device=self.device).index_add(0, owner, token_logp)
+    def response_logps(self, packed: Packed) -> torch.Tensor:
+        """(N,) log-probability of every response given its prompt, in one pass, with gradient where gradients are on."""
+        return continuation_logps(self.model, packed, self.choice.layout).logps
 
     @torch.no_grad()
-    def score(self, rows: Sequence[Row], batch_size: int, advance: Advance = lambda n: None) -> list[float]:
-        """Log-probability of every row, in the order given; computed in batches of similar length."""
-        order = sorted(range(len(rows)), key=lambda i: (len(rows[i].prompt_ids) + len(rows[i].response_ids), i))
-        found = [0.0] * len(rows)
-        for start in range(0, len(order), batch_size):
-            part = order[start : start + batch_size]
-            for i, value in zip(part, self.response_logps([rows[i] for i in part]).tolist(), strict=True):
-                found[i] = value
-            advance(len(part))
-        return found
+    def score(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[float]:
+        """Log-probability of every response, in the order given; `columns` tokens go through the model at a time."""
+        parts: list[tuple[list[int], list[Any]]] = []
+        for numbers in passes(groups, columns):
+            values = self.response_logps(self.lay_out([groups[g] for g in numbers])).tolist()
+            parts.append((numbers, values))
+            advance(len(values))
+        return in_order(parts, groups)
+
+    @torch.no_grad()
+    def judge(self, groups: Sequence[Prefixed], columns: int) -> list[tuple[float, bool]]:
+        """As `score`, with whether each continuation is what greedy decoding would say; common beginnings computed once."""
+        parts: list[tuple[list[int], list[Any]]] = []
+        for cluster in self.shared_beginnings([g.prefix for g in groups]):
+            length = cluster.length
+            cache = beginning(self.model, groups[cluster.members[0]].prefix[:length]) if length else None
+            rests = [Prefixed(groups[g].prefix[length:], groups[g].continuations) for g in cluster.members]
+            for numbers in passes(rests, columns):
+                packed = lay_out([rests[r] for r in numbers], self.choice.layout, length)
+                found = continuation_logps(self.model, packed, self.choice.layout, cache, greedy=True)
+                assert found.greedy is not None
+                values = list(zip(found.logps.tolist(), found.greedy.tolist(), strict=True))
+                parts.append(([cluster.members[r] for r in numbers], values))
+        return in_order(parts, groups)
+
+    def shared_beginnings(self, prompts: Sequence[Sequence[int]]) -> list[Shared]:
+        """Prompts in clusters whose beginning is worth computing once, where the model can continue one."""
+        if self.choice.layout == "packed":
+            return shared_beginnings(prompts, SHARING_COST)
+        return [Shared(0, list(range(len(prompts))))] if prompts else []
 
     # ------------------------------------------------------------ sampling
 
-    @torch.no_grad()
     def sample(
         self,
         prompts: Sequence[list[int]],
@@ -158,170 +157,30 @@ class Policy:
         advance: Advance = lambda n: None,
     ) -> list[Drawn]:
         """One response per prompt, in the order given; each depends on its own seed, not on its neighbours in a batch."""
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-        found: dict[int, Drawn] = {}
-        for start in range(0, len(order), settings.batch_size):
-            part = order[start : start + settings.batch_size]
-            drawn = self._sample_batch([prompts[i] for i in part], [seeds[i] for i in part], settings)
-            found.update(zip(part, drawn, strict=True))
-            advance(len(part))
-        return [found[i] for i in range(len(prompts))]
+        how = Draw(settings.temperature, settings.top_p)
+        requests = [
+            Request(prompt, seed, min(settings.max_new_tokens, self.context - len(prompt)))
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        drawn = draw(self.model, requests, how, self.template.stop_ids, settings.batch_size, self.shares_starts, advance=advance)
+        return [self._drawn(one) for one in drawn]
 
-    def _sample_batch(self, prompts: list[list[int]], seeds: list[int], settings: GenerationConfig) -> list[Drawn]:
-        """Rows padded on the left, one key-value cache; finished rows leave the batch as soon as half have finished."""
-        width = max(map(len, prompts))
-        ids = torch.zeros((len(prompts), width), dtype=torch.long)
-        mask = torch.zeros((len(prompts), width), dtype=torch.long)
-        for n, prompt in enumerate(prompts):
-            ids[n, width - len(prompt) :] = torch.tensor(prompt)
-            mask[n, width - len(prompt) :] = 1
-        ids, mask = ids.to(self.device), mask.to(self.device)
-        room = [min(settings.max_new_tokens, self.context - len(p)) for p in prompts]
-        uniforms = torch.from_numpy(
-            np.stack([np.random.Generator(np.random.Philox(s)).random(settings.max_new_tokens) for s in seeds])
-        ).to(self.device)
-        responses: list[list[int]] = [[] for _ in prompts]
-        active = list(range(len(prompts)))
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache: Any = None
-        for step in range(max(room)):
-            out = self.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache = out.past_key_values
-            drawn = _draw(out.logits[:, -1], uniforms[:, step], settings)  # (B,)
-            tokens = drawn.tolist()
-            going = []
-            for slot, row in enumerate(active):
-                if row < 0:
-                    continue
-                responses[row].append(tokens[slot])
-                if tokens[slot] in self.template.stop_ids or len(responses[row]) >= room[row]:
-                    active[slot] = -1
-                else:
-                    going.append(slot)
-            if not going:
-                break
-            if len(going) * 2 <= len(active):
-                keep = torch.tensor(going, device=self.device)
-                cache.batch_select_indices(keep)
-                drawn, mask, positions, uniforms = drawn[keep], mask[keep], positions[keep], uniforms[keep]
-                active = [active[slot] for slot in going]
-            ids = drawn[:, None]
-            mask = torch.cat([mask, mask.new_ones((len(mask), 1))], dim=1)
-            positions = positions[:, -1:] + 1
-        return [self._drawn(response) for response in responses]
+    @property
+    def shares_starts(self) -> bool:
+        """Whether what many prompts begin with may be cached apart: not where attention counts columns back."""
+        config = self.model.config.get_text_config()
+        return self.choice.layout == "packed" and not getattr(config, "sliding_window", None)
 
-    def _drawn(self, token_ids: list[int]) -> Drawn:
-        finished = token_ids[-1] in self.template.stop_ids
-        spoken = token_ids[:-1] if finished else token_ids
+    def _drawn(self, drawn: Tokens) -> Drawn:
+        finished = drawn.ids[-1] in self.template.stop_ids
+        spoken = drawn.ids[:-1] if finished else drawn.ids
         text = self.tokenizer.decode(spoken, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return Drawn(token_ids, text, finished)
-
-
-def _draw(logits: torch.Tensor, uniform: torch.Tensor, settings: GenerationConfig) -> torch.Tensor:
-    """(B, V) logits and (B,) uniforms -> (B,) tokens by inverting the cumulative distribution.
-
-    One uniform per row and step makes a row's draw independent of the batch around it, which a shared generator is not.
-    """
-    probabilities = torch.softmax(logits.double() / settings.temperature, dim=-1)
-    if settings.top_p < 1.0:
-        ranked, order = probabilities.sort(dim=-1, descending=True)
-        ranked[ranked.cumsum(-1) - ranked >= settings.top_p] = 0.0  # the token that crosses top_p is still in
-        probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
-    cumulative = probabilities.cumsum(-1)
-    target = uniform[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
-
-
-# ---------------------------------------------------------------- loading
-
-
-def choose_device(asked: str) -> torch.device:
-    """ "auto" is CUDA where there is one, else the CPU. Raises UserError for a device this machine does not have."""
-    if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(asked)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"model.device={asked}: not a device of this machine; use cpu, cuda or auto") from error
-    return device
-
-
-def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
-    """ "auto" is bfloat16 on a GPU that has it, else float32."""
-    if asked == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    return getattr(torch, asked)
-
-
-def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
-    """The base at `model.path`, frozen, with a fresh adapter. Raises UserError when there is no such model."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    device = choose_device(model.device)
-    path = str(resolve_path(model.path)) if model.path.startswith("builtin:") else model.path
-    options = {"revision": model.revision} if model.revision else {}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-        base: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=choose_dtype(model.dtype, device),
-            use_safetensors=True,
-            **({"attn_implementation": model.attention} if model.attention else {}),
-            **options,
-        )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"model.path={model.path}: cannot be loaded ({first}); give a folder or a hub id") from error
-    chosen = choose_template(tokenizer, template)
-    wrapped = with_adapter(base.to(device), lora, model.path)
-    return Policy(wrapped, tokenizer, chosen, base_digest(path, base))
-
-
-def with_adapter(base: Any, lora: LoraConfig, base_name: str) -> Any:
-    """The frozen base with one trainable adapter; dropout is off, since reference and policy must agree at step 0."""
-    import peft
-
-    settings = peft.LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft scales by alpha / r, a float is fine
-        target_modules=lora.targets,
-        lora_dropout=0.0,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
-            wrapped = peft.get_peft_model(base, settings)
-    except ValueError as error:
-        raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
-    wrapped.peft_config["default"].base_model_name_or_path = base_name
-    wrapped.eval()
-    if next(base.parameters()).dtype == torch.float64:
-        wrapped.double()
-    return wrapped
-
-
-def base_digest(path: str, base: Any) -> str:
-    """Digest of the base's weight files where they are local, else the hub's commit."""
-    folder = Path(path)
-    if folder.is_dir():
-        return digest(*(file_digest(p) for p in sorted(folder.glob("*.safetensors"))))
-    return str(getattr(base.config, "_commit_hash", None))
+        assert drawn.logp is not None
+        return Drawn(drawn.ids, text, finished, drawn.logp)
 
 
 @contextmanager
-def keep_random_state():
+def keep_random_state() -> Iterator[None]:
     """Restore Python's, numpy's and torch's global generators afterwards: libraries that reseed them stay harmless."""
     import random
 

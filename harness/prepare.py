@@ -15,13 +15,15 @@ from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
 from harness.errors import UserError
-from harness.game import Cell, Game, training_settings
+from harness.game import Game
+from harness.model.loading import load_policy
 from harness.phases.evaluate import check_context
 from harness.phases.evaluate import prepare as prepare_board
 from harness.phases.probe import find_distribution
-from harness.policy import Policy, load_policy
+from harness.policy import Policy
 from harness.progress import Reporter
 from harness.records import Example
+from harness.rounds import Cell, Rounds, training_settings
 from harness.store import FORMAT_VERSION, RunFolder, git_state, package_versions, read_jsonl, write_json, write_jsonl
 from harness.suite import Suite, load_suite
 
@@ -53,11 +55,18 @@ def prepare(config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mappi
     Raises UserError for anything the user should change; nothing is trained or overwritten then.
     """
     variants = checked_variants(config)
-    suite = load_suite(config.evaluation.suite)
-    mirror = mirror_of(config)
     refuse_changes(run, config, variants)
     reporter.say(f"run {run.root}: loading model, tasks and data")
-    board = prepare_board(suite, config.evaluation.limit, mirror)
+    game = assemble(config, run, reporter)
+    run.write_record(run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed))
+    return game
+
+
+def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
+    """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own."""
+    variants = checked_variants(config)
+    mirror = mirror_of(config)
+    board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
     policy = load_policy(config.model, config.lora, config.data.template)
     check_context(board, policy.context)
     distribution = find_distribution(config.data.distribution)
@@ -66,9 +75,8 @@ def prepare(config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mappi
         for example in data.heldout[: config.probe.prompts]:
             distribution.log_prob(example.prompt, example.real)
     data, digests = stored_data(run, config, policy, data)
-    run.write_record(run_record(run, config, variants, suite, policy, passed))
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
-    return Game(config, cells, run, policy, data, digests, board, distribution, reporter)
+    return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter))
 
 
 def mirror_of(config: RunConfig) -> Path | None:
@@ -171,6 +179,7 @@ def run_record(
             "cpus": os.cpu_count(),
             "device": str(policy.device),
             "precision": policy.precision,
+            "layout": policy.choice._asdict(),
             **_card(policy),
         },
         "base_digest": policy.base_digest,
@@ -213,6 +222,7 @@ def planned_phases(config: RunConfig, variants: Sequence[Variant], suite: Suite)
                 where = Cell(variant, seed).folder(t)
                 shared = max(needs.synthetic if t == 0 else 0, needs.proto)
                 found += [f"initial/seed-{seed}/generate/k-{k}" for k in range(shared)]
+                found += ["initial/score"] * (needs.reference and t == 0)
                 found += [f"{where}/generate"] * bool(needs.synthetic)
                 found += [f"{where}/score"] * needs.reference
                 found += [f"{where}/train", f"{where}/evaluate/{suite.name}", f"{where}/probe"]

@@ -21,12 +21,17 @@ class Reporter:
     def say(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)
 
+    @property
+    def live(self) -> bool:
+        """Whether bars can be drawn."""
+        return self.console.is_terminal
+
     @contextmanager
     def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
         """Yields `advance(n)`: n more of `total` units done."""
         began = time.perf_counter()
         done = 0
-        if self.console.is_terminal:
+        if self.live:
             with Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),

@@ -29,7 +29,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Sample:
-    """One response drawn from a player. `finished` says whether it emitted its closing token or was cut off."""
+    """One response drawn from a player. `finished` says whether it emitted its closing token or was cut off.
+
+    `logp` is its log-probability under that player as found while drawing, in nats, whatever the sampling temperature.
+    """
 
     example_id: str
     iteration: int
@@ -38,6 +41,7 @@ class Sample:
     text: str
     finished: bool
     seed: int
+    logp: float
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Response:
-    """Token ids of one response with the opponent's log-probability where the objective needs it."""
+    """Token ids of one response with the opponent's log-probability where the objective needs it.
+
+    `known_logp` is the opponent's log-probability where it is known before scoring: it drew the response, or scored it before.
+    """
 
     token_ids: list[int]
     reference_logp: float | None = None
+    known_logp: float | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from harness.records import PhaseManifest
 
 R = TypeVar("R")
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness")
 
 

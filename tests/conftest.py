@@ -19,9 +19,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def no_network(monkeypatch):
     """Whatever a test does, it reaches no other machine."""
 
+    connect = socket.socket.connect
+
     def refuse(self, address, *args):
         if self.family != socket.AF_UNIX:
             raise RuntimeError(f"a test reached for the network: {address}")
+        return connect(self, address, *args)
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
@@ -33,6 +36,25 @@ def tokenizer():
     return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
 
 
+def norms_in_double(model):
+    """transformers' RMS norms compute in float32 whatever the model; here they keep the model's own precision.
+
+    Without this a float64 gradient is only exact to 1e-7, and a mistake of that size would pass unseen.
+    """
+    import types
+
+    import torch
+
+    def forward(self, x):
+        normed = x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + getattr(self, "variance_epsilon", getattr(self, "eps", None)))
+        return normed * (1.0 + self.weight if "Gemma" in type(self).__name__ else self.weight)
+
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = types.MethodType(forward, module)
+    return model
+
+
 def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     """A random two-layer policy whose adapter has moved away from zero, so that nothing is trivially equal."""
     import torch
@@ -40,7 +62,9 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
 
     from harness.config import LoraConfig
     from harness.encoding import choose_template
-    from harness.policy import Policy, with_adapter
+    from harness.model.loading import with_adapter
+    from harness.model.logprobs import choose_layout
+    from harness.policy import Policy
 
     torch.manual_seed(0)
     sizes = {
@@ -53,8 +77,10 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     }
     config = transformers.LlamaConfig(vocab_size=len(tokenizer), **{**sizes, **shape})
     base = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
+    if dtype == "float64":
+        norms_in_double(base)
     model = with_adapter(base, LoraConfig(rank=rank), "tiny")
-    policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny")
+    policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", choose_layout(model))
     policy.become_initial(0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():

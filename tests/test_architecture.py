@@ -28,19 +28,34 @@ ALLOWED = {
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.encoding": BASE,
     "harness.data": BASE | {"harness.config", "harness.encoding"},
-    "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.store"},
+    "harness.ahead": set(),
+    "harness.model.__init__": set(),
+    "harness.model.beginnings": set(),
+    "harness.model.packing": set(),
+    "harness.model.cache": set(),
+    "harness.model.lora": set(),
+    "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
+    "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
+    "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.model", "harness.store"},
+    "harness.model.loading": BASE
+    | {"harness.config", "harness.encoding", "harness.model.logprobs", "harness.model.lora", "harness.policy", "harness.store"},
+    "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
-    "harness.phases.score": BASE | {"harness.policy", "harness.progress"},
-    "harness.phases.train": BASE | {"harness.config", "harness.policy", "harness.progress", "objectives"},
-    "harness.phases.evaluate": BASE | {"harness.data", "harness.policy", "harness.progress", "harness.suite"},
-    "harness.phases.probe": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
-    "harness.game": BASE
+    "harness.phases.score": BASE | {"harness.model.packing", "harness.policy", "harness.progress"},
+    "harness.phases.train": BASE
+    | {"harness.ahead", "harness.config", "harness.model.packing", "harness.policy", "harness.progress", "objectives"},
+    "harness.phases.evaluate": BASE | {"harness.data", "harness.lm", "harness.policy", "harness.progress", "harness.suite"},
+    "harness.phases.probe": BASE
+    | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
+    "harness.rounds": BASE
     | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.phases", "harness.policy"}
-    | {"harness.progress", "harness.store", "harness.tables", "objectives"},
+    | {"harness.progress", "harness.store", "objectives"},
+    "harness.game": BASE | {"harness.rounds", "harness.tables"},
+    "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
-    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.phases", "harness.policy"}
-    | {"harness.progress", "harness.store", "harness.suite"},
+    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.model", "harness.phases"}
+    | {"harness.policy", "harness.progress", "harness.rounds", "harness.store", "harness.suite"},
     "harness.stats": set(),
     "harness.facts": BASE | {"harness.store"},
     "harness.figures": BASE | {"harness.facts"},
@@ -49,7 +64,7 @@ ALLOWED = {
     "harness.report.content": BASE | {"harness.facts", "harness.figures", "harness.store", "harness.tables"},
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
     "harness.commands": BASE
-    | {"harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
+    | {"harness.config", "harness.discovery", "harness.jobs", "harness.objective_checks", "harness.phases", "harness.prepare"}
     | {"harness.progress", "harness.report", "harness.store", "harness.suite", "harness.tables"},
     "harness.cli": {"harness.errors", "harness.commands"},
 }
@@ -107,8 +122,10 @@ def test_phases_never_import_each_other():
             assert not [i for i in imports(path) if i.startswith("harness.phases.")], name
 
 
-def test_lm_eval_is_imported_by_one_file():
-    assert [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))] == ["harness.phases.evaluate"]
+def test_lm_eval_is_imported_by_two_files():
+    """The phase that runs its tasks, and the model those tasks ask."""
+    using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
+    assert using == ["harness.lm", "harness.phases.evaluate"]
 
 
 def test_views_never_import_torch():

@@ -169,7 +169,7 @@ def test_a_broken_objective_file_shows_its_own_error_and_line(tmp_path):
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     done = harness("run", "--recipe", SMALL, "--dry-run", cwd=tmp_path)
-    assert "23 phases to do, 0 to reuse" in done.stdout
+    assert "24 phases to do, 0 to reuse" in done.stdout
     assert not (tmp_path / "results").exists()
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.config import PACKAGE, load_config
-from harness.game import training_settings
 from harness.prepare import checked_variants, default_name
+from harness.rounds import training_settings
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))

@@ -146,7 +146,7 @@ if moment == "middle":
             path.write_text('{"half": tr'); die()
         return write(path, rows)
     store.write_jsonl = half
-    import harness.game; harness.game.write_jsonl = half
+    import harness.rounds; harness.rounds.write_jsonl = half
     import harness.policy
     save = harness.policy.Policy.save
     def half_save(self, adapter):

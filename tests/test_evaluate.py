@@ -40,8 +40,8 @@ def test_a_missing_metric_or_filter_is_an_error_not_a_zero(key):
 
 def test_prompts_and_scores_do_not_depend_on_the_batch_or_on_what_ran_before(board, tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    one = evaluate(policy, board, 1, quiet)
-    many = evaluate(policy, board, 64, quiet)
+    one = evaluate(policy, board, 1, 1, quiet)
+    many = evaluate(policy, board, 4096, 64, quiet)
     assert one.prompt_hash == many.prompt_hash
     assert [r.value for r in one.records] == [r.value for r in many.records]
     firsts = {s["prompt_hash"] for s in one.samples["lab_arithmetic"]}
@@ -51,9 +51,9 @@ def test_prompts_and_scores_do_not_depend_on_the_batch_or_on_what_ran_before(boa
 def test_another_player_gets_other_scores_from_the_same_board(board, tokenizer):
     """No response is remembered from one player to the next: the log-likelihoods move with the adapter."""
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    before = [s["resps"] for s in evaluate(policy, board, 8, quiet).samples["lab_continuation"]]
+    before = [s["resps"] for s in evaluate(policy, board, 512, 8, quiet).samples["lab_continuation"]]
     policy.become_initial(4)
-    after = [s["resps"] for s in evaluate(policy, board, 8, quiet).samples["lab_continuation"]]
+    after = [s["resps"] for s in evaluate(policy, board, 512, 8, quiet).samples["lab_continuation"]]
     assert all(a != b for a, b in zip(before, after, strict=True))
 
 
@@ -68,13 +68,13 @@ def test_the_global_random_state_is_left_alone(board, tokenizer):
     expected = (random.random(), float(torch.rand(())))
     random.seed(1)
     torch.manual_seed(1)
-    evaluate(policy, board, 8, quiet)
+    evaluate(policy, board, 512, 8, quiet)
     assert (random.random(), float(torch.rand(()))) == expected
 
 
 def test_shots_are_fixed_and_shown_before_every_question(board, tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    samples = evaluate(policy, board, 8, quiet).samples["lab_arithmetic"]
+    samples = evaluate(policy, board, 512, 8, quiet).samples["lab_arithmetic"]
     prompts = [s["arguments"][0][0] for s in samples if s["filter"] == "strict-match"]
     heads = {p.rpartition("<|user|>")[0] for p in prompts}
     assert len(prompts) == 4

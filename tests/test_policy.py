@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from harness.config import GenerationConfig
-from harness.policy import Row, _draw
+from harness.model.packing import Prefixed
+from harness.model.sampling import Draw, invert
 from tests.conftest import make_policy
 
 PROMPTS = [[1, 3, 20 + i, 40 + i % 5, 4][: 3 + i % 3] for i in range(11)]
@@ -14,23 +15,24 @@ SEEDS = list(range(100, 111))
 
 def plain_logp(policy, row):
     """One row at a time, every logit, a loop over tokens."""
-    ids = torch.tensor([row.prompt_ids + row.response_ids])
+    (response,) = row.continuations
+    ids = torch.tensor([[*row.prefix, *response]])
     with torch.no_grad():
         logp = torch.log_softmax(policy.model(input_ids=ids).logits[0].double(), dim=-1)
-    start = len(row.prompt_ids) - 1
-    return sum(float(logp[start + i, token]) for i, token in enumerate(row.response_ids))
+    start = len(row.prefix) - 1
+    return sum(float(logp[start + i, token]) for i, token in enumerate(response))
 
 
 def rows_of(policy):
     drawn = policy.sample(PROMPTS, SEEDS, GenerationConfig(max_new_tokens=12, batch_size=4))
-    return [Row(p, d.token_ids) for p, d in zip(PROMPTS, drawn, strict=True)]
+    return [Prefixed(p, [d.token_ids]) for p, d in zip(PROMPTS, drawn, strict=True)]
 
 
 def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):
     rows = rows_of(policy)
     expected = [plain_logp(policy, row) for row in rows]
-    for batch_size in (1, 3, 11):
-        assert policy.score(rows, batch_size) == pytest.approx(expected, abs=1e-10)
+    for columns in (1, 40, 4096):
+        assert policy.score(rows, columns) == pytest.approx(expected, abs=1e-10)
 
 
 def test_a_sample_does_not_depend_on_its_neighbours(policy):
@@ -65,40 +67,38 @@ def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
 
 
 def test_top_p_keeps_the_token_that_crosses_it():
-    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64))
-    draw = [
-        int(_draw(logits, torch.tensor([u], dtype=torch.float64), GenerationConfig(top_p=0.6))) for u in (0.1, 0.62, 0.63, 0.99)
-    ]
+    logp = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64))
+    draw = [int(invert(logp, torch.tensor([u], dtype=torch.float64), Draw(top_p=0.6))) for u in (0.1, 0.62, 0.63, 0.99)]
     assert draw == [0, 0, 1, 1]  # 0.5 / 0.8 = 0.625 goes to the first
 
 
 def test_temperature_flattens_or_sharpens():
-    logits = torch.log(torch.tensor([[0.8, 0.2]], dtype=torch.float64))
+    logp = torch.log(torch.tensor([[0.8, 0.2]], dtype=torch.float64))
     uniform = torch.tensor([0.7], dtype=torch.float64)
-    assert int(_draw(logits, uniform, GenerationConfig(temperature=1.0))) == 0
-    assert int(_draw(logits, uniform, GenerationConfig(temperature=4.0))) == 1  # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
+    assert int(invert(logp, uniform, Draw(temperature=1.0))) == 0
+    assert int(invert(logp, uniform, Draw(temperature=4.0))) == 1  # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
 
 
 def test_a_saved_player_comes_back_to_the_bit(policy, tmp_path):
     rows = rows_of(policy)
-    before = policy.score(rows, 4)
+    before = policy.score(rows, 64)
     policy.save(tmp_path / "adapter")
     policy.become_initial(5)
-    assert policy.score(rows, 4) != before
+    assert policy.score(rows, 64) != before
     policy.become(tmp_path / "adapter")
-    assert policy.score(rows, 4) == before
+    assert policy.score(rows, 64) == before
 
 
 def test_an_opponent_scores_its_own_samples_as_it_drew_them(policy, tmp_path):
     """The opponent of iteration 1 is the trained adapter, never the bare base (the classic LoRA mistake)."""
     rows = rows_of(policy)
-    own = policy.score(rows, 4)
+    own = policy.score(rows, 64)
     policy.save(tmp_path / "adapter")
     with policy.model.disable_adapter():
-        bare = policy.score(rows, 4)
+        bare = policy.score(rows, 64)
     policy.become_initial(0)
     policy.become(tmp_path / "adapter")
-    assert policy.score(rows, 4) == own
+    assert policy.score(rows, 64) == own
     assert max(abs(a - b) for a, b in zip(own, bare, strict=True)) > 0.1
 
 
@@ -106,21 +106,21 @@ def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
     import peft
 
     rows = rows_of(policy)
-    expected = policy.score(rows, 4)
+    expected = policy.score(rows, 64)
     policy.save(tmp_path / "adapter")
     other = make_policy(tokenizer)
     base = other.model.unload()
     again = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
     other.model = again.double().eval()
-    assert other.score(rows, 4) == pytest.approx(expected, abs=1e-5)
+    assert other.score(rows, 64) == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_initial_policy_is_the_base(policy):
     policy.become_initial(3)
-    rows = [Row(PROMPTS[0], [50, 60, 2])]
+    rows = [Prefixed(PROMPTS[0], [[50, 60, 2]])]
     with policy.model.disable_adapter():
-        bare = policy.score(rows, 1)
-    assert policy.score(rows, 1) == bare
+        bare = policy.score(rows, 64)
+    assert policy.score(rows, 64) == bare
 
 
 def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):

@@ -9,8 +9,9 @@ import torch
 from harness.config import GenerationConfig, TrainingConfig
 from harness.discovery import find_objective, list_objectives, load_objective
 from harness.encoding import with_references
+from harness.model.packing import Prefixed
 from harness.phases.score import score
-from harness.phases.train import TrainingStopped, accumulate, learning_rate, optimizer_batches, train
+from harness.phases.train import TrainingStopped, accumulate, laid_out, learning_rate, optimizer_batches, train
 from harness.records import Group, Response
 from objectives import LossOutput, Needs
 
@@ -41,13 +42,13 @@ def make_groups(policy, needs):
         )
         for i in range(PROMPTS)
     ]
-    return with_references(groups, score(policy, groups, 4, quiet)) if needs.reference else groups
+    return with_references(groups, score(policy, groups, 64, quiet).scores) if needs.reference else groups
 
 
 def gradients(policy, groups, objective, **settings):
     for _, p in policy.adapter_parameters():
         p.grad = None
-    passes = accumulate(policy, groups, objective, TrainingConfig(**settings))
+    passes = accumulate(policy, laid_out(policy, groups, objective, TrainingConfig(**settings)), objective)
     weight = sum(p.weight for p in passes)
     return {n: p.grad / weight for n, p in policy.adapter_parameters()}
 
@@ -105,15 +106,14 @@ def test_a_loss_that_couples_rows_is_exact_whatever_the_micro_batch(policy):
 
 def test_the_token_mean_divides_by_all_tokens_of_the_batch(policy):
     """SFT over unequal lengths: the gradient of (sum of log p) / (number of tokens), not of a mean of means."""
-    from harness.policy import Row
-
     objective = load_objective(find_objective("sft"))()
     groups = make_groups(policy, objective.needs)
     found = gradients(policy, groups, objective, micro_batch=3)
     for _, p in policy.adapter_parameters():
         p.grad = None
     tokens = sum(len(g.real.token_ids) for g in groups)
-    (-policy.response_logps([Row(g.prompt_ids, g.real.token_ids) for g in groups]).sum()).backward()
+    packed = policy.lay_out([Prefixed(g.prompt_ids, [g.real.token_ids]) for g in groups])
+    (-policy.response_logps(packed).sum()).backward()
     assert_same(found, {n: p.grad / tokens for n, p in policy.adapter_parameters()})
 
 

@@ -1,4 +1,4 @@
-"""A player -> lm-eval -> EvalRecords and every evaluated sample. The only file that imports lm_eval.
+"""A player -> lm-eval -> EvalRecords and every evaluated sample. With `lm`, the only file that imports lm_eval.
 
 lm-eval keeps the task's semantics; this file keeps three promises lm-eval does not: its response cache (not keyed by the
 model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
@@ -13,7 +13,7 @@ import logging
 import os
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,22 @@ from harness.progress import Advance
 from harness.records import EvalRecord, digest
 from harness.suite import Suite, SuiteTask
 
+Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
 @dataclass
 class Leaderboard:
-    """A suite with its tasks loaded: made once per run, used for every player. `leaves` maps a row to its lm-eval tasks."""
+    """A suite with its tasks loaded: made once per run, used for every player. `leaves` maps a row to its lm-eval tasks.
+
+    `encodings` keeps the token ids of contexts and continuations, which are the same for every player.
+    """
 
     suite: Suite
     loaded: dict[str, Any]
     limit: int | None
+    encodings: Encodings = field(default_factory=dict)
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
@@ -62,6 +67,9 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard
     with mirrored(mirror), keep_random_state(), nltk_from(mirror):
         manager = TaskManager(include_path=[str(p) for p in suite.folders()], include_defaults=suite.include_defaults)
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
+    for row in loaded.values():
+        for task in row["tasks"].values():
+            _build_once(task)
     return Leaderboard(suite, loaded, limit)
 
 
@@ -90,6 +98,20 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     return loaded  # type: ignore[return-value]
 
 
+def _build_once(task: Any) -> None:
+    """Let lm-eval build the task's prompts for the first player and show the same ones to all others."""
+    build = task.build_all_requests
+
+    def build_or_reuse(**options: Any) -> None:
+        if not getattr(task, "_instances", None):
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+            build(**options)
+        for instance in task._instances:
+            instance.resps, instance.filtered_resps = [], {}  # what the last player answered
+
+    task.build_all_requests = build_or_reuse
+
+
 def check_context(board: Leaderboard, context: int) -> None:
     """Raises UserError when a task may generate more tokens than the model's context holds: it would fail hours later."""
     for row in board.suite.task:
@@ -109,16 +131,19 @@ def _near(name: str, manager: Any) -> str:
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
-def evaluate(policy: Policy, board: Leaderboard, batch_size: int, advance: Advance) -> Evaluated:
-    """Scores of the player in `policy`'s slot on every row. Raises RuntimeError when a row's metric or filter is missing."""
+def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advance: Advance) -> Evaluated:
+    """Scores of the player in `policy`'s slot on every row. Raises RuntimeError when a row's metric or filter is missing.
+
+    columns: tokens that go through the model at a time when scoring; rows: responses generated at a time.
+    """
     from lm_eval import evaluator
 
-    model = _wrap(policy, batch_size)
+    from harness.lm import as_lm
+
+    model = as_lm(policy, columns, rows, board.encodings)
     records, samples, raw, hashes = [], {}, {}, []
     for row in board.suite.task:
         loaded = board.loaded[row.name]
-        for task in loaded["tasks"].values():
-            task.set_fewshot_seed(seed=FEWSHOT_SEED)  # the sampler's generator runs on: rewind it for every player
         with keep_random_state():
             random.seed(FEWSHOT_SEED)
             result = evaluator.evaluate(
@@ -183,29 +208,6 @@ def _subset(board: Leaderboard, row: SuiteTask) -> dict[str, list[int]] | None:
         return None
     tasks = board.loaded[row.name]["tasks"]
     return {name: list(range(min(min(limits), len(task.eval_docs)))) for name, task in tasks.items()}
-
-
-def _wrap(policy: Policy, batch_size: int) -> Any:
-    from lm_eval.models.huggingface import HFLM
-
-    plain: Any = HFLM  # built by a decorator that hides its signature
-
-    class QuietHFLM(plain):
-        """lm-eval's own transformers model over the loaded policy; the harness shows the progress."""
-
-        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-        def generate_until(self, requests: Any, disable_tqdm: bool = True) -> Any:
-            return super().generate_until(requests, disable_tqdm=True)
-
-    return QuietHFLM(
-        pretrained=policy.model,
-        tokenizer=policy.tokenizer,
-        backend="causal",
-        batch_size=batch_size,
-        max_length=policy.context,
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -30,7 +30,7 @@ def generate(
     prompts = {example.id: encode_prompt(policy.tokenizer, example.rendered) for example in examples}
     drawn = policy.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
     return [
-        Sample(example.id, iteration, index, one.token_ids, one.text, one.finished, seed)
+        Sample(example.id, iteration, index, one.token_ids, one.text, one.finished, seed, one.logp)
         for (example, index), seed, one in zip(wanted, seeds, drawn, strict=True)
     ]
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from harness.config import GenerationConfig
 from harness.encoding import encode_prompt, encode_response
 from harness.errors import UserError, did_you_mean
-from harness.policy import Policy, Row
+from harness.model.packing import Prefixed
+from harness.policy import Drawn, Policy
 from harness.progress import Advance
 from harness.records import Example, Measurement, keyed_seed
 
@@ -57,7 +58,7 @@ def probe(
     policy: Policy,
     examples: Sequence[Example],
     settings: GenerationConfig,
-    batch_size: int,
+    columns: int,
     distribution: Distribution | None,
     advance: Advance,
 ) -> Probed:
@@ -66,19 +67,24 @@ def probe(
     prompts = [encode_prompt(policy.tokenizer, e.rendered) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
     drawn = policy.sample(prompts, seeds, plain, advance)
-    drawn_logp = policy.score([Row(p, d.token_ids) for p, d in zip(prompts, drawn, strict=True)], batch_size)
-    real = [Row(p, encode_response(policy.tokenizer, e.real, policy.template)) for p, e in zip(prompts, examples, strict=True)]
-    real_logp = policy.score(real, batch_size, advance)
+    real = [encode_response(policy.tokenizer, e.real, policy.template) for e in examples]
+    fresh = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples] if distribution is not None else []
+    told = [[d.token_ids, r] for d, r in zip(drawn, real, strict=True)]
+    for responses, text in zip(told, fresh, strict=False):
+        responses.append(encode_response(policy.tokenizer, text, policy.template))
+    logps = policy.score([Prefixed(p, responses) for p, responses in zip(prompts, told, strict=True)], columns, advance)
+    each = len(told[0])
+    drawn_logp, real_logp = logps[0::each], logps[1::each]
     lengths = [len(d.token_ids) for d in drawn]
     found = [
-        ratio("heldout_nll_per_token", [-x for x in real_logp], [len(r.response_ids) for r in real], "nats per token"),
+        ratio("heldout_nll_per_token", [-x for x in real_logp], [len(r) for r in real], "nats per token"),
         ratio("entropy_per_token", [-x for x in drawn_logp], lengths, "nats per token"),
         mean("response_length", lengths, "tokens"),
         mean("truncation_rate", [float(not d.finished) for d in drawn], "share of responses"),
         *distinct_2([d.token_ids for d in drawn]),
     ]
     if distribution is not None:
-        found += distances(policy, distribution, examples, prompts, drawn, drawn_logp, batch_size)
+        found += distances(distribution, examples, fresh, logps[2::each], drawn, drawn_logp)
     samples = [
         {
             "example_id": example.id,
@@ -95,25 +101,20 @@ def probe(
 
 
 def distances(
-    policy: Policy,
     distribution: Distribution,
     examples: Sequence[Example],
-    prompts: Sequence[list[int]],
-    drawn: Sequence[Any],
+    fresh: Sequence[str],
+    fresh_logp: Sequence[float],
+    drawn: Sequence[Drawn],
     drawn_logp: Sequence[float],
-    batch_size: int,
 ) -> list[Measurement]:
     """KL(p_data || p_theta) on fresh draws of the data, KL(p_theta || p_data) on the player's own, in nats per response.
 
     The player's probability of a text is taken along one tokenisation, a lower bound of its probability of that text: the
     first number bounds the divergence from above, the second from below (both tight for a tokeniser that rarely has a choice).
     """
-    fresh = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
-    rows = [
-        Row(prompt, encode_response(policy.tokenizer, text, policy.template)) for prompt, text in zip(prompts, fresh, strict=True)
-    ]
-    theta = policy.score(rows, batch_size)
-    forward = [distribution.log_prob(e.prompt, text) - value for e, text, value in zip(examples, fresh, theta, strict=True)]
+    pairs = zip(examples, fresh, fresh_logp, strict=True)
+    forward = [distribution.log_prob(e.prompt, text) - value for e, text, value in pairs]
     backward = [
         value - distribution.log_prob(e.prompt, one.text, finished=one.finished)
         for e, one, value in zip(examples, drawn, drawn_logp, strict=True)

@@ -1,29 +1,71 @@
-"""The opponent's log-probability of every response in this iteration's training set, computed once. Never sees a loss."""
+"""The opponent's log-probability of every response in this iteration's training set, computed once. Never sees a loss.
+
+A prompt with all its different responses, of earlier iterations too, goes through the model together, and a response that occurs
+twice is scored once. What the opponent has drawn itself, or has scored before, comes with a known log-probability: where these
+agree with scoring on the first prompts they are taken over; where they do not (half precision), everything is scored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from harness.policy import Policy, Row
+from harness.model.packing import Prefixed
+from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Group, Role, Score
 
+KNOWN_TOLERANCE = 1e-4  # nats by which a known log-probability may differ from the scored one
+COMPARED = 32  # prompts on which the two are compared
 
-def score(policy: Policy, groups: Sequence[Group], batch_size: int, advance: Advance) -> list[Score]:
-    """One Score per response of every group, in nats over its tokens, under the player in `policy`'s slot.
+Ids = tuple[int, ...]
 
-    Because these are stored, training holds one model, and the reference can neither drift nor be the wrong adapter.
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """One Score per response; how many responses went through the model, and how far known log-probabilities were off, if any."""
+
+    scores: list[Score]
+    computed: int
+    difference: float | None
+
+
+def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advance) -> ScoredSet:
+    """Scores in the order of `Group.responses`, in nats over the response's tokens, under the player in `policy`'s slot.
+
+    columns: tokens that go through the model at a time. Because scores are stored, training holds one model, and the reference
+    can neither drift nor be the wrong adapter.
     """
-    rows: list[Row] = []
-    keys: list[tuple[Group, Role, int]] = []
+    prompts: dict[str, list[int]] = {}
+    values: dict[tuple[str, Ids], float | None] = {}
+    for group in groups:
+        prompts[group.example_id] = group.prompt_ids
+        for _, response in group.responses():
+            key = group.example_id, tuple(response.token_ids)
+            values[key] = response.known_logp if values.get(key) is None else values[key]
+
+    def scored(examples: Sequence[str], keys: Sequence[tuple[str, Ids]], advance: Advance) -> dict[tuple[str, Ids], float]:
+        by_example: dict[str, list[Ids]] = {example: [] for example in examples}
+        for example, ids in keys:
+            by_example[example].append(ids)
+        found = policy.score([Prefixed(prompts[e], ids) for e, ids in by_example.items()], columns, advance)
+        return dict(zip(((e, ids) for e, listed in by_example.items() for ids in listed), found, strict=True))
+
+    known = {key: value for key, value in values.items() if value is not None}
+    first = list(dict.fromkeys(example for example, _ in known))[:COMPARED]
+    compared = scored(first, [key for key in known if key[0] in set(first)], lambda n: None)
+    difference = max((abs(known[key] - value) for key, value in compared.items()), default=None)
+    if difference is None or difference > KNOWN_TOLERANCE:
+        known = {}
+    wanted = [key for key in values if key not in known]
+    found = known | scored(list(dict.fromkeys(example for example, _ in wanted)), wanted, advance)
+    advance(sum(len(g.responses()) for g in groups) - len(wanted))
+    scores = []
     for group in groups:
         seen: dict[Role, int] = {}
         for role, response in group.responses():
-            keys.append((group, role, seen.get(role, 0)))
-            seen[role] = seen.get(role, 0) + 1
-            rows.append(Row(group.prompt_ids, response.token_ids))
-    values = policy.score(rows, batch_size, advance)
-    return [
-        Score(group.example_id, role, group.iteration, index, len(row.response_ids), value)
-        for (group, role, index), row, value in zip(keys, rows, values, strict=True)
-    ]
+            index = seen.get(role, 0)
+            seen[role] = index + 1
+            value = found[group.example_id, tuple(response.token_ids)]
+            scores.append(Score(group.example_id, role, group.iteration, index, len(response.token_ids), value))
+    return ScoredSet(scores, len(compared) + len(wanted), difference)

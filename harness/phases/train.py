@@ -4,7 +4,7 @@ For each optimizer batch: the main player's log-probabilities of every response,
 objective's loss, gradients of sum(weight * loss), then one division by the batch's total weight, clipping and one step.
 Summing and dividing once makes accumulation exact: the micro-batch changes speed and memory, never the gradient.
 
-Legend: B prompts in a micro-batch, K responses per prompt in one role, N = B * (responses per prompt) rows.
+Legend: B prompts in a micro-batch, K responses per prompt in one role, N = B * (responses per prompt) responses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from dataclasses import dataclass
 
 import torch
 
+from harness.ahead import ahead
 from harness.config import TrainingConfig
-from harness.policy import Policy, Row
+from harness.model.packing import Packed, Prefixed
+from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Group, Role, StepRecord, keyed_seed
 from objectives import Batch, LossOutput, Objective, Responses
@@ -32,6 +34,15 @@ TWO_PASS_FROM = 5  # responses per prompt from which "auto" trades a second forw
 
 class TrainingStopped(RuntimeError):
     """Training ended before an update that would have been wrong; the message says why and names the examples."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The prompts whose losses are computed together. Several `chunks` of their responses mean two passes over each."""
+
+    groups: list[Group]
+    chunks: list[Packed]
+    two_pass: bool
 
 
 @dataclass(frozen=True)
@@ -69,12 +80,14 @@ def train(
     tokens = 0
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
-    for step, (epoch, batch) in enumerate(optimizer_batches(groups, epochs, size, order_key)):
+    batches = optimizer_batches(groups, epochs, size, order_key)
+    prepared = ahead((epoch, batch, laid_out(policy, batch, objective, settings)) for epoch, batch in batches)
+    for step, (epoch, batch, parts) in enumerate(prepared):
         began = time.perf_counter()
         lr = learning_rate(settings, step, steps)
         for options in optimizer.param_groups:
             options["lr"] = lr
-        passes = accumulate(policy, batch, objective, settings)
+        passes = accumulate(policy, parts, objective)
         weight = sum(p.weight for p in passes)
         loss = sum(p.loss for p in passes) / weight if weight else math.nan
         for parameter in parameters:
@@ -135,35 +148,56 @@ def _group_length(group: Group) -> int:
     return len(group.prompt_ids) + max(len(response.token_ids) for _, response in group.responses())
 
 
-def accumulate(policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig) -> list[Pass]:
-    """Add the gradient of sum(weight * loss) over `batch` to the adapter, micro-batch by micro-batch.
+def laid_out(policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig) -> list[Part]:
+    """One optimizer batch as it goes through the model: micro-batches of prompts, in two-pass mode chunks of responses."""
+    couples = objective.needs.couples_batch
+    per_prompt = len(batch[0].responses())
+    two_pass = couples or (settings.two_pass is True) or (settings.two_pass == "auto" and per_prompt >= TWO_PASS_FROM)
+    size = len(batch) if couples else settings.micro_batch
+    parts = []
+    for start in range(0, len(batch), size):
+        groups = list(batch[start : start + size])
+        prefixed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups]
+        chunks = chunked(prefixed, settings.micro_batch) if two_pass else [prefixed]
+        parts.append(Part(groups, [policy.lay_out(chunk) for chunk in chunks], two_pass))
+    return parts
+
+
+def chunked(groups: Sequence[Prefixed], size: int) -> list[list[Prefixed]]:
+    """Lists of at most `size` continuations, in order; a prefix is there again in every list that has some of its own."""
+    chunks: list[list[Prefixed]] = [[]]
+    room = size
+    for group in groups:
+        left = list(group.continuations)
+        while left:
+            if room == 0:
+                chunks.append([])
+                room = size
+            chunks[-1].append(Prefixed(group.prefix, left[:room]))
+            left, room = left[room:], room - len(left[:room])
+    return chunks
+
+
+def accumulate(policy: Policy, parts: Sequence[Part], objective: Objective) -> list[Pass]:
+    """Add the gradient of sum(weight * loss) over one optimizer batch to the adapter, part by part.
 
     In two-pass mode the loss is first differentiated with respect to the log-probabilities, then each chunk of responses is
     run again and backpropagated alone: the same gradient, with memory independent of the number of responses per prompt,
     and exact over the whole optimizer batch for a loss that couples its rows.
     """
-    couples = objective.needs.couples_batch
-    per_prompt = len(batch[0].responses())
-    two_pass = couples or (settings.two_pass is True) or (settings.two_pass == "auto" and per_prompt >= TWO_PASS_FROM)
-    size = len(batch) if couples else settings.micro_batch
     passes = []
-    for start in range(0, len(batch), size):
-        part = batch[start : start + size]
-        rows = [Row(g.prompt_ids, r.token_ids) for g in part for _, r in g.responses()]
-        if not two_pass:
-            logps = policy.response_logps(rows)
-            total, done = weighted_loss(part, logps, objective)
+    for part in parts:
+        if not part.two_pass:
+            total, done = weighted_loss(part.groups, policy.response_logps(part.chunks[0]), objective)
             total.backward()
         else:
-            chunks = range(0, len(rows), settings.micro_batch)
             with torch.no_grad():
-                parts = [policy.response_logps(rows[c : c + settings.micro_batch]) for c in chunks]
-            leaf = torch.cat(parts).requires_grad_()
-            total, done = weighted_loss(part, leaf, objective)
+                leaf = torch.cat([policy.response_logps(chunk) for chunk in part.chunks])
+            leaf.requires_grad_()
+            total, done = weighted_loss(part.groups, leaf, objective)
             (slope,) = torch.autograd.grad(total, leaf)
-            for c in chunks:
-                logps = policy.response_logps(rows[c : c + settings.micro_batch])
-                (logps * slope[c : c + settings.micro_batch]).sum().backward()
+            for chunk, weights in zip(part.chunks, slope.split([chunk.count for chunk in part.chunks]), strict=True):
+                (policy.response_logps(chunk) * weights).sum().backward()
         passes.append(done)
     return passes
 

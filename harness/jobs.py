@@ -1,0 +1,194 @@
+"""Several cells at once, one process each: the parent hands out cells and draws the views, workers play.
+
+Cells share nothing that is still being made: what all of them start from is complete before the first is handed out. A worker
+that dies costs its own cell only; a parent that dies takes its workers with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.errors import UserError
+from harness.game import Game
+from harness.prepare import assemble
+from harness.progress import Reporter
+from harness.store import RunFolder
+
+
+def choose_jobs(asked: int | None, config: RunConfig, cells: int) -> int:
+    """How many cells to play at once: as asked, else one per GPU, or per `model.threads` cores where that is set.
+
+    Raises UserError for more processes on CPU without a fixed number of threads: sums over threads round differently, and
+    numbers would depend on how many cells ran at once.
+    """
+    import torch
+
+    on_cpu = config.model.device == "cpu" or (config.model.device == "auto" and not torch.cuda.is_available())
+    threads = config.model.threads
+    if asked is None:
+        places = (os.cpu_count() or 1) // threads if on_cpu and threads else 1
+        if config.model.device in ("auto", "cuda") and not on_cpu:
+            places = torch.cuda.device_count()
+        return max(1, min(places, cells))
+    if asked > 1 and on_cpu and threads is None:
+        raise UserError(f"--jobs {asked}: on a CPU the threads of each process must be fixed; add --set model.threads=1")
+    return min(asked, cells)
+
+
+@dataclass
+class Worker:
+    """One process, the line to it, and the number of the cell it is playing."""
+
+    process: Any
+    line: Connection
+    cell: int | None = None
+
+
+def play(game: Game, jobs: int) -> dict[str, str]:
+    """Play every cell of `game`, `jobs` at a time; returns the cells that failed, with their error."""
+    if jobs < 2:
+        return game.play()
+    game.play_initial()
+    game.play_shared()
+    reporter, cells = game.rounds.reporter, game.cells
+    waiting = deque(range(len(cells)))
+    failed: dict[str, str] = {}
+    workers = start(jobs)
+    try:
+        for worker in workers:
+            worker.line.send(("open", game.rounds.config.model_dump(), str(game.rounds.run.root.absolute())))
+            _hand_out(worker, waiting)
+        while lines := {worker.line: worker for worker in workers if worker.cell is not None}:
+            for line in wait(list(lines)):
+                worker = lines[line]  # type: ignore[index]
+                assert worker.cell is not None
+                name = cells[worker.cell].name
+                try:
+                    kind, text = worker.line.recv()
+                except EOFError:
+                    worker.process.join()
+                    kind, text = "failed", f"its process ended with exit code {worker.process.exitcode}"
+                    reporter.say(f"{name} failed: {text}")
+                    workers.remove(worker)
+                if kind == "say":
+                    reporter.say(text)
+                    continue
+                if kind == "refused":
+                    raise UserError(text)
+                if kind == "failed":
+                    failed[name] = text
+                if kind != "progressed":
+                    worker.cell = None
+                    _hand_out(worker, waiting if worker in workers else deque())
+                game.refresh()
+        failed |= {cells[i].name: "no process was left to play it" for i in waiting}
+        return failed
+    finally:
+        stop(workers)
+
+
+def _hand_out(worker: Worker, waiting: deque[int]) -> None:
+    if waiting:
+        worker.cell = waiting.popleft()
+        worker.line.send(("play", worker.cell))
+
+
+# ---------------------------------------------------------------- the workers' side
+
+
+def warm_up(jobs: int) -> None:
+    """Let the libraries be loaded for the workers to come, in a process of their own, while the parent prepares the run."""
+    if jobs > 1:
+        _context()
+        forkserver.ensure_running()
+
+
+def start(jobs: int) -> list[Worker]:
+    """Processes that wait for cells."""
+    workers = []
+    context = _context()
+    for slot in range(jobs):
+        mine, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(slot, theirs), daemon=True, name=f"harness-{slot}")
+        process.start()
+        theirs.close()
+        workers.append(Worker(process, mine))
+    return workers
+
+
+def _context() -> Any:
+    """Workers come from a server process that has the libraries but no threads and no GPU yet, so forking it is safe."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.jobs", "harness.lm", "harness.model.lora", "lm_eval.evaluator"])
+    return context
+
+
+def stop(workers: Sequence[Worker]) -> None:
+    """Hang up; a worker that waits for a cell leaves by itself, one that is playing is ended."""
+    for worker in workers:
+        worker.line.close()
+        worker.process.join(timeout=0 if worker.cell is not None else 10)
+        worker.process.terminate()
+        worker.process.join()
+
+
+class _Told(Reporter):
+    """A reporter whose lines go to the parent."""
+
+    def __init__(self, line: Connection) -> None:
+        super().__init__()
+        self.line, self.name = line, ""
+
+    def say(self, line: str) -> None:
+        self.line.send(("say", f"[{self.name}] {line.strip()}" if self.name else line))
+
+    @property
+    def live(self) -> bool:
+        return False
+
+
+def _work(slot: int, line: Connection) -> None:
+    """Wait for cells and play them, until the parent hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    game: Game | None = None
+    told = _Told(line)
+    try:
+        while True:
+            order, *details = line.recv()
+            if order == "open":
+                config = RunConfig.model_validate(details[0])
+                game = assemble(_on_device(config, slot), RunFolder(Path(details[1])), told)
+                continue
+            assert game is not None
+            cell = game.cells[details[0]]
+            told.name = cell.name
+            error = game.attempt(cell, lambda: line.send(("progressed", "")))
+            line.send(("done", "") if error is None else ("failed", error))
+    except EOFError:
+        return
+    except UserError as error:
+        line.send(("refused", str(error)))
+
+
+def _on_device(config: RunConfig, slot: int) -> RunConfig:
+    """The configuration with one GPU named, in turn, where there are several and none was named."""
+    import torch
+
+    if config.model.device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return config
+    model = config.model.model_copy(update={"device": f"cuda:{slot % torch.cuda.device_count()}"})
+    return config.model_copy(update={"model": model})

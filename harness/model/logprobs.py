@@ -1,0 +1,220 @@
+"""Log-probabilities of continuations given their prefix, with gradients: the one computation behind every phase.
+
+Two layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row
+(`packing`). "rows": one row per continuation, for model families whose attention cannot take a mask of ours; `choose_layout`
+compares the two on a small batch and decides. The output projection sees only the places that predict a continuation's token,
+a chunk at a time, and keeps (M, H) numbers for the backward pass, so (rows, tokens, vocabulary) never exists.
+
+Legend: N continuations, M their tokens, R rows, W columns, H hidden size, V vocabulary.
+Log-probabilities are in nats, summed over a continuation's tokens, from float32 logits (float64 in a float64 model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from harness.model.cache import GrowingCache
+from harness.model.packing import Packed, Prefixed, pack
+
+Layout = Literal["packed", "rows"]
+Project = Callable[[torch.Tensor], torch.Tensor]
+LOGITS_AT_ONCE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
+CACHED_ROW = 256  # columns of a row behind a cache: wide, since every row copies the cache
+# Largest difference per token between the two layouts on the start-up batch, by precision of the base.
+LAYOUT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+class Scored(NamedTuple):
+    """(N,) log-probabilities, and whether each continuation's tokens are all the likeliest ones: (N,) or None if not asked."""
+
+    logps: torch.Tensor
+    greedy: torch.Tensor | None
+
+
+def lay_out(groups: Sequence[Prefixed], layout: Layout, cached: int = 0) -> Packed:
+    """Groups in the rows of a layout, with their continuations numbered as listed."""
+    if layout == "packed":
+        return pack(groups, min(CACHED_ROW, sum(g.width for g in groups)) if cached else 0, cached)
+    assert not cached, "rows of their own cannot continue a cache"
+    return pack([Prefixed(g.prefix, [c]) for g in groups for c in g.continuations], alone=True)
+
+
+def continuation_logps(model: Any, packed: Packed, layout: Layout, cache: Any = None, greedy: bool = False) -> Scored:
+    """Every continuation that `lay_out` laid out; with gradients where they are on.
+
+    cache: from `beginning`, the keys and values of the `packed.cached` tokens that all groups continue.
+    """
+    packed = packed.to(device_of(model))
+    hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
+    chunk = max(1, LOGITS_AT_ONCE // bare_model(model).config.get_text_config().vocab_size)
+    logp, likeliest = token_logps(hidden.index_select(0, packed.source), packed.target, projection(model), chunk, greedy)
+    total = torch.zeros(packed.count, dtype=logp.dtype, device=logp.device).index_add(0, packed.owner, logp)
+    if likeliest is None:
+        return Scored(total, None)
+    misses = torch.zeros(packed.count, dtype=torch.long, device=logp.device).index_add(0, packed.owner, (~likeliest).long())
+    return Scored(total, misses == 0)
+
+
+def _hidden(model: Any, packed: Packed, layout: Layout, cache: Any) -> torch.Tensor:
+    """(R * W, H) outputs of the last layer, before the projection to the vocabulary."""
+    decoder = bare_model(model).base_model
+    if layout == "rows":  # padded on the right: under causal attention no token sees what follows it
+        out = decoder(input_ids=packed.ids, use_cache=False)
+    else:
+        past = GrowingCache.continuing(cache, len(packed.ids)) if packed.cached else None
+        mask = _masks(bare_model(model).config.get_text_config(), packed, _dtype(model))
+        out = decoder(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            attention_mask=mask,
+            past_key_values=past,
+            use_cache=past is not None,
+        )
+    return out.last_hidden_state.flatten(0, 1)
+
+
+def _masks(config: Any, packed: Packed, dtype: torch.dtype) -> Any:
+    """The mask of `packed` as the model takes it: one tensor, or one per kind of attention layer."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    window = getattr(config, "sliding_window", None)
+    if not kinds <= {"full_attention", "sliding_attention"}:
+        raise NotImplementedError(f"layers of {', '.join(sorted(kinds))}")
+    if "sliding_attention" in kinds:
+        return {"full_attention": packed.mask(dtype), "sliding_attention": packed.mask(dtype, window)}
+    return packed.mask(dtype, None if kinds else window)
+
+
+def projection(model: Any) -> Project:
+    """Hidden states -> logits, with the scale or cap that some families put behind the output layer."""
+    bare = bare_model(model)
+    config, head = bare.config.get_text_config(), bare.get_output_embeddings()
+    factor = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+
+    def project(hidden: torch.Tensor) -> torch.Tensor:
+        logits = head(hidden)
+        if factor != 1.0:
+            logits = logits * factor
+        return cap * torch.tanh(logits / cap) if cap else logits
+
+    return project
+
+
+# ---------------------------------------------------------------- projection, a chunk at a time
+
+
+def token_logps(
+    hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, greedy: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(M, H) hidden states, (M,) tokens -> (M,) log-probabilities, and (M,) whether each token is the likeliest, if asked."""
+    if torch.is_grad_enabled() and hidden.requires_grad:
+        return _TokenLogps.apply(hidden, target, project, chunk), None  # type: ignore[return-value]
+    logp, _, likeliest = _chunked(hidden, target, project, chunk, slopes=False, greedy=greedy)
+    return logp, likeliest
+
+
+class _TokenLogps(torch.autograd.Function):
+    """Forward computes each token's own gradient with its value, so that no logits wait for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int) -> torch.Tensor:
+        logp, slopes, _ = _chunked(hidden, target, project, chunk, slopes=True, greedy=False)
+        ctx.save_for_backward(slopes)
+        return logp
+
+    @staticmethod
+    def backward(ctx: Any, *incoming: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return slopes * incoming[0][:, None].to(slopes.dtype), None, None, None
+
+
+def _chunked(
+    hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, slopes: bool, greedy: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """(M,) log-probabilities, (M, H) gradient of each with respect to its own hidden state or nothing, (M,) or None."""
+    values: list[torch.Tensor] = []
+    found: list[torch.Tensor] = []
+    likeliest: list[torch.Tensor] = []
+    for start in range(0, max(1, len(hidden)), chunk):
+        part = hidden[start : start + chunk].detach().requires_grad_(slopes)
+        with torch.set_grad_enabled(slopes):
+            logits = project(part)
+            logits = logits if logits.dtype == torch.float64 else logits.float()
+            logp = -torch.nn.functional.cross_entropy(logits, target[start : start + chunk], reduction="none")
+            if slopes:  # tokens are independent, so the gradient of the sum holds each token's own
+                found.append(torch.autograd.grad(logp.sum(), part)[0])
+        if greedy:
+            likeliest.append(logits.argmax(-1) == target[start : start + chunk])
+        values.append(logp.detach())
+    return torch.cat(values), torch.cat(found) if slopes else hidden.new_empty(0), torch.cat(likeliest) if greedy else None
+
+
+# ---------------------------------------------------------------- a beginning shared by many groups
+
+
+@torch.no_grad()
+def beginning(model: Any, ids: Sequence[int]) -> GrowingCache:
+    """Keys and values of a token sequence that many groups or prompts continue, for one row."""
+    cache = GrowingCache()
+    rows = torch.tensor([list(ids)], device=device_of(model))
+    bare_model(model).base_model(input_ids=rows, past_key_values=cache, use_cache=True)
+    return cache
+
+
+# ---------------------------------------------------------------- which layout
+
+
+class Choice(NamedTuple):
+    """The layout for a model, with the largest difference per token that was seen, or why there is none."""
+
+    layout: Layout
+    difference: float | None
+    reason: str
+
+
+@torch.no_grad()
+def choose_layout(model: Any) -> Choice:
+    """Compare the two layouts on a small batch: "packed" where they agree to the model's precision, else "rows"."""
+    config = bare_model(model).config.get_text_config()
+
+    def tokens(count: int, key: int) -> list[int]:
+        return [(7919 * (i + 1) * key + 104729 * i * i) % config.vocab_size for i in range(count)]
+
+    groups = [
+        Prefixed(tokens(length, 2 * length + 1), [tokens(3 + k, 31 * length + k) for k in range(continuations)])
+        for length, continuations in ((12, 3), (5, 2), (20, 1))
+    ]
+    lengths = torch.tensor([len(c) for g in groups for c in g.continuations])
+
+    def found(groups: Sequence[Prefixed], layout: Layout, cache: Any = None, cached: int = 0) -> torch.Tensor:
+        return continuation_logps(model, lay_out(groups, layout, cached), layout, cache).logps.cpu()
+
+    plain = found(groups, "rows")
+    limit = LAYOUT_TOLERANCE[_dtype(model)]
+    try:
+        packed = found(groups, "packed")
+        start = tokens(9, 5)
+        whole = found([Prefixed([*start, *g.prefix], g.continuations) for g in groups], "rows")
+        cached = found(groups, "packed", beginning(model, start), len(start))
+    except (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, KeyError, IndexError) as error:
+        return Choice("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {str(error).splitlines()[0]})")
+    worst = float(torch.maximum((packed - plain).abs() / lengths, (cached - whole).abs() / lengths).max())
+    if worst <= limit:
+        return Choice("packed", worst, "both layouts agree")
+    return Choice("rows", worst, f"the packed layout differs by {worst:.2g} nats per token, at most {limit:g} expected")
+
+
+def bare_model(model: Any) -> Any:
+    """The causal language model inside a peft wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def device_of(model: Any) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _dtype(model: Any) -> torch.dtype:
+    return bare_model(model).get_input_embeddings().weight.dtype

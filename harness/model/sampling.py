@@ -1,0 +1,244 @@
+"""Responses drawn from a model: prompts computed once, rows that finish make room for those that wait.
+
+A draw is the inverse of the cumulative distribution at one uniform per row and step, and a row's uniforms come from its own
+seed: what a row draws does not depend on its neighbours, so rows may come and go. The log-probability of every drawn token is
+kept, at temperature 1 and without truncation, whatever the draw itself used.
+
+Legend: B rows of a batch, T columns so far, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.model.beginnings import common_length
+from harness.model.cache import GrowingCache
+from harness.model.logprobs import beginning, device_of
+
+SHARE_FROM = 16  # tokens all prompts must begin with before they are computed apart
+REFILL_AT = 0.75  # share of the batch still drawing below which finished rows are replaced, or the rest moved together
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a token is chosen. Temperature 0 takes the likeliest."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One response to draw: its prompt, the seed of its uniforms, and how many tokens it may have."""
+
+    prompt_ids: Sequence[int]
+    seed: int
+    most: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What was drawn, a stop token included, with its log-probability in nats; None at temperature 0, where none is computed."""
+
+    ids: list[int]
+    logp: float | None
+
+
+@dataclass
+class Flight:
+    """Rows being drawn. A column is one step back in time for all of them; columns before a row's prompt are masked."""
+
+    numbers: list[int]  # B numbers of requests; a row that has finished keeps its place until the rest is moved together
+    cache: Any
+    mask: torch.Tensor  # (B, T)
+    position: torch.Tensor  # (B,) of the next token
+    logits: torch.Tensor  # (B, V) that the next token is drawn from
+    uniforms: torch.Tensor  # (B, most)
+    step: torch.Tensor  # (B,) tokens drawn so far
+
+
+@torch.no_grad()
+def draw(
+    model: Any,
+    requests: Sequence[Request],
+    how: Draw,
+    stop_ids: frozenset[int],
+    batch_size: int,
+    share: bool = True,
+    stopped: Callable[[list[int]], bool] = lambda ids: False,
+    advance: Callable[[int], None] = lambda n: None,
+) -> list[Tokens]:
+    """One response per request, in the order given; each ends at a stop token, at `most`, or where `stopped` says so.
+
+    batch_size: rows at a time. share: whether what all prompts begin with is computed once (not for attention that counts
+    columns, such as a sliding window).
+    """
+    waiting = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), tuple(requests[i].prompt_ids), i))[::-1]
+    start = common_start(requests) if share else 0
+    begun = beginning(model, requests[0].prompt_ids[:start]) if start else None
+    ids: list[list[int]] = [[] for _ in requests]
+    logps = torch.zeros(len(requests), dtype=torch.float64)
+    flight: Flight | None = None
+    while waiting or flight is not None:
+        room = batch_size - (len(flight.numbers) if flight else 0)
+        if waiting and room > (1 - REFILL_AT) * batch_size * bool(flight):
+            new = [waiting.pop() for _ in range(min(room, len(waiting)))]
+            joining = _prefilled(model, [requests[i] for i in new], new, start, begun, how)
+            flight = _joined(flight, joining) if flight else joining
+        assert flight is not None
+        tokens, values = _choose(flight, how)
+        going = []
+        listed = tokens.tolist()
+        if values is not None:
+            owner = torch.tensor(flight.numbers)
+            logps.index_add_(0, owner.clamp(min=0), torch.where(owner >= 0, values.cpu(), 0.0))
+        done = 0
+        for row, i in enumerate(flight.numbers):
+            if i < 0:
+                continue
+            ids[i].append(listed[row])
+            if listed[row] in stop_ids or len(ids[i]) >= requests[i].most or stopped(ids[i]):
+                flight.numbers[row] = -1
+                done += 1
+            else:
+                going.append(row)
+        advance(done)
+        if not going:
+            flight = None
+            continue
+        if len(going) <= REFILL_AT * len(flight.numbers):
+            tokens = tokens[torch.tensor(going, device=tokens.device)]
+            flight = _kept(flight, going)
+        _step(model, flight, tokens)
+    return [Tokens(i, float(v) if how.temperature else None) for i, v in zip(ids, logps, strict=True)]
+
+
+def common_start(requests: Sequence[Request]) -> int:
+    """How many tokens all prompts begin with, if enough to share; every prompt keeps at least one of its own."""
+    if len(requests) < 2:
+        return 0
+    ends = sorted(tuple(r.prompt_ids) for r in requests)
+    length = min(common_length(ends[0], ends[-1]), min(map(len, ends)) - 1)
+    return length if length >= SHARE_FROM else 0
+
+
+# ---------------------------------------------------------------- one step
+
+
+def _choose(flight: Flight, how: Draw) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(B,) tokens and (B,) their log-probabilities."""
+    if how.temperature == 0:
+        return flight.logits.argmax(-1), None
+    uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
+    logp = torch.log_softmax(flight.logits.double(), dim=-1)
+    tokens = invert(logp, uniform, how)
+    return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
+
+
+def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor:
+    """(B, V) log-probabilities and (B,) uniforms -> (B,) tokens by inverting the cumulative distribution.
+
+    One uniform per row and step makes a row's draw independent of the batch around it, which a shared generator is not.
+    """
+    probabilities = logp.exp() if how.temperature == 1.0 else torch.softmax(logp / how.temperature, dim=-1)
+    if how.top_p < 1.0:
+        ranked, order = probabilities.sort(dim=-1, descending=True)
+        ranked[ranked.cumsum(-1) - ranked >= how.top_p] = 0.0  # the token that crosses top_p is still in
+        probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
+    cumulative = probabilities.cumsum(-1)
+    target = uniform[:, None] * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logp.shape[-1] - 1)
+
+
+def _step(model: Any, flight: Flight, tokens: torch.Tensor) -> None:
+    """Feed (B,) tokens; the logits of the next ones take their place."""
+    flight.mask = torch.cat([flight.mask, flight.mask.new_ones((len(flight.mask), 1))], dim=1)
+    out = model(
+        input_ids=tokens[:, None],
+        attention_mask=flight.mask,
+        position_ids=flight.position[:, None],
+        past_key_values=flight.cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    flight.logits = out.logits[:, -1]
+    flight.position = flight.position + 1
+    flight.step = flight.step + 1
+
+
+# ---------------------------------------------------------------- rows come and go
+
+
+def _prefilled(model: Any, requests: Sequence[Request], numbers: list[int], start: int, begun: Any, how: Draw) -> Flight:
+    """New rows, padded on the left after what all share; a prompt asked for several times is computed once."""
+    device = device_of(model)
+    rests = [tuple(r.prompt_ids[start:]) for r in requests]
+    unique = list(dict.fromkeys(rests))
+    width = max(map(len, unique))
+    ids = torch.zeros((len(unique), width), dtype=torch.long)
+    mask = torch.zeros((len(unique), start + width), dtype=torch.long)
+    mask[:, :start] = 1
+    for n, rest in enumerate(unique):
+        ids[n, width - len(rest) :] = torch.tensor(rest)
+        mask[n, start + width - len(rest) :] = 1
+    mask = mask.to(device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = GrowingCache.continuing(begun, len(unique)) if begun is not None else GrowingCache()
+    out = model(
+        input_ids=ids.to(device),
+        attention_mask=mask,
+        position_ids=positions[:, start:],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    most = max(r.most for r in requests) if how.temperature else 1
+    uniforms = [np.random.Generator(np.random.Philox(r.seed)).random(most) for r in requests] if how.temperature else []
+    flight = Flight(
+        numbers,
+        cache,
+        mask,
+        positions[:, -1] + 1,
+        out.logits[:, -1],
+        torch.from_numpy(np.stack(uniforms)).to(device) if uniforms else torch.zeros((len(requests), 1), device=device),
+        torch.zeros(len(requests), dtype=torch.long, device=device),
+    )
+    if len(unique) < len(rests):
+        place = {rest: n for n, rest in enumerate(unique)}
+        which = torch.tensor([place[rest] for rest in rests], device=device)
+        cache.batch_select_indices(which)
+        flight.mask, flight.position, flight.logits = mask[which], flight.position[which], flight.logits[which]
+    return flight
+
+
+def _kept(flight: Flight, rows: list[int]) -> Flight:
+    """Only these rows, without the columns that no longer belong to any of them."""
+    keep = torch.tensor(rows, device=flight.mask.device)
+    mask = flight.mask[keep]
+    first = int(mask.any(dim=0).long().argmax())
+    flight.cache.keep(keep, first)
+    parts = (flight.position, flight.logits, flight.uniforms, flight.step)
+    return Flight([flight.numbers[r] for r in rows], flight.cache, mask[:, first:], *(t[keep] for t in parts))
+
+
+def _joined(one: Flight, other: Flight) -> Flight:
+    """Two batches as one: the one with fewer columns is padded on the left, where its rows are masked."""
+    columns = max(one.mask.shape[1], other.mask.shape[1])
+    masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (one, other)]
+    one.cache.append(other.cache, columns)
+    longest = max(one.uniforms.shape[1], other.uniforms.shape[1])
+    uniforms = [torch.nn.functional.pad(f.uniforms, (0, longest - f.uniforms.shape[1])) for f in (one, other)]
+    return Flight(
+        one.numbers + other.numbers,
+        one.cache,
+        torch.cat(masks),
+        torch.cat([one.position, other.position]),
+        torch.cat([one.logits, other.logits]),
+        torch.cat(uniforms),
+        torch.cat([one.step, other.step]),
+    )

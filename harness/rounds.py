@@ -1,0 +1,305 @@
+"""The phases of a round, each done once: what goes in, which settings count, what is written. Knows no objective by name.
+
+Every phase is asked of the run folder first: already complete, it is reused. What all cells share (the initial policy's
+samples and log-probabilities) lies in `initial/` and is made once per run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig, TrainingConfig
+from harness.data import Dataset
+from harness.discovery import Variant
+from harness.encoding import groups_of_iteration, with_references
+from harness.errors import UserError
+from harness.phases import evaluate as evaluating
+from harness.phases import generate as generating
+from harness.phases.probe import Distribution, probe
+from harness.phases.score import score
+from harness.phases.train import train
+from harness.policy import ADAPTER_FILE, Policy
+from harness.progress import Reporter
+from harness.records import Group, Role, Sample, Score, digest
+from harness.store import Draft, Finished, RunFolder, read_jsonl, write_json, write_jsonl
+from objectives import Needs, Objective
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One objective variant with one seed."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.label}/seed-{self.seed}"
+
+    def folder(self, iteration: int) -> str:
+        return f"{self.name}/iteration-{iteration}"
+
+
+@dataclass(frozen=True)
+class Player:
+    """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
+
+    seed: int
+    adapter: Path | None
+    digest: str
+
+
+@dataclass
+class Rounds:
+    """Everything the phases need, prepared and checked: see `prepare.prepare`."""
+
+    config: RunConfig
+    run: RunFolder
+    policy: Policy
+    data: Dataset
+    data_digests: dict[str, str]
+    board: evaluating.Leaderboard
+    distribution: Distribution | None
+    reporter: Reporter
+
+    def initial_player(self, seed: int) -> Player:
+        return Player(seed, None, digest(self.policy.base_digest, str(seed)))
+
+    def seat(self, player: Player) -> None:
+        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits."""
+        if player.adapter is None:
+            self.policy.become_initial(player.seed)
+        else:
+            self.policy.become(player.adapter)
+
+    # ------------------------------------------------------------ generate
+
+    def training_set(self, cell: Cell, opponent: Player, iteration: int, needs: Needs) -> tuple[list[Group], dict[str, str]]:
+        """The groups of iterations max(0, t - history)..t and the digests of the samples in them."""
+        sources: dict[str, str] = {}
+        proto: list[Sample] = []
+        if needs.proto:
+            proto = self.initial_samples(cell.seed, range(needs.proto), sources)
+        real_logps = self.initial_scores() if needs.reference and iteration == 0 else {}
+        groups: list[Group] = []
+        for earlier in range(max(0, iteration - needs.history), iteration + 1):
+            synthetic: list[Sample] = []
+            if needs.synthetic and earlier == 0:
+                synthetic = self.generate_first(cell, needs.synthetic, sources)
+            elif needs.synthetic:
+                synthetic = self.generate(cell, opponent if earlier == iteration else None, earlier, needs.synthetic, sources)
+            own: set[Role] = {"synthetic"} if earlier == iteration else set()  # what this opponent drew itself
+            if iteration == 0:
+                own.add("proto")
+            groups += groups_of_iteration(
+                self.policy.tokenizer, self.policy.template, self.data.train, earlier, synthetic, proto, own, real_logps
+            )
+        return groups, sources
+
+    def generate_first(self, cell: Cell, count: int, sources: dict[str, str]) -> list[Sample]:
+        """Iteration 0's samples: the initial policy's, shared by all cells of a seed; the cell keeps a pointer to them."""
+        samples = self.initial_samples(cell.seed, range(count), sources)
+        shared = {f"initial/seed-{cell.seed}/generate/k-{k}": sources[f"initial k-{k}"] for k in range(count)}
+
+        def point(draft: Draft) -> None:
+            draft.counts["shared"] = "the samples are the initial policy's; see inputs"
+
+        self._phase(f"{cell.folder(0)}/generate", shared, {}, point)
+        return samples
+
+    def generate(self, cell: Cell, opponent: Player | None, iteration: int, count: int, sources: dict[str, str]) -> list[Sample]:
+        """The opponent's samples of one iteration; without an opponent, those that an earlier iteration left."""
+        folder = f"{cell.folder(iteration)}/generate"
+        if opponent is None:
+            done = self.run.finished(folder)
+            if done is None:
+                raise FileNotFoundError(f"{folder}: samples of an earlier iteration are gone; use --name OTHER")
+        else:
+            done = self._drawn(folder, opponent, range(count), iteration, cell.seed)
+        sources[f"iteration-{iteration}"] = done.digest_of("samples.jsonl")
+        return read_jsonl(done.path / "samples.jsonl", Sample)
+
+    def initial_samples(self, seed: int, indices: Sequence[int], sources: dict[str, str]) -> list[Sample]:
+        """The initial policy's samples, one committed folder per index: more samples later add folders and change none."""
+        found: list[Sample] = []
+        for k in indices:
+            done = self._drawn(f"initial/seed-{seed}/generate/k-{k}", self.initial_player(seed), [k], 0, seed)
+            sources[f"initial k-{k}"] = done.digest_of("samples.jsonl")
+            found += read_jsonl(done.path / "samples.jsonl", Sample)
+        return found
+
+    def _drawn(self, folder: str, player: Player, indices: Sequence[int], iteration: int, seed: int) -> Finished:
+        inputs = {"player": player.digest, "examples": self.data_digests["train.jsonl"]}
+        settings = {
+            **self.config.generation.model_dump(exclude={"batch_size"}),
+            "indices": list(indices),
+            "iteration": iteration,
+            "seed": seed,
+        }
+
+        def work(draft: Draft) -> None:
+            self.seat(player)
+            total = len(self.data.train) * len(indices)
+            with self.reporter.track("generate", total, "responses") as advance:
+                samples = generating.generate(
+                    self.policy, self.data.train, indices, iteration, self.config.generation, seed, advance
+                )
+            write_jsonl(draft.path / "samples.jsonl", samples)
+            draft.counts.update(generating.counts(samples))
+
+        return self._phase(folder, inputs, settings, work)[0]
+
+    # ------------------------------------------------------------ score
+
+    def initial_scores(self) -> dict[str, float]:
+        """The initial policy's log-probability of every real response: once per run, for all objectives and seeds."""
+        player = self.initial_player(self.config.seeds[0])
+        inputs = {"player": self._weights(player), "examples": self.data_digests["train.jsonl"]}
+
+        def work(draft: Draft) -> None:
+            self.seat(player)
+            groups = groups_of_iteration(self.policy.tokenizer, self.policy.template, self.data.train, 0)
+            with self.reporter.track("score the real responses", len(groups), "responses") as advance:
+                done = score(self.policy, groups, self.config.model.tokens_per_pass, advance)
+            draft.counts["responses"] = write_jsonl(draft.path / "scores.jsonl", done.scores)
+
+        done, _ = self._phase("initial/score", inputs, {}, work)
+        return {s.example_id: s.reference_logp for s in read_jsonl(done.path / "scores.jsonl", Score)}
+
+    def score(self, cell: Cell, opponent: Player, iteration: int, groups: list[Group], sources: dict[str, str]) -> Finished:
+        """The opponent's log-probability of every response of the training set."""
+        inputs = {"player": opponent.digest, "examples": self.data_digests["train.jsonl"], **sources}
+
+        def work(draft: Draft) -> None:
+            self.seat(opponent)
+            total = sum(len(g.responses()) for g in groups)
+            with self.reporter.track("score", total, "responses") as advance:
+                done = score(self.policy, groups, self.config.model.tokens_per_pass, advance)
+            draft.counts["responses"] = write_jsonl(draft.path / "scores.jsonl", done.scores)
+            draft.counts["tokens"] = sum(s.length for s in done.scores)
+            draft.counts["computed"] = done.computed
+            draft.counts["known_logp_max_difference"] = done.difference
+
+        return self._phase(f"{cell.folder(iteration)}/score", inputs, {}, work)[0]
+
+    # ------------------------------------------------------------ train
+
+    def train(
+        self,
+        cell: Cell,
+        opponent: Player,
+        iteration: int,
+        objective: Objective,
+        groups: list[Group],
+        sources: dict[str, str],
+        scores: Finished | None,
+    ) -> Player:
+        """A main player trained from the opponent."""
+        settings = training_settings(self.config, cell.variant).at(iteration)
+        inputs = {
+            "player": opponent.digest,
+            "examples": self.data_digests["train.jsonl"],
+            "objective": cell.variant.source_digest,
+            **sources,
+            **({"scores": scores.digest_of("scores.jsonl")} if scores else {}),
+        }
+        recorded = {
+            "training": settings.model_dump(exclude={"micro_batch", "two_pass"}),
+            "objective": dataclasses.asdict(objective),
+            "lora": self.config.lora.model_dump(),
+        }
+
+        def work(draft: Draft) -> None:
+            self.seat(opponent)
+            joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
+            order = (cell.seed, "train", iteration)
+            epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
+            with (
+                (draft.path / "steps.jsonl").open("w", encoding="utf-8") as log,
+                self.reporter.track("train", len(joined) * epochs, "prompts") as advance,
+            ):
+
+                def on_step(record: Any) -> None:
+                    log.write(json.dumps(dataclasses.asdict(record)) + "\n")
+                    log.flush()
+
+                counts = train(self.policy, joined, objective, settings, order, advance, on_step)
+            draft.counts.update(counts)
+            self.policy.save(draft.path / "adapter")
+
+        done, _ = self._phase(f"{cell.folder(iteration)}/train", inputs, recorded, work)
+        return Player(cell.seed, done.path / "adapter", done.digest_of(f"adapter/{ADAPTER_FILE}"))
+
+    # ------------------------------------------------------------ evaluate and probe
+
+    def evaluate(self, player: Player, where: str) -> bool:
+        """The leaderboard of one player; returns whether it had to be computed."""
+        suite, limit = self.board.suite, self.config.evaluation.limit
+        inputs = {"player": self._weights(player), "suite": digest(suite.model_dump_json(exclude={"source"}))}
+
+        def work(draft: Draft) -> None:
+            self.seat(player)
+            with self.reporter.track(f"evaluate on {suite.name}", len(suite.task), "tasks") as advance:
+                columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
+                done = evaluating.evaluate(self.policy, self.board, columns, rows, advance)
+            write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
+            write_json(draft.path / "lm_eval.json", done.raw)
+            for task, samples in done.samples.items():
+                write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
+            draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
+
+        return self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit}, work)[1]
+
+    def probe(self, player: Player, where: str) -> bool:
+        """Drift and likelihood of one player on held-out prompts; returns whether it had to be computed."""
+        examples = self.data.heldout[: self.config.probe.prompts]
+        inputs = {"player": self._weights(player), "heldout": self.data_digests["heldout.jsonl"]}
+        longest = self.config.probe.max_new_tokens or self.config.generation.max_new_tokens
+        generation = self.config.generation.model_copy(update={"max_new_tokens": longest})
+
+        def work(draft: Draft) -> None:
+            self.seat(player)
+            per_prompt = 3 if self.distribution is None else 4  # drawn; scored: drawn, real, and a fresh draw of the data
+            with self.reporter.track("probe", per_prompt * len(examples), "responses") as advance:
+                done = probe(self.policy, examples, generation, self.config.model.tokens_per_pass, self.distribution, advance)
+            measurements = [dataclasses.asdict(m) for m in done.measurements]
+            write_json(draft.path / "measurements.json", {"measurements": measurements})
+            write_jsonl(draft.path / "samples.jsonl", done.samples)
+            draft.counts["prompts"] = len(examples)
+
+        settings = {"prompts": len(examples), "max_new_tokens": longest, "distribution": self.config.data.distribution}
+        return self._phase(f"{where}/probe", inputs, settings, work)[1]
+
+    def _weights(self, player: Player) -> str:
+        """The initial policy is the base whatever its adapter's seed, so its scores are shared by all seeds."""
+        return self.policy.base_digest if player.adapter is None else player.digest
+
+    def _phase(self, folder: str, inputs: dict[str, str], settings: dict[str, Any], work: Any) -> tuple[Finished, bool]:
+        """The phase at `folder`, complete: reused, or done by `work` now (then True)."""
+        done = self.run.reusable(folder, inputs, settings)
+        if done is not None:
+            return done, False
+        with self.run.open(folder, inputs, settings) as draft:
+            work(draft)
+        finished = self.run.finished(folder)
+        assert finished is not None
+        return finished, True
+
+
+def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
+    """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
+    from pydantic import ValidationError
+
+    from harness.config import explain
+
+    if not variant.training:
+        return config.training
+    try:
+        return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
+    except ValidationError as error:
+        raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None

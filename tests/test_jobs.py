@@ -1,0 +1,104 @@
+"""Several cells at once: the same bytes as one after the other, and a process that dies costs its own cell only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness.config import load_config
+from harness.errors import UserError
+from harness.jobs import choose_jobs
+from harness.store import folder_digests
+from tests.conftest import SMALL, harness
+from tests.test_end_to_end import RUN, contents
+
+ONE_THREAD = ("--set", "model.threads=1")
+
+
+def outputs(run):
+    """Digest of every file that phases wrote, without what states times."""
+    return {
+        name: d for name, d in folder_digests(run).items() if name.endswith((".safetensors", "samples.jsonl", "scores.jsonl"))
+    }
+
+
+def test_two_at_a_time_write_the_bytes_of_one_at_a_time(played, tmp_path):
+    harness("run", "--recipe", SMALL, "--name", "small", "--jobs", "2", *ONE_THREAD, cwd=tmp_path)
+    assert outputs(tmp_path / RUN) == outputs(played / RUN)
+    assert contents(tmp_path / RUN) == contents(played / RUN)
+
+
+def started(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "harness", "run", "--recipe", str(SMALL), "--name", "small", "--jobs", "2",
+         *ONE_THREAD, *arguments],
+        cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def workers_of(pid):
+    """Processes below the server process that workers are forked from."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as handle:
+                    children.setdefault(int(handle.read().rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+            except OSError:
+                continue
+    return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
+
+
+def wait_for(found, seconds=120):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it never came to pass")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_good(played, tmp_path):
+    process = started(tmp_path, "--iters", "4")
+    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")))
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert said.count("failed: its process ended with exit code") == 1
+    finished = [cell for cell in ("space", "spin") if (tmp_path / RUN / cell / "seed-0/iteration-3/evaluate").is_dir()]
+    assert len(finished) == 1
+    harness("run", "--recipe", SMALL, "--name", "small", *ONE_THREAD, cwd=tmp_path)
+    once = outputs(played / RUN)
+    assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    process = started(tmp_path, "--iters", "4")
+    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")))
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for(lambda: not any(os.path.isdir(f"/proc/{w}") and _alive(w) for w in workers), seconds=20)
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as handle:
+            return handle.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_several_processes_on_a_cpu_need_a_fixed_number_of_threads():
+    config = load_config(str(SMALL))
+    with pytest.raises(UserError, match=r"--jobs 2: on a CPU .* --set model.threads=1"):
+        choose_jobs(2, config, 2)
+    assert choose_jobs(None, config, 2) == 1
+    assert choose_jobs(8, load_config(str(SMALL), ["model.threads=1"]), 2) == 2
+    assert choose_jobs(None, load_config(str(SMALL), ["model.threads=1"]), 9) == min(9, os.cpu_count())

@@ -1,0 +1,51 @@
+"""The fused layer is peft's layer: same outputs, same gradients, same parameters, same file."""
+
+import peft
+import pytest
+import torch
+
+from harness.model.lora import FusedLinear, fuse
+
+
+def layer(dtype, bias):
+    torch.manual_seed(0)
+    base = torch.nn.Sequential(torch.nn.Linear(6, 9, bias=bias)).to(dtype)
+    model = peft.get_peft_model(base, peft.LoraConfig(r=3, lora_alpha=7, target_modules=["0"])).to(dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_()
+    return model
+
+
+def outcome(model, x):
+    x = x.clone().requires_grad_()
+    model.zero_grad()
+    y = model(x)
+    (y * torch.arange(y.numel(), dtype=y.dtype).view_as(y)).sum().backward()
+    return [y.detach(), x.grad, *(p.grad for n, p in model.named_parameters() if "lora_" in n)]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_outputs_and_gradients_are_pefts(dtype, tolerance, bias):
+    x = torch.randn(2, 5, 6, dtype=dtype)
+    model = layer(dtype, bias)
+    expected = outcome(model, x)
+    keys = set(model.state_dict())
+    fuse(model)
+    assert any(type(m) is FusedLinear for m in model.modules())
+    for found, wanted in zip(outcome(model, x), expected, strict=True):
+        assert float((found - wanted).abs().max()) <= tolerance * float(wanted.abs().max())
+    assert set(model.state_dict()) == keys
+
+
+def test_a_switched_off_or_merged_adapter_is_left_to_peft():
+    x = torch.randn(4, 6)
+    model = layer(torch.float32, True)
+    fuse(model)
+    with_adapter = model(x)
+    with model.disable_adapter():
+        assert torch.equal(model(x), model.base_model.model[0].base_layer(x))
+    model.merge_adapter()
+    assert torch.allclose(model(x), with_adapter, atol=1e-5)

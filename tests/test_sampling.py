@@ -1,0 +1,85 @@
+"""Rows that come and go, shared prompts and beginnings leave a draw as it is alone; kept log-probabilities are scored ones."""
+
+import pytest
+import torch
+
+from harness.model.logprobs import continuation_logps, lay_out
+from harness.model.packing import Prefixed
+from harness.model.sampling import Draw, Request, draw
+from tests.families import FAMILIES, SINGLE, family
+
+HEAD = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
+STOPS = frozenset({2, 3, 4, 5, 6})
+
+
+def requests(head=(), count=23):
+    """Prompts of different lengths, some asked for several times, with room for different numbers of tokens."""
+    return [Request([*head, 30 + i % 7, *range(40, 40 + i % 5)], 100 + i, 5 + i % 9) for i in range(count)]
+
+
+def windowed(name):
+    return "window" in name or "gemma" in name
+
+
+@pytest.mark.parametrize("name", FAMILIES | SINGLE)
+@pytest.mark.parametrize("batch_size", [1, 4, 23])
+@pytest.mark.parametrize("head", [(), HEAD])
+def test_a_draw_is_the_same_alone_and_in_any_batch(name, batch_size, head):
+    model = family(name, torch.float32 if name in SINGLE else torch.float64)
+    wanted = requests(head)
+    alone = [draw(model, [one], Draw(), STOPS, 1)[0] for one in wanted]
+    found = draw(model, wanted, Draw(), STOPS, batch_size, share=not windowed(name))
+    assert [f.ids for f in found] == [a.ids for a in alone]
+    assert [f.logp for f in found] == pytest.approx([a.logp for a in alone], abs=1e-4 if name in SINGLE else 1e-10)
+    ended = [f.ids[-1] in STOPS for f in found]
+    assert any(ended) and not all(ended)
+    assert all(len(f.ids) <= r.most and not STOPS & set(f.ids[:-1]) for f, r in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize("how", [Draw(), Draw(temperature=0.6), Draw(top_p=0.5), Draw(temperature=2.0, top_p=0.9)])
+def test_the_kept_log_probability_is_the_scored_one_whatever_the_draw_used(how):
+    model = family("llama")
+    wanted = requests()
+    found = draw(model, wanted, how, STOPS, 8)
+    with torch.no_grad():
+        groups = [Prefixed(r.prompt_ids, [f.ids]) for r, f in zip(wanted, found, strict=True)]
+        scored = continuation_logps(model, lay_out(groups, "packed"), "packed").logps
+    assert [f.logp for f in found] == pytest.approx(scored.tolist(), abs=1e-9)
+
+
+def test_temperature_zero_is_transformers_greedy_search():
+    model = family("llama")
+    wanted = [Request(r.prompt_ids, 0, 9) for r in requests()]
+    found = draw(model, wanted, Draw(temperature=0), frozenset({2}), 8)
+    for request, one in zip(wanted, found, strict=True):
+        ids = torch.tensor([request.prompt_ids])
+        said = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=9, do_sample=False,
+                              eos_token_id=2, pad_token_id=0)[0, ids.shape[1]:].tolist()  # fmt: skip
+        assert one.ids == said
+        assert one.logp is None
+
+
+def test_a_row_ends_where_it_is_told_to():
+    found = draw(family("llama"), requests(), Draw(), frozenset(), 8, stopped=lambda ids: sum(ids) > 150)
+    assert all(sum(f.ids[:-1]) <= 150 for f in found)
+    assert any(sum(f.ids) > 150 and len(f.ids) < r.most for f, r in zip(found, requests(), strict=True))
+
+
+def test_prompts_asked_for_several_times_are_computed_once():
+    """Tokens fed before the first draw: one row per different prompt."""
+    model = family("llama")
+    fed = []
+    model.register_forward_pre_hook(lambda m, a, k: fed.append(tuple(k["input_ids"].shape)), with_kwargs=True)
+    draw(model, [Request([30, 31, 32], s, 4) for s in range(6)] + [Request([40, 41], s, 4) for s in range(6)], Draw(), STOPS, 12)
+    assert fed[0] == (2, 3)
+
+
+def test_finished_rows_make_room_before_the_last_one_is_done():
+    """40 requests, 8 at a time, the seventh of each eight long: without replacement every batch would wait for its longest."""
+    model = family("llama")
+    wanted = [Request([30 + i, 31], i, 40 if i % 8 == 0 else 4) for i in range(40)]
+    steps = []
+    model.register_forward_pre_hook(lambda m, a, k: steps.append(k["input_ids"].shape), with_kwargs=True)
+    found = draw(model, wanted, Draw(), frozenset(), 8)
+    assert [len(f.ids) for f in found] == [r.most for r in wanted]
+    assert sum(1 for shape in steps if shape[1] == 1) < 5 * 39 / 2
