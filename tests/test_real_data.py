@@ -70,6 +70,26 @@ def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nlt
     assert (tmp_path / "reports/real.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, monkeypatch):
+    """GSM8K and IFEval generate, BBH chooses; contexts share few-shot prompts in BBH and in nothing else."""
+    from harness.phases.evaluate import prepare
+    from harness.suite import load_suite
+    from tests.test_lm import compared, lab_policy_with_adapter
+
+    bbh = ("boolean_expressions", "causal_judgement", "date_understanding", "navigate", "object_counting", "sports_understanding",
+           "web_of_lies")  # fmt: skip
+    choosing = [(f"leaderboard_bbh_{name}", name, 3, "acc_norm", "none", 12) for name in bbh]
+    writing = [("bbh_cot_fewshot_navigate", "in steps", 3, "exact_match", "get-answer", 4)]
+    write_suite(tmp_path, [*TASKS[:2], *choosing, *writing])
+    if nltk_data:
+        monkeypatch.setattr("nltk.data.path", [nltk_data])
+    board = prepare(load_suite(str(tmp_path / "real.toml")), None, MIRROR)
+    worst, numbers, texts = compared(lab_policy_with_adapter(), board, monkeypatch)
+    assert worst < 1e-4
+    assert numbers >= 7 * 12 * 2
+    assert texts >= 8 + 12 + 4
+
+
 def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path):
     write_suite(tmp_path, TASKS[1:2])
     done = harness(

@@ -1,0 +1,146 @@
+"""The policy as lm-eval sees it equals lm-eval's own transformers model on the same weights: every score, every log-probability."""
+
+import math
+
+import pytest
+import torch
+
+import harness.lm
+from harness.lm import HFLM, PolicyLM, as_lm
+from harness.phases.evaluate import evaluate, prepare
+from harness.suite import load_suite
+from tests.conftest import ROOT, make_policy
+
+
+def quiet(_):
+    return None
+
+
+def theirs(policy, columns, rows, encodings):
+    """lm-eval's own model over the same policy, without its bars."""
+
+    class Quiet(HFLM):
+        def loglikelihood(self, requests, disable_tqdm=True):
+            return super().loglikelihood(requests, disable_tqdm=True)
+
+        def generate_until(self, requests, disable_tqdm=True):
+            return super().generate_until(requests, disable_tqdm=True)
+
+    return Quiet(
+        pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context
+    )
+
+
+def compared(policy, board, monkeypatch):
+    """(largest difference of a log-probability, its number of comparisons, texts compared); all else must be equal."""
+    ours = evaluate(policy, board, 4096, 64, quiet)
+    with monkeypatch.context() as patched:
+        patched.setattr(harness.lm, "as_lm", theirs)
+        expected = evaluate(policy, board, 4096, 64, quiet)
+    assert ours.prompt_hash == expected.prompt_hash
+    worst, numbers, texts = 0.0, 0, 0
+    for task, samples in expected.samples.items():
+        for one, other in zip(ours.samples[task], samples, strict=True):
+            assert one["doc_id"] == other["doc_id"]
+            for mine, wanted in zip(one["resps"], other["resps"], strict=True):
+                if isinstance(wanted[0], str):
+                    assert mine == wanted
+                    texts += 1
+                else:
+                    assert mine[0][1] == wanted[0][1], f"{task}: greedy"
+                    worst = max(worst, abs(float(mine[0][0]) - float(wanted[0][0])))
+                    numbers += 1
+    assert [(r.task, r.value, r.stderr, r.n) for r in ours.records] == [
+        (r.task, r.value, r.stderr, r.n) for r in expected.records
+    ]
+    return worst, numbers, texts
+
+
+def lab_policy_with_adapter():
+    """The lab's base as a player that is not the base."""
+    from harness.config import load_config
+    from harness.model.loading import load_policy
+
+    config = load_config("lab")
+    policy = load_policy(config.model, config.lora, config.data.template)
+    policy.become_initial(0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in policy.adapter_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.01)
+    return policy
+
+
+@pytest.fixture(scope="module")
+def lab_policy():
+    return lab_policy_with_adapter()
+
+
+def test_every_task_of_the_lab_is_scored_as_by_lm_evals_own_model(lab_policy, monkeypatch):
+    worst, numbers, texts = compared(lab_policy, prepare(load_suite("lab-ten"), 40, None), monkeypatch)
+    assert worst < 1e-4
+    assert numbers > 1000
+    assert texts >= 120
+
+
+@pytest.mark.parametrize("shots", [5, 25])
+def test_few_shot_prompts_too_whether_or_not_they_share_a_beginning(lab_policy, monkeypatch, tmp_path, shots):
+    """lab_facts has the same shots before every question, lab_mystery draws them for each question anew."""
+    suite = f"""title = "few-shot"
+version = "1"
+lm_eval = "0.4.13"
+include_paths = ["{ROOT}/tests/data/fewshot"]
+include_defaults = false
+apply_chat_template = false
+"""
+    for name in ("fixed_shots", "drawn_shots"):
+        suite += f'[[task]]\nname = "{name}"\nlabel = "{name}"\nshots = {shots}\nmetric = "acc"\nfilter = "none"\nchance = 0.25\n'
+    (tmp_path / "few.toml").write_text(suite)
+    cached = []
+    beginning = harness.policy.beginning
+    monkeypatch.setattr(harness.policy, "beginning", lambda model, ids: cached.append(len(ids)) or beginning(model, ids))
+    worst, numbers, _ = compared(lab_policy, prepare(load_suite(str(tmp_path / "few.toml")), 20, None), monkeypatch)
+    assert worst < 1e-4
+    assert numbers == 20 * 4 + 20 * 3
+    assert max(cached) > 12 * shots  # the fixed shots were computed once
+
+
+def test_contexts_too_long_for_the_model_are_cut_on_the_left_as_lm_eval_cuts_them(tokenizer):
+    policy = make_policy(tokenizer, max_position_embeddings=32)
+    requests = [(("", ""), list(range(5, 5 + n)), [7, 8, 9][:k]) for n in (1, 29, 30, 31, 60) for k in (1, 2, 3)]
+    ours = as_lm(policy, 64, 4, {})._loglikelihood_tokens(requests)
+    expected = theirs(policy, 64, 4, {})._loglikelihood_tokens(requests, disable_tqdm=True)
+    assert [g for _, g in ours] == [g for _, g in expected]
+    assert max(abs(a - b) for (a, _), (b, _) in zip(ours, expected, strict=True)) < 1e-9
+
+
+def test_generation_settings_the_sampler_lacks_are_left_to_transformers(tokenizer, monkeypatch):
+    asked = []
+    monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm: asked.append(len(requests)) or ["x"])
+    request = type("Request", (), {"args": ("a", {"until": ["."], "max_gen_toks": 4, "num_beams": 2})})
+    policy = make_policy(tokenizer)
+    assert as_lm(policy, 64, 4, {}).generate_until([request]) == ["x"]
+    assert asked == [1]
+
+
+def test_what_has_been_encoded_for_one_player_is_not_encoded_again_for_the_next(tokenizer, monkeypatch):
+    board = prepare(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    evaluate(policy, board, 4096, 64, quiet)
+    monkeypatch.setattr(PolicyLM, "tok_batch_encode", None)
+    monkeypatch.setattr(HFLM, "_encode_pair", None)
+    policy.become_initial(3)
+    again = evaluate(policy, board, 4096, 64, quiet)
+    assert all(math.isfinite(r.value) for r in again.records)
+
+
+def test_prompts_are_built_once_and_the_last_players_answers_are_gone(tokenizer):
+    board = prepare(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    evaluate(policy, board, 4096, 64, quiet)
+    tasks = [task for row in board.loaded.values() for task in row["tasks"].values()]
+    built = [id(instance) for task in tasks for instance in task.instances]
+    evaluate(policy, board, 4096, 64, quiet)
+    assert [id(instance) for task in tasks for instance in task.instances] == built
+    assert all(len(instance.resps) == 1 for task in tasks for instance in task.instances)

@@ -1,0 +1,54 @@
+"""References: known log-probabilities are taken over only while they are true, and nothing is computed twice."""
+
+import pytest
+
+from harness.model.packing import Prefixed
+from harness.phases.score import COMPARED, score
+from harness.records import Group, Response
+
+COUNT = COMPARED + 8
+
+
+def quiet(_):
+    return None
+
+
+def make_groups(policy, off=0.0):
+    """One real and two synthetic responses each; the log-probability of the first synthetic one is known, `off` by so much."""
+    groups = []
+    for i in range(COUNT):
+        prompt, real, drawn, older = [1, 3, 20 + i, 4], [50 + i, 2], [60 + i, 61, 2], [70 + i, 71, 72, 2]
+        (known,) = policy.score([Prefixed(prompt, [drawn])], 64)
+        groups.append(Group(f"x{i}", 1, prompt, Response(real), (Response(drawn, known_logp=known + off), Response(older))))
+    return groups
+
+
+def expected(policy, groups):
+    return [policy.score([Prefixed(g.prompt_ids, [r.token_ids])], 64)[0] for g in groups for _, r in g.responses()]
+
+
+@pytest.mark.parametrize(("off", "computed"), [(5e-5, COMPARED + 2 * COUNT), (2e-4, COMPARED + 3 * COUNT)])
+def test_known_log_probabilities_are_taken_within_a_ten_thousandth_of_a_nat_and_else_scored(policy, off, computed):
+    groups = make_groups(policy, off)
+    done = score(policy, groups, 256, quiet)
+    assert done.difference == pytest.approx(off, abs=1e-9)
+    assert done.computed == computed
+    tolerance = 6e-5 if off < 1e-4 else 1e-10
+    assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, groups), abs=tolerance)
+    assert [(s.role, s.index) for s in done.scores[:3]] == [("real", 0), ("synthetic", 0), ("synthetic", 1)]
+
+
+def test_a_response_of_two_iterations_is_scored_once(policy):
+    """As with history: the same prompts and real responses in the groups of two iterations."""
+    now = make_groups(policy)
+    before = [Group(g.example_id, 0, g.prompt_ids, g.real, g.synthetic[1:]) for g in now]
+    done = score(policy, [*before, *now], 256, quiet)
+    assert done.computed == COMPARED + 2 * COUNT
+    assert len(done.scores) == 5 * COUNT
+    assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, [*before, *now]), abs=1e-9)
+
+
+def test_progress_counts_every_response_of_every_group(policy):
+    told = []
+    score(policy, make_groups(policy), 256, told.append)
+    assert sum(told) == 3 * COUNT
