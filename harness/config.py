@@ -32,7 +32,8 @@ class Part(BaseModel):
 class ModelConfig(Part):
     """The base model, frozen; `path` is a folder, `builtin:...` or a hub id.
 
-    `device`, `threads` and `tokens_per_pass` (tokens that go through the model at a time when scoring) change speed, no setting.
+    `device`, `threads`, `tokens_per_pass` (tokens that go through the model at a time when scoring) and `merge_adapter` (a copy
+    of the weights with the adapter in it; None: in single precision up to 1 GiB) are for speed: numbers change by rounding only.
     """
 
     path: str = "builtin:lab/base"
@@ -42,6 +43,7 @@ class ModelConfig(Part):
     attention: str | None = None
     threads: int | None = Field(default=None, ge=1)  # CPU threads of each process; None leaves it to torch
     tokens_per_pass: int = Field(default=4096, ge=1)
+    merge_adapter: bool | None = None
 
 
 class LoraConfig(Part):
@@ -148,7 +150,7 @@ class RunConfig(Part):
     def identity(self) -> dict[str, Any]:
         """The settings all cells share and that change their numbers; what merely extends or speeds a run is left out."""
         return {
-            "model": self.model.model_dump(exclude={"device", "threads", "tokens_per_pass"}),
+            "model": self.model.model_dump(exclude={"device", "threads", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
             "generation": self.generation.model_dump(exclude={"batch_size"}),

@@ -15,7 +15,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from harness.model.packing import Prefixed
 from harness.model.sampling import Draw, Request, draw
-from harness.policy import Policy
+from harness.policy import Advance, Policy
 from harness.records import keyed_seed
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
@@ -31,6 +31,7 @@ class PolicyLM(_Base):
     policy: Policy
     columns: int
     encodings: Encodings
+    advance: Advance
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> Any:
         return super().loglikelihood(requests, disable_tqdm=True)  # the harness shows the progress
@@ -51,39 +52,47 @@ class PolicyLM(_Base):
             assert room > 0, f"a continuation of {len(continuation)} tokens, the model's context is {self.max_length}"
             places.setdefault(tuple(context[-room:]), []).append(i)
         groups = [Prefixed(context, [requests[i][2] for i in members]) for context, members in places.items()]
-        values = self.policy.judge(groups, self.columns)
+        values = self.policy.judge(groups, self.columns, self.advance)
         found = dict(zip((i for members in places.values() for i in members), values, strict=True))
         return [found[i] for i in range(len(requests))]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
         """One text per request, cut before the first stop sequence. Settings the sampler lacks are left to transformers."""
-        settings = [normalize_gen_kwargs(request.args[1], self.max_gen_toks) for request in requests]
-        if any(not set(one) <= UNDERSTOOD for one in settings):
-            return super().generate_until(requests, disable_tqdm=True)
+        settings: list[Any] = [normalize_gen_kwargs(request.args[1], self.max_gen_toks) for request in requests]
         found: dict[int, str] = {}
-        kinds: dict[str, list[int]] = {}
+        ours: dict[Draw, list[int]] = {}
+        others = []
         for i, one in enumerate(settings):
-            kinds.setdefault(repr(sorted(one.items(), key=lambda item: item[0])), []).append(i)
-        for members in kinds.values():
-            contexts = [requests[i].args[0] for i in members]
-            found.update(zip(members, self._generated(contexts, settings[members[0]]), strict=True))
+            if set(one) <= UNDERSTOOD:
+                how = Draw(one["temperature"] if one.get("do_sample") else 0.0, one.get("top_p", 1.0))
+                ours.setdefault(how, []).append(i)
+            else:
+                others.append(i)
+        if others:
+            texts = super().generate_until([requests[i] for i in others], disable_tqdm=True)
+            found.update(zip(others, texts, strict=True))
+            self.advance(len(others))
+        for how, members in ours.items():
+            texts = self._generated([requests[i].args[0] for i in members], [settings[i] for i in members], how)
+            found.update(zip(members, texts, strict=True))
         return [found[i] for i in range(len(requests))]
 
-    def _generated(self, contexts: list[str], settings: Any) -> list[str]:
-        longest = settings["max_gen_toks"]
+    def _generated(self, contexts: Sequence[str], settings: Sequence[Any], how: Draw) -> list[str]:
+        """Texts of one way of drawing; the number of tokens and the stop sequences are each request's own."""
         eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
-        until = handle_stop_sequences(list(settings["until"]), eos=eos)
-        how = Draw(settings["temperature"] if settings.get("do_sample") else 0.0, settings.get("top_p", 1.0))
-        assert self.max_length > longest, f"{longest} tokens to generate, the model's context is {self.max_length}"
-        prompts = [self.tok_encode(c, left_truncate_len=self.max_length - longest) for c in contexts]
+        stops = [handle_stop_sequences(list(one["until"]), eos=eos) for one in settings]
+        requests = []
+        for context, one, until in zip(contexts, settings, stops, strict=True):
+            longest = one["max_gen_toks"]
+            assert self.max_length > longest, f"{longest} tokens to generate, the model's context is {self.max_length}"
+            prompt = self.tok_encode(context, left_truncate_len=self.max_length - longest)
+            requests.append(Request(prompt, keyed_seed("evaluate", context), longest, self._stopped(until)))
         texts: dict[int, str] = {}
-        for cluster in self.policy.shared_beginnings(prompts):
-            requests = [Request(prompts[n], keyed_seed("evaluate", contexts[n]), longest) for n in cluster.members]
-            drawn = draw(
-                self.model, requests, how, self._stop_ids(), int(self.batch_size), self.policy.shares_starts, self._stopped(until)
-            )
+        for cluster in self.policy.shared_beginnings([r.prompt_ids for r in requests]):
+            part, rows = [requests[n] for n in cluster.members], int(self.batch_size)
+            drawn = draw(self.model, part, how, self._stop_ids(), rows, self.policy.shares_starts, self.advance)
             for n, one in zip(cluster.members, drawn, strict=True):
-                texts[n] = postprocess_generated_text(self.tok_decode(one.ids), stop=until, think_end_token=None)
+                texts[n] = postprocess_generated_text(self.tok_decode(one.ids), stop=stops[n], think_end_token=None)
         return [texts[n] for n in range(len(contexts))]
 
     def _stop_ids(self) -> frozenset[int]:
@@ -104,13 +113,13 @@ class PolicyLM(_Base):
         return stopped
 
 
-def as_lm(policy: Policy, columns: int, rows: int, encodings: Encodings) -> PolicyLM:
+def as_lm(policy: Policy, columns: int, rows: int, encodings: Encodings, advance: Advance = lambda n: None) -> PolicyLM:
     """columns: tokens that go through the model at a time when scoring; rows: responses generated at a time.
 
-    encodings: filled with what has been encoded, for the next player of the same run.
+    encodings: filled with what has been encoded, for the next player of the same run. advance: told of every answered request.
     """
     model = PolicyLM(
         pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context
     )
-    model.policy, model.columns, model.encodings = policy, columns, encodings
+    model.policy, model.columns, model.encodings, model.advance = policy, columns, encodings, advance
     return model

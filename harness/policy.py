@@ -1,7 +1,7 @@
 """Base model + one LoRA adapter: load, save, log-probabilities, sampling. Never sees an objective.
 
 The base is loaded once and frozen (`loading`). Every player is an adapter put into the same slot (`become`), so main player
-and opponent share one base and there is never a second model in memory. Adapters are never merged: no rounding drift.
+and opponent share one base and there is never a second model in memory. The base's weights are never changed.
 
 Legend: N responses of all groups. Log-probabilities are in nats, summed over a response's tokens.
 """
@@ -66,6 +66,11 @@ class Policy:
         """dtype of the frozen base, as text."""
         return str(next(p for n, p in self.model.named_parameters() if "lora_" not in n).dtype).removeprefix("torch.")
 
+    @property
+    def merged(self) -> bool:
+        """Whether the adapter is applied through a merged copy of the weights (see `model.lora`)."""
+        return any(getattr(module, "merges", False) for module in self.model.modules())
+
     # ------------------------------------------------------------ players
 
     def adapter_parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
@@ -126,7 +131,7 @@ class Policy:
         return in_order(parts, groups)
 
     @torch.no_grad()
-    def judge(self, groups: Sequence[Prefixed], columns: int) -> list[tuple[float, bool]]:
+    def judge(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[tuple[float, bool]]:
         """As `score`, with whether each continuation is what greedy decoding would say; common beginnings computed once."""
         parts: list[tuple[list[int], list[Any]]] = []
         for cluster in self.shared_beginnings([g.prefix for g in groups]):
@@ -139,6 +144,7 @@ class Policy:
                 assert found.greedy is not None
                 values = list(zip(found.logps.tolist(), found.greedy.tolist(), strict=True))
                 parts.append(([cluster.members[r] for r in numbers], values))
+                advance(len(values))
         return in_order(parts, groups)
 
     def shared_beginnings(self, prompts: Sequence[Sequence[int]]) -> list[Shared]:

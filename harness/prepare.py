@@ -180,6 +180,7 @@ def run_record(
             "device": str(policy.device),
             "precision": policy.precision,
             "layout": policy.choice._asdict(),
+            "merged": policy.merged,
             **_card(policy),
         },
         "base_digest": policy.base_digest,

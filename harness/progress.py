@@ -27,8 +27,8 @@ class Reporter:
         return self.console.is_terminal
 
     @contextmanager
-    def track(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        """Yields `advance(n)`: n more of `total` units done."""
+    def track(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
+        """Yields `advance(n)`: n more of `total` units done, where the total is known."""
         began = time.perf_counter()
         done = 0
         if self.live:

@@ -244,7 +244,7 @@ class Rounds:
 
         def work(draft: Draft) -> None:
             self.seat(player)
-            with self.reporter.track(f"evaluate on {suite.name}", len(suite.task), "tasks") as advance:
+            with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
                 done = evaluating.evaluate(self.policy, self.board, columns, rows, advance)
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})

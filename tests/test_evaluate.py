@@ -26,7 +26,7 @@ def board():
 
 def test_a_recorded_result_becomes_a_record():
     suite = load_suite(SUITE)
-    record = record_of(suite.task[0], suite, RESULT, 2)
+    record = record_of(suite.task[0], suite, RESULT, ["lab_arithmetic"])
     assert (record.value, record.stderr, record.n, record.shots, record.task_version) == (0.5, 0.25, 4, 2, "1.0")
 
 
@@ -35,7 +35,7 @@ def test_a_missing_metric_or_filter_is_an_error_not_a_zero(key):
     suite = load_suite(SUITE)
     result = {**RESULT, "results": {"lab_arithmetic": {key: 0.5}}}
     with pytest.raises(RuntimeError, match="gave no number for 'exact_match,strict-match'"):
-        record_of(suite.task[0], suite, result, 2)
+        record_of(suite.task[0], suite, result, ["lab_arithmetic"])
 
 
 def test_prompts_and_scores_do_not_depend_on_the_batch_or_on_what_ran_before(board, tokenizer):

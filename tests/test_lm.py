@@ -1,4 +1,4 @@
-"""The policy as lm-eval sees it equals lm-eval's own transformers model on the same weights: every score, every log-probability."""
+"""The policy as lm-eval sees it equals lm-eval's own transformers model on the same weights, to every log-probability."""
 
 import math
 
@@ -16,7 +16,7 @@ def quiet(_):
     return None
 
 
-def theirs(policy, columns, rows, encodings):
+def theirs(policy, columns, rows, encodings, advance=quiet):
     """lm-eval's own model over the same policy, without its bars."""
 
     class Quiet(HFLM):

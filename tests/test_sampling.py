@@ -60,9 +60,12 @@ def test_temperature_zero_is_transformers_greedy_search():
 
 
 def test_a_row_ends_where_it_is_told_to():
-    found = draw(family("llama"), requests(), Draw(), frozenset(), 8, stopped=lambda ids: sum(ids) > 150)
-    assert all(sum(f.ids[:-1]) <= 150 for f in found)
-    assert any(sum(f.ids) > 150 and len(f.ids) < r.most for f, r in zip(found, requests(), strict=True))
+    """Every other row ends when its tokens sum to more than 150."""
+    wanted = [Request(r.prompt_ids, r.seed, 12, lambda ids: sum(ids) > 150) if i % 2 else r for i, r in enumerate(requests())]
+    found = draw(family("llama"), wanted, Draw(), frozenset(), 8)
+    assert all(sum(f.ids[:-1]) <= 150 < sum(f.ids) or len(f.ids) == 12 for f in found[1::2])
+    assert any(len(f.ids) < 12 for f in found[1::2])
+    assert all(len(f.ids) == r.most for f, r in zip(found[::2], wanted[::2], strict=True))
 
 
 def test_prompts_asked_for_several_times_are_computed_once():

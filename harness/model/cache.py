@@ -7,7 +7,8 @@ Legend: B rows, A heads of keys and values, T columns, D size of a head.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
@@ -23,13 +24,9 @@ class GrowingLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.hold(key_states[:, :, :0], value_states[:, :, :0])
+        self.room_keys = self.keys = key_states[:, :, :0]
+        self.room_values = self.values = value_states[:, :, :0]
         self.is_initialized = True
-
-    def hold(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Take these as all there is, with no room to spare yet."""
-        self.keys, self.values = keys, values
-        self.room_keys, self.room_values = keys, values
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if not self.is_initialized:
@@ -37,19 +34,32 @@ class GrowingLayer(DynamicLayer):
         old = self.keys.shape[2]
         new = old + key_states.shape[2]
         if new > self.room_keys.shape[2]:
-            self.room_keys, self.room_values = (_with_room(held, new + new // 4 + 16) for held in (self.keys, self.values))
+            self.room_keys, self.room_values = _roomy([self.keys], new), _roomy([self.values], new)
         self.room_keys[:, :, old:new] = key_states
         self.room_values[:, :, old:new] = value_states
         self.keys, self.values = self.room_keys[:, :, :new], self.room_values[:, :, :new]
         return self.keys, self.values
 
+    def hold(self, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+        """Take these rows, one part below the other, as all there is; all end at the same column, gaps on the left are 0."""
+        columns = max(part.shape[2] for part in keys)
+        self.room_keys, self.room_values = _roomy(keys, columns), _roomy(values, columns)
+        self.keys, self.values = self.room_keys[:, :, :columns], self.room_values[:, :, :columns]
+
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        self.hold(self.keys[indices], self.values[indices])
+        self.hold([self.keys[indices]], [self.values[indices]])
 
 
-def _with_room(held: torch.Tensor, columns: int) -> torch.Tensor:
-    room = held.new_empty((*held.shape[:2], columns, held.shape[3]))
-    room[:, :, : held.shape[2]] = held
+def _roomy(parts: Sequence[torch.Tensor], columns: int) -> torch.Tensor:
+    """The parts one below the other in a new tensor that has `columns` columns and some to spare."""
+    first = parts[0]
+    rows = sum(len(part) for part in parts)
+    room = first.new_empty((rows, first.shape[1], columns + columns // 4 + 16, first.shape[3]))
+    at, end = 0, max(part.shape[2] for part in parts)
+    for part in parts:
+        room[at : at + len(part), :, : end - part.shape[2]] = 0
+        room[at : at + len(part), :, end - part.shape[2] : end] = part
+        at += len(part)
     return room
 
 
@@ -72,16 +82,10 @@ class GrowingCache(Cache):
         """Only these rows, only the columns from `first` on."""
         for layer in self.layers:
             held: Any = layer
-            held.hold(held.keys[rows, :, first:], held.values[rows, :, first:])
+            held.hold([held.keys[:, :, first:][rows]], [held.values[:, :, first:][rows]])
 
-    def append(self, other: GrowingCache, columns: int) -> None:
-        """The other's rows below these; both end at the same column, and have `columns` columns after padding on the left."""
+    def append(self, other: GrowingCache) -> None:
+        """The other's rows below these; both end at the same column."""
         for mine, theirs in zip(self.layers, other.layers, strict=True):
-            pair: Any = (mine, theirs)
-            keys = torch.cat([_padded(layer.keys, columns) for layer in pair])
-            values = torch.cat([_padded(layer.values, columns) for layer in pair])
-            pair[0].hold(keys, values)
-
-
-def _padded(held: torch.Tensor, columns: int) -> torch.Tensor:
-    return torch.nn.functional.pad(held, (0, 0, columns - held.shape[2], 0))
+            one, two = cast("GrowingLayer", mine), cast("GrowingLayer", theirs)
+            one.hold([one.keys, two.keys], [one.values, two.values])

@@ -60,11 +60,11 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
         first = str(error).strip().splitlines()[0]
         raise UserError(f"model.path={model.path}: cannot be loaded ({first}); give a folder or a hub id") from error
     chosen = choose_template(tokenizer, template)
-    wrapped = with_adapter(base.to(device), lora, model.path)
+    wrapped = with_adapter(base.to(device), lora, model.path, model.merge_adapter)
     return Policy(wrapped, tokenizer, chosen, base_digest(path, base), choose_layout(wrapped))
 
 
-def with_adapter(base: Any, lora: LoraConfig, base_name: str) -> Any:
+def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:
     """The frozen base with one trainable adapter; dropout is off, since reference and policy must agree at step 0."""
     import peft
 
@@ -87,9 +87,9 @@ def with_adapter(base: Any, lora: LoraConfig, base_name: str) -> Any:
         raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
     wrapped.peft_config["default"].base_model_name_or_path = base_name
     wrapped.eval()
-    fuse(wrapped)
     if next(base.parameters()).dtype == torch.float64:
         wrapped.double()
+    fuse(wrapped, merge)
     return wrapped
 
 

@@ -1,7 +1,10 @@
-"""peft's LoRA layer with its sums fused into its products: the same function, parameters and files, fewer passes over memory.
+"""peft's LoRA layer with less work: the same function, parameters and files.
 
-y = x W' + b + s (x A') B'. peft computes the second product, a scaled copy of it and the sum one after the other; here the second
-product is added while it is made, forward and backward. The base weight gets no gradient: it is frozen.
+y = x W' + b + s (x A') B'. peft computes the second product, a scaled copy of it and the sum one after the other. Here either
+the second product is added while it is made, or, where the layer merges, W + s B A is formed once per set of weights and x goes
+through that alone. The base weight itself never changes and gets no gradient; a merged weight is a copy beside it, given up as
+soon as A or B change. In float32 the copy differs from the sum by rounding; in half precision it would swallow small adapters,
+so it is not used there by itself.
 
 Legend: T tokens (all leading axes flattened), I and O inputs and outputs of the layer, r rank.
 """
@@ -13,46 +16,74 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear as PeftLinear
 
+MERGED_AT_MOST = 1 << 30  # bytes of base weights up to which a second, merged copy is kept
 
-class _FusedLora(torch.autograd.Function):
-    """(T, I), (O, I), (O,) or None, (r, I), (O, r), scale -> (T, O); gradients for x, A and B."""
+
+class _Lora(torch.autograd.Function):
+    """(T, I), (O, I), (O,) or None, (r, I), (O, r), scale -> (T, O); gradients for x, A and B.
+
+    With `merged`, the weight already contains the adapter.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: Any, a: torch.Tensor, b: torch.Tensor, scale: float):
-        low = x @ a.t()  # (T, r)
-        ctx.save_for_backward(x, low, weight, a, b)
-        ctx.scale = scale
-        return torch.nn.functional.linear(x, weight, bias).addmm_(low, b.t(), alpha=scale)
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: Any, a: torch.Tensor, b: torch.Tensor, *how: Any):
+        ctx.scale, ctx.merged = how
+        ctx.save_for_backward(x, weight, a, b)
+        out = torch.nn.functional.linear(x, weight, bias)
+        return out if ctx.merged else out.addmm_(x @ a.t(), b.t(), alpha=ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *slopes: torch.Tensor):
         (slope,) = slopes
-        x, low, weight, a, b = ctx.saved_tensors
+        x, weight, a, b = ctx.saved_tensors
         back = (slope @ b).mul_(ctx.scale)  # (T, r)
-        to_x = torch.mm(slope, weight).addmm_(back, a) if ctx.needs_input_grad[0] else None
-        return to_x, None, None, back.t() @ x, (slope.t() @ low).mul_(ctx.scale), None
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = slope @ weight
+            to_x = to_x if ctx.merged else to_x.addmm_(back, a)
+        to_b = (slope.t() @ (x @ a.t())).mul_(ctx.scale)
+        return to_x, None, None, back.t() @ x, to_b, None, None
 
 
 class FusedLinear(PeftLinear):
-    """A peft LoRA layer over a plain linear layer, with one unmerged adapter in the base's own precision."""
+    """A peft LoRA layer over a plain linear layer, with one adapter in the base's own precision."""
+
+    merges: bool
+    kept: tuple[tuple[int, ...], torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         name = self.active_adapters[0]
-        a, b = self.lora_A[name].weight, self.lora_B[name].weight
+        a: Any = self.lora_A[name].weight
+        b: Any = self.lora_B[name].weight
         if self.disable_adapters or self.merged or a.dtype != x.dtype:
             return super().forward(x, *args, **kwargs)
         base: Any = self.base_layer
+        weight = self._with_adapter(base.weight, a, b, self.scaling[name]) if self.merges else base.weight
         flat = x.reshape(-1, x.shape[-1])
-        out = _FusedLora.apply(flat, base.weight, base.bias, a, b, self.scaling[name])
-        return out.view(*x.shape[:-1], out.shape[-1])  # type: ignore[union-attr]
+        out: Any = _Lora.apply(flat, weight, base.bias, a, b, self.scaling[name], self.merges)
+        return out.view(*x.shape[:-1], out.shape[-1])
+
+    def _with_adapter(self, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+        """W + s B A of the weights as they stand; torch counts every change made to them in place."""
+        state = (id(weight), weight._version, id(a), a._version, id(b), b._version)
+        if self.kept is None or self.kept[0] != state:
+            with torch.no_grad():
+                self.kept = state, torch.addmm(weight, b, a, alpha=scale)
+        return self.kept[1]
 
 
-def fuse(model: Any) -> None:
-    """Let every plain LoRA layer of `model` compute its sums while it computes its products.
+def fuse(model: Any, merge: bool | None = None) -> bool:
+    """Let every plain LoRA layer of `model` do less work; returns whether adapters are merged into copies of the weights.
 
-    Layers over anything but `torch.nn.Linear` (quantised, convolutions) and adapters kept in another precision than their
-    input (float32 beside a bfloat16 base) stay as peft made them.
+    merge: None decides by precision and size. Layers over anything but `torch.nn.Linear` (quantised, convolutions) and adapters
+    kept in another precision than their input (float32 beside a bfloat16 base) stay as peft made them.
     """
-    for module in model.modules():
-        if type(module) is PeftLinear and type(module.base_layer) is torch.nn.Linear:
-            module.__class__ = FusedLinear
+    layers = [m for m in model.modules() if type(m) is PeftLinear and type(m.base_layer) is torch.nn.Linear]
+    weights: list[torch.Tensor] = [layer.base_layer.weight for layer in layers]  # type: ignore[misc]
+    if merge is None:
+        exact = all(w.dtype in (torch.float32, torch.float64) for w in weights)
+        merge = bool(exact and sum(w.numel() * w.element_size() for w in weights) <= MERGED_AT_MOST)
+    for layer in layers:
+        layer.__class__ = FusedLinear
+        layer.merges = merge  # type: ignore[assignment]
+    return merge

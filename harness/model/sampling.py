@@ -34,11 +34,12 @@ class Draw:
 
 @dataclass(frozen=True)
 class Request:
-    """One response to draw: its prompt, the seed of its uniforms, and how many tokens it may have."""
+    """One response to draw: its prompt, the seed of its uniforms, how many tokens it may have, and what else may end it."""
 
     prompt_ids: Sequence[int]
     seed: int
     most: int
+    stopped: Callable[[list[int]], bool] = lambda ids: False  # given the tokens so far
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,9 @@ def draw(
     stop_ids: frozenset[int],
     batch_size: int,
     share: bool = True,
-    stopped: Callable[[list[int]], bool] = lambda ids: False,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[Tokens]:
-    """One response per request, in the order given; each ends at a stop token, at `most`, or where `stopped` says so.
+    """One response per request, in the order given; each ends at a stop token, at `most`, or where its `stopped` says so.
 
     batch_size: rows at a time. share: whether what all prompts begin with is computed once (not for attention that counts
     columns, such as a sliding window).
@@ -102,7 +102,7 @@ def draw(
             if i < 0:
                 continue
             ids[i].append(listed[row])
-            if listed[row] in stop_ids or len(ids[i]) >= requests[i].most or stopped(ids[i]):
+            if listed[row] in stop_ids or len(ids[i]) >= requests[i].most or requests[i].stopped(ids[i]):
                 flight.numbers[row] = -1
                 done += 1
             else:
@@ -230,7 +230,7 @@ def _joined(one: Flight, other: Flight) -> Flight:
     """Two batches as one: the one with fewer columns is padded on the left, where its rows are masked."""
     columns = max(one.mask.shape[1], other.mask.shape[1])
     masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (one, other)]
-    one.cache.append(other.cache, columns)
+    one.cache.append(other.cache)
     longest = max(one.uniforms.shape[1], other.uniforms.shape[1])
     uniforms = [torch.nn.functional.pad(f.uniforms, (0, longest - f.uniforms.shape[1])) for f in (one, other)]
     return Flight(

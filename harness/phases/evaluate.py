@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,12 @@ class Leaderboard:
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
+
+    def requests(self) -> int | None:
+        """How many requests a player answers; known once the first player's prompts are built."""
+        tasks = [task for row in self.loaded.values() for task in row["tasks"].values()]
+        built = [getattr(task, "_instances", None) for task in tasks]
+        return sum(len(instances) for instances in built if instances) if all(built) else None
 
 
 @dataclass(frozen=True)
@@ -140,16 +146,15 @@ def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advanc
 
     from harness.lm import as_lm
 
-    model = as_lm(policy, columns, rows, board.encodings)
+    model = as_lm(policy, columns, rows, board.encodings, advance)
     records, samples, raw, hashes = [], {}, {}, []
-    for row in board.suite.task:
-        loaded = board.loaded[row.name]
+    for together in _compatible(board):
         with keep_random_state():
             random.seed(FEWSHOT_SEED)
             result = evaluator.evaluate(
                 lm=model,
-                task_dict=loaded,
-                samples=_subset(board, row),
+                task_dict=_joined([board.loaded[row.name] for row in together]),
+                samples=_subset(board, together),
                 cache_requests=False,
                 bootstrap_iters=BOOTSTRAP_ITERATIONS,
                 log_samples=True,
@@ -158,21 +163,42 @@ def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advanc
             )
         assert result is not None
         kept = json.loads(json.dumps(result, default=_plain))
-        evaluated = (
-            [s for name in board.leaves(row) for s in kept.pop("samples")[name]]
-            if row.name in board.leaves(row)
-            else [s | {"task": name} for name, group in sorted(kept.pop("samples").items()) for s in group]
-        )
-        records.append(record_of(row, board.suite, kept, model_shots=row.shots))
-        samples[row.name] = evaluated
-        raw[row.name] = kept
-        hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in evaluated]
-        advance(1)
-    return Evaluated(records, samples, raw, digest(*sorted(hashes)))
+        answered = kept.pop("samples")
+        for row in together:
+            leaves = board.leaves(row)
+            named = [] if leaves == [row.name] else leaves
+            samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
+            records.append(record_of(row, board.suite, kept, leaves))
+            hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
+        raw[", ".join(row.name for row in together)] = kept
+    order = [row.name for row in board.suite.task]
+    return Evaluated(sorted(records, key=lambda r: order.index(r.task)), samples, raw, digest(*sorted(hashes)))
 
 
-def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], model_shots: int) -> EvalRecord:
-    """The row's number out of lm-eval's result. Raises RuntimeError when metric or filter is not there."""
+def _compatible(board: Leaderboard) -> list[list[SuiteTask]]:
+    """Rows that lm-eval can evaluate in one go, so that their requests share passes: no lm-eval task or group occurs twice."""
+    found: list[tuple[set[str], list[SuiteTask]]] = []
+    for row in board.suite.task:
+        names = {name for kind in board.loaded[row.name].values() for name in kind} | {row.name}
+        place = next((entry for entry in found if not entry[0] & names), None)
+        if place is None:
+            found.append((names, [row]))
+        else:
+            place[0].update(names)
+            place[1].append(row)
+    return [rows for _, rows in found]
+
+
+def _joined(loaded: Sequence[Mapping[str, Any]]) -> Any:
+    """Several of lm-eval's loaded tasks as one."""
+    return {kind: {name: item for one in loaded for name, item in one[kind].items()} for kind in loaded[0]}
+
+
+def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], leaves: Sequence[str]) -> EvalRecord:
+    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it.
+
+    Raises RuntimeError when metric or filter is not there.
+    """
     scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
     key = f"{row.metric},{row.filter}"
     value = scores.get(key)
@@ -182,8 +208,7 @@ def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], model_sho
             f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} (it has {', '.join(known) or 'nothing'})"
         )
     stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
-    counted = result["n-samples"]
-    n = sum(entry["effective"] for entry in counted.values())
+    n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
     versions = result.get("versions", {})
     return EvalRecord(
         task=row.name,
@@ -192,7 +217,7 @@ def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], model_sho
         value=float(value),
         stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
         n=int(n),
-        shots=model_shots,
+        shots=row.shots,
         task_version=str(versions.get(row.name, "unversioned")),
         suite=suite.name,
         suite_version=suite.version,
@@ -201,13 +226,16 @@ def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], model_sho
     )
 
 
-def _subset(board: Leaderboard, row: SuiteTask) -> dict[str, list[int]] | None:
-    """The first `limit` items of every lm-eval task behind the row, or None for all."""
-    limits = [limit for limit in (row.limit, board.limit) if limit is not None]
-    if not limits:
-        return None
-    tasks = board.loaded[row.name]["tasks"]
-    return {name: list(range(min(min(limits), len(task.eval_docs)))) for name, task in tasks.items()}
+def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:
+    """The first `limit` items of every lm-eval task behind the rows, or None where nothing is limited."""
+    found: dict[str, list[int]] = {}
+    limited = False
+    for row in rows:
+        limits = [limit for limit in (row.limit, board.limit) if limit is not None]
+        limited = limited or bool(limits)
+        for name, task in board.loaded[row.name]["tasks"].items():
+            found[name] = list(range(min([*limits, len(task.eval_docs)])))
+    return found if limited else None
 
 
 def _plain(value: Any) -> Any:

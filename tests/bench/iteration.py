@@ -1,0 +1,104 @@
+"""(a) One SPIN iteration on the lab, from the same start: generate, score references, train two epochs, evaluate ten tasks."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from harness.discovery import parse_variants
+from harness.encoding import encode_prompt, groups_of_iteration, with_references
+from harness.phases.evaluate import evaluate, prepare
+from harness.phases.score import score
+from harness.phases.train import train
+from harness.suite import load_suite
+from tests.bench import lab, peers
+from tests.bench.measure import matmul_rate, median, ratio, report
+
+
+def run(repeats: int, save: bool) -> None:
+    settings = lab.config()
+    policy = lab.fresh_policy(settings)
+    listed = lab.examples(settings, policy)
+    board = prepare(load_suite(settings.evaluation.suite), None, None)
+    (variant,) = parse_variants("spin", {})
+    prompts = [encode_prompt(policy.tokenizer, e.rendered) for e in listed]
+    seconds: dict[str, dict[str, list[float]]] = {"harness": {}, "TRL + transformers + lm-eval": {}}
+    scores: dict[str, float] = {}
+
+    def lap(who: str, phase: str, work: Any) -> Any:
+        began = time.perf_counter()
+        with lab.silence():
+            done = work()
+        seconds[who].setdefault(phase, []).append(time.perf_counter() - began)
+        return done
+
+    def ours() -> None:
+        who = "harness"
+        policy.become_initial(0)
+        drawn = lap(who, "generate", lambda: lab.samples_of(policy, listed, settings))
+        own = {"synthetic"}
+        groups = lap(who, "encode", lambda: groups_of_iteration(policy.tokenizer, policy.template, listed, 0, drawn, (), own))
+        scored = lap(who, "references", lambda: with_references(groups, score(policy, groups, 4096, lab.quiet).scores))
+        objective, training = variant.objective(0), settings.training.at(0)
+        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), lab.quiet, lambda r: None))
+        done = lap(who, "evaluate", lambda: evaluate(policy, board, 4096, settings.evaluation.batch_size, lab.quiet))
+        scores[who] = sum(r.value for r in done.records) / len(done.records)
+
+    def theirs() -> None:
+        who = "TRL + transformers + lm-eval"
+        model = lab.plain_model(settings)
+        stops = sorted(policy.template.stop_ids)
+        rows = settings.generation.batch_size
+        texts = lap(who, "generate", lambda: peers.generate(model, policy.tokenizer, prompts, stops, 64, rows))
+        drawn = [
+            type("Drawn", (), {"example_id": e.id, "text": policy.tokenizer.decode(ids, skip_special_tokens=True)})
+            for e, ids in zip(listed, texts, strict=True)
+        ]
+        pairs = lap(who, "encode", lambda: peers.preference_rows(listed, drawn))
+        trainer = lap(who, "references", lambda: peers.dpo_trainer(model, policy.tokenizer, pairs, settings, 2, 64))
+        lap(who, "train", trainer.train)
+        trained = trainer.model.eval()
+        context, wide = policy.context, settings.evaluation.batch_size
+        found = lap(who, "evaluate", lambda: peers.lm_eval_scores(trained, policy.tokenizer, "lab-ten", wide, context))
+        scores[who] = sum(found.values()) / len(found)
+
+    for turn in range(repeats + 1):
+        for contestant in (ours, theirs) if turn % 2 == 0 else (theirs, ours):
+            contestant()
+    mine, other = ({p: v[1:] for p, v in phases.items()} for phases in seconds.values())  # the first round warms up
+    total = [[sum(v[r] for v in phases.values()) for r in range(repeats)] for phases in (mine, other)]
+    faster = ratio(total[1], total[0])
+    counted = _operations(policy, listed, lab.samples_of(policy, listed, settings), settings)
+    rate = matmul_rate()
+    rows = [
+        [p, f"{median(mine[p]):.2f}", f"{median(other[p]):.2f}", f"{median(other[p]) / median(mine[p]):.1f}"] for p in mine
+    ] + [["all", f"{median(total[0]):.2f}", f"{median(total[1]):.2f}", f"{faster['median']:.1f}"]]
+    report(
+        "iteration", f"One SPIN iteration on the lab, seconds, median of {repeats}", ["phase", "harness", "peers", "ratio"], rows,
+        {
+            "repeats": repeats,
+            "seconds": {"harness": mine, "peers": other},
+            "ratio": faster,
+            "mean_score": scores,
+            "train_share_of_matmul_rate": round(counted / median(mine["train"]) / rate, 3),
+            "matmul_flops_per_second": rate,
+            "versions": _versions(),
+        },
+        save,
+    )  # fmt: skip
+
+
+def _operations(policy: Any, listed: Any, drawn: Any, settings: Any) -> float:
+    """Floating-point operations of the linear layers in our training: what is laid out, twice over the data, with logits."""
+    per_token = lab.operations_per_token(policy)
+    groups = groups_of_iteration(policy.tokenizer, policy.template, listed, 0, drawn)
+    columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+    each = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
+    return int(settings.training.epochs) * each
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("trl", "transformers", "peft", "lm_eval", "torch")}
