@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test slow lint types check clean
+.PHONY: run test slow bench lint types check clean
 
 run: $(STAMP)
 	$(BIN)/harness run --objectives space,spin --iters 5
@@ -16,6 +16,10 @@ test: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow"
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -W ignore -m tests.bench iteration training choices generation together growth startup --save
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ class Part(BaseModel):
 class ModelConfig(Part):
     """The base model, frozen; `path` is a folder, `builtin:...` or a hub id.
 
-    `device`, `threads`, `tokens_per_pass` (tokens that go through the model at a time when scoring) and `merge_adapter` (a copy
+    `device`, `cores`, `tokens_per_pass` (tokens that go through the model at a time when scoring) and `merge_adapter` (a copy
     of the weights with the adapter in it; None: in single precision up to 1 GiB) are for speed: numbers change by rounding only.
     """
 
@@ -41,8 +41,8 @@ class ModelConfig(Part):
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     attention: str | None = None
-    threads: int | None = Field(default=None, ge=1)  # CPU threads of each process; None leaves it to torch
-    tokens_per_pass: int = Field(default=4096, ge=1)
+    cores: int | None = Field(default=None, ge=1)  # CPU cores of the run; None takes all
+    tokens_per_pass: int = Field(default=2048, ge=1)
     merge_adapter: bool | None = None
 
 
@@ -150,7 +150,7 @@ class RunConfig(Part):
     def identity(self) -> dict[str, Any]:
         """The settings all cells share and that change their numbers; what merely extends or speeds a run is left out."""
         return {
-            "model": self.model.model_dump(exclude={"device", "threads", "tokens_per_pass", "merge_adapter"}),
+            "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
             "generation": self.generation.model_dump(exclude={"batch_size"}),

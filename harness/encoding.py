@@ -74,9 +74,27 @@ def encode_response(tokenizer: Any, text: str, template: Template) -> list[int]:
     return [*tokenizer(text, add_special_tokens=False)["input_ids"], template.closing_id]
 
 
+class Encoder:
+    """A tokenizer with its template that encodes every text once, however many iterations and objectives use it."""
+
+    def __init__(self, tokenizer: Any, template: Template) -> None:
+        self.tokenizer, self.template = tokenizer, template
+        self._prompts: dict[str, list[int]] = {}
+        self._responses: dict[str, list[int]] = {}
+
+    def prompt(self, example: Example) -> list[int]:
+        if example.rendered not in self._prompts:
+            self._prompts[example.rendered] = encode_prompt(self.tokenizer, example.rendered)
+        return self._prompts[example.rendered]
+
+    def real(self, example: Example) -> list[int]:
+        if example.real not in self._responses:
+            self._responses[example.real] = encode_response(self.tokenizer, example.real, self.template)
+        return self._responses[example.real]
+
+
 def groups_of_iteration(
-    tokenizer: Any,
-    template: Template,
+    encoder: Encoder,
     examples: Iterable[Example],
     iteration: int,
     synthetic: Sequence[Sample] = (),
@@ -103,8 +121,8 @@ def groups_of_iteration(
         Group(
             example_id=example.id,
             iteration=iteration,
-            prompt_ids=encode_prompt(tokenizer, example.rendered),
-            real=Response(encode_response(tokenizer, example.real, template), known_logp=real_logps.get(example.id)),
+            prompt_ids=encoder.prompt(example),
+            real=Response(encoder.real(example), known_logp=real_logps.get(example.id)),
             synthetic=responses("synthetic", example),
             proto=responses("proto", example),
         )

@@ -1,7 +1,8 @@
 """Several cells at once, one process each: the parent hands out cells and draws the views, workers play.
 
-Cells share nothing that is still being made: what all of them start from is complete before the first is handed out. A worker
-that dies costs its own cell only; a parent that dies takes its workers with it.
+Cells share nothing that is still being made: what all of them start from is complete before the first is handed out, and a
+cell's numbers do not depend on how many cores or processes there are (see `lanes`). A worker that dies costs its own cell only; a
+parent that dies takes its workers with it.
 """
 
 from __future__ import annotations
@@ -27,23 +28,18 @@ from harness.store import RunFolder
 
 
 def choose_jobs(asked: int | None, config: RunConfig, cells: int) -> int:
-    """How many cells to play at once: as asked, else one per GPU, or per `model.threads` cores where that is set.
+    """How many cells to play at once: as asked, else one per GPU or CPU core; never more than there are cells."""
+    return max(1, min(asked or places(config), cells))
 
-    Raises UserError for more processes on CPU without a fixed number of threads: sums over threads round differently, and
-    numbers would depend on how many cells ran at once.
-    """
+
+def places(config: RunConfig) -> int:
+    """GPUs, or CPU cores where there is no GPU; 1 where the configuration names one GPU."""
     import torch
 
-    on_cpu = config.model.device == "cpu" or (config.model.device == "auto" and not torch.cuda.is_available())
-    threads = config.model.threads
-    if asked is None:
-        places = (os.cpu_count() or 1) // threads if on_cpu and threads else 1
-        if config.model.device in ("auto", "cuda") and not on_cpu:
-            places = torch.cuda.device_count()
-        return max(1, min(places, cells))
-    if asked > 1 and on_cpu and threads is None:
-        raise UserError(f"--jobs {asked}: on a CPU the threads of each process must be fixed; add --set model.threads=1")
-    return min(asked, cells)
+    device = config.model.device
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return config.model.cores or os.cpu_count() or 1
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 1
 
 
 @dataclass
@@ -120,7 +116,7 @@ def start(jobs: int) -> list[Worker]:
     context = _context()
     for slot in range(jobs):
         mine, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(slot, theirs), daemon=True, name=f"harness-{slot}")
+        process = context.Process(target=_work, args=(slot, jobs, theirs), daemon=True, name=f"harness-{slot}")
         process.start()
         theirs.close()
         workers.append(Worker(process, mine))
@@ -158,7 +154,7 @@ class _Told(Reporter):
         return False
 
 
-def _work(slot: int, line: Connection) -> None:
+def _work(slot: int, jobs: int, line: Connection) -> None:
     """Wait for cells and play them, until the parent hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
     parent = multiprocessing.parent_process()
@@ -171,7 +167,7 @@ def _work(slot: int, line: Connection) -> None:
             order, *details = line.recv()
             if order == "open":
                 config = RunConfig.model_validate(details[0])
-                game = assemble(_on_device(config, slot), RunFolder(Path(details[1])), told)
+                game = assemble(_share(config, slot, jobs), RunFolder(Path(details[1])), told)
                 continue
             assert game is not None
             cell = game.cells[details[0]]
@@ -184,11 +180,13 @@ def _work(slot: int, line: Connection) -> None:
         line.send(("refused", str(error)))
 
 
-def _on_device(config: RunConfig, slot: int) -> RunConfig:
-    """The configuration with one GPU named, in turn, where there are several and none was named."""
+def _share(config: RunConfig, slot: int, jobs: int) -> RunConfig:
+    """The configuration with this worker's share of the machine: a GPU in turn, or its part of the cores."""
     import torch
 
-    if config.model.device not in ("auto", "cuda") or not torch.cuda.is_available():
-        return config
-    model = config.model.model_copy(update={"device": f"cuda:{slot % torch.cuda.device_count()}"})
+    model = config.model
+    if model.device in ("auto", "cuda") and torch.cuda.is_available():
+        model = model.model_copy(update={"device": f"cuda:{slot % torch.cuda.device_count()}"})
+    else:
+        model = model.model_copy(update={"cores": max(1, (model.cores or os.cpu_count() or 1) // jobs)})
     return config.model_copy(update={"model": model})

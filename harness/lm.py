@@ -14,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
 from harness.model.packing import Prefixed
-from harness.model.sampling import Draw, Request, draw
+from harness.model.sampling import Draw, Request
 from harness.policy import Advance, Policy
 from harness.records import keyed_seed
 
@@ -56,6 +56,14 @@ class PolicyLM(_Base):
         found = dict(zip((i for members in places.values() for i in members), values, strict=True))
         return [found[i] for i in range(len(requests))]
 
+    def _encode_context(self, context: str) -> list[int]:
+        found = self.encodings.get((context, ""))
+        if found is None:
+            found = self.tok_encode(context), []
+            if len(self.encodings) < ENCODINGS_KEPT:
+                self.encodings[context, ""] = found
+        return found[0]
+
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
         """One text per request, cut before the first stop sequence. Settings the sampler lacks are left to transformers."""
         settings: list[Any] = [normalize_gen_kwargs(request.args[1], self.max_gen_toks) for request in requests]
@@ -85,15 +93,13 @@ class PolicyLM(_Base):
         for context, one, until in zip(contexts, settings, stops, strict=True):
             longest = one["max_gen_toks"]
             assert self.max_length > longest, f"{longest} tokens to generate, the model's context is {self.max_length}"
-            prompt = self.tok_encode(context, left_truncate_len=self.max_length - longest)
+            prompt = self._encode_context(context)[longest - self.max_length :]
             requests.append(Request(prompt, keyed_seed("evaluate", context), longest, self._stopped(until)))
-        texts: dict[int, str] = {}
-        for cluster in self.policy.shared_beginnings([r.prompt_ids for r in requests]):
-            part, rows = [requests[n] for n in cluster.members], int(self.batch_size)
-            drawn = draw(self.model, part, how, self._stop_ids(), rows, self.policy.shares_starts, self.advance)
-            for n, one in zip(cluster.members, drawn, strict=True):
-                texts[n] = postprocess_generated_text(self.tok_decode(one.ids), stop=stops[n], think_end_token=None)
-        return [texts[n] for n in range(len(contexts))]
+        drawn = self.policy.draw(requests, how, self._stop_ids(), int(self.batch_size), self.advance)
+        return [
+            postprocess_generated_text(self.tok_decode(one.ids), stop=until, think_end_token=None)
+            for one, until in zip(drawn, stops, strict=True)
+        ]
 
     def _stop_ids(self) -> frozenset[int]:
         """The tokens at which transformers would stop generating."""

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from harness.config import GenerationConfig
-from harness.encoding import Template
+from harness.encoding import Encoder, Template
+from harness.lanes import Lanes
 from harness.model.beginnings import Shared, shared_beginnings
 from harness.model.logprobs import Choice, beginning, continuation_logps, lay_out
 from harness.model.packing import Packed, Prefixed, in_order, passes
@@ -28,6 +29,7 @@ from harness.records import keyed_seed
 from harness.store import file_digest
 
 ADAPTER_FILE = "adapter_model.safetensors"
+STREAM = 600  # responses that are drawn one after the other on a CPU; other streams may be drawn beside them
 SHARING_COST = 512  # tokens that a beginning computed once must save: its prompts go through the model apart from the others
 Advance = Callable[[int], None]
 
@@ -45,11 +47,15 @@ class Drawn:
 class Policy:
     """A frozen base with one adapter slot. Make one with `loading.load_policy`."""
 
-    def __init__(self, model: Any, tokenizer: Any, template: Template, base_digest: str, choice: Choice) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, template: Template, base_digest: str, choice: Choice, lanes: Lanes | None = None
+    ) -> None:
         self.model = model
+        self.lanes = lanes or Lanes()
         self.choice = choice
         self.tokenizer = tokenizer
         self.template = template
+        self.encoder = Encoder(tokenizer, template)
         self.base_digest = base_digest
 
     @property
@@ -123,29 +129,35 @@ class Policy:
     @torch.no_grad()
     def score(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[float]:
         """Log-probability of every response, in the order given; `columns` tokens go through the model at a time."""
-        parts: list[tuple[list[int], list[Any]]] = []
-        for numbers in passes(groups, columns):
+
+        def one_pass(numbers: list[int]) -> tuple[list[int], list[Any]]:
             values = self.response_logps(self.lay_out([groups[g] for g in numbers])).tolist()
-            parts.append((numbers, values))
             advance(len(values))
-        return in_order(parts, groups)
+            return numbers, values
+
+        return in_order(self.lanes.map(one_pass, passes(groups, columns)), groups)
 
     @torch.no_grad()
     def judge(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[tuple[float, bool]]:
         """As `score`, with whether each continuation is what greedy decoding would say; common beginnings computed once."""
-        parts: list[tuple[list[int], list[Any]]] = []
+        work = []
         for cluster in self.shared_beginnings([g.prefix for g in groups]):
-            length = cluster.length
-            cache = beginning(self.model, groups[cluster.members[0]].prefix[:length]) if length else None
-            rests = [Prefixed(groups[g].prefix[length:], groups[g].continuations) for g in cluster.members]
+            rests = [Prefixed(groups[g].prefix[cluster.length :], groups[g].continuations) for g in cluster.members]
+            first = groups[cluster.members[0]].prefix[: cluster.length]
+            cache = beginning(self.model, first) if cluster.length else None
             for numbers in passes(rests, columns):
-                packed = lay_out([rests[r] for r in numbers], self.choice.layout, length)
-                found = continuation_logps(self.model, packed, self.choice.layout, cache, greedy=True)
-                assert found.greedy is not None
-                values = list(zip(found.logps.tolist(), found.greedy.tolist(), strict=True))
-                parts.append(([cluster.members[r] for r in numbers], values))
-                advance(len(values))
-        return in_order(parts, groups)
+                work.append(([cluster.members[r] for r in numbers], [rests[r] for r in numbers], cluster.length, cache))
+
+        def one_pass(item: Any) -> tuple[list[int], list[Any]]:
+            numbers, rests, length, cache = item
+            packed = lay_out(rests, self.choice.layout, length)
+            found = continuation_logps(self.model, packed, self.choice.layout, cache, greedy=True)
+            assert found.greedy is not None
+            values = list(zip(found.logps.tolist(), found.greedy.tolist(), strict=True))
+            advance(len(values))
+            return numbers, values
+
+        return in_order(self.lanes.map(one_pass, work), groups)
 
     def shared_beginnings(self, prompts: Sequence[Sequence[int]]) -> list[Shared]:
         """Prompts in clusters whose beginning is worth computing once, where the model can continue one."""
@@ -168,8 +180,26 @@ class Policy:
             Request(prompt, seed, min(settings.max_new_tokens, self.context - len(prompt)))
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        drawn = draw(self.model, requests, how, self.template.stop_ids, settings.batch_size, self.shares_starts, advance=advance)
-        return [self._drawn(one) for one in drawn]
+        return [self._drawn(one) for one in self.draw(requests, how, self.template.stop_ids, settings.batch_size, advance)]
+
+    def draw(
+        self, requests: Sequence[Request], how: Draw, stop_ids: frozenset[int], rows: int, advance: Advance = lambda n: None
+    ) -> list[Tokens]:
+        """One response per request, in the order given, `rows` at a time; prompts that begin alike go together."""
+        prompts = [r.prompt_ids for r in requests]
+        longest = STREAM if self.device.type == "cpu" else len(requests)
+        streams = [
+            [cluster.members[n] for n in numbers]
+            for cluster in self.shared_beginnings(prompts)
+            for numbers in streams_of([prompts[m] for m in cluster.members], longest)
+        ]
+
+        def stream(numbers: Sequence[int]) -> list[Tokens]:
+            return draw(self.model, [requests[n] for n in numbers], how, stop_ids, rows, self.shares_starts, advance)
+
+        found = zip(streams, self.lanes.map(stream, streams), strict=True)
+        by_number = {n: one for numbers, drawn in found for n, one in zip(numbers, drawn, strict=True)}
+        return [by_number[n] for n in range(len(requests))]
 
     @property
     def shares_starts(self) -> bool:
@@ -183,6 +213,13 @@ class Policy:
         text = self.tokenizer.decode(spoken, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         assert drawn.logp is not None
         return Drawn(drawn.ids, text, finished, drawn.logp)
+
+
+def streams_of(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
+    """Numbers of prompts dealt out to as few streams of at most `size` as there must be, each with prompts of every length."""
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), tuple(prompts[i]), i))
+    count = -(-len(prompts) // size) if prompts else 0
+    return [order[s::count] for s in range(count)]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import platform
 import sys
@@ -76,6 +77,8 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
             distribution.log_prob(example.prompt, example.real)
     data, digests = stored_data(run, config, policy, data)
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
+    gc.collect()
+    gc.freeze()  # tasks and data stay to the end: the collector need not walk through them again and again
     return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter))
 
 

@@ -96,9 +96,7 @@ class Rounds:
             own: set[Role] = {"synthetic"} if earlier == iteration else set()  # what this opponent drew itself
             if iteration == 0:
                 own.add("proto")
-            groups += groups_of_iteration(
-                self.policy.tokenizer, self.policy.template, self.data.train, earlier, synthetic, proto, own, real_logps
-            )
+            groups += groups_of_iteration(self.policy.encoder, self.data.train, earlier, synthetic, proto, own, real_logps)
         return groups, sources
 
     def generate_first(self, cell: Cell, count: int, sources: dict[str, str]) -> list[Sample]:
@@ -163,7 +161,7 @@ class Rounds:
 
         def work(draft: Draft) -> None:
             self.seat(player)
-            groups = groups_of_iteration(self.policy.tokenizer, self.policy.template, self.data.train, 0)
+            groups = groups_of_iteration(self.policy.encoder, self.data.train, 0)
             with self.reporter.track("score the real responses", len(groups), "responses") as advance:
                 done = score(self.policy, groups, self.config.model.tokens_per_pass, advance)
             draft.counts["responses"] = write_jsonl(draft.path / "scores.jsonl", done.scores)

@@ -29,6 +29,7 @@ ALLOWED = {
     "harness.encoding": BASE,
     "harness.data": BASE | {"harness.config", "harness.encoding"},
     "harness.ahead": set(),
+    "harness.lanes": set(),
     "harness.model.__init__": set(),
     "harness.model.beginnings": set(),
     "harness.model.packing": set(),
@@ -36,9 +37,10 @@ ALLOWED = {
     "harness.model.lora": set(),
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
-    "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.model", "harness.store"},
+    "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
     "harness.model.loading": BASE
-    | {"harness.config", "harness.encoding", "harness.model.logprobs", "harness.model.lora", "harness.policy", "harness.store"},
+    | {"harness.config", "harness.encoding", "harness.lanes", "harness.model.logprobs", "harness.model.lora", "harness.policy"}
+    | {"harness.store"},
     "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from harness.model.packing import PADDING, Prefixed, bins, in_order, pack, passes
+from harness.model.packing import PADDING, Prefixed, bins, fitted, in_order, pack, passes
 
 ONE = Prefixed([10, 11, 12], [[20, 21, 22], [30, 31]])
 
@@ -87,6 +87,18 @@ def test_rows_are_nearly_full_and_never_too_long(seed):
     assert sorted(i for row in found for i in row) == list(range(len(widths)))
     assert all(sum(widths[i] for i in row) <= max(widths) for row in found)
     assert sum(widths) / (len(found) * max(widths)) > 0.95
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [8, 32, 200])
+def test_hardly_any_column_is_empty_whatever_the_widths(seed, count):
+    """Groups just over half as wide as the widest one would leave every other half row empty."""
+    draw = random.Random(seed)
+    for low, high in ((20, 57), (30, 57), (10, 200)):
+        widths = [draw.randint(low, high) for _ in range(count)]
+        width, rows = fitted(widths)
+        assert max(sum(widths[i] for i in row) for row in rows) <= width <= 2 * max(widths)
+        assert sum(widths) / (len(rows) * width) > {8: 0.7, 32: 0.87, 200: 0.93}[count]
 
 
 @pytest.mark.parametrize("seed", range(3))

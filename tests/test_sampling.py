@@ -72,7 +72,7 @@ def test_prompts_asked_for_several_times_are_computed_once():
     """Tokens fed before the first draw: one row per different prompt."""
     model = family("llama")
     fed = []
-    model.register_forward_pre_hook(lambda m, a, k: fed.append(tuple(k["input_ids"].shape)), with_kwargs=True)
+    model.get_base_model().register_forward_pre_hook(lambda m, a, k: fed.append(tuple(k["input_ids"].shape)), with_kwargs=True)
     draw(model, [Request([30, 31, 32], s, 4) for s in range(6)] + [Request([40, 41], s, 4) for s in range(6)], Draw(), STOPS, 12)
     assert fed[0] == (2, 3)
 
@@ -82,7 +82,7 @@ def test_finished_rows_make_room_before_the_last_one_is_done():
     model = family("llama")
     wanted = [Request([30 + i, 31], i, 40 if i % 8 == 0 else 4) for i in range(40)]
     steps = []
-    model.register_forward_pre_hook(lambda m, a, k: steps.append(k["input_ids"].shape), with_kwargs=True)
+    model.get_base_model().register_forward_pre_hook(lambda m, a, k: steps.append(k["input_ids"].shape), with_kwargs=True)
     found = draw(model, wanted, Draw(), frozenset(), 8)
     assert [len(f.ids) for f in found] == [r.most for r in wanted]
     assert sum(1 for shape in steps if shape[1] == 1) < 5 * 39 / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from harness.config import LoraConfig, ModelConfig, resolve_path
 from harness.encoding import choose_template
 from harness.errors import UserError
+from harness.lanes import Lanes
 from harness.model.logprobs import choose_layout
 from harness.policy import Policy
 from harness.records import digest
@@ -42,9 +44,11 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    if model.threads is not None:
-        torch.set_num_threads(model.threads)
     device = choose_device(model.device)
+    lanes = Lanes()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        lanes = Lanes(model.cores or os.cpu_count() or 1)
     path = str(resolve_path(model.path)) if model.path.startswith("builtin:") else model.path
     options = {"revision": model.revision} if model.revision else {}
     try:
@@ -61,7 +65,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
         raise UserError(f"model.path={model.path}: cannot be loaded ({first}); give a folder or a hub id") from error
     chosen = choose_template(tokenizer, template)
     wrapped = with_adapter(base.to(device), lora, model.path, model.merge_adapter)
-    return Policy(wrapped, tokenizer, chosen, base_digest(path, base), choose_layout(wrapped))
+    return Policy(wrapped, tokenizer, chosen, base_digest(path, base), choose_layout(wrapped), lanes)
 
 
 def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:

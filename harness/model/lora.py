@@ -59,6 +59,8 @@ class FusedLinear(PeftLinear):
             return super().forward(x, *args, **kwargs)
         base: Any = self.base_layer
         weight = self._with_adapter(base.weight, a, b, self.scaling[name]) if self.merges else base.weight
+        if self.merges and not torch.is_grad_enabled():
+            return torch.nn.functional.linear(x, weight, base.bias)
         flat = x.reshape(-1, x.shape[-1])
         out: Any = _Lora.apply(flat, weight, base.bias, a, b, self.scaling[name], self.merges)
         return out.view(*x.shape[:-1], out.shape[-1])

@@ -18,7 +18,7 @@ import torch
 
 from harness.model.beginnings import common_length
 from harness.model.cache import GrowingCache
-from harness.model.logprobs import beginning, device_of
+from harness.model.logprobs import bare_model, beginning, device_of
 
 SHARE_FROM = 16  # tokens all prompts must begin with before they are computed apart
 REFILL_AT = 0.75  # share of the batch still drawing below which finished rows are replaced, or the rest moved together
@@ -78,6 +78,7 @@ def draw(
     batch_size: rows at a time. share: whether what all prompts begin with is computed once (not for attention that counts
     columns, such as a sliding window).
     """
+    model = bare_model(model)  # peft's wrapper adds nothing but time to every step
     waiting = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), tuple(requests[i].prompt_ids), i))[::-1]
     start = common_start(requests) if share else 0
     begun = beginning(model, requests[0].prompt_ids[:start]) if start else None

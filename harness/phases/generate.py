@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.config import GenerationConfig
-from harness.encoding import encode_prompt
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Example, Sample, keyed_seed
@@ -27,7 +26,7 @@ def generate(
     """
     wanted = [(example, index) for example in examples for index in indices]
     seeds = [keyed_seed(run_seed, "generate", iteration, example.id, index) for example, index in wanted]
-    prompts = {example.id: encode_prompt(policy.tokenizer, example.rendered) for example in examples}
+    prompts = {example.id: policy.encoder.prompt(example) for example in examples}
     drawn = policy.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
     return [
         Sample(example.id, iteration, index, one.token_ids, one.text, one.finished, seed, one.logp)

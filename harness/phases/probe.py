@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.config import GenerationConfig
-from harness.encoding import encode_prompt, encode_response
+from harness.encoding import encode_response
 from harness.errors import UserError, did_you_mean
 from harness.model.packing import Prefixed
 from harness.policy import Drawn, Policy
@@ -64,10 +64,10 @@ def probe(
 ) -> Probed:
     """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1."""
     plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
-    prompts = [encode_prompt(policy.tokenizer, e.rendered) for e in examples]
+    prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
     drawn = policy.sample(prompts, seeds, plain, advance)
-    real = [encode_response(policy.tokenizer, e.real, policy.template) for e in examples]
+    real = [policy.encoder.real(e) for e in examples]
     fresh = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples] if distribution is not None else []
     told = [[d.token_ids, r] for d, r in zip(drawn, real, strict=True)]
     for responses, text in zip(told, fresh, strict=False):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -155,8 +155,9 @@ def laid_out(policy: Policy, batch: Sequence[Group], objective: Objective, setti
     two_pass = couples or (settings.two_pass is True) or (settings.two_pass == "auto" and per_prompt >= TWO_PASS_FROM)
     size = len(batch) if couples else settings.micro_batch
     parts = []
-    for start in range(0, len(batch), size):
-        groups = list(batch[start : start + size])
+    count = -(-len(batch) // size)
+    for part in range(count):
+        groups = list(batch[part::count])  # every part has prompts of every length, so that parts take the same time
         prefixed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups]
         chunks = chunked(prefixed, settings.micro_batch) if two_pass else [prefixed]
         parts.append(Part(groups, [policy.lay_out(chunk) for chunk in chunks], two_pass))
@@ -179,25 +180,39 @@ def chunked(groups: Sequence[Prefixed], size: int) -> list[list[Prefixed]]:
 
 
 def accumulate(policy: Policy, parts: Sequence[Part], objective: Objective) -> list[Pass]:
-    """Add the gradient of sum(weight * loss) over one optimizer batch to the adapter, part by part.
+    """Add the gradient of sum(weight * loss) over one optimizer batch to the adapter: parts side by side, added in order.
 
     In two-pass mode the loss is first differentiated with respect to the log-probabilities, then each chunk of responses is
     run again and backpropagated alone: the same gradient, with memory independent of the number of responses per prompt,
     and exact over the whole optimizer batch for a loss that couples its rows.
     """
+    parameters = [p for _, p in policy.adapter_parameters()]
+
+    def one_pass(part: Part) -> tuple[Pass, Sequence[torch.Tensor]]:
+        total, done = weighted_loss(part.groups, policy.response_logps(part.chunks[0]), objective)
+        return done, torch.autograd.grad(total, parameters)
+
+    def second_pass(chunk: tuple[Packed, torch.Tensor]) -> Sequence[torch.Tensor]:
+        packed, slope = chunk
+        return torch.autograd.grad((policy.response_logps(packed) * slope).sum(), parameters)
+
+    def add(gradients: Iterable[Sequence[torch.Tensor]]) -> None:
+        for gradient in gradients:
+            for parameter, value in zip(parameters, gradient, strict=True):
+                parameter.grad = value if parameter.grad is None else parameter.grad.add_(value)
+
+    if not parts[0].two_pass:
+        found = policy.lanes.map(one_pass, parts)
+        add(gradient for _, gradient in found)
+        return [done for done, _ in found]
     passes = []
     for part in parts:
-        if not part.two_pass:
-            total, done = weighted_loss(part.groups, policy.response_logps(part.chunks[0]), objective)
-            total.backward()
-        else:
-            with torch.no_grad():
-                leaf = torch.cat([policy.response_logps(chunk) for chunk in part.chunks])
-            leaf.requires_grad_()
-            total, done = weighted_loss(part.groups, leaf, objective)
-            (slope,) = torch.autograd.grad(total, leaf)
-            for chunk, weights in zip(part.chunks, slope.split([chunk.count for chunk in part.chunks]), strict=True):
-                (policy.response_logps(chunk) * weights).sum().backward()
+        with torch.no_grad():
+            leaf = torch.cat(policy.lanes.map(policy.response_logps, part.chunks))
+        leaf.requires_grad_()
+        total, done = weighted_loss(part.groups, leaf, objective)
+        (slope,) = torch.autograd.grad(total, leaf)
+        add(policy.lanes.map(second_pass, zip(part.chunks, slope.split([c.count for c in part.chunks]), strict=True)))
         passes.append(done)
     return passes
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import time
 from typing import Any
 
+import torch
+
 from harness.discovery import parse_variants
-from harness.encoding import encode_prompt, groups_of_iteration, with_references
+from harness.encoding import groups_of_iteration, with_references
 from harness.phases.evaluate import evaluate, prepare
 from harness.phases.score import score
 from harness.phases.train import train
@@ -20,8 +24,10 @@ def run(repeats: int, save: bool) -> None:
     policy = lab.fresh_policy(settings)
     listed = lab.examples(settings, policy)
     board = prepare(load_suite(settings.evaluation.suite), None, None)
+    gc.collect()
+    gc.freeze()  # as a run does after its preparation
     (variant,) = parse_variants("spin", {})
-    prompts = [encode_prompt(policy.tokenizer, e.rendered) for e in listed]
+    prompts = [policy.encoder.prompt(e) for e in listed]
     seconds: dict[str, dict[str, list[float]]] = {"harness": {}, "TRL + transformers + lm-eval": {}}
     scores: dict[str, float] = {}
 
@@ -34,18 +40,20 @@ def run(repeats: int, save: bool) -> None:
 
     def ours() -> None:
         who = "harness"
+        torch.set_num_threads(1)  # one per lane
         policy.become_initial(0)
         drawn = lap(who, "generate", lambda: lab.samples_of(policy, listed, settings))
         own = {"synthetic"}
-        groups = lap(who, "encode", lambda: groups_of_iteration(policy.tokenizer, policy.template, listed, 0, drawn, (), own))
-        scored = lap(who, "references", lambda: with_references(groups, score(policy, groups, 4096, lab.quiet).scores))
+        groups = lap(who, "encode", lambda: groups_of_iteration(policy.encoder, listed, 0, drawn, (), own))
+        scored = lap(who, "references", lambda: with_references(groups, score(policy, groups, 2048, lab.quiet).scores))
         objective, training = variant.objective(0), settings.training.at(0)
         lap(who, "train", lambda: train(policy, scored, objective, training, (0,), lab.quiet, lambda r: None))
-        done = lap(who, "evaluate", lambda: evaluate(policy, board, 4096, settings.evaluation.batch_size, lab.quiet))
+        done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, lab.quiet))
         scores[who] = sum(r.value for r in done.records) / len(done.records)
 
     def theirs() -> None:
         who = "TRL + transformers + lm-eval"
+        torch.set_num_threads(os.cpu_count() or 1)
         model = lab.plain_model(settings)
         stops = sorted(policy.template.stop_ids)
         rows = settings.generation.batch_size
@@ -69,6 +77,7 @@ def run(repeats: int, save: bool) -> None:
     total = [[sum(v[r] for v in phases.values()) for r in range(repeats)] for phases in (mine, other)]
     faster = ratio(total[1], total[0])
     counted = _operations(policy, listed, lab.samples_of(policy, listed, settings), settings)
+    torch.set_num_threads(os.cpu_count() or 1)
     rate = matmul_rate()
     rows = [
         [p, f"{median(mine[p]):.2f}", f"{median(other[p]):.2f}", f"{median(other[p]) / median(mine[p]):.1f}"] for p in mine
@@ -91,7 +100,7 @@ def run(repeats: int, save: bool) -> None:
 def _operations(policy: Any, listed: Any, drawn: Any, settings: Any) -> float:
     """Floating-point operations of the linear layers in our training: what is laid out, twice over the data, with logits."""
     per_token = lab.operations_per_token(policy)
-    groups = groups_of_iteration(policy.tokenizer, policy.template, listed, 0, drawn)
+    groups = groups_of_iteration(policy.encoder, listed, 0, drawn)
     columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
     targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
     each = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]

@@ -30,7 +30,7 @@ def config() -> RunConfig:
 
 
 def fresh_policy(settings: RunConfig) -> Policy:
-    policy = load_policy(settings.model.model_copy(update={"threads": None}), settings.lora, settings.data.template)
+    policy = load_policy(settings.model, settings.lora, settings.data.template)
     policy.become_initial(0)
     return policy
 
@@ -43,8 +43,8 @@ def samples_of(policy: Policy, listed: list[Example], settings: RunConfig, per_p
     return generate(policy, listed, range(per_prompt), 0, settings.generation, 0, quiet)
 
 
-def scored_groups(policy: Policy, listed: list[Example], drawn: list[Sample], columns: int = 4096) -> list[Group]:
-    groups = groups_of_iteration(policy.tokenizer, policy.template, listed, 0, drawn)
+def scored_groups(policy: Policy, listed: list[Example], drawn: list[Sample], columns: int = 2048) -> list[Group]:
+    groups = groups_of_iteration(policy.encoder, listed, 0, drawn)
     return with_references(groups, score(policy, groups, columns, quiet).scores)
 
 

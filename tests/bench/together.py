@@ -1,0 +1,45 @@
+"""(e) Six objectives in one run against six runs, as a user types them: wall time of the command, one and two cells at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from harness.discovery import list_objectives
+from tests.bench.measure import median, report
+
+
+def run(repeats: int, save: bool) -> None:
+    names = list(list_objectives())
+    alone: dict[str, list[float]] = {name: [] for name in names}
+    together: dict[str, list[float]] = {"one cell at a time": [], "as many as there are cores": []}
+    rounds = max(1, repeats // 5)  # a round takes minutes
+    for _ in range(rounds):
+        for name in names:
+            alone[name].append(_seconds(name, 1))
+        together["one cell at a time"].append(_seconds(",".join(names), 1))
+        together["as many as there are cores"].append(_seconds(",".join(names), os.cpu_count() or 1))
+    total = sum(median(s) for s in alone.values())
+    rows = [[name, f"{median(s):.1f}", ""] for name, s in alone.items()] + [["sum of six runs", f"{total:.1f}", "1.00"]]
+    rows += [[f"together, {how}", f"{median(s):.1f}", f"{median(s) / total:.2f}"] for how, s in together.items()]
+    report(
+        "together", f"One iteration of each objective on the lab, report included, seconds, median of {rounds}",
+        ["", "seconds", "of the sum"], rows,
+        {
+            "rounds": rounds, "alone": alone, "together": together,
+            "share": {how: round(median(s) / total, 3) for how, s in together.items()},
+        },
+        save,
+    )  # fmt: skip
+
+
+def _seconds(objectives: str, jobs: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "harness", "run", "--objectives", objectives, "--iters", "1", "--jobs", str(jobs)]
+        began = time.perf_counter()
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return time.perf_counter() - began

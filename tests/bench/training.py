@@ -1,0 +1,59 @@
+"""(b) Training alone: tokens per second of one epoch of SPIN's loss on the same pairs, against TRL's DPOTrainer."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from harness.discovery import parse_variants
+from harness.phases.train import train
+from tests.bench import lab, peers
+from tests.bench.measure import in_turn, matmul_rate, median, ratio, report
+
+
+def run(repeats: int, save: bool) -> None:
+    settings = lab.config()
+    policy = lab.fresh_policy(settings)
+    listed = lab.examples(settings, policy)
+    drawn = lab.samples_of(policy, listed, settings)
+    groups = lab.scored_groups(policy, listed, drawn)
+    tokens = sum(len(g.prompt_ids) + len(r.token_ids) for g in groups for _, r in g.responses())
+    (variant,) = parse_variants("spin", {})
+    training = settings.training.model_copy(update={"epochs": 1}).at(0)
+    pairs = peers.preference_rows(listed, drawn)
+    cores = os.cpu_count() or 1
+    trainers = []
+    for _ in range(repeats + 1):  # made outside the timed part: it tokenises and precomputes the references
+        with lab.silence():
+            trainers.append(peers.dpo_trainer(lab.plain_model(settings), policy.tokenizer, pairs, settings, 1, 64))
+            trainers[-1].get_train_dataloader()
+
+    def ours() -> None:
+        torch.set_num_threads(1)  # one per lane
+        policy.become_initial(0)
+        train(policy, groups, variant.objective(0), training, (0,), lab.quiet, lambda record: None)
+
+    def theirs() -> None:
+        torch.set_num_threads(cores)
+        with lab.silence():
+            trainers.pop().train()
+
+    found = in_turn({"harness": ours, "TRL": theirs}, repeats)
+    torch.set_num_threads(cores)
+    rate, per_token = matmul_rate(), lab.operations_per_token(policy)
+    columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+    operations = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
+    share = operations / median(found["harness"]) / rate
+    rows = [[who, f"{median(s):.2f}", f"{tokens / median(s):,.0f}"] for who, s in found.items()]
+    report(
+        "training", f"One epoch of {len(groups)} pairs, {tokens} tokens of prompts and responses, median of {repeats}",
+        ["", "seconds", "tokens/s"], rows,
+        {
+            "repeats": repeats, "seconds": found, "tokens": tokens, "ratio": ratio(found["TRL"], found["harness"]),
+            "laid_out_tokens": columns, "operations": operations, "matmul_flops_per_second": rate,
+            "share_of_matmul_rate": round(share, 3),
+        },
+        save,
+    )  # fmt: skip
