@@ -72,12 +72,12 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
         raise UserError(f"--name {name}: letters, digits, '.', '_' and '-' only, at most 100")
     run = RunFolder(results / name)
     variants = checked_variants(config)
-    print_plan(config, run, variants, load_suite(config.evaluation.suite))
+    to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
     if dry_run:
         return 0
     reporter = Reporter()
     existed = run.root.exists()
-    at_once = choose_jobs(jobs, config, len(variants) * len(config.seeds))
+    at_once = choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     with run.locked():
         warm_up(at_once)
         try:
@@ -117,8 +117,8 @@ def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, 
     }
 
 
-def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: Any) -> None:
-    """What will be done and what is there already; an estimate of samples and disk."""
+def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: Any) -> int:
+    """What will be done and what is there already, said; returns how many phases are to do."""
     from harness.prepare import planned_phases
 
     phases = planned_phases(config, variants, suite)
@@ -135,6 +135,7 @@ def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: An
         f"plan: {len(phases) - len(done)} phases to do, {len(done)} to reuse; "
         f"{per_prompt} synthetic responses per prompt in all" + (f", {examples} prompts at most" if examples else "")
     )
+    return len(phases) - len(done)
 
 
 # ---------------------------------------------------------------- runs on disk

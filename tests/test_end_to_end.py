@@ -180,7 +180,7 @@ def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, 
     ]  # fmt: skip
     for moment, phase in moments:
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", KILLER, moment, phase, "run", "--recipe", str(SMALL)],
+            [sys.executable, "-W", "ignore", "-c", KILLER, moment, phase, "run", "--recipe", str(SMALL), "--jobs", "1"],
             cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == -signal.SIGKILL, (moment, phase, done.stderr[-2000:])

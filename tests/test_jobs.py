@@ -9,13 +9,10 @@ import time
 import pytest
 
 from harness.config import load_config
-from harness.errors import UserError
-from harness.jobs import choose_jobs
+from harness.jobs import _share, choose_jobs
 from harness.store import folder_digests
 from tests.conftest import SMALL, harness
 from tests.test_end_to_end import RUN, contents
-
-ONE_THREAD = ("--set", "model.threads=1")
 
 
 def outputs(run):
@@ -25,8 +22,10 @@ def outputs(run):
     }
 
 
-def test_two_at_a_time_write_the_bytes_of_one_at_a_time(played, tmp_path):
-    harness("run", "--recipe", SMALL, "--name", "small", "--jobs", "2", *ONE_THREAD, cwd=tmp_path)
+@pytest.mark.parametrize("how", [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores=3")])
+def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, tmp_path, how):
+    harness("run", "--recipe", SMALL, "--name", "small", *how, cwd=tmp_path)
+    assert len(outputs(played / RUN)) >= 17
     assert outputs(tmp_path / RUN) == outputs(played / RUN)
     assert contents(tmp_path / RUN) == contents(played / RUN)
 
@@ -34,7 +33,7 @@ def test_two_at_a_time_write_the_bytes_of_one_at_a_time(played, tmp_path):
 def started(folder, *arguments):
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "harness", "run", "--recipe", str(SMALL), "--name", "small", "--jobs", "2",
-         *ONE_THREAD, *arguments],
+         *arguments],
         cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -52,9 +51,9 @@ def workers_of(pid):
     return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
 
 
-def wait_for(found, seconds=120):
+def wait_for(found, seconds=120, process=None):
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    while time.monotonic() < until and (process is None or process.poll() is None):
         if value := found():
             return value
         time.sleep(0.02)
@@ -64,14 +63,14 @@ def wait_for(found, seconds=120):
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
 def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_good(played, tmp_path):
     process = started(tmp_path, "--iters", "4")
-    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")))
+    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 2
     assert said.count("failed: its process ended with exit code") == 1
     finished = [cell for cell in ("space", "spin") if (tmp_path / RUN / cell / "seed-0/iteration-3/evaluate").is_dir()]
     assert len(finished) == 1
-    harness("run", "--recipe", SMALL, "--name", "small", *ONE_THREAD, cwd=tmp_path)
+    harness("run", "--recipe", SMALL, "--name", "small", cwd=tmp_path)
     once = outputs(played / RUN)
     assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
 
@@ -79,7 +78,7 @@ def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_goo
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     process = started(tmp_path, "--iters", "4")
-    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")))
+    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
     workers = workers_of(process.pid)
     assert len(workers) == 2
     process.kill()
@@ -95,10 +94,13 @@ def _alive(pid):
         return False
 
 
-def test_several_processes_on_a_cpu_need_a_fixed_number_of_threads():
-    config = load_config(str(SMALL))
-    with pytest.raises(UserError, match=r"--jobs 2: on a CPU .* --set model.threads=1"):
-        choose_jobs(2, config, 2)
-    assert choose_jobs(None, config, 2) == 1
-    assert choose_jobs(8, load_config(str(SMALL), ["model.threads=1"]), 2) == 2
-    assert choose_jobs(None, load_config(str(SMALL), ["model.threads=1"]), 9) == min(9, os.cpu_count())
+def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells():
+    config = load_config(str(SMALL), ["model.cores=3", "model.device=cpu"])
+    assert [choose_jobs(None, config, cells) for cells in (1, 2, 9)] == [1, 2, 3]
+    assert [choose_jobs(8, config, cells) for cells in (1, 2, 9)] == [1, 2, 8]
+
+
+def test_a_worker_gets_its_share_of_the_cores():
+    config = load_config(str(SMALL), ["model.cores=5", "model.device=cpu"])
+    assert [_share(config, slot, 2).model.cores for slot in (0, 1)] == [2, 2]
+    assert _share(config, 0, 8).model.cores == 1
