@@ -25,16 +25,15 @@ class Lanes:
 
     def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """[work(item), ...] in order, with gradients on or off as for the caller. The first error is raised, the rest dropped."""
-        listed = list(items)
-        if self._pool is None or len(listed) < 2:
-            return [work(item) for item in listed]
+        if self._pool is None:
+            return [work(item) for item in items]
         grad = torch.is_grad_enabled()
 
         def lane(item: T) -> R:
             with torch.set_grad_enabled(grad):  # the switch belongs to a thread
                 return work(item)
 
-        waiting = [self._pool.submit(lane, item) for item in listed]
+        waiting = [self._pool.submit(lane, item) for item in items]
         try:
             return [future.result() for future in waiting]
         finally:

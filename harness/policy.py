@@ -140,13 +140,14 @@ class Policy:
     @torch.no_grad()
     def judge(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[tuple[float, bool]]:
         """As `score`, with whether each continuation is what greedy decoding would say; common beginnings computed once."""
-        work = []
-        for cluster in self.shared_beginnings([g.prefix for g in groups]):
-            rests = [Prefixed(groups[g].prefix[cluster.length :], groups[g].continuations) for g in cluster.members]
-            first = groups[cluster.members[0]].prefix[: cluster.length]
-            cache = beginning(self.model, first) if cluster.length else None
-            for numbers in passes(rests, columns):
-                work.append(([cluster.members[r] for r in numbers], [rests[r] for r in numbers], cluster.length, cache))
+
+        def work() -> Iterator[Any]:  # one beginning after the other, so that one lane holds one at a time
+            for cluster in self.shared_beginnings([g.prefix for g in groups]):
+                rests = [Prefixed(groups[g].prefix[cluster.length :], groups[g].continuations) for g in cluster.members]
+                first = groups[cluster.members[0]].prefix[: cluster.length]
+                cache = beginning(self.model, first) if cluster.length else None
+                for numbers in passes(rests, columns):
+                    yield [cluster.members[r] for r in numbers], [rests[r] for r in numbers], cluster.length, cache
 
         def one_pass(item: Any) -> tuple[list[int], list[Any]]:
             numbers, rests, length, cache = item
@@ -157,7 +158,7 @@ class Policy:
             advance(len(values))
             return numbers, values
 
-        return in_order(self.lanes.map(one_pass, work), groups)
+        return in_order(self.lanes.map(one_pass, work()), groups)
 
     def shared_beginnings(self, prompts: Sequence[Sequence[int]]) -> list[Shared]:
         """Prompts in clusters whose beginning is worth computing once, where the model can continue one."""

@@ -87,6 +87,18 @@ def test_large_mu_selects_two_pass_and_keeps_the_gradient(policy):
     )
 
 
+@pytest.mark.parametrize("mu", [5, 15])
+def test_no_pass_holds_more_responses_for_a_larger_mu(policy, mu):
+    """Memory flat in mu: with gradients, at most a micro-batch of responses is in the model at a time."""
+    objective = load_objective(find_objective("space"))(mu=float(mu))
+    groups = make_groups(policy, objective.needs)
+    (part,) = laid_out(policy, groups, objective, TrainingConfig(micro_batch=8))
+    assert part.two_pass
+    assert sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
+    assert max(chunk.count for chunk in part.chunks) == 8
+    assert max(chunk.ids.numel() for chunk in part.chunks) < 8 * 16
+
+
 def test_a_loss_that_couples_rows_is_exact_whatever_the_micro_batch(policy):
     space = load_objective(find_objective("space"))
 
