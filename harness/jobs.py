@@ -72,7 +72,7 @@ def play(game: Game, jobs: int) -> dict[str, str]:
                 name = cells[worker.cell].name
                 try:
                     kind, text = worker.line.recv()
-                except EOFError:
+                except (EOFError, OSError):  # nobody at the other end any more
                     worker.process.join()
                     kind, text = "failed", f"its process ended with exit code {worker.process.exitcode}"
                     reporter.say(f"{name} failed: {text}")
