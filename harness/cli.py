@@ -50,7 +50,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Play objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
-    from harness.commands import run_command
+    from harness.commands.run import run_command
 
     passed = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
@@ -60,12 +60,46 @@ def run(
 
 
 @app.command()
+def study(
+    name: Annotated[str | None, typer.Argument(help="Study by name or .toml path; without it, every study.")] = None,
+    objectives: Annotated[str | None, typer.Option(help="Play these variants instead of the study's own.")] = None,
+    iters: Annotated[int | None, typer.Option(help="Iterations instead of the study's own.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds instead of the study's own: 0,1,2")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Recipe by name or .toml path; default: the study's.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path; default: the recipe's.")] = None,
+    validation: Annotated[
+        str | None, typer.Option(help="Suite that settings are chosen by, with items of its own (tuning studies).")
+    ] = None,
+    tuned_by: Annotated[
+        str | None, typer.Option(help="Run that chose settings; every objective is also played at its own. Default: the study's.")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
+    results: Results = RESULTS,
+    reports: Annotated[Path, typer.Option(help="Folder for the report.")] = REPORTS,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at once, one process each.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Play a prepared study, or list them. Repeat to resume; phases that other runs have finished are taken over."""
+    from harness.commands.study import list_studies, study_command
+
+    if name is None:
+        list_studies()
+        return
+    passed = {
+        "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "set": settings,
+        "validation": validation, "tuned_by": tuned_by,
+    }  # fmt: skip
+    given = {k: v for k, v in passed.items() if v is not None}
+    raise typer.Exit(study_command(name, given, results, reports, dry_run, jobs))
+
+
+@app.command()
 def status(
     run: Annotated[str | None, typer.Argument(help="Run name or folder; without it, every run.")] = None,
     results: Results = RESULTS,
 ) -> None:
     """Show which phases of a run are complete: cell x iteration x phase."""
-    from harness.commands import status_command
+    from harness.commands.look import status_command
 
     status_command(run, results)
 
@@ -77,7 +111,7 @@ def report(
     results: Results = RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
-    from harness.commands import report_command
+    from harness.commands.look import report_command
 
     report_command(run, results, out)
 
@@ -90,7 +124,7 @@ app.add_typer(objectives_app, name="objectives")
 def objectives_list(context: typer.Context) -> None:
     """Without a sub-command: list the objectives."""
     if context.invoked_subcommand is None:
-        from harness.commands import list_command
+        from harness.commands.catalogue import list_command
 
         list_command()
 
@@ -98,7 +132,7 @@ def objectives_list(context: typer.Context) -> None:
 @objectives_app.command("show")
 def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
     """Show an objective's equation, needs, hyper-parameters and source."""
-    from harness.commands import show_command
+    from harness.commands.catalogue import show_command
 
     show_command(name)
 
@@ -106,7 +140,7 @@ def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name 
 @objectives_app.command("check")
 def objectives_check(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
     """Check the properties every objective must have."""
-    from harness.commands import check_command
+    from harness.commands.catalogue import check_command
 
     raise typer.Exit(check_command(name))
 
@@ -118,7 +152,7 @@ def suites(
     mirror: Annotated[str | None, typer.Option(help="Folder that stands for the hub.")] = None,
 ) -> None:
     """List the leaderboards, or show one: task, shots, metric, filter, chance."""
-    from harness.commands import suites_command
+    from harness.commands.catalogue import suites_command
 
     suites_command(name, check, mirror)
 
@@ -130,7 +164,7 @@ def trace(
     results: Results = RESULTS,
 ) -> None:
     """Follow one example: its row, its samples, their scores and the steps that used it."""
-    from harness.commands import trace_command
+    from harness.commands.look import trace_command
 
     trace_command(run, example_id, results)
 

@@ -139,6 +139,7 @@ class RunConfig(Part):
     evaluation: EvaluationConfig = EvaluationConfig()
     objective: dict[str, dict[str, Any]] = {}
     mirror: str | None = None
+    share: bool = False  # take over phases that the runs beside this one made from equal inputs
 
     @field_validator("seeds")
     @classmethod

@@ -149,6 +149,7 @@ class Variant:
     source_digest: str
     params: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    examples: int | None = None  # trains on the first so many annotated pairs; None: on all
 
     def objective(self, iteration: int) -> Objective:
         """The objective of one iteration, built afresh with plain numbers. Raises UserError for an unfit parameter."""
@@ -169,7 +170,7 @@ class Variant:
 def parse_variants(
     text: str, defaults: Mapping[str, Mapping[str, Any]] | None = None, folder: Path | None = None
 ) -> list[Variant]:
-    """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4` -> variants, labels unique.
+    """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
     Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
@@ -194,17 +195,22 @@ def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Pat
             raise UserError(f'--objectives {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
         given[key] = parse_value(value)
     chosen = {"params": {}, "training": {}}
+    examples = None
     for key, value in {**_flat(defaults.get(path.stem, {})), **given}.items():
         section, _, rest = key.partition(".")
         if section == "training" and rest:
             chosen["training"][rest] = value
+        elif key == "data.examples":
+            examples = value
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"--objectives {text}: data.examples={value!r} is not a count of pairs, for example 300")
         else:
             chosen["params"][key] = value
-    suffix = "".join(f"-{key.removeprefix('training.')}{_spelled(value)}" for key, value in given.items())
+    suffix = "".join(f"-{key.rpartition('.')[2]}{_spelled(value)}" for key, value in given.items())
     label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
     if label == "initial":
         raise UserError(f'{path}: "initial" names the untouched policy in every table; rename the file')
-    return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"])
+    return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"], examples)
 
 
 def _flat(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Facts:
     """Everything finished in one run folder, in an order that does not depend on the file system."""
 
     root: Path
+    suite_name: str | None = None  # None: the suite asked for last
     record: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -47,17 +48,23 @@ class Facts:
 
     @property
     def variants(self) -> list[str]:
-        return list(self.record["variants"])
+        """The variants to show: all, or those that a study singles out."""
+        return list(self.study.get("shown") or self.record["variants"])
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """What the record says of the study this run belongs to; empty for a run that belongs to none."""
+        return self.record.get("study") or {}
 
     @property
     def suite(self) -> dict[str, Any]:
-        return self.record["suites"][self.record["suite"]]
+        return self.record["suites"][self.suite_name or self.record["suite"]]
 
     @cached_property
     def places(self) -> list[Place]:
-        """The initial policy, then variants in the order they were asked for, seeds and iterations ascending."""
+        """The initial policy, then all variants in the order they were asked for, seeds and iterations ascending."""
         found = [Place(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
-        for variant in self.variants:
+        for variant in self.record["variants"]:
             for seed in self.record["seeds"]:
                 for iteration in range(self.record["iterations"]):
                     folder = self.root / variant / f"seed-{seed}" / f"iteration-{iteration}"

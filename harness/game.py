@@ -7,6 +7,7 @@ and probed, and becomes the player.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class Game:
 
     cells: list[Cell]
     rounds: Rounds
+    next_refresh: float = 0.0  # on the monotonic clock
 
     def play(self) -> dict[str, str]:
         """Play every cell, one after the other; returns the cells that failed, with their error. The others are complete."""
@@ -47,7 +49,8 @@ class Game:
         needs = [(cell.seed, cell.variant.objective(0).needs) for cell in self.cells]
         for seed in dict.fromkeys(seed for seed, _ in needs):
             most = max(max(need.synthetic, need.proto) for s, need in needs if s == seed)
-            self.rounds.initial_samples(seed, range(most), {})
+            for index in range(most):
+                self.rounds.initial_samples(seed, index)
         if any(need.reference for _, need in needs):
             self.rounds.initial_scores()
 
@@ -68,17 +71,23 @@ class Game:
         """One cell, iteration by iteration; `progressed` is called when there is something new to see."""
         rounds = self.rounds
         player = rounds.initial_player(cell.seed)
+        probed = rounds.probe(player, "initial")
         for iteration in range(rounds.config.iterations):
             rounds.reporter.say(f"{cell.variant.label}, seed {cell.seed}, iteration {iteration}")
             objective = cell.variant.objective(iteration)
-            opponent = player
+            opponent, made = player, rounds.made
             groups, sources = rounds.training_set(cell, opponent, iteration, objective.needs)
             scores = rounds.score(cell, opponent, iteration, groups, sources) if objective.needs.reference else None
             player = rounds.train(cell, opponent, iteration, objective, groups, sources, scores)
-            evaluated = rounds.evaluate(player, cell.folder(iteration))
-            probed = rounds.probe(player, cell.folder(iteration))
-            if evaluated or probed:
+            rounds.evaluate(player, cell.folder(iteration))
+            probed = rounds.probe(player, cell.folder(iteration), opponent, probed)
+            if rounds.made > made:
                 progressed()
 
     def refresh(self) -> None:
+        """Draw what a watcher looks at, unless that was done lately: it may take a tenth of the time, not more."""
+        now = time.monotonic()
+        if now < self.next_refresh:
+            return
         refresh(self.rounds.run.root, every_figure=False)
+        self.next_refresh = time.monotonic() + 10 * (time.monotonic() - now)

@@ -25,6 +25,7 @@ from harness.policy import Policy
 from harness.progress import Reporter
 from harness.records import Example
 from harness.rounds import Cell, Rounds, training_settings
+from harness.sharing import Neighbours
 from harness.store import FORMAT_VERSION, RunFolder, git_state, package_versions, read_jsonl, write_json, write_jsonl
 from harness.suite import Suite, load_suite
 
@@ -50,8 +51,12 @@ def checked_variants(config: RunConfig) -> list[Variant]:
     return variants
 
 
-def prepare(config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mapping[str, Any]) -> Game:
+def prepare(
+    config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mapping[str, Any], study: Mapping[str, Any] | None = None
+) -> Game:
     """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lock.
+
+    study: what the record says of the study the run belongs to.
 
     Raises UserError for anything the user should change; nothing is trained or overwritten then.
     """
@@ -59,7 +64,8 @@ def prepare(config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mappi
     refuse_changes(run, config, variants)
     reporter.say(f"run {run.root}: loading model, tasks and data")
     game = assemble(config, run, reporter)
-    run.write_record(run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed))
+    record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
+    run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
     return game
 
 
@@ -76,10 +82,16 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
         for example in data.heldout[: config.probe.prompts]:
             distribution.log_prob(example.prompt, example.real)
     data, digests = stored_data(run, config, policy, data)
+    for variant in variants:
+        if variant.examples is not None and variant.examples > len(data.train):
+            raise UserError(
+                f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs to train on"
+            )
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
+    neighbours = Neighbours(run) if config.share else None
     gc.collect()
     gc.freeze()  # tasks and data stay to the end: the collector need not walk through them again and again
-    return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter))
+    return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter, neighbours))
 
 
 def mirror_of(config: RunConfig) -> Path | None:
@@ -122,7 +134,7 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
         if known is None:
             continue
         for key, value in (("source_digest", variant.source_digest), ("params", dict(variant.params)),
-                           ("training", dict(variant.training))):  # fmt: skip
+                           ("training", dict(variant.training)), ("examples", variant.examples)):  # fmt: skip
             if known[key] != value:
                 raise UserError(
                     f"{run.root}: {variant.label} was played with {key}={known[key]!r}, now {value!r}; use --name OTHER"
@@ -213,6 +225,7 @@ def describe(variant: Variant, iterations: int) -> dict[str, Any]:
         "source_digest": variant.source_digest,
         "params": dict(variant.params),
         "training": dict(variant.training),
+        "examples": variant.examples,
         "resolved": [dataclasses.asdict(o) for o in objectives],
         "needs": [dataclasses.asdict(o.needs) for o in objectives],
     }

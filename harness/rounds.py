@@ -20,12 +20,13 @@ from harness.encoding import groups_of_iteration, with_references
 from harness.errors import UserError
 from harness.phases import evaluate as evaluating
 from harness.phases import generate as generating
-from harness.phases.probe import Distribution, probe
+from harness.phases.probe import Distribution, Forerunner, probe
 from harness.phases.score import score
 from harness.phases.train import train
 from harness.policy import ADAPTER_FILE, Policy
 from harness.progress import Reporter
-from harness.records import Group, Role, Sample, Score, digest
+from harness.records import Example, Group, Role, Sample, Score, digest
+from harness.sharing import Neighbours
 from harness.store import Draft, Finished, RunFolder, read_jsonl, write_json, write_jsonl
 from objectives import Needs, Objective
 
@@ -66,6 +67,8 @@ class Rounds:
     board: evaluating.Leaderboard
     distribution: Distribution | None
     reporter: Reporter
+    neighbours: Neighbours | None = None
+    made: int = 0  # phases committed so far
 
     def initial_player(self, seed: int) -> Player:
         return Player(seed, None, digest(self.policy.base_digest, str(seed)))
@@ -80,28 +83,30 @@ class Rounds:
     # ------------------------------------------------------------ generate
 
     def training_set(self, cell: Cell, opponent: Player, iteration: int, needs: Needs) -> tuple[list[Group], dict[str, str]]:
-        """The groups of iterations max(0, t - history)..t and the digests of the samples in them."""
-        sources: dict[str, str] = {}
+        """The groups of iterations max(0, t - history)..t and the digests of everything in them."""
+        examples = self.data.train[: cell.variant.examples]
+        sources = {"examples": content_digest(examples)}
         proto: list[Sample] = []
         if needs.proto:
-            proto = self.initial_samples(cell.seed, range(needs.proto), sources)
+            proto = self.shared_samples(cell, examples, needs.proto, sources)
         real_logps = self.initial_scores() if needs.reference and iteration == 0 else {}
         groups: list[Group] = []
         for earlier in range(max(0, iteration - needs.history), iteration + 1):
             synthetic: list[Sample] = []
             if needs.synthetic and earlier == 0:
-                synthetic = self.generate_first(cell, needs.synthetic, sources)
+                synthetic = self.generate_first(cell, examples, needs.synthetic, sources)
             elif needs.synthetic:
-                synthetic = self.generate(cell, opponent if earlier == iteration else None, earlier, needs.synthetic, sources)
+                drawer = opponent if earlier == iteration else None
+                synthetic = self.generate(cell, examples, drawer, earlier, needs.synthetic, sources)
             own: set[Role] = {"synthetic"} if earlier == iteration else set()  # what this opponent drew itself
             if iteration == 0:
                 own.add("proto")
-            groups += groups_of_iteration(self.policy.encoder, self.data.train, earlier, synthetic, proto, own, real_logps)
+            groups += groups_of_iteration(self.policy.encoder, examples, earlier, synthetic, proto, own, real_logps)
         return groups, sources
 
-    def generate_first(self, cell: Cell, count: int, sources: dict[str, str]) -> list[Sample]:
+    def generate_first(self, cell: Cell, examples: list[Example], count: int, sources: dict[str, str]) -> list[Sample]:
         """Iteration 0's samples: the initial policy's, shared by all cells of a seed; the cell keeps a pointer to them."""
-        samples = self.initial_samples(cell.seed, range(count), sources)
+        samples = self.shared_samples(cell, examples, count, sources)
         shared = {f"initial/seed-{cell.seed}/generate/k-{k}": sources[f"initial k-{k}"] for k in range(count)}
 
         def point(draft: Draft) -> None:
@@ -110,7 +115,24 @@ class Rounds:
         self._phase(f"{cell.folder(0)}/generate", shared, {}, point)
         return samples
 
-    def generate(self, cell: Cell, opponent: Player | None, iteration: int, count: int, sources: dict[str, str]) -> list[Sample]:
+    def shared_samples(self, cell: Cell, examples: list[Example], count: int, sources: dict[str, str]) -> list[Sample]:
+        """Those of the initial policy's samples that respond to a cell's examples."""
+        wanted, found = {e.id for e in examples}, []
+        for k in range(count):
+            mine = [s for s in self.initial_samples(cell.seed, k) if s.example_id in wanted]
+            sources[f"initial k-{k}"] = content_digest(mine)
+            found += mine
+        return found
+
+    def generate(
+        self,
+        cell: Cell,
+        examples: list[Example],
+        opponent: Player | None,
+        iteration: int,
+        count: int,
+        sources: dict[str, str],
+    ) -> list[Sample]:
         """The opponent's samples of one iteration; without an opponent, those that an earlier iteration left."""
         folder = f"{cell.folder(iteration)}/generate"
         if opponent is None:
@@ -118,21 +140,21 @@ class Rounds:
             if done is None:
                 raise FileNotFoundError(f"{folder}: samples of an earlier iteration are gone; use --name OTHER")
         else:
-            done = self._drawn(folder, opponent, range(count), iteration, cell.seed)
-        sources[f"iteration-{iteration}"] = done.digest_of("samples.jsonl")
+            done = self._drawn(folder, opponent, examples, range(count), iteration, cell.seed)
+        samples = read_jsonl(done.path / "samples.jsonl", Sample)
+        sources[f"iteration-{iteration}"] = content_digest(samples)
+        return samples
+
+    def initial_samples(self, seed: int, index: int) -> list[Sample]:
+        """The initial policy's samples, one committed folder per index: more samples later add folders and change none."""
+        folder = f"initial/seed-{seed}/generate/k-{index}"
+        done = self._drawn(folder, self.initial_player(seed), self.data.train, [index], 0, seed)
         return read_jsonl(done.path / "samples.jsonl", Sample)
 
-    def initial_samples(self, seed: int, indices: Sequence[int], sources: dict[str, str]) -> list[Sample]:
-        """The initial policy's samples, one committed folder per index: more samples later add folders and change none."""
-        found: list[Sample] = []
-        for k in indices:
-            done = self._drawn(f"initial/seed-{seed}/generate/k-{k}", self.initial_player(seed), [k], 0, seed)
-            sources[f"initial k-{k}"] = done.digest_of("samples.jsonl")
-            found += read_jsonl(done.path / "samples.jsonl", Sample)
-        return found
-
-    def _drawn(self, folder: str, player: Player, indices: Sequence[int], iteration: int, seed: int) -> Finished:
-        inputs = {"player": player.digest, "examples": self.data_digests["train.jsonl"]}
+    def _drawn(
+        self, folder: str, player: Player, examples: list[Example], indices: Sequence[int], iteration: int, seed: int
+    ) -> Finished:
+        inputs = {"player": player.digest, "examples": content_digest(examples)}
         settings = {
             **self.config.generation.model_dump(exclude={"batch_size"}),
             "indices": list(indices),
@@ -142,11 +164,8 @@ class Rounds:
 
         def work(draft: Draft) -> None:
             self.seat(player)
-            total = len(self.data.train) * len(indices)
-            with self.reporter.track("generate", total, "responses") as advance:
-                samples = generating.generate(
-                    self.policy, self.data.train, indices, iteration, self.config.generation, seed, advance
-                )
+            with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
+                samples = generating.generate(self.policy, examples, indices, iteration, self.config.generation, seed, advance)
             write_jsonl(draft.path / "samples.jsonl", samples)
             draft.counts.update(generating.counts(samples))
 
@@ -157,7 +176,7 @@ class Rounds:
     def initial_scores(self) -> dict[str, float]:
         """The initial policy's log-probability of every real response: once per run, for all objectives and seeds."""
         player = self.initial_player(self.config.seeds[0])
-        inputs = {"player": self._weights(player), "examples": self.data_digests["train.jsonl"]}
+        inputs = {"player": self._weights(player), "examples": content_digest(self.data.train)}
 
         def work(draft: Draft) -> None:
             self.seat(player)
@@ -171,7 +190,7 @@ class Rounds:
 
     def score(self, cell: Cell, opponent: Player, iteration: int, groups: list[Group], sources: dict[str, str]) -> Finished:
         """The opponent's log-probability of every response of the training set."""
-        inputs = {"player": opponent.digest, "examples": self.data_digests["train.jsonl"], **sources}
+        inputs = {"player": opponent.digest, **sources}
 
         def work(draft: Draft) -> None:
             self.seat(opponent)
@@ -201,7 +220,6 @@ class Rounds:
         settings = training_settings(self.config, cell.variant).at(iteration)
         inputs = {
             "player": opponent.digest,
-            "examples": self.data_digests["train.jsonl"],
             "objective": cell.variant.source_digest,
             **sources,
             **({"scores": scores.digest_of("scores.jsonl")} if scores else {}),
@@ -235,10 +253,14 @@ class Rounds:
 
     # ------------------------------------------------------------ evaluate and probe
 
-    def evaluate(self, player: Player, where: str) -> bool:
-        """The leaderboard of one player; returns whether it had to be computed."""
+    def evaluate(self, player: Player, where: str) -> None:
+        """The leaderboard of one player."""
         suite, limit = self.board.suite, self.config.evaluation.limit
-        inputs = {"player": self._weights(player), "suite": digest(suite.model_dump_json(exclude={"source"}))}
+        inputs = {
+            "player": self._weights(player),
+            "suite": digest(suite.model_dump_json(exclude={"source"})),
+            "tasks": self.board.digest,
+        }
 
         def work(draft: Draft) -> None:
             self.seat(player)
@@ -249,44 +271,72 @@ class Rounds:
             write_json(draft.path / "lm_eval.json", done.raw)
             for task, samples in done.samples.items():
                 write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
+            write_json(draft.path / "items.json", done.items)
             draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
 
-        return self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit}, work)[1]
+        self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit}, work)
 
-    def probe(self, player: Player, where: str) -> bool:
-        """Drift and likelihood of one player on held-out prompts; returns whether it had to be computed."""
+    def probe(self, player: Player, where: str, opponent: Player | None = None, before: Finished | None = None) -> Finished:
+        """Drift and likelihood of one player on held-out prompts. `before` is the probe of its opponent."""
         examples = self.data.heldout[: self.config.probe.prompts]
         inputs = {"player": self._weights(player), "heldout": self.data_digests["heldout.jsonl"]}
         longest = self.config.probe.max_new_tokens or self.config.generation.max_new_tokens
         generation = self.config.generation.model_copy(update={"max_new_tokens": longest})
+        if opponent is not None and before is not None:
+            inputs |= {"opponent": self._weights(opponent), "opponent_samples": before.digest_of("samples.jsonl")}
+
+        def forerunners() -> dict[str, Forerunner]:
+            if opponent is None or before is None:
+                return {}
+            said = read_jsonl(before.path / "samples.jsonl")
+            initial = self.initial_player(player.seed)
+            return {
+                "previous": Forerunner(lambda: self.seat(opponent), said),
+                "initial": Forerunner(lambda: self.seat(initial), ()),
+            }
 
         def work(draft: Draft) -> None:
             self.seat(player)
-            per_prompt = 3 if self.distribution is None else 4  # drawn; scored: drawn, real, and a fresh draw of the data
+            earlier = forerunners()
+            # drawn; scored: drawn, real, and a fresh draw of the data, the opponent's; by each forerunner: drawn
+            per_prompt = 3 + (self.distribution is not None) + (3 if earlier else 0)
+            columns = self.config.model.tokens_per_pass
             with self.reporter.track("probe", per_prompt * len(examples), "responses") as advance:
-                done = probe(self.policy, examples, generation, self.config.model.tokens_per_pass, self.distribution, advance)
+                done = probe(self.policy, examples, generation, columns, self.distribution, advance, earlier)
             measurements = [dataclasses.asdict(m) for m in done.measurements]
             write_json(draft.path / "measurements.json", {"measurements": measurements})
             write_jsonl(draft.path / "samples.jsonl", done.samples)
             draft.counts["prompts"] = len(examples)
 
         settings = {"prompts": len(examples), "max_new_tokens": longest, "distribution": self.config.data.distribution}
-        return self._phase(f"{where}/probe", inputs, settings, work)[1]
+        return self._phase(f"{where}/probe", inputs, settings, work)[0]
 
     def _weights(self, player: Player) -> str:
         """The initial policy is the base whatever its adapter's seed, so its scores are shared by all seeds."""
         return self.policy.base_digest if player.adapter is None else player.digest
 
     def _phase(self, folder: str, inputs: dict[str, str], settings: dict[str, Any], work: Any) -> tuple[Finished, bool]:
-        """The phase at `folder`, complete: reused, or done by `work` now (then True)."""
+        """The phase at `folder`, complete: reused, or taken from a neighbour or done by `work` now (then True)."""
         done = self.run.reusable(folder, inputs, settings)
         if done is not None:
             return done, False
-        with self.run.open(folder, inputs, settings) as draft:
-            work(draft)
+        elsewhere = self.neighbours.find(folder, inputs, settings) if self.neighbours else None
+        if elsewhere is not None:
+            self.run.take_over(folder, elsewhere)
+        else:
+            with self.run.open(folder, inputs, settings) as draft:
+                work(draft)
         finished = self.run.finished(folder)
         assert finished is not None
+        self.made += 1
         return finished, True
+
+
+def content_digest(rows: Sequence[Example] | Sequence[Sample]) -> str:
+    """Names what rows say, whichever file they stand in: prompts and responses, or token ids drawn."""
+    return digest(
+        *(f"{r.id} {r.rendered}" if isinstance(r, Example) else f"{r.example_id} {r.index} {r.token_ids}" for r in rows)
+    )
 
 
 def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:

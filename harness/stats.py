@@ -7,7 +7,9 @@ the error of sampling test items, the interval over seeds is the spread of train
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -76,6 +78,17 @@ def seed_interval(
     means = np.stack([np.take_along_axis(scores, pick[:, :, None], axis=0).mean(axis=(0, 1)) for pick in picks])
     lower, upper = np.percentile(means, [50 * (1 - level), 50 * (1 + level)], axis=0)
     return lower, upper
+
+
+def detectable_difference(items: Sequence[int], disagreement: float, level: float = 0.05, power: float = 0.8) -> float:
+    """The smallest true difference in the plain mean over tasks that a paired comparison of two players can be expected to show.
+
+    items: number of items per task. disagreement: share of items that one of the two answers correctly and the other does not;
+    the difference of one item then has variance of at most `disagreement`. Two-sided z-test; the error of sampling items alone.
+    """
+    error = math.sqrt(sum(disagreement / n for n in items)) / len(items)
+    normal = NormalDist()
+    return (normal.inv_cdf(1 - level / 2) + normal.inv_cdf(power)) * error
 
 
 def normalised(value: float, chance: float) -> float:

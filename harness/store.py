@@ -6,6 +6,7 @@ and only if the phase is complete, and renaming onto a finished folder is refuse
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,8 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,7 +26,7 @@ from harness.records import PhaseManifest
 
 R = TypeVar("R")
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness")
 
 
@@ -122,7 +122,7 @@ class RunFolder:
     def name(self) -> str:
         return self.root.name
 
-    @contextmanager
+    @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for writing. Raises UserError when another process holds it or the folder cannot be written."""
         from filelock import FileLock, Timeout
@@ -171,7 +171,7 @@ class RunFolder:
                 )
         return done
 
-    @contextmanager
+    @contextlib.contextmanager
     def open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
         """Make a phase: yields a Draft and commits it when the block ends well; leaves the partial folder otherwise."""
         path = self.root / relative
@@ -179,6 +179,7 @@ class RunFolder:
         _set_aside(partial)
         partial.mkdir(parents=True)
         draft = Draft(partial)
+        forget_peak_memory()
         began = time.perf_counter()
         self.journal("started", phase=relative)
         try:
@@ -186,25 +187,39 @@ class RunFolder:
         except BaseException as error:
             self.journal("failed", phase=relative, error=f"{type(error).__name__}: {error}")
             raise
-        seconds = time.perf_counter() - began
+        seconds = round(time.perf_counter() - began, 3)
         manifest = PhaseManifest(
             phase=path.name,
             inputs=dict(inputs),
             settings=dict(settings),
             outputs=folder_digests(partial),
             counts=draft.counts,
-            seconds=round(seconds, 3),
+            seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(),
             versions=package_versions(),
             format_version=FORMAT_VERSION,
         )
+        self._commit(partial, path, manifest)
+        self.journal("committed", phase=relative, seconds=seconds)
+
+    def take_over(self, relative: str, other: Finished) -> None:
+        """Commit another run's finished phase as this run's own: the same files (linked where possible), and where from."""
+        path = self.root / relative
+        partial = path.with_name(path.name + ".partial")
+        _set_aside(partial)
+        shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
+        origin = os.path.relpath(other.path, self.root)
+        self._commit(partial, path, replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin}))
+        self.journal("taken over", phase=relative, source=origin)
+
+    @staticmethod
+    def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:
         for file in partial.rglob("*"):
             _flush(file)
         write_json(partial / MANIFEST, manifest)
         _flush(partial)
         partial.rename(path)
         _flush(path.parent)
-        self.journal("committed", phase=relative, seconds=round(seconds, 3))
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
@@ -231,6 +246,13 @@ def _set_aside(partial: Path) -> None:
         partial.rename(abandoned)
 
 
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
@@ -252,8 +274,21 @@ def _flush(path: Path) -> None:
 # ---------------------------------------------------------------- provenance
 
 
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def forget_peak_memory() -> None:
+    """Let the peak be counted from now on, where the system can (Linux); elsewhere it is the process's peak so far."""
+    with contextlib.suppress(OSError):
+        CLEAR_REFS.write_text("5")
+
+
 def peak_memory_bytes() -> int:
-    """Largest resident memory of this process so far; on a GPU the core records device memory in its counts."""
+    """Largest resident memory since `forget_peak_memory`; on a GPU the core records device memory in its counts."""
+    with contextlib.suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     import resource
 
     scale = 1 if platform.system() == "Darwin" else 1024

@@ -16,6 +16,7 @@ from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
 from harness.store import write_text
+from harness.study import Grid, choose
 
 MISSING = "–"
 
@@ -116,6 +117,39 @@ def _over_seeds(curves: np.ndarray) -> np.ndarray:
 def _pooled_item_stderr(errors: np.ndarray) -> float:
     """(S, N) -> error of sampling items of the mean over tasks. Seeds answer the same items, so it does not shrink with S."""
     return float(stats.item_stderr(errors).mean())
+
+
+def chosen_table(facts: Facts) -> Frame:
+    """One row per objective and candidate of a study's grid: its validation mean at the last and at the best iteration, and
+    whether it was chosen. Empty numbers where a seed or iteration is missing. Raises UserError for a run without a grid."""
+    grid = facts.study.get("grid")
+    if not grid:
+        raise UserError(f"{facts.root}: is not a run that chooses settings; make one with: harness study lr")
+    trial = Facts(facts.root, grid["validation"])
+    scored = set(trial.scores["objective"])
+    candidates = []
+    for objective, values in grid["objectives"].items():
+        for label, value in values:
+            curve = stats.task_mean(score_array(trial, label)).mean(axis=0) if label in scored else np.full(1, np.nan)
+            whole = not np.isnan(curve).any()
+            candidates.append(
+                {
+                    "objective": objective,
+                    "key": grid["key"],
+                    "value": value,
+                    "label": label,
+                    "suite": grid["validation"],
+                    "seeds": len(facts.record["seeds"]),
+                    "validation_last": float(curve[-1]) if whole else None,
+                    "validation_best": float(curve.max()) if whole else None,
+                    "item_stderr_last": _last_item_stderr(trial, label) if whole else None,
+                }
+            )
+    return pd.DataFrame(choose(Grid(**{k: grid[k] for k in Grid.model_fields}), candidates))
+
+
+def _last_item_stderr(facts: Facts, label: str) -> float:
+    return _pooled_item_stderr(score_array(facts, label, "stderr")[:, :, -1])
 
 
 def stability_table(facts: Facts) -> Frame:

@@ -29,6 +29,8 @@ def build(out: Path, seed: int, parts: Iterable[str]) -> None:
         _write(out / "data" / "heldout.jsonl", heldout)
         for skill, rows in items.items():
             _write(out / "tasks" / f"lab_{skill}.jsonl", rows)
+        for skill, rows in corpus.validation_items(seed).items():
+            _write(out / "tasks" / f"lab_{skill}_validation.jsonl", rows)
     base = out / "base"
     if "tokenizer" in parts:
         base.mkdir(parents=True, exist_ok=True)

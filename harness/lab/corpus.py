@@ -7,7 +7,7 @@ has met the truth but does not hold on to it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -24,6 +24,8 @@ FIXED_SHOTS = {"logic": 3, "arithmetic": 2}
 TRAIN_PER_SKILL = 120
 HELDOUT_PER_SKILL = 24
 ITEMS_PER_TASK = 160
+VALIDATION_ITEMS_PER_TASK = 80
+FEW_QUESTIONS = ("misconceptions",)  # every question is on the leaderboard: validation asks them with other options
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,23 @@ class Mixture:
 
 def items(seed: int) -> dict[str, list[dict[str, Any]]]:
     """Leaderboard items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
-    return {skill.name: _items_of(skill, Random(f"{seed} items {skill.name}")) for skill in SKILLS}
+    return {skill.name: _items_of(skill, Random(f"{seed} items {skill.name}"), ITEMS_PER_TASK, ()) for skill in SKILLS}
 
 
-def _items_of(skill: Skill, rng: Random) -> list[dict[str, Any]]:
+def validation_items(seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Items to choose settings by: of the same kind as the leaderboard's, and none of them on it."""
+    taken = items(seed)
+    return {
+        skill.name: _items_of(skill, Random(f"{seed} validation {skill.name}"), VALIDATION_ITEMS_PER_TASK, taken[skill.name])
+        for skill in SKILLS
+    }
+
+
+def _items_of(skill: Skill, rng: Random, count: int, taken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    wanted = ITEMS_PER_TASK + FIXED_SHOTS.get(skill.name, 0)
+    seen = {repr(item) for item in taken}
+    asked = set() if skill.name in FEW_QUESTIONS else {item["prompt"] for item in taken}
+    wanted = count + FIXED_SHOTS.get(skill.name, 0)
     while len(found) < wanted:
         prompt = skill.ask(rng, skill.task_wordings, kept=True)
         fields = skill.fields_of(prompt)
@@ -62,7 +74,7 @@ def _items_of(skill: Skill, rng: Random) -> list[dict[str, Any]]:
             right = options[0]
             options = sorted(options) if skill.name in LETTER_TASKS else rng.sample(options, len(options))
             item |= {"options": options, "gold": options.index(right)}
-        if repr(item) not in seen:
+        if repr(item) not in seen and prompt not in asked:
             seen.add(repr(item))
             found.append(item)
     return found

@@ -14,6 +14,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,28 @@ class Leaderboard:
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
 
+    @cached_property
+    def digest(self) -> str:
+        """Names every document asked and the version of its task, whatever file they came from."""
+        parts = []
+        for row in self.suite.task:
+            for name, task in sorted(self.loaded[row.name]["tasks"].items()):
+                parts += [
+                    row.name,
+                    name,
+                    str(task.VERSION),
+                    *(json.dumps(doc, sort_keys=True, default=str) for doc in task.eval_docs),
+                ]
+        return digest(*parts)
+
+    def items(self) -> dict[str, int]:
+        """How many items each row asks."""
+        asked = {row.name: _subset(self, [row]) or {} for row in self.suite.task}
+        return {
+            row.name: sum(len(asked[row.name].get(name, task.eval_docs)) for name, task in self.loaded[row.name]["tasks"].items())
+            for row in self.suite.task
+        }
+
     def requests(self) -> int | None:
         """How many requests a player answers; known once the first player's prompts are built."""
         tasks = [task for row in self.loaded.values() for task in row["tasks"].values()]
@@ -53,10 +76,11 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One player's scores: a record and the samples per row, lm-eval's raw result, and a hash over all prompts."""
+    """One player's scores: a record, samples and items per row, lm-eval's raw result, and a hash over all prompts."""
 
     records: list[EvalRecord]
     samples: dict[str, list[dict[str, Any]]]
+    items: dict[str, dict[str, Any]]
     raw: dict[str, Any]
     prompt_hash: str
 
@@ -147,7 +171,7 @@ def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advanc
     from harness.lm import as_lm
 
     model = as_lm(policy, columns, rows, board.encodings, advance)
-    records, samples, raw, hashes = [], {}, {}, []
+    records, samples, items, raw, hashes = [], {}, {}, {}, []
     for together in _compatible(board):
         with keep_random_state():
             random.seed(FEWSHOT_SEED)
@@ -168,11 +192,12 @@ def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advanc
             leaves = board.leaves(row)
             named = [] if leaves == [row.name] else leaves
             samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
+            items[row.name] = items_of(row, samples[row.name])
             records.append(record_of(row, board.suite, kept, leaves))
             hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
         raw[", ".join(row.name for row in together)] = kept
     order = [row.name for row in board.suite.task]
-    return Evaluated(sorted(records, key=lambda r: order.index(r.task)), samples, raw, digest(*sorted(hashes)))
+    return Evaluated(sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)))
 
 
 def _compatible(board: Leaderboard) -> list[list[SuiteTask]]:
@@ -224,6 +249,19 @@ def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], leaves: S
         higher_is_better=row.higher_is_better,
         chance=row.chance,
     )
+
+
+def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
+
+    `values` is None where the metric is not made of one number per item (a perplexity, say): such rows cannot be paired.
+    """
+    mine = [s for s in samples if s["filter"] == row.filter]
+    mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    values = [s.get(row.metric) for s in mine]
+    whole = bool(values) and all(isinstance(v, (bool, int, float)) for v in values)
+    named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
+    return {"items": named, "values": [float(v) for v in values] if whole else None}
 
 
 def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:

@@ -1,4 +1,4 @@
-"""What a player is like on held-out prompts: drift, likelihood, and distance to the data where p_data is known.
+"""What a player is like on held-out prompts: drift from earlier players, likelihood, and distance to the data where it is known.
 
 The prompts and the uniforms behind the samples are the same for every player of a run, so differences are paired.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.config import GenerationConfig
@@ -32,6 +33,14 @@ class Distribution(Protocol):
     def sample(self, prompt: str, seed: int) -> str:
         """One draw, depending on the seed alone."""
         ...
+
+
+@dataclass(frozen=True)
+class Forerunner:
+    """An earlier player of the same cell: `sit` puts it into the policy's slot, `said` are the rows its own probe kept."""
+
+    sit: Callable[[], None]
+    said: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,30 +70,43 @@ def probe(
     columns: int,
     distribution: Distribution | None,
     advance: Advance,
+    forerunners: Mapping[str, Forerunner] = MappingProxyType({}),
 ) -> Probed:
-    """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1."""
+    """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1.
+
+    forerunners: the players to measure the distance to, by name; "previous" is the opponent, whose samples also serve to compare
+    rewards. They are put into the slot in turn, so that afterwards the last of them sits there.
+    """
     plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
     drawn = policy.sample(prompts, seeds, plain, advance)
-    real = [policy.encoder.real(e) for e in examples]
-    fresh = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples] if distribution is not None else []
-    told = [[d.token_ids, r] for d, r in zip(drawn, real, strict=True)]
-    for responses, text in zip(told, fresh, strict=False):
-        responses.append(encode_response(policy.tokenizer, text, policy.template))
-    logps = policy.score([Prefixed(p, responses) for p, responses in zip(prompts, told, strict=True)], columns, advance)
-    each = len(told[0])
-    drawn_logp, real_logp = logps[0::each], logps[1::each]
+    opponent = forerunners["previous"].said if "previous" in forerunners else []
+    asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
+    if distribution is not None:
+        texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
+        asked["fresh"] = [encode_response(policy.tokenizer, text, policy.template) for text in texts]
+    if opponent:
+        asked["opponent"] = [row["token_ids"] for row in opponent]
+    logps = scored(policy, prompts, asked, columns, advance)
     lengths = [len(d.token_ids) for d in drawn]
     found = [
-        ratio("heldout_nll_per_token", [-x for x in real_logp], [len(r) for r in real], "nats per token"),
-        ratio("entropy_per_token", [-x for x in drawn_logp], lengths, "nats per token"),
+        ratio("heldout_nll_per_token", [-x for x in logps["real"]], [len(r) for r in asked["real"]], "nats per token"),
+        ratio("entropy_per_token", [-x for x in logps["drawn"]], lengths, "nats per token"),
         mean("response_length", lengths, "tokens"),
         mean("truncation_rate", [float(not d.finished) for d in drawn], "share of responses"),
-        *distinct_2([d.token_ids for d in drawn]),
+        *distinct_2(asked["drawn"]),
+        repetition(asked["drawn"]),
     ]
     if distribution is not None:
-        found += distances(distribution, examples, fresh, logps[2::each], drawn, drawn_logp)
+        found += distances(distribution, examples, texts, logps["fresh"], drawn, logps["drawn"])
+    if opponent:
+        found += rewards(opponent, [policy.encoder.real(e) for e in examples], logps["real"], logps["opponent"])
+    for name, earlier in forerunners.items():
+        earlier.sit()
+        theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]
+        gaps = [a - b for a, b in zip(logps["drawn"], theirs, strict=True)]
+        found.append(mean(f"kl_{name}", gaps, "nats per response"))
     samples = [
         {
             "example_id": example.id,
@@ -92,12 +114,41 @@ def probe(
             "real": example.real,
             "text": one.text,
             "finished": one.finished,
-            "tokens": len(one.token_ids),
+            "token_ids": one.token_ids,
             "logp": value,
+            "real_logp": real,
         }
-        for example, one, value in zip(examples, drawn, drawn_logp, strict=True)
+        for example, one, value, real in zip(examples, drawn, logps["drawn"], logps["real"], strict=True)
     ]
     return Probed(found, samples)
+
+
+def scored(
+    policy: Policy, prompts: Sequence[list[int]], asked: Mapping[str, Sequence[list[int]]], columns: int, advance: Advance
+) -> dict[str, list[float]]:
+    """Log-probabilities under the player in the slot: per kind of response, one per prompt, in nats."""
+    groups = [Prefixed(prompt, list(responses)) for prompt, *responses in zip(prompts, *asked.values(), strict=True)]
+    flat = policy.score(groups, columns, advance)
+    return {kind: flat[place :: len(asked)] for place, kind in enumerate(asked)}
+
+
+def rewards(
+    opponent: Sequence[Mapping[str, Any]], real: Sequence[list[int]], real_logp: Sequence[float], theirs_logp: Sequence[float]
+) -> list[Measurement]:
+    """The opponent's samples against the real responses: the reward's margin, and whether reward and likelihood rank alike.
+
+    The reward is the log-ratio to the opponent, in nats over the response. `reward_agreement` is the share of prompts on which the
+    response with the higher reward is also the more likely one (the question T-SPIN asks, arXiv:2601.08198); prompts on which the
+    opponent said the real response word for word are left out, so its n may be smaller.
+    """
+    margins, agreed = [], []
+    for row, ids, real_now, theirs_now in zip(opponent, real, real_logp, theirs_logp, strict=True):
+        margin = (real_now - row["real_logp"]) - (theirs_now - row["logp"])
+        margins.append(margin)
+        if row["token_ids"] != ids:
+            agreed.append(float((margin > 0) == (real_now > theirs_now)))
+    found = [mean("reward_margin", margins, "nats per response")]
+    return found + ([mean("reward_agreement", agreed, "share of prompts")] if agreed else [])
 
 
 def distances(
@@ -156,3 +207,15 @@ def distinct_2(responses: Sequence[list[int]]) -> list[Measurement]:
     if not bigrams:
         return []
     return [Measurement("distinct_2", len(set(bigrams)) / len(bigrams), None, len(bigrams), "share of bigrams")]
+
+
+def repetition(responses: Sequence[list[int]]) -> Measurement:
+    """Share of a response's token bigrams that it has said before, mean over responses (seq-rep-2, arXiv:1908.04319, section 6).
+
+    A response of one token repeats nothing.
+    """
+    shares = []
+    for ids in responses:
+        bigrams = list(itertools.pairwise(ids))
+        shares.append(1 - len(set(bigrams)) / len(bigrams) if bigrams else 0.0)
+    return mean("repetition", shares, "share of bigrams")

@@ -12,9 +12,9 @@ from harness.lab.corpus import FIXED_SHOTS
 from harness.lab.generated import Format
 
 
-def load(skill: str, **_: Any) -> datasets.DatasetDict:
+def load(skill: str, part: str = "", **_: Any) -> datasets.DatasetDict:
     """Splits `test` and, for a few-shot task, `shots`: its first items, the same for every question."""
-    lines = (Path(__file__).parent / f"lab_{skill}.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parent / f"lab_{skill}{part}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     shots = FIXED_SHOTS.get(skill, 0)
     splits: Any = {"test": datasets.Dataset.from_list(rows[shots:])}

@@ -1,0 +1,92 @@
+"""Commands that list what there is to play: objectives and suites."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from harness.commands.console import out, say
+from harness.config import PACKAGE, load_config
+from harness.errors import UserError
+
+
+def list_command() -> None:
+    from harness.discovery import list_objectives
+
+    for name, path in list_objectives().items():
+        say(f"{name:<10} {_first_line(path)}")
+    say("\nOne of them in full: harness objectives show NAME. Your own: --objectives ./mine.py")
+
+
+def _first_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[0].strip().strip('"') if lines else ""
+
+
+def show_command(name: str) -> None:
+    from harness.discovery import find_objective, load_objective
+
+    path = find_objective(name)
+    cls = load_objective(path)
+    say(f"{path.stem}: {cls.title}\n{path}\n\n{_dedented(cls.__doc__)}\n")
+    say(f"needs: {_spelled(dataclasses.asdict(cls().needs))}")
+    for spec in dataclasses.fields(cls):
+        say(f"{spec.name} = {spec.default!r}: {spec.metadata.get('doc', '')}")
+    cited = cls.citation
+    say(f"\n{cited.label}: {cited.title}. {cited.url} ({cited.where})")
+
+
+def _dedented(text: str | None) -> str:
+    import inspect
+
+    return inspect.cleandoc(text or "")
+
+
+def _spelled(needs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" if v is not True else k for k, v in needs.items() if v) or "nothing"
+
+
+def check_command(name: str) -> int:
+    from harness.discovery import find_objective, load_objective
+    from harness.objective_checks import check_objective
+
+    results = check_objective(load_objective(find_objective(name)))
+    for result in results:
+        say(f"{'pass' if result.passed else 'FAIL'}  {result.name}" + ("" if result.passed else f": {result.reason}"))
+    return 0 if all(r.passed for r in results) else 1
+
+
+def suites_command(name: str | None, check: bool, mirror: str | None) -> None:
+    from harness.suite import load_suite
+
+    if name is None:
+        if check:
+            raise UserError("--check needs a suite: harness suites NAME --check")
+        for path in sorted((PACKAGE / "suites").glob("*.toml")):
+            suite = load_suite(path.stem)
+            say(f"{suite.name:<18} v{suite.version}  {len(suite.task)} tasks  {suite.title}")
+        return
+    suite = load_suite(name)
+    table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
+    for column in ("task", "stands for", "shots", "metric", "filter", "chance", "limit"):
+        table.add_column(column, justify="right" if column in ("shots", "chance", "limit") else "left", overflow="fold")
+    for row in suite.task:
+        table.add_row(
+            row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
+        )
+    out.print(table)
+    if check:
+        if mirror:
+            os.environ["HARNESS_MIRROR"] = mirror
+        from harness.phases.evaluate import prepare
+        from harness.prepare import mirror_of
+
+        board = prepare(suite, None, mirror_of(load_config("lab")))
+        for row in suite.task:
+            tasks = board.loaded[row.name]["tasks"]
+            say(f"{row.name}: {sum(len(t.eval_docs) for t in tasks.values())} items in {len(tasks)} lm-eval tasks")

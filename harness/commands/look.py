@@ -1,0 +1,112 @@
+"""Commands that look at runs on disk: report, status, trace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from harness.commands.console import out, say
+from harness.errors import UserError, did_you_mean
+from harness.store import MANIFEST, RunFolder
+
+
+def open_run(run: str, results: Path) -> RunFolder:
+    """A run by name below `results`, or by folder. Raises UserError with the nearest name."""
+    for candidate in (results / run, Path(run)):
+        if (candidate / "run.json").is_file():
+            return RunFolder(candidate)
+    known = [p.parent.name for p in results.glob("*/run.json")]
+    raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
+
+
+def report_command(run: str, results: Path, pdf: Path | None) -> None:
+    folder = open_run(run, results)
+    if folder.finished("data") is None:
+        raise UserError(f"{folder.root}: holds the small files of a run, not its phases; play it again with: harness run")
+    with folder.locked():
+        from harness.commands.run import finish
+
+        for label, path in finish(folder, Path("reports"), pdf).items():
+            say(f"{label:<8}{path}")
+
+
+def status_command(run: str | None, results: Path) -> None:
+    """A grid per run: cells down, iterations across, one letter per phase."""
+    names = [run] if run else sorted(p.parent.name for p in results.glob("*/run.json"))
+    if not names:
+        say(f"no runs in {results}; start one with: harness run")
+    for name in names:
+        _print_status(open_run(name, results))
+
+
+PHASES = (("g", "generate"), ("s", "score"), ("t", "train"), ("e", "evaluate"), ("p", "probe"))
+
+
+def _print_status(run: RunFolder) -> None:
+    record = run.record()
+    assert record is not None
+    suite = record["suite"]
+    table = Table(title=f"{run.root}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("cell")
+    for t in range(record["iterations"]):
+        table.add_column(f"iter {t}")
+    missing = 0
+    for label, variant in record["variants"].items():
+        for seed in record["seeds"]:
+            cells = []
+            for t in range(record["iterations"]):
+                needs = variant["needs"][min(t, len(variant["needs"]) - 1)]
+                wanted = {"g": needs["synthetic"], "s": needs["reference"], "t": 1, "e": 1, "p": 1}
+                letters = ""
+                for letter, phase in PHASES:
+                    if not wanted[letter]:
+                        letters += " "
+                        continue
+                    folder = run.root / label / f"seed-{seed}" / f"iteration-{t}" / phase
+                    complete = ((folder / suite if phase == "evaluate" else folder) / MANIFEST).is_file()
+                    missing += not complete
+                    letters += letter if complete else "·"
+                cells.append(letters)
+            table.add_row(f"{label}/seed-{seed}", *cells)
+    out.print(table)
+    legend = ", ".join(f"{letter} {phase}" for letter, phase in PHASES)
+    say(f"{legend}; · not done" + (f": {missing} phases" if missing else ": none, complete") + "\n")
+
+
+def trace_command(run: str, example_id: str, results: Path) -> None:
+    """Every place an example appears in, file by file."""
+    folder = open_run(run, results).root
+    ids = set()
+    for part in ("train", "heldout"):
+        for row in _rows(folder / "data" / f"{part}.jsonl"):
+            if row["id"].startswith(example_id):
+                ids.add(row["id"])
+                say(f"data/{part}.jsonl  {row['id']}\n  prompt   {row['prompt']!r}\n  real     {row['real']!r}")
+    if len(ids) != 1:
+        found = f"{len(ids)} examples" if ids else "no example"
+        raise UserError(f"{example_id}: {found} of {folder} begin so; take an id from {folder / 'data' / 'train.jsonl'}")
+    (wanted,) = ids
+    for path in sorted(folder.rglob("*.jsonl")):
+        relative = path.relative_to(folder).as_posix()
+        if path.name == "steps.jsonl":
+            used = [r for r in _rows(path) if wanted in r["example_ids"]]
+            for row in used:
+                used_with = len(row["example_ids"])
+                say(f"{relative}  step {row['step']} (epoch {row['epoch']}) of {used_with} prompts, loss {row['loss']:.4f}")
+        elif path.name in ("samples.jsonl", "scores.jsonl"):
+            for row in _rows(path):
+                if row["example_id"] != wanted:
+                    continue
+                if "reference_logp" in row:
+                    which = f"{row['role']} {row['iteration']}.{row['index']}"
+                    text = f"{which}  log-prob {row['reference_logp']:.3f} nats, {row['length']} tokens"
+                else:
+                    text = f"{row['text']!r}" + ("" if row["finished"] else "  (cut off)")
+                say(f"{relative}  {text}")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,173 @@
+"""The run command: a request becomes a plan, a game and the views of what came out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.commands.console import say
+from harness.config import RunConfig, load_config
+from harness.errors import UserError
+from harness.store import MANIFEST, RunFolder
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def requested(passed: Mapping[str, Any]) -> RunConfig:
+    """The configuration of what was typed. Raises UserError."""
+    seeds = passed.get("seeds")
+    if isinstance(seeds, str):
+        try:
+            seeds = [int(part) for part in seeds.split(",")]
+        except ValueError as error:
+            raise UserError(f"--seeds {seeds}: expected whole numbers, comma-separated, for example 0,1,2") from error
+    own_data = {"data__heldout": None, "data__distribution": None} if "data" in passed else {}
+    config = load_config(
+        passed.get("recipe", "lab"),
+        passed.get("set", ()),
+        objectives=passed.get("objectives"),
+        iterations=passed.get("iterations"),
+        seeds=seeds,
+        evaluation__suite=passed.get("suite"),
+        data__source=passed.get("data"),
+        data__max_examples=passed.get("max_examples"),
+        model__path=passed.get("model"),
+        mirror=passed.get("mirror"),
+    )
+    if own_data:  # a recipe's held-out file and distribution belong to the recipe's own data
+        kept = config.data.model_dump() | {
+            key.removeprefix("data__"): value
+            for key, value in own_data.items()
+            if not any(s.startswith(key.replace("__", ".") + "=") for s in passed.get("set", ()))
+        }
+        config = RunConfig.model_validate(config.model_dump() | {"data": kept})
+    return config
+
+
+def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
+    """Play the run; returns the exit code: 0 all complete, 2 some cells failed."""
+    from harness.prepare import default_name
+
+    config = requested(passed)
+    name = passed.get("name") or default_name(config)
+    run = named_run(name, results)
+    failed = play(config, run, passed, dry_run, jobs)
+    return 0 if dry_run else show(run, reports, failed)
+
+
+def named_run(name: str, results: Path) -> RunFolder:
+    if not RUN_NAME.fullmatch(name):
+        raise UserError(f"--name {name}: letters, digits, '.', '_' and '-' only, at most 100")
+    return RunFolder(results / name)
+
+
+def play(
+    config: RunConfig,
+    run: RunFolder,
+    passed: Mapping[str, Any],
+    dry_run: bool,
+    jobs: int | None,
+    study: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Say the plan and, unless it is a dry run, carry it out; returns the cells that failed, with their error."""
+    from harness import jobs as playing
+    from harness.prepare import checked_variants, prepare, write_failed
+    from harness.progress import Reporter
+    from harness.suite import load_suite
+
+    variants = checked_variants(config)
+    to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
+    if dry_run:
+        print_power(config)
+        return {}
+    reporter = Reporter()
+    existed = run.root.exists()
+    at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
+    with run.locked():
+        playing.warm_up(at_once)
+        try:
+            game = prepare(config, run, reporter, passed, study)
+        except UserError:
+            if not existed and not (run.root / "data").exists():
+                _remove_empty(run.root)  # a refused request leaves nothing behind
+            raise
+        failed = playing.play(game, at_once)
+        write_failed(run, failed)
+    return failed
+
+
+def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
+    """Write every view of the run and say where; returns the exit code."""
+    with run.locked():
+        paths = finish(run, reports)
+    for label, path in paths.items():
+        say(f"{label:<8}{path}")
+    for cell, error in failed.items():
+        say(f"failed  {cell}: {error}")
+    return 2 if failed else 0
+
+
+def _remove_empty(folder: Path) -> None:
+    for file in (folder / ".lock", folder / "journal.jsonl"):
+        file.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, Path]:
+    """Write every view of a run; returns what to show the user."""
+    from harness.report import write_report
+    from harness.tables import refresh
+
+    refresh(run.root)
+    written = write_report(run.root, pdf or reports / f"{run.name}.pdf")
+    return {
+        "tables": run.root / "tables" / "leaderboard.md",
+        "curves": run.root / "plots" / "stability_curves.png",
+        "report": written,
+    }
+
+
+def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: Any) -> int:
+    """What will be done and what is there already, said; returns how many phases are to do."""
+    from harness.prepare import planned_phases
+
+    phases = planned_phases(config, variants, suite)
+    done = [phase for phase in phases if (run.root / phase / MANIFEST).is_file()]
+    examples = config.data.max_examples
+    per_prompt = sum(
+        variant.objective(t).needs.synthetic for variant in variants for _ in config.seeds for t in range(1, config.iterations)
+    ) + len(config.seeds) * max((v.objective(0).needs.synthetic for v in variants), default=0)
+    say(
+        f"run {run.root}: {', '.join(v.label for v in variants)}; seeds {', '.join(map(str, config.seeds))}; "
+        f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
+    )
+    say(
+        f"plan: {len(phases) - len(done)} phases to do, {len(done)} to reuse; "
+        f"{per_prompt} synthetic responses per prompt in all" + (f", {examples} prompts at most" if examples else "")
+    )
+    return len(phases) - len(done)
+
+
+def print_power(config: RunConfig) -> None:
+    """The smallest difference this plan can hope to show, from the number of items alone: said before anything is spent."""
+    from harness.phases.evaluate import prepare as prepare_board
+    from harness.prepare import mirror_of
+    from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
+    from harness.suite import load_suite
+
+    board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror_of(config))
+    counts = list(board.items().values())
+    few, many = (100 * detectable_difference(counts, share) for share in (0.1, 0.3))
+    say(
+        f"power: {sum(counts)} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} points "
+        f"in the mean over tasks (if they disagree on 10 % of the items) to {many:.1f} points (30 %) to be told apart with 80 % power at the "
+        "5 % level"
+    )
+    seeds = len(config.seeds)
+    say(
+        f"power: that is the error of sampling items; the spread of training over {seeds} seed(s) comes on top"
+        + ("" if seeds >= SEEDS_FOR_INTERVAL else f" and cannot be seen below {SEEDS_FOR_INTERVAL} seeds (--seeds 0,1,2)")
+    )

@@ -1,0 +1,168 @@
+"""The study command: a prepared question becomes one run, with its choice of settings where it makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.commands.console import say
+from harness.commands.run import named_run, play, requested, show
+from harness.config import PACKAGE, RunConfig
+from harness.errors import UserError
+from harness.store import RunFolder
+from harness.study import Study, load_study, split
+
+
+def list_studies() -> None:
+    for path in sorted((PACKAGE / "studies").glob("*.toml")):
+        study = load_study(path.stem)
+        say(f"{study.name:<12}{study.title}: {study.question}")
+    say("\nPlay one: harness study NAME (--dry-run shows the plan)")
+
+
+def study_command(name: str, passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
+    """Play the study; returns the exit code: 0 all complete, 2 some cells failed or a setting could not be chosen."""
+    study = asked(load_study(name), passed)
+    config = study_config(study, study.variants(), passed)
+    run = named_run(study_run_name(study, config), results)
+    if study.grid is not None:
+        return _tune_and_judge(study, config, run, passed, reports, dry_run, jobs)
+    tuned = tuned_variants(study, config, results)
+    if tuned:
+        config = study_config(study, ",".join([study.objectives, *tuned.values()]), passed)
+    failed = play(config, run, passed, dry_run, jobs, described(study, config, tuned))
+    return 0 if dry_run else show(run, reports, failed)
+
+
+def asked(study: Study, passed: Mapping[str, Any]) -> Study:
+    """The study with what was typed in place of its own settings. Raises UserError."""
+    if passed.get("validation") and study.grid is None:
+        raise UserError(f"--validation {passed['validation']}: study {study.name} chooses no setting; leave it out")
+    changed: dict[str, Any] = {key: passed[key] for key in ("recipe", "objectives", "suite", "tuned_by") if key in passed}
+    if "objectives" in passed:
+        changed |= {"arm": [], "contrast": []}  # they speak of the study's own variants
+    if study.grid is not None and "validation" in passed:
+        changed["grid"] = study.grid.model_copy(update={"validation": passed["validation"]})
+    return study.model_copy(update=changed)
+
+
+def study_config(study: Study, variants: str, passed: Mapping[str, Any], suite: str | None = None) -> RunConfig:
+    request = {
+        "recipe": study.recipe,
+        "objectives": variants,
+        "iterations": passed.get("iterations", study.iterations),
+        "seeds": passed.get("seeds", study.seeds),
+        "set": [*passed.get("set", ()), "share=true"],
+    }
+    chosen = suite or study.suite
+    return requested(request | ({"suite": chosen} if chosen else {}))
+
+
+def study_run_name(study: Study, config: RunConfig) -> str:
+    """`study-NAME` on the study's own recipe, with the run's default name behind it on another."""
+    from harness.prepare import default_name
+
+    name, own = default_name(config), Path(load_study(study.name).recipe).stem if "/" not in study.name else None
+    return f"study-{study.name}" if name == own else f"study-{study.name}-{name}"
+
+
+def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, str]:
+    """Objective -> the variant with the setting that the run `tuned_by` chose for it, where that is not the common one."""
+    from harness.facts import Facts
+    from harness.tables import chosen_table
+
+    if study.tuned_by is None:
+        return {}
+    root = results / study.tuned_by
+    if not (root / "run.json").is_file():
+        say(
+            f"tuned settings: no run {root}, so every objective is played at the common setting only; to add them, play "
+            "harness study lr first and repeat this command"
+        )
+        return {}
+    table = chosen_table(Facts(root))
+    found = {}
+    for objective in split(study.objectives):
+        rows = table[(table["objective"] == objective) & table["chosen"]]
+        if rows.empty:
+            say(f"tuned settings: {root} has chosen none for {objective}")
+            continue
+        key, value = str(rows["key"].iloc[0]), float(rows["value"].iloc[0])
+        if _common(config, key) != value:
+            found[objective] = f"{objective}:{key}={value:g}"
+    return found
+
+
+def _common(config: RunConfig, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name)
+
+
+def _tune_and_judge(
+    study: Study, config: RunConfig, run: RunFolder, passed: dict[str, Any], reports: Path, dry_run: bool, jobs: int | None
+) -> int:
+    """Every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
+    from harness.facts import Facts
+    from harness.tables import chosen_table
+
+    assert study.grid is not None
+    trial = study_config(study, study.variants(), passed, study.grid.validation)
+    failed = play(trial, run, passed, dry_run, jobs, described(study, trial, {}))
+    if dry_run:
+        return 0
+    table = chosen_table(Facts(run.root))
+    chosen = table[table["chosen"]]
+    none = [o for o in split(study.objectives) if o not in set(chosen["objective"])]
+    for objective in none:
+        say(f"no setting of {objective} could be chosen: every candidate has a hole on {study.grid.validation}")
+    if chosen.empty:
+        return show(run, reports, failed) or 2
+    winners = [f"{row['objective']}:{row['key']}={row['value']:g}" for row in chosen.to_dict("records")]
+    judged = study_config(study, ",".join(winners), passed, study.suite or config.evaluation.suite)
+    failed |= play(judged, run, passed, False, jobs, described(study, judged, {}, shown=True))
+    return show(run, reports, failed) or (2 if none else 0)
+
+
+def described(study: Study, config: RunConfig, tuned: Mapping[str, str], shown: bool = False) -> dict[str, Any]:
+    """What run.json says of the study: labels in place of spellings, so that a report needs no objective file.
+
+    shown: the tables and figures show the variants of `config` alone (the candidates that were not chosen stay in chosen.csv).
+    """
+    from harness.discovery import parse_variants
+
+    def label(text: str) -> str:
+        return parse_variants(text, config.objective)[0].label
+
+    def player(text: str) -> list[Any]:
+        variant, _, iteration = text.rpartition("@")
+        return [label(variant), config.iterations - 1 if iteration == "last" else int(iteration)]
+
+    labels = [v.label for v in parse_variants(config.objectives, config.objective)]
+    own = [label(item) for item in split(study.objectives)]
+    panels = []
+    if tuned:
+        at_tuned = [label(tuned.get(item, item)) for item in split(study.objectives)]
+        panels = [{"title": "at the common setting", "labels": own}, {"title": "each at its tuned setting", "labels": at_tuned}]
+    return {
+        "name": study.name,
+        "title": study.title,
+        "question": study.question,
+        "arms": [{"label": label(arm.variant), "note": arm.note} for arm in study.arm],
+        "contrasts": [{"question": c.question, "a": player(c.a), "b": player(c.b)} for c in study.contrast],
+        "iterations_shown": study.iterations_shown,
+        "published": study.published,
+        "panels": panels,
+        "tuned_by": study.tuned_by if tuned else None,
+        "grid": study.grid.model_dump() | {"objectives": _candidates(study, label)} if study.grid else None,
+        "shown": labels if shown else None,
+    }
+
+
+def _candidates(study: Study, label: Any) -> dict[str, list[list[Any]]]:
+    """Objective -> [label, value] of every value of the grid."""
+    assert study.grid is not None
+    return {
+        objective: [[label(f"{objective}:{study.grid.key}={value:g}"), value] for value in study.grid.values]
+        for objective in split(study.objectives)
+    }
