@@ -85,7 +85,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
     for variant in variants:
         if variant.examples is not None and variant.examples > len(data.train):
             raise UserError(
-                f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs to train on"
+                f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
     neighbours = Neighbours(run) if config.share else None

@@ -48,9 +48,9 @@ class Study(Part):
     suite: str | None = None
     grid: Grid | None = None
     tuned_by: str | None = None
-    iterations_shown: list[int] = []
-    arm: list[Arm] = []
-    contrast: list[Contrast] = []
+    iterations_shown: tuple[int, ...] = ()
+    arm: tuple[Arm, ...] = ()
+    contrast: tuple[Contrast, ...] = ()
     published: str | None = None
 
     def variants(self) -> str:

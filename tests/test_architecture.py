@@ -52,22 +52,33 @@ ALLOWED = {
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
     | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.phases", "harness.policy"}
-    | {"harness.progress", "harness.store", "objectives"},
+    | {"harness.progress", "harness.sharing", "harness.store", "objectives"},
     "harness.game": BASE | {"harness.rounds", "harness.tables"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
     | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.model", "harness.phases"}
-    | {"harness.policy", "harness.progress", "harness.rounds", "harness.store", "harness.suite"},
+    | {"harness.policy", "harness.progress", "harness.rounds", "harness.sharing", "harness.store", "harness.suite"},
     "harness.stats": set(),
     "harness.facts": BASE | {"harness.store"},
     "harness.figures": BASE | {"harness.facts"},
-    "harness.tables": BASE | {"harness.facts", "harness.figures", "harness.stats", "harness.store"},
+    "harness.tables": BASE | {"harness.facts", "harness.figures", "harness.stats", "harness.store", "harness.study"},
     "harness.report.__init__": {"harness.report"},
     "harness.report.content": BASE | {"harness.facts", "harness.figures", "harness.store", "harness.tables"},
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
-    "harness.commands": BASE
-    | {"harness.config", "harness.discovery", "harness.jobs", "harness.objective_checks", "harness.phases", "harness.prepare"}
-    | {"harness.progress", "harness.report", "harness.store", "harness.suite", "harness.tables"},
+    "harness.sharing": BASE | {"harness.store"},
+    "harness.study": BASE | {"harness.config"},
+    "harness.commands.__init__": set(),
+    "harness.commands.console": set(),
+    "harness.commands.run": BASE
+    | {"harness.commands", "harness.config", "harness.jobs", "harness.phases", "harness.prepare", "harness.progress"}
+    | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
+    "harness.commands.look": BASE | {"harness.commands", "harness.store"},
+    "harness.commands.catalogue": BASE
+    | {"harness.commands", "harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
+    | {"harness.suite"},
+    "harness.commands.study": BASE
+    | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
+    | {"harness.study", "harness.tables"},
     "harness.cli": {"harness.errors", "harness.commands"},
 }
 LAB_MAY = BASE | {"harness.lab"}

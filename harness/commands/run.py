@@ -163,8 +163,8 @@ def print_power(config: RunConfig) -> None:
     few, many = (100 * detectable_difference(counts, share) for share in (0.1, 0.3))
     say(
         f"power: {sum(counts)} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} points "
-        f"in the mean over tasks (if they disagree on 10 % of the items) to {many:.1f} points (30 %) to be told apart with 80 % power at the "
-        "5 % level"
+        f"in the mean over tasks (if they disagree on 10 % of the items) to {many:.1f} points (30 %) "
+        "to be told apart with 80 % power at the 5 % level"
     )
     seeds = len(config.seeds)
     say(

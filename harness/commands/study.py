@@ -41,7 +41,7 @@ def asked(study: Study, passed: Mapping[str, Any]) -> Study:
         raise UserError(f"--validation {passed['validation']}: study {study.name} chooses no setting; leave it out")
     changed: dict[str, Any] = {key: passed[key] for key in ("recipe", "objectives", "suite", "tuned_by") if key in passed}
     if "objectives" in passed:
-        changed |= {"arm": [], "contrast": []}  # they speak of the study's own variants
+        changed |= {"arm": (), "contrast": ()}  # they speak of the study's own variants
     if study.grid is not None and "validation" in passed:
         changed["grid"] = study.grid.model_copy(update={"validation": passed["validation"]})
     return study.model_copy(update=changed)
@@ -150,7 +150,7 @@ def described(study: Study, config: RunConfig, tuned: Mapping[str, str], shown: 
         "question": study.question,
         "arms": [{"label": label(arm.variant), "note": arm.note} for arm in study.arm],
         "contrasts": [{"question": c.question, "a": player(c.a), "b": player(c.b)} for c in study.contrast],
-        "iterations_shown": study.iterations_shown,
+        "iterations_shown": list(study.iterations_shown),
         "published": study.published,
         "panels": panels,
         "tuned_by": study.tuned_by if tuned else None,

@@ -137,9 +137,9 @@ def rewards(
 ) -> list[Measurement]:
     """The opponent's samples against the real responses: the reward's margin, and whether reward and likelihood rank alike.
 
-    The reward is the log-ratio to the opponent, in nats over the response. `reward_agreement` is the share of prompts on which the
-    response with the higher reward is also the more likely one (the question T-SPIN asks, arXiv:2601.08198); prompts on which the
-    opponent said the real response word for word are left out, so its n may be smaller.
+    The reward is the log-ratio to the opponent, in nats over the response. `reward_agreement` is the share of prompts on which
+    the response with the higher reward is also the more likely one (the question T-SPIN asks, arXiv:2601.08198); prompts on which
+    the opponent said the real response word for word are left out, so its n may be smaller.
     """
     margins, agreed = [], []
     for row, ids, real_now, theirs_now in zip(opponent, real, real_logp, theirs_logp, strict=True):
