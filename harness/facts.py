@@ -104,6 +104,14 @@ class Facts:
         return _typed(pd.DataFrame(rows, columns=columns))
 
     @cached_property
+    def items(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
+        """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None}."""
+        return {
+            (place.objective, place.seed, place.iteration): read_json(folder / "items.json")
+            for place, folder, _ in self.finished(f"evaluate/{self.suite['name']}")
+        }
+
+    @cached_property
     def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""
         rows = []
@@ -139,11 +147,18 @@ class Facts:
 
     @cached_property
     def costs(self) -> Frame:
-        """One row per player and phase: tokens, seconds and peak memory. Shared samples of iteration 0 cost the run once."""
+        """One row per player and phase: tokens, seconds and peak memory.
+
+        Shared samples of iteration 0 were drawn once per seed; a row marked `shared` tells what its own part of them cost, so
+        that rows of one objective add up to its cost, and rows that are not shared to the run's (with objective `initial`).
+        """
         rows = []
         for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
             for place, folder, manifest in self.finished(phase):
                 counts = manifest["counts"]
+                seconds = manifest["seconds"]
+                if "shared" in counts:
+                    counts, seconds = self._share(place, manifest)
                 rows.append(
                     {
                         **place.key(),
@@ -151,9 +166,9 @@ class Facts:
                         "tokens": counts.get("tokens"),
                         "responses": counts.get("samples", counts.get("responses")),
                         "truncated": counts.get("truncated"),
-                        "shared": "shared" in counts,
+                        "shared": "shared" in manifest["counts"],
                         "step0": counts.get("step0_max_abs_log_ratio_per_token"),
-                        "seconds": manifest["seconds"],
+                        "seconds": round(seconds, 3),
                         "peak_memory_gib": round(
                             (counts.get("peak_device_memory_bytes") or manifest["peak_memory_bytes"]) / 2**30, 3
                         ),
@@ -166,6 +181,15 @@ class Facts:
         for column in ("tokens", "responses", "truncated"):
             table[column] = table[column].astype("Int64")
         return table
+
+    def _share(self, place: Place, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """Counts and seconds of a cell's part of the initial policy's samples, by its share of the prompts."""
+        pairs = self.record["variants"][place.objective].get("examples")
+        sources = [read_json(self.root / folder / MANIFEST) for folder in manifest["inputs"]]
+        drawn = sources[0]["counts"]["samples"] if sources else 1
+        part = (pairs or drawn) / drawn
+        counts = {k: round(part * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}
+        return counts, part * sum(s["seconds"] for s in sources)
 
     @cached_property
     def samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:

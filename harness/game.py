@@ -89,5 +89,5 @@ class Game:
         now = time.monotonic()
         if now < self.next_refresh:
             return
-        refresh(self.rounds.run.root, every_figure=False)
+        refresh(self.rounds.run.root, everything=False)
         self.next_refresh = time.monotonic() + 10 * (time.monotonic() - now)

@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -282,22 +283,18 @@ class Rounds:
         inputs = {"player": self._weights(player), "heldout": self.data_digests["heldout.jsonl"]}
         longest = self.config.probe.max_new_tokens or self.config.generation.max_new_tokens
         generation = self.config.generation.model_copy(update={"max_new_tokens": longest})
+        earlier: dict[str, Forerunner] = {}
         if opponent is not None and before is not None:
             inputs |= {"opponent": self._weights(opponent), "opponent_samples": before.digest_of("samples.jsonl")}
-
-        def forerunners() -> dict[str, Forerunner]:
-            if opponent is None or before is None:
-                return {}
             said = read_jsonl(before.path / "samples.jsonl")
             initial = self.initial_player(player.seed)
-            return {
-                "previous": Forerunner(lambda: self.seat(opponent), said),
-                "initial": Forerunner(lambda: self.seat(initial), ()),
+            earlier = {
+                "previous": Forerunner(partial(self.seat, opponent), said),
+                "initial": Forerunner(partial(self.seat, initial), ()),
             }
 
         def work(draft: Draft) -> None:
             self.seat(player)
-            earlier = forerunners()
             # drawn; scored: drawn, real, and a fresh draw of the data, the opponent's; by each forerunner: drawn
             per_prompt = 3 + (self.distribution is not None) + (3 if earlier else 0)
             columns = self.config.model.tokens_per_pass

@@ -1,37 +1,22 @@
-"""Statistics of a leaderboard over iterations: arrays of (seeds, tasks, iterations) -> means, intervals, stability.
+"""Statistics of a leaderboard over iterations: arrays of (seeds, tasks, iterations) -> means, intervals, aggregates.
 
-Legend: S seeds, N tasks, T points in time. numpy only; knows nothing of tasks. Two errors are kept apart: `item_stderr` is
-the error of sampling test items, the interval over seeds is the spread of training. They are never added.
+Legend: S seeds, N tasks, T points in time, D bootstrap draws. numpy and scipy; knows nothing of tasks. Two errors are kept apart:
+`item_stderr` is the error of sampling test items, the interval over seeds is the spread of training. They are never added.
+Every random draw comes from the generator that is passed in.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import scipy.stats
 
 SEEDS_FOR_INTERVAL = 3
-
-
-@dataclass(frozen=True)
-class Stability:
-    """How one curve of T means behaves. Iterations count from 0, the first trained one.
-
-    best: the highest mean and its iteration (the first, if tied). drop: best - last. largest_fall: the largest loss from one
-    iteration to the next, 0 if there is none. falls: how many iterations lost. area_lost: mean over iterations of the
-    running best minus the value, in the unit of the scores.
-    """
-
-    best_iteration: int
-    best: float
-    last: float
-    drop: float
-    largest_fall: float
-    falls: int
-    area_lost: float
+DRAWS = 2000
+Interval = tuple[float, float]
 
 
 def task_mean(scores: np.ndarray) -> np.ndarray:
@@ -47,29 +32,14 @@ def item_stderr(stderrs: np.ndarray) -> np.ndarray:
     return np.sqrt((stderrs**2).sum(axis=-1)) / stderrs.shape[-1]
 
 
-def stability(curve: np.ndarray) -> Stability | None:
-    """(T,) means of the trained iterations -> Stability; None when a point is missing or there is none."""
-    if curve.size == 0 or np.isnan(curve).any():
-        return None
-    steps = np.diff(curve)
-    best = int(np.argmax(curve))
-    return Stability(
-        best_iteration=best,
-        best=float(curve[best]),
-        last=float(curve[-1]),
-        drop=float(curve[best] - curve[-1]),
-        largest_fall=float(max(0.0, -steps.min())) if steps.size else 0.0,
-        falls=int((steps < 0).sum()),
-        area_lost=float((np.maximum.accumulate(curve) - curve).mean()),
-    )
-
-
 def seed_interval(
-    scores: np.ndarray, generator: np.random.Generator, level: float = 0.95, draws: int = 2000
+    scores: np.ndarray, generator: np.random.Generator, level: float = 0.95, draws: int = DRAWS
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """(S, N, T) -> lower and upper (T,) bounds of the mean over seeds and tasks, or None below three seeds.
 
-    Percentile bootstrap that redraws seeds within each task (stratified by task, as rliable does).
+    Percentile bootstrap that redraws seeds within each task (stratified by task, as rliable does, arXiv:2108.13264). It takes the
+    tasks of one seed as independent; where a bad seed is bad at everything it is too narrow, so the spread of the seeds' means is
+    always shown beside it. NaN where a score is missing.
     """
     seeds, tasks, _ = scores.shape
     if seeds < SEEDS_FOR_INTERVAL:
@@ -78,6 +48,33 @@ def seed_interval(
     means = np.stack([np.take_along_axis(scores, pick[:, :, None], axis=0).mean(axis=(0, 1)) for pick in picks])
     lower, upper = np.percentile(means, [50 * (1 - level), 50 * (1 + level)], axis=0)
     return lower, upper
+
+
+def interval_of_mean(
+    values: np.ndarray, generator: np.random.Generator, level: float = 0.95, draws: int = DRAWS
+) -> Interval | None:
+    """(S,) one number per seed -> percentile bootstrap interval of their mean, or None below three seeds or with a hole."""
+    if values.size < SEEDS_FOR_INTERVAL or np.isnan(values).any():
+        return None
+    means = values[generator.integers(0, values.size, size=(draws, values.size))].mean(axis=1)
+    lower, upper = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
+    return float(lower), float(upper)
+
+
+def interquartile_mean(scores: np.ndarray) -> float:
+    """(S, N) -> mean of the middle half of all S * N scores (rliable's IQM, arXiv:2108.13264). NaN with a hole."""
+    return math.nan if np.isnan(scores).any() else float(scipy.stats.trim_mean(scores.ravel(), proportiontocut=0.25))
+
+
+def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
+    """(S, N), (S', N) -> how likely a random seed of the first beats one of the second, mean over tasks; ties count half.
+
+    rliable's definition (arXiv:2108.13264): the Mann-Whitney statistic over S * S' pairs, task by task. NaN with a hole.
+    """
+    if np.isnan(scores).any() or np.isnan(others).any():
+        return math.nan
+    wins = (scores[:, None, :] > others[None, :, :]) + 0.5 * (scores[:, None, :] == others[None, :, :])
+    return float(wins.mean(axis=(0, 1)).mean())
 
 
 def detectable_difference(items: Sequence[int], disagreement: float, level: float = 0.05, power: float = 0.8) -> float:

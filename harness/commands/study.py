@@ -70,7 +70,7 @@ def study_run_name(study: Study, config: RunConfig) -> str:
 def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, str]:
     """Objective -> the variant with the setting that the run `tuned_by` chose for it, where that is not the common one."""
     from harness.facts import Facts
-    from harness.tables import chosen_table
+    from harness.tables.study import chosen_table
 
     if study.tuned_by is None:
         return {}
@@ -104,7 +104,7 @@ def _tune_and_judge(
 ) -> int:
     """Every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
     from harness.facts import Facts
-    from harness.tables import chosen_table
+    from harness.tables.study import chosen_table
 
     assert study.grid is not None
     trial = study_config(study, study.variants(), passed, study.grid.validation)

@@ -61,11 +61,12 @@ class Leaderboard:
 
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
-        asked = {row.name: _subset(self, [row]) or {} for row in self.suite.task}
-        return {
-            row.name: sum(len(asked[row.name].get(name, task.eval_docs)) for name, task in self.loaded[row.name]["tasks"].items())
-            for row in self.suite.task
-        }
+        found = {}
+        for row in self.suite.task:
+            asked = _subset(self, [row])
+            tasks = self.loaded[row.name]["tasks"]
+            found[row.name] = sum(len(asked[name] if asked else task.eval_docs) for name, task in tasks.items())
+        return found
 
     def requests(self) -> int | None:
         """How many requests a player answers; known once the first player's prompts are built."""
@@ -258,8 +259,8 @@ def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]]) -> dict[str, 
     """
     mine = [s for s in samples if s["filter"] == row.filter]
     mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-    values = [s.get(row.metric) for s in mine]
-    whole = bool(values) and all(isinstance(v, (bool, int, float)) for v in values)
+    values = [s[row.metric] for s in mine if isinstance(s.get(row.metric), (bool, int, float))]
+    whole = bool(mine) and len(values) == len(mine)
     named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
     return {"items": named, "values": [float(v) for v in values] if whole else None}
 

@@ -83,6 +83,7 @@ def probe(
     drawn = policy.sample(prompts, seeds, plain, advance)
     opponent = forerunners["previous"].said if "previous" in forerunners else []
     asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
+    texts: list[str] = []
     if distribution is not None:
         texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
         asked["fresh"] = [encode_response(policy.tokenizer, text, policy.template) for text in texts]
@@ -101,7 +102,7 @@ def probe(
     if distribution is not None:
         found += distances(distribution, examples, texts, logps["fresh"], drawn, logps["drawn"])
     if opponent:
-        found += rewards(opponent, [policy.encoder.real(e) for e in examples], logps["real"], logps["opponent"])
+        found += rewards(opponent, asked["real"], logps["real"], logps["opponent"])
     for name, earlier in forerunners.items():
         earlier.sit()
         theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]

@@ -12,9 +12,11 @@ from typing import Any
 import pandas as pd
 
 from harness.facts import Facts, Frame
-from harness.figures import NAMES
+from harness.figures.training import NAMES
 from harness.records import INITIAL
-from harness.tables import MISSING, leaderboard, percent, printed_rows, stability_table
+from harness.tables.curves import stability_table
+from harness.tables.leaderboard import leaderboard
+from harness.tables.printed import MISSING, percent, printed_rows
 
 SHOWN_PROMPTS = 3
 LONGEST_TEXT = 400

@@ -1,0 +1,111 @@
+"""The house style of every figure: type, colours, axes. A variant keeps its colour, marker and line through all of them.
+
+The colours (Okabe and Ito) stay apart for colour-blind readers and, with markers and lines, in grey print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
+GREY = "#767676"
+WIDTH = 7.0  # inches: the text width of the report
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Small type for print, light grid, no frame on top and right, bytes that depend on the data alone."""
+    import matplotlib
+
+    settings: dict[Any, Any] = {
+        "figure.dpi": 100,
+        "savefig.dpi": 170,
+        "font.family": "DejaVu Sans",
+        "font.size": 8,
+        "axes.titlesize": 8.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#555555",
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+        "legend.frameon": False,
+        "legend.fontsize": 7.5,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+        "svg.hashsalt": "harness",
+        "pdf.fonttype": 42,
+        "axes.unicode_minus": True,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+@dataclass
+class Drawing:
+    """A figure and what its points say when one points at them: (axes, x, y, text) in data coordinates."""
+
+    figure: Figure
+    axes: list[Axes]
+    said: list[tuple[Axes, float, float, str]] = field(default_factory=list)
+
+    def say(self, axis: Axes, x: float, y: float, text: str) -> None:
+        self.said.append((axis, float(x), float(y), text))
+
+    def places(self) -> list[dict[str, Any]]:
+        """Every point in points (1/72 inch) from the figure's upper left corner. The figure must have been drawn."""
+        height = 72 * self.figure.get_figheight()
+        found = []
+        for axis, x, y, text in self.said:
+            right, up = axis.transData.transform((x, y)) * 72 / self.figure.dpi
+            found.append({"x": round(float(right), 2), "y": round(float(height - up), 2), "text": text})
+        return found
+
+
+def drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained", squeeze=False, **options)
+    return Drawing(figure, list(axes.flat))
+
+
+def look(labels: Sequence[str], label: str) -> dict[str, Any]:
+    """Colour, marker and line of a variant, the same in every figure of a run."""
+    index = labels.index(label)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINES[(index + index // len(COLOURS)) % len(LINES)],
+    }
+
+
+def small(labels: Sequence[str], label: str) -> dict[str, Any]:
+    return {**look(labels, label), "markersize": 2.8, "linewidth": 1.1}
+
+
+def iteration_axis(axis: Axes, iterations: int, first: str = "initial") -> None:
+    axis.set_xticks(range(-1, iterations), [first, *map(str, range(iterations))])
+    axis.set_xlim(-1.25, iterations - 0.75)
+
+
+def shared_legend(made: Drawing, axis: Axes, count: int) -> None:
+    handles, names = axis.get_legend_handles_labels()
+    if handles:
+        longest = max(map(len, names))
+        columns = max(1, min(count, 7, 84 // (longest + 8)))
+        made.figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3)

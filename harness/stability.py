@@ -1,0 +1,54 @@
+"""How one curve over iterations behaves, as numbers: best, drop, falls, area lost, churn. numpy only.
+
+Legend: T points in time, I test items. Iterations count from 0, the first trained one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Stability:
+    """best: the highest mean and its iteration (the first, if tied). drop: best - last. largest_fall: the largest loss from one
+    iteration to the next, 0 if there is none. falls: how many iterations lost. area_lost: mean over iterations of the running
+    best minus the value. In the unit of the scores, but for `best_iteration` and `falls`.
+    """
+
+    best_iteration: int
+    best: float
+    last: float
+    drop: float
+    largest_fall: float
+    falls: int
+    area_lost: float
+
+
+def stability(curve: np.ndarray) -> Stability | None:
+    """(T,) means of the trained iterations -> Stability; None when a point is missing or there is none."""
+    if curve.size == 0 or np.isnan(curve).any():
+        return None
+    steps = np.diff(curve)
+    best = int(np.argmax(curve))
+    return Stability(
+        best_iteration=best,
+        best=float(curve[best]),
+        last=float(curve[-1]),
+        drop=float(curve[best] - curve[-1]),
+        largest_fall=float(max(0.0, -steps.min())) if steps.size else 0.0,
+        falls=int((steps < 0).sum()),
+        area_lost=float((np.maximum.accumulate(curve) - curve).mean()),
+    )
+
+
+def churn(before: np.ndarray, after: np.ndarray) -> float:
+    """(I,), (I,) values of the same items before and after -> share of items whose value changed.
+
+    Scores can stand still while answers change: half the churn of a constant score was forgetting. Raises ValueError on unequal
+    numbers of items.
+    """
+    if before.shape != after.shape:
+        raise ValueError(f"churn compares the same items: {before.shape[0]} before, {after.shape[0]} after")
+    return float((before != after).mean())

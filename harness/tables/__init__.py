@@ -1,0 +1,52 @@
+"""Facts of a run -> tidy csv files, the leaderboard in print, and figures. Never imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import figures
+from harness.facts import Facts
+from harness.store import write_text
+from harness.tables.collapse import collapse_table
+from harness.tables.comparisons import comparisons_table, panels, standing_table
+from harness.tables.curves import drift_table, stability_table
+from harness.tables.leaderboard import leaderboard
+from harness.tables.printed import as_latex, as_markdown
+from harness.tables.study import chosen_table, study_table
+
+
+def refresh(root: Path, everything: bool = True) -> list[Path]:
+    """Write the tables and figures of a run folder anew; returns their paths. The same facts give the same bytes.
+
+    everything=False leaves out what takes long (comparisons by bootstrap, all figures but the stability curves): what a watcher
+    of a running game looks at.
+    """
+    facts = Facts(root)
+    board, curves, drift = leaderboard(facts), stability_table(facts), drift_table(facts)
+    written = {
+        "scores.csv": facts.scores,
+        "training.csv": facts.training,
+        "dynamics.csv": facts.dynamics,
+        "tables/leaderboard.csv": board,
+        "tables/stability.csv": curves,
+        "tables/drift.csv": drift,
+        "tables/cost.csv": facts.costs,
+    }
+    if everything:
+        compared = comparisons_table(facts)
+        written |= {
+            "tables/comparisons.csv": compared,
+            "tables/standing.csv": standing_table(facts, board, curves, compared),
+            "tables/collapse.csv": collapse_table(facts),
+        }
+        if facts.study.get("arms"):
+            written["tables/study.csv"] = study_table(facts, board)
+        if facts.study.get("grid"):
+            written["tables/chosen.csv"] = chosen_table(facts)
+    (root / "tables").mkdir(exist_ok=True)
+    for name, table in written.items():
+        write_text(root / name, table.to_csv(index=False, lineterminator="\n"))
+    write_text(root / "tables/leaderboard.md", as_markdown(facts, board))
+    write_text(root / "tables/leaderboard.tex", as_latex(facts, board))
+    names = [*written, "tables/leaderboard.md", "tables/leaderboard.tex"]
+    return [*(root / name for name in names), *figures.write_all(facts, board, drift, panels(facts), root / "plots", everything)]

@@ -1,0 +1,92 @@
+"""Scores of a run -> the leaderboard: every task, objective and iteration, means with their errors.
+
+A row that misses a task has no mean; a cell that was not played is empty. Two versions of a suite never enter one average.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from harness import stats
+from harness.errors import UserError
+from harness.facts import Facts, Frame
+from harness.records import INITIAL
+from harness.stability import stability
+
+
+def score_array(facts: Facts, objective: str, column: str = "value") -> np.ndarray:
+    """(S, N, T) of one variant's column over the run's seeds, the suite's tasks and iterations 0..T-1; NaN where missing.
+
+    Raises UserError when the records come from more than one version of the suite.
+    """
+    rows = facts.scores[facts.scores["objective"] == objective]
+    suites = sorted(rows["suite"].unique())
+    if len(suites) > 1:
+        raise UserError(f"{facts.root}: scores of {' and '.join(suites)} cannot enter one average; name one suite")
+    seeds = facts.record["seeds"] if objective != INITIAL else [None]
+    tasks = [row["name"] for row in facts.suite["task"]]
+    times = range(facts.record["iterations"]) if objective != INITIAL else [-1]
+    found = {
+        (None if pd.isna(seed) else int(seed), task, int(iteration)): float(value)
+        for seed, task, iteration, value in zip(rows["seed"], rows["task"], rows["iteration"], rows[column], strict=True)
+        if not pd.isna(value)
+    }
+    return np.array([[[found.get((s, task, t), np.nan) for t in times] for task in tasks] for s in seeds])
+
+
+def leaderboard(facts: Facts) -> Frame:
+    """One row per objective and iteration: tasks averaged over finished seeds, their plain mean, errors and n.
+
+    A seed that misses a task has no mean there and is left out of that row alone, whose `seeds` says how many are in it.
+    `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed.
+    `mean_low` and `mean_high` bound the mean over seeds (95 %, bootstrap) from three seeds on.
+    """
+    tasks = [row["name"] for row in facts.suite["task"]]
+    generator = np.random.default_rng(0)
+    rows = []
+    for objective in [INITIAL, *facts.variants]:
+        values, errors = score_array(facts, objective), score_array(facts, objective, "stderr")
+        times = [-1] if objective == INITIAL else range(values.shape[2])
+        curve = _over_seeds(stats.task_mean(values))
+        best = stability(curve[~np.isnan(curve)])
+        for column, t in enumerate(times):
+            done = ~np.isnan(values[:, :, column]).any(axis=1)
+            here = values[done][:, :, column]
+            means = stats.task_mean(values[done])[:, column]
+            interval = stats.seed_interval(values[done][:, :, [column]], generator) if done.any() else None
+            seeds = int(done.sum())
+            rows.append(
+                {
+                    "objective": objective,
+                    "iteration": t,
+                    "seeds": seeds if objective != INITIAL else pd.NA,
+                    **{task: here[:, i].mean() if seeds else np.nan for i, task in enumerate(tasks)},
+                    "mean": means.mean() if seeds else np.nan,
+                    "item_stderr": pooled_item_stderr(errors[done][:, :, column]) if seeds else np.nan,
+                    "seed_sd": stats.spread(means) if objective != INITIAL else np.nan,
+                    "mean_low": interval[0][0] if interval else np.nan,
+                    "mean_high": interval[1][0] if interval else np.nan,
+                    "normalised_mean": np.mean(
+                        [stats.normalised(here[:, i].mean(), row["chance"]) for i, row in enumerate(facts.suite["task"])]
+                    )
+                    if seeds
+                    else np.nan,
+                    "interquartile_mean": stats.interquartile_mean(here) if seeds else np.nan,
+                    "best": best is not None and objective != INITIAL and t == best.best_iteration,
+                    "source": "scores.csv",
+                }
+            )
+    table: Frame = pd.DataFrame(rows)
+    table["seeds"] = table["seeds"].astype("Int64")
+    return table
+
+
+def _over_seeds(curves: np.ndarray) -> np.ndarray:
+    """(S, T) -> (T,) mean over the seeds that have the point; NaN where none has."""
+    return np.array([c[~np.isnan(c)].mean() if (~np.isnan(c)).any() else np.nan for c in curves.T])
+
+
+def pooled_item_stderr(errors: np.ndarray) -> float:
+    """(S, N) -> error of sampling items of the mean over tasks. Seeds answer the same items, so it does not shrink with S."""
+    return float(stats.item_stderr(errors).mean())

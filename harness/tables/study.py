@@ -1,0 +1,78 @@
+"""What a study chose, and its arms side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from harness import stats
+from harness.errors import UserError
+from harness.facts import Facts, Frame
+from harness.study import Grid, choose
+from harness.tables.leaderboard import pooled_item_stderr, score_array
+
+
+def chosen_table(facts: Facts) -> Frame:
+    """One row per objective and candidate of a study's grid: its validation mean at the last and at the best iteration, and
+    whether it was chosen. Empty numbers where a seed or iteration is missing. Raises UserError for a run without a grid."""
+    grid = facts.study.get("grid")
+    if not grid:
+        raise UserError(f"{facts.root}: is not a run that chooses settings; make one with: harness study lr")
+    trial = Facts(facts.root, grid["validation"])
+    scored = set(trial.scores["objective"])
+    candidates = []
+    for objective, values in grid["objectives"].items():
+        for label, value in values:
+            curve = stats.task_mean(score_array(trial, label)).mean(axis=0) if label in scored else np.full(1, np.nan)
+            whole = not np.isnan(curve).any()
+            candidates.append(
+                {
+                    "objective": objective,
+                    "key": grid["key"],
+                    "value": value,
+                    "label": label,
+                    "suite": grid["validation"],
+                    "seeds": len(facts.record["seeds"]),
+                    "validation_last": float(curve[-1]) if whole else None,
+                    "validation_best": float(curve.max()) if whole else None,
+                    "item_stderr_last": _last_item_stderr(trial, label) if whole else None,
+                }
+            )
+    return pd.DataFrame(choose(Grid(**{k: grid[k] for k in Grid.model_fields}), candidates))
+
+
+def _last_item_stderr(facts: Facts, label: str) -> float:
+    return pooled_item_stderr(score_array(facts, label, "stderr")[:, :, -1])
+
+
+def study_table(facts: Facts, board: Frame) -> Frame:
+    """A study's arms side by side: scores at the iterations it shows and at the last, and what each cost.
+
+    Cost is per seed, over all iterations: tokens drawn, scored and trained, seconds of all phases but evaluation and probe. An
+    arm that has not finished an iteration has an empty score there.
+    """
+    last = facts.record["iterations"] - 1
+    shown = sorted({*facts.study.get("iterations_shown", []), last})
+    costs = facts.costs
+    rows = []
+    for arm in facts.study.get("arms", []):
+        mine = board[board["objective"] == arm["label"]].set_index("iteration")
+        row = {"objective": arm["label"], "note": arm["note"], "pairs": facts.record["variants"][arm["label"]].get("examples")}
+        for t in shown:
+            here = mine.loc[t] if t in mine.index else None
+            for name in ("mean", "mean_low", "mean_high", "item_stderr", "seeds"):
+                row[f"{name}_iteration_{t}"] = here[name] if here is not None else None
+        spent = costs[costs["objective"] == arm["label"]]
+        seeds = spent["seed"].nunique()
+        for phase in ("generate", "score", "train"):
+            tokens = spent.loc[spent["phase"] == phase, "tokens"].dropna()
+            row[f"tokens_{phase}"] = round(tokens.sum() / seeds) if len(tokens) else None
+        seconds = spent.loc[spent["phase"].isin(["generate", "score", "train"]), "seconds"]
+        row["seconds"] = round(float(seconds.sum()) / seeds, 1) if len(seconds) else None
+        row["source"] = "tables/leaderboard.csv, tables/cost.csv"
+        rows.append(row)
+    table: Frame = pd.DataFrame(rows)
+    for column in ("pairs", "tokens_generate", "tokens_score", "tokens_train", *(f"seeds_iteration_{t}" for t in shown)):
+        if column in table:
+            table[column] = table[column].astype("Int64")
+    return table
