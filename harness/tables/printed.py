@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from harness.facts import Facts, Frame
@@ -15,19 +17,29 @@ def percent(value: float) -> str:
     return MISSING if pd.isna(value) else f"{100 * value:.1f}"
 
 
+def with_interval(value: float, low: float, high: float, error: float = math.nan) -> str:
+    """Percent with its interval over seeds, or ± the error of sampling items where there is none; a dash for no value."""
+    if pd.isna(value):
+        return MISSING
+    if not pd.isna(low):
+        return f"{percent(value)} [{percent(low)}, {percent(high)}]"
+    return percent(value) + ("" if pd.isna(error) else f" ± {percent(error)}")
+
+
 def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the leaderboard in print: percent, mean with its item error, the best iteration starred."""
+    """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred."""
     tasks = facts.suite["task"]
-    header = ["objective", "iter", *(row["label"] for row in tasks), "mean ± item s.e.", "seeds"]
+    header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "normalised", "seeds"]
     rows = []
     for row in board.to_dict("records"):
-        error = f" ± {100 * row['item_stderr']:.1f}" if not pd.isna(row["item_stderr"]) else ""
+        mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"])
         rows.append(
             [
                 row["objective"],
                 "initial" if row["objective"] == INITIAL else str(row["iteration"]),
                 *(percent(row[task["name"]]) for task in tasks),
-                (percent(row["mean"]) + error if not pd.isna(row["mean"]) else MISSING) + (" *" if row["best"] else ""),
+                mean + (" *" if row["best"] else ""),
+                percent(row["normalised_mean"]),
                 MISSING if pd.isna(row["seeds"]) else str(row["seeds"]),
             ]
         )
@@ -37,13 +49,19 @@ def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]
 def footnote(facts: Facts) -> str:
     """What the numbers of a leaderboard are: suite, items per task, the star, the errors."""
     suite = facts.suite
-    counts = sorted({int(n) for n in facts.scores["n"]})
-    items = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}" if counts else "no"
     return (
-        f"Percent; suite {suite['name']} v{suite['version']}, {items} items per task; mean: plain mean of the "
-        f"{len(suite['task'])} tasks; ±: standard error of sampling items, not the spread over seeds; *: best iteration. "
-        "Numbers in full: tables/leaderboard.csv, their origin: scores.csv."
+        f"Percent; suite {suite['name']} v{suite['version']}, {items_note(facts)}; mean: plain mean of the "
+        f"{len(suite['task'])} tasks; in brackets: 95 % bootstrap interval over seeds; ±: standard error of sampling items (no "
+        "interval over seeds below three); normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in "
+        "full: leaderboard.csv, their origin: scores.csv."
     )
+
+
+def items_note(facts: Facts) -> str:
+    counts = sorted({int(n) for n in facts.scores["n"]})
+    if not counts:
+        return "no task has been evaluated"
+    return f"n = {counts[0]} items per task" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} items per task"
 
 
 def as_markdown(facts: Facts, board: Frame) -> str:

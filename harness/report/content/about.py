@@ -1,0 +1,94 @@
+"""What was played and with what: objectives, their deviations, settings, suite, provenance."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.facts import Facts
+from harness.report.blocks import Block, section, table, variants, visible
+from harness.report.content.tables import Tables
+from harness.store import MANIFEST, read_json
+from harness.tables.printed import MISSING
+
+
+def about_sections(tables: Tables) -> list[Block]:
+    facts = tables.facts
+    return [
+        section("Objectives", variants([variant_entry(facts, label) for label in facts.variants])),
+        section(
+            "Settings and provenance",
+            table(
+                ["shared setting", "value"], settings_rows(facts.record["identity"]), "Settings all cells share.", "ll", "01", 7.5
+            ),
+            table(["provenance", ""], provenance_rows(facts), "Where the numbers come from: run.json.", "ll", "01", 7.5),
+            table(["data", "count"], data_rows(facts), "The annotated pairs: data/manifest.json.", "lr", "00", 7.5),
+            suite_block(facts),
+        ),
+    ]
+
+
+def suite_block(facts: Facts) -> Block | None:
+    limit = facts.record["config"]["evaluation"]["limit"]
+    rows = [
+        [t["name"], t["stands_for"] or MISSING, str(t["shots"]), t["metric"], t["filter"], f"{t['chance']:.2f}",
+         str(t["limit"] or limit or "all")]
+        for t in facts.suite["task"]
+    ]  # fmt: skip
+    header = ["task", "stands for", "shots", "metric", "filter", "chance", "items"]
+    caption = f"The suite {facts.suite['name']} v{facts.suite['version']}."
+    return table(header, rows, caption, "llrllrr", "0100000", 8)
+
+
+def settings_rows(identity: dict[str, Any]) -> list[list[str]]:
+    return [
+        [f"{section}.{key}", visible(json.dumps(value))] for section, values in identity.items() for key, value in values.items()
+    ]
+
+
+def variant_entry(facts: Facts, label: str) -> dict[str, Any]:
+    """Title, citation, settings of every iteration and deviations from the shared training settings of one variant."""
+    variant = facts.record["variants"][label]
+    resolved = variant["resolved"]
+    parameters = []
+    for key in resolved[0]:
+        values = [step[key] for step in resolved]
+        same = all(v == values[0] for v in values)
+        parameters.append([key, visible(values[0]) if same else " → ".join(visible(v) for v in values) + " (by iteration)"])
+    cited = variant["citation"]
+    needs = variant["needs"][-1]
+    return {
+        "label": label,
+        "title": visible(variant["title"]),
+        "citation": visible(f"{cited['label']}: {cited['title']}. {cited['where']}."),
+        "url": visible(cited["url"]),
+        "parameters": parameters,
+        "needs": ", ".join(k if v is True else f"{k} {v}" for k, v in needs.items() if v) or "nothing",
+        "deviations": [
+            *([f"training.{k}", visible(v)] for k, v in variant["training"].items()),
+            *([["data.examples", str(variant["examples"])]] if variant.get("examples") else []),
+        ],
+        "digest": variant["source_digest"],
+    }
+
+
+def data_rows(facts: Facts) -> list[list[str]]:
+    path = facts.root / "data" / MANIFEST
+    return [[key, str(value)] for key, value in read_json(path)["counts"].items()] if path.is_file() else []
+
+
+def provenance_rows(facts: Facts) -> list[list[str]]:
+    record = facts.record
+    dirty = {True: " with uncommitted changes", False: "", None: ""}[record["git_dirty"]]
+    step0 = facts.costs["step0"].dropna()
+    return [
+        ["program", f"selfplay-harness {record['created_by_version']}"],
+        ["commit", f"{record['git_commit'] or 'not run from a checkout'}{dirty}"],
+        ["command", visible(" ".join(record["command"]))],
+        ["base model digest", str(record["base_digest"])],
+        ["prompt template", record["template"]],
+        *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items()],
+        *[[f"version: {k}", str(v)] for k, v in record["versions"].items()],
+        ["lm-eval pinned by suite", facts.suite["lm_eval"]],
+        ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else MISSING],
+    ]  # fmt: skip

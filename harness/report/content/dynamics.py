@@ -1,0 +1,129 @@
+"""Training, drift, what players say, and what it cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from harness.figures.training import NAMES
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.report.blocks import Block, figure, samples, section, table, text, visible
+from harness.report.content.tables import Tables
+from harness.tables.printed import MISSING
+
+SHOWN_PROMPTS = 2
+PHASES = ("generate", "score", "train", "evaluate", "probe")
+
+
+def dynamics_sections(tables: Tables) -> list[Block]:
+    return [training_section(tables), drift_section(tables), samples_section(tables), cost_section(tables)]
+
+
+def training_section(tables: Tables) -> Block:
+    caption = (
+        "What training did to real and synthetic responses, each by itself, step by step (first seed). Objectives with a "
+        "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
+        "response. Thin vertical lines: a new iteration begins. Numbers: training.csv of the run folder."
+    )
+    names = [n for n in ("training", "training-2", "training-3", "training-4") if tables.has_figure(n)]
+    return section("Training", *(figure(name, caption) for name in names))
+
+
+def drift_section(tables: Tables) -> Block:
+    blocks: list[Block | None] = []
+    several = tables.seeds > 1
+    for number, panel in enumerate(tables.panels, 1):
+        name = "drift" if number == 1 else f"drift-{number}"
+        if tables.has_figure(name):
+            where = f" ({panel['title']})" if panel["title"] else ""
+            bars = (
+                "means over seeds; bands: 95 % interval over seeds from three on"
+                if several
+                else "bars: standard error over prompts"
+            )
+            caption = (
+                f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
+                f"{bars}. reward = likelihood?: share of prompts on which the response with the higher reward is also the more "
+                "likely one. Numbers: drift.csv; each seed's: dynamics.csv."
+            )
+            blocks.append(figure(name, caption))
+        blocks.append(drift_table(tables, panel))
+    return section("Drift", *blocks)
+
+
+def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
+    """The initial policy and every objective's last iteration, measurement by measurement."""
+    drift = tables.drift
+    names = [n for n in NAMES if (drift["name"] == n).any()]
+    players = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
+    rows = []
+    for name in names:
+        cells = [NAMES[name], _unit(drift, name)]
+        for objective, iteration in players:
+            here = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
+            cells.append(_measured(here.iloc[0]) if len(here) else MISSING)
+        rows.append(cells)
+    nll = drift.loc[drift["name"] == "heldout_nll_per_token", "n"]
+    where = f", {panel['title']}" if panel["title"] else ""
+    caption = (
+        f"Initial policy and iteration {tables.last}{where}; n = {int(nll.iloc[0]) if len(nll) else 0} prompts; brackets: 95 % "
+        "interval over seeds, ±: standard error over prompts (one seed). Numbers: drift.csv."
+    )
+    header = ["measurement", "unit", *(objective for objective, _ in players)]
+    return table(header, rows, caption, "ll" + "r" * len(players), "00" + "1" * len(players), 6.4)
+
+
+def _unit(drift: Any, name: str) -> str:
+    return str(drift.loc[drift["name"] == name, "unit"].iloc[0]).replace("share of ", "of ")
+
+
+def _measured(row: pd.Series) -> str:
+    if not pd.isna(row["low"]):
+        return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+    return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) else f" ± {row['stderr']:.1g}")
+
+
+def samples_section(tables: Tables) -> Block:
+    """The first held-out prompts with the real response and what every player of the first seed said, iteration by iteration."""
+    facts = tables.facts
+    first = facts.record["seeds"][0]
+    labels = tables.panels[0]["labels"]
+    initial = facts.samples.get((INITIAL, None, INITIAL_ITERATION), [])[:SHOWN_PROMPTS]
+    prompts = []
+    for index, row in enumerate(initial):
+        said = []
+        for place in facts.places:
+            rows = facts.samples.get((place.objective, place.seed, place.iteration))
+            if rows is None or place.seed not in (None, first) or place.objective not in (INITIAL, *labels):
+                continue
+            who = "initial policy" if place.objective == INITIAL else f"{place.objective}, iter {place.iteration}"
+            said.append([who, visible(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")])
+        prompts.append({"id": row["example_id"], "prompt": visible(row["prompt"]), "real": visible(row["real"]), "said": said})
+    note = (
+        f"The first held-out prompts, with the real response and one sample of every player at temperature 1 (seed {first}). "
+        "Origin: probe/samples.jsonl of each iteration."
+    )
+    return section("What the players say", text(note), samples(prompts))
+
+
+def cost_section(tables: Tables) -> Block:
+    """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
+    rows = []
+    for label in tables.facts.variants:
+        mine = tables.cost[tables.cost["objective"] == label]
+        cells = [label]
+        for phase in PHASES[:3]:
+            tokens = mine.loc[mine["phase"] == phase, "tokens"].dropna()
+            cells.append(f"{tokens.sum() / 1000:,.0f}" if len(tokens) else MISSING)
+        for phase in PHASES:
+            here = mine[mine["phase"] == phase]
+            cells.append(f"{here['seconds'].sum():,.0f}, {here['peak_memory_gib'].max():.2f}" if len(here) else MISSING)
+        rows.append(cells)
+    caption = (
+        "Thousands of tokens; then seconds and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "
+        "iterations. The initial policy's samples are drawn once and shared; each objective is charged its part of them. "
+        "Phases taken over from another run cost what they cost there. Numbers per iteration: cost.csv."
+    )
+    header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
+    return section("Cost", table(header, rows, caption, size=6.8))

@@ -1,0 +1,130 @@
+"""Scores and what they are worth: the leaderboard, one curve per task, pairwise comparisons, stability, collapse."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.records import INITIAL
+from harness.report.blocks import Block, figure, section, table, text, visible
+from harness.report.content.tables import Tables
+from harness.tables.printed import MISSING, footnote, printed_rows, with_interval
+
+SHOWN_FINDINGS = 60
+STATISTICS = (
+    ("drop", "drop"),
+    ("largest_fall", "largest fall"),
+    ("falls", "falls"),
+    ("area_lost", "area lost"),
+    ("churn", "churn"),
+)
+
+
+def results_sections(tables: Tables) -> list[Block]:
+    return [scores_section(tables), comparisons_section(tables), stability_section(tables), collapse_section(tables)]
+
+
+def scores_section(tables: Tables) -> Block:
+    header, rows = printed_rows(tables.facts, tables.board)
+    labels = {*(label for panel in tables.panels for label in panel["labels"]), INITIAL}
+    rows = [row for row in rows if row[0] in labels]
+    n = len(header)
+    blocks = [table(header, rows, footnote(tables.facts), "ll" + "r" * (n - 2), "00" + "1" * (n - 5) + "000", 6.4)]
+    for number, panel in enumerate(tables.panels, 1):
+        name = "tasks" if number == 1 else f"tasks-{number}"
+        where = f", {panel['title']}" if panel["title"] else ""
+        caption = (
+            f"Each task against iteration{where} (i: initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv."
+        )
+        blocks.append(figure(name, caption) if tables.has_figure(name) else None)
+    return section("Scores", *blocks)
+
+
+def comparisons_section(tables: Tables) -> Block:
+    """For every panel a square: row minus column at the last iteration."""
+    blocks = []
+    for panel in tables.panels:
+        labels = panel["labels"]
+        rows = []
+        for a in labels:
+            cells = [a]
+            for b in (*labels[:-1], INITIAL) if len(labels) > 1 else (INITIAL,):
+                pair = tables.pair(panel["title"], a, b) if a != b else None
+                cells.append(MISSING if a != b and pair is None else "" if pair is None else _cell(pair))
+            rows.append(cells)
+        over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "redrawn"]
+        caption = (
+            f"Row minus column at iteration {tables.last}{', ' + panel['title'] if panel['title'] else ''}, in points of the "
+            f"mean over tasks, with 95 % interval; redrawn: {over.iloc[0] if len(over) else MISSING}, paired on the same items "
+            "and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per task (with McNemar's "
+            "test, corrected over tasks) and the probability of improvement: comparisons.csv."
+        )
+        columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
+        blocks.append(table(["", *columns], rows, caption, size=7 if len(columns) < 6 else 6.2))
+    return section("Who is ahead of whom", *blocks)
+
+
+def _cell(pair: dict) -> str:
+    stars = "" if pd.isna(pair["p_holm"]) else "**" if pair["p_holm"] < 0.01 else "*" if pair["p_holm"] < 0.05 else ""
+    return f"{100 * pair['difference']:+.1f}{stars} [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
+
+
+def stability_section(tables: Tables) -> Block:
+    whole = tables.stability[tables.stability["seed"].isna()]
+    rows = []
+    for label in tables.facts.variants:
+        mine = whole[whole["objective"] == label].set_index("name")
+        if mine.empty:
+            rows.append([label, *[MISSING] * (len(STATISTICS) + 2)])
+            continue
+        times = tables.stability[(tables.stability["objective"] == label) & (tables.stability["name"] == "best_iteration")]
+        at = " ".join(str(int(v)) for v in times[times["seed"].notna()]["value"])
+        cells = [label, at]
+        for name, _ in STATISTICS:
+            if name not in mine.index:
+                cells.append(MISSING)
+                continue
+            one = mine.loc[name]
+            cells.append(_plain(one) if name == "falls" else with_interval(one["value"], one["low"], one["high"]))
+        rows.append([*cells, str(int(mine["seeds"].iloc[0]))])
+    caption = (
+        "Per seed, then averaged over the seeds that finished every iteration; brackets: 95 % bootstrap interval over seeds "
+        "(none below three). drop: best minus last; largest fall: from one iteration to the next; falls: iterations that "
+        "lost; area lost: running best minus value, mean over iterations; churn: share of items whose correctness flips from "
+        "one iteration to the next. Points and percent. Numbers, each seed's too: stability.csv."
+    )
+    header = ["objective", "best at (each seed)", *(title for _, title in STATISTICS), "seeds"]
+    return section("Stability", table(header, rows, caption, grow="0" + "1" * 6 + "0", size=7.2))
+
+
+def _plain(one: pd.Series) -> str:
+    brackets = "" if pd.isna(one["low"]) else f" [{one['low']:.1f}, {one['high']:.1f}]"
+    return f"{one['value']:.1f}{brackets}"
+
+
+def collapse_section(tables: Tables) -> Block:
+    """What the detector found; a sentence where it found nothing."""
+    found = tables.collapse
+    if found.empty:
+        return section("Collapse", text("The collapse detector found nothing in any player. Its rules: harness/collapse.py."))
+    found = found[found["objective"].isin(tables.facts.variants)]
+    counts = found.groupby(["finding", "objective"], sort=False).size()
+    summed = [[name, objective, str(count)] for (name, objective), count in counts.items()]
+    summed.sort()
+    rows = [
+        [r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], visible(r["evidence"])]
+        for r in found.head(SHOWN_FINDINGS).to_dict("records")
+    ]
+    rest = f" The first {SHOWN_FINDINGS} of {len(found)}." if len(found) > SHOWN_FINDINGS else ""
+    return section(
+        "Collapse",
+        table(["finding", "objective", "players"], summed, "Players (one per seed and iteration) with a finding.", "llr", "000"),
+        table(
+            ["objective", "seed", "iter", "finding", "evidence"],
+            rows,
+            f"Every finding with its evidence.{rest} Bounds and where the evidence lies: collapse.csv; rules: "
+            "harness/collapse.py.",
+            "lrrll",
+            "00001",
+            7,
+        ),
+    )

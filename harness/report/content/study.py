@@ -1,0 +1,129 @@
+"""The section of a study: its question, its arms, its contrasts, and what it chose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from harness.report.blocks import Block, section, table, text, visible
+from harness.report.content.published import published_table
+from harness.report.content.summary import points
+from harness.report.content.tables import Tables
+from harness.tables.comparisons import MEAN
+from harness.tables.printed import MISSING, percent, with_interval
+
+
+def study_sections(tables: Tables) -> list[Block]:
+    study = tables.facts.study
+    if not study:
+        return []
+    beside = published_table(tables, study["published"]) if study.get("published") else None
+    return [
+        section(
+            "The study",
+            text(visible(study["question"])),
+            arms_block(tables),
+            contrasts_block(tables),
+            beside,
+            chosen_block(tables),
+            tuned_block(tables),
+        )
+    ]
+
+
+def arms_block(tables: Tables) -> Block | None:
+    arms = tables.optional("tables/study.csv")
+    if arms is None:
+        return None
+    shown = [c.removeprefix("mean_iteration_") for c in arms.columns if c.startswith("mean_iteration_")]
+    rows = []
+    for row in arms.to_dict("records"):
+        scores = [
+            with_interval(
+                row[f"mean_iteration_{t}"],
+                row[f"mean_low_iteration_{t}"],
+                row[f"mean_high_iteration_{t}"],
+                row[f"item_stderr_iteration_{t}"],
+            )
+            for t in shown
+        ]
+        tokens = [_thousands(row[f"tokens_{phase}"]) for phase in ("generate", "score", "train")]
+        rows.append([visible(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
+    header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "s"]
+    caption = (
+        "Mean over tasks in percent, with 95 % interval over seeds from three on, else ± item standard error. drawn, scored, "
+        "trained: thousands of tokens per seed over all iterations; s: seconds of drawing, scoring and training per seed. "
+        "Numbers: study.csv."
+    )
+    align, grow = "ll" + "r" * (len(header) - 2), "10" + "0" * (len(header) - 2)
+    return table(header, rows, caption, align, grow, 6.8)
+
+
+def _thousands(value: float) -> str:
+    return MISSING if pd.isna(value) else f"{value / 1000:,.0f}"
+
+
+def _seconds(value: float) -> str:
+    return MISSING if pd.isna(value) else f"{value:,.0f}"
+
+
+def contrasts_block(tables: Tables) -> Block | None:
+    compared = tables.comparisons
+    mine = compared[(compared["panel"] == "study") & (compared["task"] == MEAN)]
+    rows = []
+    for wanted in tables.facts.study.get("contrasts", []):
+        found = mine[mine["question"] == wanted["question"]]
+        sides = [f"{label}, iter {t}" for label, t in (wanted["a"], wanted["b"])]
+        if found.empty:
+            rows.append([visible(wanted["question"]), *sides, MISSING, MISSING, "0"])
+            continue
+        row: dict[str, Any] = found.iloc[0].to_dict()
+        rows.append([visible(wanted["question"]), *sides, points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
+    caption = (
+        "The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p from redrawing items and seeds, "
+        "paired on both; p corrected over these rows (Holm). Per task: comparisons.csv."
+    )
+    return table(["question", "a", "b", "a − b", "p", "seeds"], rows, caption, "lllrrr", "100000", 7)
+
+
+def _p(value: float) -> str:
+    return MISSING if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def chosen_block(tables: Tables) -> Block | None:
+    chosen = tables.optional("tables/chosen.csv")
+    if chosen is None:
+        return None
+    grid = tables.facts.study["grid"]
+    rows = [
+        [
+            row["objective"],
+            f"{row['value']:g}" + (" ◀" if row["chosen"] else ""),
+            with_interval(row["validation_last"], float("nan"), float("nan"), row["item_stderr_last"]),
+            percent(row["validation_best"]),
+        ]
+        for row in chosen.to_dict("records")
+    ]
+    caption = (
+        f"Every objective at every value of {grid['key']}, judged by {grid['validation']} alone (items that the leaderboard "
+        f"does not use), {tables.seeds} seed(s); ◀ chosen by the {grid['choose']} iteration. ±: standard error of sampling "
+        "items. The scores elsewhere in this report are the chosen ones on the leaderboard. Numbers: chosen.csv."
+    )
+    return table(["objective", grid["key"], "validation, last", "validation, best"], rows, caption, size=8)
+
+
+def tuned_block(tables: Tables) -> Block | None:
+    study = tables.facts.study
+    if not study.get("tuned_by"):
+        return None
+    variants = tables.facts.record["variants"]
+    common, tuned = (panel["labels"] for panel in study["panels"])
+    shared = tables.facts.record["identity"]["training"]
+    rows = []
+    for a, b in zip(common, tuned, strict=True):
+        own = variants[b]["training"]
+        said = "the common setting" if a == b else ", ".join(f"{k} = {v:g}, common {shared[k]:g}" for k, v in own.items())
+        rows.append([a, b, said])
+    caption = f"Each objective's own setting was chosen by the run {visible(study['tuned_by'])} on validation items."
+    return table(["objective", "tuned variant", "its setting"], rows, caption, "lll", "001", 8)

@@ -1,0 +1,94 @@
+"""The csv files of a run as the report reads them: what is printed is what lies beside it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.facts import Facts, Frame
+from harness.records import INITIAL
+from harness.tables.comparisons import MEAN, panels
+
+
+class Tables:
+    """Every table of a finished refresh. Raises UserError when one is missing or damaged."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def read(self, name: str) -> Frame:
+        path = self.facts.root / name
+        try:
+            return pd.read_csv(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
+        except (ValueError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); delete it and make the report again") from error
+
+    def optional(self, name: str) -> Frame | None:
+        return self.read(name) if (self.facts.root / name).is_file() else None
+
+    @cached_property
+    def board(self) -> Frame:
+        board = self.read("tables/leaderboard.csv")
+        board["seeds"] = board["seeds"].astype("Int64")
+        return board
+
+    @cached_property
+    def standing(self) -> Frame:
+        return self.read("tables/standing.csv").assign(panel=lambda t: t["panel"].fillna(""))
+
+    @cached_property
+    def comparisons(self) -> Frame:
+        return self.read("tables/comparisons.csv").assign(
+            panel=lambda t: t["panel"].fillna(""), question=lambda t: t["question"].fillna("")
+        )
+
+    @cached_property
+    def stability(self) -> Frame:
+        return self.read("tables/stability.csv")
+
+    @cached_property
+    def drift(self) -> Frame:
+        return self.read("tables/drift.csv")
+
+    @cached_property
+    def cost(self) -> Frame:
+        return self.read("tables/cost.csv")
+
+    @cached_property
+    def collapse(self) -> Frame:
+        return self.read("tables/collapse.csv")
+
+    @property
+    def panels(self) -> list[dict[str, Any]]:
+        return panels(self.facts)
+
+    @property
+    def last(self) -> int:
+        return self.facts.record["iterations"] - 1
+
+    @property
+    def seeds(self) -> int:
+        return len(self.facts.record["seeds"])
+
+    def initial(self) -> Frame:
+        return self.board[self.board["objective"] == INITIAL].iloc[0]
+
+    def pair(self, panel: str, a: str, b: str) -> dict[str, Any] | None:
+        """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b."""
+        rows = self.comparisons[(self.comparisons["panel"] == panel) & (self.comparisons["task"] == MEAN)]
+        for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
+            found = rows[(rows["a"] == x) & (rows["b"] == y)]
+            if len(found):
+                row = found.iloc[0].to_dict()
+                ends = sorted((sign * row["low"], sign * row["high"]))
+                return row | {"difference": sign * row["difference"], "low": ends[0], "high": ends[1]}
+        return None
+
+    def has_figure(self, name: str) -> bool:
+        return Path(self.facts.root / "plots" / f"{name}.svg").exists()
