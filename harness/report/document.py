@@ -1,4 +1,4 @@
-"""Writes the PDF and, beside it, a folder with the csv of every printed number, the figures and provenance.json."""
+"""Writes the PDF, the HTML page and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
 
 from __future__ import annotations
 
@@ -6,54 +6,70 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 from harness.facts import Facts
 from harness.report.content import content
-from harness.store import file_digest, write_json
+from harness.report.page import page
+from harness.store import file_digest, write_json, write_text
 
-TABLES = ("scores.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/stability.csv", "tables/cost.csv")
+ALWAYS = (
+    "scores.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv", "tables/comparisons.csv",
+    "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv",
+)  # fmt: skip
+OF_A_STUDY = ("tables/study.csv", "tables/chosen.csv")
 TEMPLATE = Path(__file__).with_name("report.typ")
 
 
 def write_report(root: Path, pdf: Path) -> Path:
-    """Report of the run folder `root` at `pdf`; the same folder gives the same bytes. Returns `pdf`.
+    """Report of the run folder `root`: `pdf`, the same as .html, and the folder of its numbers; returns `pdf`.
 
-    The tables and figures of the run must have been written (`tables.refresh`). Raises UserError when `pdf` cannot be written.
+    The same folder gives the same bytes. The tables and figures of the run must have been written (`tables.refresh`). Raises
+    UserError when a table is missing or damaged, or `pdf` cannot be written.
     """
-    import typst
-
     facts = Facts(root)
+    said = content(facts)
+    names = [*ALWAYS, *(name for name in OF_A_STUDY if (root / name).is_file())]
     beside = pdf.with_suffix("")
     try:
         beside.mkdir(parents=True, exist_ok=True)
-        for name in TABLES:
+        for name in names:
             shutil.copyfile(root / name, beside / Path(name).name)
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder)
-            shutil.copyfile(TEMPLATE, work / "report.typ")
-            (work / "content.json").write_text(json.dumps(content(facts)), encoding="utf-8")
-            for figure in (root / "plots").glob("*.svg"):
-                shutil.copyfile(figure, work / figure.name)
-                shutil.copyfile(figure, beside / figure.name)
-            made = work / "report.pdf"
-            typst.compile(work / "report.typ", output=made, timestamp=0)
-            temporary = pdf.with_name(pdf.name + ".tmp")
-            shutil.copyfile(made, temporary)
-            temporary.replace(pdf)
+        for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
+            shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
+        typeset(said, root / "plots", pdf, TEMPLATE)
+        write_text(pdf.with_suffix(".html"), page(said, root / "plots"))
         write_json(
             beside / "provenance.json",
             {
                 "run": facts.record["name"],
                 "git_commit": facts.record["git_commit"],
                 "suite": facts.suite["name"],
-                "tables": {Path(name).name: file_digest(root / name) for name in TABLES},
+                "tables": {Path(name).name: file_digest(root / name) for name in names},
                 "adapters": adapters(facts),
             },
         )
     except OSError as error:
         raise UserError(f"{pdf}: cannot be written ({error.strerror}); use --out FILE") from error
     return pdf
+
+
+def typeset(said: dict[str, Any], plots: Path, pdf: Path, template: Path) -> None:
+    """Set the content with a template and the figures in `plots`; the file at `pdf` is whole or not there."""
+    import typst
+
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        shutil.copyfile(template, work / "report.typ")
+        (work / "content.json").write_text(json.dumps(said), encoding="utf-8")
+        for figure in plots.glob("*.svg"):
+            shutil.copyfile(figure, work / figure.name)
+        made = work / "report.pdf"
+        typst.compile(work / "report.typ", output=made, timestamp=0)
+        temporary = pdf.with_name(pdf.name + ".tmp")
+        shutil.copyfile(made, temporary)
+        temporary.replace(pdf)
 
 
 def adapters(facts: Facts) -> dict[str, str]:
