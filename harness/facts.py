@@ -57,6 +57,11 @@ class Facts:
         return self.record.get("study") or {}
 
     @property
+    def panels(self) -> list[dict[str, Any]]:
+        """What is shown and compared together, {title, labels}: the study's panels, or one panel of everything."""
+        return self.study.get("panels") or [{"title": "", "labels": self.variants}]
+
+    @property
     def suite(self) -> dict[str, Any]:
         return self.record["suites"][self.suite_name or self.record["suite"]]
 

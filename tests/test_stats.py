@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from harness import stats
+from harness.stability import churn, stability
 
 
 def test_stability_by_hand():
     """Curve 0.50 0.60 0.55 0.58 0.52: best 0.60 at 1, last 0.52, drop 0.08; steps +.10 -.05 +.03 -.06: two falls, largest 0.06;
     running best .50 .60 .60 .60 .60, losses 0 0 .05 .02 .08, mean 0.03."""
-    found = stats.stability(np.array([0.50, 0.60, 0.55, 0.58, 0.52]))
+    found = stability(np.array([0.50, 0.60, 0.55, 0.58, 0.52]))
     assert (found.best_iteration, found.falls) == (1, 2)
     assert [found.best, found.last, found.drop, found.largest_fall, found.area_lost] == pytest.approx(
         [0.6, 0.52, 0.08, 0.06, 0.03]
@@ -17,13 +18,13 @@ def test_stability_by_hand():
 
 
 def test_a_rising_curve_has_no_drop_and_no_fall():
-    found = stats.stability(np.array([0.1, 0.2, 0.2, 0.4]))
+    found = stability(np.array([0.1, 0.2, 0.2, 0.4]))
     assert (found.best_iteration, found.drop, found.largest_fall, found.falls, found.area_lost) == (3, 0.0, 0.0, 0, 0.0)
 
 
 def test_a_curve_with_a_hole_or_without_points_has_no_stability():
-    assert stats.stability(np.array([0.1, np.nan, 0.3])) is None
-    assert stats.stability(np.array([])) is None
+    assert stability(np.array([0.1, np.nan, 0.3])) is None
+    assert stability(np.array([])) is None
 
 
 def test_the_mean_over_tasks_is_absent_where_a_task_is():

@@ -8,7 +8,7 @@ from harness import figures
 from harness.facts import Facts
 from harness.store import write_text
 from harness.tables.collapse import collapse_table
-from harness.tables.comparisons import comparisons_table, panels, standing_table
+from harness.tables.comparisons import comparisons_table, standing_table
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.printed import as_latex, as_markdown
@@ -49,4 +49,4 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     write_text(root / "tables/leaderboard.md", as_markdown(facts, board))
     write_text(root / "tables/leaderboard.tex", as_latex(facts, board))
     names = [*written, "tables/leaderboard.md", "tables/leaderboard.tex"]
-    return [*(root / name for name in names), *figures.write_all(facts, board, drift, panels(facts), root / "plots", everything)]
+    return [*(root / name for name in names), *figures.write_all(facts, board, drift, facts.panels, root / "plots", everything)]

@@ -33,17 +33,12 @@ class Player:
     iteration: int
 
 
-def panels(facts: Facts) -> list[dict[str, Any]]:
-    """What is shown and compared together: the study's panels, or one panel of everything."""
-    return facts.study.get("panels") or [{"title": "", "labels": facts.variants}]
-
-
 def comparisons_table(facts: Facts) -> Frame:
     """Every pair of a panel at the last iteration, each against the initial policy, and the study's own contrasts."""
     rows: list[dict[str, Any]] = []
     last = facts.record["iterations"] - 1
     start = Player(INITIAL, INITIAL_ITERATION)
-    for panel in panels(facts):
+    for panel in facts.panels:
         ends = [Player(label, last) for label in panel["labels"]]
         pairs = [*itertools.combinations(ends, 2), *((end, start) for end in ends)]
         rows += _compared(facts, panel["title"], [("", a, b) for a, b in pairs])
@@ -167,7 +162,7 @@ def standing_table(facts: Facts, board: Frame, curves: Frame, compared: Frame) -
     """
     last = facts.record["iterations"] - 1
     rows = []
-    for panel in panels(facts):
+    for panel in facts.panels:
         chances = chances_of(facts, panel["labels"], last)
         ends = board[(board["iteration"] == last) & board["mean"].notna() & board["objective"].isin(panel["labels"])]
         leader = ends.loc[ends["mean"].idxmax(), "objective"] if len(ends) else None

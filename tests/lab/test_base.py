@@ -14,7 +14,8 @@ LAB = ROOT / "harness" / "lab"
 def test_data_and_items_are_rebuilt_byte_for_byte(tmp_path):
     build(tmp_path, 0, ["data"])
     made = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.jsonl"))
-    assert len(made) == 12
+    assert made == sorted(p.relative_to(LAB) for p in LAB.rglob("*.jsonl"))
+    assert len(made) == 22  # two splits of pairs, ten tasks, each with its validation items
     assert [p for p in made if (tmp_path / p).read_bytes() != (LAB / p).read_bytes()] == []
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
-from harness.tables.comparisons import MEAN, panels
+from harness.tables.comparisons import MEAN
 
 
 class Tables:
@@ -66,7 +66,7 @@ class Tables:
 
     @property
     def panels(self) -> list[dict[str, Any]]:
-        return panels(self.facts)
+        return self.facts.panels
 
     @property
     def last(self) -> int:
