@@ -32,7 +32,7 @@ def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):
     (hole,) = [r for r in rows(run / "tables/leaderboard.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
     assert (hole["lab_arithmetic"], hole["mean"], hole["seeds"]) == ("", "", "0")
     line = next(x for x in (run / "tables/leaderboard.md").read_text().splitlines() if x.startswith("| spin | 1 |"))
-    assert line.count("–") == 3
+    assert line.count("–") == 4
     assert not [r for r in rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
     assert write_report(run, run.parent / "hole.pdf").read_bytes().startswith(b"%PDF")
 

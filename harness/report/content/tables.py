@@ -23,7 +23,7 @@ class Tables:
     def read(self, name: str) -> Frame:
         path = self.facts.root / name
         try:
-            return pd.read_csv(path)
+            return pd.read_csv(path, dtype=dict.fromkeys(("panel", "question"), str))
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
         except (ValueError, UnicodeDecodeError) as error:
@@ -40,13 +40,11 @@ class Tables:
 
     @cached_property
     def standing(self) -> Frame:
-        return self.read("tables/standing.csv").assign(panel=lambda t: t["panel"].fillna(""))
+        return self.read("tables/standing.csv").fillna({"panel": ""})
 
     @cached_property
     def comparisons(self) -> Frame:
-        return self.read("tables/comparisons.csv").assign(
-            panel=lambda t: t["panel"].fillna(""), question=lambda t: t["question"].fillna("")
-        )
+        return self.read("tables/comparisons.csv").fillna({"panel": "", "question": ""})
 
     @cached_property
     def stability(self) -> Frame:
