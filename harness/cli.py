@@ -158,6 +158,20 @@ def suites(
 
 
 @app.command()
+def theory(
+    objectives: Annotated[
+        str | None, typer.Option(help="Play these variants instead of the shipped claims: space:mu=5,./mine.py")
+    ] = None,
+    iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations of the exact game.")] = None,
+    reports: Annotated[Path, typer.Option(help="Folder for theory.pdf, theory.html and theory/.")] = REPORTS,
+) -> None:
+    """Play the objectives' files exactly on a few outcomes: where is their optimum, and does it stay there?"""
+    from harness.commands.theory import theory_command
+
+    theory_command(objectives, iters, reports)
+
+
+@app.command()
 def trace(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],

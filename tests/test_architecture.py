@@ -91,7 +91,24 @@ ALLOWED = {
     "harness.cli": {"harness.errors", "harness.commands"},
 }
 LAB_MAY = BASE | {"harness.lab"}
-NO_TORCH = ("stats", "stability", "comparison", "collapse", "study", "facts", "figures", "tables", "report", "cli", "commands", "config", "store", "suite", "records", "errors")
+NO_TORCH = (
+    "stats",
+    "stability",
+    "comparison",
+    "collapse",
+    "study",
+    "facts",
+    "figures",
+    "tables",
+    "report",
+    "cli",
+    "commands",
+    "config",
+    "store",
+    "suite",
+    "records",
+    "errors",
+)
 
 
 def modules():

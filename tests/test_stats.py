@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness import stats
-from harness.stability import churn, stability
+from harness.stability import stability
 
 
 def test_stability_by_hand():

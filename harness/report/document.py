@@ -15,8 +15,8 @@ from harness.report.page import page
 from harness.store import file_digest, write_json, write_text
 
 ALWAYS = (
-    "scores.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv", "tables/comparisons.csv",
-    "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv",
+    "scores.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv",
+    "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv",
 )  # fmt: skip
 OF_A_STUDY = ("tables/study.csv", "tables/chosen.csv")
 TEMPLATE = Path(__file__).with_name("report.typ")
@@ -38,8 +38,6 @@ def write_report(root: Path, pdf: Path) -> Path:
             shutil.copyfile(root / name, beside / Path(name).name)
         for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
             shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
-        typeset(said, root / "plots", pdf, TEMPLATE)
-        write_text(pdf.with_suffix(".html"), page(said, root / "plots"))
         write_json(
             beside / "provenance.json",
             {
@@ -52,16 +50,25 @@ def write_report(root: Path, pdf: Path) -> Path:
         )
     except OSError as error:
         raise UserError(f"{pdf}: cannot be written ({error.strerror}); use --out FILE") from error
+    publish(said, root / "plots", pdf)
     return pdf
 
 
-def typeset(said: dict[str, Any], plots: Path, pdf: Path, template: Path) -> None:
-    """Set the content with a template and the figures in `plots`; the file at `pdf` is whole or not there."""
+def publish(said: dict[str, Any], plots: Path, pdf: Path) -> None:
+    """The content, with the figures in the folder `plots`, as `pdf` and as the same name with .html; each whole or not there."""
+    try:
+        typeset(said, plots, pdf)
+        write_text(pdf.with_suffix(".html"), page(said, plots))
+    except OSError as error:
+        raise UserError(f"{pdf}: cannot be written ({error.strerror}); name another place with --out or --reports") from error
+
+
+def typeset(said: dict[str, Any], plots: Path, pdf: Path) -> None:
     import typst
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        shutil.copyfile(template, work / "report.typ")
+        shutil.copyfile(TEMPLATE, work / "report.typ")
         (work / "content.json").write_text(json.dumps(said), encoding="utf-8")
         for figure in plots.glob("*.svg"):
             shutil.copyfile(figure, work / figure.name)

@@ -68,6 +68,7 @@ def tip(point: dict[str, Any], width: float, height: float) -> dict[str, Any]:
         "width": round(wide, 2),
         "height": round(high, 2),
         "lines": [
-            {"x": round(left + GAP, 2), "y": round(top + GAP / 2 + TYPE + i * LINE, 2), "text": text} for i, text in enumerate(lines)
+            {"x": round(left + GAP, 2), "y": round(top + GAP / 2 + TYPE + i * LINE, 2), "text": text}
+            for i, text in enumerate(lines)
         ],
     }

@@ -1,0 +1,17 @@
+"""Command `theory`: exact games on a few outcomes, written as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.commands.console import say
+
+
+def theory_command(objectives: str | None, iterations: int | None, reports: Path) -> None:
+    from harness.theory.claims import load_claims
+    from harness.theory.view import write_theory
+
+    wanted = [item.strip() for item in objectives.split(",") if item.strip()] if objectives is not None else None
+    pdf = write_theory(load_claims(wanted, iterations), reports)
+    say(f"report  {pdf}")
+    say(f"numbers {pdf.with_suffix('') / 'games.csv'}, verdicts.csv")
