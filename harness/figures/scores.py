@@ -120,8 +120,16 @@ def _label_ends(axis: Axes, ends: list[tuple[float, str]], labels: Sequence[str]
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
+def _room(axis: Axes, least: float = 20.0) -> None:
+    """At least `least` points from bottom to top, so that noise does not look like a trend, and no more than percent allow."""
+    low, high = axis.get_ylim()
+    spare = max(0.0, least - (high - low)) / 2
+    axis.set_ylim(max(-4.0, low - spare), min(104.0, high + spare))
+    axis.locator_params(axis="y", nbins=4, integer=True)
+
+
 def task_curves(board: Frame, labels: Sequence[str], tasks: Sequence[dict], iterations: int) -> Drawing:
-    """One small curve per task, with its chance level dotted."""
+    """One small curve per task, each on a scale of its own, with its chance level dotted."""
     columns = min(5, len(tasks))
     rows = math.ceil(len(tasks) / columns)
     made = drawing(rows, columns, 1.55 * rows + 0.45, sharex=True)
@@ -138,8 +146,7 @@ def task_curves(board: Frame, labels: Sequence[str], tasks: Sequence[dict], iter
                 made.say(axis, row["iteration"], 100 * row[name], said)
         axis.set_title(task["label"])
         axis.set_xticks(range(-1, iterations), ["i", *map(str, range(iterations))])
-        axis.set_ylim(-4, 104)
-        axis.set_yticks([0, 50, 100])
+        _room(axis)
     for axis in made.axes[len(tasks) :]:
         axis.set_visible(False)
     for axis in made.axes[::columns]:

@@ -23,10 +23,10 @@ NAMES = {
     "distinct_2": "distinct-2",
     "repetition": "repetition",
     "churn": "churn",
-    "kl_previous": "KL(policy ‖ previous)",
-    "kl_initial": "KL(policy ‖ initial)",
+    "kl_previous": "KL to previous",
+    "kl_initial": "KL to initial",
     "reward_margin": "reward margin",
-    "reward_agreement": "reward = likelihood?",
+    "reward_agreement": "reward agrees",
     "kl_data_policy": "KL(data ‖ policy)",
     "kl_policy_data": "KL(policy ‖ data)",
 }
@@ -78,9 +78,9 @@ def drift_curves(drift: Frame, labels: Sequence[str], iterations: int) -> Drawin
     names += sorted(set(mine["name"]) - set(names))
     if not names:
         return None
-    columns = min(4, len(names))
+    columns = min(5, len(names))
     rows = math.ceil(len(names) / columns)
-    made = drawing(rows, columns, 1.7 * rows + 0.45, sharex=True)
+    made = drawing(rows, columns, 1.6 * rows + 0.45, sharex=True)
     for axis, name in zip(made.axes, names, strict=False):
         measured = mine[mine["name"] == name]
         start = measured[measured["objective"] == INITIAL]
@@ -99,7 +99,7 @@ def drift_curves(drift: Frame, labels: Sequence[str], iterations: int) -> Drawin
             for row in here.to_dict("records"):
                 said = f"{NAMES.get(name, name)}, {label}, iteration {row['iteration']}: {row['value']:.4g} {row['unit']}"
                 made.say(axis, row["iteration"], row["value"], said)
-        axis.set_title(NAMES.get(name, name))
+        axis.set_title(NAMES.get(name, name), fontsize=7.5)
         axis.set_ylabel(measured["unit"].iloc[0], fontsize=7)
         axis.set_xticks(range(INITIAL_ITERATION, iterations), ["i", *map(str, range(iterations))])
         axis.margins(y=0.15)

@@ -14,9 +14,9 @@ LONGEST_TEXT = 400
 BREAK_AFTER = 40
 
 
-def section(title: str, *blocks: Block | None) -> Block:
-    """A section; blocks that have nothing to show (None) are left out."""
-    return {"title": title, "blocks": [block for block in blocks if block is not None]}
+def section(title: str, *blocks: Block | None, alone: bool = False) -> Block:
+    """A section; blocks that have nothing to show (None) are left out. alone: in print, the next section begins a page."""
+    return {"title": title, "blocks": [block for block in blocks if block is not None], "alone": alone}
 
 
 def text(words: str) -> Block:

@@ -29,7 +29,7 @@ def with_interval(value: float, low: float, high: float, error: float = math.nan
 def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred."""
     tasks = facts.suite["task"]
-    header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "normalised", "seeds"]
+    header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "norm.", "seeds"]
     rows = []
     for row in board.to_dict("records"):
         mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"])
@@ -52,8 +52,8 @@ def footnote(facts: Facts) -> str:
     return (
         f"Percent; suite {suite['name']} v{suite['version']}, {items_note(facts)}; mean: plain mean of the "
         f"{len(suite['task'])} tasks; in brackets: 95 % bootstrap interval over seeds; ±: standard error of sampling items (no "
-        "interval over seeds below three); normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in "
-        "full: leaderboard.csv, their origin: scores.csv."
+        "interval over seeds below three); norm., normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers "
+        "in full: leaderboard.csv, their origin: scores.csv."
     )
 
 

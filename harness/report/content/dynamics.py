@@ -12,7 +12,7 @@ from harness.report.blocks import Block, figure, samples, section, table, text, 
 from harness.report.content.tables import Tables
 from harness.tables.printed import MISSING
 
-SHOWN_PROMPTS = 2
+SHOWN_PROMPTS, LINES_PER_PROMPT = 2, 20
 PHASES = ("generate", "score", "train", "evaluate", "probe")
 
 
@@ -44,8 +44,9 @@ def drift_section(tables: Tables) -> Block:
             )
             caption = (
                 f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
-                f"{bars}. reward = likelihood?: share of prompts on which the response with the higher reward is also the more "
-                "likely one. Numbers: drift.csv; each seed's: dynamics.csv."
+                f"{bars}. KL to previous, to initial: of the policy to its opponent and to the initial policy, per response; "
+                "reward agrees: share of prompts on which the response with the higher reward is also the more likely one. "
+                "Numbers: drift.csv; each seed's: dynamics.csv."
             )
             blocks.append(figure(name, caption))
         blocks.append(drift_table(tables, panel))
@@ -90,6 +91,7 @@ def samples_section(tables: Tables) -> Block:
     first = facts.record["seeds"][0]
     labels = tables.panels[0]["labels"]
     initial = facts.samples.get((INITIAL, None, INITIAL_ITERATION), [])[:SHOWN_PROMPTS]
+    shown = _iterations_shown(tables.last, len(labels))
     prompts = []
     for index, row in enumerate(initial):
         said = []
@@ -97,14 +99,24 @@ def samples_section(tables: Tables) -> Block:
             rows = facts.samples.get((place.objective, place.seed, place.iteration))
             if rows is None or place.seed not in (None, first) or place.objective not in (INITIAL, *labels):
                 continue
+            if place.objective != INITIAL and place.iteration not in shown:
+                continue
             who = "initial policy" if place.objective == INITIAL else f"{place.objective}, iter {place.iteration}"
             said.append([who, visible(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")])
         prompts.append({"id": row["example_id"], "prompt": visible(row["prompt"]), "real": visible(row["real"]), "said": said})
     note = (
-        f"The first held-out prompts, with the real response and one sample of every player at temperature 1 (seed {first}). "
-        "Origin: probe/samples.jsonl of each iteration."
+        f"The first held-out prompts, with the real response and one sample of every player at temperature 1 (seed {first}), "
+        f"iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
     )
     return section("What the players say", text(note), samples(prompts))
+
+
+def _iterations_shown(last: int, objectives: int) -> list[int]:
+    """All iterations where a prompt's lines fit half a page, else the first, the middle and the last, or the two ends."""
+    for some in (range(last + 1), (0, last // 2, last), (0, last)):
+        if len(set(some)) * objectives <= LINES_PER_PROMPT:
+            break
+    return sorted(set(some))
 
 
 def cost_section(tables: Tables) -> Block:

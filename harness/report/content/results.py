@@ -28,7 +28,7 @@ def scores_section(tables: Tables) -> Block:
     labels = {*(label for panel in tables.panels for label in panel["labels"]), INITIAL}
     rows = [row for row in rows if row[0] in labels]
     n = len(header)
-    blocks = [table(header, rows, footnote(tables.facts), "ll" + "r" * (n - 2), "00" + "1" * (n - 5) + "000", 6.4)]
+    blocks = [table(header, rows, footnote(tables.facts), "ll" + "r" * (n - 2), "00" + "1" * (n - 5) + "000", 6.6)]
     for number, panel in enumerate(tables.panels, 1):
         name = "tasks" if number == 1 else f"tasks-{number}"
         where = f", {panel['title']}" if panel["title"] else ""
@@ -59,7 +59,7 @@ def comparisons_section(tables: Tables) -> Block:
             "test, corrected over tasks) and the probability of improvement: comparisons.csv."
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
-        blocks.append(table(["", *columns], rows, caption, size=7 if len(columns) < 6 else 6.2))
+        blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))
     return section("Who is ahead of whom", *blocks)
 
 
@@ -93,7 +93,7 @@ def stability_section(tables: Tables) -> Block:
         "one iteration to the next. Points and percent. Numbers, each seed's too: stability.csv."
     )
     header = ["objective", "best at (each seed)", *(title for _, title in STATISTICS), "seeds"]
-    return section("Stability", table(header, rows, caption, grow="0" + "1" * 6 + "0", size=7.2))
+    return section("Stability", table(header, rows, caption, grow="0" * 8, size=7.6))
 
 
 def _plain(one: pd.Series) -> str:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report.blocks import Block, section, table, text, visible
+from harness.report.blocks import Block, section, table, visible
 from harness.report.content.published import published_table
 from harness.report.content.summary import points
 from harness.report.content.tables import Tables
 from harness.tables.comparisons import MEAN
-from harness.tables.printed import MISSING, percent, with_interval
+from harness.tables.printed import MISSING, with_interval
 
 
 def study_sections(tables: Tables) -> list[Block]:
@@ -22,7 +22,6 @@ def study_sections(tables: Tables) -> list[Block]:
     return [
         section(
             "The study",
-            text(visible(study["question"])),
             arms_block(tables),
             contrasts_block(tables),
             beside,
@@ -96,21 +95,26 @@ def chosen_block(tables: Tables) -> Block | None:
     if chosen is None:
         return None
     grid = tables.facts.study["grid"]
-    rows = [
-        [
-            row["objective"],
-            f"{row['value']:g}" + (" ◀" if row["chosen"] else ""),
-            with_interval(row["validation_last"], float("nan"), float("nan"), row["item_stderr_last"]),
-            percent(row["validation_best"]),
-        ]
-        for row in chosen.to_dict("records")
-    ]
+    values = sorted(chosen["value"].unique())
+    decides = grid["choose"]
+    rows = []
+    for objective in chosen["objective"].unique():
+        mine = chosen[chosen["objective"] == objective].set_index("value").to_dict("index")
+        rows.append([objective, *(_candidate(mine.get(value), decides) for value in values)])
     caption = (
-        f"Every objective at every value of {grid['key']}, judged by {grid['validation']} alone (items that the leaderboard "
-        f"does not use), {tables.seeds} seed(s); ◀ chosen by the {grid['choose']} iteration. ±: standard error of sampling "
-        "items. The scores elsewhere in this report are the chosen ones on the leaderboard. Numbers: chosen.csv."
+        f"Every objective at every value of {grid['key']}: mean of {grid['validation']} at the {decides} iteration, items that "
+        f"the leaderboard does not use, {tables.seeds} seed(s); ◀ chosen. ±: standard error of sampling items, at the last "
+        "iteration. The scores elsewhere in this report are the chosen ones on the leaderboard. Numbers: chosen.csv."
     )
-    return table(["objective", grid["key"], "validation, last", "validation, best"], rows, caption, size=8)
+    return table(["objective", *(f"{value:g}" for value in values)], rows, caption, grow="0" * (len(values) + 1), size=8.5)
+
+
+def _candidate(row: dict[str, Any] | None, decides: str) -> str:
+    if row is None or pd.isna(row[f"validation_{decides}"]):
+        return MISSING
+    error = row["item_stderr_last"] if decides == "last" else float("nan")
+    mark = " ◀" if row["chosen"] else ""
+    return with_interval(row[f"validation_{decides}"], float("nan"), float("nan"), error) + mark
 
 
 def tuned_block(tables: Tables) -> Block | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.report.blocks import Block, bullets, figure, section, table, visible
+from harness.report.blocks import Block, bullets, figure, section, table, text, visible
 from harness.report.content.tables import Tables
 from harness.stats import SEEDS_FOR_INTERVAL
 from harness.tables.printed import MISSING, items_note, percent, with_interval
@@ -20,11 +20,14 @@ def summary_section(tables: Tables) -> Block:
         f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.facts)}. Numbers: "
         "leaderboard.csv, their origin: scores.csv."
     )
+    asked = tables.facts.study.get("question")
     return section(
         "Summary",
+        text(visible(asked)) if asked else None,
         bullets([*failed, *sentences(tables)]),
         figure("stability_curves", caption),
         standing_block(tables),
+        alone=True,
     )
 
 
@@ -38,7 +41,7 @@ def sentences(tables: Tables) -> list[str]:
     for panel in tables.panels:
         mine = ends[ends["panel"] == panel["title"]]
         where = f"{_capital(panel['title'])}: " if panel["title"] else ""
-        said += [where + one for one in _of_panel(tables, panel, mine)]
+        said += [where + one if where else _capital(one) for one in _of_panel(tables, panel, mine)]
     if tables.seeds < SEEDS_FOR_INTERVAL:
         said.append(
             f"How sure? n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
@@ -84,12 +87,15 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
         pair = tables.pair(panel["title"], top["objective"], row["objective"])
         if pair is None:
             continue
-        (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {points(pair)}")
+        (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {_lead(pair)}")
     said = []
     if behind:
-        said.append(f"it is ahead of {'; '.join(behind)} (p < 0.05 after Holm's correction).")
+        said.append(f"{top['objective']} is ahead of {'; '.join(behind)} (p < 0.05 after Holm's correction).")
     if level:
-        said.append(f"it cannot be told apart from {'; '.join(level)} (difference and its interval).")
+        said.append(
+            f"{top['objective']} cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; "
+            f"its lead and the lead's own interval: {'; '.join(level)}."
+        )
     return said
 
 
@@ -109,6 +115,10 @@ def _lasting(tables: Tables, mine: Any) -> list[str]:
     if lost:
         said.append(f"one point or more, and certain: {'; '.join(lost)}.")
     return said
+
+
+def _lead(pair: dict[str, Any]) -> str:
+    return points(pair).removesuffix(" points")
 
 
 def points(pair: dict[str, Any]) -> str:
