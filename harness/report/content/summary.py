@@ -90,11 +90,11 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
         (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {_lead(pair)}")
     said = []
     if behind:
-        said.append(f"{top['objective']} is ahead of {'; '.join(behind)} (p < 0.05 after Holm's correction).")
+        said.append(f"it is ahead of {'; '.join(behind)} (p < 0.05 after Holm's correction).")
     if level:
         said.append(
-            f"{top['objective']} cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; "
-            f"its lead and the lead's own interval: {'; '.join(level)}."
+            "it cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; its lead and the "
+            f"lead's own interval: {'; '.join(level)}."
         )
     return said
 
