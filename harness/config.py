@@ -182,16 +182,16 @@ def resolve_path(text: str, relative_to: Path | None = None) -> Path:
 
 
 def find_toml(kind: str, name: str) -> Path:
-    """The file of a recipe or suite given by name or path. Raises UserError naming the known ones."""
-    folder = PACKAGE / kind
+    """The file of a recipe, suite or study given by name or path. kind: its folder. Raises UserError naming the known ones."""
+    folder, one = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
     if name.endswith(".toml") or "/" in name:
         path = resolve_path(name)
         if not path.is_file():
-            raise UserError(f"{kind[:-1]} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
+            raise UserError(f"{one} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
         return path
     path = folder / f"{name}.toml"
     if not path.is_file():
-        raise UserError(f'unknown {kind[:-1]} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
+        raise UserError(f'unknown {one} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
     return path
 
 

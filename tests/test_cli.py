@@ -77,6 +77,11 @@ CASES = {
     "missing data": (["run", "--data", "none.jsonl"], "data none.jsonl: no such file"),
     "missing mirror": (["run", "--mirror", "nowhere"], "--mirror nowhere: no such folder"),
     "unknown distribution": (["run", "--set", "data.distribution=lob"], 'unknown distribution "lob" (did you mean "lab"?)'),
+    "unknown study": (["study", "stabilty"], 'unknown study "stabilty" (did you mean "stability"?)'),
+    "validation without a choice": (["study", "mu", "--validation", "lab-ten"], "study mu chooses no setting"),
+    "study with an unknown objective": (["study", "stability", "--objectives", "spce"], 'unknown objective "spce"'),
+    "theory of an unknown objective": (["theory", "--objectives", "spce"], 'unknown objective "spce" (did you mean "space"?)'),
+    "theory of no objective": (["theory", "--objectives", ","], "--objectives is empty"),
     "no such run": (["report", "nothing"], 'no run "nothing"'),
     "check what": (["suites", "--check"], "--check needs a suite"),
 }

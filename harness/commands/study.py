@@ -23,9 +23,10 @@ def list_studies() -> None:
 
 def study_command(name: str, passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
     """Play the study; returns the exit code: 0 all complete, 2 some cells failed or a setting could not be chosen."""
-    study = asked(load_study(name), passed)
+    prepared = load_study(name)
+    study = asked(prepared, passed)
     config = study_config(study, study.variants(), passed)
-    run = named_run(study_run_name(study, config), results)
+    run = named_run(study_run_name(prepared, config), results)
     if study.grid is not None:
         return _tune_and_judge(study, config, run, passed, reports, dry_run, jobs)
     tuned = tuned_variants(study, config, results)
@@ -63,8 +64,8 @@ def study_run_name(study: Study, config: RunConfig) -> str:
     """`study-NAME` on the study's own recipe, with the run's default name behind it on another."""
     from harness.prepare import default_name
 
-    name, own = default_name(config), Path(load_study(study.name).recipe).stem if "/" not in study.name else None
-    return f"study-{study.name}" if name == own else f"study-{study.name}-{name}"
+    played = default_name(config)
+    return f"study-{study.name}" if played == Path(study.recipe).stem else f"study-{study.name}-{played}"
 
 
 def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, str]:
@@ -95,8 +96,9 @@ def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, 
 
 
 def _common(config: RunConfig, key: str) -> Any:
+    """The recipe's value of a setting; None for an objective's own parameter, which has no common one."""
     section, _, name = key.partition(".")
-    return getattr(getattr(config, section), name)
+    return getattr(getattr(config, section, None), name, None)
 
 
 def _tune_and_judge(
@@ -154,15 +156,17 @@ def described(study: Study, config: RunConfig, tuned: Mapping[str, str], shown: 
         "published": study.published,
         "panels": panels,
         "tuned_by": study.tuned_by if tuned else None,
-        "grid": study.grid.model_dump() | {"objectives": _candidates(study, label)} if study.grid else None,
+        "grid": _grid(study, label) if study.grid else None,
         "shown": labels if shown else None,
     }
 
 
-def _candidates(study: Study, label: Any) -> dict[str, list[list[Any]]]:
-    """Objective -> [label, value] of every value of the grid."""
+def _grid(study: Study, label: Any) -> dict[str, Any]:
+    """The grid as it is recorded: the suite by its name, and per objective [label, value] of every value."""
     assert study.grid is not None
-    return {
-        objective: [[label(f"{objective}:{study.grid.key}={value:g}"), value] for value in study.grid.values]
+    grid = study.grid
+    candidates = {
+        objective: [[label(f"{objective}:{grid.key}={value:g}"), value] for value in grid.values]
         for objective in split(study.objectives)
     }
+    return grid.model_dump() | {"validation": Path(grid.validation).stem, "objectives": candidates}

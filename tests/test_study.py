@@ -1,0 +1,199 @@
+"""Studies: what is chosen is chosen by validation items alone, holes are not chosen, and one command ends in a report."""
+
+import csv
+import json
+
+import pytest
+
+from harness.errors import UserError
+from harness.study import Grid, choose, load_study
+from tests.conftest import ROOT, SMALL, harness
+
+GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
+VALIDATION = """
+title = "Two of the lab's tasks, validation items"
+version = "1"
+lm_eval = "0.4.13"
+include_paths = ["builtin:lab/tasks"]
+apply_chat_template = true
+[[task]]
+name = "lab_continuation_validation"
+label = "Continuation"
+shots = 0
+metric = "acc_norm"
+chance = 0.25
+limit = 6
+"""
+TUNE = f"""
+title = "Tuning, small"
+question = "Which rate?"
+recipe = "{SMALL}"
+objectives = "space,spin"
+iterations = 1
+seeds = [7]
+[grid]
+key = "training.lr"
+values = [1e-5, 2e-3]
+validation = "VALIDATION"
+"""
+COMPARE = f"""
+title = "Comparing, small"
+question = "Is it worth it?"
+recipe = "{SMALL}"
+objectives = "space,spin"
+iterations = 2
+seeds = [0]
+tuned_by = "study-tune"
+iterations_shown = [0]
+[[arm]]
+variant = "space"
+note = "one arm"
+[[arm]]
+variant = "spin"
+note = "another"
+[[contrast]]
+question = "first against second iteration"
+a = "space@0"
+b = "space@last"
+"""
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def candidate(objective, value, last, best=None):
+    return {"objective": objective, "value": value, "validation_last": last, "validation_best": last if best is None else best}
+
+
+def chosen(candidates, grid=GRID):
+    return [(r["objective"], r["value"]) for r in choose(grid, candidates) if r["chosen"]]
+
+
+def test_the_last_iteration_decides_and_each_objective_has_its_own():
+    given = [
+        candidate("a", 1e-4, 0.5, best=0.9),
+        candidate("a", 1e-3, 0.6, best=0.6),
+        candidate("b", 1e-4, 0.2),
+        candidate("b", 1e-3, 0.1),
+    ]
+    assert chosen(given) == [("a", 1e-3), ("b", 1e-4)]
+    assert chosen(given, GRID.model_copy(update={"choose": "best"})) == [("a", 1e-4), ("b", 1e-4)]
+
+
+def test_a_tie_goes_to_the_smaller_value_and_a_hole_is_never_chosen():
+    assert chosen([candidate("a", 1e-3, 0.5), candidate("a", 1e-4, 0.5)]) == [("a", 1e-4)]
+    assert chosen([candidate("a", 1e-4, None), candidate("a", 1e-3, 0.1)]) == [("a", 1e-3)]
+    assert chosen([candidate("a", 1e-4, None), candidate("a", 1e-3, None)]) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "harness" / "studies").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_shipped_study_is_whole(path):
+    """Its arms and contrasts speak of variants that it plays, at iterations that there are."""
+    from harness.discovery import parse_variants
+
+    study = load_study(path.stem)
+    played = {v.label for v in parse_variants(study.variants())}
+    spoken = [*(arm.variant for arm in study.arm), *(side.rpartition("@")[0] for c in study.contrast for side in (c.a, c.b))]
+    assert {parse_variants(text)[0].label for text in spoken} <= played
+    times = [side.rpartition("@")[2] for c in study.contrast for side in (c.a, c.b)]
+    assert all(t == "last" or int(t) < study.iterations for t in times)
+    assert all(t < study.iterations for t in study.iterations_shown)
+
+
+def test_tuning_and_the_leaderboard_have_no_item_in_common():
+    """Every question of the validation split differs from every question of the leaderboard and of the training pairs."""
+    tasks = ROOT / "harness" / "lab" / "tasks"
+    for path in sorted(tasks.glob("*_validation.jsonl")):
+        mine = {json.dumps(json.loads(line), sort_keys=True) for line in path.read_text().splitlines()}
+        theirs = path.with_name(path.name.replace("_validation", "")).read_text().splitlines()
+        assert not mine & {json.dumps(json.loads(line), sort_keys=True) for line in theirs}, path.name
+        assert len(mine) >= 40
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("iterations = 0", "iterations"),
+        ('colour = "red"', "colour"),
+        ("[[contrast]]\nquestion = 'q'\na = 'space'\nb = 'space@0'", "contrast"),
+        ("[grid]\nkey = 'training.lr'\nvalues = [1e-4]\nvalidation = 'v'", "grid.values"),
+    ],
+)
+def test_a_wrong_study_names_the_key(text, expected, tmp_path):
+    path = tmp_path / "wrong.toml"
+    base = 'title = "t"\nquestion = "q"\nobjectives = "space"\nseeds = [0]\n'
+    path.write_text(base + ("" if "iterations" in text else "iterations = 1\n") + text + "\n")
+    with pytest.raises(UserError, match=expected):
+        load_study(str(path))
+
+
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    """A tuning study and one that uses its choice, played by the real program."""
+    folder = tmp_path_factory.mktemp("studied")
+    (folder / "validation.toml").write_text(VALIDATION)
+    (folder / "tune.toml").write_text(TUNE.replace("VALIDATION", str(folder / "validation.toml")))
+    (folder / "compare.toml").write_text(COMPARE)
+    harness("study", folder / "tune.toml", cwd=folder)
+    harness("study", folder / "compare.toml", cwd=folder)
+    return folder
+
+
+def test_the_choice_is_made_on_validation_items_and_judged_on_the_leaderboard(studied):
+    run = studied / "results" / "study-tune"
+    table = rows(run / "tables/chosen.csv")
+    assert len(table) == 4
+    assert {r["suite"] for r in table} == {"validation"}
+    for objective in ("space", "spin"):
+        mine = [r for r in table if r["objective"] == objective]
+        best = max(float(r["validation_last"]) for r in mine)
+        (one,) = [r for r in mine if r["chosen"] == "True"]
+        assert float(one["validation_last"]) == best
+    judged = {r["objective"] for r in rows(run / "scores.csv")} - {"initial"}
+    assert judged == {r["label"] for r in table if r["chosen"] == "True"}
+    assert {r["suite"].split()[0] for r in rows(run / "scores.csv")} == {"two"}
+
+
+def test_the_second_study_plays_every_objective_at_both_settings_and_shares_what_it_can(studied):
+    run = studied / "results" / "study-compare"
+    record = json.loads((run / "run.json").read_text())
+    common, tuned = record["study"]["panels"]
+    assert common["labels"] == ["space", "spin"]
+    assert [label.split("-")[0] for label in tuned["labels"]] == ["space", "spin"]
+    assert all("lr" in label for label in tuned["labels"])
+    journal = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    assert {"initial/evaluate/two", "initial/probe"} <= {r.get("phase") for r in journal if r["event"] == "taken over"}
+
+
+def test_the_studys_own_tables_hold_its_arms_and_contrasts(studied):
+    run = studied / "results" / "study-compare"
+    arms = rows(run / "tables/study.csv")
+    assert [(r["objective"], r["note"]) for r in arms] == [("space", "one arm"), ("spin", "another")]
+    board = {(r["objective"], r["iteration"]): r["mean"] for r in rows(run / "tables/leaderboard.csv")}
+    assert [(r["mean_iteration_0"], r["mean_iteration_1"]) for r in arms] == [
+        (board[o, "0"], board[o, "1"]) for o in ("space", "spin")
+    ]
+    (contrast,) = [r for r in rows(run / "tables/comparisons.csv") if r["panel"] == "study" and r["task"] == "mean"]
+    expected = float(board["space", "0"]) - float(board["space", "1"])
+    assert float(contrast["difference"]) == pytest.approx(expected)
+
+
+def test_deleting_the_reports_and_writing_them_again_gives_the_same_bytes(studied):
+    import shutil
+
+    reports = studied / "reports"
+    before = {p.relative_to(reports): p.read_bytes() for p in reports.rglob("*") if p.is_file()}
+    assert {str(p) for p in before} >= {"study-compare.pdf", "study-compare.html", "study-compare/standing.csv"}
+    shutil.rmtree(reports)
+    for name in ("study-tune", "study-compare"):
+        harness("report", name, cwd=studied)
+    assert {p.relative_to(reports): p.read_bytes() for p in reports.rglob("*") if p.is_file()} == before
+
+
+def test_repeating_a_study_plays_nothing_again(studied):
+    journal = studied / "results" / "study-tune" / "journal.jsonl"
+    before = journal.read_text().count("committed")
+    harness("study", studied / "tune.toml", cwd=studied)
+    assert journal.read_text().count("committed") == before
