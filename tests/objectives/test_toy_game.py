@@ -5,61 +5,22 @@ Each iteration is minimised to convergence in float64; what is asserted is the s
 formulas heal themselves after several.
 """
 
-import itertools
 import math
 
 import pytest
 import torch
 
 from harness.discovery import find_objective, load_objective
-from objectives import Batch, LossOutput, Responses
+from harness.theory.exact import kl, power, successor
+from objectives import LossOutput
 
 DATA = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
 START = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
 LENGTHS = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
 
 
-def kl(data, player):
-    return float((data * (data.log() - player.log())).sum())
-
-
-def play(objective, opponent, initial=START):
-    """The opponent's successor: the exact expected loss minimised over all softmax policies."""
-    needs = objective.needs
-    logits = opponent.log().clone().requires_grad_()
-    tuples = list(itertools.product(range(4), repeat=1 + needs.synthetic + needs.proto))
-    index = torch.tensor(tuples)
-    y, synthetic, proto = index[:, :1], index[:, 1 : 1 + needs.synthetic], index[:, 1 + needs.synthetic :]
-    probability = DATA[y[:, 0]] * opponent[synthetic].prod(dim=1) * initial[proto].prod(dim=1)
-    reference = opponent.log()
-
-    def role(outcomes, logp):
-        return Responses(logp[outcomes], LENGTHS[outcomes], reference[outcomes] if needs.reference else None)
-
-    def expected_loss():
-        logp = torch.log_softmax(logits, dim=0)
-        batch = Batch(
-            role(y, logp),
-            role(synthetic, logp) if needs.synthetic else None,
-            role(proto, logp) if needs.proto else None,
-        )
-        output = objective.loss(batch)
-        weight = torch.ones_like(output.loss) if output.weight is None else output.weight
-        return (probability * weight * output.loss).sum() / (probability * weight).sum()
-
-    optimizer = torch.optim.LBFGS(
-        [logits], max_iter=3000, tolerance_grad=1e-14, tolerance_change=0, line_search_fn="strong_wolfe", history_size=20
-    )
-
-    def closure():
-        optimizer.zero_grad()
-        value = expected_loss()
-        value.backward()
-        return value
-
-    for _ in range(4):
-        optimizer.step(closure)
-    return torch.softmax(logits.detach(), dim=0)
+def play(objective, opponent):
+    return successor(objective, DATA, [opponent] if opponent is START else [START, opponent], LENGTHS)
 
 
 def make(name, **params):
@@ -91,9 +52,7 @@ def test_spin_multiplies_the_log_error_by_one_minus_one_over_beta(beta):
 def test_spin_with_small_beta_moves_away_from_the_data():
     """beta 0.4: the factor is 1 - 2.5 = -1.5, so the error grows by half and changes sign."""
     first = play(make("spin", beta=0.4, history=0), START)
-    predicted = START * (DATA / START) ** 2.5
-    predicted = predicted / predicted.sum()
-    assert kl(DATA, first) == pytest.approx(kl(DATA, predicted), rel=1e-3)
+    assert kl(DATA, first) == pytest.approx(kl(DATA, power(DATA, START, 2.5)), rel=1e-3)
 
 
 def test_sft_reaches_the_token_weighted_optimum():

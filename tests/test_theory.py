@@ -1,0 +1,115 @@
+"""The theory page: its laws are asserted on what it played, its verdicts by hand, and it is written whole with its caveat."""
+
+import csv
+
+import pandas as pd
+import pytest
+import torch
+
+from harness.discovery import parse_variants
+from harness.theory.claims import games, keeps_its_law, load_claims, verdict
+from harness.theory.exact import error_factor, kl, play, power, successor
+from tests.conftest import harness
+
+DATA = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+START = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+LENGTHS = torch.ones(3, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def played():
+    """The shipped claims' two panels with a law, in the first world."""
+    claims = load_claims(iterations=3)
+    claims = claims.model_copy(update={"world": claims.world[:1], "panel": [p for p in claims.panel if p.law != "none"]})
+    return claims, games(claims)
+
+
+def test_every_law_of_the_page_holds_on_what_was_played(played):
+    claims, table = played
+    for panel in claims.panel:
+        for _, game in table[table["panel"] == panel.title].groupby("objective"):
+            assert keeps_its_law(panel, game) == "yes"
+
+
+def test_a_law_is_seen_to_be_broken(played):
+    """The same players against another law: no player of the power law equals the data, none of the attained keeps a power."""
+    claims, table = played
+    attained, by_power = claims.panel
+    power_games = table[table["panel"] == by_power.title].assign(predicted_kl=0.0)
+    assert {keeps_its_law(attained, game) for _, game in power_games.groupby("objective")} == {"no"}
+
+
+def test_the_log_error_is_multiplied_by_one_minus_one_over_beta(played):
+    claims, table = played
+    factors = table[(table["panel"] == claims.panel[1].title) & (table["iteration"] >= 0)]
+    assert len(factors) == 12
+    assert factors["error_factor"].to_numpy() == pytest.approx(factors["predicted_factor"].to_numpy(dtype=float), abs=2e-3)
+
+
+def test_history_mixes_what_earlier_players_wrote():
+    """With a history of one, the synthetic responses come in halves from both players, scored by the opponent alone: the optimum
+    of the logistic loss then equals that of one opponent that wrote the mixture's pairs, not that of the opponent's own."""
+    (alone,) = parse_variants("spin:beta=0.75:history=0")
+    (mixed,) = parse_variants("spin:beta=0.75:history=1")
+    first = successor(alone.objective(0), DATA, [START], LENGTHS)
+    without = successor(alone.objective(1), DATA, [START, first], LENGTHS)
+    with_history = successor(mixed.objective(1), DATA, [START, first], LENGTHS)
+    written = (START + first) / 2
+    log_odds = (DATA.log() - written.log()) / 0.75
+    assert torch.allclose(without, power(DATA, first, 1 / 0.75), atol=1e-5)
+    assert torch.allclose(with_history, torch.softmax(first.log() + log_odds, dim=0), atol=1e-5)
+
+
+def test_the_error_factor_of_no_error_is_not_a_number():
+    assert error_factor(DATA, DATA, START) != error_factor(DATA, DATA, START)
+    assert error_factor(DATA, START, power(DATA, START, 1.5)) == pytest.approx(-0.5)
+    assert kl(DATA, DATA) == 0.0
+
+
+def game(divergences, probabilities=None):
+    rows = probabilities or [[0.1 * (i + 1), 1 - 0.1 * (i + 1)] for i in range(len(divergences))]
+    return pd.DataFrame({"kl": divergences, "p1": [r[0] for r in rows], "p2": [r[1] for r in rows]})
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (game([1.0, 0.0, 0.0]), "reaches the data at iteration 0 and stays"),
+        (game([1.0, 0.0, 0.5]), "reaches the data at iteration 0 and leaves them again"),
+        (game([1.0, 0.5, 0.2]), "comes closer at every iteration"),
+        (game([1.0, 1.5, 2.0]), "moves away at every iteration"),
+        (game([1.0, 0.5, 0.8]), "swings; ends closer to the data than it began"),
+        (game([1.0, 0.5, 1.2]), "swings; ends farther from the data than it began"),
+        (game([1.0, 0.5, 1.0, 0.5], [[0.2, 0.8], [0.6, 0.4], [0.2, 0.8], [0.6, 0.4]]), "returns every second iteration: a cycle"),
+        (game([1.0, 0.5, 0.4, 0.4], [[0.2, 0.8], [0.5, 0.5], [0.6, 0.4], [0.6, 0.4]]), "swings"),
+        (game([1.0, 0.4, 0.4, 0.4], [[0.2, 0.8], [0.6, 0.4], [0.6, 0.4], [0.6, 0.4]]), "comes to rest away from the data"),
+        (game([1.0, 30.0, 2.0], [[0.5, 0.5], [1e-13, 1.0], [0.5, 0.5]]), "runs to the edge"),
+    ],
+)
+def test_verdicts_by_hand(rows, expected):
+    assert verdict(rows).startswith(expected)
+
+
+def test_any_objective_can_be_played(tmp_path):
+    panel = load_claims(["ssimpo:beta=1:gamma=0"], 4).panel
+    assert (panel[0].law, panel[0].variants) == ("none", ["ssimpo:beta=1:gamma=0"])
+    (variant,) = parse_variants("ssimpo:beta=1:gamma=0")
+    players = play(variant.objective, DATA, START, LENGTHS, 4)
+    assert torch.allclose(players[2], players[0], atol=1e-5), "without a reference, data / opponent and back"
+    assert not torch.allclose(players[1], players[0], atol=1e-2)
+
+
+def test_the_command_writes_the_page_with_its_caveat_and_numbers(tmp_path):
+    """Twice the same bytes; every KL in the csv; the caveat on the page."""
+    command = ("theory", "--objectives", "sft,space:mu=3", "--iters", "2")
+    harness(*command, cwd=tmp_path)
+    paths = [tmp_path / "reports" / name for name in ("theory.pdf", "theory.html", "theory/games.csv", "theory/theory.svg")]
+    before = [p.read_bytes() for p in paths]
+    harness(*command, cwd=tmp_path)
+    assert [p.read_bytes() for p in paths] == before
+    page = before[1].decode()
+    assert "population optima" in page and "unlimited" in page.lower()
+    with paths[2].open(encoding="utf-8", newline="") as handle:
+        table = list(csv.DictReader(handle))
+    assert len(table) == 2 * 2 * 3
+    assert {float(r["kl"]) < 1e-9 for r in table if r["iteration"] != "-1"} == {True}
