@@ -132,7 +132,8 @@ def _finished(facts: Facts, player: Player, seed: int) -> bool:
 def values_of(facts: Facts, player: Player, seeds: Sequence[int]) -> dict[str, np.ndarray]:
     """Task -> (S, I) item values, without tasks that are not made of items. The initial policy is the same in every seed.
 
-    Raises UserError when an item was asked differently than of the initial policy: such players cannot be paired.
+    Raises UserError when an item was asked differently than of the initial policy, for such players cannot be paired, or when one
+    has no number.
     """
     asked = facts.items.get((INITIAL, None, INITIAL_ITERATION))
     found: dict[str, np.ndarray] = {}
@@ -147,7 +148,16 @@ def values_of(facts: Facts, player: Player, seeds: Sequence[int]) -> dict[str, n
                 "evaluate both on the same suite version"
             )
         if all(m["values"] is not None for m in mine):
-            found[task["name"]] = np.array([m["values"] for m in mine])
+            try:
+                values = np.array([m["values"] for m in mine], dtype=float)
+            except (TypeError, ValueError):
+                values = np.array([np.nan])
+            if np.isnan(values).any():
+                raise UserError(
+                    f"{facts.root}: items.json of {player.objective}, iteration {player.iteration}: {task['name']} has an item "
+                    "without a number; delete that evaluation's folder and repeat the run's command"
+                )
+            found[task["name"]] = values
     return found
 
 
