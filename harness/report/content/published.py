@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
-from harness.report.blocks import Block, section, table, visible
+from harness.report.blocks import Block, section, table, text, visible
 from harness.report.content.tables import Tables
 
 FOLDER = "published"
-SAME, SOURCE, WHERE = "same_suite", "source", "table"
+SAME, SOURCE, WHERE, PAGE = "same_suite", "source", "table", "page"
 
 
 def published_section(tables: Tables) -> Block | None:
@@ -21,22 +21,27 @@ def published_section(tables: Tables) -> Block | None:
 
 
 def published_table(tables: Tables, name: str) -> Block | None:
-    """One file of results/published; None where the results folder has none (it is kept in the project's checkout).
+    """One file of results/published; a sentence where the results folder has none (it is kept in the project's checkout).
 
     Raises UserError for a file without its source.
     """
     path = Path(tables.facts.root).parent / FOLDER / f"{name}.csv"
     if not path.is_file():
-        return None
-    read = pd.read_csv(path, dtype=str, keep_default_na=False)
-    missing = [column for column in (SAME, SOURCE, WHERE) if column not in read]
+        return text(f"No published numbers beside these: the results folder has no {FOLDER}/{name}.csv.")
+    try:
+        read = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a csv file ({' '.join(str(error).split())})") from error
+    missing = [column for column in (SAME, SOURCE, WHERE, PAGE) if column not in read]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r}; a published number names its source, its table and its suite")
-    shown = [c for c in read if c not in (SAME, SOURCE, WHERE, "status", "note")]
+    shown = [c for c in read if c not in (SAME, SOURCE, WHERE, PAGE, "status")]
     rows = [[visible(value) for value in row] for row in read[shown].to_numpy().tolist()]
-    sources = "; ".join(dict.fromkeys(visible(f"{s}, {w}") for s, w in zip(read[SOURCE], read[WHERE], strict=True)))
+    sources = "; ".join(
+        dict.fromkeys(visible(f"{s}, {w}, page {p}") for s, w, p in zip(read[SOURCE], read[WHERE], read[PAGE], strict=True))
+    )
     remarks = [visible(v) for v in dict.fromkeys(read.get("status", pd.Series(dtype=str))) if v]
-    same = ", ".join(dict.fromkeys(read[SAME]))
+    same = visible(", ".join(dict.fromkeys(read[SAME])))
     caption = (
         f"Published, not measured here. Same suite? {same}. Source: {sources}.{' ' + '; '.join(remarks) + '.' if remarks else ''}"
     )
