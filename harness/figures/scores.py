@@ -27,7 +27,7 @@ def stability_curves(
     Bars: standard error of sampling items (one seed) or the 95 % interval over seeds (three or more). With several seeds each is
     a thin line.
     """
-    made = drawing(1, len(panels), 3.1, sharey=True)
+    made = drawing(1, len(panels), 3.1 if len(panels) == 1 else 2.6, sharey=True)
     start: Frame = board[board["objective"] == INITIAL]
     seeds = 0
     for axis, panel in zip(made.axes, panels, strict=True):

@@ -12,6 +12,7 @@ from harness.stats import SEEDS_FOR_INTERVAL
 from harness.tables.printed import MISSING, items_note, percent, with_interval
 
 SURE = 0.05
+LASTING = 0.01  # a drop that is worth a sentence
 
 
 def summary_section(tables: Tables) -> Block:
@@ -100,21 +101,17 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
 
 
 def _lasting(tables: Tables, mine: Any) -> list[str]:
+    """Who lost at least a point between a seed's best iteration and the last, for certain."""
     if tables.last == 0 or "drop" not in mine:
         return []
-    kept, lost = [], []
-    for row in mine.to_dict("records"):
-        if pd.isna(row["drop"]):
-            continue
-        words = f"{row['objective']} {with_interval(row['drop'], row['drop_low'], row['drop_high'])}"
+    lost = []
+    for row in mine[mine["drop"].notna()].to_dict("records"):
         certain = row["drop_low"] > 0 if not pd.isna(row["drop_low"]) else row["drop"] > 2 * row["last_item_stderr"]
-        (lost if certain and row["drop"] >= 0.01 else kept).append(words)
-    said = []
-    if kept:
-        said.append(f"drop from a seed's best to its last iteration, in points, below one or not certain: {'; '.join(kept)}.")
-    if lost:
-        said.append(f"one point or more, and certain: {'; '.join(lost)}.")
-    return said
+        if certain and row["drop"] >= LASTING:
+            lost.append(f"{row['objective']} {with_interval(row['drop'], row['drop_low'], row['drop_high'])}")
+    if not lost:
+        return ["no objective certainly lost a point or more from a seed's best iteration to its last."]
+    return [f"certainly lost a point or more from a seed's best iteration to its last: {'; '.join(lost)}."]
 
 
 def _lead(pair: dict[str, Any]) -> str:
@@ -159,10 +156,10 @@ def standing_block(tables: Tables) -> Block | None:
         )
     header = ["objective", "best", "at", "last", "gain on initial", "drop", "falls", "churn", "chance best"]
     caption = (
-        "Percent and points. best, at: highest iteration of the mean curve; last: the last iteration, ▲ leads its panel, ▽ "
-        "behind the leader (p < 0.05, Holm), = not to be told apart from it; gain: last against initial, paired over items "
-        "and seeds; drop, falls, churn: per seed, then averaged (best minus last; iterations that lost; share of items that "
-        "flip between iterations); chance best: share of redraws. Numbers: standing.csv, stability.csv, comparisons.csv."
+        "Percent and points. best, at: top of the mean curve; last: the last iteration, ▲ leads, ▽ behind the leader (p < 0.05, "
+        "Holm), = not told apart from it; gain: paired over items and seeds; drop, falls, churn: per seed, then averaged (best "
+        "minus last; iterations that lost; share of items that flip between iterations); chance best: share of redraws. Numbers: "
+        "standing.csv, stability.csv, comparisons.csv."
     )
     if several:
         return table(["panel", *header], rows, caption, "ll" + "r" * 8, "000000000" + "0", 6.6)
