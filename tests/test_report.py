@@ -1,7 +1,9 @@
 """Tables show holes and never zeros; every printed number is in a csv; text of a model cannot become markup or break a page."""
 
 import csv
+import html
 import json
+import re
 import shutil
 
 import pytest
@@ -107,3 +109,36 @@ def test_views_without_their_facts_are_not_overwritten_by_empty_ones(played_copy
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "holds the small files of a run, not its phases" in done.stderr
     assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before
+
+
+NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?(?![\w.])")
+
+
+def spellings(value):
+    """Every way the report rounds a number of its tables: as it is, in percent, in thousands."""
+    for scaled in (value, 100 * value, value / 1000):
+        for form in ("{:.0f}", "{:,.0f}", "{:.1f}", "{:.2f}", "{:.3f}", "{:.3g}", "{:.1g}", "{:g}", "{:.3e}"):
+            yield form.format(abs(scaled))
+
+
+def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path):
+    """Each figure in each cell of the HTML page's tables, rounded as printed, is some value of the csv files beside the report.
+
+    Names of objectives, settings and where the numbers come from are words here, not numbers.
+    """
+    write_report(run, tmp_path / "r.pdf")
+    known = set()
+    for path in (tmp_path / "r").glob("*.csv"):
+        for row in rows(path):
+            for cell in row.values():
+                try:
+                    known |= set(spellings(float(cell)))
+                except ValueError:
+                    known |= set(NUMBER.findall(cell))
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for title in ("Summary", "Scores", "Who is ahead of whom", "Stability", "Drift", "Cost"):
+        part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
+        cells = [html.unescape(c) for c in re.findall(r'<td class="r">(.*?)</td>', part)]
+        printed = {n.lstrip("+-−") for cell in cells for n in NUMBER.findall(cell)}
+        assert len(printed) > 3, title
+        assert printed - known == set(), title

@@ -15,8 +15,8 @@ from harness.report.page import page
 from harness.store import file_digest, write_json, write_text
 
 ALWAYS = (
-    "scores.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv",
-    "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv",
+    "scores.csv", "training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv",
+    "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv", "tables/cost_total.csv",
 )  # fmt: skip
 OF_A_STUDY = ("tables/study.csv", "tables/chosen.csv")
 TEMPLATE = Path(__file__).with_name("report.typ")

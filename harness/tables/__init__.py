@@ -9,6 +9,7 @@ from harness.facts import Facts
 from harness.store import write_text
 from harness.tables.collapse import collapse_table
 from harness.tables.comparisons import comparisons_table, standing_table
+from harness.tables.cost import cost_totals
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.printed import as_latex, as_markdown
@@ -38,6 +39,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             "tables/comparisons.csv": compared,
             "tables/standing.csv": standing_table(facts, board, curves, compared),
             "tables/collapse.csv": collapse_table(facts),
+            "tables/cost_total.csv": cost_totals(facts),
         }
         if facts.study.get("arms"):
             written["tables/study.csv"] = study_table(facts, board)

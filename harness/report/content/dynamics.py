@@ -24,7 +24,7 @@ def training_section(tables: Tables) -> Block:
     caption = (
         "What training did to real and synthetic responses, each by itself, step by step (first seed). Objectives with a "
         "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
-        "response. Thin vertical lines: a new iteration begins. Numbers: training.csv of the run folder."
+        "response. Thin vertical lines: a new iteration begins. Numbers: training.csv."
     )
     names = [n for n in ("training", "training-2", "training-3", "training-4") if tables.has_figure(n)]
     return section("Training", *(figure(name, caption) for name in names))
@@ -127,15 +127,16 @@ def cost_section(tables: Tables) -> Block:
         cells = [label]
         for phase in PHASES[:3]:
             tokens = mine.loc[mine["phase"] == phase, "tokens"].dropna()
-            cells.append(f"{tokens.sum() / 1000:,.0f}" if len(tokens) else MISSING)
+            cells.append(f"{tokens.iloc[0] / 1000:,.0f}" if len(tokens) else MISSING)
         for phase in PHASES:
             here = mine[mine["phase"] == phase]
-            cells.append(f"{here['seconds'].sum():,.0f}, {here['peak_memory_gib'].max():.2f}" if len(here) else MISSING)
+            one = here.iloc[0] if len(here) else None
+            cells.append(MISSING if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}")
         rows.append(cells)
     caption = (
         "Thousands of tokens; then seconds and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "
         "iterations. The initial policy's samples are drawn once and shared; each objective is charged its part of them. "
-        "Phases taken over from another run cost what they cost there. Numbers per iteration: cost.csv."
+        "Phases taken over from another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
     )
     header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
     return section("Cost", table(header, rows, caption, size=6.8))

@@ -56,7 +56,7 @@ class Tables:
 
     @cached_property
     def cost(self) -> Frame:
-        return self.read("tables/cost.csv")
+        return self.read("tables/cost_total.csv")
 
     @cached_property
     def collapse(self) -> Frame:
