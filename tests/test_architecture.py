@@ -88,6 +88,11 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
+    "harness.commands.theory": {"harness.commands.console", "harness.theory"},
+    "harness.theory.__init__": set(),
+    "harness.theory.exact": {"objectives"},
+    "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
+    "harness.theory.view": BASE | {"harness.figures", "harness.report", "harness.store", "harness.theory.claims"},
     "harness.cli": {"harness.errors", "harness.commands"},
 }
 LAB_MAY = BASE | {"harness.lab"}

@@ -22,6 +22,7 @@ REACH = 4.0
 def page(content: dict[str, Any], plots: Path) -> str:
     """The whole page. plots: folder of the figures (NAME.svg and NAME.points.json)."""
     import jinja2
+    from markupsafe import Markup
 
     style = (FOLDER / "report.css").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -30,7 +31,7 @@ def page(content: dict[str, Any], plots: Path) -> str:
     names = [b["name"] for s in content["sections"] for b in s["blocks"] if b["kind"] == "figure"]
     return environment.get_template("report.html").render(
         c=content,
-        style=jinja2.filters.Markup(style),
+        style=Markup(style),
         style_digest=base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
         figures={name: drawn(plots / f"{name}.svg") for name in names},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -63,7 +64,7 @@ def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
         cells = [NAMES[name], _unit(drift, name)]
         for objective, iteration in players:
             here = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
-            cells.append(_measured(here.iloc[0]) if len(here) else MISSING)
+            cells.append(_measured(here.iloc[0].to_dict()) if len(here) else MISSING)
         rows.append(cells)
     nll = drift.loc[drift["name"] == "heldout_nll_per_token", "n"]
     where = f", {panel['title']}" if panel["title"] else ""
@@ -79,7 +80,7 @@ def _unit(drift: Any, name: str) -> str:
     return str(drift.loc[drift["name"] == name, "unit"].iloc[0]).replace("share of ", "of ")
 
 
-def _measured(row: pd.Series) -> str:
+def _measured(row: Mapping[Any, Any]) -> str:
     if not pd.isna(row["low"]):
         return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
     return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) else f" ± {row['stderr']:.1g}")

@@ -11,7 +11,7 @@ from harness.report.blocks import Block, section, table, text, visible
 from harness.report.content.tables import Tables
 
 FOLDER = "published"
-SAME, SOURCE, WHERE, PAGE = "same_suite", "source", "table", "page"
+SAME, SOURCE, WHERE, PAGE, STATUS = "same_suite", "source", "table", "page", "status"
 
 
 def published_section(tables: Tables) -> Block | None:
@@ -32,15 +32,15 @@ def published_table(tables: Tables, name: str) -> Block | None:
         read = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a csv file ({' '.join(str(error).split())})") from error
-    missing = [column for column in (SAME, SOURCE, WHERE, PAGE) if column not in read]
+    missing = [column for column in (SAME, SOURCE, WHERE, PAGE, STATUS) if column not in read]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r}; a published number names its source, its table and its suite")
-    shown = [c for c in read if c not in (SAME, SOURCE, WHERE, PAGE, "status")]
+    shown = [c for c in read if c not in (SAME, SOURCE, WHERE, PAGE, STATUS)]
     rows = [[visible(value) for value in row] for row in read[shown].to_numpy().tolist()]
     sources = "; ".join(
         dict.fromkeys(visible(f"{s}, {w}, page {p}") for s, w, p in zip(read[SOURCE], read[WHERE], read[PAGE], strict=True))
     )
-    remarks = [visible(v) for v in dict.fromkeys(read.get("status", pd.Series(dtype=str))) if v]
+    remarks = [visible(v) for v in dict.fromkeys(read[STATUS]) if v]
     same = visible(", ".join(dict.fromkeys(read[SAME])))
     caption = (
         f"Published, not measured here. Same suite? {same}. Source: {sources}.{' ' + '; '.join(remarks) + '.' if remarks else ''}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from harness.records import INITIAL
@@ -83,7 +86,7 @@ def stability_section(tables: Tables) -> Block:
             if name not in mine.index:
                 cells.append(MISSING)
                 continue
-            one = mine.loc[name]
+            one = mine.loc[name].to_dict()
             cells.append(_plain(one) if name == "falls" else with_interval(one["value"], one["low"], one["high"]))
         rows.append([*cells, str(int(mine["seeds"].iloc[0]))])
     caption = (
@@ -96,7 +99,7 @@ def stability_section(tables: Tables) -> Block:
     return section("Stability", table(header, rows, caption, grow="0" * 8, size=7.6))
 
 
-def _plain(one: pd.Series) -> str:
+def _plain(one: Mapping[Any, Any]) -> str:
     brackets = "" if pd.isna(one["low"]) else f" [{one['low']:.1f}, {one['high']:.1f}]"
     return f"{one['value']:.1f}{brackets}"
 
