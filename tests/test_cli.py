@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 
+from harness.stats import detectable_difference
 from tests.conftest import ROOT, SMALL, harness
 
 
@@ -175,6 +176,11 @@ def test_a_broken_objective_file_shows_its_own_error_and_line(tmp_path):
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
     done = harness("run", "--recipe", SMALL, "--dry-run", cwd=tmp_path)
     assert "24 phases to do, 0 to reuse" in done.stdout
+    few, many = (100 * detectable_difference([4, 6], share) for share in (0.1, 0.3))
+    assert "power: 10 items in 2 tasks" in done.stdout
+    assert f"must differ by {few:.1f} points" in done.stdout
+    assert f"to {many:.1f} points (30 %)" in done.stdout
+    assert "cannot be seen below 3 seeds" in done.stdout
     assert not (tmp_path / "results").exists()
 
 
