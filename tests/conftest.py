@@ -1,5 +1,6 @@
 """Shared doubles: a tiny random Llama in float64 with the lab's tokenizer, and one finished smoke-sized run folder."""
 
+import csv
 import os
 import socket
 import subprocess
@@ -104,6 +105,12 @@ def harness(*arguments, cwd, check=True, **environment):
     if check:
         assert done.returncode == 0, done.stderr
     return done
+
+
+def rows(path):
+    """A csv file as one dict of texts per row."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
 
 
 @pytest.fixture(scope="session")

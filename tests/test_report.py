@@ -1,6 +1,5 @@
 """Tables show holes and never zeros; every printed number is in a csv; text of a model cannot become markup or break a page."""
 
-import csv
 import html
 import json
 import re
@@ -13,7 +12,7 @@ from harness.facts import Facts
 from harness.report import write_report
 from harness.report.content import visible
 from harness.tables import leaderboard, refresh
-from tests.conftest import harness
+from tests.conftest import harness, rows
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
 
@@ -21,11 +20,6 @@ NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud80
 @pytest.fixture
 def run(played_copy):
     return played_copy / "results" / "small"
-
-
-def rows(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
 
 
 def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):

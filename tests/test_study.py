@@ -1,13 +1,12 @@
 """Studies: what is chosen is chosen by validation items alone, holes are not chosen, and one command ends in a report."""
 
-import csv
 import json
 
 import pytest
 
 from harness.errors import UserError
 from harness.study import Grid, choose, load_study
-from tests.conftest import ROOT, SMALL, harness
+from tests.conftest import ROOT, SMALL, harness, rows
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
 VALIDATION = """
@@ -56,11 +55,6 @@ question = "first against second iteration"
 a = "space@0"
 b = "space@last"
 """
-
-
-def rows(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
 
 
 def candidate(objective, value, last, best=None):

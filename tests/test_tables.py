@@ -1,6 +1,5 @@
 """Tables of comparisons, stability and drift: hand values from the items on disk; holes stay holes; unequal items are refused."""
 
-import csv
 import json
 import shutil
 
@@ -13,17 +12,12 @@ from harness.tables import refresh
 from harness.tables.comparisons import comparisons_table, standing_table
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
-from tests.conftest import harness
+from tests.conftest import harness, rows
 
 
 @pytest.fixture
 def run(played_copy):
     return played_copy / "results" / "small"
-
-
-def rows(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
 
 
 def items(run, where):

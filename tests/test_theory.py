@@ -1,7 +1,5 @@
 """The theory page: its laws are asserted on what it played, its verdicts by hand, and it is written whole with its caveat."""
 
-import csv
-
 import pandas as pd
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 from harness.discovery import parse_variants
 from harness.theory.claims import games, keeps_its_law, load_claims, verdict
 from harness.theory.exact import error_factor, kl, play, power, successor
-from tests.conftest import harness
+from tests.conftest import harness, rows
 
 DATA = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 START = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
@@ -72,7 +70,7 @@ def game(divergences, probabilities=None):
 
 
 @pytest.mark.parametrize(
-    ("rows", "expected"),
+    ("played_rows", "expected"),
     [
         (game([1.0, 0.0, 0.0]), "reaches the data at iteration 0 and stays"),
         (game([1.0, 0.0, 0.5]), "reaches the data at iteration 0 and leaves them again"),
@@ -86,8 +84,8 @@ def game(divergences, probabilities=None):
         (game([1.0, 30.0, 2.0], [[0.5, 0.5], [1e-13, 1.0], [0.5, 0.5]]), "runs to the edge"),
     ],
 )
-def test_verdicts_by_hand(rows, expected):
-    assert verdict(rows).startswith(expected)
+def test_verdicts_by_hand(played_rows, expected):
+    assert verdict(played_rows).startswith(expected)
 
 
 def test_any_objective_can_be_played(tmp_path):
@@ -109,7 +107,6 @@ def test_the_command_writes_the_page_with_its_caveat_and_numbers(tmp_path):
     assert [p.read_bytes() for p in paths] == before
     page = before[1].decode()
     assert "population optima" in page and "unlimited" in page.lower()
-    with paths[2].open(encoding="utf-8", newline="") as handle:
-        table = list(csv.DictReader(handle))
+    table = rows(paths[2])
     assert len(table) == 2 * 2 * 3
     assert {float(r["kl"]) < 1e-9 for r in table if r["iteration"] != "-1"} == {True}

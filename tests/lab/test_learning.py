@@ -1,32 +1,25 @@
 """There is something to be learnt on the lab: one iteration of supervised fine-tuning raises the mean well clear of noise."""
 
-import csv
-
-from tests.conftest import harness
-
-
-def read(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
+from tests.conftest import harness, rows
 
 
 def test_fine_tuning_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_path):
     """At least five standard errors of the difference, and KL(data || policy) falls by at least 0.5 nats."""
     harness("run", "--objectives", "sft", "--iters", "1", "--name", "sft", cwd=tmp_path)
-    before, after = read(tmp_path / "results/sft/tables/leaderboard.csv")
+    before, after = rows(tmp_path / "results/sft/tables/leaderboard.csv")
     error = (float(before["item_stderr"]) ** 2 + float(after["item_stderr"]) ** 2) ** 0.5
     assert float(after["mean"]) - float(before["mean"]) > 5 * error
-    kl = [float(r["value"]) for r in read(tmp_path / "results/sft/dynamics.csv") if r["name"] == "kl_data_policy"]
+    kl = [float(r["value"]) for r in rows(tmp_path / "results/sft/dynamics.csv") if r["name"] == "kl_data_policy"]
     assert kl[1] < kl[0] - 0.5
 
 
 def test_the_base_is_above_chance_on_most_tasks_and_far_from_the_ceiling(tmp_path):
     """Untouched base: most tasks two standard errors above chance, the mean below 0.6."""
     harness("run", "--objectives", "sft", "--iters", "1", "--name", "base", "--max-examples", "8", cwd=tmp_path)
-    rows = [r for r in read(tmp_path / "results/base/scores.csv") if r["objective"] == "initial"]
+    scores = [r for r in rows(tmp_path / "results/base/scores.csv") if r["objective"] == "initial"]
     chance = {"lab_mystery": 1 / 3, "lab_logic": 1 / 3, "lab_pronouns": 0.5, "lab_ten_options": 0.1, "lab_facts": 0.25,
               "lab_misconceptions": 0.25, "lab_continuation": 0.25}  # fmt: skip
-    above = [r["task"] for r in rows if float(r["value"]) > chance.get(r["task"], 0.0) + 2 * float(r["stderr"])]
-    assert len(rows) == 10
+    above = [r["task"] for r in scores if float(r["value"]) > chance.get(r["task"], 0.0) + 2 * float(r["stderr"])]
+    assert len(scores) == 10
     assert len(above) >= 6
-    assert sum(float(r["value"]) for r in rows) / 10 < 0.6
+    assert sum(float(r["value"]) for r in scores) / 10 < 0.6
