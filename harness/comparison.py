@@ -14,14 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.stats import DRAWS
-
+LEAST_DRAWS, MOST_DRAWS = 2_000, 20_000
+WEIGHTS_KEPT = 40_000_000  # weights of items in all draws together, four bytes each
+DRAWS_AT_ONCE = 1_000
 Tasks = Sequence[np.ndarray]  # one array (S, I) per task
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference, its 95 % bootstrap interval and two-sided p; over how many seeds and items."""
+    """Mean difference, its 95 % bootstrap interval and two-sided p; over how many seeds and items, from how many draws."""
 
     value: float
     low: float
@@ -29,37 +30,67 @@ class Difference:
     p: float
     seeds: int
     items: int
+    draws: int
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """One player's tasks: their means (N,), the same in every draw (N, D), and what they are means of."""
+
+    means: np.ndarray
+    draws: np.ndarray
+    seeds: int
+    items: tuple[int, ...]
+
+    def task(self, number: int) -> Redrawn:
+        """One task by itself."""
+        one = slice(number, number + 1)
+        return Redrawn(self.means[one], self.draws[one], self.seeds, self.items[one])
 
 
 class Redraws:
-    """D redraws of S seeds and of the items of N tasks, as weights that sum to one."""
+    """D redraws of S seeds and of the items of N tasks, kept as counts.
 
-    def __init__(self, seeds: int, items: Sequence[int], generator: np.random.Generator, draws: int = DRAWS) -> None:
-        self.seeds, self.items = seeds, list(items)
-        self._seeds = generator.multinomial(seeds, [1 / seeds] * seeds, size=draws) / seeds
-        self._items = [generator.multinomial(n, [1 / n] * n, size=draws) / n for n in items]
+    draws: by default as many as fit (`WEIGHTS_KEPT`), from 2,000 to 20,000: the smallest p that can be seen is 2 / (D + 1), and
+    it is multiplied by the number of comparisons.
+    """
 
-    def means(self, tasks: Tasks) -> np.ndarray:
-        """N arrays (S, I) -> (N, D) the tasks' means in every draw. Raises ValueError for other seeds or items than drawn for."""
+    def __init__(self, seeds: int, items: Sequence[int], generator: np.random.Generator, draws: int | None = None) -> None:
+        self.seeds, self.items = seeds, tuple(items)
+        self.draws = draws or int(np.clip(WEIGHTS_KEPT // max(1, sum(items)), LEAST_DRAWS, MOST_DRAWS))
+        self._seeds = generator.multinomial(seeds, [1 / seeds] * seeds, size=self.draws).astype(np.float32)
+        self._items = [generator.multinomial(n, [1 / n] * n, size=self.draws).astype(np.float32) for n in items]
+
+    def of(self, tasks: Tasks) -> Redrawn:
+        """N arrays (S, I) -> the player's means. Raises ValueError for other seeds or items than drawn for."""
         for values, items in zip(tasks, self.items, strict=True):
             if values.shape != (self.seeds, items):
                 raise ValueError(f"drawn for {self.seeds} seeds of {items} items, given {values.shape[0]} of {values.shape[1]}")
-        return np.stack([((self._seeds @ v) * w).sum(axis=1) for v, w in zip(tasks, self._items, strict=True)])
+        drawn = np.stack([self._means(values, counts) for values, counts in zip(tasks, self._items, strict=True)])
+        return Redrawn(np.array([values.mean() for values in tasks]), drawn, self.seeds, self.items)
+
+    def _means(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """(S, I), (D, I) -> (D,): every item's mean over the redrawn seeds, then over the redrawn items."""
+        parts = []
+        for start in range(0, self.draws, DRAWS_AT_ONCE):
+            some = slice(start, start + DRAWS_AT_ONCE)
+            parts.append(((self._seeds[some] @ values) * counts[some]).sum(axis=1) / values.size)
+        return np.concatenate(parts)
 
 
-def difference(a: Tasks, b: Tasks, redraws: Redraws, level: float = 0.95) -> Difference:
+def difference(a: Redrawn, b: Redrawn, level: float = 0.95) -> Difference:
     """a minus b in the plain mean over tasks. With one seed the draws redraw items alone: see `Difference.seeds`."""
-    value = float(np.mean([x.mean() - y.mean() for x, y in zip(a, b, strict=True)]))
-    drawn = (redraws.means(a) - redraws.means(b)).mean(axis=0)
+    value = float((a.means - b.means).mean())
+    drawn = (a.draws - b.draws).mean(axis=0)
     low, high = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)])
     one_side = min((drawn <= 0).sum(), (drawn >= 0).sum())
     p = min(1.0, 2 * (1 + one_side) / (1 + drawn.size))
-    return Difference(value, float(low), float(high), float(p), redraws.seeds, sum(redraws.items))
+    return Difference(value, float(low), float(high), float(p), a.seeds, sum(a.items), drawn.size)
 
 
-def chance_of_being_best(players: Sequence[Tasks], redraws: Redraws) -> np.ndarray:
+def chance_of_being_best(players: Sequence[Redrawn]) -> np.ndarray:
     """(players,) share of draws in which each has the highest mean over tasks; ties are shared."""
-    means = np.stack([redraws.means(tasks).mean(axis=0) for tasks in players])
+    means = np.stack([player.draws.mean(axis=0) for player in players])
     best = means == means.max(axis=0)
     return (best / best.sum(axis=0)).mean(axis=1)
 

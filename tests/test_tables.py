@@ -9,9 +9,10 @@ import pytest
 from harness.errors import UserError
 from harness.facts import Facts
 from harness.tables import refresh
-from harness.tables.comparisons import comparisons_table, standing_table
+from harness.tables.comparisons import comparisons_table
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
+from harness.tables.standing import standing_table
 from tests.conftest import harness, rows
 
 

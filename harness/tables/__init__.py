@@ -8,11 +8,12 @@ from harness import figures
 from harness.facts import Facts
 from harness.store import write_text
 from harness.tables.collapse import collapse_table
-from harness.tables.comparisons import comparisons_table, standing_table
+from harness.tables.comparisons import comparisons_table
 from harness.tables.cost import cost_totals
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.printed import as_latex, as_markdown
+from harness.tables.standing import standing_table
 from harness.tables.study import chosen_table, study_table
 
 
