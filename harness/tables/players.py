@@ -46,8 +46,8 @@ class Arena:
             mine = [self.facts.items[player.objective, cell, player.iteration][task] for cell in cells]
             if len({m["items"] for m in mine} | ({asked[task]["items"]} if asked else set())) > 1:
                 raise UserError(
-                    f"{self.facts.root}: {task} was asked with unequal items of {player.objective} and the initial policy; evaluate "
-                    "both on the same suite version"
+                    f"{self.facts.root}: {task} was asked with unequal items of {player.objective} and the initial policy; "
+                    "evaluate both on the same suite version"
                 )
             if all(m["values"] is not None for m in mine):
                 found[task] = self._numbers(player, task, [m["values"] for m in mine])
@@ -60,8 +60,8 @@ class Arena:
             numbers = np.array([np.nan])
         if np.isnan(numbers).any():
             raise UserError(
-                f"{self.facts.root}: items.json of {player.objective}, iteration {player.iteration}: {task} has an item without a "
-                "number; delete that evaluation's folder and repeat the run's command"
+                f"{self.facts.root}: items.json of {player.objective}, iteration {player.iteration}: {task} has an item without "
+                "a number; delete that evaluation's folder and repeat the run's command"
             )
         return numbers
 
