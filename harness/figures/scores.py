@@ -74,7 +74,9 @@ def _one_curve(made: Drawing, axis: Axes, joined: Frame, scores: Frame, label: s
     if high.notna().any():
         axis.fill_between(joined["iteration"], 100 * low, 100 * high, color=style["color"], alpha=0.15, linewidth=0)
     error = None if several else 100 * joined["item_stderr"]
-    beside = joined["iteration"] + 0.03 * (labels.index(label) - (len(labels) - 1) / 2)  # bars side by side
+    beside = joined["iteration"]
+    if error is not None:  # bars side by side
+        beside = beside + 0.03 * (labels.index(label) - (len(labels) - 1) / 2)
     axis.errorbar(beside, 100 * joined["mean"], yerr=error, capsize=2, elinewidth=0.8, label=label, **style)
     for x, row in zip(beside, joined.to_dict("records"), strict=True):
         when = "initial policy" if row["objective"] == INITIAL else f"{label}, iteration {row['iteration']}"
