@@ -101,7 +101,7 @@ def test_the_command_writes_the_page_with_its_caveat_and_numbers(tmp_path):
     """Twice the same bytes; every KL in the csv; the caveat on the page."""
     command = ("theory", "--objectives", "sft,space:mu=3", "--iters", "2")
     harness(*command, cwd=tmp_path)
-    paths = [tmp_path / "reports" / name for name in ("theory.pdf", "theory.html", "theory/games.csv", "theory/theory.svg")]
+    paths = [tmp_path / "reports" / name for name in ("theory.pdf", "theory.html", "theory/games.csv", "theory/kl_curves.svg")]
     before = [p.read_bytes() for p in paths]
     harness(*command, cwd=tmp_path)
     assert [p.read_bytes() for p in paths] == before

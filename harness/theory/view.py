@@ -23,7 +23,7 @@ CAVEAT = (
     "and the reverse."
 )
 FLOOR = 1e-10  # nats: KL below this is drawn on this line
-FIGURE = "theory"
+FIGURE = "kl_curves"
 
 
 def write_theory(claims: Claims, reports: Path) -> Path:

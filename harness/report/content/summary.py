@@ -74,6 +74,7 @@ def _of_panel(tables: Tables, panel: dict[str, Any], mine: Any) -> list[str]:
             first += f", {points(gain)} against the initial policy's {percent(tables.initial()['mean'])} %"
         if not pd.isna(top.get("chance_best")):
             first += f"; its chance of being the best of {len(mine)} is {_chance(top['chance_best'])}"
+            first += " if only the items were drawn anew" if tables.seeds == 1 else ""
         said.append(first + ".")
         said += _runner_up(tables, panel, mine, top)
         said += _lasting(tables, mine)
@@ -89,9 +90,9 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
         if pair is None:
             continue
         (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {_lead(pair)}")
-    said = []
+    said, over = [], "over items alone, " if tables.seeds == 1 else ""
     if behind:
-        said.append(f"it is ahead of {'; '.join(behind)} (p < 0.05 after Holm's correction).")
+        said.append(f"it is ahead of {'; '.join(behind)} ({over}p < 0.05 after Holm's correction).")
     if level:
         said.append(
             "it cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; its lead and the "
