@@ -79,6 +79,15 @@ def test_every_point_lies_where_its_marker_is_drawn(played):
         assert min(max(abs(one["x"] - x), abs(one["y"] - y)) for x, y in markers) < 0.5
 
 
+def test_every_curve_can_be_pointed_at(played):
+    """Training: two objectives, two iterations, real, synthetic and loss at the end of each; the others have tips too."""
+    plots = played / "results/small/plots"
+    said = [point["text"] for point in json.loads((plots / "training.points.json").read_text())]
+    assert len(said) == 2 * 2 * 3
+    assert sum(text.startswith("space, synthetic, iteration 1, step ") for text in said) == 1
+    assert all(json.loads((plots / f"{name}.points.json").read_text()) for name in ("tasks", "drift", "stability_curves"))
+
+
 @pytest.fixture(scope="module")
 def browser():
     if BROWSER is None:

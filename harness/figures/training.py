@@ -12,6 +12,8 @@ from harness.figures.style import COLOURS, Drawing, drawing, shared_legend, smal
 from harness.records import INITIAL, INITIAL_ITERATION
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from harness.facts import Frame
 
 COLUMNS, MOST_VARIANTS = 3, 6
@@ -56,7 +58,9 @@ def _training(training: Frame, played: Sequence[str]) -> Drawing:
             column = f"{kind}_{role}"
             if column in rows and rows[column].notna().any():
                 top.plot(rows.index, rows[column], color=colour, linestyle=line, linewidth=1.0, label=role)
+                _say_ends(made, top, rows, column, f"{variant}, {role}", "nats")
         bottom.plot(rows.index, rows["loss"], color="#333333", linewidth=0.9)
+        _say_ends(made, bottom, rows, "loss", f"{variant}, loss", "")
         for axis in (top, bottom):
             for start in rows.index[rows["iteration"].diff() > 0]:
                 axis.axvline(start - 0.5, color="#CCCCCC", linewidth=0.6, zorder=0)
@@ -69,6 +73,15 @@ def _training(training: Frame, played: Sequence[str]) -> Drawing:
     for axis in axes:
         axis.set_visible(id(axis) in used)
     return made
+
+
+def _say_ends(made: Drawing, axis: Axes, rows: Frame, column: str, who: str, unit: str) -> None:
+    """The value at every iteration's last step: what one reads when pointing there."""
+    for iteration, steps in rows.groupby("iteration"):
+        last = steps.index[-1]
+        if not pd.isna(rows.loc[last, column]):
+            said = f"{who}, iteration {iteration}, step {len(steps)}: {rows.loc[last, column]:.4g} {unit}".rstrip()
+            made.say(axis, last, rows.loc[last, column], said)
 
 
 def drift_curves(drift: Frame, labels: Sequence[str], iterations: int) -> Drawing | None:
