@@ -145,16 +145,37 @@ def objectives_check(name: Annotated[str, typer.Argument(help="Objective by name
     raise typer.Exit(check_command(name))
 
 
-@app.command()
-def suites(
-    name: Annotated[str | None, typer.Argument(help="Suite by name or path; without it, every suite.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Load every task of the suite in the installed lm-eval.")] = False,
+suites_app = typer.Typer(help="List, show and check leaderboards.", invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(suites_app, name="suites")
+
+
+@suites_app.callback()
+def suites_list(context: typer.Context) -> None:
+    """Without a sub-command: list the leaderboards."""
+    if context.invoked_subcommand is None:
+        from harness.commands.catalogue import suites_command
+
+        suites_command()
+
+
+@suites_app.command("show")
+def suites_show(name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")]) -> None:
+    """Show a leaderboard: task, shots, metric, filter, chance."""
+    from harness.commands.catalogue import suites_show_command
+
+    suites_show_command(name)
+
+
+@suites_app.command("check")
+def suites_check(
+    name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")],
+    load: Annotated[bool, typer.Option("--load", help="Load every task with its data too, and count its items.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Folder that stands for the hub.")] = None,
 ) -> None:
-    """List the leaderboards, or show one: task, shots, metric, filter, chance."""
-    from harness.commands.catalogue import suites_command
+    """Check a leaderboard against the installed lm-eval: tasks, metrics, filters, data sets, packages."""
+    from harness.commands.catalogue import suites_check_command
 
-    suites_command(name, check, mirror)
+    raise typer.Exit(suites_check_command(name, load, mirror))
 
 
 @app.command()

@@ -259,7 +259,7 @@ class Rounds:
         suite, limit = self.board.suite, self.config.evaluation.limit
         inputs = {
             "player": self._weights(player),
-            "suite": digest(suite.model_dump_json(exclude={"source"})),
+            "suite": digest(suite.model_dump_json(exclude={"source", "published"})),
             "tasks": self.board.digest,
         }
 

@@ -40,6 +40,7 @@ class Suite(Part):
     include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
+    published: tuple[str, ...] = ()  # files of results/published that show this suite's numbers in papers
     task: list[SuiteTask] = Field(min_length=1)
 
     @field_validator("task")

@@ -22,6 +22,7 @@ ALLOWED = {
     "harness.config": BASE,
     "harness.store": BASE,
     "harness.suite": BASE | {"harness.config"},
+    "harness.suite_check": {"harness.errors", "harness.suite"},
     "harness.progress": set(),
     "harness.discovery": BASE | {"harness.config", "objectives"},
     "harness.objective_checks": {"objectives"},
@@ -47,7 +48,9 @@ ALLOWED = {
     "harness.phases.score": BASE | {"harness.model.packing", "harness.policy", "harness.progress"},
     "harness.phases.train": BASE
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.policy", "harness.progress", "objectives"},
-    "harness.phases.evaluate": BASE | {"harness.data", "harness.lm", "harness.policy", "harness.progress", "harness.suite"},
+    "harness.phases.evaluate": BASE
+    | {"harness.data", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
+    | {"harness.suite_check"},
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
@@ -84,7 +87,7 @@ ALLOWED = {
     "harness.commands.look": BASE | {"harness.commands", "harness.store"},
     "harness.commands.catalogue": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
-    | {"harness.suite"},
+    | {"harness.suite", "harness.suite_check"},
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},

@@ -84,7 +84,7 @@ CASES = {
     "theory of an unknown objective": (["theory", "--objectives", "spce"], 'unknown objective "spce" (did you mean "space"?)'),
     "theory of no objective": (["theory", "--objectives", ","], "--objectives is empty"),
     "no such run": (["report", "nothing"], 'no run "nothing"'),
-    "check what": (["suites", "--check"], "--check needs a suite"),
+    "unknown suite to check": (["suites", "check", "lab-tem"], 'unknown suite "lab-tem" (did you mean "lab-ten"?)'),
 }
 
 
@@ -144,6 +144,7 @@ def test_malformed_data_is_one_line_before_any_training(case, tmp_path, typed):
 
 
 SUITES = {
+    "unknown filter": ('filter = "strict"', 'no filter "strict" (it has flexible-extract, strict-match)'),
     "unknown task": ('name = "lab_arithmetik"', 'no such task (did you mean "lab_arithmetic"?)'),
     "unknown metric": ('metric = "exact_math"', 'no metric "exact_math" (did you mean "exact_match"?)'),
     "unknown key": ("shoots = 3", 'unknown key "task.0.shoots"'),
@@ -161,7 +162,7 @@ def test_a_wrong_suite_is_one_line(case, tmp_path, typed):
         first = next(i for i, row in enumerate(good.splitlines()) if row.startswith(key + " ") and i > 6)
         text = "\n".join(line if i == first else row for i, row in enumerate(good.splitlines()))
     (tmp_path / "bad.toml").write_text(text)
-    code, lines = typed("suites", "bad.toml", "--check")
+    code, lines = typed("run", "--recipe", SMALL, "--suite", "bad.toml")
     assert (code, len(lines)) == (1, 1), lines
     assert expected in lines[0]
 

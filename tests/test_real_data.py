@@ -93,18 +93,11 @@ def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, mon
 def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path):
     write_suite(tmp_path, TASKS[1:2])
     done = harness(
-        "suites",
-        "real.toml",
-        "--check",
-        "--mirror",
-        MIRROR,
-        cwd=tmp_path,
-        check=False,
-        NLTK_DATA=str(tmp_path),
-        HOME=str(tmp_path),
-    )
+        "suites", "check", "real.toml", "--mirror", MIRROR,
+        cwd=tmp_path, check=False, NLTK_DATA=str(tmp_path), HOME=str(tmp_path),
+    )  # fmt: skip
     if done.returncode == 0:
         pytest.skip("punkt_tab is installed system-wide")
     assert done.returncode == 1
-    assert "ifeval: needs something that is not installed: NLTK data 'punkt_tab'" in done.stderr
-    assert "python -m nltk.downloader punkt_tab" in done.stderr
+    assert "PROBLEM  task ifeval: needs NLTK data 'punkt_tab'" in done.stdout
+    assert "python -m nltk.downloader punkt_tab" in done.stdout

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.config import PACKAGE, load_config
-from harness.errors import UserError
 
 
 def list_command() -> None:
@@ -61,16 +60,18 @@ def check_command(name: str) -> int:
     return 0 if all(r.passed for r in results) else 1
 
 
-def suites_command(name: str | None, check: bool, mirror: str | None) -> None:
+def suites_command() -> None:
     from harness.suite import load_suite
 
-    if name is None:
-        if check:
-            raise UserError("--check needs a suite: harness suites NAME --check")
-        for path in sorted((PACKAGE / "suites").glob("*.toml")):
-            suite = load_suite(path.stem)
-            say(f"{suite.name:<18} v{suite.version}  {len(suite.task)} tasks  {suite.title}")
-        return
+    for path in sorted((PACKAGE / "suites").glob("*.toml")):
+        suite = load_suite(path.stem)
+        say(f"{suite.name:<20} v{suite.version}  {len(suite.task):>2} tasks  {suite.title}")
+    say("\nOne of them in full: harness suites show NAME; against the installed lm-eval: harness suites check NAME")
+
+
+def suites_show_command(name: str) -> None:
+    from harness.suite import load_suite
+
     suite = load_suite(name)
     table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
     for column in ("task", "stands for", "shots", "metric", "filter", "chance", "limit"):
@@ -80,13 +81,47 @@ def suites_command(name: str | None, check: bool, mirror: str | None) -> None:
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
         )
     out.print(table)
-    if check:
-        if mirror:
-            os.environ["HARNESS_MIRROR"] = mirror
-        from harness.phases.evaluate import prepare
-        from harness.prepare import mirror_of
 
-        board = prepare(suite, None, mirror_of(load_config("lab")))
+
+def suites_check_command(name: str, load: bool, mirror: str | None) -> int:
+    """What the suite needs, row by row, and what is in its way; returns the exit code, 1 when something is."""
+    from harness.phases.evaluate import manager_of, nltk_lacks, prepare, task_files
+    from harness.prepare import mirror_of
+    from harness.suite import load_suite
+    from harness.suite_check import GATED, needs_of
+
+    if mirror:
+        os.environ["HARNESS_MIRROR"] = mirror
+    folder = mirror_of(load_config("lab"))
+    suite = load_suite(name)
+    found = needs_of(suite, task_files(manager_of(suite)))
+    table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
+    for column in ("task", "lm-eval tasks", "metric", "filter"):
+        table.add_column(column, justify="right" if column == "lm-eval tasks" else "left", overflow="fold")
+    problems = []
+    for needs in found:
+        row = needs.row
+        table.add_row(row.name, str(len(needs.tasks)), row.metric, row.filter)
+        problems += needs.all_problems()
+        if folder is not None:
+            absent = sorted(d for d in needs.data if not (folder / d).exists())
+            problems += [f"task {row.name}: {folder} has no data set {d}; fetch it where there is a hub" for d in absent]
+        if "nltk" in needs.packages and (lacking := nltk_lacks("punkt_tab", folder)):
+            problems.append(f"task {row.name}: {lacking}")
+    out.print(table)
+    data, packages = ({name for needs in found for name in getattr(needs, kind)} for kind in ("data", "packages"))
+    say(f"data sets: {', '.join(sorted(data)) or 'none but its own files'}")
+    say(f"packages beyond lm-eval's: {', '.join(sorted(packages)) or 'none'}")
+    if gated := sorted(data & GATED):
+        say(f"gated: {', '.join(gated)}: accept its terms on the hub and log in before you fetch it")
+    for problem in problems:
+        say(f"PROBLEM  {problem}")
+    if problems:
+        return 1
+    say("every task, metric, filter and package is there")
+    if load:
+        board = prepare(suite, None, folder)
         for row in suite.task:
             tasks = board.loaded[row.name]["tasks"]
             say(f"{row.name}: {sum(len(t.eval_docs) for t in tasks.values())} items in {len(tasks)} lm-eval tasks")
+    return 0

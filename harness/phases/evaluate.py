@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import mirrored
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
 from harness.suite import Suite, SuiteTask
+from harness.suite_check import TaskFile, needs_of
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
@@ -92,11 +93,11 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard
     Raises UserError, before anything is trained, for an unknown task (with the nearest name), a data set or package that is
     missing, a shot count the task cannot take, or a metric the task does not declare.
     """
-    quiet_lm_eval()
-    from lm_eval.tasks import TaskManager
-
+    manager = manager_of(suite)
+    for needs in needs_of(suite, task_files(manager)):
+        if found := needs.all_problems():
+            raise UserError(found[0])
     with mirrored(mirror), keep_random_state(), nltk_from(mirror):
-        manager = TaskManager(include_path=[str(p) for p in suite.folders()], include_defaults=suite.include_defaults)
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
     for row in loaded.values():
         for task in row["tasks"].values():
@@ -104,12 +105,30 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard
     return Leaderboard(suite, loaded, limit)
 
 
+def task_files(manager: Any) -> dict[str, TaskFile]:
+    """Every task, group and tag that an lm-eval TaskManager found, as far as its files tell; no data set is loaded."""
+    tagged: dict[str, list[str]] = {}
+    for name, entry in manager.task_index.items():
+        for tag in entry.tags:
+            tagged.setdefault(tag, []).append(name)
+    found = {tag: TaskFile(tag, {}, tuple(names)) for tag, names in tagged.items()}
+    for name, entry in manager.task_index.items():
+        if entry.cfg:
+            members = entry.cfg.get("task") if "group" in entry.cfg else ()
+            found[name] = TaskFile(name, entry.cfg, tuple(members) if isinstance(members, list) else ())
+    return found
+
+
+def manager_of(suite: Suite) -> Any:
+    """lm-eval's index of the suite's task files; with lm-eval's own this takes seconds."""
+    quiet_lm_eval()
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=[str(p) for p in suite.folders()], include_defaults=suite.include_defaults)
+
+
 def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     where = f"suite {suite.name}, task {row.name}"
-    if row.name not in manager.all_tasks:
-        hint = did_you_mean(row.name, manager.all_tasks) if len(manager.all_tasks) < 200 else _near(row.name, manager)
-        more = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
-        raise UserError(f"{where}: no such task{hint}{more}")
     random.seed(FEWSHOT_SEED)  # some task files draw the order of choices from the global generator while loading
     try:
         loaded = manager.load([row.name])
@@ -117,15 +136,8 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
         raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
-    declared: set[str] = set()
-    for name, task in loaded["tasks"].items():
-        fixed = task.get_config("num_fewshot")
-        if fixed == 0 and row.shots:
-            raise UserError(f"{where}: {name} is fixed at 0 shots, the suite asks for {row.shots}")
+    for task in loaded["tasks"].values():
         task.set_config(key="num_fewshot", value=row.shots)
-        declared |= {entry["metric"] if isinstance(entry["metric"], str) else "" for entry in task.config.metric_list or []}
-    if declared and row.metric not in declared:
-        raise UserError(f'{where}: no metric "{row.metric}"{did_you_mean(row.metric, declared)}')
     return loaded  # type: ignore[return-value]
 
 
@@ -153,13 +165,6 @@ def check_context(board: Leaderboard, context: int) -> None:
                     f"suite {board.suite.name}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
                     "leave the task out or use a model with a longer context"
                 )
-
-
-def _near(name: str, manager: Any) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, manager.all_tasks, n=1, cutoff=0.6)
-    return f' (did you mean "{close[0]}"?)' if close else ""
 
 
 def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advance: Advance) -> Evaluated:
@@ -302,6 +307,18 @@ def quiet_lm_eval() -> None:
         import datasets
 
         datasets.disable_progress_bars()
+
+
+def nltk_lacks(resource: str, mirror: Path | None) -> str | None:
+    """What to do about NLTK data that is not there; None when it is, in the mirror or on the machine."""
+    import nltk
+
+    with nltk_from(mirror):
+        try:
+            nltk.data.find(f"tokenizers/{resource}")
+        except LookupError:
+            return f"needs NLTK data {resource!r}; install it with: python -m nltk.downloader {resource}"
+    return None
 
 
 @contextlib.contextmanager

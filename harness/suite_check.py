@@ -1,0 +1,164 @@
+"""What a suite asks for, read from the task files alone: metrics, filters, data sets, packages. Nothing is loaded or downloaded.
+
+A task file is lm-eval's YAML, already read: its kind, its settings, its tags. Python files that it names are read as text for
+what they import, so that a missing package is known before a data set is fetched or a model trained.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import did_you_mean
+from harness.suite import Suite, SuiteTask
+
+GATED = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
+EVERYWHERE = {"harness", "datasets", "numpy", "packaging"}  # the harness itself and what lm-eval cannot do without
+INSTALL = {"antlr4": "antlr4-python3-runtime==4.11.*", "math_verify": "math-verify", "sklearn": "scikit-learn"}
+HIDDEN = {"sympy.parsing.latex": "antlr4"}  # what a module needs only when it is used
+DEFAULT_METRICS = {
+    "multiple_choice": {"acc", "acc_norm"},
+    "generate_until": {"exact_match"},
+    "loglikelihood": {"perplexity", "acc"},
+}
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One of lm-eval's tasks, groups or tags. members: what a group names; settings: a task's own."""
+
+    name: str
+    settings: Mapping[str, Any]
+    members: tuple[Any, ...] = ()
+
+
+@dataclass
+class RowNeeds:
+    """What one row of the suite needs. problems: one line each, naming the thing and what to do."""
+
+    row: SuiteTask
+    tasks: list[str] = field(default_factory=list)
+    data: set[str] = field(default_factory=set)
+    packages: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+
+    def all_problems(self) -> list[str]:
+        """Problems, then one line per package that is not installed."""
+        missing = sorted(name for name in self.packages if importlib.util.find_spec(name) is None)
+        return self.problems + [
+            f'task {self.row.name}: needs the package {name}; install it with: pip install "{INSTALL.get(name, name)}"'
+            for name in missing
+        ]
+
+
+def needs_of(suite: Suite, files: Mapping[str, TaskFile]) -> list[RowNeeds]:
+    """Every row against the task files at hand. files: by name, all that are installed or in the suite's folders."""
+    return [_row_needs(suite, row, files) for row in suite.task]
+
+
+def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> RowNeeds:
+    found = RowNeeds(row)
+    where = f"suite {suite.name}, task {row.name}"
+    if row.name not in files:
+        more = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
+        near = [name for name in files if name[:1] == row.name[:1]]
+        found.problems.append(f"{where}: no such task{did_you_mean(row.name, near) if len(near) < 200 else ''}{more}")
+        return found
+    for task in leaves(row.name, files):
+        if isinstance(task, str):
+            found.problems.append(f"{where}: its group names {task}, which is not installed")
+            continue
+        found.tasks.append(task.name)
+        found.problems += [f"{where}: {said}" for said in _against(row, task)]
+        if path := task.settings.get("dataset_path"):
+            found.data.add(str(path))
+        found.packages |= packages_of(task)
+    return found
+
+
+def leaves(name: str, files: Mapping[str, TaskFile]) -> Iterator[TaskFile | str]:
+    """The tasks behind a name, groups and tags opened; a name that leads nowhere comes back as text."""
+    if name not in files:
+        yield name
+        return
+    here = files[name]
+    if not here.members:
+        yield here
+    for member in here.members:
+        if isinstance(member, Mapping):  # a member with settings of its own
+            inner = str(member.get("task", member.get("group", "")))
+            for leaf in leaves(inner, files):
+                yield leaf if isinstance(leaf, str) else TaskFile(leaf.name, {**leaf.settings, **member})
+        else:
+            yield from leaves(str(member), files)
+
+
+def _against(row: SuiteTask, task: TaskFile) -> Iterator[str]:
+    """What of a row its task does not have."""
+    listed = task.settings.get("metric_list")
+    metrics = {str(m["metric"]) for m in listed} if listed else DEFAULT_METRICS.get(str(task.settings.get("output_type")), set())
+    if metrics and row.metric not in metrics:
+        yield f'{task.name} has no metric "{row.metric}"{did_you_mean(row.metric, metrics)}'
+    filters = {str(f["name"]) for f in task.settings.get("filter_list") or []} or {"none"}
+    if row.filter not in filters:
+        yield f'{task.name} has no filter "{row.filter}" (it has {", ".join(sorted(filters))})'
+    if task.settings.get("num_fewshot") == 0 and row.shots:
+        yield f"{task.name} is fixed at 0 shots, the suite asks for {row.shots}"
+
+
+def packages_of(task: TaskFile) -> set[str]:
+    """Top-level names of the packages that the Python files behind a task import, but lm-eval's and the standard library's."""
+    found: set[str] = set()
+    seen: set[Path] = set()
+    waiting = [path for text in _texts(task.settings) if (path := _python_file(text)) is not None]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for module in _imports(path):
+            if module in HIDDEN:
+                found.add(HIDDEN[module])
+            top = module.partition(".")[0]
+            if module.startswith("lm_eval.tasks."):
+                spec = importlib.util.find_spec("lm_eval")
+                base = Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
+                inner = base / (module.removeprefix("lm_eval.").replace(".", "/") + ".py") if base else None
+                waiting += [inner] if inner is not None and inner.is_file() else []
+            elif top not in sys.stdlib_module_names and top != "lm_eval" and not (path.parent / f"{top}.py").is_file():
+                found.add(top)
+    return found - EVERYWHERE
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _python_file(text: str) -> Path | None:
+    """`/folder/utils.function` names /folder/utils.py."""
+    if not text.startswith("/") or "\n" in text:
+        return None
+    path = Path(text.rpartition(".")[0] + ".py")
+    return path if path.is_file() else None
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, at any depth; of `from a import b` both a and a.b, for b may be a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -1,0 +1,105 @@
+"""Shipped suites fit the installed lm-eval; a suite that does not is told so from the task files alone, nothing loaded."""
+
+import csv
+import sys
+
+import pytest
+
+from harness.phases.evaluate import manager_of, task_files
+from harness.suite import Suite, SuiteTask, load_suite
+from harness.suite_check import GATED, TaskFile, leaves, needs_of, packages_of
+from tests.conftest import ROOT
+
+PAPERS = ("tspin-ten", "space-ten", "openllm-v1", "leaderboard-v2", "bigbench-spin")
+
+
+@pytest.fixture(scope="module")
+def files():
+    """lm-eval's own task files, read once: the scan takes seconds."""
+    return task_files(manager_of(load_suite("tspin-ten")))
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_row_of_a_papers_suite_is_in_the_installed_lm_eval(name, files):
+    for needs in needs_of(load_suite(name), files):
+        assert needs.problems == []
+        assert needs.tasks
+        assert needs.data
+
+
+def test_groups_open_to_their_tasks(files):
+    counted = {needs.row.name: len(needs.tasks) for needs in needs_of(load_suite("tspin-ten"), files)}
+    assert (counted["mmlu"], counted["leaderboard_bbh"], counted["leaderboard_math_hard"]) == (57, 24, 7)
+    assert (counted["leaderboard_gpqa"], counted["leaderboard_musr"], counted["gsm8k"]) == (3, 3, 1)
+
+
+def test_packages_behind_a_task_are_found_through_its_python_files(files):
+    """MATH parses LaTeX, which sympy does with antlr; IFEval's checks live in a package of lm-eval's own."""
+    assert packages_of(next(iter(leaves("leaderboard_math_hard", files)))) == {"sympy", "antlr4", "math_verify"}
+    assert packages_of(files["ifeval"]) == {"langdetect", "immutabledict", "nltk"}
+    assert packages_of(files["gsm8k"]) == set()
+
+
+def test_the_gated_data_set_is_known(files):
+    needs = next(n for n in needs_of(load_suite("tspin-ten"), files) if n.row.name == "leaderboard_gpqa")
+    assert needs.data == GATED
+
+
+@pytest.mark.parametrize("name", ["tspin-ten", "space-ten"])
+def test_the_ten_are_those_of_the_papers_map(name):
+    """Task, shots and metric as in papers' map, where it is at hand."""
+    table = ROOT.parent / "shared" / "papers" / "ten_task_lm_eval_map.csv"
+    if not table.is_file():
+        pytest.skip("needs the table of the papers' tasks")
+    column = f"in_{'T-SPIN' if name == 'tspin-ten' else 'SPACE'}_ten"
+    with table.open(encoding="utf-8", newline="") as handle:
+        rows = [r for r in csv.DictReader(handle) if r[column].startswith(("yes", "probably yes"))]
+    expected = {(r["lm_eval_task"].split()[0], int(r["num_fewshot"])) for r in rows}
+    mine = {(t.name, t.shots) for t in load_suite(name).task}
+    assert {n for n, _ in expected} - {n for n, _ in mine} <= {"leaderboard_ifeval"}
+    assert {(n, s) for n, s in expected if "ifeval" not in n} == {(n, s) for n, s in mine if n != "ifeval"}
+    assert len(mine) == 10
+
+
+def test_published_numbers_of_a_suite_are_there():
+    for name in PAPERS:
+        assert [p for p in load_suite(name).published if not (ROOT / "results" / "published" / f"{p}.csv").is_file()] == []
+
+
+def suite(**row):
+    task = SuiteTask(**{"name": "t", "label": "T", "shots": 0, "metric": "acc", "chance": 0.0, **row})
+    return Suite(name="s", source=".", title="S", version="1", lm_eval="0", task=[task])
+
+
+KNOWN = {
+    "t": TaskFile("t", {"output_type": "multiple_choice", "num_fewshot": 0}),
+    "g": TaskFile("g", {"group": "g"}, ("t", "u", {"task": "v", "num_fewshot": 2}, "gone")),
+    "u": TaskFile("u", {"metric_list": [{"metric": "f1"}], "filter_list": [{"name": "strict"}]}),
+    "v": TaskFile("v", {"output_type": "generate_until"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({}, []),
+        ({"name": "tt"}, ['no such task (did you mean "t"?)']),
+        ({"metric": "exact_match"}, ['t has no metric "exact_match"']),
+        ({"filter": "strict"}, ['t has no filter "strict" (it has none)']),
+        ({"shots": 3}, ["t is fixed at 0 shots, the suite asks for 3"]),
+        ({"name": "u", "metric": "f1", "filter": "none"}, ['u has no filter "none" (it has strict)']),
+        ({"name": "g"}, ['u has no metric "acc"', 'u has no filter "none"', 'v has no metric "acc"', "its group names gone"]),
+    ],
+)
+def test_what_a_row_asks_and_its_task_has_not(row, expected):
+    (needs,) = needs_of(suite(**row), KNOWN)
+    assert len(needs.problems) == len(expected), needs.problems
+    assert all(any(words in said for said in needs.problems) for words in expected)
+
+
+def test_imports_inside_functions_and_neighbouring_files_are_told_apart(tmp_path):
+    (tmp_path / "utils.py").write_text("import json\nimport helper\n\n\ndef f():\n    import far_away.thing\n")
+    (tmp_path / "helper.py").write_text("")
+    task = TaskFile("t", {"process_docs": str(tmp_path / "utils.f"), "nested": [{"deep": str(tmp_path / "utils.g")}]})
+    assert packages_of(task) == {"far_away"}
+    assert "far_away" not in sys.modules
