@@ -16,7 +16,7 @@ def python(code):
     return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=True)
 
 
-@pytest.mark.parametrize("command", ["[]", "['run', '--help']", "['objectives']", "['suites', 'lab-ten']", "['status']"])
+@pytest.mark.parametrize("command", ["[]", "['run', '--help']", "['objectives']", "['suites', 'show', 'lab-ten']", "['status']"])
 def test_light_commands_do_not_import_torch(command, tmp_path):
     code = f"""
 import sys
