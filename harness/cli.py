@@ -34,7 +34,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated: 0,1,2")] = None,
     recipe: Annotated[str, typer.Option(help="Recipe by name or .toml path.")] = "lab",
     suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
-    data: Annotated[str | None, typer.Option(help="Pairs: a file (.jsonl .json .csv .parquet) or a hub id.")] = None,
+    data: Annotated[str | None, typer.Option(help="Pairs: a file (.jsonl .json .csv .parquet), a folder, or a hub id.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompts, where it cannot be told.")] = None,
+    response_column: Annotated[str | None, typer.Option(help="Column of the responses, likewise.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a folder or a hub id.")] = None,
     max_examples: Annotated[int | None, typer.Option(help="Train on at most this many pairs.")] = None,
     mirror: Annotated[
@@ -54,7 +56,9 @@ def run(
 
     passed = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
-        "model": model, "max_examples": max_examples, "mirror": mirror, "set": settings, "name": name,
+        "model": model, "max_examples": max_examples,
+        "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
+        "set": settings, "name": name,
     }  # fmt: skip
     raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run, jobs))
 

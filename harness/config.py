@@ -55,13 +55,14 @@ class LoraConfig(Part):
 
 
 class DataConfig(Part):
-    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), `builtin:...` or a hub id."""
+    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id."""
 
     source: str = "builtin:lab/data/train.jsonl"
     config: str | None = None
     split: str = "train"
     prompt_column: str | None = None
     response_column: str | None = None
+    turns: Literal["first", "last"] = "first"  # of a conversation: the first answer alone, or the last with all before it
     max_examples: int | None = Field(default=None, ge=1)
     heldout: str | None = None  # a source of its own; without one, `heldout_examples` pairs are set apart
     heldout_examples: int = Field(default=128, ge=1)

@@ -6,18 +6,19 @@ the data folder's manifest and shown in the report.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import DataConfig, resolve_path
+import numpy as np
+
+from harness.config import DataConfig
 from harness.encoding import Template, encode_prompt, encode_response
 from harness.errors import UserError
 from harness.records import Example, digest, keyed_seed
+from harness.rows import rows_of
 
 # Column names under which annotated pairs are commonly published: (prompt, response).
 KNOWN_COLUMNS = (
@@ -27,8 +28,18 @@ KNOWN_COLUMNS = (
     ("instruction", "output"),
     ("instruction", "response"),
 )
-# Hub ids whose configuration has to be named, and has one obvious choice.
-KNOWN_CONFIGS = {"openai/gsm8k": "main"}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One annotated pair as it stands in its source. turns: the conversation before the response, where there is more to it than
+    one user turn; `prompt` is then the same as text.
+    """
+
+    prompt: str
+    real: str
+    where: str
+    turns: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,81 +85,11 @@ def load_examples(settings: DataConfig, tokenizer: Any, template: Template, cont
     return Dataset(train, heldout, dict(counts))
 
 
-def read_pairs(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, str, str]]:
-    """(prompt, response, where) of every row of a file or hub data set, as they stand. Raises UserError."""
-    path = resolve_path(source)
-    if path.is_file():
-        rows = _rows_of_file(path)
-    elif source.startswith(("builtin:", ".", "/")) or path.suffix in (".jsonl", ".json", ".csv", ".parquet"):
-        raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, or a hub id")
-    else:
-        rows = _rows_of_hub(settings, source, mirror)
-    if not rows:
-        raise UserError(f"data {source}: no rows")
+def read_pairs(settings: DataConfig, source: str, mirror: Path | None) -> list[Pair]:
+    """The pairs of a file, a folder or a hub data set, as they stand. Raises UserError."""
+    rows = rows_of(settings, source, mirror)
     prompt_column, response_column = _columns(settings, source, rows[0][1])
-    return [(*_pair(row, prompt_column, response_column, where), where) for where, row in rows]
-
-
-def _rows_of_file(path: Path) -> list[tuple[str, Any]]:
-    try:
-        if path.suffix == ".jsonl":
-            return list(_json_lines(path))
-        if path.suffix == ".json":
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(rows, list):
-                raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}")
-        elif path.suffix in (".csv", ".parquet"):
-            import pandas
-
-            table = (
-                pandas.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pandas.read_parquet(path)
-            )
-            rows = table.to_dict("records")
-        else:
-            raise UserError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .json, .csv or .parquet")
-    except UserError:
-        raise
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as {path.suffix}: {str(error).splitlines()[0]}") from error
-    return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
-
-
-def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as handle:
-        for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield f"{path}: line {number}", json.loads(line.decode("utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise UserError(f"{path}: line {number}: not a JSON object in UTF-8: {error}") from error
-
-
-def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:
-    import datasets
-
-    config = settings.config or KNOWN_CONFIGS.get(source)
-    datasets.disable_progress_bars()
-    where = f"in {mirror} or on the hub" if mirror else "as a file or on the hub"
-    try:
-        with mirrored(mirror):
-            table = datasets.load_dataset(source, config, split=settings.split)
-    except Exception as error:  # the library raises a dozen unrelated kinds; each means: this data set is not to be had
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"data {source}: not found {where} ({reason[:200]}); give a file, an id, or --mirror DIR") from error
-    return [(f"{source}: row {n}", row) for n, row in enumerate(table, start=1)]
-
-
-@contextlib.contextmanager
-def mirrored(mirror: Path | None) -> Iterator[None]:
-    """Look data sets up in a folder that holds them under their hub ids; without one, change nothing."""
-    if mirror is None:
-        yield
-        return
-    if not mirror.is_dir():
-        raise UserError(f"--mirror {mirror}: no such folder")
-    with contextlib.chdir(mirror):
-        yield
+    return [_pair(row, prompt_column, response_column, settings.turns, where) for where, row in rows]
 
 
 def _columns(settings: DataConfig, source: str, row: Any) -> tuple[str, str | None]:
@@ -172,43 +113,58 @@ def _columns(settings: DataConfig, source: str, row: Any) -> tuple[str, str | No
     )
 
 
-def _pair(row: Any, prompt_column: str, response_column: str | None, where: str) -> tuple[str, str]:
-    """Prompt and response of one row: two text columns, or the first round of a conversation."""
+def _pair(row: Any, prompt_column: str, response_column: str | None, turns: str, where: str) -> Pair:
+    """Prompt and response of one row: two text columns, or a conversation."""
     if not isinstance(row, dict):
         raise UserError(f"{where}: {type(row).__name__} where an object with named columns was expected")
     if response_column is None:
-        turns = row.get("messages")
-        if not isinstance(turns, (list, tuple)) or len(turns) < 2 or not all(isinstance(t, dict) for t in turns[:2]):
-            raise UserError(f"{where}: messages must be a list of at least two turns with role and content")
-        values = {"prompt": turns[0].get("content"), "response": turns[1].get("content")}
-    else:
-        values = {prompt_column: row.get(prompt_column), response_column: row.get(response_column)}
+        return _of_conversation(row.get("messages"), turns, where)
+    values = {prompt_column: row.get(prompt_column), response_column: row.get(response_column)}
     for name, value in values.items():
         if not isinstance(value, str):
             raise UserError(f"{where}: {name}={value!r} is {type(value).__name__}, expected text")
     prompt, response = (str(value) for value in values.values())
     if response_column == "output" and isinstance(row.get("input"), str) and row["input"].strip():
         prompt = f"{prompt}\n\n{row['input']}"  # Alpaca keeps the instruction's material in a column of its own
-    return prompt, response
+    return Pair(prompt, response, where)
 
 
-def _clean(pairs: Sequence[tuple[str, str, str]], counts: Counter[str]) -> list[tuple[str, str, str]]:
+def _of_conversation(messages: Any, which: str, where: str) -> Pair:
+    """The first answer of a conversation, or its last with all that was said before it."""
+    said = list(messages) if isinstance(messages, (list, tuple, np.ndarray)) else []
+    if len(said) < 2 or not all(isinstance(turn, dict) for turn in said):
+        raise UserError(f"{where}: messages must be a list of at least two turns with role and content")
+    for turn in said:
+        for key in ("role", "content"):
+            if not isinstance(turn.get(key), str):
+                raise UserError(f"{where}: a turn's {key}={turn.get(key)!r} is {type(turn.get(key)).__name__}, expected text")
+    answers = [n for n, turn in enumerate(said) if turn["role"] == "assistant" and n and said[n - 1]["role"] == "user"]
+    if not answers:
+        raise UserError(f"{where}: no assistant turn follows a user turn (roles: {', '.join(t['role'] for t in said)})")
+    place = answers[0] if which == "first" else answers[-1]
+    before = tuple({"role": turn["role"], "content": turn["content"].strip()} for turn in said[:place])
+    if len(before) == 1:
+        return Pair(before[0]["content"], said[place]["content"], where)
+    return Pair("\n\n".join(f"{turn['role']}: {turn['content']}" for turn in before), said[place]["content"], where, before)
+
+
+def _clean(pairs: Sequence[Pair], counts: Counter[str]) -> list[Pair]:
     """Surrounding white space removed (chat templates do so too); empty and repeated pairs left out, counted."""
-    kept: dict[tuple[str, str], str] = {}
+    kept: dict[tuple[str, str], Pair] = {}
     counts["rows"] += len(pairs)
-    for prompt, response, where in pairs:
-        key = (prompt.strip(), response.strip())
+    for pair in pairs:
+        key = (pair.prompt.strip(), pair.real.strip())
         if not all(key):
             counts["empty"] += 1
         elif key in kept:
             counts["duplicate"] += 1
         else:
-            kept[key] = where
-    return [(*key, where) for key, where in kept.items()]
+            kept[key] = replace(pair, prompt=key[0], real=key[1])
+    return list(kept.values())
 
 
 def _fitting(
-    pairs: Sequence[tuple[str, str, str]],
+    pairs: Sequence[Pair],
     settings: DataConfig,
     tokenizer: Any,
     template: Template,
@@ -217,9 +173,10 @@ def _fitting(
 ) -> list[Example]:
     """The pairs that fit into the context, rendered. A prompt must leave room for one response token at least."""
     found: list[Example] = []
-    for prompt, real, where in pairs:
+    for pair in pairs:
+        prompt, real, where = pair.prompt, pair.real, pair.where
         try:
-            rendered = template.render(tokenizer, prompt)
+            rendered = template.render(tokenizer, pair.turns or prompt)
             prompt_tokens = len(encode_prompt(tokenizer, rendered))
             response_tokens = len(encode_response(tokenizer, real, template))
         except (UnicodeEncodeError, TypeError) as error:

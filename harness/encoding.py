@@ -24,11 +24,13 @@ class Template:
     closing_id: int  # the token that ends a response
     stop_ids: frozenset[int]  # tokens at which generation stops
 
-    def render(self, tokenizer: Any, prompt: str) -> str:
-        """The text the policy continues: prompt in its template, up to where a response begins."""
-        if self.kind == "instruction":
-            return f"### Instruction: {prompt}\n\n### Response: "
-        return tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
+    def render(self, tokenizer: Any, prompt: str | Sequence[Mapping[str, str]]) -> str:
+        """The text the policy continues: a prompt, or a conversation so far, in its template up to where a response begins."""
+        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
+        if self.kind == "chat":
+            return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        opened = {"user": "### Instruction: {}\n\n### Response: ", "assistant": "{}\n\n"}
+        return "".join(opened.get(turn["role"], "{}\n\n").format(turn["content"]) for turn in turns)
 
 
 def choose_template(tokenizer: Any, kind: str) -> Template:

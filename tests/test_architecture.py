@@ -28,7 +28,8 @@ ALLOWED = {
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.encoding": BASE,
-    "harness.data": BASE | {"harness.config", "harness.encoding"},
+    "harness.rows": {"harness.config", "harness.errors"},
+    "harness.data": BASE | {"harness.config", "harness.encoding", "harness.rows"},
     "harness.ahead": set(),
     "harness.lanes": set(),
     "harness.model.__init__": set(),
@@ -49,7 +50,7 @@ ALLOWED = {
     "harness.phases.train": BASE
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.policy", "harness.progress", "objectives"},
     "harness.phases.evaluate": BASE
-    | {"harness.data", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
+    | {"harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.suite_check"},
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},

@@ -33,6 +33,8 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
         evaluation__suite=passed.get("suite"),
         data__source=passed.get("data"),
         data__max_examples=passed.get("max_examples"),
+        data__prompt_column=passed.get("prompt_column"),
+        data__response_column=passed.get("response_column"),
         model__path=passed.get("model"),
         mirror=passed.get("mirror"),
     )

@@ -18,11 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.data import mirrored
 from harness.errors import UserError
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
+from harness.rows import mirrored
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import TaskFile, needs_of
 
