@@ -38,6 +38,7 @@ class ModelConfig(Part):
 
     path: str = "builtin:lab/base"
     revision: str | None = None
+    adapter: str | None = None  # a peft adapter, folder or hub id, that is the initial policy in place of the bare base
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     attention: str | None = None

@@ -57,6 +57,7 @@ class Policy:
         self.template = template
         self.encoder = Encoder(tokenizer, template)
         self.base_digest = base_digest
+        self.start: dict[str, torch.Tensor] | None = None  # weights of the initial policy, where it is not the bare base
 
     @property
     def device(self) -> torch.device:
@@ -83,9 +84,14 @@ class Policy:
         return [(name, p) for name, p in self.model.named_parameters() if "lora_" in name]
 
     def become_initial(self, seed: int) -> None:
-        """Put the initial policy into the slot: B zero, so the player equals the base; A drawn from `seed` by name."""
+        """Put the initial policy into the slot: the adapter it starts from, or B zero, so that the player equals the base, and A
+        drawn from `seed` by name.
+        """
         with torch.no_grad():
             for name, parameter in self.adapter_parameters():
+                if self.start is not None:
+                    parameter.copy_(self.start[name])
+                    continue
                 if "lora_B" in name or "lora_embedding_A" in name:
                     parameter.zero_()
                     continue

@@ -40,8 +40,17 @@ ALLOWED = {
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
     "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
+    "harness.model.start": BASE | {"harness.config", "harness.policy", "harness.store"},
     "harness.model.loading": BASE
-    | {"harness.config", "harness.encoding", "harness.lanes", "harness.model.logprobs", "harness.model.lora", "harness.policy"}
+    | {
+        "harness.config",
+        "harness.encoding",
+        "harness.lanes",
+        "harness.model.logprobs",
+        "harness.model.lora",
+        "harness.model.start",
+    }
+    | {"harness.policy"}
     | {"harness.store"},
     "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"},
     "harness.phases.__init__": set(),

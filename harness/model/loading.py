@@ -14,6 +14,7 @@ from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.lanes import Lanes
 from harness.model.logprobs import choose_layout
+from harness.model.start import start_from
 from harness.policy import Policy
 from harness.records import digest
 from harness.store import file_digest
@@ -65,7 +66,10 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
         raise UserError(f"model.path={model.path}: cannot be loaded ({first}); give a folder or a hub id") from error
     chosen = choose_template(tokenizer, template)
     wrapped = with_adapter(base.to(device), lora, model.path, model.merge_adapter)
-    return Policy(wrapped, tokenizer, chosen, base_digest(path, base), choose_layout(wrapped), lanes)
+    policy = Policy(wrapped, tokenizer, chosen, base_digest(path, base), choose_layout(wrapped), lanes)
+    if model.adapter is not None:
+        start_from(policy, model.adapter, lora)
+    return policy
 
 
 def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:
