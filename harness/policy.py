@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from harness.config import GenerationConfig
 from harness.encoding import Encoder, Template
 from harness.lanes import Lanes
 from harness.model.beginnings import Shared, shared_beginnings
@@ -27,6 +26,9 @@ from harness.model.packing import Packed, Prefixed, in_order, passes
 from harness.model.sampling import Draw, Request, Tokens, draw
 from harness.records import keyed_seed
 from harness.store import file_digest
+
+if TYPE_CHECKING:
+    from harness.config import GenerationConfig
 
 ADAPTER_FILE = "adapter_model.safetensors"
 STREAM = 600  # responses that are drawn one after the other on a CPU; other streams may be drawn beside them

@@ -63,8 +63,8 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
 
     from harness.config import LoraConfig
     from harness.encoding import choose_template
-    from harness.model.loading import with_adapter
     from harness.model.logprobs import choose_layout
+    from harness.model.lora import with_adapter
     from harness.policy import Policy
 
     torch.manual_seed(0)

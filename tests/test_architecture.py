@@ -36,7 +36,7 @@ ALLOWED = {
     "harness.model.beginnings": set(),
     "harness.model.packing": set(),
     "harness.model.cache": set(),
-    "harness.model.lora": set(),
+    "harness.model.lora": {"harness.config", "harness.errors"},
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
     "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.lanes import Lanes
 from harness.model.logprobs import choose_layout
+from harness.model.lora import with_adapter
 from harness.model.start import start_from
 from harness.policy import Policy
 from harness.records import digest
@@ -70,35 +70,6 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     if model.adapter is not None:
         start_from(policy, model.adapter, lora)
     return policy
-
-
-def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:
-    """The frozen base with one trainable adapter; dropout is off, since reference and policy must agree at step 0."""
-    import peft
-
-    from harness.model.lora import fuse
-
-    settings = peft.LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft scales by alpha / r, a float is fine
-        target_modules=lora.targets,
-        lora_dropout=0.0,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
-            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)  # peft then sets it right itself
-            wrapped = peft.get_peft_model(base, settings)
-    except ValueError as error:
-        raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
-    wrapped.peft_config["default"].base_model_name_or_path = base_name
-    wrapped.eval()
-    if next(base.parameters()).dtype == torch.float64:
-        wrapped.double()
-    fuse(wrapped, merge)
-    return wrapped
 
 
 def base_digest(path: str, base: Any) -> str:

@@ -11,10 +11,16 @@ Legend: T tokens (all leading axes flattened), I and O inputs and outputs of the
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft.tuners.lora import Linear as PeftLinear
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.config import LoraConfig
 
 MERGED_AT_MOST = 1 << 30  # bytes of base weights up to which a second, merged copy is kept
 
@@ -89,3 +95,30 @@ def fuse(model: Any, merge: bool | None = None) -> bool:
         layer.__class__ = FusedLinear
         layer.merges = merge  # type: ignore[assignment]
     return merge
+
+
+def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:
+    """The frozen base with one trainable adapter; dropout is off, since reference and policy must agree at step 0."""
+    import peft
+
+    settings = peft.LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft scales by alpha / r, a float is fine
+        target_modules=lora.targets,
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
+            warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)  # peft then sets it right itself
+            wrapped = peft.get_peft_model(base, settings)
+    except ValueError as error:
+        raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
+    wrapped.peft_config["default"].base_model_name_or_path = base_name
+    wrapped.eval()
+    if next(base.parameters()).dtype == torch.float64:
+        wrapped.double()
+    fuse(wrapped, merge)
+    return wrapped

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.config import GenerationConfig
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Example, Sample, keyed_seed
+
+if TYPE_CHECKING:
+    from harness.config import GenerationConfig
 
 
 def generate(

@@ -14,16 +14,19 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from harness.ahead import ahead
-from harness.config import TrainingConfig
 from harness.model.packing import Packed, Prefixed
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Group, Role, StepRecord, keyed_seed
 from objectives import Batch, LossOutput, Objective, Responses
+
+if TYPE_CHECKING:
+    from harness.config import TrainingConfig
 
 ROLES: tuple[Role, ...] = ("real", "synthetic", "proto")
 # Largest |log_ratio| per response token allowed before the first update, by precision of the base: what batches of

@@ -1,0 +1,246 @@
+"""A 7B-shaped model with random weights, then the loop on the lab: training, generation, scoring, memory; a toy without a GPU.
+
+Needs torch, transformers, peft and what they bring; no lm-eval, data sets or network. Weights are random, so the losses mean
+nothing and the times do: they depend on shapes alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from harness.encoding import choose_template, groups_of_iteration, with_references
+from harness.lanes import Lanes
+from harness.model.logprobs import choose_layout
+from harness.model.lora import with_adapter
+from harness.model.packing import Prefixed
+from harness.phases.generate import generate
+from harness.phases.score import score
+from harness.phases.train import train
+from harness.policy import Policy
+from harness.records import Example, Group, Response, keyed_seed
+from objectives.space import SPACE
+from tests.bench.measure import median, report
+
+LAB = Path(__file__).parents[2] / "harness" / "lab"
+MUS = (1, 3, 7)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is measured: the model's shape, and how many prompts of how many tokens."""
+
+    name: str
+    shape: dict[str, int]
+    dtype: torch.dtype
+    prompts: int
+    prompt_tokens: int
+    response_tokens: int
+    micro_batch: int
+    columns: int
+    matmul: int
+
+
+SEVEN = Size(
+    "7B-shaped (Mistral)",
+    {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+     "num_key_value_heads": 8},
+    torch.bfloat16, 16, 128, 256, 4, 8192, 8192,
+)  # fmt: skip
+TOY = Size(
+    "toy",
+    {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
+    torch.float32, 4, 16, 16, 2, 512, 256,
+)  # fmt: skip
+
+
+def run(repeats: int, save: bool) -> None:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    size = SEVEN if device.type == "cuda" else TOY
+    card = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU, processor"
+    rate = matmul_rate(size, device)
+    policy = random_policy(size, device)
+    per_token = operations(policy)
+    rows: list[list[str]] = []
+    kept: dict[str, Any] = {}
+    for mu in MUS:
+        groups = scored_by_initial(policy, random_groups(size, mu), size)
+        tokens = sum(len(g.prompt_ids) + sum(len(r.token_ids) for _, r in g.responses()) for g in groups)
+        found = timed(repeats, device, lambda g=groups, m=mu: one_epoch(policy, g, SPACE(mu=float(m)), size))
+        kept[f"train, SPACE mu {mu}"] = found | {"tokens": tokens, "operations": tokens * per_token["train"]}
+    groups = random_groups(size, 1)
+    packed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups] * 4
+    tokens = sum(len(p.prefix) + sum(map(len, p.continuations)) for p in packed)
+    found = timed(repeats, device, lambda: policy.score(packed, size.columns))
+    kept["score"] = found | {"tokens": tokens, "operations": tokens * per_token["forward"]}
+    prompts = [g.prompt_ids for g in groups] * 4
+    drawn: list[Any] = []
+    found = timed(repeats, device, lambda: drawn.append(draw(policy, prompts, size)))
+    kept[f"generate, {len(prompts)} at once"] = found | {"tokens": sum(len(d.token_ids) for d in drawn[-1])}
+    for name, one in kept.items():
+        done = median(one["seconds"])
+        if "operations" in one:
+            one["share_of_matmul_rate"] = round(one["operations"] / done / rate, 3)
+        share = f"{100 * one['share_of_matmul_rate']:.0f} %" if "operations" in one else "–"
+        rows.append([name, f"{one['tokens'] / done:,.0f}", share, "–" if one["peak_gib"] is None else f"{one['peak_gib']:.1f}"])
+    kept["lab_loop"] = loop = lab_loop(device, size is TOY)
+    for name, value in loop.items():
+        rows.append([f"lab, 2 iterations of SPACE: {name}", f"{value:.4g}", "", ""])
+    report(
+        f"gpu-{card.replace(' ', '-').lower()}" if device.type == "cuda" else "gpu-none",
+        f"{size.name}, LoRA rank 16 on all linear layers, {str(size.dtype).removeprefix('torch.')}, {card}; median of {repeats}",
+        ["", "tokens/s", "of matmul rate", "peak GiB"], rows,
+        {"card": card, "repeats": repeats, "matmul_flops_per_second": rate, "torch": torch.__version__, **kept}, save,
+    )  # fmt: skip
+
+
+def matmul_rate(size: Size, device: torch.device) -> float:
+    """Operations per second of a square product in the model's precision, at its best of ten."""
+    a, b = (torch.randn(size.matmul, size.matmul, device=device, dtype=size.dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        wait(device)
+        began = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * size.matmul**3 / best
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(repeats: int, device: torch.device, work: Callable[[], Any]) -> dict[str, Any]:
+    """Seconds of each repetition after one that is not counted, and the peak of the device's memory in GiB (None on a CPU)."""
+    work()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    found = []
+    for _ in range(repeats):
+        wait(device)
+        began = time.perf_counter()
+        work()
+        wait(device)
+        found.append(round(time.perf_counter() - began, 4))
+    peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None
+    return {"seconds": found, "peak_gib": peak}
+
+
+def lab_tokenizer() -> Any:
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(str(LAB / "base"))
+
+
+def wrapped(base: Any, device: torch.device) -> Policy:
+    tokenizer = lab_tokenizer()
+    model = with_adapter(base.to(device), SimpleNamespace(rank=16, alpha=32.0, targets="all-linear"), "random")
+    policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), Lanes())
+    policy.become_initial(0)
+    return policy
+
+
+def random_policy(size: Size, device: torch.device) -> Policy:
+    import transformers
+
+    config = transformers.MistralConfig(vocab_size=32000, max_position_embeddings=4096, sliding_window=None, **size.shape)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(size.dtype)
+    try:
+        with torch.device(device):
+            base = transformers.MistralForCausalLM(config)
+    finally:
+        torch.set_default_dtype(before)
+    return wrapped(base, device)
+
+
+def operations(policy: Policy) -> dict[str, float]:
+    """Per token, of the linear layers: forward; training: forward, backward through a frozen base, the adapter's gradients."""
+    base = lora = 0
+    for name, p in policy.model.named_parameters():
+        if p.dim() == 2 and "embed" not in name:
+            lora, base = (lora + p.numel(), base) if "lora_" in name else (lora, base + p.numel())
+    return {"forward": 2.0 * (base + lora), "train": 4.0 * base + 6.0 * lora}
+
+
+def random_groups(size: Size, mu: int) -> list[Group]:
+    """Prompts and responses of random tokens."""
+    generator = torch.Generator().manual_seed(mu)
+
+    def ids(count: int) -> list[int]:
+        return torch.randint(100, 1000, (count,), generator=generator).tolist()
+
+    def response() -> Response:
+        return Response(ids(size.response_tokens))
+
+    return [
+        Group(f"{n}", 0, ids(size.prompt_tokens), response(), tuple(response() for _ in range(mu)), ())
+        for n in range(size.prompts)
+    ]
+
+
+def settings_of(size: Size, epochs: int = 1, batch: int | None = None) -> Any:
+    return SimpleNamespace(
+        optimizer="rmsprop", lr=1e-6, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch or size.prompts,
+        micro_batch=size.micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto",
+    )  # fmt: skip
+
+
+def scored_by_initial(policy: Policy, groups: list[Group], size: Size) -> list[Group]:
+    policy.become_initial(0)
+    return with_references(groups, score(policy, groups, size.columns, lambda n: None).scores)
+
+
+def one_epoch(policy: Policy, groups: list[Group], objective: Any, size: Size) -> None:
+    policy.become_initial(0)
+    train(policy, groups, objective, settings_of(size), (0,), lambda n: None, lambda record: None)
+
+
+def draw(policy: Policy, prompts: list[list[int]], size: Size) -> Any:
+    seeds = [keyed_seed("gpu", str(n)) for n in range(len(prompts))]
+    how = SimpleNamespace(temperature=1.0, top_p=1.0, max_new_tokens=size.response_tokens, batch_size=len(prompts))
+    return policy.sample(prompts, seeds, how)
+
+
+def lab_examples(policy: Policy, name: str, count: int | None) -> list[Example]:
+    rows = [json.loads(line) for line in (LAB / "data" / f"{name}.jsonl").read_text().splitlines()][:count]
+    render = policy.template.render
+    return [Example(str(n), r["prompt"], r["response"], render(policy.tokenizer, r["prompt"])) for n, r in enumerate(rows)]
+
+
+def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
+    """Two iterations of SPACE on the lab's base in the device's precision: seconds, and held-out loss before and after."""
+    import transformers
+
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    policy = wrapped(transformers.AutoModelForCausalLM.from_pretrained(str(LAB / "base"), dtype=dtype), device)
+    listed = lab_examples(policy, "train", 64 if toy else None)
+    held = lab_examples(policy, "heldout", 32 if toy else None)
+    how = SimpleNamespace(temperature=1.0, top_p=1.0, max_new_tokens=64, batch_size=256)
+    settings = settings_of(SimpleNamespace(prompts=64, micro_batch=32), epochs=2, batch=64)  # type: ignore[arg-type]
+    settings.lr = 3e-4
+
+    def heldout_loss() -> float:
+        asked = [Prefixed(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
+        return -sum(policy.score(asked, 4096)) / sum(len(policy.encoder.real(e)) for e in held)
+
+    found = {"held-out nats/token before": heldout_loss()}
+    began = time.perf_counter()
+    for iteration in range(2):
+        samples = generate(policy, listed, range(1), iteration, how, 0, lambda n: None)
+        groups = groups_of_iteration(policy.encoder, listed, iteration, samples)
+        groups = with_references(groups, score(policy, groups, 4096, lambda n: None).scores)
+        train(policy, groups, SPACE(), settings, (iteration,), lambda n: None, lambda record: None)
+    wait(device)
+    found["seconds"] = time.perf_counter() - began
+    found["held-out nats/token after"] = heldout_loss()
+    return found

@@ -1,0 +1,55 @@
+"""What a GPU must give, checked where there is one; and the GPU benchmark at toy size, on a machine that has little installed."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.conftest import ROOT
+
+ABSENT = ("lm_eval", "datasets", "pydantic", "typer", "pandas", "matplotlib", "typst")
+
+
+def test_the_gpu_benchmark_runs_with_torch_transformers_and_peft_alone():
+    """At toy size where there is no GPU, every other package of ours hidden; the loop on the lab lowers the held-out loss."""
+    code = f"""
+import runpy, sys
+for name in {ABSENT!r}: sys.modules[name] = None
+sys.argv = ["bench", "gpu", "--repeats", "1"]
+runpy.run_module("tests.bench", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [x for x in done.stdout.splitlines() if x.startswith("{")]
+    numbers = json.loads(line)
+    for name in ("train, SPACE mu 1", "train, SPACE mu 3", "train, SPACE mu 7", "score"):
+        assert numbers[name]["tokens"] > 0
+        assert 0 < numbers[name]["share_of_matmul_rate"] < 2
+    loop = numbers["lab_loop"]
+    assert loop["held-out nats/token after"] < loop["held-out nats/token before"]
+
+
+@pytest.mark.gpu
+def test_log_probabilities_in_bfloat16_on_the_gpu_are_those_of_the_cpu():
+    """Means over a response's tokens agree to 0.05 nats, bfloat16's own error, and the mean over responses to 0.005."""
+    from harness.config import LoraConfig, ModelConfig
+    from harness.model.loading import load_policy
+    from harness.model.packing import Prefixed
+
+    generator = torch.Generator().manual_seed(0)
+
+    def ids(count):
+        return torch.randint(5, 400, (count,), generator=generator).tolist()
+
+    rows = [Prefixed(ids(12), [ids(9) for _ in range(3)]) for _ in range(40)]
+    found = {}
+    for device, dtype in (("cpu", "float32"), ("cuda", "bfloat16")):
+        policy = load_policy(ModelConfig(device=device, dtype=dtype), LoraConfig(), "auto")
+        policy.become_initial(0)
+        found[device] = torch.tensor(policy.score(rows, 2048)) / 9
+    assert (found["cpu"] - found["cuda"]).abs().max() < 0.05
+    assert abs(float((found["cpu"] - found["cuda"]).mean())) < 0.005
