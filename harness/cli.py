@@ -197,6 +197,23 @@ def theory(
 
 
 @app.command()
+def push(
+    run: Annotated[str, typer.Argument(help="Run name or folder.")],
+    objective: Annotated[str, typer.Argument(help="Variant as its label stands in the tables.")],
+    seed: Annotated[int | None, typer.Option(help="Seed; default: the run's first.")] = None,
+    iteration: Annotated[int | None, typer.Option(help="Iteration; default: the last.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Write the folder here.")] = None,
+    repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
+    upload: Annotated[bool, typer.Option("--upload", help="Really upload, as a private repository.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """Package a trained adapter with its model card, in peft's format. Shows what it would upload, unless told to."""
+    from harness.commands.push import push_command
+
+    push_command(run, objective, seed, iteration, to, repo, upload, results)
+
+
+@app.command()
 def trace(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],

@@ -101,6 +101,8 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
+    "harness.card": {"harness.errors", "harness.facts", "harness.tables"},
+    "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
     "harness.theory.exact": {"objectives"},

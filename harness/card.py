@@ -1,0 +1,136 @@
+"""A trained player as others take it: a folder in peft's own format with a model card, made from a run's files alone.
+
+What stands in the card is what the run measured: objective and equation, settings, data, scores with their errors and n. Text of
+the run is escaped for Markdown; the header is JSON, which is YAML.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import UserError, did_you_mean
+from harness.facts import Facts
+from harness.tables.leaderboard import leaderboard
+from harness.tables.printed import MISSING, with_interval
+
+ADAPTER_FILE, CONFIG_FILE, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
+
+
+def find_player(facts: Facts, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
+    """The folder of a player's adapter, its seed and iteration (by default the run's first seed and last iteration).
+
+    Raises UserError for a player that the run has not finished.
+    """
+    if label not in facts.record["variants"]:
+        raise UserError(f'{facts.root}: no objective "{label}"{did_you_mean(label, facts.record["variants"])}')
+    seed = int(facts.record["seeds"][0]) if seed is None else seed
+    iteration = int(facts.record["iterations"]) - 1 if iteration is None else iteration
+    folder = facts.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
+    if not (folder / ADAPTER_FILE).is_file():
+        raise UserError(f"{folder}: no adapter; see which players are complete with: harness status {facts.record['name']}")
+    return folder, seed, iteration
+
+
+def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
+    """The adapter under peft's own names, its settings and its card, in the new folder `to`; returns `to`."""
+    from safetensors.numpy import load_file, save_file
+
+    if to.exists() and any(to.iterdir()):
+        raise UserError(f"{to}: not an empty folder; name a new one")
+    to.mkdir(parents=True, exist_ok=True)
+    weights = load_file(adapter / ADAPTER_FILE)
+    save_file({name.replace(".default", ""): w for name, w in weights.items()}, to / ADAPTER_FILE, metadata={"format": "pt"})
+    shutil.copyfile(adapter / CONFIG_FILE, to / CONFIG_FILE)
+    (to / CARD).write_text(card(facts, label, seed, iteration), encoding="utf-8")
+    return to
+
+
+def card(facts: Facts, label: str, seed: int, iteration: int) -> str:
+    """The model card of one player."""
+    record = facts.record
+    variant = record["variants"][label]
+    cited = variant["citation"]
+    header = {
+        "library_name": "peft",
+        "base_model": record["identity"]["model"]["path"],
+        "tags": ["lora", "self-play-fine-tuning", variant["name"]],
+    }
+    settings = {
+        **{f"objective: {k}": v for k, v in variant["resolved"][iteration].items()},
+        **{f"training.{k}": v for k, v in {**record["identity"]["training"], **variant["training"]}.items()},
+        **{f"data.{k}": v for k, v in record["identity"]["data"].items() if v is not None},
+        **{f"generation.{k}": v for k, v in record["identity"]["generation"].items()},
+    }
+    return "\n".join(
+        [
+            "---",
+            *(f"{key}: {json.dumps(value)}" for key, value in header.items()),
+            "---",
+            "",
+            f"# {plain(label)}, seed {seed}, iteration {iteration}",
+            "",
+            f"{plain(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run `{plain(record['name'])}`.",
+            "",
+            f"Objective: {plain(cited['label'])}, *{plain(cited['title'])}*, {plain(cited['where'])}, <{plain(cited['url'])}>. "
+            f"Source digest {variant['source_digest']}.",
+            "",
+            "## Scores",
+            "",
+            *scores(facts, label, seed, iteration),
+            "",
+            "## Settings",
+            "",
+            "| setting | value |",
+            "| --- | --- |",
+            *(f"| {plain(key)} | {plain(json.dumps(value))} |" for key, value in settings.items()),
+            "",
+            "## Provenance",
+            "",
+            f"selfplay-harness {record['created_by_version']}, commit {record['git_commit'] or 'not run from a checkout'}; "
+            f"base model digest {record['base_digest']}; "
+            + ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+            + ".",
+            "",
+        ]
+    )
+
+
+def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
+    """A line per task of this very player, then the mean over tasks of this player and of its objective over seeds."""
+    table = facts.scores
+    mine = table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
+    if mine.empty:
+        return ["This player has not been evaluated."]
+    suite = facts.suite
+    lines = [
+        f"Suite {plain(suite['name'])} v{plain(suite['version'])}; ±: standard error of sampling test items.",
+        "",
+        "| task | shots | metric | score | n |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in mine.to_dict("records"):
+        said = f"{100 * row['value']:.1f}" + ("" if pd.isna(row["stderr"]) else f" ± {100 * row['stderr']:.1f}")
+        lines.append(f"| {plain(row['task'])} | {row['shots']} | {plain(row['metric'])} | {said} | {row['n']} |")
+    board = leaderboard(facts)
+    (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
+    whole = len(mine) == len(suite["task"])
+    mean = f"{100 * mine['value'].mean():.1f}" if whole else MISSING
+    seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over seeds, n = "
+    return [
+        *lines,
+        "",
+        f"Mean over tasks: {mean} (this seed); "
+        f"{with_interval(over['mean'], over['mean_low'], over['mean_high'], over['item_stderr'])} "
+        f"(its objective at this iteration; {seeds}{over['seeds']}).",
+    ]
+
+
+def plain(words: Any) -> str:
+    """Text that Markdown and HTML take as text: one line, their special characters escaped."""
+    line = " ".join(str(words).split())
+    return "".join(f"\\{c}" if c in "\\`*_[]|#" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in line)

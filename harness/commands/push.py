@@ -1,0 +1,44 @@
+"""Command `push`: a trained player as a folder with its card; to the hub only when asked in so many words."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from harness.commands.console import say
+from harness.commands.look import open_run
+from harness.errors import UserError
+
+
+def push_command(
+    run: str, label: str, seed: int | None, iteration: int | None, to: Path | None, repo: str | None, upload: bool, results: Path
+) -> None:
+    from harness.card import CARD, find_player, write_package
+    from harness.facts import Facts
+
+    if upload and repo is None:
+        raise UserError("--upload needs --repo OWNER/NAME")
+    facts = Facts(open_run(run, results).root)
+    adapter, seed, iteration = find_player(facts, label, seed, iteration)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = write_package(facts, label, seed, iteration, adapter, to or Path(scratch) / "package")
+        for file in sorted(folder.iterdir()):
+            say(f"{file.stat().st_size:>12,} bytes  {file.name}")
+        if to is None and not upload:
+            say((folder / CARD).read_text(encoding="utf-8"))
+        if not upload:
+            where = f"written to {to}" if to else "nothing written"
+            say(f"{where}, nothing uploaded; to write: --to DIR; to upload: --repo OWNER/NAME --upload")
+            return
+        _upload(folder, str(repo))
+        say(f"uploaded to {repo} (private; open it on the hub)")
+
+
+def _upload(folder: Path, repo: str) -> None:
+    import huggingface_hub
+
+    try:
+        huggingface_hub.create_repo(repo, private=True, exist_ok=True)
+        huggingface_hub.upload_folder(repo_id=repo, folder_path=folder)
+    except Exception as error:  # no network, no token, no right to: each means that it was not uploaded
+        raise UserError(f"--repo {repo}: not uploaded ({' '.join(str(error).split())[:200]})") from error
