@@ -33,3 +33,13 @@ def test_what_changes_numbers_is(setting):
     changed = load_config("lab", [setting])
     assert changed.identity() != load_config("lab").identity()
     assert default_name(changed).startswith("lab-")
+
+
+@pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
+def test_a_recipe_for_real_work_says_why_above_every_key(name):
+    """Or shares the comment of the key right above it."""
+    lines = (PACKAGE / "recipes" / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    keys = [n for n, line in enumerate(lines) if line and not line.startswith(("#", "["))]
+    assert len(keys) > 15
+    bare = [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys]
+    assert bare == []
