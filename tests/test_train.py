@@ -209,3 +209,47 @@ def test_order_is_keyed_not_streamed(policy):
 
     assert order((0, 1)) == order((0, 1))
     assert order((0, 1)) != order((0, 2))
+
+
+def test_a_device_that_is_too_small_halves_the_micro_batch_and_ends_with_the_same_player(policy, monkeypatch):
+    """Memory for two prompts at a time (six responses) where eight are asked for: 8, 4, 2; the same weights to 1e-10."""
+    objective = load_objective(find_objective("space"))(mu=2.0)
+    groups = make_groups(policy, objective.needs)
+    start = {n: p.detach().clone() for n, p in policy.adapter_parameters()}
+    settings = TrainingConfig(micro_batch=8, batch_size=8, epochs=2, lr=1e-3)
+
+    def trained():
+        with torch.no_grad():
+            for n, p in policy.adapter_parameters():
+                p.copy_(start[n])
+                p.grad = None
+        counts = train(policy, groups, objective, settings, (0,), quiet, quiet)
+        return counts["micro_batch"], {n: p.detach().clone() for n, p in policy.adapter_parameters()}
+
+    whole, expected = trained()
+    tried = []
+    plain = policy.response_logps
+
+    def small_device(packed):
+        tried.append(packed.count)
+        if packed.count > 6:
+            raise torch.OutOfMemoryError("out of memory\nTried to allocate")
+        return plain(packed)
+
+    monkeypatch.setattr(policy, "response_logps", small_device)
+    fitted, found = trained()
+    assert (whole, fitted) == (8, 2)
+    assert [n for n in tried if n > 6] == [24, 12], "each size is tried once"
+    assert_same(expected, found, 1e-10)
+
+
+def test_a_device_too_small_for_one_prompt_stops_with_what_to_do(policy, monkeypatch):
+    objective = load_objective(find_objective("space"))()
+    groups = make_groups(policy, objective.needs)
+
+    def no_room(packed):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(policy, "response_logps", no_room)
+    with pytest.raises(TrainingStopped, match=r"too small for 1 prompt\(s\) at a time .*max_response_tokens"):
+        train(policy, groups, objective, TrainingConfig(micro_batch=4), (0,), quiet, quiet)

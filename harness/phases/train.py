@@ -84,13 +84,14 @@ def train(
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
     batches = optimizer_batches(groups, epochs, size, order_key)
-    prepared = ahead((epoch, batch, laid_out(policy, batch, objective, settings)) for epoch, batch in batches)
+    room = Room(policy, objective, settings)
+    prepared = ahead((epoch, batch, room.lay_out(batch)) for epoch, batch in batches)
     for step, (epoch, batch, parts) in enumerate(prepared):
         began = time.perf_counter()
         lr = learning_rate(settings, step, steps)
         for options in optimizer.param_groups:
             options["lr"] = lr
-        passes = accumulate(policy, parts, objective)
+        passes = room.accumulate(batch, parts)
         weight = sum(p.weight for p in passes)
         loss = sum(p.loss for p in passes) / weight if weight else math.nan
         for parameter in parameters:
@@ -129,7 +130,43 @@ def train(
         "tokens": tokens,
         "step0_max_abs_log_ratio_per_token": step0,
         "peak_device_memory_bytes": peak,
+        "micro_batch": room.micro_batch,
     }
+
+
+class Room:
+    """How many prompts go through the model at once: the setting's, halved whenever the device's memory runs out, never raised.
+
+    Gradients are sums over the optimizer batch whatever its parts, so this changes them by rounding only.
+    """
+
+    def __init__(self, policy: Policy, objective: Objective, settings: TrainingConfig) -> None:
+        self.policy, self.objective, self.settings = policy, objective, settings
+        self.micro_batch = settings.micro_batch
+
+    def lay_out(self, batch: Sequence[Group]) -> list[Part]:
+        return laid_out(self.policy, batch, self.objective, self.settings, self.micro_batch)
+
+    def accumulate(self, batch: Sequence[Group], parts: list[Part]) -> list[Pass]:
+        """`accumulate` over one optimizer batch. Raises TrainingStopped when not even one prompt at a time fits."""
+        if self.micro_batch < self.settings.micro_batch:
+            parts = self.lay_out(batch)  # these were laid out ahead, perhaps before memory ran out
+        while True:
+            try:
+                return accumulate(self.policy, parts, self.objective)
+            except torch.OutOfMemoryError as error:
+                if self.micro_batch == 1 or self.objective.needs.couples_batch:
+                    raise TrainingStopped(
+                        f"the device's memory is too small for {self.micro_batch} prompt(s) at a time "
+                        f"({str(error).splitlines()[0]}); "
+                        "use a smaller model, shorter responses (--set data.max_response_tokens=N) or a larger device"
+                    ) from None
+            self.micro_batch = max(1, self.micro_batch // 2)
+            for _, parameter in self.policy.adapter_parameters():
+                parameter.grad = None
+            if self.policy.device.type == "cuda":
+                torch.cuda.empty_cache()
+            parts = self.lay_out(batch)
 
 
 def optimizer_batches(
@@ -151,18 +188,21 @@ def _group_length(group: Group) -> int:
     return len(group.prompt_ids) + max(len(response.token_ids) for _, response in group.responses())
 
 
-def laid_out(policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig) -> list[Part]:
+def laid_out(
+    policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig, micro_batch: int | None = None
+) -> list[Part]:
     """One optimizer batch as it goes through the model: micro-batches of prompts, in two-pass mode chunks of responses."""
     couples = objective.needs.couples_batch
     per_prompt = len(batch[0].responses())
     two_pass = couples or (settings.two_pass is True) or (settings.two_pass == "auto" and per_prompt >= TWO_PASS_FROM)
-    size = len(batch) if couples else settings.micro_batch
+    micro_batch = micro_batch or settings.micro_batch
+    size = len(batch) if couples else micro_batch
     parts = []
     count = -(-len(batch) // size)
     for part in range(count):
         groups = list(batch[part::count])  # every part has prompts of every length, so that parts take the same time
         prefixed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups]
-        chunks = chunked(prefixed, settings.micro_batch) if two_pass else [prefixed]
+        chunks = chunked(prefixed, micro_batch) if two_pass else [prefixed]
         parts.append(Part(groups, [policy.lay_out(chunk) for chunk in chunks], two_pass))
     return parts
 
