@@ -110,7 +110,8 @@ def mirror_of(config: RunConfig) -> Path | None:
 def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
     """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
 
-    More iterations, seeds, objectives or suites merely extend a run; anything that would change its numbers is refused.
+    More iterations, seeds, objectives or suites merely extend a run; anything that would change its numbers is refused. A setting
+    that did not exist when the run was made had its default.
     """
     recorded = run.record()
     if recorded is None:
@@ -122,8 +123,9 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
         )
     before, now = recorded["identity"], config.identity()
     for section, values in now.items():
+        defaults = type(getattr(config, section)).model_fields
         for key, value in values.items():
-            old = before.get(section, {}).get(key)
+            old = before.get(section, {}).get(key, defaults[key].default)
             if old != value:
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old!r}, now asked for {value!r}; "

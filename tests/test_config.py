@@ -1,10 +1,14 @@
 """Recipes: every one that ships is valid, schedules resolve by iteration, identity leaves out what only extends or speeds."""
 
+import json
+
 import pytest
 
 from harness.config import PACKAGE, load_config
-from harness.prepare import checked_variants, default_name
+from harness.errors import UserError
+from harness.prepare import checked_variants, default_name, refuse_changes
 from harness.rounds import training_settings
+from harness.store import FORMAT_VERSION, RunFolder
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))
@@ -43,3 +47,20 @@ def test_a_recipe_for_real_work_says_why_above_every_key(name):
     assert len(keys) > 15
     bare = [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys]
     assert bare == []
+
+
+def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_them():
+    """A fresh clone holds run.json of the reference run: `make run` must not be refused there."""
+    for name, objectives in (("lab", "space,spin"), ("lab-sft", "sft")):
+        config = load_config("lab", objectives=objectives, iterations=5)
+        refuse_changes(RunFolder(PACKAGE.parent / "results" / name), config, checked_variants(config))
+
+
+def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_path):
+    config = load_config("lab")
+    identity = config.identity()
+    del identity["data"]["turns"]
+    (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
+    refuse_changes(RunFolder(tmp_path), config, [])
+    with pytest.raises(UserError, match="was made with data.turns='first', now asked for 'last'"):
+        refuse_changes(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
