@@ -35,8 +35,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Redrawn:
-    """One player's tasks: their means (N,), the same in every draw (N, D), and what they are means of."""
+    """One player's tasks: what each item counted, the tasks' means (N,), and the same in every draw (N, D)."""
 
+    values: tuple[np.ndarray, ...]
     means: np.ndarray
     draws: np.ndarray
     seeds: int
@@ -45,7 +46,7 @@ class Redrawn:
     def task(self, number: int) -> Redrawn:
         """One task by itself."""
         one = slice(number, number + 1)
-        return Redrawn(self.means[one], self.draws[one], self.seeds, self.items[one])
+        return Redrawn(self.values[one], self.means[one], self.draws[one], self.seeds, self.items[one])
 
 
 class Redraws:
@@ -67,7 +68,7 @@ class Redraws:
             if values.shape != (self.seeds, items):
                 raise ValueError(f"drawn for {self.seeds} seeds of {items} items, given {values.shape[0]} of {values.shape[1]}")
         drawn = np.stack([self._means(values, counts) for values, counts in zip(tasks, self._items, strict=True)])
-        return Redrawn(np.array([values.mean() for values in tasks]), drawn, self.seeds, self.items)
+        return Redrawn(tuple(tasks), np.array([values.mean() for values in tasks]), drawn, self.seeds, self.items)
 
     def _means(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """(S, I), (D, I) -> (D,): every item's mean over the redrawn seeds, then over the redrawn items."""

@@ -12,6 +12,7 @@ from harness.tables import refresh
 from harness.tables.comparisons import comparisons_table
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
+from harness.tables.players import Arena
 from harness.tables.standing import standing_table
 from tests.conftest import harness, rows
 
@@ -32,7 +33,7 @@ def change(path, alter):
 
 
 def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
-    table = comparisons_table(Facts(run))
+    table = comparisons_table(Arena(Facts(run)))
     a, b = (items(run, f"{name}/seed-0/iteration-1") for name in ("space", "spin"))
     for task in a:
         expected = np.mean(a[task]["values"]) - np.mean(b[task]["values"])
@@ -48,9 +49,10 @@ def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
 def test_a_player_with_a_hole_is_compared_with_no_one_and_is_no_ones_best(run):
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
     facts = Facts(run)
-    compared = comparisons_table(facts)
+    arena = Arena(facts)
+    compared = comparisons_table(arena)
     assert "spin" not in set(compared["a"]) | set(compared["b"])
-    standing = standing_table(facts, leaderboard(facts), stability_table(facts), compared).set_index("objective")
+    standing = standing_table(arena, leaderboard(facts), stability_table(facts), compared).set_index("objective")
     assert np.isnan(standing.loc["spin", "last"])
     assert standing["chance_best"].isna().all(), "no chance is given while one of the panel is missing"
     assert not standing.loc["spin", "leader"]

@@ -12,6 +12,7 @@ from harness.tables.comparisons import comparisons_table
 from harness.tables.cost import cost_totals
 from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
+from harness.tables.players import Arena
 from harness.tables.printed import as_latex, as_markdown
 from harness.tables.standing import standing_table
 from harness.tables.study import chosen_table, study_table
@@ -35,10 +36,11 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         "tables/cost.csv": facts.costs,
     }
     if everything:
-        compared = comparisons_table(facts)
+        arena = Arena(facts)
+        compared = comparisons_table(arena)
         written |= {
             "tables/comparisons.csv": compared,
-            "tables/standing.csv": standing_table(facts, board, curves, compared),
+            "tables/standing.csv": standing_table(arena, board, curves, compared),
             "tables/collapse.csv": collapse_table(facts),
             "tables/cost_total.csv": cost_totals(facts),
         }

@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness import stats
 from harness.comparison import Tasks, difference, holm, mcnemar
-from harness.facts import Facts, Frame
+from harness.facts import Frame
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.tables.players import Arena, Player
 
@@ -25,9 +25,9 @@ COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", 
 MEAN = "mean"
 
 
-def comparisons_table(facts: Facts) -> Frame:
+def comparisons_table(arena: Arena) -> Frame:
     """Every pair of a panel at the last iteration, each against the initial policy, and the study's own contrasts."""
-    arena = Arena(facts)
+    facts = arena.facts
     rows: list[dict[str, Any]] = []
     last = facts.record["iterations"] - 1
     start = Player(INITIAL, INITIAL_ITERATION)
@@ -67,7 +67,6 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
         "redrawn": "items and seeds" if len(seeds) > 1 else "items",
         "source": "items.json of both",
     }
-    x, y = (list(arena.values(player, seeds).values()) for player in (a, b))
     whole = difference(mine, other)
     rows = [
         {
@@ -79,7 +78,7 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
             "p": whole.p,
             "items": whole.items,
             "draws": whole.draws,
-            "probability_of_improvement": stats.probability_of_improvement(_per_seed(x), _per_seed(y))
+            "probability_of_improvement": stats.probability_of_improvement(_per_seed(mine.values), _per_seed(other.values))
             if len(seeds) > 1 and b.objective != INITIAL
             else None,
         }
@@ -94,7 +93,7 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
                 "low": one.low,
                 "high": one.high,
                 "p": one.p,
-                "mcnemar_p": mcnemar(x[number], y[number]),
+                "mcnemar_p": mcnemar(mine.values[number], other.values[number]),
                 "items": one.items,
                 "draws": one.draws,
             }

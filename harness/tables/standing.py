@@ -8,22 +8,23 @@ from typing import Any
 import pandas as pd
 
 from harness.comparison import chance_of_being_best
-from harness.facts import Facts, Frame
+from harness.facts import Frame
 from harness.records import INITIAL
 from harness.tables.comparisons import MEAN
 from harness.tables.players import Arena, Player
 
 
-def standing_table(facts: Facts, board: Frame, curves: Frame, compared: Frame) -> Frame:
+def standing_table(arena: Arena, board: Frame, curves: Frame, compared: Frame) -> Frame:
     """One row per panel and objective: best and last iteration with intervals, drop, and how sure it is to be the best.
 
     `chance_best`: share of redraws (items, and seeds where there are several) in which it has the highest mean at the last
     iteration. `behind_leader_p_holm`: adjusted p of the difference to the panel's leader at the last iteration, empty for itself.
     """
+    facts = arena.facts
     last = facts.record["iterations"] - 1
     rows = []
     for panel in facts.panels:
-        chances = chances_of(facts, panel["labels"], last)
+        chances = chances_of(arena, panel["labels"], last)
         ends = board[(board["iteration"] == last) & board["mean"].notna() & board["objective"].isin(panel["labels"])]
         leader = ends.loc[ends["mean"].idxmax(), "objective"] if len(ends) else None
         for label in panel["labels"]:
@@ -73,10 +74,10 @@ def _of(compared: Frame, panel: str, label: str, other: str) -> dict[str, Any] |
     return either.iloc[0].to_dict() if len(either) else None
 
 
-def chances_of(facts: Facts, labels: Sequence[str], iteration: int) -> dict[str, float]:
+def chances_of(arena: Arena, labels: Sequence[str], iteration: int) -> dict[str, float]:
     """Label -> chance of being the panel's best; empty unless every objective has finished the same seeds (no one is judged on
     fewer)."""
-    arena, seeds = Arena(facts), facts.record["seeds"]
+    seeds = arena.facts.record["seeds"]
     players = [Player(label, iteration) for label in labels]
     if len(players) < 2 or not all(arena.finished(player, seed) for player in players for seed in seeds):
         return {}
