@@ -15,10 +15,11 @@ import pandas as pd
 
 from harness.errors import UserError, did_you_mean
 from harness.facts import Facts
+from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
 from harness.tables.leaderboard import leaderboard
-from harness.tables.printed import MISSING, with_interval
+from harness.tables.printed import MISSING, percent, with_interval
 
-ADAPTER_FILE, CONFIG_FILE, CARD = "adapter_model.safetensors", "adapter_config.json", "README.md"
+CARD = "README.md"
 
 
 def find_player(facts: Facts, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
@@ -44,7 +45,7 @@ def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: 
         raise UserError(f"{to}: not an empty folder; name a new one")
     to.mkdir(parents=True, exist_ok=True)
     weights = load_file(adapter / ADAPTER_FILE)
-    save_file({name.replace(".default", ""): w for name, w in weights.items()}, to / ADAPTER_FILE, metadata={"format": "pt"})
+    save_file({name_in_file(name): w for name, w in weights.items()}, to / ADAPTER_FILE, metadata={"format": "pt"})
     shutil.copyfile(adapter / CONFIG_FILE, to / CONFIG_FILE)
     (to / CARD).write_text(card(facts, label, seed, iteration), encoding="utf-8")
     return to
@@ -114,12 +115,12 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in mine.to_dict("records"):
-        said = f"{100 * row['value']:.1f}" + ("" if pd.isna(row["stderr"]) else f" ± {100 * row['stderr']:.1f}")
+        said = with_interval(row["value"], error=row["stderr"])
         lines.append(f"| {plain(row['task'])} | {row['shots']} | {plain(row['metric'])} | {said} | {row['n']} |")
     board = leaderboard(facts)
     (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
     whole = len(mine) == len(suite["task"])
-    mean = f"{100 * mine['value'].mean():.1f}" if whole else MISSING
+    mean = percent(mine["value"].mean()) if whole else MISSING
     seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over seeds, n = "
     return [
         *lines,

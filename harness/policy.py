@@ -20,6 +20,7 @@ import torch
 
 from harness.encoding import Encoder, Template
 from harness.lanes import Lanes
+from harness.model.adapter_files import ADAPTER_FILE
 from harness.model.beginnings import Shared, shared_beginnings
 from harness.model.logprobs import Choice, beginning, continuation_logps, lay_out
 from harness.model.packing import Packed, Prefixed, in_order, passes
@@ -30,7 +31,6 @@ from harness.store import file_digest
 if TYPE_CHECKING:
     from harness.config import GenerationConfig
 
-ADAPTER_FILE = "adapter_model.safetensors"
 STREAM = 600  # responses that are drawn one after the other on a CPU; other streams may be drawn beside them
 SHARING_COST = 512  # tokens that a beginning computed once must save: its prompts go through the model apart from the others
 Advance = Callable[[int], None]

@@ -19,12 +19,13 @@ from harness.data import Dataset
 from harness.discovery import Variant
 from harness.encoding import groups_of_iteration, with_references
 from harness.errors import UserError
+from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import evaluate as evaluating
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
 from harness.phases.score import score
 from harness.phases.train import train
-from harness.policy import ADAPTER_FILE, Policy
+from harness.policy import Policy
 from harness.progress import Reporter
 from harness.records import Example, Group, Role, Sample, Score, digest
 from harness.sharing import Neighbours

@@ -33,6 +33,7 @@ ALLOWED = {
     "harness.ahead": set(),
     "harness.lanes": set(),
     "harness.model.__init__": set(),
+    "harness.model.adapter_files": set(),
     "harness.model.beginnings": set(),
     "harness.model.packing": set(),
     "harness.model.cache": set(),
@@ -40,7 +41,7 @@ ALLOWED = {
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
     "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
-    "harness.model.start": BASE | {"harness.config", "harness.policy", "harness.store"},
+    "harness.model.start": BASE | {"harness.config", "harness.model.adapter_files", "harness.policy", "harness.store"},
     "harness.model.loading": BASE
     | {
         "harness.config",
@@ -64,7 +65,15 @@ ALLOWED = {
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
-    | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.phases", "harness.policy"}
+    | {
+        "harness.config",
+        "harness.data",
+        "harness.discovery",
+        "harness.encoding",
+        "harness.model.adapter_files",
+        "harness.phases",
+        "harness.policy",
+    }
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"},
     "harness.game": BASE | {"harness.rounds", "harness.tables"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
@@ -101,7 +110,7 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
-    "harness.card": {"harness.errors", "harness.facts", "harness.tables"},
+    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.tables"},
     "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),

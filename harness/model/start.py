@@ -10,7 +10,8 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
-from harness.policy import ADAPTER_FILE, Policy
+from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
+from harness.policy import Policy
 from harness.records import digest
 from harness.store import file_digest
 
@@ -56,14 +57,14 @@ def _folder(adapter: str) -> Path:
     import huggingface_hub
 
     try:
-        return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=["adapter_config.json", ADAPTER_FILE]))
+        return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
     except Exception as error:  # no network, no such repository, gated: each means that the adapter is not to be had
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"model.adapter={adapter}: cannot be fetched ({reason}); give a folder or a hub id") from error
 
 
 def _settings(adapter: str, folder: Path) -> dict[str, Any]:
-    path = folder / "adapter_config.json"
+    path = folder / CONFIG_FILE
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -86,12 +87,4 @@ def _weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
         saved = load_file(path)
     except SafetensorError as error:
         raise UserError(f"model.adapter={adapter}: {path} is damaged ({error})") from error
-    return {_named(name): tensor for name, tensor in saved.items()}
-
-
-def _named(name: str) -> str:
-    for part in ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B"):
-        for plain, slot in ((f".{part}.weight", f".{part}.default.weight"), (f".{part}", f".{part}.default")):
-            if name.endswith(plain):
-                return name.removesuffix(plain) + slot
-    return name
+    return {name_in_slot(name): tensor for name, tensor in saved.items()}

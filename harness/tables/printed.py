@@ -17,7 +17,7 @@ def percent(value: float) -> str:
     return MISSING if pd.isna(value) else f"{100 * value:.1f}"
 
 
-def with_interval(value: float, low: float, high: float, error: float = math.nan) -> str:
+def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
     """Percent with its interval over seeds, or ± the error of sampling items where there is none; a dash for no value."""
     if pd.isna(value):
         return MISSING

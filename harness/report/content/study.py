@@ -114,7 +114,7 @@ def _candidate(row: dict[str, Any] | None, decides: str) -> str:
         return MISSING
     error = row["item_stderr_last"] if decides == "last" else float("nan")
     mark = " ◀" if row["chosen"] else ""
-    return with_interval(row[f"validation_{decides}"], float("nan"), float("nan"), error) + mark
+    return with_interval(row[f"validation_{decides}"], error=error) + mark
 
 
 def tuned_block(tables: Tables) -> Block | None:

@@ -89,7 +89,7 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
         pair = tables.pair(panel["title"], top["objective"], row["objective"])
         if pair is None:
             continue
-        (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {_lead(pair)}")
+        (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {lead(pair)}")
     said, over = [], "over items alone, " if tables.seeds == 1 else ""
     if behind:
         said.append(f"it is ahead of {'; '.join(behind)} ({over}p < 0.05 after Holm's correction).")
@@ -115,12 +115,12 @@ def _lasting(tables: Tables, mine: Any) -> list[str]:
     return [f"certainly lost a point or more from a seed's best iteration to its last: {'; '.join(lost)}."]
 
 
-def _lead(pair: dict[str, Any]) -> str:
-    return points(pair).removesuffix(" points")
+def lead(pair: dict[str, Any]) -> str:
+    return f"{100 * pair['difference']:+.1f} [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
 
 
 def points(pair: dict[str, Any]) -> str:
-    return f"{100 * pair['difference']:+.1f} [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}] points"
+    return f"{lead(pair)} points"
 
 
 def _percent(row: Any, name: str) -> str:
