@@ -27,7 +27,7 @@ from harness.phases.train import train
 from harness.policy import Policy
 from harness.records import Example, Group, Response, keyed_seed
 from objectives.space import SPACE
-from tests.bench.measure import median, report
+from tests.bench.measure import matmul_rate, median, operations_per_token, report, wait
 
 LAB = Path(__file__).parents[2] / "harness" / "lab"
 MUS = (1, 3, 7)
@@ -65,21 +65,24 @@ def run(repeats: int, save: bool) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = SEVEN if device.type == "cuda" else TOY
     card = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU, processor"
-    rate = matmul_rate(size, device)
+    rate = matmul_rate(size.matmul, 10, device, size.dtype)
     policy = random_policy(size, device)
-    per_token = operations(policy)
+    per_token = operations_per_token(policy)
     rows: list[list[str]] = []
     kept: dict[str, Any] = {}
     for mu in MUS:
         groups = scored_by_initial(policy, random_groups(size, mu), size)
         tokens = sum(len(g.prompt_ids) + sum(len(r.token_ids) for _, r in g.responses()) for g in groups)
         found = timed(repeats, device, lambda g=groups, m=mu: one_epoch(policy, g, SPACE(mu=float(m)), size))
-        kept[f"train, SPACE mu {mu}"] = found | {"tokens": tokens, "operations": tokens * per_token["train"]}
+        targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+        operations = tokens * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
+        kept[f"train, SPACE mu {mu}"] = found | {"tokens": tokens, "operations": operations}
     groups = random_groups(size, 1)
     packed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups] * 4
     tokens = sum(len(p.prefix) + sum(map(len, p.continuations)) for p in packed)
     found = timed(repeats, device, lambda: policy.score(packed, size.columns))
-    kept["score"] = found | {"tokens": tokens, "operations": tokens * per_token["forward"]}
+    operations = tokens * per_token["forward"] + sum(len(c) for p in packed for c in p.continuations) * per_token["logits"]
+    kept["score"] = found | {"tokens": tokens, "operations": operations}
     prompts = [g.prompt_ids for g in groups] * 4
     drawn: list[Any] = []
     found = timed(repeats, device, lambda: drawn.append(draw(policy, prompts, size)))
@@ -99,24 +102,6 @@ def run(repeats: int, save: bool) -> None:
         ["", "tokens/s", "of matmul rate", "peak GiB"], rows,
         {"card": card, "repeats": repeats, "matmul_flops_per_second": rate, "torch": torch.__version__, **kept}, save,
     )  # fmt: skip
-
-
-def matmul_rate(size: Size, device: torch.device) -> float:
-    """Operations per second of a square product in the model's precision, at its best of ten."""
-    a, b = (torch.randn(size.matmul, size.matmul, device=device, dtype=size.dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(10):
-        wait(device)
-        began = time.perf_counter()
-        a @ b
-        wait(device)
-        best = min(best, time.perf_counter() - began)
-    return 2.0 * size.matmul**3 / best
-
-
-def wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def timed(repeats: int, device: torch.device, work: Callable[[], Any]) -> dict[str, Any]:
@@ -161,15 +146,6 @@ def random_policy(size: Size, device: torch.device) -> Policy:
     finally:
         torch.set_default_dtype(before)
     return wrapped(base, device)
-
-
-def operations(policy: Policy) -> dict[str, float]:
-    """Per token, of the linear layers: forward; training: forward, backward through a frozen base, the adapter's gradients."""
-    base = lora = 0
-    for name, p in policy.model.named_parameters():
-        if p.dim() == 2 and "embed" not in name:
-            lora, base = (lora + p.numel(), base) if "lora_" in name else (lora, base + p.numel())
-    return {"forward": 2.0 * (base + lora), "train": 4.0 * base + 6.0 * lora}
 
 
 def random_groups(size: Size, mu: int) -> list[Group]:

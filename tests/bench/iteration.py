@@ -16,7 +16,7 @@ from harness.phases.score import score
 from harness.phases.train import train
 from harness.suite import load_suite
 from tests.bench import lab, peers
-from tests.bench.measure import matmul_rate, median, ratio, report
+from tests.bench.measure import matmul_rate, median, operations_per_token, ratio, report
 
 
 def run(repeats: int, save: bool) -> None:
@@ -99,7 +99,7 @@ def run(repeats: int, save: bool) -> None:
 
 def _operations(policy: Any, listed: Any, drawn: Any, settings: Any) -> float:
     """Floating-point operations of the linear layers in our training: what is laid out, twice over the data, with logits."""
-    per_token = lab.operations_per_token(policy)
+    per_token = operations_per_token(policy)
     groups = groups_of_iteration(policy.encoder, listed, 0, drawn)
     columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
     targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())

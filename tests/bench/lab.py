@@ -64,20 +64,6 @@ def plain_adapter(settings: RunConfig) -> Any:
     return peft.get_peft_model(plain_model(settings), peft.LoraConfig(**copy.deepcopy(LORA)))
 
 
-def operations_per_token(policy: Policy) -> dict[str, float]:
-    """Floating-point operations per token of the linear layers, forward and backward (frozen base), and per row of logits."""
-    base = lora = 0
-    head = policy.model.get_base_model().get_output_embeddings().weight.numel()
-    for name, parameter in policy.model.named_parameters():
-        if parameter.dim() != 2 or "embed" in name or "lm_head" in name:
-            continue
-        if "lora_" in name:
-            lora += parameter.numel()
-        else:
-            base += parameter.numel()
-    return {"forward": 2.0 * (base + lora), "backward": 2.0 * base + 4.0 * lora, "logits": 2.0 * head}
-
-
 @contextlib.contextmanager
 def silence() -> Iterator[None]:
     """No bars and no logs from libraries while they are timed."""

@@ -39,17 +39,41 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
     return {"median": round(median(each), 3), "least": round(min(each), 3), "largest": round(max(each), 3)}
 
 
-def matmul_rate(size: int = 1024, repeats: int = 20) -> float:
-    """Floating-point operations per second of a float32 square matrix product, at its best of `repeats`."""
+def matmul_rate(size: int = 1024, repeats: int = 20, device: Any = "cpu", dtype: Any = None) -> float:
+    """Floating-point operations per second of a square matrix product (float32), at its best of `repeats`."""
     import torch
 
-    a, b = torch.randn(size, size), torch.randn(size, size)
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(repeats):
+        wait(device)
         began = time.perf_counter()
         a @ b
+        wait(device)
         best = min(best, time.perf_counter() - began)
     return 2.0 * size**3 / best
+
+
+def wait(device: Any) -> None:
+    """Until a GPU has done what it was given; a CPU already has."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+def operations_per_token(policy: Any) -> dict[str, float]:
+    """Floating-point operations per token of the linear layers, forward and backward (frozen base), and per row of logits."""
+    base = lora = 0
+    head = policy.model.get_base_model().get_output_embeddings().weight.numel()
+    for name, parameter in policy.model.named_parameters():
+        if parameter.dim() != 2 or "embed" in name or "lm_head" in name:
+            continue
+        if "lora_" in name:
+            lora += parameter.numel()
+        else:
+            base += parameter.numel()
+    return {"forward": 2.0 * (base + lora), "backward": 2.0 * base + 4.0 * lora, "logits": 2.0 * head}
 
 
 def machine() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from harness.discovery import parse_variants
 from harness.phases.train import train
 from tests.bench import lab, peers
-from tests.bench.measure import in_turn, matmul_rate, median, ratio, report
+from tests.bench.measure import in_turn, matmul_rate, median, operations_per_token, ratio, report
 
 
 def run(repeats: int, save: bool) -> None:
@@ -41,7 +41,7 @@ def run(repeats: int, save: bool) -> None:
 
     found = in_turn({"harness": ours, "TRL": theirs}, repeats)
     torch.set_num_threads(cores)
-    rate, per_token = matmul_rate(), lab.operations_per_token(policy)
+    rate, per_token = matmul_rate(), operations_per_token(policy)
     columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
     targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
     operations = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
