@@ -38,14 +38,15 @@ def find_player(facts: Facts, label: str, seed: int | None, iteration: int | Non
 
 
 def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
-    """The adapter under peft's own names, its settings and its card, in the new folder `to`; returns `to`."""
+    """The adapter, its settings and its card, in the new folder `to`; returns `to`."""
     from safetensors.numpy import load_file, save_file
 
     if to.exists() and any(to.iterdir()):
         raise UserError(f"{to}: not an empty folder; name a new one")
     to.mkdir(parents=True, exist_ok=True)
     weights = load_file(adapter / ADAPTER_FILE)
-    save_file({name_in_file(name): w for name, w in weights.items()}, to / ADAPTER_FILE, metadata={"format": "pt"})
+    plain_names = {name_in_file(name): w for name, w in weights.items()}  # older runs kept the slot's name
+    save_file(plain_names, to / ADAPTER_FILE, metadata={"format": "pt"})
     shutil.copyfile(adapter / CONFIG_FILE, to / CONFIG_FILE)
     (to / CARD).write_text(card(facts, label, seed, iteration), encoding="utf-8")
     return to

@@ -20,7 +20,7 @@ import torch
 
 from harness.encoding import Encoder, Template
 from harness.lanes import Lanes
-from harness.model.adapter_files import ADAPTER_FILE
+from harness.model.adapter_files import ADAPTER_FILE, name_in_file, name_in_slot
 from harness.model.beginnings import Shared, shared_beginnings
 from harness.model.logprobs import Choice, beginning, continuation_logps, lay_out
 from harness.model.packing import Packed, Prefixed, in_order, passes
@@ -106,7 +106,7 @@ class Policy:
         """Put a saved player into the slot. Raises ValueError when the adapter was made for another base or rank."""
         from safetensors.torch import load_file
 
-        saved = load_file(adapter / ADAPTER_FILE)
+        saved = {name_in_slot(name): tensor for name, tensor in load_file(adapter / ADAPTER_FILE).items()}
         mine = dict(self.adapter_parameters())
         if saved.keys() != mine.keys() or any(saved[n].shape != mine[n].shape for n in mine):
             raise ValueError(f"{adapter}: an adapter of another base model, rank or targets")
@@ -115,11 +115,11 @@ class Policy:
                 parameter.copy_(saved[name])
 
     def save(self, adapter: Path) -> str:
-        """Write the player in the slot as a peft adapter folder; returns the digest of its weights."""
+        """Write the player in the slot as an adapter folder that peft reads itself; returns the digest of its weights."""
         from safetensors.torch import save_file
 
         adapter.mkdir(parents=True, exist_ok=True)
-        weights = {name: p.detach().cpu().contiguous() for name, p in self.adapter_parameters()}
+        weights = {name_in_file(name): p.detach().cpu().contiguous() for name, p in self.adapter_parameters()}
         save_file(weights, adapter / ADAPTER_FILE, metadata={"format": "pt"})
         self.model.peft_config["default"].save_pretrained(str(adapter))
         return file_digest(adapter / ADAPTER_FILE)

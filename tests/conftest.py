@@ -2,12 +2,13 @@
 
 import csv
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.guard import network_guard
 
 ROOT = Path(__file__).parent.parent
 SMALL = ROOT / "tests" / "data" / "small.toml"
@@ -16,18 +17,20 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+GUARD = ROOT / "tests" / "guard"
+
+
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch):
-    """Whatever a test does, it reaches no other machine."""
-
-    connect = socket.socket.connect
-
-    def refuse(self, address, *args):
-        if self.family != socket.AF_UNIX:
-            raise RuntimeError(f"a test reached for the network: {address}")
-        return connect(self, address, *args)
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+def no_network(monkeypatch, request, tmp_path_factory):
+    """Whatever a test or a process it starts does, it reaches no other machine; loopback only where it is marked so."""
+    if request.node.get_closest_marker("loopback"):
+        monkeypatch.setenv(network_guard.ALLOWED, "1")
+    reached = tmp_path_factory.getbasetemp() / f"reached-{os.getpid()}"
+    reached.unlink(missing_ok=True)
+    monkeypatch.setenv(network_guard.REACHED, str(reached))
+    network_guard.install(monkeypatch.setattr)
+    yield
+    assert not reached.exists(), f"reached for the network: {reached.read_text()}"
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +100,12 @@ def policy(tokenizer):
 
 
 def harness(*arguments, cwd, check=True, **environment):
-    """The real program in a process of its own."""
+    """The real program in a process of its own, behind the network guard."""
+    path = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "harness", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=600, env={**os.environ, **environment}, check=False,
+        cwd=cwd, capture_output=True, text=True, timeout=600, check=False,
+        env={**os.environ, "PYTHONPATH": path, **environment},
     )  # fmt: skip
     if check:
         assert done.returncode == 0, done.stderr

@@ -42,9 +42,11 @@ def test_peft_loads_it_and_lm_eval_gives_the_recorded_scores(package, played):
     assert {r["task"]: float(r["value"]) for r in recorded} == found
 
 
-def test_its_names_are_pefts_own(package):
+def test_its_names_are_pefts_own_and_so_are_those_in_the_run_folder(package, played):
     from safetensors.numpy import load_file
 
+    kept = played / "results/small/spin/seed-0/iteration-0/train/adapter/adapter_model.safetensors"
+    assert kept.read_bytes() == (package / "adapter_model.safetensors").read_bytes()
     names = list(load_file(package / "adapter_model.safetensors"))
     assert names
     assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in names)

@@ -1,4 +1,4 @@
-"""A peft adapter on disk: its files, and its weights' names, which hold the slot's name here and not in peft's own files."""
+"""A peft adapter on disk: its files, and its weights' names, which hold the slot's name in memory and not on disk."""
 
 from __future__ import annotations
 
