@@ -33,7 +33,7 @@ check: lint types test
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ifeval,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ifeval,judge,qlora,dev]"
 	touch $(STAMP)
 
 clean:

@@ -38,6 +38,12 @@ def run(
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompts, where it cannot be told.")] = None,
     response_column: Annotated[str | None, typer.Option(help="Column of the responses, likewise.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a folder or a hub id.")] = None,
+    run_code_from_model_repository: Annotated[
+        bool | None,
+        typer.Option(
+            "--run-code-from-model-repository", help="Let the model's repository run its own Python code here, with your rights."
+        ),
+    ] = None,
     max_examples: Annotated[int | None, typer.Option(help="Train on at most this many pairs.")] = None,
     mirror: Annotated[
         str | None, typer.Option(help="Folder that stands for the hub (also: HARNESS_MIRROR). No network then.")
@@ -58,7 +64,7 @@ def run(
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
         "model": model, "max_examples": max_examples,
         "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
-        "set": settings, "name": name,
+        "set": settings, "name": name, "run_code_from_model_repository": run_code_from_model_repository,
     }  # fmt: skip
     raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run, jobs))
 

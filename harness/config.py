@@ -10,7 +10,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -34,6 +34,7 @@ class ModelConfig(Part):
 
     `device`, `cores`, `tokens_per_pass` (tokens that go through the model at a time when scoring) and `merge_adapter` (a copy
     of the weights with the adapter in it; None: in single precision up to 1 GiB) are for speed: numbers change by rounding only.
+    Without a `revision` the hub's newest one is taken when the run begins; its commit is recorded and kept to from then on.
     """
 
     path: str = "builtin:lab/base"
@@ -41,7 +42,9 @@ class ModelConfig(Part):
     adapter: str | None = None  # a peft adapter, folder or hub id, that is the initial policy in place of the bare base
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
-    attention: str | None = None
+    attention: str | None = None  # transformers' attn_implementation: sdpa, eager, flash_attention_2
+    quantize: Literal["nf4", "int8"] | None = None  # the frozen base in 4 or 8 bits (QLoRA); needs the extra `qlora`
+    run_code_from_model_repository: bool = False  # lets the model's repository run its own Python code on this machine
     cores: int | None = Field(default=None, ge=1)  # CPU cores of the run; None takes all
     tokens_per_pass: int = Field(default=2048, ge=1)
     merge_adapter: bool | None = None
@@ -74,16 +77,26 @@ class DataConfig(Part):
 
 
 class GenerationConfig(Part):
-    """How the opponent samples. Recorded; the batch size only changes speed."""
+    """How the opponent samples. Recorded; the batch size only changes speed.
+
+    `template`: SPIN's released code generates with one template and trains with another; naming one here does the same, with a
+    warning. None uses `data.template` for both, as everything else here expects.
+    """
 
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: int = Field(default=64, ge=1)
     batch_size: int = Field(default=256, ge=1)
+    template: Literal["chat", "instruction"] | None = None
 
 
 class TrainingConfig(Part):
-    """One iteration's training. `batch_size` and `micro_batch` count prompts; `micro_batch` only changes speed."""
+    """One iteration's training. `batch_size` and `micro_batch` count prompts.
+
+    `micro_batch`, `two_pass` and `gradient_checkpointing` (activations computed again when they are needed) cost time for memory.
+    """
+
+    SPEED_ONLY: ClassVar[frozenset[str]] = frozenset({"micro_batch", "two_pass", "gradient_checkpointing"})
 
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
     lr: Scheduled = 3e-4
@@ -95,6 +108,7 @@ class TrainingConfig(Part):
     max_grad_norm: float = Field(default=1.0, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     two_pass: bool | Literal["auto"] = "auto"
+    gradient_checkpointing: bool = False
 
     @field_validator("lr")
     @classmethod
@@ -157,7 +171,7 @@ class RunConfig(Part):
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
             "generation": self.generation.model_dump(exclude={"batch_size"}),
-            "training": self.training.model_dump(exclude={"micro_batch", "two_pass"}),
+            "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "probe": self.probe.model_dump(),
         }
 

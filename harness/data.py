@@ -177,7 +177,7 @@ def _fitting(
         prompt, real, where = pair.prompt, pair.real, pair.where
         try:
             rendered = template.render(tokenizer, pair.turns or prompt)
-            prompt_tokens = len(encode_prompt(tokenizer, rendered))
+            prompt_tokens = len(encode_prompt(tokenizer, rendered, template))
             response_tokens = len(encode_response(tokenizer, real, template))
         except (UnicodeEncodeError, TypeError) as error:
             raise UserError(f"{where}: text that cannot be encoded ({error})") from error

@@ -62,11 +62,11 @@ def choose_template(tokenizer: Any, kind: str) -> Template:
     return Template("chat", closing, frozenset({closing, eos}))
 
 
-def encode_prompt(tokenizer: Any, rendered: str) -> list[int]:
+def encode_prompt(tokenizer: Any, rendered: str, template: Template) -> list[int]:
     """Ids of a rendered prompt. A chat template writes its own beginning token; a plain one gets the tokenizer's, once."""
     ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
     bos = tokenizer.bos_token_id
-    if bos is not None and getattr(tokenizer, "chat_template", None) is None and ids[:1] != [bos]:
+    if bos is not None and template.kind != "chat" and ids[:1] != [bos]:
         ids = [bos, *ids]
     return ids
 
@@ -77,17 +77,30 @@ def encode_response(tokenizer: Any, text: str, template: Template) -> list[int]:
 
 
 class Encoder:
-    """A tokenizer with its template that encodes every text once, however many iterations and objectives use it."""
+    """A tokenizer with its template that encodes every text once, however many iterations and objectives use it.
 
-    def __init__(self, tokenizer: Any, template: Template) -> None:
-        self.tokenizer, self.template = tokenizer, template
+    asking: another template for generation alone, where a run asks for the mismatch of SPIN's released code.
+    """
+
+    def __init__(self, tokenizer: Any, template: Template, asking: Template | None = None) -> None:
+        self.tokenizer, self.template, self.asking = tokenizer, template, asking
         self._prompts: dict[str, list[int]] = {}
         self._responses: dict[str, list[int]] = {}
 
     def prompt(self, example: Example) -> list[int]:
         if example.rendered not in self._prompts:
-            self._prompts[example.rendered] = encode_prompt(self.tokenizer, example.rendered)
+            self._prompts[example.rendered] = encode_prompt(self.tokenizer, example.rendered, self.template)
         return self._prompts[example.rendered]
+
+    def asked(self, example: Example) -> list[int]:
+        """The prompt as the opponent is given it: as it is trained on, unless there is a template for generation alone."""
+        if self.asking is None:
+            return self.prompt(example)
+        return encode_prompt(self.tokenizer, self.asking.render(self.tokenizer, example.prompt), self.asking)
+
+    def closed(self, ids: list[int], finished: bool) -> list[int]:
+        """A sampled response's ids as they are trained on: one that ended under another template ends in this one's token."""
+        return [*ids[:-1], self.template.closing_id] if finished and self.asking is not None else ids
 
     def real(self, example: Example) -> list[int]:
         if example.real not in self._responses:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,10 @@ from harness.encoding import Encoder, Template
 from harness.lanes import Lanes
 from harness.model.adapter_files import ADAPTER_FILE, name_in_file, name_in_slot
 from harness.model.beginnings import Shared, shared_beginnings
+from harness.model.checkpointing import checkpointed
 from harness.model.logprobs import Choice, beginning, continuation_logps, lay_out
 from harness.model.packing import Packed, Prefixed, in_order, passes
+from harness.model.room import in_halves, with_fewer
 from harness.model.sampling import Draw, Request, Tokens, draw
 from harness.records import keyed_seed
 from harness.store import file_digest
@@ -31,7 +33,7 @@ from harness.store import file_digest
 if TYPE_CHECKING:
     from harness.config import GenerationConfig
 
-STREAM = 600  # responses that are drawn one after the other on a CPU; other streams may be drawn beside them
+STREAM = 600  # responses drawn one after the other on a CPU, other streams beside them; at least as many on a GPU
 SHARING_COST = 512  # tokens that a beginning computed once must save: its prompts go through the model apart from the others
 Advance = Callable[[int], None]
 
@@ -59,7 +61,14 @@ class Policy:
         self.template = template
         self.encoder = Encoder(tokenizer, template)
         self.base_digest = base_digest
+        self.commit: str | None = None  # of the base on the hub, where it came from there
         self.start: dict[str, torch.Tensor] | None = None  # weights of the initial policy, where it is not the bare base
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens at which a sampled response ends."""
+        asking = self.encoder.asking
+        return self.template.stop_ids | (asking.stop_ids if asking else frozenset())
 
     @property
     def device(self) -> torch.device:
@@ -126,6 +135,10 @@ class Policy:
 
     # ------------------------------------------------------------ log-probabilities
 
+    def checkpointed(self, wanted: bool) -> AbstractContextManager[None]:
+        """Within, activations are computed again in the backward pass instead of kept, if `wanted`."""
+        return checkpointed(self.model, wanted)
+
     def lay_out(self, groups: Sequence[Prefixed]) -> Packed:
         """Prompts with their responses as `response_logps` takes them."""
         return lay_out(groups, self.choice.layout)
@@ -139,7 +152,10 @@ class Policy:
         """Log-probability of every response, in the order given; `columns` tokens go through the model at a time."""
 
         def one_pass(numbers: list[int]) -> tuple[list[int], list[Any]]:
-            values = self.response_logps(self.lay_out([groups[g] for g in numbers])).tolist()
+            def part(some: Sequence[int]) -> list[float]:
+                return self.response_logps(self.lay_out([groups[g] for g in some])).tolist()
+
+            values = in_halves(part, numbers)
             advance(len(values))
             return numbers, values
 
@@ -159,10 +175,14 @@ class Policy:
 
         def one_pass(item: Any) -> tuple[list[int], list[Any]]:
             numbers, rests, length, cache = item
-            packed = lay_out(rests, self.choice.layout, length)
-            found = continuation_logps(self.model, packed, self.choice.layout, cache, greedy=True)
-            assert found.greedy is not None
-            values = list(zip(found.logps.tolist(), found.greedy.tolist(), strict=True))
+
+            def part(some: Sequence[int]) -> list[tuple[float, bool]]:
+                packed = lay_out([rests[r] for r in some], self.choice.layout, length)
+                found = continuation_logps(self.model, packed, self.choice.layout, cache, greedy=True)
+                assert found.greedy is not None
+                return list(zip(found.logps.tolist(), found.greedy.tolist(), strict=True))
+
+            values = in_halves(part, range(len(rests)))
             advance(len(values))
             return numbers, values
 
@@ -189,14 +209,14 @@ class Policy:
             Request(prompt, seed, min(settings.max_new_tokens, self.context - len(prompt)))
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        return [self._drawn(one) for one in self.draw(requests, how, self.template.stop_ids, settings.batch_size, advance)]
+        return [self._drawn(one) for one in self.draw(requests, how, self.stop_ids, settings.batch_size, advance)]
 
     def draw(
         self, requests: Sequence[Request], how: Draw, stop_ids: frozenset[int], rows: int, advance: Advance = lambda n: None
     ) -> list[Tokens]:
         """One response per request, in the order given, `rows` at a time; prompts that begin alike go together."""
         prompts = [r.prompt_ids for r in requests]
-        longest = STREAM if self.device.type == "cpu" else len(requests)
+        longest = STREAM if self.device.type == "cpu" else max(STREAM, 16 * rows)
         streams = [
             [cluster.members[n] for n in numbers]
             for cluster in self.shared_beginnings(prompts)
@@ -204,7 +224,22 @@ class Policy:
         ]
 
         def stream(numbers: Sequence[int]) -> list[Tokens]:
-            return draw(self.model, [requests[n] for n in numbers], how, stop_ids, rows, self.shares_starts, advance)
+            asked = [requests[n] for n in numbers]
+
+            def at_once(rows: int) -> list[Tokens]:
+                counted: list[int] = []
+
+                def told(n: int) -> None:
+                    counted.append(n)
+                    advance(n)
+
+                try:
+                    return draw(self.model, asked, how, stop_ids, rows, self.shares_starts, told)
+                except torch.OutOfMemoryError:
+                    advance(-sum(counted))
+                    raise
+
+            return with_fewer(at_once, rows)
 
         found = zip(streams, self.lanes.map(stream, streams), strict=True)
         by_number = {n: one for numbers, drawn in found for n, one in zip(numbers, drawn, strict=True)}
@@ -217,7 +252,7 @@ class Policy:
         return self.choice.layout == "packed" and not getattr(config, "sliding_window", None)
 
     def _drawn(self, drawn: Tokens) -> Drawn:
-        finished = drawn.ids[-1] in self.template.stop_ids
+        finished = drawn.ids[-1] in self.stop_ids
         spoken = drawn.ids[:-1] if finished else drawn.ids
         text = self.tokenizer.decode(spoken, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         assert drawn.logp is not None

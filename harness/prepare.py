@@ -7,7 +7,7 @@ import gc
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from harness import __version__
 from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
+from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.game import Game
+from harness.model.checkpointing import repeatable_layers
 from harness.model.loading import load_policy
 from harness.phases.evaluate import check_context
 from harness.phases.evaluate import prepare as prepare_board
@@ -64,6 +66,8 @@ def prepare(
     refuse_changes(run, config, variants)
     reporter.say(f"run {run.root}: loading model, tasks and data")
     game = assemble(config, run, reporter)
+    for line in notices(game.rounds.data, game.rounds.policy):
+        reporter.say(line)
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
     run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
     return game
@@ -74,13 +78,16 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
     variants = checked_variants(config)
     mirror = mirror_of(config)
     board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
-    policy = load_policy(config.model, config.lora, config.data.template)
+    policy = load_policy(config.model, config.lora, config.data.template, (run.record() or {}).get("base_commit"))
     check_context(board, policy.context)
+    check_layers(policy, config, variants)
+    set_generation_template(policy, config)
     distribution = find_distribution(config.data.distribution)
     data = load_examples(config.data, policy.tokenizer, policy.template, policy.context, mirror)
     if distribution is not None:
         for example in data.heldout[: config.probe.prompts]:
             distribution.log_prob(example.prompt, example.real)
+    check_prompts(policy, data)
     data, digests = stored_data(run, config, policy, data)
     for variant in variants:
         if variant.examples is not None and variant.examples > len(data.train):
@@ -92,6 +99,56 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
     gc.collect()
     gc.freeze()  # tasks and data stay to the end: the collector need not walk through them again and again
     return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter, neighbours))
+
+
+def notices(data: Dataset, policy: Policy) -> Iterator[str]:
+    """What a user should see before anything is spent: the rows left out and why, and templates that differ."""
+    counts = data.counts
+    left_out = {name: n for name, n in counts.items() if name not in ("rows", "heldout_rows", "train", "heldout") and n}
+    said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
+    rows = counts["rows"] + counts.get("heldout_rows", 0)
+    yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
+    if policy.encoder.asking is not None:
+        yield (
+            f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "
+            f"{policy.template.kind!r}, in which its responses are trained on, as in SPIN's released code: what is learnt may be "
+            "the difference of the templates"
+        )
+
+
+def check_layers(policy: Policy, config: RunConfig, variants: Sequence[Variant]) -> None:
+    """Raises UserError where activations are to be computed again and the model's family does not offer that."""
+    wanted = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
+    if wanted and not repeatable_layers(policy.model):
+        raise UserError(
+            f"training.gradient_checkpointing=true: the layers of {config.model.path} cannot be computed again; leave it out and "
+            "use a smaller training.micro_batch"
+        )
+
+
+def set_generation_template(policy: Policy, config: RunConfig) -> None:
+    """Let the opponent be asked in another template than it is trained in, where the run wants that.
+
+    Raises UserError where the two cannot be told apart in the data: a conversation is kept as rendered for training.
+    """
+    if config.generation.template is None:
+        return
+    if config.data.turns == "last":
+        raise UserError(f"generation.template={config.generation.template}: only with single prompts, not with data.turns=last")
+    asking = choose_template(policy.tokenizer, config.generation.template)
+    policy.encoder.asking = None if asking == policy.template else asking
+
+
+def check_prompts(policy: Policy, data: Dataset) -> None:
+    """Raises UserError when a prompt in the template of generation leaves no room for a response."""
+    if policy.encoder.asking is None:
+        return
+    for example in data.train:
+        if (length := len(policy.encoder.asked(example))) >= policy.context:
+            raise UserError(
+                f"example {example.id}: {length} tokens in the template {policy.encoder.asking.kind!r}, the model's context is "
+                f"{policy.context}; leave generation.template out, or such pairs"
+            )
 
 
 def mirror_of(config: RunConfig) -> Path | None:
@@ -203,6 +260,7 @@ def run_record(
             **_card(policy),
         },
         "base_digest": policy.base_digest,
+        "base_commit": policy.commit,
         "template": policy.template.kind,
         "versions": package_versions(),
     }

@@ -103,6 +103,8 @@ class Rounds:
             own: set[Role] = {"synthetic"} if earlier == iteration else set()  # what this opponent drew itself
             if iteration == 0:
                 own.add("proto")
+            if self.policy.encoder.asking is not None:
+                own = set()  # drawn after another prompt than it is scored after
             groups += groups_of_iteration(self.policy.encoder, examples, earlier, synthetic, proto, own, real_logps)
         return groups, sources
 
@@ -227,7 +229,7 @@ class Rounds:
             **({"scores": scores.digest_of("scores.jsonl")} if scores else {}),
         }
         recorded = {
-            "training": settings.model_dump(exclude={"micro_batch", "two_pass"}),
+            "training": settings.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "objective": dataclasses.asdict(objective),
             "lora": self.config.lora.model_dump(),
         }

@@ -36,6 +36,9 @@ ALLOWED = {
     "harness.model.adapter_files": set(),
     "harness.model.beginnings": set(),
     "harness.model.packing": set(),
+    "harness.model.room": set(),
+    "harness.model.checkpointing": set(),
+    "harness.model.quantised": {"harness.errors"},
     "harness.model.cache": set(),
     "harness.model.lora": {"harness.config", "harness.errors"},
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
@@ -49,6 +52,7 @@ ALLOWED = {
         "harness.lanes",
         "harness.model.logprobs",
         "harness.model.lora",
+        "harness.model.quantised",
         "harness.model.start",
     }
     | {"harness.policy"}
@@ -58,7 +62,8 @@ ALLOWED = {
     "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
     "harness.phases.score": BASE | {"harness.model.packing", "harness.policy", "harness.progress"},
     "harness.phases.train": BASE
-    | {"harness.ahead", "harness.config", "harness.model.packing", "harness.policy", "harness.progress", "objectives"},
+    | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
+    | {"objectives"},
     "harness.phases.evaluate": BASE
     | {"harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.suite_check"},
@@ -78,7 +83,8 @@ ALLOWED = {
     "harness.game": BASE | {"harness.rounds", "harness.tables"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
-    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.model", "harness.phases"}
+    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.game", "harness.model"}
+    | {"harness.phases"}
     | {"harness.policy", "harness.progress", "harness.rounds", "harness.sharing", "harness.store", "harness.suite"},
     "harness.stats": set(),
     "harness.stability": set(),

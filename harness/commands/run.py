@@ -36,6 +36,7 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
         data__prompt_column=passed.get("prompt_column"),
         data__response_column=passed.get("response_column"),
         model__path=passed.get("model"),
+        model__run_code_from_model_repository=passed.get("run_code_from_model_repository"),
         mirror=passed.get("mirror"),
     )
     if own_data:  # a recipe's held-out file and distribution belong to the recipe's own data

@@ -90,7 +90,7 @@ def fuse(model: Any, merge: bool | None = None) -> bool:
     weights: list[torch.Tensor] = [layer.base_layer.weight for layer in layers]  # type: ignore[misc]
     if merge is None:
         exact = all(w.dtype in (torch.float32, torch.float64) for w in weights)
-        merge = bool(exact and sum(w.numel() * w.element_size() for w in weights) <= MERGED_AT_MOST)
+        merge = bool(layers and exact and sum(w.numel() * w.element_size() for w in weights) <= MERGED_AT_MOST)
     for layer in layers:
         layer.__class__ = FusedLinear
         layer.merges = merge  # type: ignore[assignment]

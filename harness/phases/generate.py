@@ -25,14 +25,16 @@ def generate(
     """One sample per example and index, in that order, drawn from the player in `policy`'s slot.
 
     The seed of a draw depends on (run seed, iteration, example, index) alone: K = 1 is a prefix of K = 3, and adding an
-    objective or a seed shifts nobody's samples. Token ids are kept as drawn; a truncated sample has no closing token.
+    objective or a seed shifts nobody's samples. Token ids are kept as drawn; a truncated sample has no closing token. Where
+    another template is used for generation alone, a finished sample ends in the closing token it is trained with.
     """
     wanted = [(example, index) for example in examples for index in indices]
     seeds = [keyed_seed(run_seed, "generate", iteration, example.id, index) for example, index in wanted]
-    prompts = {example.id: policy.encoder.prompt(example) for example in examples}
+    prompts = {example.id: policy.encoder.asked(example) for example in examples}
     drawn = policy.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
+    closed = policy.encoder.closed
     return [
-        Sample(example.id, iteration, index, one.token_ids, one.text, one.finished, seed, one.logp)
+        Sample(example.id, iteration, index, closed(one.token_ids, one.finished), one.text, one.finished, seed, one.logp)
         for (example, index), seed, one in zip(wanted, seeds, drawn, strict=True)
     ]
 

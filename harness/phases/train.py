@@ -20,6 +20,7 @@ import torch
 
 from harness.ahead import ahead
 from harness.model.packing import Packed, Prefixed
+from harness.model.room import release
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Group, Role, StepRecord, keyed_seed
@@ -91,7 +92,8 @@ def train(
         lr = learning_rate(settings, step, steps)
         for options in optimizer.param_groups:
             options["lr"] = lr
-        passes = room.accumulate(batch, parts)
+        with policy.checkpointed(settings.gradient_checkpointing):
+            passes = room.accumulate(batch, parts)
         weight = sum(p.weight for p in passes)
         loss = sum(p.loss for p in passes) / weight if weight else math.nan
         for parameter in parameters:
@@ -164,8 +166,7 @@ class Room:
             self.micro_batch = max(1, self.micro_batch // 2)
             for _, parameter in self.policy.adapter_parameters():
                 parameter.grad = None
-            if self.policy.device.type == "cuda":
-                torch.cuda.empty_cache()
+            release()
             parts = self.lay_out(batch)
 
 

@@ -167,7 +167,7 @@ def random_groups(size: Size, mu: int) -> list[Group]:
 def settings_of(size: Size, epochs: int = 1, batch: int | None = None) -> Any:
     return SimpleNamespace(
         optimizer="rmsprop", lr=1e-6, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch or size.prompts,
-        micro_batch=size.micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto",
+        micro_batch=size.micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto", gradient_checkpointing=False,
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def test_any_text_survives_the_tokenizer(tokenizer, text):
 def test_generation_and_training_see_the_same_prompt_tokens(tokenizer):
     """The prompt's ids are a prefix of the whole conversation's; one beginning token; one closing token at the end."""
     template = choose_template(tokenizer, "auto")
-    prompt = encode_prompt(tokenizer, template.render(tokenizer, "what is true of the cat ?"))
+    prompt = encode_prompt(tokenizer, template.render(tokenizer, "what is true of the cat ?"), template)
     turns = [{"role": "user", "content": "what is true of the cat ?"}, {"role": "assistant", "content": "it hunts at night ."}]
     whole = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
     assert whole[: len(prompt)] == prompt

@@ -86,6 +86,7 @@ def provenance_rows(facts: Facts) -> list[list[str]]:
         ["commit", f"{record['git_commit'] or 'not run from a checkout'}{dirty}"],
         ["command", visible(" ".join(record["command"]))],
         ["base model digest", str(record["base_digest"])],
+        *([["base model commit on the hub", visible(record["base_commit"])]] if record.get("base_commit") else []),
         ["prompt template", record["template"]],
         *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items()],
         *[[f"version: {k}", str(v)] for k, v in record["versions"].items()],

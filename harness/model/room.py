@@ -1,0 +1,40 @@
+"""Work that did not fit the device's memory, done again in halves: slower, with the same numbers up to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def in_halves(work: Callable[[Sequence[int]], list[T]], items: Sequence[int]) -> list[T]:
+    """`work(items)`, or where memory runs out its halves one after the other. Raises torch's error when one item does not fit."""
+    try:
+        return work(items)
+    except torch.OutOfMemoryError:
+        if len(items) < 2:
+            raise
+    release()
+    middle = len(items) // 2
+    return in_halves(work, items[:middle]) + in_halves(work, items[middle:])
+
+
+def with_fewer(work: Callable[[int], T], size: int) -> T:
+    """`work(size)`, begun anew with half as many at a time where memory runs out. Raises torch's error when one does not fit."""
+    while True:
+        try:
+            return work(size)
+        except torch.OutOfMemoryError:
+            if size < 2:
+                raise
+        size //= 2
+        release()
+
+
+def release() -> None:
+    """Give memory that is kept for reuse back to the device."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
