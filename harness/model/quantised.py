@@ -30,7 +30,7 @@ def quantisation(kind: str, dtype: torch.dtype) -> Any:
 
 def keep_gradients(base: Any) -> None:
     """Hold every 4-bit layer of `base` in training mode, whatever mode the model around it is put into."""
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     for layer in base.modules():
         if isinstance(layer, Linear4bit):
