@@ -73,8 +73,11 @@ def prepare(
     return game
 
 
-def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
-    """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own."""
+def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, dry: bool = False) -> Game:
+    """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own.
+
+    dry: commit nothing; such a game can be looked at and measured, not played.
+    """
     variants = checked_variants(config)
     mirror = mirror_of(config)
     board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
@@ -88,7 +91,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
         for example in data.heldout[: config.probe.prompts]:
             distribution.log_prob(example.prompt, example.real)
     check_prompts(policy, data)
-    data, digests = stored_data(run, config, policy, data)
+    data, digests = (data, {}) if dry else stored_data(run, config, policy, data)
     for variant in variants:
         if variant.examples is not None and variant.examples > len(data.train):
             raise UserError(
@@ -289,23 +292,6 @@ def describe(variant: Variant, iterations: int) -> dict[str, Any]:
         "resolved": [dataclasses.asdict(o) for o in objectives],
         "needs": [dataclasses.asdict(o.needs) for o in objectives],
     }
-
-
-def planned_phases(config: RunConfig, variants: Sequence[Variant], suite: Suite) -> list[str]:
-    """The folders of every phase the run consists of, in the order they are played."""
-    found = [f"initial/evaluate/{suite.name}", "initial/probe"]
-    for variant in variants:
-        for seed in config.seeds:
-            for t in range(config.iterations):
-                needs = variant.objective(t).needs
-                where = Cell(variant, seed).folder(t)
-                shared = max(needs.synthetic if t == 0 else 0, needs.proto)
-                found += [f"initial/seed-{seed}/generate/k-{k}" for k in range(shared)]
-                found += ["initial/score"] * (needs.reference and t == 0)
-                found += [f"{where}/generate"] * bool(needs.synthetic)
-                found += [f"{where}/score"] * needs.reference
-                found += [f"{where}/train", f"{where}/evaluate/{suite.name}", f"{where}/probe"]
-    return list(dict.fromkeys(found))
 
 
 def write_failed(run: RunFolder, failed: Mapping[str, str]) -> None:

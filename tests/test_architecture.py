@@ -81,6 +81,14 @@ ALLOWED = {
     }
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"},
     "harness.game": BASE | {"harness.rounds", "harness.tables"},
+    "harness.plan": {"harness.config", "harness.discovery", "objectives"},
+    "harness.calibration": BASE
+    | {"harness.config", "harness.discovery", "harness.encoding", "harness.phases", "harness.plan", "harness.policy"}
+    | {"harness.rounds", "harness.store"},
+    "harness.bill": {"harness.calibration", "harness.plan"},
+    "harness.commands.plan": BASE
+    | {"harness.bill", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
+    | {"harness.plan", "harness.prepare", "harness.progress", "harness.stats", "harness.store", "harness.suite"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
     | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.game", "harness.model"}

@@ -10,7 +10,7 @@ from typing import Any
 from harness.commands.console import say
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
-from harness.store import MANIFEST, RunFolder
+from harness.store import RunFolder
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -76,18 +76,19 @@ def play(
 ) -> dict[str, str]:
     """Say the plan and, unless it is a dry run, carry it out; returns the cells that failed, with their error."""
     from harness import jobs as playing
+    from harness.commands.plan import print_bill, print_plan
     from harness.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
     from harness.suite import load_suite
 
     variants = checked_variants(config)
     to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
+    at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     if dry_run:
-        print_power(config)
+        print_bill(config, run, variants, to_do, at_once)
         return {}
     reporter = Reporter()
     existed = run.root.exists()
-    at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     with run.locked():
         playing.warm_up(at_once)
         try:
@@ -131,46 +132,3 @@ def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, 
         "curves": run.root / "plots" / "stability_curves.png",
         "report": written,
     }
-
-
-def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: Any) -> int:
-    """What will be done and what is there already, said; returns how many phases are to do."""
-    from harness.prepare import planned_phases
-
-    phases = planned_phases(config, variants, suite)
-    done = [phase for phase in phases if (run.root / phase / MANIFEST).is_file()]
-    examples = config.data.max_examples
-    per_prompt = sum(
-        variant.objective(t).needs.synthetic for variant in variants for _ in config.seeds for t in range(1, config.iterations)
-    ) + len(config.seeds) * max((v.objective(0).needs.synthetic for v in variants), default=0)
-    say(
-        f"run {run.root}: {', '.join(v.label for v in variants)}; seeds {', '.join(map(str, config.seeds))}; "
-        f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
-    )
-    say(
-        f"plan: {len(phases) - len(done)} phases to do, {len(done)} to reuse; "
-        f"{per_prompt} synthetic responses per prompt in all" + (f", {examples} prompts at most" if examples else "")
-    )
-    return len(phases) - len(done)
-
-
-def print_power(config: RunConfig) -> None:
-    """The smallest difference this plan can hope to show, from the number of items alone: said before anything is spent."""
-    from harness.phases.evaluate import prepare as prepare_board
-    from harness.prepare import mirror_of
-    from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
-    from harness.suite import load_suite
-
-    board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror_of(config))
-    counts = list(board.items().values())
-    few, many = (100 * detectable_difference(counts, share) for share in (0.1, 0.3))
-    say(
-        f"power: {sum(counts)} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} points "
-        f"in the mean over tasks (if they disagree on 10 % of the items) to {many:.1f} points (30 %) "
-        "to be told apart with 80 % power at the 5 % level"
-    )
-    seeds = len(config.seeds)
-    say(
-        f"power: that is the error of sampling items; the spread of training over {seeds} seed(s) comes on top"
-        + ("" if seeds >= SEEDS_FOR_INTERVAL else f" and cannot be seen below {SEEDS_FOR_INTERVAL} seeds (--seeds 0,1,2)")
-    )

@@ -11,13 +11,16 @@ Legend: T tokens (all leading axes flattened), I and O inputs and outputs of the
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft.tuners.lora import Linear as PeftLinear
 
 from harness.errors import UserError
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft loads it wherever it is installed, and it misses its own extras
+from peft.tuners.lora import Linear as PeftLinear  # noqa: E402
 
 if TYPE_CHECKING:
     from harness.config import LoraConfig

@@ -1,0 +1,76 @@
+"""The bill against the run: seconds of every kind of phase as `--dry-run` foretells them, and as the run's manifests then say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness.plan import KINDS
+from tests.bench.measure import median, ratio, report
+
+ASKED = ("--objectives", "sft,space:mu=3,spin,tspin", "--iters", "3", "--set", "evaluation.limit=80")
+
+
+def run(repeats: int, save: bool) -> None:
+    foretold: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "all")}
+    needed: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "all")}
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            for found, seconds in ((foretold, _foretold(folder)), (needed, _needed(folder))):
+                for kind in KINDS:
+                    found[kind].append(seconds[kind])
+                found["all"].append(sum(seconds.values()))
+    ratios = {kind: ratio(foretold[kind], needed[kind]) for kind in foretold}
+    rows = [
+        [kind, f"{median(foretold[kind]):.1f}", f"{median(needed[kind]):.1f}",
+         f"{ratios[kind]['median']:.2f} ({ratios[kind]['least']:.2f} to {ratios[kind]['largest']:.2f})"]
+        for kind in foretold
+    ]  # fmt: skip
+    report(
+        "bill", f"The lab, {' '.join(ASKED)}, one cell at a time: seconds foretold and needed, medians of {repeats}",
+        ["phase", "foretold", "needed", "foretold / needed"], rows,
+        {"repeats": repeats, "asked": ASKED, "foretold": foretold, "needed": needed, "ratio": ratios}, save,
+    )  # fmt: skip
+
+
+def _foretold(folder: str) -> dict[str, float]:
+    """Seconds by kind of phase, from the bill itself in a process of its own."""
+    code = f"""
+import json, sys
+from pathlib import Path
+import harness.commands.plan as plan
+kept = plan._table
+def note(found, measured):
+    kept(found, measured)
+    print("BILL", json.dumps({{kind: cost.seconds for kind, (_, cost) in found.lines.items()}}))
+plan._table = note
+sys.argv = ["harness", "run", *{ASKED!r}, "--jobs", "1", "--dry-run"]
+from harness.cli import main
+main()
+"""
+    (line,) = [x for x in _run([sys.executable, "-c", code], folder).splitlines() if x.startswith("BILL ")]
+    return json.loads(line.removeprefix("BILL "))
+
+
+def _needed(folder: str) -> dict[str, float]:
+    """Seconds by kind of phase, from the manifests of the run."""
+    _run([sys.executable, "-m", "harness", "run", *ASKED, "--jobs", "1", "--name", "bill"], folder)
+    found = dict.fromkeys(KINDS, 0.0)
+    for path in Path(folder, "results", "bill").rglob("manifest.json"):
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        parts = path.relative_to(folder).parts
+        kind = next((kind for kind in KINDS if kind in parts), None)
+        if kind is not None:
+            found[kind] += manifest["seconds"]
+    return found
+
+
+def _run(command: list[str], folder: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
