@@ -17,6 +17,7 @@ from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
 from harness.errors import UserError
 from harness.game import Game
+from harness.mirror import go_offline
 from harness.model.loading import load_policy
 from harness.phases.evaluate import check_context
 from harness.phases.evaluate import prepare as prepare_board
@@ -74,7 +75,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
     variants = checked_variants(config)
     mirror = mirror_of(config)
     board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
-    policy = load_policy(config.model, config.lora, config.data.template)
+    policy = load_policy(config.model, config.lora, config.data.template, mirror)
     check_context(board, policy.context)
     distribution = find_distribution(config.data.distribution)
     data = load_examples(config.data, policy.tokenizer, policy.template, policy.context, mirror)
@@ -102,8 +103,7 @@ def mirror_of(config: RunConfig) -> Path | None:
     mirror = Path(named).expanduser().resolve()
     if not mirror.is_dir():
         raise UserError(f"--mirror {named}: no such folder")
-    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        os.environ[variable] = "1"
+    go_offline()
     return mirror
 
 

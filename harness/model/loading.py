@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from harness.config import LoraConfig, ModelConfig, resolve_path
+from harness.config import LoraConfig, ModelConfig
 from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.lanes import Lanes
+from harness.mirror import resolved_model
 from harness.model.logprobs import choose_layout
 from harness.model.lora import with_adapter
 from harness.model.start import start_from
@@ -39,8 +40,11 @@ def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
     return getattr(torch, asked)
 
 
-def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
-    """The base at `model.path`, frozen, with a fresh adapter. Raises UserError when there is no such model."""
+def load_policy(model: ModelConfig, lora: LoraConfig, template: str, mirror: Path | None = None) -> Policy:
+    """The base at `model.path`, frozen, with a fresh adapter. Raises UserError when there is no such model.
+
+    mirror: the folder that stands for the hub.
+    """
     import transformers
 
     transformers.logging.set_verbosity_error()
@@ -50,7 +54,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     if device.type == "cpu":
         torch.set_num_threads(1)
         lanes = Lanes(model.cores or os.cpu_count() or 1)
-    path = str(resolve_path(model.path)) if model.path.startswith("builtin:") else model.path
+    path = resolved_model(model.path, mirror, model.revision)
     options = {"revision": model.revision} if model.revision else {}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
@@ -68,7 +72,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     wrapped = with_adapter(base.to(device), lora, model.path, model.merge_adapter)
     policy = Policy(wrapped, tokenizer, chosen, base_digest(path, base), choose_layout(wrapped), lanes)
     if model.adapter is not None:
-        start_from(policy, model.adapter, lora)
+        start_from(policy, model.adapter, lora, mirror)
     return policy
 
 
