@@ -195,7 +195,10 @@ def _bring(plan: Plan, mirror: Path, reporter: Reporter) -> None:
                 raise UserError(f"{wanted}: {name} came damaged; repeat the command to fetch it again")
             reporter.say(f"  {wanted}: {name}, {held.size:,} bytes")
         files[name] = held
-    shutil.rmtree(partial / ".cache", ignore_errors=True)  # the hub library's own notes on what it fetched
+    for path in list(partial.rglob("*")):  # the hub library's own notes, and what an earlier commit had
+        if path.is_file() and path.relative_to(partial).as_posix() not in files:
+            path.unlink()
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
     _settle(plan, files, mirror)
 
 
