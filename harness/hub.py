@@ -68,6 +68,6 @@ def explained(wanted: Wanted, mirror: Path) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """The error's first line without the query of any address, which may hold a signature."""
+    """The error's first line, without what may be secret in an address: who asks, and the query, which may hold a signature."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"\?\S*", "", line)[:160]
+    return re.sub(r"(?<=//)[^/@\s]*@|\?\S*", "", line)[:160]

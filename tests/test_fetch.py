@@ -11,6 +11,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.fetch import fetch, selected
+from harness.hub import reason
 from harness.mirror import (
     Wanted,
     check_name,
@@ -433,12 +434,16 @@ def test_what_a_mirror_lacks_is_one_line_with_the_command_that_fetches_it(case, 
     assert "tiny/other: mirror lacks it" in said
 
 
-def test_an_evaluation_set_that_a_mirror_lacks_is_named_before_anything_is_loaded(copied, monkeypatch, capsys):
+def test_an_evaluation_set_that_a_mirror_lacks_is_named_by_the_run_and_by_the_suites_check(copied, monkeypatch, capsys):
     shutil.rmtree(copied / "mirror" / "tiny" / "evalset")
     (copied / "mirror" / "mirror.json").unlink()  # by hand, and still without it
     code, _, error = type_(monkeypatch, capsys, "run", "--recipe", "own-recipe.toml", "--mirror", "mirror")
     assert code == 1
-    assert f"data set tiny/evalset: {copied.resolve()}/mirror lacks it; where there is a hub: harness fetch --suite" in error
+    expected = f"data set tiny/evalset: {copied.resolve()}/mirror lacks it; where there is a hub: harness fetch --suite"
+    assert expected in error
+    monkeypatch.setenv("HARNESS_MIRROR", "")
+    code, said, _ = type_(monkeypatch, capsys, "suites", "check", "own.toml", "--mirror", "mirror")
+    assert (code, f"PROBLEM  {expected}" in said) == (1, True)
 
 
 def test_a_mirror_json_that_is_no_such_thing_is_one_line(tmp_path):
@@ -453,9 +458,9 @@ def test_a_mirror_json_that_is_no_such_thing_is_one_line(tmp_path):
             read_manifest(tmp_path)
 
 
-def test_check_of_a_folder_nothing_was_fetched_into_is_an_error(tmp_path, monkeypatch, capsys):
-    code, _, error = type_(monkeypatch, capsys, "fetch", "--to", str(tmp_path), "--check")
-    assert (code, "no mirror.json there" in error) == (1, True)
+def test_a_signed_address_and_who_asks_are_not_repeated():
+    said = reason(RuntimeError("refused for https://me:hf_secret@hub.example/a/b?Signature=abc&x=1 twice\nmore"))
+    assert said == "refused for https://hub.example/a/b twice"
 
 
 def test_going_offline_acts_on_libraries_that_were_imported_long_ago(monkeypatch):
