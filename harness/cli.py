@@ -155,6 +155,27 @@ def objectives_check(name: Annotated[str, typer.Argument(help="Objective by name
     raise typer.Exit(check_command(name))
 
 
+@app.command()
+def fetch(
+    to: Annotated[Path, typer.Option(help="Folder to fetch into; several recipes may share it.")],
+    recipe: Annotated[str | None, typer.Option(help="Recipe by name or .toml path; default: lab.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
+    model: Annotated[str | None, typer.Option(help="Base model: a hub id.")] = None,
+    data: Annotated[str | None, typer.Option(help="Pairs: a hub id.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: model.revision=v1.0")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Fetch nothing; compare every file with its checksum.")] = False,
+) -> None:
+    """Fetch what a run needs of the hub into a folder, for machines without a network: harness run ... --mirror DIR
+
+    DIR/ORG/NAME holds data sets, DIR/models/ORG/NAME models and adapters, DIR/nltk_data NLTK's sentence data, DIR/mirror.json the
+    commit, size and SHA-256 of every file. What is there and intact is not fetched again and stays at its commit.
+    """
+    from harness.commands.fetch import fetch_command
+
+    passed = {"recipe": recipe, "suite": suite, "model": model, "data": data, "set": settings}
+    raise typer.Exit(fetch_command({k: v for k, v in passed.items() if v is not None}, to, check))
+
+
 suites_app = typer.Typer(help="List, show and check leaderboards.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(suites_app, name="suites")
 

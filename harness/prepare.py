@@ -18,6 +18,7 @@ from harness.discovery import Variant, parse_variants
 from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.game import Game
+from harness.mirror import go_offline
 from harness.model.checkpointing import repeatable_layers
 from harness.model.loading import load_policy
 from harness.phases.evaluate import check_context
@@ -81,7 +82,8 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, dry: bool = 
     variants = checked_variants(config)
     mirror = mirror_of(config)
     board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
-    policy = load_policy(config.model, config.lora, config.data.template, (run.record() or {}).get("base_commit"))
+    commit = (run.record() or {}).get("base_commit")
+    policy = load_policy(config.model, config.lora, config.data.template, mirror, commit)
     check_context(board, policy.context)
     check_layers(policy, config, variants)
     set_generation_template(policy, config)
@@ -162,8 +164,7 @@ def mirror_of(config: RunConfig) -> Path | None:
     mirror = Path(named).expanduser().resolve()
     if not mirror.is_dir():
         raise UserError(f"--mirror {named}: no such folder")
-    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        os.environ[variable] = "1"
+    go_offline()
     return mirror
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.config import DataConfig, resolve_path
 from harness.errors import UserError
+from harness.mirror import found_in, wanted_data
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 IN_FOLDERS = (".jsonl", ".csv", ".parquet")  # a .json in a data set's folder is as often a description of it
@@ -82,6 +83,8 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:
     import datasets
 
+    if mirror is not None:
+        found_in(mirror, wanted_data(source, heldout=source != settings.source))
     config = settings.config or KNOWN_CONFIGS.get(source)
     split = KNOWN_SPLITS.get(source, settings.split) if settings.split == "train" else settings.split
     datasets.disable_progress_bars()

@@ -28,7 +28,11 @@ ALLOWED = {
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.encoding": BASE,
-    "harness.rows": {"harness.config", "harness.errors"},
+    "harness.mirror": {"harness.config", "harness.errors", "harness.store"},
+    "harness.wanted": BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
+    "harness.hub": {"harness.errors", "harness.mirror"},
+    "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
+    "harness.rows": {"harness.config", "harness.errors", "harness.mirror"},
     "harness.data": BASE | {"harness.config", "harness.encoding", "harness.rows"},
     "harness.ahead": set(),
     "harness.lanes": set(),
@@ -44,12 +48,14 @@ ALLOWED = {
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
     "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
-    "harness.model.start": BASE | {"harness.config", "harness.model.adapter_files", "harness.policy", "harness.store"},
+    "harness.model.start": BASE
+    | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"},
     "harness.model.loading": BASE
     | {
         "harness.config",
         "harness.encoding",
         "harness.lanes",
+        "harness.mirror",
         "harness.model.logprobs",
         "harness.model.lora",
         "harness.model.quantised",
@@ -66,7 +72,7 @@ ALLOWED = {
     | {"objectives"},
     "harness.phases.evaluate": BASE
     | {"harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.suite_check"},
+    | {"harness.suite_check", "harness.wanted"},
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
@@ -91,9 +97,23 @@ ALLOWED = {
     | {"harness.plan", "harness.prepare", "harness.progress", "harness.stats", "harness.store", "harness.suite"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
-    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.game", "harness.model"}
-    | {"harness.phases"}
-    | {"harness.policy", "harness.progress", "harness.rounds", "harness.sharing", "harness.store", "harness.suite"},
+    | {
+        "harness",
+        "harness.config",
+        "harness.data",
+        "harness.discovery",
+        "harness.encoding",
+        "harness.game",
+        "harness.mirror",
+        "harness.model",
+        "harness.phases",
+        "harness.policy",
+        "harness.progress",
+        "harness.rounds",
+        "harness.sharing",
+        "harness.store",
+        "harness.suite",
+    },
     "harness.stats": set(),
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
@@ -120,7 +140,10 @@ ALLOWED = {
     "harness.commands.look": BASE | {"harness.commands", "harness.store"},
     "harness.commands.catalogue": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
-    | {"harness.suite", "harness.suite_check"},
+    | {"harness.suite", "harness.suite_check", "harness.wanted"},
+    "harness.commands.fetch": BASE
+    | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
+    | {"harness.suite_check", "harness.wanted"},
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},

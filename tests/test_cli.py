@@ -84,6 +84,8 @@ CASES = {
     "theory of an unknown objective": (["theory", "--objectives", "spce"], 'unknown objective "spce" (did you mean "space"?)'),
     "theory of no objective": (["theory", "--objectives", ","], "--objectives is empty"),
     "no such run": (["report", "nothing"], 'no run "nothing"'),
+    "fetch of an unknown recipe": (["fetch", "--recipe", "lob", "--to", "reports"], 'unknown recipe "lob" (did you mean "lab"?)'),
+    "check of an empty mirror": (["fetch", "--to", "nowhere", "--check"], "--to nowhere: no mirror.json there"),
     "unknown suite to check": (["suites", "check", "lab-tem"], 'unknown suite "lab-tem" (did you mean "lab-ten"?)'),
 }
 

@@ -17,11 +17,12 @@ version = "1"
 lm_eval = "0.4.13"
 include_defaults = true
 """
+BBH = ("boolean_expressions", "causal_judgement", "date_understanding", "navigate", "object_counting", "sports_understanding",
+       "web_of_lies")  # fmt: skip
 TASKS = (
     ("gsm8k", "GSM8K", 2, "exact_match", "strict-match", 8),
     ("ifeval", "IFEval", 0, "prompt_level_strict_acc", "none", 12),
-    ("leaderboard_bbh_boolean_expressions", "BBH boolean", 3, "acc_norm", "none", 24),
-    ("leaderboard_bbh_sports_understanding", "BBH sports", 3, "acc_norm", "none", 24),
+    *((f"leaderboard_bbh_{name}", f"BBH {name}"[:24], 3, "acc_norm", "none", 8) for name in BBH),
 )
 
 
@@ -76,9 +77,7 @@ def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, mon
     from harness.suite import load_suite
     from tests.test_lm import compared, lab_policy_with_adapter
 
-    bbh = ("boolean_expressions", "causal_judgement", "date_understanding", "navigate", "object_counting", "sports_understanding",
-           "web_of_lies")  # fmt: skip
-    choosing = [(f"leaderboard_bbh_{name}", name, 3, "acc_norm", "none", 12) for name in bbh]
+    choosing = [(f"leaderboard_bbh_{name}", name, 3, "acc_norm", "none", 12) for name in BBH]
     writing = [("bbh_cot_fewshot_navigate", "in steps", 3, "exact_match", "get-answer", 4)]
     write_suite(tmp_path, [*TASKS[:2], *choosing, *writing])
     if nltk_data:

@@ -89,6 +89,7 @@ def suites_check_command(name: str, load: bool, mirror: str | None) -> int:
     from harness.prepare import mirror_of
     from harness.suite import load_suite
     from harness.suite_check import GATED, needs_of
+    from harness.wanted import PUNKT, lacking
 
     if mirror:
         os.environ["HARNESS_MIRROR"] = mirror
@@ -103,11 +104,9 @@ def suites_check_command(name: str, load: bool, mirror: str | None) -> int:
         row = needs.row
         table.add_row(row.name, str(len(needs.tasks)), row.metric, row.filter)
         problems += needs.all_problems()
-        if folder is not None:
-            absent = sorted(d for d in needs.data if not (folder / d).exists())
-            problems += [f"task {row.name}: {folder} has no data set {d}; fetch it where there is a hub" for d in absent]
-        if "nltk" in needs.packages and (lacking := nltk_lacks("punkt_tab", folder)):
-            problems.append(f"task {row.name}: {lacking}")
+        if "nltk" in needs.packages and (lacks := nltk_lacks(PUNKT, folder)):
+            problems.append(f"task {row.name}: {lacks}")
+    problems += lacking(suite, found, folder)
     out.print(table)
     data, packages = ({name for needs in found for name in getattr(needs, kind)} for kind in ("data", "packages"))
     say(f"data sets: {', '.join(sorted(data)) or 'none but its own files'}")

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from harness.config import LoraConfig, ModelConfig, resolve_path
+from harness.config import LoraConfig, ModelConfig
 from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.lanes import Lanes
+from harness.mirror import commit_of, resolved_model
 from harness.model.logprobs import choose_layout
 from harness.model.lora import with_adapter
 from harness.model.quantised import keep_gradients, quantisation
@@ -41,11 +42,14 @@ def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
     return getattr(torch, asked)
 
 
-def load_policy(model: ModelConfig, lora: LoraConfig, template: str, commit: str | None = None) -> Policy:
-    """The base at `model.path`, frozen, with a fresh adapter. commit: what a run began with, where no revision is named.
+def load_policy(
+    model: ModelConfig, lora: LoraConfig, template: str, mirror: Path | None = None, commit: str | None = None
+) -> Policy:
+    """The base at `model.path`, frozen, with a fresh adapter.
 
-    Raises UserError when there is no such model, its weights are no safetensors, it wants to run code of its own without being
-    allowed to, or quantisation is asked for where it cannot be had.
+    mirror: the folder that stands for the hub. commit: what a run began with, where no revision is named. Raises UserError when
+    there is no such model, its weights are no safetensors, it wants to run code of its own without being allowed to, or
+    quantisation is asked for where it cannot be had.
     """
     import transformers
 
@@ -56,7 +60,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str, commit: str
     if device.type == "cpu":
         torch.set_num_threads(1)
         lanes = Lanes(model.cores or os.cpu_count() or 1)
-    path = str(resolve_path(model.path)) if model.path.startswith("builtin:") else model.path
+    path = resolved_model(model.path, mirror, model.revision)
     options: dict[str, Any] = {"trust_remote_code": model.run_code_from_model_repository}
     if revision := model.revision or commit:
         options["revision"] = revision
@@ -77,9 +81,9 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str, commit: str
     weights = digest(weights, model.quantize) if model.quantize else weights
     wrapped = with_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
     policy = Policy(wrapped, tokenizer, chosen, weights, choose_layout(wrapped), lanes)
-    policy.commit = folder.name if folder.parent.name == "snapshots" else None
+    policy.commit = folder.name if folder.parent.name == "snapshots" else commit_of(mirror, "model", model.path)
     if model.adapter is not None:
-        start_from(policy, model.adapter, lora)
+        start_from(policy, model.adapter, lora, mirror)
     return policy
 
 

@@ -10,6 +10,7 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
+from harness.mirror import found_in, wanted_adapter
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
 from harness.policy import Policy
 from harness.records import digest
@@ -22,13 +23,13 @@ UNSUPPORTED = {
 }  # fmt: skip
 
 
-def start_from(policy: Policy, adapter: str, lora: LoraConfig) -> None:
+def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | None = None) -> None:
     """Let `policy` begin at a saved adapter: its initial policy is that adapter whatever the seed.
 
-    adapter: a folder or a hub id. Raises UserError when it is not there, is no plain LoRA adapter in safetensors, was made for
-    another base, or its rank, alpha or targets are not those of the run.
+    adapter: a folder or a hub id; mirror: the folder that stands for the hub. Raises UserError when it is not there, is no plain
+    LoRA adapter in safetensors, was made for another base, or its rank, alpha or targets are not those of the run.
     """
-    folder = _folder(adapter)
+    folder = _folder(adapter, mirror)
     settings = _settings(adapter, folder)
     for key, plain in UNSUPPORTED.items():
         if settings.get(key, plain) not in (plain, None) and settings.get(key) != plain:
@@ -48,12 +49,14 @@ def start_from(policy: Policy, adapter: str, lora: LoraConfig) -> None:
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
 
 
-def _folder(adapter: str) -> Path:
+def _folder(adapter: str, mirror: Path | None) -> Path:
     path = Path(adapter).expanduser()
     if path.is_dir():
         return path
     if adapter.startswith((".", "/", "~")):
         raise UserError(f"model.adapter={adapter}: no such folder")
+    if mirror is not None:
+        return found_in(mirror, wanted_adapter(adapter))
     import huggingface_hub
 
     try:

@@ -25,6 +25,7 @@ from harness.records import EvalRecord, digest
 from harness.rows import mirrored
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import TaskFile, needs_of
+from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
@@ -94,9 +95,9 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard
     missing, a shot count the task cannot take, or a metric the task does not declare.
     """
     manager = manager_of(suite)
-    for needs in needs_of(suite, task_files(manager)):
-        if found := needs.all_problems():
-            raise UserError(found[0])
+    needs = needs_of(suite, task_files(manager))
+    for problem in (*(problem for row in needs for problem in row.all_problems()), *lacking(suite, needs, mirror)):
+        raise UserError(problem)
     with mirrored(mirror), keep_random_state(), nltk_from(mirror):
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
     for row in loaded.values():

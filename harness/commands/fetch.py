@@ -1,0 +1,68 @@
+"""Command `fetch`: what a run needs of the hub, into a folder that a machine without a network runs from; and its check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.commands.console import say
+from harness.commands.run import requested
+from harness.errors import UserError
+from harness.mirror import FILE, Wanted, check_revision, faults, found_in, read_manifest
+
+
+def fetch_command(passed: Mapping[str, Any], to: Path, check: bool) -> int:
+    """Fetch, or check what was fetched; returns the exit code, 1 when the check finds something."""
+    if check:
+        return _check(passed, to)
+    from harness.fetch import fetch
+    from harness.progress import Reporter
+
+    wanted = _wanted(passed, to)
+    if not wanted:
+        say("nothing of it comes from the hub: it runs without a mirror")
+        return 0
+    fetch(wanted, to, Reporter())
+    say(f"complete: {to}; on a machine without a network: harness run ... --mirror {to}")
+    return 0
+
+
+def _wanted(passed: Mapping[str, Any], to: Path) -> list[Wanted]:
+    from harness.phases.evaluate import manager_of, task_files
+    from harness.suite import load_suite
+    from harness.suite_check import needs_of
+    from harness.wanted import wanted_by_run
+
+    config = requested(passed)
+    suite = load_suite(config.evaluation.suite)
+    needs = needs_of(suite, task_files(manager_of(suite)))
+    for problem in (line for row in needs for line in row.problems):
+        raise UserError(problem)
+    return wanted_by_run(config, suite, needs, to)
+
+
+def _check(passed: Mapping[str, Any], to: Path) -> int:
+    """Every checksum of the mirror; with a recipe or anything else asked for, also that all of it is there."""
+    if not (to / FILE).is_file():
+        raise UserError(f"--to {to}: no {FILE} there; fetch into it first, or check the folder that was fetched into")
+    manifest = read_manifest(to)
+    problems = []
+    for entry in manifest.entries:
+        found = list(faults(to, entry, thorough=True))
+        problems += found
+        said = f", {len(found)} of them missing or damaged" if found else ""
+        say(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{said}")
+    for wanted in _wanted(passed, to) if passed else []:
+        entry = manifest.entry(wanted.kind, wanted.id)
+        try:
+            if entry is None:
+                found_in(to, wanted)
+            else:
+                check_revision(to, entry, wanted)
+        except UserError as error:
+            problems.append(str(error))
+    for problem in problems:
+        say(f"PROBLEM  {problem}")
+    say("every file is there and intact" if not problems else f"mend it where there is a hub: harness fetch ... --to {to}")
+    return 1 if problems else 0
