@@ -74,12 +74,27 @@ class DataConfig(Part):
 
 
 class GenerationConfig(Part):
-    """How the opponent samples. Recorded; the batch size only changes speed."""
+    """How the opponent samples. Recorded; the batch size only changes speed.
+
+    `backend`: "transformers" is the house's own sampler over transformers' models. "vllm" draws in a process of its own, on a GPU,
+    and checks afterwards that the player's adapter was on (`pip install "selfplay-harness[vllm]"`). It draws other tokens, so a run
+    keeps to one. It is written against vLLM 0.33's documented API and tested against a stand-in; it has not yet run on hardware.
+    `vllm_memory` (share of the device's memory that vLLM may take, beside the base that the run itself holds) and `vllm_timeout`
+    (seconds without a word from it after which it is given up) change no numbers.
+    """
 
     temperature: float = Field(default=1.0, gt=0)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: int = Field(default=64, ge=1)
     batch_size: int = Field(default=256, ge=1)
+    backend: Literal["transformers", "vllm"] = "transformers"
+    vllm_memory: float = Field(default=0.5, gt=0, le=1)
+    vllm_timeout: float = Field(default=1800.0, gt=0)
+
+    def recorded(self) -> dict[str, Any]:
+        """What changes the samples. The back end is left out at its default: runs made before there was a choice go on."""
+        speed = {"batch_size", "vllm_memory", "vllm_timeout"}
+        return self.model_dump(exclude=speed | ({"backend"} if self.backend == "transformers" else set()))
 
 
 class TrainingConfig(Part):
@@ -156,7 +171,7 @@ class RunConfig(Part):
             "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
-            "generation": self.generation.model_dump(exclude={"batch_size"}),
+            "generation": self.generation.recorded(),
             "training": self.training.model_dump(exclude={"micro_batch", "two_pass"}),
             "probe": self.probe.model_dump(),
         }

@@ -15,6 +15,7 @@ from harness import __version__
 from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
+from harness.engine.preflight import check_backend
 from harness.errors import UserError
 from harness.game import Game
 from harness.model.loading import load_policy
@@ -62,6 +63,7 @@ def prepare(
     """
     variants = checked_variants(config)
     refuse_changes(run, config, variants)
+    check_backend(config)
     reporter.say(f"run {run.root}: loading model, tasks and data")
     game = assemble(config, run, reporter)
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
@@ -124,8 +126,9 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
     before, now = recorded["identity"], config.identity()
     for section, values in now.items():
         defaults = type(getattr(config, section)).model_fields
-        for key, value in values.items():
-            old = before.get(section, {}).get(key, defaults[key].default)
+        was = before.get(section, {})
+        for key in dict.fromkeys([*values, *(k for k in was if k in defaults)]):
+            old, value = was.get(key, defaults[key].default), values.get(key, defaults[key].default)
             if old != value:
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old!r}, now asked for {value!r}; "

@@ -39,6 +39,11 @@ def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
     return getattr(torch, asked)
 
 
+def base_path(model: ModelConfig) -> str:
+    """Where the base lies: a folder, or a hub id."""
+    return str(resolve_path(model.path)) if model.path.startswith("builtin:") else model.path
+
+
 def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     """The base at `model.path`, frozen, with a fresh adapter. Raises UserError when there is no such model."""
     import transformers
@@ -50,7 +55,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, template: str) -> Policy:
     if device.type == "cpu":
         torch.set_num_threads(1)
         lanes = Lanes(model.cores or os.cpu_count() or 1)
-    path = str(resolve_path(model.path)) if model.path.startswith("builtin:") else model.path
+    path = base_path(model)
     options = {"revision": model.revision} if model.revision else {}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
