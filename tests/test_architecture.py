@@ -53,6 +53,13 @@ ALLOWED = {
     }
     | {"harness.policy"}
     | {"harness.store"},
+    "harness.engine.__init__": set(),
+    "harness.engine.worker": set(),
+    "harness.engine.line": set(),
+    "harness.engine.canary": {"harness.model.packing", "harness.policy"},
+    "harness.engine.preflight": BASE | {"harness.config", "harness.engine.line", "harness.model.loading"},
+    "harness.engine.sampler": BASE
+    | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
     "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
@@ -70,6 +77,7 @@ ALLOWED = {
         "harness.data",
         "harness.discovery",
         "harness.encoding",
+        "harness.engine",
         "harness.model.adapter_files",
         "harness.phases",
         "harness.policy",
@@ -79,7 +87,15 @@ ALLOWED = {
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
     | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.model", "harness.phases"}
-    | {"harness.policy", "harness.progress", "harness.rounds", "harness.sharing", "harness.store", "harness.suite"},
+    | {
+        "harness.engine",
+        "harness.policy",
+        "harness.progress",
+        "harness.rounds",
+        "harness.sharing",
+        "harness.store",
+        "harness.suite",
+    },
     "harness.stats": set(),
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},

@@ -20,7 +20,9 @@ def room_for(rank: int) -> int:
     for room in RANKS:
         if rank <= room:
             return room
-    raise UserError(f"lora.rank={rank}: generation.backend=vllm takes at most {RANKS[-1]}; use --set lora.rank={RANKS[-1]}, {OTHERWISE}")
+    raise UserError(
+        f"lora.rank={rank}: generation.backend=vllm takes at most {RANKS[-1]}; use --set lora.rank={RANKS[-1]}, {OTHERWISE}"
+    )
 
 
 def check_backend(config: RunConfig) -> None:

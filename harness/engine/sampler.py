@@ -28,6 +28,8 @@ from harness.model.sampling import Request, Tokens
 from harness.policy import Advance, Drawn, Policy
 from harness.store import file_digest
 
+ROUNDING = 1e-3  # nats by which a probability of 1 may come out above 1
+
 
 def sampler_for(policy: Policy, config: RunConfig, adapter: Path | None) -> Policy | VllmSampler:
     """What draws the responses of the player in `policy`'s slot: the policy itself, or vLLM where the run asks for it.
@@ -121,24 +123,25 @@ class VllmSampler:
                 advance(message["count"])
             elif len(tokens) == len(requests):
                 raise line.failure(f"sent more than the {len(requests)} responses asked for")
+            elif not is_response(message, requests[len(tokens)], stop_ids, vocabulary):
+                raise line.failure(f"sent something that is no response to its request: {str(message)[:200]}")
             else:
-                tokens.append(checked(line, message, requests[len(tokens)], stop_ids, vocabulary))
+                tokens.append(Tokens(message["ids"], message["logp"]))
         if len(tokens) != len(requests):
             raise line.failure(f"sent {len(tokens)} responses, {len(requests)} were asked for")
         advance(len(requests) - told)
         return tokens
 
 
-def checked(line: Line, message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocabulary: int) -> Tokens:
-    """A response as it was sent. Raises RuntimeError when it cannot be one: other tokens, another end, no log-probability."""
+def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocabulary: int) -> bool:
+    """Whether a message can be a response: tokens of the model's, ended where and as they should, with a log-probability."""
     ids, logp, reason = message.get("ids"), message.get("logp"), message.get("reason")
-    whole = isinstance(ids, list) and 0 < len(ids) <= request.most and all(type(i) is int and 0 <= i < vocabulary for i in ids)
-    ended = whole and reason == ("stop" if ids[-1] in stop_ids else "length")
-    if ended and reason == "length":
-        ended = len(ids) == request.most
-    if not ended or not stop_ids.isdisjoint(ids[:-1]) or not isinstance(logp, float) or not -math.inf < logp < 1e-3:
-        raise line.failure(f"sent something that is no response to its request of {request.most} tokens: {str(message)[:200]}")
-    return Tokens(ids, logp)
+    if not isinstance(ids, list) or not isinstance(logp, float) or not 0 < len(ids) <= request.most:
+        return False
+    if not all(type(i) is int and 0 <= i < vocabulary for i in ids) or not stop_ids.isdisjoint(ids[:-1]):
+        return False
+    ended = reason == "stop" if ids[-1] in stop_ids else reason == "length" and len(ids) == request.most
+    return ended and -math.inf < logp < ROUNDING
 
 
 def visible(device: torch.device) -> dict[str, str]:

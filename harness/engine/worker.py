@@ -9,6 +9,9 @@ draw  one response per request, with an adapter or none -> {"kind": "done", "cou
       {"kind": "response"} per request, in order, then {"kind": "end"}
 """
 
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
+# vLLM is an extra that no check can count on.
+
 from __future__ import annotations
 
 import json
@@ -98,6 +101,8 @@ def progress_bar(line: Line) -> Any:
     """A tqdm class, vLLM's own hook for progress, that draws nothing and tells of every finished response."""
     from tqdm import tqdm
 
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the process lives
+
     class Told(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "file": nowhere})
@@ -106,7 +111,6 @@ def progress_bar(line: Line) -> Any:
             line.tell("done", count=n)
             return super().update(n)
 
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the process lives
     return Told
 
 
