@@ -78,7 +78,7 @@ class GenerationConfig(Part):
 
     `backend`: "transformers" is this program's sampler over transformers' models. "vllm" (`pip install "selfplay-harness[vllm]"`)
     draws in a process of its own, on a GPU, and checks afterwards that the player's adapter was on. The two draw other tokens, so
-    a run keeps to one. The second is written against vLLM 0.33's documented API, tested against a stand-in, not yet run on hardware.
+    a run keeps to one. vLLM's is written against the documented API of 0.33, tested against a stand-in, not yet run on hardware.
     `vllm_memory` (share of the device's memory that vLLM may take, beside the base that the run itself holds) and `vllm_timeout`
     (seconds without a word from it after which it is given up) change no numbers.
     """

@@ -49,7 +49,8 @@ def check_backend(config: RunConfig) -> None:
         with Line(config.generation.vllm_timeout) as line:
             theirs = line.hear("hello")["device"]
     except RuntimeError as error:
-        raise UserError(f"generation.backend=vllm: {error}; mend the installation, {OTHERWISE}") from error
+        what, *words = str(error).splitlines()
+        raise UserError(f"generation.backend=vllm: {what} {''.join(words[-1:])}; mend the installation, {OTHERWISE}") from error
     device = choose_device(config.model.device)
     if device.type != theirs:
         raise UserError(
