@@ -81,6 +81,12 @@ class GenerationConfig(Part):
 
     `template`: SPIN's released code generates with one template and trains with another; naming one here does the same, with a
     warning. None uses `data.template` for both, as everything else here expects.
+
+    `backend`: "transformers" is this program's sampler over transformers' models. "vllm" (`pip install "selfplay-harness[vllm]"`)
+    draws in a process of its own, on a GPU, and checks afterwards that the player's adapter was on. The two draw other tokens, so
+    a run keeps to one. vLLM's is written against the documented API of 0.33, tested against a stand-in, not yet run on hardware.
+    `vllm_memory` (share of the device's memory that vLLM may take, beside the base that the run itself holds) and `vllm_timeout`
+    (seconds without a word from it after which it is given up) change no numbers.
     """
 
     temperature: float = Field(default=1.0, gt=0)
@@ -88,6 +94,14 @@ class GenerationConfig(Part):
     max_new_tokens: int = Field(default=64, ge=1)
     batch_size: int = Field(default=256, ge=1)
     template: Literal["chat", "instruction"] | None = None
+    backend: Literal["transformers", "vllm"] = "transformers"
+    vllm_memory: float = Field(default=0.5, gt=0, le=1)
+    vllm_timeout: float = Field(default=1800.0, gt=0)
+
+    def recorded(self) -> dict[str, Any]:
+        """What changes the samples. The back end is left out at its default: runs made before there was a choice go on."""
+        speed = {"batch_size", "vllm_memory", "vllm_timeout"}
+        return self.model_dump(exclude=speed | ({"backend"} if self.backend == "transformers" else set()))
 
 
 class TrainingConfig(Part):
@@ -170,7 +184,7 @@ class RunConfig(Part):
             "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
-            "generation": self.generation.model_dump(exclude={"batch_size"}),
+            "generation": self.generation.recorded(),
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "probe": self.probe.model_dump(),
         }

@@ -61,7 +61,8 @@ class Policy:
         self.template = template
         self.encoder = Encoder(tokenizer, template)
         self.base_digest = base_digest
-        self.commit: str | None = None  # of the base on the hub, where it came from there
+        self.path = ""  # where the base was loaded from
+        self.commit: str | None = None  # its commit, where that is the hub
         self.start: dict[str, torch.Tensor] | None = None  # weights of the initial policy, where it is not the bare base
 
     @property
@@ -204,12 +205,15 @@ class Policy:
         advance: Advance = lambda n: None,
     ) -> list[Drawn]:
         """One response per prompt, in the order given; each depends on its own seed, not on its neighbours in a batch."""
-        how = Draw(settings.temperature, settings.top_p)
-        requests = [
+        how, requests = Draw(settings.temperature, settings.top_p), self.requests(prompts, seeds, settings)
+        return [self.spoken(one) for one in self.draw(requests, how, self.stop_ids, settings.batch_size, advance)]
+
+    def requests(self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig) -> list[Request]:
+        """What is asked for per prompt: no more tokens than the context has room for."""
+        return [
             Request(prompt, seed, min(settings.max_new_tokens, self.context - len(prompt)))
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        return [self._drawn(one) for one in self.draw(requests, how, self.stop_ids, settings.batch_size, advance)]
 
     def draw(
         self, requests: Sequence[Request], how: Draw, stop_ids: frozenset[int], rows: int, advance: Advance = lambda n: None
@@ -251,7 +255,8 @@ class Policy:
         config = self.model.config.get_text_config()
         return self.choice.layout == "packed" and not getattr(config, "sliding_window", None)
 
-    def _drawn(self, drawn: Tokens) -> Drawn:
+    def spoken(self, drawn: Tokens) -> Drawn:
+        """Drawn tokens as a response: its text leaves out the stop token."""
         finished = drawn.ids[-1] in self.stop_ids
         spoken = drawn.ids[:-1] if finished else drawn.ids
         text = self.tokenizer.decode(spoken, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -16,6 +16,7 @@ from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
 from harness.encoding import choose_template
+from harness.engine.preflight import check_backend
 from harness.errors import UserError
 from harness.game import Game
 from harness.mirror import go_offline
@@ -65,6 +66,7 @@ def prepare(
     """
     variants = checked_variants(config)
     refuse_changes(run, config, variants)
+    check_backend(config)
     reporter.say(f"run {run.root}: loading model, tasks and data")
     game = assemble(config, run, reporter)
     for line in notices(game.rounds.data, game.rounds.policy):
@@ -185,8 +187,9 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
     before, now = recorded["identity"], config.identity()
     for section, values in now.items():
         defaults = type(getattr(config, section)).model_fields
-        for key, value in values.items():
-            old = before.get(section, {}).get(key, defaults[key].default)
+        was = before.get(section, {})
+        for key in dict.fromkeys([*values, *(k for k in was if k in defaults)]):
+            old, value = was.get(key, defaults[key].default), values.get(key, defaults[key].default)
             if old != value:
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old!r}, now asked for {value!r}; "

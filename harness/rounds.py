@@ -18,6 +18,7 @@ from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
 from harness.discovery import Variant
 from harness.encoding import groups_of_iteration, with_references
+from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import evaluate as evaluating
@@ -160,7 +161,7 @@ class Rounds:
     ) -> Finished:
         inputs = {"player": player.digest, "examples": content_digest(examples)}
         settings = {
-            **self.config.generation.model_dump(exclude={"batch_size"}),
+            **self.config.generation.recorded(),
             "indices": list(indices),
             "iteration": iteration,
             "seed": seed,
@@ -168,10 +169,13 @@ class Rounds:
 
         def work(draft: Draft) -> None:
             self.seat(player)
+            sampler = sampler_for(self.policy, self.config, player.adapter)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
-                samples = generating.generate(self.policy, examples, indices, iteration, self.config.generation, seed, advance)
+                samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance)
             write_jsonl(draft.path / "samples.jsonl", samples)
             draft.counts.update(generating.counts(samples))
+            if isinstance(sampler, VllmSampler):
+                draft.counts.update(sampler.measured)
 
         return self._phase(folder, inputs, settings, work)[0]
 

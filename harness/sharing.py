@@ -15,7 +15,7 @@ from typing import Any
 from harness.records import digest
 from harness.store import FORMAT_VERSION, MANIFEST, Finished, RunFolder, folder_digests, package_versions, read_json
 
-COUNTED = ("torch", "transformers", "peft", "lm_eval", "tokenizers", "selfplay-harness")  # a new version may compute anew
+COUNTED = ("torch", "transformers", "peft", "lm_eval", "tokenizers", "selfplay-harness", "vllm")  # a new version may compute anew
 
 
 class Neighbours:

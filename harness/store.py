@@ -27,7 +27,7 @@ from harness.records import PhaseManifest
 R = TypeVar("R")
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 3
-RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness")
+RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness", "vllm")
 
 
 # ---------------------------------------------------------------- files

@@ -63,6 +63,13 @@ ALLOWED = {
     }
     | {"harness.policy"}
     | {"harness.store"},
+    "harness.engine.__init__": set(),
+    "harness.engine.worker": set(),
+    "harness.engine.line": set(),
+    "harness.engine.canary": {"harness.model.packing", "harness.policy"},
+    "harness.engine.preflight": BASE | {"harness.config", "harness.engine.line", "harness.model.loading"},
+    "harness.engine.sampler": BASE
+    | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
     "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
@@ -81,6 +88,7 @@ ALLOWED = {
         "harness.data",
         "harness.discovery",
         "harness.encoding",
+        "harness.engine",
         "harness.model.adapter_files",
         "harness.phases",
         "harness.policy",
@@ -103,6 +111,7 @@ ALLOWED = {
         "harness.data",
         "harness.discovery",
         "harness.encoding",
+        "harness.engine",
         "harness.game",
         "harness.mirror",
         "harness.model",

@@ -81,6 +81,7 @@ def load_policy(
     weights = digest(weights, model.quantize) if model.quantize else weights
     wrapped = with_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
     policy = Policy(wrapped, tokenizer, chosen, weights, choose_layout(wrapped), lanes)
+    policy.path = path
     policy.commit = folder.name if folder.parent.name == "snapshots" else commit_of(mirror, "model", model.path)
     if model.adapter is not None:
         start_from(policy, model.adapter, lora, mirror)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from harness.policy import Policy
+from harness.encoding import Encoder
+from harness.policy import Drawn
 from harness.progress import Advance
 from harness.records import Example, Sample, keyed_seed
 
@@ -13,8 +14,21 @@ if TYPE_CHECKING:
     from harness.config import GenerationConfig
 
 
+class Sampler(Protocol):
+    """Draws from the player it stands for: the policy itself, or another engine that holds the same player."""
+
+    @property
+    def encoder(self) -> Encoder: ...
+
+    def sample(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig, advance: Advance
+    ) -> list[Drawn]:
+        """One response per prompt, in the order given, each with its own seed."""
+        ...
+
+
 def generate(
-    policy: Policy,
+    sampler: Sampler,
     examples: Sequence[Example],
     indices: Sequence[int],
     iteration: int,
@@ -22,7 +36,7 @@ def generate(
     run_seed: int,
     advance: Advance,
 ) -> list[Sample]:
-    """One sample per example and index, in that order, drawn from the player in `policy`'s slot.
+    """One sample per example and index, in that order, drawn from `sampler`'s player.
 
     The seed of a draw depends on (run seed, iteration, example, index) alone: K = 1 is a prefix of K = 3, and adding an
     objective or a seed shifts nobody's samples. Token ids are kept as drawn; a truncated sample has no closing token. Where
@@ -30,9 +44,9 @@ def generate(
     """
     wanted = [(example, index) for example in examples for index in indices]
     seeds = [keyed_seed(run_seed, "generate", iteration, example.id, index) for example, index in wanted]
-    prompts = {example.id: policy.encoder.asked(example) for example in examples}
-    drawn = policy.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
-    closed = policy.encoder.closed
+    prompts = {example.id: sampler.encoder.asked(example) for example in examples}
+    drawn = sampler.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
+    closed = sampler.encoder.closed
     return [
         Sample(example.id, iteration, index, closed(one.token_ids, one.finished), one.text, one.finished, seed, one.logp)
         for (example, index), seed, one in zip(wanted, seeds, drawn, strict=True)

@@ -80,6 +80,7 @@ def probe(
     plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
+    # Always the policy's own sampler, whichever draws the training samples: only there do players share their uniforms.
     drawn = policy.sample(prompts, seeds, plain, advance)
     opponent = forerunners["previous"].said if "previous" in forerunners else []
     asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
