@@ -99,9 +99,10 @@ class GenerationConfig(Part):
     vllm_timeout: float = Field(default=1800.0, gt=0)
 
     def recorded(self) -> dict[str, Any]:
-        """What changes the samples. The back end is left out at its default: runs made before there was a choice go on."""
-        speed = {"batch_size", "vllm_memory", "vllm_timeout"}
-        return self.model_dump(exclude=speed | ({"backend"} if self.backend == "transformers" else set()))
+        """What changes the samples, without back end and template at their defaults: runs made before there was a choice go on."""
+        left_out = {"batch_size", "vllm_memory", "vllm_timeout"}
+        left_out |= {name for name in ("backend", "template") if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude=left_out)
 
 
 class TrainingConfig(Part):
