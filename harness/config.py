@@ -118,11 +118,18 @@ class ProbeConfig(Part):
 
 
 class EvaluationConfig(Part):
-    """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report)."""
+    """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report).
+
+    `judge_endpoint`, `judge_model` and `judge_key_env` (the NAME of the environment variable with the key) name the judge of a
+    judged suite; other suites do not look at them.
+    """
 
     suite: str = "lab-ten"
     batch_size: int = Field(default=64, ge=1)
     limit: int | None = Field(default=None, ge=1)
+    judge_endpoint: str | None = None
+    judge_model: str | None = None
+    judge_key_env: str | None = None
 
 
 class RunConfig(Part):

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.board import Board
 from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
 from harness.errors import UserError
 from harness.game import Game
+from harness.judge.board import prepare as load_questions
 from harness.model.loading import load_policy
-from harness.phases.evaluate import check_context
-from harness.phases.evaluate import prepare as prepare_board
+from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
 from harness.policy import Policy
 from harness.progress import Reporter
@@ -63,19 +64,25 @@ def prepare(
     variants = checked_variants(config)
     refuse_changes(run, config, variants)
     reporter.say(f"run {run.root}: loading model, tasks and data")
-    game = assemble(config, run, reporter)
+    suite = load_suite(config.evaluation.suite)
+    unfinished = any(run.finished(phase) is None for phase in planned_phases(config, variants, suite) if "/evaluate/" in phase)
+    game = assemble(config, run, reporter, reach=unfinished)
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
     run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
     return game
 
 
-def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
-    """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own."""
+def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool = False) -> Game:
+    """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own.
+
+    reach: ask a judge whether it answers, which one process of a run does, where there is something to judge.
+    """
     variants = checked_variants(config)
     mirror = mirror_of(config)
-    board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
+    board = board_of(config, mirror)
+    board.check_ready(reach)
     policy = load_policy(config.model, config.lora, config.data.template)
-    check_context(board, policy.context)
+    board.check_context(policy)
     distribution = find_distribution(config.data.distribution)
     data = load_examples(config.data, policy.tokenizer, policy.template, policy.context, mirror)
     if distribution is not None:
@@ -92,6 +99,14 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter) -> Game:
     gc.collect()
     gc.freeze()  # tasks and data stay to the end: the collector need not walk through them again and again
     return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter, neighbours))
+
+
+def board_of(config: RunConfig, mirror: Path | None) -> Board:
+    """The leaderboard of the run's suite, lm-eval's tasks or a judge's questions. Raises UserError for what is missing of it."""
+    suite = load_suite(config.evaluation.suite)
+    if suite.judge is not None:
+        return load_questions(suite, config.evaluation, mirror)
+    return load_tasks(suite, config.evaluation.limit, mirror)
 
 
 def mirror_of(config: RunConfig) -> Path | None:

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.board import Board
 from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
 from harness.discovery import Variant
 from harness.encoding import groups_of_iteration, with_references
 from harness.errors import UserError
 from harness.model.adapter_files import ADAPTER_FILE
-from harness.phases import evaluate as evaluating
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
 from harness.phases.score import score
@@ -66,7 +66,7 @@ class Rounds:
     policy: Policy
     data: Dataset
     data_digests: dict[str, str]
-    board: evaluating.Leaderboard
+    board: Board
     distribution: Distribution | None
     reporter: Reporter
     neighbours: Neighbours | None = None
@@ -260,23 +260,24 @@ class Rounds:
         suite, limit = self.board.suite, self.config.evaluation.limit
         inputs = {
             "player": self._weights(player),
-            "suite": digest(suite.model_dump_json(exclude={"source", "published"})),
+            "suite": digest(suite.identity()),
             "tasks": self.board.digest,
         }
+        kept = self.run.root / "judgements" / suite.name / f"{where.replace('/', '_')}.jsonl"
 
         def work(draft: Draft) -> None:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                done = evaluating.evaluate(self.policy, self.board, columns, rows, advance)
+                done = self.board.evaluate(self.policy, columns, rows, advance, kept)
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
-            write_json(draft.path / "lm_eval.json", done.raw)
+            write_json(draft.path / self.board.raw_name, done.raw)
             for task, samples in done.samples.items():
                 write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
             write_json(draft.path / "items.json", done.items)
             draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
 
-        self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit}, work)
+        self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit, **self.board.made_from}, work)
 
     def probe(self, player: Player, where: str, opponent: Player | None = None, before: Finished | None = None) -> Finished:
         """Drift and likelihood of one player on held-out prompts. `before` is the probe of its opponent."""

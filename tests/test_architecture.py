@@ -21,7 +21,19 @@ ALLOWED = {
     "harness.records": set(),
     "harness.config": BASE,
     "harness.store": BASE,
-    "harness.suite": BASE | {"harness.config"},
+    "harness.suite": BASE | {"harness.config", "harness.judge.settings"},
+    "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"},
+    "harness.judge.__init__": set(),
+    "harness.judge.settings": {"harness.config"},
+    "harness.judge.questions": BASE | {"harness.config", "harness.rows"},
+    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
+    "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
+    "harness.judge.judgements": {"harness.errors"},
+    "harness.judge.answers": BASE
+    | {"harness.encoding", "harness.judge.questions", "harness.model.sampling", "harness.policy", "harness.progress"},
+    "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
+    "harness.judge.board": BASE
+    | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"},
     "harness.suite_check": {"harness.errors", "harness.suite"},
     "harness.progress": set(),
     "harness.discovery": BASE | {"harness.config", "objectives"},
@@ -60,12 +72,13 @@ ALLOWED = {
     "harness.phases.train": BASE
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.policy", "harness.progress", "objectives"},
     "harness.phases.evaluate": BASE
-    | {"harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
+    | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.suite_check"},
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
     | {
+        "harness.board",
         "harness.config",
         "harness.data",
         "harness.discovery",
@@ -78,7 +91,8 @@ ALLOWED = {
     "harness.game": BASE | {"harness.rounds", "harness.tables"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
-    | {"harness", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.model", "harness.phases"}
+    | {"harness", "harness.board", "harness.config", "harness.data", "harness.discovery", "harness.game", "harness.judge"}
+    | {"harness.model", "harness.phases"}
     | {"harness.policy", "harness.progress", "harness.rounds", "harness.sharing", "harness.store", "harness.suite"},
     "harness.stats": set(),
     "harness.stability": set(),
@@ -101,12 +115,12 @@ ALLOWED = {
     "harness.commands.__init__": set(),
     "harness.commands.console": set(),
     "harness.commands.run": BASE
-    | {"harness.commands", "harness.config", "harness.jobs", "harness.phases", "harness.prepare", "harness.progress"}
+    | {"harness.commands", "harness.config", "harness.jobs", "harness.prepare", "harness.progress"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE | {"harness.commands", "harness.store"},
     "harness.commands.catalogue": BASE
-    | {"harness.commands", "harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
-    | {"harness.suite", "harness.suite_check"},
+    | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.objective_checks"}
+    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check"},
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
@@ -200,6 +214,11 @@ def test_lm_eval_is_imported_by_two_files():
     """The phase that runs its tasks, and the model those tasks ask."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
     assert using == ["harness.lm", "harness.phases.evaluate"]
+
+
+def test_openai_is_imported_by_one_file():
+    using = [n for n, p in modules() if any(i.split(".")[0] == "openai" for i in imports(p))]
+    assert using == ["harness.judge.endpoint"]
 
 
 def test_views_never_import_torch():

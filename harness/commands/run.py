@@ -155,17 +155,22 @@ def print_plan(config: RunConfig, run: RunFolder, variants: list[Any], suite: An
 
 def print_power(config: RunConfig) -> None:
     """The smallest difference this plan can hope to show, from the number of items alone: said before anything is spent."""
-    from harness.phases.evaluate import prepare as prepare_board
-    from harness.prepare import mirror_of
+    from harness.prepare import board_of, mirror_of
     from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
-    from harness.suite import load_suite
 
-    board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror_of(config))
+    board = board_of(config, mirror_of(config))
     counts = list(board.items().values())
-    few, many = (100 * detectable_difference(counts, share) for share in (0.1, 0.3))
+    # the variance of one item's difference: right or wrong on a share of the items, or ratings that differ by so many tenths
+    judged = board.suite.judge is not None
+    few, many = (100 * detectable_difference(counts, variance) for variance in ((0.1**2, 0.2**2) if judged else (0.1, 0.3)))
+    small, large = (
+        ("their ratings of a question differ with a standard deviation of 1 point of 10", "2 points")
+        if judged
+        else ("they disagree on 10 % of the items", "30 %")
+    )
     say(
         f"power: {sum(counts)} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} points "
-        f"in the mean over tasks (if they disagree on 10 % of the items) to {many:.1f} points (30 %) "
+        f"in the mean over tasks (if {small}) to {many:.1f} points ({large}) "
         "to be told apart with 80 % power at the 5 % level"
     )
     seeds = len(config.seeds)
