@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from harness.errors import EvaluationError
@@ -45,31 +46,31 @@ def judge(endpoint: Endpoint, cases: Sequence[Case], kept: Judgements, advance: 
     keys = [key_of(endpoint, case) for case in cases]
     missing = {key: case for key, case in zip(keys, cases, strict=True) if key not in kept.known}
     advance(len(cases) - len(missing))
+    broken = threading.Event()
+
+    def work(key: str, case: Case) -> Judgement | None:
+        """None where another case has failed before this one was begun."""
+        if broken.is_set():
+            return None
+        try:
+            return _judged(endpoint, key, case)
+        except BaseException:
+            broken.set()
+            raise
+
+    failure: BaseException | None = None
     pool = ThreadPoolExecutor(endpoint.settings.at_once, thread_name_prefix="judge")
     try:
-        asked = [pool.submit(_judged, endpoint, key, case) for key, case in missing.items()]
-        failure = _collect(asked, kept, advance)
+        for done in as_completed([pool.submit(work, key, case) for key, case in missing.items()]):
+            failure = failure or done.exception()
+            if done.exception() is None and (judgement := done.result()) is not None:
+                kept.keep(judgement)
+                advance(1)
     finally:
         pool.shutdown(cancel_futures=True)
     if failure is not None:
         raise failure
     return [kept.known[key] for key in keys]
-
-
-def _collect(asked: Sequence[Future[Judgement]], kept: Judgements, advance: Advance) -> BaseException | None:
-    """Keep what comes in; after a failure, which is returned, nothing more is begun."""
-    failure: BaseException | None = None
-    for done in as_completed(asked):
-        if done.cancelled():
-            continue
-        if (error := done.exception()) is None:
-            kept.keep(done.result())
-            advance(1)
-            continue
-        failure = failure or error
-        for other in asked:
-            other.cancel()
-    return failure
 
 
 def _judged(endpoint: Endpoint, key: str, case: Case) -> Judgement:
