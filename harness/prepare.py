@@ -67,6 +67,7 @@ def prepare(
     suite = load_suite(config.evaluation.suite)
     unfinished = any(run.finished(phase) is None for phase in planned_phases(config, variants, suite) if "/evaluate/" in phase)
     game = assemble(config, run, reporter, reach=unfinished)
+    game.rounds.refuse_other_scores()  # before the record names a suite or a judge that the scores are not of
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
     run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
     return game

@@ -255,14 +255,19 @@ class Rounds:
 
     # ------------------------------------------------------------ evaluate and probe
 
+    def refuse_other_scores(self) -> None:
+        """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
+        self.run.reusable(*self._evaluation(self.initial_player(self.config.seeds[0]), "initial"))
+
+    def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """Folder, inputs and settings of a player's evaluation."""
+        suite, limit = self.board.suite, self.config.evaluation.limit
+        inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
+        return f"{where}/evaluate/{suite.name}", inputs, {"limit": limit, **self.board.made_from}
+
     def evaluate(self, player: Player, where: str) -> None:
         """The leaderboard of one player."""
-        suite, limit = self.board.suite, self.config.evaluation.limit
-        inputs = {
-            "player": self._weights(player),
-            "suite": digest(suite.identity()),
-            "tasks": self.board.digest,
-        }
+        suite = self.board.suite
         kept = self.run.root / "judgements" / suite.name / f"{where.replace('/', '_')}.jsonl"
 
         def work(draft: Draft) -> None:
@@ -277,7 +282,7 @@ class Rounds:
             write_json(draft.path / "items.json", done.items)
             draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
 
-        self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit, **self.board.made_from}, work)
+        self._phase(*self._evaluation(player, where), work)
 
     def probe(self, player: Player, where: str, opponent: Player | None = None, before: Finished | None = None) -> Finished:
         """Drift and likelihood of one player on held-out prompts. `before` is the probe of its opponent."""

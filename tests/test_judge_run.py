@@ -13,6 +13,7 @@ import pytest
 
 from harness.stats import detectable_difference
 from harness.suite import load_suite
+from harness.tables import refresh
 from tests.conftest import GUARD, SMALL, harness, rows
 from tests.guard.network_guard import ALLOWED
 from tests.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
@@ -61,12 +62,13 @@ def judged(tmp_path_factory):
 
 @pytest.fixture
 def typed(tmp_path, monkeypatch, capsys):
-    """Type a command in this process, in a folder with the suite: (exit code, stdout, stderr)."""
+    """Type a command in this process: (exit code, stdout, stderr). Figures and report are left out: `judged` has them."""
+    from harness.cli import main
 
-    def type_(*arguments):
-        from harness.cli import main
+    monkeypatch.setattr("harness.commands.run.finish", lambda run, reports: refresh(run.root, everything=False) and {})
 
-        monkeypatch.chdir(tmp_path)
+    def type_(*arguments, cwd=tmp_path):
+        monkeypatch.chdir(cwd)
         monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -173,14 +175,17 @@ def test_tables_and_report_show_it_and_say_who_judged(judged):
     assert (judged[0] / "reports/small.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_the_same_command_again_asks_nothing_and_another_judge_is_refused(judged):
+def test_the_same_command_again_asks_nothing_and_another_judge_is_refused(judged, typed, monkeypatch):
     folder, stub, _, arguments = judged
     before = len(stub.requests)
-    again = harness(*arguments, cwd=folder, STUB_KEY=KEY)
-    assert "0 phases to do" in again.stdout
-    other = harness(*command(stub.url, *KEYED, objectives="sft,space", model="other"), cwd=folder, STUB_KEY=KEY, check=False)
-    assert other.returncode == 1
-    assert "judge.model='stub', now asked for 'other'" in other.stderr
+    monkeypatch.setenv("STUB_KEY", KEY)
+    code, said, _ = typed(*arguments, cwd=folder)
+    assert code == 0 and "0 phases to do" in said
+    code, _, said = typed(*command(stub.url, *KEYED, objectives="sft,space", model="other"), cwd=folder)
+    assert code == 1
+    assert "judge.model='stub', now asked for 'other'" in said
+    record = json.loads((folder / RUN / "run.json").read_text())
+    assert record["suites"]["judged"]["judge"]["model"] == "stub"  # the report must not name another judge than the scores'
     assert len(stub.judged) == before - 1
 
 
@@ -270,7 +275,7 @@ def test_a_judge_that_refuses_or_is_not_there_is_known_before_training(tmp_path,
     assert "holds a name, a password" in refused(*command(gone.replace("127", "u:hidden@127")))
 
 
-def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path):
+def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path, typed):
     write_suite(tmp_path, at_once=1)
     with serving() as stub:
         stub.behave = lambda request, count: stub.closed.wait(30) and None if count == 4 else None
@@ -285,7 +290,7 @@ def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path):
         kept = (tmp_path / RUN / "judgements/judged/initial.jsonl").read_text().splitlines()
         assert len(kept) == 3
         stub.behave = lambda request, count: None
-        harness(*command(stub.url), cwd=tmp_path)
+        assert typed(*command(stub.url))[0] == 0
         asked = [r["messages"][0]["content"] for r in stub.judged]
     assert not set(asked[4:]) & set(asked[:3])
     assert asked[3] in asked[4:]
@@ -317,7 +322,9 @@ def test_suites_check_lists_what_is_missing_or_says_that_all_is_there(tmp_path, 
         assert code == 1 and "PROBLEM  data questions.jsonl: no such file" in said
 
 
-def test_the_shipped_suite_takes_its_questions_from_a_mirror(tmp_path):
+def test_the_shipped_suite_takes_its_questions_from_a_mirror(tmp_path, typed, monkeypatch):
+    for variable in ("HARNESS_MIRROR", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.setenv(variable, "")  # the program sets them for its whole process
     suite = load_suite("mt-bench")
     folder = tmp_path / "mirror" / suite.judge.questions
     folder.mkdir(parents=True)
@@ -325,5 +332,6 @@ def test_the_shipped_suite_takes_its_questions_from_a_mirror(tmp_path):
     (folder / "train.jsonl").write_text("".join(json.dumps(q) + "\n" for q in asked))
     with serving() as stub:
         where = ("--set", f"evaluation.judge_endpoint={stub.url}", "--set", "evaluation.judge_model=stub")
-        done = harness("suites", "check", "mt-bench", "--mirror", tmp_path / "mirror", *where, cwd=tmp_path)
-    assert "humanities: 1 questions of two turns, temperature 0.1" in done.stdout
+        code, said, _ = typed("suites", "check", "mt-bench", "--mirror", tmp_path / "mirror", *where)
+    assert code == 0
+    assert "humanities: 1 questions of two turns, temperature 0.1" in said

@@ -100,11 +100,11 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
         os.environ["HARNESS_MIRROR"] = mirror
     config = load_config("lab", settings)
     suite = load_suite(name)
-    check = _check_tasks if suite.judge is None else _check_judge
-    return check(suite, config, mirror_of(config), load)
+    folder = mirror_of(config)
+    return _check_tasks(suite, folder, load) if suite.judge is None else _check_judge(suite, config, folder)
 
 
-def _check_judge(suite: Suite, config: RunConfig, folder: Path | None, load: bool) -> int:
+def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
     """A judged suite: its questions (always loaded, to be counted), the package, the judge."""
     from harness.judge.board import prepare
     from harness.judge.endpoint import INSTALL, Endpoint, check_named, installed, named_judge
@@ -133,7 +133,7 @@ def _check_judge(suite: Suite, config: RunConfig, folder: Path | None, load: boo
     return 1 if problems else 0
 
 
-def _check_tasks(suite: Suite, config: RunConfig, folder: Path | None, load: bool) -> int:
+def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
     from harness.phases.evaluate import manager_of, nltk_lacks, prepare, task_files
     from harness.suite_check import GATED, needs_of
 

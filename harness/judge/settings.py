@@ -49,8 +49,8 @@ class JudgeSettings(Part):
     """Who judges and how. A run names its own judge with evaluation.judge_endpoint, judge_model and judge_key_env.
 
     `questions` is a hub id, a folder or a file, from the suite's folder on; `key_env` the name of the environment variable that
-    holds the endpoint's key, absent for an endpoint that asks for none. `retries` is for requests that fail, `asked_again` for
-    replies that hold no rating.
+    holds the endpoint's key, absent for an endpoint that asks for none. `at_once` counts requests of one process, and a run
+    has `--jobs` of them; `retries` is for requests that fail, `asked_again` for replies that hold no rating.
     """
 
     questions: str = Field(min_length=1)
