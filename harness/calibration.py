@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from harness.board import Board
+from harness.cells import training_settings
 from harness.config import RunConfig
 from harness.discovery import Variant
 from harness.encoding import groups_of_iteration, with_references
@@ -26,7 +28,7 @@ from harness.phases.train import train
 from harness.plan import fresh_responses
 from harness.policy import STREAM, Policy
 from harness.records import Example, Group, Sample, StepRecord
-from harness.rounds import Rounds, training_settings
+from harness.rounds import Rounds
 from harness.store import peak_memory_bytes
 
 ENOUGH = 3.0  # seconds after which a trial is long enough
@@ -100,7 +102,7 @@ def calibrate(rounds: Rounds, variants: Sequence[Variant]) -> Calibration:
         truncated=sum(not s.finished for s in samples) / len(samples),
         draw=draw,
         known_agree=_known_agree(policy, examples, samples),
-        evaluation=_evaluation(rounds),
+        evaluation=_evaluation(rounds, draw.each / mean),
         probe_first=first,
         probe_later=later,
         sample_bytes=sum(len(s.text.encode()) + 6 * len(s.token_ids) + 150 for s in samples) / len(samples),
@@ -279,13 +281,16 @@ def _metered(policy: Policy) -> Iterator[_Meter]:
         del policy.judge, policy.draw
 
 
-def _evaluation(rounds: Rounds) -> Evaluation:
+def _evaluation(rounds: Rounds, per_token: float) -> Evaluation:
     """The leaderboard tried on the first items of every task, more of them until that takes long enough.
 
     Scoring and generating are scaled by their own share of items; what lm-eval does around them by all of them.
+    per_token: seconds of drawing, for a suite whose answers a judge rates.
     """
     board, policy, config = rounds.board, rounds.policy, rounds.config
     whole = board.items()
+    if not isinstance(board, evaluating.Leaderboard):
+        return _answers(board, sum(whole.values()), per_token)
     longest = max(len(t.eval_docs) for row in board.loaded.values() for t in row["tasks"].values())
     limit = min(FIRST_ITEMS, longest)
     while True:
@@ -317,3 +322,10 @@ def _evaluation(rounds: Rounds) -> Evaluation:
         tried=sum(counted.values()),
         items=sum(whole.values()),
     )
+
+
+def _answers(board: Board, questions: int, per_token: float) -> Evaluation:
+    """A judged suite: two answers to every question, at their full length. The judge is not tried, it may cost money."""
+    assert board.suite.judge is not None
+    tokens = 2 * questions * board.suite.judge.max_new_tokens
+    return Evaluation(tokens * per_token, tokens, 6.0 * tokens, 0, questions)

@@ -202,11 +202,12 @@ def suites_check(
     name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")],
     load: Annotated[bool, typer.Option("--load", help="Load every task with its data too, and count its items.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Folder that stands for the hub.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="As for a run: evaluation.judge_endpoint=URL")] = None,
 ) -> None:
-    """Check a leaderboard against the installed lm-eval: tasks, metrics, filters, data sets, packages."""
+    """Check what a leaderboard needs against what is here: tasks, metrics, filters, data sets, packages, judge."""
     from harness.commands.catalogue import suites_check_command
 
-    raise typer.Exit(suites_check_command(name, load, mirror))
+    raise typer.Exit(suites_check_command(name, load, mirror, settings or ()))
 
 
 @app.command()

@@ -99,7 +99,7 @@ class GenerationConfig(Part):
     vllm_timeout: float = Field(default=1800.0, gt=0)
 
     def recorded(self) -> dict[str, Any]:
-        """What changes the samples, without back end and template at their defaults: runs made before there was a choice go on."""
+        """What changes the samples; back end and template only where they are not what runs had before there was a choice."""
         left_out = {"batch_size", "vllm_memory", "vllm_timeout"}
         left_out |= {name for name in ("backend", "template") if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(exclude=left_out)
@@ -147,11 +147,18 @@ class ProbeConfig(Part):
 
 
 class EvaluationConfig(Part):
-    """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report)."""
+    """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report).
+
+    `judge_endpoint`, `judge_model` and `judge_key_env` (the NAME of the environment variable with the key) name the judge of a
+    judged suite; other suites do not look at them.
+    """
 
     suite: str = "lab-ten"
     batch_size: int = Field(default=64, ge=1)
     limit: int | None = Field(default=None, ge=1)
+    judge_endpoint: str | None = None
+    judge_model: str | None = None
+    judge_key_env: str | None = None
 
 
 class RunConfig(Part):

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend: a single line that names the thing, the value, and what to type next."""
+"""The one error that is the user's to mend, a line that names thing, value and what to type next; and evaluations cut short."""
 
 from __future__ import annotations
 
@@ -20,3 +20,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f' (did you mean "{close[0]}"?)'
     return f" (known: {', '.join(names)})" if names else ""
+
+
+class EvaluationError(Exception):
+    """An evaluation that cannot be finished now: no mistake in the request and no bug. What was done for it is kept."""

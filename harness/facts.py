@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 
@@ -64,6 +65,12 @@ class Facts:
     @property
     def suite(self) -> dict[str, Any]:
         return self.record["suites"][self.suite_name or self.record["suite"]]
+
+    @property
+    def judge(self) -> str | None:
+        """Who rated the answers, as "MODEL at HOST"; None for a suite of lm-eval's tasks."""
+        judge = self.suite.get("judge")
+        return f"{judge['model']} at {urlsplit(judge['endpoint']).hostname}" if judge else None
 
     @cached_property
     def places(self) -> list[Place]:

@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.errors import UserError
-from harness.rounds import Cell, Rounds
+from harness.cells import Cell
+from harness.errors import EvaluationError, UserError
+from harness.rounds import Rounds
 from harness.tables import refresh
 
 
@@ -37,10 +38,13 @@ class Game:
         return failed
 
     def play_initial(self) -> None:
-        """Evaluate and probe the initial policy, which all cells start from."""
+        """Evaluate and probe the initial policy, which all cells start from. Raises UserError when that cannot be finished."""
         self.rounds.reporter.say("initial policy")
         initial = self.rounds.initial_player(self.rounds.config.seeds[0])
-        self.rounds.evaluate(initial, "initial")
+        try:
+            self.rounds.evaluate(initial, "initial")
+        except EvaluationError as error:
+            raise UserError(f"initial policy: {error}; what was done is kept, repeat the same command to go on") from None
         self.rounds.probe(initial, "initial")
         self.refresh()
 

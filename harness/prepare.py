@@ -7,28 +7,30 @@ import gc
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import __version__
+from harness.board import Board
+from harness.cells import Cell, training_settings
 from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
-from harness.encoding import choose_template
 from harness.engine.preflight import check_backend
 from harness.errors import UserError
 from harness.game import Game
+from harness.judge.board import prepare as load_questions
 from harness.mirror import go_offline
-from harness.model.checkpointing import repeatable_layers
 from harness.model.loading import load_policy
-from harness.phases.evaluate import check_context
-from harness.phases.evaluate import prepare as prepare_board
+from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
+from harness.plan import planned_phases
 from harness.policy import Policy
+from harness.preflight import check_layers, check_prompts, notices, set_generation_template
 from harness.progress import Reporter
 from harness.records import Example
-from harness.rounds import Cell, Rounds, training_settings
+from harness.rounds import Rounds
 from harness.sharing import Neighbours
 from harness.store import FORMAT_VERSION, RunFolder, git_state, package_versions, read_jsonl, write_json, write_jsonl
 from harness.suite import Suite, load_suite
@@ -68,25 +70,32 @@ def prepare(
     refuse_changes(run, config, variants)
     check_backend(config)
     reporter.say(f"run {run.root}: loading model, tasks and data")
-    game = assemble(config, run, reporter)
+    suite = load_suite(config.evaluation.suite)
+    planned = planned_phases(config, variants, suite.name)
+    unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
+    game = assemble(config, run, reporter, reach=unfinished)
     for line in notices(game.rounds.data, game.rounds.policy):
         reporter.say(line)
+    game.rounds.refuse_other_scores()  # before the record names a suite or a judge that the scores are not of
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
     run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
     return game
 
 
-def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, dry: bool = False) -> Game:
+def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool = False, dry: bool = False) -> Game:
     """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own.
 
-    dry: commit nothing; such a game can be looked at and measured, not played.
+    reach: ask a judge whether it answers, which one process of a run does, where there is something to judge. dry: commit
+    nothing; such a game can be looked at and measured, not played.
     """
     variants = checked_variants(config)
     mirror = mirror_of(config)
-    board = prepare_board(load_suite(config.evaluation.suite), config.evaluation.limit, mirror)
+    board = board_of(config, mirror)
+    if not dry:
+        board.check_ready(reach)
     commit = (run.record() or {}).get("base_commit")
     policy = load_policy(config.model, config.lora, config.data.template, mirror, commit)
-    check_context(board, policy.context)
+    board.check_context(policy)
     check_layers(policy, config, variants)
     set_generation_template(policy, config)
     distribution = find_distribution(config.data.distribution)
@@ -108,54 +117,12 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, dry: bool = 
     return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter, neighbours))
 
 
-def notices(data: Dataset, policy: Policy) -> Iterator[str]:
-    """What a user should see before anything is spent: the rows left out and why, and templates that differ."""
-    counts = data.counts
-    left_out = {name: n for name, n in counts.items() if name not in ("rows", "heldout_rows", "train", "heldout") and n}
-    said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
-    rows = counts["rows"] + counts.get("heldout_rows", 0)
-    yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
-    if policy.encoder.asking is not None:
-        yield (
-            f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "
-            f"{policy.template.kind!r}, in which its responses are trained on, as in SPIN's released code: what is learnt may be "
-            "the difference of the templates"
-        )
-
-
-def check_layers(policy: Policy, config: RunConfig, variants: Sequence[Variant]) -> None:
-    """Raises UserError where activations are to be computed again and the model's family does not offer that."""
-    wanted = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
-    if wanted and not repeatable_layers(policy.model):
-        raise UserError(
-            f"training.gradient_checkpointing=true: the layers of {config.model.path} cannot be computed again; leave it out and "
-            "use a smaller training.micro_batch"
-        )
-
-
-def set_generation_template(policy: Policy, config: RunConfig) -> None:
-    """Let the opponent be asked in another template than it is trained in, where the run wants that.
-
-    Raises UserError where the two cannot be told apart in the data: a conversation is kept as rendered for training.
-    """
-    if config.generation.template is None:
-        return
-    if config.data.turns == "last":
-        raise UserError(f"generation.template={config.generation.template}: only with single prompts, not with data.turns=last")
-    asking = choose_template(policy.tokenizer, config.generation.template)
-    policy.encoder.asking = None if asking == policy.template else asking
-
-
-def check_prompts(policy: Policy, data: Dataset) -> None:
-    """Raises UserError when a prompt in the template of generation leaves no room for a response."""
-    if policy.encoder.asking is None:
-        return
-    for example in data.train:
-        if (length := len(policy.encoder.asked(example))) >= policy.context:
-            raise UserError(
-                f"example {example.id}: {length} tokens in the template {policy.encoder.asking.kind!r}, the model's context is "
-                f"{policy.context}; leave generation.template out, or such pairs"
-            )
+def board_of(config: RunConfig, mirror: Path | None) -> Board:
+    """The leaderboard of the run's suite, lm-eval's tasks or a judge's questions. Raises UserError for what is missing of it."""
+    suite = load_suite(config.evaluation.suite)
+    if suite.judge is not None:
+        return load_questions(suite, config.evaluation, mirror)
+    return load_tasks(suite, config.evaluation.limit, mirror)
 
 
 def mirror_of(config: RunConfig) -> Path | None:

@@ -11,17 +11,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from harness.board import Board
+from harness.cells import Cell, Player, content_digest, training_settings
 from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
-from harness.discovery import Variant
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
-from harness.errors import UserError
 from harness.model.adapter_files import ADAPTER_FILE
-from harness.phases import evaluate as evaluating
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
 from harness.phases.score import score
@@ -34,30 +32,6 @@ from harness.store import Draft, Finished, RunFolder, read_jsonl, write_json, wr
 from objectives import Needs, Objective
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One objective variant with one seed."""
-
-    variant: Variant
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.variant.label}/seed-{self.seed}"
-
-    def folder(self, iteration: int) -> str:
-        return f"{self.name}/iteration-{iteration}"
-
-
-@dataclass(frozen=True)
-class Player:
-    """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
-
-    seed: int
-    adapter: Path | None
-    digest: str
-
-
 @dataclass
 class Rounds:
     """Everything the phases need, prepared and checked: see `prepare.prepare`."""
@@ -67,7 +41,7 @@ class Rounds:
     policy: Policy
     data: Dataset
     data_digests: dict[str, str]
-    board: evaluating.Leaderboard
+    board: Board
     distribution: Distribution | None
     reporter: Reporter
     neighbours: Neighbours | None = None
@@ -261,28 +235,34 @@ class Rounds:
 
     # ------------------------------------------------------------ evaluate and probe
 
+    def refuse_other_scores(self) -> None:
+        """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
+        self.run.reusable(*self._evaluation(self.initial_player(self.config.seeds[0]), "initial"))
+
+    def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:
+        """Folder, inputs and settings of a player's evaluation."""
+        suite, limit = self.board.suite, self.config.evaluation.limit
+        inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
+        return f"{where}/evaluate/{suite.name}", inputs, {"limit": limit, **self.board.made_from}
+
     def evaluate(self, player: Player, where: str) -> None:
         """The leaderboard of one player."""
-        suite, limit = self.board.suite, self.config.evaluation.limit
-        inputs = {
-            "player": self._weights(player),
-            "suite": digest(suite.model_dump_json(exclude={"source", "published"})),
-            "tasks": self.board.digest,
-        }
+        suite = self.board.suite
+        kept = self.run.root / "judgements" / suite.name / f"{where.replace('/', '_')}.jsonl"
 
         def work(draft: Draft) -> None:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                done = evaluating.evaluate(self.policy, self.board, columns, rows, advance)
+                done = self.board.evaluate(self.policy, columns, rows, advance, kept)
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
-            write_json(draft.path / "lm_eval.json", done.raw)
+            write_json(draft.path / self.board.raw_name, done.raw)
             for task, samples in done.samples.items():
                 write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
             write_json(draft.path / "items.json", done.items)
             draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
 
-        self._phase(f"{where}/evaluate/{suite.name}", inputs, {"limit": limit}, work)
+        self._phase(*self._evaluation(player, where), work)
 
     def probe(self, player: Player, where: str, opponent: Player | None = None, before: Finished | None = None) -> Finished:
         """Drift and likelihood of one player on held-out prompts. `before` is the probe of its opponent."""
@@ -334,24 +314,3 @@ class Rounds:
         assert finished is not None
         self.made += 1
         return finished, True
-
-
-def content_digest(rows: Sequence[Example] | Sequence[Sample]) -> str:
-    """Names what rows say, whichever file they stand in: prompts and responses, or token ids drawn."""
-    return digest(
-        *(f"{r.id} {r.rendered}" if isinstance(r, Example) else f"{r.example_id} {r.index} {r.token_ids}" for r in rows)
-    )
-
-
-def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
-    """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
-    from pydantic import ValidationError
-
-    from harness.config import explain
-
-    if not variant.training:
-        return config.training
-    try:
-        return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
-    except ValidationError as error:
-        raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None

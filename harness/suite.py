@@ -1,4 +1,4 @@
-"""A leaderboard as data: suite TOML -> Suite. Ten rows of task, shots, metric, filter, chance level and direction.
+"""A leaderboard as data: suite TOML -> Suite. Rows of task, shots, metric, filter, chance level and direction.
 
 The filter is not optional, because a task may report several and papers differ in which they quote; shots differ per row.
 A changed suite is a new version: scores of two versions never enter one average.
@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from harness.config import Part, explain, find_toml, read_toml, resolve_path
 from harness.errors import UserError
+from harness.judge.settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
 
 
 class SuiteTask(Part):
@@ -35,13 +36,14 @@ class Suite(Part):
     source: str
     title: str
     version: str
-    lm_eval: str
+    lm_eval: str | None = None
     include_defaults: bool = False
     include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
     published: tuple[str, ...] = ()  # files of results/published that show this suite's numbers in papers
     task: list[SuiteTask] = Field(min_length=1)
+    judge: JudgeSettings | None = None  # a suite has lm-eval's tasks or a judge, whose rows are categories of questions
 
     @field_validator("task")
     @classmethod
@@ -52,6 +54,11 @@ class Suite(Part):
             if repeated:
                 raise ValueError(f"two tasks have the {attribute} {repeated[0]!r}")
         return value
+
+    def identity(self) -> str:
+        """What of a suite changes numbers, as text: the same as before there were judges for a suite that has none."""
+        mine = {"source": True, "published": True, "judge": set(ELSEWHERE) if self.judge else True}
+        return self.model_dump_json(exclude=mine)  # type: ignore[arg-type]
 
     def folders(self) -> list[Path]:
         """Absolute folders of task files to scan."""
@@ -65,12 +72,40 @@ def load_suite(name: str) -> Suite:
     try:
         suite = Suite.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden" and len(first["loc"]) > 1:
-            raise UserError(f'{path}: unknown key "{where}"; a task has {", ".join(SuiteTask.model_fields)}') from None
-        raise UserError(f"{path}: {explain(error, Suite)}") from None
+        raise UserError(f"{path}: {_explained(error)}") from None
+    if (said := _against_its_kind(suite)) is not None:
+        raise UserError(f"{path}: {said}")
     for folder in suite.folders():
         if not folder.is_dir():
             raise UserError(f"{path}: include_paths names {folder}, which is no folder")
     return suite
+
+
+def _explained(error: ValidationError) -> str:
+    """The first finding as one clause. A missing key is named without what stands around it: an address may hold a password."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f'has no "{where}"'
+    if first["type"] == "extra_forbidden" and len(first["loc"]) > 1:
+        kind, known = ("a judge", JudgeSettings) if first["loc"][0] == "judge" else ("a task", SuiteTask)
+        return f'unknown key "{where}"; {kind} has {", ".join(known.model_fields)}'
+    return explain(error, Suite)
+
+
+def _against_its_kind(suite: Suite) -> str | None:
+    """What a suite with a judge, or one without, has that it should not, or lacks; None when it is well."""
+    if suite.judge is None:
+        return None if suite.lm_eval else 'has neither "lm_eval", the version its tasks are of, nor a [judge]'
+    for key in ("lm_eval", "include_defaults", "include_paths", "apply_chat_template"):
+        if getattr(suite, key):
+            return f"has a [judge] and {key}; a suite is lm-eval's tasks or judged, not both"
+    for row in suite.task:
+        if (row.metric, row.filter, row.shots, row.chance) != ("rating", "none", 0, LOWEST / HIGHEST):
+            return (
+                f'task {row.name}: a judged row has metric = "rating", filter = "none", shots = 0 and '
+                f"chance = {LOWEST / HIGHEST} (the lowest rating is {LOWEST} of {HIGHEST})"
+            )
+        if row.name not in suite.judge.temperatures:
+            return f"task {row.name}: judge.temperatures has no such category"
+    return None

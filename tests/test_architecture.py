@@ -21,7 +21,19 @@ ALLOWED = {
     "harness.records": set(),
     "harness.config": BASE,
     "harness.store": BASE,
-    "harness.suite": BASE | {"harness.config"},
+    "harness.suite": BASE | {"harness.config", "harness.judge.settings"},
+    "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"},
+    "harness.judge.__init__": set(),
+    "harness.judge.settings": {"harness.config"},
+    "harness.judge.questions": BASE | {"harness.config", "harness.rows"},
+    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
+    "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
+    "harness.judge.judgements": {"harness.errors"},
+    "harness.judge.answers": BASE
+    | {"harness.encoding", "harness.judge.questions", "harness.model.sampling", "harness.policy", "harness.progress"},
+    "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
+    "harness.judge.board": BASE
+    | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"},
     "harness.suite_check": {"harness.errors", "harness.suite"},
     "harness.progress": set(),
     "harness.discovery": BASE | {"harness.config", "objectives"},
@@ -78,12 +90,14 @@ ALLOWED = {
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
     | {"objectives"},
     "harness.phases.evaluate": BASE
-    | {"harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
+    | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.suite_check", "harness.wanted"},
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
     | {
+        "harness.cells",
+        "harness.board",
         "harness.config",
         "harness.data",
         "harness.discovery",
@@ -94,35 +108,43 @@ ALLOWED = {
         "harness.policy",
     }
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"},
-    "harness.game": BASE | {"harness.rounds", "harness.tables"},
+    "harness.cells": BASE | {"harness.config", "harness.discovery"},
+    "harness.game": BASE | {"harness.cells", "harness.rounds", "harness.tables"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
-    | {"harness.config", "harness.discovery", "harness.encoding", "harness.phases", "harness.plan", "harness.policy"}
-    | {"harness.rounds", "harness.store"},
+    | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
+    | {"harness.plan", "harness.policy", "harness.rounds", "harness.store"},
     "harness.bill": {"harness.calibration", "harness.plan"},
     "harness.commands.plan": BASE
-    | {"harness.bill", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
+    | {"harness.bill", "harness.board", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
     | {"harness.plan", "harness.prepare", "harness.progress", "harness.stats", "harness.store", "harness.suite"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
     | {
         "harness",
+        "harness.board",
+        "harness.cells",
         "harness.config",
         "harness.data",
         "harness.discovery",
-        "harness.encoding",
         "harness.engine",
         "harness.game",
         "harness.mirror",
+        "harness.judge",
         "harness.model",
         "harness.phases",
+        "harness.plan",
         "harness.policy",
+        "harness.preflight",
         "harness.progress",
         "harness.rounds",
         "harness.sharing",
         "harness.store",
         "harness.suite",
     },
+    "harness.preflight": BASE
+    | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
+    | {"harness.cells"},
     "harness.stats": set(),
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
@@ -144,12 +166,12 @@ ALLOWED = {
     "harness.commands.__init__": set(),
     "harness.commands.console": set(),
     "harness.commands.run": BASE
-    | {"harness.commands", "harness.config", "harness.jobs", "harness.phases", "harness.prepare", "harness.progress"}
+    | {"harness.commands", "harness.config", "harness.jobs", "harness.prepare", "harness.progress"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE | {"harness.commands", "harness.store"},
     "harness.commands.catalogue": BASE
-    | {"harness.commands", "harness.config", "harness.discovery", "harness.objective_checks", "harness.phases", "harness.prepare"}
-    | {"harness.suite", "harness.suite_check", "harness.wanted"},
+    | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.objective_checks"}
+    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
     | {"harness.suite_check", "harness.wanted"},
@@ -246,6 +268,11 @@ def test_lm_eval_is_imported_by_two_files():
     """The phase that runs its tasks, and the model those tasks ask."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
     assert using == ["harness.lm", "harness.phases.evaluate"]
+
+
+def test_openai_is_imported_by_one_file():
+    using = [n for n, p in modules() if any(i.split(".")[0] == "openai" for i in imports(p))]
+    assert using == ["harness.judge.endpoint"]
 
 
 def test_views_never_import_torch():

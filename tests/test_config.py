@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from harness.cells import training_settings
 from harness.config import PACKAGE, load_config
 from harness.errors import UserError
 from harness.prepare import checked_variants, default_name, refuse_changes
-from harness.rounds import training_settings
 from harness.store import FORMAT_VERSION, RunFolder
 
 

@@ -155,12 +155,13 @@ def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
 
 def test_a_family_without_such_layers_is_refused_before_training(tokenizer, monkeypatch):
     from harness.config import load_config
-    from harness.prepare import check_layers, checked_variants
+    from harness.preflight import check_layers
+    from harness.prepare import checked_variants
 
     config = load_config("smoke", ["training.gradient_checkpointing=true"])
     policy = make_policy(tokenizer)
     check_layers(policy, config, checked_variants(config))
-    monkeypatch.setattr("harness.prepare.repeatable_layers", lambda model: [])
+    monkeypatch.setattr("harness.preflight.repeatable_layers", lambda model: [])
     with pytest.raises(UserError, match="cannot be computed again"):
         check_layers(policy, config, checked_variants(config))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from harness.commands.console import out, say
-from harness.config import PACKAGE, load_config
+from harness.config import PACKAGE, RunConfig, load_config
+from harness.errors import UserError
+from harness.suite import Suite
 
 
 def list_command() -> None:
@@ -66,7 +68,7 @@ def suites_command() -> None:
     for path in sorted((PACKAGE / "suites").glob("*.toml")):
         suite = load_suite(path.stem)
         say(f"{suite.name:<20} v{suite.version}  {len(suite.task):>2} tasks  {suite.title}")
-    say("\nOne of them in full: harness suites show NAME; against the installed lm-eval: harness suites check NAME")
+    say("\nOne of them in full: harness suites show NAME; what it needs and lacks here: harness suites check NAME")
 
 
 def suites_show_command(name: str) -> None:
@@ -81,20 +83,61 @@ def suites_show_command(name: str) -> None:
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
         )
     out.print(table)
+    if suite.judge is not None:
+        temperatures = ", ".join(f"{category} {value:g}" for category, value in suite.judge.temperatures.items())
+        say(f"questions: {suite.judge.questions}; an answer has at most {suite.judge.max_new_tokens} tokens")
+        say(f"temperature of the answers: {temperatures}")
+        for kind, text in suite.judge.instructions.model_dump().items():
+            say(f"\nthe judge is told ({kind}):\n{text.strip()}")
 
 
-def suites_check_command(name: str, load: bool, mirror: str | None) -> int:
+def suites_check_command(name: str, load: bool, mirror: str | None, settings: Sequence[str] = ()) -> int:
     """What the suite needs, row by row, and what is in its way; returns the exit code, 1 when something is."""
-    from harness.phases.evaluate import manager_of, nltk_lacks, prepare, task_files
     from harness.prepare import mirror_of
     from harness.suite import load_suite
-    from harness.suite_check import GATED, needs_of
-    from harness.wanted import PUNKT, lacking
 
     if mirror:
         os.environ["HARNESS_MIRROR"] = mirror
-    folder = mirror_of(load_config("lab"))
+    config = load_config("lab", settings)
     suite = load_suite(name)
+    folder = mirror_of(config)
+    return _check_tasks(suite, folder, load) if suite.judge is None else _check_judge(suite, config, folder)
+
+
+def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
+    """A judged suite: its questions (always loaded, to be counted), the package, the judge."""
+    from harness.judge.board import prepare
+    from harness.judge.endpoint import INSTALL, Endpoint, check_named, installed, named_judge
+
+    assert suite.judge is not None
+    settings = named_judge(suite.judge, config.evaluation)
+    problems = []
+    try:
+        for row, count in prepare(suite, config.evaluation, folder).items().items():
+            say(f"{row}: {count} questions of two turns, temperature {settings.temperatures[row]:g}")
+    except UserError as error:
+        problems.append(str(error))
+    if not installed():
+        problems.append(f"needs the package openai; install it with: {INSTALL}")
+    try:
+        check_named(settings, suite.name)
+        if installed():
+            Endpoint(settings).reach()
+            say(f"{Endpoint(settings).name} answers")
+    except UserError as error:
+        problems.append(str(error))
+    for problem in problems:
+        say(f"PROBLEM  {problem}")
+    if not problems:
+        say("questions, package and judge are there")
+    return 1 if problems else 0
+
+
+def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
+    from harness.phases.evaluate import manager_of, nltk_lacks, prepare, task_files
+    from harness.suite_check import GATED, needs_of
+    from harness.wanted import PUNKT, lacking
+
     found = needs_of(suite, task_files(manager_of(suite)))
     table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
     for column in ("task", "lm-eval tasks", "metric", "filter"):

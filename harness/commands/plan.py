@@ -13,6 +13,7 @@ from harness.store import MANIFEST, RunFolder
 
 if TYPE_CHECKING:
     from harness.bill import Bill
+    from harness.board import Board
     from harness.calibration import Calibration
     from harness.discovery import Variant
     from harness.plan import Phase
@@ -53,7 +54,7 @@ def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], t
     rounds = game.rounds
     for line in notices(rounds.data, rounds.policy):
         say(line)
-    print_power(config, rounds.board.items())
+    print_power(config, rounds.board)
     if not to_do:
         return
     measured = calibrate(rounds, variants)
@@ -86,6 +87,7 @@ def _explain(config: RunConfig, measured: Calibration, device: str, at_once: int
         f"{config.generation.max_new_tokens}; optimizer steps of every objective; "
         f"{measured.evaluation.tried} of {measured.evaluation.items} items of the leaderboard. "
         "Later players may write longer or shorter."
+        + ("" if measured.evaluation.tried else " Answers for the judge are taken at full length; its own time is not known.")
     )
     memory = f"{size(measured.process_bytes)} per process"
     if measured.device_bytes is not None:
@@ -112,15 +114,22 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def print_power(config: RunConfig, items: dict[str, int]) -> None:
+def print_power(config: RunConfig, board: Board) -> None:
     """The smallest difference this plan can hope to show, from the number of items per task alone."""
     from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
 
-    counts = list(items.values())
-    few, many = (100 * detectable_difference(counts, share) for share in (0.1, 0.3))
+    counts = list(board.items().values())
+    # the variance of one item's difference: right or wrong on a share of the items, or ratings that differ by so many tenths
+    judged = board.suite.judge is not None
+    few, many = (100 * detectable_difference(counts, variance) for variance in ((0.1**2, 0.2**2) if judged else (0.1, 0.3)))
+    small, large = (
+        ("their ratings of a question differ with a standard deviation of 1 point of 10", "2 points")
+        if judged
+        else ("they disagree on 10 % of the items", "30 %")
+    )
     say(
         f"power: {sum(counts)} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} points "
-        f"in the mean over tasks (if they disagree on 10 % of the items) to {many:.1f} points (30 %) "
+        f"in the mean over tasks (if {small}) to {many:.1f} points ({large}) "
         "to be told apart with 80 % power at the 5 % level"
     )
     seeds = len(config.seeds)

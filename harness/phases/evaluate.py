@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.board import Evaluated
 from harness.errors import UserError
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
@@ -43,13 +44,19 @@ class Leaderboard:
     loaded: dict[str, Any]
     limit: int | None
     encodings: Encodings = field(default_factory=dict)
+    raw_name: str = "lm_eval.json"
+    made_from: dict[str, Any] = field(default_factory=dict)
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Names every document asked and the version of its task, whatever file they came from."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         parts = []
         for row in self.suite.task:
             for name, task in sorted(self.loaded[row.name]["tasks"].items()):
@@ -76,16 +83,14 @@ class Leaderboard:
         built = [getattr(task, "_instances", None) for task in tasks]
         return sum(len(instances) for instances in built if instances) if all(built) else None
 
+    def check_ready(self, reach: bool) -> None:
+        """`prepare` has checked everything there is to check."""
 
-@dataclass(frozen=True)
-class Evaluated:
-    """One player's scores: a record, samples and items per row, lm-eval's raw result, and a hash over all prompts."""
+    def check_context(self, policy: Policy) -> None:
+        check_context(self, policy.context)
 
-    records: list[EvalRecord]
-    samples: dict[str, list[dict[str, Any]]]
-    items: dict[str, dict[str, Any]]
-    raw: dict[str, Any]
-    prompt_hash: str
+    def evaluate(self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path) -> Evaluated:
+        return evaluate(policy, self, columns, rows, advance)
 
 
 def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard:

@@ -49,8 +49,9 @@ def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]
 def footnote(facts: Facts) -> str:
     """What the numbers of a leaderboard are: suite, items per task, the star, the errors."""
     suite = facts.suite
+    scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {facts.judge}" if facts.judge else ""
     return (
-        f"Percent; suite {suite['name']} v{suite['version']}, {items_note(facts)}; mean: plain mean of the "
+        f"Percent{scale}; suite {suite['name']} v{suite['version']}, {items_note(facts)}; mean: plain mean of the "
         f"{len(suite['task'])} tasks; in brackets: 95 % bootstrap interval over seeds; ±: standard error of sampling items (no "
         "interval over seeds below three); norm., normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers "
         "in full: leaderboard.csv, their origin: scores.csv."

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 import harness.lm
-from harness.phases.evaluate import Evaluated, evaluate, prepare
+from harness.board import Evaluated
+from harness.phases.evaluate import evaluate, prepare
 from harness.suite import load_suite
 from tests.bench import lab
 from tests.bench.measure import in_turn, median, ratio, report

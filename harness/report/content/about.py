@@ -90,6 +90,6 @@ def provenance_rows(facts: Facts) -> list[list[str]]:
         ["prompt template", record["template"]],
         *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items()],
         *[[f"version: {k}", str(v)] for k, v in record["versions"].items()],
-        ["lm-eval pinned by suite", facts.suite["lm_eval"]],
+        ["judge", visible(facts.judge)] if facts.judge else ["lm-eval pinned by suite", facts.suite["lm_eval"]],
         ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else MISSING],
     ]  # fmt: skip

@@ -1,0 +1,69 @@
+"""What a leaderboard is to the rest of the harness, whether its scores come from lm-eval's tasks or from a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.progress import Advance
+from harness.records import EvalRecord
+from harness.suite import Suite
+
+if TYPE_CHECKING:
+    from harness.policy import Policy
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One player's scores: a record, samples and items per row, the result as it came, and a hash over all prompts."""
+
+    records: list[EvalRecord]
+    samples: dict[str, list[dict[str, Any]]]
+    items: dict[str, dict[str, Any]]
+    raw: dict[str, Any]
+    prompt_hash: str
+
+
+class Board(Protocol):
+    """A suite made ready once per run and used for every player."""
+
+    raw_name: str  # file in the phase's folder that `Evaluated.raw` goes to
+
+    @property
+    def suite(self) -> Suite: ...
+
+    @property
+    def digest(self) -> str:
+        """Names everything that is asked."""
+        ...
+
+    @property
+    def made_from(self) -> Mapping[str, Any]:
+        """What changes the scores beside the suite and the player; empty where nothing does."""
+        ...
+
+    def items(self) -> dict[str, int]:
+        """How many items each row asks."""
+        ...
+
+    def requests(self) -> int | None:
+        """How many requests a player answers, where it is known."""
+        ...
+
+    def check_ready(self, reach: bool) -> None:
+        """Raises UserError when something outside the suite is missing; reach: ask what is elsewhere whether it answers."""
+        ...
+
+    def check_context(self, policy: Policy) -> None:
+        """Raises UserError when the model's context cannot hold what a row asks, as far as that is known beforehand."""
+        ...
+
+    def evaluate(self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path) -> Evaluated:
+        """Scores of the player in the policy's slot. Raises EvaluationError when it cannot be finished.
+
+        columns: tokens that go through the model at a time when scoring; rows: responses generated at a time; kept: a file
+        beside the phases, for work that must not be lost when this evaluation fails.
+        """
+        ...

@@ -1,0 +1,57 @@
+"""What is played: a cell, a player in it, and what names the things they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.config import RunConfig, TrainingConfig
+from harness.discovery import Variant
+from harness.errors import UserError
+from harness.records import Example, Sample, digest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One objective variant with one seed."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.label}/seed-{self.seed}"
+
+    def folder(self, iteration: int) -> str:
+        return f"{self.name}/iteration-{iteration}"
+
+
+@dataclass(frozen=True)
+class Player:
+    """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
+
+    seed: int
+    adapter: Path | None
+    digest: str
+
+
+def content_digest(rows: Sequence[Example] | Sequence[Sample]) -> str:
+    """Names what rows say, whichever file they stand in: prompts and responses, or token ids drawn."""
+    return digest(
+        *(f"{r.id} {r.rendered}" if isinstance(r, Example) else f"{r.example_id} {r.index} {r.token_ids}" for r in rows)
+    )
+
+
+def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
+    """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
+    from pydantic import ValidationError
+
+    from harness.config import explain
+
+    if not variant.training:
+        return config.training
+    try:
+        return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
+    except ValidationError as error:
+        raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None

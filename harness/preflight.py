@@ -1,0 +1,64 @@
+"""What a loaded model and its data must fit, and what a user should see, before anything is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.cells import training_settings
+from harness.config import RunConfig
+from harness.data import Dataset
+from harness.discovery import Variant
+from harness.encoding import choose_template
+from harness.errors import UserError
+from harness.model.checkpointing import repeatable_layers
+from harness.policy import Policy
+
+
+def notices(data: Dataset, policy: Policy) -> Iterator[str]:
+    """What a user should see before anything is spent: the rows left out and why, and templates that differ."""
+    counts = data.counts
+    left_out = {name: n for name, n in counts.items() if name not in ("rows", "heldout_rows", "train", "heldout") and n}
+    said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
+    rows = counts["rows"] + counts.get("heldout_rows", 0)
+    yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
+    if policy.encoder.asking is not None:
+        yield (
+            f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "
+            f"{policy.template.kind!r}, in which its responses are trained on, as in SPIN's released code: what is learnt may be "
+            "the difference of the templates"
+        )
+
+
+def check_layers(policy: Policy, config: RunConfig, variants: Sequence[Variant]) -> None:
+    """Raises UserError where activations are to be computed again and the model's family does not offer that."""
+    wanted = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
+    if wanted and not repeatable_layers(policy.model):
+        raise UserError(
+            f"training.gradient_checkpointing=true: the layers of {config.model.path} cannot be computed again; leave it out and "
+            "use a smaller training.micro_batch"
+        )
+
+
+def set_generation_template(policy: Policy, config: RunConfig) -> None:
+    """Let the opponent be asked in another template than it is trained in, where the run wants that.
+
+    Raises UserError where the two cannot be told apart in the data: a conversation is kept as rendered for training.
+    """
+    if config.generation.template is None:
+        return
+    if config.data.turns == "last":
+        raise UserError(f"generation.template={config.generation.template}: only with single prompts, not with data.turns=last")
+    asking = choose_template(policy.tokenizer, config.generation.template)
+    policy.encoder.asking = None if asking == policy.template else asking
+
+
+def check_prompts(policy: Policy, data: Dataset) -> None:
+    """Raises UserError when a prompt in the template of generation leaves no room for a response."""
+    if policy.encoder.asking is None:
+        return
+    for example in data.train:
+        if (length := len(policy.encoder.asked(example))) >= policy.context:
+            raise UserError(
+                f"example {example.id}: {length} tokens in the template {policy.encoder.asking.kind!r}, the model's context is "
+                f"{policy.context}; leave generation.template out, or such pairs"
+            )
