@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.progress import Advance
 from harness.records import EvalRecord
+from harness.shards import Unfinished
 from harness.suite import Suite
 
 if TYPE_CHECKING:
@@ -60,10 +61,13 @@ class Board(Protocol):
         """Raises UserError when the model's context cannot hold what a row asks, as far as that is known beforehand."""
         ...
 
-    def evaluate(self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path) -> Evaluated:
+    def evaluate(
+        self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
+    ) -> Evaluated:
         """Scores of the player in the policy's slot. Raises EvaluationError when it cannot be finished.
 
         columns: tokens that go through the model at a time when scoring; rows: responses generated at a time; kept: a file
-        beside the phases, for work that must not be lost when this evaluation fails.
+        beside the phases, for work that must not be lost when this evaluation fails; unfinished: where a suite that fits one
+        player alone keeps its answers until the phase is complete.
         """
         ...

@@ -27,9 +27,9 @@ from harness.phases.score import score
 from harness.phases.train import train
 from harness.plan import fresh_responses
 from harness.policy import STREAM, Policy
+from harness.provenance import peak_memory_bytes
 from harness.records import Example, Group, Sample, StepRecord
 from harness.rounds import Rounds
-from harness.store import peak_memory_bytes
 
 ENOUGH = 3.0  # seconds after which a trial is long enough
 FIRST_ITEMS = 32  # of each lm-eval task, in the first trial of the leaderboard

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from harness.errors import UserError
+from harness.errors import Terminated, UserError, disk_trouble
 
 app = typer.Typer(
     name="harness",
@@ -55,7 +56,10 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Cells at once, one process each; default: GPUs, or cores / model.threads.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    recompute: Annotated[
+        bool | None, typer.Option("--recompute", help="Set phases whose files are damaged aside, and make them again.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its bill, and stop.")] = False,
 ) -> None:
     """Play objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
     from harness.commands.run import run_command
@@ -65,6 +69,7 @@ def run(
         "model": model, "max_examples": max_examples,
         "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
         "set": settings, "name": name, "run_code_from_model_repository": run_code_from_model_repository,
+        "recompute": recompute,
     }  # fmt: skip
     raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run, jobs))
 
@@ -256,11 +261,22 @@ def trace(
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
+    signal.signal(signal.SIGTERM, _end)
     try:
         return app()
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("harness: interrupted; what is finished is kept, repeat the same command to go on", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        said, code = ("asked to end", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+        print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        sys.exit(code)
+    except OSError as error:
+        if (trouble := disk_trouble(error)) is None:
+            raise
+        print(f"harness: {trouble} ({error.filename}); make room, then repeat the same command to go on", file=sys.stderr)
+        sys.exit(1)
+
+
+def _end(*_: object) -> None:
+    raise Terminated

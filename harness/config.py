@@ -77,7 +77,7 @@ class DataConfig(Part):
 
 
 class GenerationConfig(Part):
-    """How the opponent samples. Recorded; the batch size only changes speed.
+    """How the opponent samples. Recorded; the batch size only changes speed. An interrupted phase goes on from its last `shard`.
 
     `template`: SPIN's released code generates with one template and trains with another; naming one here does the same, with a
     warning. None uses `data.template` for both, as everything else here expects.
@@ -93,6 +93,7 @@ class GenerationConfig(Part):
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: int = Field(default=64, ge=1)
     batch_size: int = Field(default=256, ge=1)
+    shard: int = Field(default=4096, ge=1)
     template: Literal["chat", "instruction"] | None = None
     backend: Literal["transformers", "vllm"] = "transformers"
     vllm_memory: float = Field(default=0.5, gt=0, le=1)
@@ -100,7 +101,7 @@ class GenerationConfig(Part):
 
     def recorded(self) -> dict[str, Any]:
         """What changes the samples; back end and template only where they are not what runs had before there was a choice."""
-        left_out = {"batch_size", "vllm_memory", "vllm_timeout"}
+        left_out = {"batch_size", "shard", "vllm_memory", "vllm_timeout"}
         left_out |= {name for name in ("backend", "template") if getattr(self, name) == type(self).model_fields[name].default}
         return self.model_dump(exclude=left_out)
 
@@ -109,9 +110,10 @@ class TrainingConfig(Part):
     """One iteration's training. `batch_size` and `micro_batch` count prompts.
 
     `micro_batch`, `two_pass` and `gradient_checkpointing` (activations computed again when they are needed) cost time for memory.
+    Every `save_seconds` what training has reached is kept, for an interrupted phase to go on from.
     """
 
-    SPEED_ONLY: ClassVar[frozenset[str]] = frozenset({"micro_batch", "two_pass", "gradient_checkpointing"})
+    SPEED_ONLY: ClassVar[frozenset[str]] = frozenset({"micro_batch", "two_pass", "gradient_checkpointing", "save_seconds"})
 
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
     lr: Scheduled = 3e-4
@@ -124,6 +126,7 @@ class TrainingConfig(Part):
     weight_decay: float = Field(default=0.0, ge=0)
     two_pass: bool | Literal["auto"] = "auto"
     gradient_checkpointing: bool = False
+    save_seconds: float = Field(default=600.0, ge=0)
 
     @field_validator("lr")
     @classmethod
@@ -155,6 +158,7 @@ class EvaluationConfig(Part):
 
     suite: str = "lab-ten"
     batch_size: int = Field(default=64, ge=1)
+    shard: int = Field(default=4096, ge=1)  # requests after which the answers are kept, for an interrupted phase to go on from
     limit: int | None = Field(default=None, ge=1)
     judge_endpoint: str | None = None
     judge_model: str | None = None
@@ -177,6 +181,7 @@ class RunConfig(Part):
     evaluation: EvaluationConfig = EvaluationConfig()
     objective: dict[str, dict[str, Any]] = {}
     mirror: str | None = None
+    recompute: bool = False  # set damaged phases aside and make them again
     share: bool = False  # take over phases that the runs beside this one made from equal inputs
 
     @field_validator("seeds")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -24,3 +26,26 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 class EvaluationError(Exception):
     """An evaluation that cannot be finished now: no mistake in the request and no bug. What was done for it is kept."""
+
+
+class DamagedError(UserError):
+    """A file of a run is not what was committed."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The program was asked to end (SIGTERM), as a scheduler does before it takes the machine away."""
+
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+ROOM_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")  # libraries that wrap the system's error
+
+
+def disk_trouble(error: BaseException | None) -> str | None:
+    """What the disk refused, in the system's words, where that is what is behind an error; else None."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return os.strerror(error.errno)
+        if found := next((words for words in ROOM_WORDS if words in str(error)), None):
+            return found
+        error = error.__cause__ or error.__context__
+    return None

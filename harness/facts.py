@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
+from harness.files import MANIFEST, read_json
+from harness.intact import intact, read_manifest
 from harness.records import INITIAL, INITIAL_ITERATION
-from harness.store import MANIFEST, read_json
 
 Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
 KEYS = ["objective", "seed", "iteration"]
@@ -88,7 +89,9 @@ class Facts:
         for place in self.places:
             folder = place.folder / phase
             if (folder / MANIFEST).is_file():
-                yield place, folder, read_json(folder / MANIFEST)
+                fields = read_json(folder / MANIFEST)
+                read_manifest(folder, fields)
+                yield place, folder, fields
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -98,8 +101,8 @@ class Facts:
         """One row per player and task of the run's suite."""
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
         rows = []
-        for place, folder, _ in self.finished(f"evaluate/{self.suite['name']}"):
-            for record in read_json(folder / "scores.json")["records"]:
+        for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}"):
+            for record in json.loads(intact(folder, manifest, "scores.json"))["records"]:
                 rows.append(
                     {
                         **place.key(),
@@ -119,16 +122,16 @@ class Facts:
     def items(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
         """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None}."""
         return {
-            (place.objective, place.seed, place.iteration): read_json(folder / "items.json")
-            for place, folder, _ in self.finished(f"evaluate/{self.suite['name']}")
+            (place.objective, place.seed, place.iteration): json.loads(intact(folder, manifest, "items.json"))
+            for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}")
         }
 
     @cached_property
     def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""
         rows = []
-        for place, folder, _ in self.finished("train"):
-            for line in (folder / "steps.jsonl").read_text(encoding="utf-8").splitlines():
+        for place, folder, manifest in self.finished("train"):
+            for line in intact(folder, manifest, "steps.jsonl").splitlines():
                 step = json.loads(line)
                 rows.append(
                     {
@@ -152,8 +155,8 @@ class Facts:
     def dynamics(self) -> Frame:
         """One row per player and measurement."""
         rows = []
-        for place, folder, _ in self.finished("probe"):
-            for one in read_json(folder / "measurements.json")["measurements"]:
+        for place, folder, manifest in self.finished("probe"):
+            for one in json.loads(intact(folder, manifest, "measurements.json"))["measurements"]:
                 rows.append({**place.key(), **one, "source": self.relative(folder / "measurements.json")})
         return _typed(pd.DataFrame(rows, columns=[*KEYS, "name", "value", "stderr", "n", "unit", "source"]))
 
@@ -208,9 +211,9 @@ class Facts:
         """What each player said to the same held-out prompts."""
         return {
             (place.objective, place.seed, place.iteration): [
-                json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+                json.loads(line) for line in intact(folder, manifest, "samples.jsonl").splitlines()
             ]
-            for place, folder, _ in self.finished("probe")
+            for place, folder, manifest in self.finished("probe")
         }
 
     @cached_property

@@ -135,7 +135,7 @@ def stop(workers: Sequence[Worker]) -> None:
     for worker in workers:
         worker.line.close()
         worker.process.join(timeout=0 if worker.cell is not None else 10)
-        worker.process.terminate()
+        worker.process.kill()
         worker.process.join()
 
 
@@ -156,7 +156,8 @@ class _Told(Reporter):
 
 def _work(slot: int, jobs: int, line: Connection) -> None:
     """Wait for cells and play them, until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent decides
+    for asked_to_end in (signal.SIGINT, signal.SIGTERM):  # they reach every process of a terminal or a job; the parent decides
+        signal.signal(asked_to_end, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

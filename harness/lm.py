@@ -8,7 +8,7 @@ through the sampler that self-play uses.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
@@ -16,12 +16,14 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from harness.model.packing import Prefixed
 from harness.model.sampling import Draw, Request
 from harness.policy import Advance, Policy
-from harness.records import keyed_seed
+from harness.records import digest, keyed_seed
+from harness.shards import NOTHING_KEPT, Unfinished
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 ENCODINGS_KEPT = 10_000  # pairs of context and continuation; beyond that they are encoded again for every player
 UNDERSTOOD = {"until", "max_gen_toks", "do_sample", "temperature", "top_p"}  # generation settings our sampler has
 
+T = TypeVar("T")
 _Base: Any = HFLM  # built by a decorator that hides its signature
 
 
@@ -32,6 +34,8 @@ class PolicyLM(_Base):
     columns: int
     encodings: Encodings
     advance: Advance
+    unfinished: Unfinished
+    calls: int = 0  # of lm-eval's for answers, in an order that depends on the suite alone
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> Any:
         return super().loglikelihood(requests, disable_tqdm=True)  # the harness shows the progress
@@ -52,9 +56,21 @@ class PolicyLM(_Base):
             assert room > 0, f"a continuation of {len(continuation)} tokens, the model's context is {self.max_length}"
             places.setdefault(tuple(context[-room:]), []).append(i)
         groups = [Prefixed(context, [requests[i][2] for i in members]) for context, members in places.items()]
-        values = self.policy.judge(groups, self.columns, self.advance)
+
+        def judge(part: Sequence[Prefixed]) -> list[Any]:
+            return self.policy.judge(part, self.columns, self.advance)
+
+        values: list[Any] = self._kept("judged", groups, _tokens_of, judge)
         found = dict(zip((i for members in places.values() for i in members), values, strict=True))
-        return [found[i] for i in range(len(requests))]
+        return [tuple(found[i]) for i in range(len(requests))]
+
+    def _kept(
+        self, kind: str, items: Sequence[T], key: Callable[[Sequence[T]], str], work: Callable[[Sequence[T]], list[Any]]
+    ) -> list[Any]:
+        """Answers, kept while the phase is unfinished."""
+        self.calls += 1
+        name = f"{kind}-{self.calls:03d}"
+        return self.unfinished.shards.each(name, items, self.unfinished.size, key, work, self.advance)
 
     def _encode_context(self, context: str) -> list[int]:
         found = self.encodings.get((context, ""))
@@ -95,10 +111,18 @@ class PolicyLM(_Base):
             assert self.max_length > longest, f"{longest} tokens to generate, the model's context is {self.max_length}"
             prompt = self._encode_context(context)[longest - self.max_length :]
             requests.append(Request(prompt, keyed_seed("evaluate", context), longest, self._stopped(until)))
-        drawn = self.policy.draw(requests, how, self._stop_ids(), int(self.batch_size), self.advance)
+
+        def draw(part: Sequence[Request]) -> list[Any]:
+            drawn = self.policy.draw(part, how, self._stop_ids(), int(self.batch_size), self.advance)
+            return [one.ids for one in drawn]
+
+        def asked(part: Sequence[Request]) -> str:
+            return digest(str(how), *(f"{list(r.prompt_ids)} {r.seed} {r.most}" for r in part))
+
+        drawn: list[Any] = self._kept("written", requests, asked, draw)
         return [
-            postprocess_generated_text(self.tok_decode(one.ids), stop=until, think_end_token=None)
-            for one, until in zip(drawn, stops, strict=True)
+            postprocess_generated_text(self.tok_decode(ids), stop=until, think_end_token=None)
+            for ids, until in zip(drawn, stops, strict=True)
         ]
 
     def _stop_ids(self) -> frozenset[int]:
@@ -119,13 +143,26 @@ class PolicyLM(_Base):
         return stopped
 
 
-def as_lm(policy: Policy, columns: int, rows: int, encodings: Encodings, advance: Advance = lambda n: None) -> PolicyLM:
+def _tokens_of(groups: Sequence[Prefixed]) -> str:
+    return digest(*(f"{list(g.prefix)} {[list(c) for c in g.continuations]}" for g in groups))
+
+
+def as_lm(
+    policy: Policy,
+    columns: int,
+    rows: int,
+    encodings: Encodings,
+    advance: Advance = lambda n: None,
+    unfinished: Unfinished = NOTHING_KEPT,
+) -> PolicyLM:
     """columns: tokens that go through the model at a time when scoring; rows: responses generated at a time.
 
     encodings: filled with what has been encoded, for the next player of the same run. advance: told of every answered request.
+    unfinished: where answers are kept until the phase is complete.
     """
     model = PolicyLM(
         pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context
     )
     model.policy, model.columns, model.encodings, model.advance = policy, columns, encodings, advance
+    model.unfinished = unfinished
     return model

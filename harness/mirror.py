@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError
 
 from harness.config import Part, resolve_path
 from harness.errors import UserError
-from harness.store import write_json
+from harness.files import write_json
 
 Kind = Literal["model", "adapter", "data", "nltk"]
 FILE = "mirror.json"

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from harness.encoding import Encoder, Template
+from harness.files import file_digest
 from harness.lanes import Lanes
 from harness.model.adapter_files import ADAPTER_FILE, name_in_file, name_in_slot
 from harness.model.beginnings import Shared, shared_beginnings
@@ -28,7 +29,6 @@ from harness.model.packing import Packed, Prefixed, in_order, passes
 from harness.model.room import in_halves, with_fewer
 from harness.model.sampling import Draw, Request, Tokens, draw
 from harness.records import keyed_seed
-from harness.store import file_digest
 
 if TYPE_CHECKING:
     from harness.config import GenerationConfig

@@ -19,6 +19,7 @@ from harness.data import Dataset, load_examples
 from harness.discovery import Variant, parse_variants
 from harness.engine.preflight import check_backend
 from harness.errors import UserError
+from harness.files import read_jsonl, write_json, write_jsonl
 from harness.game import Game
 from harness.judge.board import prepare as load_questions
 from harness.mirror import go_offline
@@ -29,10 +30,11 @@ from harness.plan import planned_phases
 from harness.policy import Policy
 from harness.preflight import check_layers, check_prompts, notices, set_generation_template
 from harness.progress import Reporter
+from harness.provenance import git_state, package_versions
 from harness.records import Example
 from harness.rounds import Rounds
 from harness.sharing import Neighbours
-from harness.store import FORMAT_VERSION, RunFolder, git_state, package_versions, read_jsonl, write_json, write_jsonl
+from harness.store import FORMAT_VERSION, RunFolder
 from harness.suite import Suite, load_suite
 
 
@@ -72,6 +74,7 @@ def prepare(
     reporter.say(f"run {run.root}: loading model, tasks and data")
     suite = load_suite(config.evaluation.suite)
     planned = planned_phases(config, variants, suite.name)
+    run.check(["data", *(phase.folder for phase in planned)], config.recompute)
     unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
     game = assemble(config, run, reporter, reach=unfinished)
     for line in notices(game.rounds.data, game.rounds.policy):

@@ -151,6 +151,7 @@ class PhaseManifest:
     peak_memory_bytes: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     format_version: int = 1
+    checksum: str = ""  # of everything else in the manifest
 
 
 def digest(*parts: str | bytes) -> str:

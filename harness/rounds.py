@@ -7,7 +7,6 @@ samples and log-probabilities) lies in `initial/` and is made once per run.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
+from harness.files import read_jsonl, write_json, write_jsonl
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
@@ -27,8 +27,10 @@ from harness.phases.train import train
 from harness.policy import Policy
 from harness.progress import Reporter
 from harness.records import Example, Group, Role, Sample, Score, digest
+from harness.shards import Shards, Unfinished
 from harness.sharing import Neighbours
-from harness.store import Draft, Finished, RunFolder, read_jsonl, write_json, write_jsonl
+from harness.store import Draft, Finished, RunFolder
+from harness.training_state import LOG, Keeper
 from objectives import Needs, Objective
 
 
@@ -145,7 +147,8 @@ class Rounds:
             self.seat(player)
             sampler = sampler_for(self.policy, self.config, player.adapter)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
-                samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance)
+                kept = Unfinished(Shards(draft.unfinished), self.config.generation.shard)
+                samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance, kept)
             write_jsonl(draft.path / "samples.jsonl", samples)
             draft.counts.update(generating.counts(samples))
             if isinstance(sampler, VllmSampler):
@@ -217,16 +220,10 @@ class Rounds:
             joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
             order = (cell.seed, "train", iteration)
             epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
-            with (
-                (draft.path / "steps.jsonl").open("w", encoding="utf-8") as log,
-                self.reporter.track("train", len(joined) * epochs, "prompts") as advance,
-            ):
-
-                def on_step(record: Any) -> None:
-                    log.write(json.dumps(dataclasses.asdict(record)) + "\n")
-                    log.flush()
-
-                counts = train(self.policy, joined, objective, settings, order, advance, on_step)
+            keeper = Keeper(draft.unfinished, self.config.training.save_seconds)
+            with self.reporter.track("train", len(joined) * epochs, "prompts") as advance:
+                counts = train(self.policy, joined, objective, settings, order, advance, keeper.log, keeper)
+            (draft.unfinished / LOG).rename(draft.path / LOG)
             draft.counts.update(counts)
             self.policy.save(draft.path / "adapter")
 
@@ -254,7 +251,8 @@ class Rounds:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                done = self.board.evaluate(self.policy, columns, rows, advance, kept)
+                unfinished = Unfinished(Shards(draft.unfinished), self.config.evaluation.shard)
+                done = self.board.evaluate(self.policy, columns, rows, advance, kept, unfinished)
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
             write_json(draft.path / self.board.raw_name, done.raw)
             for task, samples in done.samples.items():

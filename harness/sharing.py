@@ -12,8 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from harness.files import MANIFEST, folder_digests, read_json
+from harness.provenance import package_versions
 from harness.records import digest
-from harness.store import FORMAT_VERSION, MANIFEST, Finished, RunFolder, folder_digests, package_versions, read_json
+from harness.store import FORMAT_VERSION, Finished, RunFolder
 
 COUNTED = ("torch", "transformers", "peft", "lm_eval", "tokenizers", "selfplay-harness", "vllm")  # a new version may compute anew
 
@@ -46,7 +48,7 @@ class Neighbours:
             for manifest_path in sorted(root.rglob(MANIFEST)):
                 manifest = read_json(manifest_path)
                 folder = manifest_path.parent
-                if folder.suffix in (".partial", ".abandoned") or manifest.get("format_version") != FORMAT_VERSION:
+                if folder.suffix in (".partial", ".abandoned", ".damaged") or manifest.get("format_version") != FORMAT_VERSION:
                     continue
                 key = _key(folder.name, manifest["inputs"], manifest["settings"], manifest["versions"])
                 found.setdefault(key, folder)

@@ -1,93 +1,31 @@
 """The run folder: paths, commit by rename, resume, journal, lock. Never knows what a phase computes.
 
 A phase works in `NAME.partial/`, writes `manifest.json` last, and the folder is renamed to `NAME`: the manifest exists if
-and only if the phase is complete, and renaming onto a finished folder is refused by the operating system.
+and only if the phase is complete, and renaming onto a finished folder is refused by the operating system. What an interrupted
+attempt kept in `NAME.partial/unfinished/` is taken up again by the next one that is made from the same.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import platform
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass, replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from harness.errors import UserError
+from harness.errors import DamagedError, UserError, disk_trouble
+from harness.files import MANIFEST, folder_digests, read_json, write_json
+from harness.holding import held
+from harness.intact import AGAIN, checksum, free_name, harm, read_manifest
+from harness.provenance import forget_peak_memory, package_versions, peak_memory_bytes
 from harness.records import PhaseManifest
 
-R = TypeVar("R")
-MANIFEST = "manifest.json"
+UNFINISHED = "unfinished"
 FORMAT_VERSION = 3
-RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness", "vllm")
-
-
-# ---------------------------------------------------------------- files
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write whole or not at all: a temporary file beside it, flushed, then renamed."""
-    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Raises UserError when the file is missing or not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; is this a run folder?") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete its folder to have it made again") from error
-
-
-def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
-    """One JSON object a line; returns how many. NaN is refused: a missing number is missing."""
-    count = 0
-    with path.open("w", encoding="utf-8", newline="") as handle:
-        for row in rows:
-            handle.write(json.dumps(_plain(row), ensure_ascii=True, allow_nan=False) + "\n")
-            count += 1
-    return count
-
-
-def read_jsonl(path: Path, record: type[R] | None = None) -> list[R]:
-    """Rows of a JSON-lines file, as `record` dataclasses where one is given."""
-    with path.open(encoding="utf-8") as handle:
-        rows = [json.loads(line) for line in handle]
-    return [record(**row) for row in rows] if record is not None else rows
-
-
-def _plain(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-
-
-def file_digest(path: Path) -> str:
-    """16 hexadecimal digits of blake2b over the file's bytes."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-
-
-def folder_digests(folder: Path) -> dict[str, str]:
-    """Relative path -> digest of every file below `folder`, its manifest left out."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}
 
 
 # ---------------------------------------------------------------- phases
@@ -105,10 +43,15 @@ class Finished:
 
 
 class Draft:
-    """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it."""
+    """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it.
+
+    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.unfinished = path / UNFINISHED
+        self.attempt = 1
         self.counts: dict[str, Any] = {}
 
 
@@ -125,20 +68,8 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for writing. Raises UserError when another process holds it or the folder cannot be written."""
-        from filelock import FileLock, Timeout
-
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root / ".lock", timeout=0)
-            lock.acquire()
-        except Timeout as error:
-            raise UserError(f"{self.root}: another process is working on this run; wait for it, or use --name OTHER") from error
-        except OSError as error:
-            raise UserError(f"{self.root}: cannot write here ({error.strerror}); use --results DIR") from error
-        try:
+        with held(self.root):
             yield
-        finally:
-            lock.release()
 
     def finished(self, relative: str) -> Finished | None:
         """The phase at `relative` if it is complete, else None. Raises UserError on an unknown format version."""
@@ -151,7 +82,26 @@ class RunFolder:
                 f"{path}: format version {fields.get('format_version')!r}, this program reads {FORMAT_VERSION}; "
                 "use the version of selfplay-harness that wrote it"
             )
-        return Finished(path, PhaseManifest(**fields))
+        return Finished(path, read_manifest(path, fields))
+
+    def check(self, phases: Iterable[str], recompute: bool) -> None:
+        """Compare every file of the finished phases named with what was committed; damaged ones are set aside to be made again.
+
+        Raises DamagedError naming the first damaged file where that is not asked for (`recompute`).
+        """
+        for relative in phases:
+            try:
+                done = self.finished(relative)
+                harmed = harm(done.path, done.manifest) if done else None
+            except DamagedError as error:
+                harmed = str(error)
+            if harmed is None:
+                continue
+            if not recompute:
+                raise DamagedError(f"{harmed}; {AGAIN}")
+            aside = free_name(self.root / relative)
+            (self.root / relative).rename(aside)
+            self.journal("set aside", phase=relative, where=aside.name, reason=harmed)
 
     def reusable(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Finished | None:
         """The complete phase made from exactly these inputs and settings; None when there is none yet.
@@ -173,21 +123,39 @@ class RunFolder:
 
     @contextlib.contextmanager
     def open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
-        """Make a phase: yields a Draft and commits it when the block ends well; leaves the partial folder otherwise."""
+        """Make a phase: yields a Draft and commits it when the block ends well; leaves the partial folder otherwise.
+
+        Raises UserError where the disk is full or does not take what is written, whoever noticed it first.
+        """
+        try:
+            with self._open(relative, inputs, settings) as draft:
+                yield draft
+        except Exception as error:
+            if (trouble := disk_trouble(error)) is None:
+                raise
+            raise UserError(
+                f"{self.root / relative}: {trouble}; what is finished is kept: make room, then repeat the same command to go on"
+            ) from error
+
+    @contextlib.contextmanager
+    def _open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
-        _set_aside(partial)
-        partial.mkdir(parents=True)
         draft = Draft(partial)
+        _begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
         forget_peak_memory()
         began = time.perf_counter()
         self.journal("started", phase=relative)
         try:
             yield draft
         except BaseException as error:
-            self.journal("failed", phase=relative, error=f"{type(error).__name__}: {error}")
+            with contextlib.suppress(OSError):
+                self.journal("failed", phase=relative, error=f"{type(error).__name__}: {error}")
             raise
         seconds = round(time.perf_counter() - began, 3)
+        shutil.rmtree(draft.unfinished)
+        if draft.attempt > 1:
+            draft.counts["attempts"] = draft.attempt  # seconds and peak memory are the last one's
         manifest = PhaseManifest(
             phase=path.name,
             inputs=dict(inputs),
@@ -216,7 +184,7 @@ class RunFolder:
     def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:
         for file in partial.rglob("*"):
             _flush(file)
-        write_json(partial / MANIFEST, manifest)
+        write_json(partial / MANIFEST, replace(manifest, checksum=checksum(asdict(manifest))))
         _flush(partial)
         partial.rename(path)
         _flush(path.parent)
@@ -236,6 +204,29 @@ class RunFolder:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         write_json(self.root / "run.json", dict(record))
+
+
+def _begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
+    """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside."""
+    begun, said = draft.unfinished / "begun.json", json.loads(json.dumps(dict(made_from)))
+    try:
+        same = json.loads(begun.read_text(encoding="utf-8")) == said
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        _set_aside(draft.path)
+        draft.unfinished.mkdir(parents=True)
+        write_json(begun, said)
+    leftovers = [path for path in draft.path.iterdir() if path != draft.unfinished]
+    if leftovers:
+        abandoned = draft.path.with_suffix(".abandoned")
+        shutil.rmtree(abandoned, ignore_errors=True)
+        abandoned.mkdir()
+        for path in leftovers:
+            path.rename(abandoned / path.name)
+    attempts = draft.unfinished / "attempts.json"
+    draft.attempt = 1 + (read_json(attempts) if attempts.is_file() else 0)
+    write_json(attempts, draft.attempt)
 
 
 def _set_aside(partial: Path) -> None:
@@ -269,55 +260,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-# ---------------------------------------------------------------- provenance
-
-
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-def forget_peak_memory() -> None:
-    """Let the peak be counted from now on, where the system can (Linux); elsewhere it is the process's peak so far."""
-    with contextlib.suppress(OSError):
-        CLEAR_REFS.write_text("5")
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident memory since `forget_peak_memory`; on a GPU the core records device memory in its counts."""
-    with contextlib.suppress(OSError):
-        for line in STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    import resource
-
-    scale = 1 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
-
-@cache
-def package_versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in RECORDED_PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and dirty flag of the checkout this program runs from; both None outside one."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    top = git("rev-parse", "--show-toplevel")
-    if top is None or not (Path(top) / "harness" / "store.py").exists():
-        return {"git_commit": None, "git_dirty": None}
-    status = git("status", "--porcelain", "--", "harness", "objectives", "pyproject.toml")
-    return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": None if status is None else bool(status)}

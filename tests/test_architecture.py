@@ -11,7 +11,7 @@ from harness.discovery import list_objectives
 ROOT = Path(__file__).parent.parent
 
 # module -> what it may import from the project. A sub-package's name stands for the modules in it.
-BASE = {"harness.errors", "harness.records"}
+BASE = {"harness.errors", "harness.files", "harness.records"}
 ALLOWED = {
     "objectives._contract": set(),
     "objectives.__init__": {"objectives._contract"},
@@ -19,10 +19,16 @@ ALLOWED = {
     "harness.__main__": {"harness.cli"},
     "harness.errors": set(),
     "harness.records": set(),
+    "harness.files": {"harness.errors"},
+    "harness.intact": BASE,
+    "harness.holding": {"harness.errors"},
+    "harness.provenance": set(),
+    "harness.shards": BASE | {"harness.progress"},
+    "harness.training_state": {"harness.records"},
     "harness.config": BASE,
-    "harness.store": BASE,
+    "harness.store": BASE | {"harness.holding", "harness.intact", "harness.provenance"},
     "harness.suite": BASE | {"harness.config", "harness.judge.settings"},
-    "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"},
+    "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"} | {"harness.shards"},
     "harness.judge.__init__": set(),
     "harness.judge.settings": {"harness.config"},
     "harness.judge.questions": BASE | {"harness.config", "harness.rows"},
@@ -33,14 +39,15 @@ ALLOWED = {
     | {"harness.encoding", "harness.judge.questions", "harness.model.sampling", "harness.policy", "harness.progress"},
     "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
     "harness.judge.board": BASE
-    | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"},
+    | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
+    | {"harness.shards"},
     "harness.suite_check": {"harness.errors", "harness.suite"},
     "harness.progress": set(),
     "harness.discovery": BASE | {"harness.config", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.encoding": BASE,
-    "harness.mirror": {"harness.config", "harness.errors", "harness.store"},
+    "harness.mirror": {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
@@ -82,16 +89,20 @@ ALLOWED = {
     "harness.engine.preflight": BASE | {"harness.config", "harness.engine.line", "harness.model.loading"},
     "harness.engine.sampler": BASE
     | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
-    "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"},
+    "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"} | {"harness.shards"},
     "harness.phases.__init__": set(),
-    "harness.phases.generate": BASE | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"},
+    "harness.phases.generate": BASE
+    | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"}
+    | {"harness.shards"},
     "harness.phases.score": BASE | {"harness.model.packing", "harness.policy", "harness.progress"},
     "harness.phases.train": BASE
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
-    | {"objectives"},
+    | {"objectives"}
+    | {"harness.training_state"},
     "harness.phases.evaluate": BASE
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.suite_check", "harness.wanted"},
+    | {"harness.suite_check", "harness.wanted"}
+    | {"harness.shards"},
     "harness.phases.probe": BASE
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
@@ -107,13 +118,15 @@ ALLOWED = {
         "harness.phases",
         "harness.policy",
     }
-    | {"harness.progress", "harness.sharing", "harness.store", "objectives"},
+    | {"harness.progress", "harness.sharing", "harness.store", "objectives"}
+    | {"harness.shards", "harness.training_state"},
     "harness.cells": BASE | {"harness.config", "harness.discovery"},
     "harness.game": BASE | {"harness.cells", "harness.rounds", "harness.tables"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
-    | {"harness.plan", "harness.policy", "harness.rounds", "harness.store"},
+    | {"harness.plan", "harness.policy", "harness.rounds", "harness.store"}
+    | {"harness.provenance"},
     "harness.bill": {"harness.calibration", "harness.plan"},
     "harness.commands.plan": BASE
     | {"harness.bill", "harness.board", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
@@ -141,7 +154,8 @@ ALLOWED = {
         "harness.sharing",
         "harness.store",
         "harness.suite",
-    },
+    }
+    | {"harness.provenance"},
     "harness.preflight": BASE
     | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells"},
@@ -149,7 +163,7 @@ ALLOWED = {
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
     "harness.collapse": set(),
-    "harness.facts": BASE | {"harness.store"},
+    "harness.facts": BASE | {"harness.store"} | {"harness.intact"},
     "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.store"},
     "harness.tables": BASE
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
@@ -161,7 +175,7 @@ ALLOWED = {
     | {"harness.tables"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
-    "harness.sharing": BASE | {"harness.store"},
+    "harness.sharing": BASE | {"harness.store"} | {"harness.provenance"},
     "harness.study": BASE | {"harness.config"},
     "harness.commands.__init__": set(),
     "harness.commands.console": set(),

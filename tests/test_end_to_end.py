@@ -140,13 +140,13 @@ sys.argv = ["harness", *sys.argv[3:]]
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
 if moment == "middle":
-    write = store.write_jsonl
+    import harness.rounds
+    write = harness.rounds.write_jsonl
     def half(path, rows):
         if at(path):
             path.write_text('{"half": tr'); die()
         return write(path, rows)
-    store.write_jsonl = half
-    import harness.rounds; harness.rounds.write_jsonl = half
+    harness.rounds.write_jsonl = half
     import harness.policy
     save = harness.policy.Policy.save
     def half_save(self, adapter):

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from harness.config import load_config
+from harness.files import folder_digests
 from harness.jobs import _share, choose_jobs
-from harness.store import folder_digests
 from tests.conftest import SMALL, harness
 from tests.test_end_to_end import RUN, contents
 

@@ -16,7 +16,7 @@ def quiet(_):
     return None
 
 
-def theirs(policy, columns, rows, encodings, advance=quiet):
+def theirs(policy, columns, rows, encodings, *rest):
     """lm-eval's own model over the same policy, without its bars."""
 
     class Quiet(HFLM):

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from harness.errors import UserError
-from harness.store import RunFolder, read_json, write_json, write_jsonl
+from harness.files import read_json, write_json, write_jsonl
+from harness.store import RunFolder
 
 INPUTS, SETTINGS = {"player": "abc"}, {"training": {"lr": 0.1}, "iteration": 0}
 

@@ -15,11 +15,12 @@ from harness.engine.line import Line
 from harness.engine.preflight import check_backend, room_for
 from harness.engine.sampler import VllmSampler, is_response, sampler_for, visible
 from harness.errors import UserError
+from harness.files import file_digest
 from harness.model.loading import load_policy
 from harness.model.sampling import Request
 from harness.prepare import refuse_changes
 from harness.records import keyed_seed
-from harness.store import RunFolder, file_digest
+from harness.store import RunFolder
 from tests.conftest import ROOT, SMALL, harness
 
 STAND_IN = ROOT / "tests" / "data" / "stand_in_vllm"

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
-from harness.store import MANIFEST, RunFolder
+from harness.files import MANIFEST
+from harness.store import RunFolder
 
 
 def open_run(run: str, results: Path) -> RunFolder:

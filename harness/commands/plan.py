@@ -9,7 +9,8 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.config import RunConfig
-from harness.store import MANIFEST, RunFolder
+from harness.files import MANIFEST
+from harness.store import RunFolder
 
 if TYPE_CHECKING:
     from harness.bill import Bill

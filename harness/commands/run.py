@@ -38,6 +38,7 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
         model__path=passed.get("model"),
         model__run_code_from_model_repository=passed.get("run_code_from_model_repository"),
         mirror=passed.get("mirror"),
+        recompute=passed.get("recompute"),
     )
     if own_data:  # a recipe's held-out file and distribution belong to the recipe's own data
         kept = config.data.model_dump() | {

@@ -22,10 +22,10 @@ from harness.encoding import Encoder
 from harness.engine.canary import check
 from harness.engine.line import Line
 from harness.engine.preflight import room_for
+from harness.files import file_digest
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.model.sampling import Request, Tokens
 from harness.policy import Advance, Drawn, Policy
-from harness.store import file_digest
 
 ROUNDING = 1e-3  # nats by which a probability of 1 may come out above 1
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.figures.scores import stability_curves, task_curves
 from harness.figures.style import Drawing, house_style
 from harness.figures.training import drift_curves, training_curves
-from harness.store import write_text
+from harness.files import write_text
 
 if TYPE_CHECKING:
     from harness.facts import Facts, Frame

@@ -28,6 +28,7 @@ from harness.judge.settings import HIGHEST, JudgeSettings
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
+from harness.shards import Unfinished
 from harness.suite import Suite, SuiteTask
 
 STEPS_PER_QUESTION = 4  # two answers, two judgements
@@ -76,7 +77,9 @@ class JudgedBoard:
     def check_context(self, policy: Policy) -> None:
         check_room(policy, self._asked(), self.suite.name, self.settings.max_new_tokens)
 
-    def evaluate(self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path) -> Evaluated:
+    def evaluate(
+        self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
+    ) -> Evaluated:
         asked, settings = self._asked(), self.settings
         seeds = f"{self.suite.name} v{self.suite.version}"
         answers = answer(policy, asked, seeds, settings.max_new_tokens, settings.temperatures, rows, advance)

@@ -12,6 +12,7 @@ import torch
 from harness.config import LoraConfig, ModelConfig
 from harness.encoding import choose_template
 from harness.errors import UserError
+from harness.files import file_digest
 from harness.lanes import Lanes
 from harness.mirror import commit_of, resolved_model
 from harness.model.logprobs import choose_layout
@@ -20,7 +21,6 @@ from harness.model.quantised import keep_gradients, quantisation
 from harness.model.start import start_from
 from harness.policy import Policy
 from harness.records import digest
-from harness.store import file_digest
 
 
 def choose_device(asked: str) -> torch.device:

@@ -10,11 +10,11 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
+from harness.files import file_digest
 from harness.mirror import found_in, wanted_adapter
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
 from harness.policy import Policy
 from harness.records import digest
-from harness.store import file_digest
 
 # Settings of peft's that change what an adapter computes and that a player here has not.
 UNSUPPORTED = {

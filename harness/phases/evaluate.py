@@ -24,6 +24,7 @@ from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
 from harness.rows import mirrored
+from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import TaskFile, needs_of
 from harness.wanted import lacking
@@ -89,8 +90,10 @@ class Leaderboard:
     def check_context(self, policy: Policy) -> None:
         check_context(self, policy.context)
 
-    def evaluate(self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path) -> Evaluated:
-        return evaluate(policy, self, columns, rows, advance)
+    def evaluate(
+        self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
+    ) -> Evaluated:
+        return evaluate(policy, self, columns, rows, advance, unfinished)
 
 
 def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard:
@@ -173,16 +176,19 @@ def check_context(board: Leaderboard, context: int) -> None:
                 )
 
 
-def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advance: Advance) -> Evaluated:
+def evaluate(
+    policy: Policy, board: Leaderboard, columns: int, rows: int, advance: Advance, unfinished: Unfinished = NOTHING_KEPT
+) -> Evaluated:
     """Scores of the player in `policy`'s slot on every row. Raises RuntimeError when a row's metric or filter is missing.
 
-    columns: tokens that go through the model at a time when scoring; rows: responses generated at a time.
+    columns: tokens that go through the model at a time when scoring; rows: responses generated at a time; unfinished: where
+    answers are kept until the phase is complete.
     """
     from lm_eval import evaluator
 
     from harness.lm import as_lm
 
-    model = as_lm(policy, columns, rows, board.encodings, advance)
+    model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     for together in _compatible(board):
         with keep_random_state():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.encoding import Encoder
 from harness.policy import Drawn
 from harness.progress import Advance
-from harness.records import Example, Sample, keyed_seed
+from harness.records import Example, Sample, digest, keyed_seed
+from harness.shards import NOTHING_KEPT, Unfinished
 
 if TYPE_CHECKING:
     from harness.config import GenerationConfig
+
+Wanted = tuple[Example, int, int]  # example, index, seed
 
 
 class Sampler(Protocol):
@@ -35,21 +38,33 @@ def generate(
     settings: GenerationConfig,
     run_seed: int,
     advance: Advance,
+    unfinished: Unfinished = NOTHING_KEPT,
 ) -> list[Sample]:
-    """One sample per example and index, in that order, drawn from `sampler`'s player.
+    """One sample per example and index, in that order, drawn from `sampler`'s player, kept in shards as they come.
 
     The seed of a draw depends on (run seed, iteration, example, index) alone: K = 1 is a prefix of K = 3, and adding an
     objective or a seed shifts nobody's samples. Token ids are kept as drawn; a truncated sample has no closing token. Where
     another template is used for generation alone, a finished sample ends in the closing token it is trained with.
     """
-    wanted = [(example, index) for example in examples for index in indices]
-    seeds = [keyed_seed(run_seed, "generate", iteration, example.id, index) for example, index in wanted]
+    wanted = [
+        (example, index, keyed_seed(run_seed, "generate", iteration, example.id, index))
+        for example in examples
+        for index in indices
+    ]
     prompts = {example.id: sampler.encoder.asked(example) for example in examples}
-    drawn = sampler.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
     closed = sampler.encoder.closed
+
+    def key(part: Sequence[Wanted]) -> str:
+        return digest(*(f"{seed} {prompts[example.id]}" for example, _, seed in part))
+
+    def work(part: Sequence[Wanted]) -> list[Any]:
+        drawn = sampler.sample([prompts[e.id] for e, _, _ in part], [seed for _, _, seed in part], settings, advance)
+        return [[closed(one.token_ids, one.finished), one.text, one.finished, one.logp] for one in drawn]
+
+    rows = unfinished.shards.each("drawn", wanted, unfinished.size, key, work, advance)
     return [
-        Sample(example.id, iteration, index, closed(one.token_ids, one.finished), one.text, one.finished, seed, one.logp)
-        for (example, index), seed, one in zip(wanted, seeds, drawn, strict=True)
+        Sample(example.id, iteration, index, ids, text, finished, seed, logp)
+        for (example, index, seed), (ids, text, finished, logp) in zip(wanted, rows, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ Legend: B prompts in a micro-batch, K responses per prompt in one role, N = B * 
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import time
@@ -24,6 +25,7 @@ from harness.model.room import release
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Group, Role, StepRecord, keyed_seed
+from harness.training_state import NOTHING_KEPT, Keeper, Reached
 from objectives import Batch, LossOutput, Objective, Responses
 
 if TYPE_CHECKING:
@@ -69,25 +71,28 @@ def train(
     order_key: tuple[object, ...],
     advance: Advance,
     on_step: Callable[[StepRecord], None],
+    keeper: Keeper = NOTHING_KEPT,
 ) -> dict[str, float | int | None]:
     """Train the adapter in `policy`'s slot in place; returns counts for the manifest.
 
     groups: the training set, with stored references where the objective needs them. settings: one iteration's, schedules
     resolved. order_key: what the order of examples is drawn from, together with the epoch. on_step: takes each StepRecord.
+    keeper: keeps how far training has come, and knows how far an earlier attempt came.
     Raises TrainingStopped before an update on a non-finite loss or gradient, or when the step-0 invariant fails.
     """
     parameters = [p for _, p in policy.adapter_parameters()]
     optimizer = make_optimizer(parameters, settings)
     epochs, size = int(settings.epochs), settings.batch_size  # type: ignore[arg-type]
     steps = epochs * math.ceil(len(groups) / size)
-    step0: float | None = None
-    tokens = 0
+    room = Room(policy, objective, settings)
+    reached = keeper.take_up(parameters, optimizer) or Reached(0, 0, None, room.micro_batch)
+    step0, tokens, room.micro_batch = reached.step0, reached.tokens, reached.micro_batch
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
-    batches = optimizer_batches(groups, epochs, size, order_key)
-    room = Room(policy, objective, settings)
+    batches = itertools.islice(optimizer_batches(groups, epochs, size, order_key), reached.step, None)
+    advance(sum(len(batch) for _, batch in itertools.islice(optimizer_batches(groups, epochs, size, order_key), reached.step)))
     prepared = ahead((epoch, batch, room.lay_out(batch)) for epoch, batch in batches)
-    for step, (epoch, batch, parts) in enumerate(prepared):
+    for step, (epoch, batch, parts) in enumerate(prepared, start=reached.step):
         began = time.perf_counter()
         lr = learning_rate(settings, step, steps)
         for options in optimizer.param_groups:
@@ -124,6 +129,8 @@ def train(
                 example_ids=names,
             )
         )
+        if keeper.due() and step + 1 < steps:
+            keeper.keep(Reached(step + 1, tokens, step0, room.micro_batch), parameters, optimizer)
         advance(len(batch))
     peak = torch.cuda.max_memory_allocated(policy.device) if policy.device.type == "cuda" else None
     return {

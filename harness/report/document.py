@@ -10,9 +10,9 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.facts import Facts
+from harness.files import file_digest, write_json, write_text
 from harness.report.content import content
 from harness.report.page import page
-from harness.store import file_digest, write_json, write_text
 
 ALWAYS = (
     "scores.csv", "training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv",

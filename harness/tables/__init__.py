@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import figures
 from harness.facts import Facts
-from harness.store import write_text
+from harness.files import write_text
 from harness.tables.collapse import collapse_table
 from harness.tables.comparisons import comparisons_table
 from harness.tables.cost import cost_totals

@@ -11,9 +11,9 @@ import pandas as pd
 from harness.errors import UserError
 from harness.figures import save
 from harness.figures.style import GREY, Drawing, drawing, house_style, iteration_axis, small
+from harness.files import write_text
 from harness.report import publish
 from harness.report.blocks import bullets, figure, section, table, text
-from harness.store import write_text
 from harness.theory.claims import ATTAINED, Claims, Frame, games, keeps_its_law, verdict
 
 CAVEAT = (

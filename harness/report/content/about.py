@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from harness.facts import Facts
+from harness.files import MANIFEST, read_json
 from harness.report.blocks import Block, section, table, variants, visible
 from harness.report.content.tables import Tables
-from harness.store import MANIFEST, read_json
 from harness.tables.printed import MISSING
 
 

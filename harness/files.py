@@ -1,0 +1,73 @@
+"""Files as phases leave them: JSON written whole or not at all, JSON lines, digests of contents. Knows no run folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.errors import DamagedError, UserError
+
+R = TypeVar("R")
+MANIFEST = "manifest.json"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write whole or not at all: a temporary file beside it, flushed, then renamed."""
+    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError when the file is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; is this a run folder?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DamagedError(f"{path}: damaged ({error})") from error
+
+
+def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
+    """One JSON object a line; returns how many. NaN is refused: a missing number is missing."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        for row in rows:
+            handle.write(json.dumps(_plain(row), ensure_ascii=True, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path, record: type[R] | None = None) -> list[R]:
+    """Rows of a JSON-lines file, as `record` dataclasses where one is given."""
+    with path.open(encoding="utf-8") as handle:
+        rows = [json.loads(line) for line in handle]
+    return [record(**row) for row in rows] if record is not None else rows
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def file_digest(path: Path) -> str:
+    """16 hexadecimal digits of blake2b over the file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """Relative path -> digest of every file below `folder`, its manifest left out."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}

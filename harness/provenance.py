@@ -1,0 +1,60 @@
+"""What a number was made with: package versions, the checkout's commit, the largest memory a process has held."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness", "vllm")
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def forget_peak_memory() -> None:
+    """Let the peak be counted from now on, where the system can (Linux); elsewhere it is the process's peak so far."""
+    with contextlib.suppress(OSError):
+        CLEAR_REFS.write_text("5")
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory since `forget_peak_memory`; on a GPU the core records device memory in its counts."""
+    with contextlib.suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    import resource
+
+    scale = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+@cache
+def package_versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in RECORDED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state(folder: Path) -> dict[str, Any]:
+    """Commit and dirty flag of the checkout this program runs from; both None outside one."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or not (Path(top) / "harness" / "store.py").exists():
+        return {"git_commit": None, "git_dirty": None}
+    status = git("status", "--porcelain", "--", "harness", "objectives", "pyproject.toml")
+    return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": None if status is None else bool(status)}

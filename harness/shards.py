@@ -1,0 +1,82 @@
+"""Work kept inside a phase that is not finished: parts of it, each whole or not there, taken up again by the next attempt.
+
+A shard is a JSON file under the name of its place in the work, with a key that says what it was made from and a digest of what it
+holds; a shard whose key or digest does not fit is made again. The folder belongs to a phase's draft and is gone when that is
+committed, so shards are never shared between phases, players or runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.files import write_json
+from harness.progress import Advance
+from harness.records import digest
+
+T = TypeVar("T")
+
+
+class Shards:
+    """A folder of shards; without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+
+    def get(self, name: str, key: str) -> list[Any] | None:
+        """The rows kept under `name` for exactly this `key`; None when there are none, or not unharmed."""
+        if self.folder is None:
+            return None
+        try:
+            kept = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+            rows = kept["rows"]
+            return rows if (kept["key"], kept["digest"]) == (key, digest(json.dumps(rows))) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, name: str, key: str, rows: Sequence[Any]) -> None:
+        if self.folder is not None:
+            kept = json.loads(json.dumps(list(rows)))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / f"{name}.json", {"key": key, "digest": digest(json.dumps(kept)), "rows": kept})
+
+    def each(
+        self,
+        name: str,
+        items: Sequence[T],
+        size: int,
+        key: Callable[[Sequence[T]], str],
+        work: Callable[[Sequence[T]], list[Any]],
+        advance: Advance = lambda n: None,
+    ) -> list[Any]:
+        """`work` on `size` items after the other, its rows in order; what an earlier attempt has kept is not done again.
+
+        A row is plain JSON: numbers, texts, lists. The parts do not depend on what was kept, so neither do the rows. advance is
+        told of what was kept; of the rest `work` tells.
+        """
+        found: list[Any] = []
+        for number, start in enumerate(range(0, len(items), size)):
+            part = items[start : start + size]
+            place, made_from = f"{name}-{number:05d}", key(part)
+            rows = self.get(place, made_from)
+            if rows is None:
+                rows = work(part)
+                self.put(place, made_from, rows)
+            else:
+                advance(len(part))
+            found += rows
+        return found
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Where a phase that is not complete keeps what it has: shards of `size` rows each."""
+
+    shards: Shards
+    size: int
+
+
+NOTHING_KEPT = Unfinished(Shards(), 1 << 30)
