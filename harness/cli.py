@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import Terminated, UserError, disk_trouble
+from harness.errors import Ended, UserError, disk_trouble
 
 app = typer.Typer(
     name="harness",
@@ -261,16 +261,17 @@ def trace(
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     try:
         return app()
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt as error:
-        said, code = ("asked to end", 143) if isinstance(error, Terminated) else ("interrupted", 130)
+    except Ended as error:
+        said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"
         print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
-        sys.exit(code)
+        sys.exit(error.code)
     except OSError as error:
         if (trouble := disk_trouble(error)) is None:
             raise
@@ -278,5 +279,5 @@ def main() -> Any:
         sys.exit(1)
 
 
-def _end(*_: object) -> None:
-    raise Terminated
+def _end(number: int, _: object) -> None:
+    raise Ended(number)

@@ -32,8 +32,12 @@ class DamagedError(UserError):
     """A file of a run is not what was committed."""
 
 
-class Terminated(KeyboardInterrupt):
-    """The program was asked to end (SIGTERM), as a scheduler does before it takes the machine away."""
+class Ended(BaseException):
+    """The program was told to end: by Ctrl-C, or by a scheduler that takes the machine away (SIGTERM). code: its exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.code = 128 + number
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}

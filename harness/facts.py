@@ -173,6 +173,8 @@ class Facts:
                 counts = manifest["counts"]
                 seconds = manifest["seconds"]
                 if "shared" in counts:
+                    if not all((self.root / source / MANIFEST).is_file() for source in manifest["inputs"]):
+                        continue  # set aside, and not yet made again
                     counts, seconds = self._share(place, manifest)
                 rows.append(
                     {

@@ -1,0 +1,348 @@
+"""What machines do to a run: kills at random moments, signals, full and read-only disks, damaged files, clocks, two processes."""
+
+import contextlib
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError, disk_trouble
+from harness.holding import LOCK, NOTE, held, holder
+from harness.store import RunFolder
+from tests.conftest import GUARD, SMALL, harness
+from tests.test_end_to_end import RUN, contents
+
+# A state after every step, a shard after every few answers: as many moments to be killed at as there can be.
+OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")
+
+
+ARGUMENTS = ("run", "--recipe", str(SMALL), "--name", "small", *OFTEN)
+
+
+def command(*more):
+    return [sys.executable, "-W", "ignore", "-m", "harness", *ARGUMENTS, *more]
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(GUARD), os.environ.get("PYTHONPATH", "")]), **more}
+
+
+def started(folder, *more):
+    return subprocess.Popen(
+        command(*more), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=environment(),
+    )  # fmt: skip
+
+
+def wait_for(found, process):
+    while process.poll() is None:
+        if found():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"it ended first: {process.communicate()}")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The same run, never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = subprocess.run(command("--jobs", "1"), cwd=folder, capture_output=True, text=True, check=False, env=environment())
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def same_bytes(folder, whole):
+    assert contents(folder / RUN) == contents(whole / RUN)
+    for name in ("samples.jsonl", "scores.jsonl", "adapter_model.safetensors"):
+        for path in sorted((whole / RUN).rglob(name)):
+            assert (folder / RUN / path.relative_to(whole / RUN)).read_bytes() == path.read_bytes()
+
+
+# ---------------------------------------------------------------- kills and signals
+
+
+def killed_at_random(folder, kills, seed, jobs):
+    """`kills` SIGKILLs of the whole group, each at a random moment after the run has begun to move; returns where they hit."""
+    rng, hit = random.Random(seed), set()
+    journal = folder / RUN / "journal.jsonl"
+    for _ in range(kills):
+        process = started(folder, "--jobs", str(jobs))
+        size = journal.stat().st_size if journal.is_file() else 0
+        with contextlib.suppress(AssertionError):  # it may have been finished before
+            wait_for(lambda at=size: journal.is_file() and journal.stat().st_size > at, process)
+            time.sleep(rng.uniform(0, 1.5))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        hit |= {p.name for p in (folder / RUN).rglob("*.partial")}
+        if process.returncode == 0:  # start again from nothing, so that every kill meets work to do
+            shutil.rmtree(folder / RUN)
+    return hit
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path):
+    """Four kills here; the soak below does two hundred."""
+    assert killed_at_random(tmp_path, 4, seed=1, jobs=2)
+    harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+    same_bytes(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_lose_nothing(whole, tmp_path):
+    hit = set()
+    for block in range(20):
+        hit |= killed_at_random(tmp_path, 10, seed=block, jobs=1 + block % 2)
+        harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+        same_bytes(tmp_path, whole)
+        shutil.rmtree(tmp_path / RUN)
+    assert {"train.partial", "two.partial", "generate.partial", "probe.partial", "score.partial"} & hit
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "said", "jobs"),
+    [(signal.SIGINT, 130, "interrupted", "1"), (signal.SIGTERM, 143, "asked to end", "2")],
+)
+def test_a_signal_ends_it_cleanly_with_how_to_go_on(whole, tmp_path, sent, code, said, jobs):
+    """To the whole group, as a terminal or a scheduler sends it, in the middle of training."""
+    process = started(tmp_path, "--jobs", jobs)
+    wait_for(lambda: list((tmp_path / RUN).rglob("train.partial/unfinished/steps.jsonl")), process)
+    os.killpg(process.pid, sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert f"{said}; what is finished is kept, repeat the same command to go on" in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / RUN / NOTE).exists()
+    if sent == signal.SIGTERM:
+        harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+        same_bytes(tmp_path, whole)
+
+
+# ---------------------------------------------------------------- disks
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own that can be filled; needs the right to mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no right to mount a file system here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+def fill(place, leave):
+    """Ballast until about `leave` bytes are free."""
+    free = shutil.disk_usage(place).free
+    (place / "ballast").write_bytes(b"\0" * max(0, free - leave))
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """The command line in this process: cheaper than a new one, and the same code."""
+    from harness import cli
+
+    def run(folder, *arguments):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        capsys.readouterr()
+        before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_room(whole, small_disk, typed, monkeypatch):
+    """The disk is filled to the last block as soon as a phase has begun, in one kind of phase after the other."""
+    from harness import store
+
+    begin = store._begin
+    for phase in ("evaluate", "probe", "generate", "score", "train", "data"):
+
+        def full_now(draft, made_from, phase=phase):
+            begin(draft, made_from)
+            if phase in str(draft.path).replace(".partial", "").split("/"):
+                fill(small_disk, 0)
+
+        monkeypatch.setattr(store, "_begin", full_now)
+        if phase == "data":
+            shutil.rmtree(small_disk / RUN)
+        code, _, errors = typed(small_disk, *ARGUMENTS, "--jobs", "1")
+        (small_disk / "ballast").unlink()
+        last = errors.strip().splitlines()[-1]
+        assert code == 1, (phase, errors)
+        assert "Traceback" not in errors
+        assert f"/{phase}" in last
+        assert "No space left on device; what is finished is kept: make room, then repeat the same command to go on" in last
+    monkeypatch.setattr(store, "_begin", begin)
+    code, _, errors = typed(small_disk, *ARGUMENTS, "--jobs", "1")
+    assert code == 0, errors
+    same_bytes(small_disk, whole)
+
+
+def test_a_full_disk_is_told_apart_from_a_failing_cell(tmp_path):
+    """Whoever noticed: the system's error, or a library that wraps it."""
+    run = RunFolder(tmp_path / "run")
+    run.root.mkdir()
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ):
+        expected = "a/train: No space left on device; what is finished is kept: make room"
+        with pytest.raises(UserError, match=expected), run.open("a/train", {}, {}):
+            raise error
+    assert disk_trouble(ValueError("no such thing")) is None
+    wrapped = RuntimeError("while writing")
+    wrapped.__cause__ = OSError(errno.EDQUOT, "quota")
+    assert disk_trouble(wrapped) == "Disk quota exceeded"
+
+
+def test_a_read_only_results_folder_is_one_line(small_disk, typed):
+    (small_disk / "results").mkdir()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    code, _, errors = typed(small_disk.parent, *ARGUMENTS, "--results", small_disk / "results")
+    assert code == 1
+    assert "cannot write here (Read-only file system); use --results DIR" in errors
+
+
+# ---------------------------------------------------------------- damage
+
+
+def flip(path):
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
+HARM = {"cut": lambda p: p.write_bytes(p.read_bytes()[:-1]), "flipped": flip, "gone": Path.unlink}
+
+
+@pytest.mark.parametrize(
+    ("harm", "file"),
+    [
+        ("flipped", "initial/seed-0/generate/k-0/samples.jsonl"),
+        ("cut", "space/seed-0/iteration-0/train/adapter/adapter_model.safetensors"),
+        ("gone", "spin/seed-0/iteration-1/evaluate/two/scores.json"),
+        ("flipped", "spin/seed-0/iteration-0/score/manifest.json"),
+        ("cut", "data/train.jsonl"),
+    ],
+)
+def test_damage_is_named_never_used_and_made_good_on_request(whole, tmp_path, typed, harm, file):
+    shutil.copytree(whole, tmp_path / "w")
+    folder = tmp_path / "w"
+    HARM[harm](folder / RUN / file)
+    before = contents(folder / RUN, ("initial", "space", "spin"))
+    code, _, errors = typed(folder, *ARGUMENTS, "--jobs", "1")
+    assert code == 1
+    assert file in errors
+    assert "--recompute" in errors
+    assert contents(folder / RUN, ("initial", "space", "spin")) == before, "nothing was changed"
+    code, _, errors = typed(folder, *ARGUMENTS, "--jobs", "1", "--recompute")
+    assert code == 0, errors
+    same_bytes(folder, whole)
+    phase = next(p for p in (folder / RUN / file).parents if (p / "manifest.json").is_file())
+    assert phase.with_name(phase.name + ".damaged").is_dir(), "the damaged one is kept aside"
+
+
+@pytest.mark.parametrize(
+    "file", ["evaluate/two/scores.json", "evaluate/two/items.json", "train/steps.jsonl", "probe/measurements.json"]
+)
+def test_a_report_refuses_a_damaged_file(whole, tmp_path, typed, file):
+    shutil.copytree(whole, tmp_path / "w")
+    flip(tmp_path / "w" / RUN / "space/seed-0/iteration-1" / file)
+    code, _, errors = typed(tmp_path / "w", "report", "small")
+    assert code == 1
+    assert file in errors
+    assert "damaged" in errors
+
+
+# ---------------------------------------------------------------- two processes, and clocks
+
+
+def test_the_holder_of_a_run_is_named_and_a_note_without_its_process_holds_nothing(tmp_path):
+    holding = subprocess.Popen(
+        [sys.executable, "-c",
+         "import sys, time; from pathlib import Path; from harness.holding import held\n"
+         "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", str(tmp_path / "run")],
+        stdout=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    assert holding.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=rf"process {holding.pid} on .* is working on this run"), held(tmp_path / "run"):
+        pass
+    holding.kill()
+    holding.communicate()
+    assert (tmp_path / "run" / NOTE).exists(), "it was killed and could not tidy up"
+    with held(tmp_path / "run"):
+        assert json.loads((tmp_path / "run" / NOTE).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / "run" / NOTE).exists()
+
+
+def test_where_a_file_system_has_no_locks_a_mark_is_used_and_a_dead_ones_is_taken_over(tmp_path, monkeypatch):
+    """As on some network file systems: flock answers that it is not there."""
+    import fcntl
+    import platform
+
+    def none(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with held(tmp_path):
+        mark = (tmp_path / LOCK).read_text()
+        assert str(os.getpid()) in mark
+        with pytest.raises(UserError, match="is working on this run"), held(tmp_path):
+            pass
+    (tmp_path / LOCK).write_text(mark.replace(str(os.getpid()), str(dead.pid), 1))
+    with held(tmp_path):
+        pass
+    (tmp_path / NOTE).write_text(json.dumps({"host": "another", "pid": 7, "since": "then"}))
+    assert "process 7 on another (since then), if it is gone delete" in holder(tmp_path)
+    (tmp_path / NOTE).write_text(json.dumps({"host": platform.node(), "pid": 7, "since": "then"}))
+    assert holder(tmp_path) == f"process 7 on {platform.node()} (since then)"
+    (tmp_path / NOTE).write_text("nonsense")
+    assert holder(tmp_path) == "another process"
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(whole, tmp_path, typed, monkeypatch):
+    now = [2e9]
+
+    def back():
+        now[0] -= 86400.0
+        return now[0]
+
+    monkeypatch.setattr(time, "time", back)
+    code, _, errors = typed(tmp_path, *ARGUMENTS, "--jobs", "1")
+    assert code == 0, errors
+    same_bytes(tmp_path, whole)
+
+
+def test_a_run_of_another_format_is_refused_and_left_as_it_is(whole, tmp_path, typed):
+    shutil.copytree(whole, tmp_path / "w")
+    record = tmp_path / "w" / RUN / "run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "format_version": 2}))
+    before = record.read_bytes()
+    code, _, errors = typed(tmp_path / "w", *ARGUMENTS)
+    assert code == 1
+    assert "format version 2, this program writes 3; use --name OTHER" in errors
+    assert record.read_bytes() == before
