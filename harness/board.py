@@ -40,6 +40,11 @@ class Board(Protocol):
         ...
 
     @property
+    def defined(self) -> Mapping[str, str]:
+        """Names how it is asked and scored, where that is said outside suite and documents; runs made before this lack it."""
+        ...
+
+    @property
     def made_from(self) -> Mapping[str, Any]:
         """What changes the scores beside the suite and the player; empty where nothing does."""
         ...

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from harness.bad_numbers import written_out
 from harness.board import Board
 from harness.cells import Cell, Player, content_digest, training_settings
 from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
+from harness.errors import UserError
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
@@ -28,7 +30,7 @@ from harness.policy import Policy
 from harness.progress import Reporter
 from harness.records import Example, Group, Role, Sample, Score, digest
 from harness.sharing import Neighbours
-from harness.store import Draft, Finished, RunFolder, read_jsonl, write_json, write_jsonl
+from harness.store import Draft, Finished, RunFolder, file_digest, read_jsonl, write_json, write_jsonl
 from objectives import Needs, Objective
 
 
@@ -51,11 +53,19 @@ class Rounds:
         return Player(seed, None, digest(self.policy.base_digest, str(seed)))
 
     def seat(self, player: Player) -> None:
-        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits."""
+        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits.
+
+        Raises UserError when the weights there are not the player's.
+        """
         if player.adapter is None:
             self.policy.become_initial(player.seed)
-        else:
-            self.policy.become(player.adapter)
+            return
+        if (found := file_digest(player.adapter / ADAPTER_FILE)) != player.digest:
+            raise UserError(
+                f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; "
+                "put them back, or delete the iteration's folder to have it made again"
+            )
+        self.policy.become(player.adapter)
 
     # ------------------------------------------------------------ generate
 
@@ -242,8 +252,11 @@ class Rounds:
     def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Folder, inputs and settings of a player's evaluation."""
         suite, limit = self.board.suite, self.config.evaluation.limit
+        folder = f"{where}/evaluate/{suite.name}"
         inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
-        return f"{where}/evaluate/{suite.name}", inputs, {"limit": limit, **self.board.made_from}
+        done = self.run.finished(folder)
+        inputs |= {k: v for k, v in self.board.defined.items() if done is None or k in done.manifest.inputs}
+        return folder, inputs, {"limit": limit, **self.board.made_from}
 
     def evaluate(self, player: Player, where: str) -> None:
         """The leaderboard of one player."""
@@ -255,6 +268,12 @@ class Rounds:
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
                 done = self.board.evaluate(self.policy, columns, rows, advance, kept)
+            first = self.run.finished(f"initial/evaluate/{suite.name}")
+            if first is not None and first.manifest.counts["prompt_hash"] != done.prompt_hash:
+                raise UserError(
+                    f"{self.run.root}/{where}: suite {suite.name} asks other prompts ({done.prompt_hash}) than those the initial "
+                    f"policy answered ({first.manifest.counts['prompt_hash']}); use --name OTHER to ask all players the same"
+                )
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
             write_json(draft.path / self.board.raw_name, done.raw)
             for task, samples in done.samples.items():
@@ -308,7 +327,10 @@ class Rounds:
         if elsewhere is not None:
             self.run.take_over(folder, elsewhere)
         else:
-            with self.run.open(folder, inputs, settings) as draft:
+            with (
+                written_out(self.run.root, folder, inputs.get("player"), self.policy.tokenizer.decode),
+                self.run.open(folder, inputs, settings) as draft,
+            ):
                 work(draft)
         finished = self.run.finished(folder)
         assert finished is not None

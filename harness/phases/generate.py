@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from harness.bad_numbers import naming
 from harness.encoding import Encoder
 from harness.policy import Drawn
 from harness.progress import Advance
@@ -45,7 +46,8 @@ def generate(
     wanted = [(example, index) for example in examples for index in indices]
     seeds = [keyed_seed(run_seed, "generate", iteration, example.id, index) for example, index in wanted]
     prompts = {example.id: sampler.encoder.asked(example) for example in examples}
-    drawn = sampler.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
+    with naming([example.id for example, _ in wanted]):
+        drawn = sampler.sample([prompts[example.id] for example, _ in wanted], seeds, settings, advance)
     closed = sampler.encoder.closed
     return [
         Sample(example.id, iteration, index, closed(one.token_ids, one.finished), one.text, one.finished, seed, one.logp)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from harness.ahead import ahead
+from harness.bad_step import TrainingStopped, stopped
 from harness.model.packing import Packed, Prefixed
 from harness.model.room import release
 from harness.policy import Policy
@@ -34,10 +35,6 @@ ROLES: tuple[Role, ...] = ("real", "synthetic", "proto")
 # different shape may differ by, far below what a wrong adapter, template or active dropout would cause.
 STEP0_TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 TWO_PASS_FROM = 5  # responses per prompt from which "auto" trades a second forward pass for memory flat in their number
-
-
-class TrainingStopped(RuntimeError):
-    """Training ended before an update that would have been wrong; the message says why and names the examples."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,10 @@ class Pass:
     metrics: dict[str, tuple[float, int]]
     step0: float | None  # largest |log_ratio| per token
 
+    def totals(self) -> list[float]:
+        """The sums of log-probabilities and log-ratios: not finite where one of them is not."""
+        return [total for sums in (self.logp, self.log_ratio) for total, _ in sums.values()]
+
 
 def train(
     policy: Policy,
@@ -74,7 +75,8 @@ def train(
 
     groups: the training set, with stored references where the objective needs them. settings: one iteration's, schedules
     resolved. order_key: what the order of examples is drawn from, together with the epoch. on_step: takes each StepRecord.
-    Raises TrainingStopped before an update on a non-finite loss or gradient, or when the step-0 invariant fails.
+    Raises TrainingStopped before an update on a non-finite loss, gradient or log-probability, or when the step-0 invariant
+    fails; and after one that left weights that are not finite.
     """
     parameters = [p for _, p in policy.adapter_parameters()]
     optimizer = make_optimizer(parameters, settings)
@@ -100,12 +102,13 @@ def train(
             if parameter.grad is not None:
                 parameter.grad /= weight
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm))
-        names = [group.example_id for group in batch]
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingStopped(f"step {step}: loss {loss}, gradient norm {norm}; nothing was updated; examples {names}")
+        if not all(map(math.isfinite, (loss, norm, *(total for p in passes for total in p.totals())))):
+            raise stopped(policy, batch, room.alone, step=step, epoch=epoch, loss=loss, gradient_norm=norm)
         if step == 0:
             step0 = checked_step0(passes, policy.precision)
         optimizer.step()
+        if not math.isfinite(size_after := float(torch.nn.utils.get_total_norm(parameters))):
+            raise TrainingStopped(f"step {step}: weights of norm {size_after} after the update; lower training.lr (here {lr:g})")
         optimizer.zero_grad(set_to_none=True)
         spent = sum(len(g.prompt_ids) + len(r.token_ids) for g in batch for _, r in g.responses())
         tokens += spent
@@ -118,10 +121,10 @@ def train(
                 lr=lr,
                 logp=_means([p.logp for p in passes]),
                 log_ratio=_means([p.log_ratio for p in passes]),
-                metrics=_means([p.metrics for p in passes]),
+                metrics={k: v for k, v in _means([p.metrics for p in passes]).items() if math.isfinite(v)},
                 tokens=spent,
                 seconds=round(time.perf_counter() - began, 4),
-                example_ids=names,
+                example_ids=[group.example_id for group in batch],
             )
         )
         advance(len(batch))
@@ -148,6 +151,13 @@ class Room:
 
     def lay_out(self, batch: Sequence[Group]) -> list[Part]:
         return laid_out(self.policy, batch, self.objective, self.settings, self.micro_batch)
+
+    def alone(self, group: Group) -> tuple[float, float] | None:
+        """Weighted loss and weight of one example by itself, its gradient left on the adapter; None where rows are coupled."""
+        if self.objective.needs.couples_batch:
+            return None
+        (done,) = accumulate(self.policy, laid_out(self.policy, [group], self.objective, self.settings, 1), self.objective)
+        return done.loss, done.weight
 
     def accumulate(self, batch: Sequence[Group], parts: list[Part]) -> list[Pass]:
         """`accumulate` over one optimizer batch. Raises TrainingStopped when not even one prompt at a time fits."""
