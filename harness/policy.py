@@ -169,7 +169,7 @@ class Policy:
             return numbers, values
 
         found: list[float] = in_order(self.lanes.map(one_pass, passes(groups, columns)), groups)
-        refuse_bad(groups, found)
+        self._refuse_bad(groups, found)
         return found
 
     @torch.no_grad()
@@ -198,8 +198,26 @@ class Policy:
             return numbers, values
 
         found: list[tuple[float, bool]] = in_order(self.lanes.map(one_pass, work()), groups)
-        refuse_bad(groups, [logp for logp, _ in found])
+        self._refuse_bad(groups, [logp for logp, _ in found])
         return found
+
+    def _refuse_bad(self, groups: Sequence[Prefixed], logps: Sequence[float]) -> None:
+        """Raises BadNumbers where a log-probability is not finite; logps: one per continuation, in order.
+
+        A prompt can spoil those that share its row, so each is computed again alone, and those that are bad alone are named.
+        """
+        if all(map(math.isfinite, logps)):
+            return
+        every, at = [], 0
+        for number, group in enumerate(groups):
+            mine = logps[at : at + len(group.continuations)]
+            at += len(group.continuations)
+            if not all(map(math.isfinite, mine)):
+                alone = self.response_logps(self.lay_out([group])).tolist()
+                said = [Spoken("response", c, v) for c, v in zip(group.continuations, alone, strict=True)]
+                every.append(Suspect(number, group.prefix, said))
+        found = [one for one in every if one.bad] or every
+        raise BadNumbers(f"a log-probability is not finite under {len(found)} of {len(groups)} prompts", found)
 
     def shared_beginnings(self, prompts: Sequence[Sequence[int]]) -> list[Shared]:
         """Prompts in clusters whose beginning is worth computing once, where the model can continue one."""
@@ -275,19 +293,6 @@ class Policy:
         text = self.tokenizer.decode(spoken, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         assert drawn.logp is not None
         return Drawn(drawn.ids, text, finished, drawn.logp)
-
-
-def refuse_bad(groups: Sequence[Prefixed], logps: Sequence[float]) -> None:
-    """Raises BadNumbers with every group that has a log-probability that is not finite. logps: one per continuation, in order."""
-    found, at = [], 0
-    for number, group in enumerate(groups):
-        mine = logps[at : at + len(group.continuations)]
-        at += len(group.continuations)
-        if not all(map(math.isfinite, mine)):
-            said = [Spoken("response", c, v) for c, v in zip(group.continuations, mine, strict=True)]
-            found.append(Suspect(number, group.prefix, said))
-    if found:
-        raise BadNumbers(f"a log-probability is not finite under {len(found)} of {len(groups)} prompts", found)
 
 
 def streams_of(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:

@@ -200,9 +200,7 @@ def evaluate(policy: Policy, board: Leaderboard, columns: int, rows: int, advanc
 
     board.tokenizer = board.tokenizer or policy.tokenizer
     if board.tokenizer is not policy.tokenizer:
-        raise RuntimeError(
-            f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew for this one"
-        )
+        raise RuntimeError(f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew")
     model = as_lm(policy, columns, rows, board.encodings, advance)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     for together in _compatible(board):
