@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-ELSEWHERE = {"dataset_kwargs", "task"}  # paths of one machine (the documents themselves are named apart), and the name
+# Named apart (the task, its version, its documents), or paths of one machine, as lm-eval adds them.
+ELSEWHERE = {"task", "metadata", "dataset_path", "dataset_name", "dataset_kwargs"}
 
 
 def definition(task: Any) -> str:

@@ -1,4 +1,4 @@
-"""No score, sample or number leaks from one player, prompt or task to another; every cache there is, and what it may not mix up."""
+"""No number leaks from one player, prompt or task to another: every cache there is, and what it must not mix up."""
 
 import json
 import shutil
@@ -116,8 +116,8 @@ def test_lm_evals_own_caches_are_off(tokenizer, monkeypatch):
     import lm_eval.caching.cache
     from lm_eval.api.model import CachingLM
 
-    def never(*_, **__):
-        raise AssertionError("a cache of lm-eval's was used")
+    def never(*_, **options):
+        assert options.get("cache") is False, "a cache of lm-eval's was used"
 
     for module in (lm_eval.api.task, lm_eval.caching.cache):
         for name in ("load_from_cache", "save_to_cache"):
@@ -239,7 +239,7 @@ PHASES = ("space/seed-0/iteration-1/evaluate/two", "space/seed-0/iteration-1/pro
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_phase_is_taken_over_only_where_everything_that_names_it_is_the_same(neighbour, phase):
-    """One input or setting at a time: weights, task documents, definition of tasks, samples, suite, limit; then the base model."""
+    """One input or setting at a time: weights, documents, definition of tasks, samples, suite, limit; then the base model."""
     run, played = neighbour
     made = json.loads((played / phase / "manifest.json").read_text())
     inputs, settings = made["inputs"], made["settings"]
@@ -302,7 +302,6 @@ def swap(folder, seed):
 def test_a_file_of_other_weights_under_the_name_of_the_recorded_ones_is_never_evaluated(played_copy, typed):
     """The evaluation is to be made again; the weights that lie there are not those that the run made, so it is refused."""
     run = played_copy / "results" / "small"
-    before = (run / "space/seed-0/iteration-1/evaluate/two/scores.json").read_text()
     shutil.rmtree(run / "space/seed-0/iteration-1/evaluate")
     swap(run / "space/seed-0/iteration-1/train", 3)
     code, _, err = typed(played_copy, *AGAIN)
@@ -310,7 +309,6 @@ def test_a_file_of_other_weights_under_the_name_of_the_recorded_ones_is_never_ev
     assert "space/seed-0/iteration-1/train" in err
     assert ADAPTER in err
     assert not (run / "space/seed-0/iteration-1/evaluate/two").exists()
-    assert before
 
 
 def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_refusal(played_copy, typed):
@@ -326,7 +324,6 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
     code, _, err = typed(played_copy, *AGAIN)
     assert code == 1
     assert "evaluate/two: made with player=" in err
-    assert len(err.strip().splitlines()[-1:]) == 1
     shutil.rmtree(folder / "evaluate")
     shutil.rmtree(folder / "probe")
     code, _, err = typed(played_copy, *AGAIN)
@@ -353,21 +350,19 @@ def test_two_runs_with_the_same_labels_keep_to_their_own_players(played_copy, ty
 
 
 @pytest.mark.parametrize("what", ["a document", "the version", "the prompt's template"])
-def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, played_copy, typed, tmp_path):
-    """The run was evaluated with the shipped task files; then one of them changes and the same command is typed again."""
-    run = played_copy / "results" / "small"
-    folder = lab_copy(tmp_path)
-    code, _, err = typed(played_copy, *AGAIN, "--suite", folder / "two.toml")
-    assert code == 1, "the folder of the tasks is part of the suite"
-    file, old, new = CHANGES[what]
+def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, played_copy, typed, tmp_path, monkeypatch):
+    """The same files elsewhere are no difference; then one of them changes and the same command is typed again."""
     import harness.suite
 
-    changed = harness.suite.Suite.folders
+    run = played_copy / "results" / "small"
+    folder = lab_copy(tmp_path)
     before = [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))]
+    monkeypatch.setattr(harness.suite.Suite, "folders", lambda self: [folder / "tasks"])
+    code, out, err = typed(played_copy, *AGAIN)
+    assert (code, "0 phases to do" in out) == (0, True), err
+    file, old, new = CHANGES[what]
     replaced(folder / "tasks" / file, old, new)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(harness.suite.Suite, "folders", lambda self: [folder / "tasks"] if changed(self) else [])
-        code, _, err = typed(played_copy, *AGAIN)
+    code, _, err = typed(played_copy, *AGAIN)
     assert code == 1
     assert "initial/evaluate/two: made with " in err
     assert ("definition=" in err) or ("tasks=" in err)
