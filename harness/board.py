@@ -41,7 +41,7 @@ class Board(Protocol):
 
     @property
     def defined(self) -> Mapping[str, str]:
-        """Names how it is asked and scored, where that is said outside suite and documents; runs made before this lack it."""
+        """Names how it is asked and scored, where that is said outside suite and documents."""
         ...
 
     @property

@@ -255,7 +255,8 @@ class Rounds:
         folder = f"{where}/evaluate/{suite.name}"
         inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
         done = self.run.finished(folder)
-        inputs |= {k: v for k, v in self.board.defined.items() if done is None or k in done.manifest.inputs}
+        later = {**self.board.defined, "tokenizer": self.policy.encoder.digest}  # runs made before these were recorded lack them
+        inputs |= {name: value for name, value in later.items() if done is None or name in done.manifest.inputs}
         return folder, inputs, {"limit": limit, **self.board.made_from}
 
     def evaluate(self, player: Player, where: str) -> None:

@@ -221,6 +221,39 @@ def test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts():
     assert "def test_code_that_has_no_file" in code(test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts)[1]
 
 
+def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with_nothing_else(policy):
+    """Padding and truncation are left over from the last call; a policy that has been evaluated is still named the same."""
+    import transformers
+
+    from harness.encoding import Encoder
+
+    def fresh():
+        return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
+
+    before = Encoder(fresh(), policy.template).digest
+    used = fresh()
+    used(["a", "a b c d"], padding=True, truncation=True, max_length=3)
+    used.pad_token = used.eos_token
+    assert Encoder(used, policy.template).digest == before
+    asked, longer = fresh(), fresh()
+    asked.chat_template = asked.chat_template + " "
+    longer.add_tokens(["brillig"])
+    assert before not in {Encoder(asked, policy.template).digest, Encoder(longer, policy.template).digest}
+
+
+def test_prompts_built_for_a_few_items_are_not_those_of_all(tokenizer):
+    """Two boards over the same loaded tasks, as when a plan is timed: each gets its own items, whoever came first."""
+    from harness.phases.evaluate import Leaderboard
+
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    whole = prepare(load_suite(SUITE), None, None)
+    few = Leaderboard(whole.suite, whole.loaded, 2)
+    assert [r.n for r in evaluate(policy, few, 512, 8, quiet).records] == [2, 2]
+    found = evaluate(policy, whole, 512, 8, quiet)
+    assert [r.n for r in found.records] == [4, 6]
+    assert found.prompt_hash == evaluate(policy, prepare(load_suite(SUITE), None, None), 512, 8, quiet).prompt_hash
+
+
 # ---------------------------------------------------------------- between runs
 
 
@@ -257,7 +290,7 @@ def test_a_phase_is_taken_over_only_where_everything_that_names_it_is_the_same(n
     assert Neighbours(run).find(phase, inputs, settings) is None
     assert {"player"} <= set(inputs)
     if "evaluate" in phase:
-        assert {"player", "suite", "tasks", "definition"} == set(inputs)
+        assert {"player", "suite", "tasks", "definition", "tokenizer"} == set(inputs)
 
 
 @pytest.fixture
@@ -371,10 +404,10 @@ def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, pla
 
 
 def test_a_run_made_before_tasks_were_named_by_their_files_goes_on(played_copy, typed):
-    """Its manifests have no `definition`: nothing is a difference that was never recorded, and nothing is made again."""
+    """Its manifests have no `definition` and no `tokenizer`: what was never recorded is no difference."""
     for path in (played_copy / "results" / "small").rglob("evaluate/two/manifest.json"):
         kept = json.loads(path.read_text())
-        del kept["inputs"]["definition"]
+        del kept["inputs"]["definition"], kept["inputs"]["tokenizer"]
         path.write_text(json.dumps(kept))
     code, out, err = typed(played_copy, *AGAIN)
     assert code == 0, err

@@ -67,16 +67,20 @@ class Leaderboard:
             parts += [row.name, name, str(task.VERSION), *docs]
         return digest(*parts)
 
-    @cached_property
+    @property
     def defined(self) -> dict[str, str]:
         """Names how every task asks and scores: its file, the code that file calls, and the pool its shots are taken from."""
+        return {"definition": self._definition}
+
+    @cached_property
+    def _definition(self) -> str:
         parts = []
         for row, name, task in self._tasks():
             with keep_random_state():
                 random.seed(FEWSHOT_SEED)  # as while loading
                 shots = list(task.fewshot_docs()) if row.shots else []
             parts += [row.name, name, definition(task), json.dumps(shots, sort_keys=True, default=str)]
-        return {"definition": digest(*parts)}
+        return digest(*parts)
 
     def _tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
         """Every lm-eval task behind every row: (row, its name, the task)."""
@@ -164,13 +168,18 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
 
 
 def _build_once(task: Any) -> None:
-    """Let lm-eval build the task's prompts for the first player and show the same ones to all others."""
+    """Let lm-eval build the task's prompts for the first player and show the same ones to all who are asked the same."""
     build = task.build_all_requests
+    built: dict[str, Any] = {}
 
     def build_or_reuse(**options: Any) -> None:
-        if not getattr(task, "_instances", None):
+        asked = {name: value for name, value in options.items() if name != "chat_template"}  # a method of the player's model
+        if not getattr(task, "_instances", None) or built != asked:
+            built.clear()
+            task._instances = []
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
             build(**options)
+            built.update(asked)
         for instance in task._instances:
             instance.resps, instance.filtered_resps = [], {}  # what the last player answered
 
