@@ -41,6 +41,11 @@ class Board(Protocol):
         ...
 
     @property
+    def defined(self) -> Mapping[str, str]:
+        """Names how it is asked and scored, where that is said outside suite and documents."""
+        ...
+
+    @property
     def made_from(self) -> Mapping[str, Any]:
         """What changes the scores beside the suite and the player; empty where nothing does."""
         ...

@@ -295,9 +295,6 @@ def _evaluation(rounds: Rounds, per_token: float) -> Evaluation:
     limit = min(FIRST_ITEMS, longest)
     while True:
         tried = evaluating.Leaderboard(board.suite, board.loaded, min(limit, board.limit or limit), board.encodings)
-        for row in board.loaded.values():
-            for task in row["tasks"].values():
-                task._instances = None  # of the trial before
         evaluating.evaluate(policy, tried, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
         began = time.perf_counter()
         with _metered(policy) as meter:

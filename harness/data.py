@@ -80,6 +80,7 @@ def load_examples(settings: DataConfig, tokenizer: Any, template: Template, cont
         raise UserError(
             f"data.source={settings.source}: {len(train)} pairs to train on and {len(heldout)} held out after cleaning "
             f"({dict(counts)}); at least one of each is needed"
+            + ("; name pairs to hold out with --set data.heldout=FILE" if settings.heldout is None and len(train) else "")
         )
     counts.update(train=len(train), heldout=len(heldout))
     return Dataset(train, heldout, dict(counts))

@@ -7,13 +7,15 @@ re-tokenising a sampled text need not give the sampled tokens.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from harness.errors import UserError
-from harness.records import Example, Group, Response, Role, Sample, Score
+from harness.records import Example, Group, Response, Role, Sample, Score, digest
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,16 @@ class Encoder:
         self.tokenizer, self.template, self.asking = tokenizer, template, asking
         self._prompts: dict[str, list[int]] = {}
         self._responses: dict[str, list[int]] = {}
+
+    @cached_property
+    def digest(self) -> str:
+        """Names how text becomes tokens and turns become text, as they were when this was first asked."""
+        fast = getattr(self.tokenizer, "backend_tokenizer", None)
+        said = json.loads(fast.to_str()) if fast is not None else {"vocabulary": self.tokenizer.get_vocab()}
+        said |= {"padding": None, "truncation": None}  # left over from the last call, no property
+        special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if name != "pad_token"}
+        written = [said, special, str(getattr(self.tokenizer, "chat_template", None)), self.template.kind]
+        return digest(json.dumps(written, sort_keys=True))
 
     def prompt(self, example: Example) -> list[int]:
         if example.rendered not in self._prompts:

@@ -12,10 +12,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.bad_numbers import BadNumbers
 from harness.cells import Cell
 from harness.errors import EvaluationError, UserError
 from harness.rounds import Rounds
 from harness.tables import refresh
+
+BAD_BASE = "use another model, or --set model.dtype=float32"
 
 
 @dataclass
@@ -38,18 +41,31 @@ class Game:
         return failed
 
     def play_initial(self) -> None:
-        """Evaluate and probe the initial policy, which all cells start from. Raises UserError when that cannot be finished."""
+        """Evaluate and probe the initial policy, which all cells start from. Raises UserError when that cannot be finished, or
+        when its numbers are not finite: no cell could do better.
+        """
         self.rounds.reporter.say("initial policy")
         initial = self.rounds.initial_player(self.rounds.config.seeds[0])
         try:
             self.rounds.evaluate(initial, "initial")
+            self.rounds.probe(initial, "initial")
         except EvaluationError as error:
             raise UserError(f"initial policy: {error}; what was done is kept, repeat the same command to go on") from None
-        self.rounds.probe(initial, "initial")
+        except BadNumbers as error:
+            raise UserError(f"initial policy: {error}; {BAD_BASE}") from None
         self.refresh()
 
     def play_shared(self) -> None:
-        """What cells would otherwise make when they first need it: the initial policy's samples and log-probabilities."""
+        """What cells would otherwise make when they first need it: the initial policy's samples and log-probabilities.
+
+        Raises UserError where its numbers are not finite.
+        """
+        try:
+            self._shared()
+        except BadNumbers as error:
+            raise UserError(f"initial policy: {error}; {BAD_BASE}") from None
+
+    def _shared(self) -> None:
         needs = [(cell.seed, cell.variant.objective(0).needs) for cell in self.cells]
         for seed in dict.fromkeys(seed for seed, _ in needs):
             most = max(max(need.synthetic, need.proto) for s, need in needs if s == seed)

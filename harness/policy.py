@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from harness.bad_numbers import BadNumbers, Spoken, Suspect, renumbered
 from harness.encoding import Encoder, Template
 from harness.files import file_digest
 from harness.lanes import Lanes
@@ -113,13 +114,17 @@ class Policy:
                 parameter.copy_(fresh)
 
     def become(self, adapter: Path) -> None:
-        """Put a saved player into the slot. Raises ValueError when the adapter was made for another base or rank."""
+        """Put a saved player into the slot. Raises ValueError when the adapter was made for another base or rank, BadNumbers when
+        its weights are not finite.
+        """
         from safetensors.torch import load_file
 
         saved = {name_in_slot(name): tensor for name, tensor in load_file(adapter / ADAPTER_FILE).items()}
         mine = dict(self.adapter_parameters())
         if saved.keys() != mine.keys() or any(saved[n].shape != mine[n].shape for n in mine):
             raise ValueError(f"{adapter}: an adapter of another base model, rank or targets")
+        if not all(bool(tensor.isfinite().all()) for tensor in saved.values()):
+            raise BadNumbers(f"{adapter}: weights that are not finite")
         with torch.no_grad():
             for name, parameter in mine.items():
                 parameter.copy_(saved[name])
@@ -150,7 +155,10 @@ class Policy:
 
     @torch.no_grad()
     def score(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[float]:
-        """Log-probability of every response, in the order given; `columns` tokens go through the model at a time."""
+        """Log-probability of every response, in the order given; `columns` tokens go through the model at a time.
+
+        Raises BadNumbers, naming the groups, where one is not finite.
+        """
 
         def one_pass(numbers: list[int]) -> tuple[list[int], list[Any]]:
             def part(some: Sequence[int]) -> list[float]:
@@ -160,7 +168,9 @@ class Policy:
             advance(len(values))
             return numbers, values
 
-        return in_order(self.lanes.map(one_pass, passes(groups, columns)), groups)
+        found: list[float] = in_order(self.lanes.map(one_pass, passes(groups, columns)), groups)
+        self._refuse_bad(groups, found)
+        return found
 
     @torch.no_grad()
     def judge(self, groups: Sequence[Prefixed], columns: int, advance: Advance = lambda n: None) -> list[tuple[float, bool]]:
@@ -187,7 +197,27 @@ class Policy:
             advance(len(values))
             return numbers, values
 
-        return in_order(self.lanes.map(one_pass, work()), groups)
+        found: list[tuple[float, bool]] = in_order(self.lanes.map(one_pass, work()), groups)
+        self._refuse_bad(groups, [logp for logp, _ in found])
+        return found
+
+    def _refuse_bad(self, groups: Sequence[Prefixed], logps: Sequence[float]) -> None:
+        """Raises BadNumbers where a log-probability is not finite; logps: one per continuation, in order.
+
+        A prompt can spoil those that share its row, so each is computed again alone, and those that are bad alone are named.
+        """
+        if all(map(math.isfinite, logps)):
+            return
+        every, at = [], 0
+        for number, group in enumerate(groups):
+            mine = logps[at : at + len(group.continuations)]
+            at += len(group.continuations)
+            if not all(map(math.isfinite, mine)):
+                alone = self.response_logps(self.lay_out([group])).tolist()
+                said = [Spoken("response", c, v) for c, v in zip(group.continuations, alone, strict=True)]
+                every.append(Suspect(number, group.prefix, said))
+        found = [one for one in every if one.bad] or every
+        raise BadNumbers(f"a log-probability is not finite under {len(found)} of {len(groups)} prompts", found)
 
     def shared_beginnings(self, prompts: Sequence[Sequence[int]]) -> list[Shared]:
         """Prompts in clusters whose beginning is worth computing once, where the model can continue one."""
@@ -238,7 +268,8 @@ class Policy:
                     advance(n)
 
                 try:
-                    return draw(self.model, asked, how, stop_ids, rows, self.shares_starts, told)
+                    with renumbered(numbers):
+                        return draw(self.model, asked, how, stop_ids, rows, self.shares_starts, told)
                 except torch.OutOfMemoryError:
                     advance(-sum(counted))
                     raise

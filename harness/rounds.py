@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from harness.bad_numbers import written_out
 from harness.board import Board
 from harness.cells import Cell, Player, content_digest, training_settings
 from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
-from harness.files import read_jsonl, write_json, write_jsonl
+from harness.errors import UserError
+from harness.files import file_digest, read_jsonl, write_json, write_jsonl
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
@@ -53,11 +55,19 @@ class Rounds:
         return Player(seed, None, digest(self.policy.base_digest, str(seed)))
 
     def seat(self, player: Player) -> None:
-        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits."""
+        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits.
+
+        Raises UserError when the weights there are not the player's.
+        """
         if player.adapter is None:
             self.policy.become_initial(player.seed)
-        else:
-            self.policy.become(player.adapter)
+            return
+        if (found := file_digest(player.adapter / ADAPTER_FILE)) != player.digest:
+            raise UserError(
+                f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; "
+                "put them back, or delete the iteration's folder to have it made again"
+            )
+        self.policy.become(player.adapter)
 
     # ------------------------------------------------------------ generate
 
@@ -239,8 +249,12 @@ class Rounds:
     def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:
         """Folder, inputs and settings of a player's evaluation."""
         suite, limit = self.board.suite, self.config.evaluation.limit
+        folder = f"{where}/evaluate/{suite.name}"
         inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
-        return f"{where}/evaluate/{suite.name}", inputs, {"limit": limit, **self.board.made_from}
+        done = self.run.finished(folder)
+        later = {**self.board.defined, "tokenizer": self.policy.encoder.digest}  # runs made before these were recorded lack them
+        inputs |= {name: value for name, value in later.items() if done is None or name in done.manifest.inputs}
+        return folder, inputs, {"limit": limit, **self.board.made_from}
 
     def evaluate(self, player: Player, where: str) -> None:
         """The leaderboard of one player."""
@@ -253,6 +267,12 @@ class Rounds:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
                 unfinished = Unfinished(Shards(draft.unfinished), self.config.evaluation.shard)
                 done = self.board.evaluate(self.policy, columns, rows, advance, kept, unfinished)
+            first = self.run.finished(f"initial/evaluate/{suite.name}")
+            if first is not None and first.manifest.counts["prompt_hash"] != done.prompt_hash:
+                raise UserError(
+                    f"{self.run.root}/{where}: suite {suite.name} asks other prompts ({done.prompt_hash}) than those the initial "
+                    f"policy answered ({first.manifest.counts['prompt_hash']}); use --name OTHER to ask all players the same"
+                )
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
             write_json(draft.path / self.board.raw_name, done.raw)
             for task, samples in done.samples.items():
@@ -306,7 +326,10 @@ class Rounds:
         if elsewhere is not None:
             self.run.take_over(folder, elsewhere)
         else:
-            with self.run.open(folder, inputs, settings) as draft:
+            with (
+                written_out(self.run.root, folder, inputs.get("player"), self.policy.tokenizer.decode),
+                self.run.open(folder, inputs, settings) as draft,
+            ):
                 work(draft)
         finished = self.run.finished(folder)
         assert finished is not None

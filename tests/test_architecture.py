@@ -54,6 +54,11 @@ ALLOWED = {
     "harness.rows": {"harness.config", "harness.errors", "harness.mirror"},
     "harness.data": BASE | {"harness.config", "harness.encoding", "harness.rows"},
     "harness.ahead": set(),
+    "harness.optimizer_steps": BASE | {"harness.config"},
+    "harness.bad_numbers": {"harness.files"},
+    "harness.bad_step": {"harness.bad_numbers", "harness.model.packing", "harness.policy", "harness.records"},
+    "harness.task_definition": set(),
+    "harness.nltk_data": set(),
     "harness.lanes": set(),
     "harness.model.__init__": set(),
     "harness.model.adapter_files": set(),
@@ -65,8 +70,11 @@ ALLOWED = {
     "harness.model.cache": set(),
     "harness.model.lora": {"harness.config", "harness.errors"},
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
-    "harness.model.sampling": {"harness.model.beginnings", "harness.model.cache", "harness.model.logprobs"},
-    "harness.policy": BASE | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
+    "harness.model.sampling": {"harness.bad_numbers", "harness.model.beginnings", "harness.model.cache"}
+    | {"harness.model.logprobs"},
+    "harness.policy": BASE
+    | {"harness.bad_numbers"}
+    | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
     "harness.model.start": BASE
     | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"},
     "harness.model.loading": BASE
@@ -92,21 +100,25 @@ ALLOWED = {
     "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"} | {"harness.shards"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE
+    | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"}
     | {"harness.shards"},
-    "harness.phases.score": BASE | {"harness.model.packing", "harness.policy", "harness.progress"},
+    "harness.phases.score": BASE | {"harness.bad_numbers"} | {"harness.model.packing", "harness.policy", "harness.progress"},
     "harness.phases.train": BASE
+    | {"harness.optimizer_steps"}
+    | {"harness.bad_step"}
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
     | {"objectives"}
     | {"harness.training_state"},
     "harness.phases.evaluate": BASE
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.suite_check", "harness.wanted"}
-    | {"harness.shards"},
+    | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"},
     "harness.phases.probe": BASE
+    | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.rounds": BASE
     | {
+        "harness.bad_numbers",
         "harness.cells",
         "harness.board",
         "harness.config",
@@ -121,7 +133,7 @@ ALLOWED = {
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"}
     | {"harness.shards", "harness.training_state"},
     "harness.cells": BASE | {"harness.config", "harness.discovery"},
-    "harness.game": BASE | {"harness.cells", "harness.rounds", "harness.tables"},
+    "harness.game": BASE | {"harness.bad_numbers"} | {"harness.cells", "harness.rounds", "harness.tables"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
@@ -184,7 +196,8 @@ ALLOWED = {
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE | {"harness.commands", "harness.store"},
     "harness.commands.catalogue": BASE
-    | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.objective_checks"}
+    | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
+    | {"harness.objective_checks"}
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}

@@ -191,15 +191,37 @@ def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, 
 
 
 def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
-    """Exit code 2, the failed cell named, its rows absent, the other objective's still there."""
-    text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", "loss=-real.mean_logp[:, 0] / 0.0")
+    """Exit code 2, the failed cell named, its rows absent, the other objective's still there; the one example is written out.
+
+    The loss divides by zero for the longest real response of the data, and the report says so where it shows the hole.
+    """
+    data = [json.loads(line) for line in (played_copy / RUN / "data/train.jsonl").read_text().splitlines()]
+    scores = (played_copy / RUN / "initial/score/scores.jsonl").read_text().splitlines()
+    lengths = {s["example_id"]: s["length"] for s in map(json.loads, scores)}
+    longest = max(lengths.values())
+    named = {example for example, length in lengths.items() if length == longest}
+    assert len(named) < len(data) / 2
+    broken = f"loss=-real.mean_logp[:, 0] / (real.length[:, 0] < {longest})"
+    text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", broken)
     Path(played_copy / "broken.py").write_text(text)
-    done = harness("run", "--recipe", SMALL, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
+    done = harness("run", "--recipe", SMALL, "--objectives", "./broken.py,space", "--jobs", "2", cwd=played_copy, check=False)
     assert done.returncode == 2
-    assert "failed  broken/seed-0: TrainingStopped" in done.stdout
+    kept = "broken/seed-0/iteration-0/train.failed.json"
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed  broken/seed-0: TrainingStopped: step ")]
+    assert line.endswith(f"; written out in {kept}")
     rows = table(played_copy / RUN / "tables/leaderboard.csv")
     assert {r["mean"] for r in rows if r["objective"] == "broken"} == {""}
     assert all(r["mean"] for r in rows if r["objective"] == "space")
+    written = json.loads((played_copy / RUN / kept).read_text())
+    assert {one["id"] for one in written["examples"]} <= named
+    (one, *_) = written["examples"]
+    (pair,) = [row for row in data if row["id"] == one["id"]]
+    assert pair["prompt"] in one["prompt"]["text"]
+    assert pair["real"] in one["responses"][0]["text"]
+    assert one["loss"] == "inf"
+    page = (played_copy / "reports" / "small.html").read_text()
+    assert "Failed, shown as a hole below: broken/seed-0: TrainingStopped: step" in page
+    assert "Holes, about which nothing is said: broken" in page
 
 
 def test_an_objective_by_path_works_with_no_other_change(tmp_path):

@@ -10,8 +10,9 @@ from harness.config import GenerationConfig, TrainingConfig
 from harness.discovery import find_objective, list_objectives, load_objective
 from harness.encoding import with_references
 from harness.model.packing import Prefixed
+from harness.optimizer_steps import learning_rate, optimizer_batches
 from harness.phases.score import score
-from harness.phases.train import TrainingStopped, accumulate, laid_out, learning_rate, optimizer_batches, train
+from harness.phases.train import TrainingStopped, accumulate, laid_out, train
 from harness.records import Group, Response
 from objectives import LossOutput, Needs
 
@@ -180,7 +181,7 @@ def test_a_non_finite_loss_stops_before_the_update_and_names_the_examples(policy
 
     groups = make_groups(policy, Needs())
     before = [p.detach().clone() for _, p in policy.adapter_parameters()]
-    with pytest.raises(TrainingStopped, match=r"nothing was updated; examples \['x"):
+    with pytest.raises(TrainingStopped, match=r"nothing was updated; examples x\d, x\d, x\d, x\d of 4"):
         run(policy, groups, Poisoned())
     assert all(torch.equal(a, p) for a, (_, p) in zip(before, policy.adapter_parameters(), strict=True))
 

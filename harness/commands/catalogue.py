@@ -134,7 +134,8 @@ def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
 
 
 def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
-    from harness.phases.evaluate import manager_of, nltk_lacks, prepare, task_files
+    from harness.nltk_data import nltk_lacks
+    from harness.phases.evaluate import manager_of, prepare, task_files
     from harness.suite_check import GATED, needs_of
     from harness.wanted import PUNKT, lacking
 

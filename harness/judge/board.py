@@ -58,6 +58,11 @@ class JudgedBoard:
         return digest(*(f"{row} {question.digest}" for row, mine in self.questions.items() for question in mine))
 
     @property
+    def defined(self) -> Mapping[str, str]:
+        """Nothing: the instructions are part of the suite."""
+        return {}
+
+    @property
     def made_from(self) -> Mapping[str, Any]:
         """Another judge gives other numbers."""
         return {"judge": {"host": self.endpoint.host, "model": self.endpoint.model}}

@@ -9,6 +9,7 @@ Legend: B rows of a batch, T columns so far, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.bad_numbers import BadNumbers, Spoken, Suspect
 from harness.model.beginnings import common_length
 from harness.model.cache import GrowingCache
 from harness.model.logprobs import bare_model, beginning, device_of
@@ -76,7 +78,8 @@ def draw(
     """One response per request, in the order given; each ends at a stop token, at `most`, or where its `stopped` says so.
 
     batch_size: rows at a time. share: whether what all prompts begin with is computed once (not for attention that counts
-    columns, such as a sliding window).
+    columns, such as a sliding window). Raises BadNumbers, naming the requests, where the model's output is not finite: no token
+    can be drawn from that.
     """
     model = bare_model(model)  # peft's wrapper adds nothing but time to every step
     waiting = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), tuple(requests[i].prompt_ids), i))[::-1]
@@ -95,9 +98,11 @@ def draw(
         tokens, values = _choose(flight, how)
         going = []
         listed = tokens.tolist()
-        if values is not None:
-            owner = torch.tensor(flight.numbers)
-            logps.index_add_(0, owner.clamp(min=0), torch.where(owner >= 0, values.cpu(), 0.0))
+        owner, values = torch.tensor(flight.numbers), values.cpu()
+        if bad := owner[(owner >= 0) & ~values.isfinite()].tolist():
+            raise _undrawable(requests, ids, bad)
+        if how.temperature:
+            logps.index_add_(0, owner.clamp(min=0), torch.where(owner >= 0, values, 0.0))
         done = 0
         for row, i in enumerate(flight.numbers):
             if i < 0:
@@ -131,14 +136,20 @@ def common_start(requests: Sequence[Request]) -> int:
 # ---------------------------------------------------------------- one step
 
 
-def _choose(flight: Flight, how: Draw) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(B,) tokens and (B,) their log-probabilities."""
+def _choose(flight: Flight, how: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits; not finite where nothing can be chosen."""
     if how.temperature == 0:
-        return flight.logits.argmax(-1), None
+        values, tokens = flight.logits.max(-1)
+        return tokens, values
     uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
     logp = torch.log_softmax(flight.logits.double(), dim=-1)
     tokens = invert(logp, uniform, how)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
+
+
+def _undrawable(requests: Sequence[Request], ids: Sequence[list[int]], numbers: Sequence[int]) -> BadNumbers:
+    found = [Suspect(n, requests[n].prompt_ids, [Spoken("so far", ids[n], math.nan)]) for n in numbers]
+    return BadNumbers(f"the model's output is not finite after {len(ids[numbers[0]])} tokens of a response", found)
 
 
 def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor:
@@ -146,7 +157,10 @@ def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor
 
     One uniform per row and step makes a row's draw independent of the batch around it, which a shared generator is not.
     """
-    probabilities = logp.exp() if how.temperature == 1.0 else torch.softmax(logp / how.temperature, dim=-1)
+    if how.temperature == 1.0:
+        probabilities = logp.exp()
+    else:  # from the likeliest down, so that no temperature, however small, leaves nothing but minus infinity
+        probabilities = torch.softmax((logp - logp.max(-1, keepdim=True).values) / how.temperature, dim=-1)
     if how.top_p < 1.0:
         ranked, order = probabilities.sort(dim=-1, descending=True)
         ranked[ranked.cumsum(-1) - ranked >= how.top_p] = 0.0  # the token that crosses top_p is still in

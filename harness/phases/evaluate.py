@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.board import Evaluated
 from harness.errors import UserError
+from harness.nltk_data import nltk_from
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
@@ -27,6 +28,7 @@ from harness.rows import mirrored
 from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import TaskFile, needs_of
+from harness.task_definition import definition
 from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
@@ -38,13 +40,15 @@ BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's st
 class Leaderboard:
     """A suite with its tasks loaded: made once per run, used for every player. `leaves` maps a row to its lm-eval tasks.
 
-    `encodings` keeps the token ids of contexts and continuations, which are the same for every player.
+    `encodings` keeps the token ids of contexts and continuations, and the tasks keep their prompts: the same for every player of
+    one tokenizer, and a board serves only one.
     """
 
     suite: Suite
     loaded: dict[str, Any]
     limit: int | None
     encodings: Encodings = field(default_factory=dict)
+    tokenizer: Any = None  # of the first player evaluated
     raw_name: str = "lm_eval.json"
     made_from: dict[str, Any] = field(default_factory=dict)
 
@@ -59,15 +63,31 @@ class Leaderboard:
     @cached_property
     def _digest(self) -> str:
         parts = []
+        for row, name, task in self._tasks():
+            docs = (json.dumps(doc, sort_keys=True, default=str) for doc in task.eval_docs)
+            parts += [row.name, name, str(task.VERSION), *docs]
+        return digest(*parts)
+
+    @property
+    def defined(self) -> dict[str, str]:
+        """Names how every task asks and scores: its file, the code that file calls, and the pool its shots are taken from."""
+        return {"definition": self._definition}
+
+    @cached_property
+    def _definition(self) -> str:
+        parts = []
+        for row, name, task in self._tasks():
+            with keep_random_state():
+                random.seed(FEWSHOT_SEED)  # as while loading
+                shots = list(task.fewshot_docs()) if row.shots else []
+            parts += [row.name, name, definition(task), json.dumps(shots, sort_keys=True, default=str)]
+        return digest(*parts)
+
+    def _tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
+        """Every lm-eval task behind every row: (row, its name, the task)."""
         for row in self.suite.task:
             for name, task in sorted(self.loaded[row.name]["tasks"].items()):
-                parts += [
-                    row.name,
-                    name,
-                    str(task.VERSION),
-                    *(json.dumps(doc, sort_keys=True, default=str) for doc in task.eval_docs),
-                ]
-        return digest(*parts)
+                yield row, name, task
 
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
@@ -151,13 +171,18 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
 
 
 def _build_once(task: Any) -> None:
-    """Let lm-eval build the task's prompts for the first player and show the same ones to all others."""
+    """Let lm-eval build the task's prompts for the first player and show the same ones to all who are asked the same."""
     build = task.build_all_requests
+    built: dict[str, Any] = {}
 
     def build_or_reuse(**options: Any) -> None:
-        if not getattr(task, "_instances", None):
+        asked = {name: value for name, value in options.items() if name != "chat_template"}  # a method of the player's model
+        if not getattr(task, "_instances", None) or built != asked:
+            built.clear()
+            task._instances = []
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
             build(**options)
+            built.update(asked)
         for instance in task._instances:
             instance.resps, instance.filtered_resps = [], {}  # what the last player answered
 
@@ -188,6 +213,9 @@ def evaluate(
 
     from harness.lm import as_lm
 
+    board.tokenizer = board.tokenizer or policy.tokenizer
+    if board.tokenizer is not policy.tokenizer:
+        raise RuntimeError(f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew")
     model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     for together in _compatible(board):
@@ -204,7 +232,7 @@ def evaluate(
                 fewshot_as_multiturn=board.suite.fewshot_as_multiturn and board.suite.apply_chat_template,
             )
         assert result is not None
-        kept = json.loads(json.dumps(result, default=_plain))
+        kept = json.loads(json.dumps(result, default=_plain), parse_constant=lambda word: None)  # nan and inf: no number
         answered = kept.pop("samples")
         for row in together:
             leaves = board.leaves(row)
@@ -319,37 +347,3 @@ def quiet_lm_eval() -> None:
         import datasets
 
         datasets.disable_progress_bars()
-
-
-def nltk_lacks(resource: str, mirror: Path | None) -> str | None:
-    """What to do about NLTK data that is not there; None when it is, in the mirror or on the machine."""
-    import nltk
-
-    with nltk_from(mirror):
-        try:
-            nltk.data.find(f"tokenizers/{resource}")
-        except LookupError:
-            return f"needs NLTK data {resource!r}; install it with: python -m nltk.downloader {resource}"
-    return None
-
-
-@contextlib.contextmanager
-def nltk_from(mirror: Path | None) -> Iterator[None]:
-    """Let NLTK look in the mirror's `nltk_data` first, and never download: a missing resource is an error at once."""
-    try:
-        import nltk
-    except ImportError:
-        yield
-        return
-    folder = mirror / "nltk_data" if mirror is not None else None
-    if folder is not None and folder.is_dir() and str(folder) not in nltk.data.path:
-        nltk.data.path.insert(0, str(folder))
-
-    def refuse(name: str, *_: Any, **__: Any) -> None:
-        raise LookupError(f"NLTK data {name!r}; install it with: python -m nltk.downloader {name}")
-
-    original, nltk.download = nltk.download, refuse
-    try:
-        yield
-    finally:
-        nltk.download = original

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.bad_numbers import naming
 from harness.encoding import Encoder
 from harness.policy import Drawn
 from harness.progress import Advance
@@ -58,7 +59,8 @@ def generate(
         return digest(*(f"{seed} {prompts[example.id]}" for example, _, seed in part))
 
     def work(part: Sequence[Wanted]) -> list[Any]:
-        drawn = sampler.sample([prompts[e.id] for e, _, _ in part], [seed for _, _, seed in part], settings, advance)
+        with naming([e.id for e, _, _ in part]):
+            drawn = sampler.sample([prompts[e.id] for e, _, _ in part], [seed for _, _, seed in part], settings, advance)
         return [[closed(one.token_ids, one.finished), one.text, one.finished, one.logp] for one in drawn]
 
     rows = unfinished.shards.each("drawn", wanted, unfinished.size, key, work, advance)

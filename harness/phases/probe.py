@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from harness.bad_numbers import naming
 from harness.config import GenerationConfig
 from harness.encoding import encode_response
 from harness.errors import UserError, did_you_mean
@@ -81,7 +82,9 @@ def probe(
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
     # Always the policy's own sampler, whichever draws the training samples: only there do players share their uniforms.
-    drawn = policy.sample(prompts, seeds, plain, advance)
+    ids = [e.id for e in examples]
+    with naming(ids):
+        drawn = policy.sample(prompts, seeds, plain, advance)
     opponent = forerunners["previous"].said if "previous" in forerunners else []
     asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
     texts: list[str] = []
@@ -90,7 +93,8 @@ def probe(
         asked["fresh"] = [encode_response(policy.tokenizer, text, policy.template) for text in texts]
     if opponent:
         asked["opponent"] = [row["token_ids"] for row in opponent]
-    logps = scored(policy, prompts, asked, columns, advance)
+    with naming(ids):
+        logps = scored(policy, prompts, asked, columns, advance)
     lengths = [len(d.token_ids) for d in drawn]
     found = [
         ratio("heldout_nll_per_token", [-x for x in logps["real"]], [len(r) for r in asked["real"]], "nats per token"),
@@ -106,7 +110,8 @@ def probe(
         found += rewards(opponent, asked["real"], logps["real"], logps["opponent"])
     for name, earlier in forerunners.items():
         earlier.sit()
-        theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]
+        with naming(ids):
+            theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]
         gaps = [a - b for a, b in zip(logps["drawn"], theirs, strict=True)]
         found.append(mean(f"kl_{name}", gaps, "nats per response"))
     samples = [

@@ -7,9 +7,11 @@ agree with scoring on the first prompts they are taken over; where they do not (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.bad_numbers import naming
 from harness.model.packing import Prefixed
 from harness.policy import Policy
 from harness.progress import Advance
@@ -34,7 +36,7 @@ def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advanc
     """Scores in the order of `Group.responses`, in nats over the response's tokens, under the player in `policy`'s slot.
 
     columns: tokens that go through the model at a time. Because scores are stored, training holds one model, and the reference
-    can neither drift nor be the wrong adapter.
+    can neither drift nor be the wrong adapter. Raises BadNumbers, naming the examples, where one is not finite.
     """
     prompts: dict[str, list[int]] = {}
     values: dict[tuple[str, Ids], float | None] = {}
@@ -48,10 +50,11 @@ def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advanc
         by_example: dict[str, list[Ids]] = {example: [] for example in examples}
         for example, ids in keys:
             by_example[example].append(ids)
-        found = policy.score([Prefixed(prompts[e], ids) for e, ids in by_example.items()], columns, advance)
+        with naming(list(by_example)):
+            found = policy.score([Prefixed(prompts[e], ids) for e, ids in by_example.items()], columns, advance)
         return dict(zip(((e, ids) for e, listed in by_example.items() for ids in listed), found, strict=True))
 
-    known = {key: value for key, value in values.items() if value is not None}
+    known = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}  # others are scored
     first = list(dict.fromkeys(example for example, _ in known))[:COMPARED]
     compared = scored(first, [key for key in known if key[0] in set(first)], lambda n: None)
     difference = max((abs(known[key] - value) for key, value in compared.items()), default=None)

@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from harness.ahead import ahead
+from harness.bad_step import TrainingStopped, stopped
 from harness.model.packing import Packed, Prefixed
 from harness.model.room import release
+from harness.optimizer_steps import learning_rate, make_optimizer, optimizer_batches
 from harness.policy import Policy
 from harness.progress import Advance
-from harness.records import Group, Role, StepRecord, keyed_seed
+from harness.records import Group, Role, StepRecord
 from harness.training_state import NOTHING_KEPT, Keeper, Reached
 from objectives import Batch, LossOutput, Objective, Responses
 
@@ -36,10 +37,6 @@ ROLES: tuple[Role, ...] = ("real", "synthetic", "proto")
 # different shape may differ by, far below what a wrong adapter, template or active dropout would cause.
 STEP0_TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
 TWO_PASS_FROM = 5  # responses per prompt from which "auto" trades a second forward pass for memory flat in their number
-
-
-class TrainingStopped(RuntimeError):
-    """Training ended before an update that would have been wrong; the message says why and names the examples."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,10 @@ class Pass:
     metrics: dict[str, tuple[float, int]]
     step0: float | None  # largest |log_ratio| per token
 
+    def totals(self) -> list[float]:
+        """The sums of log-probabilities and log-ratios: not finite where one of them is not."""
+        return [total for sums in (self.logp, self.log_ratio) for total, _ in sums.values()]
+
 
 def train(
     policy: Policy,
@@ -78,7 +79,8 @@ def train(
     groups: the training set, with stored references where the objective needs them. settings: one iteration's, schedules
     resolved. order_key: what the order of examples is drawn from, together with the epoch. on_step: takes each StepRecord.
     keeper: keeps how far training has come, and knows how far an earlier attempt came.
-    Raises TrainingStopped before an update on a non-finite loss or gradient, or when the step-0 invariant fails.
+    Raises TrainingStopped before an update on a non-finite loss, gradient or log-probability, or when the step-0 invariant
+    fails; and after one that left weights that are not finite.
     """
     parameters = [p for _, p in policy.adapter_parameters()]
     optimizer = make_optimizer(parameters, settings)
@@ -105,12 +107,13 @@ def train(
             if parameter.grad is not None:
                 parameter.grad /= weight
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm))
-        names = [group.example_id for group in batch]
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingStopped(f"step {step}: loss {loss}, gradient norm {norm}; nothing was updated; examples {names}")
+        if not all(map(math.isfinite, (loss, norm, *(total for p in passes for total in p.totals())))):
+            raise stopped(policy, batch, room.alone, step=step, epoch=epoch, loss=loss, gradient_norm=norm)
         if step == 0:
             step0 = checked_step0(passes, policy.precision)
         optimizer.step()
+        if not math.isfinite(size_after := float(torch.nn.utils.get_total_norm(parameters))):
+            raise TrainingStopped(f"step {step}: weights of norm {size_after} after the update; lower training.lr (here {lr:g})")
         optimizer.zero_grad(set_to_none=True)
         spent = sum(len(g.prompt_ids) + len(r.token_ids) for g in batch for _, r in g.responses())
         tokens += spent
@@ -123,10 +126,10 @@ def train(
                 lr=lr,
                 logp=_means([p.logp for p in passes]),
                 log_ratio=_means([p.log_ratio for p in passes]),
-                metrics=_means([p.metrics for p in passes]),
+                metrics={k: v for k, v in _means([p.metrics for p in passes]).items() if math.isfinite(v)},
                 tokens=spent,
                 seconds=round(time.perf_counter() - began, 4),
-                example_ids=names,
+                example_ids=[group.example_id for group in batch],
             )
         )
         if keeper.due() and step + 1 < steps:
@@ -156,6 +159,13 @@ class Room:
     def lay_out(self, batch: Sequence[Group]) -> list[Part]:
         return laid_out(self.policy, batch, self.objective, self.settings, self.micro_batch)
 
+    def alone(self, group: Group) -> tuple[float, float] | None:
+        """Weighted loss and weight of one example by itself, its gradient left on the adapter; None where rows are coupled."""
+        if self.objective.needs.couples_batch:
+            return None
+        (done,) = accumulate(self.policy, laid_out(self.policy, [group], self.objective, self.settings, 1), self.objective)
+        return done.loss, done.weight
+
     def accumulate(self, batch: Sequence[Group], parts: list[Part]) -> list[Pass]:
         """`accumulate` over one optimizer batch. Raises TrainingStopped when not even one prompt at a time fits."""
         if self.micro_batch < self.settings.micro_batch:
@@ -175,25 +185,6 @@ class Room:
                 parameter.grad = None
             release()
             parts = self.lay_out(batch)
-
-
-def optimizer_batches(
-    groups: Sequence[Group], epochs: int, size: int, order_key: tuple[object, ...]
-) -> Iterator[tuple[int, list[Group]]]:
-    """(epoch, groups of one optimizer step): a fresh keyed permutation per epoch, then sorted by length within the batch.
-
-    The last batch of an epoch may be smaller; its gradient is divided by its own weight.
-    """
-    for epoch in range(epochs):
-        order = list(range(len(groups)))
-        random.Random(keyed_seed(*order_key, "order", epoch)).shuffle(order)
-        for start in range(0, len(order), size):
-            batch = [groups[i] for i in order[start : start + size]]
-            yield epoch, sorted(batch, key=_group_length)
-
-
-def _group_length(group: Group) -> int:
-    return len(group.prompt_ids) + max(len(response.token_ids) for _, response in group.responses())
 
 
 def laid_out(
@@ -327,23 +318,6 @@ def checked_step0(passes: Sequence[Pass], precision: str) -> float | None:
             "the player in training is not the opponent that was scored"
         )
     return worst
-
-
-def make_optimizer(parameters: list[torch.nn.Parameter], settings: TrainingConfig) -> torch.optim.Optimizer:
-    """RMSProp as the papers, or AdamW; fresh for every iteration."""
-    kinds = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
-    return kinds[settings.optimizer](parameters, lr=0.0, weight_decay=settings.weight_decay)
-
-
-def learning_rate(settings: TrainingConfig, step: int, steps: int) -> float:
-    """Rate of one step: linear warm-up over the first `warmup` share of steps, then linear decay to 0 or constant."""
-    peak = float(settings.lr)  # type: ignore[arg-type]
-    warm = math.ceil(settings.warmup * steps)
-    if step < warm:
-        return peak * (step + 1) / warm
-    if settings.schedule == "constant":
-        return peak
-    return peak * (steps - step) / max(1, steps - warm)
 
 
 def _means(parts: Sequence[dict]) -> dict[str, float]:
