@@ -253,11 +253,24 @@ def trace(
     trace_command(run, example_id, results)
 
 
+def _called() -> int:
+    """What was typed, carried out; returns the exit code. A flag that cannot be read is the user's to mend like all the rest."""
+    try:
+        return app(standalone_mode=False) or 0
+    except typer.BadParameter.__mro__[2] as error:  # click's own exception; which click it is depends on typer's version
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            return 2
+        where = getattr(error, "ctx", None)
+        said = error.format_message().rstrip(".")
+        raise UserError(f"{said[:1].lower()}{said[1:]}; see: {where.command_path if where else 'harness'} --help") from None
+
+
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
     try:
-        return app()
+        sys.exit(_called())
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         sys.exit(1)

@@ -143,6 +143,7 @@ ALLOWED = {
         "harness.suite",
     },
     "harness.preflight": BASE
+    | {"harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells"},
     "harness.stats": set(),
