@@ -257,12 +257,15 @@ def _called() -> int:
     """What was typed, carried out; returns the exit code. A flag that cannot be read is the user's to mend like all the rest."""
     try:
         return app(standalone_mode=False) or 0
-    except typer.BadParameter.__mro__[2] as error:  # click's own exception; which click it is depends on typer's version
+    except Exception as error:
+        click: Any = error
+        if not hasattr(click, "format_message"):  # click's own alone have it; which click that is depends on typer's version
+            raise
         if type(error).__name__ == "NoArgsIsHelpError":
-            error.show()
+            click.show()
             return 2
-        where = getattr(error, "ctx", None)
-        said = error.format_message().rstrip(".")
+        where = getattr(click, "ctx", None)
+        said = click.format_message().rstrip(".")
         raise UserError(f"{said[:1].lower()}{said[1:]}; see: {where.command_path if where else 'harness'} --help") from None
 
 

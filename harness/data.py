@@ -104,7 +104,9 @@ def _columns(settings: DataConfig, source: str, row: Any) -> tuple[str, str | No
     if settings.prompt_column or settings.response_column:
         wanted = (settings.prompt_column or "prompt", settings.response_column or "response")
         if wanted[0] == wanted[1]:
-            raise UserError(f"data {source}: data.prompt_column and data.response_column are both {wanted[0]!r}; name two columns")
+            raise UserError(
+                f"data {source}: data.prompt_column and data.response_column are both {wanted[0]!r}; name two columns"
+            )
         missing = [name for name in wanted if name not in row]
         if missing:
             raise UserError(f"data {source}: no column {missing[0]!r}; it has {', '.join(map(str, row))}")
@@ -146,7 +148,7 @@ def _text(value: Any, name: str, where: str) -> str:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(
-            f"{where}: {name} holds text that cannot be encoded, a lone surrogate (half of a character) at {error.start}; remove it"
+            f"{where}: {name} holds text that cannot be encoded, a lone surrogate (half a character) at {error.start}; remove it"
         ) from error
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def _csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.reader(handle, strict=True)
         header = next(reader, [])
-        if repeated := [name for name in header if header.count(name) > 1]:
+        if repeated := [name for name, times in Counter(header).items() if times > 1]:
             raise UserError(f"{path}: column {repeated[0]!r} is named twice in the first line; rename one")
         for row in reader:
             if row and len(row) != len(header):

@@ -15,7 +15,6 @@ from harness.config import Part, explain, find_toml, read_toml, resolve_path
 from harness.errors import UserError
 from harness.judge.settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
 
-
 FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

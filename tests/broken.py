@@ -1,4 +1,4 @@
-"""Things that are wrong, to be given to the program: models, adapters, objectives, suites, recipes and data, each from a good one."""
+"""Things that are wrong, to be given to the program: models, adapters and objectives, each made from a good one."""
 
 import json
 import shutil

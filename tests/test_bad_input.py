@@ -100,9 +100,12 @@ FLAGS = {
     "reports that are a file": run("--reports it", "it", "is a file, not a folder", "--reports", it="x"),
 }
 SMALLER = f"--recipe {SMALL}"
+STUDY = f"title='t'\nquestion='q'\nrecipe='{SMALL}'\nobjectives='space'\niterations=1\nseeds=[0]\n"
 TOML = {
     "recipe that is not there": run("--recipe ./a.toml", "recipe ./a.toml: no such file"),
-    "recipe that is a folder": run("--recipe ./a.toml", "recipe ./a.toml: is a folder, expected a .toml file", **{"a.toml/x": ""}),
+    "recipe that is a folder": run(
+        "--recipe ./a.toml", "recipe ./a.toml: is a folder, expected a .toml file", **{"a.toml/x": ""}
+    ),
     "recipe that is not TOML": run("--recipe a.toml", "a.toml: not valid TOML", "line 1", **{"a.toml": "iterations = = 3"}),
     "recipe in Latin-1": run("--recipe a.toml", "a.toml: not in UTF-8", **{"a.toml": "recipe = 'é'".encode("latin-1")}),
     "recipe in UTF-16": run("--recipe a.toml", "a.toml: not in UTF-8", **{"a.toml": RECIPE.encode("utf-16")}),
@@ -125,23 +128,24 @@ TOML = {
     ),
     "recipe with a name no run can have": run("--recipe './a b.toml'", "--name", "letters, digits", **{"a b.toml": RECIPE}),
     "suite that is empty": run("--suite a.toml", 'a.toml: has no "title"', **{"a.toml": ""}),
-    "suite without tasks": run(
-        "--suite a.toml", 'a.toml: has no "task"', **{"a.toml": SUITE.partition("[[task]]")[0]}
-    ),
+    "suite without tasks": run("--suite a.toml", 'a.toml: has no "task"', **{"a.toml": SUITE.partition("[[task]]")[0]}),
     "suite whose tasks are no rows": run(
         "--suite a.toml", "task", "a.toml", **{"a.toml": SUITE.partition("[[task]]")[0].replace("title", "task = 3\ntitle", 1)}
     ),
     "suite that is not there": run("--suite ./a.toml", "suite ./a.toml: no such file"),
     "suite with an unknown filter": run(
-        f"{SMALLER} --suite a.toml", 'no filter "strict" (it has flexible-extract, strict-match)',
+        f"{SMALLER} --suite a.toml",
+        'no filter "strict" (it has flexible-extract, strict-match)',
         **{"a.toml": changed(SUITE, '"strict-match"', '"strict"')},
     ),
     "suite with an unknown task": run(
-        f"{SMALLER} --suite a.toml", 'no such task (did you mean "lab_arithmetic"?)',
+        f"{SMALLER} --suite a.toml",
+        'no such task (did you mean "lab_arithmetic"?)',
         **{"a.toml": changed(SUITE, '"lab_arithmetic"', '"lab_arithmetik"')},
     ),
     "suite with an unknown metric": run(
-        f"{SMALLER} --suite a.toml", 'no metric "exact_math" (did you mean "exact_match"?)',
+        f"{SMALLER} --suite a.toml",
+        'no metric "exact_math" (did you mean "exact_match"?)',
         **{"a.toml": changed(SUITE, '"exact_match"', '"exact_math"')},
     ),
     "suite without a metric": run(
@@ -154,7 +158,10 @@ TOML = {
         "--suite a.toml", "task.0.shots=-1", **{"a.toml": changed(SUITE, "shots = 2", "shots = -1")}
     ),
     "suite with more shots than there are": run(
-        f"{SMALLER} --suite a.toml", "shots = 100000, but lab_arithmetic has", "ask for fewer", **{"a.toml": changed(SUITE, "shots = 2", "shots = 100000")}
+        f"{SMALLER} --suite a.toml",
+        "shots = 100000, but lab_arithmetic has",
+        "ask for fewer",
+        **{"a.toml": changed(SUITE, "shots = 2", "shots = 100000")},
     ),
     "suite with a label twice": run(
         "--suite a.toml", "two tasks have the label 'Arithmetic'", **{"a.toml": changed(SUITE, '"Continuation"', '"Arithmetic"')}
@@ -171,12 +178,16 @@ TOML = {
         "--suite a.toml", "include_paths names", "nowhere", **{"a.toml": changed(SUITE, "builtin:lab/tasks", "nowhere")}
     ),
     "study with an unknown key": given(
-        "study a.toml", 'unknown setting "colour"', **{"a.toml": "title='t'\nquestion='q'\nobjectives='space'\niterations=1\nseeds=[0]\ncolour=1"}  # noqa: E501
+        "study a.toml",
+        'unknown setting "colour"',
+        **{"a.toml": STUDY + "colour=1"},
     ),
     "study that is not UTF-8": given("study a.toml", "a.toml: not in UTF-8", **{"a.toml": b"\xff"}),
     "study with a contrast of nothing that is played": given(
-        "study a.toml --dry-run", "contrast", "spin",
-        **{"a.toml": f"title='t'\nquestion='q'\nrecipe='{SMALL}'\nobjectives='space'\niterations=1\nseeds=[0]\n[[contrast]]\nquestion='q'\na='space@0'\nb='spin@0'"},  # noqa: E501
+        "study a.toml --dry-run",
+        "contrast",
+        "spin",
+        **{"a.toml": STUDY + "[[contrast]]\nquestion='q'\na='space@0'\nb='spin@0'"},
     ),
 }
 
@@ -212,20 +223,30 @@ DATA = {
     "data with other columns": data("cannot tell prompt from response among the columns a", holds=lines({"a": "b"})),
     "data with a number for text": data("line 1: response=3 is int, expected text", holds=lines({"prompt": "a", "response": 3})),
     "data with null for text": data("line 2: prompt=None is NoneType", holds=lines(PAIRS[0], {"prompt": None, "response": "a"})),
-    "data with nested text": data("line 1: prompt={'text': 'a'} is dict", holds=lines({"prompt": {"text": "a"}, "response": "b"})),
-    "data with a huge number for text": data("line 1: response=", "is int, expected text", "...", holds=lines({"prompt": "a", "response": 10**4000})),  # noqa: E501
+    "data with nested text": data(
+        "line 1: prompt={'text': 'a'} is dict", holds=lines({"prompt": {"text": "a"}, "response": "b"})
+    ),
+    "data with a huge number for text": data(
+        "line 1: response=", "is int, expected text", "...", holds=lines({"prompt": "a", "response": 10**4000})
+    ),
     "data with not a number": data("line 1: ", "NaN is no JSON value", holds=b'{"prompt": "a", "response": NaN}\n'),
     "data with a number of digits without end": data("line 1", holds=b'{"prompt": "a", "response": ' + b"9" * 5000 + b"}\n"),
     "data nested without end": data("line 1: nested too deep", holds=b"[" * 200_000 + b"\n"),
     "data file nested without end": data("p.json: nested too deep", name="p.json", holds=b"[" * 200_000),
     "data whose row is a list": data("a row is list", holds=lines(["a"])),
     "data whose later row is a list": data("line 2: list where an object", holds=lines(PAIRS[0], ["a"])),
-    "data whose later row has other columns": data("line 2: no column 'response'", "question", holds=lines(PAIRS[0], {"prompt": "a", "question": "b"})),  # noqa: E501
+    "data whose later row has other columns": data(
+        "line 2: no column 'response'", "question", holds=lines(PAIRS[0], {"prompt": "a", "question": "b"})
+    ),
     "data in one object": data("expected a list of objects, found dict", name="p.json", holds="{}"),
     "data with empty pairs only": data("0 pairs to train on", holds=lines({"prompt": "", "response": "x"})),
     "data of one pair": data("1 pairs to train on and 0 held out", holds=lines(PAIRS[0])),
-    "data longer than the context": data("do not fit the context of 2048", "overlong=drop", holds=lines({"prompt": "é" * 3000, "response": "x"})),  # noqa: E501
-    "data with a response of 5 MB": data("line 21", "do not fit the context of 2048", holds=lines(*PAIRS, {"prompt": "a", "response": "x" * 5_000_000})),  # noqa: E501
+    "data longer than the context": data(
+        "do not fit the context of 2048", "overlong=drop", holds=lines({"prompt": "é" * 3000, "response": "x"})
+    ),
+    "data with a response of 5 MB": data(
+        "line 21", "do not fit the context of 2048", holds=lines(*PAIRS, {"prompt": "a", "response": "x" * 5_000_000})
+    ),
     "data with a lone surrogate": data("line 1: prompt", "surrogate", holds=b'{"prompt": "\\ud800", "response": "x"}\n'),
     "data with a NUL": data("line 1: response", "NUL", holds=b'{"prompt": "a", "response": "x\\u0000"}\n'),
     "data in Latin-1": data("line 1: not a JSON object in UTF-8", holds='{"prompt": "é", "response": "x"}\n'.encode("latin-1")),
@@ -233,25 +254,45 @@ DATA = {
     "table in UTF-16": data("p.csv", "UTF-16", name="p.csv", holds=CSV.encode("utf-16")),
     "table in Latin-1": data("p.csv: cannot be read", "utf-8", name="p.csv", holds=(CSV + "é,é\n").encode("latin-1")),
     "table with a NUL": data("p.csv: row 21: response", "NUL", name="p.csv", holds=CSV + "a,b\0c\n"),
-    "table with longer rows": data("p.csv: line 22: a row of 3 values, the first line names 2", name="p.csv", holds=CSV + "a,b,c\n"),
+    "table with longer rows": data(
+        "p.csv: line 22: a row of 3 values, the first line names 2", name="p.csv", holds=CSV + "a,b,c\n"
+    ),
     "table with shorter rows": data("p.csv: line 22: a row of 1 values, the first line names 2", name="p.csv", holds=CSV + "a\n"),
-    "table whose every row is longer": data("p.csv: line 2: a row of 3 values, the first line names 2", name="p.csv", holds="prompt,response\na,b,c\nd,e,f\n"),
+    "table whose every row is longer": data(
+        "p.csv: line 2: a row of 3 values, the first line names 2", name="p.csv", holds="prompt,response\na,b,c\nd,e,f\n"
+    ),
     "table of a header alone": data("no rows", name="p.csv", holds="prompt,response\n"),
     "table of nothing": data("no rows", name="p.csv"),
-    "table with a column twice": data("p.csv", "column 'prompt' is named twice", name="p.csv", holds="prompt,response,prompt\na,b,c\n"),
+    "table with a column twice": data(
+        "p.csv", "column 'prompt' is named twice", name="p.csv", holds="prompt,response,prompt\na,b,c\n"
+    ),
     "table with a quote that never closes": data("p.csv: cannot be read as .csv", name="p.csv", holds=CSV + '"a,b\n'),
     "half a parquet file": data("p.parquet: cannot be read as .parquet", name="p.parquet", holds=half_a_parquet),
-    "gzip called parquet": data("p.parquet: cannot be read as .parquet", name="p.parquet", holds=gzip.compress(lines(*PAIRS))[:-20]),
+    "gzip called parquet": data(
+        "p.parquet: cannot be read as .parquet", name="p.parquet", holds=gzip.compress(lines(*PAIRS))[:-20]
+    ),
     "parquet with numbers": data("row 1: prompt=1 is int, expected text", name="p.parquet", holds=numbers_in_parquet),
     "conversation that is text": data("messages must be a list", holds=lines({"messages": "hello"})),
     "conversation of one turn": data("at least two turns", holds=lines({"messages": TALK[:1]})),
-    "conversation with an unknown role": data("the role 'humna'", "system, developer, user, assistant", holds=lines({"messages": [{"role": "humna", "content": "x"}, *TALK]})),  # noqa: E501
-    "conversation with an empty turn": data("0 pairs to train on", "'empty': 1", holds=lines({"messages": [{"role": "user", "content": " "}, TALK[1]]})),
+    "conversation with an unknown role": data(
+        "the role 'humna'",
+        "system, developer, user, assistant",
+        holds=lines({"messages": [{"role": "humna", "content": "x"}, *TALK]}),
+    ),
+    "conversation with an empty turn": data(
+        "0 pairs to train on", "'empty': 1", holds=lines({"messages": [{"role": "user", "content": " "}, TALK[1]]})
+    ),
     "conversation that ends with the user": data("no assistant turn follows a user turn", holds=lines({"messages": TALK[::-1]})),
-    "named column that is not there": data("no column 'q'; it has prompt, response", holds=lines(*PAIRS), more="--prompt-column q"),
-    "one column for both": data("prompt_column", "response_column", holds=lines(*PAIRS), more="--prompt-column prompt --response-column prompt"),  # noqa: E501
+    "named column that is not there": data(
+        "no column 'q'; it has prompt, response", holds=lines(*PAIRS), more="--prompt-column q"
+    ),
+    "one column for both": data(
+        "prompt_column", "response_column", holds=lines(*PAIRS), more="--prompt-column prompt --response-column prompt"
+    ),
     "folder without data": run(f"{SMALLER} --data ./d", "holds no .jsonl", **{"d/x.txt": ""}),
-    "held-out pairs among the others": data("pairs are also in data.source", holds=lines(*PAIRS), more="--set data.heldout=p.jsonl"),
+    "held-out pairs among the others": data(
+        "pairs are also in data.source", holds=lines(*PAIRS), more="--set data.heldout=p.jsonl"
+    ),
 }
 
 
@@ -267,32 +308,58 @@ OBJECTIVES = {
     "objective in Latin-1": mine("# é\n".encode("latin-1"), "mine.py: not in UTF-8"),
     "objective with a NUL": mine(OBJECTIVE + "\0", "mine.py", "null bytes"),
     "objective of nothing": mine("", "defines 0 subclasses of Objective (none)"),
-    "objective of two classes": mine(OBJECTIVE + "\n@dataclass(frozen=True)\nclass Two(SPIN):\n    pass\n", "defines 2 subclasses"),
+    "objective of two classes": mine(
+        OBJECTIVE + "\n@dataclass(frozen=True)\nclass Two(SPIN):\n    pass\n", "defines 2 subclasses"
+    ),
     "objective that is no dataclass": mine(OBJECTIVE.replace("@dataclass(frozen=True)\n", ""), "not a frozen dataclass"),
     "objective without a title": mine(changed(objective(), '    title = "mine"\n', ""), "Mine has no title"),
     "objective with a title of the wrong type": mine(changed(objective(), 'title = "mine"', "title = 3"), "Mine", "title=3"),
-    "objective with a citation of the wrong type": mine(changed(objective(), 'Citation("a", "b", "c", "d")', '"a"'), "Mine", "citation='a'"),
+    "objective with a citation of the wrong type": mine(
+        changed(objective(), 'Citation("a", "b", "c", "d")', '"a"'), "Mine", "citation='a'"
+    ),
     "objective without a loss": mine(changed(objective(), "def loss", "def lost"), "mine", "abstract", "loss"),
     "objective with a mutable default": mine(objective(fields="steps: list = param([1, 2], 'x')"), "mine.py", "mutable default"),
-    "objective with a mutable default by factory": mine(objective(fields="steps: list = field(default_factory=dict)"), "steps={}", "list"),
-    "objective with a default out of its bounds": mine(objective(fields="beta: float = param(-1.0, 'x', above=0)"), "beta=-1.0 is not above 0"),  # noqa: E501
-    "objective with a default of the wrong type": mine(objective(fields="beta: float = 'big'"), "beta='big' is not of type float"),
+    "objective with a mutable default by factory": mine(
+        objective(fields="steps: list = field(default_factory=dict)"), "steps={}", "list"
+    ),
+    "objective with a default out of its bounds": mine(
+        objective(fields="beta: float = param(-1.0, 'x', above=0)"), "beta=-1.0 is not above 0"
+    ),
+    "objective with a default of the wrong type": mine(
+        objective(fields="beta: float = 'big'"), "beta='big' is not of type float"
+    ),
     "objective with a parameter without default": mine(objective(fields="beta: float"), "mine", "beta"),
     "objective that needs fewer than none": mine(objective(needs="Needs(synthetic=-1)"), "needs.synthetic=-1"),
-    "objective that needs half a response": mine(objective(needs="Needs(synthetic=0.5)"), "needs.synthetic=0.5 is not a whole number"),
+    "objective that needs half a response": mine(
+        objective(needs="Needs(synthetic=0.5)"), "needs.synthetic=0.5 is not a whole number"
+    ),
     "objective that needs true responses": mine(objective(needs="Needs(synthetic=True)"), "needs.synthetic=True"),
-    "objective that needs maybe a reference": mine(objective(needs="Needs(reference=1)"), "needs.reference=1 is not True or False"),
+    "objective that needs maybe a reference": mine(
+        objective(needs="Needs(reference=1)"), "needs.reference=1 is not True or False"
+    ),
     "objective whose needs are a dict": mine(objective(needs="{'synthetic': 1}"), "needs", "dict", "expected Needs"),
     "objective whose needs fail": mine(objective(needs="{}['x']"), "mine: needs", "KeyError"),
     "objective that needs history of nothing": mine(objective(needs="Needs(history=1)"), "needs.history=1", "synthetic"),
-    "objective that needs a billion responses": mine(objective(needs="Needs(synthetic=10**9)"), "needs.synthetic=1000000000", "at most"),
-    "objective that reads what it did not ask for": mine(objective(needs="Needs(synthetic=1)"), "mine: ", "needs.reference is False"),
+    "objective that needs a billion responses": mine(
+        objective(needs="Needs(synthetic=10**9)"), "needs.synthetic=1000000000", "at most"
+    ),
+    "objective that reads what it did not ask for": mine(
+        objective(needs="Needs(synthetic=1)"), "mine: ", "needs.reference is False"
+    ),
     "objective whose loss fails": mine(objective(loss="batch.nothing"), "mine: ", "mine.py: line 17: AttributeError"),
-    "objective whose loss is no LossOutput": mine(objective(loss="batch.real.logp[:, 0]"), "mine: ", "Tensor", "expected LossOutput"),
-    "objective with a loss per response": mine(objective(loss="LossOutput(-batch.real.log_ratio)"), "loss has shape (4, 1), expected (4,)"),
-    "objective with one loss": mine(objective(loss="LossOutput(-batch.real.log_ratio.mean())"), "loss has shape (), expected (4,)"),
+    "objective whose loss is no LossOutput": mine(
+        objective(loss="batch.real.logp[:, 0]"), "mine: ", "Tensor", "expected LossOutput"
+    ),
+    "objective with a loss per response": mine(
+        objective(loss="LossOutput(-batch.real.log_ratio)"), "loss has shape (4, 1), expected (4,)"
+    ),
+    "objective with one loss": mine(
+        objective(loss="LossOutput(-batch.real.log_ratio.mean())"), "loss has shape (), expected (4,)"
+    ),
     "objective with whole numbers": mine(objective(loss="LossOutput(batch.real.logp[:, 0].long())"), "loss is torch.int64"),
-    "objective with a half as precise loss": mine(objective(loss="LossOutput(-batch.real.logp[:, 0].half())"), "loss is torch.float16"),
+    "objective with a half as precise loss": mine(
+        objective(loss="LossOutput(-batch.real.logp[:, 0].half())"), "loss is torch.float16"
+    ),
     "objective with a weight of the wrong shape": mine(
         objective(loss="LossOutput(-batch.real.logp[:, 0], weight=batch.real.length)"), "weight has shape (4, 1)"
     ),
@@ -303,13 +370,20 @@ OBJECTIVES = {
     "objective without a gradient": mine(objective(loss="LossOutput(-batch.real.logp[:, 0].detach())"), "no gradient", "detach"),
     "objective that mutates its input": mine(objective(before="batch.real.logp.data.mul_(1.01)"), "changed its input in place"),
     "objective that draws random numbers": mine(
-        objective(loss="LossOutput(-batch.real.logp[:, 0] * torch.rand(batch.real.logp.shape[0]))"), "two calls on the same batch differ"
+        objective(loss="LossOutput(-batch.real.logp[:, 0] * torch.rand(batch.real.logp.shape[0]))"),
+        "two calls on the same batch differ",
     ),
     "objective whose rows see each other": mine(
-        objective(loss="LossOutput(-batch.real.logp[:, 0] + batch.real.logp.mean())"), "depends on other rows", "couples_batch=True"
+        objective(loss="LossOutput(-batch.real.logp[:, 0] + batch.real.logp.mean())"),
+        "depends on other rows",
+        "couples_batch=True",
     ),
-    "objective called initial": run("--objectives ./initial.py", '"initial" names the untouched policy', **{"initial.py": objective()}),
-    "objective with a name no file should have": run("--objectives ./a-b.py", "letters, digits and _ only", **{"a-b.py": objective()}),
+    "objective called initial": run(
+        "--objectives ./initial.py", '"initial" names the untouched policy', **{"initial.py": objective()}
+    ),
+    "objective with a name no file should have": run(
+        "--objectives ./a-b.py", "letters, digits and _ only", **{"a-b.py": objective()}
+    ),
 }
 
 
@@ -342,17 +416,26 @@ MODELS = {
     "model with half its weights": base("model.safetensors", "damaged", m=model(cut("model.safetensors"))),
     "model without weights": base("no .safetensors weights there", m=model(nothing, ["*.safetensors"])),
     "model whose index is no JSON": run(
-        f"{SMALLER} --model ./m", "m/model.safetensors.index.json: is no index", m=model(text("model.safetensors.index.json", "{"))
+        f"{SMALLER} --model ./m",
+        "m/model.safetensors.index.json: is no index",
+        m=model(text("model.safetensors.index.json", "{")),
     ),
-    "model with weights of another shape": base("other shapes than its config.json", m=model(settings("config.json", intermediate_size=100))),
+    "model with weights of another shape": base(
+        "other shapes than its config.json", m=model(settings("config.json", intermediate_size=100))
+    ),
     "model without a tokenizer": base("tokenizer", m=model(nothing, ["tokenizer*"])),
     "model whose tokenizer is no JSON": base("tokenizer", m=model(text("tokenizer.json", "{"))),
     "model without an end-of-sequence token": run(
-        f"{SMALLER} --model ./m", "end-of-sequence", "use another model", m=model(settings("tokenizer_config.json", eos_token=None))
+        f"{SMALLER} --model ./m",
+        "end-of-sequence",
+        "use another model",
+        m=model(settings("tokenizer_config.json", eos_token=None)),
     ),
     "model with fewer words than its tokenizer": base("its vocabulary has 50 tokens and its tokenizer", m=model(fewer_words)),
     "chat asked of a model without a template": run(
-        f"{SMALLER} --model ./m --set data.template=chat", "no chat template", "data.template=instruction",
+        f"{SMALLER} --model ./m --set data.template=chat",
+        "no chat template",
+        "data.template=instruction",
         m=model(nothing, ["chat_template.jinja"]),
     ),
     "chat template that cannot be read": run(

@@ -71,11 +71,12 @@ def load_policy(
     _check_folder(path, model)
     # A stranger's files make the libraries raise dozens of unrelated kinds; each means: this model is not to be had.
     try:
-        base, found = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options
         )
     except Exception as error:
         raise UserError(f"model.path={model.path}: {_why_not(error, path, model)}") from error
+    base, found = loaded
     if missing := sorted(found["missing_keys"]):
         raise UserError(
             f"model.path={model.path}: its weights lack {len(missing)} tensors that its config.json asks for, {missing[0]} among "

@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.data_loader --seconds 60 --seed 1
 
-It needs no package: files that are well are damaged at random, and every tenth damaged file is damaged further.
+It needs no package: files that are well are damaged at random, and what can still be read is damaged further.
 """
 
 from __future__ import annotations
@@ -23,7 +23,22 @@ from harness.errors import UserError
 from harness.rows import SUFFIXES
 
 TALK = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b\u00e9"}, {"role": "user", "content": "c"}]
-WORDS = (b"NaN", b"\\ud800", b"null", b"{}", b"[[", b'"', b",", b"\n", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"1e999", b"messages")
+WORDS = (
+    b"NaN",
+    b"\\ud800",
+    b"null",
+    b"{}",
+    b"[[",
+    b'"',
+    b",",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"1e999",
+    b"messages",
+)
 LARGEST = 1 << 20  # bytes of a damaged file
 
 
@@ -36,8 +51,8 @@ def target(raw: bytes, suffix: str, folder: Path) -> list[Pair] | None:
             warnings.simplefilter("ignore")
             pairs = _clean(read_pairs(DataConfig(source=str(path)), str(path), None), Counter())
     except UserError as error:
-        assert "\n" not in str(error)
-        assert str(path) in str(error), error
+        if str(path) not in str(error) or not str(error).isprintable():
+            raise RuntimeError("refused, but not in one line that names the file") from error
         return None
     for pair in pairs:
         assert pair.prompt
@@ -66,9 +81,9 @@ def corpus() -> list[tuple[bytes, str]]:
 
 
 def damaged(raw: bytes, draw: random.Random) -> bytes:
-    """One to eight wounds: a byte changed, a part cut out, doubled or repeated many times, a word put in, the encoding changed."""
+    """One to three wounds: a byte changed, a part cut out, doubled or repeated, a word put in, the encoding changed."""
     data = bytearray(raw)
-    for _ in range(draw.randint(1, 8)):
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
         at, end = sorted(draw.randrange(len(data) + 1) for _ in range(2))
         wound = draw.randrange(7)
         if wound == 0 and data:
@@ -80,7 +95,7 @@ def damaged(raw: bytes, draw: random.Random) -> bytes:
         elif wound == 3:
             data[at:at] = draw.choice(WORDS)
         elif wound == 4 and len(data) < 4096:
-            data[at:at] = data[at : at + draw.randint(1, 4)] * draw.choice((16, 2000, 50_000))
+            data[at:at] = data[at : at + draw.randint(1, 4)] * draw.choice((16, 16, 2000, 50_000))
         elif wound == 5 and draw.random() < 0.1:
             data = bytearray(bytes(data).decode("latin-1").encode(draw.choice(("utf-16", "utf-32", "utf-8"))))
         elif wound == 6:
@@ -95,9 +110,8 @@ def attack(seed: int, count: int | None = None, seconds: float | None = None) ->
     began, tried = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as folder:
         while (count is None or tried < count) and (seconds is None or time.monotonic() - began < seconds):
-            raw, suffix = draw.choice(pool)
-            raw = damaged(raw, draw)
-            suffix = draw.choice(SUFFIXES) if draw.random() < 0.05 else suffix
+            suffix = draw.choice(SUFFIXES)
+            raw = damaged(draw.choice([raw for raw, kind in pool if kind == suffix or draw.random() < 0.01]), draw)
             tried += 1
             try:
                 pairs = target(raw, suffix, Path(folder))
@@ -107,7 +121,7 @@ def attack(seed: int, count: int | None = None, seconds: float | None = None) ->
                 print(f"kept in {kept}")
                 raise
             done[f"{suffix} {'refused' if pairs is None else 'read'}"] += 1
-            if tried % 10 == 0 and len(pool) < 500:
+            if pairs is not None and len(pool) < 500:
                 pool.append((raw, suffix))
     return done
 
