@@ -258,13 +258,29 @@ def trace(
     trace_command(run, example_id, results)
 
 
+def _called() -> int:
+    """What was typed, carried out; returns the exit code. A flag that cannot be read is the user's to mend like all the rest."""
+    try:
+        return app(standalone_mode=False) or 0
+    except Exception as error:
+        click: Any = error
+        if not hasattr(click, "format_message"):  # click's own alone have it; which click that is depends on typer's version
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            click.show()
+            return 2
+        where = getattr(click, "ctx", None)
+        said = click.format_message().rstrip(".")
+        raise UserError(f"{said[:1].lower()}{said[1:]}; see: {where.command_path if where else 'harness'} --help") from None
+
+
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:
-        return app()
+        sys.exit(_called())
     except UserError as error:
         print(f"harness: {error}", file=sys.stderr)
         sys.exit(1)

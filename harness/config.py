@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -19,8 +19,12 @@ from harness.records import digest
 
 PACKAGE = Path(__file__).parent
 T = TypeVar("T")
-Scheduled = float | Annotated[list[float], Field(min_length=1)]
-Epochs = Annotated[int, Field(ge=1)]
+# Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
+MOST = 1_000_000
+Rate = Annotated[float, Field(allow_inf_nan=False)]
+Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
+Epochs = Annotated[int, Field(ge=1, le=MOST)]
+UNION = ("float", "int", "list[float]", "list[int]", "str", "list[str]", "constrained-int")  # what pydantic adds to a key's place
 
 
 class Part(BaseModel):
@@ -53,8 +57,8 @@ class ModelConfig(Part):
 class LoraConfig(Part):
     """The adapter every player is. Dropout is not a setting: it must be 0 (the step-0 invariant)."""
 
-    rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32.0, gt=0)
+    rank: int = Field(default=16, ge=1, le=65_536)
+    alpha: float = Field(default=32.0, gt=0, allow_inf_nan=False)
     targets: str | list[str] = "all-linear"
 
 
@@ -89,10 +93,10 @@ class GenerationConfig(Part):
     (seconds without a word from it after which it is given up) change no numbers.
     """
 
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_new_tokens: int = Field(default=64, ge=1)
-    batch_size: int = Field(default=256, ge=1)
+    max_new_tokens: int = Field(default=64, ge=1, le=MOST)
+    batch_size: int = Field(default=256, ge=1, le=MOST)
     shard: int = Field(default=4096, ge=1)
     template: Literal["chat", "instruction"] | None = None
     backend: Literal["transformers", "vllm"] = "transformers"
@@ -123,7 +127,7 @@ class TrainingConfig(Part):
     batch_size: int = Field(default=64, ge=1)
     micro_batch: int = Field(default=16, ge=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     two_pass: bool | Literal["auto"] = "auto"
     gradient_checkpointing: bool = False
     save_seconds: float = Field(default=600.0, ge=0)
@@ -146,7 +150,7 @@ class ProbeConfig(Part):
     """The measurements on held-out prompts after every iteration (drift, and KL where p_data is known)."""
 
     prompts: int = Field(default=200, ge=2)
-    max_new_tokens: int | None = Field(default=None, ge=1)
+    max_new_tokens: int | None = Field(default=None, ge=1, le=MOST)
 
 
 class EvaluationConfig(Part):
@@ -170,8 +174,8 @@ class RunConfig(Part):
 
     recipe: str = "lab"
     objectives: str = "space,spin"
-    iterations: int = Field(default=5, ge=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    iterations: int = Field(default=5, ge=1, le=10_000)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
     model: ModelConfig = ModelConfig()
     lora: LoraConfig = LoraConfig()
     data: DataConfig = DataConfig()
@@ -229,6 +233,8 @@ def find_toml(kind: str, name: str) -> Path:
     folder, one = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
     if name.endswith(".toml") or "/" in name:
         path = resolve_path(name)
+        if path.is_dir():
+            raise UserError(f"{one} {name}: is a folder, expected a .toml file")
         if not path.is_file():
             raise UserError(f"{one} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
         return path
@@ -241,9 +247,15 @@ def find_toml(kind: str, name: str) -> Path:
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deep; a .toml file here has sections of keys and values") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> RunConfig:
@@ -263,6 +275,9 @@ def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> 
 
 def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
     """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit."""
+    for key, text in _texts(tree):
+        if any(ord(c) < 32 or ord(c) == 127 or "\ud800" <= c <= "\udfff" for c in text):
+            raise UserError(f"{source}: {key}={text!r}: holds a control character or half of a character; leave it out")
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
@@ -271,15 +286,35 @@ def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first finding of a pydantic error as one clause: key, value, expectation, near miss."""
-    first = error.errors()[0]
+    findings = error.errors()
+    # of a key that may be one of several kinds every kind says something; what is wrong with the right kind says most
+    same = [f for f in findings if f["loc"][:-1] == findings[0]["loc"][:-1] and f["loc"][-1] in UNION] or findings[:1]
+    first = min(same, key=lambda finding: finding["type"].endswith(("_type", "_parsing")))
     words = [str(part) for part in first["loc"]]
-    key = ".".join(words)
+    key = ".".join(word for word in words if word not in UNION)
+    if first["type"] in ("model_type", "dict_type") and len(words) == 1:
+        return f"{key}={first['input']!r}: expected a section, as in [{key}] with a line KEY = VALUE below it"
     if first["type"] == "extra_forbidden":
         owner: Any = model
         for word in words[:-1]:
             owner = owner.model_fields[word].annotation
         return f'unknown setting "{key}"{did_you_mean(words[-1], owner.model_fields)}'
-    return f"{key}={first['input']!r}: {first['msg'].removeprefix('Value error, ').lower()}"
+    if first["type"] == "value_error":  # said by a check of this house, which names what it found
+        return f"{key}: {first['msg'].removeprefix('Value error, ')}"
+    return f"{key}={first['input']!r}: {first['msg'].lower()}"
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a tree with the dotted key it stands at, keys themselves included."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(name, key or "a key")
+            yield from _texts(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner, key)
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:

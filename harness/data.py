@@ -6,6 +6,7 @@ the data folder's manifest and shown in the report.
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import TemplateError
 
 from harness.config import DataConfig
 from harness.encoding import Template, encode_prompt, encode_response
@@ -28,6 +30,9 @@ KNOWN_COLUMNS = (
     ("instruction", "output"),
     ("instruction", "response"),
 )
+
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,10 @@ def _columns(settings: DataConfig, source: str, row: Any) -> tuple[str, str | No
         raise UserError(f"data {source}: a row is {type(row).__name__}, expected an object with named columns")
     if settings.prompt_column or settings.response_column:
         wanted = (settings.prompt_column or "prompt", settings.response_column or "response")
+        if wanted[0] == wanted[1]:
+            raise UserError(
+                f"data {source}: data.prompt_column and data.response_column are both {wanted[0]!r}; name two columns"
+            )
         missing = [name for name in wanted if name not in row]
         if missing:
             raise UserError(f"data {source}: no column {missing[0]!r}; it has {', '.join(map(str, row))}")
@@ -120,14 +129,29 @@ def _pair(row: Any, prompt_column: str, response_column: str | None, turns: str,
         raise UserError(f"{where}: {type(row).__name__} where an object with named columns was expected")
     if response_column is None:
         return _of_conversation(row.get("messages"), turns, where)
-    values = {prompt_column: row.get(prompt_column), response_column: row.get(response_column)}
-    for name, value in values.items():
-        if not isinstance(value, str):
-            raise UserError(f"{where}: {name}={value!r} is {type(value).__name__}, expected text")
-    prompt, response = (str(value) for value in values.values())
+    for name in (prompt_column, response_column):
+        if name not in row:
+            raise UserError(f"{where}: no column {name!r}; it has {', '.join(map(str, row)) or 'none'}")
+    prompt, response = (_text(row[name], name, where) for name in (prompt_column, response_column))
     if response_column == "output" and isinstance(row.get("input"), str) and row["input"].strip():
-        prompt = f"{prompt}\n\n{row['input']}"  # Alpaca keeps the instruction's material in a column of its own
+        # Alpaca keeps the instruction's material in a column of its own
+        prompt = f"{prompt}\n\n{_text(row['input'], 'input', where)}"
     return Pair(prompt, response, where)
+
+
+def _text(value: Any, name: str, where: str) -> str:
+    """A value that must be text that can be kept, encoded and printed. Raises UserError."""
+    if not isinstance(value, str):
+        raise UserError(f"{where}: {name}={reprlib.repr(value)} is {type(value).__name__}, expected text")
+    if "\0" in value:
+        raise UserError(f"{where}: {name} holds a NUL character (U+0000) at {value.index(chr(0))}; remove it")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{where}: {name} holds text that cannot be encoded, a lone surrogate (half a character) at {error.start}; remove it"
+        ) from error
+    return value
 
 
 def _of_conversation(messages: Any, which: str, where: str) -> Pair:
@@ -137,12 +161,14 @@ def _of_conversation(messages: Any, which: str, where: str) -> Pair:
         raise UserError(f"{where}: messages must be a list of at least two turns with role and content")
     for turn in said:
         for key in ("role", "content"):
-            if not isinstance(turn.get(key), str):
-                raise UserError(f"{where}: a turn's {key}={turn.get(key)!r} is {type(turn.get(key)).__name__}, expected text")
+            _text(turn.get(key), f"a turn's {key}", where)
     answers = [n for n, turn in enumerate(said) if turn["role"] == "assistant" and n and said[n - 1]["role"] == "user"]
     if not answers:
-        raise UserError(f"{where}: no assistant turn follows a user turn (roles: {', '.join(t['role'] for t in said)})")
+        raise UserError(f"{where}: no assistant turn follows a user turn (roles: {', '.join(t['role'] for t in said[:10])})")
     place = answers[0] if which == "first" else answers[-1]
+    for turn in said[:place]:
+        if turn["role"] not in ROLES:
+            raise UserError(f"{where}: a turn has the role {turn['role']!r}; expected one of {', '.join(ROLES)}")
     before = tuple({"role": turn["role"], "content": turn["content"].strip()} for turn in said[:place])
     if len(before) == 1:
         return Pair(before[0]["content"], said[place]["content"], where)
@@ -182,6 +208,11 @@ def _fitting(
             response_tokens = len(encode_response(tokenizer, real, template))
         except (UnicodeEncodeError, TypeError) as error:
             raise UserError(f"{where}: text that cannot be encoded ({error})") from error
+        except TemplateError as error:
+            raise UserError(
+                f"{where}: the model's chat template refuses it ({error}); leave such rows out, or use "
+                "--set data.template=instruction"
+            ) from error
         limit = settings.max_response_tokens
         if prompt_tokens + response_tokens > context or (limit is not None and response_tokens > limit):
             if settings.overlong == "error":

@@ -67,6 +67,8 @@ def find_objective(name: str, folder: Path | None = None) -> Path:
     """The file of an objective given by path or name. Raises UserError with the nearest known name."""
     if name.endswith(".py") or "/" in name:
         path = Path(name).expanduser()
+        if path.is_dir():
+            raise UserError(f"objective {name}: is a folder, expected a .py file")
         if not path.is_file():
             raise UserError(f"objective {name}: no such file")
         known = list_objectives(folder)
@@ -81,7 +83,7 @@ def find_objective(name: str, folder: Path | None = None) -> Path:
 
 def load_objective(path: Path) -> type[Objective]:
     """The one Objective subclass a file defines. Raises UserError that carries the file's own error, line included."""
-    from objectives import Objective
+    from objectives import Citation, Objective
 
     if not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
@@ -98,15 +100,22 @@ def load_objective(path: Path) -> type[Objective]:
     parameters = getattr(cls, "__dataclass_params__", None)
     if "__dataclass_fields__" not in vars(cls) or parameters is None or not parameters.frozen:
         raise UserError(f"{path}: {cls.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
-    for attribute in ("title", "citation"):
+    for attribute, kind in (("title", str), ("citation", Citation)):
         if not hasattr(cls, attribute):
             raise UserError(f"{path}: {cls.__name__} has no {attribute}; see objectives/README.md")
+        if not isinstance(value := getattr(cls, attribute), kind):
+            raise UserError(f"{path}: {cls.__name__}.{attribute}={value!r} is no {kind.__name__}; see objectives/README.md")
     return cls
 
 
 def _import(path: Path) -> ModuleType:
     """Run a file as a module under a name of its own, leaving no bytecode beside it."""
-    name = f"_objective_{path.stem}_{digest(str(path.resolve()), path.read_bytes())}"
+    raw = path.read_bytes()
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    name = f"_objective_{path.stem}_{digest(str(path.resolve()), raw)}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -117,17 +126,18 @@ def _import(path: Path) -> ModuleType:
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UserError(f"{path}{_line_in(path, error)}: {type(error).__name__}: {error}") from error
+        raise UserError(f"{path}{line_in(path, error)}: {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = keep
     return module
 
 
-def _line_in(path: Path, error: BaseException) -> str:
+def line_in(path: Path, error: BaseException) -> str:
+    """`: line 12` where an exception passed through the file, else nothing."""
     if isinstance(error, SyntaxError):
-        return f": line {error.lineno}"
+        return f": line {error.lineno}" if error.lineno else ""
     lines, trace = [], error.__traceback__
     while trace is not None:
         if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():

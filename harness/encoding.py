@@ -14,6 +14,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from jinja2 import TemplateError
+
 from harness.errors import UserError
 from harness.records import Example, Group, Response, Role, Sample, Score, digest
 
@@ -52,8 +54,11 @@ def choose_template(tokenizer: Any, kind: str) -> Template:
     if kind == "instruction":
         return Template(kind, eos, frozenset({eos}))
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    prompt = tokenizer.apply_chat_template(probe[:1], tokenize=False, add_generation_prompt=True)
-    whole = tokenizer.apply_chat_template(probe, tokenize=False)
+    try:
+        prompt = tokenizer.apply_chat_template(probe[:1], tokenize=False, add_generation_prompt=True)
+        whole = tokenizer.apply_chat_template(probe, tokenize=False)
+    except TemplateError as error:
+        raise UserError(f"the model's chat template cannot be used ({error}); use --set data.template=instruction") from error
     if not whole.startswith(prompt + "b"):
         raise UserError(
             "the chat template does not render an assistant turn as generation prompt + response; "

@@ -7,12 +7,24 @@ import errno
 import os
 from collections.abc import Iterable
 
+LONGEST = 500  # characters of a message: a value in it may be megabytes
+
 
 class UserError(Exception):
-    """A request that cannot be carried out. The command line prints its one line and exits with 1, no traceback."""
+    """A request that cannot be carried out. The command line prints its one line and exits with 1, no traceback.
+
+    The line is cut in the middle where it is too long, and a control character in it is shown, never sent to the terminal.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = " ".join((message if len(message) < 8 * LONGEST else _cut(message, 4 * LONGEST)).split())
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        super().__init__(shown if len(shown) <= LONGEST else _cut(shown, LONGEST))
+
+
+def _cut(text: str, longest: int) -> str:
+    """Beginning and end: the one names the thing, the other says what to do."""
+    return f"{text[: longest // 2]} … {text[-longest // 2 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from objectives import Batch, Objective, Responses, UndeclaredRead
+from objectives import Batch, LossOutput, Objective, Responses, UndeclaredRead
 
 PROMPTS = 4
 SCALES = (1e-3, 1.0, 30.0, 3000.0)  # nats: from one likely token to a very unlikely long response
@@ -122,24 +122,41 @@ def total(objective: Objective, batch: Batch) -> torch.Tensor:
 
 def loss_and_metrics_have_one_value_per_prompt(objective: Objective) -> None:
     output = objective.loss(make_batch(objective))
+    if not isinstance(output, LossOutput):
+        raise Broken(f"the loss returns {type(output).__name__}, expected LossOutput(loss, weight, metrics)")
     named = {"loss": output.loss, "weight": output.weight, **{f"metric {k}": v for k, v in output.metrics.items()}}
     for name, value in named.items():
-        if value is not None and tuple(value.shape) != (PROMPTS,):
+        if value is None and name == "weight":
+            continue
+        if not isinstance(value, torch.Tensor):
+            raise Broken(f"{name} is {type(value).__name__}, expected a tensor of one value per prompt")
+        if tuple(value.shape) != (PROMPTS,):
             raise Broken(f"{name} has shape {tuple(value.shape)}, expected ({PROMPTS},): reduce over K, not over B")
+        if name in ("loss", "weight") and value.dtype not in (torch.float32, torch.float64):
+            raise Broken(f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as it was computed")
 
 
 def loss_and_gradient_are_finite(objective: Objective) -> None:
     for scale in SCALES:
-        batch = make_batch(objective, scale)
-        value = total(objective, batch)
-        if _may_overflow(objective) and scale > 100:
-            continue
-        if not torch.isfinite(value):
-            raise Broken(f"loss is {value.item()} at {scale} nats per token: use a stable form such as softplus")
-        value.backward()
-        for role, leaf in tensors(batch).items():
-            if leaf.grad is not None and not torch.isfinite(leaf.grad).all():
-                raise Broken(f"the gradient of {role} is not finite at {scale} nats per token: use a stable form")
+        if not (_may_overflow(objective) and scale > 100):
+            _finite_at(objective, scale)
+
+
+def harmless_input_gives_a_finite_loss_and_gradient(objective: Objective) -> None:
+    _finite_at(objective, 1.0)
+
+
+def _finite_at(objective: Objective, scale: float) -> None:
+    batch = make_batch(objective, scale)
+    value = total(objective, batch)
+    if not torch.isfinite(value):
+        raise Broken(f"loss is {value.item()} at {scale} nats per token: use a stable form such as softplus")
+    if not value.requires_grad:
+        raise Broken("the loss has no gradient, so nothing would be learnt: is something detached?")
+    value.backward()
+    for role, leaf in tensors(batch).items():
+        if leaf.grad is not None and not torch.isfinite(leaf.grad).all():
+            raise Broken(f"the gradient of {role} is not finite at {scale} nats per token: use a stable form")
 
 
 def _may_overflow(objective: Objective) -> bool:
@@ -160,12 +177,18 @@ def rows_do_not_depend_on_each_other(objective: Objective) -> None:
 
 def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
     batch = make_batch(objective)
-    before = {k: v.detach().clone() for k, v in tensors(batch).items()}
-    first, second = objective.loss(batch).loss, objective.loss(batch).loss
-    if not torch.equal(first, second):
-        raise Broken("two calls on the same batch differ: the loss must be pure, without random numbers or state")
-    if any(not torch.equal(before[k], v) for k, v in tensors(batch).items()):
+    before = [tensor.detach().clone() for tensor in _given(batch)]
+    first = objective.loss(batch).loss.detach().clone()
+    if any(not torch.equal(was, now) for was, now in zip(before, _given(batch), strict=True)):
         raise Broken("the loss changed its input in place")
+    if not torch.equal(first, objective.loss(batch).loss):
+        raise Broken("two calls on the same batch differ: the loss must be pure, without random numbers or state")
+
+
+def _given(batch: Batch) -> list[torch.Tensor]:
+    """Every tensor of a batch."""
+    roles = [r for r in (batch.real, batch.maybe_synthetic, batch.maybe_proto) if r is not None]
+    return [tensor for r in roles for tensor in (r.logp, r.length, r.reference) if tensor is not None]
 
 
 def permuted_rows_give_permuted_losses(objective: Objective) -> None:
@@ -238,4 +261,11 @@ CHECKS: tuple[Callable[[Objective], None], ...] = (
     splitting_the_batch_adds_up_to_the_same_gradient,
     hyper_parameters_are_documented,
     title_citation_and_docstring_are_there,
+)
+# What a run asks of its objectives before it begins: failing one of these ends in a crash or in numbers that mean nothing.
+BEFORE_A_RUN: tuple[Callable[[Objective], None], ...] = (
+    loss_and_metrics_have_one_value_per_prompt,
+    harmless_input_gives_a_finite_loss_and_gradient,
+    same_input_gives_same_output_and_is_unchanged,
+    rows_do_not_depend_on_each_other,
 )

@@ -16,9 +16,9 @@ from harness.board import Board
 from harness.cells import Cell, training_settings
 from harness.config import PACKAGE, RunConfig, load_config
 from harness.data import Dataset, load_examples
-from harness.discovery import Variant, parse_variants
+from harness.discovery import Variant, list_objectives, parse_variants
 from harness.engine.preflight import check_backend
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.files import read_jsonl, write_json, write_jsonl
 from harness.game import Game
 from harness.judge.board import prepare as load_questions
@@ -28,7 +28,7 @@ from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
 from harness.plan import planned_phases
 from harness.policy import Policy
-from harness.preflight import check_layers, check_prompts, notices, set_generation_template
+from harness.preflight import check_layers, check_objectives, check_prompts, checked_needs, notices, set_generation_template
 from harness.progress import Reporter
 from harness.provenance import git_state, package_versions
 from harness.records import Example
@@ -48,14 +48,14 @@ def default_name(config: RunConfig) -> str:
 def checked_variants(config: RunConfig) -> list[Variant]:
     """The variants, every objective of every iteration built once, so that a bad parameter is found now."""
     variants = parse_variants(config.objectives, config.objective)
+    known = {*list_objectives(), *(variant.name for variant in variants)}
+    for name in config.objective:
+        if name not in known:
+            raise UserError(f'[objective.{name}]: unknown objective "{name}"{did_you_mean(name, known)}; leave the section out')
     for variant in variants:
         training_settings(config, variant)
         for iteration in range(config.iterations):
-            objective = variant.objective(iteration)
-            try:
-                objective.needs  # noqa: B018  # a property that may refuse its parameters
-            except (ValueError, TypeError) as error:
-                raise UserError(f"{variant.label}: {error}") from error
+            checked_needs(variant, variant.objective(iteration))
     return variants
 
 
@@ -92,6 +92,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
     nothing; such a game can be looked at and measured, not played.
     """
     variants = checked_variants(config)
+    check_objectives(variants, config.iterations)
     mirror = mirror_of(config)
     board = board_of(config, mirror)
     if not dry:
@@ -107,12 +108,12 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
         for example in data.heldout[: config.probe.prompts]:
             distribution.log_prob(example.prompt, example.real)
     check_prompts(policy, data)
-    data, digests = (data, {}) if dry else stored_data(run, config, policy, data)
     for variant in variants:
         if variant.examples is not None and variant.examples > len(data.train):
             raise UserError(
                 f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
+    data, digests = (data, {}) if dry else stored_data(run, config, policy, data)
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
     neighbours = Neighbours(run) if config.share else None
     gc.collect()
@@ -135,7 +136,7 @@ def mirror_of(config: RunConfig) -> Path | None:
         return None
     mirror = Path(named).expanduser().resolve()
     if not mirror.is_dir():
-        raise UserError(f"--mirror {named}: no such folder")
+        raise UserError(f"--mirror {named}: " + ("is a file, not a folder" if mirror.exists() else "no such folder"))
     go_offline()
     return mirror
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,39 +47,78 @@ def _files_of(folder: Path, split: str) -> list[Path]:
     return named or files
 
 
-def _rows_of_file(path: Path) -> list[tuple[str, Any]]:
+def _rows_of_file(path: Path) -> list[Row]:
     try:
         if path.suffix == ".jsonl":
             return list(_json_lines(path))
         if path.suffix == ".json":
-            rows = json.loads(path.read_text(encoding="utf-8"))
+            rows = _json(path.read_bytes(), str(path))
             if not isinstance(rows, list):
                 raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}")
-        elif path.suffix in (".csv", ".parquet"):
+        elif path.suffix == ".csv":
+            rows = _csv(path)
+        elif path.suffix == ".parquet":
             import pandas
 
-            table = (
-                pandas.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pandas.read_parquet(path)
-            )
-            rows = table.to_dict("records")
+            rows = pandas.read_parquet(path).to_dict("records")
         else:
             raise UserError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .json, .csv or .parquet")
     except UserError:
         raise
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as {path.suffix}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_looks_like(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+def _json_lines(path: Path) -> Iterator[Row]:
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield f"{path}: line {number}", json.loads(line.decode("utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise UserError(f"{path}: line {number}: not a JSON object in UTF-8: {error}") from error
+            if line.strip():
+                where = f"{path}: line {number}"
+                yield where, _json(line, where, "a JSON object in UTF-8", _looks_like(path) if number == 1 else "")
+
+
+def _json(raw: bytes, where: str, expected: str = "JSON in UTF-8", hint: str = "") -> Any:
+    """The value in some bytes; a byte order mark is left out. NaN and Infinity, which are no JSON, are refused."""
+    try:
+        return json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
+    except RecursionError as error:
+        raise UserError(f"{where}: nested too deep; expected objects whose values are text") from error
+    except ValueError as error:  # malformed, another encoding, or a number of thousands of digits
+        raise UserError(f"{where}: not {expected}: {error}{hint}") from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value; write null or leave the key out")
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    """Rows by the names in the first line. Strict: a row of another length or a quote that never closes is an error."""
+    csv.field_size_limit(2**31 - 1)  # a response may be longer than the module's own limit of 128 kB
+    rows = []
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        reader = csv.reader(handle, strict=True)
+        header = next(reader, [])
+        if repeated := [name for name, times in Counter(header).items() if times > 1]:
+            raise UserError(f"{path}: column {repeated[0]!r} is named twice in the first line; rename one")
+        for row in reader:
+            if row and len(row) != len(header):
+                said = f"a row of {len(row)} values, the first line names {len(header)}"
+                raise UserError(f"{path}: line {reader.line_num}: {said}; a text with a comma in it stands in quotes")
+            rows += [dict(zip(header, row, strict=True))] if row else []
+    return rows
+
+
+def _looks_like(path: Path) -> str:
+    """What a file seems to be instead, where its first bytes tell."""
+    with path.open("rb") as handle:
+        start = handle.read(4)
+    kinds = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "gzip", b"PK": "zip", b"PA": "parquet"}
+    kind = kinds.get(start[:2])
+    if kind is None or path.suffix == f".{kind}":
+        return ""
+    return f" (it begins like {kind}; " + ("save it as UTF-8)" if kind == "UTF-16" else "unpack or rename it)")
 
 
 def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:

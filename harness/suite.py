@@ -6,6 +6,7 @@ A changed suite is a new version: scores of two versions never enter one average
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
@@ -14,11 +15,13 @@ from harness.config import Part, explain, find_toml, read_toml, resolve_path
 from harness.errors import UserError
 from harness.judge.settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
 
+FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
 
 class SuiteTask(Part):
     """One row of the leaderboard. `limit` restricts the row to its first items, for trials."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, pattern=r"^[^/\\.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$")  # it names files of a run
     label: str = Field(min_length=1, max_length=24)
     shots: int = Field(ge=0)
     metric: str = Field(min_length=1)
@@ -68,6 +71,8 @@ class Suite(Part):
 def load_suite(name: str) -> Suite:
     """A suite by name or path. Raises UserError naming the key that does not fit."""
     path = find_toml("suites", name)
+    if not FILE_STEM.fullmatch(path.stem):
+        raise UserError(f"suite {name}: its name names folders of a run: letters, digits, '.', '_' and '-' only; rename the file")
     tree = {**read_toml(path), "name": path.stem, "source": str(path.resolve().parent)}
     try:
         suite = Suite.model_validate(tree)

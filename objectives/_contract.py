@@ -60,6 +60,8 @@ class Needs:
         for name in ("reference", "couples_batch"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"needs.{name}={getattr(self, name)!r} is not True or False")
+        if self.history and not self.synthetic:
+            raise ValueError(f"needs.history={self.history} without synthetic: earlier iterations have nothing else to mix in")
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,7 @@ ALLOWED = {
     }
     | {"harness.provenance"},
     "harness.preflight": BASE
+    | {"harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells"},
     "harness.stats": set(),

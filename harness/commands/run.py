@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
     config = requested(passed)
     name = passed.get("name") or default_name(config)
     run = named_run(name, results)
+    if not dry_run:
+        check_places(results, reports)
     failed = play(config, run, passed, dry_run, jobs)
     return 0 if dry_run else show(run, reports, failed)
 
@@ -65,6 +68,16 @@ def named_run(name: str, results: Path) -> RunFolder:
     if not RUN_NAME.fullmatch(name):
         raise UserError(f"--name {name}: letters, digits, '.', '_' and '-' only, at most 100")
     return RunFolder(results / name)
+
+
+def check_places(results: Path, reports: Path) -> None:
+    """Raises UserError when a folder that will be written to is a file, lies below one, or may not be written to."""
+    for option, folder in (("--results", results), ("--reports", reports)):
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"{option} {folder}: {there} may not be written to; name another with {option} DIR")
 
 
 def play(
@@ -89,14 +102,14 @@ def play(
         print_bill(config, run, variants, to_do, at_once)
         return {}
     reporter = Reporter()
-    existed = run.root.exists()
+    made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     with run.locked():
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)
         except UserError:
-            if not existed and not (run.root / "data").exists():
-                _remove_empty(run.root)  # a refused request leaves nothing behind
+            if made and not (run.root / "data").exists():
+                _remove_empty(made)  # a refused request leaves nothing behind
             raise
         failed = playing.play(game, at_once)
         write_failed(run, failed)
@@ -114,11 +127,13 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
     return 2 if failed else 0
 
 
-def _remove_empty(folder: Path) -> None:
-    for file in (folder / ".lock", folder / "journal.jsonl"):
+def _remove_empty(made: Sequence[Path]) -> None:
+    """The run's folder and those above it that were made for it, as far as nothing is in them."""
+    for file in (made[0] / ".lock", made[0] / "journal.jsonl"):
         file.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    for folder in made:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, Path]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.console import say
-from harness.commands.run import named_run, play, requested, show
+from harness.commands.run import check_places, named_run, play, requested, show
 from harness.config import PACKAGE, RunConfig
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.store import RunFolder
 from harness.study import Study, load_study, split
 
@@ -26,7 +26,10 @@ def study_command(name: str, passed: dict[str, Any], results: Path, reports: Pat
     prepared = load_study(name)
     study = asked(prepared, passed)
     config = study_config(study, study.variants(), passed)
+    check_spoken(study, config)
     run = named_run(study_run_name(prepared, config), results)
+    if not dry_run:
+        check_places(results, reports)
     if study.grid is not None:
         return _tune_and_judge(study, config, run, passed, reports, dry_run, jobs)
     tuned = tuned_variants(study, config, results)
@@ -46,6 +49,19 @@ def asked(study: Study, passed: Mapping[str, Any]) -> Study:
     if study.grid is not None and "validation" in passed:
         changed["grid"] = study.grid.model_copy(update={"validation": passed["validation"]})
     return study.model_copy(update=changed)
+
+
+def check_spoken(study: Study, config: RunConfig) -> None:
+    """Raises UserError when an arm or a contrast speaks of a variant that the study does not play."""
+    from harness.discovery import parse_variants
+
+    played = {variant.label for variant in parse_variants(config.objectives, config.objective)}
+    sides = [("arm", arm.variant) for arm in study.arm]
+    sides += [("contrast", side.rpartition("@")[0]) for contrast in study.contrast for side in (contrast.a, contrast.b)]
+    for kind, text in sides:
+        label = parse_variants(text, config.objective)[0].label
+        if label not in played:
+            raise UserError(f"study {study.name}: a {kind} speaks of {text}, which is not played{did_you_mean(label, played)}")
 
 
 def study_config(study: Study, variants: str, passed: Mapping[str, Any], suite: str | None = None) -> RunConfig:

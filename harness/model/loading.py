@@ -68,11 +68,30 @@ def load_policy(
     extra: dict[str, Any] = {"attn_implementation": model.attention} if model.attention else {}
     if model.quantize is not None:
         extra |= {"quantization_config": quantisation(model.quantize, dtype), "device_map": {"": device}}
+    _check_folder(path, model)
+    # A stranger's files make the libraries raise dozens of unrelated kinds; each means: this model is not to be had.
+    try:
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options
+        )
+    except Exception as error:
+        raise UserError(f"model.path={model.path}: {_why_not(error, path, model)}") from error
+    base, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"model.path={model.path}: its weights lack {len(missing)} tensors that its config.json asks for, {missing[0]} among "
+            "them; they would be random numbers"
+        )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-        base: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **extra, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"model.path={model.path}: {_why_not(error, path, model)}") from error
+    except Exception as error:
+        said = f"its tokenizer cannot be loaded ({_line(error)}); the folder or repository of a model holds its tokenizer's files"
+        raise UserError(f"model.path={model.path}: {said}") from error
+    if len(tokenizer) > (words := base.get_input_embeddings().weight.shape[0]):
+        raise UserError(
+            f"model.path={model.path}: its vocabulary has {words} tokens and its tokenizer {len(tokenizer)}; give the model the "
+            "tokenizer it was trained with"
+        )
     if model.quantize is not None:
         keep_gradients(base)
     chosen = choose_template(tokenizer, template)
@@ -88,8 +107,34 @@ def load_policy(
     return policy
 
 
+def _check_folder(path: str, model: ModelConfig) -> None:
+    """Raises UserError where a folder is meant and there is none, or none with a readable config.json."""
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        if folder.exists():
+            raise UserError(f"model.path={model.path}: is a file, expected a folder or a hub id")
+        if path.startswith((".", "/", "~")):
+            raise UserError(f"model.path={model.path}: no such folder; give a folder or a hub id")
+        return
+    file = folder / "config.json"
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"model.path={model.path}: there is no config.json, so it holds no model") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"model.path={model.path}: {file} cannot be read as JSON ({_line(error)}); copy it again") from error
+    if not isinstance(said, dict):
+        raise UserError(f"model.path={model.path}: {file} holds a {type(said).__name__}, expected an object; copy it again")
+
+
+def _line(error: BaseException) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
 def _why_not(error: Exception, path: str, model: ModelConfig) -> str:
     """What keeps a model from being loaded and what to do, in one line."""
+    from safetensors import SafetensorError
+
     said = " ".join(str(error).split())
     if "trust_remote_code" in said and not model.run_code_from_model_repository:
         return (
@@ -99,7 +144,11 @@ def _why_not(error: Exception, path: str, model: ModelConfig) -> str:
     folder = Path(path)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         return "no .safetensors weights there; pickled weights are not read, save it with safe_serialization"
-    return f"cannot be loaded ({said[:200]}); give a folder or a hub id"
+    if isinstance(error, SafetensorError):
+        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({_line(error)}); copy them again"
+    if "ignore_mismatched_sizes" in said:
+        return "its weights have other shapes than its config.json asks for; copy both from one place"
+    return f"cannot be loaded ({_line(error)}); give a folder or a hub id"
 
 
 def weights_folder(path: str, revision: str | None = None) -> Path:
@@ -118,8 +167,14 @@ def base_digest(folder: Path) -> str:
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the files that hold a model's weights; other safetensors files (an adapter, a second copy) do not count."""
+    """Names of the files that hold a model's weights; other safetensors files (an adapter, a second copy) do not count.
+
+    Raises UserError when the index of a model in several files cannot be read.
+    """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{index}: is no index of weights ({_line(error)}); copy it again") from error
     return ["model.safetensors"]

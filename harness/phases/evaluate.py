@@ -165,8 +165,10 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
         raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
-    for task in loaded["tasks"].values():
+    for name, task in loaded["tasks"].items():
         task.set_config(key="num_fewshot", value=row.shots)
+        if row.shots and row.shots > (pool := len(task.fewshot_docs())):
+            raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool} examples to draw them from; ask for fewer")
     return loaded  # type: ignore[return-value]
 
 

@@ -1,0 +1,373 @@
+"""What holds for any input, asked of many: packing, encoding, statistics, TOML, CSV, JSON lines, variants, seeds."""
+
+import csv
+import itertools
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.comparison import Redraws, chance_of_being_best, difference, holm, mcnemar
+from harness.config import RunConfig, load_config, validated
+from harness.discovery import parse_value, parse_variants
+from harness.encoding import choose_template, encode_prompt, encode_response
+from harness.errors import LONGEST, UserError
+from harness.files import read_jsonl, write_jsonl
+from harness.model.packing import PADDING, Prefixed, bins, fitted, in_order, pack, passes
+from harness.records import digest, keyed_seed
+from harness.stability import churn, stability
+from harness.stats import (
+    detectable_difference,
+    interquartile_mean,
+    interval_of_mean,
+    item_stderr,
+    normalised,
+    probability_of_improvement,
+    seed_interval,
+    spread,
+    task_mean,
+)
+from harness.suite import load_suite
+
+settings.register_profile(
+    "here", derandomize=True, deadline=None, max_examples=40, database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+settings.load_profile("here")
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)  # any characters but halves of them
+NUMBER = st.floats(-1e6, 1e6, allow_subnormal=False)
+IDS = st.lists(st.integers(0, 99), max_size=6)
+GROUPS = st.lists(
+    st.builds(Prefixed, st.lists(st.integers(0, 99), min_size=1, max_size=8), st.lists(IDS, max_size=4)), min_size=1, max_size=8
+)
+
+# ---------------------------------------------------------------- packing
+
+
+@given(GROUPS, st.booleans())
+def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone):
+    """Row by row: what a token may see (same group, the prefix or its own branch, not after it) spells prefix + continuation."""
+    packed = pack(groups, alone=alone)
+    listed = [(g, c) for g in groups for c in g.continuations]
+    assert packed.count == len(listed)
+    assert sorted(packed.owner.tolist()) == [n for n, (_, c) in enumerate(listed) for _ in c]
+    ids, group, branch, positions = (t.flatten() for t in (packed.ids, packed.group, packed.branch, packed.positions))
+    width = packed.ids.shape[1]
+    for number, (own, continuation) in enumerate(listed):
+        mine = packed.owner == number
+        assert packed.target[mine].tolist() == list(continuation)
+        if not continuation:
+            continue
+        last = int(packed.source[mine][-1])
+        row = slice(last // width * width, last + 1)
+        seen = (group[row] == group[last]) & ((branch[row] == 0) | (branch[row] == branch[last]))
+        assert ids[row][seen].tolist() == [*own.prefix, *continuation[:-1]]
+        assert positions[row][seen].tolist() == list(range(len(own.prefix) + len(continuation) - 1))
+    assert int((packed.group != PADDING).sum()) == sum(g.width for g in groups)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40))
+def test_no_row_holds_more_than_its_width_and_nothing_is_lost(widths):
+    width, rows = fitted(widths)
+    for size, found in ((max(widths), bins(widths, max(widths))), (width, rows)):
+        assert sorted(i for row in found for i in row) == list(range(len(widths)))
+        assert all(sum(widths[i] for i in row) <= size for row in found)
+
+
+@given(GROUPS, st.integers(1, 60))
+def test_passes_keep_to_the_budget_and_values_come_back_in_order(groups, budget):
+    parts = [(numbers, [(g, tuple(c)) for g in numbers for c in groups[g].continuations]) for numbers in passes(groups, budget)]
+    assert all(len(numbers) == 1 or sum(groups[g].width for g in numbers) <= budget for numbers, _ in parts)
+    assert in_order(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.continuations]
+
+
+# ---------------------------------------------------------------- encoding
+
+
+@given(text=TEXT)
+def test_any_text_survives_the_labs_tokenizer(tokenizer, text):
+    template = choose_template(tokenizer, "auto")
+    ids = encode_response(tokenizer, text, template)
+    assert ids[-1] == template.closing_id
+    plain = not any(token in text for token in tokenizer.all_special_tokens)
+    assert not plain or ids.count(template.closing_id) == 1
+    assert tokenizer.decode(ids[:-1], clean_up_tokenization_spaces=False) == text
+
+
+@pytest.mark.parametrize("kind", ["chat", "instruction"])
+@given(text=TEXT)
+def test_a_prompt_begins_once_and_holds_its_text(tokenizer, kind, text):
+    template = choose_template(tokenizer, kind)
+    rendered = template.render(tokenizer, text)
+    ids = encode_prompt(tokenizer, rendered, template)
+    assert text.strip() in rendered
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False).endswith(rendered)
+    if tokenizer.bos_token_id is not None:
+        assert ids[0] == tokenizer.bos_token_id
+        assert tokenizer.bos_token in text or ids.count(tokenizer.bos_token_id) == 1
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def scores(least=1):
+    """Arrays (S, N, T) of shares."""
+    shape = st.tuples(st.integers(least, 5), st.integers(1, 4), st.integers(1, 3))
+    return shape.flatmap(
+        lambda s: st.lists(st.floats(0, 1, width=32), min_size=math.prod(s), max_size=math.prod(s)).map(
+            lambda flat: np.array(flat, dtype=np.float64).reshape(s)
+        )
+    )
+
+
+CURVE = st.lists(NUMBER, min_size=1, max_size=12).map(np.array)
+close = pytest.approx
+
+
+@given(scores(), st.randoms(use_true_random=False))
+def test_means_do_not_depend_on_the_order_of_seeds_or_tasks(array, draw):
+    seeds, tasks = list(range(array.shape[0])), list(range(array.shape[1]))
+    draw.shuffle(seeds)
+    draw.shuffle(tasks)
+    assert task_mean(array[:, tasks]) == close(task_mean(array))
+    assert interquartile_mean(array[seeds][:, tasks, 0]) == close(interquartile_mean(array[:, :, 0]))
+    assert array[:, :, 0].min() - 1e-12 <= interquartile_mean(array[:, :, 0]) <= array[:, :, 0].max() + 1e-12
+    assert item_stderr(array[:, tasks, 0]) == close(item_stderr(array[:, :, 0]))
+    assert probability_of_improvement(array[seeds][:, :, 0], array[:, :, 0]) == close(0.5)
+
+
+@given(scores(least=3), st.floats(-2, 2))
+def test_intervals_lie_within_what_was_seen_and_move_with_a_constant(array, constant):
+    low, high = seed_interval(array, np.random.default_rng(0), draws=100)
+    assert (low <= high).all()
+    assert (array.min(axis=0).mean(axis=0) - 1e-9 <= low).all()
+    assert (high <= array.max(axis=0).mean(axis=0) + 1e-9).all()
+    moved = seed_interval(array + constant, np.random.default_rng(0), draws=100)
+    assert np.allclose(moved, np.array([low, high]) + constant)
+    values = array[:, 0, 0]
+    one, other = (interval_of_mean(v, np.random.default_rng(1), draws=100) for v in (values, values + constant))
+    assert np.array(other) == close(np.array(one) + constant)
+    assert spread(values) == close(np.std(values, ddof=1))
+
+
+@given(st.floats(0, 0.99), st.lists(st.integers(1, 500), min_size=1, max_size=5), st.floats(0.01, 1))
+def test_chance_is_nothing_the_maximum_is_all_and_more_items_show_smaller_differences(chance, items, disagreement):
+    assert normalised(chance, chance) == 0
+    assert normalised(1.0, chance) == close(1)
+    few, many = (detectable_difference([n * times for n in items], disagreement) for times in (1, 4))
+    assert many == close(few / 2)
+
+
+@given(CURVE, NUMBER)
+def test_a_curves_losses_do_not_depend_on_its_level(curve, constant):
+    found, moved = stability(curve), stability(curve + constant)
+    assert found.best == curve.max()
+    assert found.drop == close(curve.max() - curve[-1])
+    assert 0 <= found.area_lost <= curve.max() - curve.min() + 1e-6
+    assert 0 <= found.largest_fall <= curve.max() - curve.min()
+    assert found.falls <= curve.size - 1
+    for name in ("drop", "largest_fall", "area_lost"):
+        assert getattr(moved, name) == close(getattr(found, name), rel=1e-6, abs=1e-6)
+    rising = stability(np.sort(curve))
+    assert (rising.drop, rising.largest_fall, rising.falls, rising.area_lost) == (0, 0, 0, 0)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30), st.data())
+def test_churn_is_a_distance(before, data):
+    same = st.lists(st.booleans(), min_size=len(before), max_size=len(before))
+    a, b, c = np.array(before), np.array(data.draw(same)), np.array(data.draw(same))
+    assert churn(a, a) == 0
+    assert churn(a, b) == churn(b, a) == np.mean(a != b)
+    assert churn(a, c) <= churn(a, b) + churn(b, c) + 1e-12
+
+
+RIGHT = st.integers(1, 3).flatmap(
+    lambda seeds: st.integers(1, 12).flatmap(
+        lambda items: st.tuples(
+            *[st.lists(st.lists(st.integers(0, 1), min_size=items, max_size=items), min_size=seeds, max_size=seeds)] * 2
+        )
+    )
+)
+
+
+@given(RIGHT)
+def test_a_difference_turns_its_sign_and_nobody_differs_from_himself(pair):
+    a, b = (np.array(side, dtype=np.float32) for side in pair)
+    redraws = Redraws(a.shape[0], [a.shape[1]], np.random.default_rng(0), draws=200)
+    mine, theirs = redraws.of([a]), redraws.of([b])
+    there, back = difference(mine, theirs), difference(theirs, mine)
+    assert there.value == close(float(a.mean() - b.mean()), abs=1e-6) == close(-back.value, abs=1e-6)
+    assert (there.low, there.high) == close((-back.high, -back.low), abs=1e-6)
+    assert 0 < there.p == back.p <= 1
+    assert there.low - 1e-6 <= there.high
+    itself = difference(mine, mine)
+    assert (itself.value, itself.low, itself.high, itself.p) == (0, 0, 0, 1)
+    shares = chance_of_being_best([mine, theirs, mine])
+    assert shares.sum() == close(1)
+    assert shares[0] == shares[2]
+    assert mcnemar(a, b) == close(mcnemar(b, a))
+    assert mcnemar(a, a) == 1
+    assert 0 < mcnemar(a, b) <= 1
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=10))
+def test_holm_raises_p_and_keeps_order_and_holes(p):
+    adjusted = holm(p)
+    assert [x is None for x in adjusted] == [x is None for x in p]
+    known = sorted((x, y) for x, y in zip(p, adjusted, strict=True) if x is not None)
+    assert all(x <= y <= 1 for x, y in known)
+    assert [y for _, y in known] == sorted(y for _, y in known)
+    if known:
+        assert known[0][1] == close(min(1.0, known[0][0] * len(known)))
+
+
+# ---------------------------------------------------------------- files
+
+
+def as_toml(value):
+    """A plain value as TOML: what JSON and TOML write alike, and inline tables."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{as_toml(k)} = {as_toml(v)}" for k, v in value.items() if v is not None) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+PRINTED = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
+REQUESTS = st.fixed_dictionaries(
+    {
+        "iterations": st.integers(1, 50),
+        "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3, unique=True),
+        "data": st.fixed_dictionaries({"source": PRINTED, "max_examples": st.one_of(st.none(), st.integers(1, 99))}),
+        "training": st.fixed_dictionaries(
+            {"lr": st.one_of(st.floats(1e-9, 1), st.lists(st.floats(1e-9, 1), min_size=1, max_size=3)), "warmup": st.floats(0, 1)}
+        ),
+        "objective": st.dictionaries(
+            st.sampled_from(["space", "spin"]), st.dictionaries(st.sampled_from(["mu", "beta"]), st.floats(0.1, 9))
+        ),
+    }
+)
+
+
+@given(request=REQUESTS)
+def test_a_recipe_written_as_toml_or_json_reads_back_equal(request, tmp_path):
+    config = validated(request, "here")
+    path = tmp_path / "r.toml"
+    dumped = config.model_dump(exclude_none=True)
+    path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in dumped.items()), encoding="utf-8")
+    assert load_config(str(path)) == config
+    assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+@given(
+    chance=st.floats(0, 1, exclude_max=True),
+    shots=st.integers(0, 50),
+    label=PRINTED.filter(lambda t: 0 < len(t) <= 20),
+    title=PRINTED,
+)
+def test_a_suite_written_as_toml_reads_back_equal(chance, shots, label, title, tmp_path):
+    path = tmp_path / "suite.toml"
+    row = {"name": "a_task", "label": label, "shots": shots, "metric": "acc", "chance": chance}
+    tree = {"title": title, "version": "1", "lm_eval": "0", "task": [row]}
+    path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in tree.items()), encoding="utf-8")
+    suite = load_suite(str(path))
+    assert {key: getattr(suite.task[0], key) for key in row} == row
+    again = {k: v for k, v in suite.model_dump(exclude_none=True).items() if k not in ("name", "source")}
+    path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in again.items()), encoding="utf-8")
+    assert load_suite(str(path)) == suite
+
+
+CELLS = st.lists(st.tuples(TEXT, st.floats(allow_nan=False), st.integers(-(2**53), 2**53)), min_size=1, max_size=6)
+
+
+@given(cells=CELLS)
+def test_tables_keep_numbers_and_text(cells, tmp_path):
+    """Written as harness.tables writes them, read by pandas and by the standard library; numbers to the last bit."""
+    path = tmp_path / "t.csv"
+    table = pd.DataFrame(cells, columns=["text", "number", "count"])
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        handle.write(table.to_csv(index=False, lineterminator="\n"))
+    with path.open(encoding="utf-8", newline="") as handle:
+        plain = list(csv.reader(handle))[1:]
+    read = pd.read_csv(path, keep_default_na=False, dtype=str)
+    for (text, number, count), row, (_, other) in zip(cells, plain, read.iterrows(), strict=True):
+        assert (row[0], float(row[1]), int(row[2])) == (text, number, count)
+        assert (other["text"], float(other["number"]), int(other["count"])) == (text, number, count)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=10)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+@given(records=st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=4), max_size=5))
+def test_json_lines_read_back_equal_one_line_each(records, tmp_path):
+    path = tmp_path / "r.jsonl"
+    assert write_jsonl(path, records) == len(records) == path.read_bytes().count(b"\n")
+    assert read_jsonl(path) == records
+
+
+@given(st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_json_lines_refuse_what_is_no_number(number):
+    from pathlib import Path
+
+    with pytest.raises(ValueError, match="JSON"):
+        write_jsonl(Path("/dev/null"), [{"x": [number]}])
+
+
+# ---------------------------------------------------------------- names
+
+VALUES = st.one_of(
+    st.integers(-999, 999), st.floats(1e-6, 1e6).map(lambda x: float(f"{x:.6g}")), st.sampled_from(["hinge", "true", "none"])
+)
+
+
+@given(
+    st.sampled_from(["space", "spin", "sft"]),
+    st.dictionaries(
+        st.sampled_from(["mu", "beta", "training.lr"]), st.one_of(VALUES, st.lists(VALUES, min_size=2, max_size=3)), max_size=3
+    ),
+)
+def test_a_variants_spelling_gives_the_variant(name, given_):
+    def spell(value):
+        return "|".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    text = ":".join([name, *(f"{key}={spell(value)}" for key, value in given_.items())])
+    (variant,) = parse_variants(text)
+    meant = {key: parse_value(spell(value)) for key, value in given_.items()}
+    assert {**variant.params, **{f"training.{k}": v for k, v in variant.training.items()}} == meant
+    assert parse_variants(text) == [variant]
+    assert all(c.isalnum() or c in "._-" for c in variant.label)
+    for value in meant.values():
+        assert parse_value(spell(value)) == value
+
+
+@given(st.lists(st.one_of(TEXT, st.integers()), min_size=1, max_size=4))
+def test_a_seed_depends_on_its_key_alone(key):
+    first = keyed_seed(*key)
+    np.random.default_rng(0).random()
+    assert keyed_seed(*key) == first == int(digest(*map(str, key)), 16) >> 1
+    assert 0 <= first < 2**63
+    assert keyed_seed(*key, 0) != first
+    assert keyed_seed("".join(map(str, key)), "") != first
+
+
+def test_ordinary_keys_do_not_collide():
+    keys = itertools.product(("sample", "order", "init"), range(10), range(10), [f"id-{n}" for n in range(60)])
+    seeds = [keyed_seed(*key) for key in keys]
+    assert len(set(seeds)) == len(seeds) == 18_000
+    assert keyed_seed("a", "bc") != keyed_seed("ab", "c")
+
+
+@given(st.text(max_size=3000))
+def test_an_error_is_one_line_of_printable_characters_that_is_not_too_long(text):
+    said = str(UserError(text))
+    assert said.isprintable()
+    assert len(said) <= LONGEST + 3
