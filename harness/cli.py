@@ -259,8 +259,20 @@ def main() -> Any:
     try:
         return app()
     except UserError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        _complain(f"harness: {error}")
+        sys.exit(1)
+    except Exception:  # a bug: its traceback may quote a stranger's text
+        import traceback
+
+        _complain(traceback.format_exc().rstrip())
         sys.exit(1)
     except KeyboardInterrupt:
         print("harness: interrupted; what is finished is kept, repeat the same command to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _complain(text: str) -> None:
+    from harness.masking import masked
+    from harness.shown import visible
+
+    print(visible(masked(text), keep="\n"), file=sys.stderr)

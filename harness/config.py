@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness.errors import UserError, did_you_mean
+from harness.masking import masked
 from harness.records import digest
 
 PACKAGE = Path(__file__).parent
@@ -259,9 +260,28 @@ def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> 
 def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
     """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit."""
     try:
-        return RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{source}: {explain(error, RunConfig)}") from None
+    for key, value in _texts(config.model_dump()):
+        if masked(value) != value:
+            raise UserError(
+                f"{key}={masked(value)}: holds a name, a password or a key, and run.json keeps every setting; leave it "
+                "out (the hub's key comes from `hf auth login`, a judge's from the variable that evaluation.judge_key_env names)"
+            )
+    return config
+
+
+def _texts(tree: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, text) of every text in a tree of settings."""
+    if isinstance(tree, Mapping):
+        for name, value in tree.items():
+            yield from _texts(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from _texts(value, key)
+    elif isinstance(tree, str):
+        yield key, tree
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

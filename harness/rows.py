@@ -64,7 +64,7 @@ def _rows_of_file(path: Path) -> list[tuple[str, Any]]:
             raise UserError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .json, .csv or .parquet")
     except UserError:
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as {path.suffix}: {str(error).splitlines()[0]}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
@@ -76,7 +76,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                 continue
             try:
                 yield f"{path}: line {number}", json.loads(line.decode("utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{path}: line {number}: not a JSON object in UTF-8: {error}") from error
 
 

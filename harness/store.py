@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import UserError
+from harness.masking import masked
 from harness.records import PhaseManifest
 
 R = TypeVar("R")
@@ -53,7 +54,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this a run folder?") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error}); delete its folder to have it made again") from error
 
 
@@ -223,7 +224,7 @@ class RunFolder:
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True)
+        line = masked(json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True))
         with (self.root / "journal.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 from harness.commands.console import say
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
+from harness.names import RULE, TAKEN, is_name
 from harness.store import RunFolder
-
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def requested(passed: Mapping[str, Any]) -> RunConfig:
@@ -61,8 +59,8 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
 
 
 def named_run(name: str, results: Path) -> RunFolder:
-    if not RUN_NAME.fullmatch(name):
-        raise UserError(f"--name {name}: letters, digits, '.', '_' and '-' only, at most 100")
+    if not is_name(name):
+        raise UserError(f"--name {name}: {RULE}, not ending in {', '.join(TAKEN)}")
     return RunFolder(results / name)
 
 
@@ -79,6 +77,7 @@ def play(
     from harness.commands.plan import print_bill, print_plan
     from harness.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
+    from harness.stranger import look_over
     from harness.suite import load_suite
 
     variants = checked_variants(config)
@@ -89,6 +88,8 @@ def play(
         return {}
     reporter = Reporter()
     existed = run.root.exists()
+    if existed:
+        look_over(run.root)
     with run.locked():
         playing.warm_up(at_once)
         try:
