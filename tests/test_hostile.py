@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.shown import cell, csv_text, from_csv, latex, markdown, uncell, visible
 from harness.stranger import look_over
 from tests.conftest import ROOT, SMALL
+from tests.test_report_page import loads_nothing
 
 ESCAPE, TURN = "\x1b]0;owned\x07\x1b[2J", "\u202egnp.exe"
 TEXT = f'=HYPERLINK("http://x") $\\frac{{ {ESCAPE}{TURN} <script>alert(1)</script> | `c` *b* #let x = 1\n# H \\input{{x}}'
@@ -204,8 +205,7 @@ def test_hostile_text_of_a_run_acts_nowhere(run, played_copy, typed):
     assert "<script" not in card
     assert "<javascript" not in card
     page = (played_copy / "reports/small.html").read_text(encoding="utf-8")
-    assert "<script" not in page
-    assert "default-src 'none'" in page
+    assert loads_nothing(page)  # a study's page, as this record says
     assert (played_copy / "reports/small.pdf").read_bytes().startswith(b"%PDF")
     board = (run / "tables/leaderboard.md").read_text().splitlines()
     assert len({line.replace("\\|", "").count("|") for line in board if line.startswith("|")}) == 1
@@ -269,6 +269,7 @@ def test_a_bug_that_quotes_a_strangers_text_has_no_escape_codes_either(typed, mo
 
 TASK = 'name = "{0}"\nlabel = "L"\nshots = 0\nmetric = "acc"\nchance = 0.0\n'
 SUITE = 'title = "t"\nversion = "1"\nlm_eval = "0.4.13"\n'
+PUBLISHED = 'published = ["../x"]\n'
 STUDY = 'title = "t"\nquestion = "q"\nobjectives = "spin"\niterations = 1\nseeds = [0]\n'
 NAMES = {
     "run name": (["--name", "../x"], {}),
@@ -280,10 +281,10 @@ NAMES = {
     "task that leads out": (["--suite", "./s.toml"], {"s.toml": SUITE + "[[task]]\n" + TASK.format("../../x")}),
     "task that is a path": (["--suite", "./s.toml"], {"s.toml": SUITE + "[[task]]\n" + TASK.format("/etc/x")}),
     "task named as a column": (["--suite", "./s.toml"], {"s.toml": SUITE + "[[task]]\n" + TASK.format("mean")}),
-    "published that leads out": (["--suite", "./s.toml"], {"s.toml": SUITE + 'published = ["../x"]\n[[task]]\n' + TASK.format("a")}),
+    "published that leads out": (["--suite", "./s.toml"], {"s.toml": SUITE + PUBLISHED + "[[task]]\n" + TASK.format("a")}),
     "objective named as a folder of the run": (["--objectives", "./data.py"], {"data.py": "raise SystemExit('ran')"}),
     "objective with a name of dots": (["--objectives", "./..py"], {"..py": "raise SystemExit('ran')"}),
-    "label longer than a name": (["--objectives", "spin:beta=" + "0" * 300 + "1"], {}),
+    "label longer than a name": (["--objectives", "spin:beta=" + "|".join(["0.125"] * 60)], {}),
     "mirror that is an address": (["--mirror", "https://name:hidden@host/x"], {}),
     "study tuned by a path": (["study", "./s.toml"], {"s.toml": STUDY + 'tuned_by = "../../x"\n'}),
     "study with a name of dots": (["study", "./..toml"], {"..toml": STUDY + 'tuned_by = "/x"\n'}),
@@ -341,7 +342,7 @@ def test_pickled_objects_in_data_are_not_loaded(tmp_path):
     claims = {b"ARROW:extension:name": b"arrow.py_extension_type", b"ARROW:extension:metadata": bomb}
     field = pa.field("prompt", pa.string(), metadata=claims)
     table = pa.table([pa.array(["p"]), pa.array(["r"])], schema=pa.schema([field, pa.field("response", pa.string())]))
-    pq.write_table(table.replace_schema_metadata({b"pandas": b"{}"}), tmp_path / "a.parquet")
+    pq.write_table(table, tmp_path / "a.parquet")
     try:
         rows = rows_of(DataConfig(), str(tmp_path / "a.parquet"), None)
         assert rows[0][1]["prompt"] == "p"

@@ -52,6 +52,7 @@ def load_policy(
     quantisation is asked for where it cannot be had.
     """
     import transformers
+    from safetensors import SafetensorError
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -71,7 +72,7 @@ def load_policy(
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
         base: Any = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **extra, **options)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise UserError(f"model.path={model.path}: {_why_not(error, path, model)}") from error
     if model.quantize is not None:
         keep_gradients(base)

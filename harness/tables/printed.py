@@ -89,7 +89,7 @@ def as_latex(facts: Facts, board: Frame) -> str:
             *body,
             r"\bottomrule",
             r"\end{tabular}",
-            "% " + footnote(facts),
+            "% " + footnote(facts, latex),
             "",
         ]
     )
