@@ -7,19 +7,21 @@ the run is escaped for Markdown; the header is JSON, which is YAML.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from harness.errors import UserError, did_you_mean
 from harness.facts import Facts
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
+from harness.shown import markdown
 from harness.tables.leaderboard import leaderboard
 from harness.tables.printed import MISSING, percent, with_interval
 
 CARD = "README.md"
+WEB = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
 
 
 def find_player(facts: Facts, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
@@ -74,12 +76,12 @@ def card(facts: Facts, label: str, seed: int, iteration: int) -> str:
             *(f"{key}: {json.dumps(value)}" for key, value in header.items()),
             "---",
             "",
-            f"# {plain(label)}, seed {seed}, iteration {iteration}",
+            f"# {markdown(label)}, seed {seed}, iteration {iteration}",
             "",
-            f"{plain(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run `{plain(record['name'])}`.",
+            f"{markdown(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run `{markdown(record['name'])}`.",
             "",
-            f"Objective: {plain(cited['label'])}, *{plain(cited['title'])}*, {plain(cited['where'])}, <{plain(cited['url'])}>. "
-            f"Source digest {variant['source_digest']}.",
+            f"Objective: {markdown(cited['label'])}, *{markdown(cited['title'])}*, {markdown(cited['where'])}, "
+            f"{link(cited['url'])}. Source digest {markdown(variant['source_digest'])}.",
             "",
             "## Scores",
             "",
@@ -89,13 +91,14 @@ def card(facts: Facts, label: str, seed: int, iteration: int) -> str:
             "",
             "| setting | value |",
             "| --- | --- |",
-            *(f"| {plain(key)} | {plain(json.dumps(value))} |" for key, value in settings.items()),
+            *(f"| {markdown(key)} | {markdown(json.dumps(value))} |" for key, value in settings.items()),
             "",
             "## Provenance",
             "",
-            f"selfplay-harness {record['created_by_version']}, commit {record['git_commit'] or 'not run from a checkout'}; "
-            f"base model digest {record['base_digest']}; "
-            + ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+            f"selfplay-harness {markdown(record['created_by_version'])}, commit "
+            f"{markdown(record['git_commit'] or 'not run from a checkout')}; "
+            f"base model digest {markdown(record['base_digest'])}; "
+            + ", ".join(f"{markdown(name)} {markdown(version)}" for name, version in record["versions"].items())
             + ".",
             "",
         ]
@@ -110,14 +113,14 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         return ["This player has not been evaluated."]
     suite = facts.suite
     lines = [
-        f"Suite {plain(suite['name'])} v{plain(suite['version'])}; ±: standard error of sampling test items.",
+        f"Suite {markdown(suite['name'])} v{markdown(suite['version'])}; ±: standard error of sampling test items.",
         "",
         "| task | shots | metric | score | n |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in mine.to_dict("records"):
         said = with_interval(row["value"], error=row["stderr"])
-        lines.append(f"| {plain(row['task'])} | {row['shots']} | {plain(row['metric'])} | {said} | {row['n']} |")
+        lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {row['n']} |")
     board = leaderboard(facts)
     (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
     whole = len(mine) == len(suite["task"])
@@ -132,7 +135,6 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
     ]
 
 
-def plain(words: Any) -> str:
-    """Text that Markdown and HTML take as text: one line, their special characters escaped."""
-    line = " ".join(str(words).split())
-    return "".join(f"\\{c}" if c in "\\`*_[]|#" else {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(c, c) for c in line)
+def link(address: str) -> str:
+    """An address of the web as a link, whatever else as text."""
+    return f"<{address}>" if WEB.fullmatch(address) else markdown(address)

@@ -282,18 +282,29 @@ def main() -> Any:
     try:
         sys.exit(_called())
     except UserError as error:
-        print(f"harness: {error}", file=sys.stderr)
+        _complain(f"harness: {error}")
+        sys.exit(1)
+    except Exception as error:
+        import traceback
+
+        if (trouble := disk_trouble(error)) is not None:
+            where = getattr(error, "filename", None)
+            _complain(f"harness: {trouble}{f' ({where})' if where else ''}; make room, then repeat the same command to go on")
+        else:  # a bug: its traceback may quote a stranger's text
+            _complain(traceback.format_exc().rstrip())
         sys.exit(1)
     except Ended as error:
         said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"
         print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
         sys.exit(error.code)
-    except OSError as error:
-        if (trouble := disk_trouble(error)) is None:
-            raise
-        print(f"harness: {trouble} ({error.filename}); make room, then repeat the same command to go on", file=sys.stderr)
-        sys.exit(1)
 
 
 def _end(number: int, _: object) -> None:
     raise Ended(number)
+
+
+def _complain(text: str) -> None:
+    from harness.masking import masked
+    from harness.shown import visible
+
+    print(visible(masked(text), keep="\n"), file=sys.stderr)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness.errors import UserError, did_you_mean
+from harness.masking import masked
 from harness.records import digest
 
 PACKAGE = Path(__file__).parent
@@ -279,9 +280,16 @@ def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
         if any(ord(c) < 32 or ord(c) == 127 or "\ud800" <= c <= "\udfff" for c in text):
             raise UserError(f"{source}: {key}={text!r}: holds a control character or half of a character; leave it out")
     try:
-        return RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{source}: {explain(error, RunConfig)}") from None
+    for key, value in _texts(config.model_dump()):
+        if masked(value) != value:
+            raise UserError(
+                f"{key}={masked(value)}: holds a name, a password or a key, and run.json keeps every setting; leave it "
+                "out (the hub's key comes from `hf auth login`, a judge's from the variable that evaluation.judge_key_env names)"
+            )
+    return config
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import scheduled
 from harness.errors import UserError, did_you_mean
+from harness.names import BESIDE_VARIANTS
 from harness.records import digest
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 GROUP = "harness.objectives"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+LONGEST_LABEL = 200  # characters; a file system takes 255
 
 
 def builtin_folder() -> Path:
@@ -218,8 +220,11 @@ def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Pat
             chosen["params"][key] = value
     suffix = "".join(f"-{key.rpartition('.')[2]}{_spelled(value)}" for key, value in given.items())
     label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
-    if label == "initial":
-        raise UserError(f'{path}: "initial" names the untouched policy in every table; rename the file')
+    if label in BESIDE_VARIANTS:
+        raise UserError(f'{path}: "{label}" names something else in every run folder; rename the file')
+    if len(label) > LONGEST_LABEL:
+        raise UserError(f"--objectives {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
+                        f"than {LONGEST_LABEL}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
     return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"], examples)
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from harness.files import MANIFEST, read_json
 from harness.intact import intact, read_manifest
+from harness.names import inside
 from harness.records import INITIAL, INITIAL_ITERATION
 
 Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
@@ -202,7 +203,7 @@ class Facts:
     def _share(self, place: Place, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """Counts and seconds of a cell's part of the initial policy's samples, by its share of the prompts."""
         pairs = self.record["variants"][place.objective].get("examples")
-        sources = [read_json(self.root / folder / MANIFEST) for folder in manifest["inputs"]]
+        sources = [read_json(inside(self.root, folder, "a manifest") / MANIFEST) for folder in manifest["inputs"]]
         drawn = sources[0]["counts"]["samples"] if sources else 1
         part = (pairs or drawn) / drawn
         counts = {k: round(part * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}

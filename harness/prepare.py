@@ -22,6 +22,7 @@ from harness.errors import UserError, did_you_mean
 from harness.files import read_jsonl, write_json, write_jsonl
 from harness.game import Game
 from harness.judge.board import prepare as load_questions
+from harness.masking import masked, masked_command
 from harness.mirror import go_offline
 from harness.model.loading import load_policy
 from harness.phases.evaluate import prepare as load_tasks
@@ -217,8 +218,8 @@ def run_record(
         "format_version": FORMAT_VERSION,
         "created_by_version": before.get("created_by_version", __version__),
         **git_state(PACKAGE),
-        "command": ["harness", *sys.argv[1:]],
-        "passed": dict(passed),
+        "command": masked_command(["harness", *sys.argv[1:]]),
+        "passed": _without_secrets(passed),
         "identity": config.identity(),
         "config": config.model_dump(),
         "iterations": max(config.iterations, before.get("iterations", 0)),
@@ -242,6 +243,11 @@ def run_record(
         "template": policy.template.kind,
         "versions": package_versions(),
     }
+
+
+def _without_secrets(passed: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {str: masked, list: masked_command}
+    return {key: kinds[type(value)](value) if type(value) in kinds else value for key, value in passed.items()}
 
 
 def _card(policy: Policy) -> dict[str, str]:
@@ -271,4 +277,4 @@ def describe(variant: Variant, iterations: int) -> dict[str, Any]:
 
 def write_failed(run: RunFolder, failed: Mapping[str, str]) -> None:
     """failed.json: the cells that failed in the last invocation, empty when none did."""
-    write_json(run.root / "failed.json", dict(failed))
+    write_json(run.root / "failed.json", {cell: masked(error) for cell, error in failed.items()})

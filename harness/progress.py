@@ -6,20 +6,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from harness.terminal import Terminal, printable
 
 Advance = Callable[[int], None]
 
 
 class Reporter:
-    """Prints to one console; `track` shows one phase."""
+    """Prints to the terminal; `track` shows one phase."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+    def __init__(self, console: Terminal | None = None) -> None:
+        self.console = console or Terminal(stderr=True)
 
     def say(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(line, soft_wrap=True)
 
     @property
     def live(self) -> bool:
@@ -43,7 +44,7 @@ class Reporter:
                 console=self.console,
                 transient=True,
             ) as bars:
-                task = bars.add_task(label, total=total)
+                task = bars.add_task(printable(label), total=total)
 
                 def advance(n: int) -> None:
                     nonlocal done

@@ -21,6 +21,7 @@ from harness.errors import DamagedError, UserError, disk_trouble
 from harness.files import MANIFEST, folder_digests, read_json, write_json
 from harness.holding import held
 from harness.intact import AGAIN, checksum, free_name, harm, read_manifest
+from harness.masking import masked
 from harness.provenance import forget_peak_memory, package_versions, peak_memory_bytes
 from harness.records import PhaseManifest
 
@@ -191,7 +192,7 @@ class RunFolder:
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
-        line = json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True)
+        line = masked(json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True))
         with (self.root / "journal.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
 

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from harness.config import Part, explain, find_toml, read_toml
 from harness.errors import UserError
+from harness.names import FileName
 
 
 class Grid(Part):
@@ -47,11 +48,11 @@ class Study(Part):
     seeds: list[int] = Field(min_length=1)
     suite: str | None = None
     grid: Grid | None = None
-    tuned_by: str | None = None
+    tuned_by: FileName | None = None
     iterations_shown: tuple[int, ...] = ()
     arm: tuple[Arm, ...] = ()
     contrast: tuple[Contrast, ...] = ()
-    published: str | None = None
+    published: FileName | None = None
 
     def variants(self) -> str:
         """What is played, as on the command line; with a grid, every objective at every value."""

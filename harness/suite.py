@@ -6,7 +6,6 @@ A changed suite is a new version: scores of two versions never enter one average
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from pydantic import Field, ValidationError, field_validator
@@ -14,14 +13,16 @@ from pydantic import Field, ValidationError, field_validator
 from harness.config import Part, explain, find_toml, read_toml, resolve_path
 from harness.errors import UserError
 from harness.judge.settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
+from harness.names import RULE, FileName, is_name
 
-FILE_STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+COLUMNS = {"objective", "iteration", "seeds", "mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean",
+           "interquartile_mean", "best", "source"}  # fmt: skip
 
 
 class SuiteTask(Part):
     """One row of the leaderboard. `limit` restricts the row to its first items, for trials."""
 
-    name: str = Field(min_length=1, pattern=r"^[^/\\.\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$")  # it names files of a run
+    name: FileName
     label: str = Field(min_length=1, max_length=24)
     shots: int = Field(ge=0)
     metric: str = Field(min_length=1)
@@ -44,13 +45,15 @@ class Suite(Part):
     include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
-    published: tuple[str, ...] = ()  # files of results/published that show this suite's numbers in papers
+    published: tuple[FileName, ...] = ()  # files of results/published that show this suite's numbers in papers
     task: list[SuiteTask] = Field(min_length=1)
     judge: JudgeSettings | None = None  # a suite has lm-eval's tasks or a judge, whose rows are categories of questions
 
     @field_validator("task")
     @classmethod
     def _distinct(cls, value: list[SuiteTask]) -> list[SuiteTask]:
+        if taken := sorted({row.name for row in value} & COLUMNS):
+            raise ValueError(f"a task has the name {taken[0]!r}, which is another column of the leaderboard")
         for attribute in ("name", "label"):
             names = [getattr(row, attribute) for row in value]
             repeated = sorted({n for n in names if names.count(n) > 1})
@@ -71,8 +74,8 @@ class Suite(Part):
 def load_suite(name: str) -> Suite:
     """A suite by name or path. Raises UserError naming the key that does not fit."""
     path = find_toml("suites", name)
-    if not FILE_STEM.fullmatch(path.stem):
-        raise UserError(f"suite {name}: its name names folders of a run: letters, digits, '.', '_' and '-' only; rename the file")
+    if not is_name(path.stem):
+        raise UserError(f"{path}: a suite's name is its file's stem, {RULE}; rename the file")
     tree = {**read_toml(path), "name": path.stem, "source": str(path.resolve().parent)}
     try:
         suite = Suite.model_validate(tree)

@@ -18,6 +18,11 @@ ALLOWED = {
     "harness.__init__": set(),
     "harness.__main__": {"harness.cli"},
     "harness.errors": set(),
+    "harness.masking": set(),
+    "harness.names": {"harness.errors"},
+    "harness.shown": set(),
+    "harness.stranger": {"harness.errors", "harness.files", "harness.names", "harness.store"},
+    "harness.terminal": {"harness.masking", "harness.shown"},
     "harness.records": set(),
     "harness.files": {"harness.errors"},
     "harness.intact": BASE,
@@ -25,9 +30,9 @@ ALLOWED = {
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
-    "harness.config": BASE,
-    "harness.store": BASE | {"harness.holding", "harness.intact", "harness.provenance"},
-    "harness.suite": BASE | {"harness.config", "harness.judge.settings"},
+    "harness.config": BASE | {"harness.masking"},
+    "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
+    "harness.suite": BASE | {"harness.config", "harness.judge.settings", "harness.names"},
     "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"} | {"harness.shards"},
     "harness.judge.__init__": set(),
     "harness.judge.settings": {"harness.config"},
@@ -42,8 +47,8 @@ ALLOWED = {
     | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.shards"},
     "harness.suite_check": {"harness.errors", "harness.suite"},
-    "harness.progress": set(),
-    "harness.discovery": BASE | {"harness.config", "objectives"},
+    "harness.progress": {"harness.terminal"},
+    "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.encoding": BASE,
@@ -154,6 +159,7 @@ ALLOWED = {
         "harness.discovery",
         "harness.engine",
         "harness.game",
+        "harness.masking",
         "harness.mirror",
         "harness.judge",
         "harness.model",
@@ -176,26 +182,28 @@ ALLOWED = {
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
     "harness.collapse": set(),
-    "harness.facts": BASE | {"harness.store"} | {"harness.intact"},
-    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.store"},
+    "harness.facts": BASE | {"harness.intact", "harness.names", "harness.store"},
+    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.shown", "harness.store"},
     "harness.tables": BASE
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
-    | {"harness.store", "harness.study", "harness.tables"},
+    | {"harness.shown", "harness.store", "harness.study", "harness.tables"},
     "harness.report.__init__": {"harness.report"},
-    "harness.report.blocks": set(),
+    "harness.report.blocks": {"harness", "harness.shown"},
     "harness.report.content": BASE
-    | {"harness.facts", "harness.figures", "harness.report.blocks", "harness.report.content", "harness.stats", "harness.store"}
-    | {"harness.tables"},
+    | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
+    | {"harness.shown", "harness.stats", "harness.store", "harness.tables"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.store"} | {"harness.provenance"},
-    "harness.study": BASE | {"harness.config"},
+    "harness.study": BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
-    "harness.commands.console": set(),
+    "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.commands", "harness.config", "harness.jobs", "harness.prepare", "harness.progress"}
+    | {"harness.holding"}
+    | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
+    | {"harness.stranger"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.commands", "harness.store"},
+    "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
     | {"harness.objective_checks"}
@@ -206,14 +214,15 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
-    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.tables"},
-    "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts"},
+    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"},
+    "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
     "harness.theory.exact": {"objectives"},
     "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
-    "harness.theory.view": BASE | {"harness.figures", "harness.report", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.commands"},
+    "harness.theory.view": BASE
+    | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
+    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.shown"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from harness.card import card, plain
+from harness.card import card
 from harness.facts import Facts
+from harness.shown import markdown
 from tests.conftest import ROOT, harness, rows
 
 
@@ -98,4 +99,4 @@ def test_hostile_text_stays_text_in_the_card(played_copy):
     assert "<script>" not in text
     assert "\n# heading" not in text
     assert text.splitlines()[2] == 'base_model: "a\\n---\\nlicense: mit"'
-    assert plain("a|b") == "a\\|b"
+    assert markdown("a|b") == "a\\|b"

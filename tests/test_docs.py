@@ -35,6 +35,15 @@ def test_every_file_of_the_readmes_tree_exists():
     assert [p for p in places if not (ROOT / p).exists()] == []
 
 
+def test_every_test_that_a_promise_names_exists():
+    text = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 25
+    assert [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
+    for promise in re.findall(r"^- .*(?:\n  .*)*", text.partition("## Promised")[2].partition("\n## ")[0], re.MULTILINE):
+        assert "::" in promise, promise
+
+
 def test_no_module_is_missing_from_the_readmes_tree():
     tree = (ROOT / "README.md").read_text().partition("```tree\n")[2].partition("```")[0]
     modules = {p.name for p in (ROOT / "harness").glob("*.py")} - {"__init__.py", "__main__.py"}

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import UserError
 from harness.facts import Facts
 from harness.report import write_report
-from harness.report.content import visible
+from harness.report.blocks import settable, visible
 from harness.tables import leaderboard, refresh
 from tests.conftest import harness, rows
 
@@ -64,7 +64,7 @@ def test_nasty_text_is_shown_and_not_run(run, tmp_path):
 
 @pytest.mark.parametrize("text", NASTY)
 def test_visible_text_has_no_control_characters_and_no_endless_words(text):
-    shown = visible(text)
+    shown = settable(visible(text))
     assert all(c.isprintable() or c == "\u200b" for c in shown)
     assert all(len(piece) <= 40 for word in shown.split() for piece in word.split("\u200b"))
     shown.encode("utf-8")

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from harness.report.page import drawn, page, tip
+from tests.conftest import ROOT
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\" onmouseover=\"x & </table>"
@@ -17,13 +18,26 @@ def report(played):
     return played / "reports" / "small.html"
 
 
+def loads_nothing(text):
+    """No script, no reference to anything outside the file, and a policy that forbids both."""
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
+    return (
+        "<script" not in text
+        and not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
+        and not re.findall(r"""url\(|@import|srcset|<(?:link|iframe|object|embed|base|form)\b|\son\w+=|\sstyle=""", text)
+        and policy.startswith("default-src 'none'; img-src data:")
+        and "unsafe" not in policy
+    )
+
+
+@pytest.mark.parametrize("kept", sorted(p.name for p in (ROOT / "reports").glob("*.html")))
+def test_no_page_that_is_kept_loads_anything(kept):
+    assert loads_nothing((ROOT / "reports" / kept).read_text(encoding="utf-8"))
+
+
 def test_the_page_holds_what_the_pdf_says_and_loads_nothing(report):
     text = report.read_text(encoding="utf-8")
-    assert "<script" not in text
-    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
-    assert policy.startswith("default-src 'none'; img-src data:")
-    assert "unsafe" not in policy
+    assert loads_nothing(text)
     for title in ("Summary", "Scores", "Stability", "Collapse", "Drift", "Cost", "Settings and provenance"):
         assert f"<h2>{title}</h2>" in text
 

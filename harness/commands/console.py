@@ -1,11 +1,11 @@
-"""The terminal a command talks to: plain lines, nothing in them read as markup."""
+"""The terminal a command talks to: plain lines, nothing in them acts on it."""
 
 from __future__ import annotations
 
-from rich.console import Console
+from harness.terminal import Terminal
 
-out = Console(highlight=False)
+out = Terminal()
 
 
 def say(text: str) -> None:
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)

@@ -12,13 +12,15 @@ from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST
 from harness.store import RunFolder
+from harness.stranger import look_over, reading
 
 
 def open_run(run: str, results: Path) -> RunFolder:
-    """A run by name below `results`, or by folder. Raises UserError with the nearest name."""
+    """A run by name below `results`, or by folder, looked over as a stranger's. Raises UserError with the nearest name."""
     for candidate in (results / run, Path(run)):
         if (candidate / "run.json").is_file():
-            return RunFolder(candidate)
+            look_over(candidate)
+            return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
     known = [p.parent.name for p in results.glob("*/run.json")]
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
@@ -27,7 +29,7 @@ def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
     if folder.finished("data") is None:
         raise UserError(f"{folder.root}: holds the small files of a run, not its phases; play it again with: harness run")
-    with folder.locked():
+    with folder.locked(), reading(folder.root):
         from harness.commands.run import finish
 
         for label, path in finish(folder, Path("reports"), pdf).items():
@@ -39,8 +41,16 @@ def status_command(run: str | None, results: Path) -> None:
     names = [run] if run else sorted(p.parent.name for p in results.glob("*/run.json"))
     if not names:
         say(f"no runs in {results}; start one with: harness run")
+    refused: list[UserError] = []
     for name in names:
-        _print_status(open_run(name, results))
+        try:
+            folder = open_run(name, results)
+            with reading(folder.root):
+                _print_status(folder)
+        except UserError as error:
+            refused.append(error)  # of the others something can be said
+    if refused:
+        raise refused[0]
 
 
 PHASES = (("g", "generate"), ("s", "score"), ("t", "train"), ("e", "evaluate"), ("p", "probe"))
@@ -80,6 +90,11 @@ def _print_status(run: RunFolder) -> None:
 def trace_command(run: str, example_id: str, results: Path) -> None:
     """Every place an example appears in, file by file."""
     folder = open_run(run, results).root
+    with reading(folder):
+        _trace(folder, example_id)
+
+
+def _trace(folder: Path, example_id: str) -> None:
     ids = set()
     for part in ("train", "heldout"):
         for row in _rows(folder / "data" / f"{part}.jsonl"):

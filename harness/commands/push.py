@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.commands.console import say
 from harness.commands.look import open_run
 from harness.errors import UserError
+from harness.stranger import reading
 
 
 def push_command(
@@ -18,10 +19,12 @@ def push_command(
 
     if upload and repo is None:
         raise UserError("--upload needs --repo OWNER/NAME")
-    facts = Facts(open_run(run, results).root)
-    adapter, seed, iteration = find_player(facts, label, seed, iteration)
+    root = open_run(run, results).root
     with tempfile.TemporaryDirectory() as scratch:
-        folder = write_package(facts, label, seed, iteration, adapter, to or Path(scratch) / "package")
+        with reading(root):
+            facts = Facts(root)
+            adapter, seed, iteration = find_player(facts, label, seed, iteration)
+            folder = write_package(facts, label, seed, iteration, adapter, to or Path(scratch) / "package")
         for file in sorted(folder.iterdir()):
             say(f"{file.stat().st_size:>12,} bytes  {file.name}")
         if to is None and not upload:

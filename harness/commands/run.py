@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from harness.commands.console import say
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
+from harness.holding import LOCK, NOTE
+from harness.names import RULE, TAKEN, is_name
 from harness.store import RunFolder
-
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def requested(passed: Mapping[str, Any]) -> RunConfig:
@@ -65,8 +64,8 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
 
 
 def named_run(name: str, results: Path) -> RunFolder:
-    if not RUN_NAME.fullmatch(name):
-        raise UserError(f"--name {name}: letters, digits, '.', '_' and '-' only, at most 100")
+    if not is_name(name):
+        raise UserError(f"--name {name}: {RULE}, not ending in {', '.join(TAKEN)}")
     return RunFolder(results / name)
 
 
@@ -93,6 +92,7 @@ def play(
     from harness.commands.plan import print_bill, print_plan
     from harness.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
+    from harness.stranger import look_over
     from harness.suite import load_suite
 
     variants = checked_variants(config)
@@ -103,6 +103,8 @@ def play(
         return {}
     reporter = Reporter()
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
+    if run.root.exists():
+        look_over(run.root)
     with run.locked():
         playing.warm_up(at_once)
         try:
@@ -129,8 +131,8 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
 
 def _remove_empty(made: Sequence[Path]) -> None:
     """The run's folder and those above it that were made for it, as far as nothing is in them."""
-    for file in (made[0] / ".lock", made[0] / "journal.jsonl"):
-        file.unlink(missing_ok=True)
+    for file in (LOCK, NOTE, "journal.jsonl"):
+        (made[0] / file).unlink(missing_ok=True)
     for folder in made:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -46,6 +46,7 @@ def save(made: Drawing, stem: Path) -> list[Path]:
     """One figure in every format, and beside them what its points say (`.points.json`, for the HTML report)."""
     import matplotlib.pyplot as plt
 
+    made.speak_plainly()
     paths = []
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.shown import visible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -67,13 +69,31 @@ class Drawing:
     def say(self, axis: Axes, x: float, y: float, text: str) -> None:
         self.said.append((axis, float(x), float(y), text))
 
+    def speak_plainly(self) -> None:
+        """Every text that was given to the figure is drawn as text: no formula is set, nothing unseen is in it.
+
+        The numbers at the axes are left alone: matplotlib writes some of them as formulas itself.
+        """
+        from matplotlib.text import Text
+
+        own: set[int] = set()
+        for axes in self.figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                own |= {id(text) for text in (*axis.get_ticklabels(which="both"), axis.offsetText)}
+        for text in self.figure.findobj(Text):
+            assert isinstance(text, Text)
+            if id(text) not in own:
+                text.set_parse_math(False)
+                if (seen := visible(text.get_text(), keep="\n")) != text.get_text():
+                    text.set_text(seen)
+
     def places(self) -> list[dict[str, Any]]:
         """Every point in points (1/72 inch) from the figure's upper left corner. The figure must have been drawn."""
         height = 72 * self.figure.get_figheight()
         found = []
         for axis, x, y, text in self.said:
             right, up = axis.transData.transform((x, y)) * 72 / self.figure.dpi
-            found.append({"x": round(float(right), 2), "y": round(float(height - up), 2), "text": text})
+            found.append({"x": round(float(right), 2), "y": round(float(height - up), 2), "text": visible(text)})
         return found
 
 

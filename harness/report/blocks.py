@@ -1,17 +1,19 @@
 """What a report is made of: sections of blocks, plain data that the PDF's and the HTML's templates both read.
 
-No text of a model or data set is ever source code of a template: it passes through `visible` and stays data.
+No text of a model or data set is ever source code of a template: all of it passes through `settable` and stays data.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from harness import shown
 
 Block = dict[str, Any]
 LONGEST_TEXT = 400
 BREAK_AFTER = 40
+NEW_LINE = " ⏎ "
 
 
 def section(title: str, *blocks: Block | None, alone: bool = False) -> Block:
@@ -64,16 +66,19 @@ def variants(entries: Sequence[dict[str, Any]]) -> Block:
 
 
 def visible(words: Any) -> str:
-    """Text safe to set: control characters and lone surrogates shown as escapes, very long words broken, length bounded."""
-    shown = "".join(_shown(c) for c in str(words))
-    shown = shown if len(shown) <= LONGEST_TEXT else shown[:LONGEST_TEXT] + " […]"
-    broken = ("\u200b".join(word[i : i + BREAK_AFTER] for i in range(0, len(word), BREAK_AFTER)) for word in shown.split(" "))
-    return " ".join(broken)
+    """A stranger's text of any length, to be read in print: what is not seen written out, new lines marked, length bounded."""
+    seen = shown.visible(str(words).replace("\n", NEW_LINE))
+    return seen if len(seen) <= LONGEST_TEXT else seen[:LONGEST_TEXT] + " […]"
 
 
-def _shown(character: str) -> str:
-    if character == "\n":
-        return " ⏎ "
-    if unicodedata.category(character) in ("Cc", "Cs", "Cf", "Co", "Cn"):
-        return f"\\u{{{ord(character):x}}}"
-    return character
+def settable(content: Any) -> Any:
+    """The same content with every text safe to set: nothing that acts unseen is in it, and very long words are broken."""
+    if isinstance(content, Mapping):
+        return {key: settable(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [settable(value) for value in content]
+    return _broken(shown.visible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
+
+
+def _broken(words: str) -> str:
+    return " ".join("\u200b".join(w[i : i + BREAK_AFTER] for i in range(0, len(w), BREAK_AFTER)) for w in words.split(" "))

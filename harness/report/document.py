@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.facts import Facts
 from harness.files import file_digest, write_json, write_text
+from harness.report.blocks import settable
 from harness.report.content import content
 from harness.report.page import page
 
@@ -56,6 +57,7 @@ def write_report(root: Path, pdf: Path) -> Path:
 
 def publish(said: dict[str, Any], plots: Path, pdf: Path) -> None:
     """The content, with the figures in the folder `plots`, as `pdf` and as the same name with .html; each whole or not there."""
+    said = settable(said)
     try:
         typeset(said, plots, pdf)
         write_text(pdf.with_suffix(".html"), page(said, plots))

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness import figures
 from harness.facts import Facts
 from harness.files import write_text
+from harness.shown import csv_text
 from harness.tables.collapse import collapse_table
 from harness.tables.comparisons import comparisons_table
 from harness.tables.cost import cost_totals
@@ -50,7 +51,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             written["tables/chosen.csv"] = chosen_table(facts)
     (root / "tables").mkdir(exist_ok=True)
     for name, table in written.items():
-        write_text(root / name, table.to_csv(index=False, lineterminator="\n"))
+        write_text(root / name, csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(facts, board))
     write_text(root / "tables/leaderboard.tex", as_latex(facts, board))
     names = [*written, "tables/leaderboard.md", "tables/leaderboard.tex"]

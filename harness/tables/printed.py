@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
+from harness.shown import latex, markdown, one_line
 
 MISSING = "–"
 
@@ -46,12 +49,12 @@ def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]
     return header, rows
 
 
-def footnote(facts: Facts) -> str:
-    """What the numbers of a leaderboard are: suite, items per task, the star, the errors."""
+def footnote(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
+    """What the numbers of a leaderboard are: suite, items per task, the star, the errors. safe: how to show a suite's words."""
     suite = facts.suite
-    scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {facts.judge}" if facts.judge else ""
+    scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(facts.judge)}" if facts.judge else ""
     return (
-        f"Percent{scale}; suite {suite['name']} v{suite['version']}, {items_note(facts)}; mean: plain mean of the "
+        f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; mean: plain mean of the "
         f"{len(suite['task'])} tasks; in brackets: 95 % bootstrap interval over seeds; ±: standard error of sampling items (no "
         "interval over seeds below three); norm., normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers "
         "in full: leaderboard.csv, their origin: scores.csv."
@@ -67,30 +70,26 @@ def items_note(facts: Facts) -> str:
 
 def as_markdown(facts: Facts, board: Frame) -> str:
     header, rows = printed_rows(facts, board)
+    header, rows = [markdown(name) for name in header], [[markdown(label), *numbers] for label, *numbers in rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
-    return "\n".join(lines) + "\n\n" + footnote(facts) + "\n"
+    return "\n".join(lines) + "\n\n" + footnote(facts, markdown) + "\n"
 
 
 def as_latex(facts: Facts, board: Frame) -> str:
     """A booktabs table to paste into a paper."""
     header, rows = printed_rows(facts, board)
-    body = [" & ".join(_tex(cell) for cell in cells) + r" \\" for cells in rows]
+    body = [" & ".join(latex(cell) for cell in cells) + r" \\" for cells in rows]
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
             r"\toprule",
-            " & ".join(_tex(cell) for cell in header) + r" \\",
+            " & ".join(latex(cell) for cell in header) + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
             r"\end{tabular}",
-            "% " + footnote(facts),
+            "% " + footnote(facts, latex),
             "",
         ]
     )
-
-
-def _tex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
-    return "".join(special.get(c, "\\" + c if c in "&%$#_{}" else c) for c in text)

@@ -14,6 +14,7 @@ from harness.figures.style import GREY, Drawing, drawing, house_style, iteration
 from harness.files import write_text
 from harness.report import publish
 from harness.report.blocks import bullets, figure, section, table, text
+from harness.shown import csv_text
 from harness.theory.claims import ATTAINED, Claims, Frame, games, keeps_its_law, verdict
 
 CAVEAT = (
@@ -34,8 +35,8 @@ def write_theory(claims: Claims, reports: Path) -> Path:
     beside = pdf.with_suffix("")
     try:
         beside.mkdir(parents=True, exist_ok=True)
-        write_text(beside / "games.csv", played.to_csv(index=False, lineterminator="\n"))
-        write_text(beside / "verdicts.csv", judged.to_csv(index=False, lineterminator="\n"))
+        write_text(beside / "games.csv", csv_text(played))
+        write_text(beside / "verdicts.csv", csv_text(judged))
         with house_style():
             save(curves(claims, played), beside / FIGURE)
     except OSError as error:

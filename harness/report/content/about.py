@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.facts import Facts
 from harness.files import MANIFEST, read_json
+from harness.masking import masked_command
 from harness.report.blocks import Block, section, table, variants, visible
 from harness.report.content.tables import Tables
 from harness.tables.printed import MISSING
@@ -84,7 +85,7 @@ def provenance_rows(facts: Facts) -> list[list[str]]:
     return [
         ["program", f"selfplay-harness {record['created_by_version']}"],
         ["commit", f"{record['git_commit'] or 'not run from a checkout'}{dirty}"],
-        ["command", visible(" ".join(record["command"]))],
+        ["command", visible(" ".join(masked_command(record["command"])))],
         ["base model digest", str(record["base_digest"])],
         *([["base model commit on the hub", visible(record["base_commit"])]] if record.get("base_commit") else []),
         ["prompt template", record["template"]],

@@ -6,11 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
+from harness.shown import from_csv
 from harness.tables.comparisons import MEAN
 
 
@@ -23,7 +22,7 @@ class Tables:
     def read(self, name: str) -> Frame:
         path = self.facts.root / name
         try:
-            return pd.read_csv(path, dtype=dict.fromkeys(("panel", "question"), str))
+            return from_csv(path, dtype=dict.fromkeys(("panel", "question"), str))
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
         except (ValueError, UnicodeDecodeError) as error:

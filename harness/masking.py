@@ -1,0 +1,36 @@
+"""What may be secret in a text or a command is masked before it is written or printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MASK = "***"
+WHO_ASKS = re.compile(r"(?<=://)[^/@\s\"'?#]*@")  # name and password of an address
+IN_QUERY = re.compile(r"(?i)([?&;][\w.-]*(?:token|key|secret|passw|signature|credential)[\w.-]*=)[^&;\s\"']+")
+KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b")
+NAMED = re.compile(r"(?i)(?:^|[._-])(?:token|(?:api)?key|secret|password|passwd|pwd|passphrase|credentials?)$")
+
+
+def masked(text: str) -> str:
+    """The text without what asks in an address (`https://name:password@host`), secrets in its query, and tokens known by form."""
+    if "://" in text:
+        text = IN_QUERY.sub(rf"\g<1>{MASK}", WHO_ASKS.sub(f"{MASK}@", text))
+    return KNOWN.sub(MASK, text)
+
+
+def masked_command(arguments: Sequence[str]) -> list[str]:
+    """A command line without secrets: as `masked`, and the value of whatever is named token, key, secret or password.
+
+    `--api-key X`, `--api-key=X` and `--set a.password=X`; `judge_key_env`, which names a variable, is no such name.
+    """
+    said: list[str] = []
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        if said and said[-1].startswith("--") and "=" not in said[-1] and NAMED.search(said[-1]):
+            said.append(MASK)
+        elif equals and NAMED.search(name):
+            said.append(f"{name}={MASK}")
+        else:
+            said.append(masked(argument))
+    return said

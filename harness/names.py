@@ -1,0 +1,40 @@
+"""What may become the name of a file or folder, so that nothing named in a recipe, suite or record leaves its folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from harness.errors import UserError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RULE = "letters, digits, '.', '_' and '-' only, at most 100, beginning with a letter or digit"
+# Of the store's own: a phase in the making, one given up, a file in the making.
+TAKEN = (".partial", ".abandoned", ".tmp")
+# What a run folder has beside its variants; "initial" names the untouched policy in every table too.
+BESIDE_VARIANTS = frozenset({"initial", "data", "judgements", "objectives", "plots", "tables"})
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name one file or folder, and only there where it is put."""
+    return bool(NAME.fullmatch(text)) and not text.endswith(TAKEN)
+
+
+def _checked(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"becomes the name of a file: {RULE}, not ending in {', '.join(TAKEN)}")
+    return text
+
+
+FileName = Annotated[str, AfterValidator(_checked)]
+
+
+def inside(folder: Path, relative: str, whose: str) -> Path:
+    """`folder / relative`. Raises UserError, naming `whose` words these are, when that could lie outside."""
+    path = PurePosixPath(relative)
+    if path.is_absolute() or "\\" in relative or "\0" in relative or ".." in path.parts:
+        raise UserError(f"{whose}: names {relative!r}, which could leave {folder}; nothing of it is used")
+    return folder / path

@@ -1,0 +1,91 @@
+"""Secrets: nothing of the environment and no password typed by mistake is in anything that is written or printed."""
+
+import json
+
+import pytest
+
+from harness.errors import UserError
+from harness.masking import masked, masked_command
+from harness.prepare import write_failed
+from harness.store import RunFolder
+from tests.conftest import SMALL, harness
+
+SECRETS = {
+    "HF_TOKEN": "hf_hiddenhiddenhiddenhidden01",
+    "OPENAI_API_KEY": "sk-hiddenhiddenhiddenhidden02",
+    "AWS_SECRET_ACCESS_KEY": "hiddenhiddenhiddenhidden03",
+    "HF_ENDPOINT": "https://name:hidden04@127.0.0.1:9/hub",
+    "http_proxy": "http://name:hidden05@127.0.0.1:9",
+    "HTTPS_PROXY": "http://name:hidden06@127.0.0.1:9",
+}
+
+
+def test_secrets_of_the_environment_are_in_nothing_written_or_printed(tmp_path):
+    """A whole run, and one that the hub refuses, with six secrets set; every file and both outputs are searched."""
+    played = harness("run", "--recipe", SMALL, "--iters", "1", "--objectives", "sft", cwd=tmp_path, **SECRETS)
+    refused = harness("run", "--recipe", SMALL, "--model", "org/none", cwd=tmp_path, check=False, HF_HUB_OFFLINE="1", **SECRETS)
+    assert refused.returncode == 1
+    assert len(refused.stderr.splitlines()) <= 2
+    found = [p for p in tmp_path.rglob("*") if p.is_file() and b"hidden" in p.read_bytes()]
+    assert found == []
+    assert (tmp_path / "reports" / "small.pdf").is_file()
+    for text in (played.stdout, played.stderr, refused.stdout, refused.stderr):
+        assert "hidden" not in text
+
+
+TYPED = {
+    "data": ["--set", "data.source=https://name:hidden@host/x"],
+    "data's option": ["--data", "https://name:hidden@host/x"],
+    "mirror": ["--mirror", "https://name:hidden@host/x"],
+    "model": ["--model", "https://hidden@host/x"],
+    "query": ["--data", "https://host/x?token=hidden&y=1"],
+    "a token by its form": ["--set", "model.revision=hf_hiddenhiddenhiddenhidden01"],
+    "a setting there is not": ["--set", "evaluation.api_key=hidden"],
+    "a setting without a value": ["--set", "https://name:hidden@host"],
+}
+
+
+@pytest.mark.parametrize("case", TYPED)
+def test_a_password_typed_by_mistake_is_refused_and_not_shown(case, tmp_path, monkeypatch, capsys):
+    from harness.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["harness", "run", "--recipe", str(SMALL), *TYPED[case]])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, len(err.splitlines())) == (1, 1), err
+    assert "hidden" not in out + err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_masked_in_a_command():
+    typed = ["harness", "run", "--api-key", "hidden", "--token=hidden", "--set", "a.password=hidden", "https://u:hidden@h/x?a=1",
+             "https://h/x?sig=1&access_token=hidden", "--set", "generation.max_new_tokens=16",
+             "--set", "evaluation.judge_key_env=MY_KEY", "--data", "a@b.jsonl"]  # fmt: skip
+    said = masked_command(typed)
+    assert "hidden" not in " ".join(said)
+    assert said[-6:] == typed[-6:]
+    assert said[:2] == ["harness", "run"]
+    assert masked("see https://h/x?a=1 and a@b") == "see https://h/x?a=1 and a@b"
+
+
+def test_journal_and_failed_cells_are_masked(tmp_path):
+    run = RunFolder(tmp_path)
+    error = "ConnectionError: https://name:hidden@host/x?token=hidden refused"
+    run.journal("failed", error=error)
+    write_failed(run, {"spin/seed-0": error})
+    for name in ("journal.jsonl", "failed.json"):
+        text = (tmp_path / name).read_text()
+        assert "hidden" not in text
+        assert "https://***@host/x?token=*** refused" in text
+        json.loads(text)
+
+
+def test_a_recipes_setting_that_holds_a_password_is_refused(tmp_path):
+    from harness.config import load_config
+
+    path = tmp_path / "r.toml"
+    path.write_text('[data]\nsource = "https://name:hidden@host/x"\n')
+    with pytest.raises(UserError, match=r"data\.source=https://\*\*\*@host/x: holds a name, a password or a key"):
+        load_config(str(path))
