@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from harness.docs_blocks import objective_index, replaced
 from tests.conftest import ROOT
 
@@ -35,12 +37,13 @@ def test_every_file_of_the_readmes_tree_exists():
     assert [p for p in places if not (ROOT / p).exists()] == []
 
 
-def test_every_test_that_a_promise_names_exists():
-    text = (ROOT / "SECURITY.md").read_text()
+@pytest.mark.parametrize(("file", "start", "end"), [("SECURITY.md", "## Promised", "\n## "), ("RELIABILITY.md", "\n", "\x00")])
+def test_every_test_that_a_promise_names_exists(file, start, end):
+    text = (ROOT / file).read_text()
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     assert len(named) > 25
     assert [f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")] == []
-    for promise in re.findall(r"^- .*(?:\n  .*)*", text.partition("## Promised")[2].partition("\n## ")[0], re.MULTILINE):
+    for promise in re.findall(r"^- .*(?:\n  .*)*", text.partition(start)[2].partition(end)[0], re.MULTILINE):
         assert "::" in promise, promise
 
 
