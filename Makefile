@@ -12,14 +12,14 @@ run: $(STAMP)
 	$(BIN)/harness run --objectives space,spin --iters 5
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow"
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	$(BIN)/python -W ignore -m tests.bench iteration training choices generation together growth startup --save
+	$(BIN)/python -W ignore -m tests.bench iteration training choices generation together growth startup bill --save
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -93,3 +93,43 @@ def test_two_rows_of_one_name_are_refused(tmp_path):
     (tmp_path / "twice.toml").write_text(text)
     with pytest.raises(UserError, match="two tasks have the name 'lab_arithmetic'"):
         load_suite(str(tmp_path / "twice.toml"))
+
+
+def test_a_group_is_a_row_like_any_task(tokenizer, tmp_path):
+    """A user's group over two of the lab's tasks, weighted by size, has the mean of their items; so has the row's item list."""
+    (tmp_path / "both.yaml").write_text(
+        "group: my_both\ntask: [lab_facts, lab_continuation]\n"
+        "aggregate_metric_list: [{metric: acc_norm, weight_by_size: true}]\nmetadata: {version: 3}\n"
+    )
+    text = f"""
+title = "A group of tasks"
+version = "1"
+lm_eval = "0.4.13"
+include_paths = ["builtin:lab/tasks", "{tmp_path}"]
+
+[[task]]
+name = "my_both"
+label = "Both"
+shots = 0
+metric = "acc_norm"
+chance = 0.25
+limit = 20
+
+[[task]]
+name = "lab_logic"
+label = "Logic"
+shots = 0
+metric = "acc_norm"
+chance = 0.5
+limit = 5
+"""
+    (tmp_path / "grouped.toml").write_text(text)
+    mine = prepare(load_suite(str(tmp_path / "grouped.toml")), None, None)
+    assert mine.items() == {"my_both": 40, "lab_logic": 5}
+    done = evaluate(make_policy(tokenizer, max_position_embeddings=1024), mine, 2048, 16, quiet)
+    both = next(r for r in done.records if r.task == "my_both")
+    values = done.items["my_both"]["values"]
+    assert both.n == len(values) == 40
+    assert both.value == pytest.approx(sum(values) / 40)
+    assert both.task_version == "3"
+    assert {s["task"] for s in done.samples["my_both"]} == {"lab_facts", "lab_continuation"}
