@@ -7,6 +7,8 @@ import errno
 import os
 from collections.abc import Iterable
 
+from harness.shown import one_line
+
 LONGEST = 500  # characters of a message: a value in it may be megabytes
 
 
@@ -17,8 +19,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join((message if len(message) < 8 * LONGEST else _cut(message, 4 * LONGEST)).split())
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        shown = one_line(message if len(message) < 8 * LONGEST else _cut(message, 4 * LONGEST))
         super().__init__(shown if len(shown) <= LONGEST else _cut(shown, LONGEST))
 
 

@@ -112,6 +112,36 @@ def harness(*arguments, cwd, check=True, **environment):
     return done
 
 
+def here(*arguments, cwd, check=True):
+    """The same in this process: for what is said and written, where starting anew is not what is tested. One cell at a time."""
+    import contextlib
+    import gc
+    import io
+    import signal
+    from unittest import mock
+
+    from harness import cli
+
+    if arguments[0] in ("run", "study") and "--jobs" not in arguments:
+        arguments = (*arguments, "--jobs", "1")
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    typed = mock.patch.object(sys, "argv", ["harness", *map(str, arguments)])
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), typed:
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            gc.unfreeze()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    if check:
+        assert code == 0, done.stderr
+    return done
+
+
 def rows(path):
     """A csv file as one dict of texts per row."""
     with path.open(encoding="utf-8", newline="") as handle:
@@ -133,6 +163,16 @@ def played_copy(played, tmp_path):
 
     shutil.copytree(played, tmp_path / "copy")
     return tmp_path / "copy"
+
+
+def recommit(folder):
+    """Let a phase's manifest be true of its files as they now are: for tests of what is read, not of whether it is intact."""
+    import json
+
+    from harness.files import folder_digests
+
+    path = folder / "manifest.json"
+    rewrite(path, {**json.loads(path.read_text()), "outputs": folder_digests(folder)})
 
 
 def rewrite(path, manifest):

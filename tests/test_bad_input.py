@@ -171,7 +171,7 @@ TOML = {
     ),
     "suite with chance above 1": run("--suite a.toml", "task.1.chance=1.5", **{"a.toml": changed(SUITE, "0.25", "1.5")}),
     "suite with a task's name that leaves its folder": run(
-        "--suite a.toml", "task.0.name='../../x'", **{"a.toml": changed(SUITE, '"lab_arithmetic"', '"../../x"')}
+        "--suite a.toml", "task.0.name: becomes the name of a file", **{"a.toml": changed(SUITE, '"lab_arithmetic"', '"../../x"')}
     ),
     "suite with a name of dots": run("--suite ./...toml", "suite", "rename", **{"...toml": SUITE}),
     "suite with folders that are not there": run(
@@ -379,7 +379,7 @@ OBJECTIVES = {
         "couples_batch=True",
     ),
     "objective called initial": run(
-        "--objectives ./initial.py", '"initial" names the untouched policy', **{"initial.py": objective()}
+        "--objectives ./initial.py", '"initial" names something else in every run folder', **{"initial.py": objective()}
     ),
     "objective with a name no file should have": run(
         "--objectives ./a-b.py", "letters, digits and _ only", **{"a-b.py": objective()}

@@ -11,7 +11,7 @@ from harness.config import load_config
 from harness.discovery import parse_variants
 from harness.plan import fresh_responses, planned_phases
 from objectives import Needs
-from tests.conftest import SMALL, harness
+from tests.conftest import SMALL, here
 
 MEASURED = Calibration(
     prompt_tokens=10.0, real_tokens=20.0, drawn_tokens=30.0, drawn_stderr=1.0, truncated=0.0, draw=Trial(100, 50.0),
@@ -93,13 +93,13 @@ def table_row(printed, kind):
 def test_what_is_billed_is_what_the_run_then_counts(tmp_path):
     """SFT's tokens are known beforehand, to the last one; what is finished is not billed; nothing is written."""
     ask = ("run", "--recipe", SMALL, "--objectives", "sft", "--name", "b")
-    said = harness(*ask, "--dry-run", cwd=tmp_path).stdout
+    said = here(*ask, "--dry-run", cwd=tmp_path).stdout
     assert not (tmp_path / "results").exists()
     for expected in ("data: ", "left out: ", "peak memory", "power: 10 items", "from: a calibration of"):
         assert expected in said
-    harness(*ask, cwd=tmp_path)
+    here(*ask, cwd=tmp_path)
     run = tmp_path / "results/b"
     manifests = [json.loads((run / f"sft/seed-0/iteration-{t}/train/manifest.json").read_text()) for t in range(2)]
     assert table_row(said, "train")[1:4] == ["2", "24", f"{sum(m['counts']['tokens'] for m in manifests):,}"]
-    again = harness(*ask, "--iters", "3", "--dry-run", cwd=tmp_path).stdout
+    again = here(*ask, "--iters", "3", "--dry-run", cwd=tmp_path).stdout
     assert [table_row(again, kind)[1] for kind in ("train", "evaluate", "probe", "all")] == ["1", "1", "1", "3"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SMALL, harness
+from tests.conftest import ROOT, SMALL, harness, here
 
 RUN = "results/small"
 # Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
@@ -105,7 +105,7 @@ def test_prompts_are_the_same_for_every_player(played):
 def test_the_same_command_again_does_nothing(played_copy):
     before = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob(".") if p.is_dir()}
     adapters = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")}
-    done = harness("run", "--recipe", SMALL, cwd=played_copy)
+    done = here("run", "--recipe", SMALL, cwd=played_copy)
     assert "0 phases to do" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")} == adapters
     assert before
@@ -114,7 +114,7 @@ def test_the_same_command_again_does_nothing(played_copy):
 def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played, played_copy):
     """More of everything, then the old cells' rows are compared byte for byte."""
     before = contents(played / RUN, ("initial", "space", "spin"))
-    harness("run", "--recipe", SMALL, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy)
+    here("run", "--recipe", SMALL, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy)
     after = contents(played_copy / RUN, ("initial", "space", "spin"))
     assert len(after["scores.csv"]) == 2 + 2 * 2 * 3 * 2
     for name in ("scores.csv", "training.csv", "dynamics.csv"):
@@ -124,7 +124,7 @@ def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played,
 
 
 def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
-    done = harness("run", "--recipe", SMALL, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False)
+    done = here("run", "--recipe", SMALL, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") <= 1
     assert "training.lr=0.001, now asked for 0.5" in done.stderr
@@ -227,7 +227,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
 def test_an_objective_by_path_works_with_no_other_change(tmp_path):
     text = (ROOT / "objectives" / "space.py").read_text().replace("class SPACE", "class Mine")
     (tmp_path / "mine.py").write_text(text)
-    harness("run", "--recipe", SMALL, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
+    here("run", "--recipe", SMALL, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
     run = tmp_path / "results/small"
     assert (run / "objectives" / "mine.py").read_text() == text
     assert len(list((run / "initial/seed-0/generate").iterdir())) == 3
@@ -240,7 +240,7 @@ def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(pl
     report = played_copy / "reports"
     before = {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()}
     shutil.rmtree(report)
-    harness("report", "small", cwd=played_copy)
+    here("report", "small", cwd=played_copy)
     assert {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()} == before
 
 

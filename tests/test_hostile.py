@@ -13,7 +13,7 @@ import pytest
 from harness.errors import UserError
 from harness.shown import cell, csv_text, from_csv, latex, markdown, uncell, visible
 from harness.stranger import look_over
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT, SMALL, recommit
 from tests.test_report_page import loads_nothing
 
 ESCAPE, TURN = "\x1b]0;owned\x07\x1b[2J", "\u202egnp.exe"
@@ -191,6 +191,8 @@ def test_hostile_text_of_a_run_acts_nowhere(run, played_copy, typed):
     rows = [json.loads(line) | {"text": TEXT, "prompt": TEXT} for line in probed.read_text().splitlines()]
     probed.write_text("".join(json.dumps(row) + "\n" for row in rows))
     change(run / "initial/probe/measurements.json", lambda m: m["measurements"][0].update(unit=TEXT))
+    for phase in ("data", "initial/probe"):
+        recommit(run / phase)
     first = rows[0]["example_id"]
     said = ""
     for command in (("status", "small"), ("report", "small"), ("trace", "small", first), ("push", "small", "spin")):

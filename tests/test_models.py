@@ -15,7 +15,7 @@ from harness.model.loading import load_policy, weight_files
 from harness.model.logprobs import continuation_logps, lay_out
 from harness.model.packing import Prefixed
 from harness.model.quantised import quantisation
-from tests.conftest import ROOT, SMALL, harness, make_policy, rows
+from tests.conftest import ROOT, SMALL, harness, here, make_policy, rows
 from tests.families import FAMILIES, SINGLE, family
 
 LAB = ROOT / "harness" / "lab" / "base"
@@ -279,16 +279,16 @@ def test_a_plain_template_on_a_chat_tokenizer_gets_its_beginning_token_once(toke
 def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_path):
     """The opponent is asked in one template; scoring and training see the other; nothing it drew counts as already scored."""
     ask = ("run", "--recipe", SMALL, "--objectives", "spin", "--iters", "1", "--name", "mixed")
-    done = harness(*ask, "--set", "generation.template=instruction", cwd=tmp_path)
+    done = here(*ask, "--set", "generation.template=instruction", cwd=tmp_path)
     assert "WARNING generation.template=instruction" in done.stderr
-    plain = harness(*ask[:-1], "plain", cwd=tmp_path)
+    plain = here(*ask[:-1], "plain", cwd=tmp_path)
     assert "WARNING" not in plain.stderr
     first = "initial/seed-0/generate/k-0/samples.jsonl"
     mixed, same = ((tmp_path / "results" / name / first).read_text() for name in ("mixed", "plain"))
     assert mixed != same
     step0 = json.loads((tmp_path / "results/mixed/spin/seed-0/iteration-0/train/manifest.json").read_text())["counts"]
     assert step0["step0_max_abs_log_ratio_per_token"] < 1e-4
-    refused = harness(*ask, cwd=tmp_path, check=False)
+    refused = here(*ask, cwd=tmp_path, check=False)
     assert "generation.template='instruction', now asked for None" in refused.stderr
 
 

@@ -12,7 +12,7 @@ from harness.facts import Facts
 from harness.report import write_report
 from harness.report.blocks import settable, visible
 from harness.tables import leaderboard, refresh
-from tests.conftest import harness, rows
+from tests.conftest import harness, recommit, rows
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
 
@@ -49,6 +49,7 @@ def test_two_versions_of_a_suite_never_enter_one_average(run):
     for one in record["records"]:
         one["suite_version"] = "2"
     path.write_text(json.dumps(record))
+    recommit(path.parent)
     with pytest.raises(UserError, match="two v1 and two v2 cannot enter one average"):
         refresh(run)
 
@@ -59,6 +60,7 @@ def test_nasty_text_is_shown_and_not_run(run, tmp_path):
     for row, text in zip(kept, NASTY, strict=False):
         row["text"] = row["prompt"] = row["real"] = text
     path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    recommit(path.parent)
     assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
 
 

@@ -8,7 +8,7 @@ from harness.config import LoraConfig
 from harness.errors import UserError
 from harness.model.packing import Prefixed
 from harness.model.start import start_from
-from tests.conftest import SMALL, harness, make_policy, rows
+from tests.conftest import SMALL, here, make_policy, rows
 
 ROWS = [Prefixed([1, 20, 30], [[50, 60, 2], [70, 2]])]
 
@@ -84,7 +84,7 @@ def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, 
     """The player of iteration 0 of one run starts another: initial scores equal its recorded ones, and the opponent is it."""
     adapter = played / "results/small/spin/seed-0/iteration-0/train/adapter"
     more = ("--objectives", "space", "--iters", "1", "--name", "on", "--set", f"model.adapter={adapter}")
-    harness("run", "--recipe", SMALL, *more, cwd=tmp_path)
+    here("run", "--recipe", SMALL, *more, cwd=tmp_path)
     before = {
         r["task"]: r["value"]
         for r in rows(played / "results/small/scores.csv")

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.study import Grid, choose, load_study
-from tests.conftest import ROOT, SMALL, harness, rows
+from tests.conftest import ROOT, SMALL, here, rows
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
 VALIDATION = """
@@ -134,8 +134,8 @@ def studied(tmp_path_factory):
     (folder / "validation.toml").write_text(VALIDATION)
     (folder / "tune.toml").write_text(TUNE.replace("VALIDATION", str(folder / "validation.toml")))
     (folder / "compare.toml").write_text(COMPARE)
-    harness("study", folder / "tune.toml", cwd=folder)
-    harness("study", folder / "compare.toml", cwd=folder)
+    here("study", folder / "tune.toml", cwd=folder)
+    here("study", folder / "compare.toml", cwd=folder)
     return folder
 
 
@@ -186,12 +186,12 @@ def test_deleting_the_reports_and_writing_them_again_gives_the_same_bytes(studie
     assert {str(p) for p in before} >= {"study-compare.pdf", "study-compare.html", "study-compare/standing.csv"}
     shutil.rmtree(reports)
     for name in ("study-tune", "study-compare"):
-        harness("report", name, cwd=studied)
+        here("report", name, cwd=studied)
     assert {p.relative_to(reports): p.read_bytes() for p in reports.rglob("*") if p.is_file()} == before
 
 
 def test_repeating_a_study_plays_nothing_again(studied):
     journal = studied / "results" / "study-tune" / "journal.jsonl"
     before = journal.read_text().count("committed")
-    harness("study", studied / "tune.toml", cwd=studied)
+    here("study", studied / "tune.toml", cwd=studied)
     assert journal.read_text().count("committed") == before

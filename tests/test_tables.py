@@ -14,7 +14,7 @@ from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.players import Arena
 from harness.tables.standing import standing_table
-from tests.conftest import harness, rows
+from tests.conftest import harness, recommit, rows
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def change(path, alter):
     kept = json.loads(path.read_text())
     alter(kept)
     path.write_text(json.dumps(kept))
+    recommit(path.parent)
 
 
 def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
