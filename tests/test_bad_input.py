@@ -80,7 +80,7 @@ FLAGS = {
     "run name with slashes": run("--name ../x", "--name ../x: letters, digits"),
     "run name of dots": run("--name ..", "--name ..: letters, digits"),
     "run name with a space": run("--name 'a b'", "--name a b: letters, digits"),
-    "run name with a control character": run("--name 'a\x1b[31m'", r"--name a\x1b[31m: letters, digits"),
+    "run name with a control character": run("--name 'a\x1b[31m'", r"--name a\u{1b}[31m: letters, digits"),
     "unknown device": run("--set model.device=tpu9", "model.device=tpu9: not a device of this machine"),
     "unknown distribution": run("--set data.distribution=lob", 'unknown distribution "lob" (did you mean "lab"?)'),
     "unknown recipe": run("--recipe lob", 'unknown recipe "lob" (did you mean "lab"?)'),

@@ -134,56 +134,61 @@ def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
 KILLER = """
 import os, signal, sys
 from pathlib import Path
+import harness.jobs, harness.lm, harness.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
+import harness.policy, harness.rounds
 from harness import store
-moment, phase = sys.argv[1], sys.argv[2]
-sys.argv = ["harness", *sys.argv[3:]]
-def die(): os.kill(os.getpid(), signal.SIGKILL)
-at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
-if moment == "middle":
-    import harness.rounds
-    write = harness.rounds.write_jsonl
-    def half(path, rows):
-        if at(path):
-            path.write_text('{"half": tr'); die()
-        return write(path, rows)
-    harness.rounds.write_jsonl = half
-    import harness.policy
-    save = harness.policy.Policy.save
-    def half_save(self, adapter):
-        if at(adapter):
-            adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
-        return save(self, adapter)
-    harness.policy.Policy.save = half_save
-elif moment == "before-manifest":
-    write_json = store.write_json
-    def never(path, value):
-        if path.name == "manifest.json" and at(path): die()
-        return write_json(path, value)
-    store.write_json = never
-elif moment == "before-rename":
-    rename = Path.rename
-    def never(self, target):
-        if at(self): die()
-        return rename(self, target)
-    Path.rename = never
 from harness.cli import main
-main()
+
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+
+def arm(moment, phase):
+    at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
+    if moment == "middle":
+        write, save = harness.rounds.write_jsonl, harness.policy.Policy.save
+        def half(path, rows):
+            if at(path):
+                path.write_text('{"half": tr'); die()
+            return write(path, rows)
+        def half_save(self, adapter):
+            if at(adapter):
+                adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
+            return save(self, adapter)
+        harness.rounds.write_jsonl, harness.policy.Policy.save = half, half_save
+    elif moment == "before-manifest":
+        write_json = store.write_json
+        def never(path, value):
+            if path.name == "manifest.json" and at(path): die()
+            return write_json(path, value)
+        store.write_json = never
+    elif moment == "before-rename":
+        rename = Path.rename
+        def never(self, target):
+            if at(self): die()
+            return rename(self, target)
+        Path.rename = never
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        arm(*line.split())
+        sys.argv = ["harness", *sys.argv[1:]]
+        main()
+    print(*line.split(), os.waitpid(child, 0)[1], flush=True)
 """
 
 
 def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, tmp_path):
     """SIGKILL in the middle of the work, before the manifest and before the rename, through all phases; then once in full."""
     moments = [
-        ("before-manifest", "data"), ("middle", "two"), ("before-rename", "two"), ("before-manifest", "probe"),
-        ("middle", "k-0"), ("before-rename", "k-0"), ("middle", "score"), ("before-manifest", "score"), ("middle", "train"),
-        ("before-rename", "train"), ("middle", "probe"), ("before-rename", "generate"),
+        "before-manifest data", "middle two", "before-rename two", "before-manifest probe", "middle k-0", "before-rename k-0",
+        "middle score", "before-manifest score", "middle train", "before-rename train", "middle probe", "before-rename generate",
     ]  # fmt: skip
-    for moment, phase in moments:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", KILLER, moment, phase, "run", "--recipe", str(SMALL), "--jobs", "1"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        assert done.returncode == -signal.SIGKILL, (moment, phase, done.stderr[-2000:])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLER, "run", "--recipe", str(SMALL), "--jobs", "1"],
+        cwd=tmp_path, input="\n".join(moments), capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    killed = [line for line in done.stdout.splitlines() if line.rsplit(" ", 1)[0] in moments]
+    assert killed == [f"{moment} {int(signal.SIGKILL)}" for moment in moments], done.stderr[-2000:]
     harness("run", "--recipe", SMALL, cwd=tmp_path)
     assert contents(tmp_path / RUN) == contents(played / RUN)
     for path in sorted((played / RUN).rglob("*.safetensors")):
