@@ -90,6 +90,7 @@ def calibrate(rounds: Rounds, variants: Sequence[Variant]) -> Calibration:
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
     draw, samples = _drawing(rounds)
+    peak = torch.cuda.max_memory_allocated(policy.device) if policy.device.type == "cuda" else 0
     lengths = [len(s.token_ids) for s in samples]
     mean = sum(lengths) / len(lengths)
     spread = math.sqrt(sum((n - mean) ** 2 for n in lengths) / max(1, len(lengths) - 1) / len(lengths))
@@ -119,7 +120,7 @@ def calibrate(rounds: Rounds, variants: Sequence[Variant]) -> Calibration:
                     found.score[count] = _scoring(policy, examples, samples, count, config.model.tokens_per_pass)
     policy.become_initial(seed)
     if policy.device.type == "cuda":
-        found.device_bytes = torch.cuda.max_memory_allocated(policy.device)
+        found.device_bytes = max(peak, torch.cuda.max_memory_allocated(policy.device))
     found.process_bytes = peak_memory_bytes()
     found.seconds = time.perf_counter() - began
     return found

@@ -89,6 +89,7 @@ def _explain(config: RunConfig, measured: Calibration, device: str, at_once: int
         f"{measured.evaluation.tried} of {measured.evaluation.items} items of the leaderboard. "
         "Later players may write longer or shorter."
         + ("" if measured.evaluation.tried else " Answers for the judge are taken at full length; its own time is not known.")
+        + (" Drawing was tried by transformers, not by vLLM." if config.generation.backend == "vllm" else "")
     )
     memory = f"{size(measured.process_bytes)} per process"
     if measured.device_bytes is not None:
