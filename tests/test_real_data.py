@@ -55,6 +55,7 @@ def write_suite(folder, tasks=TASKS):
     (folder / "real.toml").write_text(text)
 
 
+@pytest.mark.slow
 def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nltk_data):
     write_suite(tmp_path)
     harness(
