@@ -129,10 +129,18 @@ def test_two_hundred_kills_lose_nothing(whole, tmp_path):
         cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(),
     )  # fmt: skip
     with attempts as process:
-        while kills < 200:
-            process.stdin.write(f"{rng.uniform(0.3, 4.0)} {1 + (kills % 4 == 3)}\n")
+
+        def attempt(seconds, jobs):
+            process.stdin.write(f"{seconds} {jobs}\n")
             process.stdin.flush()
-            status = int(process.stdout.readline())
+            return int(process.stdout.readline())
+
+        began = time.monotonic()
+        assert attempt(600, 1) == 0
+        whole_run = time.monotonic() - began
+        shutil.rmtree(tmp_path / RUN)
+        while kills < 200:
+            status = attempt(rng.uniform(0.1, 0.8) * whole_run, 1 + (kills % 4 == 3))
             assert status in (0, signal.SIGKILL), f"it broke by itself after {kills} kills"
             if status:
                 kills += 1
