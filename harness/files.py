@@ -67,6 +67,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
 
 
+def bytes_digest(raw: bytes) -> str:
+    """The same of a file's bytes that were read already."""
+    return hashlib.blake2b(raw, digest_size=8).hexdigest()
+
+
 def folder_digests(folder: Path) -> dict[str, str]:
     """Relative path -> digest of every file below `folder`, its manifest left out."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DamagedError
-from harness.files import MANIFEST, file_digest
+from harness.files import MANIFEST, bytes_digest, file_digest
 from harness.records import PhaseManifest, digest
 
 AGAIN = "repeat the run's command with --recompute to set its phase aside and make it again"
@@ -50,7 +49,7 @@ def intact(folder: Path, manifest: Mapping[str, Any], name: str) -> str:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise DamagedError(f"{path}: missing; {AGAIN}") from None
-    if hashlib.blake2b(raw, digest_size=8).hexdigest() != manifest["outputs"].get(name):
+    if bytes_digest(raw) != manifest["outputs"].get(name):
         raise DamagedError(f"{path}: damaged (not what was committed); {AGAIN}")
     return raw.decode("utf-8")
 

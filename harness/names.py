@@ -12,8 +12,8 @@ from harness.errors import UserError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RULE = "letters, digits, '.', '_' and '-' only, at most 100, beginning with a letter or digit"
-# Of the store's own: a phase in the making, one given up, a file in the making.
-TAKEN = (".partial", ".abandoned", ".tmp")
+# Of the store's own: a phase in the making, one given up, one set aside as damaged, a file in the making.
+TAKEN = (".partial", ".abandoned", ".damaged", ".tmp")
 # What a run folder has beside its variants; "initial" names the untouched policy in every table too.
 BESIDE_VARIANTS = frozenset({"initial", "data", "judgements", "objectives", "plots", "tables"})
 

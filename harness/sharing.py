@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import MANIFEST, folder_digests, read_json
+from harness.names import TAKEN
 from harness.provenance import package_versions
 from harness.records import digest
 from harness.store import FORMAT_VERSION, Finished, RunFolder
@@ -48,7 +49,7 @@ class Neighbours:
             for manifest_path in sorted(root.rglob(MANIFEST)):
                 manifest = read_json(manifest_path)
                 folder = manifest_path.parent
-                if folder.suffix in (".partial", ".abandoned", ".damaged") or manifest.get("format_version") != FORMAT_VERSION:
+                if folder.suffix in TAKEN or manifest.get("format_version") != FORMAT_VERSION:
                     continue
                 key = _key(folder.name, manifest["inputs"], manifest["settings"], manifest["versions"])
                 found.setdefault(key, folder)

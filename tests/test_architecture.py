@@ -194,7 +194,7 @@ ALLOWED = {
     | {"harness.shown", "harness.stats", "harness.store", "harness.tables"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
-    "harness.sharing": BASE | {"harness.store"} | {"harness.provenance"},
+    "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
     "harness.study": BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},

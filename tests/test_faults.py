@@ -17,7 +17,7 @@ import pytest
 from harness.errors import UserError, disk_trouble
 from harness.holding import LOCK, NOTE, held, holder
 from harness.store import RunFolder
-from tests.conftest import GUARD, SMALL, harness
+from tests.conftest import GUARD, SMALL, harness, here
 from tests.test_end_to_end import RUN, contents
 
 # A state after every step, a shard after every few answers: as many moments to be killed at as there can be.
@@ -197,25 +197,12 @@ def fill(place, leave):
 
 
 @pytest.fixture
-def typed(monkeypatch, capsys):
-    """The command line in this process: cheaper than a new one, and the same code."""
-    from harness import cli
+def typed():
+    """The command line in this process: exit code, what it said, what it complained of."""
 
     def run(folder, *arguments):
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
-        capsys.readouterr()
-        before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        finally:
-            for s, handler in before.items():
-                signal.signal(s, handler)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        done = here(*arguments, cwd=folder, check=False)
+        return done.returncode, done.stdout, done.stderr
 
     return run
 
