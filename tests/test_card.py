@@ -7,13 +7,13 @@ import pytest
 from harness.card import card
 from harness.facts import Facts
 from harness.shown import markdown
-from tests.conftest import ROOT, harness, rows
+from tests.conftest import ROOT, here, rows
 
 
 @pytest.fixture(scope="module")
 def package(played, tmp_path_factory):
     folder = tmp_path_factory.mktemp("package") / "spin"
-    harness("push", "small", "spin", "--iteration", "0", "--to", folder, cwd=played)
+    here("push", "small", "spin", "--iteration", "0", "--to", folder, cwd=played)
     return folder
 
 
@@ -68,7 +68,7 @@ def test_the_card_says_objective_equation_data_and_scores_with_n(package, played
 
 def test_a_dry_push_writes_and_uploads_nothing(played, tmp_path):
     before = sorted(p for p in played.rglob("*"))
-    done = harness("push", "small", "space", cwd=played)
+    done = here("push", "small", "space", cwd=played)
     assert "nothing written, nothing uploaded" in done.stdout
     assert "library_name" in done.stdout
     assert sorted(p for p in played.rglob("*")) == before
@@ -84,7 +84,7 @@ def test_a_dry_push_writes_and_uploads_nothing(played, tmp_path):
     ],
 )
 def test_what_cannot_be_pushed_is_one_line(played, arguments, expected):
-    done = harness("push", *arguments, cwd=played, check=False)
+    done = here("push", *arguments, cwd=played, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert expected in done.stderr
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from harness.stats import detectable_difference
-from tests.conftest import SMALL, harness
+from tests.conftest import SMALL, here
 
 
 def python(code):
@@ -54,7 +54,7 @@ def test_help_takes_less_than_half_a_second_of_processor_time():
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
-    done = harness("run", "--recipe", SMALL, "--dry-run", cwd=tmp_path)
+    done = here("run", "--recipe", SMALL, "--dry-run", cwd=tmp_path)
     assert "24 phases to do, 0 to reuse" in done.stdout
     few, many = (100 * detectable_difference([4, 6], share) for share in (0.1, 0.3))
     assert "power: 10 items in 2 tasks" in done.stdout
@@ -65,7 +65,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
 
 
 def test_status_shows_the_grid(played):
-    done = harness("status", "small", cwd=played)
+    done = here("status", "small", cwd=played)
     assert "space/seed-0" in done.stdout
     assert "gstep" in done.stdout
     assert "none, complete" in done.stdout
@@ -73,7 +73,7 @@ def test_status_shows_the_grid(played):
 
 def test_trace_follows_one_example_through_every_file(played):
     first = json.loads((played / "results/small/data/train.jsonl").read_text().splitlines()[0])
-    done = harness("trace", "small", first["id"][:10], cwd=played)
+    done = here("trace", "small", first["id"][:10], cwd=played)
     for expected in (
         f"data/train.jsonl  {first['id']}",
         "initial/seed-0/generate/k-0/samples.jsonl",
@@ -88,6 +88,6 @@ def test_a_second_process_on_the_same_run_is_refused(played_copy):
     from filelock import FileLock
 
     with FileLock(played_copy / "results/small/.lock"):
-        done = harness("run", "--recipe", SMALL, cwd=played_copy, check=False)
+        done = here("run", "--recipe", SMALL, cwd=played_copy, check=False)
     assert done.returncode == 1
     assert "another process is working on this run" in done.stderr

@@ -53,7 +53,7 @@ def test_a_run_keeps_to_the_commit_it_began_with(tmp_path):
     harness(*ask, "--iters", "2", cwd=tmp_path, **offline)
     record = json.loads((tmp_path / "results/pinned/run.json").read_text())
     assert (record["base_commit"], record["iterations"]) == (FIRST, 2)
-    other = harness(*ask, "--set", "model.revision=" + SECOND, cwd=tmp_path, check=False, **offline)
+    other = here(*ask, "--set", "model.revision=" + SECOND, cwd=tmp_path, check=False)
     assert other.returncode == 1
     assert "was made with model.revision=None" in other.stderr
 

@@ -12,7 +12,7 @@ from harness.facts import Facts
 from harness.report import write_report
 from harness.report.blocks import settable, visible
 from harness.tables import leaderboard, refresh
-from tests.conftest import harness, recommit, rows
+from tests.conftest import here, recommit, rows
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
 
@@ -101,7 +101,7 @@ def test_views_without_their_facts_are_not_overwritten_by_empty_ones(played_copy
     for folder in ("data", "initial", "space", "spin"):
         shutil.rmtree(run / folder)
     before = {p: p.read_bytes() for p in run.rglob("*.csv")}
-    done = harness("report", "small", cwd=played_copy, check=False)
+    done = here("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "holds the small files of a run, not its phases" in done.stderr
     assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before

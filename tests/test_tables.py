@@ -14,7 +14,7 @@ from harness.tables.curves import drift_table, stability_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.players import Arena
 from harness.tables.standing import standing_table
-from tests.conftest import harness, recommit, rows
+from tests.conftest import here, recommit, rows
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_unequal_numbers_of_items_are_one_line_for_the_user(run, played_copy):
         kept["lab_arithmetic"]["items"] = "1" * 16
 
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", fewer)
-    done = harness("report", "small", cwd=played_copy, check=False)
+    done = here("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
 
 
@@ -138,5 +138,5 @@ def test_a_damaged_fact_is_one_line_for_the_user(text, run, played_copy):
     """Tables are made from the phases: a damaged one is named; a damaged table is made again."""
     before = (run / "tables/stability.csv").read_bytes()
     (run / "tables/stability.csv").write_text(text)
-    harness("report", "small", cwd=played_copy)
+    here("report", "small", cwd=played_copy)
     assert (run / "tables/stability.csv").read_bytes() == before

@@ -7,7 +7,7 @@ import torch
 from harness.discovery import parse_variants
 from harness.theory.claims import games, keeps_its_law, load_claims, verdict
 from harness.theory.exact import error_factor, kl, play, power, successor
-from tests.conftest import harness, rows
+from tests.conftest import here, rows
 
 DATA = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 START = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
@@ -100,10 +100,10 @@ def test_any_objective_can_be_played(tmp_path):
 def test_the_command_writes_the_page_with_its_caveat_and_numbers(tmp_path):
     """Twice the same bytes; every KL in the csv; the caveat on the page."""
     command = ("theory", "--objectives", "sft,space:mu=3", "--iters", "2")
-    harness(*command, cwd=tmp_path)
+    here(*command, cwd=tmp_path)
     paths = [tmp_path / "reports" / name for name in ("theory.pdf", "theory.html", "theory/games.csv", "theory/kl_curves.svg")]
     before = [p.read_bytes() for p in paths]
-    harness(*command, cwd=tmp_path)
+    here(*command, cwd=tmp_path)
     assert [p.read_bytes() for p in paths] == before
     page = before[1].decode()
     assert "population optima" in page and "unlimited" in page.lower()

@@ -1,11 +1,11 @@
 """There is something to be learnt on the lab: one iteration of supervised fine-tuning raises the mean well clear of noise."""
 
-from tests.conftest import harness, rows
+from tests.conftest import here, rows
 
 
 def test_fine_tuning_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_path):
     """At least five standard errors of the difference, and KL(data || policy) falls by at least 0.5 nats."""
-    harness("run", "--objectives", "sft", "--iters", "1", "--name", "sft", cwd=tmp_path)
+    here("run", "--objectives", "sft", "--iters", "1", "--name", "sft", cwd=tmp_path)
     before, after = rows(tmp_path / "results/sft/tables/leaderboard.csv")
     error = (float(before["item_stderr"]) ** 2 + float(after["item_stderr"]) ** 2) ** 0.5
     assert float(after["mean"]) - float(before["mean"]) > 5 * error
@@ -15,7 +15,7 @@ def test_fine_tuning_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_p
 
 def test_the_base_is_above_chance_on_most_tasks_and_far_from_the_ceiling(tmp_path):
     """Untouched base: most tasks two standard errors above chance, the mean below 0.6."""
-    harness("run", "--objectives", "sft", "--iters", "1", "--name", "base", "--max-examples", "8", cwd=tmp_path)
+    here("run", "--objectives", "sft", "--iters", "1", "--name", "base", "--max-examples", "8", cwd=tmp_path)
     scores = [r for r in rows(tmp_path / "results/base/scores.csv") if r["objective"] == "initial"]
     chance = {"lab_mystery": 1 / 3, "lab_logic": 1 / 3, "lab_pronouns": 0.5, "lab_ten_options": 0.1, "lab_facts": 0.25,
               "lab_misconceptions": 0.25, "lab_continuation": 0.25}  # fmt: skip
