@@ -226,19 +226,19 @@ def _probing(rounds: Rounds) -> tuple[float, float]:
     longest = config.probe.max_new_tokens or config.generation.max_new_tokens
     how = config.generation.model_copy(update={"max_new_tokens": longest})
 
-    def attempt(count: int, earlier: dict[str, Forerunner]) -> tuple[float, Any]:
-        found: list[Any] = []
+    said: list[Any] = []
+
+    def attempt(count: int, earlier: dict[str, Forerunner]) -> float:
         columns, distribution = config.model.tokens_per_pass, rounds.distribution
 
         def work() -> None:
-            found.append(probe(policy, examples[:count], how, columns, distribution, lambda n: None, earlier))
+            said[:] = probe(policy, examples[:count], how, columns, distribution, lambda n: None, earlier).samples
 
-        return _clocked(policy, work), found[0]
+        return _clocked(policy, work)
 
-    trial = _grown(lambda count: attempt(count, {})[0], 32, len(examples))
-    said = attempt(trial.count, {})[1].samples
-    stay = Forerunner(lambda: None, said)
-    seconds, _ = attempt(trial.count, {"previous": stay, "initial": replace(stay, said=())})
+    trial = _grown(lambda count: attempt(count, {}), 32, len(examples))
+    stay = Forerunner(lambda: None, list(said))
+    seconds = attempt(trial.count, {"previous": stay, "initial": replace(stay, said=())})
     scale = len(examples) / trial.count
     return trial.seconds * scale, seconds * scale
 

@@ -230,7 +230,7 @@ class Rounds:
             joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
             order = (cell.seed, "train", iteration)
             epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
-            keeper = Keeper(draft.unfinished, self.config.training.save_seconds)
+            keeper = Keeper(draft.unfinished, settings.save_seconds)
             with self.reporter.track("train", len(joined) * epochs, "prompts") as advance:
                 counts = train(self.policy, joined, objective, settings, order, advance, keeper.log, keeper)
             (draft.unfinished / LOG).rename(draft.path / LOG)

@@ -35,10 +35,13 @@ def _local(name: str, mirror: Path) -> bool:
 
 
 def wanted_by_suite(suite: Suite, needs: Sequence[RowNeeds]) -> list[Wanted]:
-    """The data sets of the suite's tasks, and NLTK's where a task needs them."""
+    """The data sets of the suite's tasks, or the judge's questions; and NLTK's where a task needs them."""
     file = Path(suite.source, f"{suite.name}.toml")
     options = ("--suite", suite.name if file.parent == PACKAGE / "suites" else str(file))
-    data = sorted({name for row in needs for name in row.data if is_hub_id(name) and name not in LOADERS})
+    asked = {name for row in needs for name in row.data if name not in LOADERS}
+    if suite.judge is not None and not resolve_path(suite.judge.questions, Path(suite.source)).exists():
+        asked.add(suite.judge.questions)
+    data = sorted(filter(is_hub_id, asked))
     nltk = [Wanted("nltk", PUNKT, options)] if any("nltk" in row.packages for row in needs) else []
     return [Wanted("data", name, options) for name in data] + nltk
 

@@ -511,3 +511,14 @@ def test_nltk_data_that_is_nowhere_is_one_line_that_says_how_to_get_it(tmp_path,
     ):
         bring(tmp_path / "mirror", PUNKT)
     assert nltk.data.path == [str(tmp_path / "nowhere")]
+
+
+def test_a_judged_suites_questions_are_fetched_like_any_evaluation_set(tmp_path):
+    """By hub id; a copy of the suite whose questions lie beside it needs nothing of the hub."""
+    from harness.commands.fetch import _wanted
+
+    assert [str(w) for w in _wanted({"suite": "mt-bench"}, tmp_path)] == ["data set HuggingFaceH4/mt_bench_prompts"]
+    text = (ROOT / "harness/suites/mt-bench.toml").read_text()
+    (tmp_path / "own.toml").write_text(text.replace("HuggingFaceH4/mt_bench_prompts", "own.jsonl"))
+    (tmp_path / "own.jsonl").write_text("{}\n")
+    assert _wanted({"suite": str(tmp_path / "own.toml")}, tmp_path) == []

@@ -36,7 +36,7 @@ def _wanted(passed: Mapping[str, Any], to: Path) -> list[Wanted]:
 
     config = requested(passed)
     suite = load_suite(config.evaluation.suite)
-    needs = needs_of(suite, task_files(manager_of(suite)))
+    needs = needs_of(suite, task_files(manager_of(suite))) if suite.judge is None else []  # its rows are no tasks of lm-eval's
     for problem in (line for row in needs for line in row.problems):
         raise UserError(problem)
     return wanted_by_run(config, suite, needs, to)
