@@ -5,8 +5,8 @@ emitted it; a synthetic response that was cut off has none. Samples keep the ids
 a sampled text need not give the sampled tokens.
 
 The seam: prompt and real response are tokenised as one text and cut where the ids of the prompt end, so that the real response
-has the ids which a model that read whole texts would write. Tokenised apart they need not have: Llama 2's and Mistral's tokenizers
-put a space before every text, and an objective would learn to tell real from synthetic by that token.
+has the ids which a model that read whole texts would write. Tokenised apart they need not have: Llama 2's and Mistral's
+tokenizers put a space before every text, and an objective would learn to tell real from synthetic by that token.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ class Encoder:
         """A sampled response's ids as they are trained on: one that ended under another template ends in this one's token."""
         return [*ids[:-1], self.template.closing_id] if finished and self.asking is not None else ids
 
-    def spoken(self, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
-        """The text of a response's ids behind its prompt's: without what stands between prompt and response in the template.
+    def spoken(self, prompt_ids: Sequence[int], ids: Sequence[int], finished: bool = False) -> str:
+        """The text of a response's ids behind its prompt's: without what the template has between prompt and response.
 
-        ids: without the token that ended the response.
+        ids: without the token that ended the response. finished: there was one, so what the template has before it goes too.
         """
         template = self.asking or self.template
         before = list(prompt_ids[-2 * FARTHEST :])  # a decoder may drop a space where a text begins: let it begin earlier
@@ -143,7 +143,8 @@ class Encoder:
             if start.endswith(opening[: len(opening) - moved][-FARTHEST:]):
                 behind = moved
                 break
-        return text[len(start) :].removeprefix(opening[len(opening) - behind :] + template.lead)
+        said = text[len(start) :].removeprefix(opening[len(opening) - behind :] + template.lead)
+        return said.removesuffix(template.before_closing) if finished else said
 
     def _text(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

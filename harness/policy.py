@@ -290,7 +290,7 @@ class Policy:
     def spoken(self, prompt: Sequence[int], drawn: Tokens) -> Drawn:
         """Drawn tokens as a response: its text leaves out the stop token, and what the template has between prompt and text."""
         finished = drawn.ids[-1] in self.stop_ids
-        text = self.encoder.spoken(prompt, drawn.ids[:-1] if finished else drawn.ids)
+        text = self.encoder.spoken(prompt, drawn.ids[:-1] if finished else drawn.ids, finished)
         assert drawn.logp is not None
         return Drawn(drawn.ids, text, finished, drawn.logp)
 

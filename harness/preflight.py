@@ -78,7 +78,7 @@ def check_chat(policy: Policy, suite: Suite, config: RunConfig) -> None:
     """Raises UserError where the suite asks in the model's chat template and there is none that can be used."""
     if suite.apply_chat_template:
         said = f"suite {suite.name} asks in the chat template of {config.model.path}"
-        more = "or --set evaluation.apply_chat_template=false to ask without one, or another --suite"
+        more = "--set evaluation.apply_chat_template=false to ask without one, or another --suite"
         check_chat_template(policy.tokenizer, config.data.template_arguments, said, more)
 
 

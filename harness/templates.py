@@ -41,6 +41,7 @@ class Template:
     lead: str = ""
     ending: str = ""
     cut: int = 0
+    before_closing: str = ""  # of the ending, what stands before its token
     opening: str = ""  # a short prompt as rendered, behind which a response alone is encoded
     arguments: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -159,9 +160,17 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
             "use --set data.template=instruction, or give it arguments with --set data.template_arguments"
         )
     closing = first_control(control.ids, control.strings, tail)
-    ending = tail[: tail.index(closing) + len(closing)] if closing else ""
-    closing_id = control.ids[closing] if closing else eos
-    made = Template(kind, closing_id, frozenset({closing_id, eos}), lead, ending, 0, opening, arguments)
+    before, closing_id = ("", eos) if closing is None else (tail[: tail.index(closing)], control.ids[closing])
+    made = Template(
+        kind,
+        closing_id,
+        frozenset({closing_id, eos}),
+        lead=lead,
+        ending=before + (closing or ""),
+        before_closing=before,
+        opening=opening,
+        arguments=arguments,
+    )
     return _with_seam(tokenizer, made)
 
 

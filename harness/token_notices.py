@@ -16,7 +16,8 @@ def token_notices(counts: Mapping[str, int], policy: Policy) -> Iterator[str]:
     """
     template, tokenizer = policy.template, policy.tokenizer
     name = tokenizer.convert_ids_to_tokens
-    pairs = counts["train"] + counts["heldout"]
+    left_out = sum(counts.get(f"{kind}{reason}", 0) for kind in ("", "heldout_") for reason in ("empty", "duplicate", "overlong"))
+    pairs = counts["rows"] + counts.get("heldout_rows", 0) - left_out
     moved = counts.get("seam_moved", 0) + counts.get("heldout_seam_moved", 0)
     where = f"{template.cut} character(s) before the prompt's end" if template.cut else "at the prompt's end"
     rest = (

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer
 from harness.errors import UserError
 
 MARK = "\ufdd0"
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # a byte that the vocabulary has no piece for
 ALIAS = "zqj"  # letters that no normaliser changes; control tokens get names made of them and a number
 
 
@@ -100,12 +101,15 @@ class ControlTokens:
             token["content"] = names.get(token["content"], token["content"])
         plain = json.dumps(said)  # a model whose merges make a control token's name needs its vocabulary as it is
         model = said["model"]
+        pieces = {
+            string: name for string, name in names.items() if not BYTE.fullmatch(string)
+        }  # the model itself looks for bytes
         if isinstance(model["vocab"], dict):
-            model["vocab"] = {names.get(piece, piece): number for piece, number in model["vocab"].items()}
+            model["vocab"] = {pieces.get(piece, piece): number for piece, number in model["vocab"].items()}
         else:
-            model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+            model["vocab"] = [[pieces.get(piece, piece), score] for piece, score in model["vocab"]]
         if isinstance(model.get("unk_token"), str):
-            model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+            model["unk_token"] = pieces.get(model["unk_token"], model["unk_token"])
         try:
             copy = Tokenizer.from_str(json.dumps(said))
         except Exception:  # the library raises a bare Exception

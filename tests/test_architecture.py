@@ -89,7 +89,7 @@ ALLOWED = {
     "harness.model.loading": BASE
     | {
         "harness.config",
-        "harness.encoding",
+        "harness.templates",
         "harness.lanes",
         "harness.mirror",
         "harness.model.logprobs",
@@ -129,6 +129,7 @@ ALLOWED = {
     | {
         "harness.bad_numbers",
         "harness.cells",
+        "harness.first_ids",
         "harness.board",
         "harness.config",
         "harness.data",
@@ -176,12 +177,13 @@ ALLOWED = {
         "harness.sharing",
         "harness.store",
         "harness.suite",
+        "harness.templates",
     }
     | {"harness.provenance"},
     "harness.preflight": BASE
     | {"harness.objective_checks", "objectives"}
-    | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
-    | {"harness.cells"},
+    | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
+    | {"harness.cells", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
