@@ -151,7 +151,9 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
     try:
         opening = _rendered(tokenizer, asked, arguments, add_generation_prompt=True)
         whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": ANSWER}], arguments)
-    except TemplateError as error:
+    except UserError:
+        raise
+    except (TemplateError, TypeError, ValueError, AttributeError) as error:  # a template is a program of somebody's
         raise UserError(f"the model's chat template cannot be used ({error}); use --set data.template=instruction") from error
     lead, found, tail = whole.removeprefix(opening).partition(ANSWER)
     if not whole.startswith(opening) or not found:
