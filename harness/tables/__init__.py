@@ -17,6 +17,7 @@ from harness.tables.players import Arena
 from harness.tables.printed import as_latex, as_markdown
 from harness.tables.standing import standing_table
 from harness.tables.study import chosen_table, study_table
+from harness.tables.versions import versions_table
 
 
 def refresh(root: Path, everything: bool = True) -> list[Path]:
@@ -44,6 +45,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             "tables/standing.csv": standing_table(arena, board, curves, compared),
             "tables/collapse.csv": collapse_table(facts),
             "tables/cost_total.csv": cost_totals(facts),
+            "tables/versions.csv": versions_table(facts),
         }
         if facts.study.get("arms"):
             written["tables/study.csv"] = study_table(facts, board)
