@@ -188,6 +188,7 @@ def test_no_phase_goes_on_from_an_attempt_under_other_numbers(tmp_path, monkeypa
 
     run = RunFolder(tmp_path / "run")
     run.root.mkdir()
+    found = None
     for numbers, kept in (("2", []), ("2", ["half"]), ("3", [])):
         monkeypatch.setattr(harness.store, "package_versions", lambda numbers=numbers: {NUMBERS_KEY: numbers})
         with contextlib.suppress(ZeroDivisionError), run.open("train", {}, {}) as draft:
