@@ -19,6 +19,7 @@ from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
 from harness.shown import markdown
 from harness.tables.leaderboard import leaderboard
 from harness.tables.printed import MISSING, percent, with_interval
+from harness.versions import phases_made_with
 
 CARD = "README.md"
 WEB = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
@@ -97,10 +98,9 @@ def card(facts: Facts, label: str, seed: int, iteration: int) -> str:
             "",
             f"selfplay-harness {markdown(record['created_by_version'])}, commit "
             f"{markdown(record['git_commit'] or 'not run from a checkout')}; "
-            f"base model digest {markdown(record['base_digest'])}; "
-            + ", ".join(f"{markdown(name)} {markdown(version)}" for name, version in record["versions"].items())
-            + ".",
+            f"base model digest {markdown(record['base_digest'])}.",
             "",
+            *versions(facts, f"{label}/seed-{seed}/iteration-{iteration}"),
         ]
     )
 
@@ -133,6 +133,16 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         f"{with_interval(over['mean'], over['mean_low'], over['mean_high'], over['item_stderr'])} "
         f"(its objective at this iteration; {seeds}{over['seeds']}).",
     ]
+
+
+def versions(facts: Facts, player: str) -> list[str]:
+    """A line per phase of the player in the folder `player`: libraries and machine, said once where phases have the same."""
+    phases: dict[str, list[str]] = {}
+    for folder, made in phases_made_with(facts.root).items():
+        if folder.startswith(player + "/"):
+            said = ", ".join(markdown(f"{name} {version}") for name, version in made.items())
+            phases.setdefault(said, []).append(folder.removeprefix(player + "/"))
+    return [line for said, names in phases.items() for line in (f"Made with ({markdown(', '.join(names))}): {said}.", "")]
 
 
 def link(address: str) -> str:

@@ -40,13 +40,14 @@ from harness.preflight import (
     set_generation_template,
 )
 from harness.progress import Reporter
-from harness.provenance import git_state, package_versions
+from harness.provenance import PROGRAM, git_state, package_versions
 from harness.records import Example
 from harness.rounds import Rounds
 from harness.sharing import Neighbours
 from harness.store import FORMAT_VERSION, RunFolder
 from harness.suite import Suite, load_suite
 from harness.templates import reads_the_date
+from harness.versions import other_versions, refuse_other_numbers
 
 
 def default_name(config: RunConfig) -> str:
@@ -90,6 +91,9 @@ def prepare(
     game = assemble(config, run, reporter, reach=unfinished)
     for line in notices(game.rounds.data, game.rounds.policy):
         reporter.say(line)
+    if (line := differing_versions(game)) is not None:
+        reporter.say(line)
+        run.journal("other versions", said=line)
     game.rounds.refuse_other_scores()  # before the record names a suite or a judge that the scores are not of
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)
     run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
@@ -126,6 +130,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
             raise UserError(
                 f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
+    run.hardware = made_on(policy)
     data, digests = (data, {}) if dry else stored_data(run, config, policy, data, date)
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
     neighbours = Neighbours(run) if config.share else None
@@ -184,6 +189,7 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
             f"{run.root}: format version {recorded.get('format_version')!r}, this program writes {FORMAT_VERSION}; "
             "use --name OTHER"
         )
+    refuse_other_numbers(run)
     before, now = recorded["identity"], config.identity()
     for section, values in now.items():
         defaults = type(getattr(config, section)).model_fields
@@ -275,6 +281,33 @@ def run_record(
         "template": policy.template.kind,
         "versions": package_versions(),
     }
+
+
+def made_on(policy: Policy) -> dict[str, str]:
+    """The machine as far as numbers may depend on it, for the manifest of every phase."""
+    import torch
+
+    kernels = torch.backends.cpu.get_cpu_capability()
+    cuda = {"cuda": str(torch.version.cuda)} if policy.device.type == "cuda" else {}
+    device = _card(policy).get("card", f"{policy.device.type}, {kernels} kernels")
+    return {
+        "machine": platform.machine(),
+        "device": device,
+        **cuda,
+        "precision": policy.precision,
+        "layout": policy.choice.layout,
+    }
+
+
+def differing_versions(game: Game) -> str | None:
+    """The line for a run that is continued under other libraries or on another machine than its finished phases were made with.
+
+    vLLM counts where the run draws with it; this program's own release does not, the version of its numbers does.
+    """
+    run, drawn_by = game.rounds.run, game.rounds.config.generation.backend
+    left_out = {PROGRAM} | ({"vllm"} - {drawn_by})
+    versions = {name: version for name, version in package_versions().items() if name not in left_out}
+    return other_versions(run, versions | run.hardware)
 
 
 def _without_secrets(passed: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RECORDED_PACKAGES = ("torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "selfplay-harness", "vllm")
+PROGRAM = "selfplay-harness"
+# The version of this program's own numbers. Raise it with every change after which equal inputs give other numbers: how text
+# becomes token ids, what is drawn, trained, scored or measured, in which order or precision. A run is not continued, and no phase
+# is taken over, across it.
+NUMBERS = "2"
+BEFORE_NUMBERS = "1"  # of the runs made before it was recorded
+NUMBERS_KEY = f"{PROGRAM} numbers"
+RECORDED_PACKAGES = (
+    "torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "safetensors", "jinja2", "bitsandbytes",
+    "nltk", "scikit-learn", "sacrebleu", "rouge_score", PROGRAM, "vllm",
+)  # fmt: skip
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -34,7 +44,8 @@ def peak_memory_bytes() -> int:
 
 @cache
 def package_versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    """Name -> version of everything installed that bears on numbers, and of this program's own numbers."""
+    found = {NUMBERS_KEY: NUMBERS, "python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         try:
             found[name] = version(name)

@@ -150,6 +150,7 @@ class PhaseManifest:
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: Mapping[str, str] = field(default_factory=dict)  # machine, device, precision, layout; phases of old runs have none
     format_version: int = 1
     checksum: str = ""  # of everything else in the manifest
 

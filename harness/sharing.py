@@ -14,11 +14,12 @@ from typing import Any
 
 from harness.files import MANIFEST, folder_digests, read_json
 from harness.names import TAKEN
-from harness.provenance import package_versions
+from harness.provenance import NUMBERS_KEY, PROGRAM, package_versions
 from harness.records import digest
 from harness.store import FORMAT_VERSION, Finished, RunFolder
 
-COUNTED = ("torch", "transformers", "peft", "lm_eval", "tokenizers", "selfplay-harness", "vllm")  # a new version may compute anew
+# A new version may compute anew; of another version of this program's numbers nothing is taken over.
+COUNTED = ("torch", "transformers", "peft", "lm_eval", "tokenizers", PROGRAM, NUMBERS_KEY, "vllm")
 
 
 class Neighbours:

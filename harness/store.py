@@ -26,6 +26,7 @@ from harness.provenance import forget_peak_memory, package_versions, peak_memory
 from harness.records import PhaseManifest
 
 UNFINISHED = "unfinished"
+THEN = ", then "
 FORMAT_VERSION = 3
 
 
@@ -61,6 +62,7 @@ class RunFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.hardware: dict[str, str] = {}  # what phases are made on from now, for their manifests
 
     @property
     def name(self) -> str:
@@ -144,6 +146,7 @@ class RunFolder:
         partial = path.with_name(path.name + ".partial")
         draft = Draft(partial)
         _begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
+        hardware = _made_on(draft, self.hardware)
         forget_peak_memory()
         began = time.perf_counter()
         self.journal("started", phase=relative)
@@ -166,6 +169,7 @@ class RunFolder:
             seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(),
             versions=package_versions(),
+            hardware=hardware,
             format_version=FORMAT_VERSION,
         )
         self._commit(partial, path, manifest)
@@ -228,6 +232,17 @@ def _begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
     attempts = draft.unfinished / "attempts.json"
     draft.attempt = 1 + (read_json(attempts) if attempts.is_file() else 0)
     write_json(attempts, draft.attempt)
+
+
+def _made_on(draft: Draft, now: Mapping[str, str]) -> dict[str, str]:
+    """The machine of this attempt; where an earlier one, whose work is gone on from, had another: both, in this order."""
+    path = draft.unfinished / "hardware.json"
+    before = read_json(path) if path.is_file() else {}
+    both = {
+        key: was if (was := before.get(key, value)).split(THEN)[-1] == value else was + THEN + value for key, value in now.items()
+    }
+    write_json(path, both)
+    return both
 
 
 def _set_aside(partial: Path) -> None:

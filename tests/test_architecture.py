@@ -32,6 +32,7 @@ ALLOWED = {
     "harness.training_state": {"harness.records"},
     "harness.config": BASE | {"harness.masking"},
     "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
+    "harness.versions": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.suite": BASE | {"harness.config", "harness.judge.settings", "harness.names"},
     "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"} | {"harness.shards"},
     "harness.judge.__init__": set(),
@@ -179,7 +180,7 @@ ALLOWED = {
         "harness.suite",
         "harness.templates",
     }
-    | {"harness.provenance"},
+    | {"harness.provenance", "harness.versions"},
     "harness.preflight": BASE
     | {"harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
@@ -193,12 +194,12 @@ ALLOWED = {
     "harness.tables": BASE
     | {"harness.intact"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
-    | {"harness.shown", "harness.store", "harness.study", "harness.tables"},
+    | {"harness.provenance", "harness.shown", "harness.store", "harness.study", "harness.tables", "harness.versions"},
     "harness.report.__init__": {"harness.report"},
     "harness.report.blocks": {"harness", "harness.shown"},
     "harness.report.content": BASE
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
-    | {"harness.shown", "harness.stats", "harness.store", "harness.tables"},
+    | {"harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
@@ -221,7 +222,8 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
-    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"},
+    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
+    | {"harness.versions"},
     "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
@@ -246,6 +248,7 @@ NO_TORCH = (
     "commands",
     "config",
     "store",
+    "versions",
     "suite",
     "records",
     "errors",

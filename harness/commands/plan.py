@@ -47,13 +47,15 @@ def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], t
     """
     from harness.bill import Sizes, bill
     from harness.calibration import calibrate
-    from harness.prepare import assemble, notices, refuse_changes
+    from harness.prepare import assemble, differing_versions, notices, refuse_changes
     from harness.progress import Reporter
 
     refuse_changes(run, config, variants)
     game = assemble(config, run, Reporter(), dry=True)
     rounds = game.rounds
     for line in notices(rounds.data, rounds.policy):
+        say(line)
+    if (line := differing_versions(game)) is not None:
         say(line)
     print_power(config, rounds.board)
     if not to_do:

@@ -13,11 +13,13 @@ from harness.facts import Facts
 from harness.files import file_digest, write_json, write_text
 from harness.report.blocks import settable
 from harness.report.content import content
+from harness.report.content.tables import Tables
 from harness.report.page import page
 
 ALWAYS = (
     "scores.csv", "training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv",
     "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv", "tables/cost_total.csv",
+    "tables/versions.csv",
 )  # fmt: skip
 OF_A_STUDY = ("tables/study.csv", "tables/chosen.csv")
 TEMPLATE = Path(__file__).with_name("report.typ")
@@ -46,6 +48,7 @@ def write_report(root: Path, pdf: Path) -> Path:
                 "git_commit": facts.record["git_commit"],
                 "suite": facts.suite["name"],
                 "tables": {Path(name).name: file_digest(root / name) for name in names},
+                "versions": versions(facts),
                 "adapters": adapters(facts),
             },
         )
@@ -79,6 +82,14 @@ def typeset(said: dict[str, Any], plots: Path, pdf: Path) -> None:
         temporary = pdf.with_name(pdf.name + ".tmp")
         shutil.copyfile(made, temporary)
         temporary.replace(pdf)
+
+
+def versions(facts: Facts) -> dict[str, dict[str, list[str]]]:
+    """Library, or part of the machine -> version -> the folders of the phases made with it; "." is all of them."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in Tables(facts).versions.to_dict("records"):
+        found.setdefault(row["name"], {})[row["version"]] = row["where"].split()
+    return found
 
 
 def adapters(facts: Facts) -> dict[str, str]:

@@ -18,6 +18,7 @@ from harness.tables.players import Arena
 from harness.tables.printed import as_latex, as_markdown
 from harness.tables.standing import standing_table
 from harness.tables.study import chosen_table, study_table
+from harness.tables.versions import versions_table
 
 
 def refresh(root: Path, everything: bool = True) -> list[Path]:
@@ -45,6 +46,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             "tables/standing.csv": standing_table(arena, board, curves, compared),
             "tables/collapse.csv": collapse_table(facts),
             "tables/cost_total.csv": cost_totals(facts),
+            "tables/versions.csv": versions_table(facts),
         }
         if not (first := first_ids_table(facts)).empty:  # runs made before this was measured have none
             written["tables/first_ids.csv"] = first

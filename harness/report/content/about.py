@@ -11,6 +11,12 @@ from harness.masking import masked_command
 from harness.report.blocks import Block, section, table, variants, visible
 from harness.report.content.tables import Tables
 from harness.tables.printed import MISSING
+from harness.versions import shortened
+
+PROVENANCE = (
+    "Where the numbers come from: run.json and, for what a phase was made with, the manifests of the phases; where phases "
+    "differ, every version with the folders it is true of (all of them in versions.csv)."
+)
 
 
 def about_sections(tables: Tables) -> list[Block]:
@@ -22,7 +28,7 @@ def about_sections(tables: Tables) -> list[Block]:
             table(
                 ["shared setting", "value"], settings_rows(facts.record["identity"]), "Settings all cells share.", "ll", "01", 7.5
             ),
-            table(["provenance", ""], provenance_rows(facts), "Where the numbers come from: run.json.", "ll", "01", 7.5),
+            table(["provenance", ""], provenance_rows(tables), PROVENANCE, "ll", "01", 7.5),
             table(["data", "count"], data_rows(facts), "The annotated pairs: data/manifest.json.", "lr", "00", 7.5),
             suite_block(facts),
         ),
@@ -78,8 +84,10 @@ def data_rows(facts: Facts) -> list[list[str]]:
     return [[key, str(value)] for key, value in read_json(path)["counts"].items()] if path.is_file() else []
 
 
-def provenance_rows(facts: Facts) -> list[list[str]]:
+def provenance_rows(tables: Tables) -> list[list[str]]:
+    facts, made_with = tables.facts, version_rows(tables)
     record = facts.record
+    of_phases = set(tables.versions["name"])
     dirty = {True: " with uncommitted changes", False: "", None: ""}[record["git_dirty"]]
     step0 = facts.costs["step0"].dropna()
     return [
@@ -89,8 +97,22 @@ def provenance_rows(facts: Facts) -> list[list[str]]:
         ["base model digest", str(record["base_digest"])],
         *([["base model commit on the hub", visible(record["base_commit"])]] if record.get("base_commit") else []),
         ["prompt template", record["template"]],
-        *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items()],
-        *[[f"version: {k}", str(v)] for k, v in record["versions"].items()],
+        *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items() if k not in of_phases],
+        *made_with,
         ["judge", visible(facts.judge)] if facts.judge else ["lm-eval pinned by suite", facts.suite["lm_eval"]],
         ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else MISSING],
     ]  # fmt: skip
+
+
+def version_rows(tables: Tables) -> list[list[str]]:
+    """One row per library and part of the machine: the version of all phases, or each version with how many it is true of."""
+    rows = []
+    for name, mine in tables.versions.groupby("name", sort=False):
+        versions = mine.to_dict("records")
+        parts = [
+            f"{row['version'] or 'not recorded'} in {row['phases']} of {row['of']} phases ({shortened(row['where'].split())})"
+            for row in versions
+        ]
+        only = versions[0]["version"] if len(versions) == 1 else "; ".join(parts)
+        rows.append([f"made with: {visible(name)}", visible(only)])
+    return rows

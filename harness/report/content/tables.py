@@ -22,7 +22,7 @@ class Tables:
     def read(self, name: str) -> Frame:
         path = self.facts.root / name
         try:
-            return from_csv(path, dtype=dict.fromkeys(("panel", "question"), str))
+            return from_csv(path, dtype=dict.fromkeys(("panel", "question", "version", "where"), str))
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
         except (ValueError, UnicodeDecodeError) as error:
@@ -60,6 +60,10 @@ class Tables:
     @cached_property
     def collapse(self) -> Frame:
         return self.read("tables/collapse.csv")
+
+    @cached_property
+    def versions(self) -> Frame:
+        return self.read("tables/versions.csv").fillna({"version": ""})
 
     @property
     def panels(self) -> list[dict[str, Any]]:
