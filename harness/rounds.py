@@ -37,6 +37,9 @@ from harness.training_state import LOG, Keeper
 from objectives import Needs, Objective
 
 
+SPACES = str.maketrans({"Ġ": "·", "▁": "·", "Ċ": "↵"})  # as vocabularies write a space and a line break -> as a reader sees them
+
+
 @dataclass
 class Rounds:
     """Everything the phases need, prepared and checked: see `prepare.prepare`."""
@@ -172,7 +175,7 @@ class Rounds:
         """How well the first ids tell the examples' real responses from these samples, with the tokens as text."""
         encoder, tokens = self.policy.encoder, self.policy.tokenizer.convert_ids_to_tokens
         found = first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], (folder,))
-        said = [" ".join(map(str, tokens(list(one.told_by)))) for one in found]
+        said = [" ".join(map(str, tokens(list(one.told_by)))).translate(SPACES) for one in found]
         return [
             {**dataclasses.asdict(one), "telling": one.telling, "told_by": text} for one, text in zip(found, said, strict=True)
         ]

@@ -28,7 +28,7 @@ def first_ids_section(tables: Tables) -> Block | None:
             ["samples of", "seed", "iter", "ids", "n", "accuracy", "halves of the real", "most by", "real", "synthetic"],
             rows,
             "Accuracy of the best classifier that knows a response's first ids alone; beside it that between random halves of "
-            f"the real responses. The {len(rows)} highest of {len(found)}; all: first_ids.csv.",
+            f"the real responses. The {len(rows)} highest of {len(found)}; all: first_ids.csv. A dot is a space.",
             "lrrrrrllrr",
             "0000000100",
             7,
