@@ -64,21 +64,38 @@ class LoraConfig(Part):
 
 
 class DataConfig(Part):
-    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id."""
+    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
+
+    Of a folder the files of `split` are read, in its sub-folder `config`. Columns are found by their names (harness/formats.py);
+    `prompt_column` alone names one of conversations. Text in any other column is refused, unless `context_columns` puts it behind
+    the prompt or `ignore_columns` leaves it out. `heldout` is a source of its own (its split: `heldout_split`, else `split`);
+    without one whole prompts are set apart, `heldout_examples` pairs at most. Held-out prompts that `source` has too are refused.
+    """
+
+    ADDED: ClassVar[frozenset[str]] = frozenset({"context_columns", "ignore_columns", "heldout_split", "allow_heldout_overlap"})
 
     source: str = "builtin:lab/data/train.jsonl"
     config: str | None = None
     split: str = "train"
     prompt_column: str | None = None
     response_column: str | None = None
+    context_columns: str | list[str] = []
+    ignore_columns: str | list[str] = []
     turns: Literal["first", "last"] = "first"  # of a conversation: the first answer alone, or the last with all before it
     max_examples: int | None = Field(default=None, ge=1)
-    heldout: str | None = None  # a source of its own; without one, `heldout_examples` pairs are set apart
+    heldout: str | None = None
+    heldout_split: str | None = None
     heldout_examples: int = Field(default=128, ge=1)
+    allow_heldout_overlap: bool = False
     template: Literal["auto", "chat", "instruction"] = "auto"
     overlong: Literal["error", "drop"] = "error"
     max_response_tokens: int | None = Field(default=None, ge=1)
     distribution: str | None = None  # name in the entry point group harness.distributions, where p_data is known
+
+    def recorded(self) -> dict[str, Any]:
+        """Every setting; those that came later only where they are not what runs had before there was a choice."""
+        fields = type(self).model_fields
+        return self.model_dump(exclude={name for name in self.ADDED if getattr(self, name) == fields[name].default})
 
 
 class GenerationConfig(Part):
@@ -201,7 +218,7 @@ class RunConfig(Part):
         return {
             "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
-            "data": self.data.model_dump(),
+            "data": self.data.recorded(),
             "generation": self.generation.recorded(),
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "probe": self.probe.model_dump(),
@@ -283,6 +300,11 @@ def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{source}: {explain(error, RunConfig)}") from None
+    for key, value in _texts(config.model_dump(exclude={"objective"})):
+        if not value.removeprefix("builtin:").strip():
+            raise UserError(
+                f"{key}={value!r}: is empty, as a variable that is not set would be; give a value, or leave {key} out"
+            )
     for key, value in _texts(config.model_dump()):
         if masked(value) != value:
             raise UserError(

@@ -181,7 +181,7 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
 
 def stored_data(run: RunFolder, config: RunConfig, policy: Policy, data: Dataset) -> tuple[Dataset, dict[str, str]]:
     """Commit the examples to `data/`, or check that the run's own are these. Raises UserError when the source has changed."""
-    settings = {"data": config.data.model_dump(), "base": policy.base_digest}
+    settings = {"data": config.data.recorded(), "base": policy.base_digest}
     done = run.reusable("data", {}, settings)
     if done is None:
         with run.open("data", {}, settings) as draft:

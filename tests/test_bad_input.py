@@ -291,7 +291,7 @@ DATA = {
     ),
     "folder without data": run(f"{SMALLER} --data ./d", "holds no .jsonl", **{"d/x.txt": ""}),
     "held-out pairs among the others": data(
-        "pairs are also in data.source", holds=lines(*PAIRS), more="--set data.heldout=p.jsonl"
+        "held-out pairs are also in data.source", holds=lines(*PAIRS), more="--set data.heldout=p.jsonl"
     ),
 }
 

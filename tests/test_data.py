@@ -67,7 +67,7 @@ def test_one_template_renders_for_generation_and_training(tmp_path, tokenizer):
 
 def test_heldout_pairs_in_the_training_data_are_refused(tmp_path, tokenizer):
     (tmp_path / "held.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
-    with pytest.raises(UserError, match="1 pairs are also in data.source"):
+    with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs are also in data.source .as 'say 3'."):
         load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
 
 
