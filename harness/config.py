@@ -66,10 +66,8 @@ class LoraConfig(Part):
 class DataConfig(Part):
     """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
 
-    Of a folder the files of `split` are read, in its sub-folder `config`. Columns are found by their names (harness/formats.py);
-    `prompt_column` alone names one of conversations. Text in any other column is refused, unless `context_columns` puts it behind
-    the prompt or `ignore_columns` leaves it out. `heldout` is a source of its own (its split: `heldout_split`, else `split`);
-    without one whole prompts are set apart, `heldout_examples` pairs at most. Held-out prompts that `source` has too are refused.
+    Columns are found by their names (harness/formats.py); text in other ones is refused, unless `context_columns` puts it behind
+    the prompt or `ignore_columns` leaves it out. Whole prompts are held out; of `heldout`, a source of its own, `heldout_split`.
     """
 
     ADDED: ClassVar[frozenset[str]] = frozenset({"context_columns", "ignore_columns", "heldout_split", "allow_heldout_overlap"})
@@ -94,8 +92,7 @@ class DataConfig(Part):
 
     def recorded(self) -> dict[str, Any]:
         """Every setting; those that came later only where they are not what runs had before there was a choice."""
-        fields = type(self).model_fields
-        return self.model_dump(exclude={name for name in self.ADDED if getattr(self, name) == fields[name].default})
+        return self.model_dump(exclude={n for n in self.ADDED if getattr(self, n) == type(self).model_fields[n].default})
 
 
 class GenerationConfig(Part):
@@ -300,8 +297,8 @@ def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{source}: {explain(error, RunConfig)}") from None
-    for key, value in _texts(config.model_dump(exclude={"objective"})):
-        if not value.removeprefix("builtin:").strip():
+    for key, value in _texts(config.model_dump()):
+        if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
             raise UserError(
                 f"{key}={value!r}: is empty, as a variable that is not set would be; give a value, or leave {key} out"
             )
