@@ -71,7 +71,6 @@ class DataConfig(Part):
     """
 
     ADDED: ClassVar[frozenset[str]] = frozenset({"context_columns", "ignore_columns", "heldout_split", "allow_heldout_overlap"})
-
     source: str = "builtin:lab/data/train.jsonl"
     config: str | None = None
     split: str = "train"
