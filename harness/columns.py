@@ -109,7 +109,9 @@ def refuse_text(name: str, value: Any, said: Sequence[str], copies: Sequence[str
             continue
         if said and all(folded(paragraph) in one for part in said for paragraph in part.split("\n\n")):
             continue
+        can_be_put = isinstance(value, str) and "." not in name
         raise UserError(
-            f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; put it behind "
-            f"the prompt with --set data.context_columns={name}, or go on without it with --set data.ignore_columns={name}"
+            f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
+            + (f"put it behind the prompt with --set data.context_columns={name}, or " if can_be_put else "")
+            + f"go on without it with --set data.ignore_columns={name}"
         )

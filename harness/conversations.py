@@ -64,7 +64,7 @@ def conversation(value: Any, column: str, where: str) -> list[Turn]:
     if turns is None or len(turns) < 2:
         raise UserError(
             f"{where}: {column} must be a list of at least two turns with role and content (or from and value), "
-            f"found {reprlib.repr(value)}"
+            f"found {reprlib.repr(value)}" + ("; or text beside a column of prompts" if isinstance(value, str) else "")
         )
     return turns
 

@@ -87,7 +87,8 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Layou
     for name in (prompt, response):
         if name is not None and name not in row:
             raise UserError(f"data {source}: no column {name!r}; it has {_listed(row)}")
-    columns = {str(name).lower(): name for name in row if name not in (prompt, response)}
+    others = [name for name in row if name not in (prompt, response, *names(settings.ignore_columns))]
+    columns = {str(name).lower(): name for name in others}
     found = [next((columns[name] for name in known if name in columns), None) for known in (PROMPTS, RESPONSES)]
     if prompt is not None and response is None:
         turns = as_turns(row[prompt], f"data {source}")
@@ -132,7 +133,7 @@ class _Reader:
         for name in (self.layout.prompt, self.layout.response):
             if name is not None and name not in row:
                 raise UserError(f"{where}: no column {name!r}; it has {_listed(row) or 'none'}")
-        if row.get("label") is False and "label" not in self.ignored:
+        if str(row.get("label")).lower() == "false" and "label" not in self.ignored:
             raise UserError(
                 f"{where}: label=false marks an answer that is not wanted (KTO's format); leave such rows out, or take all with "
                 "--set data.ignore_columns=label"
@@ -213,9 +214,10 @@ class _Reader:
             value = row[name]
             texts = value if isinstance(value, list) and all(isinstance(text, str) for text in value) else [value]
             material = "\n\n".join(self._material(text, name, where) for text in texts)
-            self.used[name] = None
-            if not stands_in(material, content):  # a prompt may be made up already of columns that are kept beside it
-                content = f"{content}\n\n{material}"
+            there = stands_in(material, content)  # a prompt may be made up already of columns that are kept beside it
+            (self.unused if there else self.used)[name] = None
+            if not there:
+                content = f"{content}\n\n{material}" if content.strip() else material
         return [*before[:-1], {**before[-1], "content": content}]
 
     def _material(self, value: Any, name: str, where: str) -> str:
