@@ -109,7 +109,7 @@ def refuse_text(name: str, value: Any, said: Sequence[str], copies: Sequence[str
             continue
         if said and all(folded(paragraph) in one for part in said for paragraph in part.split("\n\n")):
             continue
-        can_be_put = isinstance(value, str) and "." not in name
+        can_be_put = "." not in name and all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
         raise UserError(
             f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
             + (f"put it behind the prompt with --set data.context_columns={name}, or " if can_be_put else "")
