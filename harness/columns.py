@@ -68,7 +68,7 @@ def is_label(name: str, value: Any) -> bool:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text in a value that is more than a code (an id, a date, a word of ASCII): what a prompt may consist of."""
+    """Every text in a value that is more than a code (an id, a date, a word of ASCII alone): what a prompt may consist of."""
     if isinstance(value, str):
         said = value.strip()
         if any(map(str.isalpha, said)) and (not said.isascii() or re.search(r"\s", said)):
@@ -78,7 +78,9 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from texts_in(inner)
+            # a word is a label where it stands alone, and one of the choices to answer with where there are several
+            is_choice = isinstance(inner, str) and len(value) > 1 and inner.strip().isalpha() and inner.isascii()
+            yield from [inner] if is_choice else texts_in(inner)
 
 
 def folded(text: str) -> str:

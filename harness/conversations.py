@@ -78,6 +78,10 @@ def as_turns(value: Any, where: str) -> list[Turn] | None:
         if len({len(entries) for entries in columns.values()}) != 1:
             return None
         value = [dict(zip(columns, entries, strict=True)) for entries in zip(*columns.values(), strict=True)]
+    if isinstance(value, dict) and all(
+        any(isinstance(value.get(key), str) for key in keys) for keys in (ROLE_KEYS, CONTENT_KEYS)
+    ):
+        value = [value]  # a single turn
     if not isinstance(value, (list, tuple)) or not value:
         return None
     if not all(isinstance(turn, dict) for turn in value) or is_parts(value):

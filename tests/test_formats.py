@@ -78,6 +78,7 @@ SHAPES = {
     ),
     "chosen": ({"prompt": ASKED, "chosen": ANSWER, "rejected": BAD}, PLAIN),
     "chosen as turns": ({"prompt": TALK, "chosen": [assistant(ANSWER)], "rejected": [assistant(BAD)]}, FOUR),
+    "single turns": ({"prompt": user(ASKED), "chosen": assistant(ANSWER), "rejected": assistant(BAD)}, PLAIN),
     "chosen that repeats the prompt": (
         {"prompt": ASKED, "chosen": [user(ASKED), assistant(ANSWER)], "rejected": [user(ASKED), assistant(BAD)]},
         PLAIN,
@@ -263,6 +264,11 @@ def test_codes_and_numbers_are_no_text():
         "x y",
         "一个",
     ]
+
+
+def test_words_of_a_list_are_choices():
+    assert list(texts_in(["Lima", "Quito"])) == ["Lima", "Quito"]
+    assert list(texts_in(["Lima"])) == []
 
 
 def test_rows_of_other_shapes_are_named(tmp_path):
