@@ -361,6 +361,11 @@ DATA = {
         "line 1: column 'system' is another text than the conversation's own",
         holds=lines({"system": "be long", "messages": [{"role": "system", "content": "be brief"}, *TALK]}),
     ),
+    "system turns with a template for generation alone": data(
+        "generation.template=instruction: only with single prompts, and 20 pairs have a system turn",
+        holds=lines(*[{**pair, "system": "be brief"} for pair in PAIRS]),
+        more="--set generation.template=instruction --set data.heldout_examples=2",
+    ),
     "context column that is not there": data(
         "no column 'fact' (data.context_columns); it has prompt, response",
         holds=lines(*PAIRS),

@@ -260,7 +260,9 @@ def test_labels_are_told_from_text_by_name_and_length(name, value, label):
 
 
 def test_codes_and_numbers_are_no_text():
-    assert list(texts_in(["a1f3", 3, None, "2024-01-01 10:00", "http://a.b/c?d", "…", {"k": "x y"}, ["一个"], "word"])) == [
+    assert list(
+        texts_in(["a1f3", 3, None, "2024-01-01 10:00", "http://a.b/c?d", "…", {"k": "x y", "l": "word"}, ["一个"], "a_word"])
+    ) == [
         "x y",
         "一个",
     ]
