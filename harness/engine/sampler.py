@@ -110,6 +110,7 @@ class VllmSampler:
             temperature=settings.temperature,
             top_p=settings.top_p,
             stop_ids=sorted(stop_ids),
+            never=self.policy.nameless,
             requests=[(list(r.prompt_ids), r.seed, r.most) for r in requests],
         )
         vocabulary = self.policy.model.config.get_text_config().vocab_size

@@ -1,0 +1,73 @@
+"""Which layers the adapter is put on: those of the language model, and only where peft's layer computes the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from harness.model.logprobs import decoder_of
+
+# peft refuses these by name in these families, whose kernels read the weights past the layer (peft's tuners_utils).
+KERNELS = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+READ_PAST = ("out_proj", "conv1d")
+
+
+def left_out(base: Any, targets: str | Sequence[str]) -> list[str]:
+    """Full names of the layers of `base` that `targets` must not reach.
+
+    Whatever the targets: layers outside the language model, such as a vision tower's. Of "all-linear" also layers that are linear
+    by class alone (a router that returns more than a product), and those that the family's kernels read past the layer.
+    """
+    inside = {id(module) for module in decoder_of(base).modules()} | {id(base.get_output_embeddings())}
+    every = isinstance(targets, str) and targets.lower() == "all-linear"
+    kernels = getattr(base.config, "model_type", None) in KERNELS
+    found = []
+    for name, module in base.named_modules():
+        if any(True for _ in module.children()) or not any(True for _ in module.parameters(recurse=False)):
+            continue
+        outside = id(module) not in inside
+        odd = every and isinstance(module, torch.nn.Linear) and not _is_linear(module)
+        past = every and kernels and name.rpartition(".")[2] in READ_PAST
+        if outside or odd or past:
+            found.append(name)
+    return found
+
+
+def _is_linear(module: torch.nn.Linear) -> bool:
+    """Whether it computes a linear layer's function: by torch's class, or a quantised layer that stands for it."""
+    return type(module).forward is torch.nn.Linear.forward or type(module).__module__.startswith("bitsandbytes")
+
+
+def described(model: Any) -> list[str]:
+    """Lines about the layers of a model with an adapter that a user would not expect; empty for most models."""
+    adapted = {name for name, module in model.named_modules() if hasattr(module, "lora_A") and len(module.lora_A)}
+    kinds = sorted({name.rpartition(".")[2] for name in adapted})
+    lines = []
+    fused = sorted(
+        {
+            f"{name.rpartition('.')[2]}.{key}"
+            for name, module in model.named_modules()
+            for key, parameter in module.named_parameters(recurse=False)
+            if parameter.dim() == 3 and "lora_" not in key and "conv" not in name and not name.endswith("base_layer")
+        }
+    )
+    if fused:
+        lines.append(f"adapter on {', '.join(kinds)}; none on weights that are no layers of their own ({', '.join(fused)})")
+    base = model.get_base_model()
+    inside = {id(module) for module in decoder_of(base).modules()}
+    towers = sorted(
+        {
+            ".".join(name.split(".")[:2])
+            for name, module in base.named_modules()
+            if id(module) not in inside and isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and module is not head_of(base)
+        }
+    )
+    if towers:
+        lines.append(f"played on text: the adapter is on the language model alone, not on {', '.join(towers)}")
+    return lines
+
+
+def head_of(base: Any) -> Any:
+    return base.get_output_embeddings()
