@@ -97,6 +97,11 @@ class Policy:
         return str(next(p for n, p in self.model.named_parameters() if "lora_" not in n).dtype).removeprefix("torch.")
 
     @property
+    def quantised(self) -> bool:
+        """Whether the frozen base is in 4 or 8 bits."""
+        return getattr(self.model.config, "quantization_config", None) is not None
+
+    @property
     def merged(self) -> bool:
         """Whether the adapter is applied through a merged copy of the weights (see `model.lora`)."""
         return any(getattr(module, "merges", False) for module in self.model.modules())

@@ -113,7 +113,7 @@ def _with_sampler(model: Any, choice: Choice) -> Choice:
     samplers: tuple[Sampler, ...] = GENERATE if beside else ("own", *GENERATE)
     errors = []
     best: tuple[float, Sampler] | None = None
-    dtype = bare_model(model).get_input_embeddings().weight.dtype
+    dtype = _precision(model)
     for sampler in samplers:
         try:
             drawn = (
@@ -148,7 +148,7 @@ def _agrees(compute: Callable[[], list[float]], expected: list[float], lengths: 
         off = _off(compute(), expected, lengths)
     except UNFIT:
         return False
-    return off <= LAYOUT_TOLERANCE[bare_model(model).get_input_embeddings().weight.dtype]
+    return off <= LAYOUT_TOLERANCE[_precision(model)]
 
 
 def _off(found: list[float], expected: list[float], lengths: list[int]) -> float:
@@ -160,7 +160,7 @@ def _best(
     ways: Sequence[T], compute: Callable[[T], list[float]], expected: list[float], lengths: list[int], model: Any, what: str
 ) -> tuple[T, float]:
     """The first way within rounding of a plain forward pass, else the nearest that rounding still explains."""
-    dtype = bare_model(model).get_input_embeddings().weight.dtype
+    dtype = _precision(model)
     seen: list[tuple[float, T]] = []
     said = ""
     for way in ways:
@@ -188,7 +188,7 @@ def _refuse_looking_ahead(model: Any) -> None:
         bare_model(model)(input_ids=one, use_cache=False).logits[0, :6].double().log_softmax(-1) for one in (ids, ids[:, :6])
     )
     off = float((whole - part).abs().mean())
-    if not off <= EXPLAINED[bare_model(model).get_input_embeddings().weight.dtype]:
+    if not off <= EXPLAINED[_precision(model)]:
         raise Unplayable(
             f"a token's probabilities change by {off:.2g} nats with what follows it: it looks ahead, as an encoder does, and "
             "is no causal language model"
@@ -225,3 +225,10 @@ def _moved_adapter(model: Any) -> Iterator[None]:
     finally:
         for parameter, before in zip(moved, kept, strict=True):
             parameter.copy_(before)
+
+
+def _precision(model: Any) -> torch.dtype:
+    """What rounding is to be expected: of the base's own dtype, or of half precision where it is in 4 or 8 bits."""
+    if getattr(bare_model(model).config, "quantization_config", None) is not None:
+        return torch.bfloat16
+    return bare_model(model).get_input_embeddings().weight.dtype
