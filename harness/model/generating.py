@@ -48,6 +48,7 @@ def generated(
         settings = transformers.GenerationConfig(
             max_new_tokens=rows.longest, do_sample=False, use_cache=cached, pad_token_id=0, eos_token_id=None
         )
+        bare(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, they forget it
         bare.generate(
             ids,
             attention_mask=torch.ones_like(ids),

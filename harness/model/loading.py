@@ -23,7 +23,7 @@ from harness.model.quantised import keep_gradients, quantisation
 from harness.model.start import start_from
 from harness.model.supported import auto_class
 from harness.model.targets import described
-from harness.model.verify import Unplayable, keeps_state_in_modules, verified
+from harness.model.verify import Unplayable, one_pass_at_a_time, verified
 from harness.policy import Policy
 from harness.records import digest
 
@@ -109,7 +109,7 @@ def load_policy(
     key = str([weights, base.config, dtype, device, lora, model.merge_adapter])
     choice = _verified_once(wrapped, model, key)
     policy = Policy(wrapped, tokenizer, chosen, weights, choice, lanes)
-    if lanes.count > 1 and keeps_state_in_modules(wrapped):
+    if lanes.count > 1 and one_pass_at_a_time(wrapped):
         policy.lanes = Lanes()
     policy.context = context_of(base, tokenizer, model.context)
     policy.notes += notes_on(policy)

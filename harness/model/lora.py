@@ -119,6 +119,9 @@ def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)  # peft then sets it right itself
+            warnings.filterwarnings(
+                "ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning
+            )  # peft's own, for experts
             wrapped = peft.get_peft_model(base, settings)
     except ValueError as error:
         raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error

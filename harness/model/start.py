@@ -34,7 +34,7 @@ def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | No
     """
     folder = _folder(adapter, mirror)
     settings = _settings(adapter, folder)
-    _refuse_other_kinds(adapter, settings)
+    _refuse_other_kinds(adapter, settings, policy.model.peft_config["default"].to_dict())
     for name, mine, theirs in (("rank", lora.rank, settings.get("r")), ("alpha", lora.alpha, settings.get("lora_alpha"))):
         if mine != theirs:
             raise UserError(f"model.adapter={adapter}: its {name} is {theirs}, the run's {mine}; use --set lora.{name}={theirs}")
@@ -58,9 +58,15 @@ def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | No
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
 
 
-def _refuse_other_kinds(adapter: str, settings: dict[str, Any]) -> None:
-    """Raises UserError unless every setting is understood, or is what peft takes where nothing is said.
+def _listed(value: Any) -> Any:
+    """A set, which adapter_config.json holds as a list in any order, as a sorted list."""
+    return sorted(value, key=str) if isinstance(value, set | list) else value
 
+
+def _refuse_other_kinds(adapter: str, settings: dict[str, Any], own: dict[str, Any]) -> None:
+    """Raises UserError unless every setting is understood, what peft takes where nothing is said, or this run's own.
+
+    own: settings of the run's adapter; in families with experts peft gives these ranks of their own.
     A setting that peft does not know today may be anything: it passes only where it says nothing.
     """
     import peft
@@ -75,7 +81,11 @@ def _refuse_other_kinds(adapter: str, settings: dict[str, Any]) -> None:
         raise UserError(f"model.adapter={adapter}: task_type={settings['task_type']!r}, expected CAUSAL_LM")
     plain = peft.LoraConfig().to_dict()
     for key, value in settings.items():
-        if key in WITHOUT_EFFECT or value == plain.get(key) or value in (None, False, [], {}, ""):
+        if (
+            key in WITHOUT_EFFECT
+            or value in (None, False, [], {}, "")
+            or _listed(value) in (plain.get(key), _listed(own.get(key)))
+        ):
             continue
         raise UserError(f"model.adapter={adapter}: {key}={value!r} is not supported; give a plain LoRA adapter")
 

@@ -36,8 +36,21 @@ def left_out(base: Any, targets: str | Sequence[str]) -> list[str]:
 
 
 def _is_linear(module: torch.nn.Linear) -> bool:
-    """Whether it computes a linear layer's function: by torch's class, or a quantised layer that stands for it."""
-    return type(module).forward is torch.nn.Linear.forward or type(module).__module__.startswith("bitsandbytes")
+    """Whether it computes a linear layer's function: by torch's class, as a quantised layer that stands for it, or by trial."""
+    if type(module).forward is torch.nn.Linear.forward or type(module).__module__.startswith("bitsandbytes"):
+        return True
+    weight, bias = module.weight.detach(), module.bias
+    x = torch.linspace(-1.0, 1.0, 2 * weight.shape[1], dtype=weight.dtype, device=weight.device).view(1, 2, -1)
+    try:
+        with torch.no_grad():
+            found, expected = module(x), torch.nn.functional.linear(x, weight, bias)
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False
+    return (
+        isinstance(found, torch.Tensor)
+        and found.shape == expected.shape
+        and torch.allclose(found, expected, rtol=1e-2, atol=1e-3)
+    )
 
 
 def described(model: Any) -> list[str]:

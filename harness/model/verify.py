@@ -86,8 +86,15 @@ def plain_logp(model: Any, prefix: Sequence[int], continuation: Sequence[int]) -
 
 
 @torch.no_grad()
-def keeps_state_in_modules(model: Any) -> bool:
-    """Whether a forward pass leaves tensors in the model's modules: then no two may run at a time."""
+def one_pass_at_a_time(model: Any) -> bool:
+    """Whether a forward pass changes the model's modules, so that no two may run side by side.
+
+    A few families leave their state there, and peft puts an adapter on a weight that is no layer's for the length of a pass.
+    """
+    from peft.tuners.lora.layer import ParamWrapper
+
+    if any(isinstance(module, ParamWrapper) for module in model.modules()):
+        return True
 
     def held() -> set[tuple[str, str, int]]:
         return {
@@ -132,8 +139,10 @@ def _with_sampler(model: Any, choice: Choice) -> Choice:
         if off <= LAYOUT_TOLERANCE[dtype]:
             return choice._replace(sampler=sampler, sampler_reason=_why(sampler, beside))
     if best is None or not best[0] <= EXPLAINED[dtype]:
-        said = f"differ by {best[0]:.2g} nats per token" if best else f"cannot be drawn ({errors[0]})"
-        raise Unplayable(f"its samples' log-probabilities {said} from a plain forward pass, whatever cache is used")
+        if best is None:
+            raise Unplayable(f"no sample can be drawn from it ({'; '.join(errors)})")
+        said = f"its samples' log-probabilities differ by {best[0]:.2g} nats per token from those of a plain forward pass"
+        raise Unplayable(f"{said}, whatever cache is used")
     return choice._replace(sampler=best[1], sampler_reason=_why(best[1], beside))
 
 
