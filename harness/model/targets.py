@@ -54,33 +54,24 @@ def _is_linear(module: torch.nn.Linear) -> bool:
 
 
 def described(model: Any) -> list[str]:
-    """Lines about the layers of a model with an adapter that a user would not expect; empty for most models."""
-    adapted = {name for name, module in model.named_modules() if hasattr(module, "lora_A") and len(module.lora_A)}
-    kinds = sorted({name.rpartition(".")[2] for name in adapted})
-    lines = []
-    fused = sorted(
-        {
-            f"{name.rpartition('.')[2]}.{key}"
-            for name, module in model.named_modules()
-            for key, parameter in module.named_parameters(recurse=False)
-            if parameter.dim() == 3 and "lora_" not in key and "conv" not in name and not name.endswith("base_layer")
-        }
-    )
-    if fused:
-        lines.append(f"adapter on {', '.join(kinds)}; none on weights that are no layers of their own ({', '.join(fused)})")
+    """Lines about where the adapter of a model is not, where a user would expect it; empty for most models."""
     base = model.get_base_model()
     inside = {id(module) for module in decoder_of(base).modules()}
-    towers = sorted(
-        {
-            ".".join(name.split(".")[:2])
-            for name, module in base.named_modules()
-            if id(module) not in inside and isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and module is not head_of(base)
-        }
-    )
+    kinds, fused, towers = set(), set(), set()
+    for name, module in base.named_modules():
+        last = name.rpartition(".")[2]
+        if id(module) in inside:
+            if len(getattr(module, "lora_A", ())):
+                kinds.add(last)
+            elif last != "base_layer":
+                weights = ((key, p) for key, p in module.named_parameters(recurse=False) if p.dim() == 3)
+                fused |= {f"{last}.{key}" for key, _ in weights if "conv" not in last}
+        elif isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and module is not base.get_output_embeddings():
+            towers.add(".".join(name.split(".")[:2]))
+    lines = []
+    if fused:
+        without = ", ".join(sorted(fused))
+        lines.append(f"adapter on {', '.join(sorted(kinds))}; none on weights that are no layers of their own ({without})")
     if towers:
-        lines.append(f"played on text: the adapter is on the language model alone, not on {', '.join(towers)}")
+        lines.append(f"played on text: the adapter is on the language model alone, not on {', '.join(sorted(towers))}")
     return lines
-
-
-def head_of(base: Any) -> Any:
-    return base.get_output_embeddings()
