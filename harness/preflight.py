@@ -30,6 +30,7 @@ def notices(data: Dataset, policy: Policy) -> Iterator[str]:
     yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
     yield from (f"data: {note}" for note in data.notes)
     yield from token_notices(counts, policy)
+    yield from (f"model: {line}" for line in policy.notes)
     if policy.encoder.asking is not None:
         yield (
             f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "

@@ -96,7 +96,7 @@ class ControlTokens:
             "truncation": None,
             "post_processor": None,
         }
-        listed = {token["content"] for token in said["added_tokens"]}
+        listed = {str(token["content"]) for token in said["added_tokens"]}
         for token in said["added_tokens"]:
             token["content"] = names.get(token["content"], token["content"])
         plain = json.dumps(said)  # a model whose merges make a control token's name needs its vocabulary as it is
@@ -114,7 +114,9 @@ class ControlTokens:
             copy = Tokenizer.from_str(json.dumps(said))
         except Exception:  # the library raises a bare Exception
             copy = Tokenizer.from_str(plain)
-        renumbered = {content: copy.token_to_id(names.get(str(content), str(content))) for content in listed if content in self.ids}
+        renumbered = {
+            content: copy.token_to_id(names.get(str(content), str(content))) for content in listed if content in self.ids
+        }
         original = {number: self.ids[content] for content, number in renumbered.items() if number is not None}
         for string in self.strings:
             found = [original.get(i, i) for i in copy.encode(names[string], add_special_tokens=False).ids]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,15 @@ REFILL_AT = 0.75  # share of the batch still drawing below which finished rows a
 
 @dataclass(frozen=True)
 class Draw:
-    """How a token is chosen. Temperature 0 takes the likeliest."""
+    """How a token is chosen. Temperature 0 takes the likeliest.
+
+    never: ids that are not drawn, such as those of a padded vocabulary that the tokenizer has no token for. The others' share is
+    scaled up; the log-probability that is kept stays the plain policy's, over all ids, which is what scoring computes.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
+    never: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ def draw(
         listed = tokens.tolist()
         owner, values = torch.tensor(flight.numbers), values.cpu()
         if bad := owner[(owner >= 0) & ~values.isfinite()].tolist():
-            raise _undrawable(requests, ids, bad)
+            raise undrawable(requests, ids, bad)
         if how.temperature:
             logps.index_add_(0, owner.clamp(min=0), torch.where(owner >= 0, values, 0.0))
         done = 0
@@ -137,19 +143,41 @@ def common_start(requests: Sequence[Request]) -> int:
 
 
 def _choose(flight: Flight, how: Draw) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits; not finite where nothing can be chosen."""
-    if how.temperature == 0:
-        values, tokens = flight.logits.max(-1)
-        return tokens, values
     uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
-    logp = torch.log_softmax(flight.logits.double(), dim=-1)
-    tokens = invert(logp, uniform, how)
+    return choose(flight.logits, uniform, how)
+
+
+def choose(logits: torch.Tensor, uniform: torch.Tensor, how: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, V) logits, (B,) uniforms -> (B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits.
+
+    A value is not finite where nothing can be chosen.
+    """
+    barred = _barred(how.never, logits.device) if how.never else None
+    if how.temperature == 0:
+        values, tokens = (logits if barred is None else logits.index_fill(1, barred, -torch.inf)).max(-1)
+        return tokens, values
+    logp = torch.log_softmax(logits.double(), dim=-1)
+    tokens = invert(logp if barred is None else logp.index_fill(1, barred, -torch.inf), uniform, how)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
 
 
-def _undrawable(requests: Sequence[Request], ids: Sequence[list[int]], numbers: Sequence[int]) -> BadNumbers:
+@lru_cache(maxsize=4)
+def _barred(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    return torch.tensor(ids, device=device)
+
+
+def undrawable(requests: Sequence[Request], ids: Any, numbers: Sequence[int]) -> BadNumbers:
+    """The error for requests whose next token cannot be drawn; ids: by number of the request, its tokens so far."""
     found = [Suspect(n, requests[n].prompt_ids, [Spoken("so far", ids[n], math.nan)]) for n in numbers]
     return BadNumbers(f"the model's output is not finite after {len(ids[numbers[0]])} tokens of a response", found)
+
+
+def uniforms_of(requests: Sequence[Request], how: Draw, device: torch.device) -> torch.Tensor:
+    """(B, most) uniforms, each row from its request's own seed; one column where nothing is left to chance."""
+    if not how.temperature:
+        return torch.zeros((len(requests), 1), device=device)
+    most = max(r.most for r in requests)
+    return torch.from_numpy(np.stack([np.random.Generator(np.random.Philox(r.seed)).random(most) for r in requests])).to(device)
 
 
 def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor:
@@ -166,7 +194,8 @@ def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor
         ranked[ranked.cumsum(-1) - ranked >= how.top_p] = 0.0  # the token that crosses top_p is still in
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
     cumulative = probabilities.cumsum(-1)
-    target = uniform[:, None] * cumulative[:, -1:]
+    whole = cumulative[:, -1:]
+    target = torch.minimum(uniform[:, None] * whole, torch.nextafter(whole, torch.zeros_like(whole)))  # rounding may reach it
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logp.shape[-1] - 1)
 
 
@@ -212,15 +241,13 @@ def _prefilled(model: Any, requests: Sequence[Request], numbers: list[int], star
         use_cache=True,
         logits_to_keep=1,
     )
-    most = max(r.most for r in requests) if how.temperature else 1
-    uniforms = [np.random.Generator(np.random.Philox(r.seed)).random(most) for r in requests] if how.temperature else []
     flight = Flight(
         numbers,
         cache,
         mask,
         positions[:, -1] + 1,
         out.logits[:, -1],
-        torch.from_numpy(np.stack(uniforms)).to(device) if uniforms else torch.zeros((len(requests), 1), device=device),
+        uniforms_of(requests, how, device),
         torch.zeros(len(requests), dtype=torch.long, device=device),
     )
     if len(unique) < len(rests):
