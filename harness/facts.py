@@ -152,6 +152,14 @@ class Facts:
         """The rows of the suite that stand beside the mean, each in its own unit."""
         return [row for row in self.suite["task"] if not self.scales[row["name"]].counted]
 
+    @property
+    def shares(self) -> Frame:
+        """`scores` of the rows that the mean over tasks is taken over, each value a share of 1."""
+        names = {row["name"] for row in self.counted}
+        mine = self.scores[self.scores["task"].isin(names)].copy()
+        mine["value"] = [self.scales[t].share(v) for t, v in zip(mine["task"], mine["value"], strict=True)]
+        return mine
+
     @cached_property
     def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""

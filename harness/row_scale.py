@@ -11,9 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-Numbers = TypeVar("Numbers", float, Any)  # a number or a numpy array
+from typing import Any
 
 # Metrics of lm-eval's registry whose values are not bound to 0..1. Others that are not show it by their values.
 NOT_SHARES = {
@@ -43,13 +41,13 @@ class Scale:
     counted: bool = True
     reason: str = ""
 
-    def share(self, value: Numbers) -> Numbers:
-        """Value(s) in the row's own unit -> 0 at the worst end of the range, 1 at the best."""
+    def share(self, value: Any) -> Any:
+        """Number or array in the row's own unit -> 0 at the worst end of the range, 1 at the best."""
         if self.plain:
             return value
         return (value - self.low) / self.width if self.higher else (self.high - value) / self.width
 
-    def error(self, stderr: Numbers) -> Numbers:
+    def error(self, stderr: Any) -> Any:
         """A standard error in the row's own unit -> the share's."""
         return stderr if self.plain else stderr / self.width
 

@@ -17,6 +17,7 @@ from harness.config import Part, explain, find_toml, read_toml, resolve_path
 from harness.errors import UserError
 from harness.judge.settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
 from harness.names import RULE, FileName, is_name
+from harness.row_scale import aside, scale_of
 
 COLUMNS = {"objective", "iteration", "seeds", "mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean",
            "interquartile_mean", "best", "source"}  # fmt: skip
@@ -52,7 +53,9 @@ class SuiteTask(Part):
     def _within(cls, value: float, info: ValidationInfo) -> float:
         low, high = info.data.get("range") or (0.0, 1.0)
         if not low <= value <= high:
-            raise PydanticCustomError("chance", f"expected a number from {low:g} to {high:g}")
+            raise PydanticCustomError(
+                "chance", "expected a number from {low} to {high}", {"low": f"{low:g}", "high": f"{high:g}"}
+            )
         return value
 
     @model_validator(mode="after")
@@ -96,6 +99,11 @@ class Suite(Part):
         mine: dict[str, Any] = {"source": True, "published": True, "judge": set(ELSEWHERE) if self.judge else True}
         mine["task"] = {n: {"range"} for n, row in enumerate(self.task) if row.range is None}  # younger than the first runs
         return self.model_dump_json(exclude=mine)  # type: ignore[arg-type]
+
+    def beside(self) -> dict[str, str]:
+        """The rows that cannot enter the mean over tasks, by name, in words; numbers of a run may show others."""
+        scales = {row.name: (row, scale_of(row.model_dump())) for row in self.task}
+        return {name: aside(row.model_dump(), scale) for name, (row, scale) in scales.items() if not scale.counted}
 
     def folders(self) -> list[Path]:
         """Absolute folders of task files to scan."""

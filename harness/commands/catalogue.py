@@ -83,6 +83,12 @@ def suites_show_command(name: str) -> None:
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
         )
     out.print(table)
+    for row in suite.task:
+        if row.range is not None:
+            way = "higher" if row.higher_is_better else "lower"
+            say(f"{row.name}: from {row.range[0]:g} to {row.range[1]:g}, {way} is better, counts as a share of that range")
+    for said in suite.beside().values():
+        say(f"beside the mean over tasks: {said}")
     if suite.judge is not None:
         temperatures = ", ".join(f"{category} {value:g}" for category, value in suite.judge.temperatures.items())
         say(f"questions: {suite.judge.questions}; an answer has at most {suite.judge.max_new_tokens} tokens")

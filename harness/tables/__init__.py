@@ -52,6 +52,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         if facts.study.get("grid"):
             written["tables/chosen.csv"] = chosen_table(facts)
     (root / "tables").mkdir(exist_ok=True)
+    (root / "tables/beside.csv").unlink(missing_ok=True)  # of a suite that had such rows
     for name, table in written.items():
         write_text(root / name, csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(facts, board))

@@ -38,7 +38,10 @@ def comparisons_table(arena: Arena) -> Frame:
         rows += _compared(arena, panel["title"], [("", a, b) for a, b in pairs])
     wanted = [(c["question"], Player(*c["a"]), Player(*c["b"])) for c in facts.study.get("contrasts", [])]
     rows += _compared(arena, "study", wanted)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table: Frame = pd.DataFrame(rows, columns=COLUMNS)
+    for column in ("items", "draws"):
+        table[column] = table[column].astype("Int64")
+    return table
 
 
 def _compared(arena: Arena, panel: str, pairs: Sequence[tuple[str, Player, Player]]) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ def share_array(facts: Facts, objective: str, errors: bool = False) -> np.ndarra
     """(S, N, T) of the rows that enter the mean, as shares of 1, or with `errors` the standard errors of these. N may be 0."""
     values = score_array(facts, objective, "stderr" if errors else "value")
     scales = [facts.scales[row["name"]] for row in facts.suite["task"]]
-    found = [scale.error(values[:, i]) if errors else scale.share(values[:, i]) for i, scale in enumerate(scales) if scale.counted]
+    found = [
+        scale.error(values[:, i]) if errors else scale.share(values[:, i]) for i, scale in enumerate(scales) if scale.counted
+    ]
     return np.stack(found, axis=1) if found else values[:, :0]
 
 

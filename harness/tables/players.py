@@ -60,7 +60,7 @@ class Arena:
         return tuple(one.get("parts") or (len(one["values"]),))
 
     def parts(self, name: str) -> Parts:
-        """The numbers of items of a paired row's parts: one, but for a group that weighs its tasks equally whatever their size."""
+        """The numbers of items of a paired row's parts: several in a group that weighs its tasks equally whatever their size."""
         return self._parts(next(player[name] for player in self.facts.items.values()))
 
     def finished(self, player: Player, seed: int) -> bool:
