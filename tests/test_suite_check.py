@@ -7,7 +7,8 @@ import pytest
 
 from harness.phases.evaluate import manager_of, task_files
 from harness.suite import Suite, SuiteTask, load_suite
-from harness.suite_check import GATED, TaskFile, leaves, needs_of, packages_of
+from harness.suite_check import GATED, needs_of, packages_of
+from harness.task_file import TaskFile, leaves
 from tests.conftest import ROOT
 
 PAPERS = ("tspin-ten", "space-ten", "openllm-v1", "leaderboard-v2", "bigbench-spin")

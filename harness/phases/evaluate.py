@@ -27,7 +27,8 @@ from harness.records import EvalRecord, digest
 from harness.rows import mirrored
 from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
-from harness.suite_check import TaskFile, needs_of
+from harness.suite_check import needs_of
+from harness.task_file import TaskFile
 from harness.task_definition import definition
 from harness.wanted import lacking
 
@@ -138,9 +139,10 @@ def task_files(manager: Any) -> dict[str, TaskFile]:
     """Every task, group and tag that an lm-eval TaskManager found, as far as its files tell; no data set is loaded."""
     tagged: dict[str, list[str]] = {}
     for name, entry in manager.task_index.items():
-        for tag in entry.tags:
-            tagged.setdefault(tag, []).append(name)
-    found = {tag: TaskFile(tag, {}, tuple(names)) for tag, names in tagged.items()}
+        if entry.cfg:  # of a tag the index has its tasks here
+            for tag in entry.tags:
+                tagged.setdefault(tag, []).append(name)
+    found = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
     for name, entry in manager.task_index.items():
         if entry.cfg:
             members = entry.cfg.get("task") if "group" in entry.cfg else ()
