@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import did_you_mean
 from harness.suite import Suite, SuiteTask
+from harness.task_check import unsupported
 
 GATED = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
 EVERYWHERE = {"harness", "datasets", "numpy", "packaging"}  # the harness itself and what lm-eval cannot do without
@@ -56,12 +57,12 @@ class RowNeeds:
         ]
 
 
-def needs_of(suite: Suite, files: Mapping[str, TaskFile]) -> list[RowNeeds]:
+def needs_of(suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool = False) -> list[RowNeeds]:
     """Every row against the task files at hand. files: by name, all that are installed or in the suite's folders."""
-    return [_row_needs(suite, row, files) for row in suite.task]
+    return [_row_needs(suite, row, files, allow_unsafe_code) for row in suite.task]
 
 
-def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> RowNeeds:
+def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allow_unsafe_code: bool) -> RowNeeds:
     found = RowNeeds(row)
     where = f"suite {suite.name}, task {row.name}"
     if row.name not in files:
@@ -75,6 +76,7 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> R
             continue
         found.tasks.append(task.name)
         found.problems += [f"{where}: {said}" for said in _against(row, task)]
+        found.problems += [f"{where}: {task.name} {said}" for said in unsupported(task.settings, allow_unsafe_code)]
         if path := task.settings.get("dataset_path"):
             found.data.add(str(path))
         found.packages |= packages_of(task)
