@@ -157,6 +157,7 @@ class ProbeConfig(Part):
 class EvaluationConfig(Part):
     """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report).
 
+    `allow_unsafe_code` lets tasks marked `unsafe_code: true` run code that the model has written, on this machine.
     `judge_endpoint`, `judge_model` and `judge_key_env` (the NAME of the environment variable with the key) name the judge of a
     judged suite; other suites do not look at them.
     """
@@ -165,6 +166,7 @@ class EvaluationConfig(Part):
     batch_size: int = Field(default=64, ge=1)
     shard: int = Field(default=4096, ge=1)  # requests after which the answers are kept, for an interrupted phase to go on from
     limit: int | None = Field(default=None, ge=1)
+    allow_unsafe_code: bool = False
     judge_endpoint: str | None = None
     judge_model: str | None = None
     judge_key_env: str | None = None

@@ -127,7 +127,7 @@ def board_of(config: RunConfig, mirror: Path | None) -> Board:
     suite = load_suite(config.evaluation.suite)
     if suite.judge is not None:
         return load_questions(suite, config.evaluation, mirror)
-    return load_tasks(suite, config.evaluation.limit, mirror)
+    return load_tasks(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
 
 
 def mirror_of(config: RunConfig) -> Path | None:

@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from harness import registered
 from harness.errors import did_you_mean
 from harness.suite import SuiteTask
 from harness.task_file import TaskFile
 
 # What lm-eval's own process_results computes; another metric in the list of such a task is never reported.
 COMPUTED = {
-    "multiple_choice": {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "brier_score", "exact_match", "f1", "likelihood", "mcc"},
+    "multiple_choice": {
+        "acc",
+        "acc_norm",
+        "acc_bytes",
+        "acc_mutual_info",
+        "brier_score",
+        "exact_match",
+        "f1",
+        "likelihood",
+        "mcc",
+    },
     "loglikelihood": {"acc", "perplexity"},
     "loglikelihood_rolling": {"bits_per_byte", "byte_perplexity", "word_perplexity"},
 }
@@ -28,7 +39,7 @@ def reported(settings: Mapping[str, Any]) -> tuple[set[str], bool]:
     kind = str(settings.get("output_type") or "generate_until")
     listed = settings.get("metric_list")
     if listed is None:
-        names = set(_defaults(kind))
+        names = set(registered.default_metrics(kind))
     elif isinstance(listed, list):
         names = {metric_name(entry["metric"]) for entry in listed if isinstance(entry, Mapping) and "metric" in entry}
     else:
@@ -54,12 +65,6 @@ def _plain(metric: Any) -> bool:
     return isinstance(metric, str) and not metric.startswith("/")
 
 
-def _defaults(kind: str) -> Sequence[str]:
-    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
-
-    return DEFAULT_METRIC_REGISTRY.get(kind, [])
-
-
 def filters(settings: Mapping[str, Any]) -> set[str]:
     listed = settings.get("filter_list")
     if listed is None:
@@ -73,15 +78,7 @@ def direction(settings: Mapping[str, Any], metric: str) -> bool | None:
     for entry in listed if isinstance(listed, list) else ():
         if isinstance(entry, Mapping) and metric_name(entry.get("metric")) == metric and "higher_is_better" in entry:
             return entry["higher_is_better"] if isinstance(entry["higher_is_better"], bool) else None
-    return registered_direction(metric) if metric in reported(settings)[0] else None
-
-
-def registered_direction(metric: str) -> bool | None:
-    """What lm-eval's registry says of a metric by its name."""
-    import lm_eval.api.metrics  # noqa: F401  (fills the registry)
-    from lm_eval.api.registry import higher_is_better_registry
-
-    return higher_is_better_registry.get(metric) if metric in higher_is_better_registry else None
+    return registered.direction(metric) if metric in reported(settings)[0] else None
 
 
 def against_direction(row: SuiteTask, tasks: Sequence[TaskFile]) -> Iterator[str]:
@@ -122,7 +119,7 @@ def against_tag(row: SuiteTask, tag: TaskFile) -> str:
 def against_group(row: SuiteTask, group: TaskFile) -> Iterator[str]:
     """Why lm-eval gives the group no number under the row's metric and filter."""
     if not group.members:
-        yield f"is a group without a list of tasks (task: [...]), which has no score"
+        yield "is a group without a list of tasks (task: [...]), which has no score"
         return
     averaged = aggregations(group.settings.get("aggregate_metric_list"))
     advice = f"add aggregate_metric_list: [{{metric: {row.metric}}}] to its file, or name its tasks as rows"

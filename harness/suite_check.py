@@ -17,6 +17,7 @@ from typing import Any
 from harness.errors import did_you_mean
 from harness.row_check import against_direction, against_group, against_shots, against_tag, lacks
 from harness.suite import Suite, SuiteTask
+from harness.task_check import unsupported
 from harness.task_file import TaskFile, leaves
 
 GATED = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
@@ -46,12 +47,12 @@ class RowNeeds:
         ]
 
 
-def needs_of(suite: Suite, files: Mapping[str, TaskFile]) -> list[RowNeeds]:
+def needs_of(suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool = False) -> list[RowNeeds]:
     """Every row against the task files at hand. files: by name, all that are installed or in the suite's folders."""
-    return [_row_needs(suite, row, files) for row in suite.task]
+    return [_row_needs(suite, row, files, allow_unsafe_code) for row in suite.task]
 
 
-def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> RowNeeds:
+def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allow_unsafe_code: bool) -> RowNeeds:
     found = RowNeeds(row)
     where = f"suite {suite.name}, task {row.name}"
     if row.name not in files:
@@ -72,6 +73,7 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> R
         found.tasks.append(task.name)
         tasks.append(task)
         found.problems += [f"{where}: {said}" for said in against_shots(row, task)]
+        found.problems += [f"{where}: {task.name} {said}" for said in unsupported(task.settings, allow_unsafe_code)]
         without.append(list(lacks(row, task)))
         if path := task.settings.get("dataset_path"):
             found.data.add(str(path))
@@ -83,7 +85,9 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> R
         found.problems += [f"{where}: {first}{said}" for said in (lacking[0] if lacking else ())]
     elif lacking:
         have = len(without) - len(lacking)
-        found.notes.append(f"{where}: {have} of its {len(without)} tasks report {row.metric}, {row.filter}; its score is over these")
+        found.notes.append(
+            f"{where}: {have} of its {len(without)} tasks report {row.metric}, {row.filter}; its score is over these"
+        )
     return found
 
 

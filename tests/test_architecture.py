@@ -46,7 +46,8 @@ ALLOWED = {
     "harness.judge.board": BASE
     | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.shards"},
-    "harness.suite_check": {"harness.errors", "harness.suite"},
+    "harness.suite_check": {"harness.errors", "harness.suite", "harness.task_check"},
+    "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
     "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
     "harness.objective_checks": {"objectives"},
@@ -77,6 +78,7 @@ ALLOWED = {
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.bad_numbers", "harness.model.beginnings", "harness.model.cache"}
     | {"harness.model.logprobs"},
+    "harness.model.decoding": {"harness.model.logprobs", "harness.model.sampling"},
     "harness.policy": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
@@ -102,7 +104,9 @@ ALLOWED = {
     "harness.engine.preflight": BASE | {"harness.config", "harness.engine.line", "harness.model.loading"},
     "harness.engine.sampler": BASE
     | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
-    "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"} | {"harness.shards"},
+    "harness.lm": BASE
+    | {"harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
+    | {"harness.shards"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE
     | {"harness.bad_numbers"}
@@ -115,7 +119,9 @@ ALLOWED = {
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
     | {"objectives"}
     | {"harness.training_state"},
+    "harness.standard_errors": set(),
     "harness.phases.evaluate": BASE
+    | {"harness.standard_errors"}
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"},
     "harness.phases.probe": BASE
@@ -301,10 +307,10 @@ def test_phases_never_import_each_other():
             assert not [i for i in imports(path) if i.startswith("harness.phases.")], name
 
 
-def test_lm_eval_is_imported_by_two_files():
-    """The phase that runs its tasks, and the model those tasks ask."""
+def test_lm_eval_is_imported_by_five_files():
+    """The phase that runs its tasks, the model those tasks ask, what its registries say, its standard errors, a trial of a task."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
-    assert using == ["harness.lm", "harness.phases.evaluate"]
+    assert using == ["harness.lm", "harness.phases.evaluate", "harness.registered", "harness.standard_errors", "harness.task_trial"]
 
 
 def test_openai_is_imported_by_one_file():

@@ -107,7 +107,11 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
     config = load_config("lab", settings)
     suite = load_suite(name)
     folder = mirror_of(config)
-    return _check_tasks(suite, folder, load) if suite.judge is None else _check_judge(suite, config, folder)
+    return (
+        _check_tasks(suite, folder, load, config.evaluation.allow_unsafe_code)
+        if suite.judge is None
+        else _check_judge(suite, config, folder)
+    )
 
 
 def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
@@ -139,13 +143,13 @@ def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
     return 1 if problems else 0
 
 
-def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
+def _check_tasks(suite: Suite, folder: Path | None, load: bool, allow_unsafe_code: bool) -> int:
     from harness.nltk_data import nltk_lacks
     from harness.phases.evaluate import manager_of, prepare, task_files
     from harness.suite_check import GATED, needs_of
     from harness.wanted import PUNKT, lacking
 
-    found = needs_of(suite, task_files(manager_of(suite)))
+    found = needs_of(suite, task_files(manager_of(suite)), allow_unsafe_code)
     table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
     for column in ("task", "lm-eval tasks", "metric", "filter"):
         table.add_column(column, justify="right" if column == "lm-eval tasks" else "left", overflow="fold")
@@ -169,7 +173,7 @@ def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
         return 1
     say("every task, metric, filter and package is there")
     if load:
-        board = prepare(suite, None, folder)
+        board = prepare(suite, None, folder, allow_unsafe_code)
         for row in suite.task:
             tasks = board.loaded[row.name]["tasks"]
             say(f"{row.name}: {sum(len(t.eval_docs) for t in tasks.values())} items in {len(tasks)} lm-eval tasks")

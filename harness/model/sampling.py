@@ -28,10 +28,16 @@ REFILL_AT = 0.75  # share of the batch still drawing below which finished rows a
 
 @dataclass(frozen=True)
 class Draw:
-    """How a token is chosen. Temperature 0 takes the likeliest."""
+    """How a token is chosen. Temperature 0 takes the likeliest. The others in the order in which transformers applies them.
+
+    top_k: the so many likeliest (0: all). top_p: the likeliest that reach this share of what is left. min_p: those with at least
+    this share of the likeliest one's probability.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,9 @@ class Request:
     seed: int
     most: int
     stopped: Callable[[list[int]], bool] = lambda ids: False  # given the tokens so far
+    change: Callable[[Sequence[int], torch.Tensor], torch.Tensor] | None = (
+        None  # tokens so far, (V,) logits -> (V,) to choose from
+    )
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def draw(
             joining = _prefilled(model, [requests[i] for i in new], new, start, begun, how)
             flight = _joined(flight, joining) if flight else joining
         assert flight is not None
-        tokens, values = _choose(flight, how)
+        tokens, values = _choose(flight, how, _changed(flight, requests, ids))
         going = []
         listed = tokens.tolist()
         owner, values = torch.tensor(flight.numbers), values.cpu()
@@ -136,14 +145,26 @@ def common_start(requests: Sequence[Request]) -> int:
 # ---------------------------------------------------------------- one step
 
 
-def _choose(flight: Flight, how: Draw) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits; not finite where nothing can be chosen."""
+def _changed(flight: Flight, requests: Sequence[Request], ids: Sequence[list[int]]) -> torch.Tensor:
+    """(B, V) logits to choose from: the model's, or what a row's request makes of them."""
+    changes = [requests[i].change if i >= 0 else None for i in flight.numbers]
+    if not any(changes):
+        return flight.logits
+    rows = [c(ids[i], row) if c else row for c, i, row in zip(changes, flight.numbers, flight.logits, strict=True)]
+    return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows])
+
+
+def _choose(flight: Flight, how: Draw, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits; not finite where nothing can be chosen.
+
+    logits: (B, V) to choose from; the log-probabilities are the model's own.
+    """
     if how.temperature == 0:
-        values, tokens = flight.logits.max(-1)
+        values, tokens = logits.max(-1)
         return tokens, values
     uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
     logp = torch.log_softmax(flight.logits.double(), dim=-1)
-    tokens = invert(logp, uniform, how)
+    tokens = invert(logp if logits is flight.logits else torch.log_softmax(logits.double(), dim=-1), uniform, how)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
 
 
@@ -161,10 +182,15 @@ def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor
         probabilities = logp.exp()
     else:  # from the likeliest down, so that no temperature, however small, leaves nothing but minus infinity
         probabilities = torch.softmax((logp - logp.max(-1, keepdim=True).values) / how.temperature, dim=-1)
+    if 0 < how.top_k < probabilities.shape[-1]:
+        probabilities[probabilities < probabilities.topk(how.top_k, dim=-1).values[:, -1:]] = 0.0
     if how.top_p < 1.0:
         ranked, order = probabilities.sort(dim=-1, descending=True)
-        ranked[ranked.cumsum(-1) - ranked >= how.top_p] = 0.0  # the token that crosses top_p is still in
+        share = how.top_p * ranked.sum(-1, keepdim=True) if how.top_k else how.top_p
+        ranked[:, 1:][(ranked.cumsum(-1) - ranked >= share)[:, 1:]] = 0.0  # the token that crosses the share is still in
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
+    if how.min_p:
+        probabilities[probabilities < how.min_p * probabilities.max(-1, keepdim=True).values] = 0.0
     cumulative = probabilities.cumsum(-1)
     target = uniform[:, None] * cumulative[:, -1:]
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logp.shape[-1] - 1)

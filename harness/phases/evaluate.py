@@ -1,4 +1,4 @@
-"""A player -> lm-eval -> EvalRecords and every evaluated sample. With `lm`, the only file that imports lm_eval.
+"""A player -> lm-eval -> EvalRecords and every evaluated sample. With `lm` and `standard_errors`, all that imports lm_eval.
 
 lm-eval keeps the task's semantics; this file keeps three promises lm-eval does not: its response cache (not keyed by the
 model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
@@ -7,19 +7,22 @@ or device count, and their hash is recorded; a metric or filter that is not in t
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import logging
 import os
 import random
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from harness.board import Evaluated
-from harness.errors import UserError
+from harness.errors import EvaluationError, UserError
 from harness.nltk_data import nltk_from
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
@@ -28,12 +31,14 @@ from harness.rows import mirrored
 from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import needs_of
-from harness.task_file import TaskFile
 from harness.task_definition import definition
+from harness.task_file import TaskFile
+from harness.task_trial import check_loaded
 from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
+UNSAID = 256  # tokens that lm-eval's transformers model generates where a task does not say
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
@@ -48,6 +53,7 @@ class Leaderboard:
     suite: Suite
     loaded: dict[str, Any]
     limit: int | None
+    allow_unsafe_code: bool = False
     encodings: Encodings = field(default_factory=dict)
     tokenizer: Any = None  # of the first player evaluated
     raw_name: str = "lm_eval.json"
@@ -90,6 +96,10 @@ class Leaderboard:
             for name, task in sorted(self.loaded[row.name]["tasks"].items()):
                 yield row, name, task
 
+    def generating(self) -> Iterator[tuple[str, Any]]:
+        """The tasks that are answered in writing, by name."""
+        return ((name, task) for _, name, task in self._tasks() if task.OUTPUT_TYPE == "generate_until")
+
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
         found = {}
@@ -110,6 +120,7 @@ class Leaderboard:
 
     def check_context(self, policy: Policy) -> None:
         check_context(self, policy.context)
+        check_generation(self, policy)
 
     def evaluate(
         self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
@@ -117,22 +128,31 @@ class Leaderboard:
         return evaluate(policy, self, columns, rows, advance, unfinished)
 
 
-def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard:
+def prepare(suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_code: bool = False) -> Leaderboard:
     """Load every task of the suite and check it as far as that is possible without a model.
 
     Raises UserError, before anything is trained, for an unknown task (with the nearest name), a data set or package that is
     missing, a shot count the task cannot take, or a metric the task does not declare.
     """
     manager = manager_of(suite)
-    needs = needs_of(suite, task_files(manager))
+    needs = needs_of(suite, task_files(manager), allow_unsafe_code)
     for problem in (*(problem for row in needs for problem in row.all_problems()), *lacking(suite, needs, mirror)):
         raise UserError(problem)
-    with mirrored(mirror), keep_random_state(), nltk_from(mirror):
+    with mirrored(mirror), keep_random_state(), nltk_from(mirror), _code_allowed(allow_unsafe_code):
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
+        for row in suite.task:
+            check_loaded(suite, row, loaded[row.name])
     for row in loaded.values():
         for task in row["tasks"].values():
             _build_once(task)
-    return Leaderboard(suite, loaded, limit)
+    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code)
+
+
+@contextlib.contextmanager
+def _code_allowed(allowed: bool) -> Iterator[None]:
+    """Metrics of the `evaluate` package that run code ask the environment whether they may."""
+    with mock.patch.dict(os.environ, {"HF_ALLOW_CODE_EVAL": "1"} if allowed else {}):
+        yield
 
 
 def task_files(manager: Any) -> dict[str, TaskFile]:
@@ -195,14 +215,26 @@ def _build_once(task: Any) -> None:
 
 def check_context(board: Leaderboard, context: int) -> None:
     """Raises UserError when a task may generate more tokens than the model's context holds: it would fail hours later."""
-    for row in board.suite.task:
-        for name, task in board.loaded[row.name]["tasks"].items():
-            longest = (task.config.generation_kwargs or {}).get("max_gen_toks", 0)
-            if task.OUTPUT_TYPE == "generate_until" and int(longest) >= context:
-                raise UserError(
-                    f"suite {board.suite.name}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
-                    "leave the task out or use a model with a longer context"
-                )
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    for name, task in board.generating():
+        longest = normalize_gen_kwargs(task.config.generation_kwargs or {}, UNSAID).get("max_gen_toks", UNSAID)
+        if longest >= context:
+            raise UserError(
+                f"suite {board.suite.name}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
+                "leave the task out or use a model with a longer context"
+            )
+
+
+def check_generation(board: Leaderboard, policy: Policy) -> None:
+    """Raises UserError for generation settings under which lm-eval's own model fails, or that are not supported."""
+    from harness.lm import resolved
+
+    for name, task in board.generating():
+        try:
+            resolved(policy.model, task.config.generation_kwargs, UNSAID, None)
+        except UserError as error:
+            raise UserError(f"suite {board.suite.name}, task {name}: {error}") from None
 
 
 def evaluate(
@@ -216,6 +248,7 @@ def evaluate(
     from lm_eval import evaluator
 
     from harness.lm import as_lm
+    from harness.standard_errors import computed_here
 
     board.tokenizer = board.tokenizer or policy.tokenizer
     if board.tokenizer is not policy.tokenizer:
@@ -223,7 +256,7 @@ def evaluate(
     model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     for together in _compatible(board):
-        with keep_random_state():
+        with keep_random_state(), computed_here(), _code_allowed(board.allow_unsafe_code), _quiet_arithmetic():
             random.seed(FEWSHOT_SEED)
             result = evaluator.evaluate(
                 lm=model,
@@ -232,6 +265,7 @@ def evaluate(
                 cache_requests=False,
                 bootstrap_iters=BOOTSTRAP_ITERATIONS,
                 log_samples=True,
+                confirm_run_unsafe_code=board.allow_unsafe_code,
                 apply_chat_template=board.suite.apply_chat_template,
                 fewshot_as_multiturn=board.suite.fewshot_as_multiturn and board.suite.apply_chat_template,
             )
@@ -239,11 +273,12 @@ def evaluate(
         kept = json.loads(json.dumps(result, default=_plain), parse_constant=lambda word: None)  # nan and inf: no number
         answered = kept.pop("samples")
         for row in together:
-            leaves = board.leaves(row)
+            leaves = scored(row, kept, board.leaves(row))
             named = [] if leaves == [row.name] else leaves
             samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
-            items[row.name] = items_of(row, samples[row.name])
-            records.append(record_of(row, board.suite, kept, leaves))
+            items[row.name] = items_of(row, samples[row.name], weighs_equally(row, board.loaded[row.name]))
+            refuse_unnumbered(row, board.suite, samples[row.name])
+            records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
             hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
         raw[", ".join(row.name for row in together)] = kept
     order = [row.name for row in board.suite.task]
@@ -269,21 +304,60 @@ def _joined(loaded: Sequence[Mapping[str, Any]]) -> Any:
     return {kind: {name: item for one in loaded for name, item in one[kind].items()} for kind in loaded[0]}
 
 
-def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], leaves: Sequence[str]) -> EvalRecord:
-    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it.
+@contextlib.contextmanager
+def _quiet_arithmetic() -> Iterator[None]:
+    """lm-eval divides by the length of a choice, which may be empty; what is no number in a score is an error below."""
+    import numpy as np
 
-    Raises RuntimeError when metric or filter is not there.
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"lm_eval\.")
+        yield
+
+
+def refuse_unnumbered(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
+    """Raises EvaluationError where an item counts for the row's score with what is no number, unless the task leaves these out.
+
+    samples: lm-eval's, with None where it had NaN or an infinity.
+    """
+    bad = [s for s in samples if s["filter"] == row.filter and row.metric in s and s[row.metric] is None]
+    if bad:
+        named = ", ".join(f"{s.get('task', row.name)} {s['doc_id']}" for s in bad[:3])
+        raise EvaluationError(
+            f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad)} of its items ({named}"
+            f"{', ...' if len(bad) > 3 else ''}); leave the task out, or take another metric"
+        )
+
+
+def scored(row: SuiteTask, result: Mapping[str, Any], leaves: Sequence[str]) -> list[str]:
+    """The lm-eval tasks that the row's number is over: all behind it, or of a group those that report the metric."""
+    key = f"{row.metric},{row.filter}"
+    mine = [leaf for leaf in leaves if key in result["results"].get(leaf, {})]
+    return mine or list(leaves)
+
+
+def record_of(
+    row: SuiteTask,
+    suite: Suite,
+    result: Mapping[str, Any],
+    leaves: Sequence[str],
+    samples: Sequence[Mapping[str, Any]] | None = None,
+) -> EvalRecord:
+    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it, n those of its samples that count.
+
+    Raises EvaluationError when metric or filter is not there.
     """
     scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
     key = f"{row.metric},{row.filter}"
     value = scores.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         known = sorted(k for k in scores if "," in k and "_stderr" not in k)
-        raise RuntimeError(
+        raise EvaluationError(
             f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} (it has {', '.join(known) or 'nothing'})"
         )
     stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
     n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
+    if samples is not None:  # a document may leave the metric out
+        n = sum(s["filter"] == row.filter and row.metric in s for s in samples)
     versions = result.get("versions", {})
     return EvalRecord(
         task=row.name,
@@ -301,17 +375,31 @@ def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], leaves: S
     )
 
 
-def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def weighs_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
+    """Whether the row is a group whose score is the plain mean of its tasks', whatever their sizes (weight_by_size: false)."""
+    group = loaded.get("groups", {}).get(row.name)
+    entries = (group.aggregate_metric_list or []) if group is not None else []
+    mine = [e for e in entries if e.metric == row.metric and (e.filter_list is None or row.filter in e.filter_list)]
+    return bool(mine) and not mine[-1].weight_by_size
+
+
+def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]], equal_tasks: bool = False) -> dict[str, Any]:
     """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
 
-    `values` is None where the metric is not made of one number per item (a perplexity, say): such rows cannot be paired.
+    `values` is None where the metric is not made of one number per item (a corpus metric): such rows cannot be paired. Numbers
+    that do not make the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
+    task of a group counts the same: how many of the items are each task's.
     """
     mine = [s for s in samples if s["filter"] == row.filter]
     mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
     values = [s[row.metric] for s in mine if isinstance(s.get(row.metric), (bool, int, float))]
     whole = bool(mine) and len(values) == len(mine)
     named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
-    return {"items": named, "values": [float(v) for v in values] if whole else None}
+    found: dict[str, Any] = {"items": named, "values": [float(v) for v in values] if whole else None}
+    sizes = collections.Counter(s.get("task", row.name) for s in mine)
+    if whole and equal_tasks and len(sizes) > 1:
+        found["parts"] = list(sizes.values())
+    return found
 
 
 def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:

@@ -46,7 +46,7 @@ def _check_metrics_exist(where: str, name: str, task: Any) -> None:
     for metric, function in getattr(task, "_metric_fn_list", {}).items():
         if function is None:
             raise UserError(
-                f'{where}: {name} lists the metric "{metric}", which is neither lm-eval\'s nor to be had from Hugging Face\'s evaluate'
+                f"{where}: {name} lists the metric \"{metric}\", which is neither lm-eval's nor to be had from Hugging Face's evaluate"
             )
 
 
