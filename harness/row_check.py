@@ -105,14 +105,15 @@ def lacks(row: SuiteTask, task: TaskFile) -> Iterator[str]:
         yield f'{task.name} has no metric "{row.metric}"{did_you_mean(row.metric, names)}'
     known = filters(task.settings)
     if row.filter not in known:
-        yield f'{task.name} has no filter "{row.filter}" (it has {", ".join(sorted(known)) or "none at all: its filter_list is empty"})'
+        listed = ", ".join(sorted(known)) or "none at all: its filter_list is empty"
+        yield f'{task.name} has no filter "{row.filter}" (it has {listed})'
 
 
 def against_tag(row: SuiteTask, tag: TaskFile) -> str:
     first = tag.members[0] if tag.members else "its tasks"
     return (
-        f"is a tag of {len(tag.members)} task(s), which has no score of its own; name its tasks as rows ({first}, ...), or a group "
-        f"over it: a file with group: NAME, task: [{tag.name}], aggregate_metric_list: [{{metric: {row.metric}}}]"
+        f"is a tag of {len(tag.members)} task(s), which has no score of its own; name its tasks as rows ({first}, ...), or a "
+        f"group over it: a file with group: NAME, task: [{tag.name}], aggregate_metric_list: [{{metric: {row.metric}}}]"
     )
 
 

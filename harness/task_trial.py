@@ -45,9 +45,7 @@ def _check_metrics_exist(where: str, name: str, task: Any) -> None:
         return
     for metric, function in getattr(task, "_metric_fn_list", {}).items():
         if function is None:
-            raise UserError(
-                f"{where}: {name} lists the metric \"{metric}\", which is neither lm-eval's nor to be had from Hugging Face's evaluate"
-            )
+            raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
 
 
 def names_reported(task: Any, filter_name: str) -> set[str] | None:

@@ -55,7 +55,7 @@ def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], t
     refuse_changes(run, config, variants)
     game = assemble(config, run, Reporter(), dry=True)
     rounds = game.rounds
-    for line in notices(rounds.data, rounds.policy):
+    for line in (*notices(rounds.data, rounds.policy), *rounds.board.notices()):
         say(line)
     print_power(config, rounds.board)
     if not to_do:

@@ -24,6 +24,7 @@ from unittest import mock
 from harness.board import Evaluated
 from harness.errors import EvaluationError, UserError
 from harness.nltk_data import nltk_from
+from harness.own_shots import leave_out_own
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
@@ -33,6 +34,7 @@ from harness.suite import Suite, SuiteTask
 from harness.suite_check import needs_of
 from harness.task_definition import definition
 from harness.task_file import TaskFile
+from harness.task_notices import task_notices
 from harness.task_trial import check_loaded
 from harness.wanted import lacking
 
@@ -58,6 +60,7 @@ class Leaderboard:
     tokenizer: Any = None  # of the first player evaluated
     raw_name: str = "lm_eval.json"
     made_from: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
@@ -99,6 +102,11 @@ class Leaderboard:
     def generating(self) -> Iterator[tuple[str, Any]]:
         """The tasks that are answered in writing, by name."""
         return ((name, task) for _, name, task in self._tasks() if task.OUTPUT_TYPE == "generate_until")
+
+    def notices(self) -> Iterator[str]:
+        """Where a task is not asked exactly as lm-eval asks it, or its number is over a part of a group."""
+        yield from self.notes
+        yield from task_notices(self.suite, self.loaded)
 
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
@@ -145,7 +153,8 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_c
     for row in loaded.values():
         for task in row["tasks"].values():
             _build_once(task)
-    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code)
+    notes = tuple(note for row in needs for note in row.notes)
+    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes)
 
 
 @contextlib.contextmanager
@@ -191,6 +200,7 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         task.set_config(key="num_fewshot", value=row.shots)
         if row.shots and row.shots > (pool := len(task.fewshot_docs())):
             raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool} examples to draw them from; ask for fewer")
+        leave_out_own(task, where)
     return loaded  # type: ignore[return-value]
 
 
@@ -255,6 +265,7 @@ def evaluate(
         raise RuntimeError(f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew")
     model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
+    notes: list[str] = []
     for together in _compatible(board):
         with keep_random_state(), computed_here(), _code_allowed(board.allow_unsafe_code), _quiet_arithmetic():
             random.seed(FEWSHOT_SEED)
@@ -280,9 +291,14 @@ def evaluate(
             refuse_unnumbered(row, board.suite, samples[row.name])
             records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
             hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
+            if replaced := {name: n for name, n in own_shots_replaced(board, row).items() if n}:
+                kept.setdefault("own_shots_replaced", {}).update(replaced)
+                notes.append(f"task {row.name}: {sum(replaced.values())} items got another shot in place of their own text")
         raw[", ".join(row.name for row in together)] = kept
     order = [row.name for row in board.suite.task]
-    return Evaluated(sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)))
+    return Evaluated(
+        sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)), tuple(notes)
+    )
 
 
 def _compatible(board: Leaderboard) -> list[list[SuiteTask]]:
@@ -326,6 +342,11 @@ def refuse_unnumbered(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[st
             f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad)} of its items ({named}"
             f"{', ...' if len(bad) > 3 else ''}); leave the task out, or take another metric"
         )
+
+
+def own_shots_replaced(board: Leaderboard, row: SuiteTask) -> dict[str, int]:
+    """lm-eval task behind the row -> items of which a shot was replaced, for it read as they do."""
+    return {name: task.shots_replaced for name, task in board.loaded[row.name]["tasks"].items()}
 
 
 def scored(row: SuiteTask, result: Mapping[str, Any], leaves: Sequence[str]) -> list[str]:
