@@ -3,8 +3,8 @@
 lm-eval draws a task's shots from its training split, else its validation split, else its test split, and leaves the item itself
 out only where `fewshot_split` and `test_split` have one name. Where both are one split in another way (a test split alone, a
 validation split that is evaluated), or a document stands twice in the data, an item would be asked with its own text and answer
-before it. Here such a shot is replaced by another of the pool, or left out where there is no other. All other shots are those that
-lm-eval draws, so that only the prompts of such items differ from lm-eval's; `Task.shots_replaced` counts them.
+before it. Here such a shot is replaced by another of the pool, or left out where there is no other. All other shots are those
+that lm-eval draws, so that only the prompts of such items differ from lm-eval's; `Task.shots_replaced` counts them.
 """
 
 from __future__ import annotations
@@ -46,15 +46,17 @@ def _has_shots(task: Any) -> bool:
 
 
 def leave_out_own(task: Any, where: str) -> None:
-    """Let the task's sampler replace every shot that is the item itself. Raises UserError where a pool that holds the items has no
-    more than the shots asked for."""
+    """Let the task's sampler replace every shot that is the item itself.
+
+    Raises UserError where a pool that holds the items has no more than the shots asked for.
+    """
     task.shots_replaced = 0
     if not _has_shots(task):
         return
     shots, pool = task.config.num_fewshot, len(task.sampler.fewshot_docs())
     if draws_its_own(task) and shots >= pool:
         raise UserError(
-            f"{where}: shots = {shots}, but {task.task_name} draws them from the {pool} examples that are evaluated, of which one "
+            f"{where}: shots = {shots}, but {task.task_name} draws them from the {pool} examples that are evaluated, one of which "
             f"is the item itself; ask for at most {pool - 1}"
         )
     sampler, same = task.sampler, _SameText(task)
