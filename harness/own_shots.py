@@ -56,8 +56,8 @@ def leave_out_own(task: Any, where: str) -> None:
     shots, pool = task.config.num_fewshot, len(task.sampler.fewshot_docs())
     if draws_its_own(task) and shots >= pool:
         raise UserError(
-            f"{where}: shots = {shots}, but {task.task_name} draws them from the {pool} examples that are evaluated, one of which "
-            f"is the item itself; ask for at most {pool - 1}"
+            f"{where}: shots = {shots}, but {task.task_name} draws them from the {pool} examples that are evaluated, one of "
+            f"which is the item itself; ask for at most {pool - 1}"
         )
     sampler, same = task.sampler, _SameText(task)
     draw, reseed, build = sampler.sample, sampler.set_rnd, task.fewshot_context
