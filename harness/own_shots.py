@@ -67,9 +67,9 @@ def leave_out_own(task: Any, where: str) -> None:
         asked[0] = doc
         return build(doc, *arguments, **named)
 
-    def sample(n: int, eval_doc: Any = None, df: Any = None, **others: Any) -> Sequence[Any]:
+    def sample(n: int, eval_doc: Any = None, **others: Any) -> Sequence[Any]:
         item = asked[0]
-        drawn = list(draw(n=n, eval_doc=eval_doc if _enough(sampler, n, eval_doc) else None, df=df, **others))
+        drawn = list(draw(n=n, eval_doc=eval_doc if _enough(sampler, n, eval_doc) else None, **others))
         if item is None or not any(same(doc, item) for doc in drawn):
             return drawn
         task.shots_replaced += 1

@@ -28,7 +28,8 @@ def check_loaded(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> Non
         for said in against_group(row, TaskFile(row.name, group.to_dict() or {}, tuple(group.child_names))):
             raise UserError(f"{where}: {said}")
     elif set(loaded["tasks"]) != {row.name}:
-        raise UserError(f"{where}: stands for {len(loaded['tasks'])} tasks and has no score of its own; name them as rows")
+        names = ", ".join(sorted(loaded["tasks"])[:3])
+        raise UserError(f"{where}: lm-eval loads it as {names}, under which its scores are; name these as rows")
     known: set[str] = set()
     for name, task in loaded["tasks"].items():
         _check_metrics_exist(where, name, task)

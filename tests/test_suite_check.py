@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from harness.phases.evaluate import manager_of, task_files
+from harness.row_check import metric_name, reported
 from harness.suite import Suite, SuiteTask, load_suite
 from harness.suite_check import GATED, needs_of, packages_of
 from harness.task_file import TaskFile, leaves
@@ -105,3 +106,17 @@ def test_imports_inside_functions_and_neighbouring_files_are_told_apart(tmp_path
     task = TaskFile("t", {"process_docs": str(tmp_path / "utils.f"), "nested": [{"deep": str(tmp_path / "utils.g")}]})
     assert packages_of(task) == {"far_away"}
     assert "far_away" not in sys.modules
+
+
+def test_no_metric_that_one_of_lm_evals_own_tasks_declares_is_refused(files):
+    """13,000 task files: a list of metrics, a function, code of its own or the defaults."""
+    refused = []
+    for name, file in files.items():
+        if file.is_group or file.is_tag:
+            continue
+        names, complete = reported(file.settings)
+        declared = {metric_name(entry["metric"]) for entry in file.settings.get("metric_list") or ()}
+        if complete and (declared - names or not names):
+            refused.append(name)
+    assert len(files) > 10_000
+    assert refused == []

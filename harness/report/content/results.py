@@ -67,11 +67,19 @@ def comparisons_section(tables: Tables) -> Block:
             f"Row minus column at iteration {tables.last}{', ' + panel['title'] if panel['title'] else ''}, in points of the "
             f"mean over tasks, with 95 % interval; redrawn: {over.iloc[0] if len(over) else MISSING}, paired on the same items "
             "and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per task (with McNemar's "
-            "test, corrected over tasks) and the probability of improvement: comparisons.csv."
+            "test, corrected over tasks) and the probability of improvement: comparisons.csv." + _unpaired(tables)
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
         blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))
     return section("Who is ahead of whom", *blocks)
+
+
+def _unpaired(tables: Tables) -> str:
+    """Why there is nothing to compare in the mean, where one of its rows has no items."""
+    table = tables.comparisons
+    loose = set(table.loc[table["difference"].isna(), "task"])
+    names = [visible(row["label"]) for row in tables.facts.counted if row["name"] in loose]
+    return f" No mean is compared, for these are not made of items that could be paired: {', '.join(names)}." if names else ""
 
 
 def _cell(pair: dict) -> str:
