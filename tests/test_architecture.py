@@ -105,7 +105,7 @@ ALLOWED = {
     "harness.engine.sampler": BASE
     | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
     "harness.lm": BASE
-    | {"harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
+    | {"harness.model.beginnings", "harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
     | {"harness.shards"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE
@@ -120,8 +120,10 @@ ALLOWED = {
     | {"objectives"}
     | {"harness.training_state"},
     "harness.standard_errors": set(),
+    "harness.generation_check": {"harness.errors", "harness.lm"},
+    "harness.task_surroundings": {"harness.policy"},
     "harness.phases.evaluate": BASE
-    | {"harness.standard_errors"}
+    | {"harness.generation_check", "harness.standard_errors", "harness.task_surroundings"}
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"},
     "harness.phases.probe": BASE
@@ -307,10 +309,13 @@ def test_phases_never_import_each_other():
             assert not [i for i in imports(path) if i.startswith("harness.phases.")], name
 
 
-def test_lm_eval_is_imported_by_three_files():
-    """The phase that runs its tasks, the model those tasks ask, and what stands in for its standard errors."""
+def test_lm_eval_is_imported_by_five_files():
+    """The phase that runs its tasks, the model those tasks ask, and what surrounds the two."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
-    assert using == ["harness.lm", "harness.phases.evaluate", "harness.standard_errors"]
+    assert using == [
+        *("harness.generation_check", "harness.lm", "harness.phases.evaluate"),
+        *("harness.standard_errors", "harness.task_surroundings"),
+    ]
 
 
 def test_openai_is_imported_by_one_file():
