@@ -21,6 +21,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.errors import UserError
+from harness.model.beginnings import common_length
 from harness.model.decoding import CannotGenerate, Decoding, resolve
 from harness.model.packing import Prefixed
 from harness.model.sampling import Request
@@ -78,9 +79,18 @@ class PolicyLM(_Base):
         return [sum(next(values)[0] for _ in text) for text in windows]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """As lm-eval splits them: behind as many ids as the context has by itself.
+
+        Where that leaves nothing of the continuation, because the context has more ids alone than within the whole text,
+        lm-eval's own model stops; here the continuation then begins where the ids of the two part.
+        """
         found = self.encodings.get((context, continuation))
         if found is None:
             found = super()._encode_pair(context, continuation)
+            if not found[1] and continuation:
+                whole = self.tok_encode(context + continuation)
+                seam = common_length(whole, found[0])
+                found = whole[:seam], whole[seam:]
             if len(self.encodings) < ENCODINGS_KEPT:
                 self.encodings[context, continuation] = found
         return found

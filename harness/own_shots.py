@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.errors import UserError
+from harness.policy import keep_random_state
 from harness.records import keyed_seed
 
 AMPLE = 50  # examples beyond the shots asked for: no document stands so often that lm-eval's own drawing runs out of others
@@ -70,14 +71,15 @@ def leave_out_own(task: Any, where: str) -> None:
     def sample(n: int, eval_doc: Any = None, **others: Any) -> Sequence[Any]:
         item = asked[0]
         drawn = list(draw(n=n, eval_doc=eval_doc if _enough(sampler, n, eval_doc) else None, **others))
-        if item is None or not any(same(doc, item) for doc in drawn):
-            return drawn
-        task.shots_replaced += 1
-        if type(sampler).__name__ == "FirstNSampler":
-            return list(itertools.islice((doc for doc in sampler.fewshot_docs() if not same(doc, item)), n))
-        left = _left(sampler, drawn, item, same)
-        replaced = (next(left, None) if same(doc, item) else doc for doc in drawn)
-        return [doc for doc in replaced if doc is not None]
+        with keep_random_state():  # a task's own code may draw from it while it reads a document
+            if item is None or not any(same(doc, item) for doc in drawn):
+                return drawn
+            task.shots_replaced += 1
+            if type(sampler).__name__ == "FirstNSampler":
+                return list(itertools.islice((doc for doc in sampler.fewshot_docs() if not same(doc, item)), n))
+            left = _left(sampler, drawn, item, same)
+            replaced = (next(left, None) if same(doc, item) else doc for doc in drawn)
+            return [doc for doc in replaced if doc is not None]
 
     def set_rnd(seed: int | None) -> Any:
         task.shots_replaced = 0

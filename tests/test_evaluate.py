@@ -85,8 +85,8 @@ def test_shots_are_fixed_and_shown_before_every_question(board, tokenizer):
 
 def test_a_task_that_generates_more_than_the_context_holds_is_refused_at_once(board):
     with pytest.raises(UserError, match="task lab_arithmetic: generates up to 40 tokens, the model's context is 32"):
-        check_context(board, 32)
-    check_context(board, 41)
+        check_context(board.suite.name, board.generating(), 32)
+    check_context(board.suite.name, board.generating(), 41)
 
 
 def test_two_rows_of_one_name_are_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""A player -> lm-eval -> EvalRecords and every evaluated sample. With `lm` and `standard_errors`, all that imports lm_eval.
+"""A player -> lm-eval -> EvalRecords and every evaluated sample. `lm` is the model that lm-eval asks.
 
 lm-eval keeps the task's semantics; this file keeps three promises lm-eval does not: its response cache (not keyed by the
 model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
@@ -7,21 +7,17 @@ or device count, and their hash is recorded; a metric or filter that is not in t
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
 import random
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from harness.board import Evaluated
 from harness.errors import EvaluationError, UserError
+from harness.generation_check import check_context, check_settings
 from harness.nltk_data import nltk_from
 from harness.own_shots import leave_out_own
 from harness.policy import Policy, keep_random_state
@@ -35,12 +31,12 @@ from harness.suite_check import needs_of
 from harness.task_definition import definition
 from harness.task_file import TaskFile
 from harness.task_notices import task_notices
+from harness.task_surroundings import SEEDS, RandomState, code_allowed, quiet_arithmetic, quiet_lm_eval
 from harness.task_trial import check_loaded
 from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
-UNSAID = 256  # tokens that lm-eval's transformers model generates where a task does not say
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
@@ -88,7 +84,7 @@ class Leaderboard:
         parts = []
         for row, name, task in self._tasks():
             with keep_random_state():
-                random.seed(FEWSHOT_SEED)  # as while loading
+                random.seed(SEEDS["random"])  # as while loading
                 shots = list(task.fewshot_docs()) if row.shots else []
             parts += [row.name, name, definition(task), json.dumps(shots, sort_keys=True, default=str)]
         return digest(*parts)
@@ -127,8 +123,8 @@ class Leaderboard:
         """`prepare` has checked everything there is to check."""
 
     def check_context(self, policy: Policy) -> None:
-        check_context(self, policy.context)
-        check_generation(self, policy)
+        check_context(self.suite.name, self.generating(), policy.context)
+        check_settings(self.suite.name, self.generating(), policy.model)
 
     def evaluate(
         self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
@@ -146,22 +142,12 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_c
     needs = needs_of(suite, task_files(manager), allow_unsafe_code)
     for problem in (*(problem for row in needs for problem in row.all_problems()), *lacking(suite, needs, mirror)):
         raise UserError(problem)
-    with mirrored(mirror), keep_random_state(), nltk_from(mirror), _code_allowed(allow_unsafe_code):
+    with mirrored(mirror), keep_random_state(), nltk_from(mirror), code_allowed(allow_unsafe_code):
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
         for row in suite.task:
             check_loaded(suite, row, loaded[row.name])
-    for row in loaded.values():
-        for task in row["tasks"].values():
-            _build_once(task)
     notes = tuple(note for row in needs for note in row.notes)
     return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes)
-
-
-@contextlib.contextmanager
-def _code_allowed(allowed: bool) -> Iterator[None]:
-    """Metrics of the `evaluate` package that run code ask the environment whether they may."""
-    with mock.patch.dict(os.environ, {"HF_ALLOW_CODE_EVAL": "1"} if allowed else {}):
-        yield
 
 
 def task_files(manager: Any) -> dict[str, TaskFile]:
@@ -189,14 +175,16 @@ def manager_of(suite: Suite) -> Any:
 
 def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     where = f"suite {suite.name}, task {row.name}"
-    random.seed(FEWSHOT_SEED)  # some task files draw the order of choices from the global generator while loading
+    chance = RandomState()
     try:
-        loaded = manager.load([row.name])
+        with chance.resumed():
+            loaded = manager.load([row.name])
     except (ModuleNotFoundError, LookupError) as error:
         raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
         raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
     for name, task in loaded["tasks"].items():
+        _build_once(task, chance)
         task.set_config(key="num_fewshot", value=row.shots)
         if row.shots and row.shots > (pool := len(task.fewshot_docs())):
             raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool} examples to draw them from; ask for fewer")
@@ -204,7 +192,7 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     return loaded  # type: ignore[return-value]
 
 
-def _build_once(task: Any) -> None:
+def _build_once(task: Any, chance: RandomState) -> None:
     """Let lm-eval build the task's prompts for the first player and show the same ones to all who are asked the same."""
     build = task.build_all_requests
     built: dict[str, Any] = {}
@@ -215,36 +203,13 @@ def _build_once(task: Any) -> None:
             built.clear()
             task._instances = []
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
-            build(**options)
+            with chance.resumed():
+                build(**options)
             built.update(asked)
         for instance in task._instances:
             instance.resps, instance.filtered_resps = [], {}  # what the last player answered
 
     task.build_all_requests = build_or_reuse
-
-
-def check_context(board: Leaderboard, context: int) -> None:
-    """Raises UserError when a task may generate more tokens than the model's context holds: it would fail hours later."""
-    from lm_eval.models.utils import normalize_gen_kwargs
-
-    for name, task in board.generating():
-        longest = normalize_gen_kwargs(task.config.generation_kwargs or {}, UNSAID).get("max_gen_toks", UNSAID)
-        if longest >= context:
-            raise UserError(
-                f"suite {board.suite.name}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
-                "leave the task out or use a model with a longer context"
-            )
-
-
-def check_generation(board: Leaderboard, policy: Policy) -> None:
-    """Raises UserError for generation settings under which lm-eval's own model fails, or that are not supported."""
-    from harness.lm import resolved
-
-    for name, task in board.generating():
-        try:
-            resolved(policy.model, task.config.generation_kwargs, UNSAID, None)
-        except UserError as error:
-            raise UserError(f"suite {board.suite.name}, task {name}: {error}") from None
 
 
 def evaluate(
@@ -267,8 +232,8 @@ def evaluate(
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     notes: list[str] = []
     for together in _compatible(board):
-        with keep_random_state(), computed_here(), _code_allowed(board.allow_unsafe_code), _quiet_arithmetic():
-            random.seed(FEWSHOT_SEED)
+        with keep_random_state(), computed_here(), code_allowed(board.allow_unsafe_code), quiet_arithmetic():
+            random.seed(SEEDS["random"])
             result = evaluator.evaluate(
                 lm=model,
                 task_dict=_joined([board.loaded[row.name] for row in together]),
@@ -325,16 +290,6 @@ def _joined(loaded: Sequence[Mapping[str, Any]]) -> Any:
     return {kind: {name: item for one in loaded for name, item in one[kind].items()} for kind in loaded[0]}
 
 
-@contextlib.contextmanager
-def _quiet_arithmetic() -> Iterator[None]:
-    """lm-eval divides by the length of a choice, which may be empty; what is no number in a score is an error below."""
-    import numpy as np
-
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"lm_eval\.")
-        yield
-
-
 def refuse_unnumbered(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
     """Raises EvaluationError where an item counts for the row's score with what is no number, unless the task leaves these out.
 
@@ -370,19 +325,3 @@ def _plain(value: Any) -> Any:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def quiet_lm_eval() -> None:
-    """lm-eval logs every request type and every override; the harness records the same in files."""
-    import functools
-
-    import lm_eval.api.task
-    import tqdm
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would tear ours apart
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with contextlib.suppress(ImportError):
-        import datasets
-
-        datasets.disable_progress_bars()
