@@ -318,8 +318,8 @@ def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int
 
 def _plain(value: Any) -> Any:
     """JSON for what lm-eval leaves in its results: numpy numbers, dtypes, functions."""
-    if hasattr(value, "item"):
-        return value.item()
+    if hasattr(value, "tolist"):  # an array, or a number of numpy's
+        return value.tolist()
     return getattr(value, "__name__", None) or str(value)
 
 
