@@ -119,9 +119,10 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in mine.to_dict("records"):
-        plain = facts.scales[row["task"]].plain and facts.scales[row["task"]].counted
         error = "" if pd.isna(row["stderr"]) else f" ± {own(row['stderr'])}"
-        said = with_interval(row["value"], error=row["stderr"]) if plain else own(row["value"]) + error
+        said = (
+            with_interval(row["value"], error=row["stderr"]) if facts.scales[row["task"]].percent else own(row["value"]) + error
+        )
         lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {row['n']} |")
     board = leaderboard(facts)
     (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")

@@ -57,6 +57,11 @@ class Scale:
         return (self.low, self.high, self.higher) == (0.0, 1.0, True)
 
     @property
+    def percent(self) -> bool:
+        """Whether the row's own number is shown in percent."""
+        return self.plain and self.counted
+
+    @property
     def width(self) -> float:
         return self.high - self.low
 

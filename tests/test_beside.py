@@ -9,6 +9,8 @@ import pytest
 from harness.card import scores as card_scores
 from harness.errors import UserError
 from harness.facts import Facts
+from harness.figures.scores import task_curves
+from harness.figures.style import house_style
 from harness.report.content import content
 from harness.row_scale import NOT_SHARES, scale_of
 from harness.stability import stability
@@ -170,6 +172,10 @@ def test_a_number_outside_its_range_puts_the_row_beside_the_mean_for_all_players
     assert facts.scales["lab_continuation"].reason == reason
     means = leaderboard(facts).set_index(["objective", "iteration"])["mean"]
     assert means["space", 0] == 0.5 and means["spin", 1] == 0.5
+    with house_style():
+        drawing = task_curves(leaderboard(facts), ["space", "spin"], facts.suite["task"], 2, facts.scales)
+    (line, *_) = drawing.axes[1].get_lines()
+    assert line.get_ydata().tolist() == [20, 15, 18], "in its own unit, and no chance level before it"
 
 
 def test_items_tell_a_score_of_100_even_where_its_mean_is_below_1(run):

@@ -144,7 +144,7 @@ def task_curves(
     for axis, task in zip(made.axes, tasks, strict=False):
         name = task["name"]
         scale = (scales or {}).get(name, Scale())
-        times, unit = (100, " %") if scale.plain else (1, f" {task['metric']}")
+        times, unit = (100, " %") if scale.percent else (1, f" {task['metric']}")
         if scale.counted:
             axis.axhline(times * task["chance"], color=GREY, linewidth=0.8, linestyle=":")
         for label in labels:
@@ -152,12 +152,12 @@ def task_curves(
             joined: Frame = pd.concat([start, here])
             axis.plot(joined["iteration"], times * joined[name], label=label, **small(labels, label))
             for row in here.to_dict("records"):
-                value = f"{100 * row[name]:.1f}" if scale.plain else f"{row[name]:.4g}"
+                value = f"{100 * row[name]:.1f}" if scale.percent else f"{row[name]:.4g}"
                 said = f"{task['label']}, {label}, iteration {row['iteration']}: {value}{unit}, {row['seeds']} seed(s)"
                 made.say(axis, row["iteration"], times * row[name], said)
         axis.set_title(task["label"])
         axis.set_xticks(range(-1, iterations), ["i", *map(str, range(iterations))])
-        if scale.plain:
+        if scale.percent:
             _room(axis)
         else:
             axis.set_ylabel(f"{task['metric']}, {'higher' if scale.higher else 'lower'} is better", fontsize=6.5)
