@@ -12,12 +12,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from harness.errors import UserError
 from harness.policy import keep_random_state
 from harness.records import keyed_seed
 
+LOOKED_AT = 20  # examples of a pool, to see whether their questions differ
 AMPLE = 50  # examples beyond the shots asked for: no document stands so often that lm-eval's own drawing runs out of others
 
 
@@ -102,8 +104,8 @@ def _left(sampler: Any, drawn: Sequence[Any], item: Any, same: _SameText) -> Ite
 
 
 class _SameText:
-    """Whether a document of the pool reads as an item does: the same question with the same choices; without a question (a text
-    to be continued, or choices that are questions) the same answer too."""
+    """Whether a document of the pool reads as an item does: the same question with the same choices; where the question does not
+    tell items apart (there is none, or one for all: a text to be continued, choices that are questions) the same answer too."""
 
     def __init__(self, task: Any) -> None:
         self.task = task
@@ -115,8 +117,13 @@ class _SameText:
         question = self._question(shot)
         if question != self._question(item):
             return False
-        spoken = isinstance(question, str) and question != ""
-        return self._choices(shot) == self._choices(item) and (spoken or self._target(shot) == self._target(item))
+        telling = isinstance(question, str) and question != "" and self._questions_differ
+        return self._choices(shot) == self._choices(item) and (telling or self._target(shot) == self._target(item))
+
+    @cached_property
+    def _questions_differ(self) -> bool:
+        some = [self._question(doc) for doc in itertools.islice(self.task.sampler.fewshot_docs(), LOOKED_AT)]
+        return len(some) < 2 or any(question != some[0] for question in some)
 
     def _question(self, doc: Any) -> Any:
         if id(doc) not in self._kept:

@@ -7,6 +7,8 @@ which may be fetched; where the code refuses a made-up answer, nothing is known 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,8 +63,9 @@ def names_reported(task: Any, filter_name: str) -> set[str] | None:
         return None
     found: set[str] = set()
     try:
-        for doc in itertools.islice(iter(task.eval_docs), ITEMS_TRIED):
-            found |= set(task.process_results(doc, _made_up(task, doc, filter_name)))
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            for doc in itertools.islice(iter(task.eval_docs), ITEMS_TRIED):
+                found |= set(task.process_results(doc, _made_up(task, doc, filter_name)))
     except Exception:  # a stranger's code, on an answer it was not made for
         return None
     return found or None

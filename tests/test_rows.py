@@ -379,6 +379,13 @@ def test_items_without_a_question_are_told_apart_by_their_answers(made, tokenize
     assert not [s for s in samples if s["doc"]["q"] in s["arguments"][0][0]]
 
 
+def test_one_question_for_all_makes_no_two_items_the_same(made, tokenizer):
+    made.task("t", WRITTEN.replace("{{q}}", "name a town :", 1).replace('"{{a}}"', '"{{q}}"'), docs=SAME)
+    samples = made.evaluated(tokenizer, {"name": "t", "shots": 3, "metric": "exact_match"}).samples["t"]
+    assert all(s["arguments"][0][0].count("is town") == 3 for s in samples)
+    assert not [s for s in samples if s["doc"]["q"] in s["arguments"][0][0]]
+
+
 def test_prompts_are_the_same_whoever_is_asked_first(made, tokenizer):
     made.task("t", docs=SAME)
     board = prepare(made.suite({"name": "t", "shots": 3}), None, None)
