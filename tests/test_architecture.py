@@ -105,7 +105,7 @@ ALLOWED = {
     "harness.engine.sampler": BASE
     | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
     "harness.lm": BASE
-    | {"harness.model.beginnings", "harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
+    | {"harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
     | {"harness.shards"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE

@@ -37,7 +37,6 @@ MC = [
     Case("cb", "f1", "super_glue/cb"),
     Case("copa", "acc", "super_glue/copa"),
     Case("multirc", "acc", "super_glue/multirc"),
-    Case("record", "f1", "super_glue/record"),
     Case("wic", "acc", "super_glue/wic"),
     Case("wsc", "acc", "super_glue/wsc"),
     Case("swag", "acc_norm"),
@@ -63,7 +62,6 @@ MC = [
     Case("mmlu_abstract_algebra", "acc", "mmlu/default", shots=2),
 ]
 WRITTEN = [
-    Case("coqa", "f1"),
     Case("drop", "f1"),
     Case("nq_open", "exact_match", filter="remove_whitespace", shots=1),
     Case("triviaqa", "exact_match", filter="remove_whitespace"),
@@ -85,7 +83,6 @@ WRITTEN = [
     Case("code2text_go", "smoothed_bleu_4", "code_x_glue/code-text"),
     Case("kmmlu_direct_math", "exact_match", "kmmlu/direct"),
     Case("eq_bench", "eqbench"),
-    Case("ifeval", "prompt_level_strict_acc"),
     Case("agieval_math", "acc", "agieval"),
     Case("super_glue-boolq-t5-prompt", "exact_match", "super_glue/boolq"),
     Case("super_glue-cb-t5-prompt", "mean_3class_f1", "super_glue/cb"),

@@ -59,27 +59,32 @@ class Line:
 
 
 class Splits(UserDict):
-    """A data set with whatever split is asked for."""
+    """A data set with whatever split is asked for, in files: what a task maps it to is kept beside them, as with fetched ones."""
 
-    def __init__(self, row):
+    def __init__(self, row, folder):
         super().__init__()
-        self.row = row
+        self.row, self.folder = row, folder
 
     def __missing__(self, split):
         import datasets
 
         r = random.Random(str(split))
-        self[split] = datasets.Dataset.from_list([self.row(r, n) for n in range(ITEMS)])
+        datasets.Dataset.from_list([self.row(r, n) for n in range(ITEMS)]).save_to_disk(self.folder / str(split))
+        self[split] = datasets.load_from_disk(self.folder / str(split))
         return self[split]
 
 
-def made_on_the_spot(path=None, name=None, **options):
-    """In place of `datasets.load_dataset`."""
-    files = options.get("data_files")
-    if path == "json" and files:
-        first = next(iter(files.values())) if isinstance(files, dict) else files
-        path = str(first[0] if isinstance(first, list) else first).rpartition("/")[2]
-    return Splits(ROWS.get(f"{path}:{name}") or ROWS[path])
+def made_in(folder):
+    """In place of `datasets.load_dataset`: rows made on the spot, and kept in the folder."""
+
+    def load(path=None, name=None, **options):
+        files = options.get("data_files")
+        if path == "json" and files:
+            first = next(iter(files.values())) if isinstance(files, dict) else files
+            path = str(first[0] if isinstance(first, list) else first).rpartition("/")[2]
+        return Splits(ROWS.get(f"{path}:{name}") or ROWS[path], folder / path.replace("/", "-") / str(name))
+
+    return mock.patch("datasets.load_dataset", load)
 
 
 def short(manager):
@@ -106,7 +111,7 @@ def written(case, folder):
     file.write_text(
         f'title = "{case.task}"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{case.path}"]\n'
         f"include_defaults = false\napply_chat_template = {str(case.chat).lower()}\n"
-        f'[[task]]\nname = "{case.task}"\nlabel = "{case.task}"\nshots = {case.shots}\nmetric = "{case.metric}"\n'
+        f'[[task]]\nname = "{case.task}"\nlabel = "row"\nshots = {case.shots}\nmetric = "{case.metric}"\n'
         f'filter = "{case.filter}"\nchance = 0.0\n',
         encoding="utf-8",
     )
@@ -116,15 +121,17 @@ def written(case, folder):
 def compare(case, policy, folder):
     """Ask both. Raises AssertionError where they are asked otherwise or anything but a number differs."""
     suite = written(case, folder)
-    with mock.patch("datasets.load_dataset", made_on_the_spot), warnings.catch_warnings():
+    few = mock.patch.object(phase, "BOOTSTRAP_ITERATIONS", 20)
+    with few, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         manager = short(phase.manager_of(suite))
-        with mock.patch.object(phase, "manager_of", lambda suite: manager):
+        with made_in(folder / "ours"), mock.patch.object(phase, "manager_of", lambda suite: manager):
             board = phase.prepare(suite, None, None)
-        board.check_context(policy)
-        done = phase.evaluate(policy, board, 4096, 16, lambda n: None)
-        (ours,) = done.raw.values()
-        theirs = by_lm_eval(case, policy, manager)
+            board.check_context(policy)
+            done = phase.evaluate(policy, board, 4096, 16, lambda n: None)
+        with made_in(folder / "theirs"):
+            theirs = by_lm_eval(case, policy, manager)
+    (ours,) = done.raw.values()
     return difference(case, done, ours, theirs)
 
 
@@ -174,12 +181,12 @@ def difference(case, done, ours, theirs):
         if value == "N/A":
             continue  # an error that lm-eval does not give
         if isinstance(value, float | int) and not math.isfinite(value):
-            assert found is None
+            assert found is None, f"{case.task}: {name}={found}, lm-eval has {value}"
         else:
             score = max(score, abs(found - value) / max(1.0, abs(value)))
     (record,) = done.records
     value = reported[f"{case.metric},{case.filter}"]
-    assert abs(record.value - value) <= 1e-9 * max(1.0, abs(value))
+    assert abs(record.value - value) <= 1e-9 * max(1.0, abs(value)), f"{case.task}: {record.value}, lm-eval has {value}"
     kind = theirs["configs"][case.task].get("output_type") or "written in Python"
     return Line(case.task, kind, len({s["doc_id"] for s in samples}), answers, differing, logp, score)
 

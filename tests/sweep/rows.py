@@ -219,7 +219,7 @@ ROWS = {
     "aps/super_glue:cb": lambda r, n: {**super_glue(r, n), "label": n % 3},
     "aps/super_glue:record": record,
     "allenai/swag": lambda r, n: {
-        "startphrase": words(r), "label": n % 4, **{f"ending{i}": text for i, text in enumerate(some(r, 4, 4))},
+        "startphrase": sentence(r), "label": n % 4, **{f"ending{i}": text for i, text in enumerate(some(r, 4, 4))},
     },
     "skg/toxigen-data": lambda r, n: {"text": sentence(r), "toxicity_ai": float(n), "toxicity_human": 2.0},
     "mandarjoshi/trivia_qa": lambda r, n: {"question": words(r), "answer": {"aliases": some(r, 3)}},
