@@ -78,7 +78,7 @@ def prepare(
     run.check(["data", *(phase.folder for phase in planned)], config.recompute)
     unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
     game = assemble(config, run, reporter, reach=unfinished)
-    for line in notices(game.rounds.data, game.rounds.policy):
+    for line in (*notices(game.rounds.data, game.rounds.policy), *game.rounds.board.notices()):
         reporter.say(line)
     game.rounds.refuse_other_scores()  # before the record names a suite or a judge that the scores are not of
     record = run_record(run, config, variants, game.rounds.board.suite, game.rounds.policy, passed)

@@ -32,7 +32,8 @@ ALLOWED = {
     "harness.training_state": {"harness.records"},
     "harness.config": BASE | {"harness.masking"},
     "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
-    "harness.suite": BASE | {"harness.config", "harness.judge.settings", "harness.names"},
+    "harness.row_scale": set(),
+    "harness.suite": BASE | {"harness.config", "harness.judge.settings", "harness.names", "harness.row_scale"},
     "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"} | {"harness.shards"},
     "harness.judge.__init__": set(),
     "harness.judge.settings": {"harness.config"},
@@ -46,7 +47,14 @@ ALLOWED = {
     "harness.judge.board": BASE
     | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.shards"},
-    "harness.suite_check": {"harness.errors", "harness.suite", "harness.task_check"},
+    "harness.suite_check": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_check", "harness.task_file"},
+    "harness.registered": set(),
+    "harness.task_file": set(),
+    "harness.row_check": {"harness", "harness.errors", "harness.registered", "harness.suite", "harness.task_file"},
+    "harness.row_scores": BASE | {"harness.suite"},
+    "harness.task_trial": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_file"},
+    "harness.task_notices": {"harness.own_shots", "harness.suite"},
+    "harness.own_shots": BASE,
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
     "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
@@ -125,7 +133,8 @@ ALLOWED = {
     "harness.phases.evaluate": BASE
     | {"harness.generation_check", "harness.standard_errors", "harness.task_surroundings"}
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"},
+    | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"}
+    | {"harness.own_shots", "harness.row_scores", "harness.task_file", "harness.task_notices", "harness.task_trial"},
     "harness.phases.probe": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
@@ -190,16 +199,16 @@ ALLOWED = {
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
     "harness.collapse": set(),
-    "harness.facts": BASE | {"harness.intact", "harness.names", "harness.store"},
-    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.shown", "harness.store"},
+    "harness.facts": BASE | {"harness.intact", "harness.names", "harness.row_scale", "harness.store"},
+    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
     "harness.tables": BASE
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
-    | {"harness.shown", "harness.store", "harness.study", "harness.tables"},
+    | {"harness.row_scale", "harness.shown", "harness.store", "harness.study", "harness.tables"},
     "harness.report.__init__": {"harness.report"},
     "harness.report.blocks": {"harness", "harness.shown"},
     "harness.report.content": BASE
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
-    | {"harness.shown", "harness.stats", "harness.store", "harness.tables"},
+    | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
@@ -215,7 +224,7 @@ ALLOWED = {
     "harness.commands.catalogue": BASE
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
     | {"harness.objective_checks"}
-    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.wanted"},
+    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
     | {"harness.suite_check", "harness.wanted"},
@@ -309,13 +318,11 @@ def test_phases_never_import_each_other():
             assert not [i for i in imports(path) if i.startswith("harness.phases.")], name
 
 
-def test_lm_eval_is_imported_by_five_files():
-    """The phase that runs its tasks, the model those tasks ask, and what surrounds the two."""
+def test_lm_eval_is_imported_by_few_files():
+    """The phase that runs its tasks, the model they ask, what surrounds the two, its registries, a trial of a task."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
-    assert using == [
-        *("harness.generation_check", "harness.lm", "harness.phases.evaluate"),
-        *("harness.standard_errors", "harness.task_surroundings"),
-    ]
+    names = ("generation_check", "lm", "phases.evaluate", "registered", "standard_errors", "task_surroundings", "task_trial")
+    assert using == [f"harness.{n}" for n in names]
 
 
 def test_openai_is_imported_by_one_file():

@@ -2,8 +2,9 @@
 
 import pytest
 
-from harness.errors import UserError
-from harness.phases.evaluate import check_context, evaluate, prepare, record_of
+from harness.errors import EvaluationError, UserError
+from harness.phases.evaluate import check_context, evaluate, prepare
+from harness.row_scores import record_of
 from harness.suite import load_suite
 from tests.conftest import ROOT, make_policy
 
@@ -34,7 +35,7 @@ def test_a_recorded_result_becomes_a_record():
 def test_a_missing_metric_or_filter_is_an_error_not_a_zero(key):
     suite = load_suite(SUITE)
     result = {**RESULT, "results": {"lab_arithmetic": {key: 0.5}}}
-    with pytest.raises(RuntimeError, match="gave no number for 'exact_match,strict-match'"):
+    with pytest.raises(EvaluationError, match="gave no number for 'exact_match,strict-match'"):
         record_of(suite.task[0], suite, result, ["lab_arithmetic"])
 
 

@@ -83,6 +83,12 @@ def suites_show_command(name: str) -> None:
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
         )
     out.print(table)
+    for row in suite.task:
+        if row.range is not None:
+            way = "higher" if row.higher_is_better else "lower"
+            say(f"{row.name}: from {row.range[0]:g} to {row.range[1]:g}, {way} is better, counts as a share of that range")
+    for said in suite.beside().values():
+        say(f"beside the mean over tasks: {said}")
     if suite.judge is not None:
         temperatures = ", ".join(f"{category} {value:g}" for category, value in suite.judge.temperatures.items())
         say(f"questions: {suite.judge.questions}; an answer has at most {suite.judge.max_new_tokens} tokens")
@@ -141,6 +147,7 @@ def _check_tasks(suite: Suite, folder: Path | None, load: bool, allow_unsafe_cod
     from harness.nltk_data import nltk_lacks
     from harness.phases.evaluate import manager_of, prepare, task_files
     from harness.suite_check import GATED, needs_of
+    from harness.task_notices import task_notices
     from harness.wanted import PUNKT, lacking
 
     found = needs_of(suite, task_files(manager_of(suite)), allow_unsafe_code)
@@ -161,14 +168,20 @@ def _check_tasks(suite: Suite, folder: Path | None, load: bool, allow_unsafe_cod
     say(f"packages beyond lm-eval's: {', '.join(sorted(packages)) or 'none'}")
     if gated := sorted(data & GATED):
         say(f"gated: {', '.join(gated)}: accept its terms on the hub and log in before you fetch it")
+    for note in (note for needs in found for note in needs.notes):
+        say(f"note: {note}")
+    for said in suite.beside().values():
+        say(f"beside the mean over tasks: {said}")
     for problem in problems:
         say(f"PROBLEM  {problem}")
     if problems:
-        return 1
+        raise UserError(f"suite {suite.name}: {len(problems)} problem(s), named above; mend the suite or what it lacks")
     say("every task, metric, filter and package is there")
     if load:
         board = prepare(suite, None, folder, allow_unsafe_code)
         for row in suite.task:
             tasks = board.loaded[row.name]["tasks"]
             say(f"{row.name}: {sum(len(t.eval_docs) for t in tasks.values())} items in {len(tasks)} lm-eval tasks")
+        for line in task_notices(suite, board.loaded):
+            say(f"note: {line}")
     return 0

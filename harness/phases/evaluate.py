@@ -19,19 +19,25 @@ from harness.board import Evaluated
 from harness.errors import EvaluationError, UserError
 from harness.generation_check import check_context, check_settings
 from harness.nltk_data import nltk_from
+from harness.own_shots import leave_out_own
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
-from harness.records import EvalRecord, digest
+from harness.records import digest
+from harness.row_scores import items_of, record_of, scored, weighs_equally
 from harness.rows import mirrored
 from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
-from harness.suite_check import TaskFile, needs_of
+from harness.suite_check import needs_of
 from harness.task_definition import definition
+from harness.task_file import TaskFile
+from harness.task_notices import task_notices
 from harness.task_surroundings import SEEDS, RandomState, code_allowed, quiet_arithmetic, quiet_lm_eval
+from harness.task_trial import check_loaded
 from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
+WITHOUT_TOKEN = "continuations leave no token behind those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
@@ -46,11 +52,12 @@ class Leaderboard:
     suite: Suite
     loaded: dict[str, Any]
     limit: int | None
-    allow_unsafe_code: bool = False
     encodings: Encodings = field(default_factory=dict)
     tokenizer: Any = None  # of the first player evaluated
     raw_name: str = "lm_eval.json"
     made_from: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    allow_unsafe_code: bool = False
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
@@ -93,6 +100,11 @@ class Leaderboard:
         """The tasks that are answered in writing, by name."""
         return ((name, task) for _, name, task in self._tasks() if task.OUTPUT_TYPE == "generate_until")
 
+    def notices(self) -> Iterator[str]:
+        """Where a task is not asked exactly as lm-eval asks it, or its number is over a part of a group."""
+        yield from self.notes
+        yield from task_notices(self.suite, self.loaded)
+
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
         found = {}
@@ -133,16 +145,20 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_c
         raise UserError(problem)
     with mirrored(mirror), keep_random_state(), nltk_from(mirror), code_allowed(allow_unsafe_code):
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
-    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code)
+        for row in suite.task:
+            check_loaded(suite, row, loaded[row.name])
+    notes = tuple(note for row in needs for note in row.notes)
+    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes)
 
 
 def task_files(manager: Any) -> dict[str, TaskFile]:
     """Every task, group and tag that an lm-eval TaskManager found, as far as its files tell; no data set is loaded."""
     tagged: dict[str, list[str]] = {}
     for name, entry in manager.task_index.items():
-        for tag in entry.tags:
-            tagged.setdefault(tag, []).append(name)
-    found = {tag: TaskFile(tag, {}, tuple(names)) for tag, names in tagged.items()}
+        if entry.cfg:  # of a tag the index has its tasks here
+            for tag in entry.tags:
+                tagged.setdefault(tag, []).append(name)
+    found = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
     for name, entry in manager.task_index.items():
         if entry.cfg:
             members = entry.cfg.get("task") if "group" in entry.cfg else ()
@@ -173,6 +189,7 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         task.set_config(key="num_fewshot", value=row.shots)
         if row.shots and row.shots > (pool := len(task.fewshot_docs())):
             raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool} examples to draw them from; ask for fewer")
+        leave_out_own(task, where)
     return loaded  # type: ignore[return-value]
 
 
@@ -214,6 +231,7 @@ def evaluate(
         raise RuntimeError(f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew")
     model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
+    notes: list[str] = []
     for together in _compatible(board):
         with keep_random_state(), computed_here(), code_allowed(board.allow_unsafe_code), quiet_arithmetic():
             random.seed(SEEDS["random"])
@@ -232,16 +250,27 @@ def evaluate(
         kept = json.loads(json.dumps(result, default=_plain), parse_constant=lambda word: None)  # nan and inf: no number
         answered = kept.pop("samples")
         for row in together:
-            leaves = board.leaves(row)
+            leaves = scored(row, kept, board.leaves(row))
             named = [] if leaves == [row.name] else leaves
             samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
-            items[row.name] = items_of(row, samples[row.name])
+            items[row.name] = items_of(row, samples[row.name], weighs_equally(row, board.loaded[row.name]))
             refuse_unnumbered(row, board.suite, samples[row.name])
-            records.append(record_of(row, board.suite, kept, leaves))
+            records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
             hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
+            if replaced := {name: n for name, n in own_shots_replaced(board, row).items() if n}:
+                kept.setdefault("own_shots_replaced", {}).update(replaced)
+                notes.append(f"task {row.name}: {sum(replaced.values())} items got another shot in place of their own text")
         raw[", ".join(row.name for row in together)] = kept
+    notes += [f"{task}: {count} {WITHOUT_TOKEN}" for task, count in model.without_token.items()]
     order = [row.name for row in board.suite.task]
-    return Evaluated(sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)))
+    return Evaluated(
+        sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)), tuple(notes)
+    )
+
+
+def own_shots_replaced(board: Leaderboard, row: SuiteTask) -> dict[str, int]:
+    """lm-eval task behind the row -> items of which a shot was replaced, for it read as they do."""
+    return {name: task.shots_replaced for name, task in board.loaded[row.name]["tasks"].items()}
 
 
 def _compatible(board: Leaderboard) -> list[list[SuiteTask]]:
@@ -275,51 +304,6 @@ def refuse_unnumbered(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[st
             f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad)} of its items ({named}"
             f"{', ...' if len(bad) > 3 else ''}); leave the task out, or take another metric"
         )
-
-
-def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], leaves: Sequence[str]) -> EvalRecord:
-    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it.
-
-    Raises RuntimeError when metric or filter is not there.
-    """
-    scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
-    key = f"{row.metric},{row.filter}"
-    value = scores.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        known = sorted(k for k in scores if "," in k and "_stderr" not in k)
-        raise RuntimeError(
-            f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} (it has {', '.join(known) or 'nothing'})"
-        )
-    stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
-    n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
-    versions = result.get("versions", {})
-    return EvalRecord(
-        task=row.name,
-        metric=row.metric,
-        filter=row.filter,
-        value=float(value),
-        stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
-        n=int(n),
-        shots=row.shots,
-        task_version=str(versions.get(row.name, "unversioned")),
-        suite=suite.name,
-        suite_version=suite.version,
-        higher_is_better=row.higher_is_better,
-        chance=row.chance,
-    )
-
-
-def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
-
-    `values` is None where the metric is not made of one number per item (a perplexity, say): such rows cannot be paired.
-    """
-    mine = [s for s in samples if s["filter"] == row.filter]
-    mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-    values = [s[row.metric] for s in mine if isinstance(s.get(row.metric), (bool, int, float))]
-    whole = bool(mine) and len(values) == len(mine)
-    named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
-    return {"items": named, "values": [float(v) for v in values] if whole else None}
 
 
 def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:

@@ -125,7 +125,7 @@ def compare(case, policy, folder):
     with few, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         manager = short(phase.manager_of(suite))
-        with made_in(folder / "ours"), mock.patch.object(phase, "manager_of", lambda suite: manager):
+        with made_in(folder / "ours"), mock.patch.object(phase, "manager_of", return_value=manager):
             board = phase.prepare(suite, None, None)
             board.check_context(policy)
             done = phase.evaluate(policy, board, 4096, 16, lambda n: None)

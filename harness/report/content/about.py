@@ -32,8 +32,8 @@ def about_sections(tables: Tables) -> list[Block]:
 def suite_block(facts: Facts) -> Block | None:
     limit = facts.record["config"]["evaluation"]["limit"]
     rows = [
-        [t["name"], t["stands_for"] or MISSING, str(t["shots"]), t["metric"], t["filter"], f"{t['chance']:.2f}",
-         str(t["limit"] or limit or "all")]
+        [t["name"], t["stands_for"] or MISSING, str(t["shots"]), t["metric"], t["filter"],
+         f"{t['chance']:.2f}" if facts.scales[t["name"]].counted else MISSING, str(t["limit"] or limit or "all")]
         for t in facts.suite["task"]
     ]  # fmt: skip
     header = ["task", "stands for", "shots", "metric", "filter", "chance", "items"]
