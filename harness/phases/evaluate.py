@@ -319,9 +319,11 @@ def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int
 
 
 def _plain(value: Any) -> Any:
-    """JSON for what lm-eval leaves in its results: numpy numbers, dtypes, functions."""
-    if hasattr(value, "item"):
-        return value.item()
+    """JSON for what lm-eval leaves in its results: numpy numbers and arrays, sets, dtypes, functions."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
     return getattr(value, "__name__", None) or str(value)
 
 

@@ -133,11 +133,11 @@ def math(r, n):
 
 
 def gsm8k(r, n):
-    return {"question": f"Ada has {n} apples and buys 3 .", "answer": f"{n} + 3 = {n + 3} .\n#### {n + 3}"}
+    return {"question": f"{sentence(r)} Ada has {n} apples and buys 3 .", "answer": f"{n} + 3 = {n + 3} .\n#### {n + 3}"}
 
 
 def mgsm(r, n):
-    return {"question": f"Ada has {n} apples and buys 3 .", "answer": None if n % 2 else "x", "answer_number": n + 3}
+    return {"question": f"{sentence(r)} Ada has {n} apples .", "answer": None if n % 2 else "x", "answer_number": n + 3}
 
 
 def emotions(r, n):
@@ -154,8 +154,17 @@ def translation(*languages):
     return lambda r, n: {"translation": {language: sentence(r, 5) for language in languages}}
 
 
+def own(r, n):
+    options = some(r, 2, 4)
+    return {
+        "question": sentence(r, 4 + n), "options": options, "choices": options, "label": n % 2,
+        "may_be_empty": ["", *options] if n == 3 else ["now", *options],
+    }  # fmt: skip
+
+
 # Data set (a loader of files by the end of its first file's name) -> a row of it; a configuration of its own behind a colon.
 ROWS = {
+    "own": own,
     "facebook/anli": pair("premise", "hypothesis", [0, 1, 2]),
     "allenai/ai2_arc": labelled(),
     "nyu-mll/blimp": lambda r, n: {"sentence_good": sentence(r), "sentence_bad": sentence(r, 5)},
