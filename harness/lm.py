@@ -21,7 +21,6 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.errors import UserError
-from harness.model.beginnings import common_length
 from harness.model.decoding import CannotGenerate, Decoding, resolve
 from harness.model.packing import Prefixed
 from harness.model.sampling import Request
@@ -31,7 +30,7 @@ from harness.shards import NOTHING_KEPT, Unfinished
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 ENCODINGS_KEPT = 10_000  # pairs of context and continuation; beyond that they are encoded again for every player
-EMPTY = "a continuation without a token, which lm-eval cannot score; leave out the item or the task"
+EMPTY = "a continuation without a token behind an empty context, which lm-eval cannot score; leave out the task"
 
 T = TypeVar("T")
 _Base: Any = HFLM  # built by a decorator that hides its signature
@@ -46,6 +45,7 @@ class PolicyLM(_Base):
     advance: Advance
     unfinished: Unfinished
     asking: Sequence[str] = ()  # task and item of the requests that are being scored
+    without_token: Counter[str]  # task -> continuations of which the tokens of context and continuation together leave nothing
     settings: dict[str, Asked]  # of the tasks' requests so far
     calls: int = 0  # of lm-eval's for answers, in an order that depends on the suite alone
 
@@ -79,18 +79,9 @@ class PolicyLM(_Base):
         return [sum(next(values)[0] for _ in text) for text in windows]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """As lm-eval splits them: behind as many ids as the context has by itself.
-
-        Where that leaves nothing of the continuation, because the context has more ids alone than within the whole text,
-        lm-eval's own model stops; here the continuation then begins where the ids of the two part.
-        """
         found = self.encodings.get((context, continuation))
         if found is None:
             found = super()._encode_pair(context, continuation)
-            if not found[1] and continuation:
-                whole = self.tok_encode(context + continuation)
-                seam = common_length(whole, found[0])
-                found = whole[:seam], whole[seam:]
             if len(self.encodings) < ENCODINGS_KEPT:
                 self.encodings[context, continuation] = found
         return found
@@ -106,8 +97,10 @@ class PolicyLM(_Base):
                     f"{who}: a continuation of {len(continuation)} tokens, the model's context is {self.max_length}, and lm-eval "
                     "cuts no continuation; leave the task out or use a model with a longer context"
                 )
-            if not continuation or not context:
-                raise UserError(f"{who}: {EMPTY}")
+            if not context:
+                raise UserError(f"{who}: a context without a token, which lm-eval cannot score; leave out the task")
+            if not continuation:  # no token of its own behind the context's: 0 nats, as lm-eval counts it
+                self.without_token[who.partition(",")[0]] += 1
             places.setdefault(tuple(context[-room:]), []).append(i)
         groups = [Prefixed(context, [requests[i][2] for i in members]) for context, members in places.items()]
 
@@ -297,5 +290,5 @@ def as_lm(
         pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context
     )
     model.policy, model.columns, model.encodings, model.advance = policy, columns, encodings, advance
-    model.unfinished, model.settings = unfinished, {}
+    model.unfinished, model.settings, model.without_token = unfinished, {}, Counter()
     return model

@@ -37,6 +37,7 @@ from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
+WITHOUT_TOKEN = "continuations leave no token behind those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
@@ -51,12 +52,12 @@ class Leaderboard:
     suite: Suite
     loaded: dict[str, Any]
     limit: int | None
-    allow_unsafe_code: bool = False
     encodings: Encodings = field(default_factory=dict)
     tokenizer: Any = None  # of the first player evaluated
     raw_name: str = "lm_eval.json"
     made_from: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    allow_unsafe_code: bool = False
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
@@ -260,6 +261,7 @@ def evaluate(
                 kept.setdefault("own_shots_replaced", {}).update(replaced)
                 notes.append(f"task {row.name}: {sum(replaced.values())} items got another shot in place of their own text")
         raw[", ".join(row.name for row in together)] = kept
+    notes += [f"{task}: {count} {WITHOUT_TOKEN}" for task, count in model.without_token.items()]
     order = [row.name for row in board.suite.task]
     return Evaluated(
         sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)), tuple(notes)
@@ -317,9 +319,11 @@ def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int
 
 
 def _plain(value: Any) -> Any:
-    """JSON for what lm-eval leaves in its results: numpy numbers, dtypes, functions."""
-    if hasattr(value, "tolist"):  # an array, or a number of numpy's
+    """JSON for what lm-eval leaves in its results: numpy numbers and arrays, sets, dtypes, functions."""
+    if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
     return getattr(value, "__name__", None) or str(value)
 
 

@@ -107,4 +107,15 @@ ROLLING = [
     Case("c4", "bits_per_byte"),
     Case("paloma_c4_en", "word_perplexity", "paloma"),
 ]
-CASES = [*MC, *WRITTEN, *LIKELIHOOD, *ROLLING]
+OWN = [  # what no file of lm-eval's has, or none that can be asked without more
+    Case("own_choices", "acc_bytes", shots=1),
+    Case("own_texts", "chrf++", shots=1),
+    Case("own_texts", "exact_match", chat=True),
+    Case("own_filters", "length", filter="most"),
+    Case("own_empty", "acc"),
+    Case("own_last", "acc"),
+    Case("own_beams", "exact_match"),
+    Case("own_penalties", "exact_match"),
+    Case("own_length", "exact_match"),
+]
+CASES = [*OWN, *MC, *WRITTEN, *LIKELIHOOD, *ROLLING]

@@ -21,8 +21,11 @@ from harness.suite import load_suite
 from tests.sweep.rows import ROWS
 
 INSTALLED = Path(lm_eval.__file__).parent / "tasks"
+OWN = Path(__file__).parent / "own"
 ITEMS = 7  # rows of every split
 MOST = 12  # tokens that a task may generate here
+
+FALLING = {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "ter", "likelihood_diff", "brier_score"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Case:
 
     @property
     def path(self):
-        return INSTALLED / (self.folder or self.task)
+        return OWN if self.task.startswith("own_") else INSTALLED / (self.folder or self.task)
 
 
 @dataclass
@@ -112,7 +115,7 @@ def written(case, folder):
         f'title = "{case.task}"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{case.path}"]\n'
         f"include_defaults = false\napply_chat_template = {str(case.chat).lower()}\n"
         f'[[task]]\nname = "{case.task}"\nlabel = "row"\nshots = {case.shots}\nmetric = "{case.metric}"\n'
-        f'filter = "{case.filter}"\nchance = 0.0\n',
+        f'filter = "{case.filter}"\nchance = 0.0\n' + ("higher_is_better = false\n" if case.metric in FALLING else ""),
         encoding="utf-8",
     )
     return load_suite(str(file))
@@ -125,7 +128,7 @@ def compare(case, policy, folder):
     with few, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         manager = short(phase.manager_of(suite))
-        with made_in(folder / "ours"), mock.patch.object(phase, "manager_of", lambda suite: manager):
+        with made_in(folder / "ours"), mock.patch.object(phase, "manager_of", return_value=manager):
             board = phase.prepare(suite, None, None)
             board.check_context(policy)
             done = phase.evaluate(policy, board, 4096, 16, lambda n: None)

@@ -3,10 +3,11 @@
 Legend: r a random generator, n the number of the row.
 """
 
-WORDS = (
-    "ada karl otto mia has buys sells gives apples pears plums nuts the a red green big small answer is now how many "
-    "they we you and then not so because 3 5 8 13 21 + - ="
-).split()
+WORDS = [
+    *("ada", "karl", "otto", "mia", "has", "buys", "sells", "gives", "apples", "pears", "plums", "nuts", "the", "a", "red"),
+    *("green", "big", "small", "answer", "is", "now", "how", "many", "they", "we", "you", "and", "then", "not", "so"),
+    *("because", "3", "5", "8", "13", "21", "+", "-", "="),
+]
 
 
 def words(r, count=6):
@@ -51,17 +52,11 @@ def super_glue(r, n):
     text = f"{words(r, 4)} it {words(r, 3)}"
     return {
         "passage": sentence(r, 12), "question": ["cause", "effect"][n % 2], "premise": sentence(r), "hypothesis": words(r),
-        "label": n % 2, "choice1": sentence(r, 3), "choice2": sentence(r, 4), "sentence1": "red apples now", "sentence2": "so red a nut",
+        "label": n % 2, "choice1": sentence(r, 3), "choice2": sentence(r, 4), "sentence1": "red apples now",
+        "sentence2": "so red a nut",
         "start1": 4, "end1": 10, "text": text, "span1_text": "ada", "span2_text": "it", "span1_index": 0, "span2_index": 4,
-        "paragraph": sentence(r, 12), "answer": words(r, 2), "idx": {"paragraph": n // 4, "question": n // 2, "answer": n, "query": n},
-    }  # fmt: skip
-
-
-def record(r, n):
-    entities = some(r, 3, 1)
-    return {
-        "passage": f"{sentence(r, 9)}\n@highlight\n{sentence(r)}", "query": f"{words(r, 3)} @placeholder {words(r, 2)}",
-        "entities": entities, "answers": entities[:1], "idx": {"passage": n, "query": n},
+        "paragraph": sentence(r, 12), "answer": words(r, 2),
+        "idx": {"paragraph": n // 4, "question": n // 2, "answer": n, "query": n},
     }  # fmt: skip
 
 
@@ -112,14 +107,6 @@ def race(r, n):
     return {"article": sentence(r, 12), "problems": str(problems)}
 
 
-def coqa(r, n):
-    turns = [words(r, 2) for _ in range(2)]
-    return {
-        "story": sentence(r, 12), "questions": {"input_text": [sentence(r), sentence(r)]}, "answers": {"input_text": turns},
-        "additional_answers": {"0": {"input_text": [words(r, 1), words(r, 2)]}},
-    }  # fmt: skip
-
-
 def drop(r, n):
     answer = {"number": str(n), "date": {"day": "", "month": "", "year": ""}, "spans": []}
     return {
@@ -146,17 +133,11 @@ def math(r, n):
 
 
 def gsm8k(r, n):
-    return {"question": f"Ada has {n} apples and buys 3 .", "answer": f"{n} + 3 = {n + 3} .\n#### {n + 3}"}
+    return {"question": f"{sentence(r)} Ada has {n} apples and buys 3 .", "answer": f"{n} + 3 = {n + 3} .\n#### {n + 3}"}
 
 
 def mgsm(r, n):
-    return {"question": f"Ada has {n} apples and buys 3 .", "answer": None if n % 2 else "x", "answer_number": n + 3}
-
-
-def ifeval(r, n):
-    return {
-        "key": n, "prompt": f"{sentence(r)} Say it without a comma.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}],
-    }  # fmt: skip
+    return {"question": f"{sentence(r)} Ada has {n} apples .", "answer": None if n % 2 else "x", "answer_number": n + 3}
 
 
 def emotions(r, n):
@@ -173,13 +154,21 @@ def translation(*languages):
     return lambda r, n: {"translation": {language: sentence(r, 5) for language in languages}}
 
 
+def own(r, n):
+    options = some(r, 2, 4)
+    return {
+        "question": sentence(r, 4 + n), "options": options, "choices": options, "label": n % 2,
+        "may_be_empty": ["", *options] if n == 3 else ["now", *options],
+    }  # fmt: skip
+
+
 # Data set (a loader of files by the end of its first file's name) -> a row of it; a configuration of its own behind a colon.
 ROWS = {
+    "own": own,
     "facebook/anli": pair("premise", "hypothesis", [0, 1, 2]),
     "allenai/ai2_arc": labelled(),
     "nyu-mll/blimp": lambda r, n: {"sentence_good": sentence(r), "sentence_bad": sentence(r, 5)},
     "tau/commonsense_qa": labelled("ABCDE"),
-    "EleutherAI/coqa": coqa,
     "jannalu/crows_pairs_multilingual": lambda r, n: {"sent_more": sentence(r), "sent_less": sentence(r), "bias_type": n % 9},
     "EleutherAI/drop": drop,
     "nyu-mll/glue": glue,
@@ -217,7 +206,6 @@ ROWS = {
     },
     "aps/super_glue": super_glue,
     "aps/super_glue:cb": lambda r, n: {**super_glue(r, n), "label": n % 3},
-    "aps/super_glue:record": record,
     "allenai/swag": lambda r, n: {
         "startphrase": sentence(r), "label": n % 4, **{f"ending{i}": text for i, text in enumerate(some(r, 4, 4))},
     },
@@ -253,7 +241,6 @@ ROWS = {
         "qtext": sentence(r), "ra": 1 + n % 4, "answers": [{"aid": i, "atext": text} for i, text in enumerate(some(r, 4, 3))],
     },
     "EleutherAI/hendrycks_math": math,
-    "google/IFEval": ifeval,
     "HAERAE-HUB/KMMLU": lettered(*"ABCD"),
     "EleutherAI/lambada_openai": lambda r, n: {"text": words(r, 9)},
     "cimec/lambada": lambda r, n: {"text": words(r, 9)},
@@ -275,6 +262,7 @@ ROWS = {
     "hazyresearch/based-swde-v2": lambda r, n: {"text": f"{sentence(r, 9)} name:", "value": words(r, 2)},
     "hazyresearch/based-fda": lambda r, n: {"text": f"{sentence(r, 9)} name:", "value": words(r, 2)},
     "maximegmd/glianorex": lambda r, n: {
-        "question": sentence(r), "options": dict(zip("ABCD", some(r, 4, 3), strict=True)), "answer_idx": "ABCD"[n % 4], "language": "en",
+        "question": sentence(r), "options": dict(zip("ABCD", some(r, 4, 3), strict=True)), "language": "en",
+        "answer_idx": "ABCD"[n % 4],
     },
 }  # fmt: skip
