@@ -296,7 +296,7 @@ def _evaluation(rounds: Rounds, per_token: float) -> Evaluation:
     limit = min(FIRST_ITEMS, longest)
     while True:
         fewer = min(limit, board.limit or limit)
-        tried = evaluating.Leaderboard(board.suite, board.loaded, fewer, board.allow_unsafe_code, board.encodings)
+        tried = replace(board, limit=fewer)
         evaluating.evaluate(policy, tried, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
         began = time.perf_counter()
         with _metered(policy) as meter:

@@ -317,9 +317,10 @@ def prompts(done, name):
 
 
 @pytest.mark.parametrize("case", SPLITS)
-def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case, made, tokenizer):
+def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case, made, tokenizer, monkeypatch):
     made.task("t", docs=SAME, split=SPLITS[case])
     suite = made.suite({"name": "t", "shots": 3})
+    definition = prepare(suite, None, None).defined
     done = made.evaluated(tokenizer, {"name": "t", "shots": 3})
     asked = prompts(done, "t")
     assert len(asked) == len(SAME)
@@ -333,6 +334,9 @@ def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case,
     theirs = {one.doc["q"]: one.args[0] for one in task.instances}
     differing = {question for question in asked if asked[question] != theirs[question]}
     assert differing == {question for question in theirs if theirs[question].count(question) > 1}
+    monkeypatch.setattr("harness.phases.evaluate.draws_its_own", lambda task: False)  # as before there was such a rule
+    before, now = prepare(suite, None, None).defined, definition
+    assert (before == now) == (case == "lm-eval leaves it out"), "scores made with other prompts are not taken for these"
     kept = done.raw["t"].get("own_shots_replaced", {})
     assert kept == ({"t": len(differing)} if differing else {})
     assert draws_its_own(prepare(suite, None, None).loaded["t"]["tasks"]["t"]) == (case != "lm-eval leaves it out")

@@ -19,7 +19,7 @@ from harness.board import Evaluated
 from harness.errors import EvaluationError, UserError
 from harness.generation_check import check_context, check_settings
 from harness.nltk_data import nltk_from
-from harness.own_shots import leave_out_own
+from harness.own_shots import draws_its_own, leave_out_own
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
 from harness.records import digest
@@ -88,6 +88,7 @@ class Leaderboard:
                 random.seed(SEEDS["random"])  # as while loading
                 shots = list(task.fewshot_docs()) if row.shots else []
             parts += [row.name, name, definition(task), json.dumps(shots, sort_keys=True, default=str)]
+            parts += ["without the item itself"] if draws_its_own(task) else []  # scores made before had it among the shots
         return digest(*parts)
 
     def _tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
