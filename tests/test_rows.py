@@ -367,6 +367,13 @@ def test_a_pool_without_another_shot_gives_one_fewer(made, tokenizer):
     assert all(prompt.count(question) == 1 for question, prompt in asked.items())
 
 
+def test_a_training_split_of_just_the_shots_serves_a_validation_split(made, tokenizer):
+    """lm-eval draws one more there, to leave the item out, and ends in a traceback."""
+    made.task("t", docs=SAME[:3], val=SAME[3:], split="training_split: train\nvalidation_split: val")
+    asked = prompts(made.evaluated(tokenizer, {"name": "t", "shots": 3}), "t")
+    assert [prompt.count("is town") for prompt in asked.values()] == [4] * 4
+
+
 def test_as_many_shots_as_there_are_items_to_draw_from_is_refused(made):
     made.task("t", docs=SAME)
     with pytest.raises(UserError, match="one of which is the item itself; ask for at most 6"):
