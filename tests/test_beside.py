@@ -294,3 +294,26 @@ def test_a_judges_row_has_no_range(tmp_path):
     (tmp_path / "judged.toml").write_text(text)
     with pytest.raises(UserError, match="a judged row has no range"):
         load_suite(str(tmp_path / "judged.toml"))
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_group_of_equal_tasks_has_one_difference_in_all_tables_or_none(kept, run):
+    """Parts of one item and of three: right in one of either is 0.5 and 0.1667. A folder made before has no `parts`."""
+    remake(run)
+    for place in PLACES.values():
+        folder = run / place / "evaluate/two"
+        scores, items = (json.loads((folder / f"{file}.json").read_text()) for file in ("scores", "items"))
+        values = items["lab_arithmetic"]["values"]
+        scores["records"][0]["value"] = (values[0] + sum(values[1:]) / 3) / 2
+        items["lab_arithmetic"] |= {"parts": [1, 3]} if kept else {}
+        (folder / "scores.json").write_text(json.dumps(scores))
+        (folder / "items.json").write_text(json.dumps(items))
+        recommit(folder)
+    facts = Facts(run)
+    board, compared = leaderboard(facts), comparisons_table(Arena(facts))
+    expected = one(board, objective="space", iteration=1)["mean"] - one(board, objective="spin", iteration=1)["mean"]
+    assert expected == pytest.approx(1 / 6), "the third item, one of a part of three"
+    for task in ("mean", "lab_arithmetic"):
+        row = one(compared, a="space", b="spin", task=task)
+        assert row["difference"] == pytest.approx(expected) if kept else np.isnan(row["difference"])
+        assert np.isnan(row["mcnemar_p"]), "it would weigh the items alike"
