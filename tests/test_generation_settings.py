@@ -162,7 +162,7 @@ def test_repeats_are_draws_of_their_own_that_depend_on_nothing_but_question_task
     settings = {"do_sample": True, "temperature": 1.0}
     repeated = [request for request in asked(**settings) for _ in range(8)]
     found = as_lm(tiny, 64, 4, {}).generate_until(repeated)
-    by_question = [found[i : i + 8] for i in range(len(found), 8)]
+    by_question = [found[i : i + 8] for i in range(0, len(found), 8)]
     assert all(len(set(texts)) > 4 for texts in by_question)
     assert as_lm(tiny, 64, 16, {}).generate_until(asked(CONTEXTS[:2], "u", **settings) * 3 + repeated)[6:] == found
     once = as_lm(tiny, 64, 1, {}).generate_until(asked(task="another", **settings))
