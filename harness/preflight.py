@@ -11,6 +11,7 @@ from harness.discovery import Variant, line_in
 from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.model.checkpointing import repeatable_layers
+from harness.model.decoding import said_of_the_model
 from harness.objective_checks import BEFORE_A_RUN, Broken
 from harness.policy import Policy
 from objectives import Needs, Objective, UndeclaredRead
@@ -25,6 +26,7 @@ def notices(data: Dataset, policy: Policy) -> Iterator[str]:
     said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
     rows = counts["rows"] + counts.get("heldout_rows", 0)
     yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
+    yield from said_of_the_model(policy.model)
     if policy.encoder.asking is not None:
         yield (
             f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "

@@ -194,6 +194,7 @@ ALLOWED = {
     "harness.preflight": BASE
     | {"harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
+    | {"harness.model.decoding"}
     | {"harness.cells"},
     "harness.stats": set(),
     "harness.stability": set(),

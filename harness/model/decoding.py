@@ -53,6 +53,10 @@ CHANGES_GREEDY: Mapping[str, Any] = {
     "exponential_decay_length_penalty": None, "remove_invalid_values": False, "num_beams": 1, "guidance_scale": None,
     "prompt_lookup_num_tokens": None, "watermarking_config": None,
 }  # fmt: skip
+# The same for answers that a task wants sampled; the temperature is always the task's.
+CHANGES_SAMPLED: Mapping[str, Any] = {
+    "top_k": None, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "top_h": None,
+}  # fmt: skip
 
 
 class CannotGenerate(Exception):
@@ -137,11 +141,22 @@ def as_passed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return passed
 
 
-def from_the_model(model: Any) -> dict[str, Any]:
-    """What the model's generation_config.json changes of answers that a task wants greedy."""
+def from_the_model(model: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model's generation_config.json sets of `changes`, a setting each with the value that changes nothing."""
     config = getattr(bare_model(model), "generation_config", None)
-    found = {name: getattr(config, name, None) for name in CHANGES_GREEDY}
-    return {name: value for name, value in found.items() if value is not None and value != CHANGES_GREEDY[name]}
+    found = {name: getattr(config, name, None) for name in changes}
+    return {name: value for name, value in found.items() if value is not None and value != changes[name]}
+
+
+def said_of_the_model(model: Any) -> Iterator[str]:
+    """One line per kind of what generation_config.json changes in evaluation, and that self-play does not look at it."""
+    always, sampled = from_the_model(model, CHANGES_GREEDY), from_the_model(model, CHANGES_SAMPLED)
+    for found, where in ((always, "written answers"), (sampled, "answers of tasks that sample")):
+        if found:
+            yield (
+                f"evaluation: {where} follow the model's generation_config.json, as in lm-eval: "
+                f"{', '.join(f'{name}={value}' for name, value in found.items())}; self-play draws from the policy without it"
+            )
 
 
 def _processors(model: Any, config: Any, prompt: Sequence[int], most: int) -> Any:

@@ -255,8 +255,11 @@ def evaluate(
             named = [] if leaves == [row.name] else leaves
             samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
             items[row.name] = items_of(row, samples[row.name], weighs_equally(row, board.loaded[row.name]))
-            refuse_unnumbered(row, board.suite, samples[row.name])
-            records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
+            try:
+                records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
+            except EvaluationError:
+                refuse_unnumbered(row, board.suite, samples[row.name])
+                raise
             hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
             if replaced := {name: n for name, n in own_shots_replaced(board, row).items() if n}:
                 kept.setdefault("own_shots_replaced", {}).update(replaced)
@@ -294,7 +297,7 @@ def _joined(loaded: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def refuse_unnumbered(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
-    """Raises EvaluationError where an item counts for the row's score with what is no number, unless the task leaves these out.
+    """Raises EvaluationError, naming them, where items count for a score that is no number with what is none.
 
     samples: lm-eval's, with None where it had NaN or an infinity.
     """
