@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ class Evaluated:
     items: dict[str, dict[str, Any]]
     raw: dict[str, Any]
     prompt_hash: str
+    notes: tuple[str, ...] = ()  # what only asking told, one line each
 
 
 class Board(Protocol):
@@ -48,6 +49,10 @@ class Board(Protocol):
     @property
     def made_from(self) -> Mapping[str, Any]:
         """What changes the scores beside the suite and the player; empty where nothing does."""
+        ...
+
+    def notices(self) -> Iterator[str]:
+        """What a user should know of the questions before anything is spent, one line each."""
         ...
 
     def items(self) -> dict[str, int]:

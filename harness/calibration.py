@@ -295,7 +295,8 @@ def _evaluation(rounds: Rounds, per_token: float) -> Evaluation:
     longest = max(len(t.eval_docs) for row in board.loaded.values() for t in row["tasks"].values())
     limit = min(FIRST_ITEMS, longest)
     while True:
-        tried = evaluating.Leaderboard(board.suite, board.loaded, min(limit, board.limit or limit), board.encodings)
+        fewer = min(limit, board.limit or limit)
+        tried = replace(board, limit=fewer)
         evaluating.evaluate(policy, tried, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
         began = time.perf_counter()
         with _metered(policy) as meter:

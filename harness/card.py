@@ -18,7 +18,7 @@ from harness.facts import Facts
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
 from harness.shown import markdown
 from harness.tables.leaderboard import leaderboard
-from harness.tables.printed import MISSING, percent, with_interval
+from harness.tables.printed import MISSING, beside_note, own, percent, with_interval
 from harness.versions import phases_made_with
 
 CARD = "README.md"
@@ -119,17 +119,22 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         "| --- | --- | --- | --- | --- |",
     ]
     for row in mine.to_dict("records"):
-        said = with_interval(row["value"], error=row["stderr"])
+        error = "" if pd.isna(row["stderr"]) else f" ± {own(row['stderr'])}"
+        said = (
+            with_interval(row["value"], error=row["stderr"]) if facts.scales[row["task"]].percent else own(row["value"]) + error
+        )
         lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {row['n']} |")
     board = leaderboard(facts)
     (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
-    whole = len(mine) == len(suite["task"])
-    mean = percent(mine["value"].mean()) if whole else MISSING
+    shares = facts.shares
+    shares = shares[(shares["objective"] == label) & (shares["seed"] == seed) & (shares["iteration"] == iteration)]
+    whole = len(mine) == len(suite["task"]) and len(shares)
+    mean = percent(shares["value"].mean()) if whole else MISSING
     seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over seeds, n = "
     return [
         *lines,
         "",
-        f"Mean over tasks: {mean} (this seed); "
+        f"Mean over tasks{beside_note(facts, markdown)}: {mean} (this seed); "
         f"{with_interval(over['mean'], over['mean_low'], over['mean_high'], over['item_stderr'])} "
         f"(its objective at this iteration; {seeds}{over['seeds']}).",
     ]

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness.errors import UserError, did_you_mean
 from harness.masking import masked
+from harness.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means
 from harness.records import digest
+from harness.toml_files import find_toml, read_toml
 
-PACKAGE = Path(__file__).parent
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
 MOST = 1_000_000
@@ -167,6 +167,7 @@ class ProbeConfig(Part):
 class EvaluationConfig(Part):
     """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report).
 
+    `allow_unsafe_code` lets tasks marked `unsafe_code: true` run code that the model has written, on this machine.
     `judge_endpoint`, `judge_model` and `judge_key_env` (the NAME of the environment variable with the key) name the judge of a
     judged suite; other suites do not look at them. `apply_chat_template` is in place of the suite's own, for a model without a
     chat template, say; scores then bear another version of the suite.
@@ -177,6 +178,7 @@ class EvaluationConfig(Part):
     shard: int = Field(default=4096, ge=1)  # requests after which the answers are kept, for an interrupted phase to go on from
     limit: int | None = Field(default=None, ge=1)
     apply_chat_template: bool | None = None
+    allow_unsafe_code: bool = False
     judge_endpoint: str | None = None
     judge_model: str | None = None
     judge_key_env: str | None = None
@@ -231,44 +233,6 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
     """The value in force at `iteration`: itself, or the list's entry, the last one repeated."""
     values = as_list(value)
     return values[min(iteration, len(values) - 1)]
-
-
-def resolve_path(text: str, relative_to: Path | None = None) -> Path:
-    """`builtin:lab/base` -> a folder in the installed package; any other path is taken from `relative_to` or as it is."""
-    if text.startswith("builtin:"):
-        return PACKAGE / text.removeprefix("builtin:")
-    path = Path(text).expanduser()
-    return relative_to / path if relative_to is not None and not path.is_absolute() else path
-
-
-def find_toml(kind: str, name: str) -> Path:
-    """The file of a recipe, suite or study given by name or path. kind: its folder. Raises UserError naming the known ones."""
-    folder, one = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
-    if name.endswith(".toml") or "/" in name:
-        path = resolve_path(name)
-        if path.is_dir():
-            raise UserError(f"{one} {name}: is a folder, expected a .toml file")
-        if not path.is_file():
-            raise UserError(f"{one} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
-        return path
-    path = folder / f"{name}.toml"
-    if not path.is_file():
-        raise UserError(f'unknown {one} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
-    return path
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
-    except RecursionError as error:
-        raise UserError(f"{path}: nested too deep; a .toml file here has sections of keys and values") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> RunConfig:

@@ -5,6 +5,7 @@ A phase is finished if and only if its manifest exists; what is not finished is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from harness.files import MANIFEST, read_json
 from harness.intact import intact, read_manifest
 from harness.names import inside
 from harness.records import INITIAL, INITIAL_ITERATION
+from harness.row_scale import Scale, scale_of
 
 Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
 KEYS = ["objective", "seed", "iteration"]
@@ -126,6 +128,37 @@ class Facts:
             (place.objective, place.seed, place.iteration): json.loads(intact(folder, manifest, "items.json"))
             for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}")
         }
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """How every row of the suite is read, by name: by what the suite says, and by every number of the run."""
+        values: dict[str, list[float]] = {name: list(rows) for name, rows in self.scores.groupby("task")["value"]}
+        return {row["name"]: scale_of(row, values.get(row["name"], []), self._ends(row["name"])) for row in self.suite["task"]}
+
+    def _ends(self, task: str) -> Iterator[float]:
+        """The least and the most that an item of the row counted, player by player; nothing for what is no number."""
+        for player in self.items.values():
+            numbers = player.get(task, {}).get("values") or []
+            with contextlib.suppress(TypeError):  # said where the items are read
+                yield from (min(numbers), max(numbers)) if numbers else ()
+
+    @property
+    def counted(self) -> list[dict[str, Any]]:
+        """The rows of the suite that the mean over tasks is taken over."""
+        return [row for row in self.suite["task"] if self.scales[row["name"]].counted]
+
+    @property
+    def beside(self) -> list[dict[str, Any]]:
+        """The rows of the suite that stand beside the mean, each in its own unit."""
+        return [row for row in self.suite["task"] if not self.scales[row["name"]].counted]
+
+    @property
+    def shares(self) -> Frame:
+        """`scores` of the rows that the mean over tasks is taken over, each value a share of 1."""
+        names = {row["name"] for row in self.counted}
+        mine = self.scores[self.scores["task"].isin(names)].copy()
+        mine["value"] = [self.scales[t].share(v) for t, v in zip(mine["task"], mine["value"], strict=True)]
+        return mine
 
     @cached_property
     def training(self) -> Frame:

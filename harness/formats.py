@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.columns import HISTORY, MATERIAL, OTHER_ANSWERS, SYSTEM, is_blank, names, plain, refuse_text, stands_in
-from harness.config import DataConfig, resolve_path
+from harness.config import DataConfig
 from harness.conversations import (
     Turn,
     answer_place,
@@ -29,6 +29,7 @@ from harness.conversations import (
     text_of,
 )
 from harness.errors import UserError
+from harness.paths import resolve_path
 
 PROMPTS = ("prompt", "question", "instruction", "query", "input")
 RESPONSES = ("response", "completion", "output", "answer", "chosen", "real")

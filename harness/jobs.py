@@ -158,6 +158,8 @@ def _work(slot: int, jobs: int, line: Connection) -> None:
     """Wait for cells and play them, until the parent hangs up."""
     for asked_to_end in (signal.SIGINT, signal.SIGTERM):  # they reach every process of a terminal or a job; the parent decides
         signal.signal(asked_to_end, signal.SIG_IGN)
+    # A task may open processes of its own to run code with a time limit; a daemon may not. This one still ends with its parent.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()

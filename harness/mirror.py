@@ -24,9 +24,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from harness.config import Part, resolve_path
+from harness.config import Part
 from harness.errors import UserError
 from harness.files import write_json
+from harness.paths import resolve_path
 
 Kind = Literal["model", "adapter", "data", "nltk"]
 FILE = "mirror.json"

@@ -10,6 +10,7 @@ from harness.data import Dataset
 from harness.discovery import Variant, line_in
 from harness.errors import UserError
 from harness.model.checkpointing import repeatable_layers
+from harness.model.decoding import said_of_the_model
 from harness.objective_checks import BEFORE_A_RUN, Broken
 from harness.policy import Policy
 from harness.suite import Suite
@@ -31,6 +32,7 @@ def notices(data: Dataset, policy: Policy) -> Iterator[str]:
     yield from (f"data: {note}" for note in data.notes)
     yield from token_notices(counts, policy)
     yield from (f"model: {line}" for line in policy.notes)
+    yield from said_of_the_model(policy.model)
     if policy.encoder.asking is not None:
         yield (
             f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "

@@ -15,7 +15,7 @@ from typing import Any
 from harness import __version__
 from harness.board import Board
 from harness.cells import Cell, training_settings
-from harness.config import PACKAGE, RunConfig, load_config
+from harness.config import RunConfig, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, list_objectives, parse_variants
 from harness.engine.preflight import check_backend
@@ -26,6 +26,7 @@ from harness.judge.board import prepare as load_questions
 from harness.masking import masked, masked_command
 from harness.mirror import go_offline
 from harness.model.loading import load_policy
+from harness.paths import PACKAGE
 from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
 from harness.plan import planned_phases
@@ -89,7 +90,7 @@ def prepare(
     run.check(["data", *(phase.folder for phase in planned)], config.recompute)
     unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
     game = assemble(config, run, reporter, reach=unfinished)
-    for line in notices(game.rounds.data, game.rounds.policy):
+    for line in (*notices(game.rounds.data, game.rounds.policy), *game.rounds.board.notices()):
         reporter.say(line)
     if (line := differing_versions(game)) is not None:
         reporter.say(line)
@@ -160,7 +161,7 @@ def board_of(config: RunConfig, mirror: Path | None) -> Board:
     suite = asked_suite(config)
     if suite.judge is not None:
         return load_questions(suite, config.evaluation, mirror)
-    return load_tasks(suite, config.evaluation.limit, mirror)
+    return load_tasks(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
 
 
 def mirror_of(config: RunConfig) -> Path | None:

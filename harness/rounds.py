@@ -286,6 +286,8 @@ class Rounds:
                     f"{self.run.root}/{where}: suite {suite.name} asks other prompts ({done.prompt_hash}) than those the initial "
                     f"policy answered ({first.manifest.counts['prompt_hash']}); use --name OTHER to ask all players the same"
                 )
+            for line in done.notes if where == "initial" else ():
+                self.reporter.say(line)
             write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in done.records]})
             write_json(draft.path / self.board.raw_name, done.raw)
             for task, samples in done.samples.items():

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.config import DataConfig, resolve_path
+from harness.config import DataConfig
 from harness.errors import UserError
 from harness.mirror import found_in, wanted_data
+from harness.paths import resolve_path
 from harness.splits import files_of_split
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")

@@ -5,7 +5,7 @@ Legend: T points in time, I test items. Iterations count from 0, the first train
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,8 @@ import numpy as np
 class Stability:
     """best: the highest mean and its iteration (the first, if tied). drop: best - last. largest_fall: the largest loss from one
     iteration to the next, 0 if there is none. falls: how many iterations lost. area_lost: mean over iterations of the running
-    best minus the value. In the unit of the scores, but for `best_iteration` and `falls`.
+    best minus the value. In the unit of the scores, but for `best_iteration` and `falls`. Where lower is better, best is the
+    lowest and a loss is a rise: drop, largest_fall and area_lost are what was lost, never negative, in either direction.
     """
 
     best_iteration: int
@@ -26,10 +27,13 @@ class Stability:
     area_lost: float
 
 
-def stability(curve: np.ndarray) -> Stability | None:
+def stability(curve: np.ndarray, higher_is_better: bool = True) -> Stability | None:
     """(T,) means of the trained iterations -> Stability; None when a point is missing or there is none."""
     if curve.size == 0 or np.isnan(curve).any():
         return None
+    if not higher_is_better:
+        found = stability(-curve)
+        return found and replace(found, best=-found.best, last=-found.last)
     steps = np.diff(curve)
     best = int(np.argmax(curve))
     return Stability(

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from harness.config import Part, explain, find_toml, read_toml
+from harness.config import Part, explain
 from harness.errors import UserError
 from harness.names import FileName
+from harness.toml_files import find_toml, read_toml
 
 
 class Grid(Part):

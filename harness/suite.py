@@ -1,4 +1,4 @@
-"""A leaderboard as data: suite TOML -> Suite. Rows of task, shots, metric, filter, chance level and direction.
+"""A leaderboard as data: suite TOML -> Suite. Rows of task, shots, metric, filter, chance level, direction and range.
 
 The filter is not optional, because a task may report several and papers differ in which they quote; shots differ per row.
 A changed suite is a new version: scores of two versions never enter one average.
@@ -6,31 +6,66 @@ A changed suite is a new version: scores of two versions never enter one average
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from harness.config import Part, explain, find_toml, read_toml, resolve_path
+from harness.config import Part, explain
 from harness.errors import UserError
 from harness.judge.settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
 from harness.names import RULE, FileName, is_name
+from harness.paths import resolve_path
+from harness.row_scale import aside, scale_of
+from harness.toml_files import find_toml, read_toml
 
 COLUMNS = {"objective", "iteration", "seeds", "mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean",
            "interquartile_mean", "best", "source"}  # fmt: skip
 
 
 class SuiteTask(Part):
-    """One row of the leaderboard. `limit` restricts the row to its first items, for trials."""
+    """One row of the leaderboard. `limit` restricts the row to its first items, for trials.
+
+    A row enters the mean over tasks when its number rises from 0 to 1, or when it has a `range` (worst and best value, in either
+    direction, as [low, high]); any other row stands beside the mean: see harness/row_scale.py. `chance` is in the row's own unit.
+    """
 
     name: FileName
     label: str = Field(min_length=1, max_length=24)
     shots: int = Field(ge=0)
     metric: str = Field(min_length=1)
     filter: str = "none"
-    chance: float = Field(ge=0, lt=1)
+    range: tuple[float, float] | None = None
+    chance: float
     higher_is_better: bool = True
     stands_for: str | None = None
     limit: int | None = Field(default=None, ge=1)
+
+    @field_validator("range")
+    @classmethod
+    def _ends(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
+            raise PydanticCustomError("range", "expected [low, high], two numbers of which the first is smaller")
+        return value
+
+    @field_validator("chance")
+    @classmethod
+    def _within(cls, value: float, info: ValidationInfo) -> float:
+        low, high = info.data.get("range") or (0.0, 1.0)
+        if not low <= value <= high:
+            raise PydanticCustomError(
+                "chance", "expected a number from {low} to {high}", {"low": f"{low:g}", "high": f"{high:g}"}
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _chance_is_not_the_best(self) -> SuiteTask:
+        best = (self.range or (0.0, 1.0))[1 if self.higher_is_better else 0]
+        if self.chance == best and (self.range or self.higher_is_better):
+            raise ValueError(f"chance={self.chance:g} is the best value there is; nothing could be better than chance")
+        return self
 
 
 class Suite(Part):
@@ -63,8 +98,14 @@ class Suite(Part):
 
     def identity(self) -> str:
         """What of a suite changes numbers, as text: the same as before there were judges for a suite that has none."""
-        mine = {"source": True, "published": True, "judge": set(ELSEWHERE) if self.judge else True}
+        mine: dict[str, Any] = {"source": True, "published": True, "judge": set(ELSEWHERE) if self.judge else True}
+        mine["task"] = {n: {"range"} for n, row in enumerate(self.task) if row.range is None}  # younger than the first runs
         return self.model_dump_json(exclude=mine)  # type: ignore[arg-type]
+
+    def beside(self) -> dict[str, str]:
+        """The rows that cannot enter the mean over tasks, by name, in words; numbers of a run may show others."""
+        scales = {row.name: (row, scale_of(row.model_dump())) for row in self.task}
+        return {name: aside(row.model_dump(), scale) for name, (row, scale) in scales.items() if not scale.counted}
 
     def folders(self) -> list[Path]:
         """Absolute folders of task files to scan."""
@@ -116,6 +157,8 @@ def _against_its_kind(suite: Suite) -> str | None:
                 f'task {row.name}: a judged row has metric = "rating", filter = "none", shots = 0 and '
                 f"chance = {LOWEST / HIGHEST} (the lowest rating is {LOWEST} of {HIGHEST})"
             )
+        if row.range is not None or not row.higher_is_better:
+            return f"task {row.name}: a judged row has no range and no higher_is_better; ratings rise from {LOWEST} to {HIGHEST}"
         if row.name not in suite.judge.temperatures:
             return f"task {row.name}: judge.temperatures has no such category"
     return None

@@ -15,37 +15,28 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import did_you_mean
+from harness.row_check import against_direction, against_group, against_shots, against_tag, lacks
 from harness.suite import Suite, SuiteTask
+from harness.task_check import unsupported
+from harness.task_file import TaskFile, leaves
 
 GATED = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
 EVERYWHERE = {"harness", "datasets", "numpy", "packaging"}  # the harness itself and what lm-eval cannot do without
 INSTALL = {"antlr4": "antlr4-python3-runtime==4.11.*", "math_verify": "math-verify", "sklearn": "scikit-learn"}
 HIDDEN = {"sympy.parsing.latex": "antlr4"}  # what a module needs only when it is used
-DEFAULT_METRICS = {
-    "multiple_choice": {"acc", "acc_norm"},
-    "generate_until": {"exact_match"},
-    "loglikelihood": {"perplexity", "acc"},
-}
-
-
-@dataclass(frozen=True)
-class TaskFile:
-    """One of lm-eval's tasks, groups or tags. members: what a group names; settings: a task's own."""
-
-    name: str
-    settings: Mapping[str, Any]
-    members: tuple[Any, ...] = ()
 
 
 @dataclass
 class RowNeeds:
-    """What one row of the suite needs. problems: one line each, naming the thing and what to do."""
+    """What one row of the suite needs. problems: one line each, naming the thing and what to do; notes:
+    what one should know of a row that is well."""
 
     row: SuiteTask
     tasks: list[str] = field(default_factory=list)
     data: set[str] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def all_problems(self) -> list[str]:
         """Problems, then one line per package that is not installed."""
@@ -56,12 +47,12 @@ class RowNeeds:
         ]
 
 
-def needs_of(suite: Suite, files: Mapping[str, TaskFile]) -> list[RowNeeds]:
+def needs_of(suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool = False) -> list[RowNeeds]:
     """Every row against the task files at hand. files: by name, all that are installed or in the suite's folders."""
-    return [_row_needs(suite, row, files) for row in suite.task]
+    return [_row_needs(suite, row, files, allow_unsafe_code) for row in suite.task]
 
 
-def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> RowNeeds:
+def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allow_unsafe_code: bool) -> RowNeeds:
     found = RowNeeds(row)
     where = f"suite {suite.name}, task {row.name}"
     if row.name not in files:
@@ -69,46 +60,35 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile]) -> R
         near = [name for name in files if name[:1] == row.name[:1]]
         found.problems.append(f"{where}: no such task{did_you_mean(row.name, near) if len(near) < 200 else ''}{more}")
         return found
+    here = files[row.name]
+    if here.is_tag:
+        found.problems.append(f"{where}: {against_tag(row, here)}")
+    if here.is_group:
+        found.problems += [f"{where}: {said}" for said in against_group(row, here)]
+    tasks, without = [], []
     for task in leaves(row.name, files):
         if isinstance(task, str):
             found.problems.append(f"{where}: its group names {task}, which is not installed")
             continue
         found.tasks.append(task.name)
-        found.problems += [f"{where}: {said}" for said in _against(row, task)]
+        tasks.append(task)
+        found.problems += [f"{where}: {said}" for said in against_shots(row, task)]
+        found.problems += [f"{where}: {task.name} {said}" for said in unsupported(task.settings, allow_unsafe_code)]
+        without.append(list(lacks(row, task)))
         if path := task.settings.get("dataset_path"):
             found.data.add(str(path))
         found.packages |= packages_of(task)
+    found.problems += [f"{where}: {said}" for said in against_direction(row, tasks)]
+    lacking = [said for said in without if said]
+    if len(lacking) == len(without):  # a group's score is over the tasks that report it
+        first = "none of its tasks reports the row's metric and filter: " if len(lacking) > 1 else ""
+        found.problems += [f"{where}: {first}{said}" for said in (lacking[0] if lacking else ())]
+    elif lacking:
+        have = len(without) - len(lacking)
+        found.notes.append(
+            f"{where}: {have} of its {len(without)} tasks report {row.metric}, {row.filter}; its score is over these"
+        )
     return found
-
-
-def leaves(name: str, files: Mapping[str, TaskFile]) -> Iterator[TaskFile | str]:
-    """The tasks behind a name, groups and tags opened; a name that leads nowhere comes back as text."""
-    if name not in files:
-        yield name
-        return
-    here = files[name]
-    if not here.members:
-        yield here
-    for member in here.members:
-        if isinstance(member, Mapping):  # a member with settings of its own
-            inner = str(member.get("task", member.get("group", "")))
-            for leaf in leaves(inner, files):
-                yield leaf if isinstance(leaf, str) else TaskFile(leaf.name, {**leaf.settings, **member})
-        else:
-            yield from leaves(str(member), files)
-
-
-def _against(row: SuiteTask, task: TaskFile) -> Iterator[str]:
-    """What of a row its task does not have."""
-    listed = task.settings.get("metric_list")
-    metrics = {str(m["metric"]) for m in listed} if listed else DEFAULT_METRICS.get(str(task.settings.get("output_type")), set())
-    if metrics and row.metric not in metrics:
-        yield f'{task.name} has no metric "{row.metric}"{did_you_mean(row.metric, metrics)}'
-    filters = {str(f["name"]) for f in task.settings.get("filter_list") or []} or {"none"}
-    if row.filter not in filters:
-        yield f'{task.name} has no filter "{row.filter}" (it has {", ".join(sorted(filters))})'
-    if task.settings.get("num_fewshot") == 0 and row.shots:
-        yield f"{task.name} is fixed at 0 shots, the suite asks for {row.shots}"
 
 
 def packages_of(task: TaskFile) -> set[str]:

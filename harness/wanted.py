@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.config import PACKAGE, RunConfig, resolve_path
+from harness.config import RunConfig
 from harness.errors import UserError
 from harness.mirror import Wanted, found_in, is_hub_id, place, wanted_adapter, wanted_data, wanted_model
+from harness.paths import PACKAGE, resolve_path
 from harness.suite import Suite
 from harness.suite_check import RowNeeds
 

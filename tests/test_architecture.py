@@ -19,6 +19,8 @@ ALLOWED = {
     "harness.__main__": {"harness.cli"},
     "harness.errors": {"harness.shown"},
     "harness.masking": set(),
+    "harness.paths": set(),
+    "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
     "harness.stranger": {"harness.errors", "harness.files", "harness.names", "harness.store"},
@@ -30,14 +32,17 @@ ALLOWED = {
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
-    "harness.config": BASE | {"harness.masking"},
+    "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
     "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
     "harness.versions": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
-    "harness.suite": BASE | {"harness.config", "harness.judge.settings", "harness.names"},
+    "harness.row_scale": set(),
+    "harness.suite": {"harness.paths", "harness.toml_files"}
+    | BASE
+    | {"harness.config", "harness.judge.settings", "harness.names", "harness.row_scale"},
     "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"} | {"harness.shards"},
     "harness.judge.__init__": set(),
     "harness.judge.settings": {"harness.config"},
-    "harness.judge.questions": BASE | {"harness.config", "harness.rows"},
+    "harness.judge.questions": {"harness.paths"} | BASE | {"harness.config", "harness.rows"},
     "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
     "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
     "harness.judge.judgements": {"harness.errors"},
@@ -47,7 +52,15 @@ ALLOWED = {
     "harness.judge.board": BASE
     | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.shards"},
-    "harness.suite_check": {"harness.errors", "harness.suite"},
+    "harness.suite_check": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_check", "harness.task_file"},
+    "harness.registered": set(),
+    "harness.task_file": set(),
+    "harness.row_check": {"harness", "harness.errors", "harness.registered", "harness.suite", "harness.task_file"},
+    "harness.row_scores": BASE | {"harness.suite"},
+    "harness.task_trial": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_file"},
+    "harness.task_notices": {"harness.own_shots", "harness.suite"},
+    "harness.own_shots": BASE | {"harness.policy"},
+    "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
     "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
     "harness.objective_checks": {"objectives"},
@@ -57,15 +70,15 @@ ALLOWED = {
     "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
     "harness.token_notices": {"harness.policy", "harness.templates", "harness.tokens"},
     "harness.first_ids": {"harness.records"},
-    "harness.mirror": {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
-    "harness.wanted": BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
+    "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
+    "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
-    "harness.rows": {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
+    "harness.rows": {"harness.paths"} | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
     "harness.splits": {"harness.errors"},
     "harness.columns": {"harness.errors"},
     "harness.conversations": {"harness.errors"},
-    "harness.formats": {"harness.columns", "harness.config", "harness.conversations", "harness.errors"},
+    "harness.formats": {"harness.paths"} | {"harness.columns", "harness.config", "harness.conversations", "harness.errors"},
     "harness.data": BASE
     | {"harness.config", "harness.encoding", "harness.formats", "harness.rows", "harness.templates", "harness.tokens"},
     "harness.ahead": set(),
@@ -97,6 +110,7 @@ ALLOWED = {
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.bad_numbers", "harness.model.beginnings", "harness.model.cache"}
     | {"harness.model.logprobs"},
+    "harness.model.decoding": {"harness.model.logprobs", "harness.model.sampling"},
     "harness.policy": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
@@ -126,7 +140,9 @@ ALLOWED = {
     "harness.engine.preflight": BASE | {"harness.config", "harness.engine.line", "harness.model.loading"},
     "harness.engine.sampler": BASE
     | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
-    "harness.lm": BASE | {"harness.model.packing", "harness.policy", "harness.model.sampling"} | {"harness.shards"},
+    "harness.lm": BASE
+    | {"harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
+    | {"harness.shards"},
     "harness.phases.__init__": set(),
     "harness.phases.generate": BASE
     | {"harness.bad_numbers"}
@@ -139,9 +155,14 @@ ALLOWED = {
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
     | {"objectives"}
     | {"harness.training_state"},
+    "harness.standard_errors": set(),
+    "harness.generation_check": {"harness.errors", "harness.lm"},
+    "harness.task_surroundings": {"harness.policy"},
     "harness.phases.evaluate": BASE
+    | {"harness.generation_check", "harness.standard_errors", "harness.task_surroundings"}
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"},
+    | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"}
+    | {"harness.own_shots", "harness.row_scores", "harness.task_file", "harness.task_notices", "harness.task_trial"},
     "harness.phases.probe": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
@@ -175,6 +196,7 @@ ALLOWED = {
     | {"harness.plan", "harness.prepare", "harness.progress", "harness.stats", "harness.store", "harness.suite"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
+    | {"harness.paths"}
     | {
         "harness",
         "harness.board",
@@ -203,26 +225,34 @@ ALLOWED = {
     "harness.preflight": BASE
     | {"harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
-    | {"harness.cells", "harness.suite", "harness.templates", "harness.token_notices"},
+    | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
     "harness.collapse": set(),
-    "harness.facts": BASE | {"harness.intact", "harness.names", "harness.store"},
-    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.shown", "harness.store"},
+    "harness.facts": BASE | {"harness.intact", "harness.names", "harness.row_scale", "harness.store"},
+    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
     "harness.tables": BASE
     | {"harness.intact"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
-    | {"harness.provenance", "harness.shown", "harness.store", "harness.study", "harness.tables", "harness.versions"},
+    | {
+        "harness.row_scale",
+        "harness.provenance",
+        "harness.shown",
+        "harness.store",
+        "harness.study",
+        "harness.tables",
+        "harness.versions",
+    },
     "harness.report.__init__": {"harness.report"},
     "harness.report.blocks": {"harness", "harness.shown"},
     "harness.report.content": BASE
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
-    | {"harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
+    | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
-    "harness.study": BASE | {"harness.config", "harness.names"},
+    "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
@@ -232,13 +262,15 @@ ALLOWED = {
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE
+    | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
     | {"harness.objective_checks"}
-    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.wanted"},
+    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
     | {"harness.suite_check", "harness.wanted"},
     "harness.commands.study": BASE
+    | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.study", "harness.tables"},
     "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
@@ -330,10 +362,11 @@ def test_phases_never_import_each_other():
             assert not [i for i in imports(path) if i.startswith("harness.phases.")], name
 
 
-def test_lm_eval_is_imported_by_two_files():
-    """The phase that runs its tasks, and the model those tasks ask."""
+def test_lm_eval_is_imported_by_few_files():
+    """The phase that runs its tasks, the model they ask, what surrounds the two, its registries, a trial of a task."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
-    assert using == ["harness.lm", "harness.phases.evaluate"]
+    names = ("generation_check", "lm", "phases.evaluate", "registered", "standard_errors", "task_surroundings", "task_trial")
+    assert using == [f"harness.{n}" for n in names]
 
 
 def test_openai_is_imported_by_one_file():

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from harness.cells import training_settings
-from harness.config import PACKAGE, load_config
+from harness.config import load_config
 from harness.errors import UserError
+from harness.paths import PACKAGE
 from harness.prepare import checked_variants, default_name, refuse_changes
 from harness.store import FORMAT_VERSION, RunFolder
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from harness.errors import UserError
-from harness.phases.evaluate import check_context, evaluate, prepare, record_of
+from harness.errors import EvaluationError, UserError
+from harness.phases.evaluate import check_context, evaluate, prepare
+from harness.row_scores import record_of
 from harness.suite import load_suite
 from tests.conftest import ROOT, make_policy
 
@@ -34,7 +35,7 @@ def test_a_recorded_result_becomes_a_record():
 def test_a_missing_metric_or_filter_is_an_error_not_a_zero(key):
     suite = load_suite(SUITE)
     result = {**RESULT, "results": {"lab_arithmetic": {key: 0.5}}}
-    with pytest.raises(RuntimeError, match="gave no number for 'exact_match,strict-match'"):
+    with pytest.raises(EvaluationError, match="gave no number for 'exact_match,strict-match'"):
         record_of(suite.task[0], suite, result, ["lab_arithmetic"])
 
 
@@ -84,8 +85,8 @@ def test_shots_are_fixed_and_shown_before_every_question(board, tokenizer):
 
 def test_a_task_that_generates_more_than_the_context_holds_is_refused_at_once(board):
     with pytest.raises(UserError, match="task lab_arithmetic: generates up to 40 tokens, the model's context is 32"):
-        check_context(board, 32)
-    check_context(board, 41)
+        check_context(board.suite.name, board.generating(), 32)
+    check_context(board.suite.name, board.generating(), 41)
 
 
 def test_two_rows_of_one_name_are_refused(tmp_path):

@@ -1,5 +1,7 @@
 """One prefix with its continuations gives the numbers and the gradients of one row per continuation, for every family."""
 
+import math
+
 import pytest
 import torch
 
@@ -107,6 +109,38 @@ def test_greedy_is_what_the_argmax_says_token_by_token():
         said, other = ids[3:], [*ids[3:6], (ids[6] + 1) % 97]
         packed = lay_out([Prefixed(ids[:3], [said, other, said[:2]])], "packed")
         assert continuation_logps(model, packed, "packed", greedy=True).greedy.tolist() == [True, False, True]
+
+
+def test_a_sum_over_many_unlikely_tokens_is_that_of_float64():
+    """4000 float32 values of -15 nats or so: a float32 sum of them is off by 0.01, one of rounded values by 1e-5."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(4000, 32), torch.randn(900, 32) * 0.8
+    target = torch.randint(0, 900, (4000,))
+    exact = torch.log_softmax((hidden @ weight.T).double(), dim=-1).gather(1, target[:, None])[:, 0]
+    for gradients in (False, True):
+        logp, _ = token_logps(hidden.requires_grad_(gradients), target, lambda h: h @ weight.T, 4000)
+        logp = logp.detach()
+        assert float((logp - exact).abs().max()) < 1e-6
+        assert abs(float(logp.sum() - exact.sum())) < 1e-5
+
+
+def test_a_continuation_is_summed_in_float64_in_a_float32_model():
+    model = family("llama", torch.float32)
+    groups = [Prefixed([1, 5], [[(7 * i * i + 3 * i + k) % 97 for i in range(100)] for k in range(4)])]
+    packed = lay_out(groups, "packed")
+    kept = []
+
+    def noted(*given):
+        kept.append(token_logps(*given))
+        return kept[-1]
+
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr("harness.model.logprobs.token_logps", noted)
+        found = continuation_logps(model, packed, "packed").logps.tolist()
+    values = kept[0][0].double()
+    for number, value in enumerate(found):
+        assert value == pytest.approx(math.fsum(values[packed.owner == number].tolist()), abs=1e-9)
+    assert min(found) < -256  # where a float32 holds no more than 3e-5
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])

@@ -11,8 +11,9 @@ from typing import Any
 from rich.table import Table
 
 from harness.commands.console import out, say
-from harness.config import PACKAGE, RunConfig, load_config
+from harness.config import RunConfig, load_config
 from harness.errors import UserError
+from harness.paths import PACKAGE
 from harness.suite import Suite
 
 
@@ -83,6 +84,12 @@ def suites_show_command(name: str) -> None:
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
         )
     out.print(table)
+    for row in suite.task:
+        if row.range is not None:
+            way = "higher" if row.higher_is_better else "lower"
+            say(f"{row.name}: from {row.range[0]:g} to {row.range[1]:g}, {way} is better, counts as a share of that range")
+    for said in suite.beside().values():
+        say(f"beside the mean over tasks: {said}")
     if suite.judge is not None:
         temperatures = ", ".join(f"{category} {value:g}" for category, value in suite.judge.temperatures.items())
         say(f"questions: {suite.judge.questions}; an answer has at most {suite.judge.max_new_tokens} tokens")
@@ -103,7 +110,11 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
     config = load_config("lab", settings)
     suite = load_suite(name)
     folder = mirror_of(config)
-    return _check_tasks(suite, folder, load) if suite.judge is None else _check_judge(suite, config, folder)
+    return (
+        _check_tasks(suite, folder, load, config.evaluation.allow_unsafe_code)
+        if suite.judge is None
+        else _check_judge(suite, config, folder)
+    )
 
 
 def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
@@ -135,13 +146,14 @@ def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
     return 1 if problems else 0
 
 
-def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
+def _check_tasks(suite: Suite, folder: Path | None, load: bool, allow_unsafe_code: bool) -> int:
     from harness.nltk_data import nltk_lacks
     from harness.phases.evaluate import manager_of, prepare, task_files
     from harness.suite_check import GATED, needs_of
+    from harness.task_notices import task_notices
     from harness.wanted import PUNKT, lacking
 
-    found = needs_of(suite, task_files(manager_of(suite)))
+    found = needs_of(suite, task_files(manager_of(suite)), allow_unsafe_code)
     table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
     for column in ("task", "lm-eval tasks", "metric", "filter"):
         table.add_column(column, justify="right" if column == "lm-eval tasks" else "left", overflow="fold")
@@ -159,14 +171,20 @@ def _check_tasks(suite: Suite, folder: Path | None, load: bool) -> int:
     say(f"packages beyond lm-eval's: {', '.join(sorted(packages)) or 'none'}")
     if gated := sorted(data & GATED):
         say(f"gated: {', '.join(gated)}: accept its terms on the hub and log in before you fetch it")
+    for note in (note for needs in found for note in needs.notes):
+        say(f"note: {note}")
+    for said in suite.beside().values():
+        say(f"beside the mean over tasks: {said}")
     for problem in problems:
         say(f"PROBLEM  {problem}")
     if problems:
-        return 1
+        raise UserError(f"suite {suite.name}: {len(problems)} problem(s), named above; mend the suite or what it lacks")
     say("every task, metric, filter and package is there")
     if load:
-        board = prepare(suite, None, folder)
+        board = prepare(suite, None, folder, allow_unsafe_code)
         for row in suite.task:
             tasks = board.loaded[row.name]["tasks"]
             say(f"{row.name}: {sum(len(t.eval_docs) for t in tasks.values())} items in {len(tasks)} lm-eval tasks")
+        for line in task_notices(suite, board.loaded):
+            say(f"note: {line}")
     return 0

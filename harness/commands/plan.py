@@ -33,6 +33,8 @@ def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], s
         f"run {run.root}: {', '.join(v.label for v in variants)}; seeds {', '.join(map(str, config.seeds))}; "
         f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
     )
+    if beside := suite.beside():
+        say(f"beside the mean over tasks, each in its own unit: {'; '.join(beside.values())}")
     say(
         f"plan: {len(to_do)} phases to do, {len(phases) - len(to_do)} to reuse; "
         f"{per_prompt} synthetic responses per prompt in all" + (f", {examples} prompts at most" if examples else "")
@@ -53,7 +55,7 @@ def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], t
     refuse_changes(run, config, variants)
     game = assemble(config, run, Reporter(), dry=True)
     rounds = game.rounds
-    for line in notices(rounds.data, rounds.policy):
+    for line in (*notices(rounds.data, rounds.policy), *rounds.board.notices()):
         say(line)
     if (line := differing_versions(game)) is not None:
         say(line)
@@ -122,7 +124,9 @@ def print_power(config: RunConfig, board: Board) -> None:
     """The smallest difference this plan can hope to show, from the number of items per task alone."""
     from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
 
-    counts = list(board.items().values())
+    counts = [count for name, count in board.items().items() if name not in board.suite.beside()]
+    if not counts:
+        return  # nothing is averaged over tasks
     # the variance of one item's difference: right or wrong on a share of the items, or ratings that differ by so many tenths
     judged = board.suite.judge is not None
     few, many = (100 * detectable_difference(counts, variance) for variance in ((0.1**2, 0.2**2) if judged else (0.1, 0.3)))

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.commands.console import say
 from harness.commands.run import check_places, named_run, play, requested, show
-from harness.config import PACKAGE, RunConfig
+from harness.config import RunConfig
 from harness.errors import UserError, did_you_mean
+from harness.paths import PACKAGE
 from harness.store import RunFolder
 from harness.study import Study, load_study, split
 

@@ -28,10 +28,12 @@ def write_all(
     folder.mkdir(exist_ok=True)
     iterations, tasks = facts.record["iterations"], facts.suite["task"]
     with house_style():
-        made: dict[str, Drawing | None] = {"stability_curves": stability_curves(board, facts.scores, panels, tasks, iterations)}
+        made: dict[str, Drawing | None] = {}
+        if facts.counted:
+            made["stability_curves"] = stability_curves(board, facts.shares, panels, facts.counted, iterations)
         if every:
             for number, panel in enumerate(panels, 1):
-                made[_named("tasks", number)] = task_curves(board, panel["labels"], tasks, iterations)
+                made[_named("tasks", number)] = task_curves(board, panel["labels"], tasks, iterations, facts.scales)
                 made[_named("drift", number)] = drift_curves(drift, panel["labels"], iterations)
             for number, one in enumerate(training_curves(facts.training, facts.variants, facts.record["seeds"][0]), 1):
                 made[_named("training", number)] = one

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from harness.figures.style import GREY, Drawing, drawing, iteration_axis, look, shared_legend, small
 from harness.records import INITIAL
+from harness.row_scale import Scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +21,10 @@ LONGEST_END_LABEL = 10
 
 
 def stability_curves(
-    board: Frame, scores: Frame, panels: Sequence[dict[str, Any]], tasks: Sequence[dict], iterations: int
+    board: Frame, shares: Frame, panels: Sequence[dict[str, Any]], tasks: Sequence[dict], iterations: int
 ) -> Drawing:
-    """Mean over tasks against iteration: does an objective get better, and does it stay so? One set of axes per panel.
+    """Mean over tasks against iteration: does an objective get better, and does it stay so? One set of axes per panel. shares:
+    scores.csv of the tasks that the mean is taken over, each value a share of 1.
 
     Bars: standard error of sampling items (one seed) or the 95 % interval over seeds (three or more). With several seeds each is
     a thin line.
@@ -40,7 +42,7 @@ def stability_curves(
             if rows.empty:
                 continue
             seeds = max(seeds, int(rows["seeds"].max()))
-            _one_curve(made, axis, pd.concat([start, rows]), scores, label, labels, len(tasks))
+            _one_curve(made, axis, pd.concat([start, rows]), shares, label, labels, len(tasks))
             ends.append((100 * float(rows["mean"].iloc[-1]), label))
         iteration_axis(axis, iterations)
         axis.set_xlabel("iteration")
@@ -65,11 +67,11 @@ def _legend_of_all(made: Drawing, panels: Sequence[dict[str, Any]]) -> None:
     shared_legend(made, made.axes[0], len(panels[0]["labels"]))
 
 
-def _one_curve(made: Drawing, axis: Axes, joined: Frame, scores: Frame, label: str, labels: Sequence[str], tasks: int) -> None:
+def _one_curve(made: Drawing, axis: Axes, joined: Frame, shares: Frame, label: str, labels: Sequence[str], tasks: int) -> None:
     style = look(labels, label)
     several = int(joined["seeds"].max()) > 1
     if several:
-        _thin_lines(axis, scores, label, tasks, style["color"])
+        _thin_lines(axis, shares, label, tasks, style["color"])
     low, high = joined["mean_low"], joined["mean_high"]
     if high.notna().any():
         axis.fill_between(joined["iteration"], 100 * low, 100 * high, color=style["color"], alpha=0.15, linewidth=0)
@@ -94,8 +96,8 @@ def _what_bars_mean(seeds: int) -> str:
     return "Bars: standard error of sampling test items. No interval over seeds: n = 1. Dashed: initial policy."
 
 
-def _thin_lines(axis: Axes, scores: Frame, label: str, tasks: int, colour: str) -> None:
-    mine = scores[scores["objective"] == label]
+def _thin_lines(axis: Axes, shares: Frame, label: str, tasks: int, colour: str) -> None:
+    mine = shares[shares["objective"] == label]
     for _, rows in mine.groupby("seed"):
         whole = rows.groupby("iteration")["value"].agg(["mean", "count"])
         whole = whole[whole["count"] == tasks]
@@ -130,28 +132,39 @@ def _room(axis: Axes, least: float = 20.0) -> None:
     axis.locator_params(axis="y", nbins=4, integer=True)
 
 
-def task_curves(board: Frame, labels: Sequence[str], tasks: Sequence[dict], iterations: int) -> Drawing:
-    """One small curve per task, each on a scale of its own, with its chance level dotted."""
+def task_curves(
+    board: Frame, labels: Sequence[str], tasks: Sequence[dict], iterations: int, scales: Mapping[str, Scale] | None = None
+) -> Drawing:
+    """One small curve per task, each on axes of its own, with its chance level dotted: in percent, or in the task's own unit
+    where that is no share (scales: by name); a row that stands beside the mean has no chance level."""
     columns = min(5, len(tasks))
     rows = math.ceil(len(tasks) / columns)
     made = drawing(rows, columns, 1.55 * rows + 0.45, sharex=True)
     start = board[board["objective"] == INITIAL]
     for axis, task in zip(made.axes, tasks, strict=False):
         name = task["name"]
-        axis.axhline(100 * task["chance"], color=GREY, linewidth=0.8, linestyle=":")
+        scale = (scales or {}).get(name, Scale())
+        times, unit = (100, " %") if scale.percent else (1, f" {task['metric']}")
+        if scale.counted:
+            axis.axhline(times * task["chance"], color=GREY, linewidth=0.8, linestyle=":")
         for label in labels:
             here = board[(board["objective"] == label) & board[name].notna()]
             joined: Frame = pd.concat([start, here])
-            axis.plot(joined["iteration"], 100 * joined[name], label=label, **small(labels, label))
+            axis.plot(joined["iteration"], times * joined[name], label=label, **small(labels, label))
             for row in here.to_dict("records"):
-                said = f"{task['label']}, {label}, iteration {row['iteration']}: {100 * row[name]:.1f} %, {row['seeds']} seed(s)"
-                made.say(axis, row["iteration"], 100 * row[name], said)
+                value = f"{100 * row[name]:.1f}" if scale.percent else f"{row[name]:.4g}"
+                said = f"{task['label']}, {label}, iteration {row['iteration']}: {value}{unit}, {row['seeds']} seed(s)"
+                made.say(axis, row["iteration"], times * row[name], said)
         axis.set_title(task["label"])
         axis.set_xticks(range(-1, iterations), ["i", *map(str, range(iterations))])
-        _room(axis)
+        if scale.percent:
+            _room(axis)
+        else:
+            axis.set_ylabel(f"{task['metric']}, {'higher' if scale.higher else 'lower'} is better", fontsize=6.5)
     for axis in made.axes[len(tasks) :]:
         axis.set_visible(False)
     for axis in made.axes[::columns]:
-        axis.set_ylabel("%")
+        if not axis.get_ylabel():
+            axis.set_ylabel("%")
     shared_legend(made, made.axes[0], len(labels))
     return made

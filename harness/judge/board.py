@@ -9,7 +9,7 @@ of these means, divided by the square root of their number; none for one questio
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +66,9 @@ class JudgedBoard:
     def made_from(self) -> Mapping[str, Any]:
         """Another judge gives other numbers."""
         return {"judge": {"host": self.endpoint.host, "model": self.endpoint.model}}
+
+    def notices(self) -> Iterator[str]:
+        return iter(())
 
     def items(self) -> dict[str, int]:
         return {row: len(mine) for row, mine in self.questions.items()}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.config import DataConfig, resolve_path
+from harness.config import DataConfig
 from harness.errors import UserError
+from harness.paths import resolve_path
 from harness.records import digest
 from harness.rows import rows_of
 

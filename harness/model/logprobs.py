@@ -8,7 +8,8 @@ never exists. "logits": rows again, and the logits as the whole model gives them
 behind the last layer.
 
 Legend: N continuations, M their tokens, R rows, W columns, H hidden size, V vocabulary.
-Log-probabilities are in nats, summed over a continuation's tokens, from float32 logits (float64 in a float64 model).
+Log-probabilities are in nats, from float32 logits (float64 in a float64 model). A token's value and the sum over a continuation's
+tokens are float64: in float32 a sum of 300 nats alone is off by up to 3e-5, and a rounding is added with every token.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Layout = Literal["packed", "rows", "logits"]
 Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
 Project = Callable[[torch.Tensor], torch.Tensor]
 LOGITS_AT_ONCE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
+SUMMED = 64  # exponentials that are added in float32 before the sum goes on in float64
 CACHED_ROW = 256  # columns of a row behind a cache: wide, since every row copies the cache
 # Largest difference per token between the two layouts on the start-up batch, by precision of the base.
 LAYOUT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -143,17 +145,37 @@ def _chunked(
     found: list[torch.Tensor] = []
     likeliest: list[torch.Tensor] = []
     for start in range(0, max(1, len(hidden)), chunk):
-        part = hidden[start : start + chunk].detach().requires_grad_(slopes)
+        part, wanted = hidden[start : start + chunk].detach().requires_grad_(slopes), target[start : start + chunk]
         with torch.set_grad_enabled(slopes):
             logits = project(part)
             logits = logits if logits.dtype == torch.float64 else logits.float()
-            logp = -torch.nn.functional.cross_entropy(logits, target[start : start + chunk], reduction="none")
-            if slopes:  # tokens are independent, so the gradient of the sum holds each token's own
-                found.append(torch.autograd.grad(logp.sum(), part)[0])
+        logp, at, minus_softmax = _log_softmax_at(logits.detach(), wanted, slopes)
+        if minus_softmax is not None:  # tokens are independent, so each has its own gradient: one at the token minus the softmax
+            minus_softmax.scatter_add_(1, wanted[:, None], torch.ones_like(minus_softmax[:, :1]))
+            found.append(torch.autograd.grad(logits, part, minus_softmax)[0])
         if greedy:
-            likeliest.append(logits.argmax(-1) == target[start : start + chunk])
-        values.append(logp.detach())
+            likeliest.append(at == wanted)
+        values.append(logp)
     return torch.cat(values), torch.cat(found) if slopes else hidden.new_empty(0), torch.cat(likeliest) if greedy else None
+
+
+def _log_softmax_at(
+    logits: torch.Tensor, target: torch.Tensor, softmax: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """(M, V) logits, (M,) tokens -> (M,) float64 log-probabilities, (M,) likeliest tokens, (M, V) minus the softmax if asked.
+
+    Only the exponentials are float32. What is small beside a large term would be rounded away from their sum, always downwards:
+    so the largest, which is 1, is added in float64, and the others in short parts. A value is then right to a few 1e-7 nats and
+    leans to no side, where a float32 log-softmax rounds one of -20 nats by up to 1e-6.
+    """
+    largest, at = logits.max(-1, keepdim=True)
+    weights = (logits - largest).exp_().scatter_(-1, at, 0.0)
+    whole = weights.shape[1] // SUMMED * SUMMED
+    total = weights[:, :whole].unflatten(-1, (-1, SUMMED)).sum(-1).sum(-1, keepdim=True, dtype=torch.float64)
+    total += weights[:, whole:].sum(-1, keepdim=True, dtype=torch.float64) + 1.0
+    logp = logits.gather(-1, target[:, None]).double() - largest.double() - total.log()
+    minus = weights.scatter_(-1, at, 1.0).div_(total.to(weights.dtype)).neg_() if softmax else None
+    return logp.squeeze(-1), at.squeeze(-1), minus
 
 
 # ---------------------------------------------------------------- a beginning shared by many groups

@@ -29,14 +29,18 @@ REFILL_AT = 0.75  # share of the batch still drawing below which finished rows a
 
 @dataclass(frozen=True)
 class Draw:
-    """How a token is chosen. Temperature 0 takes the likeliest.
+    """How a token is chosen. Temperature 0 takes the likeliest. The others in the order in which transformers applies them.
 
-    never: ids that are not drawn, such as those of a padded vocabulary that the tokenizer has no token for. The others' share is
-    scaled up; the log-probability that is kept stays the plain policy's, over all ids, which is what scoring computes.
+    top_k: the so many likeliest (0: all). top_p: the likeliest that reach this share of what is left. min_p: those with at least
+    this share of the likeliest one's probability. never: ids that are not drawn, such as those of a padded vocabulary that the
+    tokenizer has no token for; the others' share is scaled up, and the log-probability that is kept stays the plain policy's,
+    over all ids, which is what scoring computes.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
     never: tuple[int, ...] = ()
 
 
@@ -48,6 +52,9 @@ class Request:
     seed: int
     most: int
     stopped: Callable[[list[int]], bool] = lambda ids: False  # given the tokens so far
+    change: Callable[[Sequence[int], torch.Tensor], torch.Tensor] | None = (
+        None  # tokens so far, (V,) logits -> (V,) to choose from
+    )
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ def draw(
             joining = _prefilled(model, [requests[i] for i in new], new, start, begun, how)
             flight = _joined(flight, joining) if flight else joining
         assert flight is not None
-        tokens, values = _choose(flight, how)
+        said = [ids[i] for i in flight.numbers]
+        tokens, values = _choose(flight, how, changed_logits(requests, flight.numbers, said, flight.logits))
         going = []
         listed = tokens.tolist()
         owner, values = torch.tensor(flight.numbers), values.cpu()
@@ -142,22 +150,41 @@ def common_start(requests: Sequence[Request]) -> int:
 # ---------------------------------------------------------------- one step
 
 
-def _choose(flight: Flight, how: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+def _choose(flight: Flight, how: Draw, changed: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
-    return choose(flight.logits, uniform, how)
+    return choose(flight.logits, uniform, how, changed)
 
 
-def choose(logits: torch.Tensor, uniform: torch.Tensor, how: Draw) -> tuple[torch.Tensor, torch.Tensor]:
+def changed_logits(
+    requests: Sequence[Request], numbers: Sequence[int], ids: Sequence[Sequence[int]], logits: torch.Tensor
+) -> torch.Tensor | None:
+    """(B, V) logits to choose from, where a request changes the model's; None where none does.
+
+    numbers: of the rows' requests, below 0 for a row that has ended; ids: what each row has said so far.
+    """
+    changes = [requests[i].change if i >= 0 else None for i in numbers]
+    if not any(changes):
+        return None
+    rows = [c(said, row) if c else row for c, said, row in zip(changes, ids, logits, strict=True)]
+    return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows])
+
+
+def choose(
+    logits: torch.Tensor, uniform: torch.Tensor, how: Draw, changed: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, V) logits, (B,) uniforms -> (B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits.
 
-    A value is not finite where nothing can be chosen.
+    changed: (B, V) to choose from instead; the log-probabilities are the model's own. A value is not finite where nothing can be
+    chosen.
     """
-    barred = _barred(how.never, logits.device) if how.never else None
+    among = logits if changed is None else changed
+    if how.never:
+        among = among.index_fill(1, _barred(how.never, logits.device), -torch.inf)
     if how.temperature == 0:
-        values, tokens = (logits if barred is None else logits.index_fill(1, barred, -torch.inf)).max(-1)
+        values, tokens = among.max(-1)
         return tokens, values
     logp = torch.log_softmax(logits.double(), dim=-1)
-    tokens = invert(logp if barred is None else logp.index_fill(1, barred, -torch.inf), uniform, how)
+    tokens = invert(logp if among is logits else torch.log_softmax(among.double(), dim=-1), uniform, how)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
 
 
@@ -189,10 +216,15 @@ def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor
         probabilities = logp.exp()
     else:  # from the likeliest down, so that no temperature, however small, leaves nothing but minus infinity
         probabilities = torch.softmax((logp - logp.max(-1, keepdim=True).values) / how.temperature, dim=-1)
+    if 0 < how.top_k < probabilities.shape[-1]:
+        probabilities[probabilities < probabilities.topk(how.top_k, dim=-1).values[:, -1:]] = 0.0
     if how.top_p < 1.0:
         ranked, order = probabilities.sort(dim=-1, descending=True)
-        ranked[ranked.cumsum(-1) - ranked >= how.top_p] = 0.0  # the token that crosses top_p is still in
+        share = how.top_p * ranked.sum(-1, keepdim=True) if how.top_k else how.top_p
+        ranked[:, 1:][(ranked.cumsum(-1) - ranked >= share)[:, 1:]] = 0.0  # the token that crosses the share is still in
         probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked)
+    if how.min_p:
+        probabilities[probabilities < how.min_p * probabilities.max(-1, keepdim=True).values] = 0.0
     cumulative = probabilities.cumsum(-1)
     whole = cumulative[:, -1:]
     target = torch.minimum(uniform[:, None] * whole, torch.nextafter(whole, torch.zeros_like(whole)))  # rounding may reach it

@@ -1,4 +1,4 @@
-"""A player -> lm-eval -> EvalRecords and every evaluated sample. With `lm`, the only file that imports lm_eval.
+"""A player -> lm-eval -> EvalRecords and every evaluated sample. `lm` is the model that lm-eval asks.
 
 lm-eval keeps the task's semantics; this file keeps three promises lm-eval does not: its response cache (not keyed by the
 model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
@@ -7,10 +7,7 @@ or device count, and their hash is recorded; a metric or filter that is not in t
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,20 +16,28 @@ from pathlib import Path
 from typing import Any
 
 from harness.board import Evaluated
-from harness.errors import UserError
+from harness.errors import EvaluationError, UserError
+from harness.generation_check import check_context, check_settings
 from harness.nltk_data import nltk_from
+from harness.own_shots import draws_its_own, leave_out_own
 from harness.policy import Policy, keep_random_state
 from harness.progress import Advance
-from harness.records import EvalRecord, digest
+from harness.records import digest
+from harness.row_scores import items_of, record_of, scored, weighs_equally
 from harness.rows import mirrored
 from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
-from harness.suite_check import TaskFile, needs_of
+from harness.suite_check import needs_of
 from harness.task_definition import definition
+from harness.task_file import TaskFile
+from harness.task_notices import task_notices
+from harness.task_surroundings import SEEDS, RandomState, code_allowed, quiet_arithmetic, quiet_lm_eval
+from harness.task_trial import check_loaded
 from harness.wanted import lacking
 
 Encodings = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
+WITHOUT_TOKEN = "continuations leave no token behind those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
@@ -51,6 +56,8 @@ class Leaderboard:
     tokenizer: Any = None  # of the first player evaluated
     raw_name: str = "lm_eval.json"
     made_from: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    allow_unsafe_code: bool = False
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
@@ -78,9 +85,10 @@ class Leaderboard:
         parts = []
         for row, name, task in self._tasks():
             with keep_random_state():
-                random.seed(FEWSHOT_SEED)  # as while loading
+                random.seed(SEEDS["random"])  # as while loading
                 shots = list(task.fewshot_docs()) if row.shots else []
             parts += [row.name, name, definition(task), json.dumps(shots, sort_keys=True, default=str)]
+            parts += ["without the item itself"] if draws_its_own(task) else []  # scores made before had it among the shots
         return digest(*parts)
 
     def _tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
@@ -88,6 +96,15 @@ class Leaderboard:
         for row in self.suite.task:
             for name, task in sorted(self.loaded[row.name]["tasks"].items()):
                 yield row, name, task
+
+    def generating(self) -> Iterator[tuple[str, Any]]:
+        """The tasks that are answered in writing, by name."""
+        return ((name, task) for _, name, task in self._tasks() if task.OUTPUT_TYPE == "generate_until")
+
+    def notices(self) -> Iterator[str]:
+        """Where a task is not asked exactly as lm-eval asks it, or its number is over a part of a group."""
+        yield from self.notes
+        yield from task_notices(self.suite, self.loaded)
 
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
@@ -108,7 +125,8 @@ class Leaderboard:
         """`prepare` has checked everything there is to check."""
 
     def check_context(self, policy: Policy) -> None:
-        check_context(self, policy.context)
+        check_context(self.suite.name, self.generating(), policy.context)
+        check_settings(self.suite.name, self.generating(), policy.model)
 
     def evaluate(
         self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
@@ -116,31 +134,32 @@ class Leaderboard:
         return evaluate(policy, self, columns, rows, advance, unfinished)
 
 
-def prepare(suite: Suite, limit: int | None, mirror: Path | None) -> Leaderboard:
+def prepare(suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_code: bool = False) -> Leaderboard:
     """Load every task of the suite and check it as far as that is possible without a model.
 
     Raises UserError, before anything is trained, for an unknown task (with the nearest name), a data set or package that is
     missing, a shot count the task cannot take, or a metric the task does not declare.
     """
     manager = manager_of(suite)
-    needs = needs_of(suite, task_files(manager))
+    needs = needs_of(suite, task_files(manager), allow_unsafe_code)
     for problem in (*(problem for row in needs for problem in row.all_problems()), *lacking(suite, needs, mirror)):
         raise UserError(problem)
-    with mirrored(mirror), keep_random_state(), nltk_from(mirror):
+    with mirrored(mirror), keep_random_state(), nltk_from(mirror), code_allowed(allow_unsafe_code):
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
-    for row in loaded.values():
-        for task in row["tasks"].values():
-            _build_once(task)
-    return Leaderboard(suite, loaded, limit)
+        for row in suite.task:
+            check_loaded(suite, row, loaded[row.name])
+    notes = tuple(note for row in needs for note in row.notes)
+    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes)
 
 
 def task_files(manager: Any) -> dict[str, TaskFile]:
     """Every task, group and tag that an lm-eval TaskManager found, as far as its files tell; no data set is loaded."""
     tagged: dict[str, list[str]] = {}
     for name, entry in manager.task_index.items():
-        for tag in entry.tags:
-            tagged.setdefault(tag, []).append(name)
-    found = {tag: TaskFile(tag, {}, tuple(names)) for tag, names in tagged.items()}
+        if entry.cfg:  # of a tag the index has its tasks here
+            for tag in entry.tags:
+                tagged.setdefault(tag, []).append(name)
+    found = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
     for name, entry in manager.task_index.items():
         if entry.cfg:
             members = entry.cfg.get("task") if "group" in entry.cfg else ()
@@ -158,21 +177,24 @@ def manager_of(suite: Suite) -> Any:
 
 def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     where = f"suite {suite.name}, task {row.name}"
-    random.seed(FEWSHOT_SEED)  # some task files draw the order of choices from the global generator while loading
+    chance = RandomState()
     try:
-        loaded = manager.load([row.name])
+        with chance.resumed():
+            loaded = manager.load([row.name])
     except (ModuleNotFoundError, LookupError) as error:
         raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
         raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
     for name, task in loaded["tasks"].items():
+        _build_once(task, chance)
         task.set_config(key="num_fewshot", value=row.shots)
         if row.shots and row.shots > (pool := len(task.fewshot_docs())):
             raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool} examples to draw them from; ask for fewer")
+        leave_out_own(task, where)
     return loaded  # type: ignore[return-value]
 
 
-def _build_once(task: Any) -> None:
+def _build_once(task: Any, chance: RandomState) -> None:
     """Let lm-eval build the task's prompts for the first player and show the same ones to all who are asked the same."""
     build = task.build_all_requests
     built: dict[str, Any] = {}
@@ -183,24 +205,13 @@ def _build_once(task: Any) -> None:
             built.clear()
             task._instances = []
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
-            build(**options)
+            with chance.resumed():
+                build(**options)
             built.update(asked)
         for instance in task._instances:
             instance.resps, instance.filtered_resps = [], {}  # what the last player answered
 
     task.build_all_requests = build_or_reuse
-
-
-def check_context(board: Leaderboard, context: int) -> None:
-    """Raises UserError when a task may generate more tokens than the model's context holds: it would fail hours later."""
-    for row in board.suite.task:
-        for name, task in board.loaded[row.name]["tasks"].items():
-            longest = (task.config.generation_kwargs or {}).get("max_gen_toks", 0)
-            if task.OUTPUT_TYPE == "generate_until" and int(longest) >= context:
-                raise UserError(
-                    f"suite {board.suite.name}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
-                    "leave the task out or use a model with a longer context"
-                )
 
 
 def evaluate(
@@ -214,15 +225,17 @@ def evaluate(
     from lm_eval import evaluator
 
     from harness.lm import as_lm
+    from harness.standard_errors import computed_here
 
     board.tokenizer = board.tokenizer or policy.tokenizer
     if board.tokenizer is not policy.tokenizer:
         raise RuntimeError(f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew")
     model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
+    notes: list[str] = []
     for together in _compatible(board):
-        with keep_random_state():
-            random.seed(FEWSHOT_SEED)
+        with keep_random_state(), computed_here(), code_allowed(board.allow_unsafe_code), quiet_arithmetic():
+            random.seed(SEEDS["random"])
             result = evaluator.evaluate(
                 lm=model,
                 task_dict=_joined([board.loaded[row.name] for row in together]),
@@ -230,6 +243,7 @@ def evaluate(
                 cache_requests=False,
                 bootstrap_iters=BOOTSTRAP_ITERATIONS,
                 log_samples=True,
+                confirm_run_unsafe_code=board.allow_unsafe_code,
                 apply_chat_template=board.suite.apply_chat_template,
                 fewshot_as_multiturn=board.suite.fewshot_as_multiturn and board.suite.apply_chat_template,
             )
@@ -237,15 +251,30 @@ def evaluate(
         kept = json.loads(json.dumps(result, default=_plain), parse_constant=lambda word: None)  # nan and inf: no number
         answered = kept.pop("samples")
         for row in together:
-            leaves = board.leaves(row)
+            leaves = scored(row, kept, board.leaves(row))
             named = [] if leaves == [row.name] else leaves
             samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
-            items[row.name] = items_of(row, samples[row.name])
-            records.append(record_of(row, board.suite, kept, leaves))
+            items[row.name] = items_of(row, samples[row.name], weighs_equally(row, board.loaded[row.name]))
+            try:
+                records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
+            except EvaluationError:
+                refuse_unnumbered(row, board.suite, samples[row.name])
+                raise
             hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]]
+            if replaced := {name: n for name, n in own_shots_replaced(board, row).items() if n}:
+                kept.setdefault("own_shots_replaced", {}).update(replaced)
+                notes.append(f"task {row.name}: {sum(replaced.values())} items got another shot in place of their own text")
         raw[", ".join(row.name for row in together)] = kept
+    notes += [f"{task}: {count} {WITHOUT_TOKEN}" for task, count in model.without_token.items()]
     order = [row.name for row in board.suite.task]
-    return Evaluated(sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)))
+    return Evaluated(
+        sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)), tuple(notes)
+    )
+
+
+def own_shots_replaced(board: Leaderboard, row: SuiteTask) -> dict[str, int]:
+    """lm-eval task behind the row -> items of which a shot was replaced, for it read as they do."""
+    return {name: task.shots_replaced for name, task in board.loaded[row.name]["tasks"].items()}
 
 
 def _compatible(board: Leaderboard) -> list[list[SuiteTask]]:
@@ -267,49 +296,18 @@ def _joined(loaded: Sequence[Mapping[str, Any]]) -> Any:
     return {kind: {name: item for one in loaded for name, item in one[kind].items()} for kind in loaded[0]}
 
 
-def record_of(row: SuiteTask, suite: Suite, result: Mapping[str, Any], leaves: Sequence[str]) -> EvalRecord:
-    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it.
+def refuse_unnumbered(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
+    """Raises EvaluationError, naming them, where items count for a score that is no number with what is none.
 
-    Raises RuntimeError when metric or filter is not there.
+    samples: lm-eval's, with None where it had NaN or an infinity.
     """
-    scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
-    key = f"{row.metric},{row.filter}"
-    value = scores.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        known = sorted(k for k in scores if "," in k and "_stderr" not in k)
-        raise RuntimeError(
-            f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} (it has {', '.join(known) or 'nothing'})"
+    bad = [s for s in samples if s["filter"] == row.filter and row.metric in s and s[row.metric] is None]
+    if bad:
+        named = ", ".join(f"{s.get('task', row.name)} {s['doc_id']}" for s in bad[:3])
+        raise EvaluationError(
+            f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad)} of its items ({named}"
+            f"{', ...' if len(bad) > 3 else ''}); leave the task out, or take another metric"
         )
-    stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
-    n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
-    versions = result.get("versions", {})
-    return EvalRecord(
-        task=row.name,
-        metric=row.metric,
-        filter=row.filter,
-        value=float(value),
-        stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
-        n=int(n),
-        shots=row.shots,
-        task_version=str(versions.get(row.name, "unversioned")),
-        suite=suite.name,
-        suite_version=suite.version,
-        higher_is_better=row.higher_is_better,
-        chance=row.chance,
-    )
-
-
-def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
-
-    `values` is None where the metric is not made of one number per item (a perplexity, say): such rows cannot be paired.
-    """
-    mine = [s for s in samples if s["filter"] == row.filter]
-    mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-    values = [s[row.metric] for s in mine if isinstance(s.get(row.metric), (bool, int, float))]
-    whole = bool(mine) and len(values) == len(mine)
-    named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
-    return {"items": named, "values": [float(v) for v in values] if whole else None}
 
 
 def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:
@@ -325,27 +323,13 @@ def _subset(board: Leaderboard, rows: Sequence[SuiteTask]) -> dict[str, list[int
 
 
 def _plain(value: Any) -> Any:
-    """JSON for what lm-eval leaves in its results: numpy numbers, dtypes, functions."""
-    if hasattr(value, "item"):
-        return value.item()
+    """JSON for what lm-eval leaves in its results: numpy numbers and arrays, sets, dtypes, functions."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
     return getattr(value, "__name__", None) or str(value)
 
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def quiet_lm_eval() -> None:
-    """lm-eval logs every request type and every override; the harness records the same in files."""
-    import functools
-
-    import lm_eval.api.task
-    import tqdm
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would tear ours apart
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with contextlib.suppress(ImportError):
-        import datasets
-
-        datasets.disable_progress_bars()

@@ -11,7 +11,7 @@ from harness.shown import csv_text
 from harness.tables.collapse import collapse_table
 from harness.tables.comparisons import comparisons_table
 from harness.tables.cost import cost_totals
-from harness.tables.curves import drift_table, stability_table
+from harness.tables.curves import beside_table, drift_table, stability_table
 from harness.tables.first_ids import first_ids_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.players import Arena
@@ -38,6 +38,8 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         "tables/drift.csv": drift,
         "tables/cost.csv": facts.costs,
     }
+    if facts.beside:
+        written["tables/beside.csv"] = beside_table(facts)
     if everything:
         arena = Arena(facts)
         compared = comparisons_table(arena)
@@ -55,6 +57,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         if facts.study.get("grid"):
             written["tables/chosen.csv"] = chosen_table(facts)
     (root / "tables").mkdir(exist_ok=True)
+    (root / "tables/beside.csv").unlink(missing_ok=True)  # of a suite that had such rows
     for name, table in written.items():
         write_text(root / name, csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(facts, board))

@@ -11,7 +11,7 @@ from harness import stats
 from harness.collapse import Fall, Training, findings
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
-from harness.tables.leaderboard import score_array
+from harness.tables.leaderboard import mean_curves, share_array
 
 COLUMNS = ["objective", "seed", "iteration", "finding", "evidence", "value", "bound", "source"]
 
@@ -26,8 +26,8 @@ def collapse_table(facts: Facts) -> Frame:
     trained = dict(iter(facts.training.groupby(["objective", "seed", "iteration"])))
     rows: list[tuple[Any, ...]] = []
     for objective in facts.variants:
-        curves = stats.task_mean(score_array(facts, objective))
-        errors = stats.item_stderr(score_array(facts, objective, "stderr").swapaxes(1, 2))
+        curves = mean_curves(facts, objective)
+        errors = stats.item_stderr(share_array(facts, objective, errors=True).swapaxes(1, 2)) if facts.counted else curves
         for seed, curve, error in zip(facts.record["seeds"], curves, errors, strict=True):
             for t in range(len(curve)):
                 key = (objective, seed, t)

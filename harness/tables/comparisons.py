@@ -1,7 +1,8 @@
 """Objectives set against each other at one iteration each, on the same items: comparisons.csv.
 
 Everything compared has the same items (their hashes are compared) and the same seeds; a seed that one of the two has not finished
-is left out of that comparison, whose `seeds` says how many are in it.
+is left out of that comparison, whose `seeds` says how many are in it. The mean is compared in shares of 1, every task in its own
+unit; a row that is not made of items is never paired: its numbers are empty, and so are the mean's where it enters the mean.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness import stats
-from harness.comparison import Tasks, difference, holm, mcnemar
-from harness.facts import Frame
+from harness.comparison import Redrawn, difference, holm, mcnemar
+from harness.facts import Facts, Frame
 from harness.records import INITIAL, INITIAL_ITERATION
+from harness.tables.leaderboard import score_array
 from harness.tables.players import Arena, Player
 
 COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", "difference", "low", "high", "p", "p_holm",
@@ -37,7 +38,10 @@ def comparisons_table(arena: Arena) -> Frame:
         rows += _compared(arena, panel["title"], [("", a, b) for a, b in pairs])
     wanted = [(c["question"], Player(*c["a"]), Player(*c["b"])) for c in facts.study.get("contrasts", [])]
     rows += _compared(arena, "study", wanted)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table: Frame = pd.DataFrame(rows, columns=COLUMNS)
+    for column in ("items", "draws"):
+        table[column] = table[column].astype("Int64")
+    return table
 
 
 def _compared(arena: Arena, panel: str, pairs: Sequence[tuple[str, Player, Player]]) -> list[dict[str, Any]]:
@@ -53,9 +57,6 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
     seeds = [s for s in facts.record["seeds"] if arena.finished(a, s) and arena.finished(b, s)]
     if not seeds:
         return []
-    mine, other = arena.redrawn(a, seeds), arena.redrawn(b, seeds)
-    if mine is None or other is None:
-        return []  # a mean over some of the tasks is not the leaderboard's mean
     common = {
         "panel": panel,
         "question": question,
@@ -64,45 +65,46 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
         "b": b.objective,
         "iteration_b": b.iteration,
         "seeds": len(seeds),
-        "redrawn": "items and seeds" if len(seeds) > 1 else "items",
-        "source": "items.json of both",
     }
-    whole = difference(mine, other)
-    rows = [
-        {
-            **common,
-            "task": MEAN,
-            "difference": whole.value,
-            "low": whole.low,
-            "high": whole.high,
-            "p": whole.p,
-            "items": whole.items,
-            "draws": whole.draws,
-            "probability_of_improvement": stats.probability_of_improvement(_per_seed(mine.values), _per_seed(other.values))
-            if len(seeds) > 1 and b.objective != INITIAL
-            else None,
-        }
-    ]
-    for number, task in enumerate(facts.suite["task"]):
-        one = difference(mine.task(number), other.task(number))
-        rows.append(
-            {
-                **common,
-                "task": task["name"],
-                "difference": one.value,
-                "low": one.low,
-                "high": one.high,
-                "p": one.p,
-                "mcnemar_p": mcnemar(mine.values[number], other.values[number]),
-                "items": one.items,
-                "draws": one.draws,
-            }
-        )
-    for row, adjusted in zip(rows[1:], holm([row["mcnemar_p"] for row in rows[1:]]), strict=True):
+    improved = len(seeds) > 1 and b.objective != INITIAL
+    mine, other = arena.redrawn(a, seeds), arena.redrawn(b, seeds)
+    rows = [{**common, "task": MEAN, **_numbers(mine, other)}]
+    if improved and mine is not None and other is not None:
+        rows[0]["probability_of_improvement"] = stats.probability_of_improvement(mine.per_seed(), other.per_seed())
+    for task in facts.suite["task"]:
+        mine, other = arena.row(a, seeds, task["name"]), arena.row(b, seeds, task["name"])
+        row = {**common, "task": task["name"], **_numbers(mine, other)}
+        if mine is not None and other is not None and len(mine.parts[0]) == 1:
+            row["mcnemar_p"] = mcnemar(mine.values[0], other.values[0])
+        if improved and not facts.scales[task["name"]].counted:
+            row["probability_of_improvement"] = _improved(facts, a, b, seeds, task["name"])
+        rows.append(row)
+    for row, adjusted in zip(rows[1:], holm([row.get("mcnemar_p") for row in rows[1:]]), strict=True):
         row["mcnemar_p_holm"] = adjusted
     return rows
 
 
-def _per_seed(tasks: Tasks) -> np.ndarray:
-    """(S, N) scores."""
-    return np.stack([t.mean(axis=1) for t in tasks], axis=1)
+def _numbers(mine: Redrawn | None, other: Redrawn | None) -> dict[str, Any]:
+    """The difference and how sure it is; nothing but where that is said for what is not made of items."""
+    if mine is None or other is None:
+        return {"p": None, "source": "none: not made of items that could be paired"}
+    found = difference(mine, other)
+    return {
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "items": found.items,
+        "redrawn": "items and seeds" if found.seeds > 1 else "items",
+        "draws": found.draws,
+        "source": "items.json of both",
+    }
+
+
+def _improved(facts: Facts, a: Player, b: Player, seeds: Sequence[int], task: str) -> float:
+    """How likely a random seed of a is better than one of b in one row, in the row's direction; NaN with a hole."""
+    number = [row["name"] for row in facts.suite["task"]].index(task)
+    sign = 1 if facts.scales[task].higher else -1
+    chosen = [facts.record["seeds"].index(seed) for seed in seeds]
+    mine, other = (sign * score_array(facts, p.objective)[chosen][:, [number], p.iteration] for p in (a, b))
+    return stats.probability_of_improvement(mine, other)

@@ -5,7 +5,7 @@ Both tables are long: one row per number. A seed whose curve has a hole is left 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.stability import Stability, churn, stability
-from harness.tables.leaderboard import score_array
+from harness.tables.leaderboard import mean_curves, score_array
 
 STABILITY = ["objective", "seed", "iterations", "name", "value", "low", "high", "seeds", "unit", "source"]
 DRIFT = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
@@ -29,27 +29,60 @@ def stability_table(facts: Facts) -> Frame:
     A seed's curve counts up to its first hole; only seeds with every iteration enter the row over seeds.
     """
     generator = np.random.default_rng(0)
-    planned = facts.record["iterations"]
     rows = []
     for objective in facts.variants:
-        whole: dict[str, list[float]] = {}
-        for seed, curve in zip(facts.record["seeds"], stats.task_mean(score_array(facts, objective)), strict=True):
-            holes = np.flatnonzero(np.isnan(curve))
-            played = curve[: holes[0]] if holes.size else curve
-            found = stability(played)
-            if found is None:
-                continue
-            numbers = numbers_of(found) | mean_churn(facts, objective, seed, len(played))
-            for name, value in numbers.items():
-                rows.append(_row(objective, seed, len(played), name, value, None, 1))
-                if len(played) == planned:
-                    whole.setdefault(name, []).append(value)
-        for name, values in whole.items():
-            interval = stats.interval_of_mean(np.array(values), generator)
-            rows.append(_row(objective, None, planned, name, float(np.mean(values)), interval, len(values)))
+        rows += _stability_rows(facts, objective, mean_curves(facts, objective), generator)
     table: Frame = pd.DataFrame(rows, columns=STABILITY)
     table["seed"] = table["seed"].astype("Int64")
     return table
+
+
+def beside_table(facts: Facts) -> Frame:
+    """The same for every row that stands beside the mean, in the row's own unit and direction: drop, largest_fall and area_lost
+    are what was lost, whether that is a fall or, where lower is better, a rise."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for number, row in enumerate(facts.suite["task"]):
+        scale = facts.scales[row["name"]]
+        if scale.counted:
+            continue
+        for objective in facts.variants:
+            curves = score_array(facts, objective)[:, number]
+            rows += [
+                {"task": row["name"], "higher_is_better": scale.higher, **one}
+                for one in _stability_rows(facts, objective, curves, generator, row, scale.higher)
+            ]
+    table: Frame = pd.DataFrame(rows, columns=["task", "higher_is_better", *STABILITY])
+    table["seed"] = table["seed"].astype("Int64")
+    return table
+
+
+def _stability_rows(
+    facts: Facts,
+    objective: str,
+    curves: np.ndarray,
+    generator: np.random.Generator,
+    task: Mapping[str, Any] | None = None,
+    higher_is_better: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. task: None for the mean over tasks."""
+    planned = facts.record["iterations"]
+    unit = str(task["metric"]) if task else "score"
+    whole: dict[str, list[float]] = {}
+    for seed, curve in zip(facts.record["seeds"], curves, strict=True):
+        holes = np.flatnonzero(np.isnan(curve))
+        played = curve[: holes[0]] if holes.size else curve
+        found = stability(played, higher_is_better)
+        if found is None:
+            continue
+        numbers = numbers_of(found) | ({} if task else mean_churn(facts, objective, seed, len(played)))
+        for name, value in numbers.items():
+            yield _row(objective, seed, len(played), name, value, None, 1, unit)
+            if len(played) == planned:
+                whole.setdefault(name, []).append(value)
+    for name, values in whole.items():
+        interval = stats.interval_of_mean(np.array(values), generator)
+        yield _row(objective, None, planned, name, float(np.mean(values)), interval, len(values), unit)
 
 
 def numbers_of(found: Stability) -> dict[str, float]:
@@ -57,11 +90,18 @@ def numbers_of(found: Stability) -> dict[str, float]:
 
 
 def _row(
-    objective: str, seed: int | None, iterations: int, name: str, value: float, interval: stats.Interval | None, seeds: int
+    objective: str,
+    seed: int | None,
+    iterations: int,
+    name: str,
+    value: float,
+    interval: stats.Interval | None,
+    seeds: int,
+    unit: str,
 ) -> dict[str, Any]:
     low, high = interval if interval else (None, None)
     source = "items.json of every iteration" if name == "churn" else "scores.csv"
-    unit = UNITS.get(name, "score")
+    unit = UNITS.get(name, unit)
     return dict(zip(STABILITY, (objective, seed, iterations, name, value, low, high, seeds, unit, source), strict=True))
 
 
@@ -72,8 +112,8 @@ def mean_churn(facts: Facts, objective: str, seed: int, iterations: int) -> dict
 
 
 def churns(facts: Facts, objective: str, seed: int) -> Iterator[tuple[int, float]]:
-    """(iteration, share of items that changed since the iteration before, plain mean over tasks); 0 compares with the initial
-    policy.
+    """(iteration, share of items that changed since the iteration before, plain mean over the tasks of the mean); 0 compares with
+    the initial policy.
     """
     for t in range(facts.record["iterations"]):
         before = facts.items.get((objective, seed, t - 1) if t else (INITIAL, None, INITIAL_ITERATION))
@@ -81,7 +121,7 @@ def churns(facts: Facts, objective: str, seed: int) -> Iterator[tuple[int, float
         if before is None or after is None:
             continue
         shares = []
-        for task in facts.suite["task"]:
+        for task in facts.counted:
             old, new = before[task["name"]], after[task["name"]]
             if old["items"] != new["items"]:
                 raise UserError(
@@ -124,4 +164,5 @@ def drift_table(facts: Facts) -> Frame:
 
 
 def _asked(facts: Facts, objective: str, seed: int, iteration: int) -> int:
-    return sum(len(task["values"] or []) for task in facts.items[objective, seed, iteration].values())
+    tasks = facts.items[objective, seed, iteration]
+    return sum(len(tasks[row["name"]]["values"] or []) for row in facts.counted)

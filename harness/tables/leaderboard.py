@@ -1,6 +1,7 @@
 """Scores of a run -> the leaderboard: every task, objective and iteration, means with their errors.
 
-A row that misses a task has no mean; a cell that was not played is empty. Two versions of a suite never enter one average.
+A row that misses a task has no mean; a cell that was not played is empty. Two versions of a suite never enter one average. A
+task's column is in the task's own unit; what is averaged over tasks are shares of the rows that are counted (see row_scale.py).
 """
 
 from __future__ import annotations
@@ -35,8 +36,24 @@ def score_array(facts: Facts, objective: str, column: str = "value") -> np.ndarr
     return np.array([[[found.get((s, task, t), np.nan) for t in times] for task in tasks] for s in seeds])
 
 
+def share_array(facts: Facts, objective: str, errors: bool = False) -> np.ndarray:
+    """(S, N, T) of the rows that enter the mean, as shares of 1, or with `errors` the standard errors of these. N may be 0."""
+    values = score_array(facts, objective, "stderr" if errors else "value")
+    scales = [facts.scales[row["name"]] for row in facts.suite["task"]]
+    found = [
+        scale.error(values[:, i]) if errors else scale.share(values[:, i]) for i, scale in enumerate(scales) if scale.counted
+    ]
+    return np.stack(found, axis=1) if found else values[:, :0]
+
+
+def mean_curves(facts: Facts, objective: str) -> np.ndarray:
+    """(S, T) means over the counted tasks; NaN with a hole, and everywhere for a suite without a counted task."""
+    shares = share_array(facts, objective)
+    return stats.task_mean(shares) if shares.shape[1] else np.full((shares.shape[0], shares.shape[2]), np.nan)
+
+
 def leaderboard(facts: Facts) -> Frame:
-    """One row per objective and iteration: tasks averaged over finished seeds, their plain mean, errors and n.
+    """One row per objective and iteration: tasks averaged over finished seeds, the plain mean of those counted, errors and n.
 
     A seed that misses a task has no mean there and is left out of that row alone, whose `seeds` says how many are in it.
     `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed.
@@ -46,33 +63,39 @@ def leaderboard(facts: Facts) -> Frame:
     generator = np.random.default_rng(0)
     rows = []
     for objective in [INITIAL, *facts.variants]:
-        values, errors = score_array(facts, objective), score_array(facts, objective, "stderr")
+        values, shares, errors = score_array(facts, objective), share_array(facts, objective), share_array(facts, objective, True)
         times = [-1] if objective == INITIAL else range(values.shape[2])
-        curve = _over_seeds(stats.task_mean(values))
+        curves = mean_curves(facts, objective)
+        curve = _over_seeds(curves)
         best = stability(curve[~np.isnan(curve)])
+        counts = bool(facts.counted)
         for column, t in enumerate(times):
-            done = ~np.isnan(values[:, :, column]).any(axis=1)
-            here = values[done][:, :, column]
-            means = stats.task_mean(values[done])[:, column]
-            interval = stats.seed_interval(values[done][:, :, [column]], generator) if done.any() else None
+            done = ~np.isnan(shares[:, :, column]).any(axis=1) if counts else ~np.isnan(values[:, :, column]).all(axis=1)
+            here, mine = values[done][:, :, column], shares[done][:, :, column]
+            means = curves[done][:, column]
             seeds = int(done.sum())
+            averaged = counts and seeds > 0
+            interval = stats.seed_interval(shares[done][:, :, [column]], generator) if averaged else None
             rows.append(
                 {
                     "objective": objective,
                     "iteration": t,
                     "seeds": seeds if objective != INITIAL else pd.NA,
                     **{task: here[:, i].mean() if seeds else np.nan for i, task in enumerate(tasks)},
-                    "mean": means.mean() if seeds else np.nan,
-                    "item_stderr": pooled_item_stderr(errors[done][:, :, column]) if seeds else np.nan,
+                    "mean": means.mean() if averaged else np.nan,
+                    "item_stderr": pooled_item_stderr(errors[done][:, :, column]) if averaged else np.nan,
                     "seed_sd": stats.spread(means) if objective != INITIAL else np.nan,
                     "mean_low": interval[0][0] if interval else np.nan,
                     "mean_high": interval[1][0] if interval else np.nan,
                     "normalised_mean": np.mean(
-                        [stats.normalised(here[:, i].mean(), row["chance"]) for i, row in enumerate(facts.suite["task"])]
+                        [
+                            stats.normalised(mine[:, i].mean(), facts.scales[row["name"]].share(row["chance"]))
+                            for i, row in enumerate(facts.counted)
+                        ]
                     )
-                    if seeds
+                    if averaged
                     else np.nan,
-                    "interquartile_mean": stats.interquartile_mean(here) if seeds else np.nan,
+                    "interquartile_mean": stats.interquartile_mean(mine) if averaged else np.nan,
                     "best": best is not None and objective != INITIAL and t == best.best_iteration,
                     "source": "scores.csv",
                 }

@@ -10,6 +10,7 @@ import pandas as pd
 
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
+from harness.row_scale import aside
 from harness.shown import latex, markdown, one_line
 
 MISSING = "–"
@@ -18,6 +19,11 @@ MISSING = "–"
 def percent(value: float) -> str:
     """A share as percent with one decimal; a dash where there is none."""
     return MISSING if pd.isna(value) else f"{100 * value:.1f}"
+
+
+def own(value: float) -> str:
+    """A number in its row's own unit, four digits; a dash where there is none."""
+    return MISSING if pd.isna(value) else f"{value:.4g}"
 
 
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
@@ -30,9 +36,10 @@ def with_interval(value: float, low: float = math.nan, high: float = math.nan, e
 
 
 def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]]:
-    """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred."""
-    tasks = facts.suite["task"]
-    header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "norm.", "seeds"]
+    """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred; then the rows
+    that stand beside the mean, in their own units."""
+    tasks, beside = facts.counted, facts.beside
+    header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "norm.", "seeds", *(row["label"] for row in beside)]
     rows = []
     for row in board.to_dict("records"):
         mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"])
@@ -40,10 +47,11 @@ def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]
             [
                 row["objective"],
                 "initial" if row["objective"] == INITIAL else str(row["iteration"]),
-                *(percent(row[task["name"]]) for task in tasks),
+                *(percent(facts.scales[task["name"]].share(row[task["name"]])) for task in tasks),
                 mean + (" *" if row["best"] else ""),
                 percent(row["normalised_mean"]),
                 MISSING if pd.isna(row["seeds"]) else str(row["seeds"]),
+                *(own(row[task["name"]]) for task in beside),
             ]
         )
     return header, rows
@@ -55,10 +63,26 @@ def footnote(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
     scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(facts.judge)}" if facts.judge else ""
     return (
         f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; mean: plain mean of the "
-        f"{len(suite['task'])} tasks; in brackets: 95 % bootstrap interval over seeds; ±: standard error of sampling items (no "
-        "interval over seeds below three); norm., normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers "
-        "in full: leaderboard.csv, their origin: scores.csv."
+        f"{len(facts.counted)} tasks{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % bootstrap interval "
+        "over seeds; ±: standard error of sampling items (no interval over seeds below three); norm., normalised: chance 0, "
+        "maximum 100; *: best iteration of its objective. Numbers in full: leaderboard.csv, their origin: scores.csv."
     )
+
+
+def ranges_note(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
+    """Which rows are shown as shares of a range of their own; nothing where none is."""
+    said = []
+    for row in facts.counted:
+        if not (scale := facts.scales[row["name"]]).plain:
+            way = "" if scale.higher else ", the lowest counts 100"
+            said.append(f"{safe(row['label'])} ({safe(row['metric'])}) from {scale.low:g} to {scale.high:g}{way}")
+    return f"; in percent of its range: {', '.join(said)}" if said else ""
+
+
+def beside_note(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
+    """Which rows stand beside the mean, and why; nothing where none does."""
+    said = [safe(aside(row, facts.scales[row["name"]])) for row in facts.beside]
+    return f"; beside the mean, in its own unit: {', '.join(said)}" if said else ""
 
 
 def items_note(facts: Facts) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness import stats
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.study import Grid, choose
-from harness.tables.leaderboard import pooled_item_stderr, score_array
+from harness.tables.leaderboard import mean_curves, pooled_item_stderr, share_array
 
 
 def chosen_table(facts: Facts) -> Frame:
@@ -23,7 +22,7 @@ def chosen_table(facts: Facts) -> Frame:
     candidates = []
     for objective, values in grid["objectives"].items():
         for label, value in values:
-            curve = stats.task_mean(score_array(trial, label)).mean(axis=0) if label in scored else np.full(1, np.nan)
+            curve = mean_curves(trial, label).mean(axis=0) if label in scored else np.full(1, np.nan)
             whole = not np.isnan(curve).any()
             candidates.append(
                 {
@@ -42,7 +41,7 @@ def chosen_table(facts: Facts) -> Frame:
 
 
 def _last_item_stderr(facts: Facts, label: str) -> float:
-    return pooled_item_stderr(score_array(facts, label, "stderr")[:, :, -1])
+    return pooled_item_stderr(share_array(facts, label, errors=True)[:, :, -1])
 
 
 def study_table(facts: Facts, board: Frame) -> Frame:

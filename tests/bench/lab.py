@@ -52,7 +52,7 @@ def plain_model(settings: RunConfig) -> Any:
     """The lab's base as transformers loads it: what a peer starts from."""
     import transformers
 
-    from harness.config import resolve_path
+    from harness.paths import resolve_path
 
     return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
 

@@ -14,7 +14,8 @@ from typing import Any
 import datasets
 import torch
 
-from harness.config import PACKAGE, RunConfig
+from harness.config import RunConfig
+from harness.paths import PACKAGE
 from harness.records import Example, Sample
 from harness.suite import load_suite
 

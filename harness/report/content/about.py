@@ -10,7 +10,7 @@ from harness.files import MANIFEST, read_json
 from harness.masking import masked_command
 from harness.report.blocks import Block, section, table, variants, visible
 from harness.report.content.tables import Tables
-from harness.tables.printed import MISSING
+from harness.tables.printed import MISSING, beside_note, ranges_note
 from harness.versions import shortened
 
 PROVENANCE = (
@@ -38,12 +38,12 @@ def about_sections(tables: Tables) -> list[Block]:
 def suite_block(facts: Facts) -> Block | None:
     limit = facts.record["config"]["evaluation"]["limit"]
     rows = [
-        [t["name"], t["stands_for"] or MISSING, str(t["shots"]), t["metric"], t["filter"], f"{t['chance']:.2f}",
-         str(t["limit"] or limit or "all")]
+        [t["name"], t["stands_for"] or MISSING, str(t["shots"]), t["metric"], t["filter"],
+         f"{t['chance']:.2f}" if facts.scales[t["name"]].counted else MISSING, str(t["limit"] or limit or "all")]
         for t in facts.suite["task"]
     ]  # fmt: skip
     header = ["task", "stands for", "shots", "metric", "filter", "chance", "items"]
-    caption = f"The suite {facts.suite['name']} v{facts.suite['version']}."
+    caption = f"The suite {facts.suite['name']} v{facts.suite['version']}{ranges_note(facts)}{beside_note(facts)}."
     return table(header, rows, caption, "llrllrr", "0100000", 8)
 
 

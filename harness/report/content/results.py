@@ -9,6 +9,7 @@ import pandas as pd
 
 from harness.records import INITIAL
 from harness.report.blocks import Block, figure, section, table, text, visible
+from harness.report.content.beside import beside_section
 from harness.report.content.tables import Tables
 from harness.tables.printed import MISSING, footnote, printed_rows, with_interval
 
@@ -22,16 +23,23 @@ STATISTICS = (
 )
 
 
-def results_sections(tables: Tables) -> list[Block]:
-    return [scores_section(tables), comparisons_section(tables), stability_section(tables), collapse_section(tables)]
+def results_sections(tables: Tables) -> list[Block | None]:
+    return [
+        scores_section(tables),
+        comparisons_section(tables),
+        stability_section(tables),
+        beside_section(tables),
+        collapse_section(tables),
+    ]
 
 
 def scores_section(tables: Tables) -> Block:
     header, rows = printed_rows(tables.facts, tables.board)
     labels = {*(label for panel in tables.panels for label in panel["labels"]), INITIAL}
     rows = [row for row in rows if row[0] in labels]
-    n = len(header)
-    blocks = [table(header, rows, footnote(tables.facts), "ll" + "r" * (n - 2), "00" + "1" * (n - 5) + "000", 6.6)]
+    n, counted, beside = len(header), len(tables.facts.counted), len(tables.facts.beside)
+    grow = "00" + "1" * counted + "000" + "1" * beside
+    blocks = [table(header, rows, footnote(tables.facts), "ll" + "r" * (n - 2), grow, 6.6)]
     for number, panel in enumerate(tables.panels, 1):
         name = "tasks" if number == 1 else f"tasks-{number}"
         where = f", {panel['title']}" if panel["title"] else ""
@@ -54,16 +62,24 @@ def comparisons_section(tables: Tables) -> Block:
                 pair = tables.pair(panel["title"], a, b) if a != b else None
                 cells.append(MISSING if a != b and pair is None else "" if pair is None else _cell(pair))
             rows.append(cells)
-        over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "redrawn"]
+        over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "redrawn"].dropna()
         caption = (
             f"Row minus column at iteration {tables.last}{', ' + panel['title'] if panel['title'] else ''}, in points of the "
             f"mean over tasks, with 95 % interval; redrawn: {over.iloc[0] if len(over) else MISSING}, paired on the same items "
             "and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per task (with McNemar's "
-            "test, corrected over tasks) and the probability of improvement: comparisons.csv."
+            "test, corrected over tasks) and the probability of improvement: comparisons.csv." + _unpaired(tables)
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
         blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))
     return section("Who is ahead of whom", *blocks)
+
+
+def _unpaired(tables: Tables) -> str:
+    """Why there is nothing to compare in the mean, where one of its rows has no items."""
+    table = tables.comparisons
+    loose = set(table.loc[table["difference"].isna(), "task"])
+    names = [visible(row["label"]) for row in tables.facts.counted if row["name"] in loose]
+    return f" No mean is compared, for these are not made of items that could be paired: {', '.join(names)}." if names else ""
 
 
 def _cell(pair: dict) -> str:

@@ -72,7 +72,7 @@ def contrasts_block(tables: Tables) -> Block | None:
     mine = compared[(compared["panel"] == "study") & (compared["task"] == MEAN)]
     rows = []
     for wanted in tables.facts.study.get("contrasts", []):
-        found = mine[mine["question"] == wanted["question"]]
+        found = mine[(mine["question"] == wanted["question"]) & mine["difference"].notna()]
         sides = [f"{label}, iter {t}" for label, t in (wanted["a"], wanted["b"])]
         if found.empty:
             rows.append([visible(wanted["question"]), *sides, MISSING, MISSING, "0"])

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from harness.report.blocks import Block, bullets, figure, section, table, text, visible
+from harness.report.content.beside import beside_sentences
 from harness.report.content.tables import Tables
 from harness.stats import SEEDS_FOR_INTERVAL
 from harness.tables.printed import MISSING, items_note, percent, with_interval
@@ -25,8 +26,8 @@ def summary_section(tables: Tables) -> Block:
     return section(
         "Summary",
         text(visible(asked)) if asked else None,
-        bullets([*failed, *sentences(tables)]),
-        figure("stability_curves", caption),
+        bullets([*failed, *sentences(tables), *beside_sentences(tables)]),
+        figure("stability_curves", caption) if tables.facts.counted else None,
         standing_block(tables),
         alone=True,
     )
@@ -34,6 +35,8 @@ def summary_section(tables: Tables) -> Block:
 
 def sentences(tables: Tables) -> list[str]:
     """Answers in words. Nothing is said of objectives with a hole but that there is one."""
+    if not tables.facts.counted:
+        return ["No row of this suite enters a mean over tasks: every row is shown by itself."]
     start = tables.initial()
     ends = tables.standing[tables.standing["last"].notna()] if "last" in tables.standing else tables.standing.iloc[0:0]
     if ends.empty or pd.isna(start["mean"]):

@@ -50,6 +50,11 @@ class Tables:
         return self.read("tables/stability.csv")
 
     @cached_property
+    def beside(self) -> Frame:
+        """Written for a suite with rows that stand beside the mean."""
+        return self.read("tables/beside.csv")
+
+    @cached_property
     def drift(self) -> Frame:
         return self.read("tables/drift.csv")
 
@@ -81,8 +86,9 @@ class Tables:
         return self.board[self.board["objective"] == INITIAL].iloc[0]
 
     def pair(self, panel: str, a: str, b: str) -> dict[str, Any] | None:
-        """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b."""
+        """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b; None without one."""
         rows = self.comparisons[(self.comparisons["panel"] == panel) & (self.comparisons["task"] == MEAN)]
+        rows = rows[rows["difference"].notna()]
         for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
             found = rows[(rows["a"] == x) & (rows["b"] == y)]
             if len(found):
