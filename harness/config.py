@@ -64,7 +64,11 @@ class LoraConfig(Part):
 
 
 class DataConfig(Part):
-    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id."""
+    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
+
+    `template_arguments` go to the chat template beside the conversation, in evaluation too: { enable_thinking = false } for
+    Qwen3, { chat_template = "NAME" } for a tokenizer with several named ones.
+    """
 
     source: str = "builtin:lab/data/train.jsonl"
     config: str | None = None
@@ -76,6 +80,7 @@ class DataConfig(Part):
     heldout: str | None = None  # a source of its own; without one, `heldout_examples` pairs are set apart
     heldout_examples: int = Field(default=128, ge=1)
     template: Literal["auto", "chat", "instruction"] = "auto"
+    template_arguments: dict[str, Any] = {}
     overlong: Literal["error", "drop"] = "error"
     max_response_tokens: int | None = Field(default=None, ge=1)
     distribution: str | None = None  # name in the entry point group harness.distributions, where p_data is known
@@ -158,13 +163,15 @@ class EvaluationConfig(Part):
     """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report).
 
     `judge_endpoint`, `judge_model` and `judge_key_env` (the NAME of the environment variable with the key) name the judge of a
-    judged suite; other suites do not look at them.
+    judged suite; other suites do not look at them. `apply_chat_template` is in place of the suite's own, for a model without a
+    chat template, say; scores then bear another version of the suite.
     """
 
     suite: str = "lab-ten"
     batch_size: int = Field(default=64, ge=1)
     shard: int = Field(default=4096, ge=1)  # requests after which the answers are kept, for an interrupted phase to go on from
     limit: int | None = Field(default=None, ge=1)
+    apply_chat_template: bool | None = None
     judge_endpoint: str | None = None
     judge_model: str | None = None
     judge_key_env: str | None = None

@@ -17,10 +17,12 @@ import numpy as np
 from jinja2 import TemplateError
 
 from harness.config import DataConfig
-from harness.encoding import Template, encode_prompt, encode_response
+from harness.encoding import NoSeam, encode_pair
 from harness.errors import UserError
 from harness.records import Example, digest, keyed_seed
 from harness.rows import rows_of
+from harness.templates import Template
+from harness.tokens import control_tokens
 
 # Column names under which annotated pairs are commonly published: (prompt, response).
 KNOWN_COLUMNS = (
@@ -198,21 +200,35 @@ def _fitting(
     context: int,
     counts: Counter[str],
 ) -> list[Example]:
-    """The pairs that fit into the context, rendered. A prompt must leave room for one response token at least."""
+    """The pairs that fit into the context, rendered. A prompt must leave room for one response token at least.
+
+    Every pair is tokenised as it is trained on: counted are those whose seam lies earlier than the template's, and those with
+    text that looks like a control token. Raises UserError naming the row where there is no seam.
+    """
     found: list[Example] = []
+    looks_like = control_tokens(tokenizer).found_in
     for pair in pairs:
         prompt, real, where = pair.prompt, pair.real, pair.where
+        turns = pair.turns or ({"role": "user", "content": prompt},)
         try:
             rendered = template.render(tokenizer, pair.turns or prompt)
-            prompt_tokens = len(encode_prompt(tokenizer, rendered, template))
-            response_tokens = len(encode_response(tokenizer, real, template))
-        except (UnicodeEncodeError, TypeError) as error:
-            raise UserError(f"{where}: text that cannot be encoded ({error})") from error
+            alike = len(turns) < 2 or template.answers_alike(tokenizer, turns, rendered)
+            ids = encode_pair(tokenizer, rendered, real, template)
+        except NoSeam as error:
+            raise UserError(f"{where}: {error}; leave such rows out, or use another data.template") from error
         except TemplateError as error:
             raise UserError(
                 f"{where}: the model's chat template refuses it ({error}); leave such rows out, or use "
                 "--set data.template=instruction"
             ) from error
+        except (UnicodeEncodeError, TypeError, ValueError) as error:
+            raise UserError(f"{where}: text that cannot be encoded ({error})") from error
+        if not alike:
+            raise UserError(
+                f"{where}: the model's chat template renders its answer otherwise than to a single prompt; "
+                "use --set data.template=instruction or --set data.turns=first"
+            )
+        prompt_tokens, response_tokens = len(ids.prompt_ids), len(ids.response_ids)
         limit = settings.max_response_tokens
         if prompt_tokens + response_tokens > context or (limit is not None and response_tokens > limit):
             if settings.overlong == "error":
@@ -223,5 +239,7 @@ def _fitting(
                 )  # fmt: skip
             counts["overlong"] += 1
             continue
+        counts.update(["seam_moved"] if ids.moved else [])
+        counts.update(["control_text"] if any(map(looks_like, (*(turn["content"] for turn in turns), real))) else [])
         found.append(Example(digest(prompt, real), prompt, real, rendered))
     return found

@@ -1,8 +1,12 @@
 """(prompt, response) -> token ids; groups joined from examples, samples and scores. Never sees a model.
 
-Legend: ids are plain lists of token ids. A response's ids end in the closing token when the response is real, or when the
-player emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because
-re-tokenising a sampled text need not give the sampled tokens.
+Legend: ids are plain lists of token ids. A response's ids end in the closing token when the response is real, or when the player
+emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because re-tokenising
+a sampled text need not give the sampled tokens.
+
+The seam: prompt and real response are tokenised as one text and cut where the ids of the prompt end, so that the real response
+has the ids which a model that read whole texts would write. Tokenised apart they need not have: Llama 2's and Mistral's
+tokenizers put a space before every text, and an objective would learn to tell real from synthetic by that token.
 """
 
 from __future__ import annotations
@@ -14,73 +18,60 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import TemplateError
-
-from harness.errors import UserError
 from harness.records import Example, Group, Response, Role, Sample, Score, digest
+from harness.templates import Template, choose_template
+from harness.tokens import control_tokens
+
+__all__ = ["Encoder", "NoSeam", "Pair", "Template", "choose_template", "encode_pair", "encode_prompt", "encode_response",
+           "groups_of_iteration", "with_references"]  # fmt: skip
+# How many tokens of the template may belong to the response's first word in one row more than in others.
+FARTHEST = 8
+
+
+class NoSeam(ValueError):
+    """The tokenizer joins prompt and response in such a way that no ids of the prompt stay what they are."""
 
 
 @dataclass(frozen=True)
-class Template:
-    """How a prompt is rendered and how a response ends: one for generation, scoring, training and probing alike."""
-
-    kind: str  # "chat" (the tokenizer's own) or "instruction"
-    closing_id: int  # the token that ends a response
-    stop_ids: frozenset[int]  # tokens at which generation stops
-
-    def render(self, tokenizer: Any, prompt: str | Sequence[Mapping[str, str]]) -> str:
-        """The text the policy continues: a prompt, or a conversation so far, in its template up to where a response begins."""
-        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
-        if self.kind == "chat":
-            return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        opened = {"user": "### Instruction: {}\n\n### Response: ", "assistant": "{}\n\n"}
-        return "".join(opened.get(turn["role"], "{}\n\n").format(turn["content"]) for turn in turns)
-
-
-def choose_template(tokenizer: Any, kind: str) -> Template:
-    """Template of the asked-for kind; "auto" is the tokenizer's chat template where it has one.
-
-    Raises UserError when the tokenizer has no closing token, or its chat template does not render the assistant's turn as
-    generation prompt + response + closing token (generation and training would then see different prompts).
+class Pair:
+    """Ids of one prompt and one response: together those of the whole text. moved: tokens of the prompt that the tokenizer joined
+    with the response's first characters, and that stand in the response's ids for that.
     """
-    has_chat = bool(getattr(tokenizer, "chat_template", None))
-    if kind == "auto":
-        kind = "chat" if has_chat else "instruction"
-    if kind == "chat" and not has_chat:
-        raise UserError("data.template=chat: this tokenizer has no chat template; use --set data.template=instruction")
-    eos = tokenizer.eos_token_id
-    if eos is None:
-        raise UserError("the tokenizer has no end-of-sequence token, so a response could never end; use another model")
-    if kind == "instruction":
-        return Template(kind, eos, frozenset({eos}))
-    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    try:
-        prompt = tokenizer.apply_chat_template(probe[:1], tokenize=False, add_generation_prompt=True)
-        whole = tokenizer.apply_chat_template(probe, tokenize=False)
-    except TemplateError as error:
-        raise UserError(f"the model's chat template cannot be used ({error}); use --set data.template=instruction") from error
-    if not whole.startswith(prompt + "b"):
-        raise UserError(
-            "the chat template does not render an assistant turn as generation prompt + response; "
-            "use --set data.template=instruction"
-        )
-    ending = tokenizer(whole.removeprefix(prompt + "b"), add_special_tokens=False)["input_ids"]
-    closing = ending[0] if ending and ending[0] in tokenizer.all_special_ids else eos
-    return Template("chat", closing, frozenset({closing, eos}))
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+    moved: int = 0
 
 
 def encode_prompt(tokenizer: Any, rendered: str, template: Template) -> list[int]:
-    """Ids of a rendered prompt. A chat template writes its own beginning token; a plain one gets the tokenizer's, once."""
-    ids = tokenizer(rendered, add_special_tokens=False)["input_ids"]
-    bos = tokenizer.bos_token_id
-    if bos is not None and template.kind != "chat" and ids[:1] != [bos]:
-        ids = [bos, *ids]
-    return ids
+    """Ids of a rendered prompt up to the seam, with what the tokenizer writes before every text, once."""
+    control = control_tokens(tokenizer)
+    return control.begun(control.token_ids(rendered[: len(rendered) - template.cut]))
+
+
+def encode_pair(tokenizer: Any, rendered: str, text: str, template: Template) -> Pair:
+    """A rendered prompt and a response, closing token included: the ids that the tokenizer gives to the whole text.
+
+    The seam is the template's own where the ids of the prompt stay what they are, else as many tokens earlier as the tokenizer
+    joins with the response. Raises NoSeam when these are more than FARTHEST, ValueError when the text cannot be kept as text.
+    """
+    control = control_tokens(tokenizer)
+    prompt = encode_prompt(tokenizer, rendered, template)
+    whole = control.begun(control.token_ids(rendered + template.lead + control.quoted(text) + template.ending))
+    if not template.ending:
+        whole = [*whole, template.closing_id]
+    if whole[-1] != template.closing_id:
+        raise NoSeam(f"the template ends an answer with token {template.closing_id}, the tokenizer reads {whole[-1]} there")
+    most = min(len(prompt), len(whole) - 1)  # the closing token is the response's, whatever the prompt ends in
+    same = next((n for n in range(most) if prompt[n] != whole[n]), most)
+    if len(prompt) - same > FARTHEST:
+        raise NoSeam(f"the tokenizer joins the response with {len(prompt) - same} tokens of the prompt")
+    return Pair(prompt[:same], whole[same:], len(prompt) - same)
 
 
 def encode_response(tokenizer: Any, text: str, template: Template) -> list[int]:
-    """Ids of a real response, its closing token included."""
-    return [*tokenizer(text, add_special_tokens=False)["input_ids"], template.closing_id]
+    """Ids of a response behind a short prompt of the template's, its closing token included."""
+    return encode_pair(tokenizer, template.opening, text, template).response_ids
 
 
 class Encoder:
@@ -91,8 +82,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, template: Template, asking: Template | None = None) -> None:
         self.tokenizer, self.template, self.asking = tokenizer, template, asking
-        self._prompts: dict[str, list[int]] = {}
-        self._responses: dict[str, list[int]] = {}
+        self._pairs: dict[tuple[str, str], Pair] = {}
 
     @cached_property
     def digest(self) -> str:
@@ -101,13 +91,32 @@ class Encoder:
         said = json.loads(fast.to_str()) if fast is not None else {"vocabulary": self.tokenizer.get_vocab()}
         said |= {"padding": None, "truncation": None}  # left over from the last call, no property
         special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items() if name != "pad_token"}
-        written = [said, special, str(getattr(self.tokenizer, "chat_template", None)), self.template.kind]
+        how = self.template
+        written = [said, special, str(getattr(self.tokenizer, "chat_template", None)), how.kind]
+        written += [dict(how.arguments), how.opening]  # the date too, where the template writes it
         return digest(json.dumps(written, sort_keys=True))
 
+    def pair(self, example: Example) -> Pair:
+        """The example's prompt and real response. Raises NoSeam, ValueError."""
+        key = example.rendered, example.real
+        if key not in self._pairs:
+            self._pairs[key] = encode_pair(self.tokenizer, example.rendered, example.real, self.template)
+        return self._pairs[key]
+
     def prompt(self, example: Example) -> list[int]:
-        if example.rendered not in self._prompts:
-            self._prompts[example.rendered] = encode_prompt(self.tokenizer, example.rendered, self.template)
-        return self._prompts[example.rendered]
+        """The prompt's ids up to the seam from which the real response and every synthetic one go on."""
+        return self.pair(example).prompt_ids
+
+    def real(self, example: Example) -> list[int]:
+        return self.pair(example).response_ids
+
+    def response(self, example: Example, text: str) -> list[int]:
+        """Ids of another response to the example's prompt, behind the same ids. Raises NoSeam where they do not stay the same."""
+        prompt, pair = self.prompt(example), encode_pair(self.tokenizer, example.rendered, text, self.template)
+        whole = [*pair.prompt_ids, *pair.response_ids]
+        if whole[: len(prompt)] != prompt:
+            raise NoSeam(f"example {example.id}: the tokenizer joins a response that begins with {text[:20]!r} with its prompt")
+        return whole[len(prompt) :]
 
     def asked(self, example: Example) -> list[int]:
         """The prompt as the opponent is given it: as it is trained on, unless there is a template for generation alone."""
@@ -119,10 +128,26 @@ class Encoder:
         """A sampled response's ids as they are trained on: one that ended under another template ends in this one's token."""
         return [*ids[:-1], self.template.closing_id] if finished and self.asking is not None else ids
 
-    def real(self, example: Example) -> list[int]:
-        if example.real not in self._responses:
-            self._responses[example.real] = encode_response(self.tokenizer, example.real, self.template)
-        return self._responses[example.real]
+    def spoken(self, prompt_ids: Sequence[int], ids: Sequence[int], finished: bool = False) -> str:
+        """The text of a response's ids behind its prompt's: without what the template has between prompt and response.
+
+        ids: without the token that ended the response. finished: there was one, so what the template has before it goes too.
+        """
+        template = self.asking or self.template
+        before = list(prompt_ids[-2 * FARTHEST :])  # a decoder may drop a space where a text begins: let it begin earlier
+        start, text = self._text(before), self._text([*before, *ids])
+        if not text.startswith(start):
+            return self._text(list(ids))
+        opening, behind = template.opening, template.cut
+        for moved in range(min(len(opening), 4 * FARTHEST)):  # how much of the template's end stands behind these ids
+            if start.endswith(opening[: len(opening) - moved][-FARTHEST:]):
+                behind = moved
+                break
+        said = text[len(start) :].removeprefix(opening[len(opening) - behind :] + template.lead)
+        return said.removesuffix(template.before_closing) if finished else said
+
+    def _text(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def groups_of_iteration(

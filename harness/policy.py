@@ -236,7 +236,8 @@ class Policy:
     ) -> list[Drawn]:
         """One response per prompt, in the order given; each depends on its own seed, not on its neighbours in a batch."""
         how, requests = Draw(settings.temperature, settings.top_p), self.requests(prompts, seeds, settings)
-        return [self.spoken(one) for one in self.draw(requests, how, self.stop_ids, settings.batch_size, advance)]
+        drawn = self.draw(requests, how, self.stop_ids, settings.batch_size, advance)
+        return [self.spoken(prompt, one) for prompt, one in zip(prompts, drawn, strict=True)]
 
     def requests(self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig) -> list[Request]:
         """What is asked for per prompt: no more tokens than the context has room for."""
@@ -286,11 +287,10 @@ class Policy:
         config = self.model.config.get_text_config()
         return self.choice.layout == "packed" and not getattr(config, "sliding_window", None)
 
-    def spoken(self, drawn: Tokens) -> Drawn:
-        """Drawn tokens as a response: its text leaves out the stop token."""
+    def spoken(self, prompt: Sequence[int], drawn: Tokens) -> Drawn:
+        """Drawn tokens as a response: its text leaves out the stop token, and what the template has between prompt and text."""
         finished = drawn.ids[-1] in self.stop_ids
-        spoken = drawn.ids[:-1] if finished else drawn.ids
-        text = self.tokenizer.decode(spoken, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text = self.encoder.spoken(prompt, drawn.ids[:-1] if finished else drawn.ids, finished)
         assert drawn.logp is not None
         return Drawn(drawn.ids, text, finished, drawn.logp)
 

@@ -8,23 +8,27 @@ from harness.cells import training_settings
 from harness.config import RunConfig
 from harness.data import Dataset
 from harness.discovery import Variant, line_in
-from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.model.checkpointing import repeatable_layers
 from harness.objective_checks import BEFORE_A_RUN, Broken
 from harness.policy import Policy
+from harness.suite import Suite
+from harness.templates import check_chat_template, choose_template
+from harness.token_notices import token_notices
 from objectives import Needs, Objective, UndeclaredRead
 
+LEFT_OUT = ("empty", "duplicate", "overlong")
 MOST_RESPONSES = 1000  # per prompt and role
 
 
 def notices(data: Dataset, policy: Policy) -> Iterator[str]:
-    """What a user should see before anything is spent: the rows left out and why, and templates that differ."""
+    """What a user should see before anything is spent: rows left out and why, how text becomes tokens, templates that differ."""
     counts = data.counts
-    left_out = {name: n for name, n in counts.items() if name not in ("rows", "heldout_rows", "train", "heldout") and n}
+    left_out = {name: counts[name] for name in (*LEFT_OUT, *(f"heldout_{reason}" for reason in LEFT_OUT)) if counts.get(name)}
     said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
     rows = counts["rows"] + counts.get("heldout_rows", 0)
     yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
+    yield from token_notices(counts, policy)
     if policy.encoder.asking is not None:
         yield (
             f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "
@@ -70,6 +74,14 @@ def check_objectives(variants: Sequence[Variant], iterations: int) -> None:
                     raise UserError(f"{variant.label}: its loss fails: {said}; see: harness objectives check") from error
 
 
+def check_chat(policy: Policy, suite: Suite, config: RunConfig) -> None:
+    """Raises UserError where the suite asks in the model's chat template and there is none that can be used."""
+    if suite.apply_chat_template:
+        said = f"suite {suite.name} asks in the chat template of {config.model.path}"
+        more = "--set evaluation.apply_chat_template=false to ask without one, or another --suite"
+        check_chat_template(policy.tokenizer, config.data.template_arguments, said, more)
+
+
 def check_layers(policy: Policy, config: RunConfig, variants: Sequence[Variant]) -> None:
     """Raises UserError where activations are to be computed again and the model's family does not offer that."""
     wanted = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
@@ -89,7 +101,7 @@ def set_generation_template(policy: Policy, config: RunConfig) -> None:
         return
     if config.data.turns == "last":
         raise UserError(f"generation.template={config.generation.template}: only with single prompts, not with data.turns=last")
-    asking = choose_template(policy.tokenizer, config.generation.template)
+    asking = choose_template(policy.tokenizer, config.generation.template, config.data.template_arguments)
     policy.encoder.asking = None if asking == policy.template else asking
 
 

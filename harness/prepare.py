@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,15 @@ from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
 from harness.plan import planned_phases
 from harness.policy import Policy
-from harness.preflight import check_layers, check_objectives, check_prompts, checked_needs, notices, set_generation_template
+from harness.preflight import (
+    check_chat,
+    check_layers,
+    check_objectives,
+    check_prompts,
+    checked_needs,
+    notices,
+    set_generation_template,
+)
 from harness.progress import Reporter
 from harness.provenance import PROGRAM, git_state, package_versions
 from harness.records import Example
@@ -37,6 +46,7 @@ from harness.rounds import Rounds
 from harness.sharing import Neighbours
 from harness.store import FORMAT_VERSION, RunFolder
 from harness.suite import Suite, load_suite
+from harness.templates import reads_the_date
 from harness.versions import other_versions, refuse_other_numbers
 
 
@@ -74,7 +84,7 @@ def prepare(
     refuse_changes(run, config, variants)
     check_backend(config)
     reporter.say(f"run {run.root}: loading model, tasks and data")
-    suite = load_suite(config.evaluation.suite)
+    suite = asked_suite(config)
     planned = planned_phases(config, variants, suite.name)
     run.check(["data", *(phase.folder for phase in planned)], config.recompute)
     unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
@@ -103,7 +113,9 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
     if not dry:
         board.check_ready(reach)
     commit = (run.record() or {}).get("base_commit")
-    policy = load_policy(config.model, config.lora, config.data.template, mirror, commit)
+    date = date_of(run)
+    policy = load_policy(config.model, config.lora, config.data.template, mirror, commit, config.data.template_arguments, date)
+    check_chat(policy, board.suite, config)
     board.check_context(policy)
     check_layers(policy, config, variants)
     set_generation_template(policy, config)
@@ -119,7 +131,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
                 f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
     run.hardware = made_on(policy)
-    data, digests = (data, {}) if dry else stored_data(run, config, policy, data)
+    data, digests = (data, {}) if dry else stored_data(run, config, policy, data, date)
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
     neighbours = Neighbours(run) if config.share else None
     gc.collect()
@@ -127,9 +139,25 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
     return Game(cells, Rounds(config, run, policy, data, digests, board, distribution, reporter, neighbours))
 
 
+def date_of(run: RunFolder) -> datetime:
+    """What a chat template that writes the date takes for the present: the run's beginning, where it has begun."""
+    done = run.finished("data")
+    kept = done.manifest.settings.get("date") if done else None
+    return datetime.fromisoformat(kept) if kept else datetime.now().replace(microsecond=0)
+
+
+def asked_suite(config: RunConfig) -> Suite:
+    """The run's suite; one that asks with or without a chat template otherwise than its file says has another version."""
+    suite, wanted = load_suite(config.evaluation.suite), config.evaluation.apply_chat_template
+    if wanted is None or wanted == suite.apply_chat_template:
+        return suite
+    version = f"{suite.version}+{'chat' if wanted else 'plain'}"
+    return suite.model_copy(update={"apply_chat_template": wanted, "version": version})
+
+
 def board_of(config: RunConfig, mirror: Path | None) -> Board:
     """The leaderboard of the run's suite, lm-eval's tasks or a judge's questions. Raises UserError for what is missing of it."""
-    suite = load_suite(config.evaluation.suite)
+    suite = asked_suite(config)
     if suite.judge is not None:
         return load_questions(suite, config.evaluation, mirror)
     return load_tasks(suite, config.evaluation.limit, mirror)
@@ -185,9 +213,13 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
                 )
 
 
-def stored_data(run: RunFolder, config: RunConfig, policy: Policy, data: Dataset) -> tuple[Dataset, dict[str, str]]:
+def stored_data(
+    run: RunFolder, config: RunConfig, policy: Policy, data: Dataset, date: datetime
+) -> tuple[Dataset, dict[str, str]]:
     """Commit the examples to `data/`, or check that the run's own are these. Raises UserError when the source has changed."""
     settings = {"data": config.data.model_dump(), "base": policy.base_digest}
+    if reads_the_date(policy.tokenizer, policy.template.arguments):
+        settings["date"] = date.isoformat()
     done = run.reusable("data", {}, settings)
     if done is None:
         with run.open("data", {}, settings) as draft:

@@ -21,6 +21,7 @@ from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
 from harness.files import file_digest, read_jsonl, write_json, write_jsonl
+from harness.first_ids import first_ids
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
@@ -34,6 +35,9 @@ from harness.sharing import Neighbours
 from harness.store import Draft, Finished, RunFolder
 from harness.training_state import LOG, Keeper
 from objectives import Needs, Objective
+
+
+SPACES = str.maketrans({"Ġ": "·", "▁": "·", "Ċ": "↵"})  # as vocabularies write a space and a line break -> as a reader sees them
 
 
 @dataclass
@@ -160,11 +164,21 @@ class Rounds:
                 kept = Unfinished(Shards(draft.unfinished), self.config.generation.shard)
                 samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance, kept)
             write_jsonl(draft.path / "samples.jsonl", samples)
+            write_json(draft.path / "first_ids.json", {"first_ids": self.told_apart(examples, samples, folder)})
             draft.counts.update(generating.counts(samples))
             if isinstance(sampler, VllmSampler):
                 draft.counts.update(sampler.measured)
 
         return self._phase(folder, inputs, settings, work)[0]
+
+    def told_apart(self, examples: list[Example], samples: list[Sample], folder: str) -> list[dict[str, Any]]:
+        """How well the first ids tell the examples' real responses from these samples, with the tokens as text."""
+        encoder, tokens = self.policy.encoder, self.policy.tokenizer.convert_ids_to_tokens
+        found = first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], (folder,))
+        said = [" ".join(map(str, tokens(list(one.told_by)))).translate(SPACES) for one in found]
+        return [
+            {**dataclasses.asdict(one), "telling": one.telling, "told_by": text} for one, text in zip(found, said, strict=True)
+        ]
 
     # ------------------------------------------------------------ score
 

@@ -52,13 +52,17 @@ ALLOWED = {
     "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
-    "harness.encoding": BASE,
+    "harness.tokens": {"harness.errors"},
+    "harness.templates": {"harness.errors", "harness.tokens"},
+    "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
+    "harness.token_notices": {"harness.policy", "harness.templates", "harness.tokens"},
+    "harness.first_ids": {"harness.records"},
     "harness.mirror": {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
     "harness.rows": {"harness.config", "harness.errors", "harness.mirror"},
-    "harness.data": BASE | {"harness.config", "harness.encoding", "harness.rows"},
+    "harness.data": BASE | {"harness.config", "harness.encoding", "harness.rows", "harness.templates", "harness.tokens"},
     "harness.ahead": set(),
     "harness.optimizer_steps": BASE | {"harness.config"},
     "harness.bad_numbers": {"harness.files"},
@@ -86,7 +90,7 @@ ALLOWED = {
     "harness.model.loading": BASE
     | {
         "harness.config",
-        "harness.encoding",
+        "harness.templates",
         "harness.lanes",
         "harness.mirror",
         "harness.model.logprobs",
@@ -126,6 +130,7 @@ ALLOWED = {
     | {
         "harness.bad_numbers",
         "harness.cells",
+        "harness.first_ids",
         "harness.board",
         "harness.config",
         "harness.data",
@@ -173,12 +178,13 @@ ALLOWED = {
         "harness.sharing",
         "harness.store",
         "harness.suite",
+        "harness.templates",
     }
     | {"harness.provenance", "harness.versions"},
     "harness.preflight": BASE
     | {"harness.objective_checks", "objectives"}
-    | {"harness.config", "harness.data", "harness.discovery", "harness.encoding", "harness.model.checkpointing", "harness.policy"}
-    | {"harness.cells"},
+    | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
+    | {"harness.cells", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
     "harness.stability": set(),
     "harness.comparison": {"harness.stats"},
@@ -186,6 +192,7 @@ ALLOWED = {
     "harness.facts": BASE | {"harness.intact", "harness.names", "harness.store"},
     "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.shown", "harness.store"},
     "harness.tables": BASE
+    | {"harness.intact"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
     | {"harness.provenance", "harness.shown", "harness.store", "harness.study", "harness.tables", "harness.versions"},
     "harness.report.__init__": {"harness.report"},
@@ -202,7 +209,7 @@ ALLOWED = {
     "harness.commands.run": BASE
     | {"harness.holding"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
-    | {"harness.stranger"}
+    | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE

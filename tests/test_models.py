@@ -266,14 +266,16 @@ def test_a_run_on_four_bits_is_played_to_its_report(tmp_path):
 # ---------------------------------------------------------------- a template for generation alone
 
 
-def test_a_plain_template_on_a_chat_tokenizer_gets_its_beginning_token_once(tokenizer):
+def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
+    """As the evaluation's prompts do: the lab's beginning token is written by its chat template and by nothing else."""
     from harness.encoding import choose_template, encode_prompt
 
-    for kind in ("chat", "instruction"):
+    for kind, count in (("chat", 1), ("instruction", 0)):
         template = choose_template(tokenizer, kind)
-        ids = encode_prompt(tokenizer, template.render(tokenizer, "what is true of the cat ?"), template)
-        assert ids.count(tokenizer.bos_token_id) == 1
-        assert ids[0] == tokenizer.bos_token_id
+        rendered = template.render(tokenizer, "what is true of the cat ?")
+        ids = encode_prompt(tokenizer, rendered, template)
+        assert ids.count(tokenizer.bos_token_id) == count
+        assert ids == tokenizer(rendered)["input_ids"][: len(ids)]
 
 
 def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_path):

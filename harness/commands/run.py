@@ -124,9 +124,20 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
         paths = finish(run, reports)
     for label, path in paths.items():
         say(f"{label:<8}{path}")
+    if said := first_ids_line(run.root):
+        say(f"WARNING {said}; see tables/first_ids.csv")
     for cell, error in failed.items():
         say(f"failed  {cell}: {error}")
     return 2 if failed else 0
+
+
+def first_ids_line(root: Path) -> str | None:
+    """What the run's first_ids.csv has to warn of; None where it has nothing, or there is none."""
+    from harness.shown import from_csv
+    from harness.tables.first_ids import telling_line
+
+    path = root / "tables" / "first_ids.csv"
+    return telling_line(from_csv(path)) if path.is_file() else None
 
 
 def _remove_empty(made: Sequence[Path]) -> None:

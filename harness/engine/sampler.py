@@ -71,7 +71,7 @@ class VllmSampler:
             line.ask("open", **self._base(requests, settings, with_adapter=folder is not None))
             line.hear("opened")
             tokens = self._draw(line, adapter, requests, settings, advance)
-        drawn = [self.policy.spoken(one) for one in tokens]
+        drawn = [self.policy.spoken(prompt, one) for prompt, one in zip(prompts, tokens, strict=True)]
         found = check(self.policy, prompts, drawn, self.config.model.tokens_per_pass, name)
         self.measured = {"vllm": version, "canary": dataclasses.asdict(found)}
         return drawn

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from harness.config import LoraConfig, ModelConfig
-from harness.encoding import choose_template
 from harness.errors import UserError
 from harness.files import file_digest
 from harness.lanes import Lanes
@@ -21,6 +24,7 @@ from harness.model.quantised import keep_gradients, quantisation
 from harness.model.start import start_from
 from harness.policy import Policy
 from harness.records import digest
+from harness.templates import choose_template, freeze_date, reads_the_date
 
 
 def choose_device(asked: str) -> torch.device:
@@ -43,10 +47,17 @@ def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
 
 
 def load_policy(
-    model: ModelConfig, lora: LoraConfig, template: str, mirror: Path | None = None, commit: str | None = None
+    model: ModelConfig,
+    lora: LoraConfig,
+    template: str,
+    mirror: Path | None = None,
+    commit: str | None = None,
+    arguments: Mapping[str, Any] = MappingProxyType({}),
+    date: datetime | None = None,
 ) -> Policy:
     """The base at `model.path`, frozen, with a fresh adapter.
 
+    template, arguments: the kind of template, and what the chat template is given. date: what templates take for the present.
     mirror: the folder that stands for the hub. commit: what a run began with, where no revision is named. Raises UserError when
     there is no such model, its weights are no safetensors, it wants to run code of its own without being allowed to, or
     quantisation is asked for where it cannot be had.
@@ -94,7 +105,10 @@ def load_policy(
         )
     if model.quantize is not None:
         keep_gradients(base)
-    chosen = choose_template(tokenizer, template)
+    if date is not None and reads_the_date(tokenizer, arguments):
+        freeze_date(tokenizer, date)
+    chosen = choose_template(tokenizer, template, arguments)
+    chosen = replace(chosen, stop_ids=chosen.stop_ids | ending_ids(base))
     folder = weights_folder(path, options.get("revision"))
     weights = base_digest(folder)
     weights = digest(weights, model.quantize) if model.quantize else weights
@@ -105,6 +119,12 @@ def load_policy(
     if model.adapter is not None:
         start_from(policy, model.adapter, lora, mirror)
     return policy
+
+
+def ending_ids(base: Any) -> frozenset[int]:
+    """Every token that the model's generation_config.json ends a text with."""
+    found = getattr(getattr(base, "generation_config", None), "eos_token_id", None)
+    return frozenset(i for i in (found if isinstance(found, (list, tuple)) else [found]) if i is not None)
 
 
 def _check_folder(path: str, model: ModelConfig) -> None:

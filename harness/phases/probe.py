@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from harness.bad_numbers import naming
 from harness.config import GenerationConfig
-from harness.encoding import encode_response
 from harness.errors import UserError, did_you_mean
 from harness.model.packing import Prefixed
 from harness.policy import Drawn, Policy
@@ -90,7 +89,7 @@ def probe(
     texts: list[str] = []
     if distribution is not None:
         texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
-        asked["fresh"] = [encode_response(policy.tokenizer, text, policy.template) for text in texts]
+        asked["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, texts, strict=True)]
     if opponent:
         asked["opponent"] = [row["token_ids"] for row in opponent]
     with naming(ids):

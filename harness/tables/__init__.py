@@ -12,6 +12,7 @@ from harness.tables.collapse import collapse_table
 from harness.tables.comparisons import comparisons_table
 from harness.tables.cost import cost_totals
 from harness.tables.curves import drift_table, stability_table
+from harness.tables.first_ids import first_ids_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.players import Arena
 from harness.tables.printed import as_latex, as_markdown
@@ -47,6 +48,8 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             "tables/cost_total.csv": cost_totals(facts),
             "tables/versions.csv": versions_table(facts),
         }
+        if not (first := first_ids_table(facts)).empty:  # runs made before this was measured have none
+            written["tables/first_ids.csv"] = first
         if facts.study.get("arms"):
             written["tables/study.csv"] = study_table(facts, board)
         if facts.study.get("grid"):

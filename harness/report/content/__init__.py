@@ -8,6 +8,7 @@ from harness.facts import Facts
 from harness.report.blocks import visible
 from harness.report.content.about import about_sections
 from harness.report.content.dynamics import dynamics_sections
+from harness.report.content.first_ids import first_ids_section
 from harness.report.content.published import published_section
 from harness.report.content.results import results_sections
 from harness.report.content.study import study_sections
@@ -23,6 +24,7 @@ def content(facts: Facts) -> dict[str, Any]:
         *study_sections(tables),
         *results_sections(tables),
         *dynamics_sections(tables),
+        first_ids_section(tables),
         published_section(tables),
         *about_sections(tables),
     ]
