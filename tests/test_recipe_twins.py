@@ -81,6 +81,11 @@ def test_a_recipe_is_played_as_it_stands_on_its_tiny_twin(recipe, tmp_path, monk
     assert all(example.rendered == twins.instruction(example.prompt) for example in examples)
     twins.check_seam(tokenizer, examples, config.data.template, drawn)
 
+    # the run's own check says the same of what was drawn, and what a clean seam leaves says nothing
+    told = [r for r in rows(run / "tables" / "first_ids.csv") if r["depth"] == "1"]
+    assert {r["objective"] for r in told} > {"initial"}
+    assert {r["telling"] for r in told} == {"False"}
+
 
 def test_every_recipe_that_names_the_hub_has_a_twin():
     configs = [load_config(recipe) for recipe in RECIPES]

