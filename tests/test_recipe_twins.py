@@ -87,6 +87,22 @@ def test_a_recipe_is_played_as_it_stands_on_its_tiny_twin(recipe, tmp_path, monk
     assert {r["telling"] for r in told} == {"False"}
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_seam_is_clean_for_every_recipes_tokenizer_and_text(recipe, tmp_path):
+    """Of what needs no model, which the played recipes show for what they drew: ids of the whole text, behind the same prompt."""
+    config = load_config(recipe)
+    tokenizer, _ = twins.write_tokenizer(tmp_path, config.model.path)
+    pairs = twins.said_in(config.data.source)
+    examples = [Example(str(n), prompt, real, twins.instruction(prompt)) for n, (prompt, real) in enumerate(pairs)]
+    laid = [(example, *twins.laid_out(tokenizer, example, config.data.template)) for example in examples]
+    assert [fault for one in laid for fault in twins.seam_faults(tokenizer, *one, [])] == []
+    apart = [
+        [*tokenizer(one.rendered)["input_ids"], *tokenizer(one.real, add_special_tokens=False)["input_ids"]] for one in examples
+    ]
+    differing = sum(a != prompt + real[:-1] for a, (_, prompt, real) in zip(apart, laid, strict=True))
+    assert differing == (len(laid) if "Mistral" in ARCHITECTURE[config.model.path] else 0), "the twin has its original's space"
+
+
 def test_every_recipe_that_names_the_hub_has_a_twin():
     configs = [load_config(recipe) for recipe in RECIPES]
     assert len(configs) >= 4

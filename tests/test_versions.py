@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from harness.errors import UserError
 from harness.facts import Facts
 from harness.provenance import NUMBERS, NUMBERS_KEY, package_versions
 from harness.report import write_report
@@ -114,6 +115,27 @@ def test_a_run_of_other_numbers_is_still_shown(played_copy, run):
     here("trace", "small", example, cwd=played_copy)
     (row,) = [r for r in rows(run / "tables/versions.csv") if r["name"] == NUMBERS_KEY]
     assert (row["version"], row["where"]) == ("1", ".")
+
+
+def test_what_the_record_alone_says_counts_too(run):
+    """A run that was played under other versions without a phase being made then."""
+    from harness.versions import refuse_other_numbers
+
+    path, now = run / "run.json", package_versions()
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "versions": {**now, "torch": "2.0.1"}}))
+    said = other_versions(RunFolder(run), now)
+    assert f"torch 2.0.1 (now {now['torch']}) when the run was last played;" in str(said)
+    edit(run, "space", "versions", torch="2.0.1")
+    said = other_versions(RunFolder(run), now)
+    assert "last played" not in str(said)
+    assert "(space)" in str(said)
+    path.write_text(json.dumps({**record, "versions": {**now, NUMBERS_KEY: "99"}}))
+    with pytest.raises(UserError, match="made with version 99 of this program's numbers"):
+        refuse_other_numbers(RunFolder(run))
+    for folder in ("initial", "space", "spin"):
+        shutil.rmtree(run / folder)
+    refuse_other_numbers(RunFolder(run))  # as after a kill before the record was written
 
 
 def test_a_record_without_phases_can_be_played_anew(run):

@@ -127,15 +127,21 @@ MODELS = {
 }
 
 
-def write_model(mirror, name, pairs):
-    """The twin of a model in the folder that stands for the hub, taught for a moment the whole text of `pairs`."""
+def write_tokenizer(mirror, name):
+    """The tokenizer of a model's twin in the folder that stands for the hub, and the model's configuration; returns both."""
     make_tokenizer, changes, make_config = MODELS[name]
     folder = mirror / "models" / name
     folder.mkdir(parents=True)
     (folder / "tokenizer_config.json").write_text(json.dumps(make_tokenizer(folder) | changes))
     config = make_config(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
     config.save_pretrained(str(folder))  # transformers asks it which class the tokenizer is of
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder))
+    return transformers.AutoTokenizer.from_pretrained(str(folder)), config
+
+
+def write_model(mirror, name, pairs):
+    """The twin of a model in the folder that stands for the hub, taught for a moment the whole text of `pairs`."""
+    folder = mirror / "models" / name
+    tokenizer, config = write_tokenizer(mirror, name)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config)
     learn(model, [whole_ids(tokenizer, instruction(prompt), real) for prompt, real in pairs])
@@ -184,8 +190,12 @@ def write_mirror(mirror, config):
     """Everything that a recipe's configuration names on the hub."""
     for write in dict.fromkeys([PAIRS[config.data.source], *TASKS[config.evaluation.suite]]):
         write(mirror)
-    pairs = [*sentences(400, 7)] if config.data.source != "openai/gsm8k" else [sum_problem(k) for k in range(200)]
-    write_model(mirror, config.model.path, pairs)
+    write_model(mirror, config.model.path, said_in(config.data.source))
+
+
+def said_in(source):
+    """(prompt, response) texts like those of a data set's twin, and more of them."""
+    return [sum_problem(k) for k in range(200)] if source == "openai/gsm8k" else [*sentences(400, 7)]
 
 
 # ---------------------------------------------------------------- packages of a task that are not installed here
