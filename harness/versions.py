@@ -67,6 +67,11 @@ def refuse_other_numbers(run: RunFolder) -> None:
     )
 
 
+def numbers_of(root: Path) -> list[str]:
+    """The versions of this program's numbers that the finished phases of a run were made with."""
+    return sorted({made[NUMBERS_KEY] for made in phases_made_with(root).values()})
+
+
 def other_versions(run: RunFolder, now: Mapping[str, str]) -> str | None:
     """One line that names every library and part of the machine that is another now than when a phase was made; None: all equal.
 

@@ -117,6 +117,24 @@ def test_a_run_of_other_numbers_is_still_shown(played_copy, run):
     assert (row["version"], row["where"]) == ("1", ".")
 
 
+def test_a_setting_that_was_chosen_under_other_numbers_is_said_to_be(run, monkeypatch, capsys):
+    import pandas as pd
+
+    from harness.commands.study import tuned_variants
+    from harness.config import load_config
+    from harness.study import load_study
+
+    study = load_study("stability").model_copy(update={"tuned_by": run.name})
+    chosen = pd.DataFrame({"objective": [], "key": [], "value": [], "chosen": pd.Series([], dtype=bool)})
+    monkeypatch.setattr("harness.tables.study.chosen_table", lambda _: chosen)
+    tuned_variants(study, load_config(str(SMALL)), run.parent)
+    assert "of this program's numbers" not in capsys.readouterr().out
+    edit(run, "space", "versions", **{NUMBERS_KEY: "1"})
+    tuned_variants(study, load_config(str(SMALL)), run.parent)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "of this program's numbers" in line]
+    assert f"small chose them with version 1 of this program's numbers, which are now version {NUMBERS}" in line
+
+
 def test_what_the_record_alone_says_counts_too(run):
     """A run that was played under other versions without a phase being made then."""
     from harness.versions import refuse_other_numbers
