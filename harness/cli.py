@@ -21,7 +21,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Results = Annotated[Path, typer.Option("--results", help="Folder that holds the run folders.")]
+
+def _path(text: Any) -> Path:
+    """A path that was typed. An empty one, as from a variable that is not set, is not the current folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("is empty; name a path (the current folder is .)")
+    return Path(text)
+
+
+def _path_option(text: str, *names: str) -> Any:
+    return typer.Option(*names, help=text, parser=_path, metavar="PATH")
+
+
+Results = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
 RESULTS = Path("results")
 REPORTS = Path("reports")
 
@@ -52,7 +64,7 @@ def run(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.lr=1e-4")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     results: Results = RESULTS,
-    reports: Annotated[Path, typer.Option(help="Folder for the report.")] = REPORTS,
+    reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Cells at once, one process each; default: GPUs, or cores / model.threads.")
     ] = None,
@@ -90,7 +102,7 @@ def study(
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
     results: Results = RESULTS,
-    reports: Annotated[Path, typer.Option(help="Folder for the report.")] = REPORTS,
+    reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells at once, one process each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
@@ -122,7 +134,7 @@ def status(
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
-    out: Annotated[Path | None, typer.Option(help="PDF to write; default reports/<run>.pdf")] = None,
+    out: Annotated[Path | None, _path_option("PDF to write; default reports/<run>.pdf")] = None,
     results: Results = RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
@@ -162,7 +174,7 @@ def objectives_check(name: Annotated[str, typer.Argument(help="Objective by name
 
 @app.command()
 def fetch(
-    to: Annotated[Path, typer.Option(help="Folder to fetch into; several recipes may share it.")],
+    to: Annotated[Path, _path_option("Folder to fetch into; several recipes may share it.")],
     recipe: Annotated[str | None, typer.Option(help="Recipe by name or .toml path; default: lab.")] = None,
     suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a hub id.")] = None,
@@ -221,7 +233,7 @@ def theory(
         str | None, typer.Option(help="Play these variants instead of the shipped claims: space:mu=5,./mine.py")
     ] = None,
     iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations of the exact game.")] = None,
-    reports: Annotated[Path, typer.Option(help="Folder for theory.pdf, theory.html and theory/.")] = REPORTS,
+    reports: Annotated[Path, _path_option("Folder for theory.pdf, theory.html and theory/.")] = REPORTS,
 ) -> None:
     """Play the objectives' files exactly on a few outcomes: where is their optimum, and does it stay there?"""
     from harness.commands.theory import theory_command
@@ -235,7 +247,7 @@ def push(
     objective: Annotated[str, typer.Argument(help="Variant as its label stands in the tables.")],
     seed: Annotated[int | None, typer.Option(help="Seed; default: the run's first.")] = None,
     iteration: Annotated[int | None, typer.Option(help="Iteration; default: the last.")] = None,
-    to: Annotated[Path | None, typer.Option(help="Write the folder here.")] = None,
+    to: Annotated[Path | None, _path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Really upload, as a private repository.")] = False,
     results: Results = RESULTS,

@@ -66,6 +66,8 @@ class LoraConfig(Part):
 class DataConfig(Part):
     """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
 
+    Columns are found by their names (harness/formats.py); text in other ones is refused, unless `context_columns` puts it behind
+    the prompt or `ignore_columns` leaves it out. Whole prompts are held out; of `heldout`, a source of its own, `heldout_split`.
     `template_arguments` go to the chat template beside the conversation, in evaluation too: { enable_thinking = false } for
     Qwen3, { chat_template = "NAME" } for a tokenizer with several named ones.
     """
@@ -75,10 +77,14 @@ class DataConfig(Part):
     split: str = "train"
     prompt_column: str | None = None
     response_column: str | None = None
+    context_columns: str | list[str] = []
+    ignore_columns: str | list[str] = []
     turns: Literal["first", "last"] = "first"  # of a conversation: the first answer alone, or the last with all before it
     max_examples: int | None = Field(default=None, ge=1)
-    heldout: str | None = None  # a source of its own; without one, `heldout_examples` pairs are set apart
+    heldout: str | None = None
+    heldout_split: str | None = None
     heldout_examples: int = Field(default=128, ge=1)
+    allow_heldout_overlap: bool = False
     template: Literal["auto", "chat", "instruction"] = "auto"
     template_arguments: dict[str, Any] = {}
     overlong: Literal["error", "drop"] = "error"
@@ -110,10 +116,8 @@ class GenerationConfig(Part):
     vllm_timeout: float = Field(default=1800.0, gt=0)
 
     def recorded(self) -> dict[str, Any]:
-        """What changes the samples; back end and template only where they are not what runs had before there was a choice."""
-        left_out = {"batch_size", "shard", "vllm_memory", "vllm_timeout"}
-        left_out |= {name for name in ("backend", "template") if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(exclude=left_out)
+        """What changes the samples."""
+        return self.model_dump(exclude={"batch_size", "shard", "vllm_memory", "vllm_timeout"})
 
 
 class TrainingConfig(Part):
@@ -290,6 +294,11 @@ def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{source}: {explain(error, RunConfig)}") from None
+    for key, value in _texts(config.model_dump()):
+        if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
+            raise UserError(
+                f"{key}={value!r}: is empty, as a variable that is not set would be; give a value, or leave {key} out"
+            )
     for key, value in _texts(config.model_dump()):
         if masked(value) != value:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Data set rows -> Examples: read, find the columns, clean, split off the held-out pairs, render. Never sees synthetic data.
+"""Data set rows -> Examples: read, clean, split off the held-out pairs, render. Never sees synthetic data.
 
 Nothing is dropped silently: every row that does not become an Example is counted under a reason, and the counts are kept in
 the data folder's manifest and shown in the report.
@@ -8,80 +8,68 @@ from __future__ import annotations
 
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import TemplateError
 
 from harness.config import DataConfig
 from harness.encoding import NoSeam, encode_pair
 from harness.errors import UserError
+from harness.formats import Pair, read_pairs_of
 from harness.records import Example, digest, keyed_seed
 from harness.rows import rows_of
 from harness.templates import Template
 from harness.tokens import control_tokens
 
-# Column names under which annotated pairs are commonly published: (prompt, response).
-KNOWN_COLUMNS = (
-    ("prompt", "response"),
-    ("prompt", "completion"),
-    ("question", "answer"),
-    ("instruction", "output"),
-    ("instruction", "response"),
-)
-
-
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One annotated pair as it stands in its source. turns: the conversation before the response, where there is more to it than
-    one user turn; `prompt` is then the same as text.
-    """
-
-    prompt: str
-    real: str
-    where: str
-    turns: tuple[dict[str, str], ...] = ()
-
 
 @dataclass(frozen=True)
 class Dataset:
-    """The annotated pairs of a run. `counts` says how many rows were read, kept and left out, and why."""
+    """The annotated pairs of a run. `counts` says how many rows were read, kept and left out, and why.
+
+    notes: what a user should know of how they were read, a line each; conversations: pairs whose prompt has several turns.
+    """
 
     train: list[Example]
     heldout: list[Example]
     counts: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    conversations: int = 0
 
 
 def load_examples(settings: DataConfig, tokenizer: Any, template: Template, context: int, mirror: Path | None) -> Dataset:
     """Read, clean, order and split the pairs. `context` is the model's limit in tokens for prompt and response together.
 
     The order is keyed by the pairs themselves, so the training subset and the held-out pairs do not depend on the run's
-    seeds. Raises UserError when rows are malformed, no pair is left, or a pair does not fit (unless overlong is "drop").
+    seeds. Several answers to one prompt are pairs of their own, which stay on one side of the split. Raises UserError when rows
+    are malformed, no pair is left, held-out prompts are trained on, or a pair does not fit (unless overlong is "drop").
     """
     counts: Counter[str] = Counter()
-    pairs = _clean(read_pairs(settings, settings.source, mirror), counts)
+    pairs, said = _read(settings, settings.source, mirror)
+    notes = [said]
+    pairs = _clean(pairs, counts)
+    _check_roles(pairs, tokenizer, template)
     fitting = _fitting(pairs, settings, tokenizer, template, context, counts)
     fitting.sort(key=lambda example: keyed_seed("order", example.id))
+    asked = _prompts_of(pairs)
+    groups = Counter(asked(example) for example in fitting)
+    if repeated := [n for n in groups.values() if n > 1]:
+        notes.append(f"{len(repeated)} prompts have several answers, {sum(repeated)} pairs in all, which are kept and not split")
     if settings.heldout is not None:
         dropped: Counter[str] = Counter()
-        heldout = _fitting(
-            _clean(read_pairs(settings, settings.heldout, mirror), dropped),
-            settings, tokenizer, template, context, dropped,
-        )  # fmt: skip
+        own = settings.model_copy(update={"split": settings.heldout_split or settings.split})
+        others, said = _read(own, settings.heldout, mirror)
+        notes += [said] if said.partition(": ")[2] != notes[0].partition(": ")[2] else []
+        others = _clean(others, dropped)
+        _check_roles(others, tokenizer, template)
+        heldout = _fitting(others, settings, tokenizer, template, context, dropped)
         counts.update({f"heldout_{reason}": n for reason, n in dropped.items()})
-        known = {example.id for example in fitting}
-        overlap = sum(example.id in known for example in heldout)
-        if overlap:
-            raise UserError(f"data.heldout={settings.heldout}: {overlap} pairs are also in data.source; separate them")
+        notes += _overlap(settings, heldout, _prompts_of(others), groups)
+        pairs = [*pairs, *others]
     else:
-        size = min(settings.heldout_examples, len(fitting) // 5)
-        heldout, fitting = fitting[:size], fitting[size:]
+        heldout, fitting = _split(fitting, asked, groups, min(settings.heldout_examples, len(fitting) // 5))
     train = fitting[: settings.max_examples]
     if not train or not heldout:
         raise UserError(
@@ -90,106 +78,94 @@ def load_examples(settings: DataConfig, tokenizer: Any, template: Template, cont
             + ("; name pairs to hold out with --set data.heldout=FILE" if settings.heldout is None and len(train) else "")
         )
     counts.update(train=len(train), heldout=len(heldout))
-    return Dataset(train, heldout, dict(counts))
+    return Dataset(train, heldout, dict(counts), tuple(notes), sum(bool(pair.turns) for pair in pairs))
 
 
 def read_pairs(settings: DataConfig, source: str, mirror: Path | None) -> list[Pair]:
     """The pairs of a file, a folder or a hub data set, as they stand. Raises UserError."""
-    rows = rows_of(settings, source, mirror)
-    prompt_column, response_column = _columns(settings, source, rows[0][1])
-    return [_pair(row, prompt_column, response_column, settings.turns, where) for where, row in rows]
+    return _read(settings, source, mirror)[0]
 
 
-def _columns(settings: DataConfig, source: str, row: Any) -> tuple[str, str | None]:
-    """The columns of prompt and response; (messages column, None) for chat rows."""
-    if not isinstance(row, dict):
-        raise UserError(f"data {source}: a row is {type(row).__name__}, expected an object with named columns")
-    if settings.prompt_column or settings.response_column:
-        wanted = (settings.prompt_column or "prompt", settings.response_column or "response")
-        if wanted[0] == wanted[1]:
-            raise UserError(
-                f"data {source}: data.prompt_column and data.response_column are both {wanted[0]!r}; name two columns"
-            )
-        missing = [name for name in wanted if name not in row]
-        if missing:
-            raise UserError(f"data {source}: no column {missing[0]!r}; it has {', '.join(map(str, row))}")
-        return wanted
-    for pair in KNOWN_COLUMNS:
-        if all(name in row for name in pair):
-            return pair
-    if "messages" in row:
-        return "messages", None
-    raise UserError(
-        f"data {source}: cannot tell prompt from response among the columns {', '.join(map(str, row))}; "
-        "use --set data.prompt_column=NAME --set data.response_column=NAME"
-    )
-
-
-def _pair(row: Any, prompt_column: str, response_column: str | None, turns: str, where: str) -> Pair:
-    """Prompt and response of one row: two text columns, or a conversation."""
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: {type(row).__name__} where an object with named columns was expected")
-    if response_column is None:
-        return _of_conversation(row.get("messages"), turns, where)
-    for name in (prompt_column, response_column):
-        if name not in row:
-            raise UserError(f"{where}: no column {name!r}; it has {', '.join(map(str, row)) or 'none'}")
-    prompt, response = (_text(row[name], name, where) for name in (prompt_column, response_column))
-    if response_column == "output" and isinstance(row.get("input"), str) and row["input"].strip():
-        # Alpaca keeps the instruction's material in a column of its own
-        prompt = f"{prompt}\n\n{_text(row['input'], 'input', where)}"
-    return Pair(prompt, response, where)
-
-
-def _text(value: Any, name: str, where: str) -> str:
-    """A value that must be text that can be kept, encoded and printed. Raises UserError."""
-    if not isinstance(value, str):
-        raise UserError(f"{where}: {name}={reprlib.repr(value)} is {type(value).__name__}, expected text")
-    if "\0" in value:
-        raise UserError(f"{where}: {name} holds a NUL character (U+0000) at {value.index(chr(0))}; remove it")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"{where}: {name} holds text that cannot be encoded, a lone surrogate (half a character) at {error.start}; remove it"
-        ) from error
-    return value
-
-
-def _of_conversation(messages: Any, which: str, where: str) -> Pair:
-    """The first answer of a conversation, or its last with all that was said before it."""
-    said = list(messages) if isinstance(messages, (list, tuple, np.ndarray)) else []
-    if len(said) < 2 or not all(isinstance(turn, dict) for turn in said):
-        raise UserError(f"{where}: messages must be a list of at least two turns with role and content")
-    for turn in said:
-        for key in ("role", "content"):
-            _text(turn.get(key), f"a turn's {key}", where)
-    answers = [n for n, turn in enumerate(said) if turn["role"] == "assistant" and n and said[n - 1]["role"] == "user"]
-    if not answers:
-        raise UserError(f"{where}: no assistant turn follows a user turn (roles: {', '.join(t['role'] for t in said[:10])})")
-    place = answers[0] if which == "first" else answers[-1]
-    for turn in said[:place]:
-        if turn["role"] not in ROLES:
-            raise UserError(f"{where}: a turn has the role {turn['role']!r}; expected one of {', '.join(ROLES)}")
-    before = tuple({"role": turn["role"], "content": turn["content"].strip()} for turn in said[:place])
-    if len(before) == 1:
-        return Pair(before[0]["content"], said[place]["content"], where)
-    return Pair("\n\n".join(f"{turn['role']}: {turn['content']}" for turn in before), said[place]["content"], where, before)
+def _read(settings: DataConfig, source: str, mirror: Path | None) -> tuple[list[Pair], str]:
+    """The pairs as they stand, and what was read of which columns."""
+    return read_pairs_of(rows_of(settings, source, mirror), settings, source)
 
 
 def _clean(pairs: Sequence[Pair], counts: Counter[str]) -> list[Pair]:
-    """Surrounding white space removed (chat templates do so too); empty and repeated pairs left out, counted."""
+    """Empty and repeated pairs left out, counted; white space around a text makes no other pair, and is kept."""
     kept: dict[tuple[str, str], Pair] = {}
     counts["rows"] += len(pairs)
     for pair in pairs:
-        key = (pair.prompt.strip(), pair.real.strip())
-        if not all(key):
+        if pair.is_empty:
             counts["empty"] += 1
-        elif key in kept:
+        elif (key := (pair.asked, pair.real.strip())) in kept:
             counts["duplicate"] += 1
         else:
-            kept[key] = replace(pair, prompt=key[0], real=key[1])
+            kept[key] = pair
     return list(kept.values())
+
+
+def _prompts_of(pairs: Sequence[Pair]) -> Callable[[Example], str]:
+    """An example's prompt as prompts are compared."""
+    asked = {(pair.prompt, pair.real): pair.asked for pair in pairs}
+    return lambda example: asked[example.prompt, example.real]
+
+
+def _split(
+    ordered: Sequence[Example], asked: Callable[[Example], str], groups: Mapping[str, int], size: int
+) -> tuple[list[Example], list[Example]]:
+    """(held out, to train on): the first prompts with all their answers, as far as these are at most `size` pairs.
+
+    Where no prompt has so few answers, the one with the fewest is held out.
+    """
+    chosen: dict[str, None] = {}
+    room = size
+    for prompt in dict.fromkeys(map(asked, ordered)):
+        if groups[prompt] <= room:
+            chosen[prompt] = None
+            room -= groups[prompt]
+    if size and not chosen and len(groups) > 1:
+        chosen[min(dict.fromkeys(map(asked, ordered)), key=lambda prompt: groups[prompt])] = None
+    heldout = [example for example in ordered if asked(example) in chosen]
+    return heldout, [example for example in ordered if asked(example) not in chosen]
+
+
+def _overlap(
+    settings: DataConfig, heldout: Sequence[Example], asked: Callable[[Example], str], trained: Mapping[str, int]
+) -> list[str]:
+    """What is to be said of held-out pairs whose prompts are trained on. Raises UserError where that is not allowed."""
+    shared = [example for example in heldout if asked(example) in trained]
+    if not shared:
+        return []
+    said = f"the prompts of {len(shared)} of {len(heldout)} held-out pairs are also in data.source"
+    if settings.allow_heldout_overlap:
+        return [f"{said} (allowed by data.allow_heldout_overlap)"]
+    raise UserError(
+        f"data.heldout={settings.heldout}: {said} (as {reprlib.repr(shared[0].prompt)}); separate them, or go on with "
+        "--set data.allow_heldout_overlap=true"
+    )
+
+
+def _check_roles(pairs: Sequence[Pair], tokenizer: Any, template: Template) -> None:
+    """Raises UserError where the template leaves out a whole turn, as some do with a system's or a tool's, in silence."""
+    known: set[tuple[str, ...]] = set()
+    for pair in pairs:
+        roles = tuple(turn["role"] for turn in pair.turns)
+        if roles in known:
+            continue
+        known.add(roles)
+        turns = [{"role": role, "content": f"a{n}b"} for n, role in enumerate(roles)]
+        try:
+            rendered = template.render(tokenizer, turns) if turns else ""
+        except TemplateError:
+            continue  # refused with the template's own words when the pair is rendered
+        for turn in turns:
+            if turn["content"] not in rendered:
+                raise UserError(
+                    f"{pair.where}: the model's chat template leaves out the turn of {turn['role']!r}; leave such rows out, use "
+                    "--set data.template=instruction"
+                    + (", or go on without it with --set data.ignore_columns=system" if turn["role"] == "system" else "")
+                )
 
 
 def _fitting(

@@ -28,6 +28,7 @@ def notices(data: Dataset, policy: Policy) -> Iterator[str]:
     said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
     rows = counts["rows"] + counts.get("heldout_rows", 0)
     yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
+    yield from (f"data: {note}" for note in data.notes)
     yield from token_notices(counts, policy)
     if policy.encoder.asking is not None:
         yield (
@@ -109,6 +110,11 @@ def check_prompts(policy: Policy, data: Dataset) -> None:
     """Raises UserError when a prompt in the template of generation leaves no room for a response."""
     if policy.encoder.asking is None:
         return
+    if data.conversations:
+        raise UserError(
+            f"generation.template={policy.encoder.asking.kind}: only with single prompts, and {data.conversations} pairs have a "
+            "system turn or earlier turns"
+        )
     for example in data.train:
         if (length := len(policy.encoder.asked(example))) >= policy.context:
             raise UserError(

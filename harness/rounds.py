@@ -36,7 +36,6 @@ from harness.store import Draft, Finished, RunFolder
 from harness.training_state import LOG, Keeper
 from objectives import Needs, Objective
 
-
 SPACES = str.maketrans({"Ġ": "·", "▁": "·", "Ċ": "↵"})  # as vocabularies write a space and a line break -> as a reader sees them
 
 

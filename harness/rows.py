@@ -13,9 +13,9 @@ from typing import Any
 from harness.config import DataConfig, resolve_path
 from harness.errors import UserError
 from harness.mirror import found_in, wanted_data
+from harness.splits import files_of_split
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
-IN_FOLDERS = (".jsonl", ".csv", ".parquet")  # a .json in a data set's folder is as often a description of it
 # Hub ids whose configuration or split has to be named, and has one obvious choice.
 KNOWN_CONFIGS = {"openai/gsm8k": "main"}
 KNOWN_SPLITS = {"HuggingFaceH4/ultrachat_200k": "train_sft"}
@@ -28,7 +28,8 @@ def rows_of(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]
     if path.is_file():
         rows = _rows_of_file(path)
     elif path.is_dir() and (mirror is None or not (mirror / source).is_dir()):
-        rows = [row for file in _files_of(path, settings.split) for row in _rows_of_file(file)]
+        own = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
+        rows = [row for file in files_of_split(path, settings.split, own) for row in _rows_of_file(file)]
     elif source.startswith(("builtin:", ".", "/")) or path.suffix in SUFFIXES:
         raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
     else:
@@ -36,15 +37,6 @@ def rows_of(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]
     if not rows:
         raise UserError(f"data {source}: no rows")
     return rows
-
-
-def _files_of(folder: Path, split: str) -> list[Path]:
-    """The data files of a folder in the order of their names; those named after the split, where any is."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in IN_FOLDERS and path.is_file())
-    named = [path for path in files if path.stem == split or path.stem.startswith((f"{split}-", f"{split}_", f"{split}."))]
-    if not files:
-        raise UserError(f"data {folder}: holds no {', '.join(IN_FOLDERS)} file")
-    return named or files
 
 
 def _rows_of_file(path: Path) -> list[Row]:

@@ -83,6 +83,8 @@ def load_suite(name: str) -> Suite:
         raise UserError(f"{path}: {_explained(error)}") from None
     if (said := _against_its_kind(suite)) is not None:
         raise UserError(f"{path}: {said}")
+    if not all(text.removeprefix("builtin:").strip() for text in suite.include_paths):
+        raise UserError(f"{path}: include_paths has an empty path; name a folder (the suite's own is .)")
     for folder in suite.folders():
         if not folder.is_dir():
             raise UserError(f"{path}: include_paths names {folder}, which is no folder")

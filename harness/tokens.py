@@ -114,7 +114,8 @@ class ControlTokens:
             copy = Tokenizer.from_str(json.dumps(said))
         except Exception:  # the library raises a bare Exception
             copy = Tokenizer.from_str(plain)
-        original = {copy.token_to_id(names.get(content, content)): self.ids[content] for content in listed if content in self.ids}
+        renumbered = {content: copy.token_to_id(names.get(str(content), str(content))) for content in listed if content in self.ids}
+        original = {number: self.ids[content] for content, number in renumbered.items() if number is not None}
         for string in self.strings:
             found = [original.get(i, i) for i in copy.encode(names[string], add_special_tokens=False).ids]
             if found != self.tokenizer(string, add_special_tokens=False)["input_ids"]:

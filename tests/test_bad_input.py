@@ -94,6 +94,29 @@ FLAGS = {
     "no such run": given("report nothing", 'no run "nothing"'),
     "fetch of an unknown recipe": given("fetch --recipe lob --to reports", 'unknown recipe "lob" (did you mean "lab"?)'),
     "check of an empty mirror": given("fetch --to nowhere --check", "--to nowhere: no mirror.json there"),
+    "empty data": run("--data ''", "data.source=''", "is empty"),
+    "data of white space": run("--data ' '", "data.source=' '", "is empty"),
+    "empty data as a setting": run("--set data.source=", "data.source=''", "is empty"),
+    "data of builtin: alone": run("--data builtin:", "data.source='builtin:'", "is empty"),
+    "empty held-out data": run("--set data.heldout=", "data.heldout=''", "is empty"),
+    "empty split": run("--set data.split=", "data.split=''", "is empty"),
+    "empty model": run("--model ''", "model.path=''", "is empty"),
+    "empty adapter": run("--set model.adapter=", "model.adapter=''", "is empty"),
+    "empty mirror": run("--mirror ''", "mirror=''", "is empty"),
+    "empty suite": run("--suite ''", "evaluation.suite=''", "is empty"),
+    "empty recipe": run("--recipe ''", 'unknown recipe ""'),
+    "empty name": run("--name ''", "--name : letters, digits"),
+    "empty results": run("--results ''", "'--results': is empty; name a path"),
+    "empty reports": run("--reports ' '", "'--reports': is empty; name a path"),
+    "empty folder to fetch to": given("fetch --to ''", "'--to': is empty; name a path"),
+    "empty data to fetch": given("fetch --to m --data ''", "data.source=''", "is empty"),
+    "empty suite to check": given("suites check ''", 'unknown suite ""'),
+    "empty mirror to check with": given("suites check lab-ten --mirror ''", "--mirror is empty"),
+    "empty run to report": given("report ''", "the run's name is empty"),
+    "empty run to trace in": given("trace '' a", "the run's name is empty"),
+    "empty study": given("study ''", 'unknown study ""'),
+    "empty suite of a study": given("study mu --suite ''", "--suite is empty"),
+    "empty validation of a study": given("study lr --validation ''", "--validation is empty"),
     "missing mirror": run("--mirror nowhere", "--mirror nowhere: no such folder"),
     "mirror that is a file": run("--mirror it", "--mirror it", "is a file, not a folder", it="x"),
     "results that are a file": run("--results it", "it", "is a file, not a folder", "--results", it="x"),
@@ -174,6 +197,9 @@ TOML = {
         "--suite a.toml", "task.0.name: becomes the name of a file", **{"a.toml": changed(SUITE, '"lab_arithmetic"', '"../../x"')}
     ),
     "suite with a name of dots": run("--suite ./...toml", "suite", "rename", **{"...toml": SUITE}),
+    "suite with an empty folder": run(
+        "--suite a.toml", "include_paths has an empty path", **{"a.toml": changed(SUITE, "builtin:lab/tasks", "")}
+    ),
     "suite with folders that are not there": run(
         "--suite a.toml", "include_paths names", "nowhere", **{"a.toml": changed(SUITE, "builtin:lab/tasks", "nowhere")}
     ),
@@ -283,6 +309,68 @@ DATA = {
         "0 pairs to train on", "'empty': 1", holds=lines({"messages": [{"role": "user", "content": " "}, TALK[1]]})
     ),
     "conversation that ends with the user": data("no assistant turn follows a user turn", holds=lines({"messages": TALK[::-1]})),
+    "conversation with an image": data(
+        "line 1: a turn's content has a part of the kind 'image'",
+        "leave such rows out",
+        holds=lines({"messages": [{"role": "user", "content": [{"type": "image", "url": "a.png"}]}, TALK[1]]}),
+    ),
+    "conversation with a call of a tool": data(
+        "line 1: column 'messages.tool_calls'",
+        "data.ignore_columns=messages.tool_calls",
+        holds=lines({"messages": [TALK[0], {"role": "assistant", "content": "", "tool_calls": [{"name": "add"}]}]}),
+    ),
+    "prompt that ends with the assistant": data(
+        "line 1: prompt ends in a turn of 'assistant', expected the user's", holds=lines({"prompt": TALK, "completion": "c"})
+    ),
+    "completion of several turns": data(
+        "line 1: completion has 2 turns, which do not begin with prompt", holds=lines({"prompt": "q", "completion": TALK})
+    ),
+    "completion by the user": data(
+        "line 1: completion ends in a turn of 'user'", holds=lines({"prompt": "q", "completion": TALK[:1]})
+    ),
+    "chosen text without a prompt": data(
+        "line 1: chosen must be a list of at least two turns",
+        "column of prompts",
+        holds=lines({"chosen": "x y", "rejected": "z"}),
+    ),
+    "answers that are not wanted": data(
+        "line 1: label=false", "data.ignore_columns=label", holds=lines({"prompt": "q", "completion": "a", "label": False})
+    ),
+    "text alone": data(
+        "cannot tell prompt from response among the columns text; split `text`", holds=lines({"text": "Q: a A: b"})
+    ),
+    "text in a column that is not used": data(
+        "line 21: column 'persona' holds text that is in neither prompt nor response: 'a kind pirate'",
+        "--set data.context_columns=persona",
+        "--set data.ignore_columns=persona",
+        holds=lines(*PAIRS, {**PAIRS[0], "persona": "a kind pirate"}),
+    ),
+    "text in a structure that is not used": data(
+        "line 1: column 'facts'",
+        "--set data.ignore_columns=facts",
+        holds=lines({**PAIRS[0], "facts": {"town": ["in the north"]}}),
+    ),
+    "images beside the text": data("line 1: column 'images'", "not text", holds=lines({**PAIRS[0], "images": ["a.png"]})),
+    "history that is no list": data(
+        "line 1: column 'history' must be a list of [question, answer]", holds=lines({**PAIRS[0], "history": "we spoke"})
+    ),
+    "context that is no text": data(
+        "line 1: column 'context' belongs to the prompt and is dict", holds=lines({**PAIRS[0], "context": {"a": ["b c"]}})
+    ),
+    "two system texts": data(
+        "line 1: column 'system' is another text than the conversation's own",
+        holds=lines({"system": "be long", "messages": [{"role": "system", "content": "be brief"}, *TALK]}),
+    ),
+    "system turns with a template for generation alone": data(
+        "generation.template=instruction: only with single prompts, and 20 pairs have a system turn",
+        holds=lines(*[{**pair, "system": "be brief"} for pair in PAIRS]),
+        more="--set generation.template=instruction --set data.heldout_examples=2",
+    ),
+    "context column that is not there": data(
+        "no column 'fact' (data.context_columns); it has prompt, response",
+        holds=lines(*PAIRS),
+        more="--set data.context_columns=fact",
+    ),
     "named column that is not there": data(
         "no column 'q'; it has prompt, response", holds=lines(*PAIRS), more="--prompt-column q"
     ),
@@ -290,8 +378,17 @@ DATA = {
         "prompt_column", "response_column", holds=lines(*PAIRS), more="--prompt-column prompt --response-column prompt"
     ),
     "folder without data": run(f"{SMALLER} --data ./d", "holds no .jsonl", **{"d/x.txt": ""}),
+    "folder without the split": run(
+        f"{SMALLER} --data ./d --set data.split=validation",
+        "no file is called after the split 'validation'; it has test.jsonl, train.jsonl",
+        "data.split=",
+        **{"d/train.jsonl": lines(*PAIRS), "d/test.jsonl": lines(*PAIRS)},
+    ),
+    "folder of several sets": run(
+        f"{SMALLER} --data ./d", "it has a.jsonl, b.jsonl", "give a file", **{"d/a.jsonl": lines(*PAIRS), "d/b.jsonl": b""}
+    ),
     "held-out pairs among the others": data(
-        "pairs are also in data.source", holds=lines(*PAIRS), more="--set data.heldout=p.jsonl"
+        "held-out pairs are also in data.source", holds=lines(*PAIRS), more="--set data.heldout=p.jsonl"
     ),
 }
 

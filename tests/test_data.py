@@ -1,13 +1,15 @@
 """Rows become examples: columns are recognised, everything left out is counted, the split does not depend on seeds."""
 
+import copy
 import json
 
 import pytest
 
-from harness.config import DataConfig
+from harness.config import DataConfig, load_config
 from harness.data import load_examples
 from harness.encoding import choose_template
 from harness.errors import UserError
+from harness.records import digest, keyed_seed
 
 
 def load(tmp_path, tokenizer, rows, name="pairs.jsonl", context=1024, **settings):
@@ -67,8 +69,103 @@ def test_one_template_renders_for_generation_and_training(tmp_path, tokenizer):
 
 def test_heldout_pairs_in_the_training_data_are_refused(tmp_path, tokenizer):
     (tmp_path / "held.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
-    with pytest.raises(UserError, match="1 pairs are also in data.source"):
+    with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs are also in data.source .as 'say 3'."):
         load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+
+
+def test_a_heldout_prompt_with_another_answer_is_refused_unless_it_is_allowed(tmp_path, tokenizer):
+    """Not the pair but its prompt must not be trained on; white space makes no other prompt."""
+    held = [{"prompt": " say 3\n", "response": "something else"}, {"prompt": "say 99", "response": "it is 99"}]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
+    with pytest.raises(UserError, match="prompts of 1 of 2 held-out pairs are also in data.source"):
+        load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+    data = load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"), allow_heldout_overlap=True)
+    assert (len(data.train), len(data.heldout)) == (20, 2)
+    assert "prompts of 1 of 2 held-out pairs are also in data.source (allowed" in data.notes[-1]
+
+
+def test_a_conversations_system_turn_makes_another_prompt(tmp_path, tokenizer):
+    held = [{"prompt": "say 3", "response": "it is 3", "system": "be brief"}]
+    (tmp_path / "held.jsonl").write_text(json.dumps(held[0]) + "\n")
+    data = load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+    assert [example.prompt for example in data.heldout] == ["system: be brief\n\nuser: say 3"]
+    with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs"):
+        load(tmp_path, tokenizer, [*ROWS, {**held[0], "response": "no"}], heldout=str(tmp_path / "held.jsonl"))
+
+
+def test_several_answers_to_one_prompt_are_kept_on_one_side(tmp_path, tokenizer):
+    """12 prompts with one to four answers each, whose white space differs."""
+    rows = [{"prompt": f"say {n}" + " " * (k % 2), "response": f"it is {n} , {k}"} for n in range(12) for k in range(1 + n % 4)]
+    for size in (1, 3, 5, 128):
+        data = load(tmp_path, tokenizer, rows, heldout_examples=size)
+        train, held = ({e.prompt.strip() for e in part} for part in (data.train, data.heldout))
+        assert not train & held
+        assert len({e.id for e in (*data.train, *data.heldout)}) == len(rows) == len(data.train) + len(data.heldout)
+        assert 1 <= len(data.heldout) <= size
+    assert "9 prompts have several answers, 27 pairs in all" in data.notes[1]
+
+
+def test_where_every_prompt_has_many_answers_one_is_held_out(tmp_path, tokenizer):
+    rows = [{"prompt": f"say {n}", "response": f"it is {n} , {k}"} for n in range(3) for k in range(4 + n)]
+    data = load(tmp_path, tokenizer, rows, heldout_examples=1)
+    assert [e.prompt for e in data.heldout] == ["say 0"] * 4
+    with pytest.raises(UserError, match="and 0 held out"):
+        load(tmp_path, tokenizer, rows[:4] + rows[:4])
+
+
+def test_a_split_of_single_answers_is_what_it_was(tmp_path, tokenizer):
+    """The first of the keyed order, so that runs made before prompts were looked at go on."""
+    ids = sorted((digest(r["prompt"], r["response"]) for r in ROWS), key=lambda name: keyed_seed("order", name))
+    data = load(tmp_path, tokenizer, ROWS, heldout_examples=3)
+    assert [e.id for e in data.heldout] == ids[:3]
+    assert [e.id for e in data.train] == ids[3:]
+
+
+def test_the_labs_pairs_are_what_they_were(tokenizer):
+    """Order, ids and held-out pairs of the shipped recipe, which recorded runs were played on."""
+    settings = load_config("lab").data
+    data = load_examples(settings, tokenizer, choose_template(tokenizer, settings.template), 1024, None)
+    assert digest(*[e.id for e in data.train]) == "d3eb8464e58bb6d4"
+    assert digest(*[e.id for e in data.heldout]) == "65070f9382eb76e9"
+    assert "columns not used: skill" in data.notes[0]
+
+
+def test_white_space_is_kept_and_makes_no_other_pair(tmp_path, tokenizer):
+    rows = [*ROWS, {"prompt": "say 0 ", "response": "it is 0\n"}, {"prompt": "indent", "response": "    it is\r\n\n"}]
+    data = load(tmp_path, tokenizer, rows)
+    assert data.counts["duplicate"] == 1
+    assert [e.real for e in (*data.train, *data.heldout) if e.prompt == "indent"] == ["    it is\r\n\n"]
+
+
+def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path, tokenizer):
+    """Many a template knows no system turn or no tool and prints nothing for it."""
+    deaf = copy.deepcopy(tokenizer)
+    deaf.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}U: {{ m.content }}\n{% elif m.role == 'assistant' %}A: {{ m.content }}"
+        "<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}A: {% endif %}"
+    )
+    assert len(load(tmp_path, deaf, ROWS).train) == 16
+    rows = [{**row, "system": "be brief"} for row in ROWS]
+    with pytest.raises(
+        UserError, match="line 1: the model's chat template leaves out the turn of 'system'.*ignore_columns=system"
+    ):
+        load(tmp_path, deaf, rows)
+    assert "be brief" in load(tmp_path, deaf, rows, template="instruction").train[0].rendered
+    assert load(tmp_path, deaf, rows, ignore_columns="system").conversations == 0
+    assert load(tmp_path, tokenizer, rows).conversations == 20
+
+
+def test_held_out_pairs_may_be_another_split(tmp_path, tokenizer):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, rows in (("train", ROWS[:12]), ("test", ROWS[12:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = DataConfig(source=str(folder), heldout=str(folder), heldout_split="test")
+    data = load_examples(config, tokenizer, choose_template(tokenizer, "auto"), 1024, None)
+    assert ({e.prompt for e in data.train}, {e.prompt for e in data.heldout}) == (
+        {r["prompt"] for r in ROWS[:12]},
+        {r["prompt"] for r in ROWS[12:]},
+    )
 
 
 def test_named_columns_that_are_not_there(tmp_path, tokenizer):

@@ -262,7 +262,8 @@ def test_one_training_example_with_held_out_ones_of_its_own(tmp_path, tokenizer,
 
 def test_two_equal_prompts_with_different_responses_are_two_examples(tmp_path, tokenizer, policy):
     """Each with its own id, samples and score; only the very same pair counts as a duplicate."""
-    data = load(tmp_path, tokenizer, [("say", f"it is {i}") for i in range(6)] + [("say", "it is 0")])
+    answers = [("say", f"it is {i}") for i in range(5)]
+    data = load(tmp_path, tokenizer, [*answers, answers[0], ("other", "one")])
     assert data.counts == {"rows": 7, "duplicate": 1, "train": 5, "heldout": 1}
     assert len({e.id for e in data.train}) == 5
     samples = drawn(policy, data.train)

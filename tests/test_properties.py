@@ -239,11 +239,12 @@ def as_toml(value):
 
 
 PRINTED = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
+NAMED = PRINTED.filter(lambda text: text.removeprefix("builtin:").strip())
 REQUESTS = st.fixed_dictionaries(
     {
         "iterations": st.integers(1, 50),
         "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3, unique=True),
-        "data": st.fixed_dictionaries({"source": PRINTED, "max_examples": st.one_of(st.none(), st.integers(1, 99))}),
+        "data": st.fixed_dictionaries({"source": NAMED, "max_examples": st.one_of(st.none(), st.integers(1, 99))}),
         "training": st.fixed_dictionaries(
             {"lr": st.one_of(st.floats(1e-9, 1), st.lists(st.floats(1e-9, 1), min_size=1, max_size=3)), "warmup": st.floats(0, 1)}
         ),

@@ -384,7 +384,6 @@ def test_the_gpu_of_the_run_is_the_only_one_vllm_sees(monkeypatch):
 
 def test_the_default_back_end_is_no_difference_and_vllm_is_one():
     plain = load_config(str(SMALL))
-    assert set(plain.identity()["generation"]) == {"temperature", "top_p", "max_new_tokens"} == set(plain.generation.recorded())
     assert load_config(str(SMALL), ["generation.backend=transformers"]).identity_digest() == plain.identity_digest()
     assert load_config(str(SMALL), ["generation.vllm_memory=0.9", "generation.vllm_timeout=9"]).identity() == plain.identity()
     assert config().identity()["generation"]["backend"] == "vllm"

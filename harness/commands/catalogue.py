@@ -96,7 +96,9 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
     from harness.prepare import mirror_of
     from harness.suite import load_suite
 
-    if mirror:
+    if mirror is not None:
+        if not mirror.strip():
+            raise UserError("--mirror is empty; name a folder, or leave it out")
         os.environ["HARNESS_MIRROR"] = mirror
     config = load_config("lab", settings)
     suite = load_suite(name)

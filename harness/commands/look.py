@@ -17,6 +17,8 @@ from harness.stranger import look_over, reading
 
 def open_run(run: str, results: Path) -> RunFolder:
     """A run by name below `results`, or by folder, looked over as a stranger's. Raises UserError with the nearest name."""
+    if not run.strip():
+        raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
     for candidate in (results / run, Path(run)):
         if (candidate / "run.json").is_file():
             look_over(candidate)

@@ -55,7 +55,7 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
     from harness.prepare import default_name
 
     config = requested(passed)
-    name = passed.get("name") or default_name(config)
+    name = passed["name"] if "name" in passed else default_name(config)
     run = named_run(name, results)
     if not dry_run:
         check_places(results, reports)

@@ -41,6 +41,9 @@ def study_command(name: str, passed: dict[str, Any], results: Path, reports: Pat
 
 def asked(study: Study, passed: Mapping[str, Any]) -> Study:
     """The study with what was typed in place of its own settings. Raises UserError."""
+    for key, value in passed.items():
+        if isinstance(value, str) and not value.strip():
+            raise UserError(f"--{key.replace('_', '-')} is empty; give a value, or leave it out")
     if passed.get("validation") and study.grid is None:
         raise UserError(f"--validation {passed['validation']}: study {study.name} chooses no setting; leave it out")
     changed: dict[str, Any] = {key: passed[key] for key in ("recipe", "objectives", "suite", "tuned_by") if key in passed}

@@ -38,6 +38,9 @@ WORDS = (
     b"\xef\xbb\xbf",
     b"1e999",
     b"messages",
+    b"Human: ",
+    b"[{",
+    b'"role"',
 )
 LARGEST = 1 << 20  # bytes of a damaged file
 
@@ -68,8 +71,13 @@ def corpus() -> list[tuple[bytes, str]]:
     rows = [{"prompt": f"say {i}", "response": f"it is {i}, \u00e9"} for i in range(4)]
     chats = [{"messages": TALK}, {"messages": TALK[:2]}]
     alpaca = [{"instruction": "add", "input": "1 2", "output": "3"}]
+    parts = [{"role": turn["role"], "content": [{"type": "text", "text": turn["content"]}]} for turn in TALK]
+    chosen = [{"prompt": TALK[:1], "chosen": [TALK[1]], "rejected": [TALK[1]]}, {"prompt": TALK, "chosen": TALK[1:2], "id": "x"}]
+    shared = [{"system": "s t", "conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}]
+    earlier = [{"prompt": "a", "response": "b", "history": [["c", "d"]], "context": "e f"}]
+    dialogue = [{"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "c d"}]
     found = []
-    for kind in (rows, chats, alpaca):
+    for kind in (rows, chats, alpaca, [{"messages": parts}], chosen, shared, earlier, dialogue):
         found.append(("".join(json.dumps(row) + "\n" for row in kind).encode(), ".jsonl"))
         found.append((json.dumps(kind, ensure_ascii=False).encode(), ".json"))
         table = io.BytesIO()
