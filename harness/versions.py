@@ -52,17 +52,24 @@ def refuse_other_numbers(run: RunFolder) -> None:
 
     A folder that holds a record and no phase, as a clone has it, can be played: nothing is mixed.
     """
-    phases = phases_made_with(run.root)
+    phases, record = phases_made_with(run.root), run.record() or {}
     others = {folder: made[NUMBERS_KEY] for folder, made in phases.items() if made[NUMBERS_KEY] != NUMBERS}
+    played = _last_played(record).get(NUMBERS_KEY, NUMBERS)
+    if not others and played != NUMBERS and phases.keys() - {"data"}:  # `data` is committed before the record is written
+        others = dict.fromkeys(phases, played)
     if not others:
         return
-    record = run.record() or {}
     commit = f", commit {record['git_commit'][:10]}" if isinstance(record.get("git_commit"), str) else ""
     raise UserError(
         f"{run.root}: {_how_many(others, phases)} made with version {', '.join(sorted(set(others.values())))} of this program's "
         f"numbers, which are now version {NUMBERS}: equal inputs give other numbers; use --name OTHER for a run of its own, or "
         f"go on with the program that began it ({PROGRAM} {record.get('created_by_version', 'unknown')}{commit})"
     )
+
+
+def numbers_of(root: Path) -> list[str]:
+    """The versions of this program's numbers that the finished phases of a run were made with."""
+    return sorted({made[NUMBERS_KEY] for made in phases_made_with(root).values()})
 
 
 def other_versions(run: RunFolder, now: Mapping[str, str]) -> str | None:
@@ -76,16 +83,26 @@ def other_versions(run: RunFolder, now: Mapping[str, str]) -> str | None:
         differing = tuple((name, made[name]) for name in now if name in made and made[name] != now[name])
         if differing:
             groups.setdefault(differing, []).append(folder)
-    if not groups:
+    covered = {pair for differing in groups for pair in differing}
+    last = [(name, old) for name, old in _last_played(run.record() or {}).items() if old != now.get(name, old)]
+    last = [pair for pair in last if pair not in covered] if phases else []
+    if not groups and not last:
         return None
     said = [
         f"{', '.join(f'{name} {old} (now {now[name]})' for name, old in differing)} in {_how_many(folders, phases)}"
         for differing, folders in groups.items()
     ]
+    said += [f"{', '.join(f'{name} {old} (now {now[name]})' for name, old in last)} when the run was last played"] if last else []
     return (
         f"WARNING made with other versions: {'; '.join(said)}; between them players can differ for that alone: "
         "--name OTHER makes all of it with one"
     )
+
+
+def _last_played(record: Mapping[str, Any]) -> dict[str, str]:
+    """The versions in run.json: those of the last time that the run was played, whether or not a phase was made then."""
+    versions = record.get("versions")
+    return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, Mapping) else {}
 
 
 def _how_many(some: Iterable[str], every: MadeWith) -> str:

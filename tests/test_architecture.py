@@ -272,7 +272,7 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
-    | {"harness.study", "harness.tables"},
+    | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
     "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},
     "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from harness.errors import UserError
 from harness.facts import Facts
 from harness.provenance import NUMBERS, NUMBERS_KEY, package_versions
 from harness.report import write_report
@@ -114,6 +115,45 @@ def test_a_run_of_other_numbers_is_still_shown(played_copy, run):
     here("trace", "small", example, cwd=played_copy)
     (row,) = [r for r in rows(run / "tables/versions.csv") if r["name"] == NUMBERS_KEY]
     assert (row["version"], row["where"]) == ("1", ".")
+
+
+def test_a_setting_that_was_chosen_under_other_numbers_is_said_to_be(run, monkeypatch, capsys):
+    import pandas as pd
+
+    from harness.commands.study import tuned_variants
+    from harness.config import load_config
+    from harness.study import load_study
+
+    study = load_study("stability").model_copy(update={"tuned_by": run.name})
+    chosen = pd.DataFrame({"objective": [], "key": [], "value": [], "chosen": pd.Series([], dtype=bool)})
+    monkeypatch.setattr("harness.tables.study.chosen_table", lambda _: chosen)
+    tuned_variants(study, load_config(str(SMALL)), run.parent)
+    assert "of this program's numbers" not in capsys.readouterr().out
+    edit(run, "space", "versions", **{NUMBERS_KEY: "1"})
+    tuned_variants(study, load_config(str(SMALL)), run.parent)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "of this program's numbers" in line]
+    assert f"small chose them with version 1 of this program's numbers, which are now version {NUMBERS}" in line
+
+
+def test_what_the_record_alone_says_counts_too(run):
+    """A run that was played under other versions without a phase being made then."""
+    from harness.versions import refuse_other_numbers
+
+    path, now = run / "run.json", package_versions()
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "versions": {**now, "torch": "2.0.1"}}))
+    said = other_versions(RunFolder(run), now)
+    assert f"torch 2.0.1 (now {now['torch']}) when the run was last played;" in str(said)
+    edit(run, "space", "versions", torch="2.0.1")
+    said = other_versions(RunFolder(run), now)
+    assert "last played" not in str(said)
+    assert "(space)" in str(said)
+    path.write_text(json.dumps({**record, "versions": {**now, NUMBERS_KEY: "99"}}))
+    with pytest.raises(UserError, match="made with version 99 of this program's numbers"):
+        refuse_other_numbers(RunFolder(run))
+    for folder in ("initial", "space", "spin"):
+        shutil.rmtree(run / folder)
+    refuse_other_numbers(RunFolder(run))  # as after a kill before the record was written
 
 
 def test_a_record_without_phases_can_be_played_anew(run):

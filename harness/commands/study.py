@@ -91,7 +91,9 @@ def study_run_name(study: Study, config: RunConfig) -> str:
 def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, str]:
     """Objective -> the variant with the setting that the run `tuned_by` chose for it, where that is not the common one."""
     from harness.facts import Facts
+    from harness.provenance import NUMBERS
     from harness.tables.study import chosen_table
+    from harness.versions import numbers_of
 
     if study.tuned_by is None:
         return {}
@@ -102,6 +104,11 @@ def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, 
             "harness study lr first and repeat this command"
         )
         return {}
+    if others := [numbers for numbers in numbers_of(root) if numbers != NUMBERS]:
+        say(
+            f"tuned settings: {root} chose them with version {', '.join(others)} of this program's numbers, which are now "
+            f"version {NUMBERS}; to choose anew, play that study again with --results OTHER"
+        )
     table = chosen_table(Facts(root))
     found = {}
     for objective in split(study.objectives):

@@ -1,0 +1,261 @@
+"""Tiny twins of what the shipped recipes name on the hub: model and tokenizer of the same kind, pairs and tasks in their formats.
+
+A twin lies in a folder that stands for the hub, under the id that the recipe names, so that a recipe is played as it stands. The
+tokenizers are trained on the spot on the twin's own text; the models are of the recipe's class and learn that text for a moment,
+so that what they say begins and ends as the real responses do. The data sets are in twin_data.py.
+"""
+
+import importlib.util
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from tests.twin_data import PAIRS, TASKS, sentences, sum_problem
+
+# ---------------------------------------------------------------- tokenizers
+
+
+def spoken(template):
+    """What a tokenizer is trained on: prompts in the papers' template or the tokenizer's own, and responses."""
+    for question, answer in sentences(400, 5):
+        yield template.format(question)
+        yield answer
+    for k in range(200):
+        yield from sum_problem(k)
+
+
+def metaspace_bpe(folder):
+    """SentencePiece's BPE as Llama 2 and Mistral 7B have it: a space before a text is a mark before its first word, what is in no
+    piece is bytes, <s> goes before every text."""
+    special = ["<unk>", "<s>", "</s>"]
+    trained = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    trained.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")  # no piece goes across words
+    trainer = trainers.BpeTrainer(
+        vocab_size=800, special_tokens=[*special, *(f"<0x{b:02X}>" for b in range(256))], show_progress=False, min_frequency=20,
+    )  # fmt: skip
+    trained.train_from_iterator(spoken("### Instruction: {}\n\n### Response: "), trainer)
+    trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    trained.pre_tokenizer = None
+    trained.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(content=" ", left=1)]
+    )
+    trained.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
+    trained.save(str(folder / "tokenizer.json"))
+    token = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    return {
+        "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+        "pad_token": None, "legacy": True, "clean_up_tokenization_spaces": False, "model_max_length": 10**30,
+        "sp_model_kwargs": {}, "spaces_between_special_tokens": False, "tokenizer_class": "LlamaTokenizer",
+        "added_tokens_decoder": {str(k): {"content": t, **token} for k, t in enumerate(special)},
+    }  # fmt: skip
+
+
+# Turns as Zephyr's tokenizer writes them: a line with the role, the text, the end of sequence.
+ZEPHYR = (
+    "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n"
+    "{% elif message['role'] == 'system' %}\n{{ '<|system|>\n' + message['content'] + eos_token }}\n"
+    "{% elif message['role'] == 'assistant' %}\n{{ '<|assistant|>\n'  + message['content'] + eos_token }}\n{% endif %}\n"
+    "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}"
+)
+# ChatML with Qwen's default system turn.
+CHATML = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def byte_level_bpe(folder):
+    """Byte-level BPE as Qwen2.5 has it: no beginning token, digits one by one, ChatML's marks as added special tokens."""
+    from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+    trained = tokenizers.Tokenizer(models.BPE())
+    trained.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(tokenizers.Regex(PRETOKENIZE_REGEX), "isolated")
+    trained.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    trained.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, show_progress=False, min_frequency=20)
+    trained.train_from_iterator(spoken("### Instruction: {}\n\n### Response: "), trainer)
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    trained.add_special_tokens(special)
+    trained.save(str(folder / "tokenizer.json"))
+    token = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    first = trained.get_vocab_size() - len(special)
+    return {
+        "add_bos_token": False, "add_prefix_space": False, "bos_token": None, "eos_token": "<|endoftext|>", "unk_token": None,
+        "pad_token": "<|endoftext|>", "chat_template": CHATML, "clean_up_tokenization_spaces": False, "errors": "replace",
+        "model_max_length": 32768, "split_special_tokens": False, "tokenizer_class": "Qwen2Tokenizer",
+        "additional_special_tokens": special[1:],
+        "added_tokens_decoder": {str(first + k): {"content": t, **token} for k, t in enumerate(special)},
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- models
+
+
+HEADS: Any = {"num_attention_heads": 4, "num_key_value_heads": 2}
+TINY: Any = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, **HEADS}
+
+
+def mistral(tokenizer):
+    return transformers.MistralConfig(
+        **TINY, vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=32768, sliding_window=4096, rms_norm_eps=1e-5,
+        bos_token_id=1, eos_token_id=2, tie_word_embeddings=False,
+    )  # fmt: skip
+
+
+def qwen2(tokenizer):
+    end = tokenizer.token_to_id("<|endoftext|>")
+    return transformers.Qwen2Config(
+        **TINY, vocab_size=tokenizer.get_vocab_size() + 37,  # as Qwen's, more rows of the embedding than tokens
+        max_position_embeddings=32768, tie_word_embeddings=True, bos_token_id=end, eos_token_id=end,
+    )  # fmt: skip
+
+
+# hub id -> tokenizer, changes of its settings, model, whether its own template is the one it has learnt
+MODELS = {
+    "mistralai/Mistral-7B-v0.1": (metaspace_bpe, {}, mistral),
+    "alignment-handbook/zephyr-7b-sft-full": (metaspace_bpe, {"chat_template": ZEPHYR, "pad_token": "</s>"}, mistral),
+    "Qwen/Qwen2.5-0.5B": (byte_level_bpe, {}, qwen2),
+}
+
+
+def write_tokenizer(mirror, name):
+    """The tokenizer of a model's twin in the folder that stands for the hub, and the model's configuration; returns both."""
+    make_tokenizer, changes, make_config = MODELS[name]
+    folder = mirror / "models" / name
+    folder.mkdir(parents=True)
+    (folder / "tokenizer_config.json").write_text(json.dumps(make_tokenizer(folder) | changes))
+    config = make_config(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+    config.save_pretrained(str(folder))  # transformers asks it which class the tokenizer is of
+    return transformers.AutoTokenizer.from_pretrained(str(folder)), config
+
+
+def write_model(mirror, name, pairs):
+    """The twin of a model in the folder that stands for the hub, taught for a moment the whole text of `pairs`."""
+    folder = mirror / "models" / name
+    tokenizer, config = write_tokenizer(mirror, name)
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    learn(model, [whole_ids(tokenizer, instruction(prompt), real) for prompt, real in pairs])
+    model.to(torch.bfloat16).save_pretrained(str(folder))
+    ends = {"bos_token_id": model.config.bos_token_id, "eos_token_id": model.config.eos_token_id}
+    (folder / "generation_config.json").write_text(json.dumps(ends))
+
+
+def instruction(prompt):
+    """The papers' template, spelt out here so that the program's own is compared with something."""
+    return f"### Instruction: {prompt}\n\n### Response: "
+
+
+def whole_ids(tokenizer, rendered, real):
+    """The tokenizer's ids of prompt and response in one text, its end behind them: what a base model has seen of such a text."""
+    return [*tokenizer(rendered + real)["input_ids"], tokenizer.eos_token_id]
+
+
+def learn(model, sequences, steps=150, rows=16):
+    """Next-token training for a moment; returns the last loss in nats per token."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    rates = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+    rng = random.Random(0)
+    loss = torch.tensor(float("inf"))
+    model.train()
+    for _ in range(steps):
+        chosen = rng.sample(sequences, rows)
+        longest = max(map(len, chosen))
+        ids = torch.zeros(rows, longest, dtype=torch.long)
+        labels = torch.full((rows, longest), -100)
+        for row, sequence in enumerate(chosen):
+            ids[row, : len(sequence)] = labels[row, : len(sequence)] = torch.tensor(sequence)
+        loss = model(input_ids=ids, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        rates.step()
+    return float(loss.detach())
+
+
+# ---------------------------------------------------------------- a recipe's twin
+
+
+def write_mirror(mirror, config):
+    """Everything that a recipe's configuration names on the hub."""
+    for write in dict.fromkeys([PAIRS[config.data.source], *TASKS[config.evaluation.suite]]):
+        write(mirror)
+    write_model(mirror, config.model.path, said_in(config.data.source))
+
+
+def said_in(source):
+    """(prompt, response) texts like those of a data set's twin, and more of them."""
+    return [sum_problem(k) for k in range(200)] if source == "openai/gsm8k" else [*sentences(400, 7)]
+
+
+# ---------------------------------------------------------------- packages of a task that are not installed here
+
+# What MATH's task file takes from math_verify: answers out of LaTeX, and whether two are equal. Here: what is boxed, by letters.
+MATH_VERIFY = """
+import re
+class LatexExtractionConfig: pass
+def parse(text, extraction_config=None): return re.findall(r"boxed\\{([^{}]*)\\}", text)
+def verify(gold, target): return bool(gold) and gold == target
+"""
+
+
+def stand_ins(folder):
+    """Put stand-ins for the packages of MATH that are missing here into `folder`; the real ones are preferred."""
+    folder.mkdir(exist_ok=True)
+    for package, source in (("math_verify", MATH_VERIFY), ("antlr4", "")):
+        if importlib.util.find_spec(package) is None:
+            (folder / f"{package}.py").write_text(source)
+    return folder
+
+
+# ---------------------------------------------------------------- the seam of prompt and response
+
+
+def laid_out(tokenizer, example, kind):
+    """(prompt ids, ids of the real response) of an Example as training has them."""
+    from harness.encoding import Encoder, choose_template
+
+    encoder = Encoder(tokenizer, choose_template(tokenizer, kind))
+    return encoder.prompt(example), encoder.real(example)
+
+
+def seam_faults(tokenizer, example, prompt, real, synthetic):
+    """What is wrong with where a response begins, a line each: the whole text's ids, the whole text, the beginning token.
+
+    synthetic: responses that were drawn after `prompt`; they begin behind the same ids by how they are drawn.
+    """
+    whole = whole_ids(tokenizer, example.rendered, example.real)
+    if prompt + real != whole:
+        mine, theirs = (tokenizer.convert_ids_to_tokens(ids[-24:]) for ids in (prompt + real, whole))
+        yield f"{example.id}: ids {mine}, whole {theirs}"
+    if tokenizer.decode(prompt + real) != tokenizer.decode(whole):
+        yield f"{example.id}: text {tokenizer.decode(prompt + real)!r}, whole {tokenizer.decode(whole)!r}"
+    if any(max(ids) >= len(tokenizer) for ids in synthetic):
+        yield f"{example.id}: a drawn id is no token of the tokenizer"
+
+
+def told_apart(real, synthetic):
+    """How often the best guess from the first token alone is right, real and synthetic being equally likely: 0.5 to 1."""
+    firsts = [Counter(ids[0] for ids in some) for some in (real, synthetic)]
+    tokens = {*firsts[0], *firsts[1]}
+    return sum(max(first[token] / first.total() for first in firsts) for token in tokens) / 2
+
+
+def check_seam(tokenizer, examples, kind, drawn):
+    """Assert that the seam is clean in a played run. examples: its pairs; drawn: example id -> ids of its synthetic responses."""
+    laid = [(example, *laid_out(tokenizer, example, kind)) for example in examples]
+    for _, prompt, real in laid:
+        assert prompt.count(tokenizer.bos_token_id) == (tokenizer.bos_token_id is not None)
+        assert real[-1] == tokenizer.eos_token_id
+    assert [fault for one in laid for fault in seam_faults(tokenizer, *one, drawn[one[0].id])] == []
+    assert told_apart([real for _, _, real in laid], [ids for example in examples for ids in drawn[example.id]]) < 0.75
