@@ -42,7 +42,7 @@ def rows_of(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]
 
 def _rows_of_file(path: Path) -> list[Row]:
     try:
-        if path.suffix == ".jsonl":
+        if path.suffix == ".jsonl" or (path.suffix == ".json" and _holds_lines(path)):
             return list(_json_lines(path))
         if path.suffix == ".json":
             rows = _json(path.read_bytes(), str(path))
@@ -62,6 +62,16 @@ def _rows_of_file(path: Path) -> list[Row]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_looks_like(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
+
+
+def _holds_lines(path: Path) -> bool:
+    """Whether a .json file holds an object a line, as many do."""
+    with path.open("rb") as handle:
+        first, second = handle.readline(), handle.readline()
+    try:
+        return bool(second.strip()) and isinstance(json.loads(first.decode("utf-8-sig")), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
@@ -129,7 +139,11 @@ def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list
     except Exception as error:  # the library raises a dozen unrelated kinds; each means: this data set is not to be had
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"data {source}: not found {where} ({reason[:200]}); give a file, an id, or --mirror DIR") from error
-    return [(f"{source}: row {n}", row) for n, row in enumerate(table, start=1)]
+    try:
+        return [(f"{source}: row {n}", row) for n, row in enumerate(table, start=1)]
+    except Exception as error:  # images and sounds are decoded here, by packages that may not be installed
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"data {source}: its rows cannot be read ({reason[:200]}); give a file of texts") from error
 
 
 @contextlib.contextmanager

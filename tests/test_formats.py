@@ -274,6 +274,14 @@ def test_rows_of_other_shapes_are_named(tmp_path):
         read(tmp_path, {"prompt": "a", "response": "b"}, {"messages": [user("a"), assistant("b")]})
 
 
+def test_a_json_file_may_hold_a_list_or_an_object_a_line(tmp_path):
+    rows = [{"prompt": f"q {n}", "response": "a"} for n in range(3)]
+    path = tmp_path / "rows.json"
+    for text in (json.dumps(rows), json.dumps(rows, indent=1), "".join(json.dumps(row) + "\n" for row in rows)):
+        path.write_text(text)
+        assert [pair.prompt for pair in read_pairs(DataConfig(), str(path), None)] == ["q 0", "q 1", "q 2"]
+
+
 def test_nothing_is_stripped(tmp_path):
     """Indentation, Windows' line ends and trailing lines are part of a text, in every kind of file."""
     prompt, response = "  if x:\r\n\ty \n", "    return 1\r\n\r\n\n"
