@@ -44,6 +44,7 @@ class PolicyLM(_Base):
     encodings: Encodings
     advance: Advance
     unfinished: Unfinished
+    turn_ends: frozenset[int]
     asking: Sequence[str] = ()  # task and item of the requests that are being scored
     without_token: Counter[str]  # task -> continuations of which the tokens of context and continuation together leave nothing
     settings: dict[str, Asked]  # of the tasks' requests so far
@@ -187,7 +188,7 @@ class PolicyLM(_Base):
             change = one.decoding.change(self.model, prompt, most)
             requests.append(Request(prompt, self._seed(key), most, self._stopped(list(one.until)), change))
         decoding = keys[0][0].decoding
-        stop_ids = decoding.stop_ids | {self.eot_token_id}
+        stop_ids = decoding.stop_ids | {self.eot_token_id} | self.turn_ends
 
         def draw(part: Sequence[Request]) -> list[Any]:
             drawn = self.policy.draw(part, decoding.how, stop_ids, int(self.batch_size), self.advance)
@@ -198,8 +199,9 @@ class PolicyLM(_Base):
 
         names = digest(*(key[0].name for key in keys))
         drawn: list[Any] = self._kept("written", requests, made_from, draw)
+        ends = [self.tokenizer.decode([i]) for i in self.turn_ends]
         return [
-            postprocess_generated_text(self.tok_decode(ids), stop=list(key[0].until), think_end_token=None)
+            postprocess_generated_text(self.tok_decode(ids), stop=[*key[0].until, *ends], think_end_token=None)
             for ids, key in zip(drawn, keys, strict=True)
         ]
 
@@ -280,15 +282,23 @@ def as_lm(
     encodings: Encodings,
     advance: Advance = lambda n: None,
     unfinished: Unfinished = NOTHING_KEPT,
+    chat: bool = False,
 ) -> PolicyLM:
     """columns: tokens that go through the model at a time when scoring; rows: responses generated at a time.
 
     encodings: filled with what has been encoded, for the next player of the same run. advance: told of every answered request.
-    unfinished: where answers are kept until the phase is complete.
+    unfinished: where answers are kept until the phase is complete. chat: whether tasks are asked in the chat template, so that
+    an answer ends where its turn does.
     """
     model = PolicyLM(
-        pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context
+        pretrained=policy.model,
+        tokenizer=policy.tokenizer,
+        backend="causal",
+        batch_size=rows,
+        max_length=policy.context,
+        chat_template_args=dict(policy.template.arguments),
     )
+    model.turn_ends = frozenset({policy.template.closing_id}) if chat and policy.template.kind == "chat" else frozenset()
     model.policy, model.columns, model.encodings, model.advance = policy, columns, encodings, advance
     model.unfinished, model.settings, model.without_token = unfinished, {}, Counter()
     return model

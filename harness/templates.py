@@ -185,6 +185,12 @@ def first_control(ids: Mapping[str, int], special: Sequence[str], text: str) -> 
     return None
 
 
+def ending_ids(model: Any) -> frozenset[int]:
+    """Every token that the model's generation_config.json ends a text with."""
+    found = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return frozenset(i for i in (found if isinstance(found, (list, tuple)) else [found]) if i is not None)
+
+
 def _with_seam(tokenizer: Any, template: Template) -> Template:
     """The template with the shortest cut at which the prompt's ids stay what they are whatever response follows."""
     token_ids = control_tokens(tokenizer).token_ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.policy import Policy
-from harness.templates import reads_the_date
+from harness.templates import ending_ids, reads_the_date
 from harness.tokens import control_tokens
 
 
@@ -36,6 +36,12 @@ def token_notices(counts: Mapping[str, int], policy: Policy) -> Iterator[str]:
         )
     if reads_the_date(tokenizer, template.arguments):
         yield "tokens: the chat template writes a date into every prompt; it stays that of the run's beginning"
+    ends = ending_ids(policy.model) | {tokenizer.eos_token_id}
+    if template.kind == "chat" and template.closing_id not in ends:
+        yield (
+            f"tokens: a task asked in the chat template is answered up to {name(template.closing_id)!r}, the end of the turn; "
+            f"lm-eval's own model would go on to {', '.join(repr(name(i)) for i in sorted(ends))}"
+        )
     _, behind = control_tokens(tokenizer).added
     if behind:
         yield (

@@ -142,3 +142,34 @@ def test_the_labs_own_prompts_are_laid_out_as_they_were():
         pair = encode_pair(tok, rendered, row["response"], template)
         assert pair.prompt_ids == tok(rendered, add_special_tokens=False)["input_ids"] and pair.moved == 0
         assert pair.response_ids == [*tok(row["response"], add_special_tokens=False)["input_ids"], tok.eos_token_id]
+
+
+def test_evaluation_in_the_chat_template_gives_it_its_arguments_and_ends_an_answer_with_the_turn(asked, tmp_path):
+    """A turn that ends in a token which is no end of the model's: the answer is what stands before it, as in self-play."""
+    from lm_eval.api.instance import Instance
+
+    from harness.config import LoraConfig, ModelConfig
+    from harness.lm import as_lm
+    from harness.model.loading import load_policy
+    from harness.model.sampling import Tokens
+    from tests.tokenizer_kinds import TEMPLATES
+
+    tok = tokenizer("qwen", "none", TEMPLATES["thinking"])
+    asked(tok)
+    arguments = {"enable_thinking": False}
+    policy = load_policy(ModelConfig(path=str(tmp_path / "model")), LoraConfig(rank=4), "auto", arguments=arguments)
+    drawn = tok("three<|im_end|>", add_special_tokens=False)["input_ids"]
+    stops = []
+
+    def draw(requests, how, stop_ids, rows, advance):
+        stops.append(stop_ids)
+        return [Tokens(drawn, None) for _ in requests]
+
+    policy.draw = draw
+    request = Instance("generate_until", {}, ("how many ?", {"until": ["\n\n"], "max_gen_toks": 8}), 0)
+    for chat in (True, False):
+        lm = as_lm(policy, 64, 4, {}, chat=chat)
+        assert lm.apply_chat_template([{"role": "user", "content": "a"}]).endswith("<think>\n\n</think>\n\n")
+        assert lm.generate_until([request]) == ["three"]
+    end = tok.convert_tokens_to_ids("<|im_end|>")
+    assert end in stops[0] and end not in stops[1]

@@ -28,7 +28,7 @@ from harness.model.targets import described
 from harness.model.verify import Unplayable, one_pass_at_a_time, verified
 from harness.policy import Policy
 from harness.records import digest
-from harness.templates import choose_template, freeze_date, reads_the_date
+from harness.templates import choose_template, ending_ids, freeze_date, reads_the_date
 
 
 def choose_device(asked: str) -> torch.device:
@@ -131,12 +131,6 @@ def load_policy(
     if model.adapter is not None:
         start_from(policy, model.adapter, lora, mirror)
     return policy
-
-
-def ending_ids(base: Any) -> frozenset[int]:
-    """Every token that the model's generation_config.json ends a text with."""
-    found = getattr(getattr(base, "generation_config", None), "eos_token_id", None)
-    return frozenset(i for i in (found if isinstance(found, (list, tuple)) else [found]) if i is not None)
 
 
 _verified: dict[str, Choice] = {}

@@ -230,7 +230,7 @@ def evaluate(
     board.tokenizer = board.tokenizer or policy.tokenizer
     if board.tokenizer is not policy.tokenizer:
         raise RuntimeError(f"suite {board.suite.name}: its prompts were built with another tokenizer; prepare it anew")
-    model = as_lm(policy, columns, rows, board.encodings, advance, unfinished)
+    model = as_lm(policy, columns, rows, board.encodings, advance, unfinished, board.suite.apply_chat_template)
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     notes: list[str] = []
     for together in _compatible(board):
