@@ -27,7 +27,7 @@ def saved(tokenizer, tmp_path):
 def start(tokenizer, folder, rank=4, alpha=32.0):
     policy = make_policy(tokenizer, rank=rank)
     for module in policy.model.modules():
-        if hasattr(module, "scaling"):
+        if hasattr(module, "lora_A"):
             module.scaling["default"] = alpha / rank
     start_from(policy, str(folder), LoraConfig(rank=rank, alpha=alpha))
     return policy

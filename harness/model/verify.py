@@ -227,13 +227,15 @@ def _moved_adapter(model: Any) -> Iterator[None]:
     """Within, the adapter adds to every layer about as much as the layer itself gives; afterwards it is what it was.
 
     A random model's own weights may be so small that nothing shows, neither a neighbour nor padding. A is uniform with a variance
-    of a third over the layer's inputs, so B x A of this size gives 0.6 for inputs of 1, whatever the rank and the width.
+    of a third over the layer's inputs, so B x A of this size gives 0.6 for inputs of 1, whatever the rank and the width. In half
+    precision a tenth of that: there rounding hides what is small anyway, and much noise would look like a wrong layout.
     """
     moved = [p for n, p in model.named_parameters() if "lora_B" in n or "lora_embedding_B" in n]
     kept = [p.detach().clone() for p in moved]
     settings = next(iter(getattr(model, "peft_config", {}).values()), None)
     rank = settings.r if settings is not None else 1
     scale = settings.lora_alpha / rank if settings is not None else 1.0
+    scale *= 10 if _precision(model) in (torch.bfloat16, torch.float16) else 1
     generator = torch.Generator().manual_seed(0)
     for parameter in moved:
         size = scale * math.sqrt(parameter.shape[-1] if parameter.dim() == 2 else rank)
