@@ -53,6 +53,7 @@ class ModelConfig(Part):
     cores: int | None = Field(default=None, ge=1)  # CPU cores of the run; None takes all
     tokens_per_pass: int = Field(default=2048, ge=1)
     merge_adapter: bool | None = None
+    context: int | None = Field(default=None, ge=2)  # tokens of prompt and response; None is what the model's config.json says
 
 
 class LoraConfig(Part):

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from harness.lanes import Lanes
 from harness.model.adapter_files import ADAPTER_FILE, name_in_file, name_in_slot
 from harness.model.beginnings import Shared, shared_beginnings
 from harness.model.checkpointing import checkpointed
+from harness.model.context import context_of
+from harness.model.generating import generated, of_one_length
 from harness.model.logprobs import Choice, beginning, continuation_logps, lay_out
 from harness.model.packing import Packed, Prefixed, in_order, passes
 from harness.model.room import in_halves, with_fewer
@@ -64,6 +67,7 @@ class Policy:
         self.base_digest = base_digest
         self.path = ""  # where the base was loaded from
         self.commit: str | None = None  # its commit, where that is the hub
+        self.notes: list[str] = []  # what a user should know of this model before anything is spent
         self.start: dict[str, torch.Tensor] | None = None  # weights of the initial policy, where it is not the bare base
 
     @property
@@ -76,15 +80,26 @@ class Policy:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
-    @property
+    @cached_property
     def context(self) -> int:
         """Largest number of tokens, prompt and response together, the model can take."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or self.tokenizer.model_max_length)
+        return context_of(self.model, self.tokenizer)
+
+    @cached_property
+    def nameless(self) -> tuple[int, ...]:
+        """Ids of the model that the tokenizer has no token for: the end of a padded vocabulary, and holes."""
+        words = int(self.model.get_output_embeddings().weight.shape[0])
+        return tuple(sorted(set(range(words)) - set(self.tokenizer.get_vocab().values())))
 
     @property
     def precision(self) -> str:
         """dtype of the frozen base, as text."""
         return str(next(p for n, p in self.model.named_parameters() if "lora_" not in n).dtype).removeprefix("torch.")
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the frozen base is in 4 or 8 bits."""
+        return getattr(self.model.config, "quantization_config", None) is not None
 
     @property
     def merged(self) -> bool:
@@ -234,8 +249,13 @@ class Policy:
         settings: GenerationConfig,
         advance: Advance = lambda n: None,
     ) -> list[Drawn]:
-        """One response per prompt, in the order given; each depends on its own seed, not on its neighbours in a batch."""
-        how, requests = Draw(settings.temperature, settings.top_p), self.requests(prompts, seeds, settings)
+        """One response per prompt, in the order given; each depends on its own seed, not on its neighbours in a batch.
+
+        Drawn from the plain policy at these settings: nothing of generation_config.json is applied. Ids without a token are never
+        drawn.
+        """
+        how = Draw(settings.temperature, settings.top_p, never=self.nameless)
+        requests = self.requests(prompts, seeds, settings)
         return [self.spoken(one) for one in self.draw(requests, how, self.stop_ids, settings.batch_size, advance)]
 
     def requests(self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig) -> list[Request]:
@@ -250,12 +270,17 @@ class Policy:
     ) -> list[Tokens]:
         """One response per request, in the order given, `rows` at a time; prompts that begin alike go together."""
         prompts = [r.prompt_ids for r in requests]
+        own = self.choice.sampler == "own"
         longest = STREAM if self.device.type == "cpu" else max(STREAM, 16 * rows)
-        streams = [
-            [cluster.members[n] for n in numbers]
-            for cluster in self.shared_beginnings(prompts)
-            for numbers in streams_of([prompts[m] for m in cluster.members], longest)
-        ]
+        streams = (
+            [
+                [cluster.members[n] for n in numbers]
+                for cluster in self.shared_beginnings(prompts)
+                for numbers in streams_of([prompts[m] for m in cluster.members], longest)
+            ]
+            if own
+            else of_one_length(requests, rows)
+        )
 
         def stream(numbers: Sequence[int]) -> list[Tokens]:
             asked = [requests[n] for n in numbers]
@@ -269,7 +294,9 @@ class Policy:
 
                 try:
                     with renumbered(numbers):
-                        return draw(self.model, asked, how, stop_ids, rows, self.shares_starts, told)
+                        if own:
+                            return draw(self.model, asked, how, stop_ids, rows, self.shares_starts, told)
+                        return generated(self.model, asked, how, stop_ids, rows, self.choice.sampler, told)
                 except torch.OutOfMemoryError:
                     advance(-sum(counted))
                     raise

@@ -27,6 +27,7 @@ def notices(data: Dataset, policy: Policy) -> Iterator[str]:
     rows = counts["rows"] + counts.get("heldout_rows", 0)
     yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
     yield from said_of_the_model(policy.model)
+    yield from (f"model: {line}" for line in policy.notes)
     if policy.encoder.asking is not None:
         yield (
             f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "

@@ -235,6 +235,8 @@ def run_record(
             "layout": policy.choice.layout,
             "layout_reason": policy.choice.reason,
             "layout_difference_nats_per_token": policy.choice.difference,
+            "sampler": policy.choice.sampler,
+            "sampler_reason": policy.choice.sampler_reason,
             "merged_copies": policy.merged,
             **_card(policy),
         },

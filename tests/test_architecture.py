@@ -81,8 +81,18 @@ ALLOWED = {
     "harness.model.room": set(),
     "harness.model.checkpointing": set(),
     "harness.model.quantised": {"harness.errors"},
+    "harness.model.context": {"harness.errors"},
+    "harness.model.supported": {"harness.errors"},
+    "harness.model.targets": {"harness.model.logprobs"},
+    "harness.model.generating": {"harness.model.logprobs", "harness.model.sampling"},
+    "harness.model.verify": {
+        "harness.model.generating",
+        "harness.model.logprobs",
+        "harness.model.packing",
+        "harness.model.sampling",
+    },
     "harness.model.cache": set(),
-    "harness.model.lora": {"harness.config", "harness.errors"},
+    "harness.model.lora": {"harness.config", "harness.errors", "harness.model.targets"},
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.bad_numbers", "harness.model.beginnings", "harness.model.cache"}
     | {"harness.model.logprobs"},
@@ -102,6 +112,10 @@ ALLOWED = {
         "harness.model.lora",
         "harness.model.quantised",
         "harness.model.start",
+        "harness.model.context",
+        "harness.model.supported",
+        "harness.model.targets",
+        "harness.model.verify",
     }
     | {"harness.policy"}
     | {"harness.store"},

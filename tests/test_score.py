@@ -3,7 +3,7 @@
 import pytest
 
 from harness.model.packing import Prefixed
-from harness.phases.score import COMPARED, score
+from harness.phases.score import COMPARED, ScoreMismatch, score
 from harness.records import Group, Response
 
 COUNT = COMPARED + 8
@@ -52,3 +52,14 @@ def test_progress_counts_every_response_of_every_group(policy):
     told = []
     score(policy, make_groups(policy), 256, told.append)
     assert sum(told) == 3 * COUNT
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("float64", 3 * 1e-3 + 1e-2), ("bfloat16", 3 * 5e-2 + 5e-1)])
+def test_a_difference_that_precision_does_not_explain_ends_the_phase(policy, monkeypatch, precision, allowed):
+    """A stated bound: so much per token and so much per response; just below it everything is scored, above it is an error."""
+    monkeypatch.setattr(type(policy), "precision", precision)
+    assert score(policy, make_groups(policy, 0.99 * allowed), 256, quiet).computed == COMPARED + 3 * COUNT
+    with pytest.raises(ScoreMismatch, match=f"{COMPARED} of {COMPARED} responses were drawn with other.* x0, x1") as caught:
+        score(policy, make_groups(policy, 1.01 * allowed), 256, quiet)
+    one = caught.value.suspects[0].responses[0]
+    assert one.reference_logp - one.logp == pytest.approx(1.01 * allowed)

@@ -2,12 +2,14 @@
 
 import json
 
+import peft
 import pytest
+import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
 from harness.model.packing import Prefixed
-from harness.model.start import start_from
+from harness.model.start import WITHOUT_EFFECT, start_from
 from tests.conftest import SMALL, here, make_policy, rows
 
 ROWS = [Prefixed([1, 20, 30], [[50, 60, 2], [70, 2]])]
@@ -24,6 +26,9 @@ def saved(tokenizer, tmp_path):
 
 def start(tokenizer, folder, rank=4, alpha=32.0):
     policy = make_policy(tokenizer, rank=rank)
+    for module in policy.model.modules():
+        if hasattr(module, "lora_A"):
+            module.scaling["default"] = alpha / rank
     start_from(policy, str(folder), LoraConfig(rank=rank, alpha=alpha))
     return policy
 
@@ -59,6 +64,99 @@ def test_an_adapter_of_another_kind_is_refused(tokenizer, saved, settings, expec
     edit(folder, **settings)
     with pytest.raises(UserError, match=expected):
         start(tokenizer, folder)
+
+
+def test_every_setting_of_pefts_is_known_to_be_without_effect_or_refused(tokenizer, saved):
+    """peft's own list, whatever its version: what is not understood passes only at its default."""
+    folder, _ = saved
+    path = folder / "adapter_config.json"
+    plain = json.loads(path.read_text())
+    fields = set(peft.LoraConfig().to_dict()) - WITHOUT_EFFECT
+    assert {"use_dora", "use_rslora", "alora_invocation_tokens", "target_parameters", "loftq_config", "rank_pattern"} <= fields
+    for key in [*sorted(fields), "a_setting_of_tomorrow"]:
+        path.write_text(json.dumps(plain | {key: [7]}))
+        with pytest.raises(UserError, match=rf"model\.adapter=.*: {key}=\[7\] is not supported"):
+            start(tokenizer, folder)
+    path.write_text(json.dumps(plain | {"a_setting_of_tomorrow": None, "merge_weights": False, "megatron_core": "megatron.core"}))
+    start(tokenizer, folder)
+
+
+@pytest.mark.parametrize("begun", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "mica", "some_other_start"])
+def test_an_adapter_that_began_on_changed_weights_says_how_to_convert_it(tokenizer, saved, begun):
+    folder, _ = saved
+    edit(folder, init_lora_weights=begun)
+    with pytest.raises(UserError, match=f"init_lora_weights='{begun}' .* path_initial_model_for_weight_conversion"):
+        start(tokenizer, folder)
+
+
+def by_peft(tokenizer, folder):
+    """Log-probabilities of ROWS as peft computes them from the same folder on the same base."""
+    base = make_policy(tokenizer).model.unload()
+    model = peft.PeftModel.from_pretrained(base, str(folder)).eval()
+    found = []
+    with torch.no_grad():
+        for row in ROWS:
+            for one in row.continuations:
+                logits = model(torch.tensor([[*row.prefix, *one]])).logits[0, len(row.prefix) - 1 : -1].double()
+                found.append(float(logits.log_softmax(-1).gather(1, torch.tensor(one)[:, None]).sum()))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:`init_lora_weights` is 'eva'")
+@pytest.mark.parametrize("begun", [True, False, "gaussian", "orthogonal", "eva"])
+def test_an_adapter_that_began_on_the_plain_weights_is_pefts_function(tokenizer, saved, begun):
+    folder, _ = saved
+    edit(folder, init_lora_weights=begun)
+    policy = start(tokenizer, folder)
+    policy.become_initial(0)
+    assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, folder), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:PiSSA changes the base weights")
+def test_a_pissa_adapter_that_was_converted_is_pefts_function(tokenizer, tmp_path):
+    """As peft's documentation converts it: its rank and alpha double, and it stands on the plain base again."""
+    torch.manual_seed(0)
+    base = make_policy(tokenizer).model.unload().float()
+    settings = peft.LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights="pissa")
+    model = peft.get_peft_model(base, settings)
+    model.peft_config["default"].init_lora_weights = True
+    model.save_pretrained(str(tmp_path / "before"), save_embedding_layers=False)
+    model.peft_config["default"].init_lora_weights = "pissa"
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter += 0.02 * torch.randn_like(parameter)
+    model.save_pretrained(
+        str(tmp_path / "after"), path_initial_model_for_weight_conversion=str(tmp_path / "before"), save_embedding_layers=False
+    )
+    policy = start(tokenizer, tmp_path / "after", rank=8, alpha=64)
+    policy.become_initial(0)
+    with torch.no_grad():
+        expected = [
+            float(model(torch.tensor([[*r.prefix, *one]])).logits[0, len(r.prefix) - 1 : -1].double().log_softmax(-1)
+                  .gather(1, torch.tensor(one)[:, None]).sum())
+            for r in ROWS for one in r.continuations
+        ]  # fmt: skip
+    assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-3)
+    assert by_peft(tokenizer, tmp_path / "after") == pytest.approx(expected, abs=1e-3)
+
+
+def test_whole_weights_beside_the_adapter_are_named(tokenizer, saved):
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = saved
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file({**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(3, 3)}, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=r"it holds 1 weights beside LoRA's, base_model\.model\.model\.embed_tokens\.weight"):
+        start(tokenizer, folder)
+
+
+def test_another_base_is_noticed_and_the_same_one_is_not(tokenizer, saved):
+    folder, _ = saved
+    assert start(tokenizer, folder).notes == []
+    edit(folder, base_model_name_or_path="somebody/else")
+    (line,) = start(tokenizer, folder).notes
+    assert "made for the base somebody/else, put on tiny" in line
 
 
 def test_an_adapter_for_other_layers_is_refused(tokenizer, tmp_path):

@@ -110,9 +110,11 @@ class VllmSampler:
             temperature=settings.temperature,
             top_p=settings.top_p,
             stop_ids=sorted(stop_ids),
+            never=self.policy.nameless,
             requests=[(list(r.prompt_ids), r.seed, r.most) for r in requests],
         )
         vocabulary = self.policy.model.config.get_text_config().vocab_size
+        never = set(self.policy.nameless)
         tokens: list[Tokens] = []
         told = 0
         while (message := line.hear("done", "response", "end"))["kind"] != "end":
@@ -121,7 +123,7 @@ class VllmSampler:
                 advance(message["count"])
             elif len(tokens) == len(requests):
                 raise line.failure(f"sent more than the {len(requests)} responses asked for")
-            elif not is_response(message, requests[len(tokens)], stop_ids, vocabulary):
+            elif not is_response(message, requests[len(tokens)], stop_ids, vocabulary) or never & set(message["ids"]):
                 raise line.failure(f"sent something that is no response to its request: {str(message)[:200]}")
             else:
                 tokens.append(Tokens(message["ids"], message["logp"]))

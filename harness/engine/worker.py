@@ -85,6 +85,7 @@ def draw(engine: Any, adapter: Any, order: dict[str, Any], line: Line) -> None:
                 max_tokens=most,
                 stop_token_ids=order["stop_ids"],
                 ignore_eos=True,
+                logit_bias=dict.fromkeys(order["never"], -100.0) if order.get("never") else None,  # its lowest
                 logprobs=0,  # of the token drawn alone
                 detokenize=False,
             )

@@ -55,7 +55,7 @@ def answer(
         for temperature in sorted({temperatures[q.category] for q in questions}):
             mine = [n for n, q in enumerate(questions) if temperatures[q.category] == temperature]
             wanted = [Request(prompts[n], seeds[n], min(longest, policy.context - len(prompts[n]))) for n in mine]
-            drawn = policy.draw(wanted, Draw(temperature), policy.template.stop_ids, rows, advance)
+            drawn = policy.draw(wanted, Draw(temperature, never=policy.nameless), policy.template.stop_ids, rows, advance)
             for n, tokens in zip(mine, drawn, strict=True):
                 found[n].append(_answer(policy, tokens.ids))
     return found

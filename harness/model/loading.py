@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ from harness.errors import UserError
 from harness.files import file_digest
 from harness.lanes import Lanes
 from harness.mirror import commit_of, resolved_model
-from harness.model.logprobs import choose_layout
+from harness.model.context import context_of, lowered
+from harness.model.logprobs import Choice
 from harness.model.lora import with_adapter
 from harness.model.quantised import keep_gradients, quantisation
 from harness.model.start import start_from
+from harness.model.supported import auto_class
+from harness.model.targets import described
+from harness.model.verify import Unplayable, one_pass_at_a_time, verified
 from harness.policy import Policy
 from harness.records import digest
 
@@ -71,9 +76,10 @@ def load_policy(
     _check_folder(path, model)
     # A stranger's files make the libraries raise dozens of unrelated kinds; each means: this model is not to be had.
     try:
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options
-        )
+        read = auto_class(transformers.AutoConfig.from_pretrained(path, **options), model.path)
+        loaded: Any = read.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options)
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"model.path={model.path}: {_why_not(error, path, model)}") from error
     base, found = loaded
@@ -98,13 +104,48 @@ def load_policy(
     folder = weights_folder(path, options.get("revision"))
     weights = base_digest(folder)
     weights = digest(weights, model.quantize) if model.quantize else weights
+    context_of(base, tokenizer, model.context)
     wrapped = with_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
-    policy = Policy(wrapped, tokenizer, chosen, weights, choose_layout(wrapped), lanes)
+    key = str([weights, base.config, dtype, device, lora, model.merge_adapter])
+    choice = _verified_once(wrapped, model, key)
+    policy = Policy(wrapped, tokenizer, chosen, weights, choice, lanes)
+    if lanes.count > 1 and one_pass_at_a_time(wrapped):
+        policy.lanes = Lanes()
+    policy.context = context_of(base, tokenizer, model.context)
+    policy.notes += notes_on(policy)
     policy.path = path
     policy.commit = folder.name if folder.parent.name == "snapshots" else commit_of(mirror, "model", model.path)
     if model.adapter is not None:
         start_from(policy, model.adapter, lora, mirror)
     return policy
+
+
+_verified: dict[str, Choice] = {}
+
+
+def _verified_once(wrapped: Any, model: ModelConfig, key: str) -> Choice:
+    """What `verified` finds, once per process for the same weights and settings. Raises UserError where the model is unfit."""
+    if key not in _verified:
+        try:
+            _verified[key] = verified(wrapped)
+        except Unplayable as error:
+            raise UserError(f"model.path={model.path}: {error}") from error
+    return _verified[key]
+
+
+def notes_on(policy: Policy) -> Iterator[str]:
+    """What is not as for most models: the sampler, the context, layers without an adapter, ids without a token."""
+    choice = policy.choice
+    if choice.sampler != "own":
+        yield f"sampled through transformers' {choice.sampler}, prompts of equal length together, slower: {choice.sampler_reason}"
+    if line := lowered(policy.model, policy.context):
+        yield line
+    yield from described(policy.model)
+    if policy.nameless:
+        yield (
+            f"{len(policy.nameless)} of the model's ids have no token in the tokenizer: never drawn in self-play; "
+            "log-probabilities stay the plain model's, over all ids"
+        )
 
 
 def _check_folder(path: str, model: ModelConfig) -> None:

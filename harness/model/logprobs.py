@@ -1,9 +1,11 @@
 """Log-probabilities of continuations given their prefix, with gradients: the one computation behind every phase.
 
-Two layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row
-(`packing`). "rows": one row per continuation, for model families whose attention cannot take a mask of ours; `choose_layout`
-compares the two on a small batch and decides. The output projection sees only the places that predict a continuation's token,
-a chunk at a time, and keeps (M, H) numbers for the backward pass, so (rows, tokens, vocabulary) never exists.
+Three layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row
+(`packing`). "rows": one row per continuation, for model families whose attention cannot take a mask of ours, or that have a
+state beside it; `choose_layout` compares the two on a small batch and decides. The output projection sees only the places that
+predict a continuation's token, a chunk at a time, and keeps (M, H) numbers for the backward pass, so (rows, tokens, vocabulary)
+never exists. "logits": rows again, and the logits as the whole model gives them, for families with more than a projection
+behind the last layer.
 
 Legend: N continuations, M their tokens, R rows, W columns, H hidden size, V vocabulary.
 Log-probabilities are in nats, from float32 logits (float64 in a float64 model). A token's value and the sum over a continuation's
@@ -20,7 +22,8 @@ import torch
 from harness.model.cache import GrowingCache
 from harness.model.packing import Packed, Prefixed, pack
 
-Layout = Literal["packed", "rows"]
+Layout = Literal["packed", "rows", "logits"]
+Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
 Project = Callable[[torch.Tensor], torch.Tensor]
 LOGITS_AT_ONCE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
 SUMMED = 64  # exponentials that are added in float32 before the sum goes on in float64
@@ -51,8 +54,9 @@ def continuation_logps(model: Any, packed: Packed, layout: Layout, cache: Any = 
     """
     packed = packed.to(device_of(model))
     hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
-    chunk = max(1, LOGITS_AT_ONCE // bare_model(model).config.get_text_config().vocab_size)
-    logp, likeliest = token_logps(hidden.index_select(0, packed.source), packed.target, projection(model), chunk, greedy)
+    chunk = max(1, LOGITS_AT_ONCE // text_config(model).vocab_size)
+    project = projection(model) if layout != "logits" else lambda logits: logits
+    logp, likeliest = token_logps(hidden.index_select(0, packed.source), packed.target, project, chunk, greedy)
     total = torch.zeros(packed.count, dtype=logp.dtype, device=logp.device).index_add(0, packed.owner, logp)
     if likeliest is None:
         return Scored(total, None)
@@ -61,13 +65,15 @@ def continuation_logps(model: Any, packed: Packed, layout: Layout, cache: Any = 
 
 
 def _hidden(model: Any, packed: Packed, layout: Layout, cache: Any) -> torch.Tensor:
-    """(R * W, H) outputs of the last layer, before the projection to the vocabulary."""
-    decoder = bare_model(model).base_model
-    if layout == "rows":  # padded on the right: under causal attention no token sees what follows it
+    """(R * W, H) outputs of the last layer, before the projection to the vocabulary; for "logits" (R * W, V)."""
+    if layout == "logits":
+        return bare_model(model)(input_ids=packed.ids, use_cache=False).logits.flatten(0, 1)
+    decoder = decoder_of(model)
+    if layout == "rows":  # padded on the right: in a causal model no token sees what follows it
         out = decoder(input_ids=packed.ids, use_cache=False)
     else:
         past = GrowingCache.continuing(cache, len(packed.ids)) if packed.cached else None
-        mask = _masks(bare_model(model).config.get_text_config(), packed, _dtype(model))
+        mask = _masks(text_config(model), packed, _dtype(model))
         out = decoder(
             input_ids=packed.ids,
             position_ids=packed.positions,
@@ -82,8 +88,6 @@ def _masks(config: Any, packed: Packed, dtype: torch.dtype) -> Any:
     """The mask of `packed` as the model takes it: one tensor, or one per kind of attention layer."""
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
-    if not kinds <= {"full_attention", "sliding_attention"}:
-        raise NotImplementedError(f"layers of {', '.join(sorted(kinds))}")
     if "sliding_attention" in kinds:
         return {"full_attention": packed.mask(dtype), "sliding_attention": packed.mask(dtype, window)}
     return packed.mask(dtype, None if kinds else window)
@@ -91,9 +95,9 @@ def _masks(config: Any, packed: Packed, dtype: torch.dtype) -> Any:
 
 def projection(model: Any) -> Project:
     """Hidden states -> logits, with the scale or cap that some families put behind the output layer."""
-    bare = bare_model(model)
-    config, head = bare.config.get_text_config(), bare.get_output_embeddings()
+    config, head = text_config(model), bare_model(model).get_output_embeddings()
     factor = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+    factor *= getattr(config, "lm_head_multiplier", None) or 1.0
     cap = getattr(config, "final_logit_softcapping", None)
 
     def project(hidden: torch.Tensor) -> torch.Tensor:
@@ -182,7 +186,7 @@ def beginning(model: Any, ids: Sequence[int]) -> GrowingCache:
     """Keys and values of a token sequence that many groups or prompts continue, for one row."""
     cache = GrowingCache()
     rows = torch.tensor([list(ids)], device=device_of(model))
-    bare_model(model).base_model(input_ids=rows, past_key_values=cache, use_cache=True)
+    decoder_of(model)(input_ids=rows, past_key_values=cache, use_cache=True)
     return cache
 
 
@@ -190,26 +194,55 @@ def beginning(model: Any, ids: Sequence[int]) -> GrowingCache:
 
 
 class Choice(NamedTuple):
-    """The layout for a model, with the largest difference per token that was seen, or why there is none."""
+    """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
+
+    sampler: "own" is `sampling.draw`, with a cache of our own; the others are `generating.generated`.
+    """
 
     layout: Layout
     difference: float | None
     reason: str
+    sampler: Sampler = "own"
+    sampler_reason: str = "keys and values alone"
+
+
+PLAIN_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers that keys, values and a mask say all about
+# What a model that takes no mask of ours, or no cache, has been seen to raise.
+UNFIT = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, KeyError, IndexError, AssertionError)
+
+
+def beside_attention(model: Any) -> str | None:
+    """What the model's state is, beside keys and values under a mask, by its own account; None where it has nothing else."""
+    bare = bare_model(model)
+    kinds = {str(kind) for kind in getattr(text_config(model), "layer_types", None) or ()} - PLAIN_LAYERS
+    if kinds:
+        return f"layers of {', '.join(sorted(kinds))}"
+    if getattr(bare, "_is_stateful", False):
+        return "a state beside keys and values"
+    supports = getattr(bare, "_supports_default_dynamic_cache", None)
+    return None if supports is None or supports() else "a cache of its own"
+
+
+def some_groups(words: int) -> list[Prefixed]:
+    """A small batch of made-up ids below `words`: prefixes of unequal lengths with one to three continuations."""
+    return [
+        Prefixed(some_tokens(length, 2 * length + 1, words), [some_tokens(3 + k, 31 * length + k, words) for k in range(count)])
+        for length, count in ((12, 3), (5, 2), (20, 1))
+    ]
+
+
+def some_tokens(count: int, key: int, words: int) -> list[int]:
+    return [(7919 * (i + 1) * key + 104729 * i * i) % words for i in range(count)]
 
 
 @torch.no_grad()
 def choose_layout(model: Any) -> Choice:
     """Compare the two layouts on a small batch: "packed" where they agree to the model's precision, else "rows"."""
-    config = bare_model(model).config.get_text_config()
-
-    def tokens(count: int, key: int) -> list[int]:
-        return [(7919 * (i + 1) * key + 104729 * i * i) % config.vocab_size for i in range(count)]
-
-    groups = [
-        Prefixed(tokens(length, 2 * length + 1), [tokens(3 + k, 31 * length + k) for k in range(continuations)])
-        for length, continuations in ((12, 3), (5, 2), (20, 1))
-    ]
+    words = text_config(model).vocab_size
+    groups = some_groups(words)
     lengths = torch.tensor([len(c) for g in groups for c in g.continuations])
+    if kinds := beside_attention(model):
+        return Choice("rows", None, kinds)
 
     def found(groups: Sequence[Prefixed], layout: Layout, cache: Any = None, cached: int = 0) -> torch.Tensor:
         return continuation_logps(model, lay_out(groups, layout, cached), layout, cache).logps.cpu()
@@ -218,20 +251,39 @@ def choose_layout(model: Any) -> Choice:
     limit = LAYOUT_TOLERANCE[_dtype(model)]
     try:
         packed = found(groups, "packed")
-        start = tokens(9, 5)
+        start = some_tokens(9, 5, words)
         whole = found([Prefixed([*start, *g.prefix], g.continuations) for g in groups], "rows")
         cached = found(groups, "packed", beginning(model, start), len(start))
-    except (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, KeyError, IndexError) as error:
-        return Choice("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {str(error).splitlines()[0]})")
+    except UNFIT as error:
+        return Choice("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {first_line(error)})")
     worst = float(torch.maximum((packed - plain).abs() / lengths, (cached - whole).abs() / lengths).max())
     if worst <= limit:
         return Choice("packed", worst, "both layouts agree")
     return Choice("rows", worst, f"the packed layout differs by {worst:.2g} nats per token, at most {limit:g} expected")
 
 
+def first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
 def bare_model(model: Any) -> Any:
     """The causal language model inside a peft wrapper."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def decoder_of(model: Any) -> Any:
+    """What lies between ids and the output projection: the language model alone, where there is a vision tower beside it."""
+    bare = bare_model(model)
+    inner = bare.base_model if bare.base_model is not bare else getattr(bare, "model", bare)
+    for name in ("language_model", "text_model"):
+        if name in inner._modules:
+            return inner._modules[name]
+    return inner
+
+
+def text_config(model: Any) -> Any:
+    """The configuration of the language model, also where others stand beside it."""
+    return bare_model(model).config.get_text_config(decoder=True)
 
 
 def device_of(model: Any) -> torch.device:

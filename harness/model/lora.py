@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UserError
+from harness.model.targets import left_out
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft loads it wherever it is installed, and it misses its own extras
 from peft.tuners.lora import Linear as PeftLinear  # noqa: E402
@@ -104,10 +105,12 @@ def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None
     """The frozen base with one trainable adapter; dropout is off, since reference and policy must agree at step 0."""
     import peft
 
+    without = left_out(base, lora.targets)
     settings = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft scales by alpha / r, a float is fine
         target_modules=lora.targets,
+        exclude_modules=without or None,
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
@@ -116,6 +119,9 @@ def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)  # peft then sets it right itself
+            warnings.filterwarnings(
+                "ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning
+            )  # peft's own, for experts
             wrapped = peft.get_peft_model(base, settings)
     except ValueError as error:
         raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error

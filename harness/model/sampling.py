@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,16 @@ class Draw:
     """How a token is chosen. Temperature 0 takes the likeliest. The others in the order in which transformers applies them.
 
     top_k: the so many likeliest (0: all). top_p: the likeliest that reach this share of what is left. min_p: those with at least
-    this share of the likeliest one's probability.
+    this share of the likeliest one's probability. never: ids that are not drawn, such as those of a padded vocabulary that the
+    tokenizer has no token for. The others' share is scaled up; the log-probability that is kept stays the plain policy's, over
+    all ids, which is what scoring computes.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    never: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,12 +108,13 @@ def draw(
             joining = _prefilled(model, [requests[i] for i in new], new, start, begun, how)
             flight = _joined(flight, joining) if flight else joining
         assert flight is not None
-        tokens, values = _choose(flight, how, _changed(flight, requests, ids))
+        asked = [(requests[i], ids[i]) if i >= 0 else (None, []) for i in flight.numbers]
+        tokens, values = _choose(flight, how, changed(flight.logits, *zip(*asked, strict=True)))
         going = []
         listed = tokens.tolist()
         owner, values = torch.tensor(flight.numbers), values.cpu()
         if bad := owner[(owner >= 0) & ~values.isfinite()].tolist():
-            raise _undrawable(requests, ids, bad)
+            raise undrawable(requests, ids, bad)
         if how.temperature:
             logps.index_add_(0, owner.clamp(min=0), torch.where(owner >= 0, values, 0.0))
         done = 0
@@ -145,32 +150,56 @@ def common_start(requests: Sequence[Request]) -> int:
 # ---------------------------------------------------------------- one step
 
 
-def _changed(flight: Flight, requests: Sequence[Request], ids: Sequence[list[int]]) -> torch.Tensor:
-    """(B, V) logits to choose from: the model's, or what a row's request makes of them."""
-    changes = [requests[i].change if i >= 0 else None for i in flight.numbers]
+def _choose(flight: Flight, how: Draw, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
+    return choose(flight.logits, uniform, how, logits)
+
+
+def changed(logits: torch.Tensor, requests: Sequence[Request | None], ids: Sequence[list[int]]) -> torch.Tensor:
+    """(B, V) logits to choose from: the model's, or what a row's request makes of them. ids: by row, its tokens so far."""
+    changes = [request.change if request else None for request in requests]
     if not any(changes):
-        return flight.logits
-    rows = [c(ids[i], row) if c else row for c, i, row in zip(changes, flight.numbers, flight.logits, strict=True)]
+        return logits
+    rows = [change(said, row) if change else row for change, said, row in zip(changes, ids, logits, strict=True)]
     return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows])
 
 
-def _choose(flight: Flight, how: Draw, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits; not finite where nothing can be chosen.
+def choose(
+    logits: torch.Tensor, uniform: torch.Tensor, how: Draw, shown: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(B, V) logits, (B,) uniforms -> (B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits.
 
-    logits: (B, V) to choose from; the log-probabilities are the model's own.
+    shown: (B, V) logits to choose from, where these are not the model's; the log-probabilities are the model's own. A value is
+    not finite where nothing can be chosen.
     """
+    shown = logits if shown is None else shown
+    barred = _barred(how.never, logits.device) if how.never else None
     if how.temperature == 0:
-        values, tokens = logits.max(-1)
+        values, tokens = (shown if barred is None else shown.index_fill(1, barred, -torch.inf)).max(-1)
         return tokens, values
-    uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
-    logp = torch.log_softmax(flight.logits.double(), dim=-1)
-    tokens = invert(logp if logits is flight.logits else torch.log_softmax(logits.double(), dim=-1), uniform, how)
+    logp = torch.log_softmax(logits.double(), dim=-1)
+    from_these = logp if shown is logits else torch.log_softmax(shown.double(), dim=-1)
+    tokens = invert(from_these if barred is None else from_these.index_fill(1, barred, -torch.inf), uniform, how)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
 
 
-def _undrawable(requests: Sequence[Request], ids: Sequence[list[int]], numbers: Sequence[int]) -> BadNumbers:
+@lru_cache(maxsize=4)
+def _barred(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    return torch.tensor(ids, device=device)
+
+
+def undrawable(requests: Sequence[Request], ids: Any, numbers: Sequence[int]) -> BadNumbers:
+    """The error for requests whose next token cannot be drawn; ids: by number of the request, its tokens so far."""
     found = [Suspect(n, requests[n].prompt_ids, [Spoken("so far", ids[n], math.nan)]) for n in numbers]
     return BadNumbers(f"the model's output is not finite after {len(ids[numbers[0]])} tokens of a response", found)
+
+
+def uniforms_of(requests: Sequence[Request], how: Draw, device: torch.device) -> torch.Tensor:
+    """(B, most) uniforms, each row from its request's own seed; one column where nothing is left to chance."""
+    if not how.temperature:
+        return torch.zeros((len(requests), 1), device=device)
+    most = max(r.most for r in requests)
+    return torch.from_numpy(np.stack([np.random.Generator(np.random.Philox(r.seed)).random(most) for r in requests])).to(device)
 
 
 def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor:
@@ -192,7 +221,8 @@ def invert(logp: torch.Tensor, uniform: torch.Tensor, how: Draw) -> torch.Tensor
     if how.min_p:
         probabilities[probabilities < how.min_p * probabilities.max(-1, keepdim=True).values] = 0.0
     cumulative = probabilities.cumsum(-1)
-    target = uniform[:, None] * cumulative[:, -1:]
+    whole = cumulative[:, -1:]
+    target = torch.minimum(uniform[:, None] * whole, torch.nextafter(whole, torch.zeros_like(whole)))  # rounding may reach it
     return torch.searchsorted(cumulative, target, right=True).squeeze(-1).clamp(max=logp.shape[-1] - 1)
 
 
@@ -238,15 +268,13 @@ def _prefilled(model: Any, requests: Sequence[Request], numbers: list[int], star
         use_cache=True,
         logits_to_keep=1,
     )
-    most = max(r.most for r in requests) if how.temperature else 1
-    uniforms = [np.random.Generator(np.random.Philox(r.seed)).random(most) for r in requests] if how.temperature else []
     flight = Flight(
         numbers,
         cache,
         mask,
         positions[:, -1] + 1,
         out.logits[:, -1],
-        torch.from_numpy(np.stack(uniforms)).to(device) if uniforms else torch.zeros((len(requests), 1), device=device),
+        uniforms_of(requests, how, device),
         torch.zeros(len(requests), dtype=torch.long, device=device),
     )
     if len(unique) < len(rests):

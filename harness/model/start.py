@@ -16,11 +16,14 @@ from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
 from harness.policy import Policy
 from harness.records import digest
 
-# Settings of peft's that change what an adapter computes and that a player here has not.
-UNSUPPORTED = {
-    "use_dora": False, "use_rslora": False, "lora_bias": False, "bias": "none", "modules_to_save": None, "rank_pattern": {},
-    "alpha_pattern": {}, "layer_replication": None, "trainable_token_indices": None,
+# Settings of adapter_config.json that do not change what the adapter computes, or that its weights and their names show.
+TOLD_BY_THE_WEIGHTS = {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
+WITHOUT_EFFECT = {
+    "peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
+    "lora_dropout", "eva_config", "fan_in_fan_out", "megatron_core", "qalora_group_size", "r", "lora_alpha", "init_lora_weights",
+    *TOLD_BY_THE_WEIGHTS,
 }  # fmt: skip
+BASE_UNCHANGED = (True, False, None, "gaussian", "eva", "orthogonal")  # beginnings that leave the base's weights alone
 
 
 def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | None = None) -> None:
@@ -31,22 +34,70 @@ def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | No
     """
     folder = _folder(adapter, mirror)
     settings = _settings(adapter, folder)
-    for key, plain in UNSUPPORTED.items():
-        if settings.get(key, plain) not in (plain, None) and settings.get(key) != plain:
-            raise UserError(f"model.adapter={adapter}: {key}={settings[key]!r} is not supported; give a plain LoRA adapter")
+    _refuse_other_kinds(adapter, settings, policy.model.peft_config["default"].to_dict())
     for name, mine, theirs in (("rank", lora.rank, settings.get("r")), ("alpha", lora.alpha, settings.get("lora_alpha"))):
         if mine != theirs:
             raise UserError(f"model.adapter={adapter}: its {name} is {theirs}, the run's {mine}; use --set lora.{name}={theirs}")
     start = _weights(adapter, folder)
+    if whole := sorted(name for name in start if "lora_" not in name):
+        raise UserError(
+            f"model.adapter={adapter}: it holds {len(whole)} weights beside LoRA's, {whole[0]} among them; "
+            "give a plain LoRA adapter"
+        )
     wanted = {name: p.shape for name, p in policy.adapter_parameters()}
     if start.keys() != wanted.keys() or any(start[n].shape != shape for n, shape in wanted.items()):
         targets = settings.get("target_modules")
+        own = sorted(targets) if isinstance(targets, list) else targets
         raise UserError(
             f"model.adapter={adapter}: made for another base model or other layers than lora.targets={lora.targets!r} "
-            f"(its own: {sorted(targets) if isinstance(targets, list) else targets})"
+            f"(its own: {own}); for these: --set 'lora.targets={json.dumps(own)}'"
         )
     policy.start = start
+    if (line := _other_base(policy, settings)) is not None:
+        policy.notes.append(f"adapter {adapter}: {line}")
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
+
+
+def _listed(value: Any) -> Any:
+    """A set, which adapter_config.json holds as a list in any order, as a sorted list."""
+    return sorted(value, key=str) if isinstance(value, set | list) else value
+
+
+def _refuse_other_kinds(adapter: str, settings: dict[str, Any], own: dict[str, Any]) -> None:
+    """Raises UserError unless every setting is understood, what peft takes where nothing is said, or this run's own.
+
+    own: settings of the run's adapter; in families with experts peft gives these ranks of their own.
+    A setting that peft does not know today may be anything: it passes only where it says nothing.
+    """
+    import peft
+
+    begun = settings.get("init_lora_weights", True)
+    if begun not in BASE_UNCHANGED:
+        raise UserError(
+            f"model.adapter={adapter}: init_lora_weights={begun!r} goes with changed weights of the base; convert it with peft: "
+            "save_pretrained(..., path_initial_model_for_weight_conversion=FOLDER) of the adapter as it was before training"
+        )
+    if settings.get("task_type") not in (None, "CAUSAL_LM"):
+        raise UserError(f"model.adapter={adapter}: task_type={settings['task_type']!r}, expected CAUSAL_LM")
+    plain = peft.LoraConfig().to_dict()
+    for key, value in settings.items():
+        if (
+            key in WITHOUT_EFFECT
+            or value in (None, False, [], {}, "")
+            or _listed(value) in (plain.get(key), _listed(own.get(key)))
+        ):
+            continue
+        raise UserError(f"model.adapter={adapter}: {key}={value!r} is not supported; give a plain LoRA adapter")
+
+
+def _other_base(policy: Policy, settings: dict[str, Any]) -> str | None:
+    """A line where the adapter names another base than the run's."""
+    named, mine = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
+    if not named or named in (mine, policy.path):
+        return None
+    if policy.path and Path(named).expanduser().resolve() == Path(policy.path).expanduser().resolve():
+        return None
+    return f"made for the base {named}, put on {mine}: its numbers are right only where the two have the same weights"
 
 
 def _folder(adapter: str, mirror: Path | None) -> Path:

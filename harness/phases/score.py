@@ -2,25 +2,34 @@
 
 A prompt with all its different responses, of earlier iterations too, goes through the model together, and a response that occurs
 twice is scored once. What the opponent has drawn itself, or has scored before, comes with a known log-probability: where these
-agree with scoring on the first prompts they are taken over; where they do not (half precision), everything is scored.
+agree with scoring on the first prompts they are taken over; where they do not (half precision), everything is scored; and where
+they differ by more than precision explains, the responses are not the opponent's own, and the phase ends.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.bad_numbers import naming
+from harness.bad_numbers import BadNumbers, Spoken, Suspect, names_of, naming
 from harness.model.packing import Prefixed
 from harness.policy import Policy
 from harness.progress import Advance
 from harness.records import Group, Role, Score
 
 KNOWN_TOLERANCE = 1e-4  # nats by which a known log-probability may differ from the scored one
+# Nats by which they may differ at most, by precision of the base: so much for every token of the response, and so much for the
+# response. Single tokens differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
+# `engine.canary`), by less within this one.
+EXPLAINED = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
 COMPARED = 32  # prompts on which the two are compared
 
 Ids = tuple[int, ...]
+
+
+class ScoreMismatch(BadNumbers):
+    """Responses whose log-probability, kept when they were drawn, is not the opponent's. The message names the examples."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,8 @@ def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advanc
     """Scores in the order of `Group.responses`, in nats over the response's tokens, under the player in `policy`'s slot.
 
     columns: tokens that go through the model at a time. Because scores are stored, training holds one model, and the reference
-    can neither drift nor be the wrong adapter. Raises BadNumbers, naming the examples, where one is not finite.
+    can neither drift nor be the wrong adapter. Raises BadNumbers, naming the examples, where one is not finite, and ScoreMismatch
+    where a known one differs by more than precision explains.
     """
     prompts: dict[str, list[int]] = {}
     values: dict[tuple[str, Ids], float | None] = {}
@@ -58,6 +68,7 @@ def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advanc
     first = list(dict.fromkeys(example for example, _ in known))[:COMPARED]
     compared = scored(first, [key for key in known if key[0] in set(first)], lambda n: None)
     difference = max((abs(known[key] - value) for key, value in compared.items()), default=None)
+    _refuse_unexplained(policy, prompts, known, compared)
     if difference is None or difference > KNOWN_TOLERANCE:
         known = {}
     wanted = [key for key in values if key not in known]
@@ -72,3 +83,28 @@ def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advanc
             value = found[group.example_id, tuple(response.token_ids)]
             scores.append(Score(group.example_id, role, group.iteration, index, len(response.token_ids), value))
     return ScoredSet(scores, len(compared) + len(wanted), difference)
+
+
+def _refuse_unexplained(
+    policy: Policy,
+    prompts: Mapping[str, Sequence[int]],
+    known: Mapping[tuple[str, Ids], float],
+    scored: Mapping[tuple[str, Ids], float],
+) -> None:
+    """Raises ScoreMismatch where a known log-probability is not the scored one, however roughly the base computes."""
+    precision = "bfloat16" if policy.quantised else policy.precision
+    each, once = EXPLAINED[precision]
+    wrong = [key for key, value in scored.items() if abs(known[key] - value) > each * len(key[1]) + once]
+    if not wrong:
+        return
+    suspects = [
+        Suspect(number, prompts[example], [Spoken("drawn", ids, scored[example, ids], known[example, ids])], example_id=example)
+        for number, (example, ids) in enumerate(wrong)
+    ]
+    worst = max(wrong, key=lambda key: abs(known[key] - scored[key]))
+    raise ScoreMismatch(
+        f"{len(wrong)} of {len(scored)} responses were drawn with other log-probabilities than the opponent gives them, by up to "
+        f"{abs(known[worst] - scored[worst]):.3g} nats over {len(worst[1])} tokens, where {precision} explains "
+        f"{each * len(worst[1]) + once:.2g}: {names_of(suspects)}",
+        suspects,
+    )

@@ -230,13 +230,17 @@ def accumulate(policy: Policy, parts: Sequence[Part], objective: Objective) -> l
     """
     parameters = [p for _, p in policy.adapter_parameters()]
 
+    def gradient(total: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Zero for a layer that these tokens did not go through, such as an expert that was not chosen."""
+        return torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
+
     def one_pass(part: Part) -> tuple[Pass, Sequence[torch.Tensor]]:
         total, done = weighted_loss(part.groups, policy.response_logps(part.chunks[0]), objective)
-        return done, torch.autograd.grad(total, parameters)
+        return done, gradient(total)
 
     def second_pass(chunk: tuple[Packed, torch.Tensor]) -> Sequence[torch.Tensor]:
         packed, slope = chunk
-        return torch.autograd.grad((policy.response_logps(packed) * slope).sum(), parameters)
+        return gradient((policy.response_logps(packed) * slope).sum())
 
     def add(gradients: Iterable[Sequence[torch.Tensor]]) -> None:
         for gradient in gradients:

@@ -34,6 +34,7 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     detokenize: bool = True
+    logit_bias: dict[int, float] | None = None
 
     def __post_init__(self):
         assert 0 <= self.temperature <= 2 and 0 < self.top_p <= 1 and self.max_tokens >= 1
@@ -147,7 +148,10 @@ class LLM:
             while True:
                 out = model(input_ids=torch.tensor([feed]), past_key_values=cache, use_cache=True)
                 cache, logits = out.past_key_values, out.logits[0, -1].float()
-                probabilities = torch.softmax(logits / params.temperature, -1)
+                biased = logits.clone()
+                for token, bias in (params.logit_bias or {}).items():
+                    biased[token] += max(-100.0, min(100.0, bias))
+                probabilities = torch.softmax(biased / params.temperature, -1)
                 if params.top_p < 1:
                     ranked, order = probabilities.sort(descending=True)
                     ranked[ranked.cumsum(-1) - ranked >= params.top_p] = 0
