@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import harness.lm
+from harness.errors import UserError
 from harness.lm import HFLM, PolicyLM, as_lm
 from harness.phases.evaluate import evaluate, prepare
 from harness.suite import load_suite
@@ -144,3 +145,39 @@ def test_prompts_are_built_once_and_the_last_players_answers_are_gone(tokenizer)
     evaluate(policy, board, 4096, 64, quiet)
     assert [id(instance) for task in tasks for instance in task.instances] == built
     assert all(len(instance.resps) == 1 for task in tasks for instance in task.instances)
+
+
+def scored(*pairs):
+    return [type("R", (), {"args": pair, "task_name": "mine", "doc_id": n}) for n, pair in enumerate(pairs)]
+
+
+def test_a_continuation_longer_than_the_context_is_one_line_that_names_task_and_item(tokenizer):
+    lm = as_lm(make_policy(tokenizer, max_position_embeddings=32), 64, 4, {})
+    with pytest.raises(UserError, match=r"task mine, item 1: a continuation of \d+ tokens, the model's context is 32"):
+        lm.loglikelihood(scored(("a", " b"), ("a", " the" * 40)))
+
+
+def test_an_empty_continuation_counts_nothing_as_by_lm_eval_and_is_counted(tokenizer):
+    """lm-eval's own model gives 0.0 and greedy where another request has the same context, and stops where none has."""
+    policy = make_policy(tokenizer)
+    requests = [(("", ""), [5, 6, 7], ids) for ids in ([], [8], [9, 10])]
+    lm = as_lm(policy, 64, 4, {})
+    lm.asking = ["task mine, item 0"] * 3
+    found = lm._loglikelihood_tokens(requests)
+    expected = theirs(policy, 64, 4, {})._loglikelihood_tokens(requests, disable_tqdm=True)
+    assert found[0] == expected[0] == (0.0, True)
+    assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], abs=1e-9)
+    assert lm.without_token == {"task mine": 1}
+
+
+def test_nothing_behind_nothing_is_one_line(tokenizer):
+    with pytest.raises(UserError, match="task mine, item 1: a continuation without a token behind an empty context"):
+        as_lm(make_policy(tokenizer), 64, 4, {}).loglikelihood(scored(("", "ada"), ("", "")))
+
+
+def test_rolling_windows_of_a_text_longer_than_the_context_are_lm_evals(tokenizer):
+    policy = make_policy(tokenizer, max_position_embeddings=32)
+    requests = scored(("ada has 3 apples and buys 5 . " * 9,), ("",), ("karl",))
+    found = as_lm(policy, 64, 4, {}).loglikelihood_rolling(requests)
+    assert found == pytest.approx(theirs(policy, 64, 4, {}).loglikelihood_rolling(requests, disable_tqdm=True), abs=1e-9)
+    assert found[0] < -300

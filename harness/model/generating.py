@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from harness.model.logprobs import Sampler, bare_model, device_of
-from harness.model.sampling import Draw, Request, Tokens, changed_logits, choose, undrawable, uniforms_of
+from harness.model.sampling import Draw, Request, Tokens, changed, choose, undrawable, uniforms_of
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def generated(
     """As `sampling.draw`: one response per request, in the order given.
 
     batch_size: rows at a time, all of one prompt length. sampler: of a `Choice`, not "own". Nothing of generation_config.json is
-    applied.
+    applied but what a request's `change` does.
     """
     import transformers
 
@@ -96,9 +96,10 @@ class _Rows:
     def choose(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, V) logits -> scores of which only the drawn token's is not minus infinity."""
         step = min(self.step, self.uniforms.shape[1] - 1)
-        numbers = [i if going else -1 for i, going in zip(self.numbers, self.going, strict=True)]
-        changed = changed_logits(self.requests, numbers, self.ids, scores)
-        tokens, values = choose(scores, self.uniforms[:, step], self.how, changed)
+        shown = changed(
+            scores, [self.requests[i] if going else None for i, going in zip(self.numbers, self.going, strict=True)], self.ids
+        )
+        tokens, values = choose(scores, self.uniforms[:, step], self.how, shown)
         listed, kept = tokens.tolist(), values.double().cpu()
         bad = [row for row, going in enumerate(self.going) if going and not bool(kept[row].isfinite())]
         if bad:

@@ -33,8 +33,8 @@ class Draw:
 
     top_k: the so many likeliest (0: all). top_p: the likeliest that reach this share of what is left. min_p: those with at least
     this share of the likeliest one's probability. never: ids that are not drawn, such as those of a padded vocabulary that the
-    tokenizer has no token for; the others' share is scaled up, and the log-probability that is kept stays the plain policy's,
-    over all ids, which is what scoring computes.
+    tokenizer has no token for. The others' share is scaled up; the log-probability that is kept stays the plain policy's, over
+    all ids, which is what scoring computes.
     """
 
     temperature: float = 1.0
@@ -108,8 +108,8 @@ def draw(
             joining = _prefilled(model, [requests[i] for i in new], new, start, begun, how)
             flight = _joined(flight, joining) if flight else joining
         assert flight is not None
-        said = [ids[i] for i in flight.numbers]
-        tokens, values = _choose(flight, how, changed_logits(requests, flight.numbers, said, flight.logits))
+        asked = [(requests[i], ids[i]) if i >= 0 else (None, []) for i in flight.numbers]
+        tokens, values = _choose(flight, how, changed(flight.logits, *zip(*asked, strict=True)))
         going = []
         listed = tokens.tolist()
         owner, values = torch.tensor(flight.numbers), values.cpu()
@@ -150,34 +150,29 @@ def common_start(requests: Sequence[Request]) -> int:
 # ---------------------------------------------------------------- one step
 
 
-def _choose(flight: Flight, how: Draw, changed: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+def _choose(flight: Flight, how: Draw, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     uniform = flight.uniforms.gather(1, flight.step[:, None].clamp(max=flight.uniforms.shape[1] - 1)).squeeze(1)
-    return choose(flight.logits, uniform, how, changed)
+    return choose(flight.logits, uniform, how, logits)
 
 
-def changed_logits(
-    requests: Sequence[Request], numbers: Sequence[int], ids: Sequence[Sequence[int]], logits: torch.Tensor
-) -> torch.Tensor | None:
-    """(B, V) logits to choose from, where a request changes the model's; None where none does.
-
-    numbers: of the rows' requests, below 0 for a row that has ended; ids: what each row has said so far.
-    """
-    changes = [requests[i].change if i >= 0 else None for i in numbers]
+def changed(logits: torch.Tensor, requests: Sequence[Request | None], ids: Sequence[list[int]]) -> torch.Tensor:
+    """(B, V) logits to choose from: the model's, or what a row's request makes of them. ids: by row, its tokens so far."""
+    changes = [request.change if request else None for request in requests]
     if not any(changes):
-        return None
-    rows = [c(said, row) if c else row for c, said, row in zip(changes, ids, logits, strict=True)]
+        return logits
+    rows = [change(said, row) if change else row for change, said, row in zip(changes, ids, logits, strict=True)]
     return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows])
 
 
 def choose(
-    logits: torch.Tensor, uniform: torch.Tensor, how: Draw, changed: torch.Tensor | None = None
+    logits: torch.Tensor, uniform: torch.Tensor, how: Draw, shown: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, V) logits, (B,) uniforms -> (B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits.
 
-    changed: (B, V) to choose from instead; the log-probabilities are the model's own. A value is not finite where nothing can be
-    chosen.
+    shown: (B, V) logits to choose from, where these are not the model's; the log-probabilities are the model's own. A value is
+    not finite where nothing can be chosen.
     """
-    among = logits if changed is None else changed
+    among = logits if shown is None else shown
     if how.never:
         among = among.index_fill(1, _barred(how.never, logits.device), -torch.inf)
     if how.temperature == 0:

@@ -265,7 +265,7 @@ def evaluate(
                 kept.setdefault("own_shots_replaced", {}).update(replaced)
                 notes.append(f"task {row.name}: {sum(replaced.values())} items got another shot in place of their own text")
         raw[", ".join(row.name for row in together)] = kept
-    notes += [f"{task}: {count} {WITHOUT_TOKEN}" for task, count in model.without_token.items()]
+    notes += [f"{task}: {count} {WITHOUT_TOKEN}" for task, count in getattr(model, "without_token", {}).items()]
     order = [row.name for row in board.suite.task]
     return Evaluated(
         sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(hashes)), tuple(notes)
