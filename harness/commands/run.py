@@ -125,7 +125,7 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
     for label, path in paths.items():
         say(f"{label:<8}{path}")
     if said := first_ids_line(run.root):
-        say(f"WARNING {said}; see tables/first_ids.csv")
+        say(f"WARNING {said}; an objective may learn these tokens and no more; see tables/first_ids.csv")
     for cell, error in failed.items():
         say(f"failed  {cell}: {error}")
     return 2 if failed else 0
