@@ -43,7 +43,10 @@ def check_loaded(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> Non
 
 
 def _check_metrics_exist(where: str, name: str, task: Any) -> None:
-    """A metric that lm-eval did not find is None until it is called, which is after the answers."""
+    """A metric or an aggregation that lm-eval did not find is None until it is called, which is after the answers."""
+    for metric, function in (getattr(task, "_aggregation_list", None) or {}).items():
+        if not callable(function):
+            raise UserError(f"{where}: {name} puts {metric} together by an aggregation that lm-eval does not have")
     if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
         return
     for metric, function in getattr(task, "_metric_fn_list", {}).items():
