@@ -142,3 +142,18 @@ def test_an_empty_stop_sequence_ends_an_answer_at_once_as_in_lm_eval(tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=512)
     lm = as_lm(policy, 512, 8, {})
     assert lm._stopped(["", "stop"])([5]) and not lm._stopped(["stop"])([5])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("own.py", "def third(:\n", r"t names Python code that cannot be read: invalid syntax \(.*own.py, line 1\)"),
+        ("t.yaml", "task: t\noutput_type: [\n", "lm-eval leaves out .*t.yaml, which it cannot read"),
+        ("t.yaml", "task: t\ninclude: nothere.yaml\n", "lm-eval leaves out .*t.yaml, which it cannot read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(file, text, expected, suite, tmp_path):
+    asked = suite("process_results: !function own.third")
+    (tmp_path / file).write_text(text)
+    with pytest.raises(UserError, match=expected):
+        prepare(asked, None, None)
