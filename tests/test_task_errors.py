@@ -123,6 +123,10 @@ KNOWN = {
         r"regex_pattern '\(\[' is no regular expression",
     ),
     "a number to stop at": (HALF + "generation_kwargs: {until: [5]}", r"until=\[5\], expected texts"),
+    "f1 of three classes": (
+        "output_type: multiple_choice\ndoc_to_choice: [a, b, c]\ndoc_to_target: 0\nmetric_list: [{metric: acc}, {metric: f1}]\n",
+        "t lists f1, which in lm-eval is of two classes and fails at a third; its items have 3 choices",
+    ),
     "no filter": (
         HALF + "filter_list:\n  - name: none\n    filter: [{function: nothere}]\n",
         r"cannot be loaded \(KeyError: .*Unknown filter 'nothere'",
@@ -133,8 +137,9 @@ KNOWN = {
 @pytest.mark.parametrize("case", KNOWN)
 def test_what_fails_for_any_model_is_said_before_one_is_asked(case, suite):
     settings, expected = KNOWN[case]
+    row = {"metric": "acc"} if "{metric: acc}" in settings else {}
     with pytest.raises(UserError, match=expected):
-        prepare(suite(settings), None, None)
+        prepare(suite(settings, **row), None, None)
 
 
 def test_an_empty_stop_sequence_ends_an_answer_at_once_as_in_lm_eval(tokenizer):
