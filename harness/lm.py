@@ -225,12 +225,11 @@ class PolicyLM(_Base):
 
     def _stopped(self, until: list[str]) -> Callable[[list[int]], bool]:
         """Whether a stop sequence has just been completed. A token has at least one byte, so the last few tokens tell."""
-        spoken = [stop for stop in until if stop]
-        reach = max((len(stop.encode()) for stop in spoken), default=0) + 2
+        reach = max((len(stop.encode()) for stop in until), default=0) + 2
 
         def stopped(ids: list[int]) -> bool:
             tail = self.tokenizer.decode(ids[-reach:])
-            return any(stop in tail for stop in spoken)
+            return any(stop in tail for stop in until)  # an empty one is in any text, as in lm-eval's own criterion
 
         return stopped
 
@@ -262,6 +261,8 @@ def resolved(model: Any, settings: Any, longest: int, eos: str | None, name: str
     try:
         plain: Any = normalize_gen_kwargs(settings or {}, longest)
         until = handle_stop_sequences(plain.pop("until"), eos=eos)
+        if not all(isinstance(stop, str) for stop in until):
+            raise CannotGenerate(f"until={until!r}, expected texts; write numbers in quotes")
         longest, whole_length = plain.pop("max_gen_toks"), plain.pop("max_length", None)
         decoding = resolve(model, plain)
     except (CannotGenerate, ValueError, TypeError) as error:

@@ -34,9 +34,8 @@ def record_of(
     value = scores.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         known = sorted(k for k in scores if "," in k and "_stderr" not in k)
-        raise EvaluationError(
-            f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} (it has {', '.join(known) or 'nothing'})"
-        )
+        found = f"it is {value!r}" if key in scores else f"it has {', '.join(known) or 'nothing'}"
+        raise EvaluationError(f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} ({found})")
     stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
     n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
     if samples is not None:  # a document may leave the metric out

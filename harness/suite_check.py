@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,6 +59,11 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allo
     if row.name not in files:
         more = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
         near = [name for name in files if name[:1] == row.name[:1]]
+        if (file := _unread(suite, row.name)) is not None:
+            found.problems.append(
+                f"{where}: lm-eval leaves out {file}, which it cannot read: no YAML, or an `include` that is not there"
+            )
+            return found
         found.problems.append(f"{where}: no such task{did_you_mean(row.name, near) if len(near) < 200 else ''}{more}")
         return found
     here = files[row.name]
@@ -77,7 +83,10 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allo
         without.append(list(lacks(row, task)))
         if path := task.settings.get("dataset_path"):
             found.data.add(str(path))
-        found.packages |= packages_of(task)
+        try:
+            found.packages |= packages_of(task)
+        except (SyntaxError, ValueError) as error:  # no Python, no UTF-8
+            found.problems.append(f"{where}: {task.name} names Python code that cannot be read: {' '.join(str(error).split())}")
     found.problems += [f"{where}: {said}" for said in against_direction(row, tasks)]
     lacking = [said for said in without if said]
     if len(lacking) == len(without):  # a group's score is over the tasks that report it
@@ -89,6 +98,13 @@ def _row_needs(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allo
             f"{where}: {have} of its {len(without)} tasks report {row.metric}, {row.filter}; its score is over these"
         )
     return found
+
+
+def _unread(suite: Suite, name: str) -> Path | None:
+    """A file in the suite's folders that says it is the task or group; lm-eval skips what it cannot read."""
+    said = re.compile(rf"^(task|group):\s*[\"']?{re.escape(name)}[\"']?\s*$", re.MULTILINE)
+    files = (file for folder in suite.folders() for file in sorted(folder.rglob("*.yaml")))
+    return next((file for file in files if said.search(file.read_text(encoding="utf-8", errors="replace"))), None)
 
 
 def packages_of(task: TaskFile) -> set[str]:
@@ -136,7 +152,7 @@ def _python_file(text: str) -> Path | None:
 
 def _imports(path: Path) -> Iterator[str]:
     """Every module a file imports, at any depth; of `from a import b` both a and a.b, for b may be a module."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+REGEX = {"regex", "regex_pos", "multi_choice_regex"}
 
 
 def unsupported(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterator[str]:
@@ -19,14 +22,38 @@ def unsupported(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterato
     repeats = settings.get("repeats")
     if repeats is not None and (not isinstance(repeats, int) or repeats < 1):
         yield f"repeats={repeats!r}: expected a whole number from 1"
+    yield from _filters(settings, repeats if isinstance(repeats, int) else 1)
     generation = settings.get("generation_kwargs")
     if isinstance(generation, Mapping):
+        until = generation.get("until", [])
+        if not all(isinstance(stop, str) for stop in (until if isinstance(until, list) else [until])):
+            yield f"generation_kwargs: until={until!r}, expected texts; write numbers in quotes"
         sampled, temperature = generation.get("do_sample"), generation.get("temperature")
         if sampled and not _number(temperature):
             yield (
                 f"generation_kwargs: do_sample with temperature={temperature!r}, which lm-eval's transformers model refuses; "
                 "add temperature: 1.0"
             )
+
+
+def _filters(settings: Mapping[str, Any], repeats: int) -> Iterator[str]:
+    """Steps of filters that fail whatever the answers are."""
+    for entry in settings.get("filter_list") or ():
+        for step in (entry.get("filter") if isinstance(entry, Mapping) else None) or ():
+            function = step.get("function") if isinstance(step, Mapping) else None
+            if function == "take_first_k" and isinstance(k := step.get("k"), int) and k > repeats:
+                yield f"filter {entry.get('name')} takes the first {k} answers, repeats is {repeats}; ask for as many"
+            pattern = step.get("regex_pattern") if function in REGEX else None
+            if isinstance(pattern, str) and (said := _no_regex(pattern)):
+                yield f"filter {entry.get('name')}: regex_pattern {pattern!r} is no regular expression ({said})"
+
+
+def _no_regex(pattern: str) -> str | None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return str(error)
+    return None
 
 
 def _number(value: Any) -> float:

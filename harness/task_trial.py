@@ -43,12 +43,31 @@ def check_loaded(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> Non
 
 
 def _check_metrics_exist(where: str, name: str, task: Any) -> None:
-    """A metric that lm-eval did not find is None until it is called, which is after the answers."""
+    """A metric or an aggregation that lm-eval did not find is None until it is called, which is after the answers."""
+    for metric, function in (getattr(task, "_aggregation_list", None) or {}).items():
+        if not callable(function):
+            raise UserError(f"{where}: {name} puts {metric} together by an aggregation that lm-eval does not have")
+    _check_two_classes(where, name, task)
     if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
         return
     for metric, function in getattr(task, "_metric_fn_list", {}).items():
         if function is None:
             raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
+
+
+def _check_two_classes(where: str, name: str, task: Any) -> None:
+    """lm-eval's own f1 is of two classes, and fails as soon as a player says a third."""
+    from lm_eval.api.metrics import f1_score
+
+    binary = any(function is f1_score for function in (getattr(task, "_aggregation_list", None) or {}).values())
+    if not binary or task.OUTPUT_TYPE != "multiple_choice" or task.config.process_results is not None:
+        return
+    most = max((len(task.doc_to_choice(doc)) for doc in itertools.islice(iter(task.eval_docs), ITEMS_TRIED)), default=0)
+    if most > 2:
+        raise UserError(
+            f"{where}: {name} lists f1, which in lm-eval is of two classes and fails at a third; its items have {most} choices; "
+            "give f1 an aggregation of its own there, or leave it out"
+        )
 
 
 def names_reported(task: Any, filter_name: str) -> set[str] | None:

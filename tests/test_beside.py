@@ -178,6 +178,15 @@ def test_a_number_outside_its_range_puts_the_row_beside_the_mean_for_all_players
     assert line.get_ydata().tolist() == [20, 15, 18], "in its own unit, and no chance level before it"
 
 
+def test_the_lowest_curve_of_every_column_has_the_iterations_below_it(run):
+    facts = Facts(run)
+    board, task = leaderboard(facts), facts.suite["task"][0]
+    with house_style():
+        drawing = task_curves(board, ["space", "spin"], [task] * 7, 2)
+    named = [axis.xaxis.get_tick_params()["labelbottom"] for axis in drawing.axes[:7]]
+    assert named == [False] * 2 + [True] * 5
+
+
 def test_items_tell_a_score_of_100_even_where_its_mean_is_below_1(run):
     low = dict.fromkeys(PAGES, 0.5)
     facts = remake(run, low, items=(-0.5, 0.5, -0.5, 0.5), metric="score", higher_is_better=True)
@@ -226,6 +235,7 @@ def test_a_suite_with_no_share_at_all_has_no_mean_and_says_so(run):
     compared = comparisons_table(Arena(facts))
     assert compared[compared["task"] == "mean"]["difference"].isna().all()
     assert standing_table(Arena(facts), board, stability_table(facts), compared)["leader"].sum() == 0
+    assert "; no mean, which no task enters; " in (run / "tables/leaderboard.md").read_text()
     summary = content(facts)["sections"][0]["blocks"][0]["items"]
     assert summary[0] == "No row of this suite enters a mean over tasks: every row is shown by itself."
 

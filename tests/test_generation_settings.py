@@ -9,6 +9,7 @@ import transformers
 from harness.errors import UserError
 from harness.lm import HFLM, as_lm, resolved
 from harness.model.decoding import said_of_the_model
+from harness.model.logprobs import bare_model
 from harness.model.sampling import Draw, invert
 from tests.conftest import make_policy
 
@@ -103,6 +104,22 @@ def test_what_lm_evals_model_cannot_do_is_refused_in_one_line(tiny, settings, sa
         resolved(tiny.model, {"until": []} | settings, 256, None)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("configured", "said"),
+    [
+        ({"stop_strings": ["a"]}, "stop_strings=['a']"),
+        ({"penalty_alpha": 0.6, "top_k": 4}, "contrastive search"),
+        ({"max_time": 9.0}, "max_time=9.0"),
+    ],
+)
+def test_what_is_refused_of_the_models_file_says_that_it_stands_there(tiny, configured, said, monkeypatch):
+    config = transformers.GenerationConfig(**configured)
+    monkeypatch.setattr(bare_model(tiny.model), "generation_config", config)
+    with pytest.raises(UserError) as refused:
+        resolved(tiny.model, {"until": []}, 256, None)
+    assert f"{said} (from the model's generation_config.json)" in str(refused.value)
 
 
 HOW = [

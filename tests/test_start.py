@@ -8,6 +8,7 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
+from harness.model.lora import with_adapter
 from harness.model.packing import Prefixed
 from harness.model.start import WITHOUT_EFFECT, start_from
 from tests.conftest import SMALL, here, make_policy, rows
@@ -57,6 +58,8 @@ def edit(folder, **settings):
         ({"r": 8}, "its rank is 8, the run's 4; use --set lora.rank=8"),
         ({"lora_alpha": 16}, "its alpha is 16, the run's 32.0; use --set lora.alpha=16"),
         ({"peft_type": "IA3"}, "a IA3 adapter, expected LORA"),
+        ({"lora_alpha": None}, "its alpha is None, expected a number"),
+        ({"r": "4"}, "its rank is '4', expected a number"),
     ],
 )
 def test_an_adapter_of_another_kind_is_refused(tokenizer, saved, settings, expected):
@@ -163,6 +166,23 @@ def test_an_adapter_for_other_layers_is_refused(tokenizer, tmp_path):
     make_policy(tokenizer, hidden_size=64).model.save_pretrained(str(tmp_path / "wide"), save_embedding_layers=False)
     with pytest.raises(UserError, match="made for another base model or other layers"):
         start(tokenizer, tmp_path / "wide")
+
+
+def test_an_adapter_on_some_of_the_layers_says_how_to_name_them_and_is_taken_where_they_are_named(tokenizer, tmp_path):
+    base = make_policy(tokenizer).model.unload()
+    made = peft.LoraConfig(r=4, lora_alpha=32, target_modules=["q_proj"], layers_to_transform=[0], task_type="CAUSAL_LM")
+    peft.get_peft_model(base, made).save_pretrained(str(tmp_path))
+    for targets in ("all-linear", ["q_proj"]):
+        with pytest.raises(UserError, match=r"layers_to_transform=\[0\]\); name exactly its layers in lora.targets"):
+            start_from(policy_with(tokenizer, targets), str(tmp_path), LoraConfig(rank=4, targets=targets))
+    named = r".*layers\.0\..*q_proj"
+    start_from(policy_with(tokenizer, named), str(tmp_path), LoraConfig(rank=4, targets=named))
+
+
+def policy_with(tokenizer, targets):
+    policy = make_policy(tokenizer)
+    policy.model = with_adapter(policy.model.unload(), LoraConfig(rank=4, targets=targets), "tiny")
+    return policy
 
 
 def test_pickled_weights_are_not_read(tokenizer, saved):

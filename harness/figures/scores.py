@@ -163,6 +163,8 @@ def task_curves(
             axis.set_ylabel(f"{task['metric']}, {'higher' if scale.higher else 'lower'} is better", fontsize=6.5)
     for axis in made.axes[len(tasks) :]:
         axis.set_visible(False)
+    for axis in made.axes[max(0, len(tasks) - columns) : len(tasks)]:
+        axis.tick_params(labelbottom=True)  # those without a curve below them
     for axis in made.axes[::columns]:
         if not axis.get_ylabel():
             axis.set_ylabel("%")

@@ -44,6 +44,8 @@ REFUSED = {
     "watermarking_config": "is not supported",
 }
 SET_BY_LM_EVAL = {"use_cache", "pad_token_id", "stopping_criteria"}
+FROM_THE_MODEL = " (from the model's generation_config.json)"
+SEARCHES = {"contrastive_search": ("penalty_alpha",), "dola_generation": ("dola_layers",)}  # and what asks for them
 ONE = {"num_return_sequences": 1, "guidance_scale": 1.0}  # the values without effect
 # What of a generation_config.json changes greedy answers, with the value that changes nothing.
 CHANGES_GREEDY: Mapping[str, Any] = {
@@ -110,9 +112,10 @@ def resolve(model: Any, settings: Mapping[str, Any]) -> Decoding:
             raise CannotGenerate(" ".join(str(error).split())) from error
     if unknown:
         raise CannotGenerate(f"{', '.join(sorted(unknown))}: no setting of transformers' generate")
-    _refuse({name: getattr(config, name, None) for name in REFUSED if name not in SET_BY_LM_EVAL})
+    _refuse({name: getattr(config, name, None) for name in REFUSED if name not in SET_BY_LM_EVAL}, FROM_THE_MODEL)
     if mode not in {*WHOLE, "greedy_search", "sample"}:
-        raise CannotGenerate(f"{mode.replace('_', ' ')} is not supported")
+        asked = any(name in settings for name in SEARCHES[mode]) if mode in SEARCHES else True
+        raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if asked else FROM_THE_MODEL} is not supported")
     eos = config.eos_token_id
     stop_ids = frozenset(eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos])
     sampled = bool(config.do_sample)
@@ -124,11 +127,11 @@ def resolve(model: Any, settings: Mapping[str, Any]) -> Decoding:
     return Decoding(how, stop_ids, config.max_new_tokens, mode in WHOLE, changed, config)
 
 
-def _refuse(settings: Mapping[str, Any]) -> None:
+def _refuse(settings: Mapping[str, Any], where: str = "") -> None:
     for name, value in settings.items():
         without_effect = value is None or value is False or value == ONE.get(name)
         if name in SET_BY_LM_EVAL or not without_effect:
-            raise CannotGenerate(f"{name}={value!r} {REFUSED[name]}")
+            raise CannotGenerate(f"{name}={value!r}{where} {REFUSED[name]}")
 
 
 def as_passed(settings: Mapping[str, Any]) -> dict[str, Any]:

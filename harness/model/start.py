@@ -36,6 +36,8 @@ def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | No
     settings = _settings(adapter, folder)
     _refuse_other_kinds(adapter, settings, policy.model.peft_config["default"].to_dict())
     for name, mine, theirs in (("rank", lora.rank, settings.get("r")), ("alpha", lora.alpha, settings.get("lora_alpha"))):
+        if isinstance(theirs, bool) or not isinstance(theirs, int | float):
+            raise UserError(f"model.adapter={adapter}: its {name} is {theirs!r}, expected a number")
         if mine != theirs:
             raise UserError(f"model.adapter={adapter}: its {name} is {theirs}, the run's {mine}; use --set lora.{name}={theirs}")
     start = _weights(adapter, folder)
@@ -46,16 +48,24 @@ def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | No
         )
     wanted = {name: p.shape for name, p in policy.adapter_parameters()}
     if start.keys() != wanted.keys() or any(start[n].shape != shape for n, shape in wanted.items()):
-        targets = settings.get("target_modules")
-        own = sorted(targets) if isinstance(targets, list) else targets
-        raise UserError(
-            f"model.adapter={adapter}: made for another base model or other layers than lora.targets={lora.targets!r} "
-            f"(its own: {own}); for these: --set 'lora.targets={json.dumps(own)}'"
-        )
+        raise UserError(f"model.adapter={adapter}: {_other_layers(settings, lora)}")
     policy.start = start
     if (line := _other_base(policy, settings)) is not None:
         policy.notes.append(f"adapter {adapter}: {line}")
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
+
+
+def _other_layers(settings: dict[str, Any], lora: LoraConfig) -> str:
+    """Why an adapter's weights are not those of the run's targets, and what to type where that would help."""
+    targets = settings.get("target_modules")
+    own = sorted(targets) if isinstance(targets, list) else targets
+    said = f"made for another base model or other layers than lora.targets={lora.targets!r} (its own: {own}"
+    narrowed = {name: settings[name] for name in ("layers_to_transform", "exclude_modules") if settings.get(name) is not None}
+    if narrowed:
+        less = ", ".join(f"{name}={value!r}" for name, value in narrowed.items())
+        return f"{said}, {less}); name exactly its layers in lora.targets, as a regular expression over their full names"
+    same = (sorted(lora.targets) if isinstance(lora.targets, list) else lora.targets) == own
+    return f"{said})" + ("" if same else f"; for these: --set 'lora.targets={json.dumps(own)}'")
 
 
 def _listed(value: Any) -> Any:

@@ -29,6 +29,7 @@ from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import needs_of
 from harness.task_definition import definition
+from harness.task_errors import aggregation_named, name_errors
 from harness.task_file import TaskFile
 from harness.task_notices import task_notices
 from harness.task_surroundings import SEEDS, RandomState, code_allowed, quiet_arithmetic, quiet_lm_eval
@@ -181,9 +182,9 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     try:
         with chance.resumed():
             loaded = manager.load([row.name])
-    except (ModuleNotFoundError, LookupError) as error:
-        raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
+        if isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's
+            raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
         raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
     for name, task in loaded["tasks"].items():
         _build_once(task, chance)
@@ -191,6 +192,7 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         if row.shots and row.shots > (pool := len(task.fewshot_docs())):
             raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool} examples to draw them from; ask for fewer")
         leave_out_own(task, where)
+        name_errors(task, where)
     return loaded  # type: ignore[return-value]
 
 
@@ -234,7 +236,8 @@ def evaluate(
     records, samples, items, raw, hashes = [], {}, {}, {}, []
     notes: list[str] = []
     for together in _compatible(board):
-        with keep_random_state(), computed_here(), code_allowed(board.allow_unsafe_code), quiet_arithmetic():
+        allowed = code_allowed(board.allow_unsafe_code)
+        with keep_random_state(), computed_here(), allowed, quiet_arithmetic(), aggregation_named():
             random.seed(SEEDS["random"])
             result = evaluator.evaluate(
                 lm=model,

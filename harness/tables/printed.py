@@ -60,10 +60,11 @@ def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]
 def footnote(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
     """What the numbers of a leaderboard are: suite, items per task, the star, the errors. safe: how to show a suite's words."""
     suite = facts.suite
+    mean = f"mean: plain mean of the {len(facts.counted)} tasks" if facts.counted else "no mean, which no task enters"
     scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(facts.judge)}" if facts.judge else ""
     return (
-        f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; mean: plain mean of the "
-        f"{len(facts.counted)} tasks{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % bootstrap interval "
+        f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; {mean}"
+        f"{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % bootstrap interval "
         "over seeds; ±: standard error of sampling items (no interval over seeds below three); norm., normalised: chance 0, "
         "maximum 100; *: best iteration of its objective. Numbers in full: leaderboard.csv, their origin: scores.csv."
     )
