@@ -191,7 +191,8 @@ def _fitting(
             alike = len(turns) < 2 or template.answers_alike(tokenizer, turns, rendered)
             ids = encode_pair(tokenizer, rendered, real, template)
         except NoSeam as error:
-            raise UserError(f"{where}: {error}; leave such rows out, or use another data.template") from error
+            other = "" if template.kind == "instruction" else ", or use --set data.template=instruction"
+            raise UserError(f"{where}: {error}; leave such rows out{other}") from error
         except TemplateError as error:
             raise UserError(
                 f"{where}: the model's chat template refuses it ({error}); leave such rows out, or use "

@@ -58,6 +58,17 @@ class Template:
             return "".join(INSTRUCTION.get(turn["role"], "{}\n\n").format(turn["content"]) for turn in turns)
         return _rendered(tokenizer, turns, self.arguments, add_generation_prompt=True)
 
+    def lead_to(self, tokenizer: Any, text: str) -> str | None:
+        """What stands between a prompt and this answer: `lead`, or nothing where the answer brings its own (a thought, say) and
+        the template leaves its own out for it. None where the template makes something else of the answer.
+        """
+        if not any(word in text for word in self.lead.split()):
+            return self.lead
+        quoted = control_tokens(tokenizer).quoted(text)
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": quoted}]
+        whole = _squeezed(_rendered(tokenizer, turns, self.arguments).removeprefix(self.opening))
+        return next((lead for lead in (self.lead, "") if whole.startswith(_squeezed(lead + quoted + self.ending))), None)
+
     def answers_alike(self, tokenizer: Any, turns: Turns, rendered: str) -> bool:
         """Whether an answer to this conversation stands between the same texts as an answer to a single prompt."""
         if self.kind == "instruction":
@@ -66,6 +77,11 @@ class Template:
         asked = [dict(turn) | {"content": quoted(turn["content"])} for turn in turns]
         whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": ANSWER}], self.arguments)
         return whole.startswith(rendered + self.lead + ANSWER + self.ending)
+
+
+def _squeezed(text: str) -> str:
+    """Without white space, of which templates strip some."""
+    return "".join(text.split())
 
 
 def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how: bool) -> str:
