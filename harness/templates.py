@@ -91,6 +91,10 @@ def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how:
         if isinstance(named := getattr(tokenizer, "chat_template", None), dict) and "chat_template" not in arguments:
             raise UserError(_several(named)) from error
         raise
+    except (TemplateError, TypeError):
+        raise
+    except Exception as error:  # a template is a program of somebody's, and may divide by zero
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
 def _several(named: Mapping[str, str]) -> str:
@@ -164,12 +168,18 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
         plain = Template(kind, eos, frozenset({eos}), arguments=arguments)
         return _with_seam(tokenizer, replace(plain, opening=plain.render(tokenizer, "a")))
     asked = [{"role": "user", "content": "a"}]
+    named, wanted = getattr(tokenizer, "chat_template", None), arguments.get("chat_template")
+    if isinstance(wanted, str) and wanted not in (named if isinstance(named, dict) else {}) and "{" not in wanted:
+        raise UserError(
+            f"data.template_arguments: chat_template={wanted!r} is no template of the tokenizer, which has "
+            + (", ".join(sorted(named)) if isinstance(named, dict) else "one without a name; leave it out")
+        )
     try:
         opening = _rendered(tokenizer, asked, arguments, add_generation_prompt=True)
         whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": ANSWER}], arguments)
     except UserError:
         raise
-    except (TemplateError, TypeError, ValueError, AttributeError) as error:  # a template is a program of somebody's
+    except (TemplateError, TypeError, ValueError) as error:
         raise UserError(f"the model's chat template cannot be used ({error}); use --set data.template=instruction") from error
     lead, found, tail = whole.removeprefix(opening).partition(ANSWER)
     if not whole.startswith(opening) or not found:

@@ -2,9 +2,12 @@
 
 import pytest
 import transformers
+from jinja2 import TemplateError
 from tokenizers import AddedToken, processors
 
+from harness.config import load_config
 from harness.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
+from harness.errors import UserError
 from harness.tokens import control_tokens
 from tests.tokenizer_kinds import CHATML, KINDS, TEMPLATES, tokenizer
 
@@ -104,3 +107,32 @@ def test_a_space_that_the_decoder_shows_before_a_response_is_not_said(kind):
     template = choose_template(tok, "chat")
     pair = encode_pair(tok, template.opening, "that is 3", template)
     assert Encoder(tok, template).spoken(pair.prompt_ids, pair.response_ids[:-1], True) == "that is 3"
+
+
+@pytest.mark.parametrize(
+    "where", ["{{ 1 // 0 }}", "{{ {}.pop('content') }}", "{{ messages[0]['content'].split('b')[1] + [][3] }}"]
+)
+def test_a_template_that_fails_in_a_way_of_its_own_is_one_line(where):
+    tok = tokenizer("gpt2", "none", CHATML + where)
+    with pytest.raises(UserError, match=r"template cannot be used \(.*use --set data.template=instruction"):
+        choose_template(tok, "auto")
+    tok.chat_template = CHATML + "{% if 'zero' in messages[0]['content'] %}" + where + "{% endif %}"
+    with pytest.raises(TemplateError):  # which the data's own check names the row of
+        choose_template(tok, "auto").render(tok, "is it zero ?")
+
+
+def test_a_name_that_no_template_bears_is_not_taken_for_a_template():
+    tok = tokenizer("gpt2", "none", CHATML)
+    with pytest.raises(UserError, match=r"chat_template='rag' is no template of the tokenizer, which has one without a name"):
+        choose_template(tok, "auto", {"chat_template": "rag"})
+    tok.chat_template = {"rag": CHATML, "tool_use": CHATML}
+    with pytest.raises(UserError, match=r"chat_template='rga' is no template of the tokenizer, which has rag, tool_use"):
+        choose_template(tok, "auto", {"chat_template": "rga"})
+    assert choose_template(tok, "auto", {"chat_template": CHATML}).opening.endswith("assistant\n")
+
+
+@pytest.mark.parametrize("name", ["tokenize", "add_generation_prompt", "return_dict", "padding"])
+def test_how_a_template_is_called_is_no_argument_of_it(name):
+    with pytest.raises(UserError, match=f"data.template_arguments: {name} says how a template is called.*leave it out"):
+        load_config("lab", [f"data.template_arguments={{{name}=true}}"])
+    assert load_config("lab", ["data.template_arguments={enable_thinking=false}"]).data.template_arguments
