@@ -153,12 +153,19 @@ class Encoder:
         start, text = self._text(before), self._text([*before, *ids])
         if not text.startswith(start):
             return self._text(list(ids))
-        opening, behind = template.opening, template.cut
-        for moved in range(min(len(opening), 4 * FARTHEST)):  # how much of the template's end stands behind these ids
-            if start.endswith(opening[: len(opening) - moved][-FARTHEST:]):
-                behind = moved
-                break
-        return text[len(start) :].removeprefix(opening[len(opening) - behind :] + template.lead)
+        tail, said = self._tail, text[len(start) :]
+        if said.startswith(tail + template.lead) and not start.endswith(tail):
+            return said[len(tail + template.lead) :]
+        # how much of what the template has behind the prompt's text stands behind these ids
+        behind = next((n for n in range(len(tail)) if start.endswith(tail[: len(tail) - n][-FARTHEST:])), template.cut)
+        return said.removeprefix(tail[len(tail) - behind :] + template.lead)
+
+    @cached_property
+    def _tail(self) -> str:
+        """What the template has behind a prompt's text."""
+        template = self.asking or self.template
+        one, other = (template.render(self.tokenizer, text) for text in ("a", "b"))
+        return one[next(n for n in range(len(one) + 1) if other.endswith(one[n:])) :]
 
     def _text(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

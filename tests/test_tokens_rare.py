@@ -136,3 +136,20 @@ def test_how_a_template_is_called_is_no_argument_of_it(name):
     with pytest.raises(UserError, match=f"data.template_arguments: {name} says how a template is called.*leave it out"):
         load_config("lab", [f"data.template_arguments={{{name}=true}}"])
     assert load_config("lab", ["data.template_arguments={enable_thinking=false}"]).data.template_arguments
+
+
+def test_what_was_said_behind_pieces_that_go_across_words_and_the_templates_end():
+    """As a tokenizer without words has them; the seam then lies within what the template has behind the prompt."""
+    made = KINDS["gemma"](["<unk>", "<s>", "</s>"])
+    made.pre_tokenizer = None  # type: ignore[assignment]
+    made.add_tokens([AddedToken("/INST] that", special=False, normalized=False)])
+    tok = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=TEMPLATES["inst"]
+    )
+    template = choose_template(tok, "chat")
+    encoder = Encoder(tok, template)
+    for prompt in ("how many are 1 and 2 ?", "a", "what is [/INST] ?", "x\n\n"):
+        for answer in ("that is 3 .", "it is 3 .", " that", "/INST] that"):
+            pair = encode_pair(tok, template.render(tok, prompt), answer, template)
+            assert pair.moved > 0 or not answer.startswith("that")
+            assert encoder.spoken(pair.prompt_ids, pair.response_ids[:-1], True) == answer
