@@ -331,3 +331,20 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def as_setting(key: str, value: Any) -> str:
+    """What to type for a setting to have a value: what `--set` reads as that value."""
+    if value is None:
+        return f"leave {key} out"
+    said = value if isinstance(value, str) and _toml_value(value) == value else _as_toml(value)
+    return f"--set '{key}={said}'" if set(said) & set(' "{}[]') else f"--set {key}={said}"
+
+
+def _as_toml(value: Any) -> str:
+    """Plain values in one line; texts, numbers and booleans are written as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(name))}={_as_toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
