@@ -179,6 +179,8 @@ def _groups(policy: Policy, examples: Sequence[Example], samples: Sequence[Sampl
 
 def _known_agree(policy: Policy, examples: Sequence[Example], samples: Sequence[Sample]) -> bool:
     """Whether log-probabilities found while drawing are taken over by `score` here."""
+    if policy.encoder.asking is not None:
+        return False  # drawn after another prompt than it is scored after
     groups = groups_of_iteration(policy.encoder, examples[: len(samples)], 0, samples, (), {"synthetic"})[:8]
     done = score(policy, groups, 2048, lambda n: None)
     return done.computed < 2 * len(groups) + len(groups)  # compared, then only the real ones; else everything again

@@ -92,16 +92,30 @@ def stands_in(text: str, inside: str) -> bool:
     return re.search(rf"(?:^|\n)[ \t]*{re.escape(text.strip())}[ \t\r]*(?:\n|$)", inside) is not None
 
 
-def refuse_text(name: str, value: Any, said: Sequence[str], copies: Sequence[str], where: str) -> None:
+def ignoring(name: str, ignored: Sequence[str] = ()) -> str:
+    """What to type to leave out a column beside those that are left out already."""
+    return f"--set data.ignore_columns={','.join([*ignored, name])}"
+
+
+def refuse_text(
+    name: str,
+    value: Any,
+    said: Sequence[str],
+    copies: Sequence[str],
+    where: str,
+    ignored: Sequence[str] = (),
+    behind: Sequence[str] = (),
+) -> None:
     """Raises UserError when a column that is not used holds text that is not in the pair.
 
-    said: every text of the pair; copies: other texts of its conversation. A text is in the pair when it is one of these, stands
-    in one on lines of its own, or holds every paragraph of the pair (a rendering).
+    said: every text of the pair; copies: other texts of its conversation; ignored, behind: what data.ignore_columns and
+    data.context_columns name already. A text is in the pair when it is one of these, stands in one on lines of its own, or
+    holds every paragraph of the pair (a rendering).
     """
     if name.rpartition(".")[2].lower() in NOT_TEXT:
         raise UserError(
             f"{where}: column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows "
-            f"out, or go on without it with --set data.ignore_columns={name}"
+            f"out, or go on without it with {ignoring(name, ignored)}"
         )
     if is_label(name, value):
         return
@@ -114,6 +128,6 @@ def refuse_text(name: str, value: Any, said: Sequence[str], copies: Sequence[str
         can_be_put = "." not in name and all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
         raise UserError(
             f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
-            + (f"put it behind the prompt with --set data.context_columns={name}, or " if can_be_put else "")
-            + f"go on without it with --set data.ignore_columns={name}"
+            + (f"put it behind the prompt with --set data.context_columns={','.join([*behind, name])}, or " if can_be_put else "")
+            + f"go on without it with {ignoring(name, ignored)}"
         )

@@ -25,6 +25,9 @@ MOST = 1_000_000
 Rate = Annotated[float, Field(allow_inf_nan=False)]
 Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
+# Arguments of transformers' apply_chat_template that are none of the template's own.
+CALLED_WITH = ("conversation", "messages", "tokenize", "add_generation_prompt", "continue_final_message", "padding", "truncation",
+               "max_length", "tokenizer_kwargs")  # fmt: skip
 UNION = ("float", "int", "list[float]", "list[int]", "str", "list[str]", "constrained-int")  # what pydantic adds to a key's place
 
 
@@ -91,6 +94,13 @@ class DataConfig(Part):
     overlong: Literal["error", "drop"] = "error"
     max_response_tokens: int | None = Field(default=None, ge=1)
     distribution: str | None = None  # name in the entry point group harness.distributions, where p_data is known
+
+    @field_validator("template_arguments")
+    @classmethod
+    def _of_the_template(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if taken := [name for name in value if name in CALLED_WITH or name.startswith("return_")]:
+            raise ValueError(f"{taken[0]} says how a template is called, which this program does itself; leave it out")
+        return value
 
 
 class GenerationConfig(Part):
@@ -321,3 +331,20 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def as_setting(key: str, value: Any) -> str:
+    """What to type for a setting to have a value: what `--set` reads as that value."""
+    if value is None:
+        return f"leave {key} out"
+    said = value if isinstance(value, str) and _toml_value(value) == value else _as_toml(value)
+    return f"--set '{key}={said}'" if set(said) & set(' "{}[]') else f"--set {key}={said}"
+
+
+def _as_toml(value: Any) -> str:
+    """Plain values in one line; texts, numbers and booleans are written as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(name))}={_as_toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -4,6 +4,7 @@
 {"from": "human", "value": "..."}                  ShareGPT
 {"role": "user", "content": [{"type": "text", "text": "..."}]}      content parts
 {"role": ["user", ...], "content": ["...", ...]}   a sequence of structs, as `datasets` keeps it
+[{"input": "...", "output": "..."}, ...]            a question and its answer together, by the names in PAIRED
 ["...", "...", ...]                                 texts in turn, the user's first
 "\\n\\nHuman: ...\\n\\nAssistant: ..."                HH-RLHF
 """
@@ -27,6 +28,8 @@ SPEAKERS = {
     "observation": "tool",
 }
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
+PAIRED = tuple((asked, answered) for asked in ("input", "question", "prompt", "instruction", "human", "user")
+               for answered in ("output", "answer", "response", "assistant", "bot"))  # fmt: skip
 TEXT_PARTS = ("text", "input_text", "output_text")
 HH_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
@@ -43,7 +46,10 @@ class Turn:
 def text_of(value: Any, name: str, where: str) -> str:
     """A value that must be text that can be kept, encoded and printed. Raises UserError."""
     if not isinstance(value, str):
-        raise UserError(f"{where}: {name}={reprlib.repr(value)} is {type(value).__name__}, expected text")
+        raise UserError(
+            f"{where}: {name}={reprlib.repr(value)} is {type(value).__name__}, expected text; write it as text, or "
+            "leave such rows out"
+        )
     if "\0" in value:
         raise UserError(f"{where}: {name} holds a NUL character (U+0000) at {value.index(chr(0))}; remove it")
     try:
@@ -86,7 +92,15 @@ def as_turns(value: Any, where: str) -> list[Turn] | None:
         return None
     if not all(isinstance(turn, dict) for turn in value) or is_parts(value):
         return None
+    for pair in PAIRED:
+        if all(pair[0] in both and pair[1] in both and not any(key in both for key in ROLE_KEYS) for both in value):
+            return [turn for both in value for turn in _two_turns(both, pair)]
     return [_turn(turn, where) for turn in value]
+
+
+def _two_turns(both: dict[str, Any], pair: tuple[str, str]) -> list[Turn]:
+    rest = {str(key): value for key, value in both.items() if key not in pair and value is not None}
+    return [Turn("user", both[pair[0]], rest), Turn("assistant", both[pair[1]])]
 
 
 def _in_text(text: str, where: str) -> list[Turn] | None:
@@ -119,6 +133,8 @@ def is_parts(value: Any) -> bool:
 def _turn(raw: dict[str, Any], where: str) -> Turn:
     role = next((raw[key] for key in ROLE_KEYS if raw.get(key) is not None), None)
     content = next((raw[key] for key in CONTENT_KEYS if raw.get(key) is not None), None)
+    if role is None:
+        raise UserError(f"{where}: a turn names nobody who speaks (it has {', '.join(map(str, raw))}); expected role, or from")
     role = text_of(role, "a turn's role", where)
     known = {*ROLES, *SPEAKERS}
     name = role.strip().lower() if role.strip().lower() in known else role
@@ -148,7 +164,9 @@ def as_messages(turns: list[Turn], where: str) -> list[dict[str, str]]:
     """Turns as chat templates take them. Raises UserError for a role that none has, or content that is not text."""
     for turn in turns:
         if turn.role not in ROLES:
-            raise UserError(f"{where}: a turn has the role {turn.role!r}; expected one of {', '.join(ROLES)}")
+            raise UserError(
+                f"{where}: a turn has the role {turn.role!r}; expected one of {', '.join(ROLES)}; rename it, or leave it out"
+            )
     return [{"role": turn.role, "content": content_of(turn.content, where)} for turn in turns]
 
 
@@ -157,5 +175,5 @@ def answer_place(turns: list[Turn], which: Literal["first", "last"], where: str)
     answers = [n for n, turn in enumerate(turns) if turn.role == "assistant" and n and turns[n - 1].role in ASKING]
     if not answers:
         roles = ", ".join(turn.role for turn in turns[:10])
-        raise UserError(f"{where}: no assistant turn follows a user turn (roles: {roles})")
+        raise UserError(f"{where}: no assistant turn follows a user turn (roles: {roles}); leave such rows out")
     return answers[0] if which == "first" else answers[-1]

@@ -162,10 +162,16 @@ def _check_roles(pairs: Sequence[Pair], tokenizer: Any, template: Template) -> N
         for turn in turns:
             if turn["content"] not in rendered:
                 raise UserError(
-                    f"{pair.where}: the model's chat template leaves out the turn of {turn['role']!r}; leave such rows out, use "
-                    "--set data.template=instruction"
-                    + (", or go on without it with --set data.ignore_columns=system" if turn["role"] == "system" else "")
+                    f"{pair.where}: the model's chat template leaves out the turn of {turn['role']!r}; leave such rows out, "
+                    f"{_other_ways([turn])}"
                 )
+
+
+def _other_ways(turns: Sequence[Mapping[str, str]]) -> str:
+    """What can be typed where a chat template does not take some turns."""
+    if any(turn["role"] == "system" for turn in turns):
+        return "use --set data.template=instruction, or go on without the system's turn with --set data.ignore_columns=system"
+    return "or use --set data.template=instruction"
 
 
 def _fitting(
@@ -191,11 +197,11 @@ def _fitting(
             alike = len(turns) < 2 or template.answers_alike(tokenizer, turns, rendered)
             ids = encode_pair(tokenizer, rendered, real, template)
         except NoSeam as error:
-            raise UserError(f"{where}: {error}; leave such rows out, or use another data.template") from error
+            other = "" if template.kind == "instruction" else ", or use --set data.template=instruction"
+            raise UserError(f"{where}: {error}; leave such rows out{other}") from error
         except TemplateError as error:
             raise UserError(
-                f"{where}: the model's chat template refuses it ({error}); leave such rows out, or use "
-                "--set data.template=instruction"
+                f"{where}: the model's chat template refuses it ({error}); leave such rows out, {_other_ways(turns)}"
             ) from error
         except (UnicodeEncodeError, TypeError, ValueError) as error:
             raise UserError(f"{where}: text that cannot be encoded ({error})") from error

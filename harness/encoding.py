@@ -57,7 +57,9 @@ def encode_pair(tokenizer: Any, rendered: str, text: str, template: Template) ->
     """
     control = control_tokens(tokenizer)
     prompt = encode_prompt(tokenizer, rendered, template)
-    whole = control.begun(control.token_ids(rendered + template.lead + control.quoted(text) + template.ending))
+    if (lead := template.lead_to(tokenizer, text)) is None:
+        raise NoSeam("the model's chat template changes the response, as one that reads thoughts does")
+    whole = control.begun(control.token_ids(rendered + lead + control.quoted(text) + template.ending))
     if not template.ending:
         whole = [*whole, template.closing_id]
     if whole[-1] != template.closing_id:
@@ -134,17 +136,36 @@ class Encoder:
         ids: without the token that ended the response. finished: there was one, so what the template has before it goes too.
         """
         template = self.asking or self.template
+        said = self._behind(template, prompt_ids, ids).removeprefix(self._own_space)
+        return said.removesuffix(template.before_closing) if finished else said
+
+    @cached_property
+    def _own_space(self) -> str:
+        """The space that the decoder shows where a response begins though nobody wrote it."""
+        template = self.asking or self.template
+        pair = encode_pair(self.tokenizer, template.opening, "b", template)
+        said = self._behind(template, pair.prompt_ids, pair.response_ids)
+        return said[: len(said) - len(said.lstrip(" "))]
+
+    def _behind(self, template: Template, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
+        """The text of a response's ids behind its prompt's and behind the template's lead."""
         before = list(prompt_ids[-2 * FARTHEST :])  # a decoder may drop a space where a text begins: let it begin earlier
         start, text = self._text(before), self._text([*before, *ids])
         if not text.startswith(start):
             return self._text(list(ids))
-        opening, behind = template.opening, template.cut
-        for moved in range(min(len(opening), 4 * FARTHEST)):  # how much of the template's end stands behind these ids
-            if start.endswith(opening[: len(opening) - moved][-FARTHEST:]):
-                behind = moved
-                break
-        said = text[len(start) :].removeprefix(opening[len(opening) - behind :] + template.lead)
-        return said.removesuffix(template.before_closing) if finished else said
+        tail, said = self._tail, text[len(start) :]
+        if said.startswith(tail + template.lead) and not start.endswith(tail):
+            return said[len(tail + template.lead) :]
+        # how much of what the template has behind the prompt's text stands behind these ids
+        behind = next((n for n in range(len(tail)) if start.endswith(tail[: len(tail) - n][-FARTHEST:])), template.cut)
+        return said.removeprefix(tail[len(tail) - behind :] + template.lead)
+
+    @cached_property
+    def _tail(self) -> str:
+        """What the template has behind a prompt's text."""
+        template = self.asking or self.template
+        one, other = (template.render(self.tokenizer, text) for text in ("a", "b"))
+        return one[next(n for n in range(len(one) + 1) if other.endswith(one[n:])) :]
 
     def _text(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.columns import HISTORY, MATERIAL, OTHER_ANSWERS, SYSTEM, is_blank, names, plain, refuse_text, stands_in
+from harness.columns import HISTORY, MATERIAL, OTHER_ANSWERS, SYSTEM, ignoring, is_blank, names, plain, refuse_text, stands_in
 from harness.config import DataConfig
 from harness.conversations import (
     Turn,
@@ -121,7 +121,7 @@ class _Reader:
     def __init__(self, settings: DataConfig, layout: Layout) -> None:
         self.layout = layout
         self.turns: Literal["first", "last"] = settings.turns
-        self.ignored, self.behind = set(names(settings.ignore_columns)), names(settings.context_columns)
+        self.ignored, self.behind = names(settings.ignore_columns), names(settings.context_columns)
         self.used: dict[str, None] = {}
         self.unused: dict[str, None] = {}
         self.seen: set[str] = set()
@@ -133,11 +133,15 @@ class _Reader:
         row = {name: plain(value) for name, value in row.items()}
         for name in (self.layout.prompt, self.layout.response):
             if name is not None and name not in row:
-                raise UserError(f"{where}: no column {name!r}; it has {_listed(row) or 'none'}")
-        if str(row.get("label")).lower() == "false" and "label" not in self.ignored:
+                raise UserError(
+                    f"{where}: no column {name!r}; it has {_listed(row) or 'none'}; put rows of another shape than the first's "
+                    "into a file of their own"
+                )
+        unwanted = ("false", "0", "0.0") if str(self.layout.response).lower() == "completion" else ("false",)
+        if str(row.get("label")).lower() in unwanted and "label" not in self.ignored:
             raise UserError(
-                f"{where}: label=false marks an answer that is not wanted (KTO's format); leave such rows out, or take all with "
-                "--set data.ignore_columns=label"
+                f"{where}: label={str(row['label']).lower()} marks an answer that is not wanted (KTO's format); leave such rows "
+                f"out, or take all with {ignoring('label', self.ignored)}"
             )
         before, real, every = self._conversation(row, where) if self.layout.prompt is None else self._two_columns(row, where)
         taken = {self.layout.prompt, self.layout.response}
@@ -145,6 +149,9 @@ class _Reader:
         if self.layout.prompt is not None:
             before = self._with_history(before, row, taken, where)
         before = self._with_system(before, row, taken, where)
+        if "system" in self.ignored and "system" not in row:  # a turn of the conversation's own
+            self.unused.update({"system": None} if any(turn["role"] == "system" for turn in before) else {})
+            before = [turn for turn in before if turn["role"] != "system"]
         self._look_at_the_rest(row, taken, [*(turn["content"] for turn in before), real], every, where)
         if len(before) == 1 and before[0]["role"] == "user":
             return Pair(before[0]["content"], real, where)
@@ -226,7 +233,7 @@ class _Reader:
             kind = type(value).__name__
             raise UserError(
                 f"{where}: column {name!r} belongs to the prompt and is {kind}, expected text or a list of texts; write it as "
-                f"text, or go on without it with --set data.ignore_columns={name}"
+                f"text, or go on without it with {ignoring(name, self.ignored)}"
             )
         return text_of(value, name, where)
 
@@ -235,7 +242,7 @@ class _Reader:
             if len(before) > 1:
                 raise UserError(
                     f"{where}: column {name!r} beside a prompt of several turns; go on without it with "
-                    f"--set data.ignore_columns={name}"
+                    f"{ignoring(name, self.ignored)}"
                 )
             value, said = row[name], []
             if isinstance(value, list) and all(isinstance(entry, list) and len(entry) == 2 for entry in value):
@@ -245,7 +252,7 @@ class _Reader:
             else:
                 raise UserError(
                     f"{where}: column {name!r} must be a list of [question, answer] or of turns with role and content; "
-                    f"mend it, or go on without it with --set data.ignore_columns={name}"
+                    f"mend it, or go on without it with {ignoring(name, self.ignored)}"
                 )
             earlier = as_messages(said, where)
             if earlier[-1]["role"] == "user" and earlier[-1]["content"].strip() == before[0]["content"].strip():
@@ -260,7 +267,7 @@ class _Reader:
             if there and text.strip() not in there:
                 raise UserError(
                     f"{where}: column {name!r} is another text than the conversation's own system turn; go on without it with "
-                    f"--set data.ignore_columns={name}"
+                    f"{ignoring(name, self.ignored)}"
                 )
             before = before if there else [{"role": "system", "content": text}, *before]
         return before
@@ -292,7 +299,7 @@ class _Reader:
             return
         self.unused[name] = None
         if name not in self.ignored and name.lower() not in OTHER_ANSWERS:
-            refuse_text(name, value, texts, copies or [], where)
+            refuse_text(name, value, texts, copies or [], where, self.ignored, self.behind)
 
     def refuse_missing(self, source: str) -> None:
         """Raises UserError when no row has a column that the settings put behind the prompt."""

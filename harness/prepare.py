@@ -15,7 +15,7 @@ from typing import Any
 from harness import __version__
 from harness.board import Board
 from harness.cells import Cell, training_settings
-from harness.config import RunConfig, load_config
+from harness.config import RunConfig, as_setting, load_config
 from harness.data import Dataset, load_examples
 from harness.discovery import Variant, list_objectives, parse_variants
 from harness.engine.preflight import check_backend
@@ -200,7 +200,7 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
             if old != value:
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old!r}, now asked for {value!r}; "
-                    f"use --name OTHER for a run of its own, or --set {section}.{key}={old}"
+                    f"use --name OTHER for a run of its own, or {as_setting(f'{section}.{key}', old)}"
                 )
     for variant in variants:
         known = recorded["variants"].get(variant.label)

@@ -85,11 +85,20 @@ def _json_lines(path: Path) -> Iterator[Row]:
 def _json(raw: bytes, where: str, expected: str = "JSON in UTF-8", hint: str = "") -> Any:
     """The value in some bytes; a byte order mark is left out. NaN and Infinity, which are no JSON, are refused."""
     try:
-        return json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
+        return json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
     except RecursionError as error:
         raise UserError(f"{where}: nested too deep; expected objects whose values are text") from error
     except ValueError as error:  # malformed, another encoding, or a number of thousands of digits
         raise UserError(f"{where}: not {expected}: {error}{hint}") from error
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values under one name the json module keeps the last, in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{repeated!r} is named twice in one object; rename one")
+    return found
 
 
 def _no_constant(name: str) -> None:

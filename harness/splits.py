@@ -38,7 +38,8 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
     # a .json in a data set's folder is as often a description of it, unless it is called after a split
     files = [p for p in inside if p.suffix in IN_FOLDERS or (p.suffix == ".json" and _base(p.stem) in (*WORDS, split))]
     if not files:
-        raise UserError(f"data {folder}: holds no {', '.join(IN_FOLDERS)} file")
+        there = f"; it has {_listed(inside)}; give a file" if inside else ""
+        raise UserError(f"data {folder}: holds no {', '.join(IN_FOLDERS)} file{there}")
     labels = {path: _label(path, split) for path in files}
     found = [path for path, label in labels.items() if label is not None and _is_split(label, split)]
     if not found:

@@ -58,6 +58,17 @@ class Template:
             return "".join(INSTRUCTION.get(turn["role"], "{}\n\n").format(turn["content"]) for turn in turns)
         return _rendered(tokenizer, turns, self.arguments, add_generation_prompt=True)
 
+    def lead_to(self, tokenizer: Any, text: str) -> str | None:
+        """What stands between a prompt and this answer: `lead`, or nothing where the answer brings its own (a thought, say) and
+        the template leaves its own out for it. None where the template makes something else of the answer.
+        """
+        if not any(word in text for word in self.lead.split()):
+            return self.lead
+        quoted = control_tokens(tokenizer).quoted(text)
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": quoted}]
+        whole = _squeezed(_rendered(tokenizer, turns, self.arguments).removeprefix(self.opening))
+        return next((lead for lead in (self.lead, "") if whole.startswith(_squeezed(lead + quoted + self.ending))), None)
+
     def answers_alike(self, tokenizer: Any, turns: Turns, rendered: str) -> bool:
         """Whether an answer to this conversation stands between the same texts as an answer to a single prompt."""
         if self.kind == "instruction":
@@ -68,6 +79,11 @@ class Template:
         return whole.startswith(rendered + self.lead + ANSWER + self.ending)
 
 
+def _squeezed(text: str) -> str:
+    """Without white space, of which templates strip some."""
+    return "".join(text.split())
+
+
 def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how: bool) -> str:
     try:
         return tokenizer.apply_chat_template(list(turns), tokenize=False, **how, **arguments)
@@ -75,6 +91,10 @@ def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how:
         if isinstance(named := getattr(tokenizer, "chat_template", None), dict) and "chat_template" not in arguments:
             raise UserError(_several(named)) from error
         raise
+    except (TemplateError, TypeError):
+        raise
+    except Exception as error:  # a template is a program of somebody's, and may divide by zero
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
 def _several(named: Mapping[str, str]) -> str:
@@ -148,12 +168,18 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
         plain = Template(kind, eos, frozenset({eos}), arguments=arguments)
         return _with_seam(tokenizer, replace(plain, opening=plain.render(tokenizer, "a")))
     asked = [{"role": "user", "content": "a"}]
+    named, wanted = getattr(tokenizer, "chat_template", None), arguments.get("chat_template")
+    if isinstance(wanted, str) and wanted not in (named if isinstance(named, dict) else {}) and "{" not in wanted:
+        raise UserError(
+            f"data.template_arguments: chat_template={wanted!r} is no template of the tokenizer, which has "
+            + (", ".join(sorted(named)) if isinstance(named, dict) else "one without a name; leave it out")
+        )
     try:
         opening = _rendered(tokenizer, asked, arguments, add_generation_prompt=True)
         whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": ANSWER}], arguments)
     except UserError:
         raise
-    except (TemplateError, TypeError, ValueError, AttributeError) as error:  # a template is a program of somebody's
+    except (TemplateError, TypeError, ValueError) as error:
         raise UserError(f"the model's chat template cannot be used ({error}); use --set data.template=instruction") from error
     lead, found, tail = whole.removeprefix(opening).partition(ANSWER)
     if not whole.startswith(opening) or not found:

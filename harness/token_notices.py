@@ -26,7 +26,7 @@ def token_notices(counts: Mapping[str, int], policy: Policy) -> Iterator[str]:
     yield (
         f"tokens: template {template.kind!r}; prompt and response tokenised as one text, seam {where}{rest}; "
         f"{pairs} pairs checked; a response ends in {name(template.closing_id)!r}, sampling stops at "
-        f"{', '.join(repr(name(i)) for i in sorted(template.stop_ids))}"
+        f"{', '.join(repr(name(i) or i) for i in sorted(template.stop_ids))}"
     )
     quoted = counts.get("control_text", 0) + counts.get("heldout_control_text", 0)
     if quoted:
@@ -40,7 +40,7 @@ def token_notices(counts: Mapping[str, int], policy: Policy) -> Iterator[str]:
     if template.kind == "chat" and template.closing_id not in ends:
         yield (
             f"tokens: a task asked in the chat template is answered up to {name(template.closing_id)!r}, the end of the turn; "
-            f"lm-eval's own model would go on to {', '.join(repr(name(i)) for i in sorted(ends))}"
+            f"lm-eval's own model would go on to {', '.join(repr(name(i) or i) for i in sorted(ends))}"
         )
     _, behind = control_tokens(tokenizer).added
     if behind:

@@ -43,6 +43,19 @@ class ControlTokens:
         self._renamed: dict[str, tuple[Tokenizer, dict[int, int], dict[str, str]]] = {}
 
     @cached_property
+    def folded(self) -> bool:
+        """Whether the tokenizer's normaliser makes control tokens out of other texts, in capitals or in full width."""
+        known = {self.ids[s] for s in self.strings if s in self.ids}
+        for string in self.strings:
+            wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in string)
+            others = " ".join({string.lower(), string.upper(), wide} - set(self.strings))
+            if others and known & set(self.tokenizer(others, add_special_tokens=False)["input_ids"]) - {
+                self.tokenizer.unk_token_id
+            }:
+                return True
+        return False
+
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         return re.compile("|".join(map(re.escape, self.strings)) or r"(?!)")
 
@@ -60,7 +73,7 @@ class ControlTokens:
 
     def token_ids(self, text: str) -> list[int]:
         """Ids of a text in which MARKs keep text from being a control token; nothing is added before or after it."""
-        if MARK not in text:
+        if MARK not in text and not self.folded:
             return self.tokenizer(text, add_special_tokens=False)["input_ids"]
         alias = ALIAS
         while alias in text:

@@ -1,11 +1,12 @@
 """Recipes: every one that ships is valid, schedules resolve by iteration, identity leaves out what only extends or speeds."""
 
 import json
+import shlex
 
 import pytest
 
 from harness.cells import training_settings
-from harness.config import load_config
+from harness.config import as_setting, load_config
 from harness.errors import UserError
 from harness.paths import PACKAGE
 from harness.prepare import checked_variants, default_name, refuse_changes
@@ -65,3 +66,22 @@ def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_pa
     refuse_changes(RunFolder(tmp_path), config, [])
     with pytest.raises(UserError, match="was made with data.turns='first', now asked for 'last'"):
         refuse_changes(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "typed"),
+    [
+        ("data.template_arguments", {"enable_thinking": False}, """--set 'data.template_arguments={"enable_thinking"=false}'"""),
+        ("training.lr", [0.001, 0.0005], "--set 'training.lr=[0.001, 0.0005]'"),
+        ("data.allow_heldout_overlap", True, "--set data.allow_heldout_overlap=true"),
+        ("data.source", "pairs.jsonl", "--set data.source=pairs.jsonl"),
+        ("data.prompt_column", "1", """--set 'data.prompt_column="1"'"""),
+        ("data.heldout", None, "leave data.heldout out"),
+    ],
+)
+def test_what_a_line_says_to_type_is_read_as_the_value_meant(key, value, typed):
+    assert as_setting(key, value) == typed
+    if value is not None:
+        [_, setting] = shlex.split(typed)
+        section, name = key.split(".")
+        assert getattr(getattr(load_config("lab", [setting]), section), name) == value

@@ -243,3 +243,23 @@ def test_a_folder_without_data_is_named(tmp_path, tokenizer):
 def test_alpaca_rows_keep_their_material(tmp_path, tokenizer):
     rows = [{"instruction": f"add {i}", "input": "1 2", "output": "3", "text": "…"} for i in range(10)]
     assert load(tmp_path, tokenizer, rows).train[0].prompt.endswith("\n\n1 2")
+
+
+def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_line_says(tmp_path):
+    """Gemma's template refuses it, others leave it out in silence."""
+    from tests.tokenizer_kinds import CHATML, tokenizer
+
+    answer = {"role": "assistant", "content": "it is so"}
+    rows = [
+        {"messages": [{"role": "system", "content": "be short"}, {"role": "user", "content": f"say {i}"}, answer]}
+        for i in range(9)
+    ]
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+    silent = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
+    for text in (refusing, silent):
+        tok = tokenizer("gemma", "added", text)
+        with pytest.raises(UserError, match="--set data.template=instruction, or .* --set data.ignore_columns=system"):
+            load(tmp_path, tok, rows)
+        data = load(tmp_path, tok, rows, ignore_columns="system")
+        assert {e.prompt for e in (*data.train, *data.heldout)} == {f"say {i}" for i in range(9)}
+        assert any("columns not used: system" in note for note in data.notes)

@@ -293,3 +293,54 @@ def test_nothing_is_stripped(tmp_path):
     pairs += read_pairs(DataConfig(), str(tmp_path / "rows.csv"), None)
     pairs += read(tmp_path, {"messages": [user(prompt), assistant(response)]})
     assert [(pair.prompt, pair.real) for pair in pairs] == [(prompt, response)] * 4
+
+
+def test_a_question_and_its_answer_may_stand_in_one_entry_of_a_conversation(tmp_path):
+    turns = [{"input": "say 1", "output": "it is 1"}, {"input": "and 2 ?", "output": "it is 2"}]
+    [pair] = read(tmp_path, {"conversation": turns, "source": "x"}, turns="last")
+    assert [turn["content"] for turn in pair.turns] == ["say 1", "it is 1", "and 2 ?"] and pair.real == "it is 2"
+    [pair] = read(
+        tmp_path, {"instruction": "and 2 ?", "output": "it is 2", "history": [{"question": "say 1", "answer": "it is 1"}]}
+    )
+    assert [turn["content"] for turn in pair.turns] == ["say 1", "it is 1", "and 2 ?"] and pair.real == "it is 2"
+    with pytest.raises(UserError, match=r"a turn names nobody who speaks \(it has text\); expected role, or from"):
+        read(tmp_path, {"messages": [{"text": "say 1"}, {"text": "it is 1"}]})
+
+
+@pytest.mark.parametrize("unwanted", [False, 0, "False"])
+def test_an_answer_that_is_marked_as_not_wanted_is_refused_also_where_the_mark_is_a_number(tmp_path, unwanted):
+    """As KTO's data is kept in tables. A class by this name beside another pair of columns is none of that."""
+    rows = [{"prompt": "say 1", "completion": "it is 1", "label": type(unwanted)(1)}]
+    rows.append({"prompt": "say 2", "completion": "no .", "label": unwanted})
+    with pytest.raises(UserError, match=r"line 2: label=(?i:false|0) marks an answer that is not wanted"):
+        read(tmp_path, *rows)
+    assert len(read(tmp_path, *rows, ignore_columns="label")) == 2
+    assert len(read(tmp_path, {"question": "say 1", "answer": "it is 1", "label": 0})) == 1
+
+
+def test_what_a_refusal_says_to_type_keeps_what_is_typed_already(tmp_path):
+    row = {"prompt": "say 1", "response": "it is 1", "hint": "count from one", "note": "a long day", "passage": {"a": "the text"}}
+    typed = ""
+    for _ in range(3):
+        with pytest.raises(UserError, match="--set data.ignore_columns=") as refused:
+            read(tmp_path, row, ignore_columns=typed or [])
+        typed = str(refused.value).split("--set data.ignore_columns=")[1]
+    assert set(typed.split(",")) == {"hint", "note", "passage"}
+    assert read(tmp_path, row, ignore_columns=typed) == [Pair("say 1", "it is 1", f"{tmp_path / 'rows.jsonl'}: line 1")]
+    with pytest.raises(UserError, match="--set data.context_columns=hint,note, or go on"):
+        read(tmp_path, row, ignore_columns="passage", context_columns="hint")
+
+
+def test_a_conversations_system_turn_is_left_out_where_told(tmp_path):
+    row = {"messages": [system("be short"), user("say 1"), assistant("it is 1")]}
+    assert read(tmp_path, row)[0].turns
+    assert read(tmp_path, row, ignore_columns="system") == [Pair("say 1", "it is 1", f"{tmp_path / 'rows.jsonl'}: line 1")]
+    assert "columns not used: system" in _read(DataConfig(source=str(tmp_path / "rows.jsonl"), ignore_columns="system"),
+                                               str(tmp_path / "rows.jsonl"), None)[1]  # fmt: skip
+
+
+def test_two_values_under_one_name_are_an_error(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "say 1", "response": "it is 1", "prompt": "say 2"}\n')
+    with pytest.raises(UserError, match="line 1: .*'prompt' is named twice"):
+        read_pairs(DataConfig(source=str(path)), str(path), None)

@@ -283,6 +283,8 @@ def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_pat
     ask = ("run", "--recipe", SMALL, "--objectives", "spin", "--iters", "1", "--name", "mixed")
     done = here(*ask, "--set", "generation.template=instruction", cwd=tmp_path)
     assert "WARNING generation.template=instruction" in done.stderr
+    plan = here(*ask[:-1], "planned", "--set", "generation.template=instruction", "--dry-run", cwd=tmp_path)
+    assert "WARNING generation.template=instruction" in plan.stdout + plan.stderr, "nor does the plan's own trial"
     plain = here(*ask[:-1], "plain", cwd=tmp_path)
     assert "WARNING" not in plain.stderr
     first = "initial/seed-0/generate/k-0/samples.jsonl"

@@ -81,3 +81,12 @@ def test_a_configuration_is_a_sub_folder(tmp_path):
     assert files_of_split(made, "train", "socratic") == [made / "socratic" / "train.jsonl"]
     with pytest.raises(UserError, match="has no sub-folder 'sokratic'"):
         files_of_split(made, "train", "sokratic")
+
+
+def test_a_folder_without_a_file_of_rows_says_what_it_holds(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "data-00000-of-00001.arrow").write_text("")
+    with pytest.raises(
+        UserError, match=r"holds no .jsonl, .csv, .parquet file; it has train/data-00000-of-00001.arrow; give a file"
+    ):
+        files_of_split(tmp_path, "train")
