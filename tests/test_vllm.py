@@ -409,6 +409,7 @@ def test_a_run_keeps_its_back_end(played_copy):
 # ---------------------------------------------------------------- the whole program
 
 
+@pytest.mark.slow  # a minute: the program starts several times
 def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_is_mended(stand_in, tmp_path):
     """The first iteration is drawn from the bare base, the second from a trained player, at first with its adapter left out."""
     more = [part for setting in SETTINGS for part in ("--set", setting)]
