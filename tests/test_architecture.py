@@ -158,8 +158,9 @@ ALLOWED = {
     "harness.standard_errors": set(),
     "harness.generation_check": {"harness.errors", "harness.lm"},
     "harness.task_surroundings": {"harness.policy"},
+    "harness.task_errors": {"harness.errors"},
     "harness.phases.evaluate": BASE
-    | {"harness.generation_check", "harness.standard_errors", "harness.task_surroundings"}
+    | {"harness.generation_check", "harness.standard_errors", "harness.task_errors", "harness.task_surroundings"}
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"}
     | {"harness.own_shots", "harness.row_scores", "harness.task_file", "harness.task_notices", "harness.task_trial"},
@@ -365,7 +366,8 @@ def test_phases_never_import_each_other():
 def test_lm_eval_is_imported_by_few_files():
     """The phase that runs its tasks, the model they ask, what surrounds the two, its registries, a trial of a task."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
-    names = ("generation_check", "lm", "phases.evaluate", "registered", "standard_errors", "task_surroundings", "task_trial")
+    names = ("generation_check", "lm", "phases.evaluate", "registered", "standard_errors", "task_errors", "task_surroundings",
+             "task_trial")  # fmt: skip
     assert using == [f"harness.{n}" for n in names]
 
 

@@ -44,8 +44,9 @@ def started(folder, *more):
 
 def wait_for(found, process):
     while process.poll() is None:
-        if found():
-            return
+        with contextlib.suppress(FileNotFoundError):  # a folder committed while it is looked through
+            if found():
+                return
         time.sleep(0.005)
     raise AssertionError(f"it ended first: {process.communicate()}")
 
