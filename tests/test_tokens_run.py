@@ -95,6 +95,7 @@ def test_a_model_without_a_chat_template_is_told_what_to_type_before_anything_is
     suites = json.loads((tmp_path / "results/x/run.json").read_text())["suites"]
     assert suites["chat"]["version"] == "1+plain" and suites["chat"]["apply_chat_template"] is False
     table = rows(tmp_path / "results/x/tables/first_ids.csv")
+    assert (tmp_path / "reports/x/first_ids.csv").read_bytes() == (tmp_path / "results/x/tables/first_ids.csv").read_bytes()
     assert {row["objective"] for row in table} >= {"initial"} and all(0.5 <= float(row["accuracy"]) <= 1 for row in table)
 
 

@@ -21,7 +21,7 @@ ALWAYS = (
     "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv", "tables/cost_total.csv",
     "tables/versions.csv",
 )  # fmt: skip
-OF_A_STUDY = ("tables/study.csv", "tables/chosen.csv")
+WHERE_THERE = ("tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/chosen.csv")
 TEMPLATE = Path(__file__).with_name("report.typ")
 
 
@@ -33,7 +33,7 @@ def write_report(root: Path, pdf: Path) -> Path:
     """
     facts = Facts(root)
     said = content(facts)
-    names = [*ALWAYS, *(name for name in OF_A_STUDY if (root / name).is_file())]
+    names = [*ALWAYS, *(name for name in WHERE_THERE if (root / name).is_file())]
     beside = pdf.with_suffix("")
     try:
         beside.mkdir(parents=True, exist_ok=True)
