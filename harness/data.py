@@ -24,6 +24,9 @@ from harness.rows import rows_of
 from harness.templates import Template
 from harness.tokens import control_tokens
 
+# The counts that are rows left out, of the source and of a source of held-out pairs.
+LEFT_OUT = tuple(f"{of}{reason}" for of in ("", "heldout_") for reason in ("empty", "duplicate", "overlong"))
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.cells import training_settings
 from harness.config import RunConfig
-from harness.data import Dataset
+from harness.data import LEFT_OUT, Dataset
 from harness.discovery import Variant, line_in
 from harness.errors import UserError
 from harness.model.checkpointing import repeatable_layers
@@ -18,14 +18,13 @@ from harness.templates import check_chat_template, choose_template
 from harness.token_notices import token_notices
 from objectives import Needs, Objective, UndeclaredRead
 
-LEFT_OUT = ("empty", "duplicate", "overlong")
 MOST_RESPONSES = 1000  # per prompt and role
 
 
 def notices(data: Dataset, policy: Policy) -> Iterator[str]:
     """What a user should see before anything is spent: rows left out and why, how text becomes tokens, templates that differ."""
     counts = data.counts
-    left_out = {name: counts[name] for name in (*LEFT_OUT, *(f"heldout_{reason}" for reason in LEFT_OUT)) if counts.get(name)}
+    left_out = {name: counts[name] for name in LEFT_OUT if counts.get(name)}
     said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
     rows = counts["rows"] + counts.get("heldout_rows", 0)
     yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"

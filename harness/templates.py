@@ -211,9 +211,9 @@ def first_control(ids: Mapping[str, int], special: Sequence[str], text: str) -> 
     return None
 
 
-def ending_ids(model: Any) -> frozenset[int]:
-    """Every token that the model's generation_config.json ends a text with."""
-    found = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+def ending_ids(config: Any) -> frozenset[int]:
+    """Every token that a generation_config.json, or one merged with it, ends a text with."""
+    found = getattr(config, "eos_token_id", None)
     return frozenset(i for i in (found if isinstance(found, (list, tuple)) else [found]) if i is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from harness.data import LEFT_OUT
 from harness.policy import Policy
 from harness.templates import ending_ids, reads_the_date
 from harness.tokens import control_tokens
@@ -16,7 +17,7 @@ def token_notices(counts: Mapping[str, int], policy: Policy) -> Iterator[str]:
     """
     template, tokenizer = policy.template, policy.tokenizer
     name = tokenizer.convert_ids_to_tokens
-    left_out = sum(counts.get(f"{kind}{reason}", 0) for kind in ("", "heldout_") for reason in ("empty", "duplicate", "overlong"))
+    left_out = sum(counts.get(reason, 0) for reason in LEFT_OUT)
     pairs = counts["rows"] + counts.get("heldout_rows", 0) - left_out
     moved = counts.get("seam_moved", 0) + counts.get("heldout_seam_moved", 0)
     where = f"{template.cut} character(s) before the prompt's end" if template.cut else "at the prompt's end"
@@ -36,7 +37,7 @@ def token_notices(counts: Mapping[str, int], policy: Policy) -> Iterator[str]:
         )
     if reads_the_date(tokenizer, template.arguments):
         yield "tokens: the chat template writes a date into every prompt; it stays that of the run's beginning"
-    ends = ending_ids(policy.model) | {tokenizer.eos_token_id}
+    ends = ending_ids(getattr(policy.model, "generation_config", None)) | {tokenizer.eos_token_id}
     if template.kind == "chat" and template.closing_id not in ends:
         yield (
             f"tokens: a task asked in the chat template is answered up to {name(template.closing_id)!r}, the end of the turn; "

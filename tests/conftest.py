@@ -59,6 +59,17 @@ def norms_in_double(model):
     return model
 
 
+def move_adapter(parameters):
+    """Move every adapter among (name, parameter) away from zero, the same way each time."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in parameters:
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+
 def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     """A random two-layer policy whose adapter has moved away from zero, so that nothing is trivially equal."""
     import torch
@@ -86,11 +97,7 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     model = with_adapter(base, LoraConfig(rank=rank), "tiny")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", choose_layout(model))
     policy.become_initial(0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in policy.adapter_parameters():
-            if "lora_B" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    move_adapter(policy.adapter_parameters())
     return policy
 
 

@@ -5,7 +5,7 @@ import transformers
 
 from harness.config import LoraConfig
 from harness.model.lora import with_adapter
-from tests.conftest import norms_in_double
+from tests.conftest import move_adapter, norms_in_double
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 HEADS = {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128}
@@ -45,11 +45,7 @@ def family(name, dtype=torch.float64):
     if dtype == torch.float64:
         norms_in_double(base)
     model = with_adapter(base, LoraConfig(rank=4), "tiny")
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if "lora_B" in parameter_name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    move_adapter(model.named_parameters())
     return model
 
 
@@ -121,9 +117,5 @@ def twin(name, dtype=torch.float32):
             if parameter.dim() == 2:
                 parameter.mul_(4.0)
     model = with_adapter(base, LoraConfig(rank=4), "twin")
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if "lora_B" in parameter_name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    move_adapter(model.named_parameters())
     return model

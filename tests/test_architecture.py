@@ -68,7 +68,7 @@ ALLOWED = {
     "harness.tokens": {"harness.errors"},
     "harness.templates": {"harness.errors", "harness.tokens"},
     "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
-    "harness.token_notices": {"harness.policy", "harness.templates", "harness.tokens"},
+    "harness.token_notices": {"harness.data", "harness.policy", "harness.templates", "harness.tokens"},
     "harness.first_ids": {"harness.records"},
     "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
@@ -110,7 +110,7 @@ ALLOWED = {
     "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
     "harness.model.sampling": {"harness.bad_numbers", "harness.model.beginnings", "harness.model.cache"}
     | {"harness.model.logprobs"},
-    "harness.model.decoding": {"harness.model.logprobs", "harness.model.sampling"},
+    "harness.model.decoding": {"harness.model.logprobs", "harness.model.sampling", "harness.templates"},
     "harness.policy": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},

@@ -22,6 +22,7 @@ import torch
 
 from harness.model.logprobs import bare_model
 from harness.model.sampling import Draw
+from harness.templates import ending_ids
 
 Change = Callable[[Sequence[int], torch.Tensor], torch.Tensor]  # tokens so far, (V,) logits -> (V,) logits to choose from
 OURS = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"}  # what `Draw` does
@@ -116,15 +117,13 @@ def resolve(model: Any, settings: Mapping[str, Any]) -> Decoding:
     if mode not in {*WHOLE, "greedy_search", "sample"}:
         asked = any(name in settings for name in SEARCHES[mode]) if mode in SEARCHES else True
         raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if asked else FROM_THE_MODEL} is not supported")
-    eos = config.eos_token_id
-    stop_ids = frozenset(eos if isinstance(eos, (list, tuple)) else [] if eos is None else [eos])
     sampled = bool(config.do_sample)
     changed = any(type(one).__name__ not in OURS for one in processors)
     if changed or not sampled:
         how = Draw(1.0 if sampled else 0.0)
     else:
         how = Draw(config.temperature, config.top_p or 0.0, config.top_k or 0, config.min_p or 0.0)
-    return Decoding(how, stop_ids, config.max_new_tokens, mode in WHOLE, changed, config)
+    return Decoding(how, ending_ids(config), config.max_new_tokens, mode in WHOLE, changed, config)
 
 
 def _refuse(settings: Mapping[str, Any], where: str = "") -> None:

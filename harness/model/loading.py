@@ -113,7 +113,7 @@ def load_policy(
     if date is not None and reads_the_date(tokenizer, arguments):
         freeze_date(tokenizer, date)
     chosen = choose_template(tokenizer, template, arguments)
-    chosen = replace(chosen, stop_ids=chosen.stop_ids | ending_ids(base))
+    chosen = replace(chosen, stop_ids=chosen.stop_ids | ending_ids(getattr(base, "generation_config", None)))
     folder = weights_folder(path, options.get("revision"))
     weights = base_digest(folder)
     weights = digest(weights, model.quantize) if model.quantize else weights
