@@ -34,8 +34,12 @@ runpy.run_module("tests.bench", run_name="__main__")
 
 
 @pytest.mark.gpu
-def test_log_probabilities_in_bfloat16_on_the_gpu_are_those_of_the_cpu():
-    """Means over a response's tokens agree to 0.05 nats, bfloat16's own error, and the mean over responses to 0.005."""
+def test_log_probabilities_on_the_gpu_are_those_of_the_cpu():
+    """In float32 to 1e-4 nats a response; in bfloat16 within what bfloat16 itself costs, which the processor in bfloat16 shows.
+
+    Means over a response's nine tokens, differences from the processor's float32: root mean square at most 1.5 times, largest at
+    most twice the processor's own.
+    """
     from harness.config import LoraConfig, ModelConfig
     from harness.model.loading import load_policy
     from harness.model.packing import Prefixed
@@ -46,10 +50,14 @@ def test_log_probabilities_in_bfloat16_on_the_gpu_are_those_of_the_cpu():
         return torch.randint(5, 400, (count,), generator=generator).tolist()
 
     rows = [Prefixed(ids(12), [ids(9) for _ in range(3)]) for _ in range(40)]
-    found = {}
-    for device, dtype in (("cpu", "float32"), ("cuda", "bfloat16")):
+
+    def scored(device, dtype):
         policy = load_policy(ModelConfig(device=device, dtype=dtype), LoraConfig(), "auto")
         policy.become_initial(0)
-        found[device] = torch.tensor(policy.score(rows, 2048)) / 9
-    assert (found["cpu"] - found["cuda"]).abs().max() < 0.05
-    assert abs(float((found["cpu"] - found["cuda"]).mean())) < 0.005
+        return torch.tensor(policy.score(rows, 2048)) / 9
+
+    exact = scored("cpu", "float32")
+    assert (scored("cuda", "float32") - exact).abs().max() < 1e-4 / 9
+    own, here = (scored(device, "bfloat16") - exact for device in ("cpu", "cuda"))
+    assert here.pow(2).mean().sqrt() < 1.5 * own.pow(2).mean().sqrt()
+    assert here.abs().max() < 2 * own.abs().max()
