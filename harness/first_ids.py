@@ -7,15 +7,21 @@ held against what random halves of the real responses show, taken at the same si
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records import keyed_seed
+from harness.records import Example, Sample, keyed_seed
+
+if TYPE_CHECKING:
+    from harness.encoding import Encoder
 
 DEPTHS = (1, 2, 3)
 SPLITS = 200
+SPACES = str.maketrans({"Ġ": "·", "▁": "·", "Ċ": "↵"})  # as vocabularies write a space and a line break -> as a reader sees them
 Ids = Sequence[int]
 
 
@@ -50,6 +56,15 @@ def first_ids(real: Sequence[Ids], synthetic: Sequence[Ids], key: tuple[object, 
     if n < 2:
         return []
     return [_at(depth, real, synthetic, n, np.random.default_rng(keyed_seed("first ids", depth, *key))) for depth in DEPTHS]
+
+
+def first_ids_of(
+    encoder: Encoder, tokenizer: Any, examples: Sequence[Example], samples: Sequence[Sample], key: tuple[object, ...]
+) -> list[dict[str, Any]]:
+    """How well the first ids tell the examples' real responses from these samples, with the tokens as text."""
+    found = first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], key)
+    said = [" ".join(map(str, tokenizer.convert_ids_to_tokens(list(one.told_by)))).translate(SPACES) for one in found]
+    return [{**dataclasses.asdict(one), "telling": one.telling, "told_by": text} for one, text in zip(found, said, strict=True)]
 
 
 def _at(depth: int, real: Sequence[Ids], synthetic: Sequence[Ids], n: int, generator: np.random.Generator) -> FirstIds:

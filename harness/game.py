@@ -68,6 +68,7 @@ class Game:
     def _shared(self) -> None:
         needs = [(cell.seed, cell.variant.objective(0).needs) for cell in self.cells]
         for seed in dict.fromkeys(seed for seed, _ in needs):
+            self.rounds.record_initial_adapter(seed)
             most = max(max(need.synthetic, need.proto) for s, need in needs if s == seed)
             for index in range(most):
                 self.rounds.initial_samples(seed, index)
@@ -90,6 +91,7 @@ class Game:
     def play_cell(self, cell: Cell, progressed: Callable[[], None]) -> None:
         """One cell, iteration by iteration; `progressed` is called when there is something new to see."""
         rounds = self.rounds
+        rounds.record_initial_adapter(cell.seed)
         player = rounds.initial_player(cell.seed)
         probed = rounds.probe(player, "initial")
         for iteration in range(rounds.config.iterations):

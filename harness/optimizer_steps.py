@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -34,10 +34,22 @@ def _group_length(group: Group) -> int:
     return len(group.prompt_ids) + max(len(response.token_ids) for _, response in group.responses())
 
 
+def optimizer_options(settings: TrainingConfig) -> dict[str, Any]:
+    """Everything that the update depends on beside the rate: said here, not left to a library's defaults.
+
+    RMSProp (Tieleman and Hinton, 2012) with torch's values, which the papers' code uses; AdamW (arXiv:1711.05101) likewise.
+    """
+    own = {
+        "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
+        "adamw": {"betas": [0.9, 0.999], "eps": 1e-8, "amsgrad": False},
+    }
+    return {**own[settings.optimizer], "weight_decay": settings.weight_decay}
+
+
 def make_optimizer(parameters: list[torch.nn.Parameter], settings: TrainingConfig) -> torch.optim.Optimizer:
     """RMSProp as the papers, or AdamW; fresh for every iteration."""
     kinds = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
-    return kinds[settings.optimizer](parameters, lr=0.0, weight_decay=settings.weight_decay)
+    return kinds[settings.optimizer](parameters, lr=0.0, **optimizer_options(settings))
 
 
 def learning_rate(settings: TrainingConfig, step: int, steps: int) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,7 +21,9 @@ from harness.engine.preflight import check_backend
 from harness.errors import UserError, did_you_mean
 from harness.files import read_jsonl, write_json, write_jsonl
 from harness.game import Game
+from harness.initial_adapter import initial_adapter_folder
 from harness.judge.board import prepare as load_questions
+from harness.machine import hardware, made_on
 from harness.masking import masked, masked_command
 from harness.mirror import go_offline
 from harness.model.loading import load_policy
@@ -87,7 +88,8 @@ def prepare(
     reporter.say(f"run {run.root}: loading model, tasks and data")
     suite = asked_suite(config)
     planned = planned_phases(config, variants, suite.name)
-    run.check(["data", *(phase.folder for phase in planned)], config.recompute)
+    starts = [initial_adapter_folder(seed) for seed in config.seeds]
+    run.check(["data", *starts, *(phase.folder for phase in planned)], config.recompute)
     unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
     game = assemble(config, run, reporter, reach=unfinished)
     for line in (*notices(game.rounds.data, game.rounds.policy), *game.rounds.board.notices()):
@@ -266,39 +268,11 @@ def run_record(
         "variants": {**before.get("variants", {}), **described},
         "suites": {**before.get("suites", {}), suite.name: suite.model_dump(exclude={"source"})},
         "suite": suite.name,
-        "hardware": {
-            "machine": platform.machine(),
-            "cpus": os.cpu_count(),
-            "device": str(policy.device),
-            "precision": policy.precision,
-            "layout": policy.choice.layout,
-            "layout_reason": policy.choice.reason,
-            "layout_difference_nats_per_token": policy.choice.difference,
-            "sampler": policy.choice.sampler,
-            "sampler_reason": policy.choice.sampler_reason,
-            "merged_copies": policy.merged,
-            **_card(policy),
-        },
+        "hardware": hardware(policy),
         "base_digest": policy.base_digest,
         "base_commit": policy.commit,
         "template": policy.template.kind,
         "versions": package_versions(),
-    }
-
-
-def made_on(policy: Policy) -> dict[str, str]:
-    """The machine as far as numbers may depend on it, for the manifest of every phase."""
-    import torch
-
-    kernels = torch.backends.cpu.get_cpu_capability()
-    cuda = {"cuda": str(torch.version.cuda)} if policy.device.type == "cuda" else {}
-    device = _card(policy).get("card", f"{policy.device.type}, {kernels} kernels")
-    return {
-        "machine": platform.machine(),
-        "device": device,
-        **cuda,
-        "precision": policy.precision,
-        "layout": policy.choice.layout,
     }
 
 
@@ -316,14 +290,6 @@ def differing_versions(game: Game) -> str | None:
 def _without_secrets(passed: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {str: masked, list: masked_command}
     return {key: kinds[type(value)](value) if type(value) in kinds else value for key, value in passed.items()}
-
-
-def _card(policy: Policy) -> dict[str, str]:
-    if policy.device.type != "cuda":
-        return {}
-    import torch
-
-    return {"card": torch.cuda.get_device_name(policy.device)}
 
 
 def describe(variant: Variant, iterations: int) -> dict[str, Any]:

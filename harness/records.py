@@ -94,7 +94,11 @@ class Group:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimizer step. `logp` and `log_ratio` are means per role in nats; `metrics` are the objective's own."""
+    """One optimizer step. `logp` and `log_ratio` are means per role in nats; `metrics` are the objective's own.
+
+    `example_ids` and `example_iterations` name the pairs that it used, in order: with a history the same prompt and real response
+    stand once per iteration, each time with that iteration's synthetic ones.
+    """
 
     step: int
     epoch: int
@@ -107,6 +111,7 @@ class StepRecord:
     tokens: int
     seconds: float
     example_ids: list[str]
+    example_iterations: list[int]
 
 
 @dataclass(frozen=True)

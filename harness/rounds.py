@@ -21,8 +21,10 @@ from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
 from harness.files import file_digest, read_jsonl, write_json, write_jsonl
-from harness.first_ids import first_ids
+from harness.first_ids import first_ids_of
+from harness.initial_adapter import become_initial, initial_adapter_folder
 from harness.model.adapter_files import ADAPTER_FILE
+from harness.optimizer_steps import optimizer_options
 from harness.phases import generate as generating
 from harness.phases.probe import Distribution, Forerunner, probe
 from harness.phases.score import score
@@ -35,8 +37,6 @@ from harness.sharing import Neighbours
 from harness.store import Draft, Finished, RunFolder
 from harness.training_state import LOG, Keeper
 from objectives import Needs, Objective
-
-SPACES = str.maketrans({"Ġ": "·", "▁": "·", "Ċ": "↵"})  # as vocabularies write a space and a line break -> as a reader sees them
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Rounds:
         Raises UserError when the weights there are not the player's.
         """
         if player.adapter is None:
-            self.policy.become_initial(player.seed)
+            become_initial(self.policy, self.run, player.seed)
             return
         if (found := file_digest(player.adapter / ADAPTER_FILE)) != player.digest:
             raise UserError(
@@ -71,6 +71,16 @@ class Rounds:
                 "put them back, or delete the iteration's folder to have it made again"
             )
         self.policy.become(player.adapter)
+
+    def record_initial_adapter(self, seed: int) -> None:
+        """Write down the adapter that every cell of this seed starts from, which a replay needs."""
+
+        def work(draft: Draft) -> None:
+            self.policy.become_initial(seed)
+            self.policy.save(draft.path)
+
+        inputs = {"base": self.policy.base_digest}
+        self._phase(initial_adapter_folder(seed), inputs, {"seed": seed, "lora": self.config.lora.model_dump()}, work)
 
     # ------------------------------------------------------------ generate
 
@@ -163,21 +173,13 @@ class Rounds:
                 kept = Unfinished(Shards(draft.unfinished), self.config.generation.shard)
                 samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance, kept)
             write_jsonl(draft.path / "samples.jsonl", samples)
-            write_json(draft.path / "first_ids.json", {"first_ids": self.told_apart(examples, samples, folder)})
+            found = first_ids_of(self.policy.encoder, self.policy.tokenizer, examples, samples, (folder,))
+            write_json(draft.path / "first_ids.json", {"first_ids": found})
             draft.counts.update(generating.counts(samples))
             if isinstance(sampler, VllmSampler):
                 draft.counts.update(sampler.measured)
 
         return self._phase(folder, inputs, settings, work)[0]
-
-    def told_apart(self, examples: list[Example], samples: list[Sample], folder: str) -> list[dict[str, Any]]:
-        """How well the first ids tell the examples' real responses from these samples, with the tokens as text."""
-        encoder, tokens = self.policy.encoder, self.policy.tokenizer.convert_ids_to_tokens
-        found = first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], (folder,))
-        said = [" ".join(map(str, tokens(list(one.told_by)))).translate(SPACES) for one in found]
-        return [
-            {**dataclasses.asdict(one), "telling": one.telling, "told_by": text} for one, text in zip(found, said, strict=True)
-        ]
 
     # ------------------------------------------------------------ score
 
@@ -237,6 +239,10 @@ class Rounds:
             "objective": dataclasses.asdict(objective),
             "lora": self.config.lora.model_dump(),
         }
+        folder = f"{cell.folder(iteration)}/train"
+        done = self.run.finished(folder)
+        if done is None or "optimizer" in done.manifest.settings:  # runs made before this was recorded lack it
+            recorded["optimizer"] = optimizer_options(settings)
 
         def work(draft: Draft) -> None:
             self.seat(opponent)
@@ -250,7 +256,7 @@ class Rounds:
             draft.counts.update(counts)
             self.policy.save(draft.path / "adapter")
 
-        done, _ = self._phase(f"{cell.folder(iteration)}/train", inputs, recorded, work)
+        done, _ = self._phase(folder, inputs, recorded, work)
         return Player(cell.seed, done.path / "adapter", done.digest_of(f"adapter/{ADAPTER_FILE}"))
 
     # ------------------------------------------------------------ evaluate and probe

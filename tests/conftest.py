@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.guard import network_guard
+from tests.processor_time import pytest_runtest_makereport, pytest_runtest_protocol, pytest_terminal_summary  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 SMALL = ROOT / "tests" / "data" / "small.toml"

@@ -69,7 +69,7 @@ ALLOWED = {
     "harness.templates": {"harness.errors", "harness.tokens"},
     "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
     "harness.token_notices": {"harness.data", "harness.policy", "harness.templates", "harness.tokens"},
-    "harness.first_ids": {"harness.records"},
+    "harness.first_ids": {"harness.encoding", "harness.records"},
     "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
@@ -167,7 +167,10 @@ ALLOWED = {
     "harness.phases.probe": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
+    "harness.machine": {"harness.policy"},
+    "harness.initial_adapter": BASE | {"harness.intact", "harness.model.adapter_files", "harness.policy", "harness.store"},
     "harness.rounds": BASE
+    | {"harness.initial_adapter", "harness.optimizer_steps"}
     | {
         "harness.bad_numbers",
         "harness.cells",
@@ -197,7 +200,7 @@ ALLOWED = {
     | {"harness.plan", "harness.prepare", "harness.progress", "harness.stats", "harness.store", "harness.suite"},
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
-    | {"harness.paths"}
+    | {"harness.initial_adapter", "harness.machine", "harness.paths"}
     | {
         "harness",
         "harness.board",

@@ -112,8 +112,10 @@ def _trace(folder: Path, example_id: str) -> None:
         if path.name == "steps.jsonl":
             used = [r for r in _rows(path) if wanted in r["example_ids"]]
             for row in used:
-                used_with = len(row["example_ids"])
-                say(f"{relative}  step {row['step']} (epoch {row['epoch']}) of {used_with} prompts, loss {row['loss']:.4f}")
+                of = len(row["example_ids"])
+                pairs = zip(row["example_ids"], row.get("example_iterations", []), strict=False)  # runs made before had none
+                drawn = "".join(f", its pair of iteration {iteration}" for id_, iteration in pairs if id_ == wanted)
+                say(f"{relative}  step {row['step']} (epoch {row['epoch']}) of {of} prompts, loss {row['loss']:.4f}{drawn}")
         elif path.name in ("samples.jsonl", "scores.jsonl"):
             for row in _rows(path):
                 if row["example_id"] != wanted:

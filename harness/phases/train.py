@@ -130,6 +130,7 @@ def train(
                 tokens=spent,
                 seconds=round(time.perf_counter() - began, 4),
                 example_ids=[group.example_id for group in batch],
+                example_iterations=[group.iteration for group in batch],
             )
         )
         if keeper.due() and step + 1 < steps:

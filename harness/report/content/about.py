@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from harness.facts import Facts
@@ -97,11 +98,18 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
         ["base model digest", str(record["base_digest"])],
         *([["base model commit on the hub", visible(record["base_commit"])]] if record.get("base_commit") else []),
         ["prompt template", record["template"]],
-        *[[f"hardware: {k}", visible(v)] for k, v in record["hardware"].items() if k not in of_phases],
+        *[[f"hardware: {k}", visible(_plain(v))] for k, v in record["hardware"].items() if k not in of_phases],
         *made_with,
         ["judge", visible(facts.judge)] if facts.judge else ["lm-eval pinned by suite", facts.suite["lm_eval"]],
         ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else MISSING],
     ]  # fmt: skip
+
+
+def _plain(value: Any) -> str:
+    """What run.json says of the machine as a reader takes it in: names with their values, lists in a line."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {_plain(one)}" for name, one in value.items()) or MISSING
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def version_rows(tables: Tables) -> list[list[str]]:
