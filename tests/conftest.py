@@ -1,6 +1,7 @@
 """Shared doubles: a tiny random Llama in float64 with the lab's tokenizer, and one finished smoke-sized run folder."""
 
 import csv
+import fcntl
 import os
 import subprocess
 import sys
@@ -158,9 +159,15 @@ def rows(path):
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory):
-    """A folder in which the small recipe has been played, once for all tests that only read."""
-    folder = tmp_path_factory.mktemp("played")
-    harness("run", "--recipe", SMALL, cwd=folder)
+    """A folder in which the small recipe has been played, once for all tests and processes of a test run that only read."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "played"
+    folder.mkdir(exist_ok=True)
+    with (folder / ".playing").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not (folder / ".played").exists():
+            harness("run", "--recipe", SMALL, cwd=folder)
+            (folder / ".played").touch()
     return folder
 
 

@@ -22,13 +22,11 @@ def outputs(run):
     }
 
 
+ALONE = [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores=3")]
+
+
 @pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param(("--jobs", "1"), marks=pytest.mark.slow),  # as most tests play; the other two are what could differ
-        ("--jobs", "2"),
-        ("--jobs", "1", "--set", "model.cores=3"),
-    ],
+    "how", [("--jobs", "2", "--set", "model.cores=6"), *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)]
 )
 def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, tmp_path, how):
     harness("run", "--recipe", SMALL, "--name", "small", *how, cwd=tmp_path)

@@ -2,24 +2,22 @@
 
 from tests.conftest import here, rows
 
+CHANCE = {"lab_mystery": 1 / 3, "lab_logic": 1 / 3, "lab_pronouns": 0.5, "lab_ten_options": 0.1, "lab_facts": 0.25,
+          "lab_misconceptions": 0.25, "lab_continuation": 0.25}  # fmt: skip
 
-def test_fine_tuning_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_path):
-    """At least five standard errors of the difference, and KL(data || policy) falls by at least 0.5 nats."""
+
+def test_the_base_has_room_and_fine_tuning_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_path):
+    """The untouched base: most tasks two standard errors above chance, the mean below 0.6. One iteration later: at least five
+    standard errors of the difference more, and KL(data || policy) is lower by at least 0.5 nats."""
     here("run", "--objectives", "sft", "--iters", "1", "--name", "sft", cwd=tmp_path)
+    base = [r for r in rows(tmp_path / "results/sft/scores.csv") if r["objective"] == "initial"]
+    above = [r["task"] for r in base if float(r["value"]) > CHANCE.get(r["task"], 0.0) + 2 * float(r["stderr"])]
+    assert len(base) == 10
+    assert len(above) >= 6
+    assert sum(float(r["value"]) for r in base) / 10 < 0.6
+
     before, after = rows(tmp_path / "results/sft/tables/leaderboard.csv")
     error = (float(before["item_stderr"]) ** 2 + float(after["item_stderr"]) ** 2) ** 0.5
     assert float(after["mean"]) - float(before["mean"]) > 5 * error
     kl = [float(r["value"]) for r in rows(tmp_path / "results/sft/dynamics.csv") if r["name"] == "kl_data_policy"]
     assert kl[1] < kl[0] - 0.5
-
-
-def test_the_base_is_above_chance_on_most_tasks_and_far_from_the_ceiling(tmp_path):
-    """Untouched base: most tasks two standard errors above chance, the mean below 0.6."""
-    here("run", "--objectives", "sft", "--iters", "1", "--name", "base", "--max-examples", "8", cwd=tmp_path)
-    scores = [r for r in rows(tmp_path / "results/base/scores.csv") if r["objective"] == "initial"]
-    chance = {"lab_mystery": 1 / 3, "lab_logic": 1 / 3, "lab_pronouns": 0.5, "lab_ten_options": 0.1, "lab_facts": 0.25,
-              "lab_misconceptions": 0.25, "lab_continuation": 0.25}  # fmt: skip
-    above = [r["task"] for r in scores if float(r["value"]) > chance.get(r["task"], 0.0) + 2 * float(r["stderr"])]
-    assert len(scores) == 10
-    assert len(above) >= 6
-    assert sum(float(r["value"]) for r in scores) / 10 < 0.6
