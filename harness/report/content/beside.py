@@ -24,8 +24,9 @@ def beside_section(tables: Tables) -> Block | None:
     described = [visible(aside(row, tables.facts.scales[row["name"]])) for row in tables.facts.beside]
     caption = (
         f"Not in the mean, each in its own unit: {'; '.join(described)}. best, at: of each seed's curve, in the row's direction; "
-        "lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % bootstrap interval over seeds from three "
-        "on, for the difference to the initial policy over items (and seeds), where the row is made of items that can be paired. "
+        "lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % interval over seeds from three "
+        "on (last: over items and seeds), for the difference to the initial policy over items (from three seeds on, items and "
+        "seeds), where the row is made of items that can be paired. "
         "Numbers: beside.csv, comparisons.csv, leaderboard.csv."
     )
     return section("Beside the mean", table(header, rows, caption, "ll" + "r" * 8, "0" * 10, 7))
@@ -57,7 +58,8 @@ def _minus_initial(tables: Tables, name: str, label: str) -> str:
     if found.empty:
         return MISSING
     row = found.iloc[0]
-    return f"{row['difference']:+.4g} [{row['low']:+.4g}, {row['high']:+.4g}]"
+    bounds = "" if pd.isna(row["low"]) else f" [{row['low']:+.4g}, {row['high']:+.4g}]"
+    return f"{row['difference']:+.4g}{bounds}"
 
 
 def beside_sentences(tables: Tables) -> list[str]:
