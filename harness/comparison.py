@@ -44,11 +44,14 @@ class Difference:
 class Answered:
     """One player's tasks, or two players' differences: per task what each item counted (S, I), and how the items are laid out.
 
+    given: per task, whether the values come from right and wrong answers, for differences; found from the values if left out.
+
     Raises ValueError for another number of items than laid out, or of seeds than the first task's.
     """
 
     values: tuple[np.ndarray, ...]
     layouts: tuple[Layout, ...]
+    given: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         for values, layout in zip(self.values, self.layouts, strict=True):
@@ -77,6 +80,11 @@ class Answered:
         return enough(self.layouts)
 
     @cached_property
+    def plain(self) -> tuple[bool, ...]:
+        """Per task, whether its values are right (1) and wrong (0), or differences of such."""
+        return self.given or tuple(map(right_or_wrong, self.values))
+
+    @cached_property
     def per_seed(self) -> np.ndarray:
         """(S, N) scores."""
         rows = [[mean_of(row, layout.parts) for row in t] for t, layout in zip(self.values, self.layouts, strict=True)]
@@ -100,12 +108,13 @@ class Answered:
         """Item by item and seed by seed. Raises ValueError where the other has other items or seeds."""
         if self.layouts != other.layouts or self.seeds != other.seeds:
             raise ValueError("differences are taken between players with the same items in the same seeds")
-        return Answered(tuple(a - b for a, b in zip(self.values, other.values, strict=True)), self.layouts)
+        gaps = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
+        return Answered(gaps, self.layouts, tuple(a and b for a, b in zip(self.plain, other.plain, strict=True)))
 
     def item_errors(self) -> list[Uncertainty]:
         """What adds up to the error of the mean over tasks and these seeds, had other items been drawn: one per task and part."""
-        tasks = zip(self.values, self.layouts, strict=True)
-        return [error.scaled(1 / len(self.values)) for values, layout in tasks for error in item_errors(values, layout)]
+        tasks = zip(self.values, self.layouts, self.plain, strict=True)
+        return [error.scaled(1 / len(self.values)) for task in tasks for error in item_errors(*task)]
 
     def error(self) -> Uncertainty:
         """Of the mean over tasks and seeds: items and seeds from three seeds on, else items alone."""
@@ -154,11 +163,10 @@ def chance_of_being_best(players: Sequence[Answered], draws: int = DRAWS) -> np.
     drawn = np.tile(means, (draws, 1))
     for number, layout in enumerate(first.layouts):
         over = np.stack([player.values[number].mean(axis=0) for player in players])
-        plain = all(right_or_wrong(player.values[number]) for player in players)
         for shares, count in zip(deviations(over, layout), layout.counts, strict=True):
             factor = _factor(shares.T) / len(first.layouts)
             drawn += _scaled(generator, draws, count - 1) * (generator.standard_normal((draws, factor.shape[0])) @ factor)
-        if plain:
+        if all(player.plain[number] for player in players):
             drawn += _unseen(generator, draws, over, layout) / len(first.layouts)
     if first.seeds >= SEEDS_FOR_INTERVAL:
         seeds = np.stack([player.per_seed.mean(axis=1) for player in players], axis=1)

@@ -83,14 +83,14 @@ def deviations(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
     ]
 
 
-def item_errors(values: np.ndarray, layout: Layout) -> list[Uncertainty]:
+def item_errors(values: np.ndarray, layout: Layout, plain: bool = False) -> list[Uncertainty]:
     """(S, I) what each item counted, or by how much two players differ on it -> one uncertainty per part, which add up to that of
     the task's mean over these seeds. The spread of the seeds is not in it.
 
-    Where all of a part's right and wrong answers are alike, the variance is that of one cluster being otherwise, 1 / G^2: that
-    nothing was seen to vary does not mean that nothing does. NaN for a part of one cluster.
+    plain: the values are right (1) and wrong (0), or differences of such, and an interval is wanted. Where all of a part are then
+    alike, the variance is that of one cluster being otherwise, 1 / G^2: that nothing was seen to vary does not mean that nothing
+    does. NaN for a part of one cluster.
     """
-    plain = right_or_wrong(values)
     found = []
     for shares, count in zip(deviations(values.mean(axis=0), layout), layout.counts, strict=True):
         variance = float((shares**2).sum())
@@ -101,8 +101,8 @@ def item_errors(values: np.ndarray, layout: Layout) -> list[Uncertainty]:
 
 
 def right_or_wrong(values: np.ndarray) -> bool:
-    """Whether there are only right (1) and wrong (0) answers, or only differences of such."""
-    return bool(np.isin(values, (-1, 0, 1)).all())
+    """Whether there are only right (1) and wrong (0) answers."""
+    return bool(np.isin(values, (0, 1)).all())
 
 
 def units_that_differ(gaps: np.ndarray, layout: Layout) -> int:

@@ -79,11 +79,9 @@ def leaderboard(facts: Facts, arena: Arena | None = None) -> Frame:
             means = curves[done][:, column]
             seeds = int(done.sum())
             averaged = counts and seeds > 0
-            player, names = (
-                Player(objective, t),
-                [s for s, d in zip(facts.record["seeds"], np.atleast_1d(done), strict=False) if d],
-            )
-            interval = interval_of(errors, player, names, counted, means) if averaged and objective != INITIAL else None
+            player = Player(objective, t)
+            finished = [s for s, whole in zip(facts.record["seeds"], np.atleast_1d(done), strict=False) if whole]
+            interval = interval_of(errors, player, finished, counted, means) if averaged and objective != INITIAL else None
             rows.append(
                 {
                     "objective": objective,
@@ -91,7 +89,7 @@ def leaderboard(facts: Facts, arena: Arena | None = None) -> Frame:
                     "seeds": seeds if objective != INITIAL else pd.NA,
                     **{task: here[:, i].mean() if seeds else np.nan for i, task in enumerate(tasks)},
                     "mean": means.mean() if averaged else np.nan,
-                    "item_stderr": item_stderr(errors, player, names) if averaged else np.nan,
+                    "item_stderr": item_stderr(errors, player, finished) if averaged else np.nan,
                     "seed_sd": stats.spread(means) if objective != INITIAL else np.nan,
                     "mean_low": interval[0] if interval else np.nan,
                     "mean_high": interval[1] if interval else np.nan,

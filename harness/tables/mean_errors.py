@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness import stats
-from harness.item_errors import LEAST_CLUSTERS, enough, item_errors
+from harness.item_errors import LEAST_CLUSTERS, enough, item_errors, right_or_wrong
 from harness.records import INITIAL
 from harness.stats import Uncertainty
 from harness.tables.players import Arena, Player
@@ -24,17 +24,20 @@ class ItemErrors:
     def __init__(self, arena: Arena) -> None:
         self.arena, self.facts = arena, arena.facts
 
-    def of(self, player: Player, seeds: Sequence[int], names: Sequence[str]) -> tuple[list[Uncertainty], bool]:
+    def of(
+        self, player: Player, seeds: Sequence[int], names: Sequence[str], plain: bool = True
+    ) -> tuple[list[Uncertainty], bool]:
         """Of the plain mean over these rows, as shares where they are counted, and whether every row has items enough for an
-        interval. A variance is NaN where no error is known."""
+        interval. A variance is NaN where no error is known. plain: whether, for an interval,
+        right and wrong answers that are all alike are given the error of one being otherwise, see `item_errors`."""
         found: list[Uncertainty] = []
         whole = True
         for name in names:
             scale = self.facts.scales[name]
             answered = self.arena.row(player, seeds, name)
             if answered is not None:
-                to = scale.share if scale.counted else np.asarray
-                found += item_errors(to(answered.values[0]), answered.layouts[0])
+                values = scale.share(answered.values[0]) if scale.counted else answered.values[0]
+                found += item_errors(values, answered.layouts[0], plain and right_or_wrong(values))
                 whole = whole and enough(answered.layouts)
             else:
                 error, count = self._recorded(player, seeds, name)
@@ -66,5 +69,5 @@ def interval_of(
 
 def item_stderr(errors: ItemErrors, player: Player, seeds: Sequence[int]) -> float:
     """Standard error of the mean over tasks from sampling items, as a share; NaN where a task has none."""
-    items, _ = errors.of(player, seeds, [row["name"] for row in errors.facts.counted])
+    items, _ = errors.of(player, seeds, [row["name"] for row in errors.facts.counted], plain=False)
     return float(np.sqrt(sum(one.variance for one in items)))

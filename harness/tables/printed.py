@@ -66,7 +66,8 @@ def footnote(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
         f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; {mean}"
         f"{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % interval (t) over items "
         "and seeds; ±: standard error of sampling items alone (no interval below three seeds or five items a task); norm., "
-        "normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in full: leaderboard.csv, their origin: scores.csv."
+        "normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in full: "
+        "leaderboard.csv, their origin: scores.csv."
     )
 
 
