@@ -40,6 +40,8 @@ def comparisons_table(arena: Arena) -> Frame:
     wanted = [(c["question"], Player(*c["a"]), Player(*c["b"])) for c in facts.study.get("contrasts", [])]
     rows += _compared(arena, "study", wanted)
     table: Frame = pd.DataFrame(rows, columns=COLUMNS)
+    for column in COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]:
+        table[column] = table[column].astype(float)
     for column in ("items", "clusters"):
         table[column] = table[column].astype("Int64")
     return table
