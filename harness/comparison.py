@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 import scipy.stats
 
-from harness.item_errors import Layout, deviations, enough, item_errors, mean_of, right_or_wrong, units_that_differ
+from harness.item_errors import Layout, deviations, enough, item_errors, means_of, right_or_wrong, units_that_differ
 from harness.stats import LEVEL, SEEDS_FOR_INTERVAL, Uncertainty, interval, over_seeds, p_value, summed, tied
 
 DRAWS = 20_000
@@ -87,8 +87,7 @@ class Answered:
     @cached_property
     def per_seed(self) -> np.ndarray:
         """(S, N) scores."""
-        rows = [[mean_of(row, layout.parts) for row in t] for t, layout in zip(self.values, self.layouts, strict=True)]
-        return np.array(rows).T
+        return np.stack([means_of(t, layout.parts) for t, layout in zip(self.values, self.layouts, strict=True)], axis=1)
 
     @property
     def mean(self) -> float:

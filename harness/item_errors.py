@@ -67,10 +67,15 @@ def in_parts(values: np.ndarray, parts: Parts) -> list[np.ndarray]:
     return [values] if len(parts) == 1 else np.split(values, np.cumsum(parts)[:-1], axis=-1)
 
 
+def means_of(values: np.ndarray, parts: Parts) -> np.ndarray:
+    """(..., I) -> (...) the task's mean: the plain mean of its parts' means."""
+    means = [part.mean(axis=-1) for part in in_parts(values, parts)]
+    return means[0] if len(means) == 1 else np.mean(means, axis=0)
+
+
 def mean_of(values: np.ndarray, parts: Parts) -> float:
-    """(..., I) -> the task's mean: the plain mean of its parts' means."""
-    means = [part.mean() for part in in_parts(values, parts)]
-    return float(means[0] if len(means) == 1 else np.mean(means))
+    """(S, I) or (I,) -> the task's mean over all."""
+    return float(means_of(values, parts).mean())
 
 
 def deviations(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
