@@ -10,6 +10,7 @@ from harness.records import INITIAL
 from harness.report.blocks import Block, section, table, visible
 from harness.report.content.tables import Tables
 from harness.row_scale import aside
+from harness.stats import tied
 from harness.tables.printed import MISSING, own
 
 LOSSES = (("drop", "lost since best"), ("largest_fall", "largest loss"), ("falls", "losses"))
@@ -73,10 +74,10 @@ def beside_sentences(tables: Tables) -> list[str]:
         if ends.empty:
             continue
         values = ends[task["name"]]
-        top = ends.loc[values.idxmax() if scale.higher else values.idxmin()]
+        top = ends[tied(values, values.max() if scale.higher else values.min())]
         best = "highest" if scale.higher else "lowest"
         said.append(
             f"Beside the mean, {visible(aside(task, scale))}: the {best} at the last iteration ({tables.last}) is "
-            f"{top['objective']}'s, {own(top[task['name']])}; the initial policy's is {own(tables.initial()[task['name']])}."
+            f"{' and '.join(top['objective'])}'s, {own(top[task['name']].iloc[0])}; the initial policy's is {own(tables.initial()[task['name']])}."
         )
     return said

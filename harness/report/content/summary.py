@@ -76,12 +76,13 @@ def _of_panel(tables: Tables, panel: dict[str, Any], mine: Any) -> list[str]:
         ahead = mine[mine["leader"].astype(bool)] if mine["leader"].any() else mine.loc[[mine["last"].idxmax()]]
         top = ahead.iloc[0]
         gain = tables.pair(panel["title"], top["objective"], "initial")
-        names = " and ".join(f"{name}'s" for name in ahead["objective"])
-        first = f"at the last iteration ({tables.last}) the highest mean is {names}, {_percent(top, 'last')} %"
+        names = " and ".join(ahead["objective"])
+        first = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(top, 'last')} %"
         if gain is not None:
             first += f", {points(gain)} against the initial policy's {percent(tables.initial()['mean'])} %"
         if not pd.isna(top.get("chance_best")):
-            first += f"; its chance of being the best of {len(mine)} is {_chance(top['chance_best'])}"
+            whose = "its" if len(ahead) == 1 else f"{top['objective']}'s"
+            first += f"; {whose} chance of being the best of {len(mine)} is {_chance(top['chance_best'])}"
             first += " if only the items were drawn anew" if tables.seeds < SEEDS_FOR_INTERVAL else ""
         said.append(first + ".")
         said += _runner_up(tables, panel, mine, top)
@@ -93,7 +94,7 @@ def _of_panel(tables: Tables, panel: dict[str, Any], mine: Any) -> list[str]:
 
 def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> list[str]:
     level, behind = [], []
-    for row in mine[mine["objective"] != top["objective"]].to_dict("records"):
+    for row in mine[(mine["objective"] != top["objective"]) & ~mine["leader"].astype(bool)].to_dict("records"):
         pair = tables.pair(panel["title"], top["objective"], row["objective"])
         if pair is None or pd.isna(pair["p_holm"]):
             continue
