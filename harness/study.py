@@ -82,8 +82,8 @@ def load_study(name: str) -> Study:
 def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows (objective, value, validation_last, validation_best, ...) with `chosen` set on one row per objective.
 
-    The highest validation mean at the deciding iteration wins, the smaller value on a tie, which is a tie whatever the order of summing. A candidate without a number (its cell
-    failed) cannot be chosen; an objective without any candidate left has no chosen row.
+    The highest validation mean at the deciding iteration wins, the smaller value on a tie, whatever the order of summing. A
+    candidate without a number (its cell failed) cannot be chosen; an objective without any candidate left has no chosen row.
     """
     best: dict[str, Mapping[str, Any]] = {}
     decides = f"validation_{grid.choose}"

@@ -78,6 +78,7 @@ def beside_sentences(tables: Tables) -> list[str]:
         best = "highest" if scale.higher else "lowest"
         said.append(
             f"Beside the mean, {visible(aside(task, scale))}: the {best} at the last iteration ({tables.last}) is "
-            f"{' and '.join(top['objective'])}'s, {own(top[task['name']].iloc[0])}; the initial policy's is {own(tables.initial()[task['name']])}."
+            f"{' and '.join(top['objective'])}'s, {own(top[task['name']].iloc[0])}; the initial policy's is "
+            f"{own(tables.initial()[task['name']])}."
         )
     return said
