@@ -130,7 +130,7 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
     shares = shares[(shares["objective"] == label) & (shares["seed"] == seed) & (shares["iteration"] == iteration)]
     whole = len(mine) == len(suite["task"]) and len(shares)
     mean = percent(shares["value"].mean()) if whole else MISSING
-    seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over seeds, n = "
+    seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over items and seeds, n = "
     return [
         *lines,
         "",

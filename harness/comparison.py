@@ -1,163 +1,229 @@
 """Two players on the same items: how large is the difference, and would other items and other seeds have shown it too?
 
-Legend: S seeds, I items of a task, N tasks, D bootstrap draws. numpy only.
+Legend: S seeds, I items of a task, N tasks, P players, D draws. numpy and scipy.
 
 Every player has, per task, an array (S, I) of what each item counted. Items are the same in all seeds, so seeds and items are
-crossed: a draw redraws seeds once for all tasks, and items within each task, and weighs both. The same draws serve all players,
-so that differences are paired.
-
-A task may consist of parts, given as their numbers of items in order: a group whose score is the plain mean of its tasks'
-whatever their sizes. Items are redrawn within each part, and the task's mean is the plain mean of the parts'.
+crossed, and a player's two errors are those of the seeds' means and of the items' means over seeds. Their variances are summed.
+What seeds and items have only together (noise of one answer in one seed) is in both, so it counts twice: the sum is never too
+small, and too large by at most a factor of two where there is nothing but such noise. Differences are taken item by item and
+seed by seed before anything is averaged, so they are paired. Below three seeds the items' error stands alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import scipy.stats
 
-LEAST_DRAWS, MOST_DRAWS = 2_000, 20_000
-WEIGHTS_KEPT = 40_000_000  # weights of items in all draws together, four bytes each
-DRAWS_AT_ONCE = 1_000
-Tasks = Sequence[np.ndarray]  # one array (S, I) per task
-Parts = tuple[int, ...]  # numbers of items of a task's parts; one for a task that has none
+from harness.item_errors import Layout, deviations, enough, item_errors, means_of, right_or_wrong, units_that_differ
+from harness.stats import LEVEL, SEEDS_FOR_INTERVAL, Uncertainty, interval, over_seeds, p_value, summed, tied
+
+DRAWS = 20_000
+ITEMS, BOTH = "items", "items and seeds"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference, its 95 % bootstrap interval and two-sided p; over how many seeds and items, from how many draws."""
+    """Mean difference, its interval and two-sided p, None where too few items (or nothing that varies) cannot show them; over how
+    many seeds, items and clusters of items; over: what the error is made of."""
 
     value: float
-    low: float
-    high: float
-    p: float
+    low: float | None
+    high: float | None
+    p: float | None
     seeds: int
     items: int
-    draws: int
+    clusters: int
+    over: str
 
 
 @dataclass(frozen=True)
-class Redrawn:
-    """One player's tasks: what each item counted, the tasks' means (N,), and the same in every draw (N, D)."""
+class Answered:
+    """One player's tasks, or two players' differences: per task what each item counted (S, I), and how the items are laid out.
+
+    given: per task, whether the values come from right and wrong answers, for differences; found from the values if left out.
+
+    Raises ValueError for another number of items than laid out, or of seeds than the first task's.
+    """
 
     values: tuple[np.ndarray, ...]
-    means: np.ndarray
-    draws: np.ndarray
-    seeds: int
-    parts: tuple[Parts, ...]
+    layouts: tuple[Layout, ...]
+    given: tuple[bool, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for values, layout in zip(self.values, self.layouts, strict=True):
+            if values.shape != (self.seeds, layout.items):
+                raise ValueError(
+                    f"laid out for {self.seeds} seeds of {layout.items} items, given {values.shape[0]} of {values.shape[1]}"
+                )
+
+    @property
+    def seeds(self) -> int:
+        return self.values[0].shape[0]
 
     @property
     def items(self) -> int:
         """Of all tasks together."""
-        return sum(map(sum, self.parts))
+        return sum(layout.items for layout in self.layouts)
 
-    def task(self, number: int) -> Redrawn:
-        """One task by itself."""
-        one = slice(number, number + 1)
-        return Redrawn(self.values[one], self.means[one], self.draws[one], self.seeds, self.parts[one])
+    @property
+    def clusters(self) -> int:
+        """Of all tasks together; as many as items where every item is its own."""
+        return sum(sum(layout.counts) for layout in self.layouts)
 
-    def mapped(self, numbers: Sequence[int], maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> Redrawn:
-        """Some tasks, each through a linear map of its values, which is then that of its means and draws too."""
-        return Redrawn(
-            tuple(to(self.values[n]) for n, to in zip(numbers, maps, strict=True)),
-            np.array([to(self.means[n]) for n, to in zip(numbers, maps, strict=True)]),
-            np.stack([to(self.draws[n]) for n, to in zip(numbers, maps, strict=True)]),
-            self.seeds,
-            tuple(self.parts[n] for n in numbers),
-        )
+    @property
+    def enough(self) -> bool:
+        """Whether every task has the items that an interval needs."""
+        return enough(self.layouts)
 
+    @cached_property
+    def plain(self) -> tuple[bool, ...]:
+        """Per task, whether its values are right (1) and wrong (0), or differences of such."""
+        return self.given or tuple(map(right_or_wrong, self.values))
+
+    @cached_property
     def per_seed(self) -> np.ndarray:
         """(S, N) scores."""
-        return np.stack([np.stack([mean_of(row, p) for row in t]) for t, p in zip(self.values, self.parts, strict=True)], axis=1)
+        return np.stack([means_of(t, layout.parts) for t, layout in zip(self.values, self.layouts, strict=True)], axis=1)
+
+    @property
+    def mean(self) -> float:
+        """Plain mean over tasks and seeds."""
+        return float(self.per_seed.mean())
+
+    def task(self, number: int) -> Answered:
+        """One task by itself."""
+        return Answered((self.values[number],), (self.layouts[number],))
+
+    def mapped(self, numbers: Sequence[int], maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> Answered:
+        """Some tasks, each through a linear map of its values."""
+        mapped = tuple(to(self.values[n]) for n, to in zip(numbers, maps, strict=True))
+        return Answered(mapped, tuple(self.layouts[n] for n in numbers))
+
+    def minus(self, other: Answered) -> Answered:
+        """Item by item and seed by seed. Raises ValueError where the other has other items or seeds."""
+        if self.layouts != other.layouts or self.seeds != other.seeds:
+            raise ValueError("differences are taken between players with the same items in the same seeds")
+        gaps = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
+        return Answered(gaps, self.layouts, tuple(a and b for a, b in zip(self.plain, other.plain, strict=True)))
+
+    def item_errors(self) -> list[Uncertainty]:
+        """What adds up to the error of the mean over tasks and these seeds, had other items been drawn: one per task and part."""
+        tasks = zip(self.values, self.layouts, self.plain, strict=True)
+        return [error.scaled(1 / len(self.values)) for task in tasks for error in item_errors(*task)]
+
+    def error(self) -> Uncertainty:
+        """Of the mean over tasks and seeds: items and seeds from three seeds on, else items alone."""
+        seeds = [over_seeds(self.per_seed.mean(axis=1))] if self.seeds >= SEEDS_FOR_INTERVAL else []
+        return summed([*self.item_errors(), *seeds])
+
+    @property
+    def over(self) -> str:
+        return BOTH if self.seeds >= SEEDS_FOR_INTERVAL else ITEMS
 
 
-class Redraws:
-    """D redraws of S seeds and of the items of N tasks, kept as counts.
+def difference(a: Answered, b: Answered, level: float = LEVEL, looks: int = 1) -> Difference:
+    """a minus b in the plain mean over tasks, by Student's t. looks: among how many differences this one was picked out; its
+    interval and p are then those of Bonferroni, right for all of them together.
 
-    draws: by default as many as fit (`WEIGHTS_KEPT`), from 2,000 to 20,000: the smallest p that can be seen is 2 / (D + 1), and
-    it is multiplied by the number of comparisons. items: of every task, as a number or as the numbers of its parts.
+    p is never below what a sign test could give with as many items (clusters) as differ, 2^(1 - m), and the interval holds 0
+    wherever p says that 0 is possible: a few answers are no certainty. Fewer than five items in a task: neither.
     """
-
-    def __init__(
-        self, seeds: int, items: Sequence[int | Parts], generator: np.random.Generator, draws: int | None = None
-    ) -> None:
-        self.seeds, self.parts = seeds, tuple((n,) if isinstance(n, int) else n for n in items)
-        total = sum(map(sum, self.parts))
-        self.draws = draws or int(np.clip(WEIGHTS_KEPT // max(1, total), LEAST_DRAWS, MOST_DRAWS))
-        self._seeds = generator.multinomial(seeds, [1 / seeds] * seeds, size=self.draws).astype(np.float32)
-        self._items = [
-            [generator.multinomial(n, [1 / n] * n, size=self.draws).astype(np.float32) for n in parts] for parts in self.parts
-        ]
-
-    def of(self, tasks: Tasks) -> Redrawn:
-        """N arrays (S, I) -> the player's means. Raises ValueError for other seeds or items than drawn for."""
-        for values, parts in zip(tasks, self.parts, strict=True):
-            if values.shape != (self.seeds, sum(parts)):
-                raise ValueError(
-                    f"drawn for {self.seeds} seeds of {sum(parts)} items, given {values.shape[0]} of {values.shape[1]}"
-                )
-        drawn = []
-        for values, parts, counts in zip(tasks, self.parts, self._items, strict=True):
-            pieces = [self._means(part, some) for part, some in zip(in_parts(values, parts), counts, strict=True)]
-            drawn.append(pieces[0] if len(pieces) == 1 else np.mean(pieces, axis=0))
-        means = np.array([mean_of(values, parts) for values, parts in zip(tasks, self.parts, strict=True)])
-        return Redrawn(tuple(tasks), means, np.stack(drawn), self.seeds, self.parts)
-
-    def _means(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """(S, I), (D, I) -> (D,): every item's mean over the redrawn seeds, then over the redrawn items."""
-        parts = []
-        for start in range(0, self.draws, DRAWS_AT_ONCE):
-            some = slice(start, start + DRAWS_AT_ONCE)
-            parts.append(((self._seeds[some] @ values) * counts[some]).sum(axis=1) / values.size)
-        return np.concatenate(parts)
+    gaps = a.minus(b)
+    value = 0.0 if tied(a.mean, b.mean) else gaps.mean
+    low = high = p = None
+    if gaps.enough:
+        error = gaps.error()
+        differ = sum(units_that_differ(g, layout) for g, layout in zip(gaps.values, gaps.layouts, strict=True))
+        p = 1.0 if value == 0 else p_value(value, error)
+        p = None if p is None else min(1.0, looks * max(p, 2.0 ** (1 - differ)))
+        if (found := interval(value, error, 1 - (1 - level) / looks)) is not None:
+            low, high = found
+            if p is not None and p > 1 - level:
+                low, high = min(low, 0.0), max(high, 0.0)
+    return Difference(value, low, high, p, gaps.seeds, gaps.items, gaps.clusters, gaps.over)
 
 
-def in_parts(values: np.ndarray, parts: Parts) -> list[np.ndarray]:
-    """(..., I) -> one array (..., n) per part."""
-    return [values] if len(parts) == 1 else np.split(values, np.cumsum(parts)[:-1], axis=-1)
+def chance_of_being_best(players: Sequence[Answered], draws: int = DRAWS) -> np.ndarray | None:
+    """(P,) share of draws in which each has the highest true mean over tasks; ties are shared. None below five items a task.
+
+    The true means are drawn about the measured ones with the errors of items and seeds that all players share: normal, with
+    every part's and the seeds' covariance scaled by its own chi-square, which gives each difference the t distribution that its
+    interval has before the summing. Where all means are equally likely beforehand, it is the probability of being the best.
+    """
+    first = players[0]
+    if not first.enough:
+        return None
+    generator = np.random.default_rng(0)
+    means = np.array([player.mean for player in players])
+    drawn = np.tile(means, (draws, 1))
+    for number, layout in enumerate(first.layouts):
+        over = np.stack([player.values[number].mean(axis=0) for player in players])
+        for shares, count in zip(deviations(over, layout), layout.counts, strict=True):
+            factor = _factor(shares.T) / len(first.layouts)
+            drawn += _scaled(generator, draws, count - 1) * (generator.standard_normal((draws, factor.shape[0])) @ factor)
+        if all(player.plain[number] for player in players):
+            drawn += _unseen(generator, draws, over, layout) / len(first.layouts)
+    if first.seeds >= SEEDS_FOR_INTERVAL:
+        seeds = np.stack([player.per_seed.mean(axis=1) for player in players], axis=1)
+        factor = _factor(seeds - seeds.mean(axis=0)) / np.sqrt(first.seeds * (first.seeds - 1))
+        drawn += _scaled(generator, draws, first.seeds - 1) * (generator.standard_normal((draws, factor.shape[0])) @ factor)
+    best = tied(drawn, drawn.max(axis=1, keepdims=True))
+    return (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-def mean_of(values: np.ndarray, parts: Parts) -> float:
-    """(..., I) -> the task's mean: the plain mean of its parts' means."""
-    means = [part.mean() for part in in_parts(values, parts)]
-    return float(means[0] if len(means) == 1 else np.mean(means))
+def _factor(deviations: np.ndarray) -> np.ndarray:
+    """(n, P) -> R (min(n, P), P) with R' R the same as of the deviations: normal draws times R have their covariance."""
+    return np.asarray(np.linalg.qr(deviations, mode="r"))
 
 
-def difference(a: Redrawn, b: Redrawn, level: float = 0.95) -> Difference:
-    """a minus b in the plain mean over tasks. With one seed the draws redraw items alone: see `Difference.seeds`."""
-    value = float((a.means - b.means).mean())
-    drawn = (a.draws - b.draws).mean(axis=0)
-    low, high = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)])
-    one_side = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    p = min(1.0, 2 * (1 + one_side) / (1 + drawn.size))
-    return Difference(value, float(low), float(high), float(p), a.seeds, a.items, drawn.size)
+def _scaled(generator: np.random.Generator, draws: int, df: int) -> np.ndarray:
+    """(D, 1) that makes normal draws those of t with df degrees of freedom."""
+    return np.sqrt(df / generator.chisquare(df, size=(draws, 1)))
 
 
-def chance_of_being_best(players: Sequence[Redrawn]) -> np.ndarray:
-    """(players,) share of draws in which each has the highest mean over tasks; ties are shared."""
-    means = np.stack([player.draws.mean(axis=0) for player in players])
-    best = means == means.max(axis=0)
-    return (best / best.sum(axis=0)).mean(axis=1)
+def _unseen(generator: np.random.Generator, draws: int, over: np.ndarray, layout: Layout) -> np.ndarray:
+    """(P, I) right and wrong -> (D, P): where all of a player's answers to a part are alike, an error as if one cluster were
+    otherwise (see `item_errors`), the same for all players that are alike."""
+    found = np.zeros((draws, len(over)))
+    start = 0
+    for count, size in zip(layout.counts, layout.parts, strict=True):
+        noise = generator.standard_normal((draws, 2)) / (count * len(layout.parts))
+        for player, answers in enumerate(over[:, start : start + size]):
+            if (answers == answers[0]).all() and answers[0] in (0, 1):
+                found[:, player] += noise[:, int(answers[0])]
+        start += size
+    return found
 
 
-def mcnemar(a: np.ndarray, b: np.ndarray) -> float | None:
+def mcnemar(a: np.ndarray, b: np.ndarray, layout: Layout | None = None) -> float | None:
     """(S, I), (S, I) right (1) or wrong (0) -> exact two-sided p that the two are equally often right; None for other values.
 
-    One seed: McNemar's exact test, a fair coin for every item on which the two disagree. Several seeds answer the same items, so
-    an item is a cluster: its sum over seeds of (a - b) keeps its size and has a fair coin for its sign (the exact form of
+    One seed and no clusters: McNemar's exact test, a fair coin for every item on which the two disagree. A cluster of items, or
+    an item that several seeds answer, keeps the size of its sum of (a - b) and has a fair coin for its sign (the exact form of
     Durkalski et al. 2003, Statistics in Medicine 22:2417). It speaks of items; these seeds are taken as given.
     """
     if not (np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
         return None
-    sums = (a - b).sum(axis=0).astype(int)
+    layout = layout or Layout((a.shape[1],))
+    gaps = a.astype(int).sum(axis=0) - b.astype(int).sum(axis=0)
+    sums = np.rint(np.concatenate(layout.sums(gaps))).astype(int)
     total = int(np.abs(sums).sum())
-    chances = np.zeros(2 * total + 1)  # of a sum of signed sizes, from -total to total
-    chances[total] = 1.0
-    for size in np.abs(sums[sums != 0]):
-        chances = 0.5 * (np.roll(chances, size) + np.roll(chances, -size))
+    chances = np.ones(1)  # of a sum of signed sizes, from -total to total
+    for size, count in zip(*np.unique(np.abs(sums[sums != 0]), return_counts=True), strict=True):
+        heads = np.zeros(2 * size * count + 1)
+        heads[:: 2 * size] = _coins(int(count))
+        chances = np.convolve(chances, heads)
     extreme = np.abs(np.arange(-total, total + 1)) >= abs(int(sums.sum()))
     return float(min(1.0, chances[extreme].sum()))
+
+
+def _coins(count: int) -> np.ndarray:
+    """Probabilities of 0 to `count` heads of as many fair coins."""
+    return scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:

@@ -1,6 +1,7 @@
 """How one curve over iterations behaves, as numbers: best, drop, falls, area lost, churn. numpy only.
 
-Legend: T points in time, I test items. Iterations count from 0, the first trained one.
+Legend: T points in time, I test items. Iterations count from 0, the first trained one. Two values that differ by no more than the
+rounding of the sums they come from are tied: equal numbers of right answers are neither a fall nor a better iteration.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+from harness.stats import tied
 
 
 @dataclass(frozen=True)
@@ -34,25 +37,27 @@ def stability(curve: np.ndarray, higher_is_better: bool = True) -> Stability | N
     if not higher_is_better:
         found = stability(-curve)
         return found and replace(found, best=-found.best, last=-found.last)
-    steps = np.diff(curve)
-    best = int(np.argmax(curve))
+    steps = np.where(tied(curve[1:], curve[:-1]), 0.0, np.diff(curve))
+    highest = np.maximum.accumulate(curve)
+    lost = np.where(tied(highest, curve), 0.0, highest - curve)
+    best = int(np.argmax(tied(curve, curve.max())))
     return Stability(
         best_iteration=best,
-        best=float(curve[best]),
+        best=float(curve.max()),
         last=float(curve[-1]),
-        drop=float(curve[best] - curve[-1]),
+        drop=float(lost[-1]),
         largest_fall=float(max(0.0, -steps.min())) if steps.size else 0.0,
         falls=int((steps < 0).sum()),
-        area_lost=float((np.maximum.accumulate(curve) - curve).mean()),
+        area_lost=float(lost.mean()),
     )
 
 
 def churn(before: np.ndarray, after: np.ndarray) -> float:
-    """(I,), (I,) values of the same items before and after -> share of items whose value changed.
+    """(I,), (I,) values of the same items before and after -> share of items whose value changed, by more than rounding.
 
     Scores can stand still while answers change: half the churn of a constant score was forgetting. Raises ValueError on unequal
     numbers of items.
     """
     if before.shape != after.shape:
         raise ValueError(f"churn compares the same items: {before.shape[0]} before, {after.shape[0]} after")
-    return float((before != after).mean())
+    return float((~tied(before, after)).mean())

@@ -12,6 +12,8 @@ from harness.errors import UserError
 from harness.names import FileName
 from harness.toml_files import find_toml, read_toml
 
+TIE = 1e-9  # shares that differ by less differ by rounding: one answer of a million items is more
+
 
 class Grid(Part):
     """Every objective is played at each value of `key`, with the same budget; the validation suite alone chooses."""
@@ -80,13 +82,13 @@ def load_study(name: str) -> Study:
 def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows (objective, value, validation_last, validation_best, ...) with `chosen` set on one row per objective.
 
-    The highest validation mean at the deciding iteration wins, the smaller value on a tie. A candidate without a number (its cell
-    failed) cannot be chosen; an objective without any candidate left has no chosen row.
+    The highest validation mean at the deciding iteration wins, the smaller value on a tie, whatever the order of summing. A
+    candidate without a number (its cell failed) cannot be chosen; an objective without any candidate left has no chosen row.
     """
     best: dict[str, Mapping[str, Any]] = {}
     decides = f"validation_{grid.choose}"
     for row in sorted(candidates, key=lambda r: r["value"]):
         mine = row[decides]
-        if mine is not None and (row["objective"] not in best or mine > best[row["objective"]][decides]):
+        if mine is not None and (row["objective"] not in best or mine - best[row["objective"]][decides] > TIE):
             best[row["objective"]] = row
     return [{**row, "chosen": best.get(row["objective"]) is row} for row in candidates]

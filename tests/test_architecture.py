@@ -231,8 +231,9 @@ ALLOWED = {
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
-    "harness.stability": set(),
-    "harness.comparison": {"harness.stats"},
+    "harness.stability": {"harness.stats"},
+    "harness.item_errors": {"harness.stats"},
+    "harness.comparison": {"harness.item_errors", "harness.stats"},
     "harness.collapse": set(),
     "harness.facts": BASE | {"harness.intact", "harness.names", "harness.row_scale", "harness.store"},
     "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
@@ -240,6 +241,7 @@ ALLOWED = {
     | {"harness.intact"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
     | {
+        "harness.item_errors",
         "harness.row_scale",
         "harness.provenance",
         "harness.shown",
@@ -292,6 +294,7 @@ LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (
     "stats",
     "stability",
+    "item_errors",
     "comparison",
     "collapse",
     "study",

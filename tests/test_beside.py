@@ -14,6 +14,7 @@ from harness.figures.style import house_style
 from harness.report.content import content
 from harness.row_scale import NOT_SHARES, scale_of
 from harness.stability import stability
+from harness.stats import Uncertainty, interval, summed
 from harness.suite import SuiteTask
 from harness.tables import refresh
 from harness.tables.comparisons import comparisons_table
@@ -24,6 +25,7 @@ from harness.tables.standing import standing_table
 from tests.conftest import recommit, rows
 
 RIGHT = {"initial": 1, "space/0": 2, "space/1": 3, "spin/0": 1, "spin/1": 2}  # of 4 items
+ITEM_STDERR = {right: (right / 4 * (1 - right / 4) / 3) ** 0.5 for right in (1, 2, 3)}  # s / sqrt(n), s with n - 1
 PAGES = {"initial": 20.0, "space/0": 15.0, "space/1": 18.0, "spin/0": 12.0, "spin/1": 30.0}
 PLACES = {
     "initial": "initial",
@@ -74,7 +76,7 @@ def test_a_perplexity_is_not_in_the_mean_and_is_shown_in_its_own_unit(run):
         objective, _, t = name.partition("/")
         row = one(board, objective=objective, iteration=int(t) if t else -1)
         assert row["mean"] == row["normalised_mean"] == row["interquartile_mean"] == right / 4
-        assert row["item_stderr"] == pytest.approx(0.2)
+        assert row["item_stderr"] == pytest.approx(ITEM_STDERR[right]), "of the items, whatever is recorded"
         assert row["lab_continuation"] == PAGES[name]
     stable = stability_table(facts)
     assert one(stable, objective="space", seed=0, name="best")["value"] == 0.75
@@ -99,13 +101,13 @@ def test_a_row_without_items_is_never_paired_and_the_others_are(run):
     table, board = comparisons_table(Arena(facts)), leaderboard(facts)
     pages = table[table["task"] == "lab_continuation"]
     assert len(pages) == 3
-    assert pages[["difference", "low", "high", "p", "mcnemar_p", "items", "redrawn", "draws"]].isna().all().all()
+    assert pages[["difference", "low", "high", "p", "mcnemar_p", "items", "clusters", "over"]].isna().all().all()
     for a, b, t in (("space", "spin", 1), ("space", "initial", -1), ("spin", "initial", -1)):
         expected = one(board, objective=a, iteration=1)["mean"] - one(board, objective=b, iteration=t)["mean"]
         for task in ("mean", "lab_arithmetic"):
             row = one(table, a=a, b=b, task=task)
             assert row["difference"] == pytest.approx(expected)
-            assert row["items"] == 4 and 0 < row["p"] <= 1
+            assert row["items"] == 4 and np.isnan(row["p"]) and np.isnan(row["low"]), "four items tell nothing"
 
 
 def test_churn_is_that_of_the_rows_in_the_mean(run):
@@ -120,7 +122,7 @@ def test_items_that_make_the_score_are_paired_in_the_rows_own_unit(run):
     facts = remake(run, items=(-1.0, 0.0, 1.0))
     row = one(comparisons_table(Arena(facts)), a="space", b="spin", task="lab_continuation")
     assert row["difference"] == pytest.approx(18.0 - 30.0)
-    assert row["high"] == row["low"] == pytest.approx(-12.0), "every item differs by as much"
+    assert np.isnan(row["high"]) and np.isnan(row["p"]), "three items that all differ by as much are no certainty"
     assert row["mcnemar_p"] is None or np.isnan(row["mcnemar_p"])
 
 
@@ -142,7 +144,7 @@ def test_a_range_maps_a_falling_row_into_the_mean(run):
         row = one(board, objective=objective, iteration=int(t) if t else -1)
         assert row["mean"] == pytest.approx((right / 4 + share[name]) / 2)
         assert row["normalised_mean"] == pytest.approx(row["mean"]), "both chances are 0 on their scales"
-        assert row["item_stderr"] == pytest.approx(np.hypot(0.2, 2 / 40) / 2)
+        assert row["item_stderr"] == pytest.approx(np.hypot(ITEM_STDERR[right], 3**-0.5 / 40) / 2)
         assert row["lab_continuation"] == PAGES[name], "the column stays in the task's unit"
     assert one(board, objective="spin", iteration=1)["mean"] == pytest.approx((0.5 + 0.5) / 2)
     compared = comparisons_table(Arena(facts))
@@ -199,7 +201,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     remake(run)
     refresh(run)
     text = (run / "tables/leaderboard.md").read_text()
-    assert "| space | 1 | 75.0 | 75.0 ± 20.0 * | 75.0 | 1 | 18 |" in text
+    assert "| space | 1 | 75.0 | 75.0 ± 25.0 * | 75.0 | 1 | 18 |" in text
     assert "mean: plain mean of the 1 tasks; beside the mean, in its own unit: Pages (word\\_perplexity, lower is better)" in text
     assert "& 18 \\\\" in (run / "tables/leaderboard.tex").read_text()
     said = content(Facts(run))
@@ -248,7 +250,8 @@ def test_seeds_compare_in_the_rows_direction(run):
     assert np.isnan(one(compared, a="space", b="spin", task="lab_arithmetic")["probability_of_improvement"])
     row = one(beside_table(facts), objective="space", seed=None, name="last")
     assert (row["value"], row["seeds"]) == (19.0, 3)
-    assert 18 <= row["low"] <= row["high"] <= 20
+    error = summed([Uncertainty(2.0**2, 5), Uncertainty(1 / 3, 2)])
+    assert (row["low"], row["high"], row["over"]) == (*interval(19.0, error), "items and seeds"), "recorded errors of 6 items"
 
 
 def test_a_falling_curve_is_the_rising_one_turned_over():

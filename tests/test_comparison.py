@@ -4,84 +4,186 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness.comparison import Redraws, chance_of_being_best, difference, holm, mcnemar
+from harness.comparison import Answered, chance_of_being_best, difference, holm, mcnemar
+from harness.item_errors import Layout, item_errors, mean_of
+from harness.stats import Uncertainty, interval, p_value, summed
 
 
-def redraws(seeds, items, seed=0):
-    return Redraws(seeds, items, np.random.default_rng(seed), draws=2000)
+def player(*tasks, layouts=None):
+    values = tuple(np.atleast_2d(np.asarray(task, dtype=float)) for task in tasks)
+    return Answered(values, tuple(layouts or (Layout((v.shape[1],)) for v in values)))
 
 
-def between(a, b, drawn):
-    return difference(drawn.of(a), drawn.of(b))
-
-
-def chances(players, drawn):
-    return chance_of_being_best([drawn.of(tasks) for tasks in players])
+def right(count, items, seeds=1):
+    return np.tile(np.r_[np.ones(count), np.zeros(items - count)], (seeds, 1))
 
 
 def test_the_difference_is_the_mean_over_tasks_whatever_their_sizes():
-    """Task 1: 3/4 against 1/4; task 2: 1/2 against 1/2: difference (0.5 + 0) / 2 = 0.25."""
-    a = [np.array([[1.0, 1, 1, 0]]), np.array([[1.0, 0]])]
-    b = [np.array([[1.0, 0, 0, 0]]), np.array([[0.0, 1]])]
-    found = between(a, b, redraws(1, [4, 2]))
-    assert (found.value, found.seeds, found.items) == (0.25, 1, 6)
+    """Task 1: 3/4 against 1/4; task 2: 1/2 against 1/2: difference (0.5 + 0) / 2 = 0.25. Four items and two: nothing more."""
+    found = difference(player([1, 1, 1, 0], [1, 0]), player([1, 0, 0, 0], [0, 1]))
+    assert (found.value, found.seeds, found.items, found.clusters, found.over) == (0.25, 1, 6, 6, "items")
+    assert (found.low, found.high, found.p) == (None, None, None)
 
 
-def test_the_generator_decides_and_the_same_one_gives_the_same_interval():
-    values = np.random.default_rng(1).random((3, 50))
-    other = np.random.default_rng(2).random((3, 50))
-    one, again, another = (between([values], [other], redraws(3, [50], seed)) for seed in (0, 0, 1))
-    assert one == again
-    assert (one.low, one.high) != (another.low, another.high)
-
-
-def test_items_alone_give_the_width_of_the_paired_t_interval():
-    """One seed, 400 items: half the width is close to 1.96 standard errors of the paired differences, not of unpaired scores."""
+def test_one_seed_and_one_task_is_scipys_paired_t_test():
     generator = np.random.default_rng(3)
-    shared = generator.random(400)
-    a, b = (np.clip(shared + generator.normal(0.0, 0.05, 400), 0, 1)[None] for _ in range(2))
-    found = between([a], [b], redraws(1, [400]))
-    paired = 1.96 * (a - b).std(ddof=1) / 20
-    unpaired = 1.96 * np.sqrt(a.var() + b.var()) / 20
-    assert (found.high - found.low) / 2 == pytest.approx(paired, rel=0.1)
-    assert (found.high - found.low) / 2 < unpaired / 3
+    a, b = generator.normal(size=(2, 40))
+    found, theirs = difference(player(a), player(b)), scipy.stats.ttest_rel(a, b)
+    bounds = theirs.confidence_interval()
+    assert (found.low, found.high, found.p) == pytest.approx((bounds.low, bounds.high, theirs.pvalue))
+
+
+def test_items_and_seeds_add_up_by_hand():
+    """Five seeds, two tasks of 30 and 50 items: s^2 / n of the items' means, over 2^2, and s^2 / 5 of the seeds' means."""
+    generator = np.random.default_rng(8)
+    a, b = ([generator.normal(size=(5, n)) for n in (30, 50)] for _ in range(2))
+    gaps = [x - y for x, y in zip(a, b, strict=True)]
+    parts = [Uncertainty(g.mean(axis=0).var(ddof=1) / g.shape[1] / 4, g.shape[1] - 1) for g in gaps]
+    seeds = np.mean([g.mean(axis=1) for g in gaps], axis=0)
+    error = summed([*parts, Uncertainty(seeds.var(ddof=1) / 5, 4)])
+    found = difference(player(*a), player(*b))
+    assert found.over == "items and seeds"
+    assert (found.low, found.high) == pytest.approx(interval(seeds.mean(), error))
+    assert found.p == pytest.approx(p_value(seeds.mean(), error))
+
+
+def test_two_seeds_show_no_spread_of_training_so_items_stand_alone():
+    generator = np.random.default_rng(2)
+    a, b = generator.normal(size=(2, 2, 40))
+    found = difference(player(a), player(b))
+    theirs = scipy.stats.ttest_rel(a.mean(axis=0), b.mean(axis=0))
+    assert (found.over, found.p) == ("items", pytest.approx(theirs.pvalue))
 
 
 def test_seeds_widen_the_interval_where_they_differ():
-    """The same items answered alike: without spread over seeds the interval is nil, with it it is not."""
-    steady = np.ones((5, 40)) * 0.5
+    """The same shift for all items of a seed: -0.2 to 0.2, so the t interval of five seeds, 2.776 * 0.1581 / sqrt(5)."""
+    steady = np.full((5, 40), 0.5)
     shifted = steady + np.array([-0.2, -0.1, 0.0, 0.1, 0.2])[:, None]
-    same = between([steady], [steady], redraws(5, [40]))
-    apart = between([shifted], [steady], redraws(5, [40]))
-    assert (same.low, same.high, same.p) == (0.0, 0.0, 1.0)
-    assert apart.high - apart.low == pytest.approx(2 * 1.96 * 0.1414 / 5**0.5, rel=0.15)
+    same, apart = difference(player(steady), player(steady)), difference(player(shifted), player(steady))
+    assert (same.value, same.p) == (0.0, 1.0)
+    assert (apart.low, apart.high) == pytest.approx((-0.19629, 0.19629), abs=1e-4)
 
 
-def test_p_is_small_for_a_certain_difference_and_bounded_by_the_draws():
-    certain = between([np.ones((1, 30))], [np.zeros((1, 30))], redraws(1, [30]))
-    assert certain.p == pytest.approx(2 / 2001)
+@pytest.mark.parametrize("differ", [1, 2, 3, 4, 5, 6, 12])
+def test_a_few_answers_are_no_certainty(differ):
+    """All that differ do so in one direction: p is at least that of the exact sign test, and the interval agrees with it."""
+    found = difference(player(right(differ + 20, 60)), player(right(20, 60)))
+    exact = scipy.stats.binomtest(differ, differ).pvalue
+    assert found.p >= exact
+    assert (found.low <= 0) == (found.p > 0.05) == (differ <= 5)
+    assert found.high - found.low > 0
+
+
+@pytest.mark.parametrize("items", [1, 2, 4])
+def test_below_five_items_a_task_there_is_no_interval_no_p_and_no_chance(items):
+    many, one_less = player(*[right(items, items)] * 10), player(*[right(items, items)] * 9, right(items - 1, items))
+    found = difference(many, one_less)
+    assert found.value == pytest.approx(1 / (10 * items))
+    assert (found.low, found.high, found.p) == (None, None, None)
+    assert chance_of_being_best([many, one_less]) is None
+
+
+def test_equal_players_are_not_certainly_equal():
+    """All 40 answers alike: p is 1, and the interval that of one answer being otherwise, 2.02 / 40."""
+    found = difference(player(right(10, 40)), player(right(10, 40)))
+    assert (found.value, found.p) == (0.0, 1.0)
+    assert (found.low, found.high) == pytest.approx((-0.05057, 0.05057), abs=1e-4)
+    same = difference(player(np.full((1, 9), 0.5)), player(np.full((1, 9), 0.5)))
+    assert (same.value, same.p, same.low, same.high) == (0.0, 1.0, None, None), "ratings: one answer otherwise is of no size"
+
+
+def test_equal_sums_are_equal_whatever_the_order_of_summing():
+    """0.1 + 0.2 and 0.3 right over two tasks, in tens: the means differ by rounding alone."""
+    a, b = player(right(1, 10), right(2, 10)), player(right(3, 10), right(0, 10))
+    found = difference(a, b)
+    assert (found.value, found.p) == (0.0, 1.0)
+    assert found.low == -found.high < 0
 
 
 def test_under_no_difference_p_is_below_a_tenth_about_a_tenth_of_the_time():
     generator = np.random.default_rng(11)
-    shared = redraws(1, [100])
-
-    def player():
-        return [generator.integers(0, 2, (1, 100)).astype(float)]
-
-    small = [between(player(), player(), shared).p < 0.1 for _ in range(300)]
-    assert 0.05 < np.mean(small) < 0.16
+    small = [difference(*(player(generator.integers(0, 2, (1, 100))) for _ in range(2))).p < 0.1 for _ in range(600)]
+    assert 0.06 < np.mean(small) < 0.14
 
 
-def test_unequal_items_are_refused():
-    with pytest.raises(ValueError, match="drawn for 1 seeds of 4 items, given 1 of 3"):
-        between([np.zeros((1, 3))], [np.zeros((1, 4))], redraws(1, [4]))
+def test_bonferroni_for_one_difference_picked_out_of_four():
+    a, b = np.random.default_rng(9).normal(size=(2, 3, 30)) + np.array([0.3, 0])[:, None, None]
+    once, picked = difference(player(a), player(b)), difference(player(a), player(b), looks=4)
+    assert picked.p == pytest.approx(min(1, 4 * once.p))
+    wider = difference(player(a), player(b), level=1 - 0.05 / 4)
+    assert (picked.low, picked.high) == pytest.approx((wider.low, wider.high))
 
 
-def test_the_chance_of_being_best_is_shared_by_equals_and_certain_for_the_better():
-    better, worse = np.ones((1, 20)), np.zeros((1, 20))
-    assert chances([[better], [worse]], redraws(1, [20])).tolist() == [1.0, 0.0]
-    assert chances([[better], [better]], redraws(1, [20])).tolist() == [0.5, 0.5]
+def test_other_items_or_seeds_are_refused():
+    with pytest.raises(ValueError, match="laid out for 1 seeds of 4 items, given 1 of 3"):
+        Answered((np.zeros((1, 3)),), (Layout((4,)),))
+    with pytest.raises(ValueError, match="the same items in the same seeds"):
+        difference(player(np.zeros((1, 9))), player(np.zeros((1, 8))))
+    with pytest.raises(ValueError, match="2 ids of clusters for 3 items"):
+        Layout((3,), (0, 1))
+
+
+def test_parts_weigh_the_same_whatever_their_sizes():
+    """Parts of 6 and 12 items: the variance is the sum of the parts' s^2 / n, over 2^2."""
+    values = np.random.default_rng(4).normal(size=(1, 18))
+    layout = Layout((6, 12))
+    pieces = values[0, :6], values[0, 6:]
+    assert mean_of(values, layout.parts) == pytest.approx((pieces[0].mean() + pieces[1].mean()) / 2)
+    expected = [(piece.var(ddof=1) / piece.size / 4, piece.size - 1) for piece in pieces]
+    assert [(e.variance, e.df) for e in item_errors(values, layout)] == pytest.approx(np.array(expected))
+
+
+def test_items_that_share_a_question_are_one_cluster():
+    """By hand: 1 1 1 0 0 0, three questions of two items: deviations +-1/2, sums 1, 0, -1; 3/2 * 2 / 36 = 1/12, two df.
+
+    Every item by itself: 6/5 * 6/4 / 36 = 1/20. Ten copies of each item as one cluster are worth one item.
+    """
+    values = np.array([[1.0, 1, 1, 0, 0, 0]])
+    (found,) = item_errors(values, Layout((6,), (7, 7, 3, 3, 5, 5)))
+    assert (found.variance, found.df) == (pytest.approx(1 / 12), 2)
+    (alone,) = item_errors(values, Layout((6,)))
+    assert (alone.variance, alone.df) == (pytest.approx(1 / 20), 5)
+    (copied,) = item_errors(np.repeat(values, 10, axis=1), Layout((60,), tuple(np.repeat(range(6), 10))))
+    assert (copied.variance, copied.df) == (pytest.approx(alone.variance), 5)
+
+
+def test_a_cluster_is_one_coin_and_five_are_needed():
+    generator = np.random.default_rng(6)
+    a, b = generator.integers(0, 2, (2, 1, 12))
+    ids = tuple(np.repeat(range(12), 4))
+    copies = [np.repeat(side, 4, axis=1) for side in (a, b)]
+    assert mcnemar(*copies, Layout((48,), ids)) == pytest.approx(mcnemar(a, b))
+    clustered = [player(side, layouts=[Layout((48,), ids)]) for side in copies]
+    found, alone = difference(*clustered), difference(player(a), player(b))
+    assert (found.low, found.high, found.p) == pytest.approx((alone.low, alone.high, alone.p))
+    assert (found.items, found.clusters) == (48, 12)
+    assert chance_of_being_best(clustered) == pytest.approx(chance_of_being_best([player(a), player(b)]))
+    few = [player(side[:, :16], layouts=[Layout((16,), ids[:16])]) for side in copies]
+    assert difference(*few).p is None, "four questions, sixteen items"
+
+
+def test_the_chance_of_being_best_is_shared_by_equals_and_near_certain_for_the_better():
+    better, worse = player(np.ones((1, 20))), player(np.zeros((1, 20)))
+    assert chance_of_being_best([better, worse]).tolist() == [1.0, 0.0]
+    assert chance_of_being_best([better, better]).tolist() == [0.5, 0.5]
+    tied = player(right(1, 10), right(2, 10)), player(right(3, 10), right(0, 10))
+    assert chance_of_being_best(tied) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_the_chance_against_one_other_is_that_of_t(seeds):
+    """One seed: t of the paired differences. Four seeds that shift all items alike: t with three degrees of freedom."""
+    generator = np.random.default_rng(1)
+    a, b = generator.normal(size=(2, 1, 12)) if seeds == 1 else generator.normal(size=(2, 4, 1)) + np.zeros((2, 4, 12))
+    gaps = (a - b).ravel() if seeds == 1 else (a - b)[:, 0]
+    expected = scipy.stats.t.cdf(gaps.mean() / scipy.stats.sem(gaps), gaps.size - 1)
+    assert chance_of_being_best([player(a), player(b)])[0] == pytest.approx(expected, abs=0.015)
+
+
+def test_one_differing_answer_of_fifty_makes_nobody_the_best():
+    a, b = player(*[right(3, 5)] * 10), player(*[right(3, 5)] * 9, right(2, 5))
+    assert chance_of_being_best([a, b])[0] < 0.9
+    assert difference(a, b).p == 1.0
 
 
 def test_mcnemar_of_one_seed_is_the_exact_binomial_test():
@@ -96,6 +198,15 @@ def test_mcnemar_over_seeds_takes_an_item_as_one_cluster():
     assert mcnemar(np.ones((3, 2)), np.zeros((3, 2))) == 0.5
 
 
+def test_mcnemar_with_coins_of_several_sizes_by_counting_all_signs():
+    generator = np.random.default_rng(12)
+    a, b = generator.integers(0, 2, (2, 3, 10))
+    sums = (a - b).sum(axis=0)
+    sizes = np.abs(sums)
+    signs = np.array(np.meshgrid(*[(-1, 1)] * 10)).reshape(10, -1)
+    assert mcnemar(a, b) == pytest.approx(np.mean(np.abs(sizes @ signs) >= abs(sums.sum())), rel=1e-9)
+
+
 def test_mcnemar_is_for_right_and_wrong_only():
     assert mcnemar(np.array([[0.5, 1.0]]), np.array([[1.0, 0.0]])) is None
 
@@ -107,18 +218,10 @@ def test_holm_by_hand():
     assert [first, second, third] == pytest.approx([0.03, 0.06, 0.06])
 
 
-def test_the_draws_are_as_many_as_fit_so_that_many_comparisons_can_still_be_told_apart():
-    """1,600 items: 20,000 draws, so 2 / 20,001 times the 78 pairs of twelve objectives and a start is still below 0.01."""
-    assert Redraws(1, [160] * 10, np.random.default_rng(0)).draws == 20_000
-    assert Redraws(1, [15_000], np.random.default_rng(0)).draws == 2_666
-    assert 78 * 2 / 20_001 < 0.01
-
-
 def test_one_task_of_a_player_is_that_task_compared_by_itself():
     generator = np.random.default_rng(6)
     a, b = ([generator.random((2, 5)), generator.random((2, 9))] for _ in range(2))
-    drawn = redraws(2, [5, 9])
-    second = difference(drawn.of(a).task(1), drawn.of(b).task(1))
+    second = difference(player(*a).task(1), player(*b).task(1))
     assert second.value == pytest.approx((a[1] - b[1]).mean())
     assert (second.items, second.seeds) == (9, 2)
     assert second.low < second.value < second.high

@@ -337,7 +337,7 @@ def suite_file(tmp_path_factory):
 @pytest.mark.parametrize("right", [True, False])
 def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0(tokenizer, suite_file, right, monkeypatch):
     """The sample standard deviation of equal values is 0, as lm-eval reports it. It is no claim of certainty: n stands beside
-    it, and comparisons redraw items, of which all give the same.
+    it, and intervals take such a task as if one answer were otherwise.
     """
     board = prepare(load_suite(suite_file(6)), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)

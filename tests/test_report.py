@@ -136,5 +136,5 @@ def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path)
         part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
         cells = [html.unescape(c) for c in re.findall(r'<td class="r[^"]*">(.*?)</td>', part)]
         printed = {n.lstrip("+-−") for cell in cells for n in NUMBER.findall(cell)}
-        assert len(printed) > 3, title
+        assert len(printed) > 1, title
         assert printed - known == set(), title

@@ -6,8 +6,9 @@ import random
 import numpy as np
 import pytest
 
-from harness.comparison import Redraws, difference, mean_of
+from harness.comparison import Answered, difference
 from harness.errors import UserError
+from harness.item_errors import Layout, mean_of
 from harness.own_shots import draws_its_own
 from harness.phases.evaluate import evaluate, manager_of, prepare, task_files
 from harness.row_check import filters, reported
@@ -100,21 +101,20 @@ def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made, to
     assert mean_of(np.array(items["values"]), tuple(items["parts"])) == pytest.approx(equal.value)
 
 
-def test_items_are_redrawn_within_the_parts_and_every_part_weighs_the_same():
-    """A draw's mean is the mean of the parts' means, so that the difference and its interval are the score's."""
-    a = np.array([[1.0, 0, 1, 1, 0, 0, 0, 0, 1]])
-    b = np.array([[1.0, 0, 0, 1, 0, 1, 1, 0, 1]])
-    drawn = Redraws(1, [(3, 6)], np.random.default_rng(0), draws=4_000)
-    of_a, of_b = drawn.of([a]), drawn.of([b])
-    assert of_a.means[0] == pytest.approx((2 / 3 + 2 / 6) / 2)
+def test_every_part_weighs_the_same_in_a_difference_and_its_error():
+    """The mean is the mean of the parts' means, so that the difference and its interval are the score's."""
+    a = np.array([[1.0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1]])
+    b = np.array([[1.0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]])
+    of_a, of_b = (Answered((side,), (Layout((5, 6)),)) for side in (a, b))
+    assert of_a.per_seed[0, 0] == pytest.approx((3 / 5 + 2 / 6) / 2)
     found = difference(of_a, of_b)
-    assert found.value == pytest.approx(((2 - 1) / 3 + (2 - 4) / 6) / 2)
-    assert (found.items, of_a.items) == (9, 9)
-    gaps = [np.array([0, 0, 1.0]), np.array([0, 0, -1, -1, 0, 0.0])]
-    stderr = np.sqrt(sum(part.var() / part.size for part in gaps)) / 2  # of a bootstrap within each part
-    assert (of_a.draws - of_b.draws)[0].std() == pytest.approx(stderr, rel=0.05)
-    with pytest.raises(ValueError, match="drawn for 1 seeds of 9 items, given 1 of 8"):
-        drawn.of([a[:, :8]])
+    assert found.value == pytest.approx(((3 - 2) / 5 + (2 - 4) / 6) / 2)
+    assert (found.items, of_a.items) == (11, 11)
+    gaps = [np.array([0, 0, 1.0, 0, 0]), np.array([0, 0, -1, -1, 0, 0.0])]
+    variance = sum(part.var(ddof=1) / part.size for part in gaps) / 4
+    assert of_a.minus(of_b).error().variance == pytest.approx(variance)
+    with pytest.raises(ValueError, match="laid out for 1 seeds of 11 items, given 1 of 8"):
+        Answered((a[:, :8],), of_a.layouts)
 
 
 def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_does(made, tokenizer):

@@ -37,3 +37,19 @@ def test_churn_counts_every_item_that_flips_though_the_score_stands_still():
 def test_churn_of_different_items_is_refused():
     with pytest.raises(ValueError, match="the same items: 4 before, 3 after"):
         churn(np.zeros(4), np.zeros(3))
+
+
+def test_equal_means_summed_in_another_order_are_neither_a_fall_nor_a_better_iteration():
+    """Three tasks: 0.1, 0.2 and 0.3 right, in two orders of summing; 0.6 and 0.6000000000000001."""
+    curve = np.array([0.1 + (0.2 + 0.3), (0.1 + 0.2) + 0.3, 0.1 + (0.2 + 0.3)])
+    assert curve[1] > curve[0]
+    found = stability(curve)
+    assert (found.best_iteration, found.drop, found.largest_fall, found.falls, found.area_lost) == (0, 0.0, 0.0, 0, 0.0)
+    assert stability(curve, higher_is_better=False).best_iteration == 0
+    assert churn(curve[:1], curve[1:2]) == 0.0
+
+
+def test_one_answer_of_a_million_is_a_fall():
+    found = stability(np.array([0.5, 0.5 - 1e-6]))
+    assert (found.falls, found.best_iteration) == (1, 0)
+    assert found.drop == pytest.approx(1e-6)

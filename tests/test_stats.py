@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from harness import stats
 
@@ -18,22 +19,73 @@ def test_item_stderr_of_a_mean_by_hand():
     assert stats.item_stderr(np.array([0.03, 0.04])) == pytest.approx(0.025)
 
 
-def test_no_interval_below_three_seeds():
-    generator = np.random.default_rng(0)
-    assert stats.seed_interval(np.zeros((2, 3, 4)), generator) is None
-    assert stats.seed_interval(np.zeros((3, 3, 4)), generator) is not None
+def test_the_interval_over_seeds_is_scipys_t_interval_of_the_seeds_means():
+    scores = np.random.default_rng(3).normal(0.5, 0.1, size=(5, 7, 2))
+    low, high = stats.seed_interval(scores)
+    for t in range(2):
+        means = scores[:, :, t].mean(axis=1)
+        expected = scipy.stats.t.interval(0.95, 4, means.mean(), scipy.stats.sem(means))
+        assert (low[t], high[t]) == pytest.approx(expected)
+        assert stats.interval_of_mean(means) == pytest.approx(expected)
 
 
-def test_the_interval_uses_the_generator_and_covers_the_mean_of_normal_seeds():
-    """Known spread: the bootstrap of 12 seeds x 5 tasks has about the width 2 * 1.96 * sd / sqrt(12 * 5)."""
-    scores = np.random.default_rng(3).normal(0.5, 0.1, size=(12, 5, 1))
-    low, high = stats.seed_interval(scores, np.random.default_rng(1))
-    again = stats.seed_interval(scores, np.random.default_rng(1))
-    other = stats.seed_interval(scores, np.random.default_rng(2))
-    assert (low, high) == again
-    assert (low, high) != other
-    assert low[0] < scores.mean() < high[0]
-    assert high[0] - low[0] == pytest.approx(2 * 1.96 * 0.1 / 60**0.5, rel=0.25)
+def test_no_interval_below_three_seeds_and_where_all_seeds_agree():
+    """Three equal numbers show no spread, not that there is none."""
+    assert stats.seed_interval(np.random.default_rng(0).random((2, 3, 4))) is None
+    assert stats.interval_of_mean(np.array([0.1 + 0.2, 0.3, 0.3])) is None
+    low, high = stats.seed_interval(np.ones((3, 3, 4)))
+    assert np.isnan(low).all() and np.isnan(high).all()
+
+
+def test_satterthwaites_degrees_of_freedom_by_hand_and_as_in_scipys_welch_test():
+    """Variances 1 with 2 and 2 with 8 degrees of freedom: 3^2 / (1/2 + 4/8) = 9."""
+    assert stats.satterthwaite([1.0, 2.0], [2, 8]) == 9.0
+    a, b = np.random.default_rng(1).normal(size=(2, 6))
+    variances = [stats.over_seeds(side[:n]) for side, n in ((a, 4), (b, 6))]
+    welch = scipy.stats.ttest_ind(a[:4], b, equal_var=False)
+    df = stats.satterthwaite([v.variance for v in variances], [v.df for v in variances])
+    assert df == pytest.approx(welch.df)
+    difference = stats.Uncertainty(sum(v.variance for v in variances), df)
+    assert stats.p_value(a[:4].mean() - b.mean(), difference) == pytest.approx(welch.pvalue)
+
+
+def test_a_sum_is_given_the_degrees_of_freedom_of_its_variances_upper_bounds():
+    """Seeds 1 with 2, items 2 with 900: the bounds are v * df / chi2(0.25, df); fewer than Satterthwaite's own 17.99."""
+    found = stats.summed([stats.Uncertainty(1.0, 2), stats.Uncertainty(2.0, 900), stats.Uncertainty(0.0, 5)])
+    seeds, items = 1 * 2 / scipy.stats.chi2.ppf(0.25, 2), 2 * 900 / scipy.stats.chi2.ppf(0.25, 900)
+    assert found.variance == 3.0
+    assert found.df == pytest.approx((seeds + items) ** 2 / (seeds**2 / 2 + items**2 / 900))
+    assert 2 < found.df < 17.9
+    assert stats.summed([stats.Uncertainty(0.3, 4)]).df == pytest.approx(4)
+    assert stats.summed([stats.Uncertainty(0.3, 4)] * 5).df == pytest.approx(20)
+
+
+def test_nothing_is_said_where_nothing_varies_or_an_error_is_unknown():
+    for variance in (0.0, np.nan):
+        error = stats.summed([stats.Uncertainty(variance, 4)])
+        assert stats.interval(1.0, error) is None
+        assert stats.p_value(1.0, error) is None
+
+
+def test_numbers_that_differ_by_the_rounding_of_a_sum_are_tied():
+    assert stats.tied(0.1 + 0.2, 0.3)
+    assert not stats.tied(0.3, 0.3 + 1 / 1_000_000)
+    assert stats.probability_of_improvement(np.array([[0.1 + 0.2]]), np.array([[0.3]])) == 0.5
+
+
+def test_small_simulations_cover_what_they_say():
+    """2,000 tries each, from fixed draws: t over 3, 5 and 10 seeds, and over a sum of items and seeds at its worst ratio."""
+    generator = np.random.default_rng(5)
+    for seeds in (3, 5, 10):
+        values = generator.normal(size=(2000, seeds))
+        bounds = [stats.interval_of_mean(row) for row in values]
+        assert np.mean([low <= 0 <= high for low, high in bounds]) > 0.93, seeds
+        for ratio in (0.5, 3, 8):  # of the seeds' variance to the items'
+            off = generator.normal(size=2000) * np.sqrt(ratio + 1)
+            errors = ratio * generator.chisquare(seeds - 1, 2000) / (seeds - 1)
+            found = [stats.summed([stats.Uncertainty(e, seeds - 1), stats.Uncertainty(1.0, 990)]) for e in errors]
+            rejected = np.mean([stats.p_value(value, error) < 0.05 for value, error in zip(off, found, strict=True)])
+            assert rejected <= 0.065, (seeds, ratio)
 
 
 def test_normalised_scores_put_chance_at_zero_and_the_maximum_at_one():

@@ -78,6 +78,8 @@ def test_the_last_iteration_decides_and_each_objective_has_its_own():
 
 def test_a_tie_goes_to_the_smaller_value_and_a_hole_is_never_chosen():
     assert chosen([candidate("a", 1e-3, 0.5), candidate("a", 1e-4, 0.5)]) == [("a", 1e-4)]
+    rounding = [candidate("a", 1e-3, 0.1 + 0.2), candidate("a", 1e-4, 0.3)]
+    assert chosen(rounding) == [("a", 1e-4)]
     assert chosen([candidate("a", 1e-4, None), candidate("a", 1e-3, 0.1)]) == [("a", 1e-3)]
     assert chosen([candidate("a", 1e-4, None), candidate("a", 1e-3, None)]) == []
 

@@ -41,7 +41,7 @@ def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
         (row,) = table[(table["a"] == "space") & (table["b"] == "spin") & (table["task"] == task)].to_dict("records")
         assert row["difference"] == pytest.approx(expected)
         assert row["items"] == len(a[task]["values"])
-        assert (row["seeds"], row["redrawn"]) == (1, "items")
+        assert (row["seeds"], row["over"]) == (1, "items")
     (mean,) = table[(table["a"] == "space") & (table["b"] == "spin") & (table["task"] == "mean")].to_dict("records")
     board = {(r["objective"], r["iteration"]): r["mean"] for r in leaderboard(Facts(run)).to_dict("records")}
     assert mean["difference"] == pytest.approx(board["space", 1] - board["spin", 1])
@@ -73,7 +73,7 @@ def test_items_that_were_asked_differently_are_never_paired(run):
         kept["lab_arithmetic"]["items"] = "0" * 16
 
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", other)
-    with pytest.raises(UserError, match="lab_arithmetic was asked with other items"):
+    with pytest.raises(UserError, match="lab_arithmetic was asked with unequal items of spin"):
         refresh(run)
 
 

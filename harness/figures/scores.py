@@ -26,8 +26,8 @@ def stability_curves(
     """Mean over tasks against iteration: does an objective get better, and does it stay so? One set of axes per panel. shares:
     scores.csv of the tasks that the mean is taken over, each value a share of 1.
 
-    Bars: standard error of sampling items (one seed) or the 95 % interval over seeds (three or more). With several seeds each is
-    a thin line.
+    Bars: standard error of sampling items (one seed) or the 95 % interval over items and seeds (three or more). With several
+    seeds each is a thin line.
     """
     made = drawing(1, len(panels), 3.1 if len(panels) == 1 else 2.6, sharey=True)
     start: Frame = board[board["objective"] == INITIAL]
@@ -83,14 +83,15 @@ def _one_curve(made: Drawing, axis: Axes, joined: Frame, shares: Frame, label: s
     for x, row in zip(beside, joined.to_dict("records"), strict=True):
         when = "initial policy" if row["objective"] == INITIAL else f"{label}, iteration {row['iteration']}"
         said = f"{when}: {100 * row['mean']:.1f} % ± {100 * row['item_stderr']:.1f} (items)"
+        said = said.replace(" ± nan (items)", "")
         if not pd.isna(row["mean_low"]):
-            said += f", {100 * row['mean_low']:.1f} to {100 * row['mean_high']:.1f} over {row['seeds']} seeds"
+            said += f", {100 * row['mean_low']:.1f} to {100 * row['mean_high']:.1f} over items and {row['seeds']} seeds"
         made.say(axis, x, 100 * row["mean"], said)
 
 
 def _what_bars_mean(seeds: int) -> str:
     if seeds >= 3:
-        return f"Band: 95 % interval over {seeds} seeds. Thin lines: seeds. Dashed: initial policy."
+        return f"Band: 95 % interval over items and {seeds} seeds. Thin lines: seeds. Dashed: initial policy."
     if seeds == 2:
         return "Thin lines: the 2 seeds. No interval over seeds: n = 2. Dashed: initial policy."
     return "Bars: standard error of sampling test items. No interval over seeds: n = 1. Dashed: initial policy."

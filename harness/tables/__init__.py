@@ -24,11 +24,12 @@ from harness.tables.versions import versions_table
 def refresh(root: Path, everything: bool = True) -> list[Path]:
     """Write the tables and figures of a run folder anew; returns their paths. The same facts give the same bytes.
 
-    everything=False leaves out what takes long (comparisons by bootstrap, all figures but the stability curves): what a watcher
+    everything=False leaves out what takes long (comparisons, all figures but the stability curves): what a watcher
     of a running game looks at.
     """
     facts = Facts(root)
-    board, curves, drift = leaderboard(facts), stability_table(facts), drift_table(facts)
+    arena = Arena(facts)
+    board, curves, drift = leaderboard(facts, arena), stability_table(facts, arena), drift_table(facts)
     written = {
         "scores.csv": facts.scores,
         "training.csv": facts.training,
@@ -39,9 +40,8 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         "tables/cost.csv": facts.costs,
     }
     if facts.beside:
-        written["tables/beside.csv"] = beside_table(facts)
+        written["tables/beside.csv"] = beside_table(facts, arena)
     if everything:
-        arena = Arena(facts)
         compared = comparisons_table(arena)
         written |= {
             "tables/comparisons.csv": compared,

@@ -3,6 +3,7 @@
 Everything compared has the same items (their hashes are compared) and the same seeds; a seed that one of the two has not finished
 is left out of that comparison, whose `seeds` says how many are in it. The mean is compared in shares of 1, every task in its own
 unit; a row that is not made of items is never paired: its numbers are empty, and so are the mean's where it enters the mean.
+Below five items (clusters of items) a task there is a difference, and no interval and no p.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any
 import pandas as pd
 
 from harness import stats
-from harness.comparison import Redrawn, difference, holm, mcnemar
+from harness.comparison import ITEMS, Answered, difference, holm, mcnemar
 from harness.facts import Facts, Frame
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.tables.leaderboard import score_array
 from harness.tables.players import Arena, Player
 
 COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", "difference", "low", "high", "p", "p_holm",
-           "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "redrawn", "draws",
+           "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "clusters", "over",
            "source"]  # fmt: skip
 MEAN = "mean"
 
@@ -39,13 +40,15 @@ def comparisons_table(arena: Arena) -> Frame:
     wanted = [(c["question"], Player(*c["a"]), Player(*c["b"])) for c in facts.study.get("contrasts", [])]
     rows += _compared(arena, "study", wanted)
     table: Frame = pd.DataFrame(rows, columns=COLUMNS)
-    for column in ("items", "draws"):
+    for column in COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]:
+        table[column] = table[column].astype(float)
+    for column in ("items", "clusters"):
         table[column] = table[column].astype("Int64")
     return table
 
 
 def _compared(arena: Arena, panel: str, pairs: Sequence[tuple[str, Player, Player]]) -> list[dict[str, Any]]:
-    """Rows per pair: the mean over tasks (its p adjusted over the panel's pairs), then every task (adjusted over tasks)."""
+    """Rows per pair: the mean over tasks (its p adjusted over the panel's pairs), then every task (over tasks)."""
     found = [rows for question, a, b in pairs if (rows := _pair(arena, panel, question, a, b))]
     for rows, adjusted in zip(found, holm([rows[0]["p"] for rows in found]), strict=True):
         rows[0]["p_holm"] = adjusted
@@ -67,24 +70,33 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
         "seeds": len(seeds),
     }
     improved = len(seeds) > 1 and b.objective != INITIAL
-    mine, other = arena.redrawn(a, seeds), arena.redrawn(b, seeds)
+    mine, other = arena.answered(a, seeds), arena.answered(b, seeds)
     rows = [{**common, "task": MEAN, **_numbers(mine, other)}]
     if improved and mine is not None and other is not None:
-        rows[0]["probability_of_improvement"] = stats.probability_of_improvement(mine.per_seed(), other.per_seed())
+        rows[0]["probability_of_improvement"] = stats.probability_of_improvement(mine.per_seed, other.per_seed)
     for task in facts.suite["task"]:
         mine, other = arena.row(a, seeds, task["name"]), arena.row(b, seeds, task["name"])
         row = {**common, "task": task["name"], **_numbers(mine, other)}
-        if mine is not None and other is not None and len(mine.parts[0]) == 1:
-            row["mcnemar_p"] = mcnemar(mine.values[0], other.values[0])
+        if mine is not None and other is not None and _countable(mine):
+            row["mcnemar_p"] = mcnemar(mine.values[0], other.values[0], mine.layouts[0])
         if improved and not facts.scales[task["name"]].counted:
             row["probability_of_improvement"] = _improved(facts, a, b, seeds, task["name"])
         rows.append(row)
-    for row, adjusted in zip(rows[1:], holm([row.get("mcnemar_p") for row in rows[1:]]), strict=True):
-        row["mcnemar_p_holm"] = adjusted
+    for name in ("p", "mcnemar_p"):
+        for row, adjusted in zip(rows[1:], holm([row.get(name) for row in rows[1:]]), strict=True):
+            row[f"{name}_holm"] = adjusted
     return rows
 
 
-def _numbers(mine: Redrawn | None, other: Redrawn | None) -> dict[str, Any]:
+def _countable(mine: Answered) -> bool:
+    """Whether McNemar's test says of a row what the row's p says: of items alone, with items enough and all of one weight.
+
+    Where seeds count as well it would take these seeds as given, and reject too often for others.
+    """
+    return mine.over == ITEMS and mine.enough and len(mine.layouts[0].parts) == 1
+
+
+def _numbers(mine: Answered | None, other: Answered | None) -> dict[str, Any]:
     """The difference and how sure it is; nothing but where that is said for what is not made of items."""
     if mine is None or other is None:
         return {"p": None, "source": "none: not made of items that could be paired"}
@@ -95,8 +107,8 @@ def _numbers(mine: Redrawn | None, other: Redrawn | None) -> dict[str, Any]:
         "high": found.high,
         "p": found.p,
         "items": found.items,
-        "redrawn": "items and seeds" if found.seeds > 1 else "items",
-        "draws": found.draws,
+        "clusters": found.clusters,
+        "over": found.over,
         "source": "items.json of both",
     }
 

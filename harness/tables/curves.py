@@ -1,46 +1,51 @@
-"""What the curves did: stability per objective and seed, and drift per iteration, with intervals over seeds.
+"""What the curves did: stability per objective and seed, and drift per iteration, with intervals from three seeds on.
 
-Both tables are long: one row per number. A seed whose curve has a hole is left out of the row over seeds, whose n says so.
+What a seed's curve did (its best value, drop, falls) is bounded over seeds, on the items that were asked; `last` is the
+leaderboard's mean and has its interval, over items and seeds. Both tables are long: one row per number. A seed whose curve has a
+hole is left out of the row over seeds, whose n says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness import stats
+from harness.comparison import BOTH
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.stability import Stability, churn, stability
 from harness.tables.leaderboard import mean_curves, score_array
+from harness.tables.mean_errors import ItemErrors, interval_of
+from harness.tables.players import Arena, Player
 
-STABILITY = ["objective", "seed", "iterations", "name", "value", "low", "high", "seeds", "unit", "source"]
+STABILITY = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
 DRIFT = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
 UNITS = {"best_iteration": "iteration", "falls": "iterations", "churn": "share of items"}
 
 
-def stability_table(facts: Facts) -> Frame:
+def stability_table(facts: Facts, arena: Arena | None = None) -> Frame:
     """Per variant: a row per seed and number, then a row over seeds (seed empty) with its interval from three seeds on.
 
     A seed's curve counts up to its first hole; only seeds with every iteration enter the row over seeds.
     """
-    generator = np.random.default_rng(0)
+    errors, names = ItemErrors(arena or Arena(facts)), [row["name"] for row in facts.counted]
     rows = []
     for objective in facts.variants:
-        rows += _stability_rows(facts, objective, mean_curves(facts, objective), generator)
+        rows += _stability_rows(errors, objective, mean_curves(facts, objective), names)
     table: Frame = pd.DataFrame(rows, columns=STABILITY)
     table["seed"] = table["seed"].astype("Int64")
     return table
 
 
-def beside_table(facts: Facts) -> Frame:
+def beside_table(facts: Facts, arena: Arena | None = None) -> Frame:
     """The same for every row that stands beside the mean, in the row's own unit and direction: drop, largest_fall and area_lost
     are what was lost, whether that is a fall or, where lower is better, a rise."""
-    generator = np.random.default_rng(0)
+    errors = ItemErrors(arena or Arena(facts))
     rows = []
     for number, row in enumerate(facts.suite["task"]):
         scale = facts.scales[row["name"]]
@@ -50,7 +55,7 @@ def beside_table(facts: Facts) -> Frame:
             curves = score_array(facts, objective)[:, number]
             rows += [
                 {"task": row["name"], "higher_is_better": scale.higher, **one}
-                for one in _stability_rows(facts, objective, curves, generator, row, scale.higher)
+                for one in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher)
             ]
     table: Frame = pd.DataFrame(rows, columns=["task", "higher_is_better", *STABILITY])
     table["seed"] = table["seed"].astype("Int64")
@@ -58,31 +63,39 @@ def beside_table(facts: Facts) -> Frame:
 
 
 def _stability_rows(
-    facts: Facts,
+    errors: ItemErrors,
     objective: str,
     curves: np.ndarray,
-    generator: np.random.Generator,
+    names: Sequence[str],
     task: Mapping[str, Any] | None = None,
     higher_is_better: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. task: None for the mean over tasks."""
+    """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. names: the rows of the suite that the
+    curves are the mean of; task: the one row that stands beside the mean, or None for the mean over tasks."""
+    facts = errors.facts
     planned = facts.record["iterations"]
     unit = str(task["metric"]) if task else "score"
     whole: dict[str, list[float]] = {}
+    finished: list[int] = []
     for seed, curve in zip(facts.record["seeds"], curves, strict=True):
         holes = np.flatnonzero(np.isnan(curve))
         played = curve[: holes[0]] if holes.size else curve
         found = stability(played, higher_is_better)
         if found is None:
             continue
+        finished += [seed] if len(played) == planned else []
         numbers = numbers_of(found) | ({} if task else mean_churn(facts, objective, seed, len(played)))
         for name, value in numbers.items():
-            yield _row(objective, seed, len(played), name, value, None, 1, unit)
+            yield _row(objective, seed, len(played), name, value, None, None, 1, unit)
             if len(played) == planned:
                 whole.setdefault(name, []).append(value)
+    enough = not whole or errors.of(Player(objective, planned - 1), finished, names)[1]
     for name, values in whole.items():
-        interval = stats.interval_of_mean(np.array(values), generator)
-        yield _row(objective, None, planned, name, float(np.mean(values)), interval, len(values), unit)
+        if name == "last":
+            interval, over = interval_of(errors, Player(objective, planned - 1), finished, names, np.array(values)), BOTH
+        else:
+            interval, over = stats.interval_of_mean(np.array(values)) if enough else None, "seeds"
+        yield _row(objective, None, planned, name, float(np.mean(values)), interval, over, len(values), unit)
 
 
 def numbers_of(found: Stability) -> dict[str, float]:
@@ -96,13 +109,15 @@ def _row(
     name: str,
     value: float,
     interval: stats.Interval | None,
+    over: str | None,
     seeds: int,
     unit: str,
 ) -> dict[str, Any]:
-    low, high = interval if interval else (None, None)
+    low, high = interval or (None, None)
+    over = over if interval else None
     source = "items.json of every iteration" if name == "churn" else "scores.csv"
     unit = UNITS.get(name, unit)
-    return dict(zip(STABILITY, (objective, seed, iterations, name, value, low, high, seeds, unit, source), strict=True))
+    return dict(zip(STABILITY, (objective, seed, iterations, name, value, low, high, over, seeds, unit, source), strict=True))
 
 
 def mean_churn(facts: Facts, objective: str, seed: int, iterations: int) -> dict[str, float]:
@@ -135,8 +150,8 @@ def churns(facts: Facts, objective: str, seed: int) -> Iterator[tuple[int, float
 
 
 def drift_table(facts: Facts) -> Frame:
-    """One row per player and measurement: mean over seeds; an interval over seeds from three on, else the error over prompts."""
-    generator = np.random.default_rng(0)
+    """One row per player and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
+    seed the error over prompts."""
     measured: Frame = facts.dynamics
     flips = [
         {"objective": o, "seed": s, "iteration": t, "name": "churn", "value": value, "stderr": None, "n": _asked(facts, o, s, t),
@@ -152,7 +167,7 @@ def drift_table(facts: Facts) -> Frame:
     rows = []
     for (objective, iteration, name), mine in measured.groupby(["objective", "iteration", "name"], sort=False):
         values = mine["value"].to_numpy(dtype=float)
-        interval = stats.interval_of_mean(values, generator)
+        interval = stats.interval_of_mean(values)
         error = float(mine["stderr"].iloc[0]) if len(mine) == 1 and not pd.isna(mine["stderr"].iloc[0]) else None
         low, high = interval if interval else (None, None)
         rows.append(

@@ -14,6 +14,8 @@ from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
 from harness.stability import stability
+from harness.tables.mean_errors import ItemErrors, interval_of, item_stderr
+from harness.tables.players import Arena, Player
 
 
 def score_array(facts: Facts, objective: str, column: str = "value") -> np.ndarray:
@@ -52,18 +54,20 @@ def mean_curves(facts: Facts, objective: str) -> np.ndarray:
     return stats.task_mean(shares) if shares.shape[1] else np.full((shares.shape[0], shares.shape[2]), np.nan)
 
 
-def leaderboard(facts: Facts) -> Frame:
+def leaderboard(facts: Facts, arena: Arena | None = None) -> Frame:
     """One row per objective and iteration: tasks averaged over finished seeds, the plain mean of those counted, errors and n.
 
     A seed that misses a task has no mean there and is left out of that row alone, whose `seeds` says how many are in it.
-    `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed.
-    `mean_low` and `mean_high` bound the mean over seeds (95 %, bootstrap) from three seeds on.
+    `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed. `mean_low`
+    and `mean_high` bound the mean had other items been asked and other seeds trained (95 %, the two variances added up), from
+    three seeds and five items a task on.
     """
     tasks = [row["name"] for row in facts.suite["task"]]
-    generator = np.random.default_rng(0)
+    errors = ItemErrors(arena or Arena(facts))
+    counted = [row["name"] for row in facts.counted]
     rows = []
     for objective in [INITIAL, *facts.variants]:
-        values, shares, errors = score_array(facts, objective), share_array(facts, objective), share_array(facts, objective, True)
+        values, shares = score_array(facts, objective), share_array(facts, objective)
         times = [-1] if objective == INITIAL else range(values.shape[2])
         curves = mean_curves(facts, objective)
         curve = _over_seeds(curves)
@@ -75,7 +79,9 @@ def leaderboard(facts: Facts) -> Frame:
             means = curves[done][:, column]
             seeds = int(done.sum())
             averaged = counts and seeds > 0
-            interval = stats.seed_interval(shares[done][:, :, [column]], generator) if averaged else None
+            player = Player(objective, t)
+            finished = [s for s, whole in zip(facts.record["seeds"], np.atleast_1d(done), strict=False) if whole]
+            interval = interval_of(errors, player, finished, counted, means) if averaged and objective != INITIAL else None
             rows.append(
                 {
                     "objective": objective,
@@ -83,10 +89,10 @@ def leaderboard(facts: Facts) -> Frame:
                     "seeds": seeds if objective != INITIAL else pd.NA,
                     **{task: here[:, i].mean() if seeds else np.nan for i, task in enumerate(tasks)},
                     "mean": means.mean() if averaged else np.nan,
-                    "item_stderr": pooled_item_stderr(errors[done][:, :, column]) if averaged else np.nan,
+                    "item_stderr": item_stderr(errors, player, finished) if averaged else np.nan,
                     "seed_sd": stats.spread(means) if objective != INITIAL else np.nan,
-                    "mean_low": interval[0][0] if interval else np.nan,
-                    "mean_high": interval[1][0] if interval else np.nan,
+                    "mean_low": interval[0] if interval else np.nan,
+                    "mean_high": interval[1] if interval else np.nan,
                     "normalised_mean": np.mean(
                         [
                             stats.normalised(mine[:, i].mean(), facts.scales[row["name"]].share(row["chance"]))
@@ -108,8 +114,3 @@ def leaderboard(facts: Facts) -> Frame:
 def _over_seeds(curves: np.ndarray) -> np.ndarray:
     """(S, T) -> (T,) mean over the seeds that have the point; NaN where none has."""
     return np.array([c[~np.isnan(c)].mean() if (~np.isnan(c)).any() else np.nan for c in curves.T])
-
-
-def pooled_item_stderr(errors: np.ndarray) -> float:
-    """(S, N) -> error of sampling items of the mean over tasks. Seeds answer the same items, so it does not shrink with S."""
-    return float(stats.item_stderr(errors).mean())

@@ -1,4 +1,4 @@
-"""The players of a run as they are set against each other: what every item counted, and their means under common redraws."""
+"""The players of a run as they are set against each other: what every item counted, and the errors of their means."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.comparison import Parts, Redrawn, Redraws, mean_of
+from harness.comparison import Answered
 from harness.errors import UserError
 from harness.facts import Facts
+from harness.item_errors import Layout, mean_of
 from harness.records import INITIAL, INITIAL_ITERATION
 
 
@@ -26,7 +27,7 @@ class Player:
 
 
 class Arena:
-    """Players of one run under the same redraws, from a fixed seed, so that differences of differences are paired too.
+    """Players of one run, each read once.
 
     A row is paired when it is made of items for every player of the run: when the mean of what its items counted is its score. A
     corpus metric (BLEU, F1, a perplexity) is not.
@@ -34,8 +35,8 @@ class Arena:
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
-        self._redraws: dict[tuple[Any, ...], Redraws] = {}
-        self._players: dict[tuple[Player, tuple[int, ...]], Redrawn] = {}
+        self._layouts: dict[str, Layout] = {}
+        self._players: dict[tuple[Player, tuple[int, ...]], Answered] = {}
 
     @cached_property
     def paired(self) -> list[str]:
@@ -52,16 +53,29 @@ class Arena:
                     continue
                 numbers = self._numbers(Player(objective, iteration), name, one["values"])
                 score = scores.get((objective, seed, iteration, name))
-                if score is not None and not np.isnan(score) and not _makes(numbers, self._parts(one), score):
+                if score is not None and not np.isnan(score) and not _makes(numbers, self._laid_out(name, one), score):
                     loose.add(name)
         return [row["name"] for row in self.facts.suite["task"] if row["name"] not in loose]
 
-    def _parts(self, one: Mapping[str, Any]) -> Parts:
-        return tuple(one.get("parts") or (len(one["values"]),))
+    def _laid_out(self, name: str, one: Mapping[str, Any]) -> Layout:
+        """The parts and clusters that items.json gives a row. Raises UserError where they do not fit the items."""
+        count = len(one["values"])
+        parts, ids = tuple(one.get("parts") or (count,)), one.get("clusters")
+        kept = self._layouts.get(name)
+        if kept and kept.items == count and kept.parts == parts and (ids is None) == (kept.clusters is None):
+            return kept  # which clusters there are follows from the items, whose hashes are compared
+        if ids is not None and len(ids) != count:
+            raise UserError(
+                f"{self.facts.root}: items.json: {name} has {count} values and {len(ids)} clusters; delete that evaluation's "
+                "folder and repeat the run's command"
+            )
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(map(str, ids or ())))}
+        self._layouts[name] = Layout(parts, None if ids is None else tuple(numbers[str(key)] for key in ids))
+        return self._layouts[name]
 
-    def parts(self, name: str) -> Parts:
-        """The numbers of items of a paired row's parts: several in a group that weighs its tasks equally whatever their size."""
-        return self._parts(next(player[name] for player in self.facts.items.values()))
+    def layout(self, name: str) -> Layout:
+        """The sizes of a paired row's parts, several in a group that weighs its tasks equally, and its clusters of items."""
+        return self._laid_out(name, next(player[name] for player in self.facts.items.values()))
 
     def finished(self, player: Player, seed: int) -> bool:
         """Whether the player was evaluated in this seed (the initial policy is the same in every seed)."""
@@ -99,31 +113,28 @@ class Arena:
             )
         return numbers
 
-    def redrawn(self, player: Player, seeds: Sequence[int]) -> Redrawn | None:
-        """The player's counted rows over these seeds in every redraw, as shares; None where one of them is not paired, for a mean
-        over some of the tasks is not the leaderboard's mean, and where none is counted."""
+    def answered(self, player: Player, seeds: Sequence[int]) -> Answered | None:
+        """The player's counted rows over these seeds, as shares; None where one of them is not paired, for a mean over some of
+        the tasks is not the leaderboard's mean, and where none is counted."""
         rows = [row["name"] for row in self.facts.counted]
         if not rows or not set(rows) <= set(self.paired):
             return None
         numbers = [self.paired.index(name) for name in rows]
         return self._all(player, seeds).mapped(numbers, [self.facts.scales[name].share for name in rows])
 
-    def row(self, player: Player, seeds: Sequence[int], name: str) -> Redrawn | None:
+    def row(self, player: Player, seeds: Sequence[int], name: str) -> Answered | None:
         """One row of the suite in its own unit; None where it is not paired."""
         return self._all(player, seeds).task(self.paired.index(name)) if name in self.paired else None
 
-    def _all(self, player: Player, seeds: Sequence[int]) -> Redrawn:
+    def _all(self, player: Player, seeds: Sequence[int]) -> Answered:
         """Every paired row, in its own unit."""
         key = (player, tuple(seeds))
         if key not in self._players:
             values = self.values(player, seeds)
-            shape = (len(seeds), *(self.parts(name) for name in values))
-            if shape not in self._redraws:
-                self._redraws[shape] = Redraws(shape[0], shape[1:], np.random.default_rng(0))
-            self._players[key] = self._redraws[shape].of(list(values.values()))
+            self._players[key] = Answered(tuple(values.values()), tuple(self.layout(name) for name in values))
         return self._players[key]
 
 
-def _makes(numbers: np.ndarray, parts: Parts, score: float) -> bool:
+def _makes(numbers: np.ndarray, layout: Layout, score: float) -> bool:
     """Whether the items' mean is the score, to rounding."""
-    return sum(parts) == numbers.size and math.isclose(mean_of(numbers, parts), score, rel_tol=1e-6, abs_tol=1e-9)
+    return layout.items == numbers.size and math.isclose(mean_of(numbers, layout.parts), score, rel_tol=1e-6, abs_tol=1e-9)

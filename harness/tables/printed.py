@@ -27,7 +27,7 @@ def own(value: float) -> str:
 
 
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
-    """Percent with its interval over seeds, or ± the error of sampling items where there is none; a dash for no value."""
+    """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value."""
     if pd.isna(value):
         return MISSING
     if not pd.isna(low):
@@ -64,9 +64,10 @@ def footnote(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
     scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(facts.judge)}" if facts.judge else ""
     return (
         f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; {mean}"
-        f"{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % bootstrap interval "
-        "over seeds; ±: standard error of sampling items (no interval over seeds below three); norm., normalised: chance 0, "
-        "maximum 100; *: best iteration of its objective. Numbers in full: leaderboard.csv, their origin: scores.csv."
+        f"{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % interval (t) over items "
+        "and seeds; ±: standard error of sampling items alone (no interval below three seeds or five items a task); norm., "
+        "normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in full: "
+        "leaderboard.csv, their origin: scores.csv."
     )
 
 
@@ -87,10 +88,18 @@ def beside_note(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
 
 
 def items_note(facts: Facts) -> str:
+    """How many items a task has, and in how many clusters they are where items share a question."""
     counts = sorted({int(n) for n in facts.scores["n"]})
     if not counts:
         return "no task has been evaluated"
-    return f"n = {counts[0]} items per task" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} items per task"
+    said = f"n = {counts[0]} items per task" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} items per task"
+    tasks = next(iter(facts.items.values()), {})
+    shared = [
+        f"{one_line(row['label'])} {len(set(map(str, ids)))}"
+        for row in facts.suite["task"]
+        if (ids := tasks.get(row["name"], {}).get("clusters"))
+    ]
+    return said + (f" (in clusters that share a question: {', '.join(shared)})" if shared else "")
 
 
 def as_markdown(facts: Facts, board: Frame) -> str:

@@ -8,7 +8,9 @@ import pandas as pd
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.study import Grid, choose
-from harness.tables.leaderboard import mean_curves, pooled_item_stderr, share_array
+from harness.tables.leaderboard import mean_curves
+from harness.tables.mean_errors import ItemErrors, item_stderr
+from harness.tables.players import Arena, Player
 
 
 def chosen_table(facts: Facts) -> Frame:
@@ -18,6 +20,7 @@ def chosen_table(facts: Facts) -> Frame:
     if not grid:
         raise UserError(f"{facts.root}: is not a run that chooses settings; make one with: harness study lr")
     trial = Facts(facts.root, grid["validation"])
+    errors, seeds = ItemErrors(Arena(trial)), trial.record["seeds"]
     scored = set(trial.scores["objective"])
     candidates = []
     for objective, values in grid["objectives"].items():
@@ -34,14 +37,10 @@ def chosen_table(facts: Facts) -> Frame:
                     "seeds": len(facts.record["seeds"]),
                     "validation_last": float(curve[-1]) if whole else None,
                     "validation_best": float(curve.max()) if whole else None,
-                    "item_stderr_last": _last_item_stderr(trial, label) if whole else None,
+                    "item_stderr_last": item_stderr(errors, Player(label, len(curve) - 1), seeds) if whole else None,
                 }
             )
     return pd.DataFrame(choose(Grid(**{k: grid[k] for k in Grid.model_fields}), candidates))
-
-
-def _last_item_stderr(facts: Facts, label: str) -> float:
-    return pooled_item_stderr(share_array(facts, label, errors=True)[:, :, -1])
 
 
 def study_table(facts: Facts, board: Frame) -> Frame:

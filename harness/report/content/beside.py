@@ -10,6 +10,7 @@ from harness.records import INITIAL
 from harness.report.blocks import Block, section, table, visible
 from harness.report.content.tables import Tables
 from harness.row_scale import aside
+from harness.stats import tied
 from harness.tables.printed import MISSING, own
 
 LOSSES = (("drop", "lost since best"), ("largest_fall", "largest loss"), ("falls", "losses"))
@@ -24,8 +25,9 @@ def beside_section(tables: Tables) -> Block | None:
     described = [visible(aside(row, tables.facts.scales[row["name"]])) for row in tables.facts.beside]
     caption = (
         f"Not in the mean, each in its own unit: {'; '.join(described)}. best, at: of each seed's curve, in the row's direction; "
-        "lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % bootstrap interval over seeds from three "
-        "on, for the difference to the initial policy over items (and seeds), where the row is made of items that can be paired. "
+        "lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % interval over seeds from three "
+        "on (last: over items and seeds), for the difference to the initial policy over items (from three seeds on, items and "
+        "seeds), where the row is made of items that can be paired. "
         "Numbers: beside.csv, comparisons.csv, leaderboard.csv."
     )
     return section("Beside the mean", table(header, rows, caption, "ll" + "r" * 8, "0" * 10, 7))
@@ -57,7 +59,8 @@ def _minus_initial(tables: Tables, name: str, label: str) -> str:
     if found.empty:
         return MISSING
     row = found.iloc[0]
-    return f"{row['difference']:+.4g} [{row['low']:+.4g}, {row['high']:+.4g}]"
+    bounds = "" if pd.isna(row["low"]) else f" [{row['low']:+.4g}, {row['high']:+.4g}]"
+    return f"{row['difference']:+.4g}{bounds}"
 
 
 def beside_sentences(tables: Tables) -> list[str]:
@@ -71,10 +74,11 @@ def beside_sentences(tables: Tables) -> list[str]:
         if ends.empty:
             continue
         values = ends[task["name"]]
-        top = ends.loc[values.idxmax() if scale.higher else values.idxmin()]
+        top = ends[tied(values, values.max() if scale.higher else values.min())]
         best = "highest" if scale.higher else "lowest"
         said.append(
             f"Beside the mean, {visible(aside(task, scale))}: the {best} at the last iteration ({tables.last}) is "
-            f"{top['objective']}'s, {own(top[task['name']])}; the initial policy's is {own(tables.initial()[task['name']])}."
+            f"{' and '.join(top['objective'])}'s, {own(top[task['name']].iloc[0])}; the initial policy's is "
+            f"{own(tables.initial()[task['name']])}."
         )
     return said

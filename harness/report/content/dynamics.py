@@ -39,7 +39,7 @@ def drift_section(tables: Tables) -> Block:
         if tables.has_figure(name):
             where = f" ({panel['title']})" if panel["title"] else ""
             bars = (
-                "means over seeds; bands: 95 % interval over seeds from three on"
+                "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
                 if several
                 else "bars: standard error over prompts"
             )
@@ -70,7 +70,7 @@ def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
     where = f", {panel['title']}" if panel["title"] else ""
     caption = (
         f"Initial policy and iteration {tables.last}{where}; n = {int(nll.iloc[0]) if len(nll) else 0} prompts; brackets: 95 % "
-        "interval over seeds, ±: standard error over prompts (one seed). Numbers: drift.csv."
+        "interval over seeds on these prompts, ±: standard error over prompts (one seed). Numbers: drift.csv."
     )
     header = ["measurement", "unit", *(objective for objective, _ in players)]
     return table(header, rows, caption, "ll" + "r" * len(players), "00" + "1" * len(players), 6.4)

@@ -62,12 +62,13 @@ def comparisons_section(tables: Tables) -> Block:
                 pair = tables.pair(panel["title"], a, b) if a != b else None
                 cells.append(MISSING if a != b and pair is None else "" if pair is None else _cell(pair))
             rows.append(cells)
-        over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "redrawn"].dropna()
+        over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "over"].dropna()
         caption = (
             f"Row minus column at iteration {tables.last}{', ' + panel['title'] if panel['title'] else ''}, in points of the "
-            f"mean over tasks, with 95 % interval; redrawn: {over.iloc[0] if len(over) else MISSING}, paired on the same items "
-            "and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per task (with McNemar's "
-            "test, corrected over tasks) and the probability of improvement: comparisons.csv." + _unpaired(tables)
+            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else MISSING} (none below five items a task), "
+            "paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per "
+            "task (corrected over tasks; with McNemar's test where the interval is over items alone) and the probability of "
+            "improvement: comparisons.csv." + _unpaired(tables)
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
         blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))
@@ -84,7 +85,8 @@ def _unpaired(tables: Tables) -> str:
 
 def _cell(pair: dict) -> str:
     stars = "" if pd.isna(pair["p_holm"]) else "**" if pair["p_holm"] < 0.01 else "*" if pair["p_holm"] < 0.05 else ""
-    return f"{100 * pair['difference']:+.1f}{stars} [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
+    bounds = "" if pd.isna(pair["low"]) else f" [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
+    return f"{100 * pair['difference']:+.1f}{stars}{bounds}"
 
 
 def stability_section(tables: Tables) -> Block:
@@ -106,10 +108,11 @@ def stability_section(tables: Tables) -> Block:
             cells.append(_plain(one) if name == "falls" else with_interval(one["value"], one["low"], one["high"]))
         rows.append([*cells, str(int(mine["seeds"].iloc[0]))])
     caption = (
-        "Per seed, then averaged over the seeds that finished every iteration; brackets: 95 % bootstrap interval over seeds "
-        "(none below three). drop: best minus last; largest fall: from one iteration to the next; falls: iterations that "
-        "lost; area lost: running best minus value, mean over iterations; churn: share of items whose correctness flips from "
-        "one iteration to the next. Points and percent. Numbers, each seed's too: stability.csv."
+        "Per seed, then averaged over the seeds that finished every iteration; brackets: 95 % interval over seeds on these "
+        "items (t; none below three seeds, or where all seeds agree). drop: best minus last; largest fall: from one iteration to "
+        "the next; falls: iterations that lost; area lost: running best minus value, mean over iterations; churn: share of items "
+        "whose correctness flips from one iteration to the next. Every noise makes these larger than 0, so they are no proof "
+        "of a loss. Points and percent. Numbers, each seed's too: stability.csv."
     )
     header = ["objective", "best at (each seed)", *(title for _, title in STATISTICS), "seeds"]
     return section("Stability", table(header, rows, caption, grow="0" * 8, size=7.6))

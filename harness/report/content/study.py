@@ -51,9 +51,9 @@ def arms_block(tables: Tables) -> Block | None:
         rows.append([visible(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
     header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "s"]
     caption = (
-        "Mean over tasks in percent, with 95 % interval over seeds from three on, else ± item standard error. drawn, scored, "
-        "trained: thousands of tokens per seed over all iterations; s: seconds of drawing, scoring and training per seed. "
-        "Numbers: study.csv."
+        "Mean over tasks in percent, with 95 % interval over items and seeds from three on, else ± item standard error. drawn, "
+        "scored, trained: thousands of tokens per seed over all iterations; s: seconds of drawing, scoring and training per "
+        "seed. Numbers: study.csv."
     )
     align, grow = "ll" + "r" * (len(header) - 2), "10" + "0" * (len(header) - 2)
     return table(header, rows, caption, align, grow, 6.8)
@@ -80,8 +80,8 @@ def contrasts_block(tables: Tables) -> Block | None:
         row: dict[str, Any] = found.iloc[0].to_dict()
         rows.append([visible(wanted["question"]), *sides, points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
     caption = (
-        "The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p from redrawing items and seeds, "
-        "paired on both; p corrected over these rows (Holm). Per task: comparisons.csv."
+        "The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p over items, and seeds from "
+        "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv."
     )
     return table(["question", "a", "b", "a − b", "p", "seeds"], rows, caption, "lllrrr", "100000", 7)
 

@@ -13,7 +13,7 @@ from harness.stats import SEEDS_FOR_INTERVAL
 from harness.tables.printed import MISSING, items_note, percent, with_interval
 
 SURE = 0.05
-LASTING = 0.01  # a drop that is worth a sentence
+LASTING = 0.01  # one point: a loss that is worth a sentence
 
 
 def summary_section(tables: Tables) -> Block:
@@ -53,9 +53,12 @@ def sentences(tables: Tables) -> list[str]:
         )
     else:
         said.append(
-            f"How sure? Brackets are 95 % bootstrap intervals over {tables.seeds} seeds; p-values and the chance of being best "
-            "redraw items and seeds together. Few seeds make bootstrap intervals too narrow rather than too wide."
+            f"How sure? Brackets of scores and of differences are 95 % intervals over items and {tables.seeds} seeds (Student's "
+            "t, both variances added up), and so are p-values and the chance of being best; brackets of drops are over seeds, on "
+            "these items."
         )
+    if not _enough_items(tables):
+        said.append("With fewer than five items in a task no interval and no p-value is given.")
     said.append(
         "A best iteration is found on the items it is reported on, so it flatters every objective; the last one does not."
     )
@@ -70,14 +73,17 @@ def _of_panel(tables: Tables, panel: dict[str, Any], mine: Any) -> list[str]:
     holes = [label for label in panel["labels"] if label not in set(mine["objective"])]
     said = []
     if len(mine):
-        top = mine.loc[mine["last"].idxmax()]
+        ahead = mine[mine["leader"].astype(bool)] if mine["leader"].any() else mine.loc[[mine["last"].idxmax()]]
+        top = ahead.iloc[0]
         gain = tables.pair(panel["title"], top["objective"], "initial")
-        first = f"at the last iteration ({tables.last}) the highest mean is {top['objective']}'s, {_percent(top, 'last')} %"
+        names = " and ".join(ahead["objective"])
+        first = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(top, 'last')} %"
         if gain is not None:
             first += f", {points(gain)} against the initial policy's {percent(tables.initial()['mean'])} %"
         if not pd.isna(top.get("chance_best")):
-            first += f"; its chance of being the best of {len(mine)} is {_chance(top['chance_best'])}"
-            first += " if only the items were drawn anew" if tables.seeds == 1 else ""
+            whose = "its" if len(ahead) == 1 else f"{top['objective']}'s"
+            first += f"; {whose} chance of being the best of {len(mine)} is {_chance(top['chance_best'])}"
+            first += " if only the items were drawn anew" if tables.seeds < SEEDS_FOR_INTERVAL else ""
         said.append(first + ".")
         said += _runner_up(tables, panel, mine, top)
         said += _lasting(tables, mine)
@@ -88,12 +94,12 @@ def _of_panel(tables: Tables, panel: dict[str, Any], mine: Any) -> list[str]:
 
 def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> list[str]:
     level, behind = [], []
-    for row in mine[mine["objective"] != top["objective"]].to_dict("records"):
+    for row in mine[(mine["objective"] != top["objective"]) & ~mine["leader"].astype(bool)].to_dict("records"):
         pair = tables.pair(panel["title"], top["objective"], row["objective"])
-        if pair is None:
+        if pair is None or pd.isna(pair["p_holm"]):
             continue
         (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {lead(pair)}")
-    said, over = [], "over items alone, " if tables.seeds == 1 else ""
+    said, over = [], "over items alone, " if tables.seeds < SEEDS_FOR_INTERVAL else ""
     if behind:
         said.append(f"it is ahead of {'; '.join(behind)} ({over}p < 0.05 after Holm's correction).")
     if level:
@@ -104,22 +110,42 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
     return said
 
 
+def _enough_items(tables: Tables) -> bool:
+    """Whether a p could be given for the differences that there are."""
+    compared = tables.comparisons[tables.comparisons["difference"].notna()]
+    return bool(compared.empty or compared["p"].notna().any())
+
+
 def _lasting(tables: Tables, mine: Any) -> list[str]:
-    """Who lost at least a point between a seed's best iteration and the last, for certain."""
-    if tables.last == 0 or "drop" not in mine:
+    """What is known of the last iteration against the objective's best earlier one: lost, kept to within a point, or neither.
+
+    Each is said only where the interval shows it: all of it below 0, or none of it below one point lost. The interval is right
+    for all earlier iterations at once, among which the best was found. A best iteration that is the last one has lost nothing.
+    """
+    if tables.last == 0 or "since_best" not in mine or not mine["since_best_low"].notna().any():
         return []
-    lost = []
-    for row in mine[mine["drop"].notna()].to_dict("records"):
-        certain = row["drop_low"] > 0 if not pd.isna(row["drop_low"]) else row["drop"] > 2 * row["last_item_stderr"]
-        if certain and row["drop"] >= LASTING:
-            lost.append(f"{row['objective']} {with_interval(row['drop'], row['drop_low'], row['drop_high'])}")
-    if not lost:
-        return ["no objective certainly lost a point or more from a seed's best iteration to its last."]
-    return [f"certainly lost a point or more from a seed's best iteration to its last: {'; '.join(lost)}."]
+    lost, kept, open_ = [], [], []
+    for row in mine[mine["since_best_low"].notna()].to_dict("records"):
+        said = f"{row['objective']} {100 * row['since_best']:+.1f}" + bounds(row["since_best_low"], row["since_best_high"])
+        (lost if row["since_best_high"] < 0 else kept if row["since_best_low"] > -LASTING else open_).append(said)
+    found = []
+    over = " over items alone" if tables.seeds < SEEDS_FOR_INTERVAL else ""
+    if lost:
+        found.append(f"lower at the last iteration than at its best one, for certain{over} (95 %): {'; '.join(lost)}.")
+    if kept:
+        found.append(f"at most a point below its best iteration at the last one{over} (95 %): {'; '.join(kept)}.")
+    if open_:
+        found.append(f"not known whether it lost anything since its best iteration: {'; '.join(open_)}.")
+    return found
 
 
 def lead(pair: dict[str, Any]) -> str:
-    return f"{100 * pair['difference']:+.1f} [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
+    return f"{100 * pair['difference']:+.1f}" + bounds(pair["low"], pair["high"])
+
+
+def bounds(low: float, high: float) -> str:
+    """An interval of a difference in points; nothing where there is none."""
+    return "" if pd.isna(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def points(pair: dict[str, Any]) -> str:
@@ -151,7 +177,7 @@ def standing_block(tables: Tables) -> Block | None:
                 _percent(row, "best"),
                 str(int(row["best_iteration"])),
                 _percent(row, "last") + _mark(row),
-                MISSING if pd.isna(gain) else f"{100 * gain:+.1f} [{100 * row['gain_low']:+.1f}, {100 * row['gain_high']:+.1f}]",
+                MISSING if pd.isna(gain) else f"{100 * gain:+.1f}" + bounds(row["gain_low"], row["gain_high"]),
                 with_interval(row.get("drop", float("nan")), row.get("drop_low"), row.get("drop_high")),  # type: ignore[arg-type]
                 MISSING if pd.isna(row.get("falls")) else f"{row['falls']:.1f}",
                 percent(row.get("churn", float("nan"))),
@@ -160,10 +186,11 @@ def standing_block(tables: Tables) -> Block | None:
         )
     header = ["objective", "best", "at", "last", "gain on initial", "drop", "falls", "churn", "chance best"]
     caption = (
-        "Percent and points. best, at: top of the mean curve; last: the last iteration, ▲ leads, ▽ behind the leader (p < 0.05, "
-        "Holm), = not told apart from it; gain: paired over items and seeds; drop, falls, churn: per seed, then averaged (best "
-        "minus last; iterations that lost; share of items that flip between iterations); chance best: share of redraws. Numbers: "
-        "standing.csv, stability.csv, comparisons.csv."
+        "Percent and points. best, at: top of the mean curve, its interval corrected for the choice; last: the last iteration, ▲ "
+        "leads, ▽ behind the leader (p < 0.05, Holm), = not told apart from it; gain: paired over items and seeds; drop, falls, "
+        "churn: per seed, then averaged (best minus last; iterations that lost; share of items that flip between iterations); "
+        "chance best: of having the highest true mean at the last iteration. Numbers: standing.csv, stability.csv, "
+        "comparisons.csv."
     )
     if several:
         return table(["panel", *header], rows, caption, "ll" + "r" * 8, "000000000" + "0", 6.6)
