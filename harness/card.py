@@ -113,7 +113,8 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         return ["This player has not been evaluated."]
     suite = facts.suite
     lines = [
-        f"Suite {markdown(suite['name'])} v{markdown(suite['version'])}; ±: standard error of sampling test items.",
+        f"Suite {markdown(suite['name'])} v{markdown(suite['version'])}; ±: standard error of sampling test items"
+        f"{', of sampling clusters of them where there are any' if mine['clusters'].notna().any() else ''}.",
         "",
         "| task | shots | metric | score | n |",
         "| --- | --- | --- | --- | --- |",
@@ -123,7 +124,8 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         said = (
             with_interval(row["value"], error=row["stderr"]) if facts.scales[row["task"]].percent else own(row["value"]) + error
         )
-        lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {row['n']} |")
+        n = str(row["n"]) if pd.isna(row["clusters"]) else f"{row['n']} in {row['clusters']} clusters"
+        lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {n} |")
     board = leaderboard(facts)
     (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
     shares = facts.shares
