@@ -1,13 +1,14 @@
 """What the probe measures, by hand; and distances between players against their definition."""
 
 import math
+import statistics
 
 import pytest
 
 from harness.config import GenerationConfig
 from harness.phases.probe import Forerunner, distinct_2, mean, probe, ratio, repetition, rewards
 from harness.records import Example
-from tests.conftest import make_policy
+from tests.conftest import make_policy, move_adapter
 
 EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
 SETTINGS = GenerationConfig(max_new_tokens=8)
@@ -64,6 +65,7 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     _, said = measured(policy, {})
     alone, _ = measured(policy, {"previous": Forerunner(lambda: None, said)})
     assert alone["kl_previous"] == pytest.approx(0.0, abs=1e-5)
+    assert alone["kl_previous_policy"] == pytest.approx(0.0, abs=1e-5)
     assert alone["reward_margin"] == pytest.approx(0.0, abs=1e-5)
 
     def become_initial():
@@ -78,3 +80,49 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     expected = sum(row["logp"] - other for row, other in zip(own, under_initial, strict=True)) / len(own)
     assert theirs["kl_initial"] == pytest.approx(expected, abs=1e-5)
     assert abs(expected) > 1e-3
+    assert "kl_initial_policy" not in theirs  # without the forerunner's samples that direction is not known
+
+
+def log_probabilities(policy, rows):
+    """Of every row's token ids after its prompt, by the model alone: one forward pass per row."""
+    import torch
+
+    found = []
+    for example, row in zip(EXAMPLES, rows, strict=True):
+        prompt = policy.encoder.prompt(example)
+        with torch.no_grad():
+            logits = policy.model(torch.tensor([prompt + row["token_ids"]])).logits[0, len(prompt) - 1 : -1].double()
+        chosen = torch.log_softmax(logits, dim=-1)[range(len(row["token_ids"])), row["token_ids"]]
+        found.append(float(chosen.sum()))
+    return found
+
+
+def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(tokenizer):
+    """KL(policy || earlier) on the policy's samples, KL(earlier || policy) on the earlier player's, with their n and error."""
+    policy = make_policy(tokenizer)
+
+    def become(seed):
+        policy.become_initial(seed)
+        move_adapter(policy.adapter_parameters())
+
+    become(1)
+    _, said = measured(policy, {})
+    theirs_on_theirs = log_probabilities(policy, said)
+    become(2)
+    done = probe(
+        policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": Forerunner(lambda: become(1), said)}
+    )
+    theirs_on_mine = log_probabilities(policy, done.samples)
+    become(2)
+    mine_on_mine, mine_on_theirs = log_probabilities(policy, done.samples), log_probabilities(policy, said)
+    found = {m.name: m for m in done.measurements}
+    for name, above, below in (
+        ("kl_initial", mine_on_mine, theirs_on_mine),
+        ("kl_initial_policy", theirs_on_theirs, mine_on_theirs),
+    ):
+        gaps = [a - b for a, b in zip(above, below, strict=True)]
+        assert found[name].value == pytest.approx(statistics.fmean(gaps), abs=1e-4)
+        assert found[name].stderr == pytest.approx(statistics.stdev(gaps) / math.sqrt(len(gaps)), abs=1e-4)
+        assert (found[name].n, found[name].unit) == (len(EXAMPLES), "nats per response")
+    assert max(abs(found[n].value) for n in ("kl_initial", "kl_initial_policy")) > 1e-3
+    assert found["kl_initial"].value != pytest.approx(found["kl_initial_policy"].value, abs=1e-3)
