@@ -46,7 +46,8 @@ def drift_section(tables: Tables) -> Block:
             caption = (
                 f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
                 f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
-                "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
+                "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
+                "dynamics.csv."
             )
             blocks.append(figure(name, caption))
         blocks.append(drift_table(tables, panel))
@@ -91,9 +92,9 @@ def directions(tables: Tables) -> str:
     if both <= names:
         return f"{said}; data and policy, in both directions, for the data's distribution is known."
     return (
-        f"{said}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per token: "
-        "the entropy is the same for all players, so differences of it are differences of that direction; KL(policy ‖ data) is "
-        "unknown."
+        f"{said}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
+        "token: the entropy is the same for all players, so differences of it are differences of that direction; KL(policy ‖ "
+        "data) is unknown."
     )
 
 
