@@ -163,9 +163,10 @@ def cost_section(tables: Tables) -> Block:
             cells.append(MISSING if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}")
         rows.append(cells)
     caption = (
-        "Thousands of tokens; then seconds and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "
-        "iterations. The initial policy's samples are drawn once and shared; each objective is charged its part of them. "
-        "Phases taken over from another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
+        "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the machine "
+        "and on what ran beside, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and iterations. The "
+        "initial policy's samples are drawn once and shared; each objective is charged its part of them. Phases taken over from "
+        "another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
     )
     header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
     return section("Cost", table(header, rows, caption, size=6.8))
