@@ -257,6 +257,14 @@ class Rounds:
 
     def refuse_other_scores(self) -> None:
         """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
+        suite, done = self.board.suite, self.run.finished(f"initial/evaluate/{self.board.suite.name}")
+        recorded = (self.run.record() or {}).get("suites")
+        known = recorded.get(suite.name) if isinstance(recorded, dict) else None
+        if done is not None and isinstance(known, dict) and known.get("version", suite.version) != suite.version:
+            raise UserError(
+                f"{self.run.root}: its scores on {suite.name} are of the suite's version {known['version']}, which is now "
+                f"{suite.version}; use --name OTHER for a run of its own (this one's tables and report can be made as before)"
+            )
         self.run.reusable(*self._evaluation(self.initial_player(self.config.seeds[0]), "initial"))
 
     def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:

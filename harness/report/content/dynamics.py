@@ -81,11 +81,9 @@ def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
 def directions(tables: Tables) -> str:
     """Which divergences were measured, and in which directions; where one cannot be known, that it is not."""
     names = set(tables.drift["name"])
-    said = (
-        "KL in nats per response, KL(p ‖ q) on samples of p: a policy and its opponent (previous), and the initial policy"
-        if "kl_previous" in names
-        else "KL in nats per response, KL(p ‖ q) on samples of p"
-    )
+    said = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
+    if "kl_previous" in names:
+        said += ": a policy and its opponent (previous), and the initial policy"
     if "kl_previous" in names and "kl_previous_policy" not in names:
         said += ", in one direction alone, KL(policy ‖ other): the other was not measured"
     both = {"kl_data_policy", "kl_policy_data"}
