@@ -16,6 +16,7 @@ from harness.judge.board import prepare as prepare_judged
 from harness.phases.evaluate import evaluate, prepare
 from harness.standard_errors import Item, bootstrap_stderr, clustered_error
 from harness.suite import load_suite
+from tests import twin_data
 from tests.conftest import ROOT, make_policy
 from tests.judge_stub import write_suite
 
@@ -255,6 +256,24 @@ def test_myths_have_71_questions():
     board = prepare(suite, None, None)
     assert board.items() == {"lab_misconceptions": 160}
     assert max(board.clusters()["lab_misconceptions"]) + 1 == 71
+
+
+@pytest.mark.slow
+def test_the_papers_suites_name_columns_that_their_documents_have(tmp_path, monkeypatch):
+    """On tiny twins of the data sets: GPQA's parts share their questions, and so they are as many clusters as one part has."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    for make in (twin_data.hellaswag, twin_data.gpqa, twin_data.musr):
+        make(tmp_path / "mirror")
+    named = set()
+    for name in ("openllm-v1", "leaderboard-v2", "space-ten", "tspin-ten"):
+        suite = load_suite(name)
+        suite = suite.model_copy(update={"task": [row for row in suite.task if row.cluster]})
+        found = prepare(suite, None, tmp_path / "mirror").clusters()
+        named |= set(found)
+        assert {row.name for row in suite.task} == set(found)
+        if "leaderboard_gpqa" in found:
+            assert found["leaderboard_gpqa"] == [0, 1, 2, 3] * 3
+    assert named == {"hellaswag", "leaderboard_gpqa", "leaderboard_musr"}
 
 
 # ---------------------------------------------------------------- suites with a judge
