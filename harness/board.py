@@ -59,6 +59,10 @@ class Board(Protocol):
         """How many items each row asks."""
         ...
 
+    def clusters(self) -> dict[str, list[int]]:
+        """Row -> the cluster of every item it asks, for the rows of which the suite names one."""
+        ...
+
     def requests(self) -> int | None:
         """How many requests a player answers, where it is known."""
         ...

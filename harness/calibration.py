@@ -240,7 +240,7 @@ def _probing(rounds: Rounds) -> tuple[float, float]:
 
     trial = _grown(lambda count: attempt(count, {}), 32, len(examples))
     stay = Forerunner(lambda: None, list(said))
-    seconds = attempt(trial.count, {"previous": stay, "initial": replace(stay, said=())})
+    seconds = attempt(trial.count, {"previous": stay, "initial": stay})
     scale = len(examples) / trial.count
     return trial.seconds * scale, seconds * scale
 

@@ -112,8 +112,10 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
     if mine.empty:
         return ["This player has not been evaluated."]
     suite = facts.suite
+    shares = {task: not pd.isna(c) and c < n for task, c, n in zip(mine["task"], mine["clusters"], mine["n"], strict=True)}
     lines = [
-        f"Suite {markdown(suite['name'])} v{markdown(suite['version'])}; ±: standard error of sampling test items.",
+        f"Suite {markdown(suite['name'])} v{markdown(suite['version'])}; ±: standard error of sampling test items"
+        f"{', of clusters of them where they share a question' if any(shares.values()) else ''}.",
         "",
         "| task | shots | metric | score | n |",
         "| --- | --- | --- | --- | --- |",
@@ -123,13 +125,14 @@ def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
         said = (
             with_interval(row["value"], error=row["stderr"]) if facts.scales[row["task"]].percent else own(row["value"]) + error
         )
-        lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {row['n']} |")
+        n = f"{row['n']} in {row['clusters']} clusters" if shares[row["task"]] else str(row["n"])
+        lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {n} |")
     board = leaderboard(facts)
     (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
-    shares = facts.shares
-    shares = shares[(shares["objective"] == label) & (shares["seed"] == seed) & (shares["iteration"] == iteration)]
-    whole = len(mine) == len(suite["task"]) and len(shares)
-    mean = percent(shares["value"].mean()) if whole else MISSING
+    counted = facts.shares
+    counted = counted[(counted["objective"] == label) & (counted["seed"] == seed) & (counted["iteration"] == iteration)]
+    whole = len(mine) == len(suite["task"]) and len(counted)
+    mean = percent(counted["value"].mean()) if whole else MISSING
     seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over items and seeds, n = "
     return [
         *lines,

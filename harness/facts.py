@@ -111,19 +111,24 @@ class Facts:
                         **place.key(),
                         "task": record["task"],
                         "label": labels.get(record["task"], record["task"]),
-                        **{k: record[k] for k in ("metric", "filter", "value", "stderr", "n", "shots", "chance")},
+                        **{k: record[k] for k in ("metric", "filter", "value", "stderr", "n")},
+                        "clusters": record.get("clusters"),
+                        **{k: record[k] for k in ("shots", "chance")},
                         "task_version": record["task_version"],
                         "suite": f"{record['suite']} v{record['suite_version']}",
                         "source": self.relative(folder / "scores.json"),
                     }
                 )
-        columns = [*KEYS, "task", "label", "metric", "filter", "value", "stderr", "n", "shots", "chance",
+        columns = [*KEYS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
                    "task_version", "suite", "source"]  # fmt: skip
-        return _typed(pd.DataFrame(rows, columns=columns))
+        table = _typed(pd.DataFrame(rows, columns=columns))
+        table["clusters"] = table["clusters"].astype("Int64")
+        return table
 
     @cached_property
     def items(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
-        """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None}."""
+        """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None; in a
+        group whose tasks weigh equally parts: their sizes; clusters: every item's, where items share one}."""
         return {
             (place.objective, place.seed, place.iteration): json.loads(intact(folder, manifest, "items.json"))
             for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}")

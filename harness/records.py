@@ -116,7 +116,11 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EvalRecord:
-    """One task's score under one player. `stderr` is the error of sampling test items, never the spread over seeds."""
+    """One task's score under one player. `stderr` is the error of sampling test items, never the spread over seeds.
+
+    `clusters`: how many clusters the n items come in, where the suite names one for the row; the error is then that of sampling
+    clusters (see harness/clusters.py).
+    """
 
     task: str
     metric: str
@@ -130,6 +134,7 @@ class EvalRecord:
     suite_version: str
     higher_is_better: bool
     chance: float
+    clusters: int | None = None
 
 
 @dataclass(frozen=True)

@@ -263,6 +263,14 @@ class Rounds:
 
     def refuse_other_scores(self) -> None:
         """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
+        suite, done = self.board.suite, self.run.finished(f"initial/evaluate/{self.board.suite.name}")
+        recorded = (self.run.record() or {}).get("suites")
+        known = recorded.get(suite.name) if isinstance(recorded, dict) else None
+        if done is not None and isinstance(known, dict) and known.get("version", suite.version) != suite.version:
+            raise UserError(
+                f"{self.run.root}: its scores on {suite.name} are of the suite's version {known['version']}, which is now "
+                f"{suite.version}; use --name OTHER for a run of its own (this one's tables and report can be made as before)"
+            )
         self.run.reusable(*self._evaluation(self.initial_player(self.config.seeds[0]), "initial"))
 
     def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -312,17 +320,20 @@ class Rounds:
         earlier: dict[str, Forerunner] = {}
         if opponent is not None and before is not None:
             inputs |= {"opponent": self._weights(opponent), "opponent_samples": before.digest_of("samples.jsonl")}
-            said = read_jsonl(before.path / "samples.jsonl")
-            initial = self.initial_player(player.seed)
+            initial, first = self.initial_player(player.seed), self.run.finished("initial/probe")
+            assert first is not None, "the initial policy is probed before any other"
+            done = self.run.finished(f"{where}/probe")
+            if done is None or "initial_samples" in done.manifest.inputs:  # older probes measured one direction alone
+                inputs["initial_samples"] = first.digest_of("samples.jsonl")
             earlier = {
-                "previous": Forerunner(partial(self.seat, opponent), said),
-                "initial": Forerunner(partial(self.seat, initial), ()),
+                "previous": Forerunner(partial(self.seat, opponent), read_jsonl(before.path / "samples.jsonl")),
+                "initial": Forerunner(partial(self.seat, initial), read_jsonl(first.path / "samples.jsonl")),
             }
 
         def work(draft: Draft) -> None:
             self.seat(player)
-            # drawn; scored: drawn, real, and a fresh draw of the data, the opponent's; by each forerunner: drawn
-            per_prompt = 3 + (self.distribution is not None) + (3 if earlier else 0)
+            # drawn; scored: drawn, real, and a fresh draw of the data, the forerunners'; by each forerunner: drawn
+            per_prompt = 3 + (self.distribution is not None) + 2 * len(earlier)
             columns = self.config.model.tokens_per_pass
             with self.reporter.track("probe", per_prompt * len(examples), "responses") as advance:
                 done = probe(self.policy, examples, generation, columns, self.distribution, advance, earlier)

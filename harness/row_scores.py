@@ -6,6 +6,7 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.clusters import numbered
 from harness.errors import EvaluationError
 from harness.records import EvalRecord, digest
 from harness.suite import Suite, SuiteTask
@@ -65,12 +66,18 @@ def weighs_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
     return bool(mine) and not mine[-1].weight_by_size
 
 
-def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]], equal_tasks: bool = False) -> dict[str, Any]:
+def items_of(
+    row: SuiteTask,
+    samples: Sequence[Mapping[str, Any]],
+    equal_tasks: bool = False,
+    keys: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
     """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
 
     `values` is None where the metric is not made of one number per item (a corpus metric): such rows cannot be paired. Numbers
     that do not make the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
-    task of a group counts the same: how many of the items are each task's.
+    task of a group counts the same: how many of the items are each task's. `clusters`, where items share one (keys: of every
+    lm-eval task's documents): the number of every item's, in order of first appearance.
     """
     mine = [s for s in samples if s["filter"] == row.filter]
     mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
@@ -81,4 +88,8 @@ def items_of(row: SuiteTask, samples: Sequence[Mapping[str, Any]], equal_tasks: 
     sizes = collections.Counter(s.get("task", row.name) for s in mine)
     if whole and equal_tasks and len(sizes) > 1:
         found["parts"] = list(sizes.values())
+    if whole and keys:
+        clusters = numbered([keys[s.get("task", row.name)][s["doc_id"]] for s in mine])
+        if max(clusters) + 1 < len(clusters):
+            found["clusters"] = clusters
     return found

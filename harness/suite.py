@@ -23,6 +23,8 @@ from harness.toml_files import find_toml, read_toml
 
 COLUMNS = {"objective", "iteration", "seeds", "mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean",
            "interquartile_mean", "best", "source"}  # fmt: skip
+QUESTION = "doc_to_text"  # lm-eval's name for the text of a question, without shots
+YOUNGER = ("range", "cluster")  # keys of a row that the first runs did not have
 
 
 class SuiteTask(Part):
@@ -30,6 +32,10 @@ class SuiteTask(Part):
 
     A row enters the mean over tasks when its number rises from 0 to 1, or when it has a `range` (worst and best value, in either
     direction, as [low, high]); any other row stands beside the mean: see harness/row_scale.py. `chance` is in the row's own unit.
+
+    `cluster` names what items share that are not independent of each other: a column of the task's documents (a passage, a
+    subject, an id), or "doc_to_text", the question's own text. Items that are equal in it are one cluster, in all the tasks of a
+    group; standard errors and tests then count clusters. n stays the number of items.
     """
 
     name: FileName
@@ -42,6 +48,7 @@ class SuiteTask(Part):
     higher_is_better: bool = True
     stands_for: str | None = None
     limit: int | None = Field(default=None, ge=1)
+    cluster: str | None = Field(default=None, min_length=1)
 
     @field_validator("range")
     @classmethod
@@ -99,7 +106,8 @@ class Suite(Part):
     def identity(self) -> str:
         """What of a suite changes numbers, as text: the same as before there were judges for a suite that has none."""
         mine: dict[str, Any] = {"source": True, "published": True, "judge": set(ELSEWHERE) if self.judge else True}
-        mine["task"] = {n: {"range"} for n, row in enumerate(self.task) if row.range is None}  # younger than the first runs
+        unset = {n: {key for key in YOUNGER if getattr(row, key) is None} for n, row in enumerate(self.task)}
+        mine["task"] = {n: keys for n, keys in unset.items() if keys}
         return self.model_dump_json(exclude=mine)  # type: ignore[arg-type]
 
     def beside(self) -> dict[str, str]:
@@ -159,6 +167,8 @@ def _against_its_kind(suite: Suite) -> str | None:
             )
         if row.range is not None or not row.higher_is_better:
             return f"task {row.name}: a judged row has no range and no higher_is_better; ratings rise from {LOWEST} to {HIGHEST}"
+        if row.cluster == QUESTION:
+            return f"task {row.name}: a judged row's cluster is a column of its questions, not {QUESTION}"
         if row.name not in suite.judge.temperatures:
             return f"task {row.name}: judge.temperatures has no such category"
     return None

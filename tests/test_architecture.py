@@ -51,12 +51,12 @@ ALLOWED = {
     "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
     "harness.judge.board": BASE
     | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.shards"},
+    | {"harness.clusters", "harness.shards"},
     "harness.suite_check": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_check", "harness.task_file"},
     "harness.registered": set(),
     "harness.task_file": set(),
     "harness.row_check": {"harness", "harness.errors", "harness.registered", "harness.suite", "harness.task_file"},
-    "harness.row_scores": BASE | {"harness.suite"},
+    "harness.row_scores": BASE | {"harness.clusters", "harness.suite"},
     "harness.task_trial": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_file"},
     "harness.task_notices": {"harness.own_shots", "harness.suite"},
     "harness.own_shots": BASE | {"harness.policy"},
@@ -155,7 +155,9 @@ ALLOWED = {
     | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
     | {"objectives"}
     | {"harness.training_state"},
-    "harness.standard_errors": set(),
+    "harness.clusters": {"harness.columns", "harness.errors"},
+    "harness.task_clusters": BASE | {"harness.clusters", "harness.standard_errors", "harness.suite", "harness.task_trial"},
+    "harness.standard_errors": {"harness.clusters"},
     "harness.generation_check": {"harness.errors", "harness.lm"},
     "harness.task_surroundings": {"harness.policy"},
     "harness.task_errors": {"harness.errors"},
@@ -163,7 +165,8 @@ ALLOWED = {
     | {"harness.generation_check", "harness.standard_errors", "harness.task_errors", "harness.task_surroundings"}
     | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
     | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"}
-    | {"harness.own_shots", "harness.row_scores", "harness.task_file", "harness.task_notices", "harness.task_trial"},
+    | {"harness.own_shots", "harness.row_scores", "harness.task_file", "harness.task_notices", "harness.task_trial"}
+    | {"harness.task_clusters"},
     "harness.phases.probe": BASE
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
@@ -197,7 +200,15 @@ ALLOWED = {
     "harness.bill": {"harness.calibration", "harness.plan"},
     "harness.commands.plan": BASE
     | {"harness.bill", "harness.board", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
-    | {"harness.plan", "harness.prepare", "harness.progress", "harness.stats", "harness.store", "harness.suite"},
+    | {
+        "harness.clusters",
+        "harness.plan",
+        "harness.prepare",
+        "harness.progress",
+        "harness.stats",
+        "harness.store",
+        "harness.suite",
+    },
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
     | {"harness.initial_adapter", "harness.machine", "harness.paths"}
@@ -270,7 +281,7 @@ ALLOWED = {
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
-    | {"harness.objective_checks"}
+    | {"harness.board", "harness.objective_checks"}
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}

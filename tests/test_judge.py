@@ -82,10 +82,23 @@ def test_shipped_temperatures_are_those_of_fastchat():
 # ---------------------------------------------------------------- suites
 
 
-@pytest.mark.parametrize(("name", "before"), [("lab-ten", "17c3391ec67ce776"), ("tspin-ten", "1aa83a1f6645af1d")])
-def test_a_suite_without_a_judge_is_named_as_before_there_were_judges(name, before):
+def version_1(suite):
+    """The suite before its rows named clusters."""
+    rows = [row.model_copy(update={"cluster": None}) for row in suite.task]
+    return suite.model_copy(update={"task": rows, "version": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [("lab-ten", "17c3391ec67ce776"), ("tspin-ten", "1aa83a1f6645af1d"), ("bigbench-spin", "dac9b5a6cf5582ac")],
+)
+def test_a_suite_without_a_judge_and_clusters_is_named_as_before_there_were_any(name, before):
     """The digest that run folders hold: another one would refuse to go on with them."""
-    assert digest(load_suite(name).identity()) == before
+    suite = load_suite(name)
+    assert digest(version_1(suite).identity()) == before
+    clustered = any(row.cluster for row in suite.task)
+    assert (digest(suite.identity()) == before) is not clustered
+    assert suite.version == ("2" if clustered else "1")
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
 """What the probe measures, by hand; and distances between players against their definition."""
 
 import math
+import statistics
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from harness.config import GenerationConfig
 from harness.phases.probe import Forerunner, distinct_2, mean, probe, ratio, repetition, rewards
 from harness.records import Example
-from tests.conftest import make_policy
+from harness.report.content.dynamics import directions, drift_table
+from tests.conftest import make_policy, move_adapter
 
 EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
 SETTINGS = GenerationConfig(max_new_tokens=8)
@@ -64,6 +68,7 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     _, said = measured(policy, {})
     alone, _ = measured(policy, {"previous": Forerunner(lambda: None, said)})
     assert alone["kl_previous"] == pytest.approx(0.0, abs=1e-5)
+    assert alone["kl_previous_policy"] == pytest.approx(0.0, abs=1e-5)
     assert alone["reward_margin"] == pytest.approx(0.0, abs=1e-5)
 
     def become_initial():
@@ -78,3 +83,71 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     expected = sum(row["logp"] - other for row, other in zip(own, under_initial, strict=True)) / len(own)
     assert theirs["kl_initial"] == pytest.approx(expected, abs=1e-5)
     assert abs(expected) > 1e-3
+    assert "kl_initial_policy" not in theirs  # without the forerunner's samples that direction is not known
+
+
+def log_probabilities(policy, rows):
+    """Of every row's token ids after its prompt, by the model alone: one forward pass per row."""
+    import torch
+
+    found = []
+    for example, row in zip(EXAMPLES, rows, strict=True):
+        prompt = policy.encoder.prompt(example)
+        with torch.no_grad():
+            logits = policy.model(torch.tensor([prompt + row["token_ids"]])).logits[0, len(prompt) - 1 : -1].double()
+        chosen = torch.log_softmax(logits, dim=-1)[range(len(row["token_ids"])), row["token_ids"]]
+        found.append(float(chosen.sum()))
+    return found
+
+
+def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(tokenizer):
+    """KL(policy || earlier) on the policy's samples, KL(earlier || policy) on the earlier player's, with their n and error."""
+    policy = make_policy(tokenizer)
+
+    def become(seed):
+        policy.become_initial(seed)
+        move_adapter(policy.adapter_parameters())
+
+    become(1)
+    _, said = measured(policy, {})
+    theirs_on_theirs = log_probabilities(policy, said)
+    become(2)
+    done = probe(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": Forerunner(lambda: become(1), said)})
+    theirs_on_mine = log_probabilities(policy, done.samples)
+    become(2)
+    mine_on_mine, mine_on_theirs = log_probabilities(policy, done.samples), log_probabilities(policy, said)
+    found = {m.name: m for m in done.measurements}
+    for name, above, below in (
+        ("kl_initial", mine_on_mine, theirs_on_mine),
+        ("kl_initial_policy", theirs_on_theirs, mine_on_theirs),
+    ):
+        gaps = [a - b for a, b in zip(above, below, strict=True)]
+        assert found[name].value == pytest.approx(statistics.fmean(gaps), abs=1e-4)
+        assert found[name].stderr == pytest.approx(statistics.stdev(gaps) / math.sqrt(len(gaps)), abs=1e-4)
+        assert (found[name].n, found[name].unit) == (len(EXAMPLES), "nats per response")
+    assert max(abs(found[n].value) for n in ("kl_initial", "kl_initial_policy")) > 1e-3
+    assert found["kl_initial"].value != pytest.approx(found["kl_initial_policy"].value, abs=1e-3)
+
+
+def drift(*names):
+    rows = [("spin", 0, name, 1.0, 0.25, 7 if name != "reward_agreement" else 5, "nats per response") for name in names]
+    table = pd.DataFrame(rows, columns=["objective", "iteration", "name", "value", "stderr", "n", "unit"])
+    return SimpleNamespace(drift=table.assign(low=float("nan"), high=float("nan")), last=0)
+
+
+def test_the_report_says_which_direction_is_known():
+    known = directions(drift("kl_previous", "kl_previous_policy", "kl_data_policy", "kl_policy_data"))
+    assert "data and policy, in both directions" in known and "unknown" not in known and "one direction" not in known
+    real = directions(drift("heldout_nll_per_token", "kl_previous", "kl_previous_policy"))
+    assert "Held-out NLL is KL(data ‖ policy) plus the data's own entropy" in real
+    assert "KL(policy ‖ data) is unknown" in real
+    older = directions(drift("kl_previous"))
+    assert "in one direction alone, KL(policy ‖ other): the other was not measured" in older
+
+
+def test_every_line_of_the_report_has_its_n_and_error():
+    made = drift_table(drift("kl_data_policy", "kl_policy_data", "reward_agreement"), {"title": "", "labels": ["spin"]})
+    lines = {row[0]: row[1:] for row in made["rows"]}
+    assert lines["KL(data ‖ policy)"] == ["nats per response", "7", "–", "1 ± 0.2"]
+    assert lines["KL(policy ‖ data)"] == ["nats per response", "7", "–", "1 ± 0.2"]
+    assert lines["reward agrees"][1] == "5"

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from harness.card import card
 from harness.errors import UserError
 from harness.facts import Facts
 from harness.report import write_report
@@ -52,6 +53,50 @@ def test_two_versions_of_a_suite_never_enter_one_average(run):
     recommit(path.parent)
     with pytest.raises(UserError, match="two v1 and two v2 cannot enter one average"):
         refresh(run)
+
+
+def test_a_kept_run_of_before_there_were_clusters_stays_readable(run):
+    """Records without the number, a suite without the key: no cluster is named, and all else is as it was."""
+    before = {name: (run / name).read_text() for name in ("scores.csv", "tables/leaderboard.csv", "tables/leaderboard.md")}
+    for path in run.rglob("evaluate/two/scores.json"):
+        records = json.loads(path.read_text())
+        for one in records["records"]:
+            assert one.pop("clusters") is None
+        path.write_text(json.dumps(records))
+        recommit(path.parent)
+    record = json.loads((run / "run.json").read_text())
+    for row in record["suites"]["two"]["task"]:
+        del row["cluster"]
+    (run / "run.json").write_text(json.dumps(record))
+    refresh(run)
+    assert {name: (run / name).read_text() for name in before} == before
+    assert {r["clusters"] for r in rows(run / "scores.csv")} == {""}
+    assert "cluster" not in before["tables/leaderboard.md"]
+
+
+def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
+    """In scores.csv, below the leaderboard, in the report's suite and on a player's card; the mean's error is of the records'."""
+    for path in run.rglob("evaluate/two/scores.json"):
+        records = json.loads(path.read_text())
+        records["records"][1] |= {"clusters": 4, "stderr": 0.25}
+        path.write_text(json.dumps(records))
+        recommit(path.parent)
+    record = json.loads((run / "run.json").read_text())
+    record["suites"]["two"]["task"][1]["cluster"] = "prompt"
+    (run / "run.json").write_text(json.dumps(record))
+    refresh(run)
+    scores = rows(run / "scores.csv")
+    assert [r["clusters"] for r in scores[:2]] == ["", "4"]
+    label = scores[1]["label"]
+    said = f"items per task (items that share a question are one cluster: {label} 4)"
+    assert said in (run / "tables/leaderboard.md").read_text()
+    start = rows(run / "tables/leaderboard.csv")[0]
+    assert float(start["item_stderr"]) == pytest.approx((float(scores[0]["stderr"]) ** 2 + 0.25**2) ** 0.5 / 2)
+    write_report(run, run.parent / "clustered.pdf")
+    page = (run.parent / "clustered.html").read_text()
+    assert said in page and "errors count clusters" in page
+    shown = card(Facts(run), "spin", 0, 1)
+    assert "6 in 4 clusters |" in shown and "of clusters of them where they share a question" in shown
 
 
 def test_nasty_text_is_shown_and_not_run(run, tmp_path):

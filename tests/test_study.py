@@ -1,11 +1,14 @@
 """Studies: what is chosen is chosen by validation items alone, holes are not chosen, and one command ends in a report."""
 
 import json
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from harness.errors import UserError
 from harness.study import Grid, choose, load_study
+from harness.tables.compute import compute_table
 from tests.conftest import ROOT, SMALL, here, rows
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
@@ -129,6 +132,40 @@ def test_a_wrong_study_names_the_key(text, expected, tmp_path):
         load_study(str(path))
 
 
+COSTS = [
+    ("space", 0, 0, "generate", 10, 1.0), ("space", 0, 0, "score", 20, 2.0), ("space", 0, 0, "train", 100, 4.0),
+    ("space", 0, 0, "evaluate", None, 50.0), ("space", 0, 1, "generate", 12, 1.0), ("space", 0, 1, "score", 22, 2.0),
+    ("space", 0, 1, "train", 100, 4.0), ("space", 1, 0, "generate", 14, 3.0), ("space", 1, 0, "score", 20, 2.0),
+    ("space", 1, 0, "train", 120, 8.0), ("sft", 0, 0, "train", 110, 9.0), ("sft", 1, 0, "train", 130, 9.0),
+    ("sft", 0, 1, "train", 110, 9.0),
+]  # fmt: skip
+
+
+def test_compute_by_hand():
+    """space@0: (10 + 14) / 2 drawn, 20 scored, 110 trained: 330 + 32 = 362 passes, (7 + 13) / 2 = 10 s; sft@0: 360 passes, 9 s.
+    At iteration 1 seed 0 alone has played both: 22 drawn, 42 scored, 200 trained and 14 s against 220 trained and 18 s."""
+    costs = pd.DataFrame(COSTS, columns=["objective", "seed", "iteration", "phase", "tokens", "seconds"])
+    costs["tokens"] = costs["tokens"].astype("Int64")
+    contrasts = [{"question": str(t), "a": ["space", t], "b": ["sft", t]} for t in (0, 1, 2)]
+    facts = SimpleNamespace(study={"contrasts": contrasts}, record={"seeds": [0, 1]}, costs=costs)
+    first, second, never = compute_table(facts).to_dict("records")
+    assert (first["seeds"], first["tokens_drawn_a"], first["tokens_scored_a"], first["tokens_trained_a"]) == (2, 12, 20, 110)
+    assert (first["token_passes_a"], first["token_passes_b"], first["tokens_drawn_b"]) == (362, 360, 0)
+    assert (first["seconds_a"], first["seconds_b"]) == (10.0, 9.0)
+    assert (first["token_passes_ratio"], first["seconds_ratio"]) == (pytest.approx(362 / 360), pytest.approx(10 / 9))
+    assert (second["seeds"], second["token_passes_a"], second["token_passes_b"]) == (1, 600 + 22 + 42, 660)
+    assert second["seconds_ratio"] == pytest.approx(14 / 18)
+    assert never["seeds"] == 0 and pd.isna(never["token_passes_a"]) and pd.isna(never["seconds_ratio"])
+
+
+def test_no_shipped_study_calls_equal_what_is_equal_in_one_unit_alone():
+    """A study that speaks of compute speaks of tokens or of seconds."""
+    for path in (ROOT / "harness" / "studies").glob("*.toml"):
+        study = load_study(path.stem)
+        said = " ".join([study.question, *(arm.note for arm in study.arm), *(c.question for c in study.contrast)])
+        assert "compute" not in said, path.name
+
+
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory):
     """A tuning study and one that uses its choice, played by the real program."""
@@ -178,6 +215,25 @@ def test_the_studys_own_tables_hold_its_arms_and_contrasts(studied):
     (contrast,) = [r for r in rows(run / "tables/comparisons.csv") if r["panel"] == "study" and r["task"] == "mean"]
     expected = float(board["space", "0"]) - float(board["space", "1"])
     assert float(contrast["difference"]) == pytest.approx(expected)
+
+
+def test_a_studys_contrasts_state_tokens_and_seconds_of_both_sides(studied):
+    """Of space at iteration 0 and at the last: sums of cost.csv, the second twice the rounds; both stand in the report."""
+    run = studied / "results" / "study-compare"
+    (found,) = rows(run / "tables/compute.csv")
+    costs = [r for r in rows(run / "tables/cost.csv") if r["objective"] == "space"]
+    for side, last in (("a", 0), ("b", 1)):
+        mine = [r for r in costs if int(r["iteration"]) <= last]
+        spent = {phase: sum(int(r["tokens"]) for r in mine if r["phase"] == phase) for phase in ("train", "generate", "score")}
+        assert [int(found[f"tokens_{name}_{side}"]) for name in ("trained", "drawn", "scored")] == list(spent.values())
+        assert int(found[f"token_passes_{side}"]) == 3 * spent["train"] + spent["generate"] + spent["score"]
+        seconds = sum(float(r["seconds"]) for r in mine if r["phase"] in spent)
+        assert float(found[f"seconds_{side}"]) == pytest.approx(seconds, abs=2e-3)
+    assert float(found["token_passes_ratio"]) == pytest.approx(int(found["token_passes_a"]) / int(found["token_passes_b"]))
+    page = (studied / "reports/study-compare.html").read_text()
+    assert f"= {float(found['token_passes_ratio']):.2f}" in page and f"= {float(found['seconds_ratio']):.2f}" in page
+    assert "depend on the machine (cpu," in page
+    assert (studied / "reports/study-compare/compute.csv").read_bytes() == (run / "tables/compute.csv").read_bytes()
 
 
 def test_deleting_the_reports_and_writing_them_again_gives_the_same_bytes(studied):

@@ -1,5 +1,7 @@
 """The theory page: its laws are asserted on what it played, its verdicts by hand, and it is written whole with its caveat."""
 
+import math
+
 import pandas as pd
 import pytest
 import torch
@@ -64,9 +66,26 @@ def test_the_error_factor_of_no_error_is_not_a_number():
     assert kl(DATA, DATA) == 0.0
 
 
-def game(divergences, probabilities=None):
+def test_both_directions_by_hand():
+    """Halves against 1/4, 3/4: (ln 2 + ln 2/3) / 2 one way, (ln 1/2 + 3 ln 3/2) / 4 the other."""
+    half, quarter = torch.tensor([0.5, 0.5]).double(), torch.tensor([0.25, 0.75]).double()
+    assert kl(half, quarter) == pytest.approx((math.log(2) + math.log(2 / 3)) / 2, rel=1e-12)
+    assert kl(quarter, half) == pytest.approx(math.log(0.5) / 4 + 3 * math.log(1.5) / 4, rel=1e-12)
+    assert kl(torch.tensor([0.0, 1.0]).double(), half) == pytest.approx(math.log(2), rel=1e-12)
+
+
+def test_a_game_has_both_directions_of_every_player(played):
+    _, table = played
+    for row in table[table["world"] == table["world"].iloc[0]].to_dict("records")[:6]:
+        player = torch.tensor([row[f"p{i}"] for i in (1, 2, 3, 4)], dtype=torch.float64)
+        data = torch.tensor(load_claims().world[0].data, dtype=torch.float64)
+        assert (row["kl"], row["kl_player_data"]) == (pytest.approx(kl(data, player)), pytest.approx(kl(player, data)))
+
+
+def game(divergences, probabilities=None, back=None):
     rows = probabilities or [[0.1 * (i + 1), 1 - 0.1 * (i + 1)] for i in range(len(divergences))]
-    return pd.DataFrame({"kl": divergences, "p1": [r[0] for r in rows], "p2": [r[1] for r in rows]})
+    both = {"kl": divergences, "kl_player_data": back or divergences}
+    return pd.DataFrame({**both, "p1": [r[0] for r in rows], "p2": [r[1] for r in rows]})
 
 
 @pytest.mark.parametrize(
@@ -76,8 +95,13 @@ def game(divergences, probabilities=None):
         (game([1.0, 0.0, 0.5]), "reaches the data at iteration 0 and leaves them again"),
         (game([1.0, 0.5, 0.2]), "comes closer at every iteration"),
         (game([1.0, 1.5, 2.0]), "moves away at every iteration"),
-        (game([1.0, 0.5, 0.8]), "swings; ends closer to the data than it began"),
-        (game([1.0, 0.5, 1.2]), "swings; ends farther from the data than it began"),
+        (game([1.0, 0.5, 0.8]), "swings and ends closer to the data than it began, in both directions"),
+        (game([1.0, 0.5, 1.2]), "swings and ends farther from the data than it began, in both"),
+        (
+            game([1.0, 0.5, 0.2], back=[1.0, 1.5, 2.0]),
+            "comes closer at every iteration by KL(data ‖ player), moves away at every iteration by KL(player ‖ data)",
+        ),
+        (game([1.0, 0.0, 0.0], back=[1.0, 0.5, 0.2]), "swings and ends closer"),
         (game([1.0, 0.5, 1.0, 0.5], [[0.2, 0.8], [0.6, 0.4], [0.2, 0.8], [0.6, 0.4]]), "returns every second iteration: a cycle"),
         (game([1.0, 0.5, 0.4, 0.4], [[0.2, 0.8], [0.5, 0.5], [0.6, 0.4], [0.6, 0.4]]), "swings"),
         (game([1.0, 0.4, 0.4, 0.4], [[0.2, 0.8], [0.6, 0.4], [0.6, 0.4], [0.6, 0.4]]), "comes to rest away from the data"),

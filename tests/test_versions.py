@@ -252,3 +252,21 @@ def test_a_damaged_or_foreign_manifest_is_left_to_those_who_need_it(run):
     assert not {"initial/probe", "data"} & made.keys()
     assert len(made) > 10
     assert other_versions(RunFolder(run), package_versions()) is None
+
+
+@pytest.mark.slow
+def test_a_run_of_before_both_directions_were_measured_goes_on_and_one_of_an_older_suite_is_told_so(played_copy, run):
+    """Probes that lack the initial policy's samples among their inputs are taken as they are; other scores are never mixed in."""
+    for path in run.rglob("iteration-*/probe/manifest.json"):
+        kept = json.loads(path.read_text())
+        del kept["inputs"]["initial_samples"]
+        rewrite(path, kept)
+    before = {path: state(path.parent) for path in run.rglob("manifest.json")}
+    here(*AGAIN, cwd=played_copy)
+    assert {path: state(path.parent) for path in run.rglob("manifest.json")} == before
+    record = json.loads((run / "run.json").read_text())
+    record["suites"]["two"]["version"] = "0"
+    (run / "run.json").write_text(json.dumps(record))
+    done = here(*AGAIN, cwd=played_copy, check=False)
+    assert done.returncode == 1
+    assert "its scores on two are of the suite's version 0, which is now 1; use --name OTHER" in done.stderr

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -14,7 +14,10 @@ from harness.commands.console import out, say
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
 from harness.paths import PACKAGE
-from harness.suite import Suite
+from harness.suite import Suite, SuiteTask
+
+if TYPE_CHECKING:
+    from harness.board import Board
 
 
 def list_command() -> None:
@@ -88,6 +91,8 @@ def suites_show_command(name: str) -> None:
         if row.range is not None:
             way = "higher" if row.higher_is_better else "lower"
             say(f"{row.name}: from {row.range[0]:g} to {row.range[1]:g}, {way} is better, counts as a share of that range")
+        if row.cluster is not None:
+            say(f"{row.name}: items that are equal in {row.cluster} are one cluster; errors and tests count clusters")
     for said in suite.beside().values():
         say(f"beside the mean over tasks: {said}")
     if suite.judge is not None:
@@ -126,8 +131,10 @@ def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
     settings = named_judge(suite.judge, config.evaluation)
     problems = []
     try:
-        for row, count in prepare(suite, config.evaluation, folder).items().items():
-            say(f"{row}: {count} questions of two turns, temperature {settings.temperatures[row]:g}")
+        board = prepare(suite, config.evaluation, folder)
+        for row in suite.task:
+            count = f"{board.items()[row.name]} questions of two turns{_in_clusters(row, board)}"
+            say(f"{row.name}: {count}, temperature {settings.temperatures[row.name]:g}")
     except UserError as error:
         problems.append(str(error))
     if not installed():
@@ -144,6 +151,12 @@ def _check_judge(suite: Suite, config: RunConfig, folder: Path | None) -> int:
     if not problems:
         say("questions, package and judge are there")
     return 1 if problems else 0
+
+
+def _in_clusters(row: SuiteTask, board: Board) -> str:
+    """How many clusters a row's items come in, by the suite's key; nothing for a row that names none."""
+    found = board.clusters().get(row.name)
+    return f" in {len(set(found))} clusters ({row.cluster})" if found is not None else ""
 
 
 def _check_tasks(suite: Suite, folder: Path | None, load: bool, allow_unsafe_code: bool) -> int:
@@ -184,7 +197,8 @@ def _check_tasks(suite: Suite, folder: Path | None, load: bool, allow_unsafe_cod
         board = prepare(suite, None, folder, allow_unsafe_code)
         for row in suite.task:
             tasks = board.loaded[row.name]["tasks"]
-            say(f"{row.name}: {sum(len(t.eval_docs) for t in tasks.values())} items in {len(tasks)} lm-eval tasks")
+            count = sum(len(t.eval_docs) for t in tasks.values())
+            say(f"{row.name}: {count} items in {len(tasks)} lm-eval tasks{_in_clusters(row, board)}")
         for line in task_notices(suite, board.loaded):
             say(f"note: {line}")
     return 0

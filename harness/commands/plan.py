@@ -122,11 +122,14 @@ def size(count: float) -> str:
 
 def print_power(config: RunConfig, board: Board) -> None:
     """The smallest difference this plan can hope to show, from the number of items per task alone."""
+    from harness.clusters import effective_items
     from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
 
-    counts = [count for name, count in board.items().items() if name not in board.suite.beside()]
-    if not counts:
+    items = {name: count for name, count in board.items().items() if name not in board.suite.beside()}
+    if not items:
         return  # nothing is averaged over tasks
+    shared = {name: round(effective_items(found)) for name, found in board.clusters().items() if name in items}
+    counts = [shared.get(name, count) for name, count in items.items()]
     # the variance of one item's difference: right or wrong on a share of the items, or ratings that differ by so many tenths
     judged = board.suite.judge is not None
     few, many = (100 * detectable_difference(counts, variance) for variance in ((0.1**2, 0.2**2) if judged else (0.1, 0.3)))
@@ -136,9 +139,10 @@ def print_power(config: RunConfig, board: Board) -> None:
         else ("they disagree on 10 % of the items", "30 %")
     )
     say(
-        f"power: {sum(counts)} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} points "
-        f"in the mean over tasks (if {small}) to {many:.1f} points ({large}) "
+        f"power: {sum(items.values())} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} "
+        f"points in the mean over tasks (if {small}) to {many:.1f} points ({large}) "
         "to be told apart with 80 % power at the 5 % level"
+        + ("; items of one cluster taken to be answered alike" if any(shared[n] < items[n] for n in shared) else "")
     )
     seeds = len(config.seeds)
     say(

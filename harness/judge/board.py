@@ -3,7 +3,8 @@
 An item is a question. It counts the mean of its two ratings as tenths of the scale, so a row's value is its mean rating / 10, the
 lowest possible one is 0.1 (the row's chance level), and n is the number of questions. A question's two ratings hang together (the
 second answer continues the first), so they are one cluster: the standard error is the standard deviation over questions (n - 1)
-of these means, divided by the square root of their number; none for one question.
+of these means, divided by the square root of their number; none for one question. Where a row names a `cluster`, a column of its
+questions, questions that are equal in it are one cluster too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.board import Evaluated
+from harness.clusters import clustered_stderr, column_key, numbered, refuse_one_cluster
 from harness.config import EvaluationConfig
 from harness.errors import UserError
 from harness.judge.answers import Answer, answer, check_room, prompt_ids
@@ -73,6 +75,9 @@ class JudgedBoard:
     def items(self) -> dict[str, int]:
         return {row: len(mine) for row, mine in self.questions.items()}
 
+    def clusters(self) -> dict[str, list[int]]:
+        return {row.name: found for row in self.suite.task if (found := self._clusters(row)) is not None}
+
     def requests(self) -> int | None:
         return STEPS_PER_QUESTION * sum(self.items().values())
 
@@ -109,14 +114,14 @@ class JudgedBoard:
 
     def record_of(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> EvalRecord:
         """The row's number from every question's ratings, by question id."""
-        values = self._values(row, ratings)
+        values, clusters = self._values(row, ratings), self._clusters(row)
         n = len(values)
         return EvalRecord(
             task=row.name,
             metric=row.metric,
             filter=row.filter,
             value=statistics.fmean(values),
-            stderr=statistics.stdev(values) / n**0.5 if n > 1 else None,
+            stderr=clustered_stderr(values, clusters) if clusters else statistics.stdev(values) / n**0.5 if n > 1 else None,
             n=n,
             shots=row.shots,
             task_version=self.suite.version,
@@ -124,7 +129,15 @@ class JudgedBoard:
             suite_version=self.suite.version,
             higher_is_better=row.higher_is_better,
             chance=row.chance,
+            clusters=None if clusters is None else len(set(clusters)),
         )
+
+    def _clusters(self, row: SuiteTask) -> list[int] | None:
+        """The cluster of every question of a row that names one. Raises UserError for a question without it."""
+        if row.cluster is None:
+            return None
+        keys = cluster_keys(self.suite, row, self.questions[row.name])
+        return numbered(keys)
 
     def _asked(self) -> list[Question]:
         return [question for mine in self.questions.values() for question in mine]
@@ -140,7 +153,9 @@ class JudgedBoard:
     def _items(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         """What each question counted, and a hash that names questions and judge: another judge's ratings are no pair."""
         asked = digest(self.endpoint.host, self.endpoint.model, *(q.digest for q in self.questions[row.name]))
-        return {"items": asked, "values": self._values(row, ratings)}
+        found = {"items": asked, "values": self._values(row, ratings)}
+        clusters = self._clusters(row)
+        return found | ({"clusters": clusters} if clusters and max(clusters) + 1 < len(clusters) else {})
 
     def _samples(self, question: Question, answers: Sequence[Answer], judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
         return [
@@ -188,6 +203,15 @@ def prepare(suite: Suite, evaluation: EvaluationConfig, mirror: Path | None) -> 
         if not mine:
             known = ", ".join(sorted({question.category for question in every}))
             raise UserError(f"suite {suite.name}, task {row.name}: {settings.questions} has no such category (it has {known})")
+        if row.cluster is not None:
+            refuse_one_cluster(cluster_keys(suite, row, mine), f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"')
         limits = [limit for limit in (row.limit, evaluation.limit) if limit is not None]
         found[row.name] = mine[: min([*limits, len(mine)])]
     return JudgedBoard(suite.model_copy(update={"judge": settings}), found)
+
+
+def cluster_keys(suite: Suite, row: SuiteTask, questions: Sequence[Question]) -> list[str]:
+    """The cluster of every question of a row that names one. Raises UserError for a question without it."""
+    assert row.cluster is not None
+    where = f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"'
+    return [column_key(question.row, row.cluster, where, f"question {question.id}") for question in questions]

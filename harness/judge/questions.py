@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ TURNS = 2
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, turn by turn. `references` holds one text per turn, empty where there is none."""
+    """What is asked, turn by turn. `references` holds one text per turn, empty where there is none; `row` all of its columns."""
 
     id: str
     category: str
     turns: tuple[str, ...]
     references: tuple[str, ...]
+    row: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -63,7 +64,7 @@ def _question(where: str, row: Any) -> Question:
     if references is None or len(references) > TURNS:
         raise UserError(f"{where}: reference must be a list of at most {TURNS} texts, empty where there is none")
     filled = (*references, *[""] * TURNS)[:TURNS]
-    return Question(str(number), category, tuple(turns), tuple(filled))
+    return Question(str(number), category, tuple(turns), tuple(filled), row)
 
 
 def _texts(value: Any) -> Sequence[str] | None:

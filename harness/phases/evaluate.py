@@ -28,6 +28,7 @@ from harness.rows import mirrored
 from harness.shards import NOTHING_KEPT, Unfinished
 from harness.suite import Suite, SuiteTask
 from harness.suite_check import needs_of
+from harness.task_clusters import Keys, cluster_keys, clustered, clusters_asked
 from harness.task_definition import definition
 from harness.task_errors import aggregation_named, name_errors
 from harness.task_file import TaskFile
@@ -59,6 +60,7 @@ class Leaderboard:
     made_from: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     allow_unsafe_code: bool = False
+    keys: dict[str, Keys] = field(default_factory=dict)  # row -> the clusters of its documents, where it names one
 
     def leaves(self, row: SuiteTask) -> list[str]:
         return sorted(self.loaded[row.name]["tasks"])
@@ -116,6 +118,11 @@ class Leaderboard:
             found[row.name] = sum(len(asked[name] if asked else task.eval_docs) for name, task in tasks.items())
         return found
 
+    def clusters(self) -> dict[str, list[int]]:
+        """Row -> the cluster of every item it asks, for the rows that name one."""
+        rows = [row for row in self.suite.task if row.name in self.keys]
+        return {row.name: clusters_asked(self.keys[row.name], _subset(self, [row])) for row in rows}
+
     def requests(self) -> int | None:
         """How many requests a player answers; known once the first player's prompts are built."""
         tasks = [task for row in self.loaded.values() for task in row["tasks"].values()]
@@ -149,8 +156,10 @@ def prepare(suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_c
         loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
         for row in suite.task:
             check_loaded(suite, row, loaded[row.name])
+        found = {row.name: cluster_keys(suite, row, loaded[row.name]["tasks"]) for row in suite.task}
+    keys = {name: mine for name, mine in found.items() if mine}
     notes = tuple(note for row in needs for note in row.notes)
-    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes)
+    return Leaderboard(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes, keys=keys)
 
 
 def task_files(manager: Any) -> dict[str, TaskFile]:
@@ -257,9 +266,15 @@ def evaluate(
             leaves = scored(row, kept, board.leaves(row))
             named = [] if leaves == [row.name] else leaves
             samples[row.name] = [s | ({"task": leaf} if named else {}) for leaf in leaves for s in answered[leaf]]
-            items[row.name] = items_of(row, samples[row.name], weighs_equally(row, board.loaded[row.name]))
+            equal = weighs_equally(row, board.loaded[row.name])
+            items[row.name] = items_of(row, samples[row.name], equal, board.keys.get(row.name))
             try:
-                records.append(record_of(row, board.suite, kept, leaves, samples[row.name]))
+                record = record_of(row, board.suite, kept, leaves, samples[row.name])
+                if (keys := board.keys.get(row.name)) is not None:
+                    tasks = board.loaded[row.name]["tasks"]
+                    raw = {leaf: result["samples"][leaf] for leaf in leaves}  # type: ignore[typeddict-item]
+                    record = clustered(row, record, raw, keys, tasks, equal, BOOTSTRAP_ITERATIONS)
+                records.append(record)
             except EvaluationError:
                 refuse_unnumbered(row, board.suite, samples[row.name])
                 raise

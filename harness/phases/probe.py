@@ -75,7 +75,9 @@ def probe(
     """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1.
 
     forerunners: the players to measure the distance to, by name; "previous" is the opponent, whose samples also serve to compare
-    rewards. They are put into the slot in turn, so that afterwards the last of them sits there.
+    rewards. They are put into the slot in turn, so that afterwards the last of them sits there. Distances are measured in both
+    directions: `kl_NAME` is KL(player || forerunner) on the player's samples, `kl_NAME_policy` KL(forerunner || player) on the
+    forerunner's, in nats per response.
     """
     plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
     prompts = [policy.encoder.prompt(e) for e in examples]
@@ -84,14 +86,14 @@ def probe(
     ids = [e.id for e in examples]
     with naming(ids):
         drawn = policy.sample(prompts, seeds, plain, advance)
-    opponent = forerunners["previous"].said if "previous" in forerunners else []
+    said = {name: earlier.said for name, earlier in forerunners.items() if earlier.said}
+    opponent = said.get("previous", [])
     asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
     texts: list[str] = []
     if distribution is not None:
         texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
         asked["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, texts, strict=True)]
-    if opponent:
-        asked["opponent"] = [row["token_ids"] for row in opponent]
+    asked |= {f"said by {name}": [row["token_ids"] for row in rows] for name, rows in said.items()}
     with naming(ids):
         logps = scored(policy, prompts, asked, columns, advance)
     lengths = [len(d.token_ids) for d in drawn]
@@ -106,13 +108,16 @@ def probe(
     if distribution is not None:
         found += distances(distribution, examples, texts, logps["fresh"], drawn, logps["drawn"])
     if opponent:
-        found += rewards(opponent, asked["real"], logps["real"], logps["opponent"])
+        found += rewards(opponent, asked["real"], logps["real"], logps["said by previous"])
     for name, earlier in forerunners.items():
         earlier.sit()
         with naming(ids):
             theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]
         gaps = [a - b for a, b in zip(logps["drawn"], theirs, strict=True)]
         found.append(mean(f"kl_{name}", gaps, "nats per response"))
+        if name in said:
+            back = [row["logp"] - value for row, value in zip(said[name], logps[f"said by {name}"], strict=True)]
+            found.append(mean(f"kl_{name}_policy", back, "nats per response"))
     samples = [
         {
             "example_id": example.id,

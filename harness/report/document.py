@@ -21,7 +21,8 @@ ALWAYS = (
     "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv", "tables/cost_total.csv",
     "tables/versions.csv",
 )  # fmt: skip
-WHERE_THERE = ("tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/chosen.csv")
+WHERE_THERE = ("tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/compute.csv",
+               "tables/chosen.csv")  # fmt: skip
 TEMPLATE = Path(__file__).with_name("report.typ")
 
 

@@ -10,6 +10,7 @@ from harness.files import write_text
 from harness.shown import csv_text
 from harness.tables.collapse import collapse_table
 from harness.tables.comparisons import comparisons_table
+from harness.tables.compute import compute_table
 from harness.tables.cost import cost_totals
 from harness.tables.curves import beside_table, drift_table, stability_table
 from harness.tables.first_ids import first_ids_table
@@ -54,6 +55,8 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             written["tables/first_ids.csv"] = first
         if facts.study.get("arms"):
             written["tables/study.csv"] = study_table(facts, board)
+        if facts.study.get("contrasts"):
+            written["tables/compute.csv"] = compute_table(facts)
         if facts.study.get("grid"):
             written["tables/chosen.csv"] = chosen_table(facts)
     (root / "tables").mkdir(exist_ok=True)

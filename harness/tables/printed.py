@@ -63,7 +63,7 @@ def footnote(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
     mean = f"mean: plain mean of the {len(facts.counted)} tasks" if facts.counted else "no mean, which no task enters"
     scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(facts.judge)}" if facts.judge else ""
     return (
-        f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts)}; {mean}"
+        f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(facts, safe)}; {mean}"
         f"{ranges_note(facts, safe)}{beside_note(facts, safe)}; in brackets: 95 % interval (t) over items "
         "and seeds; ±: standard error of sampling items alone (no interval below three seeds or five items a task); norm., "
         "normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in full: "
@@ -87,19 +87,16 @@ def beside_note(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
     return f"; beside the mean, in its own unit: {', '.join(said)}" if said else ""
 
 
-def items_note(facts: Facts) -> str:
-    """How many items a task has, and in how many clusters they are where items share a question."""
+def items_note(facts: Facts, safe: Callable[[Any], str] = one_line) -> str:
+    """How many items every task has, and of tasks whose items share a question how many clusters these are."""
     counts = sorted({int(n) for n in facts.scores["n"]})
     if not counts:
         return "no task has been evaluated"
     said = f"n = {counts[0]} items per task" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} items per task"
-    tasks = next(iter(facts.items.values()), {})
-    shared = [
-        f"{one_line(row['label'])} {len(set(map(str, ids)))}"
-        for row in facts.suite["task"]
-        if (ids := tasks.get(row["name"], {}).get("clusters"))
-    ]
-    return said + (f" (in clusters that share a question: {', '.join(shared)})" if shared else "")
+    shared = facts.scores[facts.scores["clusters"].notna() & (facts.scores["clusters"] < facts.scores["n"])]
+    clusters = shared.groupby("label", sort=False)["clusters"].max()
+    named = ", ".join(f"{safe(label)} {count}" for label, count in clusters.items())
+    return said + (f" (items that share a question are one cluster: {named})" if named else "")
 
 
 def as_markdown(facts: Facts, board: Frame) -> str:

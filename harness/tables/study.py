@@ -8,6 +8,7 @@ import pandas as pd
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.study import Grid, choose
+from harness.tables.compute import PASSES
 from harness.tables.leaderboard import mean_curves
 from harness.tables.mean_errors import ItemErrors, item_stderr
 from harness.tables.players import Arena, Player
@@ -46,8 +47,8 @@ def chosen_table(facts: Facts) -> Frame:
 def study_table(facts: Facts, board: Frame) -> Frame:
     """A study's arms side by side: scores at the iterations it shows and at the last, and what each cost.
 
-    Cost is per seed, over all iterations: tokens drawn, scored and trained, seconds of all phases but evaluation and probe. An
-    arm that has not finished an iteration has an empty score there.
+    Cost is per seed, over all iterations: tokens drawn, scored and trained, together as passes (see `tables.compute`), and
+    seconds of all phases but evaluation and probe. An arm that has not finished an iteration has an empty score there.
     """
     last = facts.record["iterations"] - 1
     shown = sorted({*facts.study.get("iterations_shown", []), last})
@@ -65,12 +66,20 @@ def study_table(facts: Facts, board: Frame) -> Frame:
         for phase in ("generate", "score", "train"):
             tokens = spent.loc[spent["phase"] == phase, "tokens"].dropna()
             row[f"tokens_{phase}"] = round(tokens.sum() / seeds) if len(tokens) else None
+        row["token_passes"] = sum(times * (row[f"tokens_{phase}"] or 0) for phase, times in PASSES.items()) if seeds else None
         seconds = spent.loc[spent["phase"].isin(["generate", "score", "train"]), "seconds"]
         row["seconds"] = round(float(seconds.sum()) / seeds, 1) if len(seconds) else None
         row["source"] = "tables/leaderboard.csv, tables/cost.csv"
         rows.append(row)
     table: Frame = pd.DataFrame(rows)
-    for column in ("pairs", "tokens_generate", "tokens_score", "tokens_train", *(f"seeds_iteration_{t}" for t in shown)):
+    for column in (
+        "pairs",
+        "tokens_generate",
+        "tokens_score",
+        "tokens_train",
+        "token_passes",
+        *(f"seeds_iteration_{t}" for t in shown),
+    ):
         if column in table:
             table[column] = table[column].astype("Int64")
     return table

@@ -34,7 +34,9 @@ class World(Part):
 
 
 class Panel(Part):
-    """Variants held against one law: `attained` (KL is nil from iteration 0 on), `power` (see `exact.power`) or `none`."""
+    """Variants held against one law: `attained` (KL is nil, in both directions, from iteration 0 on), `power` (see
+    `exact.power`) or `none`.
+    """
 
     title: str
     law: Literal["attained", "power", "none"]
@@ -73,8 +75,9 @@ def load_claims(objectives: Sequence[str] | None = None, iterations: int | None 
 def games(claims: Claims) -> Frame:
     """One row per world, variant and player (iteration -1: the initial policy).
 
-    kl: KL(data || player), nats. predicted_kl: by the panel's law from the exact opponent, empty without one. error_factor: by
-    what the centred log-error was multiplied in this iteration; predicted_factor likewise. p1..pV: the player itself.
+    kl: KL(data || player), kl_player_data: KL(player || data), nats. predicted_kl, predicted_kl_player_data: by the panel's law
+    from the exact opponent, empty without one. error_factor: by what the centred log-error was multiplied in this iteration;
+    predicted_factor likewise. p1..pV: the player itself.
     """
     rows = []
     for world in claims.world:
@@ -85,22 +88,24 @@ def games(claims: Claims) -> Frame:
                 players = play(variant.objective, data, start, lengths, claims.iterations)
                 for t, player in enumerate(players):
                     row = {"world": world.name, "panel": panel.title, "objective": variant.label, "iteration": t - 1}
-                    row |= {"kl": kl(data, player), "predicted_kl": None, "error_factor": None, "predicted_factor": None}
+                    row |= {"kl": kl(data, player), "kl_player_data": kl(player, data)}
+                    row |= dict.fromkeys(("predicted_kl", "predicted_kl_player_data", "error_factor", "predicted_factor"))
                     if t:
                         row["error_factor"] = error_factor(data, players[t - 1], player)
                     if t and panel.law == "attained":
-                        row["predicted_kl"] = 0.0
+                        row |= {"predicted_kl": 0.0, "predicted_kl_player_data": 0.0}
                     if t and panel.law == "power":
                         exponent = 1 / getattr(variant.objective(t - 1), str(panel.parameter))
-                        row["predicted_kl"] = kl(data, power(data, players[t - 1], exponent))
+                        there = power(data, players[t - 1], exponent)
+                        row |= {"predicted_kl": kl(data, there), "predicted_kl_player_data": kl(there, data)}
                         row["predicted_factor"] = 1 - exponent
                     rows.append(row | {f"p{i}": float(p) for i, p in enumerate(player, 1)})
     return pd.DataFrame(rows)
 
 
 def verdict(game: Frame) -> str:
-    """What one variant did in one world, in words, from its rows in order."""
-    divergence = game["kl"].to_numpy()
+    """What one variant did in one world, in words, from its rows in order; of closer and farther, by which direction of KL."""
+    divergence = game[["kl", "kl_player_data"]].max(axis=1).to_numpy()
     probabilities = game[[c for c in game if c.startswith("p") and c[1:].isdigit()]].dropna(axis=1).to_numpy()
     if probabilities.min() < EDGE:
         first = int((probabilities.min(axis=1) < EDGE).argmax())
@@ -113,17 +118,30 @@ def verdict(game: Frame) -> str:
     if len(divergence) > 3 and abs(probabilities[-1] - probabilities[-3]).max() < RETURNED:
         moved = abs(probabilities[-1] - probabilities[-2]).max()
         return "returns every second iteration: a cycle" if moved > RETURNED else "comes to rest away from the data"
+    forward, backward = (_course(game[name].to_numpy()) for name in ("kl", "kl_player_data"))
+    if forward == backward:
+        return f"{forward}, in both directions"
+    return f"{forward} by KL(data ‖ player), {backward} by KL(player ‖ data)"
+
+
+def _course(divergence: Any) -> str:
+    """What one direction of a divergence did over the iterations, in words."""
     falls = [b < a for a, b in itertools.pairwise(divergence)]
     if all(falls):
         return "comes closer at every iteration"
     end = "farther from" if divergence[-1] > divergence[0] else "closer to"
-    return "moves away at every iteration" if not any(falls) else f"swings; ends {end} the data than it began"
+    return "moves away at every iteration" if not any(falls) else f"swings and ends {end} the data than it began"
 
 
 def keeps_its_law(panel: Panel, game: Frame) -> str:
-    """`yes`, `no` or a dash: whether every player is where the law puts it, KL to 1e-3 of itself or 1e-9 nats."""
+    """`yes`, `no` or a dash: whether every player is where the law puts it, KL in both directions to 1e-3 of itself or 1e-9
+    nats."""
     if panel.law == "none":
         return "–"
     played = game[game["iteration"] >= 0]
-    near = [math.isclose(row["kl"], row["predicted_kl"], rel_tol=1e-3, abs_tol=ATTAINED) for row in played.to_dict("records")]
+    near = [
+        math.isclose(row[name], row[f"predicted_{name}"], rel_tol=1e-3, abs_tol=ATTAINED)
+        for row in played.to_dict("records")
+        for name in ("kl", "kl_player_data")
+    ]
     return "yes" if all(near) else "no"

@@ -20,8 +20,8 @@ SOLVER = {"max_iter": 3000, "tolerance_grad": 1e-14, "tolerance_change": 0, "his
 
 
 def kl(data: torch.Tensor, player: torch.Tensor) -> float:
-    """(V,), (V,) probabilities -> KL(data || player) in nats."""
-    return float((data * (data.log() - player.log())).sum())
+    """(V,), (V,) probabilities -> KL(data || player) in nats; what the first gives no probability adds nothing."""
+    return float(torch.where(data > 0, data * (data.log() - player.log()), 0.0).sum())
 
 
 def play(

@@ -61,6 +61,9 @@ def verdicts(claims: Claims, played: Frame) -> Frame:
                     "kl_initial": game["kl"].iloc[0],
                     "kl_iteration_0": first["kl"],
                     "kl_last": game["kl"].iloc[-1],
+                    "kl_player_data_initial": game["kl_player_data"].iloc[0],
+                    "kl_player_data_iteration_0": first["kl_player_data"],
+                    "kl_player_data_last": game["kl_player_data"].iloc[-1],
                     "law_holds": keeps_its_law(panel, game),
                     "predicted_factor": first["predicted_factor"],
                     "error_factor": first["error_factor"],
@@ -72,7 +75,9 @@ def verdicts(claims: Claims, played: Frame) -> Frame:
 
 
 def curves(claims: Claims, played: Frame) -> Drawing:
-    """KL(data || player) against iteration, logarithmic: a row per world, a column per panel; rings: where the law puts it."""
+    """KL(data || player), thin and dotted KL(player || data), against iteration, logarithmic: a row per world, a column per
+    panel; rings: where the law puts the first.
+    """
     rows, columns = len(claims.world), len(claims.panel)
     made = drawing(rows, columns, 2.45 * rows + 0.3, sharex=True, sharey=True)
     axes = iter(made.axes)
@@ -83,19 +88,23 @@ def curves(claims: Claims, played: Frame) -> Drawing:
             labels = list(dict.fromkeys(mine["objective"]))
             for label in labels:
                 game = mine[mine["objective"] == label]
-                axis.plot(game["iteration"], game["kl"].clip(lower=FLOOR), label=label, **small(labels, label))
+                style = small(labels, label)
+                axis.plot(game["iteration"], game["kl"].clip(lower=FLOOR), label=label, **style)
+                back = game["kl_player_data"].clip(lower=FLOOR)
+                axis.plot(game["iteration"], back, color=style["color"], linewidth=0.7, linestyle=":")
                 predicted = game[game["predicted_kl"].notna()]
                 heights = predicted["predicted_kl"].astype(float).clip(lower=FLOOR)
                 axis.plot(predicted["iteration"], heights, "o", markersize=6.5, fillstyle="none", color=GREY, linewidth=0)
                 for row in game.to_dict("records"):
                     who = "initial policy" if row["iteration"] < 0 else f"{label}, iteration {row['iteration']}"
-                    made.say(axis, row["iteration"], max(row["kl"], FLOOR), f"{who}: KL {_nats(row['kl'])} nats")
+                    both = f"KL(data ‖ player) {_nats(row['kl'])} nats, KL(player ‖ data) {_nats(row['kl_player_data'])}"
+                    made.say(axis, row["iteration"], max(row["kl"], FLOOR), f"{who}: {both}")
             axis.set_yscale("log")
             axis.set_ylim(FLOOR / 5, 3e3)
             axis.set_title(f"{panel.title}\n({world.name})", fontsize=7.5)
             iteration_axis(axis, claims.iterations, "i")
     for axis in made.axes[::columns]:
-        axis.set_ylabel("KL(data ‖ player), nats")
+        axis.set_ylabel("KL, nats")
     for axis in made.axes[-columns:]:
         axis.set_xlabel("iteration")
         axis.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.27), handlelength=2.5)
@@ -109,8 +118,9 @@ def _nats(value: float) -> str:
 def content(claims: Claims, played: Frame, judged: Frame) -> dict[str, Any]:
     """The page as blocks."""
     caption = (
-        "KL(data ‖ player) after every iteration of the exact game (i: initial policy); rings: where the panel's law puts the "
-        f"player, given its exact opponent; values below {FLOOR:g} nats are drawn on the lowest line. Numbers: games.csv."
+        "KL(data ‖ player), and thin and dotted KL(player ‖ data), after every iteration of the exact game (i: initial policy); "
+        "rings: where the panel's law puts the player by the first, given its exact opponent; values below "
+        f"{FLOOR:g} nats are drawn on the lowest line. Numbers: games.csv."
     )
     return {
         "title": "With unlimited data and capacity",
@@ -130,14 +140,16 @@ def content(claims: Claims, played: Frame, judged: Frame) -> dict[str, Any]:
 
 def verdict_table(judged: Frame) -> dict[str, Any] | None:
     rows = [
-        [row["objective"], row["world"], _nats(row["kl_initial"]), _nats(row["kl_iteration_0"]), _nats(row["kl_last"]),
+        [row["objective"], row["world"],
+         *(f"{_nats(row[f'kl_{when}'])}; {_nats(row[f'kl_player_data_{when}'])}" for when in ("initial", "iteration_0", "last")),
          row["law_holds"], _factor(row["predicted_factor"]), _factor(row["error_factor"]), row["verdict"]]
         for row in judged.to_dict("records")
     ]  # fmt: skip
     header = ["objective", "world", "KL initial", "iter 0", "last", "law holds", "factor by law", "factor", "what it does"]
     caption = (
-        "KL in nats. law holds: every player where the law puts it, to 1e-3 of its KL. factor: by what iteration 0 multiplied "
-        "the centred log-error log(player / data), by the law and as played. Numbers: verdicts.csv."
+        "KL in nats: KL(data ‖ player); KL(player ‖ data). law holds: every player where the law puts it, to 1e-3 of both. "
+        "factor: by what iteration 0 multiplied the centred log-error log(player / data), by the law and as played. Numbers: "
+        "verdicts.csv."
     )
     return table(header, rows, caption, "llrrrlrrl", "000000001", 7)
 

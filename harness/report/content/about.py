@@ -38,14 +38,18 @@ def about_sections(tables: Tables) -> list[Block]:
 
 def suite_block(facts: Facts) -> Block | None:
     limit = facts.record["config"]["evaluation"]["limit"]
+    clustered = any(t.get("cluster") for t in facts.suite["task"])
     rows = [
         [t["name"], t["stands_for"] or MISSING, str(t["shots"]), t["metric"], t["filter"],
-         f"{t['chance']:.2f}" if facts.scales[t["name"]].counted else MISSING, str(t["limit"] or limit or "all")]
+         f"{t['chance']:.2f}" if facts.scales[t["name"]].counted else MISSING, str(t["limit"] or limit or "all"),
+         *([visible(t.get("cluster") or MISSING)] if clustered else [])]
         for t in facts.suite["task"]
     ]  # fmt: skip
-    header = ["task", "stands for", "shots", "metric", "filter", "chance", "items"]
-    caption = f"The suite {facts.suite['name']} v{facts.suite['version']}{ranges_note(facts)}{beside_note(facts)}."
-    return table(header, rows, caption, "llrllrr", "0100000", 8)
+    header = ["task", "stands for", "shots", "metric", "filter", "chance", "items", *(["cluster"] if clustered else [])]
+    said = "; cluster: what items share that are drawn together, errors count clusters" if clustered else ""
+    caption = f"The suite {facts.suite['name']} v{facts.suite['version']}{ranges_note(facts)}{beside_note(facts)}{said}."
+    more = len(header) - 7
+    return table(header, rows, caption, "llrllrr" + "l" * more, "0100000" + "0" * more, 8)
 
 
 def settings_rows(identity: dict[str, Any]) -> list[list[str]]:

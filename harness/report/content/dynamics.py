@@ -45,9 +45,9 @@ def drift_section(tables: Tables) -> Block:
             )
             caption = (
                 f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
-                f"{bars}. KL to previous, to initial: of the policy to its opponent and to the initial policy, per response; "
-                "reward agrees: share of prompts on which the response with the higher reward is also the more likely one. "
-                "Numbers: drift.csv; each seed's: dynamics.csv."
+                f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
+                "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
+                "dynamics.csv."
             )
             blocks.append(figure(name, caption))
         blocks.append(drift_table(tables, panel))
@@ -62,18 +62,44 @@ def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
     rows = []
     for name in names:
         cells = [NAMES[name], _unit(drift, name)]
+        counts = drift.loc[(drift["name"] == name) & drift["objective"].isin([o for o, _ in players]), "n"]
+        cells.append(_range(counts.astype(int)))
         for objective, iteration in players:
             here = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
             cells.append(_measured(here.iloc[0].to_dict()) if len(here) else MISSING)
         rows.append(cells)
-    nll = drift.loc[drift["name"] == "heldout_nll_per_token", "n"]
     where = f", {panel['title']}" if panel["title"] else ""
     caption = (
-        f"Initial policy and iteration {tables.last}{where}; n = {int(nll.iloc[0]) if len(nll) else 0} prompts; brackets: 95 % "
-        "interval over seeds on these prompts, ±: standard error over prompts (one seed). Numbers: drift.csv."
+        f"Initial policy and iteration {tables.last}{where}; n: prompts (of each seed), for distinct-2 bigrams and for churn "
+        "items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
+        f"{directions(tables)} Numbers: drift.csv."
     )
-    header = ["measurement", "unit", *(objective for objective, _ in players)]
-    return table(header, rows, caption, "ll" + "r" * len(players), "00" + "1" * len(players), 6.4)
+    header = ["measurement", "unit", "n", *(objective for objective, _ in players)]
+    return table(header, rows, caption, "llr" + "r" * len(players), "000" + "1" * len(players), 6.4)
+
+
+def directions(tables: Tables) -> str:
+    """Which divergences were measured, and in which directions; where one cannot be known, that it is not."""
+    names = set(tables.drift["name"])
+    said = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
+    if "kl_previous" in names:
+        said += ": a policy and its opponent (previous), and the initial policy"
+    if "kl_previous" in names and "kl_previous_policy" not in names:
+        said += ", in one direction alone, KL(policy ‖ other): the other was not measured"
+    both = {"kl_data_policy", "kl_policy_data"}
+    if both <= names:
+        return f"{said}; data and policy, in both directions, for the data's distribution is known."
+    return (
+        f"{said}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
+        "token: the entropy is the same for all players, so differences of it are differences of that direction; KL(policy ‖ "
+        "data) is unknown."
+    )
+
+
+def _range(counts: Any) -> str:
+    if not len(counts):
+        return MISSING
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
 
 
 def _unit(drift: Any, name: str) -> str:
@@ -135,9 +161,10 @@ def cost_section(tables: Tables) -> Block:
             cells.append(MISSING if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}")
         rows.append(cells)
     caption = (
-        "Thousands of tokens; then seconds and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "
-        "iterations. The initial policy's samples are drawn once and shared; each objective is charged its part of them. "
-        "Phases taken over from another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
+        "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the machine "
+        "and on what ran beside, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and iterations. The "
+        "initial policy's samples are drawn once and shared; each objective is charged its part of them. Phases taken over from "
+        "another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
     )
     header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
     return section("Cost", table(header, rows, caption, size=6.8))

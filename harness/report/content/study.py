@@ -13,6 +13,8 @@ from harness.report.content.tables import Tables
 from harness.tables.comparisons import MEAN
 from harness.tables.printed import MISSING, with_interval
 
+PASSES_SAID = "passes: all of them, a trained token as three, for its backward pass"
+
 
 def study_sections(tables: Tables) -> list[Block]:
     study = tables.facts.study
@@ -48,15 +50,25 @@ def arms_block(tables: Tables) -> Block | None:
             for t in shown
         ]
         tokens = [_thousands(row[f"tokens_{phase}"]) for phase in ("generate", "score", "train")]
+        tokens.append(_thousands(row["token_passes"]))
         rows.append([visible(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
-    header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "s"]
+    header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "passes", "s"]
     caption = (
         "Mean over tasks in percent, with 95 % interval over items and seeds from three on, else ± item standard error. drawn, "
-        "scored, trained: thousands of tokens per seed over all iterations; s: seconds of drawing, scoring and training per "
-        "seed. Numbers: study.csv."
+        f"scored, trained: thousands of tokens per seed over all iterations; {PASSES_SAID}; s: seconds of drawing, scoring and "
+        f"training per seed, {machine_said(tables)}. Numbers: study.csv, from cost.csv."
     )
     align, grow = "ll" + "r" * (len(header) - 2), "10" + "0" * (len(header) - 2)
     return table(header, rows, caption, align, grow, 6.8)
+
+
+def machine_said(tables: Tables) -> str:
+    """What seconds depend on, and of which machine these are."""
+    hardware = tables.facts.record["hardware"]
+    made = tables.versions[tables.versions["name"].isin(list(hardware))]
+    several = bool(len(made)) and bool((made.groupby("name")["version"].nunique() > 1).any())
+    here = "several: versions.csv" if several else visible(f"{hardware.get('device')}, {hardware.get('cpus')} cores")
+    return f"which depend on the machine ({here}) and on what ran beside"
 
 
 def _thousands(value: float) -> str:
@@ -79,11 +91,31 @@ def contrasts_block(tables: Tables) -> Block | None:
             continue
         row: dict[str, Any] = found.iloc[0].to_dict()
         rows.append([visible(wanted["question"]), *sides, points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
+    compute = tables.optional("tables/compute.csv")
+    rows = [[*row, *_compute(compute, row[0])] for row in rows]
     caption = (
         "The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p over items, and seeds from "
-        "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv."
+        "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv. passes, s: what a was made "
+        f"with, over b's, in thousands of token passes and in seconds, per seed up to its iteration; {PASSES_SAID}; seconds of "
+        f"drawing, scoring and training, {machine_said(tables)}. Numbers, drawn, scored and trained apart: compute.csv, from "
+        "cost.csv."
     )
-    return table(["question", "a", "b", "a − b", "p", "seeds"], rows, caption, "lllrrr", "100000", 7)
+    header = ["question", "a", "b", "a − b", "p", "seeds", "passes, a / b", "s, a / b"]
+    return table(header, rows, caption, "lllrrrrr", "10000000", 6.6)
+
+
+def _compute(compute: Any, question: str) -> list[str]:
+    """A contrast's cost as two cells, `a / b = ratio` in token passes and in seconds."""
+    if compute is None:
+        return [MISSING, MISSING]
+    (row,) = compute[[visible(q) == question for q in compute["question"]]].head(1).to_dict("records") or [{}]
+    cells = []
+    for name, said in (("token_passes", _thousands), ("seconds", _seconds)):
+        ratio = row.get(f"{name}_ratio")
+        cells.append(
+            MISSING if ratio is None or pd.isna(ratio) else f"{said(row[f'{name}_a'])} / {said(row[f'{name}_b'])} = {ratio:.2f}"
+        )
+    return cells
 
 
 def _p(value: float) -> str:

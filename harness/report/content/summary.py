@@ -19,7 +19,7 @@ LASTING = 0.01  # one point: a loss that is worth a sentence
 def summary_section(tables: Tables) -> Block:
     failed = [f"Failed, shown as a hole below: {visible(cell)}: {visible(error)}" for cell, error in tables.facts.failed.items()]
     caption = (
-        f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.facts)}. Numbers: "
+        f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.facts, visible)}. Numbers: "
         "leaderboard.csv, their origin: scores.csv."
     )
     asked = tables.facts.study.get("question")
