@@ -1,7 +1,7 @@
 """The tables of a run that was committed before there were small files: all that is kept of it here.
 
-What was measured stands in scores.csv, training.csv, dynamics.csv and tables/cost.csv and is read from there. What was computed from
-the items themselves (comparisons, the chance of being best, churn) cannot be computed again without them: it is kept as it stands.
+What was measured stands in scores.csv, training.csv, dynamics.csv and tables/cost.csv and is read from there. What was computed
+from the items (comparisons, the chance of being best, churn) cannot be computed again without them: it is kept as it stands.
 """
 
 from __future__ import annotations

@@ -33,8 +33,12 @@ class Played:
             fields = read_json(folder / MANIFEST)
             read_manifest(folder, fields)
             return fields
-        kept = self.kept(phase)
-        return kept.get(phase).manifest if phase in kept else None  # type: ignore[union-attr]
+        kept = self.kept(phase).get(phase)
+        return kept.manifest if kept else None
+
+    def finished(self, phase: str) -> bool:
+        """Whether a phase is finished; its manifest is not read."""
+        return (self.root / phase / MANIFEST).is_file() or phase in self.kept(phase)
 
     def text(self, phase: str, manifest: Manifest, name: str) -> str:
         """A file of a finished phase, as far as the views read it. Raises DamagedError when it is not what was committed."""
@@ -45,9 +49,7 @@ class Played:
             return self.kept(phase)[phase].files[name]
         except KeyError:
             path = path_of(self.root, unit_of(phase))
-            raise UserError(
-                f"{path}: does not hold {phase}/{name}; bring the folder {phase} from the machine that made it"
-            ) from None
+            raise UserError(f"{path}: does not hold {phase}/{name}; bring that folder from the machine that made it") from None
 
     def kept(self, phase: str) -> Unit:
         """What the small file says, where it is what counts; {} where the folder does."""

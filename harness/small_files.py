@@ -1,8 +1,9 @@
 """The small files of a run: what its tables, figures and report are made of, one compressed file per cell in `facts/`.
 
-`facts/VARIANT/seed-N.jsonl.gz` holds every finished phase of a cell: its manifest and the texts the views read. `facts/initial.jsonl.gz`
-holds the same of what all cells share: the data's manifest, the initial policy's phases. Weights, examples and drawn responses are
-not in them, so they can be kept where those cannot: in a repository, or when a cell's folder is deleted to make room.
+`facts/VARIANT/seed-N.jsonl.gz` holds every finished phase of a cell: its manifest and the texts the views read.
+`facts/initial.jsonl.gz` holds the same of what all cells share: the data's manifest, the initial policy's phases. Weights,
+examples and drawn responses are not in them, so they can be kept where those cannot: in a repository, or when a cell's folder is
+deleted.
 
 The first line names what follows and carries its digest; then one phase a line. The bytes depend on the phases alone.
 """
@@ -19,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import DamagedError, UserError
+from harness.errors import DamagedError, UserError, disk_trouble
 from harness.files import MANIFEST, bytes_digest, read_json
 from harness.intact import intact, read_manifest
 from harness.names import TAKEN
@@ -113,7 +114,7 @@ def read(root: Path, unit: str) -> Unit:
 
 def _damaged(path: Path, how: str) -> DamagedError:
     return DamagedError(
-        f"{path}: damaged ({how}); take it again from where it was kept, or delete it: it is written anew from the cell's folder, "
+        f"{path}: damaged ({how}); take it again from where it was kept, or delete it: it is written anew from the cell's folder "
         "where that is here, and the cell is played again where it is not"
     )
 
@@ -138,13 +139,18 @@ def write(root: Path, unit: str, phases: Mapping[str, Kept]) -> None:
     raw = packed(unit, phases)
     if path.is_file() and path.read_bytes() == raw:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as handle:
-        handle.write(raw)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as handle:
+            handle.write(raw)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if (trouble := disk_trouble(error)) is None:
+            raise
+        raise UserError(f"{path}: {trouble}; make room, then repeat the same command to go on") from error
 
 
 # ---------------------------------------------------------------- from the folders
@@ -256,5 +262,8 @@ def follow_folders(root: Path) -> list[str]:
 def _borne_out(root: Path, unit: str, phase: str, kept: Kept) -> bool:
     path = root / phase / MANIFEST
     if path.is_file():
-        return difference(kept.manifest, read_json(path)) is None
+        try:
+            return difference(kept.manifest, dict(read_json(path))) is None
+        except (DamagedError, ValueError, TypeError):
+            return True  # whoever needs the folder refuses it
     return unit == SHARED and not has_files(root / phase)

@@ -152,8 +152,10 @@ def _remove_empty(made: Sequence[Path]) -> None:
 def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, Path]:
     """Write every view of a run; returns what to show the user."""
     from harness.report import write_report
+    from harness.small_files import keep_all
     from harness.tables import refresh
 
+    keep_all(run.root)
     refresh(run.root)
     written = write_report(run.root, pdf or reports / f"{run.name}.pdf")
     curves = run.root / "plots" / "stability_curves.png"

@@ -43,11 +43,11 @@ def with_churn(earlier: Earlier, drift: Frame) -> Frame:
     before = earlier.table("tables/drift.csv")
     if before is None:
         return drift
-    both = pd.concat([drift, before[before["name"] == "churn"]], ignore_index=True)
+    both: Frame = pd.concat([drift, before[before["name"] == "churn"]], ignore_index=True)
     order = {name: i for i, name in enumerate(dict.fromkeys(drift["objective"]))}
-    both = both[both["objective"].isin(list(order))]
-    places = sorted(range(len(both)), key=lambda i: (order[both["objective"].iloc[i]], both["iteration"].iloc[i]))
-    return both.iloc[places].reset_index(drop=True)
+    rows = [row for row in both.to_dict("records") if row["objective"] in order]
+    rows.sort(key=lambda row: (order[row["objective"]], row["iteration"]))
+    return pd.DataFrame(rows, columns=list(drift))
 
 
 def with_chances(earlier: Earlier, standing: Frame) -> Frame:
@@ -82,13 +82,13 @@ def kept_sentences(facts: Facts) -> list[str]:
     there = [name for name in MEASURED if not _lacks(earlier, name)]
     as_played = repeated(earlier)
     said = [
-        f"Of this run the tables alone are kept here, neither its phases nor its small files. Read: {', '.join(there)}; every mean, "
-        "interval over seeds, cost and figure is made anew from them."
+        f"Of this run the tables alone are kept here, neither its phases nor its small files. Read: {', '.join(there)}; every "
+        "mean, interval over seeds, cost and figure is made anew from them."
     ]
     if as_played:
         said.append(
-            f"As computed when the run was played (by {by}), because they need the items, which are not kept: {', '.join(as_played)}; "
-            "in standing.csv the chance of being best and the gain on the initial policy; in stability.csv and drift.csv the churn."
+            f"As computed when the run was played (by {by}), because they need what is not kept: {', '.join(as_played)}; in "
+            "standing.csv the chance of being best and the gain on the initial policy; in stability.csv and drift.csv the churn."
         )
     lacking = [name for name in (*MEASURED, "tables/comparisons.csv") if _lacks(earlier, name)]
     said.append(
