@@ -50,7 +50,7 @@ class Game:
         return [cell for cell in self.cells if not played.small_only(cell.name)]
 
     def play_initial(self, to_play: Sequence[Cell]) -> None:
-        """Evaluate and probe the initial policy, which the cells to play start from. Raises UserError when that cannot be finished,
+        """Evaluate and probe the initial policy, which the cells to play start from. Raises UserError when it is not finished,
         or when its numbers are not finite: no cell could do better.
         """
         self.rounds.reporter.say("initial policy")

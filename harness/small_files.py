@@ -121,7 +121,7 @@ def _damaged(path: Path, how: str) -> DamagedError:
 
 def packed(unit: str, phases: Mapping[str, Kept]) -> bytes:
     """The file's bytes."""
-    rows = [json.dumps({"phase": name, "kept": asdict(phases[name])}, sort_keys=True) for name in sorted(phases)]
+    rows = [json.dumps({"phase": name, "kept": asdict(phases[name])}) for name in sorted(phases)]
     body = "".join(row + "\n" for row in rows).encode("ascii")
     head = json.dumps({"format": FORMAT, "unit": unit, "digest": bytes_digest(body)}) + "\n"
     target = io.BytesIO()
