@@ -7,7 +7,6 @@ import gc
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +16,11 @@ from harness import __version__
 from harness.board import Board
 from harness.cells import Cell, training_settings
 from harness.config import RunConfig, as_setting, load_config
-from harness.data import Dataset, load_examples
+from harness.data import load_examples
 from harness.discovery import Variant, list_objectives, parse_variants
 from harness.engine.preflight import check_backend
 from harness.errors import UserError, did_you_mean
-from harness.files import file_digest, read_jsonl, write_json, write_jsonl
+from harness.files import write_json
 from harness.game import Game
 from harness.judge.board import prepare as load_questions
 from harness.masking import masked, masked_command
@@ -43,14 +42,13 @@ from harness.preflight import (
 )
 from harness.progress import Reporter
 from harness.provenance import PROGRAM, git_state, package_versions
-from harness.records import Example
 from harness.remaining import remaining
 from harness.rounds import Rounds
 from harness.sharing import Neighbours
 from harness.small_files import follow_folders
 from harness.store import FORMAT_VERSION, RunFolder
+from harness.stored_data import stored_data
 from harness.suite import Suite, load_suite
-from harness.templates import reads_the_date
 from harness.versions import other_versions, refuse_other_numbers
 
 
@@ -220,45 +218,6 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
                 raise UserError(
                     f"{run.root}: {variant.label} was played with {key}={known[key]!r}, now {value!r}; use --name OTHER"
                 )
-
-
-def stored_data(
-    run: RunFolder, config: RunConfig, policy: Policy, data: Dataset, date: datetime, again: bool = True
-) -> tuple[Dataset, dict[str, str]]:
-    """Commit the examples to `data/`, or check that the run's own are these. Raises UserError when the source has changed."""
-    settings = {"data": config.data.model_dump(), "base": policy.base_digest}
-    if reads_the_date(policy.tokenizer, policy.template.arguments):
-        settings["date"] = date.isoformat()
-    done, before = run.reusable("data", {}, settings), run.recorded("data")
-    if before is not None and not again:
-        with tempfile.TemporaryDirectory() as scratch:
-            written = _write_data(Path(scratch), data)
-        if written != before.outputs:
-            raise UserError(_changed_rows(run, config))
-        return data, written
-    if done is None:
-        with run.open("data", {}, settings) as draft:
-            _write_data(draft.path, data)
-            draft.counts.update(data.counts)
-        done = run.finished("data")
-        assert done is not None
-    kept = Dataset(read_jsonl(done.path / "train.jsonl", Example), read_jsonl(done.path / "heldout.jsonl", Example))
-    if (kept.train, kept.heldout) != (data.train, data.heldout):
-        raise UserError(_changed_rows(run, config))
-    return data, dict(done.manifest.outputs)
-
-
-def _write_data(folder: Path, data: Dataset) -> dict[str, str]:
-    """The examples as the phase `data` keeps them; returns their digests by file."""
-    found = {}
-    for name, rows in (("train.jsonl", data.train), ("heldout.jsonl", data.heldout)):
-        write_jsonl(folder / name, rows)
-        found[name] = file_digest(folder / name)
-    return found
-
-
-def _changed_rows(run: RunFolder, config: RunConfig) -> str:
-    return f"{run.root}: the rows of {config.data.source} have changed since the run began; use --name OTHER"
 
 
 def run_record(

@@ -31,6 +31,7 @@ ALLOWED = {
     "harness.small_files": BASE | {"harness.intact", "harness.names"},
     "harness.played": BASE | {"harness.intact", "harness.small_files"},
     "harness.earlier": {"harness.errors", "harness.shown"},
+    "harness.stored_data": BASE | {"harness.config", "harness.data", "harness.policy", "harness.store", "harness.templates"},
     "harness.remaining": {"harness.errors", "harness.plan", "harness.played", "harness.small_files"},
     "harness.merging": BASE
     | {"harness.config", "harness.intact", "harness.names", "harness.played", "harness.provenance"}
@@ -205,7 +206,15 @@ ALLOWED = {
     "harness.bill": {"harness.calibration", "harness.plan"},
     "harness.commands.plan": BASE
     | {"harness.bill", "harness.board", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
-    | {"harness.plan", "harness.prepare", "harness.progress", "harness.remaining", "harness.stats", "harness.store", "harness.suite"},
+    | {
+        "harness.plan",
+        "harness.prepare",
+        "harness.progress",
+        "harness.remaining",
+        "harness.stats",
+        "harness.store",
+        "harness.suite",
+    },
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
     | {"harness.paths"}
@@ -230,6 +239,7 @@ ALLOWED = {
         "harness.rounds",
         "harness.sharing",
         "harness.store",
+        "harness.stored_data",
         "harness.suite",
         "harness.templates",
     }
