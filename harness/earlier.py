@@ -38,7 +38,7 @@ class Earlier:
             path = self.root / name
             try:
                 texts = dict.fromkeys(("panel", "question", "version", "where"), str)
-                self._read[name] = from_csv(path, dtype=texts, float_precision="round_trip") if path.is_file() else None
+                self._read[name] = from_csv(path, dtype=texts) if path.is_file() else None
             except (ValueError, UnicodeDecodeError) as error:
                 raise DamagedError(
                     f"{path}: damaged ({' '.join(str(error).split())}); take it again from where it was kept"
