@@ -35,6 +35,10 @@ def find_player(facts: Facts, label: str, seed: int | None, iteration: int | Non
     seed = int(facts.record["seeds"][0]) if seed is None else seed
     iteration = int(facts.record["iterations"]) - 1 if iteration is None else iteration
     folder = facts.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
+    if not (folder / ADAPTER_FILE).is_file() and facts.played.small_only(f"{label}/seed-{seed}"):
+        raise UserError(
+            f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that played it"
+        )
     if not (folder / ADAPTER_FILE).is_file():
         raise UserError(f"{folder}: no adapter; see which players are complete with: harness status {facts.record['name']}")
     return folder, seed, iteration

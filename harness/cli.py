@@ -228,6 +228,18 @@ def suites_check(
 
 
 @app.command()
+def merge(
+    run: Annotated[str, typer.Argument(help="Name of the run to join into; made where there is none yet.")],
+    folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Runs to join, by name or folder.")],
+    results: Results = RESULTS,
+) -> None:
+    """Join cells that were played on several machines with equal settings: whole run folders, or their small files alone."""
+    from harness.commands.merge import merge_command
+
+    merge_command(run, folders, results)
+
+
+@app.command()
 def theory(
     objectives: Annotated[
         str | None, typer.Option(help="Play these variants instead of the shipped claims: space:mu=5,./mine.py")

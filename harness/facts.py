@@ -1,6 +1,7 @@
-"""Reads a run folder's finished phases into plain tables. The only reader behind every csv, figure and report.
+"""Reads a run's finished phases into plain tables. The only reader behind every csv, figure and report.
 
-A phase is finished if and only if its manifest exists; what is not finished is not there, never zero.
+A phase is finished if and only if its manifest exists, in its folder or in the run's small files; what is not finished is not
+there, never zero. Of runs made before there were small files a clone has the tables alone: they are read instead, see earlier.py.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
+from harness.earlier import Earlier
 from harness.files import MANIFEST, read_json
-from harness.intact import intact, read_manifest
 from harness.names import inside
+from harness.played import Played
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.row_scale import Scale, scale_of
 
@@ -91,10 +93,38 @@ class Facts:
         """(place, folder, manifest) of every finished phase of that relative name."""
         for place in self.places:
             folder = place.folder / phase
-            if (folder / MANIFEST).is_file():
-                fields = read_json(folder / MANIFEST)
-                read_manifest(folder, fields)
+            fields = self.played.manifest(self.relative(folder))
+            if fields is not None:
                 yield place, folder, fields
+
+    @cached_property
+    def played(self) -> Played:
+        return Played(self.root)
+
+    @cached_property
+    def earlier(self) -> Earlier | None:
+        """The tables of a run of which nothing else is kept; None where there are phases, or the small files of some."""
+        return Earlier(self.root) if self.played.empty() else None
+
+    def text(self, folder: Path, manifest: dict[str, Any], name: str) -> str:
+        """A file of a finished phase. Raises DamagedError when it is not what was committed."""
+        return self.played.text(self.relative(folder), manifest, name)
+
+    def drawn(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
+        """Key, folder and manifest of every finished phase that drew samples; the initial policy's, which iteration 0 of a seed
+        shares, are its own."""
+        for seed in self.record["seeds"]:
+            top = f"{INITIAL}/seed-{seed}/generate/k-"
+            for phase in (phase for phase in self._phases if phase.startswith(top)):
+                fields = self.played.manifest(phase)
+                if fields is not None:
+                    yield {"objective": INITIAL, "seed": seed, "iteration": 0}, self.root / phase, fields
+        for place, folder, fields in self.finished("generate"):
+            yield place.key(), folder, fields
+
+    @cached_property
+    def _phases(self) -> list[str]:
+        return self.played.phases()
 
     def relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -102,10 +132,12 @@ class Facts:
     @cached_property
     def scores(self) -> Frame:
         """One row per player and task of the run's suite."""
+        if self.earlier is not None:
+            return _typed(self.earlier.scores(self.suite))
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
         rows = []
         for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}"):
-            for record in json.loads(intact(folder, manifest, "scores.json"))["records"]:
+            for record in json.loads(self.text(folder, manifest, "scores.json"))["records"]:
                 rows.append(
                     {
                         **place.key(),
@@ -130,7 +162,7 @@ class Facts:
         """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None; in a
         group whose tasks weigh equally parts: their sizes; clusters: every item's, where items share one}."""
         return {
-            (place.objective, place.seed, place.iteration): json.loads(intact(folder, manifest, "items.json"))
+            (place.objective, place.seed, place.iteration): json.loads(self.text(folder, manifest, "items.json"))
             for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}")
         }
 
@@ -168,9 +200,11 @@ class Facts:
     @cached_property
     def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""
+        if self.earlier is not None:
+            return _typed(self.earlier.training())
         rows = []
         for place, folder, manifest in self.finished("train"):
-            for line in intact(folder, manifest, "steps.jsonl").splitlines():
+            for line in self.text(folder, manifest, "steps.jsonl").splitlines():
                 step = json.loads(line)
                 rows.append(
                     {
@@ -193,9 +227,11 @@ class Facts:
     @cached_property
     def dynamics(self) -> Frame:
         """One row per player and measurement."""
+        if self.earlier is not None:
+            return _typed(self.earlier.dynamics())
         rows = []
         for place, folder, manifest in self.finished("probe"):
-            for one in json.loads(intact(folder, manifest, "measurements.json"))["measurements"]:
+            for one in json.loads(self.text(folder, manifest, "measurements.json"))["measurements"]:
                 rows.append({**place.key(), **one, "source": self.relative(folder / "measurements.json")})
         return _typed(pd.DataFrame(rows, columns=[*KEYS, "name", "value", "stderr", "n", "unit", "source"]))
 
@@ -206,13 +242,15 @@ class Facts:
         Shared samples of iteration 0 were drawn once per seed; a row marked `shared` tells what its own part of them cost, so
         that rows of one objective add up to its cost, and rows that are not shared to the run's (with objective `initial`).
         """
+        if self.earlier is not None:
+            return _costs(self.earlier.costs())
         rows = []
         for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
             for place, folder, manifest in self.finished(phase):
                 counts = manifest["counts"]
                 seconds = manifest["seconds"]
                 if "shared" in counts:
-                    if not all((self.root / source / MANIFEST).is_file() for source in manifest["inputs"]):
+                    if any(self.played.manifest(self.relative(source)) is None for source in self._sources(manifest)):
                         continue  # set aside, and not yet made again
                     counts, seconds = self._share(place, manifest)
                 rows.append(
@@ -233,15 +271,16 @@ class Facts:
                 )
         columns = [*KEYS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
                    "peak_memory_gib", "source"]  # fmt: skip
-        table = _typed(pd.DataFrame(rows, columns=columns))
-        for column in ("tokens", "responses", "truncated"):
-            table[column] = table[column].astype("Int64")
-        return table
+        return _costs(pd.DataFrame(rows, columns=columns))
+
+    def _sources(self, manifest: dict[str, Any]) -> list[Path]:
+        return [inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
 
     def _share(self, place: Place, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """Counts and seconds of a cell's part of the initial policy's samples, by its share of the prompts."""
         pairs = self.record["variants"][place.objective].get("examples")
-        sources = [read_json(inside(self.root, folder, "a manifest") / MANIFEST) for folder in manifest["inputs"]]
+        found = (self.played.manifest(self.relative(folder)) for folder in self._sources(manifest))
+        sources = [source for source in found if source is not None]
         drawn = sources[0]["counts"]["samples"] if sources else 1
         part = (pairs or drawn) / drawn
         counts = {k: round(part * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}
@@ -249,10 +288,10 @@ class Facts:
 
     @cached_property
     def samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
-        """What each player said to the same held-out prompts."""
+        """What each player said to the same held-out prompts; where its folder is gone, to the first of them."""
         return {
             (place.objective, place.seed, place.iteration): [
-                json.loads(line) for line in intact(folder, manifest, "samples.jsonl").splitlines()
+                json.loads(line) for line in self.text(folder, manifest, "samples.jsonl").splitlines()
             ]
             for place, folder, manifest in self.finished("probe")
         }
@@ -262,6 +301,13 @@ class Facts:
         """Cells that failed when the run was last played, with their error in one line."""
         path = self.root / "failed.json"
         return read_json(path) if path.is_file() else {}
+
+
+def _costs(table: Frame) -> Frame:
+    table = _typed(table)
+    for column in ("tokens", "responses", "truncated"):
+        table[column] = table[column].astype("Int64")
+    return table
 
 
 def _typed(table: Frame) -> Frame:

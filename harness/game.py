@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.bad_numbers import BadNumbers
 from harness.cells import Cell
 from harness.errors import EvaluationError, UserError
+from harness.played import Played
 from harness.rounds import Rounds
+from harness.small_files import SHARED, keep
 from harness.tables import refresh
 
 BAD_BASE = "use another model, or --set model.dtype=float32"
@@ -31,42 +33,52 @@ class Game:
 
     def play(self) -> dict[str, str]:
         """Play every cell, one after the other; returns the cells that failed, with their error. The others are complete."""
-        self.play_initial()
+        to_play = self.to_play()
+        self.play_initial(to_play)
         failed: dict[str, str] = {}
-        for cell in self.cells:
+        for cell in to_play:
             error = self.attempt(cell, self.refresh)
+            keep(self.rounds.run.root, SHARED)
             if error is not None:
                 failed[cell.name] = error
                 self.refresh()
         return failed
 
-    def play_initial(self) -> None:
-        """Evaluate and probe the initial policy, which all cells start from. Raises UserError when that cannot be finished, or
-        when its numbers are not finite: no cell could do better.
+    def to_play(self) -> list[Cell]:
+        """All cells but those of which only the small files are here: these are finished (see `remaining`)."""
+        played = Played(self.rounds.run.root)
+        return [cell for cell in self.cells if not played.small_only(cell.name)]
+
+    def play_initial(self, to_play: Sequence[Cell]) -> None:
+        """Evaluate and probe the initial policy, which the cells to play start from. Raises UserError when it is not finished,
+        or when its numbers are not finite: no cell could do better.
         """
         self.rounds.reporter.say("initial policy")
         initial = self.rounds.initial_player(self.rounds.config.seeds[0])
         try:
             self.rounds.evaluate(initial, "initial")
-            self.rounds.probe(initial, "initial")
+            if to_play or self.rounds.run.recorded("initial/probe") is None:
+                self.rounds.probe(initial, "initial")
         except EvaluationError as error:
             raise UserError(f"initial policy: {error}; what was done is kept, repeat the same command to go on") from None
         except BadNumbers as error:
             raise UserError(f"initial policy: {error}; {BAD_BASE}") from None
+        keep(self.rounds.run.root, SHARED)
         self.refresh()
 
-    def play_shared(self) -> None:
-        """What cells would otherwise make when they first need it: the initial policy's samples and log-probabilities.
+    def play_shared(self, to_play: Sequence[Cell]) -> None:
+        """What these cells would otherwise make when they first need it: the initial policy's samples and log-probabilities.
 
         Raises UserError where its numbers are not finite.
         """
         try:
-            self._shared()
+            self._shared(to_play)
         except BadNumbers as error:
             raise UserError(f"initial policy: {error}; {BAD_BASE}") from None
+        keep(self.rounds.run.root, SHARED)
 
-    def _shared(self) -> None:
-        needs = [(cell.seed, cell.variant.objective(0).needs) for cell in self.cells]
+    def _shared(self, to_play: Sequence[Cell]) -> None:
+        needs = [(cell.seed, cell.variant.objective(0).needs) for cell in to_play]
         for seed in dict.fromkeys(seed for seed, _ in needs):
             self.rounds.record_initial_adapter(seed)
             most = max(max(need.synthetic, need.proto) for s, need in needs if s == seed)
@@ -104,6 +116,7 @@ class Game:
             rounds.evaluate(player, cell.folder(iteration))
             probed = rounds.probe(player, cell.folder(iteration), opponent, probed)
             if rounds.made > made:
+                keep(rounds.run.root, cell.name)
                 progressed()
 
     def refresh(self) -> None:

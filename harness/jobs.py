@@ -55,10 +55,12 @@ def play(game: Game, jobs: int) -> dict[str, str]:
     """Play every cell of `game`, `jobs` at a time; returns the cells that failed, with their error."""
     if jobs < 2:
         return game.play()
-    game.play_initial()
-    game.play_shared()
+    to_play = game.to_play()
+    game.play_initial(to_play)
+    game.play_shared(to_play)
     reporter, cells = game.rounds.reporter, game.cells
-    waiting = deque(range(len(cells)))
+    names = {cell.name for cell in to_play}
+    waiting = deque(number for number, cell in enumerate(cells) if cell.name in names)
     failed: dict[str, str] = {}
     workers = start(jobs)
     try:

@@ -15,7 +15,7 @@ RULE = "letters, digits, '.', '_' and '-' only, at most 100, beginning with a le
 # Of the store's own: a phase in the making, one given up, one set aside as damaged, a file in the making.
 TAKEN = (".partial", ".abandoned", ".damaged", ".tmp")
 # What a run folder has beside its variants; "initial" names the untouched policy in every table too.
-BESIDE_VARIANTS = frozenset({"initial", "data", "judgements", "objectives", "plots", "tables"})
+BESIDE_VARIANTS = frozenset({"initial", "data", "facts", "judgements", "objectives", "plots", "tables"})
 
 
 def is_name(text: str) -> bool:

@@ -15,11 +15,11 @@ from harness import __version__
 from harness.board import Board
 from harness.cells import Cell, training_settings
 from harness.config import RunConfig, as_setting, load_config
-from harness.data import Dataset, load_examples
+from harness.data import load_examples
 from harness.discovery import Variant, list_objectives, parse_variants
 from harness.engine.preflight import check_backend
 from harness.errors import UserError, did_you_mean
-from harness.files import read_jsonl, write_json, write_jsonl
+from harness.files import write_json
 from harness.game import Game
 from harness.initial_adapter import initial_adapter_folder
 from harness.judge.board import prepare as load_questions
@@ -43,12 +43,13 @@ from harness.preflight import (
 )
 from harness.progress import Reporter
 from harness.provenance import PROGRAM, git_state, package_versions
-from harness.records import Example
+from harness.remaining import remaining
 from harness.rounds import Rounds
 from harness.sharing import Neighbours
+from harness.small_files import follow_folders
 from harness.store import FORMAT_VERSION, RunFolder
+from harness.stored_data import stored_data
 from harness.suite import Suite, load_suite
-from harness.templates import reads_the_date
 from harness.versions import other_versions, refuse_other_numbers
 
 
@@ -90,8 +91,10 @@ def prepare(
     planned = planned_phases(config, variants, suite.name)
     starts = [initial_adapter_folder(seed) for seed in config.seeds]
     run.check(["data", *starts, *(phase.folder for phase in planned)], config.recompute)
-    unfinished = any(run.finished(phase.folder) is None for phase in planned if phase.kind == "evaluate")
-    game = assemble(config, run, reporter, reach=unfinished)
+    for phase in follow_folders(run.root):
+        run.journal("taken out of the small files", phase=phase)
+    to_do = remaining(run.root, planned)
+    game = assemble(config, run, reporter, reach=any(phase.kind == "evaluate" for phase in to_do), again=bool(to_do))
     for line in (*notices(game.rounds.data, game.rounds.policy), *game.rounds.board.notices()):
         reporter.say(line)
     if (line := differing_versions(game)) is not None:
@@ -103,11 +106,14 @@ def prepare(
     return game
 
 
-def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool = False, dry: bool = False) -> Game:
+def assemble(
+    config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool = False, dry: bool = False, again: bool = True
+) -> Game:
     """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own.
 
     reach: ask a judge whether it answers, which one process of a run does, where there is something to judge. dry: commit
-    nothing; such a game can be looked at and measured, not played.
+    nothing; such a game can be looked at and measured, not played. again: where only the small files of the data are here, write
+    the data's folder anew, which a run with nothing to do does not need.
     """
     variants = checked_variants(config)
     check_objectives(variants, config.iterations)
@@ -134,7 +140,7 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
                 f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
     run.hardware = made_on(policy)
-    data, digests = (data, {}) if dry else stored_data(run, config, policy, data, date)
+    data, digests = (data, {}) if dry else stored_data(run, config, policy, data, date, again)
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
     neighbours = Neighbours(run) if config.share else None
     gc.collect()
@@ -144,8 +150,8 @@ def assemble(config: RunConfig, run: RunFolder, reporter: Reporter, reach: bool 
 
 def date_of(run: RunFolder) -> datetime:
     """What a chat template that writes the date takes for the present: the run's beginning, where it has begun."""
-    done = run.finished("data")
-    kept = done.manifest.settings.get("date") if done else None
+    known = run.known("data")
+    kept = known.settings.get("date") if known else None
     return datetime.fromisoformat(kept) if kept else datetime.now().replace(microsecond=0)
 
 
@@ -214,27 +220,6 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
                 raise UserError(
                     f"{run.root}: {variant.label} was played with {key}={known[key]!r}, now {value!r}; use --name OTHER"
                 )
-
-
-def stored_data(
-    run: RunFolder, config: RunConfig, policy: Policy, data: Dataset, date: datetime
-) -> tuple[Dataset, dict[str, str]]:
-    """Commit the examples to `data/`, or check that the run's own are these. Raises UserError when the source has changed."""
-    settings = {"data": config.data.model_dump(), "base": policy.base_digest}
-    if reads_the_date(policy.tokenizer, policy.template.arguments):
-        settings["date"] = date.isoformat()
-    done = run.reusable("data", {}, settings)
-    if done is None:
-        with run.open("data", {}, settings) as draft:
-            write_jsonl(draft.path / "train.jsonl", data.train)
-            write_jsonl(draft.path / "heldout.jsonl", data.heldout)
-            draft.counts.update(data.counts)
-        done = run.finished("data")
-        assert done is not None
-    kept = Dataset(read_jsonl(done.path / "train.jsonl", Example), read_jsonl(done.path / "heldout.jsonl", Example))
-    if (kept.train, kept.heldout) != (data.train, data.heldout):
-        raise UserError(f"{run.root}: the rows of {config.data.source} have changed since the run began; use --name OTHER")
-    return data, dict(done.manifest.outputs)
 
 
 def run_record(

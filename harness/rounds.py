@@ -278,13 +278,13 @@ class Rounds:
         suite, limit = self.board.suite, self.config.evaluation.limit
         folder = f"{where}/evaluate/{suite.name}"
         inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
-        done = self.run.finished(folder)
+        done = self.run.known(folder)
         later = {**self.board.defined, "tokenizer": self.policy.encoder.digest}  # runs made before these were recorded lack them
-        inputs |= {name: value for name, value in later.items() if done is None or name in done.manifest.inputs}
+        inputs |= {name: value for name, value in later.items() if done is None or name in done.inputs}
         return folder, inputs, {"limit": limit, **self.board.made_from}
 
     def evaluate(self, player: Player, where: str) -> None:
-        """The leaderboard of one player."""
+        """The leaderboard of one player; nothing is done where it is finished and only the small files hold it."""
         suite = self.board.suite
         kept = self.run.root / "judgements" / suite.name / f"{where.replace('/', '_')}.jsonl"
 
@@ -294,11 +294,11 @@ class Rounds:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
                 unfinished = Unfinished(Shards(draft.unfinished), self.config.evaluation.shard)
                 done = self.board.evaluate(self.policy, columns, rows, advance, kept, unfinished)
-            first = self.run.finished(f"initial/evaluate/{suite.name}")
-            if first is not None and first.manifest.counts["prompt_hash"] != done.prompt_hash:
+            first = self.run.known(f"initial/evaluate/{suite.name}")
+            if first is not None and first.counts["prompt_hash"] != done.prompt_hash:
                 raise UserError(
                     f"{self.run.root}/{where}: suite {suite.name} asks other prompts ({done.prompt_hash}) than those the initial "
-                    f"policy answered ({first.manifest.counts['prompt_hash']}); use --name OTHER to ask all players the same"
+                    f"policy answered ({first.counts['prompt_hash']}); use --name OTHER to ask all players the same"
                 )
             for line in done.notes if where == "initial" else ():
                 self.reporter.say(line)
@@ -309,7 +309,11 @@ class Rounds:
             write_json(draft.path / "items.json", done.items)
             draft.counts.update(items=sum(r.n for r in done.records), prompt_hash=done.prompt_hash)
 
-        self._phase(*self._evaluation(player, where), work)
+        folder, inputs, settings = self._evaluation(player, where)
+        if self.run.recorded(folder) is not None:
+            self.run.reusable(folder, inputs, settings)
+            return
+        self._phase(folder, inputs, settings, work)
 
     def probe(self, player: Player, where: str, opponent: Player | None = None, before: Finished | None = None) -> Finished:
         """Drift and likelihood of one player on held-out prompts. `before` is the probe of its opponent."""

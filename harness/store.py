@@ -22,8 +22,10 @@ from harness.files import MANIFEST, folder_digests, read_json, write_json
 from harness.holding import held
 from harness.intact import AGAIN, checksum, free_name, harm, read_manifest
 from harness.masking import masked
+from harness.played import Played
 from harness.provenance import forget_peak_memory, package_versions, peak_memory_bytes
 from harness.records import PhaseManifest
+from harness.small_files import difference, forget
 
 UNFINISHED = "unfinished"
 THEN = ", then "
@@ -102,6 +104,7 @@ class RunFolder:
                 continue
             if not recompute:
                 raise DamagedError(f"{harmed}; {AGAIN}")
+            forget(self.root, relative)  # it is to be made again, not to come back from the small files
             aside = free_name(self.root / relative)
             (self.root / relative).rename(aside)
             self.journal("set aside", phase=relative, where=aside.name, reason=harmed)
@@ -112,17 +115,28 @@ class RunFolder:
         Raises UserError naming the first difference when it was made from something else.
         """
         done = self.finished(relative)
-        if done is None:
+        manifest = done.manifest if done else self.recorded(relative)
+        if manifest is None:
             return None
         asked = {**dict(inputs), **_flat(settings)}
-        recorded = {**done.manifest.inputs, **_flat(done.manifest.settings)}
+        recorded = {**manifest.inputs, **_flat(manifest.settings)}
         for key in sorted(asked.keys() | recorded.keys()):
             if recorded.get(key) != asked.get(key):
                 raise UserError(
-                    f"{done.path}: made with {key}={recorded.get(key)!r}, now asked for {asked.get(key)!r}; "
+                    f"{self.root / relative}: made with {key}={recorded.get(key)!r}, now asked for {asked.get(key)!r}; "
                     "use --name OTHER to start afresh"
                 )
         return done
+
+    def recorded(self, relative: str) -> PhaseManifest | None:
+        """The manifest of a finished phase that only the small files hold; None where its folder is there, or nothing is."""
+        kept = Played(self.root).kept(relative).get(relative)
+        return None if kept is None else read_manifest(self.root / relative, kept.manifest)
+
+    def known(self, relative: str) -> PhaseManifest | None:
+        """The manifest of a finished phase, from its folder or from the small files."""
+        done = self.finished(relative)
+        return done.manifest if done else self.recorded(relative)
 
     @contextlib.contextmanager
     def open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
@@ -160,7 +174,7 @@ class RunFolder:
         shutil.rmtree(draft.unfinished)
         if draft.attempt > 1:
             draft.counts["attempts"] = draft.attempt  # seconds and peak memory are the last one's
-        manifest = PhaseManifest(
+        made = PhaseManifest(
             phase=path.name,
             inputs=dict(inputs),
             settings=dict(settings),
@@ -172,7 +186,7 @@ class RunFolder:
             hardware=hardware,
             format_version=FORMAT_VERSION,
         )
-        self._commit(partial, path, manifest)
+        self._commit(partial, path, self._as_recorded(relative, made))
         self.journal("committed", phase=relative, seconds=seconds)
 
     def take_over(self, relative: str, other: Finished) -> None:
@@ -182,8 +196,23 @@ class RunFolder:
         _set_aside(partial)
         shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
         origin = os.path.relpath(other.path, self.root)
-        self._commit(partial, path, replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin}))
+        taken = replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin})
+        self._commit(partial, path, self._as_recorded(relative, taken))
         self.journal("taken over", phase=relative, source=origin)
+
+    def _as_recorded(self, relative: str, made: PhaseManifest) -> PhaseManifest:
+        """The manifest to commit: that of the small files where these hold the phase, for it is the same phase again.
+
+        Raises UserError where it is not.
+        """
+        before = self.recorded(relative)
+        if before is not None and (other := difference(asdict(before), asdict(made))):
+            raise UserError(
+                f"{self.root / relative}: made again, it differs from what the run's small files record in {other}; bring the "
+                f"folder {relative} from the machine that made it, or play the missing cells under --name OTHER and join both "
+                "with: harness merge"
+            )
+        return before or made
 
     @staticmethod
     def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:

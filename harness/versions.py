@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.files import MANIFEST, read_json
-from harness.intact import read_manifest
-from harness.names import TAKEN
+from harness.played import Played
 from harness.provenance import BEFORE_NUMBERS, NUMBERS, NUMBERS_KEY, PROGRAM
 from harness.store import RunFolder
 
@@ -32,18 +30,15 @@ def made_with(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def phases_made_with(root: Path) -> MadeWith:
-    """Every finished phase of a run folder. One whose manifest is damaged is left out: whoever needs the phase refuses it."""
-    found = {}
-    for path in sorted(root.rglob(MANIFEST)):
-        relative = path.parent.relative_to(root)
-        if any(part.endswith(TAKEN) for part in relative.parts):
-            continue
+    """Every finished phase of a run. One whose manifest is damaged is left out: whoever needs the phase refuses it."""
+    found, played = {}, Played(root)
+    for phase in played.phases():
         try:
-            fields = read_json(path)
-            read_manifest(path.parent, fields)
+            fields = played.manifest(phase)
         except (UserError, TypeError):  # damaged, or a file of another program under this name
             continue
-        found[relative.as_posix()] = made_with(fields)
+        if fields is not None:
+            found[phase] = made_with(fields)
     return found
 
 

@@ -28,13 +28,23 @@ ALLOWED = {
     "harness.records": set(),
     "harness.files": {"harness.errors"},
     "harness.intact": BASE,
+    "harness.small_files": BASE | {"harness.intact", "harness.names"},
+    "harness.played": BASE | {"harness.intact", "harness.small_files"},
+    "harness.earlier": {"harness.errors", "harness.shown"},
+    "harness.stored_data": BASE | {"harness.config", "harness.data", "harness.policy", "harness.store", "harness.templates"},
+    "harness.remaining": {"harness.errors", "harness.plan", "harness.played", "harness.small_files"},
+    "harness.merging": BASE
+    | {"harness.config", "harness.intact", "harness.names", "harness.played", "harness.provenance"}
+    | {"harness.small_files", "harness.store", "harness.versions"},
     "harness.holding": {"harness.errors"},
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
     "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
-    "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
-    "harness.versions": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
+    "harness.store": BASE
+    | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"}
+    | {"harness.played", "harness.small_files"},
+    "harness.versions": {"harness.errors", "harness.played", "harness.provenance", "harness.store"},
     "harness.row_scale": set(),
     "harness.suite": {"harness.paths", "harness.toml_files"}
     | BASE
@@ -191,7 +201,9 @@ ALLOWED = {
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"}
     | {"harness.shards", "harness.training_state"},
     "harness.cells": BASE | {"harness.config", "harness.discovery"},
-    "harness.game": BASE | {"harness.bad_numbers"} | {"harness.cells", "harness.rounds", "harness.tables"},
+    "harness.game": BASE
+    | {"harness.bad_numbers"}
+    | {"harness.cells", "harness.played", "harness.rounds", "harness.small_files", "harness.tables"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
@@ -205,6 +217,7 @@ ALLOWED = {
         "harness.plan",
         "harness.prepare",
         "harness.progress",
+        "harness.remaining",
         "harness.stats",
         "harness.store",
         "harness.suite",
@@ -233,10 +246,11 @@ ALLOWED = {
         "harness.rounds",
         "harness.sharing",
         "harness.store",
+        "harness.stored_data",
         "harness.suite",
         "harness.templates",
     }
-    | {"harness.provenance", "harness.versions"},
+    | {"harness.provenance", "harness.remaining", "harness.small_files", "harness.versions"},
     "harness.preflight": BASE
     | {"harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
@@ -246,10 +260,10 @@ ALLOWED = {
     "harness.item_errors": {"harness.stats"},
     "harness.comparison": {"harness.item_errors", "harness.stats"},
     "harness.collapse": set(),
-    "harness.facts": BASE | {"harness.intact", "harness.names", "harness.row_scale", "harness.store"},
+    "harness.facts": BASE | {"harness.earlier", "harness.names", "harness.played", "harness.row_scale", "harness.store"},
     "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
     "harness.tables": BASE
-    | {"harness.intact"}
+    | {"harness.earlier"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
     | {
         "harness.item_errors",
@@ -276,8 +290,10 @@ ALLOWED = {
     | {"harness.holding"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
-    | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
+    | {"harness.report", "harness.small_files", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
+    "harness.commands.look": BASE | {"harness.commands", "harness.played", "harness.store", "harness.stranger"},
+    "harness.commands.merge": {"harness.commands", "harness.errors", "harness.merging", "harness.small_files", "harness.store"}
+    | {"harness.stranger", "harness.tables"},
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
@@ -318,6 +334,9 @@ NO_TORCH = (
     "config",
     "store",
     "versions",
+    "played",
+    "small_files",
+    "merging",
     "suite",
     "records",
     "errors",

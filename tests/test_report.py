@@ -141,14 +141,14 @@ def test_every_printed_number_stands_in_a_csv_beside_the_report(run, tmp_path):
         assert cells[4].removesuffix(" *") == f"{100 * float(row['mean']):.1f} ± {100 * float(row['item_stderr']):.1f}"
 
 
-def test_views_without_their_facts_are_not_overwritten_by_empty_ones(played_copy, run):
-    """What a clone holds of a committed run: `harness report` refuses and leaves it as it is."""
-    for folder in ("data", "initial", "space", "spin"):
+def test_a_run_of_which_nothing_is_kept_is_one_line_and_nothing_is_overwritten_by_empty_tables(played_copy, run):
+    for folder in ("data", "initial", "space", "spin", "facts"):
         shutil.rmtree(run / folder)
+    (run / "scores.csv").unlink()
     before = {p: p.read_bytes() for p in run.rglob("*.csv")}
     done = here("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "holds the small files of a run, not its phases" in done.stderr
+    assert "holds no phase, no small files and no scores.csv" in done.stderr
     assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before
 
 

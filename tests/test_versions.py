@@ -151,7 +151,7 @@ def test_what_the_record_alone_says_counts_too(run):
     path.write_text(json.dumps({**record, "versions": {**now, NUMBERS_KEY: "99"}}))
     with pytest.raises(UserError, match="made with version 99 of this program's numbers"):
         refuse_other_numbers(RunFolder(run))
-    for folder in ("initial", "space", "spin"):
+    for folder in ("initial", "space", "spin", "facts"):
         shutil.rmtree(run / folder)
     refuse_other_numbers(RunFolder(run))  # as after a kill before the record was written
 
@@ -163,7 +163,7 @@ def test_a_record_without_phases_can_be_played_anew(run):
     record = json.loads((run / "run.json").read_text())
     del record["versions"][NUMBERS_KEY]
     (run / "run.json").write_text(json.dumps(record))
-    for folder in ("data", "initial", "space", "spin"):
+    for folder in ("data", "initial", "space", "spin", "facts"):
         shutil.rmtree(run / folder)
     refuse_other_numbers(RunFolder(run))
 

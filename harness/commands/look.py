@@ -10,7 +10,7 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
-from harness.files import MANIFEST
+from harness.played import Played
 from harness.store import RunFolder
 from harness.stranger import look_over, reading
 
@@ -29,8 +29,6 @@ def open_run(run: str, results: Path) -> RunFolder:
 
 def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
-    if folder.finished("data") is None:
-        raise UserError(f"{folder.root}: holds the small files of a run, not its phases; play it again with: harness run")
     with folder.locked(), reading(folder.root):
         from harness.commands.run import finish
 
@@ -66,7 +64,8 @@ def _print_status(run: RunFolder) -> None:
     table.add_column("cell")
     for t in range(record["iterations"]):
         table.add_column(f"iter {t}")
-    missing = 0
+    missing = small = 0
+    played = Played(run.root)
     for label, variant in record["variants"].items():
         for seed in record["seeds"]:
             cells = []
@@ -78,15 +77,19 @@ def _print_status(run: RunFolder) -> None:
                     if not wanted[letter]:
                         letters += " "
                         continue
-                    folder = run.root / label / f"seed-{seed}" / f"iteration-{t}" / phase
-                    complete = ((folder / suite if phase == "evaluate" else folder) / MANIFEST).is_file()
+                    folder = f"{label}/seed-{seed}/iteration-{t}/{phase}"
+                    complete = played.finished(f"{folder}/{suite}" if phase == "evaluate" else folder)
                     missing += not complete
                     letters += letter if complete else "·"
                 cells.append(letters)
-            table.add_row(f"{label}/seed-{seed}", *cells)
+            only = played.small_only(f"{label}/seed-{seed}")
+            small += only
+            table.add_row(f"{label}/seed-{seed}" + (" (small files)" if only else ""), *cells)
     out.print(table)
     legend = ", ".join(f"{letter} {phase}" for letter, phase in PHASES)
     say(f"{legend}; · not done" + (f": {missing} phases" if missing else ": none, complete") + "\n")
+    if small:
+        say(f"small files: of {small} cell(s) there is no adapter here, so they can be neither extended nor pushed\n")
 
 
 def trace_command(run: str, example_id: str, results: Path) -> None:
@@ -97,6 +100,10 @@ def trace_command(run: str, example_id: str, results: Path) -> None:
 
 
 def _trace(folder: Path, example_id: str) -> None:
+    if not (folder / "data").is_dir():
+        raise UserError(
+            f"{folder}: holds small files or tables of a run, without examples; follow {example_id} on the machine that played it"
+        )
     ids = set()
     for part in ("train", "heldout"):
         for row in _rows(folder / "data" / f"{part}.jsonl"):

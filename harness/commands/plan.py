@@ -9,7 +9,6 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.config import RunConfig
-from harness.files import MANIFEST
 from harness.store import RunFolder
 
 if TYPE_CHECKING:
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[Phase]:
     """What will be done and what is there already, said; returns the phases that are to do."""
     from harness.plan import planned_phases
+    from harness.remaining import remaining
 
     phases = planned_phases(config, variants, suite.name)
-    to_do = [phase for phase in phases if not (run.root / phase.folder / MANIFEST).is_file()]
+    to_do = remaining(run.root, phases)
     per_prompt = sum(phase.drawn for phase in phases)
     examples = config.data.max_examples
     say(

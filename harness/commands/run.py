@@ -111,7 +111,7 @@ def play(
             game = prepare(config, run, reporter, passed, study)
         except UserError:
             if made and not (run.root / "data").exists():
-                _remove_empty(made)  # a refused request leaves nothing behind
+                remove_empty(made)  # a refused request leaves nothing behind
             raise
         failed = playing.play(game, at_once)
         write_failed(run, failed)
@@ -140,7 +140,7 @@ def first_ids_line(root: Path) -> str | None:
     return telling_line(from_csv(path)) if path.is_file() else None
 
 
-def _remove_empty(made: Sequence[Path]) -> None:
+def remove_empty(made: Sequence[Path]) -> None:
     """The run's folder and those above it that were made for it, as far as nothing is in them."""
     for file in (LOCK, NOTE, "journal.jsonl"):
         (made[0] / file).unlink(missing_ok=True)
@@ -152,8 +152,10 @@ def _remove_empty(made: Sequence[Path]) -> None:
 def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, Path]:
     """Write every view of a run; returns what to show the user."""
     from harness.report import write_report
+    from harness.small_files import keep_all
     from harness.tables import refresh
 
+    keep_all(run.root)
     refresh(run.root)
     written = write_report(run.root, pdf or reports / f"{run.name}.pdf")
     curves = run.root / "plots" / "stability_curves.png"

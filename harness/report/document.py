@@ -34,7 +34,8 @@ def write_report(root: Path, pdf: Path) -> Path:
     """
     facts = Facts(root)
     said = content(facts)
-    names = [*ALWAYS, *(name for name in WHERE_THERE if (root / name).is_file())]
+    always = [name for name in ALWAYS if facts.earlier is None or (root / name).is_file()]
+    names = [*always, *(name for name in WHERE_THERE if (root / name).is_file())]
     beside = pdf.with_suffix("")
     try:
         beside.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from harness.tables.comparisons import comparisons_table
 from harness.tables.compute import compute_table
 from harness.tables.cost import cost_totals
 from harness.tables.curves import beside_table, drift_table, stability_table
+from harness.tables.earlier import compared_before, stay, versions_before, with_chances, with_churn
 from harness.tables.first_ids import first_ids_table
 from harness.tables.leaderboard import leaderboard
 from harness.tables.players import Arena
@@ -31,6 +32,9 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     facts = Facts(root)
     arena = Arena(facts)
     board, curves, drift = leaderboard(facts, arena), stability_table(facts, arena), drift_table(facts)
+    earlier = facts.earlier
+    if earlier is not None:
+        drift = with_churn(earlier, drift)
     written = {
         "scores.csv": facts.scores,
         "training.csv": facts.training,
@@ -43,13 +47,14 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     if facts.beside:
         written["tables/beside.csv"] = beside_table(facts, arena)
     if everything:
-        compared = comparisons_table(arena)
+        compared = comparisons_table(arena) if earlier is None else compared_before(earlier)
+        standing = standing_table(arena, board, curves, compared)
         written |= {
             "tables/comparisons.csv": compared,
-            "tables/standing.csv": standing_table(arena, board, curves, compared),
+            "tables/standing.csv": standing if earlier is None else with_chances(earlier, standing),
             "tables/collapse.csv": collapse_table(facts),
             "tables/cost_total.csv": cost_totals(facts),
-            "tables/versions.csv": versions_table(facts),
+            "tables/versions.csv": versions_table(facts) if earlier is None else versions_before(facts, earlier),
         }
         if not (first := first_ids_table(facts)).empty:  # runs made before this was measured have none
             written["tables/first_ids.csv"] = first
@@ -59,6 +64,8 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             written["tables/compute.csv"] = compute_table(facts)
         if facts.study.get("grid"):
             written["tables/chosen.csv"] = chosen_table(facts)
+    if earlier is not None:
+        written = {name: table for name, table in written.items() if name not in stay(earlier)}
     (root / "tables").mkdir(exist_ok=True)
     (root / "tables/beside.csv").unlink(missing_ok=True)  # of a suite that had such rows
     for name, table in written.items():

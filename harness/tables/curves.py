@@ -122,6 +122,8 @@ def _row(
 
 def mean_churn(facts: Facts, objective: str, seed: int, iterations: int) -> dict[str, float]:
     """Churn between consecutive trained iterations, mean over them; nothing where there is only one."""
+    if facts.earlier is not None:
+        return facts.earlier.churn(objective, seed)
     values = [value for t, value in churns(facts, objective, seed) if 0 < t < iterations]
     return {"churn": float(np.mean(values))} if values else {}
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from harness.facts import Facts, Frame
-from harness.files import MANIFEST, read_json
-from harness.intact import intact, read_manifest
 from harness.records import INITIAL
 
 FILE = "first_ids.json"
@@ -23,23 +18,11 @@ def first_ids_table(facts: Facts) -> Frame:
     """One row per set of samples and depth; the initial policy's samples, which iteration 0 of a seed shares, are its own."""
     rows = [
         {**key, **{name: one[name] for name in COLUMNS[3:-1]}, "source": facts.relative(folder / FILE)}
-        for key, folder, manifest in _drawn(facts)
+        for key, folder, manifest in facts.drawn()
         if FILE in manifest["outputs"]
-        for one in json.loads(intact(folder, manifest, FILE))["first_ids"]
+        for one in json.loads(facts.text(folder, manifest, FILE))["first_ids"]
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _drawn(facts: Facts) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
-    """Key, folder and manifest of every finished phase that drew samples."""
-    for seed in facts.record["seeds"]:
-        for folder in sorted((facts.root / "initial" / f"seed-{seed}" / "generate").glob("k-*")):
-            if (folder / MANIFEST).is_file():
-                fields = read_json(folder / MANIFEST)
-                read_manifest(folder, fields)
-                yield {"objective": INITIAL, "seed": seed, "iteration": 0}, folder, fields
-    for place, folder, fields in facts.finished("generate"):
-        yield place.key(), folder, fields
 
 
 def telling_line(table: Frame) -> str | None:

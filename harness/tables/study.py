@@ -20,6 +20,8 @@ def chosen_table(facts: Facts) -> Frame:
     grid = facts.study.get("grid")
     if not grid:
         raise UserError(f"{facts.root}: is not a run that chooses settings; make one with: harness study lr")
+    if facts.earlier is not None and (before := facts.earlier.table("tables/chosen.csv")) is not None:
+        return before
     trial = Facts(facts.root, grid["validation"])
     errors, seeds = ItemErrors(Arena(trial)), trial.record["seeds"]
     scored = set(trial.scores["objective"])

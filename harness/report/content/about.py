@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.facts import Facts
-from harness.files import MANIFEST, read_json
 from harness.masking import masked_command
 from harness.report.blocks import Block, section, table, variants, visible
 from harness.report.content.tables import Tables
@@ -85,8 +84,8 @@ def variant_entry(facts: Facts, label: str) -> dict[str, Any]:
 
 
 def data_rows(facts: Facts) -> list[list[str]]:
-    path = facts.root / "data" / MANIFEST
-    return [[key, str(value)] for key, value in read_json(path)["counts"].items()] if path.is_file() else []
+    manifest = facts.played.manifest("data")
+    return [[key, str(value)] for key, value in manifest["counts"].items()] if manifest else []
 
 
 def provenance_rows(tables: Tables) -> list[list[str]]:

@@ -10,6 +10,7 @@ from harness.report.blocks import Block, bullets, figure, section, table, text, 
 from harness.report.content.beside import beside_sentences
 from harness.report.content.tables import Tables
 from harness.stats import SEEDS_FOR_INTERVAL
+from harness.tables.earlier import kept_sentences
 from harness.tables.printed import MISSING, items_note, percent, with_interval
 
 SURE = 0.05
@@ -26,7 +27,7 @@ def summary_section(tables: Tables) -> Block:
     return section(
         "Summary",
         text(visible(asked)) if asked else None,
-        bullets([*failed, *sentences(tables), *beside_sentences(tables)]),
+        bullets([*failed, *kept_sentences(tables.facts), *sentences(tables), *beside_sentences(tables)]),
         figure("stability_curves", caption) if tables.facts.counted else None,
         standing_block(tables),
         alone=True,
