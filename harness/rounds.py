@@ -20,7 +20,7 @@ from harness.data import Dataset
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
-from harness.files import file_digest, read_jsonl, write_json, write_jsonl
+from harness.files import AGAIN, file_digest, read_jsonl, write_json, write_jsonl
 from harness.first_ids import first_ids
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.phases import generate as generating
@@ -66,10 +66,7 @@ class Rounds:
             self.policy.become_initial(player.seed)
             return
         if (found := file_digest(player.adapter / ADAPTER_FILE)) != player.digest:
-            raise UserError(
-                f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; "
-                "put them back, or delete the iteration's folder to have it made again"
-            )
+            raise UserError(f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; {AGAIN}")
         self.policy.become(player.adapter)
 
     # ------------------------------------------------------------ generate
@@ -160,7 +157,7 @@ class Rounds:
             self.seat(player)
             sampler = sampler_for(self.policy, self.config, player.adapter)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
-                kept = Unfinished(Shards(draft.unfinished), self.config.generation.shard)
+                kept = Unfinished(Shards(draft.unfinished, self.run.notice), self.config.generation.shard)
                 samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance, kept)
             write_jsonl(draft.path / "samples.jsonl", samples)
             write_json(draft.path / "first_ids.json", {"first_ids": self.told_apart(examples, samples, folder)})
@@ -243,7 +240,7 @@ class Rounds:
             joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
             order = (cell.seed, "train", iteration)
             epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
-            keeper = Keeper(draft.unfinished, settings.save_seconds)
+            keeper = Keeper(draft.unfinished, settings.save_seconds, self.run.notice)
             with self.reporter.track("train", len(joined) * epochs, "prompts") as advance:
                 counts = train(self.policy, joined, objective, settings, order, advance, keeper.log, keeper)
             (draft.unfinished / LOG).rename(draft.path / LOG)
@@ -278,7 +275,7 @@ class Rounds:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                unfinished = Unfinished(Shards(draft.unfinished), self.config.evaluation.shard)
+                unfinished = Unfinished(Shards(draft.unfinished, self.run.notice), self.config.evaluation.shard)
                 done = self.board.evaluate(self.policy, columns, rows, advance, kept, unfinished)
             first = self.run.finished(f"initial/evaluate/{suite.name}")
             if first is not None and first.manifest.counts["prompt_hash"] != done.prompt_hash:

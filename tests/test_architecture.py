@@ -32,8 +32,11 @@ ALLOWED = {
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
+    "harness.kept": BASE,
+    "harness.objective_copies": BASE | {"harness.discovery", "harness.store"},
     "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
-    "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
+    "harness.store": BASE
+    | {"harness.holding", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"},
     "harness.versions": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.row_scale": set(),
     "harness.suite": {"harness.paths", "harness.toml_files"}
@@ -45,7 +48,7 @@ ALLOWED = {
     "harness.judge.questions": {"harness.paths"} | BASE | {"harness.config", "harness.rows"},
     "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
     "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
-    "harness.judge.judgements": {"harness.errors"},
+    "harness.judge.judgements": BASE,
     "harness.judge.answers": BASE
     | {"harness.encoding", "harness.judge.questions", "harness.model.sampling", "harness.policy", "harness.progress"},
     "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
@@ -211,6 +214,7 @@ ALLOWED = {
         "harness.mirror",
         "harness.judge",
         "harness.model",
+        "harness.objective_copies",
         "harness.phases",
         "harness.plan",
         "harness.policy",
@@ -261,7 +265,7 @@ ALLOWED = {
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
+    "harness.commands.look": BASE | {"harness.commands", "harness.objective_copies", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
@@ -274,7 +278,8 @@ ALLOWED = {
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
-    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
+    "harness.card": BASE
+    | {"harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},
     "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},
