@@ -1,0 +1,100 @@
+"""Whatever stands in any JSON file of a run folder: one line from every command, and what that line names mends the run."""
+
+import functools
+import json
+import shutil
+
+import pytest
+
+from harness import prepare
+from harness.commands import run as run_module
+from harness.intact import checksum
+from tests.bench.kills import phases
+from tests.conftest import SMALL, here
+
+pytestmark = pytest.mark.slow
+RUN = "results/small"
+COMMAND = ("run", "--recipe", SMALL)
+PLAYER = "space/seed-0/iteration-1"
+FILES = (
+    "run.json", "failed.json", "data/manifest.json", "initial/evaluate/two/manifest.json", "initial/probe/measurements.json",
+    "initial/seed-0/generate/k-0/manifest.json", "initial/seed-0/generate/k-0/first_ids.json",
+    *(f"{PLAYER}/{name}" for name in ("train/manifest.json", "train/adapter/adapter_config.json", "evaluate/two/scores.json",
+                                      "evaluate/two/items.json", "evaluate/two/lm_eval.json", "probe/manifest.json")),
+)  # fmt: skip
+
+
+def other_format(raw):
+    """Where the file says its format, of another one; the checksum is true of it."""
+    fields = json.loads(raw)
+    if not isinstance(fields, dict) or "format_version" not in fields:
+        return b'{"format_version": 99}'
+    fields["format_version"] = 99
+    return json.dumps(fields | ({"checksum": checksum(fields)} if "checksum" in fields else {})).encode()
+
+
+def nothing_said(raw):
+    fields = json.loads(raw)
+    if not isinstance(fields, dict):
+        return b"null"
+    fields = dict.fromkeys(fields)
+    return json.dumps(fields | ({"format_version": 3, "checksum": checksum(fields)} if "checksum" in fields else {})).encode()
+
+
+def flipped(raw):
+    changed = bytearray(raw)
+    changed[len(raw) // 3] ^= 4
+    return bytes(changed)
+
+
+DAMAGES = {
+    "[]": lambda raw: b"[]",
+    "null": lambda raw: b"null",
+    "{}": lambda raw: b"{}",
+    "half": lambda raw: raw[: len(raw) // 2],
+    "binary": lambda raw: bytes(range(256)),
+    "flipped": flipped,
+    "other format": other_format,
+    "nothing said": nothing_said,
+    "gone": lambda raw: None,
+}
+
+
+def one_line(done):
+    """Refused as promised, if it was."""
+    said = done.stderr.strip().splitlines()
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.returncode == 0 or (done.returncode == 1 and len(said) == 1 and said[0].startswith("harness: ")), done.stderr
+    return said[0] if done.returncode else ""
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_one_line_from_every_command_and_what_it_names_mends_the_run(played, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(prepare, "load_tasks", functools.cache(lambda *_, tasks=prepare.load_tasks: tasks(*_)))
+    monkeypatch.setattr(run_module, "show", lambda run, reports, failed: 2 if failed else 0)
+    whole = phases(played / RUN)
+    example = json.loads((played / RUN / "data/train.jsonl").read_text().splitlines()[0])["id"]
+    looks = (("status", "small"), ("trace", "small", example), ("push", "small", "space"), ("run", *COMMAND[1:], "--dry-run"))
+    for number, file in enumerate(FILES):
+        folder = tmp_path / str(number)
+        shutil.copytree(played, folder)
+        path = folder / RUN / file
+        content = DAMAGES[damage](path.read_bytes())
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        for look in (*looks[:3], looks[3] if number == 0 else ("report", "small")):
+            one_line(here(*look, cwd=folder, check=False))
+            assert not path.exists() if content is None else path.read_bytes() == content, (look, file)
+        done = here(*COMMAND, cwd=folder, check=False)
+        if refused := one_line(done):
+            assert path.name in refused or str(path.parent).endswith(refused.split(": ")[1]) or "small" in refused, (
+                file,
+                refused,
+            )
+            assert "--recompute" in refused, (file, refused)
+            one_line(done := here(*COMMAND, "--recompute", cwd=folder, check=False))
+        assert done.returncode == 0, (file, done.stderr)
+        assert phases(folder / RUN) == whole, file
+        shutil.rmtree(folder)
