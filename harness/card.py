@@ -37,7 +37,7 @@ def find_player(facts: Facts, label: str, seed: int | None, iteration: int | Non
     folder = facts.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
     if not (folder / ADAPTER_FILE).is_file() or not (folder.parent / MANIFEST).is_file():
         raise UserError(
-            f"{folder}: no adapter of a finished training; see which players are complete with: harness status {facts.record['name']}"
+            f"{folder}: no adapter of a finished training; see what is complete with: harness status {facts.record['name']}"
         )
     return folder, seed, iteration
 

@@ -157,7 +157,7 @@ class Rounds:
             self.seat(player)
             sampler = sampler_for(self.policy, self.config, player.adapter)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
-                kept = Unfinished(Shards(draft.unfinished, self.run.notice), self.config.generation.shard)
+                kept = Unfinished(Shards(draft.unfinished, draft.notice), self.config.generation.shard)
                 samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance, kept)
             write_jsonl(draft.path / "samples.jsonl", samples)
             write_json(draft.path / "first_ids.json", {"first_ids": self.told_apart(examples, samples, folder)})
@@ -240,7 +240,7 @@ class Rounds:
             joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
             order = (cell.seed, "train", iteration)
             epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
-            keeper = Keeper(draft.unfinished, settings.save_seconds, self.run.notice)
+            keeper = Keeper(draft.unfinished, settings.save_seconds, draft.notice)
             with self.reporter.track("train", len(joined) * epochs, "prompts") as advance:
                 counts = train(self.policy, joined, objective, settings, order, advance, keeper.log, keeper)
             (draft.unfinished / LOG).rename(draft.path / LOG)
@@ -275,7 +275,7 @@ class Rounds:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                unfinished = Unfinished(Shards(draft.unfinished, self.run.notice), self.config.evaluation.shard)
+                unfinished = Unfinished(Shards(draft.unfinished, draft.notice), self.config.evaluation.shard)
                 done = self.board.evaluate(self.policy, columns, rows, advance, kept, unfinished)
             first = self.run.finished(f"initial/evaluate/{suite.name}")
             if first is not None and first.manifest.counts["prompt_hash"] != done.prompt_hash:

@@ -49,11 +49,11 @@ class Finished:
 class Draft:
     """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it.
 
-    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase.
+    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase. notice: told what is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, notice: Callable[[str], None] = lambda line: None) -> None:
+        self.path, self.notice = path, notice
         self.unfinished = path / UNFINISHED
         self.attempt = 1
         self.counts: dict[str, Any] = {}
@@ -161,9 +161,9 @@ class RunFolder:
     def _open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
-        draft = Draft(partial)
+        draft = Draft(partial, self.notice)
         self._make_way(relative)
-        _begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()}, self.notice)
+        _begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
         hardware = _made_on(draft, self.hardware)
         forget_peak_memory()
         began = time.perf_counter()
@@ -241,7 +241,7 @@ class RunFolder:
         write_json(self.root / "run.json", dict(record))
 
 
-def _begin(draft: Draft, made_from: Mapping[str, Any], notice: Callable[[str], None]) -> None:
+def _begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
     """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside.
 
     Where one of that attempt's own records is damaged, nothing of it is used.
@@ -251,7 +251,7 @@ def _begin(draft: Draft, made_from: Mapping[str, Any], notice: Callable[[str], N
     try:
         before = [kept.get(path) for path in records]
     except DamagedError as error:
-        notice(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
+        draft.notice(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
         before = [None, None, None]
     if before[0] != said:
         _set_aside(draft.path)
