@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from harness.errors import UserError, did_you_mean
 from harness.facts import Facts
+from harness.files import MANIFEST, write_bytes
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
 from harness.shown import markdown
 from harness.tables.leaderboard import leaderboard
@@ -39,23 +39,37 @@ def find_player(facts: Facts, label: str, seed: int | None, iteration: int | Non
         raise UserError(
             f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that played it"
         )
-    if not (folder / ADAPTER_FILE).is_file():
-        raise UserError(f"{folder}: no adapter; see which players are complete with: harness status {facts.record['name']}")
+    if not (folder / ADAPTER_FILE).is_file() or not (folder.parent / MANIFEST).is_file():
+        raise UserError(
+            f"{folder}: no adapter of a finished training; see what is complete with: harness status {facts.record['name']}"
+        )
     return folder, seed, iteration
 
 
 def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
-    """The adapter, its settings and its card, in the new folder `to`; returns `to`."""
-    from safetensors.numpy import load_file, save_file
+    """The adapter, its settings and its card, in the folder `to`, which is new, empty or begun by the same; returns `to`.
 
-    if to.exists() and any(to.iterdir()):
-        raise UserError(f"{to}: not an empty folder; name a new one")
-    to.mkdir(parents=True, exist_ok=True)
+    Every file is there whole or not at all, and peft's settings, without which nothing loads the folder, are the last.
+    Raises UserError, and writes nothing, where `to` holds anything else.
+    """
+    from safetensors.numpy import load_file, save
+
     weights = load_file(adapter / ADAPTER_FILE)
     plain_names = {name_in_file(name): w for name, w in weights.items()}  # older runs kept the slot's name
-    save_file(plain_names, to / ADAPTER_FILE, metadata={"format": "pt"})
-    shutil.copyfile(adapter / CONFIG_FILE, to / CONFIG_FILE)
-    (to / CARD).write_text(card(facts, label, seed, iteration), encoding="utf-8")
+    files = {
+        CARD: card(facts, label, seed, iteration).encode("utf-8"),
+        ADAPTER_FILE: save(plain_names, metadata={"format": "pt"}),
+        CONFIG_FILE: (adapter / CONFIG_FILE).read_bytes(),
+    }
+    begun = {f"{name}.tmp" for name in files}
+    for path in sorted(to.iterdir()) if to.is_dir() else ():
+        if path.name not in begun and (path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]):
+            raise UserError(f"{to}: not an empty folder ({path.name} is not what would be written there); name a new one")
+    if to.exists() and not to.is_dir():
+        raise UserError(f"--to {to}: a file, not a folder; name a new one")
+    to.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(to / name, content)
     return to
 
 

@@ -69,7 +69,7 @@ def run(
         int | None, typer.Option(min=1, help="Cells at once, one process each; default: GPUs, or cores / model.threads.")
     ] = None,
     recompute: Annotated[
-        bool | None, typer.Option("--recompute", help="Set phases whose files are damaged aside, and make them again.")
+        bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and make it again.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its bill, and stop.")] = False,
 ) -> None:

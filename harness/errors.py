@@ -45,6 +45,10 @@ class DamagedError(UserError):
     """A file of a run is not what was committed."""
 
 
+class OtherFormatError(UserError):
+    """A phase, or a run's record, is of a format version that this program does not read."""
+
+
 class Ended(BaseException):
     """The program was told to end: by Ctrl-C, or by a scheduler that takes the machine away (SIGTERM). code: its exit code."""
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from harness.earlier import Earlier
+from harness.errors import DamagedError
 from harness.files import MANIFEST, read_json
 from harness.names import inside
 from harness.played import Played
@@ -300,7 +301,10 @@ class Facts:
     def failed(self) -> dict[str, str]:
         """Cells that failed when the run was last played, with their error in one line."""
         path = self.root / "failed.json"
-        return read_json(path) if path.is_file() else {}
+        said = read_json(path) if path.is_file() else {}
+        if not isinstance(said, dict) or not all(isinstance(error, str) for error in said.values()):
+            raise DamagedError(f"{path}: damaged (no list of failed cells); repeat the run's command, which writes it anew")
+        return said
 
 
 def _costs(table: Frame) -> Frame:

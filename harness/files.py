@@ -14,6 +14,7 @@ from harness.errors import DamagedError, UserError
 
 R = TypeVar("R")
 MANIFEST = "manifest.json"
+AGAIN = "repeat the run's command with --recompute to set aside what is damaged and make it again"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -22,22 +23,26 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as handle:
-        handle.write(text)
+    with temporary.open("wb") as handle:
+        handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)
 
 
 def read_json(path: Path) -> Any:
-    """Raises UserError when the file is missing or not JSON."""
+    """What a JSON file of a run folder says. Raises UserError when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this a run folder?") from error
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{path}: damaged ({error})") from error
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        raise DamagedError(f"{path}: damaged ({str(error)[:100]}); {AGAIN}") from error
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:

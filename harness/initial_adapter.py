@@ -6,8 +6,7 @@ It follows from the seed and the weights' names, but a draw of it by another lib
 from __future__ import annotations
 
 from harness.errors import DamagedError
-from harness.files import file_digest
-from harness.intact import AGAIN
+from harness.files import AGAIN, file_digest
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.policy import Policy
 from harness.store import RunFolder

@@ -5,25 +5,45 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import DamagedError
-from harness.files import MANIFEST, bytes_digest, file_digest
+from harness.errors import DamagedError, OtherFormatError
+from harness.files import AGAIN, MANIFEST, bytes_digest, file_digest
 from harness.records import PhaseManifest, digest
 
-AGAIN = "repeat the run's command with --recompute to set its phase aside and make it again"
+FORMAT_VERSION = 3
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "phase": str, "inputs": dict, "settings": dict, "outputs": dict, "counts": dict, "seconds": (int, float),
+    "peak_memory_bytes": int, "versions": dict, "hardware": dict, "format_version": int, "checksum": str,
+}  # fmt: skip
 
 
-def read_manifest(folder: Path, fields: Mapping[str, Any]) -> PhaseManifest:
-    """The manifest of a phase from its fields. Raises DamagedError when they are not those that were written."""
-    kept = {**fields, "checksum": ""}
-    if "checksum" in fields and fields["checksum"] != checksum(kept):
-        raise DamagedError(f"{folder / MANIFEST}: damaged (its checksum is of other contents)")
+def read_manifest(folder: Path, fields: Any) -> PhaseManifest:
+    """The manifest of a phase from what its file says.
+
+    Raises DamagedError when that is not what was written, OtherFormatError when it is of another format version.
+    """
+    path = folder / MANIFEST
+    if not isinstance(fields, Mapping) or type(version := fields.get("format_version")) is not int:
+        raise DamagedError(f"{path}: damaged (no manifest of this program); {AGAIN}")
+    if version != FORMAT_VERSION:
+        raise OtherFormatError(
+            f"{folder}: format version {version}, this program reads {FORMAT_VERSION}; use the version of selfplay-harness that "
+            f"wrote it, or {AGAIN}"
+        )
+    if "checksum" in fields and fields["checksum"] != checksum(fields):
+        raise DamagedError(f"{path}: damaged (its checksum is of other contents); {AGAIN}")
     try:
-        return PhaseManifest(**fields)
+        manifest = PhaseManifest(**fields)
     except TypeError as error:
-        raise DamagedError(f"{folder / MANIFEST}: damaged ({error})") from error
+        raise DamagedError(f"{path}: damaged ({error}); {AGAIN}") from error
+    if (wrong := next((name for name, kind in KINDS.items() if not isinstance(getattr(manifest, name), kind)), None)) is not None:
+        raise DamagedError(f"{path}: damaged ({wrong} is {getattr(manifest, wrong)!r:.60}); {AGAIN}")
+    for name, recorded in manifest.outputs.items():
+        if not isinstance(recorded, str) or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise DamagedError(f"{path}: damaged (its outputs name {name!r:.60}); {AGAIN}")
+    return manifest
 
 
 def checksum(fields: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from harness.bad_numbers import BadNumbers, Spoken, Suspect, renumbered
 from harness.encoding import Encoder, Template
 from harness.files import file_digest
 from harness.lanes import Lanes
-from harness.model.adapter_files import ADAPTER_FILE, name_in_file, name_in_slot
+from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file, name_in_slot, sort_sets
 from harness.model.beginnings import Shared, shared_beginnings
 from harness.model.checkpointing import checkpointed
 from harness.model.context import context_of
@@ -152,6 +152,7 @@ class Policy:
         weights = {name_in_file(name): p.detach().cpu().contiguous() for name, p in self.adapter_parameters()}
         save_file(weights, adapter / ADAPTER_FILE, metadata={"format": "pt"})
         self.model.peft_config["default"].save_pretrained(str(adapter))
+        sort_sets(adapter / CONFIG_FILE)
         return file_digest(adapter / ADAPTER_FILE)
 
     # ------------------------------------------------------------ log-probabilities

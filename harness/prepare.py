@@ -27,6 +27,7 @@ from harness.machine import hardware, made_on
 from harness.masking import masked, masked_command
 from harness.mirror import go_offline
 from harness.model.loading import load_policy
+from harness.objective_copies import keep_copy
 from harness.paths import PACKAGE
 from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
@@ -84,6 +85,7 @@ def prepare(
     Raises UserError for anything the user should change; nothing is trained or overwritten then.
     """
     variants = checked_variants(config)
+    run.say = reporter.say
     refuse_changes(run, config, variants)
     check_backend(config)
     reporter.say(f"run {run.root}: loading model, tasks and data")
@@ -139,7 +141,7 @@ def assemble(
             raise UserError(
                 f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
-    run.hardware = made_on(policy)
+    run.hardware, run.say = made_on(policy), reporter.say
     data, digests = (data, {}) if dry else stored_data(run, config, policy, data, date, again)
     cells = [Cell(variant, seed) for variant in variants for seed in config.seeds]
     neighbours = Neighbours(run) if config.share else None
@@ -149,9 +151,12 @@ def assemble(
 
 
 def date_of(run: RunFolder) -> datetime:
-    """What a chat template that writes the date takes for the present: the run's beginning, where it has begun."""
+    """What a chat template that writes the date takes for the present: the run's beginning, where it has begun.
+
+    It stands with the data, and in the record where the data is gone.
+    """
     known = run.known("data")
-    kept = known.settings.get("date") if known else None
+    kept = known.settings.get("date") if known else (run.record() or {}).get("date")
     return datetime.fromisoformat(kept) if kept else datetime.now().replace(microsecond=0)
 
 
@@ -187,18 +192,15 @@ def mirror_of(config: RunConfig) -> Path | None:
 def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
     """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
 
+    The record is one of this program's (`stranger.look_over`).
+
     More iterations, seeds, objectives or suites merely extend a run; anything that would change its numbers is refused. A setting
     that did not exist when the run was made had its default.
     """
+    refuse_other_numbers(run)
     recorded = run.record()
     if recorded is None:
         return
-    if recorded.get("format_version") != FORMAT_VERSION:
-        raise UserError(
-            f"{run.root}: format version {recorded.get('format_version')!r}, this program writes {FORMAT_VERSION}; "
-            "use --name OTHER"
-        )
-    refuse_other_numbers(run)
     before, now = recorded["identity"], config.identity()
     for section, values in now.items():
         defaults = type(getattr(config, section)).model_fields
@@ -233,12 +235,8 @@ def run_record(
     """What run.json says: resolved settings and what was passed, variants with source digest and citation, hardware."""
     before = run.record() or {}
     described = {v.label: describe(v, config.iterations) for v in variants}
-    for label, entry in described.items():
-        target = run.root / "objectives" / f"{entry['name']}.py"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        variant = next(v for v in variants if v.label == label)
-        if not target.exists():
-            target.write_text(variant.source(), encoding="utf-8")
+    for variant in variants:
+        keep_copy(run, variant, before.get("variants", {}))
     return {
         "name": run.name,
         "format_version": FORMAT_VERSION,
@@ -257,6 +255,7 @@ def run_record(
         "base_digest": policy.base_digest,
         "base_commit": policy.commit,
         "template": policy.template.kind,
+        "date": known.settings.get("date") if (known := run.known("data")) else before.get("date"),
         "versions": package_versions(),
     }
 

@@ -20,7 +20,7 @@ from harness.data import Dataset
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
-from harness.files import file_digest, read_jsonl, write_json, write_jsonl
+from harness.files import AGAIN, file_digest, read_jsonl, write_json, write_jsonl
 from harness.first_ids import first_ids_of
 from harness.initial_adapter import become_initial, initial_adapter_folder
 from harness.model.adapter_files import ADAPTER_FILE
@@ -66,10 +66,7 @@ class Rounds:
             become_initial(self.policy, self.run, player.seed)
             return
         if (found := file_digest(player.adapter / ADAPTER_FILE)) != player.digest:
-            raise UserError(
-                f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; "
-                "put them back, or delete the iteration's folder to have it made again"
-            )
+            raise UserError(f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; {AGAIN}")
         self.policy.become(player.adapter)
 
     def record_initial_adapter(self, seed: int) -> None:
@@ -170,7 +167,7 @@ class Rounds:
             self.seat(player)
             sampler = sampler_for(self.policy, self.config, player.adapter)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
-                kept = Unfinished(Shards(draft.unfinished), self.config.generation.shard)
+                kept = Unfinished(Shards(draft.unfinished, draft.notice), self.config.generation.shard)
                 samples = generating.generate(sampler, examples, indices, iteration, self.config.generation, seed, advance, kept)
             write_jsonl(draft.path / "samples.jsonl", samples)
             found = first_ids_of(self.policy.encoder, self.policy.tokenizer, examples, samples, (folder,))
@@ -249,7 +246,7 @@ class Rounds:
             joined = with_references(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
             order = (cell.seed, "train", iteration)
             epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
-            keeper = Keeper(draft.unfinished, settings.save_seconds)
+            keeper = Keeper(draft.unfinished, settings.save_seconds, draft.notice)
             with self.reporter.track("train", len(joined) * epochs, "prompts") as advance:
                 counts = train(self.policy, joined, objective, settings, order, advance, keeper.log, keeper)
             (draft.unfinished / LOG).rename(draft.path / LOG)
@@ -292,7 +289,7 @@ class Rounds:
             self.seat(player)
             with self.reporter.track(f"evaluate on {suite.name}", self.board.requests(), "requests") as advance:
                 columns, rows = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                unfinished = Unfinished(Shards(draft.unfinished), self.config.evaluation.shard)
+                unfinished = Unfinished(Shards(draft.unfinished, draft.notice), self.config.evaluation.shard)
                 done = self.board.evaluate(self.policy, columns, rows, advance, kept, unfinished)
             first = self.run.known(f"initial/evaluate/{suite.name}")
             if first is not None and first.counts["prompt_hash"] != done.prompt_hash:

@@ -1,7 +1,7 @@
 """Work kept inside a phase that is not finished: parts of it, each whole or not there, taken up again by the next attempt.
 
-A shard is a JSON file under the name of its place in the work, with a key that says what it was made from and a digest of what it
-holds; a shard whose key or digest does not fit is made again. The folder belongs to a phase's draft and is gone when that is
+A shard is a JSON file under the name of its place in the work, with a key that says what it was made from and a digest of key and
+rows; a shard whose key or digest does not fit is made again. The folder belongs to a phase's draft and is gone when that is
 committed, so shards are never shared between phases, players or runs.
 """
 
@@ -21,27 +21,32 @@ T = TypeVar("T")
 
 
 class Shards:
-    """A folder of shards; without a folder nothing is kept."""
+    """A folder of shards; without a folder nothing is kept. notice: takes the line that says what is damaged."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, notice: Callable[[str], None] = lambda line: None) -> None:
+        self.folder, self.notice = folder, notice
 
     def get(self, name: str, key: str) -> list[Any] | None:
-        """The rows kept under `name` for exactly this `key`; None when there are none, or not unharmed."""
+        """The rows kept under `name` for exactly this `key`; None when there are none, or they are damaged, which is said."""
         if self.folder is None:
             return None
+        path = self.folder / f"{name}.json"
         try:
-            kept = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
-            rows = kept["rows"]
-            return rows if (kept["key"], kept["digest"]) == (key, digest(json.dumps(rows))) else None
-        except (OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["digest"] == _digest(kept["key"], kept["rows"]):
+                return kept["rows"] if kept["key"] == key else None
+        except FileNotFoundError:
             return None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            pass
+        self.notice(f"{path}: damaged; what it held is made again")
+        return None
 
     def put(self, name: str, key: str, rows: Sequence[Any]) -> None:
         if self.folder is not None:
             kept = json.loads(json.dumps(list(rows)))
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / f"{name}.json", {"key": key, "digest": digest(json.dumps(kept)), "rows": kept})
+            write_json(self.folder / f"{name}.json", {"key": key, "digest": _digest(key, kept), "rows": kept})
 
     def each(
         self,
@@ -69,6 +74,10 @@ class Shards:
                 advance(len(part))
             found += rows
         return found
+
+
+def _digest(key: str, rows: Any) -> str:
+    return digest(key, json.dumps(rows))
 
 
 @dataclass(frozen=True)

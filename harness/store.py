@@ -2,7 +2,7 @@
 
 A phase works in `NAME.partial/`, writes `manifest.json` last, and the folder is renamed to `NAME`: the manifest exists if
 and only if the phase is complete, and renaming onto a finished folder is refused by the operating system. What an interrupted
-attempt kept in `NAME.partial/unfinished/` is taken up again by the next one that is made from the same.
+attempt kept in `NAME.partial/unfinished/` is taken up again by the next one that is made from the same, where it is intact.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DamagedError, UserError, disk_trouble
-from harness.files import MANIFEST, folder_digests, read_json, write_json
+from harness import kept
+from harness.errors import DamagedError, OtherFormatError, UserError, disk_trouble
+from harness.files import AGAIN, MANIFEST, folder_digests, read_json, write_json
 from harness.holding import held
-from harness.intact import AGAIN, checksum, free_name, harm, read_manifest
+from harness.intact import FORMAT_VERSION, checksum, free_name, harm, read_manifest
 from harness.masking import masked
+from harness.names import TAKEN
 from harness.played import Played
 from harness.provenance import forget_peak_memory, package_versions, peak_memory_bytes
 from harness.records import PhaseManifest
 from harness.small_files import difference, forget
 
 UNFINISHED = "unfinished"
+BEGUN, ATTEMPTS, MADE_ON = "begun.json", "attempts.json", "hardware.json"  # in it: what an attempt is made from, which, on what
 THEN = ", then "
-FORMAT_VERSION = 3
 
 
 # ---------------------------------------------------------------- phases
@@ -49,11 +51,11 @@ class Finished:
 class Draft:
     """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it.
 
-    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase.
+    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase. notice: told what is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, notice: Callable[[str], None] = lambda line: None) -> None:
+        self.path, self.notice = path, notice
         self.unfinished = path / UNFINISHED
         self.attempt = 1
         self.counts: dict[str, Any] = {}
@@ -65,6 +67,8 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.hardware: dict[str, str] = {}  # what phases are made on from now, for their manifests
+        self.say: Callable[[str], None] = lambda line: None  # where a notice goes beside the journal
+        self._noticed: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -77,37 +81,50 @@ class RunFolder:
             yield
 
     def finished(self, relative: str) -> Finished | None:
-        """The phase at `relative` if it is complete, else None. Raises UserError on an unknown format version."""
+        """The phase at `relative` if it is complete, else None.
+
+        Raises OtherFormatError on an unknown format version, DamagedError where its manifest is not what was written.
+        """
         path = self.root / relative
         if not (path / MANIFEST).is_file():
             return None
-        fields = read_json(path / MANIFEST)
-        if fields.get("format_version") != FORMAT_VERSION:
-            raise UserError(
-                f"{path}: format version {fields.get('format_version')!r}, this program reads {FORMAT_VERSION}; "
-                "use the version of selfplay-harness that wrote it"
-            )
-        return Finished(path, read_manifest(path, fields))
+        return Finished(path, read_manifest(path, read_json(path / MANIFEST)))
+
+    def phases(self) -> list[str]:
+        """The folders of the run that hold a manifest, intact or not; what was set aside or is in the making is left out."""
+        found = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST))
+        return sorted(one.as_posix() for one in found if not any(part.endswith(TAKEN) for part in one.parts))
 
     def check(self, phases: Iterable[str], recompute: bool) -> None:
         """Compare every file of the finished phases named with what was committed; damaged ones are set aside to be made again.
 
-        Raises DamagedError naming the first damaged file where that is not asked for (`recompute`).
+        Raises DamagedError naming the first damaged file, or OtherFormatError, where that is not asked for (`recompute`).
         """
         for relative in phases:
             try:
                 done = self.finished(relative)
                 harmed = harm(done.path, done.manifest) if done else None
-            except DamagedError as error:
-                harmed = str(error)
-            if harmed is None:
-                continue
-            if not recompute:
-                raise DamagedError(f"{harmed}; {AGAIN}")
-            forget(self.root, relative)  # it is to be made again, not to come back from the small files
-            aside = free_name(self.root / relative)
-            (self.root / relative).rename(aside)
-            self.journal("set aside", phase=relative, where=aside.name, reason=harmed)
+                if harmed is not None:
+                    raise DamagedError(f"{harmed}; {AGAIN}")
+            except (DamagedError, OtherFormatError) as error:
+                if not recompute:
+                    raise
+                self.set_aside(relative, str(error).removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}"))
+
+    def set_aside(self, relative: str, reason: str) -> None:
+        """Move a phase, or a file, out of the way under a name of its own, so that it is made again; nothing is deleted."""
+        forget(self.root, relative)  # it is to be made again, not to come back from the small files
+        aside = free_name(self.root / relative)
+        (self.root / relative).rename(aside)
+        self.journal("set aside", phase=relative, where=aside.name, reason=reason)
+        self.say(f"{reason}; set aside as {aside.name}, to be made again")
+
+    def notice(self, line: str) -> None:
+        """Say a line that whoever watches should know, once, and write it down."""
+        if line not in self._noticed:
+            self._noticed.add(line)
+            self.journal("notice", said=line)
+            self.say(line)
 
     def reusable(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Finished | None:
         """The complete phase made from exactly these inputs and settings; None when there is none yet.
@@ -158,7 +175,8 @@ class RunFolder:
     def _open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
-        draft = Draft(partial)
+        draft = Draft(partial, self.notice)
+        self._make_way(relative)
         _begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
         hardware = _made_on(draft, self.hardware)
         forget_peak_memory()
@@ -193,6 +211,7 @@ class RunFolder:
         """Commit another run's finished phase as this run's own: the same files (linked where possible), and where from."""
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
+        self._make_way(relative)
         _set_aside(partial)
         shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
         origin = os.path.relpath(other.path, self.root)
@@ -214,6 +233,13 @@ class RunFolder:
             )
         return before or made
 
+    def _make_way(self, relative: str) -> None:
+        """Set aside what has a phase's name and no manifest, as after half a copy; a finished phase stays where it is."""
+        path = self.root / relative
+        there = path.is_file() or (path.is_dir() and any(path.iterdir()))
+        if there and not (path / MANIFEST).is_file():
+            self.set_aside(relative, f"{path}: not a finished phase (no {MANIFEST})")
+
     @staticmethod
     def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:
         for file in partial.rglob("*"):
@@ -232,45 +258,54 @@ class RunFolder:
     # ------------------------------------------------------------ the run record
 
     def record(self) -> dict[str, Any] | None:
-        """run.json, or None for a new run."""
+        """run.json, or None for a new run. Raises DamagedError where it is no object."""
         path = self.root / "run.json"
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        if not isinstance(record := read_json(path), dict):
+            raise DamagedError(f"{path}: damaged (no record of this program); {AGAIN}")
+        return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         write_json(self.root / "run.json", dict(record))
 
 
 def _begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
-    """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside."""
-    begun, said = draft.unfinished / "begun.json", json.loads(json.dumps(dict(made_from)))
+    """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside.
+
+    Where one of that attempt's own records is damaged, nothing of it is used.
+    """
+    records = [draft.unfinished / name for name in (BEGUN, ATTEMPTS, MADE_ON)]
+    said = json.loads(json.dumps(dict(made_from)))
     try:
-        same = json.loads(begun.read_text(encoding="utf-8")) == said
-    except (OSError, ValueError):
-        same = False
-    if not same:
+        before = [kept.get(path) for path in records]
+    except DamagedError as error:
+        draft.notice(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
+        before = [None, None, None]
+    if before[0] != said:
         _set_aside(draft.path)
         draft.unfinished.mkdir(parents=True)
-        write_json(begun, said)
+        kept.put(records[0], said)
+        before = [said, None, None]
     leftovers = [path for path in draft.path.iterdir() if path != draft.unfinished]
     if leftovers:
         abandoned = draft.path.with_suffix(".abandoned")
-        shutil.rmtree(abandoned, ignore_errors=True)
+        _remove(abandoned)
         abandoned.mkdir()
         for path in leftovers:
             path.rename(abandoned / path.name)
-    attempts = draft.unfinished / "attempts.json"
-    draft.attempt = 1 + (read_json(attempts) if attempts.is_file() else 0)
-    write_json(attempts, draft.attempt)
+    draft.attempt = 1 + (before[1] or 0)
+    kept.put(records[1], draft.attempt)
 
 
 def _made_on(draft: Draft, now: Mapping[str, str]) -> dict[str, str]:
     """The machine of this attempt; where an earlier one, whose work is gone on from, had another: both, in this order."""
-    path = draft.unfinished / "hardware.json"
-    before = read_json(path) if path.is_file() else {}
+    path = draft.unfinished / MADE_ON
+    before = kept.get(path) or {}
     both = {
         key: was if (was := before.get(key, value)).split(THEN)[-1] == value else was + THEN + value for key, value in now.items()
     }
-    write_json(path, both)
+    kept.put(path, both)
     return both
 
 
@@ -278,8 +313,15 @@ def _set_aside(partial: Path) -> None:
     """An interrupted attempt is kept beside the new one until the next interruption, for whoever wants to look."""
     if partial.exists():
         abandoned = partial.with_suffix(".abandoned")
-        shutil.rmtree(abandoned, ignore_errors=True)
+        _remove(abandoned)
         partial.rename(abandoned)
+
+
+def _remove(path: Path) -> None:
+    """A folder or a file, if it is there."""
+    if path.is_file():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -16,9 +16,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from harness.errors import UserError
-from harness.files import read_json
+from harness.errors import DamagedError, OtherFormatError, UserError
+from harness.files import AGAIN, read_json
 from harness.names import BESIDE_VARIANTS, FileName
+from harness.store import FORMAT_VERSION, RunFolder
 
 LARGEST_JSON = 512 << 20  # bytes of one .json file, which is read whole
 MOST_PLAYERS = 1_000_000  # variants x seeds x iterations
@@ -78,6 +79,7 @@ class _Study(_Read):
 
 class _Record(_Read):
     name: FileName
+    format_version: int
     command: list[str]
     iterations: Count
     seeds: Seeds
@@ -105,7 +107,13 @@ class _Record(_Read):
 
 
 def look_over(root: Path) -> None:
-    """Raises UserError when something in the run folder could lead out of it, or its run.json is not one."""
+    """Raises UserError when something in the run folder could lead out of it, or its run.json is not one of this program's."""
+    look_through(root)
+    check_record(root)
+
+
+def look_through(root: Path) -> None:
+    """Raises UserError when something in the run folder could lead out of it."""
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(folder, name)
@@ -116,18 +124,37 @@ def look_over(root: Path) -> None:
                 raise UserError(f"{path}: neither a file nor a folder; remove it")
             if name.endswith(".json") and status.st_size > LARGEST_JSON:
                 raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
+
+
+def check_record(root: Path) -> None:
+    """Raises OtherFormatError or DamagedError when run.json, where it is there, is no record that this program reads."""
     path = root / "run.json"
     if not path.exists():
         return
+    record = read_json(path)
+    version = record.get("format_version") if isinstance(record, dict) else None
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise OtherFormatError(
+            f"{root}: format version {version}, this program writes {FORMAT_VERSION}; use --name OTHER for a run of its own, or "
+            f"{AGAIN}"
+        )
     try:
-        _Record.model_validate(read_json(path))
+        _Record.model_validate(record)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part)[:60] for part in first["loc"])
         said = first["msg"].removeprefix("Value error, ")
-        raise UserError(
-            f"{path}: {where + ': ' if where else ''}{said}; no record of this program, nothing of it is used"
+        raise DamagedError(
+            f"{path}: {where + ': ' if where else ''}{said}; no record of this program, nothing of it is used; {AGAIN}"
         ) from None
+
+
+def set_record_aside(run: RunFolder) -> None:
+    """Move a run.json that is damaged or of another format out of the way; the run's command then writes it anew."""
+    try:
+        check_record(run.root)
+    except (DamagedError, OtherFormatError) as error:
+        run.set_aside("run.json", str(error).removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}"))
 
 
 @contextlib.contextmanager
@@ -143,5 +170,5 @@ def reading(root: Path) -> Iterator[None]:
         place = ours[-1] if ours else place
         raise UserError(
             f"{root}: a file of it is not as this program writes it ({type(error).__name__}: {str(error)[:200]}, at "
-            f"{Path(place.filename).name}:{place.lineno}); play the run again, or remove the phase"
+            f"{Path(place.filename).name}:{place.lineno}); {AGAIN}"
         ) from error

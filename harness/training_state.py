@@ -1,13 +1,16 @@
 """How far training has come: adapter, optimizer and counters in one file, written whole every few minutes, taken up after a kill.
 
 Everything that the next step depends on is in it, so an interrupted phase ends with the bytes of an unbroken one; the log of
-steps beside it is cut back to where training goes on from. Both belong to an unfinished phase.
+steps beside it is cut back to where training goes on from. Both belong to an unfinished phase. The state holds a digest of itself
+and one of the log up to its step: where either is of something else, training starts from its beginning.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,12 +32,18 @@ class Reached:
 
 
 class Keeper:
-    """Keeps training's state in a folder, at most every `seconds`, and a line per step beside it; without a folder, nothing."""
+    """Keeps training's state in a folder, at most every `seconds`, and a line per step beside it; without a folder, nothing.
 
-    def __init__(self, folder: Path | None = None, seconds: float = 0.0) -> None:
+    notice: takes the line that says what is damaged.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, seconds: float = 0.0, notice: Callable[[str], None] = lambda line: None
+    ) -> None:
         self.path = folder / STATE if folder is not None else None
         self.log_path = folder / LOG if folder is not None else None
-        self.seconds, self.last = seconds, time.monotonic()
+        self.seconds, self.last, self.notice = seconds, time.monotonic(), notice
+        self.logged = _state()
 
     def due(self) -> bool:
         return self.path is not None and time.monotonic() - self.last >= self.seconds
@@ -42,8 +51,10 @@ class Keeper:
     def log(self, record: StepRecord) -> None:
         """Add one step's line; it is there for whoever looks on, and after a kill up to the step that was kept."""
         if self.log_path is not None:
-            with self.log_path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(asdict(record)) + "\n")
+            line = (json.dumps(asdict(record)) + "\n").encode("utf-8")
+            with self.log_path.open("ab") as handle:
+                handle.write(line)
+            self.logged.update(line)
 
     def keep(self, reached: Reached, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
         """Write the state after a step. parameters: in an order that is the same in every process."""
@@ -56,25 +67,20 @@ class Keeper:
                 tensors[f"{n}.{name}"] = value.detach().cpu().contiguous()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
-        save_file(tensors, temporary, metadata={"reached": json.dumps(asdict(reached))})
+        said = json.dumps({"reached": asdict(reached), "log": self.logged.hexdigest()})
+        save_file(tensors, temporary, metadata={"said": said, "digest": _content(tensors, said)})
         temporary.replace(self.path)
         self.last = time.monotonic()
 
     def take_up(self, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Reached | None:
-        """Put the state kept last into parameters and optimizer; None, and nothing changed, where there is none unharmed."""
-        from safetensors import SafetensorError, safe_open
-
-        if self.path is None or not self.path.is_file():
+        """Put the state kept last into parameters and optimizer; None, and nothing changed, where there is none intact."""
+        found = self._read() if self.path is not None and self.path.is_file() else None
+        if found is None:
             self._cut_log(0)
             return None
-        try:
-            with safe_open(self.path, "pt") as kept:
-                reached = Reached(**json.loads(kept.metadata()["reached"]))
-                tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118  # not a dictionary
-        except (SafetensorError, ValueError, TypeError, KeyError):
-            self._cut_log(0)
-            return None
-        if not self._cut_log(reached.step):
+        reached, log, tensors = found
+        if not self._cut_log(reached.step, log):
+            self.notice(f"{self.log_path}: damaged (not the steps that were logged); training starts from its beginning")
             return None
         with torch.no_grad():
             for n, parameter in enumerate(parameters):
@@ -85,15 +91,46 @@ class Keeper:
             optimizer.state[parameter][name] = value if value.dim() == 0 else value.to(parameter.device)
         return reached
 
-    def _cut_log(self, steps: int) -> bool:
-        """Leave the log's first `steps` lines; False, and none left, where there are fewer."""
+    def _read(self) -> tuple[Reached, str, dict[str, torch.Tensor]] | None:
+        """Counters, the log's digest and tensors as they were kept; None, and a notice, where they are something else."""
+        from safetensors import safe_open
+
+        try:
+            with safe_open(self.path, "pt") as kept:
+                said, recorded = (kept.metadata()[key] for key in ("said", "digest"))
+                tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118  # not a dictionary
+            if _content(tensors, said) == recorded:
+                return Reached(**json.loads(said)["reached"]), json.loads(said)["log"], tensors
+        except Exception:  # a damaged header raises a dozen unrelated kinds; each means: not what was kept
+            pass
+        self.notice(f"{self.path}: damaged; training starts from its beginning")
+        return None
+
+    def _cut_log(self, steps: int, digest: str | None = None) -> bool:
+        """Leave the log's first `steps` lines; False, and none left, where these are not the ones of that digest."""
         if self.log_path is None:
             return steps == 0
-        lines = self.log_path.read_text(encoding="utf-8").splitlines(keepends=True) if self.log_path.is_file() else []
-        enough = len(lines) >= steps
+        lines = self.log_path.read_bytes().splitlines(keepends=True)[:steps] if self.log_path.is_file() else []
+        self.logged = _state(b"".join(lines))
+        same = digest is None or (len(lines) == steps and self.logged.hexdigest() == digest)
+        if not same:
+            lines, self.logged = [], _state()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self.log_path.write_text("".join(lines[:steps] if enough else []), encoding="utf-8")
-        return enough
+        self.log_path.write_bytes(b"".join(lines))
+        return same
+
+
+def _state(content: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(content, digest_size=16)
+
+
+def _content(tensors: Mapping[str, torch.Tensor], said: str) -> str:
+    """Names what a state holds: its counters, and every tensor's name, precision, shape and bytes."""
+    state = _state(said.encode("utf-8"))
+    for name, tensor in sorted(tensors.items()):
+        state.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
 
 
 NOTHING_KEPT = Keeper()

@@ -40,9 +40,11 @@ ALLOWED = {
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
+    "harness.kept": BASE,
+    "harness.objective_copies": BASE | {"harness.discovery", "harness.store"},
     "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
     "harness.store": BASE
-    | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"}
+    | {"harness.holding", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
     | {"harness.played", "harness.small_files"},
     "harness.versions": {"harness.errors", "harness.played", "harness.provenance", "harness.store"},
     "harness.row_scale": set(),
@@ -55,7 +57,7 @@ ALLOWED = {
     "harness.judge.questions": {"harness.paths"} | BASE | {"harness.config", "harness.rows"},
     "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
     "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
-    "harness.judge.judgements": {"harness.errors"},
+    "harness.judge.judgements": BASE,
     "harness.judge.answers": BASE
     | {"harness.encoding", "harness.judge.questions", "harness.model.sampling", "harness.policy", "harness.progress"},
     "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
@@ -238,6 +240,7 @@ ALLOWED = {
         "harness.mirror",
         "harness.judge",
         "harness.model",
+        "harness.objective_copies",
         "harness.phases",
         "harness.plan",
         "harness.policy",
@@ -291,7 +294,8 @@ ALLOWED = {
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.small_files", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.commands", "harness.played", "harness.store", "harness.stranger"},
+    "harness.commands.look": BASE
+    | {"harness.commands", "harness.objective_copies", "harness.played", "harness.store", "harness.stranger"},
     "harness.commands.merge": {"harness.commands", "harness.errors", "harness.merging", "harness.small_files", "harness.store"}
     | {"harness.stranger", "harness.tables"},
     "harness.commands.catalogue": BASE
@@ -306,7 +310,8 @@ ALLOWED = {
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
-    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
+    "harness.card": BASE
+    | {"harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},
     "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},

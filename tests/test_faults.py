@@ -155,6 +155,23 @@ def test_two_hundred_kills_lose_nothing(whole, tmp_path):
     assert {"train.partial", "two.partial", "probe.partial"} <= hit, hit
 
 
+@pytest.mark.slow
+@pytest.mark.loopback
+def test_kills_with_flipped_bits_lose_nothing(tmp_path):
+    """The bench with a few kills; the same with 200: python -m tests.bench kills --count 200."""
+    program = "import json, sys; from tests.bench import kills; print(json.dumps(vars(kills.run(21, False))))"
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["wrong"] == []
+    assert found["killed"] >= 15
+    assert sum(found["flipped"].values()) >= 5
+
+
 @pytest.mark.parametrize(
     ("sent", "code", "said", "jobs"),
     [(signal.SIGINT, 130, "interrupted", "1"), (signal.SIGTERM, 143, "asked to end", "2")],

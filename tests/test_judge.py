@@ -266,7 +266,7 @@ def test_a_judgement_is_shared_by_equal_requests_alone():
     assert len({key, *others}) == 6
 
 
-def test_a_line_cut_off_by_a_kill_is_dropped_and_a_damaged_one_is_told(tmp_path):
+def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one_is_told(tmp_path):
     file = tmp_path / "judgements" / "initial.jsonl"
     kept = Judgements(file)
     kept.keep(Judgement("k", "q", 1, 3.0, ["[[3]]"], "m"))
@@ -275,9 +275,23 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_a_damaged_one_is_told(tmp_path)
     again = Judgements(file)
     again.keep(Judgement("l", "q", 2, 4.0, ["[[4]]"], "m"))
     assert {k: j.rating for k, j in Judgements(file.with_name("other.jsonl")).known.items()} == {"k": 3.0, "l": 4.0}
-    file.write_text("nonsense\n")
-    with pytest.raises(UserError, match="initial.jsonl: damaged"):
-        Judgements(file)
+    whole = file.read_bytes()
+    for bit in range(0, 8 * len(whole), 7):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        said = []
+        found = Judgements(file, said.append).known
+        assert all(found[key] == again.known[key] for key in found), bit
+        assert len(found) < 2, bit
+        assert not found or said or bit // 8 == len(whole) - 1, "the last end of line, without which a line is on its way"
+        assert file.read_bytes() in whole, "nothing is written behind what is damaged"
+    for rubbish in ("nonsense\n", "[]\n", "null\n", "1\n", '{"key": 3}\n'):
+        file.write_text(rubbish)
+        assert Judgements(file).known == {}
+    legacy = json.dumps({"key": "k", "question_id": "q", "turn": 1, "rating": 3.0, "replies": [], "model": "m"})
+    file.write_text(legacy + "\n")
+    assert list(Judgements(file).known) == ["k"], "of before judgements had digests"
 
 
 # ---------------------------------------------------------------- who is asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +94,26 @@ def _print_status(run: RunFolder) -> None:
 
 
 def trace_command(run: str, example_id: str, results: Path) -> None:
-    """Every place an example appears in, file by file."""
-    folder = open_run(run, results).root
-    with reading(folder):
-        _trace(folder, example_id)
+    """Every place an example appears in, file by file; of a run that the run command would refuse, nothing."""
+    folder = open_run(run, results)
+    with reading(folder.root):
+        refuse_damaged(folder, folder.phases())
+        _trace(folder.root, folder.phases(), example_id)
 
 
-def _trace(folder: Path, example_id: str) -> None:
-    if not (folder / "data").is_dir():
+def refuse_damaged(run: RunFolder, phases: Sequence[str]) -> None:
+    """Raises UserError where a file of these phases is not what was committed, or an objective's copy not what was played."""
+    from harness.objective_copies import refuse_damaged_copies
+
+    run.check(phases, recompute=False)
+    refuse_damaged_copies(run.root, (run.record() or {})["variants"])
+
+
+def _trace(folder: Path, phases: Sequence[str], example_id: str) -> None:
+    if "data" not in phases:
         raise UserError(
-            f"{folder}: holds small files or tables of a run, without examples; follow {example_id} on the machine that played it"
+            f"{folder}: holds no examples (small files or tables alone, or its data is not finished); follow {example_id} on the "
+            "machine that played it, or make them with the run's command"
         )
     ids = set()
     for part in ("train", "heldout"):
@@ -114,7 +125,7 @@ def _trace(folder: Path, example_id: str) -> None:
         found = f"{len(ids)} examples" if ids else "no example"
         raise UserError(f"{example_id}: {found} of {folder} begin so; take an id from {folder / 'data' / 'train.jsonl'}")
     (wanted,) = ids
-    for path in sorted(folder.rglob("*.jsonl")):
+    for path in sorted(path for phase in phases for path in (folder / phase).rglob("*.jsonl")):
         relative = path.relative_to(folder).as_posix()
         if path.name == "steps.jsonl":
             used = [r for r in _rows(path) if wanted in r["example_ids"]]

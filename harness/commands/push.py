@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from harness.commands.console import say
-from harness.commands.look import open_run
+from harness.commands.look import open_run, refuse_damaged
 from harness.errors import UserError
 from harness.stranger import reading
 
@@ -19,11 +19,15 @@ def push_command(
 
     if upload and repo is None:
         raise UserError("--upload needs --repo OWNER/NAME")
-    root = open_run(run, results).root
+    opened = open_run(run, results)
+    root = opened.root
     with tempfile.TemporaryDirectory() as scratch:
         with reading(root):
             facts = Facts(root)
             adapter, seed, iteration = find_player(facts, label, seed, iteration)
+            own = ("data/", "initial/", *(f"{label}/seed-{seed}/iteration-{t}/" for t in range(iteration + 1)))
+            mine = [phase for phase in opened.phases() if f"{phase}/".startswith(own)]
+            refuse_damaged(opened, mine)
             folder = write_package(facts, label, seed, iteration, adapter, to or Path(scratch) / "package")
         for file in sorted(folder.iterdir()):
             say(f"{file.stat().st_size:>12,} bytes  {file.name}")

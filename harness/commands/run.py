@@ -92,10 +92,13 @@ def play(
     from harness.commands.plan import print_bill, print_plan
     from harness.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
-    from harness.stranger import look_over
+    from harness.stranger import look_over, look_through, set_record_aside
     from harness.suite import load_suite
 
     variants = checked_variants(config)
+    if run.root.exists():
+        look = look_through if config.recompute and not dry_run else look_over
+        look(run.root)
     to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
     at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     if dry_run:
@@ -103,9 +106,10 @@ def play(
         return {}
     reporter = Reporter()
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
-    if run.root.exists():
-        look_over(run.root)
     with run.locked():
+        run.say = reporter.say
+        if config.recompute:
+            set_record_aside(run)
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)

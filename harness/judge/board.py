@@ -97,7 +97,7 @@ class JudgedBoard:
         seeds = f"{self.suite.name} v{self.suite.version}"
         answers = answer(policy, asked, seeds, settings.max_new_tokens, settings.temperatures, rows, advance)
         cases = [self._case(q, given, turn) for q, given in zip(asked, answers, strict=True) for turn in range(1, len(given) + 1)]
-        found = judge(self.endpoint, cases, Judgements(kept), advance)
+        found = judge(self.endpoint, cases, Judgements(kept, unfinished.shards.notice), advance)
         ratings, samples = {}, {row.name: [] for row in self.suite.task}
         for n, question in enumerate(asked):
             mine = found[2 * n : 2 * n + 2]

@@ -3,15 +3,19 @@
 A judgement is found by a digest of the host and the whole request: model, instruction, question, answers, sampling. Two players
 share one only where they gave the same answers to the same question, which is when the judge would be sent the same bytes; any
 difference in an answer is another key. Files are only appended to, one per player, and only by the process that evaluates it.
+Every line has a digest of its own; one that is damaged is no judgement, and what it said is asked again.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from harness.errors import UserError
+from harness.files import write_text
+from harness.records import digest
 
 
 @dataclass(frozen=True)
@@ -27,32 +31,45 @@ class Judgement:
 
 
 class Judgements:
-    """Every judgement kept in the folder of `file`, and `file` to keep more in."""
+    """Every judgement kept in the folder of `file`, and `file` to keep more in. notice: is told what is damaged."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, notice: Callable[[str], None] = lambda line: None) -> None:
         self.file = file
         file.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(file)
-        self.known = {one.key: one for path in sorted(file.parent.glob("*.jsonl")) for one in _read(path)}
+        self.known: dict[str, Judgement] = {}
+        for path in sorted({file, *file.parent.glob("*.jsonl")}):
+            lines = _lines(path)
+            found = [_intact(line) for line in lines]
+            if damaged := found.count(None):
+                notice(f"{path}: {damaged} of {len(lines)} judgements damaged; what they said is asked again where it is needed")
+            if path == file:  # nothing must be written behind a line that a kill cut off; others' may be on its way
+                whole = b"".join(line + b"\n" for line, one in zip(lines, found, strict=True) if one is not None)
+                if file.is_file() and file.read_bytes() != whole:
+                    write_text(file, whole.decode("utf-8"))
+            self.known |= {one.key: one for one in found if one is not None}
 
     def keep(self, judgement: Judgement) -> None:
+        fields = asdict(judgement)
         with self.file.open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(asdict(judgement), ensure_ascii=True, allow_nan=False) + "\n")
+            handle.write(json.dumps({**fields, "digest": _digest(fields)}, ensure_ascii=True, allow_nan=False) + "\n")
         self.known[judgement.key] = judgement
 
 
-def _read(path: Path) -> list[Judgement]:
-    """The whole lines of a file; another player's last line may be on its way."""
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+def _lines(path: Path) -> list[bytes]:
+    """The whole lines of a file."""
+    return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+
+
+def _intact(line: bytes) -> Judgement | None:
+    """The judgement of a line; None where it is not what was written. A line of before there were digests has none."""
     try:
-        return [Judgement(**json.loads(line)) for line in lines]
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it to have its answers judged again") from error
+        fields = json.loads(line.decode("utf-8"))
+        if "digest" in fields and fields.pop("digest") != _digest(fields):
+            return None
+        return Judgement(**fields)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
-def _cut_torn_line(path: Path) -> None:
-    """A line that a kill cut off is no judgement, and nothing must be written behind it."""
-    if path.exists():
-        whole = path.read_bytes()
-        with path.open("r+b") as handle:
-            handle.truncate(whole.rfind(b"\n") + 1)
+def _digest(fields: dict[str, Any]) -> str:
+    return digest(json.dumps(fields, sort_keys=True))

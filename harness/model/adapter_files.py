@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 SLOT = ".default"
+SETS = ("target_modules", "exclude_modules")  # peft holds them as sets and writes them in an order that differs by process
 PARTS = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
 
 
@@ -23,3 +27,10 @@ def name_in_file(name: str) -> str:
             if name.endswith(f".{part}{SLOT}{ending}"):
                 return name.removesuffix(SLOT + ending) + ending
     return name
+
+
+def sort_sets(path: Path) -> None:
+    """Put the sets in an adapter_config.json that peft has written into an order of their own: equal settings, equal bytes."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings |= {name: sorted(settings[name]) for name in SETS if isinstance(settings.get(name), list)}
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")

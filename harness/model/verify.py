@@ -230,8 +230,10 @@ def _moved_adapter(model: Any) -> Iterator[None]:
     of a third over the layer's inputs, so B x A of this size gives 0.6 for inputs of 1, whatever the rank and the width. In half
     precision a tenth of that: there rounding hides what is small anyway, and much noise would look like a wrong layout.
     """
-    moved = [p for n, p in model.named_parameters() if "lora_B" in n or "lora_embedding_B" in n]
-    kept = [p.detach().clone() for p in moved]
+    found = [(n, p) for n, p in model.named_parameters() if "lora_" in n]
+    moved = [p for n, p in found if "lora_B" in n or "lora_embedding_B" in n]
+    drawn = [p for n, p in found if "lora_A" in n]  # by peft, otherwise in every process: what is measured would differ too
+    kept = [p.detach().clone() for p in (*moved, *drawn)]
     settings = next(iter(getattr(model, "peft_config", {}).values()), None)
     rank = settings.r if settings is not None else 1
     scale = settings.lora_alpha / rank if settings is not None else 1.0
@@ -240,10 +242,13 @@ def _moved_adapter(model: Any) -> Iterator[None]:
     for parameter in moved:
         size = scale * math.sqrt(parameter.shape[-1] if parameter.dim() == 2 else rank)
         parameter.copy_(torch.randn(parameter.shape, generator=generator) / size)
+    for parameter in drawn:
+        fresh = torch.empty(parameter.shape, dtype=torch.float32)
+        parameter.copy_(torch.nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator))
     try:
         yield
     finally:
-        for parameter, before in zip(moved, kept, strict=True):
+        for parameter, before in zip((*moved, *drawn), kept, strict=True):
             parameter.copy_(before)
 
 

@@ -13,7 +13,7 @@ def main() -> None:
     known = sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "__main__", "measure", "peers", "lab"))
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", "--count", type=int, default=5, help="rounds of each; for kills, how many")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--save", action="store_true", help="keep the numbers in results/bench/")
     asked = parser.parse_args()
@@ -22,7 +22,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in asked.names:
-        importlib.import_module(f"tests.bench.{name}").run(asked.repeats, asked.save)
+        importlib.import_module(f"tests.bench.{name}").run(asked.repeats, asked.save or name == "kills")
     for name in known if not asked.names else ():
         module = importlib.import_module(f"tests.bench.{name}")
         print(f"{name:<12}{(module.__doc__ or '').splitlines()[0]}")

@@ -1,0 +1,33 @@
+"""Small records of a phase that is not finished, each with a digest of what it says: used as they were written, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DamagedError
+from harness.files import write_json
+from harness.records import digest
+
+
+def put(path: Path, value: Any) -> None:
+    """Write a plain JSON value, whole or not at all."""
+    write_json(path, {"digest": _digest(value), "kept": value})
+
+
+def get(path: Path) -> Any:
+    """What was put there; None when nothing was. Raises DamagedError when it is not what was put."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        if said["digest"] == _digest(said["kept"]):
+            return said["kept"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError, RecursionError, IsADirectoryError, NotADirectoryError):
+        pass
+    raise DamagedError(f"{path}: damaged")
+
+
+def _digest(value: Any) -> str:
+    return digest(json.dumps(value, sort_keys=True))

@@ -1,0 +1,106 @@
+"""Whatever stands in any JSON file of a run folder: one line from every command, and what that line names mends the run."""
+
+import json
+import shutil
+
+import pytest
+
+from harness import prepare
+from harness.commands import run as run_module
+from harness.intact import checksum
+from tests.bench.kills import phases
+from tests.conftest import SMALL, here
+
+pytestmark = pytest.mark.slow
+RUN = "results/small"
+COMMAND = ("run", "--recipe", SMALL)
+PLAYER = "space/seed-0/iteration-1"
+FILES = (
+    "run.json", "failed.json", "data/manifest.json", "initial/evaluate/two/manifest.json", "initial/probe/measurements.json",
+    "initial/seed-0/generate/k-0/manifest.json", "initial/seed-0/generate/k-0/first_ids.json",
+    *(f"{PLAYER}/{name}" for name in ("train/manifest.json", "train/adapter/adapter_config.json", "evaluate/two/scores.json",
+                                      "evaluate/two/items.json", "evaluate/two/lm_eval.json", "probe/manifest.json")),
+)  # fmt: skip
+
+
+def other_format(raw):
+    """Where the file says its format, of another one; the checksum is true of it."""
+    fields = json.loads(raw)
+    if not isinstance(fields, dict) or "format_version" not in fields:
+        return b'{"format_version": 99}'
+    fields["format_version"] = 99
+    return json.dumps(fields | ({"checksum": checksum(fields)} if "checksum" in fields else {})).encode()
+
+
+def nothing_said(raw):
+    fields = json.loads(raw)
+    if not isinstance(fields, dict):
+        return b"null"
+    fields = dict.fromkeys(fields)
+    return json.dumps(fields | ({"format_version": 3, "checksum": checksum(fields)} if "checksum" in fields else {})).encode()
+
+
+def flipped(raw):
+    changed = bytearray(raw)
+    changed[len(raw) // 3] ^= 4
+    return bytes(changed)
+
+
+DAMAGES = {
+    "[]": lambda raw: b"[]",
+    "null": lambda raw: b"null",
+    "{}": lambda raw: b"{}",
+    "half": lambda raw: raw[: len(raw) // 2],
+    "binary": lambda raw: bytes(range(256)),
+    "flipped": flipped,
+    "other format": other_format,
+    "nothing said": nothing_said,
+    "gone": lambda raw: None,
+}
+
+
+def one_line(done):
+    """Refused as promised, if it was."""
+    said = [line for line in done.stderr.splitlines() if line.startswith("harness: ")]  # beside what a run tells of its progress
+    assert "Traceback" not in done.stderr + done.stdout
+    assert (done.returncode, len(said)) in ((0, 0), (1, 1)), done.stderr
+    return said[0] if said else ""
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_one_line_from_every_command_and_what_it_names_mends_the_run(played, tmp_path, monkeypatch, damage):
+    load_tasks = prepare.load_tasks
+    monkeypatch.setattr(
+        prepare, "load_tasks", lambda *given: loaded[0] if loaded else loaded.append(load_tasks(*given)) or loaded[0]
+    )
+    monkeypatch.setattr(run_module, "show", lambda run, reports, failed: 2 if failed else 0)
+    shift, loaded = list(DAMAGES).index(damage), []
+    whole = phases(played / RUN)
+    example = json.loads((played / RUN / "data/train.jsonl").read_text().splitlines()[0])["id"]
+    looks = (
+        ("status", "small"),
+        ("trace", "small", example),
+        ("push", "small", "space"),
+        ("report", "small"),
+        (*COMMAND, "--dry-run"),
+    )
+    for number, file in enumerate(FILES):
+        folder = tmp_path / str(number)
+        shutil.copytree(played, folder)
+        path = folder / RUN / file
+        content = DAMAGES[damage](path.read_bytes())
+        if content is None:
+            path.unlink()
+        else:
+            path.write_bytes(content)
+        every = (number + shift) % 3 == 0  # the slow ones with a third of the damages, in turn
+        for look in looks if every else looks[:3]:
+            one_line(here(*look, cwd=folder, check=False))
+            assert not path.exists() if content is None else path.read_bytes() == content, (look, file)
+        done = here(*COMMAND, cwd=folder, check=False)
+        if refused := one_line(done):
+            assert RUN in refused and "--recompute" in refused, (file, refused)
+            one_line(done := here(*COMMAND, "--recompute", cwd=folder, check=False))
+        assert done.returncode == 0, (file, done.stderr)
+        assert phases(folder / RUN) == whole, file
+        shutil.rmtree(folder)
