@@ -179,7 +179,7 @@ def test_a_loss_is_claimed_only_where_the_paired_interval_shows_it():
     assert standing.loc["b", "since_best_high"] > 0 and standing.loc["b", "drop"] > 0
     assert np.isnan(standing.loc["c", "since_best"])
     lost, unknown = _lasting(written, written.standing)
-    assert lost.startswith("lower at the last iteration than at its best one, for certain (95 %): a ")
+    assert lost.startswith("lower at the last iteration than at its best one (95 % interval below 0): a ")
     assert unknown.startswith("not known whether it lost anything since its best iteration: b ")
 
 
@@ -190,7 +190,7 @@ def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
     later["one"][0] = 0.0
     facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
     (said,) = _lasting(Written(facts), Written(facts).standing)
-    assert said.startswith("at most a point below its best iteration at the last one over items alone (95 %): a -0.0")
+    assert said.startswith("at most a point below its best iteration at the last one (95 % interval over items alone): a -0.0")
 
 
 def test_nothing_is_said_of_losses_where_too_few_items_show_none():

@@ -18,6 +18,8 @@ SEEDS = (3, 5, 10)
 TRIES = 2_000  # two standard errors of 0.95 are then 0.010
 TASKS, ITEMS, TIMES = 2, 40, 5
 LAYOUTS = tuple(Layout((ITEMS,)) for _ in range(TASKS))
+QUESTIONS = 16
+QUESTION = tuple(n * QUESTIONS // ITEMS for n in range(ITEMS))
 # standard deviations of an item's difficulty, of one answer in one seed, and of a seed over all tasks and in one task; an item's
 # error in the mean is 0.11, so seeds that vary by 0.25 make the sum's degrees of freedom the least certain
 KINDS = {
@@ -142,6 +144,21 @@ def best_of_four(generator: np.random.Generator, seeds: int, kind: str) -> Found
         yield f"best, chance {name}: is", float(top == int(np.argmax(truth)))
 
 
+def of_clusters(generator: np.random.Generator, seeds: int) -> Found:
+    """Forty items of sixteen questions, half of whose variance the questions' items share: as clusters, and taken one by one."""
+
+    spread = 0.1 if seeds > 1 else 0.0
+
+    def play() -> tuple[np.ndarray, ...]:
+        shared = generator.standard_normal(QUESTIONS)[np.array(QUESTION)]
+        return (0.7 * shared + 0.7 * generator.standard_normal(ITEMS) + spread * generator.standard_normal((seeds, 1)),)
+
+    a, b = play(), play()
+    for name, layout in (("clusters", Layout((ITEMS,), QUESTION)), ("clusters taken item by item", Layout((ITEMS,)))):
+        found = difference(Answered(a, (layout,)), Answered(b, (layout,)))
+        yield f"{name}: difference", holds((found.low, found.high))
+
+
 def exponential(generator: np.random.Generator, seeds: int) -> Found:
     yield "exponential: seeds", holds(stats.interval_of_mean(skewed(generator, seeds)))
 
@@ -176,6 +193,13 @@ def cases(tries: int) -> Iterator[tuple[str, int, dict[str, float]]]:
     for seeds in (1, *SEEDS):  # what a single seed shares cannot be seen
         yield "right or wrong", seeds, simulate(tries, partial(right_and_wrong, generator, seeds, 0.3 if seeds > 1 else 0.0))
         yield "both", seeds, simulate(tries, partial(best_of_four, generator, seeds, "both" if seeds > 1 else "items"))
+    yield from clustered(tries)
+
+
+def clustered(tries: int) -> Iterator[tuple[str, int, dict[str, float]]]:
+    generator = np.random.default_rng(15)
+    for seeds in (1, *SEEDS):
+        yield "items that share a question", seeds, simulate(tries, partial(of_clusters, generator, seeds))
 
 
 def run(repeats: int, save: bool) -> None:

@@ -132,9 +132,9 @@ def _lasting(tables: Tables, mine: Any) -> list[str]:
     found = []
     over = " over items alone" if tables.seeds < SEEDS_FOR_INTERVAL else ""
     if lost:
-        found.append(f"lower at the last iteration than at its best one, for certain{over} (95 %): {'; '.join(lost)}.")
+        found.append(f"lower at the last iteration than at its best one (95 % interval{over} below 0): {'; '.join(lost)}.")
     if kept:
-        found.append(f"at most a point below its best iteration at the last one{over} (95 %): {'; '.join(kept)}.")
+        found.append(f"at most a point below its best iteration at the last one (95 % interval{over}): {'; '.join(kept)}.")
     if open_:
         found.append(f"not known whether it lost anything since its best iteration: {'; '.join(open_)}.")
     return found
