@@ -15,6 +15,7 @@ import pandas as pd
 
 from harness.errors import UserError, did_you_mean
 from harness.facts import Facts
+from harness.files import make_folder
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
 from harness.shown import markdown
 from harness.tables.leaderboard import leaderboard
@@ -46,7 +47,7 @@ def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: 
 
     if to.exists() and any(to.iterdir()):
         raise UserError(f"{to}: not an empty folder; name a new one")
-    to.mkdir(parents=True, exist_ok=True)
+    make_folder(to)
     weights = load_file(adapter / ADAPTER_FILE)
     plain_names = {name_in_file(name): w for name, w in weights.items()}  # older runs kept the slot's name
     save_file(plain_names, to / ADAPTER_FILE, metadata={"format": "pt"})

@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 from harness.config import Part
 from harness.errors import UserError
 from harness.files import write_json
-from harness.paths import resolve_path
+from harness.paths import expanded, resolve_path
 
 Kind = Literal["model", "adapter", "data", "nltk"]
 FILE = "mirror.json"
@@ -196,6 +196,8 @@ def resolved_model(path: str, mirror: Path | None, revision: str | None = None) 
     """What to load for `model.path`: a folder, or a hub id where no mirror stands for the hub. Raises UserError as `found_in`."""
     if path.startswith("builtin:"):
         return str(resolve_path(path))
+    if path.startswith("~"):
+        return str(expanded(path))
     if mirror is None or resolve_path(path).is_dir() or not is_hub_id(path):
         return path
     return str(found_in(mirror, wanted_model(path, revision)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DataConfig
-from harness.errors import UserError
+from harness.errors import UserError, system_line
 from harness.mirror import found_in, wanted_data
 from harness.paths import resolve_path
 from harness.splits import files_of_split
@@ -56,9 +56,11 @@ def _rows_of_file(path: Path) -> list[Row]:
             rows = pandas.read_parquet(path).to_dict("records")
         else:
             raise UserError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .json, .csv or .parquet")
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
+        if (line := system_line(error, path)) is not None:  # no fault of the file's
+            raise UserError(line) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_looks_like(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]

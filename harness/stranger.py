@@ -7,7 +7,6 @@ there is no link and no special file, sizes are bounded. What the program itself
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 import traceback
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import UserError
-from harness.files import read_json
+from harness.files import read_json, walk
 from harness.names import BESIDE_VARIANTS, FileName
 
 LARGEST_JSON = 512 << 20  # bytes of one .json file, which is read whole
@@ -106,16 +105,17 @@ class _Record(_Read):
 
 def look_over(root: Path) -> None:
     """Raises UserError when something in the run folder could lead out of it, or its run.json is not one."""
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            path = Path(folder, name)
+    for path in walk(root):
+        try:
             status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
-            if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-                raise UserError(f"{path}: neither a file nor a folder; remove it")
-            if name.endswith(".json") and status.st_size > LARGEST_JSON:
-                raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
+        except FileNotFoundError:  # of a process that works here now
+            continue
+        if stat.S_ISLNK(status.st_mode):
+            raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: neither a file nor a folder; remove it")
+        if path.name.endswith(".json") and status.st_size > LARGEST_JSON:
+            raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
     path = root / "run.json"
     if not path.exists():
         return

@@ -19,7 +19,7 @@ ALLOWED = {
     "harness.__main__": {"harness.cli"},
     "harness.errors": {"harness.shown"},
     "harness.masking": set(),
-    "harness.paths": set(),
+    "harness.paths": {"harness.errors"},
     "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
@@ -28,12 +28,13 @@ ALLOWED = {
     "harness.records": set(),
     "harness.files": {"harness.errors"},
     "harness.intact": BASE,
-    "harness.holding": {"harness.errors"},
+    "harness.owner": set(),
+    "harness.lease": {"harness.errors", "harness.files", "harness.owner"},
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
     "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
-    "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
+    "harness.store": BASE | {"harness.lease", "harness.intact", "harness.masking", "harness.provenance"},
     "harness.versions": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.row_scale": set(),
     "harness.suite": {"harness.paths", "harness.toml_files"}
@@ -62,7 +63,7 @@ ALLOWED = {
     "harness.own_shots": BASE | {"harness.policy"},
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
-    "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
+    "harness.discovery": BASE | {"harness.config", "harness.names", "harness.paths", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors"},
@@ -73,9 +74,10 @@ ALLOWED = {
     "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
-    "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
+    "harness.fetch": {"harness.errors", "harness.files", "harness.hub", "harness.lease", "harness.mirror"}
+    | {"harness.model.adapter_files", "harness.progress"},
     "harness.rows": {"harness.paths"} | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
-    "harness.splits": {"harness.errors"},
+    "harness.splits": {"harness.errors", "harness.files"},
     "harness.columns": {"harness.errors"},
     "harness.conversations": {"harness.errors"},
     "harness.formats": {"harness.paths"} | {"harness.columns", "harness.config", "harness.conversations", "harness.errors"},
@@ -115,9 +117,11 @@ ALLOWED = {
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
     "harness.model.start": BASE
-    | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"},
+    | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"}
+    | {"harness.paths"},
     "harness.model.loading": BASE
     | {
+        "harness.paths",
         "harness.config",
         "harness.templates",
         "harness.lanes",
@@ -252,16 +256,16 @@ ALLOWED = {
     | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
-    "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
+    "harness.sharing": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.holding"}
+    | {"harness.lease"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
+    "harness.commands.look": BASE | {"harness.paths"} | {"harness.commands", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
@@ -274,7 +278,14 @@ ALLOWED = {
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
     | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
-    "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
+    "harness.card": {
+        "harness.errors",
+        "harness.facts",
+        "harness.files",
+        "harness.model.adapter_files",
+        "harness.shown",
+        "harness.tables",
+    }
     | {"harness.versions"},
     "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
     "harness.commands.theory": {"harness.commands.console", "harness.theory"},
@@ -283,7 +294,7 @@ ALLOWED = {
     "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
     "harness.theory.view": BASE
     | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.shown"},
+    "harness.cli": {"harness.errors", "harness.paths", "harness.commands", "harness.masking", "harness.shown"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
-from harness.files import MANIFEST
+from harness.files import MANIFEST, walk
+from harness.paths import expanded
 from harness.store import RunFolder
 from harness.stranger import look_over, reading
 
@@ -19,7 +20,7 @@ def open_run(run: str, results: Path) -> RunFolder:
     """A run by name below `results`, or by folder, looked over as a stranger's. Raises UserError with the nearest name."""
     if not run.strip():
         raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
-    for candidate in (results / run, Path(run)):
+    for candidate in (results / run, expanded(run)):
         if (candidate / "run.json").is_file():
             look_over(candidate)
             return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
@@ -31,7 +32,7 @@ def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
     if folder.finished("data") is None:
         raise UserError(f"{folder.root}: holds the small files of a run, not its phases; play it again with: harness run")
-    with folder.locked(), reading(folder.root):
+    with folder.locked(say), reading(folder.root):
         from harness.commands.run import finish
 
         for label, path in finish(folder, Path("reports"), pdf).items():
@@ -107,7 +108,7 @@ def _trace(folder: Path, example_id: str) -> None:
         found = f"{len(ids)} examples" if ids else "no example"
         raise UserError(f"{example_id}: {found} of {folder} begin so; take an id from {folder / 'data' / 'train.jsonl'}")
     (wanted,) = ids
-    for path in sorted(folder.rglob("*.jsonl")):
+    for path in sorted(p for p in walk(folder) if p.suffix == ".jsonl"):
         relative = path.relative_to(folder).as_posix()
         if path.name == "steps.jsonl":
             used = [r for r in _rows(path) if wanted in r["example_ids"]]
