@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import Ended, UserError, unexpected_line
-from harness.paths import expanded
+from harness.paths import opened
 
 app = typer.Typer(
     name="harness",
@@ -27,7 +27,7 @@ def _path(text: Any) -> Path:
     """A path that was typed. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
-    return expanded(text)
+    return opened(str(text))
 
 
 def _path_option(text: str, *names: str) -> Any:

@@ -108,7 +108,7 @@ def system_line(error: BaseException, where: object = None) -> str | None:
     elif number == errno.ENOMEM:
         todo = "free memory, then"
     elif number in (errno.ENAMETOOLONG, errno.ELOOP):
-        todo = "name another path, or"
+        return f"{first}; name another path"
     else:
         todo = "see that this file can be used here, then"
     return f"{first}; what is finished is kept: {todo} repeat the same command to go on"

@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 from harness.config import Part
 from harness.errors import UserError
 from harness.files import write_json
-from harness.paths import expanded, resolve_path
+from harness.paths import resolve_path
 
 Kind = Literal["model", "adapter", "data", "nltk"]
 FILE = "mirror.json"
@@ -194,10 +194,8 @@ def commit_of(mirror: Path | None, kind: Kind, name: str) -> str | None:
 
 def resolved_model(path: str, mirror: Path | None, revision: str | None = None) -> str:
     """What to load for `model.path`: a folder, or a hub id where no mirror stands for the hub. Raises UserError as `found_in`."""
-    if path.startswith("builtin:"):
+    if path.startswith(("builtin:", "~")):
         return str(resolve_path(path))
-    if path.startswith("~"):
-        return str(expanded(path))
     if mirror is None or resolve_path(path).is_dir() or not is_hub_id(path):
         return path
     return str(found_in(mirror, wanted_model(path, revision)))

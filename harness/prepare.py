@@ -26,7 +26,7 @@ from harness.judge.board import prepare as load_questions
 from harness.masking import masked, masked_command
 from harness.mirror import go_offline
 from harness.model.loading import load_policy
-from harness.paths import PACKAGE, expanded
+from harness.paths import PACKAGE, opened
 from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
 from harness.plan import planned_phases
@@ -169,7 +169,7 @@ def mirror_of(config: RunConfig) -> Path | None:
     named = config.mirror or os.environ.get("HARNESS_MIRROR")
     if not named:
         return None
-    mirror = Path(os.path.realpath(expanded(named)))  # `resolve` ends in an error of its own where links go in a circle
+    mirror = Path(os.path.realpath(opened(named)))  # `resolve` ends in an error of its own where links go in a circle
     if not mirror.is_dir():
         raise UserError(f"--mirror {named}: " + ("is a file, not a folder" if mirror.exists() else "no such folder"))
     go_offline()

@@ -142,6 +142,6 @@ def reading(root: Path) -> Iterator[None]:
         ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "harness" in Path(frame.filename).parts]
         place = ours[-1] if ours else place
         raise UserError(
-            f"{root}: a file of it is not as this program writes it ({type(error).__name__}: {str(error)[:200]}, at "
-            f"{Path(place.filename).name}:{place.lineno}); play the run again, or remove the phase"
+            f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
+            f"{str(error)[:200]}, at {Path(place.filename).name}:{place.lineno}); the run's command tells whether a phase is damaged"
         ) from error

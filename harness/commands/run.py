@@ -78,7 +78,10 @@ def check_places(results: Path, reports: Path) -> None:
         if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
             raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
         try:
-            there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+            folder.exists()  # which names too long and other refusals end, where `lexists` says no
+            there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+            if not there.exists():
+                raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
         except OSError as error:
             raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
         if not there.is_dir():
