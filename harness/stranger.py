@@ -143,5 +143,5 @@ def reading(root: Path) -> Iterator[None]:
         place = ours[-1] if ours else place
         raise UserError(
             f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
-            f"{str(error)[:200]}, at {Path(place.filename).name}:{place.lineno}); the run's command tells whether a phase is damaged"
+            f"{str(error)[:160]}, at {Path(place.filename).name}:{place.lineno}); the run's own command names what is damaged"
         ) from error

@@ -316,6 +316,30 @@ def test_a_report_refuses_a_damaged_file(whole, tmp_path, typed, file):
 # ---------------------------------------------------------------- two processes, and clocks
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_folder_that_is_renamed_while_cells_are_played_is_one_line(whole, tmp_path, jobs, replaced):
+    """In the middle of training; where it was moved to, the same command goes on to the same bytes."""
+    process = started(tmp_path, "--jobs", jobs)
+    wait_for(lambda: list((tmp_path / RUN).rglob("train.partial/unfinished/steps.jsonl")), process)
+    (tmp_path / RUN).rename(tmp_path / "moved")
+    if replaced:
+        (tmp_path / RUN).mkdir()
+        (tmp_path / RUN / "mine.txt").write_text("mine")
+    errors = process.communicate(timeout=300)[1]
+    said = [line for line in errors.splitlines() if line.startswith("harness: ")]
+    assert (process.returncode, len(said)) == (1, 1), errors
+    assert f"{RUN}: it was renamed, removed or replaced while this command worked in it" in said[0]
+    assert "Traceback" not in errors
+    left = sorted(path.name for path in (tmp_path / RUN).rglob("*")) if replaced else (tmp_path / RUN).exists()
+    assert left == (["mine.txt"] if replaced else False), "nothing is written where it was"
+    shutil.rmtree(tmp_path / RUN, ignore_errors=True)
+    (tmp_path / "moved").rename(tmp_path / RUN)
+    harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+    same_bytes(tmp_path, whole)
+
+
 def test_a_clock_that_goes_backwards_changes_nothing(whole, tmp_path, typed, monkeypatch):
     now = [2e9]
 
