@@ -319,3 +319,12 @@ def test_a_lease_of_a_cell_of_its_own_stands_beside_the_folders(tmp_path):
         with pytest.raises(LeaseTaken):
             Lease(tmp_path / "a.lease").acquire()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirror_is_fetched_into_by_one_process_at_a_time(tmp_path):
+    from harness.fetch import _locked
+
+    said = rf"--to .*: process {os.getpid()} on .* is fetching into this folder; wait for it"
+    with _locked(tmp_path / "mirror", print), pytest.raises(UserError, match=said), _locked(tmp_path / "mirror", print):
+        pass
+    assert list((tmp_path / "mirror").iterdir()) == []
