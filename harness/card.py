@@ -14,7 +14,7 @@ import pandas as pd
 
 from harness.errors import UserError, did_you_mean
 from harness.facts import Facts
-from harness.files import MANIFEST, write_bytes
+from harness.files import MANIFEST, make_folder, write_bytes
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
 from harness.shown import markdown
 from harness.tables.leaderboard import leaderboard
@@ -67,7 +67,7 @@ def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: 
             raise UserError(f"{to}: not an empty folder ({path.name} is not what would be written there); name a new one")
     if to.exists() and not to.is_dir():
         raise UserError(f"--to {to}: a file, not a folder; name a new one")
-    to.mkdir(parents=True, exist_ok=True)
+    make_folder(to)
     for name, content in files.items():
         write_bytes(to / name, content)
     return to

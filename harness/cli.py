@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import Ended, UserError, disk_trouble
+from harness.errors import Ended, UserError, unexpected_line
+from harness.paths import opened
 
 app = typer.Typer(
     name="harness",
@@ -26,7 +27,7 @@ def _path(text: Any) -> Path:
     """A path that was typed. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
-    return Path(text)
+    return opened(str(text))
 
 
 def _path_option(text: str, *names: str) -> Any:
@@ -311,11 +312,8 @@ def main() -> Any:
     except Exception as error:
         import traceback
 
-        if (trouble := disk_trouble(error)) is not None:
-            where = getattr(error, "filename", None)
-            _complain(f"harness: {trouble}{f' ({where})' if where else ''}; make room, then repeat the same command to go on")
-        else:  # a bug: its traceback may quote a stranger's text
-            _complain(traceback.format_exc().rstrip())
+        line = unexpected_line(error)  # where there is none, a bug: its traceback may quote a stranger's text
+        _complain(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
         sys.exit(1)
     except Ended as error:
         said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Iterable
 
 from harness.shown import one_line
@@ -59,6 +60,14 @@ class Ended(BaseException):
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 ROOM_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")  # libraries that wrap the system's error
+TOO_MANY = {errno.EMFILE, errno.ENFILE}
+# What the system refuses for a time or for a name; no file is damaged by it.
+REFUSED = TOO_MANY | {
+    errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EBUSY, errno.ETXTBSY, errno.ENAMETOOLONG,
+    errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP,
+}  # fmt: skip
+OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust end their messages
+OBJECTIVE_MODULE = "_objective_"  # what the modules of objectives' files are called
 
 
 def disk_trouble(error: BaseException | None) -> str | None:
@@ -70,3 +79,70 @@ def disk_trouble(error: BaseException | None) -> str | None:
             return found
         error = error.__cause__ or error.__context__
     return None
+
+
+def system_trouble(error: BaseException) -> int | None:
+    """The number of what the system refused: no room, or anything of REFUSED; None where something else is behind an error."""
+    if isinstance(error, OSError):
+        number = error.errno
+    else:
+        said = OS_ERROR.search(str(error))
+        number = int(said[1]) if said else None
+    return number if number in NO_ROOM | REFUSED else None
+
+
+def system_line(error: BaseException, where: object = None) -> str | None:
+    """The line for what the system refused: the file, or `where`, then its words and what to do. None where that is not it.
+
+    Of an error that an objective's own file raised nothing is made here: it is that file's.
+    """
+    number, words = system_trouble(error), disk_trouble(error)
+    if of_objective(error) is not None or (number is None and words is None):
+        return None
+    words = os.strerror(number) if number is not None else words
+    file = getattr(error, "filename", None)
+    if isinstance(file, bytes):
+        file = os.fsdecode(file)
+    place = file if isinstance(file, (str, os.PathLike)) and str(file) else where
+    first = f"{_short(str(place))}: {words}" if place is not None else f"{words}"
+    if number is None or number in NO_ROOM:
+        todo = "make room, then"
+    elif number in TOO_MANY:
+        todo = "allow more (ulimit -n) or end other programs, then"
+    elif number == errno.ENOMEM:
+        todo = "free memory, then"
+    elif number in (errno.ENAMETOOLONG, errno.ELOOP):
+        return f"{first}; name another path"
+    else:
+        todo = "see that this file can be used here, then"
+    return f"{first}; what is finished is kept: {todo} repeat the same command to go on"
+
+
+def unexpected_line(error: BaseException) -> str | None:
+    """The line for an error that nobody has named, a file in the way or memory; None for a bug, whose traceback is wanted."""
+    if isinstance(error, MemoryError):
+        return "out of memory; what is finished is kept: free memory or lower --jobs, then repeat the same command to go on"
+    if isinstance(error, OSError) and (place := of_objective(error)) is not None:
+        return f"{place}: {type(error).__name__}: {error}; an objective uses no files, see: harness objectives check"
+    if (line := system_line(error)) is not None:
+        return line
+    if isinstance(error, OSError) and error.errno is not None and isinstance(error.filename, (str, bytes, os.PathLike)):
+        file = _short(os.fsdecode(error.filename))
+        said = f"{file}: {os.strerror(error.errno)}; was it moved, removed or made meanwhile?"
+        return f"{said} what is finished is kept: repeat the same command to go on"
+    return None
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= LONGEST // 2 else _cut(path, LONGEST // 2)
+
+
+def of_objective(error: BaseException) -> str | None:
+    """`FILE, line N` where an objective's own file raised an error, or called what did; else None."""
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        frame = trace.tb_frame
+        if str(frame.f_globals.get("__name__", "")).startswith(OBJECTIVE_MODULE):
+            found = f"{frame.f_code.co_filename}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

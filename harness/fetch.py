@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import make_folder
 from harness.hub import explained, hub, reason, repo_type
+from harness.lease import LEASE, Lease, LeaseTaken
 from harness.mirror import (
     Entry,
     Held,
@@ -91,7 +93,7 @@ def fetch(wanted: Sequence[Wanted], mirror: Path, reporter: Reporter) -> None:
     Raises UserError for what the hub lacks, does not give out or gives damaged, and when it cannot be reached; what was complete
     by then is kept, and the same call goes on from there.
     """
-    with _locked(mirror):
+    with _locked(mirror, reporter.say):
         plans = [_plan(thing, mirror, read_manifest(mirror)) for thing in wanted]
         for plan in plans:
             reporter.say(str(plan))
@@ -103,21 +105,19 @@ def fetch(wanted: Sequence[Wanted], mirror: Path, reporter: Reporter) -> None:
 
 
 @contextlib.contextmanager
-def _locked(mirror: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
+def _locked(mirror: Path, say: Callable[[str], None]) -> Iterator[None]:
+    lease = Lease(mirror / LEASE)
     try:
-        mirror.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(mirror / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise UserError(f"--to {mirror}: another process is fetching into this folder; wait for it") from error
+        make_folder(mirror)
+        lease.acquire(say)
+    except LeaseTaken as error:
+        raise UserError(f"--to {mirror}: {error} is fetching into this folder; wait for it") from error
     except OSError as error:
         raise UserError(f"--to {mirror}: cannot write here ({error.strerror}); name another folder") from error
     try:
         yield
     finally:
-        lock.release()
+        lease.release()
 
 
 # ---------------------------------------------------------------- what there is to fetch

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,7 +80,30 @@ def bytes_digest(raw: bytes) -> str:
     return hashlib.blake2b(raw, digest_size=8).hexdigest()
 
 
+def walk(folder: Path) -> Iterator[Path]:
+    """Everything below `folder`, folders too, in no order; links are named and not followed, however deep it is.
+
+    Raises OSError for a folder that cannot be listed; one that is removed meanwhile is left out.
+    """
+    waiting = [folder]
+    while waiting:
+        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                yield Path(entry.path)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+
+
+def make_folder(folder: Path) -> None:
+    """The folder and those above it that are not there; `Path.mkdir` calls itself for each, and Python ends that in the depth."""
+    missing = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+    for place in reversed(missing):
+        place.mkdir(exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
 def folder_digests(folder: Path) -> dict[str, str]:
     """Relative path -> digest of every file below `folder`, its manifest left out."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    files = sorted(p for p in walk(folder) if p.is_file() and p.name != MANIFEST)
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}

@@ -171,8 +171,9 @@ def _work(slot: int, jobs: int, line: Connection) -> None:
         while True:
             order, *details = line.recv()
             if order == "open":
-                config = RunConfig.model_validate(details[0])
-                game = assemble(_share(config, slot, jobs), RunFolder(Path(details[1])), told)
+                config, run = RunConfig.model_validate(details[0]), RunFolder(Path(details[1]))
+                run.join()
+                game = assemble(_share(config, slot, jobs), run, told)
                 continue
             assert game is not None
             cell = game.cells[details[0]]

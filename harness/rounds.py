@@ -355,10 +355,7 @@ class Rounds:
         done = self.run.reusable(folder, inputs, settings)
         if done is not None:
             return done, False
-        elsewhere = self.neighbours.find(folder, inputs, settings) if self.neighbours else None
-        if elsewhere is not None:
-            self.run.take_over(folder, elsewhere)
-        else:
+        if self.neighbours is None or not self.neighbours.take_over(folder, inputs, settings):
             with (
                 written_out(self.run.root, folder, inputs.get("player"), self.policy.tokenizer.decode),
                 self.run.open(folder, inputs, settings) as draft,

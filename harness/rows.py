@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.config import DataConfig
-from harness.errors import UserError
+from harness.errors import UserError, system_line
 from harness.mirror import found_in, wanted_data
 from harness.paths import resolve_path
 from harness.splits import files_of_split
@@ -31,7 +32,9 @@ def rows_of(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]
     elif path.is_dir() and (mirror is None or not (mirror / source).is_dir()):
         own = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
         rows = [row for file in files_of_split(path, settings.split, own) for row in _rows_of_file(file)]
-    elif source.startswith(("builtin:", ".", "/")) or path.suffix in SUFFIXES:
+    elif os.path.lexists(path) and (mirror is None or not (mirror / source).is_dir()):
+        raise UserError(f"data {source}: neither a file nor a folder, nor a link to one; give what can be read twice")
+    elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in SUFFIXES:
         raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
     else:
         rows = _rows_of_hub(settings, source, mirror)
@@ -56,9 +59,11 @@ def _rows_of_file(path: Path) -> list[Row]:
             rows = pandas.read_parquet(path).to_dict("records")
         else:
             raise UserError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .json, .csv or .parquet")
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
+        if (line := system_line(error, path)) is not None:  # no fault of the file's
+            raise UserError(line) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_looks_like(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.errors import system_trouble
 from harness.files import write_json
 from harness.progress import Advance
 from harness.records import digest
@@ -37,8 +38,9 @@ class Shards:
                 return kept["rows"] if kept["key"] == key else None
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            pass
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            if system_trouble(error) is not None:
+                raise  # the system refuses the file now; what is in it may be sound
         self.notice(f"{path}: damaged; what it held is made again")
         return None
 

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import walk
 
 IN_FOLDERS = (".jsonl", ".csv", ".parquet")
 SAME = {  # as in `datasets`
@@ -33,7 +34,7 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
         folder = folder / config
     elif config is not None:
         raise UserError(f"data {folder}: has no sub-folder {config!r}; leave data.config out, or name another")
-    inside = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    inside = sorted(path.relative_to(folder) for path in walk(folder) if path.is_file())
     inside = [path for path in inside if not any(part.startswith(".") for part in path.parts)]
     # a .json in a data set's folder is as often a description of it, unless it is called after a split
     files = [p for p in inside if p.suffix in IN_FOLDERS or (p.suffix == ".json" and _base(p.stem) in (*WORDS, split))]

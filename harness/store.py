@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import kept
-from harness.errors import DamagedError, OtherFormatError, UserError, disk_trouble
+from harness.errors import DamagedError, OtherFormatError, UserError, system_line
 from harness.files import AGAIN, MANIFEST, folder_digests, read_json, write_json
-from harness.holding import held
 from harness.intact import FORMAT_VERSION, checksum, free_name, harm, read_manifest
+from harness.lease import LEASE, Lease, Say, held
 from harness.masking import masked
 from harness.names import TAKEN
 from harness.played import Played
@@ -69,16 +69,33 @@ class RunFolder:
         self.hardware: dict[str, str] = {}  # what phases are made on from now, for their manifests
         self.say: Callable[[str], None] = lambda line: None  # where a notice goes beside the journal
         self._noticed: set[str] = set()
+        self.lease: Lease | None = None  # while the run is held; compared before anything is committed
 
     @property
     def name(self) -> str:
         return self.root.name
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for writing. Raises UserError when another process holds it or the folder cannot be written."""
-        with held(self.root):
-            yield
+    def locked(self, say: Say | None = None) -> Iterator[None]:
+        """Hold the run for writing. say: is told where that has to wait. Raises UserError when another process holds it or the
+        folder cannot be written.
+        """
+        with held(self.root, say) as self.lease:
+            try:
+                yield
+            finally:
+                self.lease = None
+
+    def join(self) -> None:
+        """Work in a run that the process which started this one holds. Raises UserError when it does not any more."""
+        lease = Lease(self.root / LEASE)
+        lease.join()
+        self.lease = lease
+
+    def check_held(self) -> None:
+        """Raises UserError when the folder was renamed or replaced, or another process has taken it, since it was held."""
+        if self.lease is not None:
+            self.lease.check()
 
     def finished(self, relative: str) -> Finished | None:
         """The phase at `relative` if it is complete, else None.
@@ -165,14 +182,15 @@ class RunFolder:
             with self._open(relative, inputs, settings) as draft:
                 yield draft
         except Exception as error:
-            if (trouble := disk_trouble(error)) is None:
+            if isinstance(error, OSError):
+                self.check_held()
+            if (line := system_line(error, self.root / relative)) is None:
                 raise
-            raise UserError(
-                f"{self.root / relative}: {trouble}; what is finished is kept: make room, then repeat the same command to go on"
-            ) from error
+            raise UserError(line) from error
 
     @contextlib.contextmanager
     def _open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
+        self.check_held()
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
         draft = Draft(partial, self.notice)
@@ -185,9 +203,10 @@ class RunFolder:
         try:
             yield draft
         except BaseException as error:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, UserError):
                 self.journal("failed", phase=relative, error=f"{type(error).__name__}: {error}")
             raise
+        self.check_held()
         seconds = round(time.perf_counter() - began, 3)
         shutil.rmtree(draft.unfinished)
         if draft.attempt > 1:
@@ -251,6 +270,7 @@ class RunFolder:
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
+        self.check_held()
         line = masked(json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True))
         with (self.root / "journal.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")

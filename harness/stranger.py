@@ -7,7 +7,6 @@ there is no link and no special file, sizes are bounded. What the program itself
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 import traceback
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.files import AGAIN, read_json
+from harness.files import AGAIN, read_json, walk
 from harness.names import BESIDE_VARIANTS, FileName
 from harness.store import FORMAT_VERSION, RunFolder
 
@@ -114,16 +113,17 @@ def look_over(root: Path) -> None:
 
 def look_through(root: Path) -> None:
     """Raises UserError when something in the run folder could lead out of it."""
-    for folder, folders, files in os.walk(root):
-        for name in (*folders, *files):
-            path = Path(folder, name)
+    for path in walk(root):
+        try:
             status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
-            if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-                raise UserError(f"{path}: neither a file nor a folder; remove it")
-            if name.endswith(".json") and status.st_size > LARGEST_JSON:
-                raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
+        except FileNotFoundError:  # of a process that works here now
+            continue
+        if stat.S_ISLNK(status.st_mode):
+            raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: neither a file nor a folder; remove it")
+        if path.name.endswith(".json") and status.st_size > LARGEST_JSON:
+            raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
 
 
 def check_record(root: Path) -> None:
@@ -169,6 +169,6 @@ def reading(root: Path) -> Iterator[None]:
         ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "harness" in Path(frame.filename).parts]
         place = ours[-1] if ours else place
         raise UserError(
-            f"{root}: a file of it is not as this program writes it ({type(error).__name__}: {str(error)[:200]}, at "
-            f"{Path(place.filename).name}:{place.lineno}); {AGAIN}"
+            f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
+            f"{str(error)[:160]}, at {Path(place.filename).name}:{place.lineno}); the run's own command names what is damaged"
         ) from error

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from harness.errors import system_trouble
 from harness.records import StepRecord
 
 STATE, LOG = "training.safetensors", "steps.jsonl"
@@ -101,8 +102,9 @@ class Keeper:
                 tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118  # not a dictionary
             if _content(tensors, said) == recorded:
                 return Reached(**json.loads(said)["reached"]), json.loads(said)["log"], tensors
-        except Exception:  # a damaged header raises a dozen unrelated kinds; each means: not what was kept
-            pass
+        except Exception as error:  # a damaged header raises a dozen unrelated kinds; each means: not what was kept
+            if system_trouble(error) is not None or isinstance(error, MemoryError):
+                raise  # the system refuses the file now; what is in it may be sound
         self.notice(f"{self.path}: damaged; training starts from its beginning")
         return None
 

@@ -19,7 +19,7 @@ ALLOWED = {
     "harness.__main__": {"harness.cli"},
     "harness.errors": {"harness.shown"},
     "harness.masking": set(),
-    "harness.paths": set(),
+    "harness.paths": {"harness.errors"},
     "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
@@ -36,15 +36,16 @@ ALLOWED = {
     "harness.merging": BASE
     | {"harness.config", "harness.intact", "harness.names", "harness.played", "harness.provenance"}
     | {"harness.small_files", "harness.store", "harness.versions"},
-    "harness.holding": {"harness.errors"},
+    "harness.owner": set(),
+    "harness.lease": {"harness.errors", "harness.files", "harness.owner"},
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
-    "harness.training_state": {"harness.records"},
+    "harness.training_state": {"harness.errors", "harness.records"},
     "harness.kept": BASE,
     "harness.objective_copies": BASE | {"harness.discovery", "harness.store"},
     "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
     "harness.store": BASE
-    | {"harness.holding", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
+    | {"harness.lease", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
     | {"harness.played", "harness.small_files"},
     "harness.versions": {"harness.errors", "harness.played", "harness.provenance", "harness.store"},
     "harness.row_scale": set(),
@@ -74,7 +75,7 @@ ALLOWED = {
     "harness.own_shots": BASE | {"harness.policy"},
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
-    "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
+    "harness.discovery": BASE | {"harness.config", "harness.names", "harness.paths", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors"},
@@ -85,9 +86,10 @@ ALLOWED = {
     "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
-    "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
+    "harness.fetch": {"harness.errors", "harness.files", "harness.hub", "harness.lease", "harness.mirror"}
+    | {"harness.model.adapter_files", "harness.progress"},
     "harness.rows": {"harness.paths"} | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
-    "harness.splits": {"harness.errors"},
+    "harness.splits": {"harness.errors", "harness.files"},
     "harness.columns": {"harness.errors"},
     "harness.conversations": {"harness.errors"},
     "harness.formats": {"harness.paths"} | {"harness.columns", "harness.config", "harness.conversations", "harness.errors"},
@@ -127,9 +129,11 @@ ALLOWED = {
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
     "harness.model.start": BASE
-    | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"},
+    | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"}
+    | {"harness.paths"},
     "harness.model.loading": BASE
     | {
+        "harness.paths",
         "harness.config",
         "harness.templates",
         "harness.lanes",
@@ -285,17 +289,17 @@ ALLOWED = {
     | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
     "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
-    "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
+    "harness.sharing": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.holding"}
+    | {"harness.lease"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.small_files", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE
-    | {"harness.commands", "harness.objective_copies", "harness.played", "harness.store", "harness.stranger"},
+    | {"harness.commands", "harness.objective_copies", "harness.paths", "harness.played", "harness.store", "harness.stranger"},
     "harness.commands.merge": {"harness.commands", "harness.errors", "harness.merging", "harness.small_files", "harness.store"}
     | {"harness.stranger", "harness.tables"},
     "harness.commands.catalogue": BASE
@@ -320,7 +324,7 @@ ALLOWED = {
     "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
     "harness.theory.view": BASE
     | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.shown"},
+    "harness.cli": {"harness.errors", "harness.paths", "harness.commands", "harness.masking", "harness.shown"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (

@@ -539,8 +539,8 @@ MODELS = {
         f"{SMALLER} --model ./m", "chat template", "data.template=instruction", m=model(text("chat_template.jinja", "{% for %}"))
     ),
     "adapter that is not there": start("no such folder"),
-    "adapter without its settings": start("adapter_config.json is missing or damaged", **{"a/x": ""}),
-    "adapter whose settings are no JSON": start("adapter_config.json is missing or damaged", **{"a/adapter_config.json": "{"}),
+    "adapter without its settings": start("adapter_config.json is missing", **{"a/x": ""}),
+    "adapter whose settings are no JSON": start("adapter_config.json is damaged", **{"a/adapter_config.json": "{"}),
     "adapter of another kind": start("a IA3 adapter, expected LORA", a=adapter(peft_type="IA3")),
     "adapter of another rank": start("its rank is 8, the run's 4", "lora.rank=8", a=adapter(r=8)),
     "adapter of another base": start("made for another base model", a=adapter(width=48)),

@@ -85,9 +85,9 @@ def test_trace_follows_one_example_through_every_file(played):
 
 
 def test_a_second_process_on_the_same_run_is_refused(played_copy):
-    from filelock import FileLock
+    from harness.lease import held
 
-    with FileLock(played_copy / "results/small/.lock"):
+    with held(played_copy / "results/small"):
         done = here("run", "--recipe", SMALL, cwd=played_copy, check=False)
     assert done.returncode == 1
-    assert "another process is working on this run" in done.stderr
+    assert "is working on this run; wait for it, or use --name OTHER" in done.stderr

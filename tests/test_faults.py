@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError, disk_trouble
-from harness.holding import LOCK, NOTE, held, holder
+from harness.lease import LEASE
 from harness.store import RunFolder
 from tests.conftest import GUARD, SMALL, harness, here
 from tests.test_end_to_end import RUN, contents
@@ -185,7 +185,7 @@ def test_a_signal_ends_it_cleanly_with_how_to_go_on(whole, tmp_path, sent, code,
     assert process.returncode == code, errors
     assert f"{said}; what is finished is kept, repeat the same command to go on" in errors
     assert "Traceback" not in errors
-    assert not (tmp_path / RUN / NOTE).exists()
+    assert not (tmp_path / RUN / LEASE).exists()
     if sent == signal.SIGTERM:
         harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
         same_bytes(tmp_path, whole)
@@ -333,49 +333,28 @@ def test_a_report_refuses_a_damaged_file(whole, tmp_path, typed, file):
 # ---------------------------------------------------------------- two processes, and clocks
 
 
-def test_the_holder_of_a_run_is_named_and_a_note_without_its_process_holds_nothing(tmp_path):
-    holding = subprocess.Popen(
-        [sys.executable, "-c",
-         "import sys, time; from pathlib import Path; from harness.holding import held\n"
-         "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", str(tmp_path / "run")],
-        stdout=subprocess.PIPE, text=True, env=environment(),
-    )  # fmt: skip
-    assert holding.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=rf"process {holding.pid} on .* is working on this run"), held(tmp_path / "run"):
-        pass
-    holding.kill()
-    holding.communicate()
-    assert (tmp_path / "run" / NOTE).exists(), "it was killed and could not tidy up"
-    with held(tmp_path / "run"):
-        assert json.loads((tmp_path / "run" / NOTE).read_text())["pid"] == os.getpid()
-    assert not (tmp_path / "run" / NOTE).exists()
-
-
-def test_where_a_file_system_has_no_locks_a_mark_is_used_and_a_dead_ones_is_taken_over(tmp_path, monkeypatch):
-    """As on some network file systems: flock answers that it is not there."""
-    import fcntl
-    import platform
-
-    def none(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(fcntl, "flock", none)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    with held(tmp_path):
-        mark = (tmp_path / LOCK).read_text()
-        assert str(os.getpid()) in mark
-        with pytest.raises(UserError, match="is working on this run"), held(tmp_path):
-            pass
-    (tmp_path / LOCK).write_text(mark.replace(str(os.getpid()), str(dead.pid), 1))
-    with held(tmp_path):
-        pass
-    (tmp_path / NOTE).write_text(json.dumps({"host": "another", "pid": 7, "since": "then"}))
-    assert "process 7 on another (since then), if it is gone delete" in holder(tmp_path)
-    (tmp_path / NOTE).write_text(json.dumps({"host": platform.node(), "pid": 7, "since": "then"}))
-    assert holder(tmp_path) == f"process 7 on {platform.node()} (since then)"
-    (tmp_path / NOTE).write_text("nonsense")
-    assert holder(tmp_path) == "another process"
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_folder_that_is_renamed_while_cells_are_played_is_one_line(whole, tmp_path, jobs, replaced):
+    """In the middle of training; where it was moved to, the same command goes on to the same bytes."""
+    process = started(tmp_path, "--jobs", jobs)
+    wait_for(lambda: list((tmp_path / RUN).rglob("train.partial/unfinished/steps.jsonl")), process)
+    (tmp_path / RUN).rename(tmp_path / "moved")
+    if replaced:
+        (tmp_path / RUN).mkdir()
+        (tmp_path / RUN / "mine.txt").write_text("mine")
+    errors = process.communicate(timeout=300)[1]
+    said = [line for line in errors.splitlines() if line.startswith("harness: ")]
+    assert (process.returncode, len(said)) == (1, 1), errors
+    assert f"{RUN}: it was renamed, removed or replaced while this command worked in it" in said[0]
+    assert "Traceback" not in errors
+    left = sorted(path.name for path in (tmp_path / RUN).rglob("*")) if replaced else (tmp_path / RUN).exists()
+    assert left == (["mine.txt"] if replaced else False), "nothing is written where it was"
+    shutil.rmtree(tmp_path / RUN, ignore_errors=True)
+    (tmp_path / "moved").rename(tmp_path / RUN)
+    harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+    same_bytes(tmp_path, whole)
 
 
 def test_a_clock_that_goes_backwards_changes_nothing(whole, tmp_path, typed, monkeypatch):

@@ -1,8 +1,12 @@
 """What is kept or finished is used as it was written or not at all: flipped bits, manifests and records of all sorts."""
 
 import dataclasses
+import errno
 import json
+import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,7 +33,7 @@ def flipped(raw, bit):
 
 
 def step(number):
-    return StepRecord(number, 0, 0.5, 1.0, 1e-3, {"real": -3.0}, {"real": 0.1}, {}, 40, 0.01, ["a", "b"])
+    return StepRecord(number, 0, 0.5, 1.0, 1e-3, {"real": -3.0}, {"real": 0.1}, {}, 40, 0.01, ["a", "b"], [0, 1])
 
 
 # ---------------------------------------------------------------- what an unfinished phase keeps
@@ -400,3 +404,21 @@ def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
         found.append(verified(model))
         assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE, errno.EIO])
+def test_what_the_system_refuses_to_read_is_not_called_damaged(tmp_path, monkeypatch, number):
+    """Too many open files say nothing of what is kept: it is neither set aside nor made again."""
+    said = []
+    kept = Shards(tmp_path, said.append)
+    kept.put("part", "key", [1])
+
+    def refused(self, *_, **__):
+        raise OSError(number, os.strerror(number), str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refused)
+        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+            kept.get("part", "key")
+    assert kept.get("part", "key") == [1]
+    assert said == []

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
+from harness.paths import opened
 from harness.played import Played
 from harness.store import RunFolder
 from harness.stranger import look_over, reading
@@ -20,7 +21,7 @@ def open_run(run: str, results: Path) -> RunFolder:
     """A run by name below `results`, or by folder, looked over as a stranger's. Raises UserError with the nearest name."""
     if not run.strip():
         raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
-    for candidate in (results / run, Path(run)):
+    for candidate in (results / run, opened(run)):
         if (candidate / "run.json").is_file():
             look_over(candidate)
             return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
@@ -30,7 +31,7 @@ def open_run(run: str, results: Path) -> RunFolder:
 
 def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
-    with folder.locked(), reading(folder.root):
+    with folder.locked(say), reading(folder.root):
         from harness.commands.run import finish
 
         for label, path in finish(folder, Path("reports"), pdf).items():
@@ -39,6 +40,8 @@ def report_command(run: str, results: Path, pdf: Path | None) -> None:
 
 def status_command(run: str | None, results: Path) -> None:
     """A grid per run: cells down, iterations across, one letter per phase."""
+    if results.exists() and not results.is_dir():
+        raise UserError(f"--results {results}: is a file, not a folder; name the folder that holds the run folders")
     names = [run] if run else sorted(p.parent.name for p in results.glob("*/run.json"))
     if not names:
         say(f"no runs in {results}; start one with: harness run")

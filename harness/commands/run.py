@@ -10,9 +10,12 @@ from typing import Any
 from harness.commands.console import say
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
-from harness.holding import LOCK, NOTE
+from harness.lease import LEASE
 from harness.names import RULE, TAKEN, is_name
 from harness.store import RunFolder
+
+# Bytes of a folder that is written into: Linux takes 4,096 for a whole path, and a run's own go this much deeper.
+MOST_OF_A_PATH = 4096 - 768
 
 
 def requested(passed: Mapping[str, Any]) -> RunConfig:
@@ -72,7 +75,15 @@ def named_run(name: str, results: Path) -> RunFolder:
 def check_places(results: Path, reports: Path) -> None:
     """Raises UserError when a folder that will be written to is a file, lies below one, or may not be written to."""
     for option, folder in (("--results", results), ("--reports", reports)):
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
+            raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
+        try:
+            folder.exists()  # which names too long and other refusals end, where `lexists` says no
+            there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+            if not there.exists():
+                raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
+        except OSError as error:
+            raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
         if not there.is_dir():
             raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
         if not os.access(there, os.W_OK | os.X_OK):
@@ -106,14 +117,14 @@ def play(
         return {}
     reporter = Reporter()
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
-    with run.locked():
+    with run.locked(reporter.say):
         run.say = reporter.say
         if config.recompute:
             set_record_aside(run)
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)
-        except UserError:
+        except (UserError, OSError):
             if made and not (run.root / "data").exists():
                 remove_empty(made)  # a refused request leaves nothing behind
             raise
@@ -124,7 +135,7 @@ def play(
 
 def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
     """Write every view of the run and say where; returns the exit code."""
-    with run.locked():
+    with run.locked(say):
         paths = finish(run, reports)
     for label, path in paths.items():
         say(f"{label:<8}{path}")
@@ -146,7 +157,7 @@ def first_ids_line(root: Path) -> str | None:
 
 def remove_empty(made: Sequence[Path]) -> None:
     """The run's folder and those above it that were made for it, as far as nothing is in them."""
-    for file in (LOCK, NOTE, "journal.jsonl"):
+    for file in (LEASE, "journal.jsonl"):
         (made[0] / file).unlink(missing_ok=True)
     for folder in made:
         if folder.is_dir() and not any(folder.iterdir()):

@@ -33,7 +33,7 @@ def study_command(name: str, passed: dict[str, Any], results: Path, reports: Pat
         check_places(results, reports)
     if study.grid is not None:
         return _tune_and_judge(study, config, run, passed, reports, dry_run, jobs)
-    tuned = tuned_variants(study, config, results)
+    tuned = tuned_variants(study, config, results, "tuned_by" in passed)
     if tuned:
         config = study_config(study, ",".join([study.objectives, *tuned.values()]), passed)
     failed = play(config, run, passed, dry_run, jobs, described(study, config, tuned))
@@ -88,8 +88,12 @@ def study_run_name(study: Study, config: RunConfig) -> str:
     return f"study-{study.name}" if played == Path(study.recipe).stem else f"study-{study.name}-{played}"
 
 
-def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, str]:
-    """Objective -> the variant with the setting that the run `tuned_by` chose for it, where that is not the common one."""
+def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool = False) -> dict[str, str]:
+    """Objective -> the variant with the setting that the run `tuned_by` chose for it, where that is not the common one.
+
+    typed: the run was named on the command line. One that cannot be read is refused then; one that a study names by itself may
+    be missing or damaged like any other run beside this one.
+    """
     from harness.facts import Facts
     from harness.provenance import NUMBERS
     from harness.tables.study import chosen_table
@@ -104,12 +108,21 @@ def tuned_variants(study: Study, config: RunConfig, results: Path) -> dict[str, 
             "harness study lr first and repeat this command"
         )
         return {}
+    try:
+        table = chosen_table(Facts(root))
+    except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        if typed:
+            raise
+        say(
+            f"tuned settings: the run {root} cannot be used ({UserError(str(error))}), so every objective is played at the "
+            "common setting only; to add them, mend it and repeat this command"
+        )
+        return {}
     if others := [numbers for numbers in numbers_of(root) if numbers != NUMBERS]:
         say(
             f"tuned settings: {root} chose them with version {', '.join(others)} of this program's numbers, which are now "
             f"version {NUMBERS}; to choose anew, play that study again with --results OTHER"
         )
-    table = chosen_table(Facts(root))
     found = {}
     for objective in split(study.objectives):
         rows = table[(table["objective"] == objective) & table["chosen"]]

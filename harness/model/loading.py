@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from harness.config import LoraConfig, ModelConfig
-from harness.errors import UserError
+from harness.errors import UserError, system_line
 from harness.files import file_digest
 from harness.lanes import Lanes
 from harness.mirror import commit_of, resolved_model
@@ -26,6 +26,7 @@ from harness.model.start import start_from
 from harness.model.supported import auto_class
 from harness.model.targets import described
 from harness.model.verify import Unplayable, one_pass_at_a_time, verified
+from harness.paths import opened
 from harness.policy import Policy
 from harness.records import digest
 from harness.templates import choose_template, ending_ids, freeze_date, reads_the_date
@@ -163,7 +164,7 @@ def notes_on(policy: Policy) -> Iterator[str]:
 
 def _check_folder(path: str, model: ModelConfig) -> None:
     """Raises UserError where a folder is meant and there is none, or none with a readable config.json."""
-    folder = Path(path).expanduser()
+    folder = opened(path)
     if not folder.is_dir():
         if folder.exists():
             raise UserError(f"model.path={model.path}: is a file, expected a folder or a hub id")
@@ -175,7 +176,9 @@ def _check_folder(path: str, model: ModelConfig) -> None:
         said = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"model.path={model.path}: there is no config.json, so it holds no model") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise UserError(f"model.path={model.path}: {file} cannot be read ({error.strerror}); see to it, or copy it") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"model.path={model.path}: {file} cannot be read as JSON ({_line(error)}); copy it again") from error
     if not isinstance(said, dict):
         raise UserError(f"model.path={model.path}: {file} holds a {type(said).__name__}, expected an object; copy it again")
@@ -190,6 +193,8 @@ def _why_not(error: Exception, path: str, model: ModelConfig) -> str:
     from safetensors import SafetensorError
 
     said = " ".join(str(error).split())
+    if (line := system_line(error)) is not None:
+        return line
     if "trust_remote_code" in said and not model.run_code_from_model_repository:
         return (
             "its repository holds Python code that it wants to run on this machine, with your rights; if you have read that code "

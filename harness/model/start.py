@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.config import LoraConfig
-from harness.errors import UserError
+from harness.errors import UserError, system_line
 from harness.files import file_digest
 from harness.mirror import found_in, wanted_adapter
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
+from harness.paths import opened
 from harness.policy import Policy
 from harness.records import digest
 
@@ -105,13 +108,14 @@ def _other_base(policy: Policy, settings: dict[str, Any]) -> str | None:
     named, mine = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
     if not named or named in (mine, policy.path):
         return None
-    if policy.path and Path(named).expanduser().resolve() == Path(policy.path).expanduser().resolve():
-        return None
+    with contextlib.suppress(UserError):  # the home of somebody who is not known here
+        if policy.path and os.path.realpath(opened(named)) == os.path.realpath(policy.path):
+            return None
     return f"made for the base {named}, put on {mine}: its numbers are right only where the two have the same weights"
 
 
 def _folder(adapter: str, mirror: Path | None) -> Path:
-    path = Path(adapter).expanduser()
+    path = opened(adapter)
     if path.is_dir():
         return path
     if adapter.startswith((".", "/", "~")):
@@ -131,8 +135,12 @@ def _settings(adapter: str, folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"model.adapter={adapter}: {path} is missing or damaged; give the folder of a peft adapter") from error
+    except FileNotFoundError as error:
+        raise UserError(f"model.adapter={adapter}: {path} is missing; give the folder of a peft adapter") from error
+    except OSError as error:
+        raise UserError(f"model.adapter={adapter}: {path} cannot be read ({error.strerror}); see to it, or copy it") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"model.adapter={adapter}: {path} is damaged; give the folder of a peft adapter") from error
     if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
         kind = settings.get("peft_type") if isinstance(settings, dict) else type(settings).__name__
         raise UserError(f"model.adapter={adapter}: a {kind} adapter, expected LORA")
@@ -150,5 +158,7 @@ def _weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
     try:
         saved = load_file(path)
     except SafetensorError as error:
+        if (line := system_line(error, path)) is not None:
+            raise UserError(f"model.adapter={adapter}: {line}") from error
         raise UserError(f"model.adapter={adapter}: {path} is damaged ({error})") from error
     return {name_in_slot(name): tensor for name, tensor in saved.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.facts import Facts
-from harness.files import file_digest, write_json, write_text
+from harness.files import file_digest, make_folder, write_json, write_text
 from harness.report.blocks import settable
 from harness.report.content import content
 from harness.report.content.tables import Tables
@@ -38,7 +38,7 @@ def write_report(root: Path, pdf: Path) -> Path:
     names = [*always, *(name for name in WHERE_THERE if (root / name).is_file())]
     beside = pdf.with_suffix("")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
+        make_folder(beside)
         for name in names:
             shutil.copyfile(root / name, beside / Path(name).name)
         for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.errors import UserError
 from harness.figures import save
 from harness.figures.style import GREY, Drawing, drawing, house_style, iteration_axis, small
-from harness.files import write_text
+from harness.files import make_folder, write_text
 from harness.report import publish
 from harness.report.blocks import bullets, figure, section, table, text
 from harness.shown import csv_text
@@ -34,7 +34,7 @@ def write_theory(claims: Claims, reports: Path) -> Path:
     pdf = reports / "theory.pdf"
     beside = pdf.with_suffix("")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
+        make_folder(beside)
         write_text(beside / "games.csv", csv_text(played))
         write_text(beside / "verdicts.csv", csv_text(judged))
         with house_style():

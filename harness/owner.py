@@ -1,0 +1,90 @@
+"""A process, named so that it is known again from another one: its host, boot, container, number, start; and whether it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import time
+import uuid
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process. boot, namespace, started: as Linux names them; None where the system does not say."""
+
+    token: str
+    host: str
+    boot: str | None
+    namespace: str | None
+    pid: int
+    started: str | None
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} (since {self.since})"
+
+    def alive(self) -> bool | None:
+        """Whether the process is there; None where that cannot be seen from this one."""
+        if (self.boot, self.namespace) != (boot_id(), pid_namespace()):
+            return None
+        if self.boot is None and self.host != platform.node():
+            return None
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            pass  # there, and somebody else's
+        found = start_time(self.pid)
+        if found is None or self.started is None:
+            return None  # a process of this number: its heartbeat tells whether it is this one
+        return found == self.started
+
+
+def this_process() -> Owner:
+    pid, since = os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S%z")
+    return Owner(uuid.uuid4().hex, platform.node(), boot_id(), pid_namespace(), pid, start_time(pid), since)
+
+
+def boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return None
+
+
+def pid_namespace() -> str | None:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return None
+
+
+def start_time(pid: int) -> str | None:
+    """When a process began, as a text that no other process of this number has; "ended" for one nobody has waited for yet."""
+    try:
+        state, *after = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return "ended" if state in "ZX" else after[18]  # the file's 22nd field, in clock ticks since the boot
+    except (OSError, IndexError, ValueError):
+        pass
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # without /proc: macOS, BSD
+        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=True)
+        return told.stdout.strip() or None
+    return None
+
+
+def owner_of(raw: bytes | None) -> Owner | None:
+    """Whom the contents of a lease name; None where they name nobody."""
+    try:
+        found = json.loads(raw or b"")
+        owner = Owner(**{field.name: found[field.name] for field in fields(Owner)})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    texts = (owner.token, owner.host, owner.since)
+    named = all(isinstance(text, str) for text in texts) and type(owner.pid) is int and owner.pid > 0
+    return owner if named else None
