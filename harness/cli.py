@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import Ended, UserError, disk_trouble
+from harness.paths import opened
 
 app = typer.Typer(
     name="harness",
@@ -23,10 +24,10 @@ app = typer.Typer(
 
 
 def _path(text: Any) -> Path:
-    """A path that was typed. An empty one, as from a variable that is not set, is not the current folder."""
+    """A path that was typed, `~` opened. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
-    return Path(text)
+    return opened(str(text))
 
 
 def _path_option(text: str, *names: str) -> Any:

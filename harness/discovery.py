@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import scheduled
 from harness.errors import UserError, did_you_mean
 from harness.names import BESIDE_VARIANTS
+from harness.paths import opened
 from harness.records import digest
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _entry_path(entry: Any) -> Path:
 def find_objective(name: str, folder: Path | None = None) -> Path:
     """The file of an objective given by path or name. Raises UserError with the nearest known name."""
     if name.endswith(".py") or "/" in name:
-        path = Path(name).expanduser()
+        path = opened(name)
         if path.is_dir():
             raise UserError(f"objective {name}: is a folder, expected a .py file")
         if not path.is_file():

@@ -194,7 +194,7 @@ def commit_of(mirror: Path | None, kind: Kind, name: str) -> str | None:
 
 def resolved_model(path: str, mirror: Path | None, revision: str | None = None) -> str:
     """What to load for `model.path`: a folder, or a hub id where no mirror stands for the hub. Raises UserError as `found_in`."""
-    if path.startswith("builtin:"):
+    if path.startswith(("builtin:", "~")):
         return str(resolve_path(path))
     if mirror is None or resolve_path(path).is_dir() or not is_hub_id(path):
         return path

@@ -26,7 +26,7 @@ from harness.judge.board import prepare as load_questions
 from harness.masking import masked, masked_command
 from harness.mirror import go_offline
 from harness.model.loading import load_policy
-from harness.paths import PACKAGE
+from harness.paths import PACKAGE, opened
 from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
 from harness.plan import planned_phases
@@ -169,7 +169,7 @@ def mirror_of(config: RunConfig) -> Path | None:
     named = config.mirror or os.environ.get("HARNESS_MIRROR")
     if not named:
         return None
-    mirror = Path(named).expanduser().resolve()
+    mirror = opened(named).resolve()
     if not mirror.is_dir():
         raise UserError(f"--mirror {named}: " + ("is a file, not a folder" if mirror.exists() else "no such folder"))
     go_offline()

@@ -31,7 +31,7 @@ def rows_of(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]
     elif path.is_dir() and (mirror is None or not (mirror / source).is_dir()):
         own = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
         rows = [row for file in files_of_split(path, settings.split, own) for row in _rows_of_file(file)]
-    elif source.startswith(("builtin:", ".", "/")) or path.suffix in SUFFIXES:
+    elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in SUFFIXES:
         raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
     else:
         rows = _rows_of_hub(settings, source, mirror)

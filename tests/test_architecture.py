@@ -19,7 +19,8 @@ ALLOWED = {
     "harness.__main__": {"harness.cli"},
     "harness.errors": {"harness.shown"},
     "harness.masking": set(),
-    "harness.paths": set(),
+    "harness.paths": {"harness.errors"},
+    "harness.places": {"harness.errors"},
     "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
@@ -62,7 +63,7 @@ ALLOWED = {
     "harness.own_shots": BASE | {"harness.policy"},
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
-    "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
+    "harness.discovery": BASE | {"harness.config", "harness.names", "harness.paths", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors"},
@@ -115,6 +116,7 @@ ALLOWED = {
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
     "harness.model.start": BASE
+    | {"harness.paths"}
     | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"},
     "harness.model.loading": BASE
     | {
@@ -131,7 +133,7 @@ ALLOWED = {
         "harness.model.targets",
         "harness.model.verify",
     }
-    | {"harness.policy"}
+    | {"harness.paths", "harness.policy"}
     | {"harness.store"},
     "harness.engine.__init__": set(),
     "harness.engine.worker": set(),
@@ -251,23 +253,24 @@ ALLOWED = {
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
     | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
-    "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
+    "harness.report.document": BASE | {"harness.places"} | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
     "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.holding"}
+    | {"harness.holding", "harness.places"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.commands", "harness.store", "harness.stranger"},
+    "harness.commands.look": BASE | {"harness.paths", "harness.places"} | {"harness.commands", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
     | {"harness.objective_checks"}
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
+    | {"harness.places"}
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
     | {"harness.suite_check", "harness.wanted"},
     "harness.commands.study": BASE
@@ -276,14 +279,14 @@ ALLOWED = {
     | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
     "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},
-    "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
-    "harness.commands.theory": {"harness.commands.console", "harness.theory"},
+    "harness.commands.push": {"harness.places"} | {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
+    "harness.commands.theory": {"harness.places"} | {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
     "harness.theory.exact": {"objectives"},
     "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
     "harness.theory.view": BASE
     | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.shown"},
+    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.paths", "harness.shown"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (

@@ -11,6 +11,8 @@ from rich.table import Table
 from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST
+from harness.paths import opened
+from harness.places import check_report
 from harness.store import RunFolder
 from harness.stranger import look_over, reading
 
@@ -19,7 +21,7 @@ def open_run(run: str, results: Path) -> RunFolder:
     """A run by name below `results`, or by folder, looked over as a stranger's. Raises UserError with the nearest name."""
     if not run.strip():
         raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
-    for candidate in (results / run, Path(run)):
+    for candidate in (results / run, opened(run)):
         if (candidate / "run.json").is_file():
             look_over(candidate)
             return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
@@ -29,12 +31,14 @@ def open_run(run: str, results: Path) -> RunFolder:
 
 def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
+    pdf = pdf or Path("reports") / f"{folder.name}.pdf"
+    check_report(pdf, "--out", folder.root)
     if folder.finished("data") is None:
         raise UserError(f"{folder.root}: holds the small files of a run, not its phases; play it again with: harness run")
     with folder.locked(), reading(folder.root):
         from harness.commands.run import finish
 
-        for label, path in finish(folder, Path("reports"), pdf).items():
+        for label, path in finish(folder, pdf).items():
             say(f"{label:<8}{path}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.commands.console import say
 from harness.commands.look import open_run
 from harness.errors import UserError
+from harness.places import check_outside
 from harness.stranger import reading
 
 
@@ -20,6 +21,8 @@ def push_command(
     if upload and repo is None:
         raise UserError("--upload needs --repo OWNER/NAME")
     root = open_run(run, results).root
+    if to is not None:
+        check_outside(to, "--to")
     with tempfile.TemporaryDirectory() as scratch:
         with reading(root):
             facts = Facts(root)

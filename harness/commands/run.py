@@ -12,6 +12,7 @@ from harness.config import RunConfig, load_config
 from harness.errors import UserError
 from harness.holding import LOCK, NOTE
 from harness.names import RULE, TAKEN, is_name
+from harness.places import check_report, check_run_folder
 from harness.store import RunFolder
 
 
@@ -57,8 +58,7 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
     config = requested(passed)
     name = passed["name"] if "name" in passed else default_name(config)
     run = named_run(name, results)
-    if not dry_run:
-        check_places(results, reports)
+    check_places(run, results, reports, dry_run)
     failed = play(config, run, passed, dry_run, jobs)
     return 0 if dry_run else show(run, reports, failed)
 
@@ -69,9 +69,16 @@ def named_run(name: str, results: Path) -> RunFolder:
     return RunFolder(results / name)
 
 
-def check_places(results: Path, reports: Path) -> None:
-    """Raises UserError when a folder that will be written to is a file, lies below one, or may not be written to."""
-    for option, folder in (("--results", results), ("--reports", reports)):
+def check_places(run: RunFolder, results: Path, reports: Path, dry_run: bool) -> None:
+    """Raises UserError when run and report would touch another's files or each other's; and, unless it is a dry run, when a
+    folder that will be written to is a file, lies below one, or may not be written to.
+    """
+    pdf = reports / f"{run.name}.pdf"
+    check_run_folder(run.root)
+    check_report(pdf, "--reports", run.root)
+    if dry_run:
+        return
+    for option, folder in (("--results", results), ("--reports", reports), ("--reports", pdf.with_suffix(""))):
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         if not there.is_dir():
             raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
@@ -121,7 +128,7 @@ def play(
 def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
     """Write every view of the run and say where; returns the exit code."""
     with run.locked():
-        paths = finish(run, reports)
+        paths = finish(run, reports / f"{run.name}.pdf")
     for label, path in paths.items():
         say(f"{label:<8}{path}")
     if said := first_ids_line(run.root):
@@ -149,13 +156,13 @@ def _remove_empty(made: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, Path]:
-    """Write every view of a run; returns what to show the user."""
+def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
+    """Write every view of a run, its report as `pdf`; returns what to show the user."""
     from harness.report import write_report
     from harness.tables import refresh
 
     refresh(run.root)
-    written = write_report(run.root, pdf or reports / f"{run.name}.pdf")
+    written = write_report(run.root, pdf)
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",

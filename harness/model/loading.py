@@ -26,6 +26,7 @@ from harness.model.start import start_from
 from harness.model.supported import auto_class
 from harness.model.targets import described
 from harness.model.verify import Unplayable, one_pass_at_a_time, verified
+from harness.paths import opened
 from harness.policy import Policy
 from harness.records import digest
 from harness.templates import choose_template, ending_ids, freeze_date, reads_the_date
@@ -163,7 +164,7 @@ def notes_on(policy: Policy) -> Iterator[str]:
 
 def _check_folder(path: str, model: ModelConfig) -> None:
     """Raises UserError where a folder is meant and there is none, or none with a readable config.json."""
-    folder = Path(path).expanduser()
+    folder = opened(path)
     if not folder.is_dir():
         if folder.exists():
             raise UserError(f"model.path={model.path}: is a file, expected a folder or a hub id")

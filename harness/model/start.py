@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from harness.errors import UserError
 from harness.files import file_digest
 from harness.mirror import found_in, wanted_adapter
 from harness.model.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
+from harness.paths import opened
 from harness.policy import Policy
 from harness.records import digest
 
@@ -105,13 +107,14 @@ def _other_base(policy: Policy, settings: dict[str, Any]) -> str | None:
     named, mine = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
     if not named or named in (mine, policy.path):
         return None
-    if policy.path and Path(named).expanduser().resolve() == Path(policy.path).expanduser().resolve():
-        return None
+    with contextlib.suppress(UserError):  # the home of somebody who is not known here
+        if policy.path and opened(named).resolve() == Path(policy.path).resolve():
+            return None
     return f"made for the base {named}, put on {mine}: its numbers are right only where the two have the same weights"
 
 
 def _folder(adapter: str, mirror: Path | None) -> Path:
-    path = Path(adapter).expanduser()
+    path = opened(adapter)
     if path.is_dir():
         return path
     if adapter.startswith((".", "/", "~")):

@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.facts import Facts
 from harness.files import file_digest, write_json, write_text
+from harness.places import REPORTED
 from harness.report.blocks import settable
 from harness.report.content import content
 from harness.report.content.tables import Tables
@@ -37,12 +38,8 @@ def write_report(root: Path, pdf: Path) -> Path:
     beside = pdf.with_suffix("")
     try:
         beside.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            shutil.copyfile(root / name, beside / Path(name).name)
-        for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
-            shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
-        write_json(
-            beside / "provenance.json",
+        write_json(  # first: it says whose folder this is
+            beside / REPORTED,
             {
                 "run": facts.record["name"],
                 "git_commit": facts.record["git_commit"],
@@ -52,6 +49,12 @@ def write_report(root: Path, pdf: Path) -> Path:
                 "adapters": adapters(facts),
             },
         )
+        for name in names:
+            shutil.copyfile(root / name, beside / Path(name).name)
+        for name in set(WHERE_THERE) - set(names):  # an earlier report had it
+            (beside / Path(name).name).unlink(missing_ok=True)
+        for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
+            shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
     except OSError as error:
         raise UserError(f"{pdf}: cannot be written ({error.strerror}); use --out FILE") from error
     publish(said, root / "plots", pdf)
