@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,15 @@ def csv_text(table: Frame) -> str:
     return _each_text(table, cell).to_csv(index=False, lineterminator="\n")
 
 
-def from_csv(path: Path, **options: Any) -> Frame:
-    """The table that `csv_text` wrote to `path`, as pandas reads it with these options."""
+def from_csv(path: Path, text: Collection[str] = ()) -> Frame:
+    """The table that `csv_text` wrote to `path`; text: the columns that are read as text, whatever stands in them.
+
+    An empty cell alone is a missing value: `null`, `NA` and `nan` in a column of text are words.
+    """
     import pandas
 
-    return _each_text(pandas.read_csv(path, **options), uncell)
+    kinds = dict.fromkeys(text, str)
+    return _each_text(pandas.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""]), uncell)
 
 
 def _each_text(table: Frame, change: Callable[[str], str]) -> Frame:

@@ -263,7 +263,9 @@ ALLOWED = {
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE | {"harness.paths", "harness.places"} | {"harness.commands", "harness.store", "harness.stranger"},
+    "harness.commands.look": BASE
+    | {"harness.paths", "harness.places"}
+    | {"harness.commands", "harness.store", "harness.stranger"},
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
@@ -279,7 +281,8 @@ ALLOWED = {
     | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
     "harness.card": {"harness.errors", "harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},
-    "harness.commands.push": {"harness.places"} | {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
+    "harness.commands.push": {"harness.places"}
+    | {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
     "harness.commands.theory": {"harness.places"} | {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
     "harness.theory.exact": {"objectives"},

@@ -140,11 +140,11 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
 
 def first_ids_line(root: Path) -> str | None:
     """What the run's first_ids.csv has to warn of; None where it has nothing, or there is none."""
-    from harness.shown import from_csv
     from harness.tables.first_ids import telling_line
+    from harness.tables.text_columns import read_table
 
     path = root / "tables" / "first_ids.csv"
-    return telling_line(from_csv(path)) if path.is_file() else None
+    return telling_line(read_table(path)) if path.is_file() else None
 
 
 def _remove_empty(made: Sequence[Path]) -> None:
