@@ -68,7 +68,7 @@ def from_csv(path: Path, text: Collection[str] = ()) -> Frame:
     """
     import pandas
 
-    kinds = dict.fromkeys(text, str)
+    kinds: Any = dict.fromkeys(text, str)
     return _each_text(pandas.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""]), uncell)
 
 

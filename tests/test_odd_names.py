@@ -19,7 +19,7 @@ ODD = ["null", "NA", "nan", "None", "N/A", "true", "False", "inf", "-inf", "1e5"
 
 @pytest.mark.parametrize("file", sorted(TEXT))
 def test_text_is_read_back_as_it_was_written_and_numbers_as_numbers(file, tmp_path):
-    columns = {column: ODD for column in TEXT[file]}
+    columns = dict.fromkeys(TEXT[file], ODD)
     table = pd.DataFrame({**columns, "0012": [1.5, None] + [2.0] * (len(ODD) - 2), "nan": range(len(ODD))})
     (tmp_path / file).write_text(csv_text(table), encoding="utf-8")
     back = read_table(tmp_path / file)
