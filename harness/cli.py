@@ -12,6 +12,7 @@ import typer
 
 from harness.errors import Ended, UserError, disk_trouble
 from harness.paths import opened
+from harness.surroundings import settle
 
 app = typer.Typer(
     name="harness",
@@ -290,6 +291,7 @@ def _called() -> int:
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
+    settle()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:

@@ -16,6 +16,8 @@ Frame = Any  # a pandas.DataFrame, as in harness.facts
 
 HIDDEN = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})  # Unicode's categories of characters that are not seen
 FORMULA = re.compile(r"'*[=+\-@＝＋－＠]")  # what a spreadsheet takes for a formula, quoted already or not
+SPELLED = {"±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "×": "x", "≤": "<=", "≥": ">=", "‖": "||", "→": "->", "▽": "v",
+           "‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-", "⏎": "/"}  # fmt: skip
 QUOTED = re.compile(r"'+[=+\-@＝＋－＠]")
 TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
 
@@ -26,6 +28,11 @@ def visible(words: Any, keep: str = "") -> str:
     if text.isprintable():  # then nothing of it is in HIDDEN
         return text
     return "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in HIDDEN and c not in keep else c for c in text)
+
+
+def in_ascii(character: str) -> str:
+    r"""A character for a terminal that knows ASCII alone: ± as +-, what has no such spelling as \u{e9}."""
+    return character if character.isascii() else SPELLED.get(character, f"\\u{{{ord(character):x}}}")
 
 
 def one_line(words: Any) -> str:

@@ -234,7 +234,10 @@ ALLOWED = {
     "harness.comparison": {"harness.stats"},
     "harness.collapse": set(),
     "harness.facts": BASE | {"harness.intact", "harness.names", "harness.row_scale", "harness.store"},
-    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
+    "harness.surroundings": {"harness.errors", "harness.paths", "harness.shown"},
+    "harness.figures": BASE
+    | {"harness.surroundings"}
+    | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
     "harness.tables": BASE
     | {"harness.intact"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
@@ -253,13 +256,15 @@ ALLOWED = {
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
     | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
-    "harness.report.document": BASE | {"harness.places"} | {"harness.facts", "harness.report", "harness.store"},
+    "harness.report.document": BASE
+    | {"harness.figures", "harness.places"}
+    | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.names", "harness.provenance", "harness.store"},
     "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.holding", "harness.places"}
+    | {"harness.figures", "harness.holding", "harness.places", "harness.surroundings"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
@@ -289,7 +294,8 @@ ALLOWED = {
     "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
     "harness.theory.view": BASE
     | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.paths", "harness.shown"},
+    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.paths", "harness.shown"}
+    | {"harness.surroundings"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (

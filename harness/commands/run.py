@@ -101,6 +101,7 @@ def play(
     from harness.progress import Reporter
     from harness.stranger import look_over
     from harness.suite import load_suite
+    from harness.surroundings import check_sockets, notes
 
     variants = checked_variants(config)
     to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
@@ -108,7 +109,11 @@ def play(
     if dry_run:
         print_bill(config, run, variants, to_do, at_once)
         return {}
+    if at_once > 1:
+        check_sockets()
     reporter = Reporter()
+    for line in notes:
+        reporter.say(line)
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     if run.root.exists():
         look_over(run.root)
@@ -158,11 +163,14 @@ def _remove_empty(made: Sequence[Path]) -> None:
 
 def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
     """Write every view of a run, its report as `pdf`; returns what to show the user."""
+    from harness.figures.fonts import left_as_boxes
     from harness.report import write_report
     from harness.tables import refresh
 
     refresh(run.root)
     written = write_report(run.root, pdf)
+    if said := left_as_boxes(written.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
+        say(f"note    {said}")
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.facts import Facts
+from harness.figures.fonts import put_fonts
 from harness.files import file_digest, write_json, write_text
 from harness.places import REPORTED
 from harness.report.blocks import settable
@@ -78,10 +79,11 @@ def typeset(said: dict[str, Any], plots: Path, pdf: Path) -> None:
         work = Path(folder)
         shutil.copyfile(TEMPLATE, work / "report.typ")
         (work / "content.json").write_text(json.dumps(said), encoding="utf-8")
+        whole = put_fonts(work / "fonts", json.dumps(said, ensure_ascii=False))  # the system's own only where they are needed
         for figure in plots.glob("*.svg"):
             shutil.copyfile(figure, work / figure.name)
         made = work / "report.pdf"
-        typst.compile(work / "report.typ", output=made, timestamp=0)
+        typst.compile(work / "report.typ", output=made, timestamp=0, font_paths=[work / "fonts"], ignore_system_fonts=whole)
         temporary = pdf.with_name(pdf.name + ".tmp")
         shutil.copyfile(made, temporary)
         temporary.replace(pdf)
