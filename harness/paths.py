@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.errors import UserError
 
 PACKAGE = Path(__file__).parent
+STAND_IN = "HARNESS_STAND_IN_HOME"  # the folder that HOME names for the libraries' sake where there is no home
 
 
 def opened(text: str | os.PathLike[str]) -> Path:
@@ -20,6 +21,8 @@ def opened(text: str | os.PathLike[str]) -> Path:
         return Path(words)
     first, slash, rest = words.partition("/")
     home = os.environ.get("HOME", "") if first == "~" else ""
+    if home == os.environ.get(STAND_IN):
+        home = ""
     if not home:  # an empty HOME is none: os.path.expanduser would take it for the root folder
         home = _recorded_home(first[1:])
     if not home:

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.paths import opened
+from harness.paths import STAND_IN, opened
 from harness.shown import in_ascii
 
 SOCKET = 103  # bytes of a socket's path that every system takes
@@ -63,7 +63,7 @@ def settle_caches() -> None:
     _remove_at_exit(folder)
     os.environ["XDG_CACHE_HOME"] = folder
     if home is None:
-        os.environ.setdefault("XDG_CONFIG_HOME", folder)
+        os.environ["HOME"] = os.environ[STAND_IN] = folder
     why = f"{cache} cannot be made" if cache else "this user has no home folder"
     notes.append(f"{why}: what libraries keep for the next time is kept for this command only; HOME=FOLDER names another home")
 
