@@ -65,12 +65,7 @@ def test_recipes_objectives_models_and_runs_are_found_there(home, tmp_path, monk
     assert find_toml("recipes", "~/r.toml") == home / "r.toml"
     assert [v.path for v in parse_variants("sft,~/mine.py")][1] == home / "mine.py"
     assert resolved_model("~/m", None) == str(home / "m")
-    for typed in (
-        ["--model", "~/nowhere"],
-        ["--set", "model.adapter=~/nowhere"],
-        ["--data", "~/nowhere"],
-        ["--mirror", "~/nowhere"],
-    ):
+    for typed in (["--model", "~/nowhere"], ["--mirror", "~/nowhere"]):
         done = here("run", *typed, "--results=~/runs", "--reports=~/reports", cwd=tmp_path, check=False)
         assert (done.returncode, done.stderr.count("harness: ")) == (1, 1), done.stderr
         assert "no such f" in done.stderr and "Traceback" not in done.stderr
