@@ -68,7 +68,8 @@ def run(
     results: Results = RESULTS,
     reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cells at once, one process each; default: GPUs, or cores / model.threads.")
+        int | None,
+        typer.Option(min=1, max=1024, help="Cells at once, one process each; default: one per GPU or CPU core."),
     ] = None,
     recompute: Annotated[
         bool | None, typer.Option("--recompute", help="Set phases whose files are damaged aside, and make them again.")
@@ -105,7 +106,7 @@ def study(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
     results: Results = RESULTS,
     reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at once, one process each.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="Cells at once, one process each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Play a prepared study, or list them. Repeat to resume; phases that other runs have finished are taken over."""

@@ -188,6 +188,7 @@ ALLOWED = {
     | {"harness.shards", "harness.training_state"},
     "harness.cells": BASE | {"harness.config", "harness.discovery"},
     "harness.game": BASE | {"harness.bad_numbers"} | {"harness.cells", "harness.rounds", "harness.tables"},
+    "harness.plan_size": {"harness.config", "harness.errors"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
@@ -264,7 +265,7 @@ ALLOWED = {
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.figures", "harness.holding", "harness.places", "harness.surroundings"}
+    | {"harness.figures", "harness.holding", "harness.places", "harness.plan_size", "harness.surroundings"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},

@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.holding import LOCK, NOTE
 from harness.names import RULE, TAKEN, is_name
 from harness.places import check_report, check_run_folder
+from harness.plan_size import check_size
 from harness.store import RunFolder
 
 
@@ -48,15 +49,19 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
             if not any(s.startswith(key.replace("__", ".") + "=") for s in passed.get("set", ()))
         }
         config = RunConfig.model_validate(config.model_dump() | {"data": kept})
+    check_size(config)
     return config
 
 
 def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
     """Play the run; returns the exit code: 0 all complete, 2 some cells failed."""
-    from harness.prepare import default_name
-
     config = requested(passed)
-    name = passed["name"] if "name" in passed else default_name(config)
+    if "name" in passed:
+        name = passed["name"]
+    else:
+        from harness.prepare import default_name
+
+        name = default_name(config)
     run = named_run(name, results)
     check_places(run, results, reports, dry_run)
     failed = play(config, run, passed, dry_run, jobs)

@@ -23,6 +23,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
 GREY = "#767676"
+MOST_TICKS = 25
 WIDTH = 7.0  # inches: the text width of the report
 
 
@@ -130,8 +131,14 @@ def small(labels: Sequence[str], label: str) -> dict[str, Any]:
     return {**look(labels, label), "markersize": 2.8, "linewidth": 1.1}
 
 
+def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:
+    """A tick for the initial policy and for every iteration, or for so many that their numbers can be read."""
+    shown = range(0, iterations, -(-iterations // MOST_TICKS))
+    axis.set_xticks([-1, *shown], [first, *map(str, shown)])
+
+
 def iteration_axis(axis: Axes, iterations: int, first: str = "initial") -> None:
-    axis.set_xticks(range(-1, iterations), [first, *map(str, range(iterations))])
+    iteration_ticks(axis, iterations, first)
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
