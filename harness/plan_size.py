@@ -1,4 +1,4 @@
-"""How large a plan may be: what no machine finishes, no table shows and no terminal prints is refused before anything is loaded."""
+"""How large a plan may be: what no machine finishes and no table shows is refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def check_size(config: RunConfig) -> None:
         )
     players = len(variants) * len(config.seeds) * config.iterations
     if players > MOST_PLAYERS:
+        product = f"{len(variants):,} objectives x {len(config.seeds):,} seeds x {config.iterations:,} iterations"
         raise UserError(
-            f"{len(variants):,} objectives x {len(config.seeds):,} seeds x {config.iterations:,} iterations are {players:,} players, "
-            f"more than {MOST_PLAYERS:,}: each has folders and files of its own, and a line per task in every table; ask for fewer "
-            "(--objectives, --seeds, --iters), or play parts under names of their own (--name)"
+            f"{product} are {players:,} players, more than {MOST_PLAYERS:,}: each has folders and files of its own, and a line "
+            "per task in every table; ask for fewer (--objectives, --seeds, --iters), or play parts under other names (--name)"
         )
