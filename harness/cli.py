@@ -12,6 +12,7 @@ import typer
 
 from harness.errors import Ended, UserError, unexpected_line
 from harness.paths import opened
+from harness.surroundings import settle
 
 app = typer.Typer(
     name="harness",
@@ -24,7 +25,7 @@ app = typer.Typer(
 
 
 def _path(text: Any) -> Path:
-    """A path that was typed. An empty one, as from a variable that is not set, is not the current folder."""
+    """A path that was typed, `~` opened. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
     return opened(str(text))
@@ -67,7 +68,8 @@ def run(
     results: Results = RESULTS,
     reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cells at once, one process each; default: GPUs, or cores / model.threads.")
+        int | None,
+        typer.Option(min=1, max=1024, help="Cells at once, one process each; default: one per GPU or CPU core."),
     ] = None,
     recompute: Annotated[
         bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and make it again.")
@@ -104,7 +106,7 @@ def study(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
     results: Results = RESULTS,
     reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at once, one process each.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="Cells at once, one process each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Play a prepared study, or list them. Repeat to resume; phases that other runs have finished are taken over."""
@@ -302,6 +304,7 @@ def _called() -> int:
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
+    settle()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:

@@ -22,6 +22,7 @@ from harness.toml_files import find_toml, read_toml
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
 MOST = 1_000_000
+LONGEST_TEXT = 1_000_000  # characters; `objectives` is bounded by harness/plan_size.py
 Rate = Annotated[float, Field(allow_inf_nan=False)]
 Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
@@ -263,6 +264,10 @@ def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> 
 def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
     """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit."""
     for key, text in _texts(tree):
+        if len(text) > LONGEST_TEXT:
+            raise UserError(
+                f"{source}: {key[:80]} has {len(text):,} characters, more than {LONGEST_TEXT:,}; no setting is as long"
+            )
         if any(ord(c) < 32 or ord(c) == 127 or "\ud800" <= c <= "\udfff" for c in text):
             raise UserError(f"{source}: {key}={text!r}: holds a control character or half of a character; leave it out")
     try:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 GROUP = "harness.objectives"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 LONGEST_LABEL = 200  # characters; a file system takes 255
+LONGEST_TITLE = 1000  # characters of an objective's title, and of each part of its citation
 
 
 def builtin_folder() -> Path:
@@ -108,6 +109,11 @@ def load_objective(path: Path) -> type[Objective]:
             raise UserError(f"{path}: {cls.__name__} has no {attribute}; see objectives/README.md")
         if not isinstance(value := getattr(cls, attribute), kind):
             raise UserError(f"{path}: {cls.__name__}.{attribute}={value!r} is no {kind.__name__}; see objectives/README.md")
+        words = [value] if isinstance(value, str) else [str(word) for word in dataclasses.astuple(value)]
+        if (longest := max(map(len, words))) > LONGEST_TITLE:
+            raise UserError(
+                f"{path}: {cls.__name__}.{attribute} has {longest:,} characters, more than {LONGEST_TITLE:,}; shorten it"
+            )
     return cls
 
 

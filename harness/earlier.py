@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import DamagedError, UserError
-from harness.shown import from_csv
+from harness.text_columns import read_table
 
 Frame = Any  # a pandas.DataFrame
 STEPS_CSV = "training.csv"
@@ -37,8 +37,7 @@ class Earlier:
         if name not in self._read:
             path = self.root / name
             try:
-                texts = dict.fromkeys(("panel", "question", "version", "where"), str)
-                self._read[name] = from_csv(path, dtype=texts) if path.is_file() else None
+                self._read[name] = read_table(path) if path.is_file() else None
             except (ValueError, UnicodeDecodeError) as error:
                 raise DamagedError(
                     f"{path}: damaged ({' '.join(str(error).split())}); take it again from where it was kept"

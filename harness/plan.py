@@ -36,9 +36,10 @@ def planned_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -
     """The phases of every cell, shared ones once. suite: the leaderboard's name."""
     every = [Phase(f"initial/evaluate/{suite}", "evaluate"), Phase("initial/probe", "probe")]
     for variant in variants:
+        needs = [variant.objective(t).needs for t in range(config.iterations)]
         for seed in config.seeds:
             for t in range(config.iterations):
-                every += _round(config, variant, seed, t, suite)
+                every += _round(config, variant, needs[t], seed, t, suite)
     found: dict[str, Phase] = {}
     for phase in every:
         found.setdefault(phase.folder, phase)
@@ -57,9 +58,8 @@ def fresh_responses(needs: Needs, iteration: int, known_agree: bool) -> int:
     return 1 + needs.synthetic * earlier + needs.proto if iteration else 0
 
 
-def _round(config: RunConfig, variant: Variant, seed: int, t: int, suite: str) -> list[Phase]:
+def _round(config: RunConfig, variant: Variant, needs: Needs, seed: int, t: int, suite: str) -> list[Phase]:
     """The phases of one iteration of one cell, and what it needs of the initial policy."""
-    needs = variant.objective(t).needs
     where = f"{variant.label}/seed-{seed}/iteration-{t}"
     shared = max(needs.synthetic if t == 0 else 0, needs.proto)
     groups = min(needs.history, t) + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ Frame = Any  # a pandas.DataFrame, as in harness.facts
 
 HIDDEN = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})  # Unicode's categories of characters that are not seen
 FORMULA = re.compile(r"'*[=+\-@＝＋－＠]")  # what a spreadsheet takes for a formula, quoted already or not
+SPELLED = {"±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "×": "x", "≤": "<=", "≥": ">=", "‖": "||", "→": "->", "▽": "v",
+           "‘": "'", "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-", "⏎": "/"}  # fmt: skip
 QUOTED = re.compile(r"'+[=+\-@＝＋－＠]")
 TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
 
@@ -26,6 +28,11 @@ def visible(words: Any, keep: str = "") -> str:
     if text.isprintable():  # then nothing of it is in HIDDEN
         return text
     return "".join(f"\\u{{{ord(c):x}}}" if unicodedata.category(c) in HIDDEN and c not in keep else c for c in text)
+
+
+def in_ascii(character: str) -> str:
+    r"""A character for a terminal that knows ASCII alone: ± as +-, what has no such spelling as \u{e9}."""
+    return character if character.isascii() else SPELLED.get(character, f"\\u{{{ord(character):x}}}")
 
 
 def one_line(words: Any) -> str:
@@ -61,11 +68,15 @@ def csv_text(table: Frame) -> str:
     return _each_text(table, cell).to_csv(index=False, lineterminator="\n")
 
 
-def from_csv(path: Path, **options: Any) -> Frame:
-    """The table that `csv_text` wrote to `path`, as pandas reads it with these options."""
+def from_csv(path: Path, text: Collection[str] = ()) -> Frame:
+    """The table that `csv_text` wrote to `path`; text: the columns that are read as text, whatever stands in them.
+
+    An empty cell alone is a missing value: `null`, `NA` and `nan` in a column of text are words.
+    """
     import pandas
 
-    return _each_text(pandas.read_csv(path, **options), uncell)
+    kinds: Any = dict.fromkeys(text, str)
+    return _each_text(pandas.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""]), uncell)
 
 
 def _each_text(table: Frame, change: Callable[[str], str]) -> Frame:

@@ -23,6 +23,7 @@ from harness.store import FORMAT_VERSION, RunFolder
 LARGEST_JSON = 512 << 20  # bytes of one .json file, which is read whole
 MOST_PLAYERS = 1_000_000  # variants x seeds x iterations
 Count = Annotated[int, Field(ge=1, le=MOST_PLAYERS)]
+Words = Annotated[str, Field(max_length=10_000)]  # is printed, and drawn
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
@@ -33,15 +34,15 @@ class _Read(BaseModel):
 
 
 class _Citation(_Read):
-    label: str
-    title: str
-    url: str
-    where: str
+    label: Words
+    title: Words
+    url: Words
+    where: Words
 
 
 class _Variant(_Read):
     name: FileName
-    title: str
+    title: Words
     citation: _Citation
     source_digest: str
     training: dict[str, Any]
@@ -51,25 +52,25 @@ class _Variant(_Read):
 
 class _Task(_Read):
     name: FileName
-    label: str
+    label: Words
 
 
 class _Suite(_Read):
     name: FileName
-    title: str
-    version: str
+    title: Words
+    version: Words
     published: list[FileName] = []
     task: list[_Task] = Field(min_length=1)
 
 
 class _Panel(_Read):
-    title: str
+    title: Words
     labels: list[str] = Field(min_length=1)
 
 
 class _Study(_Read):
-    title: str
-    question: str
+    title: Words
+    question: Words
     published: FileName | None = None
     tuned_by: FileName | None = None
     panels: list[_Panel] = []

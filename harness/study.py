@@ -28,13 +28,13 @@ class Arm(Part):
     """One row of the study's table: a variant as on the command line, and what it stands for."""
 
     variant: str
-    note: str
+    note: str = Field(max_length=2000)
 
 
 class Contrast(Part):
     """Two players to set against each other, `variant@iteration` with a number or `last`: the difference is a minus b."""
 
-    question: str
+    question: str = Field(max_length=2000)
     a: str = Field(pattern=r".+@(\d+|last)$")
     b: str = Field(pattern=r".+@(\d+|last)$")
 
@@ -43,8 +43,8 @@ class Study(Part):
     """`iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it."""
 
     name: str
-    title: str
-    question: str
+    title: str = Field(max_length=300)
+    question: str = Field(max_length=2000)
     recipe: str = "lab"
     objectives: str
     iterations: int = Field(ge=1)

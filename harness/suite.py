@@ -41,8 +41,8 @@ class SuiteTask(Part):
     name: FileName
     label: str = Field(min_length=1, max_length=24)
     shots: int = Field(ge=0)
-    metric: str = Field(min_length=1)
-    filter: str = "none"
+    metric: str = Field(min_length=1, max_length=200)
+    filter: str = Field(default="none", max_length=200)
     range: tuple[float, float] | None = None
     chance: float
     higher_is_better: bool = True
@@ -80,15 +80,15 @@ class Suite(Part):
 
     name: str
     source: str
-    title: str
-    version: str
+    title: str = Field(max_length=300)
+    version: str = Field(max_length=100)
     lm_eval: str | None = None
     include_defaults: bool = False
     include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
     published: tuple[FileName, ...] = ()  # files of results/published that show this suite's numbers in papers
-    task: list[SuiteTask] = Field(min_length=1)
+    task: list[SuiteTask] = Field(min_length=1, max_length=1000)
     judge: JudgeSettings | None = None  # a suite has lm-eval's tasks or a judge, whose rows are categories of questions
 
     @field_validator("task")

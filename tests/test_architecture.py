@@ -20,6 +20,7 @@ ALLOWED = {
     "harness.errors": {"harness.shown"},
     "harness.masking": set(),
     "harness.paths": {"harness.errors"},
+    "harness.places": {"harness.errors", "harness.lease"},
     "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
@@ -147,7 +148,7 @@ ALLOWED = {
         "harness.model.targets",
         "harness.model.verify",
     }
-    | {"harness.policy"}
+    | {"harness.paths", "harness.policy"}
     | {"harness.store"},
     "harness.engine.__init__": set(),
     "harness.engine.worker": set(),
@@ -210,6 +211,7 @@ ALLOWED = {
     "harness.game": BASE
     | {"harness.bad_numbers"}
     | {"harness.cells", "harness.played", "harness.rounds", "harness.small_files", "harness.tables"},
+    "harness.plan_size": {"harness.config", "harness.errors"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
@@ -268,7 +270,10 @@ ALLOWED = {
     "harness.comparison": {"harness.item_errors", "harness.stats"},
     "harness.collapse": set(),
     "harness.facts": BASE | {"harness.earlier", "harness.names", "harness.played", "harness.row_scale", "harness.store"},
-    "harness.figures": BASE | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
+    "harness.surroundings": {"harness.errors", "harness.paths", "harness.shown"},
+    "harness.figures": BASE
+    | {"harness.surroundings"}
+    | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
     "harness.tables": BASE
     | {"harness.earlier"}
     | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
@@ -288,18 +293,28 @@ ALLOWED = {
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
     | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
-    "harness.report.document": BASE | {"harness.facts", "harness.report", "harness.store"},
+    "harness.report.document": BASE
+    | {"harness.figures", "harness.places"}
+    | {"harness.facts", "harness.report", "harness.store"},
     "harness.sharing": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.lease"}
+    | {"harness.figures", "harness.lease", "harness.places", "harness.plan_size", "harness.surroundings"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.small_files", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
     "harness.commands.look": BASE
-    | {"harness.commands", "harness.objective_copies", "harness.paths", "harness.played", "harness.store", "harness.stranger"},
+    | {
+        "harness.commands",
+        "harness.objective_copies",
+        "harness.paths",
+        "harness.places",
+        "harness.played",
+        "harness.store",
+        "harness.stranger",
+    },
     "harness.commands.merge": {"harness.commands", "harness.errors", "harness.merging", "harness.small_files", "harness.store"}
     | {"harness.stranger", "harness.tables"},
     "harness.commands.catalogue": BASE
@@ -308,6 +323,7 @@ ALLOWED = {
     | {"harness.board", "harness.objective_checks"}
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
+    | {"harness.places"}
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
     | {"harness.suite_check", "harness.wanted"},
     "harness.commands.study": BASE
@@ -317,14 +333,16 @@ ALLOWED = {
     "harness.card": BASE
     | {"harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},
-    "harness.commands.push": {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
-    "harness.commands.theory": {"harness.commands.console", "harness.theory"},
+    "harness.commands.push": {"harness.places"}
+    | {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
+    "harness.commands.theory": {"harness.places"} | {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
     "harness.theory.exact": {"objectives"},
     "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
     "harness.theory.view": BASE
     | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.paths", "harness.commands", "harness.masking", "harness.shown"},
+    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.paths", "harness.shown"}
+    | {"harness.surroundings"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (

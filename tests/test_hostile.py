@@ -235,7 +235,7 @@ def test_a_csv_cell_begins_no_formula_and_is_read_back_as_it_was(text, tmp_path)
     path.write_text(csv_text(table), encoding="utf-8")
     assert "-1.5" in path.read_text()
     assert "'-1.5" not in path.read_text()
-    back = from_csv(path, dtype={"words": str})
+    back = from_csv(path, ("words",))
     assert list(back.columns) == [text, "words", "n"]
     assert (back[text][0], back["words"][0], back["n"][0]) == (-1.5, text, -3)
 

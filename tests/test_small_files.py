@@ -235,7 +235,7 @@ def test_cells_of_two_machines_make_the_tables_of_one(played_copy, run):
         assert {p.name: p.read_bytes() for folder in (both, both / "tables") for p in folder.glob("*.csv")} == expected
     assert (both / "space/seed-0/iteration-1/train/adapter/adapter_model.safetensors").is_file()
     assert not (both / "spin").exists()
-    before = {p: p.read_bytes() for p in both.rglob("*") if p.is_file() and p.name not in ("journal.jsonl", ".holder.json")}
+    before = {p: p.read_bytes() for p in both.rglob("*") if p.is_file() and p.name not in ("journal.jsonl", ".lease")}
     here("merge", "both", "small", cwd=played_copy)
     assert (both / "spin/seed-0/iteration-1/train/manifest.json").is_file(), "the folder comes where the small file was"
     assert {p: p.read_bytes() for p in before} == before
@@ -326,7 +326,7 @@ def test_what_differs_is_named_and_nothing_is_joined(played_copy, run, how, name
     shutil.copytree(run, part)
     shutil.rmtree(part / "facts/space")
     how(part)
-    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name not in (".lock", ".holder.json")}
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name not in (".lease",)}
     done = here("merge", "small", part, cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert named in done.stderr

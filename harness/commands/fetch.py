@@ -10,12 +10,14 @@ from harness.commands.console import say
 from harness.commands.run import requested
 from harness.errors import UserError
 from harness.mirror import FILE, Wanted, check_revision, faults, found_in, read_manifest
+from harness.places import check_outside
 
 
 def fetch_command(passed: Mapping[str, Any], to: Path, check: bool) -> int:
     """Fetch, or check what was fetched; returns the exit code, 1 when the check finds something."""
     if check:
         return _check(passed, to)
+    check_outside(to, "--to")
     from harness.fetch import fetch
     from harness.progress import Reporter
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from harness.commands.console import out, say
 from harness.errors import UserError, did_you_mean
 from harness.paths import opened
+from harness.places import check_report
 from harness.played import Played
 from harness.store import RunFolder
 from harness.stranger import look_over, reading
@@ -31,10 +32,12 @@ def open_run(run: str, results: Path) -> RunFolder:
 
 def report_command(run: str, results: Path, pdf: Path | None) -> None:
     folder = open_run(run, results)
+    pdf = pdf or Path("reports") / f"{folder.name}.pdf"
+    check_report(pdf, "--out", folder.root)
     with folder.locked(say), reading(folder.root):
         from harness.commands.run import finish
 
-        for label, path in finish(folder, Path("reports"), pdf).items():
+        for label, path in finish(folder, pdf).items():
             say(f"{label:<8}{path}")
 
 

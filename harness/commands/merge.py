@@ -14,7 +14,7 @@ from harness.store import RunFolder
 def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     """Join the runs `folders` into the run `name`, which is made where there is none yet."""
     from harness.commands.look import open_run
-    from harness.commands.run import check_places, named_run, remove_empty
+    from harness.commands.run import check_folder, named_run, remove_empty
     from harness.merging import bring_beside, joined
     from harness.small_files import keep_all
     from harness.stranger import look_over, reading
@@ -25,11 +25,11 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     for source in sources:
         if source.resolve() == run.root.resolve():
             raise UserError(f"{source}: is the run that is joined into; name the other folders")
-    check_places(results, results)
+    check_folder(run, results)
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     if run.root.exists():
         look_over(run.root)
-    with run.locked():
+    with run.locked(say):
         record: dict[str, Any] | None = run.record()
         try:
             for number, source in enumerate(sources):  # every two are compared before the first is copied

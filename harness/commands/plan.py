@@ -11,6 +11,8 @@ from harness.commands.console import out, say
 from harness.config import RunConfig
 from harness.store import RunFolder
 
+MOST_LISTED = 50
+
 if TYPE_CHECKING:
     from harness.bill import Bill
     from harness.board import Board
@@ -30,7 +32,7 @@ def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], s
     per_prompt = sum(phase.drawn for phase in phases)
     examples = config.data.max_examples
     say(
-        f"run {run.root}: {', '.join(v.label for v in variants)}; seeds {', '.join(map(str, config.seeds))}; "
+        f"run {run.root}: {_listed([v.label for v in variants])}; seeds {_listed(config.seeds)}; "
         f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
     )
     if beside := suite.beside():
@@ -40,6 +42,12 @@ def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], s
         f"{per_prompt} synthetic responses per prompt in all" + (f", {examples} prompts at most" if examples else "")
     )
     return to_do
+
+
+def _listed(items: Sequence[object]) -> str:
+    """All of them, or the first and the number of a list that nobody reads."""
+    few = ", ".join(map(str, items[:MOST_LISTED]))
+    return few if len(items) <= MOST_LISTED else f"{few}, … ({len(items):,} in all)"
 
 
 def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], to_do: Sequence[Phase], at_once: int) -> None:

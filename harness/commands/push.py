@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.commands.console import say
 from harness.commands.look import open_run, refuse_damaged
 from harness.errors import UserError
+from harness.places import check_outside
 from harness.stranger import reading
 
 
@@ -21,6 +22,8 @@ def push_command(
         raise UserError("--upload needs --repo OWNER/NAME")
     opened = open_run(run, results)
     root = opened.root
+    if to is not None:
+        check_outside(to, "--to")
     with tempfile.TemporaryDirectory() as scratch:
         with reading(root):
             facts = Facts(root)

@@ -12,6 +12,8 @@ from harness.config import RunConfig, load_config
 from harness.errors import UserError
 from harness.lease import LEASE
 from harness.names import RULE, TAKEN, is_name
+from harness.places import check_report, check_run_folder
+from harness.plan_size import check_size
 from harness.store import RunFolder
 
 # Bytes of a folder that is written into: Linux takes 4,096 for a whole path, and a run's own go this much deeper.
@@ -50,18 +52,21 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
             if not any(s.startswith(key.replace("__", ".") + "=") for s in passed.get("set", ()))
         }
         config = RunConfig.model_validate(config.model_dump() | {"data": kept})
+    check_size(config)
     return config
 
 
 def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
     """Play the run; returns the exit code: 0 all complete, 2 some cells failed."""
-    from harness.prepare import default_name
-
     config = requested(passed)
-    name = passed["name"] if "name" in passed else default_name(config)
+    if "name" in passed:
+        name = passed["name"]
+    else:
+        from harness.prepare import default_name
+
+        name = default_name(config)
     run = named_run(name, results)
-    if not dry_run:
-        check_places(results, reports)
+    check_places(run, results, reports, dry_run)
     failed = play(config, run, passed, dry_run, jobs)
     return 0 if dry_run else show(run, reports, failed)
 
@@ -72,22 +77,44 @@ def named_run(name: str, results: Path) -> RunFolder:
     return RunFolder(results / name)
 
 
-def check_places(results: Path, reports: Path) -> None:
-    """Raises UserError when a folder that will be written to is a file, lies below one, or may not be written to."""
+def check_places(run: RunFolder, results: Path, reports: Path, dry_run: bool) -> None:
+    """Raises UserError when run and report would touch another's files or each other's; and, unless it is a dry run, when a
+    folder that will be written to is a file, lies below one, or may not be written to.
+    """
+    pdf = reports / f"{run.name}.pdf"
     for option, folder in (("--results", results), ("--reports", reports)):
-        if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
-            raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
-        try:
-            folder.exists()  # which names too long and other refusals end, where `lexists` says no
-            there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
-            if not there.exists():
-                raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
-        except OSError as error:
-            raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
-        if not there.is_dir():
-            raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise UserError(f"{option} {folder}: {there} may not be written to; name another with {option} DIR")
+        _check_name(option, folder)
+    check_run_folder(run.root)
+    check_report(pdf, "--reports", run.root)
+    if not dry_run:
+        for option, folder in (("--results", results), ("--reports", reports), ("--reports", pdf.with_suffix(""))):
+            _check_writable(option, folder)
+
+
+def check_folder(run: RunFolder, results: Path) -> None:
+    """The same for a run folder that is written to without a report."""
+    _check_name("--results", results)
+    check_run_folder(run.root)
+    _check_writable("--results", results)
+
+
+def _check_name(option: str, folder: Path) -> None:
+    if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
+        raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
+    try:
+        folder.exists()  # which names too long and other refusals end, where `lexists` says no
+    except OSError as error:
+        raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
+
+
+def _check_writable(option: str, folder: Path) -> None:
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not there.exists():
+        raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
+    if not there.is_dir():
+        raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {folder}: {there} may not be written to; name another with {option} DIR")
 
 
 def play(
@@ -105,6 +132,7 @@ def play(
     from harness.progress import Reporter
     from harness.stranger import look_over, look_through, set_record_aside
     from harness.suite import load_suite
+    from harness.surroundings import check_sockets, notes
 
     variants = checked_variants(config)
     if run.root.exists():
@@ -115,7 +143,11 @@ def play(
     if dry_run:
         print_bill(config, run, variants, to_do, at_once)
         return {}
+    if at_once > 1:
+        check_sockets()
     reporter = Reporter()
+    for line in notes:
+        reporter.say(line)
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     with run.locked(reporter.say):
         run.say = reporter.say
@@ -136,7 +168,7 @@ def play(
 def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
     """Write every view of the run and say where; returns the exit code."""
     with run.locked(say):
-        paths = finish(run, reports)
+        paths = finish(run, reports / f"{run.name}.pdf")
     for label, path in paths.items():
         say(f"{label:<8}{path}")
     if said := first_ids_line(run.root):
@@ -148,11 +180,11 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
 
 def first_ids_line(root: Path) -> str | None:
     """What the run's first_ids.csv has to warn of; None where it has nothing, or there is none."""
-    from harness.shown import from_csv
     from harness.tables.first_ids import telling_line
+    from harness.text_columns import read_table
 
     path = root / "tables" / "first_ids.csv"
-    return telling_line(from_csv(path)) if path.is_file() else None
+    return telling_line(read_table(path)) if path.is_file() else None
 
 
 def remove_empty(made: Sequence[Path]) -> None:
@@ -164,15 +196,18 @@ def remove_empty(made: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def finish(run: RunFolder, reports: Path, pdf: Path | None = None) -> dict[str, Path]:
-    """Write every view of a run; returns what to show the user."""
+def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
+    """Write every view of a run, its report as `pdf`; returns what to show the user."""
+    from harness.figures.fonts import left_as_boxes
     from harness.report import write_report
     from harness.small_files import keep_all
     from harness.tables import refresh
 
     keep_all(run.root)
     refresh(run.root)
-    written = write_report(run.root, pdf or reports / f"{run.name}.pdf")
+    written = write_report(run.root, pdf)
+    if said := left_as_boxes(written.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
+        say(f"note    {said}")
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",

@@ -29,8 +29,7 @@ def study_command(name: str, passed: dict[str, Any], results: Path, reports: Pat
     config = study_config(study, study.variants(), passed)
     check_spoken(study, config)
     run = named_run(study_run_name(prepared, config), results)
-    if not dry_run:
-        check_places(results, reports)
+    check_places(run, results, reports, dry_run)
     if study.grid is not None:
         return _tune_and_judge(study, config, run, passed, reports, dry_run, jobs)
     tuned = tuned_variants(study, config, results, "tuned_by" in passed)

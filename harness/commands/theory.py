@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.commands.console import say
+from harness.places import check_report
 
 
 def theory_command(objectives: str | None, iterations: int | None, reports: Path) -> None:
+    check_report(reports / "theory.pdf", "--reports")
     from harness.theory.claims import load_claims
     from harness.theory.view import write_theory
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,18 +47,17 @@ def _named(kind: str, number: int) -> str:
 
 def save(made: Drawing, stem: Path) -> list[Path]:
     """One figure in every format, and beside them what its points say (`.points.json`, for the HTML report)."""
-    import matplotlib.pyplot as plt
-
     made.speak_plainly()
     paths = []
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")
         temporary = path.with_name(path.name + ".tmp")
         metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        made.figure.savefig(temporary, format=kind, metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # said once, of the whole report
+            made.figure.savefig(temporary, format=kind, metadata=metadata)
         temporary.replace(path)
         paths.append(path)
     points = stem.with_suffix(".points.json")
     write_text(points, json.dumps(made.places(), indent=0, ensure_ascii=True) + "\n")
-    plt.close(made.figure)
     return [*paths, points]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.figures.style import GREY, Drawing, drawing, iteration_axis, look, shared_legend, small
+from harness.figures.style import GREY, Drawing, drawing, iteration_axis, iteration_ticks, look, shared_legend, small
 from harness.records import INITIAL
 from harness.row_scale import Scale
 
@@ -157,7 +157,7 @@ def task_curves(
                 said = f"{task['label']}, {label}, iteration {row['iteration']}: {value}{unit}, {row['seeds']} seed(s)"
                 made.say(axis, row["iteration"], times * row[name], said)
         axis.set_title(task["label"])
-        axis.set_xticks(range(-1, iterations), ["i", *map(str, range(iterations))])
+        iteration_ticks(axis, iterations, "i")
         if scale.percent:
             _room(axis)
         else:

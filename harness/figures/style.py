@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.figures.fonts import FAMILY, families
+from harness.figures.library import alone
+from harness.figures.library import matplotlib as library
 from harness.shown import visible
 
 if TYPE_CHECKING:
@@ -20,18 +23,17 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
 GREY = "#767676"
+MOST_TICKS = 25
 WIDTH = 7.0  # inches: the text width of the report
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
     """Small type for print, light grid, no frame on top and right, bytes that depend on the data alone."""
-    import matplotlib
-
     settings: dict[Any, Any] = {
         "figure.dpi": 100,
         "savefig.dpi": 170,
-        "font.family": "DejaVu Sans",
+        "font.family": FAMILY,
         "font.size": 8,
         "axes.titlesize": 8.5,
         "axes.titleweight": "bold",
@@ -54,7 +56,7 @@ def house_style() -> Iterator[None]:
         "pdf.fonttype": 42,
         "axes.unicode_minus": True,
     }
-    with matplotlib.rc_context(settings):
+    with alone(settings):
         yield
 
 
@@ -70,12 +72,14 @@ class Drawing:
         self.said.append((axis, float(x), float(y), text))
 
     def speak_plainly(self) -> None:
-        """Every text that was given to the figure is drawn as text: no formula is set, nothing unseen is in it.
+        """Every text that was given to the figure is drawn as text: no formula is set, nothing unseen is in it, any script has
+        its fonts.
 
         The numbers at the axes are left alone: matplotlib writes some of them as formulas itself.
         """
         from matplotlib.text import Text
 
+        texts: list[Text] = []
         own: set[int] = set()
         for axes in self.figure.axes:
             for axis in (axes.xaxis, axes.yaxis):
@@ -86,6 +90,10 @@ class Drawing:
                 text.set_parse_math(False)
                 if (seen := visible(text.get_text(), keep="\n")) != text.get_text():
                     text.set_text(seen)
+                texts.append(text)
+        wanted = families("".join(text.get_text() for text in texts))
+        for text in texts:
+            text.set_fontfamily(wanted)
 
     def places(self) -> list[dict[str, Any]]:
         """Every point in points (1/72 inch) from the figure's upper left corner. The figure must have been drawn."""
@@ -98,9 +106,14 @@ class Drawing:
 
 
 def drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
-    from matplotlib import pyplot as plt
+    library()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), layout="constrained", squeeze=False, **options)
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = {"height_ratios": options.pop("height_ratios")} if "height_ratios" in options else None
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid, **options)
     return Drawing(figure, list(axes.flat))
 
 
@@ -118,8 +131,14 @@ def small(labels: Sequence[str], label: str) -> dict[str, Any]:
     return {**look(labels, label), "markersize": 2.8, "linewidth": 1.1}
 
 
+def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:
+    """A tick for the initial policy and for every iteration, or for so many that their numbers can be read."""
+    shown = range(0, iterations, -(-iterations // MOST_TICKS))
+    axis.set_xticks([-1, *shown], [first, *map(str, shown)])
+
+
 def iteration_axis(axis: Axes, iterations: int, first: str = "initial") -> None:
-    axis.set_xticks(range(-1, iterations), [first, *map(str, range(iterations))])
+    iteration_ticks(axis, iterations, first)
     axis.set_xlim(-1.25, iterations - 0.75)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from harness.figures.style import COLOURS, Drawing, drawing, shared_legend, small
-from harness.records import INITIAL, INITIAL_ITERATION
+from harness.figures.style import COLOURS, Drawing, drawing, iteration_ticks, shared_legend, small
+from harness.records import INITIAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ def drift_curves(drift: Frame, labels: Sequence[str], iterations: int) -> Drawin
                 made.say(axis, row["iteration"], row["value"], said)
         axis.set_title(NAMES.get(name, name), fontsize=7.5)
         axis.set_ylabel(measured["unit"].iloc[0], fontsize=7)
-        axis.set_xticks(range(INITIAL_ITERATION, iterations), ["i", *map(str, range(iterations))])
+        iteration_ticks(axis, iterations, "i")
         axis.margins(y=0.15)
     for axis in made.axes[len(names) :]:
         axis.set_visible(False)

@@ -10,7 +10,9 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.facts import Facts
+from harness.figures.fonts import put_fonts
 from harness.files import file_digest, make_folder, write_json, write_text
+from harness.places import REPORTED
 from harness.report.blocks import settable
 from harness.report.content import content
 from harness.report.content.tables import Tables
@@ -39,12 +41,8 @@ def write_report(root: Path, pdf: Path) -> Path:
     beside = pdf.with_suffix("")
     try:
         make_folder(beside)
-        for name in names:
-            shutil.copyfile(root / name, beside / Path(name).name)
-        for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
-            shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
-        write_json(
-            beside / "provenance.json",
+        write_json(  # first: it says whose folder this is
+            beside / REPORTED,
             {
                 "run": facts.record["name"],
                 "git_commit": facts.record["git_commit"],
@@ -54,6 +52,12 @@ def write_report(root: Path, pdf: Path) -> Path:
                 "adapters": adapters(facts),
             },
         )
+        for name in names:
+            shutil.copyfile(root / name, beside / Path(name).name)
+        for name in set(WHERE_THERE) - set(names):  # an earlier report had it
+            (beside / Path(name).name).unlink(missing_ok=True)
+        for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
+            shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
     except OSError as error:
         raise UserError(f"{pdf}: cannot be written ({error.strerror}); use --out FILE") from error
     publish(said, root / "plots", pdf)
@@ -77,10 +81,11 @@ def typeset(said: dict[str, Any], plots: Path, pdf: Path) -> None:
         work = Path(folder)
         shutil.copyfile(TEMPLATE, work / "report.typ")
         (work / "content.json").write_text(json.dumps(said), encoding="utf-8")
+        whole = put_fonts(work / "fonts", json.dumps(said, ensure_ascii=False))  # the system's own only where they are needed
         for figure in plots.glob("*.svg"):
             shutil.copyfile(figure, work / figure.name)
         made = work / "report.pdf"
-        typst.compile(work / "report.typ", output=made, timestamp=0)
+        typst.compile(work / "report.typ", output=made, timestamp=0, font_paths=[work / "fonts"], ignore_system_fonts=whole)
         temporary = pdf.with_name(pdf.name + ".tmp")
         shutil.copyfile(made, temporary)
         temporary.replace(pdf)

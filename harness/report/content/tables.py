@@ -9,8 +9,8 @@ from typing import Any
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
-from harness.shown import from_csv
 from harness.tables.comparisons import MEAN
+from harness.text_columns import read_table
 
 
 class Tables:
@@ -22,7 +22,7 @@ class Tables:
     def read(self, name: str) -> Frame:
         path = self.facts.root / name
         try:
-            return from_csv(path, dtype=dict.fromkeys(("panel", "question", "version", "where"), str))
+            return read_table(path)
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
         except (ValueError, UnicodeDecodeError) as error:

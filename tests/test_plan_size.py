@@ -1,0 +1,84 @@
+"""Large plans end at once, with one line: players, spelled variants, texts without end; and what fits is counted as it is."""
+
+import time
+
+import pytest
+
+from harness.commands.plan import _listed
+from harness.config import LONGEST_TEXT, RunConfig, validated
+from harness.errors import UserError
+from harness.plan_size import LONGEST_VARIANT, MOST_PLAYERS, check_size
+from harness.study import load_study
+from harness.suite import load_suite
+from tests.broken import SUITE
+from tests.conftest import here
+
+
+def test_players_are_objectives_by_seeds_by_iterations():
+    check_size(RunConfig(objectives="space,spin", seeds=list(range(MOST_PLAYERS // 20)), iterations=10))
+    with pytest.raises(UserError, match=r"^2 objectives x 1,001 seeds x 10 iterations are 20,020 players, more than 20,000"):
+        check_size(RunConfig(objectives="space,spin", seeds=list(range(MOST_PLAYERS // 20 + 1)), iterations=10))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"seeds": list(range(300_000))},
+        {"objectives": ",".join(f"spin:beta={i}" for i in range(1, 30_001))},
+        {"objectives": "space:mu=" + "|".join("3" * 50_000)},
+        {"objectives": "x" * (LONGEST_VARIANT + 1)},
+        {"iterations": 10_000, "seeds": list(range(30))},
+        {"iterations": 1_000_000},
+        {"objectives": "x" * 5_000_000},
+        {"model": {"path": "m" * (LONGEST_TEXT + 1)}},
+        {"data": {"source": "\x01" * 5_000_000}},
+        {"k" * 5_000_000: 1},
+    ],
+    ids=[f"plan {n}" for n in range(10)],
+)
+def test_what_cannot_fit_is_one_line_in_no_time(asked):
+    began = time.process_time()
+    with pytest.raises(UserError) as error:
+        check_size(validated(asked, "r.toml"))
+    assert time.process_time() - began < 5
+    assert len(str(error.value)) < 600
+
+
+def test_a_recipe_with_300_000_seeds_is_refused_before_the_run_has_a_folder(tmp_path):
+    (tmp_path / "r.toml").write_text(f"seeds = {list(range(300_000))}\n")
+    done = here("run", "--recipe", "r.toml", cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "300,000 seeds" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["r.toml"]
+
+
+@pytest.mark.parametrize("key", ["title", "version", "metric", "label", "filter"])
+def test_no_text_of_a_suite_is_without_end(key, tmp_path):
+    lines = [f'{key} = "{"x" * 5_000_000}"' if line.startswith(f"{key} =") else line for line in SUITE.splitlines()]
+    assert any(len(line) > 5_000_000 for line in lines)
+    (tmp_path / "a.toml").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="at most"):
+        load_suite(str(tmp_path / "a.toml"))
+
+
+def test_no_text_of_a_study_is_without_end(tmp_path):
+    (tmp_path / "a.toml").write_text(f"title='{'t' * 5_000_000}'\nquestion='q'\nobjectives='space'\niterations=1\nseeds=[0]\n")
+    with pytest.raises(UserError, match="title.*at most"):
+        load_study(str(tmp_path / "a.toml"))
+
+
+def test_long_lists_are_counted_instead_of_printed():
+    assert _listed([0, 1, 2]) == "0, 1, 2"
+    assert _listed(range(1000)).endswith("48, 49, … (1,000 in all)")  # type: ignore[arg-type]
+
+
+def test_the_ticks_of_many_iterations_can_be_read():
+    from harness.figures.style import drawing, house_style, iteration_axis
+
+    with house_style():
+        axis = drawing(1, 1, 1.0).axes[0]
+        iteration_axis(axis, 5)
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["initial", "0", "1", "2", "3", "4"]
+        iteration_axis(axis, 10_000)
+        assert [text.get_text() for text in axis.get_xticklabels()][:3] == ["initial", "0", "400"]
+        assert len(axis.get_xticks()) == 26
