@@ -24,8 +24,8 @@ from harness.files import read_jsonl, write_json, write_jsonl
 from harness.game import Game
 from harness.judge.board import prepare as load_questions
 from harness.masking import masked, masked_command
-from harness.mirror import go_offline
 from harness.model.loading import load_policy
+from harness.offline import go_offline
 from harness.paths import PACKAGE
 from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution

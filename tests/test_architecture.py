@@ -43,7 +43,7 @@ ALLOWED = {
     "harness.judge.__init__": set(),
     "harness.judge.settings": {"harness.config"},
     "harness.judge.questions": {"harness.paths"} | BASE | {"harness.config", "harness.rows"},
-    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
+    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings", "harness.offline"},
     "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
     "harness.judge.judgements": {"harness.errors"},
     "harness.judge.answers": BASE
@@ -70,11 +70,16 @@ ALLOWED = {
     "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
     "harness.token_notices": {"harness.data", "harness.policy", "harness.templates", "harness.tokens"},
     "harness.first_ids": {"harness.records"},
-    "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
+    "harness.inside": {"harness.errors"},
+    "harness.offline": set(),
+    "harness.mirror": {"harness.paths"}
+    | {"harness.config", "harness.errors", "harness.store"}
+    | {"harness.files", "harness.inside"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
-    "harness.rows": {"harness.paths"} | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
+    "harness.rows": {"harness.paths"}
+    | {"harness.config", "harness.errors", "harness.inside", "harness.mirror", "harness.splits"},
     "harness.splits": {"harness.errors"},
     "harness.columns": {"harness.errors"},
     "harness.conversations": {"harness.errors"},
@@ -119,6 +124,7 @@ ALLOWED = {
     "harness.model.loading": BASE
     | {
         "harness.config",
+        "harness.inside",
         "harness.templates",
         "harness.lanes",
         "harness.mirror",
@@ -202,6 +208,7 @@ ALLOWED = {
         "harness",
         "harness.board",
         "harness.cells",
+        "harness.offline",
         "harness.config",
         "harness.data",
         "harness.discovery",
@@ -269,7 +276,7 @@ ALLOWED = {
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
-    | {"harness.suite_check", "harness.wanted"},
+    | {"harness.inside", "harness.suite_check", "harness.wanted"},
     "harness.commands.study": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
