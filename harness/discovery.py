@@ -19,8 +19,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.config import scheduled
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, asks_to_end, did_you_mean
 from harness.names import BESIDE_VARIANTS
+from harness.process_state import kept_state
 from harness.records import digest
 
 if TYPE_CHECKING:
@@ -127,9 +128,12 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by name
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with kept_state():
+            spec.loader.exec_module(module)
+    except BaseException as error:
         del sys.modules[name]
+        if asks_to_end(error):
+            raise
         raise UserError(f"{path}{line_in(path, error)}: {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = keep
@@ -171,9 +175,15 @@ class Variant:
             if name not in known:
                 raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
         try:
-            return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
+            with kept_state():
+                return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.label}: {error}; see: harness objectives show {self.name}") from error
+        except BaseException as error:  # its own check of its parameters may be any code
+            if asks_to_end(error):
+                raise
+            said = f"{self.path}{line_in(self.path, error)}: {type(error).__name__}: {error}"
+            raise UserError(f"{self.label}: cannot be built: {said}") from error
 
     def source(self) -> str:
         return self.path.read_text(encoding="utf-8")

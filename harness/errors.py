@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import signal
 from collections.abc import Iterable
 
 from harness.shown import one_line
@@ -51,6 +52,13 @@ class Ended(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
         self.code = 128 + number
+
+
+def asks_to_end(error: BaseException) -> bool:
+    """Whether it is the user or a scheduler who ends the program, not code that raises what only they should."""
+    if isinstance(error, KeyboardInterrupt):  # as a library; the command line turns signals into `Ended`
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, Ended)
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}

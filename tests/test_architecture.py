@@ -62,7 +62,7 @@ ALLOWED = {
     "harness.own_shots": BASE | {"harness.policy"},
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
-    "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
+    "harness.discovery": BASE | {"harness.config", "harness.names", "harness.process_state", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors"},
@@ -191,7 +191,8 @@ ALLOWED = {
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"}
     | {"harness.shards", "harness.training_state"},
     "harness.cells": BASE | {"harness.config", "harness.discovery"},
-    "harness.game": BASE | {"harness.bad_numbers"} | {"harness.cells", "harness.rounds", "harness.tables"},
+    "harness.process_state": set(),
+    "harness.game": BASE | {"harness.bad_numbers", "harness.cells", "harness.process_state", "harness.rounds", "harness.tables"},
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
@@ -231,7 +232,7 @@ ALLOWED = {
     }
     | {"harness.provenance", "harness.versions"},
     "harness.preflight": BASE
-    | {"harness.objective_checks", "objectives"}
+    | {"harness.objective_checks", "harness.process_state", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
