@@ -26,6 +26,8 @@ from harness.prepare import assemble
 from harness.progress import Reporter
 from harness.store import RunFolder
 
+END = os._exit  # as it is; while an objective's code runs, the name leads elsewhere (see process_state)
+
 
 def choose_jobs(asked: int | None, config: RunConfig, cells: int) -> int:
     """How many cells to play at once: as asked, else one per GPU or CPU core; never more than there are cells."""
@@ -174,7 +176,7 @@ def _work(slot: int, jobs: int, line: Connection) -> None:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    threading.Thread(target=lambda: (wait([parent.sentinel]), END(1)), daemon=True).start()
     game: Game | None = None
     told = _Told(line)
     try:

@@ -57,11 +57,11 @@ def kept_state() -> Iterator[list[str]]:
 
 
 def _raising(leave: Callable[[int], Any]) -> Any:
-    """In place of `os._exit`: the same in other threads and in processes that were forked off, SystemExit in this one."""
-    process, thread = os.getpid(), threading.get_ident()
+    """In place of `os._exit`: the same in processes that were forked off, SystemExit in this one, in whichever thread."""
+    process = os.getpid()
 
     def exits(status: int) -> None:
-        if (os.getpid(), threading.get_ident()) != (process, thread):
+        if os.getpid() != process:
             leave(status)
         raise SystemExit(status)
 
