@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import scheduled
 from harness.errors import UserError, asks_to_end, did_you_mean
 from harness.names import BESIDE_VARIANTS
+from harness.plain_numbers import read_number
 from harness.process_state import kept_state
 from harness.records import digest
 
@@ -190,31 +191,36 @@ class Variant:
 
 
 def parse_variants(
-    text: str, defaults: Mapping[str, Mapping[str, Any]] | None = None, folder: Path | None = None
+    text: str,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    said: str = "--objectives",
 ) -> list[Variant]:
     """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
-    Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
+    said: who named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
     """
-    variants = [_parse_one(item.strip(), defaults or {}, folder) for item in text.split(",") if item.strip()]
+    variants = [_parse_one(item.strip(), defaults or {}, folder, said) for item in text.split(",") if item.strip()]
     if not variants:
-        raise UserError("--objectives is empty; name at least one, for example space,spin (see: harness objectives)")
+        raise UserError(f"{said} is empty; name at least one, for example space,spin (see: harness objectives)")
     labels = [v.label for v in variants]
     for label in labels:
         if labels.count(label) > 1:
-            raise UserError(f'--objectives names "{label}" twice')
+            raise UserError(f'{said} names "{label}" twice')
     return variants
 
 
-def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None) -> Variant:
+def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, said: str) -> Variant:
     name, *settings = text.split(":")
     path = find_objective(name, folder)
     given: dict[str, Any] = {}
     for setting in settings:
-        key, separator, value = setting.partition("=")
+        key, separator, value = map(str.strip, setting.partition("="))
         if not separator or not key or not value:
-            raise UserError(f'--objectives {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+            raise UserError(f'{said} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+        if key in given:
+            raise UserError(f"{said} {text}: {key} is given twice; leave one out")
         given[key] = parse_value(value)
     chosen = {"params": {}, "training": {}}
     examples = None
@@ -225,7 +231,7 @@ def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Pat
         elif key == "data.examples":
             examples = value
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"--objectives {text}: data.examples={value!r} is not a count of pairs, for example 300")
+                raise UserError(f"{said} {text}: data.examples={value!r} is not a count of pairs, for example 300")
         else:
             chosen["params"][key] = value
     suffix = "".join(f"-{key.rpartition('.')[2]}{_spelled(value)}" for key, value in given.items())
@@ -233,7 +239,7 @@ def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Pat
     if label in BESIDE_VARIANTS:
         raise UserError(f'{path}: "{label}" names something else in every run folder; rename the file')
     if len(label) > LONGEST_LABEL:
-        raise UserError(f"--objectives {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
+        raise UserError(f"{said} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
                         f"than {LONGEST_LABEL}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
     return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"], examples)
 
@@ -249,18 +255,14 @@ def _flat(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """int, float, true/false, none or text; `a|b` is a list."""
+    """int, float, true/false, none or text; `a|b` is a list. Digits are those of ASCII."""
     if "|" in text:
         return [parse_value(part) for part in text.split("|")]
     constants = {"true": True, "false": False, "none": None}
     if text.lower() in constants:
         return constants[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    number = read_number(text)
+    return text if number is None else number
 
 
 def _spelled(value: Any) -> str:

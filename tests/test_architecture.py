@@ -20,6 +20,8 @@ ALLOWED = {
     "harness.errors": {"harness.shown"},
     "harness.masking": set(),
     "harness.paths": set(),
+    "harness.plain_numbers": set(),
+    "harness.findings": {"harness.errors"},
     "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
@@ -32,7 +34,8 @@ ALLOWED = {
     "harness.provenance": set(),
     "harness.shards": BASE | {"harness.progress"},
     "harness.training_state": {"harness.records"},
-    "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
+    "harness.config": BASE
+    | {"harness.findings", "harness.masking", "harness.paths", "harness.plain_numbers", "harness.toml_files"},
     "harness.store": BASE | {"harness.holding", "harness.intact", "harness.masking", "harness.provenance"},
     "harness.versions": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
     "harness.row_scale": set(),
@@ -62,7 +65,8 @@ ALLOWED = {
     "harness.own_shots": BASE | {"harness.policy"},
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
-    "harness.discovery": BASE | {"harness.config", "harness.names", "harness.process_state", "objectives"},
+    "harness.discovery": BASE
+    | {"harness.config", "harness.names", "harness.plain_numbers", "harness.process_state", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors"},
@@ -265,7 +269,7 @@ ALLOWED = {
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
     "harness.commands.run": BASE
-    | {"harness.holding"}
+    | {"harness.holding", "harness.plain_numbers"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
     | {"harness.report", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
