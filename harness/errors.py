@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterable
 
+from harness.masking import masked
 from harness.shown import one_line
 
 LONGEST = 500  # characters of a message: a value in it may be megabytes
@@ -20,6 +21,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
+        message = masked(message)  # before it is cut, which could leave half an address
         shown = one_line(message if len(message) < 8 * LONGEST else _cut(message, 4 * LONGEST))
         super().__init__(shown if len(shown) <= LONGEST else _cut(shown, LONGEST))
 

@@ -65,7 +65,8 @@ def from_csv(path: Path, **options: Any) -> Frame:
     """The table that `csv_text` wrote to `path`, as pandas reads it with these options."""
     import pandas
 
-    return _each_text(pandas.read_csv(path, **options), uncell)
+    kinds = {"seed": "Int64", **(options.pop("dtype", None) or {})}  # a float holds whole numbers up to 2^53 alone
+    return _each_text(pandas.read_csv(path, dtype=kinds, **options), uncell)
 
 
 def _each_text(table: Frame, change: Callable[[str], str]) -> Frame:

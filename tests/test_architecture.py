@@ -17,7 +17,7 @@ ALLOWED = {
     "objectives.__init__": {"objectives._contract"},
     "harness.__init__": set(),
     "harness.__main__": {"harness.cli"},
-    "harness.errors": {"harness.shown"},
+    "harness.errors": {"harness.masking", "harness.shown"},
     "harness.masking": set(),
     "harness.paths": set(),
     "harness.plain_numbers": set(),
@@ -80,7 +80,7 @@ ALLOWED = {
     | {"harness.config", "harness.errors", "harness.store"}
     | {"harness.files", "harness.inside"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
-    "harness.hub": {"harness.errors", "harness.mirror"},
+    "harness.hub": {"harness.errors", "harness.masking", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.hub", "harness.mirror", "harness.model.adapter_files", "harness.progress"},
     "harness.rows": {"harness.paths"}
     | {"harness.config", "harness.errors", "harness.inside", "harness.mirror", "harness.splits"},

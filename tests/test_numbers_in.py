@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from harness.config import RunConfig, TrainingConfig, load_config
 from harness.discovery import parse_value, parse_variants
 from harness.errors import UserError
+from harness.facts import frame_of
 from harness.judge.settings import JudgeSettings
 from harness.plain_numbers import what_is_wrong
 from harness.prepare import checked_variants
+from harness.shown import csv_text, from_csv
 from harness.study import Grid, Study, spelled
 from harness.suite import Suite, SuiteTask
 from harness.theory.claims import Claims, Panel, World
@@ -68,6 +70,17 @@ def test_a_whole_number_is_written_whole():
 @pytest.mark.parametrize("seed", [0, 2**53 + 1, 2**63 - 1])
 def test_seeds_up_to_the_largest_are_kept_exactly(seed):
     assert load_config(str(SMALL), [f"seeds=[{seed}]"]).seeds == [seed]
+
+
+def test_tables_keep_seeds_exactly(tmp_path):
+    """Beside the initial policy's, which is none; through a csv file too."""
+    seeds = [None, 2**53 + 1, 2**63 - 1, 0]
+    table = frame_of([{"seed": seed, "value": 0.5} for seed in seeds])
+    (tmp_path / "t.csv").write_text(csv_text(table))
+    for found in (table, from_csv(tmp_path / "t.csv")):
+        assert [None if found["seed"].isna()[i] else int(seed) for i, seed in enumerate(found["seed"])] == seeds
+    assert list(table[table["seed"] == 2**53 + 1].index) == [1]
+    assert str(frame_of([], ["seed"])["seed"].dtype) == "Int64"
 
 
 @pytest.mark.parametrize("seeds", ["1__0", "٣", "0x1", "1.0", "true", "1,,2", "", "1e3", str(2**63), "-1"])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from harness import stats
 from harness.errors import UserError
-from harness.facts import Facts, Frame
+from harness.facts import Facts, Frame, frame_of
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.stability import Stability, churn, stability
 from harness.tables.leaderboard import mean_curves, score_array
@@ -32,9 +32,7 @@ def stability_table(facts: Facts) -> Frame:
     rows = []
     for objective in facts.variants:
         rows += _stability_rows(facts, objective, mean_curves(facts, objective), generator)
-    table: Frame = pd.DataFrame(rows, columns=STABILITY)
-    table["seed"] = table["seed"].astype("Int64")
-    return table
+    return frame_of(rows, STABILITY)
 
 
 def beside_table(facts: Facts) -> Frame:
@@ -52,9 +50,7 @@ def beside_table(facts: Facts) -> Frame:
                 {"task": row["name"], "higher_is_better": scale.higher, **one}
                 for one in _stability_rows(facts, objective, curves, generator, row, scale.higher)
             ]
-    table: Frame = pd.DataFrame(rows, columns=["task", "higher_is_better", *STABILITY])
-    table["seed"] = table["seed"].astype("Int64")
-    return table
+    return frame_of(rows, ["task", "higher_is_better", *STABILITY])
 
 
 def _stability_rows(
@@ -144,8 +140,7 @@ def drift_table(facts: Facts) -> Frame:
         for o in facts.variants for s in facts.record["seeds"] for t, value in churns(facts, o, s)
     ]  # fmt: skip
     if flips:
-        together = pd.DataFrame(flips)
-        together["seed"] = together["seed"].astype("Int64")
+        together = frame_of(flips)
         measured = pd.concat([measured, together], ignore_index=True) if len(measured) else together
     order = {name: i for i, name in enumerate([INITIAL, *facts.variants])}
     measured = measured[measured["objective"].isin(list(order))]
