@@ -69,8 +69,9 @@ ALLOWED = {
     | {"harness.config", "harness.names", "harness.plain_numbers", "harness.process_state", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
-    "harness.tokens": {"harness.errors"},
-    "harness.templates": {"harness.errors", "harness.tokens"},
+    "harness.tokens": {"harness.errors", "harness.template_limits"},
+    "harness.template_limits": set(),
+    "harness.templates": {"harness.errors", "harness.template_limits", "harness.tokens"},
     "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
     "harness.token_notices": {"harness.data", "harness.policy", "harness.templates", "harness.tokens"},
     "harness.first_ids": {"harness.records"},
@@ -167,7 +168,7 @@ ALLOWED = {
     | {"harness.training_state"},
     "harness.standard_errors": set(),
     "harness.generation_check": {"harness.errors", "harness.lm"},
-    "harness.task_surroundings": {"harness.policy"},
+    "harness.task_surroundings": {"harness.policy", "harness.template_limits"},
     "harness.task_errors": {"harness.errors"},
     "harness.phases.evaluate": BASE
     | {"harness.generation_check", "harness.standard_errors", "harness.task_errors", "harness.task_surroundings"}
