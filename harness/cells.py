@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.config import RunConfig, TrainingConfig
@@ -55,3 +55,15 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
         return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
     except ValidationError as error:
         raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None
+
+
+def refuse_recipes_keys(config: RunConfig, variant: Variant, iteration: int) -> None:
+    """Raises UserError, blaming whoever gave it, for a value of [objective.NAME] that the objective does not take alone."""
+    params = [key for key in config.objective.get(variant.name, {}) if key in variant.params]
+    for key in params:
+        if variant.params[key] != config.objective[variant.name][key]:
+            continue  # another one was typed for the variant
+        try:
+            replace(variant, params={key: variant.params[key]}).objective(iteration)
+        except UserError as error:
+            raise UserError(f"{config.said_by(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}") from None

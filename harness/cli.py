@@ -308,9 +308,12 @@ def main() -> Any:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:
-        sys.exit(_called())
+        code = _called()
     except UserError as error:
         _complain(f"harness: {error}")
+        sys.exit(1)
+    except SystemExit as error:  # nothing here ends itself: somebody's code did, whatever exit code it asks for
+        _complain(f"harness: {_who_ended(error)}; what is finished is kept; mend that code, then repeat the command")
         sys.exit(1)
     except Exception as error:
         import traceback
@@ -322,6 +325,16 @@ def main() -> Any:
         said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"
         print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
         sys.exit(error.code)
+    sys.exit(code)
+
+
+def _who_ended(error: SystemExit) -> str:
+    """Where in whose code the program was told to end."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
+    return f"SystemExit({error.code!r}) was raised{where}"
 
 
 def _end(number: int, _: object) -> None:

@@ -7,17 +7,22 @@ list: one value per iteration, the last one repeated. `builtin:` at the start of
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError
+from harness.findings import explain as explain
+from harness.findings import finding_of, key_of
 from harness.masking import masked
 from harness.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means
+from harness.plain_numbers import what_is_wrong
 from harness.records import digest
-from harness.toml_files import find_toml, read_toml
+from harness.toml_files import as_setting as as_setting
+from harness.toml_files import find_toml, put, read_toml, toml_value, who_said
 
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
@@ -29,13 +34,20 @@ Epochs = Annotated[int, Field(ge=1, le=MOST)]
 # Arguments of transformers' apply_chat_template that are none of the template's own.
 CALLED_WITH = ("conversation", "messages", "tokenize", "add_generation_prompt", "continue_final_message", "padding", "truncation",
                "max_length", "tokenizer_kwargs")  # fmt: skip
-UNION = ("float", "int", "list[float]", "list[int]", "str", "list[str]", "constrained-int")  # what pydantic adds to a key's place
 
 
 class Part(BaseModel):
-    """One section of a recipe: immutable, no unknown keys."""
+    """One section of a recipe: immutable, no unknown keys, and numbers only where numbers are meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        said = what_is_wrong(value, cls.model_fields[str(info.field_name)].annotation)
+        if said is not None:
+            raise PydanticCustomError("number", said)  # type: ignore[arg-type]  # no text of a stranger's is in it
+        return value
 
 
 class ModelConfig(Part):
@@ -125,7 +137,7 @@ class GenerationConfig(Part):
     template: Literal["chat", "instruction"] | None = None
     backend: Literal["transformers", "vllm"] = "transformers"
     vllm_memory: float = Field(default=0.5, gt=0, le=1)
-    vllm_timeout: float = Field(default=1800.0, gt=0)
+    vllm_timeout: float = Field(default=1800.0, gt=0, le=MOST)
 
     def recorded(self) -> dict[str, Any]:
         """What changes the samples."""
@@ -213,6 +225,11 @@ class RunConfig(Part):
     mirror: str | None = None
     recompute: bool = False  # set damaged phases aside and make them again
     share: bool = False  # take over phases that the runs beside this one made from equal inputs
+    _typed: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
+
+    def said_by(self, key: str) -> str:
+        """Who gave a setting its value: the option that was typed, else the recipe's file with the line."""
+        return who_said(key, self._typed, find_toml("recipes", self.recipe))
 
     @field_validator("seeds")
     @classmethod
@@ -246,24 +263,54 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
     return values[min(iteration, len(values) - 1)]
 
 
-def load_config(recipe: str, settings: Sequence[str] = (), **overrides: Any) -> RunConfig:
-    """Recipe by name or path, then `--set key=value` items, then named options (dotted keys; None means not given)."""
+# Options of the command line, by the setting they give.
+OPTIONS = {
+    "objectives": "--objectives",
+    "iterations": "--iters",
+    "seeds": "--seeds",
+    "evaluation.suite": "--suite",
+    "data.source": "--data",
+    "data.max_examples": "--max-examples",
+    "data.prompt_column": "--prompt-column",
+    "data.response_column": "--response-column",
+    "model.path": "--model",
+    "model.run_code_from_model_repository": "--run-code-from-model-repository",
+    "mirror": "--mirror",
+    "recompute": "--recompute",
+}
+
+
+def load_config(
+    recipe: str, settings: Sequence[str] = (), said_by: Mapping[str, str] | None = None, **overrides: Any
+) -> RunConfig:
+    """Recipe by name or path, then `--set key=value` items, then named options (dotted keys; None means not given).
+
+    said_by: dotted key -> who gave an option's value, where it was not typed (a study's file).
+    """
     path = find_toml("recipes", recipe)
     tree = {"recipe": recipe, **read_toml(path)}
+    typed: dict[str, str] = {}
     for item in settings:
         key, separator, text = item.partition("=")
         if not separator or not key:
             raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
-        _put(tree, key.strip(), _toml_value(text.strip()))
+        put(tree, key.strip(), toml_value(text.strip()), typed, path)
+        typed[key.strip()] = f"--set {masked(key.strip())}"
     for key, value in overrides.items():
         if value is not None:
-            _put(tree, key.replace("__", "."), value)
-    return validated(tree, str(path))
+            dotted = key.replace("__", ".")
+            put(tree, dotted, value, typed, path)
+            typed[dotted] = (said_by or {}).get(dotted) or OPTIONS.get(dotted, f"--set {dotted}")
+    return validated(tree, path, typed)
 
 
-def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
-    """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit."""
+def validated(tree: Mapping[str, Any], path: Path, typed: Mapping[str, str]) -> RunConfig:
+    """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit, and who said it.
+
+    path: the recipe's file; typed: dotted key -> the option of the command line it was given with.
+    """
     for key, text in _texts(tree):
+        source = who_said(key, typed, path)
         if len(text) > LONGEST_TEXT:
             raise UserError(
                 f"{source}: {key[:80]} has {len(text):,} characters, more than {LONGEST_TEXT:,}; no setting is as long"
@@ -273,39 +320,22 @@ def validated(tree: Mapping[str, Any], source: str) -> RunConfig:
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{source}: {explain(error, RunConfig)}") from None
+        raise UserError(f"{who_said(key_of(finding_of(error)), typed, path)}: {explain(error, RunConfig)}") from None
+    config._typed.update(typed)
     for key, value in _texts(config.model_dump()):
         if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
             raise UserError(
-                f"{key}={value!r}: is empty, as a variable that is not set would be; give a value, or leave {key} out"
+                f"{who_said(key, typed, path)}: {key}={value!r}: is empty, as a variable that is not set would be; give a value, "
+                f"or leave {key} out"
             )
     for key, value in _texts(config.model_dump()):
         if masked(value) != value:
             raise UserError(
-                f"{key}={masked(value)}: holds a name, a password or a key, and run.json keeps every setting; leave it "
-                "out (the hub's key comes from `hf auth login`, a judge's from the variable that evaluation.judge_key_env names)"
+                f"{who_said(key, typed, path)}: {key}={masked(value)}: holds a name, a password or a key, and run.json keeps "
+                "every setting; leave it out (the hub's key comes from `hf auth login`, a judge's from the variable that "
+                "evaluation.judge_key_env names)"
             )
     return config
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first finding of a pydantic error as one clause: key, value, expectation, near miss."""
-    findings = error.errors()
-    # of a key that may be one of several kinds every kind says something; what is wrong with the right kind says most
-    same = [f for f in findings if f["loc"][:-1] == findings[0]["loc"][:-1] and f["loc"][-1] in UNION] or findings[:1]
-    first = min(same, key=lambda finding: finding["type"].endswith(("_type", "_parsing")))
-    words = [str(part) for part in first["loc"]]
-    key = ".".join(word for word in words if word not in UNION)
-    if first["type"] in ("model_type", "dict_type") and len(words) == 1:
-        return f"{key}={first['input']!r}: expected a section, as in [{key}] with a line KEY = VALUE below it"
-    if first["type"] == "extra_forbidden":
-        owner: Any = model
-        for word in words[:-1]:
-            owner = owner.model_fields[word].annotation
-        return f'unknown setting "{key}"{did_you_mean(words[-1], owner.model_fields)}'
-    if first["type"] == "value_error":  # said by a check of this house, which names what it found
-        return f"{key}: {first['msg'].removeprefix('Value error, ')}"
-    return f"{key}={first['input']!r}: {first['msg'].lower()}"
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -319,37 +349,3 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _texts(inner, key)
-
-
-def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    *parents, last = dotted.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            raise UserError(f"--set {dotted}: {parent} is a value, not a section")
-    tree[last] = value
-
-
-def _toml_value(text: str) -> Any:
-    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def as_setting(key: str, value: Any) -> str:
-    """What to type for a setting to have a value: what `--set` reads as that value."""
-    if value is None:
-        return f"leave {key} out"
-    said = value if isinstance(value, str) and _toml_value(value) == value else _as_toml(value)
-    return f"--set '{key}={said}'" if set(said) & set(' "{}[]') else f"--set {key}={said}"
-
-
-def _as_toml(value: Any) -> str:
-    """Plain values in one line; texts, numbers and booleans are written as in JSON."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(name))}={_as_toml(inner)}" for name, inner in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_as_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)

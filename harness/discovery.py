@@ -19,9 +19,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.config import scheduled
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, asks_to_end, did_you_mean
 from harness.names import BESIDE_VARIANTS
 from harness.paths import opened
+from harness.plain_numbers import read_number
+from harness.process_state import kept_state
 from harness.records import digest
 
 if TYPE_CHECKING:
@@ -134,9 +136,12 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up by name
     keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with kept_state():
+            spec.loader.exec_module(module)
+    except BaseException as error:
         del sys.modules[name]
+        if asks_to_end(error):
+            raise
         raise UserError(f"{path}{line_in(path, error)}: {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = keep
@@ -178,40 +183,51 @@ class Variant:
             if name not in known:
                 raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
         try:
-            return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
+            with kept_state():
+                return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
         except (ValueError, TypeError) as error:
             raise UserError(f"{self.label}: {error}; see: harness objectives show {self.name}") from error
+        except BaseException as error:  # its own check of its parameters may be any code
+            if asks_to_end(error):
+                raise
+            said = f"{self.path}{line_in(self.path, error)}: {type(error).__name__}: {error}"
+            raise UserError(f"{self.label}: cannot be built: {said}") from error
 
     def source(self) -> str:
         return self.path.read_text(encoding="utf-8")
 
 
 def parse_variants(
-    text: str, defaults: Mapping[str, Mapping[str, Any]] | None = None, folder: Path | None = None
+    text: str,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    said: str = "--objectives",
 ) -> list[Variant]:
     """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
-    Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
+    said: who named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
     """
-    variants = [_parse_one(item.strip(), defaults or {}, folder) for item in text.split(",") if item.strip()]
+    variants = [_parse_one(item.strip(), defaults or {}, folder, said) for item in text.split(",") if item.strip()]
     if not variants:
-        raise UserError("--objectives is empty; name at least one, for example space,spin (see: harness objectives)")
+        raise UserError(f"{said} is empty; name at least one, for example space,spin (see: harness objectives)")
     labels = [v.label for v in variants]
     for label in labels:
         if labels.count(label) > 1:
-            raise UserError(f'--objectives names "{label}" twice')
+            raise UserError(f'{said} names "{label}" twice')
     return variants
 
 
-def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None) -> Variant:
+def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, said: str) -> Variant:
     name, *settings = text.split(":")
     path = find_objective(name, folder)
     given: dict[str, Any] = {}
     for setting in settings:
-        key, separator, value = setting.partition("=")
+        key, separator, value = map(str.strip, setting.partition("="))
         if not separator or not key or not value:
-            raise UserError(f'--objectives {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+            raise UserError(f'{said} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+        if key in given:
+            raise UserError(f"{said} {text}: {key} is given twice; leave one out")
         given[key] = parse_value(value)
     chosen = {"params": {}, "training": {}}
     examples = None
@@ -222,7 +238,7 @@ def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Pat
         elif key == "data.examples":
             examples = value
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"--objectives {text}: data.examples={value!r} is not a count of pairs, for example 300")
+                raise UserError(f"{said} {text}: data.examples={value!r} is not a count of pairs, for example 300")
         else:
             chosen["params"][key] = value
     suffix = "".join(f"-{key.rpartition('.')[2]}{_spelled(value)}" for key, value in given.items())
@@ -230,7 +246,7 @@ def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Pat
     if label in BESIDE_VARIANTS:
         raise UserError(f'{path}: "{label}" names something else in every run folder; rename the file')
     if len(label) > LONGEST_LABEL:
-        raise UserError(f"--objectives {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
+        raise UserError(f"{said} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
                         f"than {LONGEST_LABEL}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
     return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"], examples)
 
@@ -246,18 +262,14 @@ def _flat(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """int, float, true/false, none or text; `a|b` is a list."""
+    """int, float, true/false, none or text; `a|b` is a list. Digits are those of ASCII."""
     if "|" in text:
         return [parse_value(part) for part in text.split("|")]
     constants = {"true": True, "false": False, "none": None}
     if text.lower() in constants:
         return constants[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    number = read_number(text)
+    return text if number is None else number
 
 
 def _spelled(value: Any) -> str:

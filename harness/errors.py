@@ -6,8 +6,10 @@ import difflib
 import errno
 import os
 import re
+import signal
 from collections.abc import Iterable
 
+from harness.masking import masked
 from harness.shown import one_line
 
 LONGEST = 500  # characters of a message: a value in it may be megabytes
@@ -20,6 +22,7 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str) -> None:
+        message = masked(message)  # before it is cut, which could leave half an address
         shown = one_line(message if len(message) < 8 * LONGEST else _cut(message, 4 * LONGEST))
         super().__init__(shown if len(shown) <= LONGEST else _cut(shown, LONGEST))
 
@@ -56,6 +59,13 @@ class Ended(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
         self.code = 128 + number
+
+
+def asks_to_end(error: BaseException) -> bool:
+    """Whether it is the user or a scheduler who ends the program, not code that raises what only they should."""
+    if isinstance(error, KeyboardInterrupt):  # as a library; the command line turns signals into `Ended`
+        return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, Ended)
 
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}

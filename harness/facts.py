@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +154,7 @@ class Facts:
                 )
         columns = [*KEYS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
                    "task_version", "suite", "source"]  # fmt: skip
-        table = _typed(pd.DataFrame(rows, columns=columns))
+        table = frame_of(rows, columns)
         table["clusters"] = table["clusters"].astype("Int64")
         return table
 
@@ -218,12 +218,12 @@ class Facts:
                         "seconds": step["seconds"],
                     }
                 )
-        table: Frame = pd.DataFrame(rows)
+        table = frame_of(rows)
         if table.empty:
             return pd.DataFrame(columns=[*KEYS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
         metrics = sorted(c for c in table if str(c).startswith("metric_"))
         fixed = [c for c in table if c not in metrics and c not in ("tokens", "seconds")]
-        return _typed(table[[*fixed, *metrics, "tokens", "seconds"]])
+        return table[[*fixed, *metrics, "tokens", "seconds"]]
 
     @cached_property
     def dynamics(self) -> Frame:
@@ -234,7 +234,7 @@ class Facts:
         for place, folder, manifest in self.finished("probe"):
             for one in json.loads(self.text(folder, manifest, "measurements.json"))["measurements"]:
                 rows.append({**place.key(), **one, "source": self.relative(folder / "measurements.json")})
-        return _typed(pd.DataFrame(rows, columns=[*KEYS, "name", "value", "stderr", "n", "unit", "source"]))
+        return frame_of(rows, [*KEYS, "name", "value", "stderr", "n", "unit", "source"])
 
     @cached_property
     def costs(self) -> Frame:
@@ -272,7 +272,7 @@ class Facts:
                 )
         columns = [*KEYS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
                    "peak_memory_gib", "source"]  # fmt: skip
-        return _costs(pd.DataFrame(rows, columns=columns))
+        return _costs(frame_of(rows, columns))
 
     def _sources(self, manifest: dict[str, Any]) -> list[Path]:
         return [inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
@@ -311,6 +311,13 @@ def _costs(table: Frame) -> Frame:
     table = _typed(table)
     for column in ("tokens", "responses", "truncated"):
         table[column] = table[column].astype("Int64")
+    return table
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Frame:
+    """The rows as a table whose seeds are whole numbers, or missing: pandas would read them as floats, which end at 2^53."""
+    table: Frame = pd.DataFrame(rows, columns=None if columns is None else list(columns))
+    table["seed"] = pd.array([row["seed"] for row in rows], dtype="Int64")
     return table
 
 

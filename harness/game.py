@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from harness.bad_numbers import BadNumbers
 from harness.cells import Cell
-from harness.errors import EvaluationError, UserError
+from harness.errors import EvaluationError, UserError, asks_to_end
 from harness.played import Played
+from harness.process_state import kept_state
 from harness.rounds import Rounds
 from harness.small_files import SHARED, keep
 from harness.tables import refresh
@@ -88,13 +90,19 @@ class Game:
             self.rounds.initial_scores()
 
     def attempt(self, cell: Cell, progressed: Callable[[], None]) -> str | None:
-        """Play one cell; whatever breaks it is recorded and returned, so that it does not cost the others."""
+        """Play one cell; whatever breaks it is recorded and returned, so that it does not cost the others.
+
+        An objective that ends the program (`sys.exit`) ends its cell alone, whatever exit code it asks for.
+        """
         try:
             self.play_cell(cell, progressed)
         except UserError:
             raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
+        except BaseException as error:
+            if asks_to_end(error):
+                raise
+            ended = " (its code told the program to end)" if isinstance(error, SystemExit) else ""
+            reason = f"{type(error).__name__}: {error}{ended}"
             self.rounds.run.journal("cell failed", cell=cell.name, error=reason, traceback=traceback.format_exc())
             self.rounds.reporter.say(f"{cell.name} failed: {reason}")
             return reason
@@ -112,12 +120,26 @@ class Game:
             opponent, made = player, rounds.made
             groups, sources = rounds.training_set(cell, opponent, iteration, objective.needs)
             scores = rounds.score(cell, opponent, iteration, groups, sources) if objective.needs.reference else None
-            player = rounds.train(cell, opponent, iteration, objective, groups, sources, scores)
+            with self._as_found(cell):
+                player = rounds.train(cell, opponent, iteration, objective, groups, sources, scores)
             rounds.evaluate(player, cell.folder(iteration))
             probed = rounds.probe(player, cell.folder(iteration), opponent, probed)
             if rounds.made > made:
                 keep(rounds.run.root, cell.name)
                 progressed()
+
+    @contextmanager
+    def _as_found(self, cell: Cell) -> Iterator[None]:
+        """Within, the objective's code runs; what it changed in the process is put back and named."""
+        changed: list[str] = []
+        try:
+            with kept_state() as changed:
+                yield
+        finally:
+            if changed:
+                said = f"its objective changed {', '.join(changed)}; put back"
+                self.rounds.run.journal("process changed", cell=cell.name, said=said)
+                self.rounds.reporter.say(f"WARNING {cell.name}: {said}")
 
     def refresh(self) -> None:
         """Draw what a watcher looks at, unless that was done lately: it may take a tenth of the time, not more."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from harness.errors import UserError
+from harness.masking import MASK, masked
 from harness.mirror import Wanted
 
 if TYPE_CHECKING:
@@ -70,4 +71,4 @@ def explained(wanted: Wanted, mirror: Path) -> Iterator[None]:
 def reason(error: BaseException) -> str:
     """The error's first line, without what may be secret in an address: who asks, and the query, which may hold a signature."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"(?<=//)[^/@\s]*@|\?\S*", "", line)[:160]
+    return re.sub(r"\?\S*", "", masked(line).replace(f"{MASK}@", ""))[:160]

@@ -1,8 +1,8 @@
 """Several cells at once, one process each: the parent hands out cells and draws the views, workers play.
 
 Cells share nothing that is still being made: what all of them start from is complete before the first is handed out, and a
-cell's numbers do not depend on how many cores or processes there are (see `lanes`). A worker that dies costs its own cell only; a
-parent that dies takes its workers with it.
+cell's numbers do not depend on how many cores or processes there are (see `lanes`). A worker that dies, with whatever exit code,
+costs its own cell only, and another takes its place; a parent that dies takes its workers with it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from harness.prepare import assemble
 from harness.progress import Reporter
 from harness.store import RunFolder
 
+END = os._exit  # as it is; while an objective's code runs, the name leads elsewhere (see process_state)
+
 
 def choose_jobs(asked: int | None, config: RunConfig, cells: int) -> int:
     """How many cells to play at once: as asked, else one per GPU or CPU core; never more than there are cells."""
@@ -44,10 +46,11 @@ def places(config: RunConfig) -> int:
 
 @dataclass
 class Worker:
-    """One process, the line to it, and the number of the cell it is playing."""
+    """One process, the line to it, which of how many it is, and the number of the cell it is playing."""
 
     process: Any
     line: Connection
+    slot: int
     cell: int | None = None
 
 
@@ -65,7 +68,7 @@ def play(game: Game, jobs: int) -> dict[str, str]:
     workers = start(jobs)
     try:
         for worker in workers:
-            worker.line.send(("open", game.rounds.config.model_dump(), str(game.rounds.run.root.absolute())))
+            _open(worker, game)
             _hand_out(worker, waiting)
         while lines := {worker.line: worker for worker in workers if worker.cell is not None}:
             for line in wait(list(lines)):
@@ -75,10 +78,17 @@ def play(game: Game, jobs: int) -> dict[str, str]:
                 try:
                     kind, text = worker.line.recv()
                 except (EOFError, OSError):  # nobody at the other end any more
+                    worker.process.join(timeout=10)  # it may go on with the line closed
+                    worker.process.kill()
                     worker.process.join()
                     kind, text = "failed", f"its process ended with exit code {worker.process.exitcode}"
                     reporter.say(f"{name} failed: {text}")
                     workers.remove(worker)
+                    worker.line.close()
+                    if waiting:
+                        worker = _start_one(worker.slot, jobs)
+                        workers.append(worker)
+                        _open(worker, game)
                 if kind == "say":
                     reporter.say(text)
                     continue
@@ -90,10 +100,13 @@ def play(game: Game, jobs: int) -> dict[str, str]:
                     worker.cell = None
                     _hand_out(worker, waiting if worker in workers else deque())
                 game.refresh()
-        failed |= {cells[i].name: "no process was left to play it" for i in waiting}
         return failed
     finally:
         stop(workers)
+
+
+def _open(worker: Worker, game: Game) -> None:
+    worker.line.send(("open", game.rounds.config.model_dump(), str(game.rounds.run.root.absolute())))
 
 
 def _hand_out(worker: Worker, waiting: deque[int]) -> None:
@@ -114,15 +127,16 @@ def warm_up(jobs: int) -> None:
 
 def start(jobs: int) -> list[Worker]:
     """Processes that wait for cells."""
-    workers = []
+    return [_start_one(slot, jobs) for slot in range(jobs)]
+
+
+def _start_one(slot: int, jobs: int) -> Worker:
     context = _context()
-    for slot in range(jobs):
-        mine, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(slot, jobs, theirs), daemon=True, name=f"harness-{slot}")
-        process.start()
-        theirs.close()
-        workers.append(Worker(process, mine))
-    return workers
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(slot, jobs, theirs), daemon=True, name=f"harness-{slot}")
+    process.start()
+    theirs.close()
+    return Worker(process, mine, slot)
 
 
 def _context() -> Any:
@@ -164,7 +178,7 @@ def _work(slot: int, jobs: int, line: Connection) -> None:
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    threading.Thread(target=lambda: (wait([parent.sentinel]), END(1)), daemon=True).start()
     game: Game | None = None
     told = _Told(line)
     try:

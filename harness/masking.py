@@ -6,15 +6,19 @@ import re
 from collections.abc import Sequence
 
 MASK = "***"
-WHO_ASKS = re.compile(r"(?<=://)[^/@\s\"'?#]*@")  # name and password of an address
-IN_QUERY = re.compile(r"(?i)([?&;][\w.-]*(?:token|key|secret|passw|signature|credential)[\w.-]*=)[^&;\s\"']+")
+# Name and password of an address. A password that was not encoded may hold any of / @ ? # (browsers and curl take some of them):
+# behind a name and a colon everything up to the last @ of the word is masked, be it a port and a path with an @ in it.
+WHO_ASKS = re.compile(r"(?<=://)(?:[^\s\"'<>/?#]*:[^\s\"'<>]*@|[^\s\"'<>/?#]*@)|(?i:(?<=%3A%2F%2F)[^\s\"'<>&]*%40)")
+IN_QUERY = re.compile(
+    r"(?i)([?&;#](?:[\w.-]*(?:token|key|secret|passw|signature|credential)[\w.-]*|sig|pwd|pass|auth|jwt)=)[^&;\s\"']+"
+)
 KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b")
 NAMED = re.compile(r"(?i)(?:^|[._-])(?:token|(?:api)?key|secret|password|passwd|pwd|passphrase|credentials?)$")
 
 
 def masked(text: str) -> str:
     """The text without what asks in an address (`https://name:password@host`), secrets in its query, and tokens known by form."""
-    if "://" in text:
+    if "://" in text or "%3A%2F%2F" in text.upper():
         text = IN_QUERY.sub(rf"\g<1>{MASK}", WHO_ASKS.sub(f"{MASK}@", text))
     return KNOWN.sub(MASK, text)
 

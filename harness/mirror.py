@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from pydantic import Field, ValidationError
 from harness.config import Part
 from harness.errors import UserError
 from harness.files import write_json
+from harness.inside import leading_out
 from harness.paths import resolve_path
 
 Kind = Literal["model", "adapter", "data", "nltk"]
@@ -36,7 +35,6 @@ MODELS, NLTK = "models", "nltk_data"
 SMALL = 64 << 20  # bytes; at the start of a run smaller files are read and compared, larger ones by their size alone
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".toml", ".py", ".yaml")  # of files, which no hub id is taken for
-OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,8 @@ def check_name(name: str, whose: str) -> None:
 def found_in(mirror: Path, wanted: Wanted) -> Path:
     """The folder of something that a run needs, its files compared with mirror.json where that knows them.
 
-    Raises UserError, naming the command that mends it, when the mirror lacks it, has another revision, or a file is damaged.
+    Raises UserError, naming the command that mends it, when the mirror lacks it, has another revision, or a file is damaged; and
+    when something of it leads out of its folder (see `inside`).
     """
     folder = mirror / place(wanted.kind, wanted.id)
     entry = read_manifest(mirror).entry(wanted.kind, wanted.id)
@@ -156,10 +155,12 @@ def found_in(mirror: Path, wanted: Wanted) -> Path:
                 f"{wanted}: {folder} does not say its revision, asked for {wanted.revision}; "
                 f"where there is a hub: {wanted.command(Path('OTHER'))}"
             )
-        return folder
-    check_revision(mirror, entry, wanted)
-    for fault in faults(mirror, entry, thorough=False):
-        raise UserError(f"{fault}; where there is a hub: {wanted.command(mirror)}")
+    else:
+        check_revision(mirror, entry, wanted)
+        for fault in faults(mirror, entry, thorough=False):
+            raise UserError(f"{fault}; where there is a hub: {wanted.command(mirror)}")
+    for said in leading_out(folder, mirror) if wanted.kind != "nltk" else ():
+        raise UserError(f"{wanted}: {said}")
     return folder
 
 
@@ -184,6 +185,16 @@ def faults(mirror: Path, entry: Entry, thorough: bool) -> Iterator[str]:
             yield f"{path}: damaged, it has {size:,} bytes and not {held.size:,}"
         elif (thorough or held.size < SMALL) and sha256(path) != held.sha256:
             yield f"{path}: damaged, its checksum is not the one recorded"
+
+
+def folders_in(mirror: Path) -> Iterator[Path]:
+    """Every folder of a mirror that may be a data set, a model or an adapter, whether mirror.json knows it or not."""
+    for base in (mirror, mirror / MODELS):
+        for folder in sorted(base.iterdir()) if base.is_dir() else ():
+            if folder.is_dir() and folder.name not in (MODELS, NLTK) and not folder.name.startswith("."):
+                below = [one for one in sorted(folder.iterdir()) if one.is_dir() or one.is_symlink()]
+                single = any(one.is_file() for one in folder.iterdir()) or not below
+                yield from [folder] if single else below
 
 
 def commit_of(mirror: Path | None, kind: Kind, name: str) -> str | None:
@@ -217,17 +228,3 @@ def wanted_data(name: str, heldout: bool) -> Wanted:
 def sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def go_offline() -> None:
-    """Forbid the hub's libraries the network, in this process and those it starts.
-
-    They read the environment when they are imported, which may have been long ago: their own switches are turned too.
-    """
-    for variable in OFFLINE:
-        os.environ[variable] = "1"
-    for module in ("huggingface_hub.constants", "datasets.config", "evaluate.config"):
-        loaded = sys.modules.get(module)
-        for switch in OFFLINE:
-            if hasattr(loaded, switch):
-                setattr(loaded, switch, True)

@@ -8,11 +8,12 @@ from harness.cells import training_settings
 from harness.config import RunConfig
 from harness.data import LEFT_OUT, Dataset
 from harness.discovery import Variant, line_in
-from harness.errors import UserError
+from harness.errors import UserError, asks_to_end
 from harness.model.checkpointing import repeatable_layers
 from harness.model.decoding import said_of_the_model
 from harness.objective_checks import BEFORE_A_RUN, Broken
 from harness.policy import Policy
+from harness.process_state import kept_state
 from harness.suite import Suite
 from harness.templates import check_chat_template, choose_template
 from harness.token_notices import token_notices
@@ -46,7 +47,9 @@ def checked_needs(variant: Variant, objective: Objective) -> Needs:
         needs = objective.needs
     except (ValueError, TypeError) as error:  # its own refusal of parameters that do not go together
         raise UserError(f"{variant.label}: {error}") from error
-    except Exception as error:
+    except BaseException as error:
+        if asks_to_end(error):
+            raise
         said = f"{type(error).__name__}: {error}"
         raise UserError(f"{variant.label}: needs fails: {variant.path}{line_in(variant.path, error)}: {said}") from error
     if not isinstance(needs, Needs):
@@ -69,10 +72,13 @@ def check_objectives(variants: Sequence[Variant], iterations: int) -> None:
         for objective in objectives.values():
             for check in BEFORE_A_RUN:
                 try:
-                    check(objective)
+                    with kept_state():
+                        check(objective)
                 except (Broken, UndeclaredRead) as error:
                     raise UserError(f"{variant.label}: {error}; see: harness objectives check {variant.path}") from error
-                except Exception as error:  # whatever the file raises, it would raise in training
+                except BaseException as error:  # whatever the file raises, it would raise in training
+                    if asks_to_end(error):
+                        raise
                     said = f"{variant.path}{line_in(variant.path, error)}: {type(error).__name__}: {error}"
                     raise UserError(f"{variant.label}: its loss fails: {said}; see: harness objectives check") from error
 

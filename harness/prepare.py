@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import __version__
 from harness.board import Board
-from harness.cells import Cell, training_settings
+from harness.cells import Cell, refuse_recipes_keys, training_settings
 from harness.config import RunConfig, as_setting, load_config
 from harness.data import load_examples
 from harness.discovery import Variant, list_objectives, parse_variants
@@ -25,9 +25,9 @@ from harness.initial_adapter import initial_adapter_folder
 from harness.judge.board import prepare as load_questions
 from harness.machine import hardware, made_on
 from harness.masking import masked, masked_command
-from harness.mirror import go_offline
 from harness.model.loading import load_policy
 from harness.objective_copies import keep_copy
+from harness.offline import go_offline
 from harness.paths import PACKAGE, opened
 from harness.phases.evaluate import prepare as load_tasks
 from harness.phases.probe import find_distribution
@@ -63,15 +63,22 @@ def default_name(config: RunConfig) -> str:
 
 def checked_variants(config: RunConfig) -> list[Variant]:
     """The variants, every objective of every iteration built once, so that a bad parameter is found now."""
-    variants = parse_variants(config.objectives, config.objective)
+    variants = parse_variants(config.objectives, config.objective, said=config.said_by("objectives"))
     known = {*list_objectives(), *(variant.name for variant in variants)}
     for name in config.objective:
         if name not in known:
-            raise UserError(f'[objective.{name}]: unknown objective "{name}"{did_you_mean(name, known)}; leave the section out')
+            said = config.said_by(f"objective.{name}")
+            near = did_you_mean(name, known)
+            raise UserError(f'{said}: [objective.{name}]: unknown objective "{name}"{near}; leave the section out')
     for variant in variants:
         training_settings(config, variant)
         for iteration in range(config.iterations):
-            checked_needs(variant, variant.objective(iteration))
+            try:
+                objective = variant.objective(iteration)
+            except UserError:
+                refuse_recipes_keys(config, variant, iteration)
+                raise
+            checked_needs(variant, objective)
     return variants
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.config import DataConfig
 from harness.errors import UserError, system_line
+from harness.inside import loading
 from harness.mirror import found_in, wanted_data
 from harness.paths import resolve_path
 from harness.splits import files_of_split
@@ -150,6 +151,8 @@ def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list
     try:
         with mirrored(mirror):
             table = datasets.load_dataset(source, config, split=split)
+    except UserError:
+        raise
     except Exception as error:  # the library raises a dozen unrelated kinds; each means: this data set is not to be had
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"data {source}: not found {where} ({reason[:200]}); give a file, an id, or --mirror DIR") from error
@@ -162,11 +165,13 @@ def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list
 
 @contextlib.contextmanager
 def mirrored(mirror: Path | None) -> Iterator[None]:
-    """Look data sets up in a folder that holds them under their hub ids; without one, change nothing."""
+    """Look data sets up in a folder that holds them under their hub ids, and read nothing outside it; without one, change
+    nothing.
+    """
     if mirror is None:
         yield
         return
     if not mirror.is_dir():
         raise UserError(f"--mirror {mirror}: no such folder")
-    with contextlib.chdir(mirror):
+    with contextlib.chdir(mirror), loading(mirror):
         yield

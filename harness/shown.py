@@ -75,7 +75,7 @@ def from_csv(path: Path, text: Collection[str] = ()) -> Frame:
     """
     import pandas
 
-    kinds: Any = dict.fromkeys(text, str)
+    kinds: Any = {"seed": "Int64", **dict.fromkeys(text, str)}  # a float holds whole numbers up to 2^53 alone
     return _each_text(pandas.read_csv(path, dtype=kinds, keep_default_na=False, na_values=[""]), uncell)
 
 

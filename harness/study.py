@@ -62,8 +62,15 @@ class Study(Part):
         if self.grid is None:
             return self.objectives
         return ",".join(
-            f"{objective}:{self.grid.key}={value:g}" for objective in split(self.objectives) for value in self.grid.values
+            f"{objective}:{self.grid.key}={spelled(value)}" for objective in split(self.objectives) for value in self.grid.values
         )
+
+
+def spelled(value: float) -> str:
+    """A setting's number as a variant has it: short where that is the number itself, and never another one."""
+    if float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def split(objectives: str) -> list[str]:

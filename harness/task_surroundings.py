@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from harness.policy import keep_random_state
+from harness.template_limits import limit_task_templates
 
 SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval's `simple_evaluate`
 
@@ -68,6 +69,7 @@ def quiet_lm_eval() -> None:
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would tear ours apart
+    limit_task_templates()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with contextlib.suppress(ImportError):
         import datasets

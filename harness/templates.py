@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from harness.errors import UserError
+from harness.template_limits import limit_chat_templates, limited
 from harness.tokens import control_tokens
 
 ANSWER = "\ufdd1"  # stands for the answer while a template is looked at; like tokens.MARK no character
@@ -85,8 +86,10 @@ def _squeezed(text: str) -> str:
 
 
 def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how: bool) -> str:
+    limit_chat_templates()
     try:
-        return tokenizer.apply_chat_template(list(turns), tokenize=False, **how, **arguments)
+        with limited():
+            return tokenizer.apply_chat_template(list(turns), tokenize=False, **how, **arguments)
     except ValueError as error:  # transformers' word for several named templates of which none was chosen
         if isinstance(named := getattr(tokenizer, "chat_template", None), dict) and "chat_template" not in arguments:
             raise UserError(_several(named)) from error

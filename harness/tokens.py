@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 from tokenizers import Tokenizer
 
 from harness.errors import UserError
+from harness.template_limits import limit_chat_templates, limited
 
 MARK = "\ufdd0"
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # a byte that the vocabulary has no piece for
@@ -144,8 +145,10 @@ def user_turn(tokenizer: Any) -> str:
     """What the chat template makes of a user's turn; nothing where it has no say before it is given arguments."""
     if not getattr(tokenizer, "chat_template", None):
         return ""
+    limit_chat_templates()
     try:
-        return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
+        with limited():
+            return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
     except Exception:  # a template may raise whatever it likes; choosing it says what is wrong with it
         return ""
 

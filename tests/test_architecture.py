@@ -17,10 +17,12 @@ ALLOWED = {
     "objectives.__init__": {"objectives._contract"},
     "harness.__init__": set(),
     "harness.__main__": {"harness.cli"},
-    "harness.errors": {"harness.shown"},
+    "harness.errors": {"harness.masking", "harness.shown"},
     "harness.masking": set(),
     "harness.paths": {"harness.errors"},
     "harness.places": {"harness.errors", "harness.lease"},
+    "harness.plain_numbers": set(),
+    "harness.findings": {"harness.errors"},
     "harness.toml_files": {"harness.errors", "harness.paths"},
     "harness.names": {"harness.errors"},
     "harness.shown": set(),
@@ -57,7 +59,7 @@ ALLOWED = {
     "harness.judge.__init__": set(),
     "harness.judge.settings": {"harness.config"},
     "harness.judge.questions": {"harness.paths"} | BASE | {"harness.config", "harness.rows"},
-    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings"},
+    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings", "harness.offline"},
     "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
     "harness.judge.judgements": BASE,
     "harness.judge.answers": BASE
@@ -79,14 +81,17 @@ ALLOWED = {
     "harness.discovery": BASE | {"harness.config", "harness.names", "harness.paths", "objectives"},
     "harness.objective_checks": {"objectives"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
-    "harness.tokens": {"harness.errors"},
-    "harness.templates": {"harness.errors", "harness.tokens"},
+    "harness.tokens": {"harness.errors", "harness.template_limits"},
+    "harness.template_limits": set(),
+    "harness.templates": {"harness.errors", "harness.template_limits", "harness.tokens"},
     "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
     "harness.token_notices": {"harness.data", "harness.policy", "harness.templates", "harness.tokens"},
     "harness.first_ids": {"harness.encoding", "harness.records"},
+    "harness.inside": {"harness.errors"},
+    "harness.offline": set(),
     "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
-    "harness.hub": {"harness.errors", "harness.mirror"},
+    "harness.hub": {"harness.errors", "harness.masking", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.files", "harness.hub", "harness.lease", "harness.mirror"}
     | {"harness.model.adapter_files", "harness.progress"},
     "harness.rows": {"harness.paths"} | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
@@ -136,6 +141,7 @@ ALLOWED = {
     | {
         "harness.paths",
         "harness.config",
+        "harness.inside",
         "harness.templates",
         "harness.lanes",
         "harness.mirror",
@@ -176,7 +182,7 @@ ALLOWED = {
     "harness.task_clusters": BASE | {"harness.clusters", "harness.standard_errors", "harness.suite", "harness.task_trial"},
     "harness.standard_errors": {"harness.clusters"},
     "harness.generation_check": {"harness.errors", "harness.lm"},
-    "harness.task_surroundings": {"harness.policy"},
+    "harness.task_surroundings": {"harness.policy", "harness.template_limits"},
     "harness.task_errors": {"harness.errors"},
     "harness.phases.evaluate": BASE
     | {"harness.generation_check", "harness.standard_errors", "harness.task_errors", "harness.task_surroundings"}
@@ -212,6 +218,7 @@ ALLOWED = {
     | {"harness.bad_numbers"}
     | {"harness.cells", "harness.played", "harness.rounds", "harness.small_files", "harness.tables"},
     "harness.plan_size": {"harness.config", "harness.errors"},
+    "harness.process_state": set(),
     "harness.plan": {"harness.config", "harness.discovery", "objectives"},
     "harness.calibration": BASE
     | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
@@ -237,6 +244,7 @@ ALLOWED = {
         "harness",
         "harness.board",
         "harness.cells",
+        "harness.offline",
         "harness.config",
         "harness.data",
         "harness.discovery",
@@ -261,7 +269,7 @@ ALLOWED = {
     }
     | {"harness.provenance", "harness.remaining", "harness.small_files", "harness.versions"},
     "harness.preflight": BASE
-    | {"harness.objective_checks", "objectives"}
+    | {"harness.objective_checks", "harness.process_state", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
@@ -325,7 +333,7 @@ ALLOWED = {
     "harness.commands.fetch": BASE
     | {"harness.places"}
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
-    | {"harness.suite_check", "harness.wanted"},
+    | {"harness.inside", "harness.suite_check", "harness.wanted"},
     "harness.commands.study": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}

@@ -17,7 +17,6 @@ from harness.mirror import (
     check_name,
     commit_of,
     found_in,
-    go_offline,
     is_hub_id,
     place,
     read_manifest,
@@ -25,6 +24,7 @@ from harness.mirror import (
     wanted_data,
     wanted_model,
 )
+from harness.offline import go_offline
 from harness.progress import Reporter
 from tests.conftest import ROOT, harness, rows
 from tests.stub_hub import Hub, Repository

@@ -70,6 +70,35 @@ def test_what_is_masked_in_a_command():
     assert masked("see https://h/x?a=1 and a@b") == "see https://h/x?a=1 and a@b"
 
 
+ADDRESSES = (
+    "https://name:hid/den@host/x", "https://name:hid@den@host/x", "https://na@me:hid/d@en@host/x", "https://name:hid?den@host/x",
+    "https://name:hid#den@host/x", "https://name:12/hidden@host/x", "http://name:hid/den@127.0.0.1:3128", "https://hidden@host/x",
+    "https://name%3Ahidden@host/x", "https://name:hid%2Fd%40en@host/x", "s3://hidden:hid/den+@host/x", "socks5h://u:/hid/@host/x",
+    "https://host/x?url=https%3A%2F%2Fname%3Ahidden%40host", "https://host/x?to=a&sig=hid/d@en", "https://host/x#access_token=hidden",
+    "https://host/x?X-Amz-Credential=hid/den", "https://host/x?a=1;pwd=hid@den",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_character_in_a_password_brings_it_to_light(address, tmp_path):
+    """In a word of a text, in quotes, in a command, in an error that is cut, in the journal and in what the hub said."""
+    from harness.hub import reason
+
+    said = [masked(f"see {address} twice {address}"), masked(f"('{address}', 1)"), masked_command(["--data", address])[1]]
+    said += [str(UserError(f"{'a' * 240} {address} {'b' * 4000}")), reason(RuntimeError(f"refused for {address}"))]
+    RunFolder(tmp_path).journal("failed", error=f'"{address}"')
+    said.append((tmp_path / "journal.jsonl").read_text())
+    for text in said:
+        assert not any(part in text for part in ("hid", "den@", "en@")), text
+    assert all("host" in text or "127.0.0.1" in text for text in said[:3])
+
+
+def test_what_is_no_password_is_left_as_it_is():
+    for text in ("https://host/@scope/name", "https://host:8000/v1", "git@github.com:org/repo", "space:mu=7@0 against spin@last",
+                 "https://host/x?lr=1e-4&page=2", "see https://a/b and mail me@home"):  # fmt: skip
+        assert masked(text) == text
+
+
 def test_journal_and_failed_cells_are_masked(tmp_path):
     run = RunFolder(tmp_path)
     error = "ConnectionError: https://name:hidden@host/x?token=hidden refused"

@@ -9,7 +9,8 @@ from typing import Any
 from harness.commands.console import say
 from harness.commands.run import requested
 from harness.errors import UserError
-from harness.mirror import FILE, Wanted, check_revision, faults, found_in, read_manifest
+from harness.inside import leading_out
+from harness.mirror import FILE, Wanted, check_revision, faults, folders_in, found_in, place, read_manifest
 from harness.places import check_outside
 
 
@@ -45,11 +46,16 @@ def _wanted(passed: Mapping[str, Any], to: Path) -> list[Wanted]:
 
 
 def _check(passed: Mapping[str, Any], to: Path) -> int:
-    """Every checksum of the mirror; with a recipe or anything else asked for, also that all of it is there."""
-    if not (to / FILE).is_file():
+    """Every checksum of the mirror, and that nothing in it leads out of its folder; with a recipe or anything else asked for,
+    also that all of it is there.
+    """
+    entered = [to / place(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
+    folders = dict.fromkeys([*(folder for folder in entered if folder.exists()), *folders_in(to)])
+    outside = [line for folder in folders for line in leading_out(folder, to)]
+    if not (to / FILE).is_file() and not outside:
         raise UserError(f"--to {to}: no {FILE} there; fetch into it first, or check the folder that was fetched into")
     manifest = read_manifest(to)
-    problems = []
+    problems = list(outside)
     for entry in manifest.entries:
         found = list(faults(to, entry, thorough=True))
         problems += found
@@ -63,8 +69,12 @@ def _check(passed: Mapping[str, Any], to: Path) -> int:
             else:
                 check_revision(to, entry, wanted)
         except UserError as error:
-            problems.append(str(error))
+            if not any(line in str(error) for line in outside):
+                problems.append(str(error))
     for problem in problems:
         say(f"PROBLEM  {problem}")
-    say("every file is there and intact" if not problems else f"mend it where there is a hub: harness fetch ... --to {to}")
+    if not problems:
+        say("every file is there and intact, and nothing leads out of its folder")
+    elif len(problems) > len(outside):
+        say(f"mend it where there is a hub: harness fetch ... --to {to}")
     return 1 if problems else 0

@@ -13,6 +13,7 @@ from harness.errors import UserError
 from harness.lease import LEASE
 from harness.names import RULE, TAKEN, is_name
 from harness.places import check_report, check_run_folder
+from harness.plain_numbers import read_number
 from harness.plan_size import check_size
 from harness.store import RunFolder
 
@@ -20,18 +21,20 @@ from harness.store import RunFolder
 MOST_OF_A_PATH = 4096 - 768
 
 
-def requested(passed: Mapping[str, Any]) -> RunConfig:
-    """The configuration of what was typed. Raises UserError."""
+def requested(passed: Mapping[str, Any], said_by: Mapping[str, str] | None = None) -> RunConfig:
+    """The configuration of what was typed. said_by: option -> who gave it, where it was not typed. Raises UserError."""
     seeds = passed.get("seeds")
     if isinstance(seeds, str):
-        try:
-            seeds = [int(part) for part in seeds.split(",")]
-        except ValueError as error:
-            raise UserError(f"--seeds {seeds}: expected whole numbers, comma-separated, for example 0,1,2") from error
+        read = [read_number(part) for part in seeds.split(",")]
+        if not all(isinstance(seed, int) for seed in read):
+            raise UserError(f"--seeds {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
+        seeds = read
+    said_by = {{"suite": "evaluation.suite"}.get(key, key): said for key, said in (said_by or {}).items()}
     own_data = {"data__heldout": None, "data__distribution": None} if "data" in passed else {}
     config = load_config(
         passed.get("recipe", "lab"),
         passed.get("set", ()),
+        said_by,
         objectives=passed.get("objectives"),
         iterations=passed.get("iterations"),
         seeds=seeds,
@@ -51,7 +54,9 @@ def requested(passed: Mapping[str, Any]) -> RunConfig:
             for key, value in own_data.items()
             if not any(s.startswith(key.replace("__", ".") + "=") for s in passed.get("set", ()))
         }
+        typed = config._typed
         config = RunConfig.model_validate(config.model_dump() | {"data": kept})
+        config._typed.update(typed)
     check_size(config)
     return config
 

@@ -12,7 +12,7 @@ from harness.config import RunConfig
 from harness.errors import UserError, did_you_mean
 from harness.paths import PACKAGE
 from harness.store import RunFolder
-from harness.study import Study, load_study, split
+from harness.study import Study, load_study, spelled, split
 
 
 def list_studies() -> None:
@@ -76,7 +76,8 @@ def study_config(study: Study, variants: str, passed: Mapping[str, Any], suite: 
         "set": [*passed.get("set", ()), "share=true"],
     }
     chosen = suite or study.suite
-    return requested(request | ({"suite": chosen} if chosen else {}))
+    own = {key for key in ("objectives", "iterations", "seeds", "suite") if key not in passed}
+    return requested(request | ({"suite": chosen} if chosen else {}), {key: f"study {study.name}: {key}" for key in own})
 
 
 def study_run_name(study: Study, config: RunConfig) -> str:
@@ -130,7 +131,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool =
             continue
         key, value = str(rows["key"].iloc[0]), float(rows["value"].iloc[0])
         if _common(config, key) != value:
-            found[objective] = f"{objective}:{key}={value:g}"
+            found[objective] = f"{objective}:{key}={spelled(value)}"
     return found
 
 
@@ -159,7 +160,7 @@ def _tune_and_judge(
         say(f"no setting of {objective} could be chosen: every candidate has a hole on {study.grid.validation}")
     if chosen.empty:
         return show(run, reports, failed) or 2
-    winners = [f"{row['objective']}:{row['key']}={row['value']:g}" for row in chosen.to_dict("records")]
+    winners = [f"{row['objective']}:{row['key']}={spelled(row['value'])}" for row in chosen.to_dict("records")]
     judged = study_config(study, ",".join(winners), passed, study.suite or config.evaluation.suite)
     failed |= play(judged, run, passed, False, jobs, described(study, judged, {}, shown=True))
     return show(run, reports, failed) or (2 if none else 0)
@@ -205,7 +206,7 @@ def _grid(study: Study, label: Any) -> dict[str, Any]:
     assert study.grid is not None
     grid = study.grid
     candidates = {
-        objective: [[label(f"{objective}:{grid.key}={value:g}"), value] for value in grid.values]
+        objective: [[label(f"{objective}:{grid.key}={spelled(value)}"), value] for value in grid.values]
         for objective in split(study.objectives)
     }
     return grid.model_dump() | {"validation": Path(grid.validation).stem, "objectives": candidates}

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from harness.config import EvaluationConfig
 from harness.errors import EvaluationError, UserError
 from harness.judge.settings import JudgeSettings
+from harness.offline import network_allowed
 
 INSTALL = 'pip install "selfplay-harness[judge]"'
 NO_KEY = "none"  # openai's client wants some key; without this it would send the one of OPENAI_API_KEY anywhere
@@ -114,7 +115,8 @@ class Endpoint:
         import openai
 
         try:
-            answer = client.chat.completions.create(**request)
+            with network_allowed():
+                answer = client.chat.completions.create(**request)
             choices = getattr(answer, "choices", None)
             if not choices:
                 raise EvaluationError(f"its answer is no chat completion: {self._clean(str(answer))!r}")

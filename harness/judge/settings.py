@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from harness.config import Part
+from harness.config import MOST, Part
 
 LOWEST, HIGHEST = 1, 10  # a rating outside of these is none
 # Keys that are not what a suite asks, but where things are and how patiently; host and model are recorded by themselves.
@@ -57,7 +57,7 @@ class JudgeSettings(Part):
     endpoint: str | None = None
     model: str | None = None
     key_env: str | None = None
-    timeout_seconds: float = Field(default=120.0, gt=0)
+    timeout_seconds: float = Field(default=120.0, gt=0, le=MOST)
     retries: int = Field(default=4, ge=0)
     at_once: int = Field(default=4, ge=1)
     temperature: float = Field(default=0.0, ge=0)  # of the judge

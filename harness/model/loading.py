@@ -16,6 +16,7 @@ import torch
 from harness.config import LoraConfig, ModelConfig
 from harness.errors import UserError, system_line
 from harness.files import file_digest
+from harness.inside import refuse_foreign_code
 from harness.lanes import Lanes
 from harness.mirror import commit_of, resolved_model
 from harness.model.context import context_of, lowered
@@ -78,6 +79,8 @@ def load_policy(
         lanes = Lanes(model.cores or os.cpu_count() or 1)
     path = resolved_model(model.path, mirror, model.revision)
     options: dict[str, Any] = {"trust_remote_code": model.run_code_from_model_repository}
+    if mirror is not None and model.run_code_from_model_repository and Path(path).is_dir():
+        refuse_foreign_code(path)
     if revision := model.revision or commit:
         options["revision"] = revision
     dtype = choose_dtype(model.dtype, device)

@@ -194,6 +194,8 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
         if isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's
             raise UserError(f"{where}: needs something that is not installed: {_line(error)}") from error
+        if isinstance(error, UserError):
+            raise UserError(f"{where}: {error}") from error
         raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_line(error)})") from error
     for name, task in loaded["tasks"].items():
         _build_once(task, chance)

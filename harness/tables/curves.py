@@ -16,7 +16,7 @@ import pandas as pd
 from harness import stats
 from harness.comparison import BOTH
 from harness.errors import UserError
-from harness.facts import Facts, Frame
+from harness.facts import Facts, Frame, frame_of
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.stability import Stability, churn, stability
 from harness.tables.leaderboard import mean_curves, score_array
@@ -37,9 +37,7 @@ def stability_table(facts: Facts, arena: Arena | None = None) -> Frame:
     rows = []
     for objective in facts.variants:
         rows += _stability_rows(errors, objective, mean_curves(facts, objective), names)
-    table: Frame = pd.DataFrame(rows, columns=STABILITY)
-    table["seed"] = table["seed"].astype("Int64")
-    return table
+    return frame_of(rows, STABILITY)
 
 
 def beside_table(facts: Facts, arena: Arena | None = None) -> Frame:
@@ -57,9 +55,7 @@ def beside_table(facts: Facts, arena: Arena | None = None) -> Frame:
                 {"task": row["name"], "higher_is_better": scale.higher, **one}
                 for one in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher)
             ]
-    table: Frame = pd.DataFrame(rows, columns=["task", "higher_is_better", *STABILITY])
-    table["seed"] = table["seed"].astype("Int64")
-    return table
+    return frame_of(rows, ["task", "higher_is_better", *STABILITY])
 
 
 def _stability_rows(
@@ -161,8 +157,7 @@ def drift_table(facts: Facts) -> Frame:
         for o in facts.variants for s in facts.record["seeds"] for t, value in churns(facts, o, s)
     ]  # fmt: skip
     if flips:
-        together = pd.DataFrame(flips)
-        together["seed"] = together["seed"].astype("Int64")
+        together = frame_of(flips)
         measured = pd.concat([measured, together], ignore_index=True) if len(measured) else together
     order = {name: i for i, name in enumerate([INITIAL, *facts.variants])}
     measured = measured[measured["objective"].isin(list(order))]

@@ -1,0 +1,203 @@
+"""What a mirror holds reads nothing outside its folder: not by the words of its own files, not by links.
+
+A data set's README.md may name any files as its own, a model's files may name others. All that is named is looked at before
+anything is read; `loading` looks once more at the files that the library datasets has found, whoever named them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from harness.errors import UserError
+
+DESCRIPTIONS = ("README.md", ".huggingface.yaml")
+NAMES_FILES = ("data_files", "data_dir")
+FRONT = re.compile(r"\ufeff?\s*---[\r\n]+([\s\S]*?)[\r\n]+---(?:[\r\n]|$)")  # of a README.md, as the hub's library finds it
+INDEX = ".safetensors.index.json"
+
+
+def leading_out(folder: Path, mirror: Path) -> Iterator[str]:
+    """One line for each thing in the folder of a data set, a model or an adapter that leads out of it."""
+    yield from _links(folder, mirror)
+    for name in DESCRIPTIONS:
+        for key, said in _named(folder / name):
+            if not is_inside(said):
+                yield f"{folder / name}: {key} names {said!r}, which is outside its folder; put the files into it, and name these"
+    yield from _of_a_model(folder)
+
+
+def is_inside(name: str) -> bool:
+    """Whether a name can only mean something in the folder it is taken from: no address, no absolute path, no way upwards."""
+    parts = name.replace("\\", "/").split("/")
+    return not ("::" in name or ":/" in name or ".." in parts or parts[0].startswith("~") or parts[0].endswith(":")
+                or name.startswith(("/", "\\")))  # fmt: skip
+
+
+def refuse_foreign_code(path: str | Path) -> None:
+    """Raises UserError where a model in a mirror names Python code of another repository (transformers' `auto_map`)."""
+    for file in sorted(Path(path).glob("*.json")):
+        said = _json(file)
+        listed = said.get("auto_map") if isinstance(said, Mapping) else None
+        for value in listed.values() if isinstance(listed, Mapping) else ():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and "--" in one:
+                    raise UserError(
+                        f"{file}: auto_map names code of another repository, {one.partition('--')[0]}, which a mirror does not "
+                        "hold; copy the code beside the model and name it without the repository"
+                    )
+
+
+# ---------------------------------------------------------------- what is named
+
+
+def _named(path: Path) -> Iterator[tuple[str, str]]:
+    """(key, name) of every file, pattern or folder that a data set's description names as its own."""
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return
+    if path.suffix == ".md":
+        found = FRONT.match(text)
+        text = found[1] if found else ""
+    try:
+        said = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return  # the library cannot read it either, and says so
+    if isinstance(said, Mapping):
+        for config in said["configs"] if isinstance(said.get("configs"), list) else ():
+            for key in NAMES_FILES if isinstance(config, Mapping) else ():
+                yield from ((key, name) for name in _texts(config.get(key)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value of data_files; of {split, path} the path."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if not (key == "split" and "path" in value):
+                yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _of_a_model(folder: Path) -> Iterator[str]:
+    """Weights, a base and a tokenizer's files, as the files of a model or an adapter name them."""
+    for file in sorted(folder.glob(f"*{INDEX}")):
+        said = _json(file)
+        weights = said.get("weight_map") if isinstance(said, Mapping) else None
+        for name in sorted(set(map(str, weights.values()))) if isinstance(weights, Mapping) else ():
+            if not is_inside(name):
+                yield f"{file}: names the weights {name!r}, which are outside its folder; copy the model again"
+    said = _json(folder / "tokenizer_config.json")
+    for key, name in said.items() if isinstance(said, Mapping) else ():
+        if str(key).endswith("_file") and isinstance(name, str) and not is_inside(name):
+            yield f"{folder / 'tokenizer_config.json'}: {key} names {name!r}, which is outside its folder; leave it out"
+    if (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
+        said = _json(folder / "adapter_config.json")
+        base = said.get("base_model_name_or_path") if isinstance(said, Mapping) else None
+        if base:
+            yield (
+                f"{folder / 'adapter_config.json'}: an adapter beside a model, for which transformers loads the base {base!r} "
+                "instead; put the adapter into a folder of its own and name it with --set model.adapter=FOLDER"
+            )
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _links(folder: Path, mirror: Path) -> Iterator[str]:
+    """Links to files outside. A folder of the hub's cache is one of links to the `blobs` beside it, and stays usable."""
+    top, base = mirror.resolve(), folder.resolve()
+    if not base.is_relative_to(top):
+        yield f"{folder}: is a link to {base}, which is outside the mirror; copy the folder into it"
+        return
+    roots = [base, base.parent.parent / "blobs"] if base.parent.name == "snapshots" else [base]
+    for here, folders, files in os.walk(base):
+        for name in (*folders, *files):
+            path = Path(here, name)
+            if path.is_symlink() and not any(path.resolve().is_relative_to(root) for root in roots):
+                yield f"{path}: is a link to {path.resolve()}, which is outside its folder; copy the file into it"
+
+
+# ---------------------------------------------------------------- what is found
+
+
+@contextlib.contextmanager
+def loading(mirror: Path) -> Iterator[None]:
+    """Within, the library datasets reads of a data set in the mirror the files in its folder, and decodes no column.
+
+    A column of pictures or sounds holds paths or addresses, which decoding would open; no text is in one.
+    """
+    import datasets
+    import datasets.load
+
+    found, whole = datasets.load.load_dataset_builder, datasets.load_dataset
+
+    @functools.wraps(found)
+    def checked(path: str, *arguments: Any, **named: Any) -> Any:
+        folder = mirror / path
+        if folder.is_dir():
+            for said in leading_out(folder, mirror):
+                raise UserError(said)
+        builder = found(path, *arguments, **named)
+        if folder.is_dir():
+            _check_files(builder, folder)
+        return builder
+
+    @functools.wraps(whole)
+    def undecoded(*arguments: Any, **named: Any) -> Any:
+        return _undecoded(whole(*arguments, **named))
+
+    with (
+        mock.patch.object(datasets.load, "load_dataset_builder", checked),
+        mock.patch.object(datasets, "load_dataset", undecoded),
+    ):
+        yield
+
+
+def _check_files(builder: Any, folder: Path) -> None:
+    """Raises UserError where a builder would read a file that is outside the data set's folder."""
+    base = folder.resolve()
+    roots = [base, base.parent.parent / "blobs"] if base.parent.name == "snapshots" else [base]
+    for files in (builder.config.data_files or {}).values():
+        for name in files:
+            if "://" in str(name) or not any(Path(str(name)).resolve().is_relative_to(root) for root in roots):
+                raise UserError(f"{folder}: names {str(name)!r} as its data, which is outside its folder; put the files into it")
+
+
+def _undecoded(loaded: Any) -> Any:
+    """A loaded data set, or several by split, whose columns of pictures, sounds and the like are left as they are stored."""
+    from datasets import Dataset, DatasetDict, Features
+    from datasets.features.features import _visit
+
+    if isinstance(loaded, DatasetDict):
+        return DatasetDict({split: _undecoded(table) for split, table in loaded.items()})
+    if not isinstance(loaded, Dataset):
+        return loaded
+
+    def plain(feature: Any) -> Any:
+        opens = getattr(feature, "decode", False) and getattr(feature, "_type", "") not in KEPT
+        return dataclasses.replace(feature, decode=False) if opens else feature
+
+    features = Features({name: _visit(feature, plain) for name, feature in loaded.features.items()})
+    return loaded if features == loaded.features else loaded.cast(features)
+
+
+KEPT = ("Json",)  # decoded without opening anything

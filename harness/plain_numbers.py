@@ -1,0 +1,69 @@
+"""Numbers as they are meant: no truth value and no text in place of one, no nan or infinity, whole numbers written whole.
+
+A library that reads settings is kinder: true is 1 to it, "5" is 5, 9007199254740993.0 is 9007199254740992, 1e400 is infinite.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+LARGEST = 2**63 - 1  # of the whole numbers that torch, numpy and pandas hold
+WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*")
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|nan)", re.IGNORECASE)
+
+
+def read_number(text: str) -> int | float | None:
+    """The number that a text is, in digits of ASCII; None where it is none. `inf` and `nan` are read, to be refused by name."""
+    said = text.strip()
+    if len(said) < 400 and WHOLE.fullmatch(said):
+        return int(said)
+    return float(said) if len(said) < 400 and DECIMAL.fullmatch(said) else None
+
+
+def what_is_wrong(value: Any, annotation: Any) -> str | None:
+    """What of a value is no number where a setting of this annotation takes one; None where nothing is, or it takes none."""
+    kinds = set(_kinds(annotation))
+    if Any in kinds or not kinds & {int, float}:
+        return None
+    for one in _leaves(value):
+        if isinstance(one, bool):
+            if bool not in kinds:
+                return f"{str(one).lower()} is not a number"
+        elif isinstance(one, str):
+            if str not in kinds:
+                return f"a text, expected {'a number' if float in kinds else 'an integer'}"
+        elif isinstance(one, float):
+            if not math.isfinite(one):
+                return "expected a finite number (a large one, such as 1000000, where no limit is meant)"
+            if float not in kinds:
+                return "expected an integer, written without a point"
+        elif isinstance(one, int) and abs(one) > LARGEST:
+            return f"larger than {LARGEST}, the largest whole number that is kept exactly"
+    return None
+
+
+def _kinds(annotation: Any) -> typing.Iterator[Any]:
+    """The types of the values that an annotation speaks of, in lists and unions too; those of a literal's values."""
+    if typing.get_origin(annotation) is typing.Literal:
+        yield from map(type, typing.get_args(annotation))
+    elif inner := typing.get_args(annotation):
+        key = 1 if typing.get_origin(annotation) is dict else 0  # the keys of a table are names
+        for one in inner[key:] if typing.get_origin(annotation) is not typing.Annotated else inner[:1]:
+            yield from _kinds(one)
+    else:
+        yield annotation
+
+
+def _leaves(value: Any) -> typing.Iterator[Any]:
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _leaves(inner)
+    else:
+        yield value

@@ -1,0 +1,173 @@
+"""What an objective's code may turn in the process it runs in, for all that come after it: kept, and put back afterwards.
+
+The working folder, torch's and numpy's switches, the global random states, the standard streams, signals and timers. `os._exit`
+raises SystemExit there, as `sys.exit` does, so that it ends what called it and not the program. The environment, imported modules
+and what else a program may do to itself stay as they were left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Put = Callable[[Any], None]
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGALRM,) if hasattr(signal, "SIGALRM") else ()))
+STREAMS = ("stdout", "stderr")
+
+
+@contextlib.contextmanager
+def kept_state() -> Iterator[list[str]]:
+    """Within, somebody's code runs; afterwards everything is as before. Yields a list that then names what had been changed."""
+    changed: list[str] = []
+    before = [(name, found(), found, put) for name, found, put in _switches()]
+    streams = {name: getattr(sys, name) for name in STREAMS}
+    copies = {number: os.dup(number) for number in (1, 2) if _is_open(number)}
+    states = _random_states()
+    for name, stream in streams.items():
+        setattr(sys, name, _Unclosable(stream) if stream is not None else None)
+    leave, os._exit = os._exit, _raising(os._exit)
+    try:
+        yield changed
+    finally:
+        os._exit = leave
+        for name, stream in streams.items():
+            setattr(sys, name, stream)
+        for number, copy in copies.items():
+            if not _is_open(number):
+                os.dup2(copy, number)
+                changed.append(f"file descriptor {number} closed")
+            os.close(copy)
+        for put, state in states:
+            put(state)
+        for name, was, found, put in before:
+            try:
+                now: Any = found()
+            except OSError:  # the working folder is no more
+                now = None
+            if now != was:
+                put(was)
+                changed.append(name)
+
+
+def _raising(leave: Callable[[int], Any]) -> Any:
+    """In place of `os._exit`: the same in processes that were forked off, SystemExit in this one, in whichever thread."""
+    process = os.getpid()
+
+    def exits(status: int) -> None:
+        if os.getpid() != process:
+            leave(status)
+        raise SystemExit(status)
+
+    return exits
+
+
+class _Unclosable(io.TextIOBase):
+    """A standard stream that somebody may close without closing it."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def close(self) -> None:
+        with contextlib.suppress(ValueError, OSError):
+            self._stream.flush()
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(ValueError):
+            self._stream.flush()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("_stream", "close", "write", "flush", "__class__", "__dict__"):
+            return super().__getattribute__(name)
+        return getattr(self._stream, name)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _random_states() -> list[tuple[Put, Any]]:
+    import numpy as np
+    import torch
+
+    return [
+        (random.setstate, random.getstate()),
+        (np.random.set_state, np.random.get_state()),
+        (torch.set_rng_state, torch.get_rng_state()),
+    ]
+
+
+def _switches() -> list[tuple[str, Callable[[], Any], Put]]:
+    """(name, how it is asked, how it is set) of everything that can be asked."""
+    import numpy as np
+    import torch
+
+    def deterministic(values: tuple[bool, bool]) -> None:
+        torch.use_deterministic_algorithms(values[0], warn_only=values[1])
+
+    found: list[tuple[str, Callable[[], Any], Put]] = [
+        ("working folder", os.getcwd, os.chdir),
+        ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
+        ("torch's default device", torch.get_default_device, _set_device),
+        ("torch's gradients", torch.is_grad_enabled, _set_grad),
+        (
+            "torch's deterministic algorithms",
+            lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+            deterministic,
+        ),
+        ("torch's threads", torch.get_num_threads, torch.set_num_threads),
+        ("torch's precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        ("torch's search for anomalies", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
+        ("numpy's handling of errors", np.geterr, _set_errors),
+        ("limit of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
+    ]
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) is not None:
+                found.append((f"handler of {number.name}", *_handler(number)))
+        if hasattr(signal, "getitimer"):
+            found.append(("alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, _no_alarm))
+    return found
+
+
+def _set_device(device: Any) -> None:
+    import torch
+
+    torch.set_default_device(None if device == torch.device("cpu") else device)
+
+
+def _set_errors(kinds: Any) -> None:
+    import numpy as np
+
+    np.seterr(**kinds)
+
+
+def _set_grad(enabled: bool) -> None:
+    import torch
+
+    torch.set_grad_enabled(enabled)
+
+
+def _handler(number: signal.Signals) -> tuple[Callable[[], Any], Put]:
+    def put(handler: Any) -> None:
+        signal.signal(number, handler)
+
+    return (lambda: signal.getsignal(number)), put
+
+
+def _no_alarm(_: Any) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)

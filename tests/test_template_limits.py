@@ -1,0 +1,96 @@
+"""Templates that would not end, or would fill the memory, end in seconds with one line; all others are rendered as before."""
+
+import threading
+import time
+
+import pytest
+from jinja2 import BaseLoader, Environment, StrictUndefined
+
+from harness import template_limits
+from harness.errors import UserError
+from harness.template_limits import LimitedEnvironment, TooMuch, limited
+from harness.templates import choose_template
+
+LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}BODY{% endfor %}{% endfor %}"
+DOUBLING = "{% set n = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.s = STEP %}{% endfor %}{{ n.s | length }}"
+TOO_MUCH = {
+    "loops": LOOPS.replace("BODY", ""),
+    "loops that write": LOOPS.replace("BODY", "{{ 'a' * 100000 }}"),
+    "loops that keep what they write": "{% set x %}" + LOOPS.replace("BODY", "{{ 'a' * 1000000 }}") + "{% endset %}{{ x }}",
+    "a product": "{{ 'a' * 10**10 }}",
+    "a product the other way": "{{ (10**10) * 'a' }}",
+    "a list": "{{ ([0] * 10**10) | length }}",
+    "a power": "{{ 10 ** (10 ** 10) }}",
+    "a width": "{{ '%9999999999d' % 1 }}",
+    "a width given": "{{ '%*d' % (9999999999, 1) }}",
+    "a width of format": "{{ '{:>9999999999}'.format(1) }}",
+    "a method": "{{ 'a'.ljust(10**10) }}",
+    "a filter": "{{ 'a' | center(10**10) }}",
+    "a filter's format": "{{ '%9999999999d' | format(1) }}",
+    "sums that double": DOUBLING.replace("STEP", "n.s + n.s"),
+    "joins that double": DOUBLING.replace("STEP", "n.s ~ n.s"),
+    "replacements that grow": DOUBLING.replace("STEP", "n.s.replace('a', n.s)"),
+    "recursion": "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Less time and memory than in a run, so that the tests are short too."""
+    monkeypatch.setattr(template_limits, "SECONDS", 0.3)
+    monkeypatch.setattr(template_limits, "MEMORY", 1 << 28)
+
+
+@pytest.mark.parametrize("case", TOO_MUCH)
+def test_a_chat_template_ends(case, tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", TOO_MUCH[case] + "{{ messages[0].content }}")
+    began = time.monotonic()
+    with pytest.raises(UserError, match="the model's chat template cannot be used"):
+        choose_template(tokenizer, "chat")
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("case", ["loops", "a product", "sums that double"])
+def test_a_task_files_template_ends(case):
+    """In lm-eval's place: the limited environment within the time."""
+    with pytest.raises((TooMuch, MemoryError)), limited():
+        LimitedEnvironment(loader=BaseLoader()).from_string(TOO_MUCH[case]).render()
+
+
+def test_what_ends_is_rendered_as_before():
+    texts = (
+        "{{ 'a' * 3 }}{{ 2 ** 10 }}{{ '%5.2f|%s' % (1.5, x) }}{{ 7 % 3 }}",
+        "{{ x.replace('b', 'c') }}{{ x | replace('b', 'c', 1) }}{{ x | center(20) }}{{ x.ljust(9) }}{{ '{:>8}'.format(x) }}",
+        "{% for i in range(5) %}{{ loop.index }}{% endfor %}{{ [1, 2] | batch(3, 0) | list }}{{ x.__class__.__name__ }}",
+        "{{ 'a' ~ x | upper }}{{ ' a\nb' | indent(2) }}\n",
+    )
+    options = {"loader": BaseLoader(), "undefined": StrictUndefined, "keep_trailing_newline": True}
+    for text in texts:
+        mine, theirs = (kind(**options).from_string(text) for kind in (LimitedEnvironment, Environment))
+        assert mine.render(x="abab") == theirs.render(x="abab")
+
+
+def test_an_alarm_that_was_set_still_rings_and_other_threads_render():
+    import signal
+
+    heard = []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with limited():
+            pass
+        until = time.monotonic() + 5
+        while not heard and time.monotonic() < until:
+            time.sleep(0.01)
+        assert heard
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    def render():
+        with limited():
+            heard.append(LimitedEnvironment().from_string("{{ 1 + 1 }}").render())
+
+    thread = threading.Thread(target=render)
+    thread.start()
+    thread.join()
+    assert heard[-1] == "2"
