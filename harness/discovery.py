@@ -79,6 +79,8 @@ def find_objective(name: str, folder: Path | None = None) -> Path:
         return path
     known = list_objectives(folder)
     if name not in known:
+        if Path(f"{name}.py").is_file():
+            raise UserError(f'unknown objective "{name}"; for the file {name}.py of this folder type ./{name}.py')
         raise UserError(f'unknown objective "{name}"{did_you_mean(name, known)}')
     return known[name]
 

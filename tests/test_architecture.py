@@ -63,7 +63,16 @@ ALLOWED = {
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
     "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
-    "harness.objective_checks": {"objectives"},
+    "harness.objective_batches": {"objectives"},
+    "harness.objective_checks": {"harness.objective_batches", "objectives"},
+    "harness.objective_needs": {"harness.objective_batches", "objectives"},
+    "harness.objective_slopes": {"harness.objective_batches", "objectives"},
+    "harness.objective_file": {"harness.objective_batches"},
+    "harness.objective_review": {"harness.objective_batches", "harness.objective_checks", "harness.objective_file"}
+    | {"harness.objective_needs", "harness.objective_slopes", "objectives"},
+    "harness.objective_process": BASE
+    | {"harness.discovery", "harness.paths"}
+    | {"harness.objective_file", "harness.objective_review", "harness.objective_slopes"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors"},
     "harness.templates": {"harness.errors", "harness.tokens"},
@@ -224,7 +233,7 @@ ALLOWED = {
     }
     | {"harness.provenance", "harness.versions"},
     "harness.preflight": BASE
-    | {"harness.objective_checks", "objectives"}
+    | {"harness.objective_batches", "harness.objective_checks", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
@@ -265,7 +274,7 @@ ALLOWED = {
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
-    | {"harness.objective_checks"}
+    | {"harness.objective_process"}
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
