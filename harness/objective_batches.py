@@ -17,6 +17,9 @@ PROMPTS = 4
 ROLES = ("real", "synthetic", "proto")
 
 
+Shift = float | torch.Tensor
+
+
 class Broken(Exception):
     """A property does not hold; the message says why."""
 
@@ -191,8 +194,11 @@ def times(batch: Batch, role: str, logp: float = 1.0, reference: float = 1.0, le
     return mapped(batch, change)
 
 
-def moved(batch: Batch, role: str, column: int | None = None, logp: float = 0.0, reference: float = 0.0) -> Batch:
-    """A copy with one role's tensors shifted in nats, in one column or in all; its log-probabilities are fresh leaves."""
+def moved(batch: Batch, role: str, column: int | None = None, logp: Shift = 0.0, reference: Shift = 0.0) -> Batch:
+    """A copy with one role's tensors shifted, in one column or in all; its log-probabilities are fresh leaves.
+
+    logp, reference: nats, a number or one per row, (B, 1).
+    """
 
     def change(name: str, r: Responses) -> Responses:
         here = torch.zeros_like(r.logp)

@@ -51,14 +51,15 @@ def given_alone(base: Objective) -> Iterator[Objective]:
     yield base
 
 
+# What the later lines build on: without it, they would tell the same fault again in other words.
 COMPUTED = (checks.the_loss_can_be_computed, checks.loss_and_metrics_have_one_value_per_prompt)
 PURE = (*COMPUTED, checks.same_input_gives_same_output_and_is_unchanged)
 HARMLESS = (*PURE, checks.harmless_input_gives_a_finite_loss_and_gradient)
-
 ROW_BY_ROW = (*HARMLESS, checks.rows_do_not_depend_on_each_other)
-FINITE = (*HARMLESS, checks.loss_and_gradient_are_finite)
+FINITE = (*ROW_BY_ROW, checks.weights_count_prompts, checks.loss_and_gradient_are_finite)
 USED = (*FINITE, needs.declared_roles_are_used)
-PUSHED = (*USED, slopes.the_start_pushes_the_real_response_up, slopes.the_start_pushes_no_other_response_up)
+READ = (*USED, needs.every_sample_is_used, needs.a_declared_reference_is_read)
+PUSHED = (*READ, slopes.the_start_pushes_the_real_response_up, slopes.the_start_pushes_no_other_response_up)
 UNITS = (*PUSHED, slopes.all_sides_are_counted_in_one_unit)
 # over=None: the check takes all variations of the objectives given at once.
 LINES = (
@@ -72,22 +73,22 @@ LINES = (
     Line(checks.rows_do_not_depend_on_each_other, variations, HARMLESS),
     Line(checks.weights_count_prompts, of_other_kind, ROW_BY_ROW),
     Line(checks.splitting_the_batch_adds_up_to_the_same_gradient, variations, (*ROW_BY_ROW, checks.weights_count_prompts)),
-    Line(checks.loss_and_gradient_are_finite, variations, HARMLESS),
+    Line(checks.loss_and_gradient_are_finite, variations, ROW_BY_ROW),
     Line(checks.a_batch_of_one_row_is_finite, of_other_kind, FINITE),
-    Line(checks.precision_is_kept, of_other_kind, (*FINITE, checks.rows_do_not_depend_on_each_other)),
+    Line(checks.precision_is_kept, of_other_kind, FINITE),
     Line(checks.the_loss_works_on_any_device, of_other_kind, COMPUTED),
     Line(needs.declared_roles_are_used, variations, FINITE),
     Line(needs.every_sample_is_used, of_other_kind, USED),
-    Line(checks.order_of_rows_and_samples_does_not_matter, of_other_kind, (*ROW_BY_ROW, needs.every_sample_is_used)),
-    Line(needs.a_declared_reference_is_read, of_other_kind, PURE),
-    Line(needs.coupled_rows_depend_on_each_other, None, PURE),
+    Line(checks.order_of_rows_and_samples_does_not_matter, of_other_kind, (*USED, needs.every_sample_is_used)),
+    Line(needs.a_declared_reference_is_read, of_other_kind, FINITE),
     Line(needs.hyper_parameters_have_an_effect, None, PURE),
     Line(needs.unbounded_is_needed, None, FINITE),
-    Line(slopes.the_start_pushes_the_real_response_up, of_other_kind, USED),
-    Line(slopes.the_start_pushes_no_other_response_up, of_other_kind, (*USED, slopes.the_start_pushes_the_real_response_up)),
+    Line(slopes.the_start_pushes_the_real_response_up, of_other_kind, READ),
+    Line(slopes.the_start_pushes_no_other_response_up, of_other_kind, (*READ, slopes.the_start_pushes_the_real_response_up)),
     Line(slopes.all_sides_are_counted_in_one_unit, of_other_kind, PUSHED),
     Line(slopes.each_response_is_held_against_its_own_reference, of_other_kind, UNITS),
     Line(slopes.the_gradient_is_the_slope_of_the_loss, of_other_kind, (*FINITE, checks.precision_is_kept)),
+    Line(needs.coupled_rows_depend_on_each_other, None, (*UNITS, slopes.each_response_is_held_against_its_own_reference)),
 )
 
 

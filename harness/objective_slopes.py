@@ -30,6 +30,7 @@ from objectives import Batch, Objective, Responses
 LENGTHS, NATS = (10, 2, 40, 10), (1.0, 2.0, 0.5, 0.05)  # tokens and nats per token of the rows of a start
 FACTOR = 3.0  # by which lengths and log-probabilities are multiplied
 STEP = 1e-5  # nats, of a central difference
+SHIFTS = (0.7, 30.0, -30.0)  # nats, near and beyond where a hinge or a sigmoid is flat
 
 
 def _starts(objective: Objective) -> Iterator[Batch]:
@@ -136,8 +137,15 @@ def _rows(objective: Objective, batch: Batch) -> list[torch.Tensor]:
 
 
 def _linear(objective: Objective, batch: Batch, role: str) -> bool:
-    """Whether the role's slopes stay the same when its log-probability moves."""
-    return same([slopes(objective, batch)[role]], [slopes(objective, moved(batch, role, logp=0.7))[role]], 1e-9)
+    """Whether the role's slopes stay the same when its log-probability moves, near and far and by other nats in each row."""
+    before = slopes(objective, batch)[role]
+    shifted = (slopes(objective, moved(batch, role, logp=shift * _uneven(batch)))[role] for shift in SHIFTS)
+    return all(same([before], [slope], 1e-9) for slope in shifted)
+
+
+def _uneven(batch: Batch) -> torch.Tensor:
+    """(B, 1) factors about 1, another in each row, so that a loss of means over rows sees them too."""
+    return torch.linspace(0.5, 1.5, len(batch.real.logp), dtype=torch.float64)[:, None]
 
 
 # ---------------------------------------------------------------- the reference
@@ -151,7 +159,7 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
     """
     if not objective.needs.reference:
         return
-    batches = [make_batch(objective, scale, seed=seed) for scale, seed in ((0.3, 0), (0.3, 1))]
+    batches = [make_batch(objective, scale, seed=seed) for scale, seed in ((0.02, 0), (0.3, 0), (0.3, 1))]
     both = [_slopes_and_reference_slopes(objective, batch) for batch in batches]
     compared, bare = [], []
     for role in tensors(batches[0]):
@@ -169,13 +177,19 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
                 "instead of subtracted, or that of another role?"
             )
     for role in compared:
-        level = [own + of_reference for own, of_reference in (found[role] for found in both)]
-        shifted = _slopes_and_reference_slopes(objective, moved(batches[0], role, reference=0.7))[role]
-        if not same([level[0]], [shifted[0] + shifted[1]], 1e-7):
+        if any(
+            not same([_level(objective, batches[0], role, 0.0)], [_level(objective, batches[0], role, d)], 1e-7) for d in SHIFTS
+        ):
             raise Doubtful(f"the {role} response counts beyond its log-ratio: is a length missing on one side of it?")
     for role in bare if compared else ():
         if not _linear(objective, batches[0], role) and not _follows_reference(objective, batches[0], role):
             raise Doubtful(f"the {compared[0]} response is held against its reference, the {role} one is not")
+
+
+def _level(objective: Objective, batch: Batch, role: str, shift: float) -> torch.Tensor:
+    """(B, K), the slope in a role's log-probability and reference moved together, after its reference alone has been moved."""
+    own, of_reference = _slopes_and_reference_slopes(objective, moved(batch, role, reference=shift * _uneven(batch)))[role]
+    return own + of_reference
 
 
 def _follows_reference(objective: Objective, batch: Batch, role: str) -> bool:
