@@ -177,9 +177,8 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
                 "instead of subtracted, or that of another role?"
             )
     for role in compared:
-        if any(
-            not same([_level(objective, batches[0], role, 0.0)], [_level(objective, batches[0], role, d)], 1e-7) for d in SHIFTS
-        ):
+        level = _level(objective, batches[0], role, 0.0)
+        if any((_level(objective, batches[0], role, shift) - level).abs().gt(1e-7 * (1 + level.abs())).any() for shift in SHIFTS):
             raise Doubtful(f"the {role} response counts beyond its log-ratio: is a length missing on one side of it?")
     for role in bare if compared else ():
         if not _linear(objective, batches[0], role) and not _follows_reference(objective, batches[0], role):

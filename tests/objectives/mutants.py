@@ -121,7 +121,9 @@ ONLY = {
         NCE, lambda self, batch: rows(self.gamma * softplus(-ratios(self, batch)[0]) + softplus(ratios(self, batch)[1])),
         gamma=(float, field(default=1.0)),
     ),
-    "loss and metrics have one value per prompt": plus(NCE, lambda self, batch, out: replace(out, metrics={"a": out.loss.mean()})),
+    "loss and metrics have one value per prompt": plus(
+        NCE, lambda self, batch, out: replace(out, metrics={"all": out.loss.mean()})
+    ),
     "same input gives same output and is unchanged": changed(NCE, clears_lengths),
     "random numbers and settings are left alone": changed(NCE, seeded),
     "harmless input gives a finite loss and gradient": changed(FIELD["lsif"], beta=(float, param(600.0, "scale", above=0))),
