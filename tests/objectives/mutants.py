@@ -46,7 +46,8 @@ def reference_by_half(self, batch):
 def z_scored(self, batch):
     r, s = ratios(self, batch)
     t = (r - s)[:, 0]
-    return LossOutput(softplus(-t - 0.1 * t / (1 + t.std())))
+    variance = ((t - t.mean()) ** 2).sum() / (len(t) - 1)
+    return LossOutput(softplus(-t - 0.1 * t / (1 + variance)))
 
 
 def stable_only_when_small(self, batch):
