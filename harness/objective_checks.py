@@ -176,7 +176,7 @@ def random_numbers_and_settings_are_left_alone(objective: Objective) -> None:
 
 def _surroundings() -> dict[str, object]:
     return {
-        "torch's random numbers": torch.get_rng_state().tolist(),
+        "torch's random numbers": torch.get_rng_state().numpy().tobytes(),
         "Python's random numbers": random.getstate(),
         "torch's default dtype": torch.get_default_dtype(),
         "torch's grad mode": torch.is_grad_enabled(),

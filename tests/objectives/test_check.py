@@ -80,7 +80,7 @@ def test_mutants_of_every_loss_of_the_field_are_found():
         # per token, ten tokens
         ("sft", "at the start the real response's log-probability is pushed up with slope 0.10 (loss per nat"),
         ("kl_penalty", "the synthetic response's is not moved"),
-        ("replay", "the synthetic response's is pushed up with slope 0.010"),
+        ("replay", "the synthetic response's is pushed up with slope 0.01 (loss"),
     ],
 )  # fmt: skip
 def test_the_slopes_at_the_start_are_told_in_words(name, said):
