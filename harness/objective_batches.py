@@ -66,9 +66,10 @@ def other_values(spec: dataclasses.Field, value: object) -> list[object]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
-        return [value + 1, value + 2, *([value - 1] if low is None or value - 1 >= low else [])]
+        wanted = [value + 1, value + 2, value - 1, value // 2, value * 3 + 1]
+        return [v for v in wanted if v != value and (low is None or v >= low) and (high is None or v <= high)]
     if isinstance(value, float):
-        wanted = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, -value]
+        wanted = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, value * 1e-3, 1.0, -value]
         between = [(value + end) / 2 for end in (low, high) if end is not None and end != value]
         return [v for v in (*wanted, *between) if v != value and (low is None or v >= low) and (high is None or v <= high)]
     if value is None:

@@ -269,7 +269,12 @@ def precision_is_kept(objective: Objective) -> None:
 
 def _follows(objective: Objective, batch: Batch, role: str, kind: str, step: float) -> bool:
     """Whether most rows that a few nats move both ways, and that have a slope there, are moved by a small step too."""
-    was, fine, less, more = (objective.loss(moved(batch, role, **{kind: d})).loss.detach() for d in (0.0, step, -4.0, 4.0))
+
+    def after(shift: float) -> torch.Tensor:
+        other = moved(batch, role, logp=shift) if kind == "logp" else moved(batch, role, reference=shift)
+        return objective.loss(other).loss.detach()
+
+    was, fine, less, more = (after(shift) for shift in (0.0, step, -4.0, 4.0))
     by = torch.minimum((less - was).abs(), (more - was).abs())
     moves = by * step > 1e-13 * (1 + was.abs() + less.abs() + more.abs())  # far above the rounding of the loss itself
     moves &= slopes(objective, batch)[role].any(dim=1)

@@ -124,32 +124,43 @@ def unbounded_is_needed(objectives: Sequence[Objective]) -> None:
 def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
     """Each changes something within its bounds, at least beside some values of the others.
 
-    Raises Broken for one that changes nothing, Doubtful for one that changes the metrics alone.
+    Raises Broken for one that changes nothing, Doubtful for one that changes the metrics alone and for two choices that are one.
     A text without choices is not tried.
     """
     base = objectives[0]
     bases = list({repr(one): one for kind in of_other_kind(base) for one in variations(kind)}.values())
     for spec in dataclasses.fields(base):
-        tried, in_metrics = False, False
-        for one in bases:
-            others = [o for v in other_values(spec, getattr(one, spec.name)) if (o := changed(one, spec.name, v)) is not None]
-            tried = tried or bool(others)
-            if any(one.needs != other.needs or _differ(one, other, _training) for other in others):
-                break
-            in_metrics = in_metrics or any(_differ(one, other, _metrics) for other in others)
-        else:
-            if in_metrics:
+        pairs = [
+            (one, other)
+            for one in bases
+            for value in other_values(spec, getattr(one, spec.name))
+            if (other := changed(one, spec.name, value)) is not None
+        ]
+        if not pairs:
+            continue
+        if not any(_trained_otherwise(*pair) for pair in pairs):
+            if any(_differ(*pair, _metrics) for pair in pairs):
                 raise Doubtful(f"{spec.name} changes the metrics alone, never the loss")
-            if tried:
-                raise Broken(f"{spec.name} has no effect: neither the loss, nor its gradient, nor what it needs changes with it")
+            raise Broken(f"{spec.name} has no effect: neither the loss, nor its gradient, nor what it needs changes with it")
+        for choice in spec.metadata.get("choices", ()):
+            at_choice = [
+                pair for pair in pairs if getattr(pair[0], spec.name) == getattr(base, spec.name) and _at(pair[1], spec, choice)
+            ]
+            if at_choice and not any(_trained_otherwise(*pair) for pair in at_choice):
+                given = getattr(base, spec.name)
+                raise Doubtful(f"{spec.name}={choice!r} and {spec.name}={given!r} are the same loss")
+
+
+def _at(objective: Objective, spec: dataclasses.Field, value: object) -> bool:
+    return getattr(objective, spec.name) == value
+
+
+def _trained_otherwise(one: Objective, other: Objective) -> bool:
+    return one.needs != other.needs or _differ(one, other, effect)
 
 
 def _differ(one: Objective, other: Objective, taken: Callable[[Objective, Batch], list[torch.Tensor]]) -> bool:
     return any(not same(taken(one, batch), taken(other, batch)) for batch in _batches(one, PROMPTS))
-
-
-def _training(objective: Objective, batch: Batch) -> list[torch.Tensor]:
-    return effect(objective, batch)
 
 
 def _metrics(objective: Objective, batch: Batch) -> list[torch.Tensor]:

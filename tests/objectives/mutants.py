@@ -323,7 +323,7 @@ GENERAL = {
     "leaves through sys.exit": (ends_the_process, REAL),
     "half precision": (side("real", with_logp(half)), REAL),
     "rounded": (side("real", with_logp(lambda x: x + (x.detach().round() - x.detach()))), {"no warning"}),
-    "float32 inside": (side("real", with_logp(lambda x: x.float().double())), REAL),
+    "float32 inside": (side("real", with_logp(lambda x: x.float().double())), {"no warning"}),
     "bfloat16 out": (afterwards(lambda loss, batch: loss.bfloat16()), REAL),
     "log of exp": (afterwards(lambda loss, batch: torch.log(torch.exp(loss))), {"large"}),
     "root of the log-ratio": (afterwards(lambda loss, batch: loss + 0.01 * batch.real.log_ratio[:, 0].abs().sqrt()), REFERENCE),

@@ -5,8 +5,9 @@ import torch
 
 from harness.objective_review import LINES, check_objective
 from harness.objective_slopes import said_of_the_start
-from tests.objectives.field import FIELD, WITH_A_WARNING
-from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, traits
+from objectives import LossOutput, param
+from tests.objectives.field import FIELD, WITH_A_WARNING, nce
+from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, changed, traits
 
 
 def found(cls, lines=LINES, **params):
@@ -95,6 +96,26 @@ def test_an_exponential_loss_is_asked_to_declare_it_and_an_unstable_one_fails():
     unstable = ONLY[line]
     assert found(unstable) == {line: "FAIL"}
     assert found(type("Declared", (unstable,), {"unbounded": True, "__doc__": unstable.__doc__}))[line] == "FAIL"
+
+
+def test_a_hyper_parameter_of_the_metrics_alone_and_a_choice_that_is_another_are_warnings():
+    line = "hyper parameters have an effect"
+    in_metrics = changed(
+        FIELD["nce"],
+        lambda self, batch: LossOutput(
+            nce(self, batch).loss, metrics={"wins": (batch.real.log_ratio > self.level)[:, 0].double()}
+        ),
+        level=(float, param(0.5, "a win, in nats")),
+    )
+    assert found(in_metrics) == {line: "warning"}
+    no_hinge = changed(FIELD["nce"], form=(str, param("logistic", "form", choices=("logistic", "hinge"))))
+    assert found(no_hinge) == {line: "FAIL"}
+    half_done = changed(
+        FIELD["nce"],
+        lambda self, batch: nce(self, batch) if self.form != "brier" else FIELD["brier"].loss(self, batch),
+        form=(str, param("logistic", "form", choices=("logistic", "hinge", "brier"))),
+    )
+    assert found(half_done) == {line: "warning"}
 
 
 @pytest.mark.parametrize(("beta", "ends"), [(1.0, {}), (600.0, {"harmless input gives a finite loss and gradient": "FAIL"})])

@@ -177,7 +177,7 @@ def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path)
     ("top", "inside", "said"),
     [
         ("", "raise SystemExit(0)", "FAIL  the loss can be computed: the loss ends the process with sys.exit(0)"),
-        ("", "__import__('os')._exit(0)", "the process ended at: the loss can be computed (exit code 0)"),
+        ("", "__import__('os')._exit(0)", "the process ended at: the slopes at the start (exit code 0)"),
         ("import os; os._exit(0)", "", "the process ended at: the file is loaded (exit code 0)"),
         ("", "__import__('os').abort()", "signal SIGABRT"),
         ("", "torch.zeros(10**12)", "the loss needs more memory than a batch of a few prompts can"),
