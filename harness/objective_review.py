@@ -10,6 +10,7 @@ from typing import Literal
 from harness import objective_checks as checks
 from harness import objective_file as file
 from harness import objective_needs as needs
+from harness import objective_precision as precision
 from harness import objective_slopes as slopes
 from harness.objective_batches import Broken, Doubtful, of_other_kind, spelled, variations
 from objectives import Objective
@@ -75,8 +76,8 @@ LINES = (
     Line(checks.splitting_the_batch_adds_up_to_the_same_gradient, variations, (*ROW_BY_ROW, checks.weights_count_prompts)),
     Line(checks.loss_and_gradient_are_finite, variations, ROW_BY_ROW),
     Line(checks.a_batch_of_one_row_is_finite, of_other_kind, FINITE),
-    Line(checks.precision_is_kept, of_other_kind, FINITE),
-    Line(checks.the_loss_works_on_any_device, of_other_kind, COMPUTED),
+    Line(precision.precision_is_kept, of_other_kind, FINITE),
+    Line(precision.the_loss_works_on_any_device, of_other_kind, COMPUTED),
     Line(needs.declared_roles_are_used, variations, FINITE),
     Line(needs.every_sample_is_used, of_other_kind, USED),
     Line(checks.order_of_rows_and_samples_does_not_matter, of_other_kind, (*USED, needs.every_sample_is_used)),
@@ -87,7 +88,7 @@ LINES = (
     Line(slopes.the_start_pushes_no_other_response_up, of_other_kind, (*READ, slopes.the_start_pushes_the_real_response_up)),
     Line(slopes.all_sides_are_counted_in_one_unit, of_other_kind, PUSHED),
     Line(slopes.each_response_is_held_against_its_own_reference, of_other_kind, UNITS),
-    Line(slopes.the_gradient_is_the_slope_of_the_loss, of_other_kind, (*FINITE, checks.precision_is_kept)),
+    Line(slopes.the_gradient_is_the_slope_of_the_loss, of_other_kind, (*FINITE, precision.precision_is_kept)),
     Line(needs.coupled_rows_depend_on_each_other, None, (*UNITS, slopes.each_response_is_held_against_its_own_reference)),
 )
 

@@ -65,11 +65,12 @@ ALLOWED = {
     "harness.discovery": BASE | {"harness.config", "harness.names", "objectives"},
     "harness.objective_batches": {"objectives"},
     "harness.objective_checks": {"harness.objective_batches", "objectives"},
+    "harness.objective_precision": {"harness.objective_batches", "harness.objective_checks", "objectives"},
     "harness.objective_needs": {"harness.objective_batches", "objectives"},
     "harness.objective_slopes": {"harness.objective_batches", "objectives"},
     "harness.objective_file": {"harness.objective_batches"},
     "harness.objective_review": {"harness.objective_batches", "harness.objective_checks", "harness.objective_file"}
-    | {"harness.objective_needs", "harness.objective_slopes", "objectives"},
+    | {"harness.objective_needs", "harness.objective_precision", "harness.objective_slopes", "objectives"},
     "harness.objective_process": BASE
     | {"harness.discovery", "harness.paths"}
     | {"harness.objective_file", "harness.objective_review", "harness.objective_slopes"},
