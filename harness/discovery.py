@@ -175,7 +175,8 @@ class Variant:
         try:
             return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
         except (ValueError, TypeError) as error:
-            raise UserError(f"{self.label}: {error}; see: harness objectives show {self.name}") from error
+            shown = self.name if self.path.parent == builtin_folder() else self.path  # what the command finds it by
+            raise UserError(f"{self.label}: {error}; see: harness objectives show {shown}") from error
 
     def source(self) -> str:
         return self.path.read_text(encoding="utf-8")

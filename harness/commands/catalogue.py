@@ -64,8 +64,9 @@ def check_command(text: str) -> int:
     if variant.training or variant.examples is not None:
         raise UserError(f"objectives check {text}: takes hyper-parameters alone; leave training. and data. settings out")
     failed, skipped = 0, 0
-    say(f"{variant.label}: {variant.path}")
-    for name, verdict, reason in checked(variant):
+    for place, (name, verdict, reason) in enumerate(checked(variant)):
+        if place == 0:
+            say(f"{variant.label}: {variant.path}")
         failed += verdict == "FAIL"
         skipped += verdict == "skip"
         if verdict == "said":
