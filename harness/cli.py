@@ -168,8 +168,8 @@ def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name 
 
 
 @objectives_app.command("check")
-def objectives_check(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
-    """Check the properties every objective must have."""
+def objectives_check(name: Annotated[str, typer.Argument(help="Objective or variant: space, ./mine.py:scale=1000.")]) -> None:
+    """Check the properties every objective must have; exit code 1 when one fails."""
     from harness.commands.catalogue import check_command
 
     raise typer.Exit(check_command(name))

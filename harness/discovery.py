@@ -83,6 +83,8 @@ def find_objective(name: str, folder: Path | None = None) -> Path:
         return path
     known = list_objectives(folder)
     if name not in known:
+        if Path(f"{name}.py").is_file():
+            raise UserError(f'unknown objective "{name}"; for the file {name}.py of this folder type ./{name}.py')
         raise UserError(f'unknown objective "{name}"{did_you_mean(name, known)}')
     return known[name]
 
@@ -186,7 +188,8 @@ class Variant:
             with kept_state():
                 return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
         except (ValueError, TypeError) as error:
-            raise UserError(f"{self.label}: {error}; see: harness objectives show {self.name}") from error
+            shown = self.name if self.path.parent == builtin_folder() else self.path  # what the command finds it by
+            raise UserError(f"{self.label}: {error}; see: harness objectives show {shown}") from error
         except BaseException as error:  # its own check of its parameters may be any code
             if asks_to_end(error):
                 raise

@@ -1,123 +1,44 @@
-"""The properties every objective must have: what `harness objectives check` runs, and the tests for every file.
+"""The properties of a loss as a function: computable, finite, pure, row by row, and written about.
 
-Each check answers one question about a class and, when it fails, says in one sentence what was probably done.
-Legend: B prompts, K responses per prompt in a role; everything in float64.
+Each check takes one objective and raises `Broken`, which says in one sentence what was probably done, or `Doubtful`.
+Legend: B prompts, K responses per prompt in a role; float64 unless said otherwise.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import os
+import random
+from collections.abc import Callable
 
 import torch
 
-from objectives import Batch, LossOutput, Objective, Responses, UndeclaredRead
+from harness.objective_batches import (
+    PROMPTS,
+    Broken,
+    Doubtful,
+    effect,
+    given,
+    make_batch,
+    pick,
+    same,
+    shuffled_samples,
+    tensors,
+    total,
+)
+from objectives import LossOutput, Objective, UndeclaredRead
 
-PROMPTS = 4
-SCALES = (1e-3, 1.0, 30.0, 3000.0)  # nats: from one likely token to a very unlikely long response
+SCALES = (1e-3, 1.0, 30.0, 3000.0)  # nats per token: from one likely token to a very unlikely long response
 
 
-class Broken(Exception):
-    """A property does not hold; the message says why."""
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """One property of one objective. `reason` is empty when it holds."""
-
-    name: str
-    passed: bool
-    reason: str = ""
-
-
-def check_objective(cls: type[Objective]) -> list[CheckResult]:
-    """Every property over the default hyper-parameters and some other legal ones."""
-    results = []
-    for check in CHECKS:
-        name = check.__name__.replace("_", " ")
+def the_loss_can_be_computed(objective: Objective) -> None:
+    """Once at the start of an iteration and once later, with what `needs` declares."""
+    for at_start in (True, False):
         try:
-            for objective in variations(cls):
-                check(objective)
-        except Broken as error:
-            results.append(CheckResult(name, False, str(error)))
-        except Exception as error:  # any exception of the file is a finding about it
-            results.append(CheckResult(name, False, f"{type(error).__name__}: {error}"))
-        else:
-            results.append(CheckResult(name, True))
-    return results
-
-
-def variations(cls: type[Objective]) -> Iterator[Objective]:
-    """The default, then each hyper-parameter in turn at another legal value."""
-    default = cls()
-    yield default
-    for spec in dataclasses.fields(cls):
-        value, meta = getattr(default, spec.name), spec.metadata
-        if "choices" in meta:
-            others = [c for c in meta["choices"] if c != value]
-        elif isinstance(value, bool):
-            others = [not value]
-        elif isinstance(value, int):
-            others = [value + 1]
-        elif isinstance(value, float):
-            others = [value * 3 + 0.5]
-        else:
-            others = []
-        for other in others:
-            try:
-                yield replace(default, **{spec.name: other})
-            except ValueError:
-                continue
-
-
-def make_batch(objective: Objective, scale: float = 1.0, at_start: bool = False, seed: int = 0) -> Batch:
-    """A batch with exactly what `needs` declares: log-probabilities about -scale per token, lengths 3 to 12.
-
-    at_start: the main player is the opponent, so every log-ratio is 0.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    needs = objective.needs
-
-    def role(width: int) -> Responses | None:
-        if width == 0:
-            return None
-        length = torch.randint(3, 13, (PROMPTS, width), generator=generator).double()
-        logp = -scale * length * (0.5 + torch.rand((PROMPTS, width), generator=generator, dtype=torch.float64))
-        drift = 0.5 * scale * torch.randn((PROMPTS, width), generator=generator, dtype=torch.float64)
-        reference = logp.clone() if at_start else logp + drift
-        return Responses(logp.requires_grad_(), length, reference if needs.reference else None)
-
-    real = role(1)
-    assert real is not None
-    return Batch(real, role(needs.synthetic), role(needs.proto))
-
-
-def tensors(batch: Batch) -> dict[str, torch.Tensor]:
-    """Role -> its log-probabilities, the leaves that gradients arrive at."""
-    roles = {"real": batch.real, "synthetic": batch.maybe_synthetic, "proto": batch.maybe_proto}
-    return {name: r.logp for name, r in roles.items() if r is not None}
-
-
-def pick(batch: Batch, rows: list[int]) -> Batch:
-    """The same batch with other rows, or the same in another order."""
-
-    def take(r: Responses | None) -> Responses | None:
-        return r and Responses(r.logp[rows], r.length[rows], None if r.reference is None else r.reference[rows])
-
-    real = take(batch.real)
-    assert real is not None
-    return Batch(real, take(batch.maybe_synthetic), take(batch.maybe_proto))
-
-
-def total(objective: Objective, batch: Batch) -> torch.Tensor:
-    output = objective.loss(batch)
-    weight = torch.ones_like(output.loss) if output.weight is None else output.weight
-    return (weight * output.loss).sum()
-
-
-# ---------------------------------------------------------------- the properties
+            objective.loss(make_batch(objective, at_start=at_start))
+        except UndeclaredRead as error:
+            raise Broken(str(error)) from error
 
 
 def loss_and_metrics_have_one_value_per_prompt(objective: Objective) -> None:
@@ -136,32 +57,133 @@ def loss_and_metrics_have_one_value_per_prompt(objective: Objective) -> None:
             raise Broken(f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as it was computed")
 
 
+def weights_count_prompts(objective: Objective) -> None:
+    """The core minimises sum(weight * loss) / sum(weight) and does not differentiate the second sum."""
+    for seed in range(2):
+        weight = objective.loss(make_batch(objective, seed=seed)).weight
+        if weight is None:
+            return
+        if not torch.isfinite(weight).all() or (weight < 0).any() or not weight.any():
+            raise Broken(f"weight is {[round(w, 4) for w in weight.tolist()]}, expected numbers of at least 0, not all of them 0")
+        if weight.requires_grad:
+            raise Broken("weight has a gradient, but their sum is not differentiated: detach it, or put it into the loss")
+
+
+# ---------------------------------------------------------------- finite
+
+
 def loss_and_gradient_are_finite(objective: Objective) -> None:
+    """Raises Doubtful for a loss that leaves floating point because it is exponential, where that is not declared."""
+    exponential = ""
     for scale in SCALES:
-        if not (_may_overflow(objective) and scale > 100):
-            _finite_at(objective, scale)
+        for at_start in (False, True):
+            for dtype in (torch.float64, torch.float32):
+                try:
+                    _finite_at(objective, scale, at_start, dtype)
+                except Broken as error:
+                    if not _grows_out_of_bounds(objective, scale, at_start, dtype):
+                        raise
+                    exponential = exponential or str(error).partition(":")[0]
+    if exponential and not may_overflow(objective):
+        raise Doubtful(f"{exponential}: where it is exponential by definition, declare unbounded = True; else clip it")
 
 
 def harmless_input_gives_a_finite_loss_and_gradient(objective: Objective) -> None:
+    """Asked of an exponential loss too: log-ratios of about one nat come in every batch."""
     _finite_at(objective, 1.0)
 
 
-def _finite_at(objective: Objective, scale: float) -> None:
-    batch = make_batch(objective, scale)
+def _finite_at(objective: Objective, scale: float, at_start: bool = False, dtype: torch.dtype = torch.float64) -> None:
+    batch = make_batch(objective, scale, at_start, dtype=dtype)
+    where = f"at {scale:g} nats per token" + (", where all log-ratios are 0" if at_start else "")
+    where += " in float32" if dtype is torch.float32 else ""
     value = total(objective, batch)
     if not torch.isfinite(value):
-        raise Broken(f"loss is {value.item()} at {scale} nats per token: use a stable form such as softplus")
+        raise Broken(f"loss is {value.item()} {where}: use a stable form such as softplus, or a smaller scale")
     if not value.requires_grad:
         raise Broken("the loss has no gradient, so nothing would be learnt: is something detached?")
     value.backward()
     for role, leaf in tensors(batch).items():
         if leaf.grad is not None and not torch.isfinite(leaf.grad).all():
-            raise Broken(f"the gradient of {role} is not finite at {scale} nats per token: use a stable form")
+            raise Broken(f"the gradient of {role} is not finite {where}: use a stable form")
 
 
-def _may_overflow(objective: Objective) -> bool:
-    """An exponential loss is unbounded by design; the core stops on it before an update."""
-    return getattr(objective, "form", "") == "exponential"
+def _grows_out_of_bounds(objective: Objective, scale: float, at_start: bool, dtype: torch.dtype) -> bool:
+    """Whether loss or gradient is huge just before it leaves floating point, as an exponential is and log(1 + exp(x)) is not.
+
+    The last finite scale is searched by bisection along the same batch.
+    """
+    low, high, largest = 1e-3, scale, 0.0
+    while high / low > 1.001:
+        middle = (low * high) ** 0.5
+        values = effect(objective, make_batch(objective, middle, at_start, dtype=dtype))
+        if all(torch.isfinite(v).all() for v in values):
+            low, largest = middle, max(float(v.abs().max()) for v in values)
+        else:
+            high = middle
+    return largest > torch.finfo(dtype).max ** 0.5
+
+
+def may_overflow(objective: Objective) -> bool:
+    """Whether the loss is declared to be exponential by definition; training stops before an update by a number that is none.
+
+    SPIN's exponential form is known by name: its file is older than the declaration, and runs are resumed by the file's digest.
+    """
+    return bool(objective.unbounded) or getattr(objective, "form", "") == "exponential"
+
+
+# ---------------------------------------------------------------- pure
+
+
+def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
+    batch = make_batch(objective)
+    before = [tensor.detach().clone() for tensor in given(batch)]
+    first = objective.loss(batch).loss.detach().clone()
+    if any(not torch.equal(was, now) for was, now in zip(before, given(batch), strict=True)):
+        raise Broken("the loss changed its input in place")
+    again = objective.loss(batch).loss.detach().clone()
+    objective.loss(make_batch(objective, seed=1))
+    later = objective.loss(batch).loss
+    if not (_alike(first, again) and _alike(first, later)):
+        raise Broken("two calls on the same batch differ: the loss must be pure, without random numbers or state")
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+def random_numbers_and_settings_are_left_alone(objective: Objective) -> None:
+    kept = torch.get_rng_state(), random.getstate()
+    try:
+        torch.rand(1)  # so that a loss that sets the seed it has already set is seen
+        random.random()
+        before = _surroundings()
+        objective.loss(make_batch(objective))
+        after = _surroundings()
+    finally:
+        torch.set_rng_state(kept[0])
+        random.setstate(kept[1])
+    for name, now in after.items():
+        if now != before[name]:
+            raise Broken(f"the loss changes {name}, which the rest of the run uses")
+
+
+def _surroundings() -> dict[str, object]:
+    return {
+        "torch's random numbers": torch.get_rng_state().numpy().tobytes(),
+        "Python's random numbers": random.getstate(),
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "torch's anomaly mode": torch.is_anomaly_enabled(),
+        "torch's default device": torch.empty(0).device,
+        "the number of threads": torch.get_num_threads(),
+        "the environment": dict(os.environ),
+        "the working folder": os.getcwd(),
+    }
+
+
+# ---------------------------------------------------------------- row by row
 
 
 def rows_do_not_depend_on_each_other(objective: Objective) -> None:
@@ -171,66 +193,46 @@ def rows_do_not_depend_on_each_other(objective: Objective) -> None:
     whole = objective.loss(batch).loss
     for row in range(PROMPTS):
         alone = objective.loss(pick(batch, [row])).loss
-        if not torch.allclose(whole[row : row + 1], alone, rtol=1e-9, atol=1e-12):
+        if not torch.allclose(whole[row : row + 1], alone, rtol=1e-9, atol=1e-12, equal_nan=True):
             raise Broken(f"row {row} depends on other rows (did you average over the batch?); or declare couples_batch=True")
 
 
-def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
-    batch = make_batch(objective)
-    before = [tensor.detach().clone() for tensor in _given(batch)]
-    first = objective.loss(batch).loss.detach().clone()
-    if any(not torch.equal(was, now) for was, now in zip(before, _given(batch), strict=True)):
-        raise Broken("the loss changed its input in place")
-    if not torch.equal(first, objective.loss(batch).loss):
-        raise Broken("two calls on the same batch differ: the loss must be pure, without random numbers or state")
-
-
-def _given(batch: Batch) -> list[torch.Tensor]:
-    """Every tensor of a batch."""
-    roles = [r for r in (batch.real, batch.maybe_synthetic, batch.maybe_proto) if r is not None]
-    return [tensor for r in roles for tensor in (r.logp, r.length, r.reference) if tensor is not None]
-
-
-def permuted_rows_give_permuted_losses(objective: Objective) -> None:
-    batch, order = make_batch(objective), [2, 0, 3, 1]
-    if not torch.allclose(objective.loss(batch).loss[order], objective.loss(pick(batch, order)).loss, rtol=1e-9):
-        raise Broken("the losses of permuted rows are not the permuted losses: something depends on the row's position")
-
-
-def raising_the_real_log_probability_never_raises_the_loss(objective: Objective) -> None:
-    batch = make_batch(objective, at_start=True)
-    total(objective, batch).backward()
-    slope = batch.real.logp.grad
-    if slope is None or not (slope <= 1e-12).all():
-        raise Broken("at the start of an iteration a likelier real response raises the loss: is a sign turned around?")
-    if not (slope < 0).any():
-        raise Broken("at the start of an iteration the real response has no gradient, so nothing would be learnt from it")
-
-
-def declared_needs_suffice_and_are_used(objective: Objective) -> None:
-    try:
-        batch = make_batch(objective)
-        total(objective, batch).backward()
-    except UndeclaredRead as error:
-        raise Broken(str(error)) from error
-    for role, leaf in tensors(batch).items():
-        if leaf.grad is None or not leaf.grad.any():
-            raise Broken(f"needs declares {role} responses but the loss does not depend on them")
+def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
+    """Rows of one batch come in any order, and the samples of one prompt are draws of one distribution."""
+    for seed in range(2):
+        batch, order = make_batch(objective, seed=seed), [2, 0, 3, 1]
+        whole, permuted = total(objective, batch), total(objective, pick(batch, order))
+        grads, others = (
+            torch.autograd.grad(value, list(tensors(batch).values()), allow_unused=True) for value in (whole, permuted)
+        )
+        pairs = [(a, b) for a, b in zip(grads, others, strict=True) if a is not None and b is not None]
+        if not (same([whole], [permuted], 1e-9) and all(same([a], [b], 1e-9) for a, b in pairs)):
+            raise Broken("permuted rows give another loss or gradient: something depends on a row's position in the batch")
+        if not same([objective.loss(batch).loss], [objective.loss(shuffled_samples(batch)).loss], 1e-9):
+            raise Broken("the order of a prompt's samples changes its loss, though they are draws of one distribution")
 
 
 def splitting_the_batch_adds_up_to_the_same_gradient(objective: Objective) -> None:
     if objective.needs.couples_batch:
         return
-    whole, parts = make_batch(objective), make_batch(objective)
-    total(objective, whole).backward()
-    for rows in ([0], [1, 2], [3]):
-        total(objective, pick(parts, rows)).backward()
-    for role, leaf in tensors(whole).items():
-        other = tensors(parts)[role]
-        assert leaf.grad is not None
-        assert other.grad is not None
-        if not torch.allclose(leaf.grad, other.grad, rtol=1e-10, atol=1e-14):
+    batch = make_batch(objective)
+    leaves = tensors(batch)
+    whole = torch.autograd.grad(total(objective, batch), list(leaves.values()), allow_unused=True)
+    parts = sum(total(objective, pick(batch, rows)) for rows in ([0], [1, 2], [3]))
+    assert isinstance(parts, torch.Tensor)
+    split = torch.autograd.grad(parts, list(leaves.values()), allow_unused=True)
+    for role, one, other in zip(leaves, whole, split, strict=True):
+        if one is not None and (other is None or not torch.allclose(one, other, rtol=1e-10, atol=1e-14)):
             raise Broken(f"micro-batches give another gradient of {role}: return sums per row and a weight, not a mean over rows")
+
+
+def a_batch_of_one_row_is_finite(objective: Objective) -> None:
+    """The last optimizer step of an epoch may hold one prompt; asked where rows are coupled."""
+    if objective.needs.couples_batch and not torch.isfinite(total(objective, pick(make_batch(objective), [0]))):
+        raise Doubtful("a batch of one row has no finite loss (a deviation over rows?): training stops where one is left over")
+
+
+# ---------------------------------------------------------------- what is written about it
 
 
 def hyper_parameters_are_documented(objective: Objective) -> None:
@@ -250,18 +252,6 @@ def title_citation_and_docstring_are_there(objective: Objective) -> None:
         raise Broken('the docstring does not say "Departures from the paper:", even if there are none')
 
 
-CHECKS: tuple[Callable[[Objective], None], ...] = (
-    loss_and_metrics_have_one_value_per_prompt,
-    loss_and_gradient_are_finite,
-    rows_do_not_depend_on_each_other,
-    same_input_gives_same_output_and_is_unchanged,
-    permuted_rows_give_permuted_losses,
-    raising_the_real_log_probability_never_raises_the_loss,
-    declared_needs_suffice_and_are_used,
-    splitting_the_batch_adds_up_to_the_same_gradient,
-    hyper_parameters_are_documented,
-    title_citation_and_docstring_are_there,
-)
 # What a run asks of its objectives before it begins: failing one of these ends in a crash or in numbers that mean nothing.
 BEFORE_A_RUN: tuple[Callable[[Objective], None], ...] = (
     loss_and_metrics_have_one_value_per_prompt,

@@ -11,7 +11,8 @@ from harness.discovery import Variant, line_in
 from harness.errors import UserError, asks_to_end
 from harness.model.checkpointing import repeatable_layers
 from harness.model.decoding import said_of_the_model
-from harness.objective_checks import BEFORE_A_RUN, Broken
+from harness.objective_batches import Broken
+from harness.objective_checks import BEFORE_A_RUN
 from harness.policy import Policy
 from harness.process_state import kept_state
 from harness.suite import Suite

@@ -161,10 +161,19 @@ class Objective(ABC):
     """A self-play objective: subclass as a frozen dataclass, one per file; the file's name is the objective's name.
 
     Raises ValueError at construction when a hyper-parameter has the wrong type or lies outside its bounds.
+
+    Two declarations, each a class attribute, or a property where it depends on a hyper-parameter, tell `harness objectives
+    check` what is meant; nothing else reads them, training stops before an update by a number that is none as for any loss.
+    unbounded: the loss is exponential by definition (LSIF, KLIEP), so it or its gradient may overflow on very unlikely
+        responses; at log-ratios of about a nat it is finite as any other, and a form that overflows where its value is small
+        (log(1 + exp(x))) is refused all the same.
+    pushes_up: roles beside the real one whose log-probability the loss raises on purpose at the start of an iteration.
     """
 
     title: ClassVar[str]
     citation: ClassVar[Citation]
+    unbounded: ClassVar[bool] = False
+    pushes_up: ClassVar[tuple[str, ...]] = ()
 
     @property
     def needs(self) -> Needs:

@@ -33,7 +33,8 @@ ALLOWED = {
     "harness.intact": BASE,
     "harness.small_files": BASE | {"harness.intact", "harness.names"},
     "harness.played": BASE | {"harness.intact", "harness.small_files"},
-    "harness.earlier": {"harness.errors", "harness.shown"},
+    "harness.text_columns": {"harness.shown"},
+    "harness.earlier": {"harness.text_columns"} | {"harness.errors", "harness.shown"},
     "harness.stored_data": BASE | {"harness.config", "harness.data", "harness.policy", "harness.store", "harness.templates"},
     "harness.remaining": {"harness.errors", "harness.plan", "harness.played", "harness.small_files"},
     "harness.merging": BASE
@@ -46,7 +47,10 @@ ALLOWED = {
     "harness.training_state": {"harness.errors", "harness.records"},
     "harness.kept": BASE,
     "harness.objective_copies": BASE | {"harness.discovery", "harness.store"},
-    "harness.config": {"harness.paths", "harness.toml_files"} | BASE | {"harness.masking"},
+    "harness.config": {"harness.findings", "harness.plain_numbers"}
+    | {"harness.paths", "harness.toml_files"}
+    | BASE
+    | {"harness.masking"},
     "harness.store": BASE
     | {"harness.lease", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
     | {"harness.played", "harness.small_files"},
@@ -78,8 +82,20 @@ ALLOWED = {
     "harness.own_shots": BASE | {"harness.policy"},
     "harness.task_check": set(),
     "harness.progress": {"harness.terminal"},
-    "harness.discovery": BASE | {"harness.config", "harness.names", "harness.paths", "objectives"},
-    "harness.objective_checks": {"objectives"},
+    "harness.discovery": {"harness.plain_numbers", "harness.process_state"}
+    | BASE
+    | {"harness.config", "harness.names", "harness.paths", "objectives"},
+    "harness.objective_batches": {"objectives"},
+    "harness.objective_checks": {"harness.objective_batches", "objectives"},
+    "harness.objective_precision": {"harness.objective_batches", "harness.objective_checks", "objectives"},
+    "harness.objective_needs": {"harness.objective_batches", "objectives"},
+    "harness.objective_slopes": {"harness.objective_batches", "objectives"},
+    "harness.objective_file": {"harness.objective_batches"},
+    "harness.objective_review": {"harness.objective_batches", "harness.objective_checks", "harness.objective_file"}
+    | {"harness.objective_needs", "harness.objective_precision", "harness.objective_slopes", "objectives"},
+    "harness.objective_process": BASE
+    | {"harness.discovery", "harness.paths"}
+    | {"harness.objective_file", "harness.objective_review", "harness.objective_slopes"},
     "harness.docs_blocks": {"harness.discovery", "objectives"},
     "harness.tokens": {"harness.errors", "harness.template_limits"},
     "harness.template_limits": set(),
@@ -89,12 +105,17 @@ ALLOWED = {
     "harness.first_ids": {"harness.encoding", "harness.records"},
     "harness.inside": {"harness.errors"},
     "harness.offline": set(),
-    "harness.mirror": {"harness.paths"} | {"harness.config", "harness.errors", "harness.store"} | {"harness.files"},
+    "harness.mirror": {"harness.inside"}
+    | {"harness.paths"}
+    | {"harness.config", "harness.errors", "harness.store"}
+    | {"harness.files"},
     "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
     "harness.hub": {"harness.errors", "harness.masking", "harness.mirror"},
     "harness.fetch": {"harness.errors", "harness.files", "harness.hub", "harness.lease", "harness.mirror"}
     | {"harness.model.adapter_files", "harness.progress"},
-    "harness.rows": {"harness.paths"} | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
+    "harness.rows": {"harness.inside"}
+    | {"harness.paths"}
+    | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
     "harness.splits": {"harness.errors", "harness.files"},
     "harness.columns": {"harness.errors"},
     "harness.conversations": {"harness.errors"},
@@ -214,7 +235,8 @@ ALLOWED = {
     | {"harness.progress", "harness.sharing", "harness.store", "objectives"}
     | {"harness.shards", "harness.training_state"},
     "harness.cells": BASE | {"harness.config", "harness.discovery"},
-    "harness.game": BASE
+    "harness.game": {"harness.process_state"}
+    | BASE
     | {"harness.bad_numbers"}
     | {"harness.cells", "harness.played", "harness.rounds", "harness.small_files", "harness.tables"},
     "harness.plan_size": {"harness.config", "harness.errors"},
@@ -269,7 +291,7 @@ ALLOWED = {
     }
     | {"harness.provenance", "harness.remaining", "harness.small_files", "harness.versions"},
     "harness.preflight": BASE
-    | {"harness.objective_checks", "harness.process_state", "objectives"}
+    | {"harness.objective_batches", "harness.objective_checks", "harness.process_state", "objectives"}
     | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
     | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
     "harness.stats": set(),
@@ -297,7 +319,8 @@ ALLOWED = {
     },
     "harness.report.__init__": {"harness.report"},
     "harness.report.blocks": {"harness", "harness.shown"},
-    "harness.report.content": BASE
+    "harness.report.content": {"harness.text_columns"}
+    | BASE
     | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
     | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
     "harness.report.page": set(),
@@ -308,7 +331,8 @@ ALLOWED = {
     "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
     "harness.commands.__init__": set(),
     "harness.commands.console": {"harness.terminal"},
-    "harness.commands.run": BASE
+    "harness.commands.run": {"harness.plain_numbers", "harness.text_columns"}
+    | BASE
     | {"harness.figures", "harness.lease", "harness.places", "harness.plan_size", "harness.surroundings"}
     | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
     | {"harness.stranger", "harness.shown"}
@@ -328,7 +352,7 @@ ALLOWED = {
     "harness.commands.catalogue": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
-    | {"harness.board", "harness.objective_checks"}
+    | {"harness.board", "harness.objective_process"}
     | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
     "harness.commands.fetch": BASE
     | {"harness.places"}

@@ -81,6 +81,13 @@ def test_recipe_settings_are_overridden_by_the_command_line_and_do_not_enter_the
     assert (other.label, other.training, other.objective(0).beta) == ("tspin-beta0.5-lr0.001", {"lr": 1e-3}, 0.5)
 
 
+def test_a_refused_parameter_names_what_the_command_finds_the_objective_by(folder, tmp_path):
+    (tmp_path / "own.py").write_text(SOURCE)
+    for text, shown in ((f"{tmp_path}/own.py", f"show {tmp_path}/own.py"), ("space", "show space")):
+        with pytest.raises(UserError, match=f"{shown}$"):
+            parse_variants(f"{text}:mu=-1")[0].objective(0)
+
+
 def test_schedules_are_written_with_bars():
     (variant,) = parse_variants("spin:beta=0.1|0.1|5")
     assert [variant.objective(t).beta for t in range(4)] == [0.1, 0.1, 5.0, 5.0]

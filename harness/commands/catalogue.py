@@ -56,14 +56,29 @@ def _spelled(needs: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {v}" if v is not True else k for k, v in needs.items() if v) or "nothing"
 
 
-def check_command(name: str) -> int:
-    from harness.discovery import find_objective, load_objective
-    from harness.objective_checks import check_objective
+def check_command(text: str) -> int:
+    """What the check of an objective or a variant finds, line by line; returns the exit code, 1 when something fails."""
+    from harness.discovery import parse_variants
+    from harness.objective_process import checked
 
-    results = check_objective(load_objective(find_objective(name)))
-    for result in results:
-        say(f"{'pass' if result.passed else 'FAIL'}  {result.name}" + ("" if result.passed else f": {result.reason}"))
-    return 0 if all(r.passed for r in results) else 1
+    variant, *more = parse_variants(text)
+    if more:
+        raise UserError(f"objectives check {text}: names {1 + len(more)} objectives; check one at a time")
+    if variant.training or variant.examples is not None:
+        raise UserError(f"objectives check {text}: takes hyper-parameters alone; leave training. and data. settings out")
+    failed, skipped = 0, 0
+    for place, (name, verdict, reason) in enumerate(checked(variant)):
+        if place == 0:
+            say(f"{variant.label}: {variant.path}")
+        failed += verdict == "FAIL"
+        skipped += verdict == "skip"
+        if verdict == "said":
+            say(reason)
+        elif verdict != "skip":
+            say(f"{verdict}  {name}" + (f": {reason}" if reason else ""))
+    if skipped:
+        say(f"skip  {skipped} more, which say nothing before that is mended")
+    return 1 if failed else 0
 
 
 def suites_command() -> None:

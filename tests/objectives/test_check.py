@@ -1,0 +1,131 @@
+"""The check of objectives itself: right losses of the field pass, each line finds a fault that no other line finds."""
+
+import pytest
+import torch
+
+from harness.objective_review import LINES, check_objective
+from harness.objective_slopes import said_of_the_start
+from objectives import LossOutput, param
+from tests.objectives.field import FIELD, WITH_A_WARNING, nce
+from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, changed, traits
+
+
+def found(cls, lines=LINES, **params):
+    """Name -> verdict of every line that says something."""
+    return {r.name: r.verdict for r in check_objective([cls(**params)], lines) if r.verdict in ("FAIL", "warning")}
+
+
+@pytest.mark.parametrize("name", FIELD)
+def test_a_right_loss_of_the_field_passes(name):
+    assert found(FIELD[name]) == ({WITH_A_WARNING[name]: "warning"} if name in WITH_A_WARNING else {})
+
+
+def test_every_line_has_a_fault_of_its_own():
+    assert set(ONLY) | set(FIRST) == {line.name for line in LINES}
+
+
+@pytest.mark.parametrize("name", ONLY)
+def test_a_line_finds_what_no_other_line_finds(name):
+    """With it, it alone speaks; without it the fault passes."""
+    assert list(found(ONLY[name])) == [name]
+    assert found(ONLY[name], [line for line in LINES if line.name != name]) == {}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_a_line_names_first_what_others_would_tell_in_other_words(name):
+    assert found(FIRST[name]) == {name: "FAIL"}
+
+
+def change(mutation, name):
+    make, must = GENERAL[mutation]
+    return make(FIELD[name]) if must <= traits(name) and (mutation, name) not in HARMLESS else None
+
+
+def missed(names):
+    """(mutants, those that nothing is said of, those of which more than one line fails) over losses of the field."""
+    tried, silent, twice = 0, [], []
+    for mutation in GENERAL:
+        for name in names:
+            if (mutant := change(mutation, name)) is not None:
+                said = found(mutant)
+                tried += 1
+                silent += [(mutation, name)] if not said.keys() - {WITH_A_WARNING.get(name)} else []
+                twice += [(mutation, name)] if list(said.values()).count("FAIL") > 1 else []
+    return tried, silent, twice
+
+
+def test_forty_mutants_of_a_right_loss_are_found_by_one_line_each():
+    tried, silent, twice = missed(["nce"])
+    assert tried >= 40
+    assert (silent, twice) == ([], [])
+
+
+@pytest.mark.slow
+def test_mutants_of_every_loss_of_the_field_are_found():
+    tried, silent, twice = missed(FIELD)
+    assert tried > 1500
+    assert (silent, twice) == ([], [])
+
+
+# ---------------------------------------------------------------- what is said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nce", "the real response's log-probability is pushed up with slope 0.50 and the synthetic response's is pushed down"),
+        ("nce", "the synthetic response's is pushed down with slope 0.50 (loss per nat"),
+        # -log s(r) - log s(-r) / 2 - log s(-s) / 2 at 0, times beta 0.1: 0.1 * (-0.5 + 0.25) and 0.1 * 0.25
+        ("nca", "the real response's log-probability is pushed up with slope 0.025 and the synthetic response's is pushed down"),
+        ("nce_four", "that of the 4 synthetic responses together is pushed down with slope 0.50"),
+        # per token, ten tokens
+        ("sft", "at the start the real response's log-probability is pushed up with slope 0.10 (loss per nat"),
+        ("kl_penalty", "the synthetic response's is not moved"),
+        ("replay", "the synthetic response's is pushed up with slope 0.01 (loss"),
+    ],
+)  # fmt: skip
+def test_the_slopes_at_the_start_are_told_in_words(name, said):
+    assert said in said_of_the_start(FIELD[name]())
+
+
+def test_an_exponential_loss_is_asked_to_declare_it_and_an_unstable_one_fails():
+    """Both overflow at 3000 nats per token: the first because it is exponential, the second where its value is about 700."""
+    undeclared = type("Undeclared", (FIELD["lsif"],), {"unbounded": False, "__doc__": FIELD["lsif"].__doc__})
+    line = "loss and gradient are finite"
+    assert found(undeclared) == {line: "warning"}
+    unstable = ONLY[line]
+    assert found(unstable) == {line: "FAIL"}
+    assert found(type("Declared", (unstable,), {"unbounded": True, "__doc__": unstable.__doc__}))[line] == "FAIL"
+
+
+def test_a_hyper_parameter_of_the_metrics_alone_and_a_choice_that_is_another_are_warnings():
+    line = "hyper parameters have an effect"
+    in_metrics = changed(
+        FIELD["nce"],
+        lambda self, batch: LossOutput(
+            nce(self, batch).loss, metrics={"wins": (batch.real.log_ratio > self.level)[:, 0].double()}
+        ),
+        level=(float, param(0.5, "a win, in nats")),
+    )
+    assert found(in_metrics) == {line: "warning"}
+    no_hinge = changed(FIELD["nce"], form=(str, param("logistic", "form", choices=("logistic", "hinge"))))
+    assert found(no_hinge) == {line: "FAIL"}
+    half_done = changed(
+        FIELD["nce"],
+        lambda self, batch: nce(self, batch) if self.form != "brier" else FIELD["brier"].loss(self, batch),
+        form=(str, param("logistic", "form", choices=("logistic", "hinge", "brier"))),
+    )
+    assert found(half_done) == {line: "warning"}
+
+
+@pytest.mark.parametrize(("beta", "ends"), [(1.0, {}), (600.0, {"harmless input gives a finite loss and gradient": "FAIL"})])
+def test_a_scale_that_overflows_on_likely_responses_is_no_matter_of_declaring(beta, ends):
+    assert found(FIELD["lsif"], beta=beta) == ends
+
+
+def test_the_check_leaves_the_random_numbers_as_they_were():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    found(FIELD["nce"])
+    assert torch.equal(torch.rand(1), expected)
