@@ -52,8 +52,8 @@ def test_a_recipe_for_real_work_says_why_above_every_key(name):
 
 
 def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_them():
-    """A fresh clone holds run.json of the reference run: `make run` must not be refused there."""
-    for name, objectives in (("lab", "space,spin"), ("lab-sft", "sft")):
+    """A fresh clone holds run.json of the reference run: the command that made it must not be refused there."""
+    for name, objectives in (("lab-reference", "space,spin"), ("lab-sft", "sft")):
         config = load_config("lab", objectives=objectives, iterations=5)
         refuse_changes(RunFolder(PACKAGE.parent / "results" / name), config, checked_variants(config))
 
