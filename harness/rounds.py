@@ -17,6 +17,7 @@ from harness.board import Board
 from harness.cells import Cell, Player, content_digest, training_settings
 from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
+from harness.draft import Draft
 from harness.encoding import groups_of_iteration, with_references
 from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
@@ -34,8 +35,9 @@ from harness.progress import Reporter
 from harness.records import Example, Group, Role, Sample, Score, digest
 from harness.shards import Shards, Unfinished
 from harness.sharing import Neighbours
-from harness.store import Draft, Finished, RunFolder
+from harness.store import Finished, RunFolder
 from harness.training_state import LOG, Keeper
+from harness.versions import refuse_other_suite
 from objectives import Needs, Objective
 
 
@@ -58,10 +60,7 @@ class Rounds:
         return Player(seed, None, digest(self.policy.base_digest, str(seed)))
 
     def seat(self, player: Player) -> None:
-        """Put a player into the policy's adapter slot, always from what is on disk: a resumed run sees the same bits.
-
-        Raises UserError when the weights there are not the player's.
-        """
+        """Put a player into the adapter slot, always from disk. Raises UserError when the weights there are not the player's."""
         if player.adapter is None:
             become_initial(self.policy, self.run, player.seed)
             return
@@ -260,14 +259,7 @@ class Rounds:
 
     def refuse_other_scores(self) -> None:
         """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
-        suite, done = self.board.suite, self.run.finished(f"initial/evaluate/{self.board.suite.name}")
-        recorded = (self.run.record() or {}).get("suites")
-        known = recorded.get(suite.name) if isinstance(recorded, dict) else None
-        if done is not None and isinstance(known, dict) and known.get("version", suite.version) != suite.version:
-            raise UserError(
-                f"{self.run.root}: its scores on {suite.name} are of the suite's version {known['version']}, which is now "
-                f"{suite.version}; use --name OTHER for a run of its own (this one's tables and report can be made as before)"
-            )
+        refuse_other_suite(self.run, self.board.suite)
         self.run.reusable(*self._evaluation(self.initial_player(self.config.seeds[0]), "initial"))
 
     def _evaluation(self, player: Player, where: str) -> tuple[str, dict[str, str], dict[str, Any]]:

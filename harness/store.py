@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import kept
+from harness.draft import Draft, begin, made_on, set_attempt_aside
 from harness.errors import DamagedError, OtherFormatError, UserError, system_line
 from harness.files import AGAIN, MANIFEST, folder_digests, read_json, write_json
 from harness.intact import FORMAT_VERSION, checksum, free_name, harm, read_manifest
@@ -28,11 +28,6 @@ from harness.played import Played
 from harness.provenance import forget_peak_memory, package_versions, peak_memory_bytes
 from harness.records import PhaseManifest
 from harness.small_files import difference, forget
-
-UNFINISHED = "unfinished"
-BEGUN, ATTEMPTS, MADE_ON = "begun.json", "attempts.json", "hardware.json"  # in it: what an attempt is made from, which, on what
-THEN = ", then "
-
 
 # ---------------------------------------------------------------- phases
 
@@ -46,19 +41,6 @@ class Finished:
 
     def digest_of(self, name: str) -> str:
         return self.manifest.outputs[name]
-
-
-class Draft:
-    """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it.
-
-    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase. notice: told what is damaged.
-    """
-
-    def __init__(self, path: Path, notice: Callable[[str], None] = lambda line: None) -> None:
-        self.path, self.notice = path, notice
-        self.unfinished = path / UNFINISHED
-        self.attempt = 1
-        self.counts: dict[str, Any] = {}
 
 
 class RunFolder:
@@ -195,8 +177,8 @@ class RunFolder:
         partial = path.with_name(path.name + ".partial")
         draft = Draft(partial, self.notice)
         self._make_way(relative)
-        _begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
-        hardware = _made_on(draft, self.hardware)
+        begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
+        hardware = made_on(draft, self.hardware)
         forget_peak_memory()
         began = time.perf_counter()
         self.journal("started", phase=relative)
@@ -231,7 +213,7 @@ class RunFolder:
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
         self._make_way(relative)
-        _set_aside(partial)
+        set_attempt_aside(partial)
         shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
         origin = os.path.relpath(other.path, self.root)
         taken = replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin})
@@ -288,60 +270,6 @@ class RunFolder:
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         write_json(self.root / "run.json", dict(record))
-
-
-def _begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
-    """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside.
-
-    Where one of that attempt's own records is damaged, nothing of it is used.
-    """
-    records = [draft.unfinished / name for name in (BEGUN, ATTEMPTS, MADE_ON)]
-    said = json.loads(json.dumps(dict(made_from)))
-    try:
-        before = [kept.get(path) for path in records]
-    except DamagedError as error:
-        draft.notice(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
-        before = [None, None, None]
-    if before[0] != said:
-        _set_aside(draft.path)
-        draft.unfinished.mkdir(parents=True)
-        kept.put(records[0], said)
-        before = [said, None, None]
-    leftovers = [path for path in draft.path.iterdir() if path != draft.unfinished]
-    if leftovers:
-        abandoned = draft.path.with_suffix(".abandoned")
-        _remove(abandoned)
-        abandoned.mkdir()
-        for path in leftovers:
-            path.rename(abandoned / path.name)
-    draft.attempt = 1 + (before[1] or 0)
-    kept.put(records[1], draft.attempt)
-
-
-def _made_on(draft: Draft, now: Mapping[str, str]) -> dict[str, str]:
-    """The machine of this attempt; where an earlier one, whose work is gone on from, had another: both, in this order."""
-    path = draft.unfinished / MADE_ON
-    before = kept.get(path) or {}
-    both = {
-        key: was if (was := before.get(key, value)).split(THEN)[-1] == value else was + THEN + value for key, value in now.items()
-    }
-    kept.put(path, both)
-    return both
-
-
-def _set_aside(partial: Path) -> None:
-    """An interrupted attempt is kept beside the new one until the next interruption, for whoever wants to look."""
-    if partial.exists():
-        abandoned = partial.with_suffix(".abandoned")
-        _remove(abandoned)
-        partial.rename(abandoned)
-
-
-def _remove(path: Path) -> None:
-    """A folder or a file, if it is there."""
-    if path.is_file():
-        path.unlink()
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _link_or_copy(source: str, target: str) -> None:

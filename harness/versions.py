@@ -15,6 +15,7 @@ from harness.errors import UserError
 from harness.played import Played
 from harness.provenance import BEFORE_NUMBERS, NUMBERS, NUMBERS_KEY, PROGRAM
 from harness.store import RunFolder
+from harness.suite import Suite
 
 MadeWith = dict[str, dict[str, str]]  # folder of a phase, from the run's -> name -> version
 SAID = 4  # folders named in a line
@@ -60,6 +61,18 @@ def refuse_other_numbers(run: RunFolder) -> None:
         f"numbers, which are now version {NUMBERS}: equal inputs give other numbers; use --name OTHER for a run of its own, or "
         f"go on with the program that began it ({PROGRAM} {record.get('created_by_version', 'unknown')}{commit})"
     )
+
+
+def refuse_other_suite(run: RunFolder, suite: Suite) -> None:
+    """Raises UserError where the initial policy's scores are of another version of the suite than this one."""
+    recorded = (run.record() or {}).get("suites")
+    known = recorded.get(suite.name) if isinstance(recorded, dict) else None
+    evaluated = run.known(f"initial/evaluate/{suite.name}") is not None
+    if evaluated and isinstance(known, dict) and known.get("version", suite.version) != suite.version:
+        raise UserError(
+            f"{run.root}: its scores on {suite.name} are of the suite's version {known['version']}, now {suite.version}; "
+            "use --name OTHER for a run of its own (this one's tables and report can be made as before)"
+        )
 
 
 def numbers_of(root: Path) -> list[str]:

@@ -162,13 +162,14 @@ def rows(path):
 def played(tmp_path_factory):
     """A folder in which the small recipe has been played, once for all tests and processes of a test run that only read."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "played"
-    folder.mkdir(exist_ok=True)
-    with (folder / ".playing").open("w") as handle:
+    top = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = top / "played"
+    with (top / "played.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if not (folder / ".played").exists():
+        if not (top / "played.done").exists():
+            folder.mkdir()
             harness("run", "--recipe", SMALL, cwd=folder)
-            (folder / ".played").touch()
+            (top / "played.done").touch()
     return folder
 
 
@@ -192,9 +193,16 @@ def recommit(folder):
 
 
 def rewrite(path, manifest):
-    """A phase's manifest with other contents, its checksum true of them: what only somebody who means it would do."""
+    """A phase's manifest with other contents, its checksum true of them: what only somebody who means it would do.
+
+    The small files, which hold the manifests too, are left out of it.
+    """
     import json
+    import shutil
 
     from harness.intact import checksum
 
     path.write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
+    run = next((folder for folder in path.parents if (folder / "run.json").is_file()), None)
+    if run is not None:
+        shutil.rmtree(run / "facts", ignore_errors=True)

@@ -51,10 +51,12 @@ ALLOWED = {
     | {"harness.paths", "harness.toml_files"}
     | BASE
     | {"harness.masking"},
+    "harness.draft": {"harness.errors", "harness.kept"},
     "harness.store": BASE
+    | {"harness.draft"}
     | {"harness.lease", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
     | {"harness.played", "harness.small_files"},
-    "harness.versions": {"harness.errors", "harness.played", "harness.provenance", "harness.store"},
+    "harness.versions": {"harness.errors", "harness.played", "harness.provenance", "harness.store", "harness.suite"},
     "harness.row_scale": set(),
     "harness.suite": {"harness.paths", "harness.toml_files"}
     | BASE
@@ -216,7 +218,8 @@ ALLOWED = {
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.machine": {"harness.policy"},
     "harness.initial_adapter": BASE | {"harness.intact", "harness.model.adapter_files", "harness.policy", "harness.store"},
-    "harness.rounds": BASE
+    "harness.rounds": {"harness.draft", "harness.versions"}
+    | BASE
     | {"harness.initial_adapter", "harness.optimizer_steps"}
     | {
         "harness.bad_numbers",
@@ -462,7 +465,7 @@ def test_lm_eval_is_imported_by_few_files():
     """The phase that runs its tasks, the model they ask, what surrounds the two, its registries, a trial of a task."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
     names = ("generation_check", "lm", "phases.evaluate", "registered", "standard_errors", "task_errors", "task_surroundings",
-             "task_trial")  # fmt: skip
+             "task_trial", "template_limits")  # fmt: skip
     assert using == [f"harness.{n}" for n in names]
 
 

@@ -229,7 +229,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
     """The disk is filled to the last block as soon as a phase has begun, in one kind of phase after the other."""
     from harness import store
 
-    begin = store._begin
+    begin = store.begin
     for phase in ("evaluate", "probe", "generate", "score", "train", "data"):
 
         def full_now(draft, made_from, phase=phase):
@@ -237,7 +237,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
             if phase in str(draft.path).replace(".partial", "").split("/"):
                 fill(small_disk, 0)
 
-        monkeypatch.setattr(store, "_begin", full_now)
+        monkeypatch.setattr(store, "begin", full_now)
         if phase == "data":
             shutil.rmtree(small_disk / RUN)
         code, _, errors = typed(small_disk, *ARGUMENTS, "--jobs", "1")
@@ -247,7 +247,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
         assert "Traceback" not in errors
         assert f"/{phase}" in last
         assert "No space left on device; what is finished is kept: make room, then repeat the same command to go on" in last
-    monkeypatch.setattr(store, "_begin", begin)
+    monkeypatch.setattr(store, "begin", begin)
     code, _, errors = typed(small_disk, *ARGUMENTS, "--jobs", "1")
     assert code == 0, errors
     same_bytes(small_disk, whole)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
+from harness.records import digest
 from harness.shown import cell, csv_text, from_csv, latex, markdown, uncell, visible
 from harness.stranger import look_over
 from tests.conftest import ROOT, SMALL, recommit
@@ -62,8 +63,12 @@ COMMANDS = (("status", "small"), ("report", "small"), ("trace", "small", ""), ("
 def test_a_strangers_run_folder_executes_nothing(run, played_copy, typed):
     """Every copy of an objective leaves a mark when it is imported; four commands read the folder, none leaves it."""
     mark = played_copy / "mark"
+    hostile, record = f"open({str(mark)!r}, 'w').close()\n", json.loads((run / "run.json").read_text())
     for copy in (run / "objectives").glob("*.py"):
-        copy.write_text(f"open({str(mark)!r}, 'w').close()\n")
+        copy.write_text(hostile)
+    for variant in record["variants"].values():
+        variant["source_digest"] = digest(hostile)  # a stranger's record says what he likes
+    (run / "run.json").write_text(json.dumps(record))
     for name in ("sitecustomize.py", "conftest.py", "pandas.py", "data/__init__.py"):
         (run / name).write_text(f"open({str(mark)!r}, 'w').close()\n")
     first = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]

@@ -13,6 +13,7 @@ import torch
 
 from harness import kept
 from harness.discovery import Variant
+from harness.draft import ATTEMPTS, BEGUN, MADE_ON
 from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.facts import Facts
 from harness.files import AGAIN, write_json
@@ -20,7 +21,7 @@ from harness.intact import checksum
 from harness.objective_copies import keep_copy, refuse_damaged_copies
 from harness.records import StepRecord, digest
 from harness.shards import Shards
-from harness.store import ATTEMPTS, BEGUN, MADE_ON, RunFolder
+from harness.store import RunFolder
 from harness.stranger import check_record, set_record_aside
 from harness.training_state import LOG, STATE, Keeper, Reached
 from tests.conftest import here, make_policy

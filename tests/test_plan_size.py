@@ -1,6 +1,7 @@
 """Large plans end at once, with one line: players, spelled variants, texts without end; and what fits is counted as it is."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_players_are_objectives_by_seeds_by_iterations():
 def test_what_cannot_fit_is_one_line_in_no_time(asked):
     began = time.process_time()
     with pytest.raises(UserError) as error:
-        check_size(validated(asked, "r.toml"))
+        check_size(validated(asked, Path("r.toml"), {}))
     assert time.process_time() - began < 5
     assert len(str(error.value)) < 600
 
