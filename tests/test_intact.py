@@ -350,6 +350,18 @@ def test_trace_and_push_refuse_what_run_refuses(played_copy):
     assert "holds no pairs" in here(*commands["trace"], cwd=played_copy, check=False).stderr
 
 
+@pytest.mark.parametrize("manifest", ["[]", '{"format_version": 99}', "half"])
+def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_copy, manifest):
+    path = played_copy / "results/small/space/seed-0/iteration-1/train/manifest.json"
+    path.write_text(path.read_text()[:100] if manifest == "half" else manifest)
+    done = here("status", "small", cwd=played_copy, check=False)
+    assert done.returncode == 1
+    assert "space/seed-0/iteration-1/train" in done.stderr
+    assert "gs!ep" in done.stdout
+    assert "! damaged: 1" in done.stdout
+    assert "complete" not in done.stdout
+
+
 def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
     """Whatever part of the package is there, the same command ends with the same files; anything else there is left alone."""
     from harness.card import find_player, write_package

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DamagedError
+from harness.errors import DamagedError, UserError
 from harness.facts import Facts
 from harness.files import bytes_digest
+from harness.plan import Phase
+from harness.remaining import remaining
 from harness.small_files import Kept, from_folder, keep, packed, path_of, read, write
+from harness.store import RunFolder
 from harness.tables import refresh
 from tests.conftest import SMALL, here, recommit, rewrite, rows
 
@@ -100,6 +103,35 @@ def test_somebody_elses_small_file_is_one_line(played_copy, run, raw, named):
     done = here("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     assert named in done.stderr
+
+
+@pytest.mark.parametrize("how", ["flipped", "of another format", "a folder"])
+def test_a_damaged_small_file_is_set_aside_on_request_and_written_anew_where_its_folder_is(run, how):
+    path = path_of(run, CELL)
+    before = path.read_bytes()
+    path.unlink()
+    if how == "a folder":
+        path.mkdir()
+    else:
+        path.write_bytes(
+            before[:100] + b"x" + before[101:] if how == "flipped" else gzip.compress(b'{"format": 9, "unit": 0, "digest": 0}')
+        )
+    with pytest.raises(UserError, match=r"seed-0\.jsonl\.gz: .*--recompute"):
+        keep(run, CELL)
+    RunFolder(run).set_small_files_aside()
+    keep(run, CELL)
+    assert path.read_bytes() == before
+    assert path.with_name(path.name + ".damaged").exists()
+
+
+def test_of_a_cell_with_a_damaged_small_file_alone_everything_is_to_do_on_request(run):
+    phases = [Phase(f"{CELL}/iteration-{t}/{kind}", kind, variant=object()) for t in (0, 1) for kind in ("train", "probe")]
+    prune(run, "space")
+    assert remaining(run, phases) == []
+    path_of(run, CELL).write_bytes(b"[]")
+    with pytest.raises(DamagedError):
+        remaining(run, phases)
+    assert remaining(run, phases, forgiving=True) == phases
 
 
 def test_folder_and_small_file_that_disagree_are_one_line(played_copy, run):
