@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -262,7 +263,7 @@ REQUESTS = st.fixed_dictionaries(
 
 @given(request=REQUESTS)
 def test_a_recipe_written_as_toml_or_json_reads_back_equal(request, tmp_path):
-    config = validated(request, "here")
+    config = validated(request, Path("here"), {})
     path = tmp_path / "r.toml"
     dumped = config.model_dump(exclude_none=True)
     path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in dumped.items()), encoding="utf-8")
