@@ -302,4 +302,6 @@ def describe(variant: Variant, iterations: int) -> dict[str, Any]:
 
 def write_failed(run: RunFolder, failed: Mapping[str, str]) -> None:
     """failed.json: the cells that failed in the last invocation, empty when none did."""
+    if (run.root / "failed.json").is_dir():
+        run.set_aside("failed.json", f"{run.root / 'failed.json'}: a folder, not a list of failed cells")
     write_json(run.root / "failed.json", {cell: masked(error) for cell, error in failed.items()})

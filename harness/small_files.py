@@ -164,7 +164,7 @@ def phase_folders(root: Path, unit: str) -> Iterator[str]:
     for top in (root / SHARED, root / "data") if unit == SHARED else (root / unit,):
         for path in sorted(top.rglob(MANIFEST)):
             relative = path.parent.relative_to(root)
-            if not any(part.endswith(TAKEN) for part in relative.parts):
+            if path.is_file() and not any(part.endswith(TAKEN) for part in relative.parts):
                 yield relative.as_posix()
 
 

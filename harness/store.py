@@ -110,7 +110,7 @@ class RunFolder:
 
     def phases(self) -> list[str]:
         """The folders of the run that hold a manifest, intact or not; what was set aside or is in the making is left out."""
-        found = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST))
+        found = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST) if path.is_file())
         return sorted(one.as_posix() for one in found if not any(part.endswith(TAKEN) for part in one.parts))
 
     def check(self, phases: Iterable[str], recompute: bool) -> None:
