@@ -110,8 +110,8 @@ def calibrate(rounds: Rounds, variants: Sequence[Variant]) -> Calibration:
         adapter_bytes=sum(p.numel() * p.element_size() for _, p in policy.adapter_parameters()),
     )
     for variant in variants:
-        for t in range(config.iterations):
-            needs = variant.objective(t).needs
+        for t, objective in enumerate(variant.objectives(config.iterations)):
+            needs = objective.needs
             if t < 2:  # later iterations are as the second
                 groups = _groups(policy, examples, samples, needs.synthetic, needs.proto)
                 found.train[variant.label, t] = _training(config, policy, variant, t, groups)

@@ -57,13 +57,13 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
         raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None
 
 
-def refuse_recipes_keys(config: RunConfig, variant: Variant, iteration: int) -> None:
+def refuse_recipes_keys(config: RunConfig, variant: Variant) -> None:
     """Raises UserError, blaming whoever gave it, for a value of [objective.NAME] that the objective does not take alone."""
     params = [key for key in config.objective.get(variant.name, {}) if key in variant.params]
     for key in params:
         if variant.params[key] != config.objective[variant.name][key]:
             continue  # another one was typed for the variant
         try:
-            replace(variant, params={key: variant.params[key]}).objective(iteration)
+            replace(variant, params={key: variant.params[key]}).objectives(config.iterations)
         except UserError as error:
             raise UserError(f"{config.said_by(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}") from None

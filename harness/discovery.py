@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from harness.config import scheduled
+from harness.config import as_list, scheduled
 from harness.errors import UserError, asks_to_end, did_you_mean
 from harness.names import BESIDE_VARIANTS
 from harness.paths import opened
@@ -195,6 +195,14 @@ class Variant:
                 raise
             said = f"{self.path}{line_in(self.path, error)}: {type(error).__name__}: {error}"
             raise UserError(f"{self.label}: cannot be built: {said}") from error
+
+    def objectives(self, iterations: int) -> list[Objective]:
+        """Those of all iterations, for what is asked of them before they are played: built until the last schedule has ended,
+        from where on they are one and the same.
+        """
+        longest = max((len(as_list(value)) for value in self.params.values()), default=1)
+        built = [self.objective(t) for t in range(min(iterations, longest))]
+        return [built[min(t, len(built) - 1)] for t in range(iterations)]
 
     def source(self) -> str:
         return self.path.read_text(encoding="utf-8")

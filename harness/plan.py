@@ -36,7 +36,7 @@ def planned_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -
     """The phases of every cell, shared ones once. suite: the leaderboard's name."""
     every = [Phase(f"initial/evaluate/{suite}", "evaluate"), Phase("initial/probe", "probe")]
     for variant in variants:
-        needs = [variant.objective(t).needs for t in range(config.iterations)]
+        needs = [objective.needs for objective in variant.objectives(config.iterations)]
         for seed in config.seeds:
             for t in range(config.iterations):
                 every += _round(config, variant, needs[t], seed, t, suite)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import MANIFEST, read_json
 from harness.intact import intact, read_manifest
 from harness.small_files import SHARED, Unit, has_files, path_of, phase_folders, read, unit_of, units
@@ -19,10 +19,12 @@ Manifest = Mapping[str, Any]
 
 
 class Played:
-    """What is finished in the run folder `root`; small files are read once."""
+    """What is finished in the run folder `root`; small files are read once. forgiving: a damaged one counts as none, for a
+    command that is going to set it aside.
+    """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, forgiving: bool = False) -> None:
+        self.root, self.forgiving = root, forgiving
         self._kept: dict[str, Unit] = {}
         self._folders: dict[str, bool] = {}
 
@@ -57,7 +59,12 @@ class Played:
         if self.by_folder(phase):
             return {}
         if unit not in self._kept:
-            self._kept[unit] = read(self.root, unit)
+            try:
+                self._kept[unit] = read(self.root, unit)
+            except (DamagedError, OtherFormatError):
+                if not self.forgiving:
+                    raise
+                self._kept[unit] = {}
         return self._kept[unit]
 
     def by_folder(self, phase: str) -> bool:
@@ -68,7 +75,8 @@ class Played:
 
     def small_only(self, cell: str) -> bool:
         """Whether of a cell the small file is there and its folder is not."""
-        return not self.by_folder(cell) and path_of(self.root, cell).is_file()
+        here = not self.by_folder(cell) and path_of(self.root, cell).exists()
+        return here and not (self.forgiving and not self.kept(cell))
 
     def phases(self) -> list[str]:
         """Every finished phase of the run, in an order that does not depend on where it is kept."""

@@ -69,7 +69,7 @@ def check_objectives(variants: Sequence[Variant], iterations: int) -> None:
     asks: a run may well be there to find out.
     """
     for variant in variants:
-        objectives = {repr(objective): objective for objective in map(variant.objective, range(iterations))}
+        objectives = {repr(objective): objective for objective in variant.objectives(iterations)}
         for objective in objectives.values():
             for check in BEFORE_A_RUN:
                 try:

@@ -72,12 +72,12 @@ def checked_variants(config: RunConfig) -> list[Variant]:
             raise UserError(f'{said}: [objective.{name}]: unknown objective "{name}"{near}; leave the section out')
     for variant in variants:
         training_settings(config, variant)
-        for iteration in range(config.iterations):
-            try:
-                objective = variant.objective(iteration)
-            except UserError:
-                refuse_recipes_keys(config, variant, iteration)
-                raise
+        try:
+            objectives = variant.objectives(config.iterations)
+        except UserError:
+            refuse_recipes_keys(config, variant)
+            raise
+        for objective in {id(one): one for one in objectives}.values():
             checked_needs(variant, objective)
     return variants
 
@@ -285,7 +285,7 @@ def _without_secrets(passed: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe(variant: Variant, iterations: int) -> dict[str, Any]:
     """One variant for the record: settings as given, and the resolved hyper-parameters of every iteration."""
-    objectives = [variant.objective(t) for t in range(iterations)]
+    objectives = variant.objectives(iterations)
     first = objectives[0]
     return {
         "name": variant.name,
@@ -302,4 +302,6 @@ def describe(variant: Variant, iterations: int) -> dict[str, Any]:
 
 def write_failed(run: RunFolder, failed: Mapping[str, str]) -> None:
     """failed.json: the cells that failed in the last invocation, empty when none did."""
+    if (run.root / "failed.json").is_dir():
+        run.set_aside("failed.json", f"{run.root / 'failed.json'}: a folder, not a list of failed cells")
     write_json(run.root / "failed.json", {cell: masked(error) for cell, error in failed.items()})

@@ -11,20 +11,25 @@ from harness.played import Played
 from harness.small_files import SHARED, path_of, unit_of
 
 
-def remaining(root: Path, phases: Sequence[Phase]) -> list[Phase]:
+def remaining(root: Path, phases: Sequence[Phase], forgiving: bool = False) -> list[Phase]:
     """The phases of a run that are to do, in the plan's order.
 
     What the cells to play need of the initial policy is made again where its folder is gone; it must come out as recorded.
+    forgiving: damaged small files count as none.
 
     Raises UserError for a cell of which only the small files are here and which is asked for more than they hold: what comes next
     begins from its adapter.
     """
-    played = Played(root)
+    played = Played(root, forgiving)
     missing = [phase for phase in phases if not played.finished(phase.folder)]
+    first: dict[str, Phase] = {}  # missing of a cell
     for phase in missing:
-        if phase.variant is not None and played.small_only(cell := unit_of(phase.folder)):
+        if phase.variant is not None:
+            first.setdefault(unit_of(phase.folder), phase)
+    for cell, phase in first.items():
+        if played.small_only(cell):
             raise UserError(_ended(root, cell, phase, played))
-    seeds = {unit_of(phase.folder).rpartition("/")[2] for phase in missing if phase.variant is not None}
+    seeds = {cell.rpartition("/")[2] for cell in first}
     wanted = {phase.folder for phase in missing}
     if seeds:
         wanted |= {phase.folder for phase in phases if _again(phase, seeds) and not played.by_folder(phase.folder)}

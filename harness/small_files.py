@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import DamagedError, UserError, disk_trouble
-from harness.files import MANIFEST, bytes_digest, read_json
+from harness.errors import DamagedError, OtherFormatError, UserError, disk_trouble
+from harness.files import AGAIN, MANIFEST, bytes_digest, read_json
 from harness.intact import intact, read_manifest
 from harness.names import TAKEN
 from harness.records import digest
@@ -63,7 +63,7 @@ def units(root: Path) -> list[str]:
     """The units that have a small file."""
     folder = root / FOLDER
     found = [folder / f"{SHARED}{ENDING}", *sorted(folder.glob(f"*/seed-*{ENDING}"))]
-    return [path.relative_to(folder).as_posix().removesuffix(ENDING) for path in found if path.is_file()]
+    return [path.relative_to(folder).as_posix().removesuffix(ENDING) for path in found if path.exists()]
 
 
 def has_files(folder: Path) -> bool:
@@ -83,7 +83,7 @@ def read(root: Path, unit: str) -> Unit:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, EOFError, zlib.error) as error:
-        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+        if isinstance(error, OSError) and not isinstance(error, (gzip.BadGzipFile, IsADirectoryError)):
             raise
         raise _damaged(path, str(error)) from error
     if len(raw) > LARGEST:
@@ -95,7 +95,10 @@ def read(root: Path, unit: str) -> Unit:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, "its first line is not this program's") from error
     if number != FORMAT:
-        raise UserError(f"{path}: format {number!r} of small files, this program reads {FORMAT}; use the version that wrote it")
+        raise OtherFormatError(
+            f"{path}: format {number!r:.60} of small files, this program reads {FORMAT}; use the version that wrote it, "
+            f"or {AGAIN}"
+        )
     if of != unit:
         raise _damaged(path, f"is of {of!r}")
     if recorded != bytes_digest(body):
@@ -114,8 +117,8 @@ def read(root: Path, unit: str) -> Unit:
 
 def _damaged(path: Path, how: str) -> DamagedError:
     return DamagedError(
-        f"{path}: damaged ({how}); take it again from where it was kept, or delete it: it is written anew from the cell's folder "
-        "where that is here, and the cell is played again where it is not"
+        f"{path}: damaged ({how}); take it again from where it was kept, or {AGAIN} (from the cell's folder where that is here; "
+        "else the cell is played again)"
     )
 
 
@@ -161,7 +164,7 @@ def phase_folders(root: Path, unit: str) -> Iterator[str]:
     for top in (root / SHARED, root / "data") if unit == SHARED else (root / unit,):
         for path in sorted(top.rglob(MANIFEST)):
             relative = path.parent.relative_to(root)
-            if not any(part.endswith(TAKEN) for part in relative.parts):
+            if path.is_file() and not any(part.endswith(TAKEN) for part in relative.parts):
                 yield relative.as_posix()
 
 

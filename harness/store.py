@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness import small_files
 from harness.draft import Draft, begin, made_on, set_attempt_aside
 from harness.errors import DamagedError, OtherFormatError, UserError, system_line
 from harness.files import AGAIN, MANIFEST, folder_digests, read_json, write_json
@@ -27,6 +28,7 @@ from harness.names import TAKEN
 from harness.played import Played
 from harness.provenance import forget_peak_memory, package_versions, peak_memory_bytes
 from harness.records import PhaseManifest
+from harness.small_files import FOLDER as FACTS
 from harness.small_files import difference, forget
 
 # ---------------------------------------------------------------- phases
@@ -91,7 +93,7 @@ class RunFolder:
 
     def phases(self) -> list[str]:
         """The folders of the run that hold a manifest, intact or not; what was set aside or is in the making is left out."""
-        found = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST))
+        found = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST) if path.is_file())
         return sorted(one.as_posix() for one in found if not any(part.endswith(TAKEN) for part in one.parts))
 
     def check(self, phases: Iterable[str], recompute: bool) -> None:
@@ -110,9 +112,21 @@ class RunFolder:
                     raise
                 self.set_aside(relative, str(error).removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}"))
 
+    def set_small_files_aside(self) -> None:
+        """Move small files that are damaged or of another format out of the way; what they held counts as never played where its
+        folder is not here.
+        """
+        for unit in small_files.units(self.root):
+            try:
+                small_files.read(self.root, unit)
+            except (DamagedError, OtherFormatError) as error:
+                relative = small_files.path_of(self.root, unit).relative_to(self.root).as_posix()
+                self.set_aside(relative, str(error).partition("; ")[0])
+
     def set_aside(self, relative: str, reason: str) -> None:
         """Move a phase, or a file, out of the way under a name of its own, so that it is made again; nothing is deleted."""
-        forget(self.root, relative)  # it is to be made again, not to come back from the small files
+        if not relative.startswith(f"{FACTS}/"):
+            forget(self.root, relative)  # it is to be made again, not to come back from the small files
         aside = free_name(self.root / relative)
         (self.root / relative).rename(aside)
         self.journal("set aside", phase=relative, where=aside.name, reason=reason)

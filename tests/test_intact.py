@@ -19,8 +19,10 @@ from harness.facts import Facts
 from harness.files import AGAIN, write_json
 from harness.intact import checksum
 from harness.objective_copies import keep_copy, refuse_damaged_copies
+from harness.prepare import write_failed
 from harness.records import StepRecord, digest
 from harness.shards import Shards
+from harness.small_files import phase_folders
 from harness.store import RunFolder
 from harness.stranger import check_record, set_record_aside
 from harness.training_state import LOG, STATE, Keeper, Reached
@@ -349,6 +351,32 @@ def test_trace_and_push_refuse_what_run_refuses(played_copy):
     assert "loss" in here(*commands["trace"], cwd=played_copy).stdout, "what is in the making is no part of the run"
     (run / "data/manifest.json").unlink()
     assert "holds no pairs" in here(*commands["trace"], cwd=played_copy, check=False).stderr
+
+
+def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
+    run = RunFolder(played_copy / "results/small")
+    for name in ("failed.json", "space/seed-0/iteration-0/probe/manifest.json"):
+        (run.root / name).unlink()
+        (run.root / name).mkdir()
+    write_failed(run, {"a/seed-0": "error"})
+    assert json.loads((run.root / "failed.json").read_text()) == {"a/seed-0": "error"}
+    assert (run.root / "failed.json.damaged").is_dir()
+    phase = "space/seed-0/iteration-0/probe"
+    assert run.finished(phase) is None
+    assert phase not in run.phases()
+    assert phase not in list(phase_folders(run.root, "space/seed-0"))
+
+
+@pytest.mark.parametrize("manifest", ["[]", '{"format_version": 99}', "half"])
+def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_copy, manifest):
+    path = played_copy / "results/small/space/seed-0/iteration-1/train/manifest.json"
+    path.write_text(path.read_text()[:100] if manifest == "half" else manifest)
+    done = here("status", "small", cwd=played_copy, check=False)
+    assert done.returncode == 1
+    assert "space/seed-0/iteration-1/train" in done.stderr
+    assert "gs!ep" in done.stdout
+    assert "! damaged: 1" in done.stdout
+    assert "complete" not in done.stdout
 
 
 def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from harness.commands.plan import _listed
 from harness.config import LONGEST_TEXT, RunConfig, validated
+from harness.discovery import Variant, parse_variants
 from harness.errors import UserError
 from harness.plan_size import LONGEST_VARIANT, MOST_PLAYERS, check_size
 from harness.study import load_study
@@ -43,6 +44,18 @@ def test_what_cannot_fit_is_one_line_in_no_time(asked):
         check_size(validated(asked, Path("r.toml"), {}))
     assert time.process_time() - began < 5
     assert len(str(error.value)) < 600
+
+
+def test_an_objective_is_built_as_often_as_its_schedule_has_entries(monkeypatch):
+    """A plan of 10,000 iterations asks every objective what it needs at each of them, several times."""
+    (variant,) = parse_variants("space:mu=1|2|3")
+    built, build = [], Variant.objective
+    monkeypatch.setattr(Variant, "objective", lambda self, t: built.append(t) or build(self, t))
+    found = variant.objectives(10_000)
+    assert built == [0, 1, 2]
+    assert [repr(one) for one in found[:5]] == [repr(build(variant, t)) for t in range(5)]
+    assert len(found) == 10_000
+    assert repr(found[-1]) == repr(build(variant, 9_999))
 
 
 def test_a_recipe_with_300_000_seeds_is_refused_before_the_run_has_a_folder(tmp_path):

@@ -269,4 +269,4 @@ def test_a_run_of_before_both_directions_were_measured_goes_on_and_one_of_an_old
     (run / "run.json").write_text(json.dumps(record))
     done = here(*AGAIN, cwd=played_copy, check=False)
     assert done.returncode == 1
-    assert "its scores on two are of the suite's version 0, which is now 1; use --name OTHER" in done.stderr
+    assert "its scores on two are of the suite's version 0, now 1; use --name OTHER" in done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from harness.commands.console import out, say
-from harness.errors import UserError, did_you_mean
+from harness.errors import DamagedError, OtherFormatError, UserError, did_you_mean
 from harness.paths import opened
 from harness.places import check_report
 from harness.played import Played
@@ -42,7 +42,11 @@ def report_command(run: str, results: Path, pdf: Path | None) -> None:
 
 
 def status_command(run: str | None, results: Path) -> None:
-    """A grid per run: cells down, iterations across, one letter per phase."""
+    """A grid per run: cells down, iterations across, one letter per phase.
+
+    Raises UserError, when all has been shown, for the first run that cannot be, or a manifest that is not what was written; the
+    other files of a phase are not read.
+    """
     if results.exists() and not results.is_dir():
         raise UserError(f"--results {results}: is a file, not a folder; name the folder that holds the run folders")
     names = [run] if run else sorted(p.parent.name for p in results.glob("*/run.json"))
@@ -72,6 +76,7 @@ def _print_status(run: RunFolder) -> None:
     for t in range(record["iterations"]):
         table.add_column(f"iter {t}")
     missing = small = 0
+    damaged: list[UserError] = []
     played = Played(run.root)
     for label, variant in record["variants"].items():
         for seed in record["seeds"]:
@@ -85,7 +90,12 @@ def _print_status(run: RunFolder) -> None:
                         letters += " "
                         continue
                     folder = f"{label}/seed-{seed}/iteration-{t}/{phase}"
-                    complete = played.finished(f"{folder}/{suite}" if phase == "evaluate" else folder)
+                    try:
+                        complete = played.manifest(f"{folder}/{suite}" if phase == "evaluate" else folder) is not None
+                    except (DamagedError, OtherFormatError) as error:
+                        damaged.append(error)
+                        letters += "!"
+                        continue
                     missing += not complete
                     letters += letter if complete else "·"
                 cells.append(letters)
@@ -94,9 +104,12 @@ def _print_status(run: RunFolder) -> None:
             table.add_row(f"{label}/seed-{seed}" + (" (small files)" if only else ""), *cells)
     out.print(table)
     legend = ", ".join(f"{letter} {phase}" for letter, phase in PHASES)
-    say(f"{legend}; · not done" + (f": {missing} phases" if missing else ": none, complete") + "\n")
+    said = f"{missing} phases" if missing else "none" + ("" if damaged else ", complete")
+    say(f"{legend}; · not done: {said}" + (f"; ! damaged: {len(damaged)}" if damaged else "") + "\n")
     if small:
         say(f"small files: of {small} cell(s) there is no adapter here, so they can be neither extended nor pushed\n")
+    if damaged:
+        raise damaged[0]
 
 
 def trace_command(run: str, example_id: str, results: Path) -> None:

@@ -28,7 +28,7 @@ def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], s
     from harness.remaining import remaining
 
     phases = planned_phases(config, variants, suite.name)
-    to_do = remaining(run.root, phases)
+    to_do = remaining(run.root, phases, forgiving=config.recompute)
     per_prompt = sum(phase.drawn for phase in phases)
     examples = config.data.max_examples
     say(

@@ -157,6 +157,7 @@ def play(
     with run.locked(reporter.say):
         run.say = reporter.say
         if config.recompute:
+            run.set_small_files_aside()  # before anything that is set aside is taken out of them
             set_record_aside(run)
         playing.warm_up(at_once)
         try:

@@ -12,7 +12,8 @@ from harness.tables.versions import COLUMNS as VERSIONS
 
 AS_PLAYED = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
 COLLAPSE, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
-OF_STANDING = ("chance_best",)  # columns of standing.csv that need the items
+# columns of standing.csv that need the items
+OF_STANDING = ("since_best", "since_best_low", "since_best_high", "since_best_p", "chance_best")
 
 
 def repeated(earlier: Earlier) -> list[str]:
@@ -51,15 +52,16 @@ def with_churn(earlier: Earlier, drift: Frame) -> Frame:
 
 
 def with_chances(earlier: Earlier, standing: Frame) -> Frame:
-    """The standing with the chances of being best as they stand."""
+    """The standing with what needs the items, such as the chances of being best, as it stands."""
     before = earlier.table("tables/standing.csv")
     if before is None:
         return standing
+    order = list(before)
     before = before.fillna({"panel": ""}).set_index(["panel", "objective"])
-    for column in (c for c in OF_STANDING if c in before and c in standing):
+    for column in (c for c in OF_STANDING if c in before):
         keys = zip(standing["panel"], standing["objective"], strict=True)
         standing[column] = [before[column].get(key) for key in keys]
-    return standing
+    return standing[order] if sorted(order) == sorted(standing) else standing
 
 
 def versions_before(facts: Facts, earlier: Earlier) -> Frame:

@@ -115,16 +115,18 @@ class Arena:
 
     def answered(self, player: Player, seeds: Sequence[int]) -> Answered | None:
         """The player's counted rows over these seeds, as shares; None where one of them is not paired, for a mean over some of
-        the tasks is not the leaderboard's mean, and where none is counted."""
+        the tasks is not the leaderboard's mean, where none is counted, and where the items are not kept."""
         rows = [row["name"] for row in self.facts.counted]
-        if not rows or not set(rows) <= set(self.paired):
+        if not rows or not set(rows) <= set(self.paired) or not all(self.finished(player, seed) for seed in seeds):
             return None
         numbers = [self.paired.index(name) for name in rows]
         return self._all(player, seeds).mapped(numbers, [self.facts.scales[name].share for name in rows])
 
     def row(self, player: Player, seeds: Sequence[int], name: str) -> Answered | None:
-        """One row of the suite in its own unit; None where it is not paired."""
-        return self._all(player, seeds).task(self.paired.index(name)) if name in self.paired else None
+        """One row of the suite in its own unit; None where it is not paired, or its items are not kept."""
+        if name not in self.paired or not all(self.finished(player, seed) for seed in seeds):
+            return None
+        return self._all(player, seeds).task(self.paired.index(name))
 
     def _all(self, player: Player, seeds: Sequence[int]) -> Answered:
         """Every paired row, in its own unit."""
