@@ -13,6 +13,7 @@ from harness.templates import choose_template
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}BODY{% endfor %}{% endfor %}"
 DOUBLING = "{% set n = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.s = STEP %}{% endfor %}{{ n.s | length }}"
+LONG = "{% set b = 'x' * 9999999 %}"
 TOO_MUCH = {
     "loops": LOOPS.replace("BODY", ""),
     "loops that write": LOOPS.replace("BODY", "{{ 'a' * 100000 }}"),
@@ -30,6 +31,20 @@ TOO_MUCH = {
     "sums that double": DOUBLING.replace("STEP", "n.s + n.s"),
     "joins that double": DOUBLING.replace("STEP", "n.s ~ n.s"),
     "replacements that grow": DOUBLING.replace("STEP", "n.s.replace('a', n.s)"),
+    "one text joined often": LONG + "{{ ([b] * 1000) | join | length }}",
+    "joined by a method": LONG + "{{ b.join([b] * 1000) | length }}",
+    "joined by a long text": LONG + "{{ ('x' * 1000) | join(b) | length }}",
+    "joined by tildes": LONG + "{{ (" + " ~ ".join(["b"] * 600) + ") | length }}",
+    "translated": LONG + "{{ b.translate({120: b}) | length }}",
+    "every line indented": "{{ ('a\n' * 4000000) | indent('y' * 5000) | length }}",
+    "lines broken": "{{ ('a ' * 400000) | wordwrap(1, true, 'y' * 20000) | length }}",
+    "a format with a long text": LONG + "{{ ('{0}' * 1000).format(b) | length }}",
+    "a filter's format with one": LONG + "{{ ('%(a)s' * 1000) | format(a=b) | length }}",
+    "a list written": LONG + "{{ [b] * 1000 }}",
+    "a list as JSON": LONG + "{{ ([b] * 1000) | tojson | length }}",
+    "a sum of lists": "{{ ([[0] * 100000] * 1000) | sum(start=[]) | length }}",
+    "a division of whole numbers": "{{ (2 ** 9900000) // (3 ** 3000000) }}",
+    "a loop that finds nothing": "{% for i in range(99999) %}{% for j in range(99999) if j < 0 %}{% endfor %}{% endfor %}",
     "recursion": "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
 }  # fmt: skip
 
@@ -62,7 +77,16 @@ def test_what_ends_is_rendered_as_before():
         "{{ 'a' * 3 }}{{ 2 ** 10 }}{{ '%5.2f|%s' % (1.5, x) }}{{ 7 % 3 }}",
         "{{ x.replace('b', 'c') }}{{ x | replace('b', 'c', 1) }}{{ x | center(20) }}{{ x.ljust(9) }}{{ '{:>8}'.format(x) }}",
         "{% for i in range(5) %}{{ loop.index }}{% endfor %}{{ [1, 2] | batch(3, 0) | list }}{{ x.__class__.__name__ }}",
-        "{{ 'a' ~ x | upper }}{{ ' a\nb' | indent(2) }}\n",
+        "{{ 'a' ~ x | upper ~ 1 ~ none }}{{ ' a\nb' | indent(2) }}{{ [x, 1] }}{{ none }}{{ 1.5 }}{{ 'a' if false }}\n",
+        "{{ [1, 'b', x] | join('-') }}{{ '-'.join(['a', x]) }}{{ [{'n': x}] | map(attribute='n') | join }}{{ [1, 2.5] | sum }}",
+        "{{ [{'n': 3}] | sum(attribute='n', start=1) }}{{ [[1], [2]] | sum(start=[]) }}"
+        "{{ [{'n': x}] | join(' ', attribute='n') }}",
+        "{{ {'a': [x, 1]} | tojson(indent=2) }}{{ x | e }}{{ x.translate({97: 'zz'}) }}"
+        "{{ '%(a)s' | format(a=x) }}{{ 'a b' | urlencode }}",
+        "{{ '{0}{b:>{w}}'.format(x, b=1, w=4) }}{{ 'a b c' | wordwrap(2) }}{{ [1, 2] | pprint }}"
+        "{% filter upper %}{{ x }}{% endfilter %}",
+        "{% set t %}{{ x }} {{ x }}{% endset %}{{ t | trim | string }}{% macro m(a) %}{{ a }}{% endmacro %}"
+        "{{ m(x) ~ m(1) }}{{ 2 * 3 // 4 }}",
     )
     options = {"loader": BaseLoader(), "undefined": StrictUndefined, "keep_trailing_newline": True}
     for text in texts:
@@ -94,3 +118,12 @@ def test_an_alarm_that_was_set_still_rings_and_other_threads_render():
     thread.start()
     thread.join()
     assert heard[-1] == "2"
+
+
+def test_lm_eval_renders_in_the_limited_environment():
+    import lm_eval.utils
+
+    template_limits.limit_task_templates()
+    assert lm_eval.utils.apply_template("{{ x | regex_replace('b', 'c') }}{{ [x] | tojson }}", {"x": "abab"}) == 'acac["abab"]'
+    with pytest.raises(TooMuch):
+        lm_eval.utils.apply_template(LONG + "{{ ([b] * 1000) | tojson | length }}", {})
