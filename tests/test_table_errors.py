@@ -43,7 +43,7 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
     }
     facts.__dict__["scores"] = pd.DataFrame(
         [
-            {"objective": o, "seed": s, "iteration": t, "task": task, "suite": "s v1", "value": float(np.mean(values)),
+            {"objective": o, "seed": s, "iteration": t, "task": task, "label": task, "suite": "s v1", "value": float(np.mean(values)),
              "stderr": 0.5, "n": len(values), "clusters": len(set(clusters)) if clusters else None}
             for (o, s, t), tasks in answers.items() for task, values in tasks.items()
         ]
@@ -138,7 +138,7 @@ def test_five_items_of_four_questions_are_too_few():
 
 def test_the_number_of_clusters_is_said_with_the_number_of_items():
     facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
-    assert items_note(facts) == "n = 6 items per task (in clusters that share a question: one 4, two 4)"
+    assert items_note(facts) == "n = 6 items per task (items that share a question are one cluster: one 4, two 4)"
 
 
 def test_clusters_that_do_not_fit_the_items_are_one_line():
