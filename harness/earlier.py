@@ -53,6 +53,8 @@ class Earlier:
                 f"{self.root}: holds no phase, no small files and no scores.csv, so there is nothing to make tables of; play it "
                 "with: harness run"
             )
+        if "clusters" not in found:  # written before items could be clusters
+            found["clusters"] = pd.array([pd.NA] * len(found), dtype="Int64")
         return found[found["suite"] == f"{suite['name']} v{suite['version']}"].reset_index(drop=True)
 
     def training(self) -> Frame:

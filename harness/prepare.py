@@ -85,7 +85,7 @@ def checked_variants(config: RunConfig) -> list[Variant]:
 def prepare(
     config: RunConfig, run: RunFolder, reporter: Reporter, passed: Mapping[str, Any], study: Mapping[str, Any] | None = None
 ) -> Game:
-    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lock.
+    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lease.
 
     study: what the record says of the study the run belongs to.
 

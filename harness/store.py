@@ -1,4 +1,4 @@
-"""The run folder: paths, commit by rename, resume, journal, lock. Never knows what a phase computes.
+"""The run folder: paths, commit by rename, resume, journal, lease. Never knows what a phase computes.
 
 A phase works in `NAME.partial/`, writes `manifest.json` last, and the folder is renamed to `NAME`: the manifest exists if
 and only if the phase is complete, and renaming onto a finished folder is refused by the operating system. What an interrupted
@@ -46,7 +46,7 @@ class Finished:
 
 
 class RunFolder:
-    """`results/<run>/` on disk. One process at a time holds its lock while it writes."""
+    """`results/<run>/` on disk. One process at a time holds its lease while it writes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

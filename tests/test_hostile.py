@@ -133,7 +133,7 @@ def link(where, to):
 FOLDERS = {
     "tables are a link": link("tables", "../../outside"),
     "a csv in the making is a link": link("scores.csv.tmp", "../../outside/kept"),
-    "the lock is a link": link(".lock", "../../outside/kept"),
+    "the lease is a link": link(".lease", "../../outside/kept"),
     "samples are a link": link("initial/probe/samples.jsonl", "/etc/hostname"),
     "a link that stays inside": link("scores.csv", "training.csv"),
     "a pipe": lambda run: os.mkfifo(run / "pipe.jsonl"),

@@ -4,9 +4,11 @@ import gzip
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from harness.errors import DamagedError, UserError
@@ -18,7 +20,7 @@ from harness.remaining import remaining
 from harness.small_files import Kept, from_folder, keep, packed, path_of, read, write
 from harness.store import RunFolder
 from harness.tables import refresh
-from tests.conftest import SMALL, here, recommit, rewrite, rows
+from tests.conftest import ROOT, SMALL, here, recommit, rewrite, rows
 
 AGAIN = ("run", "--recipe", SMALL, "--jobs", "1")
 CELL = "space/seed-0"
@@ -233,6 +235,34 @@ def test_of_a_run_committed_before_small_files_every_table_is_kept_or_made_anew(
     assert "As computed when the run was played" in page
     assert "tables/comparisons.csv" in page
     assert Facts(run).items == {}
+
+
+def test_the_tables_of_an_earlier_version_are_read_as_they_were_written(played_copy, run):
+    """scores.csv without clusters, comparisons.csv by bootstrap: a column that there was not is empty, and the page says whose
+    intervals these are."""
+    for folder in ("data", "initial", "space", "spin", "facts"):
+        shutil.rmtree(run / folder)
+    pd.read_csv(run / "scores.csv").drop(columns="clusters").to_csv(run / "scores.csv", index=False)
+    path = run / "tables/comparisons.csv"
+    old = pd.read_csv(path, keep_default_na=False).drop(columns="clusters").rename(columns={"over": "redrawn"})
+    old.assign(low=-0.25, high=0.125).to_csv(path, index=False)
+    before = path.read_bytes()
+    here("report", "small", "--out", "r.pdf", cwd=played_copy)
+    assert path.read_bytes() == before
+    page = (played_copy / "r.html").read_text()
+    assert "[-25.0, +12.5]" in page
+    assert "are from the bootstrap of that version" in page
+    assert "by bootstrap (none below five items a task)" in page
+    assert rows(run / "tables/leaderboard.csv")[1]["item_stderr"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in (ROOT / "results").glob("*/run.json")))
+def test_every_committed_run_is_reported_again(name, tmp_path):
+    shutil.copytree(ROOT / "results" / name, tmp_path / "results" / name)
+    here("report", name, "--out", "r.pdf", cwd=tmp_path)
+    page = (tmp_path / "r.html").read_text()
+    assert not re.search(r"\bnan\b|\[\]|\bNone\b", re.sub(r"<(svg|style|script).*?</\1>|<[^>]*>", " ", page, flags=re.S))
 
 
 @pytest.mark.slow

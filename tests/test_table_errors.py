@@ -16,7 +16,8 @@ from harness.stats import Uncertainty, interval, summed
 from harness.tables.comparisons import comparisons_table
 from harness.tables.curves import stability_table
 from harness.tables.leaderboard import leaderboard
-from harness.tables.players import Arena
+from harness.tables.mean_errors import ItemErrors
+from harness.tables.players import Arena, Player
 from harness.tables.printed import items_note
 from harness.tables.standing import standing_table
 
@@ -42,8 +43,8 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
     }
     facts.__dict__["scores"] = pd.DataFrame(
         [
-            {"objective": o, "seed": s, "iteration": t, "task": task, "suite": "s v1", "value": float(np.mean(values)),
-             "stderr": 0.5, "n": len(values)}
+            {"objective": o, "seed": s, "iteration": t, "task": task, "label": task, "suite": "s v1", "value": float(np.mean(values)),
+             "stderr": 0.5, "n": len(values), "clusters": len(set(clusters)) if clusters else None}
             for (o, s, t), tasks in answers.items() for task, values in tasks.items()
         ]
     ).astype({"seed": "Int64"})  # fmt: skip
@@ -89,7 +90,8 @@ def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_tab
         drops = curves[(curves["objective"] == label) & (curves["name"] == "drop")]
         each = drops[drops["seed"].notna()]["value"].to_numpy(dtype=float)
         (over,) = drops[drops["seed"].isna()].to_dict("records")
-        assert (over["low"], over["high"]) == pytest.approx(scipy.stats.t.interval(0.95, 2, each.mean(), scipy.stats.sem(each)))
+        low, high = scipy.stats.t.interval(0.95, 2, each.mean(), scipy.stats.sem(each))
+        assert (over["low"], over["high"]) == pytest.approx((max(low, 0.0), high)), "no drop is negative"
         assert over["over"] == "seeds"
 
 
@@ -136,7 +138,7 @@ def test_five_items_of_four_questions_are_too_few():
 
 def test_the_number_of_clusters_is_said_with_the_number_of_items():
     facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
-    assert items_note(facts) == "n = 6 items per task (in clusters that share a question: one 4, two 4)"
+    assert items_note(facts) == "n = 6 items per task (items that share a question are one cluster: one 4, two 4)"
 
 
 def test_clusters_that_do_not_fit_the_items_are_one_line():
@@ -191,6 +193,32 @@ def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
     facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
     (said,) = _lasting(Written(facts), Written(facts).standing)
     assert said.startswith("at most a point below its best iteration at the last one (95 % interval over items alone): a -0.0")
+
+
+def test_few_items_in_one_task_are_said_though_the_others_have_enough():
+    generator = np.random.default_rng(0)
+    answers = {
+        key: {"one": (generator.random(40) < 0.5).astype(float), "two": np.array([float(number % 2)])}
+        for number, key in enumerate([(INITIAL, None, -1), *((o, s, 0) for o in ("a", "b") for s in (0, 1, 2))])
+    }
+    facts = made(answers, (0, 1, 2))
+    written = Written(facts)
+    by_task = written.comparisons.set_index(["a", "b", "task"])["p"]
+    assert by_task["a", "b", "one"] < 1
+    assert np.isnan(by_task["a", "b", "two"])
+    assert np.isnan(by_task["a", "b", "mean"])
+    assert not _enough_items(written)
+    assert leaderboard(facts)["mean_low"].isna().all()
+
+
+def test_a_row_that_is_not_made_of_items_counts_clusters_where_it_has_them():
+    """40 items of 4 questions: no interval, however many items; of 8 questions: t with 7 degrees of freedom for the items."""
+    for count in (4, 8):
+        clusters = [i % count for i in range(40)]
+        facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 40)}, clusters=clusters)
+        facts.items[INITIAL, None, -1]["one"]["values"] = None
+        errors, enough = ItemErrors(Arena(facts)).of(Player(INITIAL, -1), [0], ["one"])
+        assert (errors[0].variance, errors[0].df, enough) == (0.25, count - 1, count == 8)
 
 
 def test_nothing_is_said_of_losses_where_too_few_items_show_none():

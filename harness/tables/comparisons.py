@@ -27,6 +27,21 @@ COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", 
 MEAN = "mean"
 
 
+def by_bootstrap(table: Frame) -> bool:
+    """Whether a kept comparisons.csv has the intervals and p-values of an earlier version, too narrow with few seeds."""
+    return "redrawn" in table
+
+
+def as_now(table: Frame) -> Frame:
+    """A kept comparisons.csv under today's columns; what it did not have is empty."""
+    if by_bootstrap(table):
+        table = table.rename(columns={"redrawn": "over"})
+    table = table.reindex(columns=COLUMNS).fillna({"panel": "", "question": ""})
+    for column in ("items", "clusters"):
+        table[column] = table[column].astype("Int64")
+    return table
+
+
 def comparisons_table(arena: Arena) -> Frame:
     """Every pair of a panel at the last iteration, each against the initial policy, and the study's own contrasts."""
     facts = arena.facts

@@ -25,6 +25,7 @@ from harness.tables.players import Arena, Player
 
 STABILITY = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
 DRIFT = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
+NEVER_NEGATIVE = ("drop", "largest_fall", "falls", "area_lost", "churn")
 UNITS = {"best_iteration": "iteration", "falls": "iterations", "churn": "share of items"}
 
 
@@ -91,6 +92,8 @@ def _stability_rows(
             interval, over = interval_of(errors, Player(objective, planned - 1), finished, names, np.array(values)), BOTH
         else:
             interval, over = stats.interval_of_mean(np.array(values)) if enough else None, "seeds"
+            if interval and name in NEVER_NEGATIVE:  # cut to what is possible, it covers as much
+                interval = max(interval[0], 0.0), interval[1]
         yield _row(objective, None, planned, name, float(np.mean(values)), interval, over, len(values), unit)
 
 

@@ -46,12 +46,13 @@ class ItemErrors:
         return [one.scaled(1 / len(names)) for one in found], whole
 
     def _recorded(self, player: Player, seeds: Sequence[int], name: str) -> tuple[float, int]:
-        """Root mean square over seeds of the standard errors in scores.csv, and the number of items."""
+        """Root mean square over seeds of the standard errors in scores.csv, and the number of items, or of clusters of items."""
         rows = self.facts.scores
         rows = rows[(rows["objective"] == player.objective) & (rows["iteration"] == player.iteration) & (rows["task"] == name)]
         if player.objective != INITIAL:
             rows = rows[rows["seed"].isin(list(seeds))]
-        return float(np.sqrt((rows["stderr"].astype(float) ** 2).mean(skipna=False))), int(rows["n"].min())
+        count = rows["clusters"].fillna(rows["n"]).min()
+        return float(np.sqrt((rows["stderr"].astype(float) ** 2).mean(skipna=False))), int(count)
 
 
 def interval_of(

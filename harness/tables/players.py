@@ -40,7 +40,9 @@ class Arena:
 
     @cached_property
     def paired(self) -> list[str]:
-        """The rows that are made of items, in the suite's order."""
+        """The rows that are made of items, in the suite's order; none where no items are kept (see harness/earlier.py)."""
+        if not self.facts.items:
+            return []
         table = self.facts.scores
         places = zip(table["objective"], table["seed"], table["iteration"], strict=True)
         keys = [(o, None if pd.isna(s) else int(s), int(t)) for o, s, t in places]

@@ -63,12 +63,15 @@ def comparisons_section(tables: Tables) -> Block:
                 cells.append(MISSING if a != b and pair is None else "" if pair is None else _cell(pair))
             rows.append(cells)
         over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "over"].dropna()
+        per_task = (
+            "" if tables.by_bootstrap else " (corrected over tasks; with McNemar's test where the interval is over items alone)"
+        )
         caption = (
             f"Row minus column at iteration {tables.last}{', ' + panel['title'] if panel['title'] else ''}, in points of the "
-            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else MISSING} (none below five items a task), "
+            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else MISSING}"
+            f"{', by bootstrap' if tables.by_bootstrap else ''} (none below five items a task), "
             "paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per "
-            "task (corrected over tasks; with McNemar's test where the interval is over items alone) and the probability of "
-            "improvement: comparisons.csv." + _unpaired(tables)
+            f"task{per_task} and the probability of improvement: comparisons.csv." + _unpaired(tables)
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
         blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))

@@ -93,8 +93,9 @@ def contrasts_block(tables: Tables) -> Block | None:
         rows.append([visible(wanted["question"]), *sides, points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
     compute = tables.optional("tables/compute.csv")
     rows = [[*row, *_compute(compute, row[0])] for row in rows]
+    how = "by bootstrap over" if tables.by_bootstrap else "over"
     caption = (
-        "The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p over items, and seeds from "
+        f"The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p {how} items, and seeds from "
         "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv. passes, s: what a was made "
         f"with, over b's, in thousands of token passes and in seconds, per seed up to its iteration; {PASSES_SAID}; seconds of "
         f"drawing, scoring and training, {machine_said(tables)}. Numbers, drawn, scored and trained apart: compute.csv, from "

@@ -10,6 +10,7 @@ from harness.report.blocks import Block, bullets, figure, section, table, text, 
 from harness.report.content.beside import beside_sentences
 from harness.report.content.tables import Tables
 from harness.stats import SEEDS_FOR_INTERVAL
+from harness.tables.comparisons import MEAN
 from harness.tables.earlier import kept_sentences
 from harness.tables.printed import MISSING, items_note, percent, with_interval
 
@@ -52,6 +53,12 @@ def sentences(tables: Tables) -> list[str]:
             f"How sure? n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
             "test items; they say nothing about how another seed would have trained."
         )
+    elif tables.by_bootstrap:
+        said.append(
+            f"How sure? Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
+            "added up), those of drops over seeds, on these items; differences, p-values and the chance of being best are as "
+            "said above."
+        )
     else:
         said.append(
             f"How sure? Brackets of scores and of differences are 95 % intervals over items and {tables.seeds} seeds (Student's "
@@ -59,7 +66,10 @@ def sentences(tables: Tables) -> list[str]:
             "these items."
         )
     if not _enough_items(tables):
-        said.append("With fewer than five items in a task no interval and no p-value is given.")
+        said.append(
+            "With fewer than five items (or clusters of items) in a task no interval and no p-value is given, of the task and "
+            "of the mean it enters."
+        )
     said.append(
         "A best iteration is found on the items it is reported on, so it flatters every objective; the last one does not."
     )
@@ -112,8 +122,8 @@ def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> li
 
 
 def _enough_items(tables: Tables) -> bool:
-    """Whether a p could be given for the differences that there are."""
-    compared = tables.comparisons[tables.comparisons["difference"].notna()]
+    """Whether a p could be given for the differences of means that there are: not where one of the tasks has few items."""
+    compared = tables.comparisons[tables.comparisons["difference"].notna() & (tables.comparisons["task"] == MEAN)]
     return bool(compared.empty or compared["p"].notna().any())
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from harness.errors import UserError
 from harness.facts import Facts, Frame
 from harness.records import INITIAL
-from harness.tables.comparisons import MEAN
+from harness.tables.comparisons import MEAN, as_now, by_bootstrap
 from harness.text_columns import read_table
 
 
@@ -43,7 +43,12 @@ class Tables:
 
     @cached_property
     def comparisons(self) -> Frame:
-        return self.read("tables/comparisons.csv").fillna({"panel": "", "question": ""})
+        return as_now(self.read("tables/comparisons.csv"))
+
+    @cached_property
+    def by_bootstrap(self) -> bool:
+        """Whether the comparisons are those of an earlier version, kept as they stand."""
+        return by_bootstrap(self.read("tables/comparisons.csv"))
 
     @cached_property
     def stability(self) -> Frame:
