@@ -76,6 +76,7 @@ ADDRESSES = (
     "https://name%3Ahidden@host/x", "https://name:hid%2Fd%40en@host/x", "s3://hidden:hid/den+@host/x", "socks5h://u:/hid/@host/x",
     "https://host/x?url=https%3A%2F%2Fname%3Ahidden%40host", "https://host/x?to=a&sig=hid/d@en", "https://host/x#access_token=hidden",
     "https://host/x?X-Amz-Credential=hid/den", "https://host/x?a=1;pwd=hid@den",
+    "name:hid@den@host:3128", "//name:hid/den@host/x", r"https:\/\/name:hidden@host\/x",
 )  # fmt: skip
 
 
