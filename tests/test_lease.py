@@ -93,10 +93,10 @@ def test_a_killed_holder_is_taken_over_at_once_even_before_its_parent_has_waited
     os.kill(holder.pid, signal.SIGKILL)
     while owners.start_time(holder.pid) != "ended":
         time.sleep(0.01)
-    began = time.monotonic()
-    with held(tmp_path / "run"):
+    waited = []
+    with held(tmp_path / "run", waited.append):
         assert owner_of((tmp_path / "run" / LEASE).read_bytes()).pid == os.getpid()
-    assert time.monotonic() - began < leases.BEAT
+    assert waited == []
     holder.communicate()
     assert list((tmp_path / "run").iterdir()) == []
 
