@@ -43,8 +43,9 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
     }
     facts.__dict__["scores"] = pd.DataFrame(
         [
-            {"objective": o, "seed": s, "iteration": t, "task": task, "label": task, "suite": "s v1", "value": float(np.mean(values)),
-             "stderr": 0.5, "n": len(values), "clusters": len(set(clusters)) if clusters else None}
+            {"objective": o, "seed": s, "iteration": t, "task": task, "label": task, "suite": "s v1",
+             "value": float(np.mean(values)), "stderr": 0.5, "n": len(values),
+             "clusters": len(set(clusters)) if clusters else None}
             for (o, s, t), tasks in answers.items() for task, values in tasks.items()
         ]
     ).astype({"seed": "Int64"})  # fmt: skip

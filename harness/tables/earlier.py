@@ -13,7 +13,8 @@ from harness.tables.versions import COLUMNS as VERSIONS
 
 AS_PLAYED = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
 COLLAPSE, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
-OF_STANDING = ("chance_best",)  # columns of standing.csv that need the items
+SINCE = ("since_best", "since_best_low", "since_best_high", "since_best_p")
+OF_STANDING = ("chance_best", *SINCE)  # columns of standing.csv that need the items
 
 
 def repeated(earlier: Earlier) -> list[str]:
@@ -57,7 +58,7 @@ def with_chances(earlier: Earlier, standing: Frame) -> Frame:
     if before is None:
         return standing
     before = before.fillna({"panel": ""}).set_index(["panel", "objective"])
-    for column in (c for c in OF_STANDING if c in before and c in standing):
+    for column in (c for c in OF_STANDING if c in before):
         keys = zip(standing["panel"], standing["objective"], strict=True)
         standing[column] = [before[column].get(key) for key in keys]
     return standing
