@@ -215,8 +215,12 @@ class Lease:
             self.path.rename(aside)
         except FileNotFoundError:
             return False
-        if is_meant(_read(aside)):
-            aside.unlink()
+        try:
+            found = _read(aside)
+        except FileNotFoundError:  # a dead owner's, tidied up by whoever has the lease by now
+            return True
+        if is_meant(found):
+            aside.unlink(missing_ok=True)
             return True
         try:  # another contender was quicker, and this is its own
             os.link(aside, self.path)
@@ -226,7 +230,7 @@ class Lease:
             if not self.path.exists():
                 aside.rename(self.path)
                 return False
-        aside.unlink()
+        aside.unlink(missing_ok=True)
         return False
 
     def _tidy(self) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 ABSENT = ("lm_eval", "datasets", "pydantic", "typer", "pandas", "matplotlib", "typst")
 
 
+@pytest.mark.slow
 def test_the_gpu_benchmark_runs_with_torch_transformers_and_peft_alone():
     """At toy size where there is no GPU, every other package of ours hidden; the loop on the lab lowers the held-out loss."""
     code = f"""

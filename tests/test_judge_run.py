@@ -275,6 +275,7 @@ def test_a_judge_that_refuses_or_is_not_there_is_known_before_training(tmp_path,
     assert "holds a name, a password" in refused(*command(gone.replace("127", "u:hidden@127")))
 
 
+@pytest.mark.slow
 def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path, typed):
     write_suite(tmp_path, at_once=1)
     with serving() as stub:

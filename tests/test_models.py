@@ -278,6 +278,7 @@ def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
         assert ids == tokenizer(rendered)["input_ids"][: len(ids)]
 
 
+@pytest.mark.slow
 def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_path):
     """The opponent is asked in one template; scoring and training see the other; nothing it drew counts as already scored."""
     ask = ("run", "--recipe", SMALL, "--objectives", "spin", "--iters", "1", "--name", "mixed")

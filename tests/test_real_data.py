@@ -90,6 +90,7 @@ def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, mon
     assert texts >= 8 + 12 + 4
 
 
+@pytest.mark.slow
 def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path):
     write_suite(tmp_path, TASKS[1:2])
     done = harness(

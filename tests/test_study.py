@@ -236,6 +236,7 @@ def test_a_studys_contrasts_state_tokens_and_seconds_of_both_sides(studied):
     assert (studied / "reports/study-compare/compute.csv").read_bytes() == (run / "tables/compute.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_deleting_the_reports_and_writing_them_again_gives_the_same_bytes(studied):
     import shutil
 

@@ -99,6 +99,7 @@ def test_a_model_without_a_chat_template_is_told_what_to_type_before_anything_is
     assert {row["objective"] for row in table} >= {"initial"} and all(0.5 <= float(row["accuracy"]) <= 1 for row in table)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_another_day_has_the_prompts_it_began_with(asked, tmp_path, monkeypatch):
     line = asked(tokenizer("qwen", "none", DATED))
 

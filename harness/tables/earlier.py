@@ -13,8 +13,8 @@ from harness.tables.versions import COLUMNS as VERSIONS
 
 AS_PLAYED = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
 COLLAPSE, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
-# columns of standing.csv that need the items
-OF_STANDING = ("since_best", "since_best_low", "since_best_high", "since_best_p", "chance_best")
+SINCE = ("since_best", "since_best_low", "since_best_high", "since_best_p")
+OF_STANDING = ("chance_best", *SINCE)  # columns of standing.csv that need the items
 
 
 def repeated(earlier: Earlier) -> list[str]:

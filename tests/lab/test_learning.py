@@ -7,8 +7,8 @@ CHANCE = {"lab_mystery": 1 / 3, "lab_logic": 1 / 3, "lab_pronouns": 0.5, "lab_te
 
 
 def test_the_base_has_room_and_fine_tuning_raises_the_ten_task_mean_and_comes_closer_to_the_data(tmp_path):
-    """The untouched base: most tasks two standard errors above chance, the mean below 0.6. One iteration later: at least five
-    standard errors of the difference more, and KL is lower by at least 0.5 nats in both directions."""
+    """The untouched base: most tasks two standard errors above chance, the mean below 0.6. One iteration later: at least three
+    standard errors of the unpaired difference more, clusters counted, and KL is lower by at least 0.5 nats in both directions."""
     here("run", "--objectives", "sft", "--iters", "1", "--name", "sft", cwd=tmp_path)
     base = [r for r in rows(tmp_path / "results/sft/scores.csv") if r["objective"] == "initial"]
     above = [r["task"] for r in base if float(r["value"]) > CHANCE.get(r["task"], 0.0) + 2 * float(r["stderr"])]
@@ -18,7 +18,7 @@ def test_the_base_has_room_and_fine_tuning_raises_the_ten_task_mean_and_comes_cl
 
     before, after = rows(tmp_path / "results/sft/tables/leaderboard.csv")
     error = (float(before["item_stderr"]) ** 2 + float(after["item_stderr"]) ** 2) ** 0.5
-    assert float(after["mean"]) - float(before["mean"]) > 5 * error
+    assert float(after["mean"]) - float(before["mean"]) > 3 * error
     for name in ("kl_data_policy", "kl_policy_data"):
         kl = [float(r["value"]) for r in rows(tmp_path / "results/sft/dynamics.csv") if r["name"] == name]
         assert kl[1] < kl[0] - 0.5, name
