@@ -350,7 +350,7 @@ def test_trace_and_push_refuse_what_run_refuses(played_copy):
     assert "failed.json: damaged" in here("report", "small", cwd=played_copy, check=False).stderr
     assert "loss" in here(*commands["trace"], cwd=played_copy).stdout, "what is in the making is no part of the run"
     (run / "data/manifest.json").unlink()
-    assert "holds no pairs" in here(*commands["trace"], cwd=played_copy, check=False).stderr
+    assert "holds no examples" in here(*commands["trace"], cwd=played_copy, check=False).stderr
 
 
 def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
