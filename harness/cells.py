@@ -36,6 +36,11 @@ class Player:
     digest: str
 
 
+def initial_adapter_folder(seed: int) -> str:
+    """Where the adapter that every cell of a seed starts from lies in the run folder."""
+    return f"initial/seed-{seed}/adapter"
+
+
 def content_digest(rows: Sequence[Example] | Sequence[Sample]) -> str:
     """Names what rows say, whichever file they stand in: prompts and responses, or token ids drawn."""
     return digest(

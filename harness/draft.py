@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from harness import kept
 from harness.errors import DamagedError
+from harness.files import read_back
 
 UNFINISHED = "unfinished"
 BEGUN, ATTEMPTS, MADE_ON = "begun.json", "attempts.json", "hardware.json"  # in it: what an attempt is made from, which, on what
@@ -35,7 +35,7 @@ def begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
     Where one of that attempt's own records is damaged, nothing of it is used.
     """
     records = [draft.unfinished / name for name in (BEGUN, ATTEMPTS, MADE_ON)]
-    said = json.loads(json.dumps(dict(made_from)))
+    said = read_back(dict(made_from))
     try:
         before = [kept.get(path) for path in records]
     except DamagedError as error:

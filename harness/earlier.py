@@ -68,7 +68,7 @@ class Earlier:
 
     def _or_empty(self, name: str, columns: list[str]) -> Frame:
         found = self.table(name)
-        return pd.DataFrame(columns=columns) if found is None else found
+        return pd.DataFrame(columns=columns).astype({"seed": "Int64"}) if found is None else found
 
     def churn(self, objective: str, seed: int) -> dict[str, float]:
         """A seed's mean churn as it was computed when the run was played."""

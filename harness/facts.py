@@ -134,7 +134,7 @@ class Facts:
     def scores(self) -> Frame:
         """One row per player and task of the run's suite."""
         if self.earlier is not None:
-            return _typed(self.earlier.scores(self.suite))
+            return self.earlier.scores(self.suite)
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
         rows = []
         for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}"):
@@ -202,7 +202,7 @@ class Facts:
     def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""
         if self.earlier is not None:
-            return _typed(self.earlier.training())
+            return self.earlier.training()
         rows = []
         for place, folder, manifest in self.finished("train"):
             for line in self.text(folder, manifest, "steps.jsonl").splitlines():
@@ -229,7 +229,7 @@ class Facts:
     def dynamics(self) -> Frame:
         """One row per player and measurement."""
         if self.earlier is not None:
-            return _typed(self.earlier.dynamics())
+            return self.earlier.dynamics()
         rows = []
         for place, folder, manifest in self.finished("probe"):
             for one in json.loads(self.text(folder, manifest, "measurements.json"))["measurements"]:
@@ -308,7 +308,6 @@ class Facts:
 
 
 def _costs(table: Frame) -> Frame:
-    table = _typed(table)
     for column in ("tokens", "responses", "truncated"):
         table[column] = table[column].astype("Int64")
     return table
@@ -318,9 +317,4 @@ def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
     """The rows as a table whose seeds are whole numbers, or missing: pandas would read them as floats, which end at 2^53."""
     table: Frame = pd.DataFrame(rows, columns=None if columns is None else list(columns))
     table["seed"] = pd.array([row["seed"] for row in rows], dtype="Int64")
-    return table
-
-
-def _typed(table: Frame) -> Frame:
-    table["seed"] = table["seed"].astype("Int64")
     return table

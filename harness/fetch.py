@@ -7,18 +7,17 @@ ever fetched.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.files import make_folder
 from harness.hub import explained, hub, reason, repo_type
-from harness.lease import LEASE, Lease, LeaseTaken
+from harness.lease import Lease, Say, held
 from harness.mirror import (
     Entry,
     Held,
@@ -104,20 +103,8 @@ def fetch(wanted: Sequence[Wanted], mirror: Path, reporter: Reporter) -> None:
         shutil.rmtree(mirror / PARTIAL, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _locked(mirror: Path, say: Callable[[str], None]) -> Iterator[None]:
-    lease = Lease(mirror / LEASE)
-    try:
-        make_folder(mirror)
-        lease.acquire(say)
-    except LeaseTaken as error:
-        raise UserError(f"--to {mirror}: {error} is fetching into this folder; wait for it") from error
-    except OSError as error:
-        raise UserError(f"--to {mirror}: cannot write here ({error.strerror}); name another folder") from error
-    try:
-        yield
-    finally:
-        lease.release()
+def _locked(mirror: Path, say: Say) -> AbstractContextManager[Lease]:
+    return held(mirror, say, f"--to {mirror}", "is fetching into this folder; wait for it", "name another folder")
 
 
 # ---------------------------------------------------------------- what there is to fetch

@@ -48,6 +48,11 @@ def read_json(path: Path) -> Any:
         raise DamagedError(f"{path}: damaged ({str(error)[:100]}); {AGAIN}") from error
 
 
+def read_back(value: Any) -> Any:
+    """The value as it reads back from a JSON file: a tuple is a list there, a key a text."""
+    return json.loads(json.dumps(value))
+
+
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """One JSON object a line; returns how many. NaN is refused: a missing number is missing."""
     count = 0

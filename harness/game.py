@@ -40,7 +40,7 @@ class Game:
         failed: dict[str, str] = {}
         for cell in to_play:
             error = self.attempt(cell, self.refresh)
-            keep(self.rounds.run.root, SHARED)
+            keep(self.rounds.run.root, SHARED, again=False)
             if error is not None:
                 failed[cell.name] = error
                 self.refresh()
@@ -65,7 +65,7 @@ class Game:
             raise UserError(f"initial policy: {error}; what was done is kept, repeat the same command to go on") from None
         except BadNumbers as error:
             raise UserError(f"initial policy: {error}; {BAD_BASE}") from None
-        keep(self.rounds.run.root, SHARED)
+        keep(self.rounds.run.root, SHARED, again=False)
         self.refresh()
 
     def play_shared(self, to_play: Sequence[Cell]) -> None:
@@ -77,7 +77,7 @@ class Game:
             self._shared(to_play)
         except BadNumbers as error:
             raise UserError(f"initial policy: {error}; {BAD_BASE}") from None
-        keep(self.rounds.run.root, SHARED)
+        keep(self.rounds.run.root, SHARED, again=False)
 
     def _shared(self, to_play: Sequence[Cell]) -> None:
         needs = [(cell.seed, cell.variant.objective(0).needs) for cell in to_play]
@@ -125,7 +125,7 @@ class Game:
             rounds.evaluate(player, cell.folder(iteration))
             probed = rounds.probe(player, cell.folder(iteration), opponent, probed)
             if rounds.made > made:
-                keep(rounds.run.root, cell.name)
+                keep(rounds.run.root, cell.name, again=False)
                 progressed()
 
     @contextmanager

@@ -122,13 +122,18 @@ def _json(path: Path) -> Any:
         return None
 
 
+def _roots(base: Path) -> list[Path]:
+    """Where the files of a folder may lie: in it, and for a folder of the hub's cache in the `blobs` beside it."""
+    return [base, base.parent.parent / "blobs"] if base.parent.name == "snapshots" else [base]
+
+
 def _links(folder: Path, mirror: Path) -> Iterator[str]:
     """Links to files outside. A folder of the hub's cache is one of links to the `blobs` beside it, and stays usable."""
     top, base = mirror.resolve(), folder.resolve()
     if not base.is_relative_to(top):
         yield f"{folder}: is a link to {base}, which is outside the mirror; copy the folder into it"
         return
-    roots = [base, base.parent.parent / "blobs"] if base.parent.name == "snapshots" else [base]
+    roots = _roots(base)
     for here, folders, files in os.walk(base):
         for name in (*folders, *files):
             path = Path(here, name)
@@ -174,8 +179,7 @@ def loading(mirror: Path) -> Iterator[None]:
 
 def _check_files(builder: Any, folder: Path) -> None:
     """Raises UserError where a builder would read a file that is outside the data set's folder."""
-    base = folder.resolve()
-    roots = [base, base.parent.parent / "blobs"] if base.parent.name == "snapshots" else [base]
+    roots = _roots(folder.resolve())
     for files in (builder.config.data_files or {}).values():
         for name in files:
             if "://" in str(name) or not any(Path(str(name)).resolve().is_relative_to(root) for root in roots):

@@ -280,16 +280,26 @@ def _write(handle: int, owner: Owner, beats: int) -> None:
 
 
 @contextlib.contextmanager
-def held(folder: Path, say: Say | None = None) -> Iterator[Lease]:
-    """Hold `folder` for writing. Raises UserError when another process holds it, or nothing can be written there."""
+def held(
+    folder: Path,
+    say: Say | None = None,
+    place: str = "",
+    busy: str = "is working on this run; wait for it, or use --name OTHER",
+    elsewhere: str = "use --results DIR",
+) -> Iterator[Lease]:
+    """Hold `folder` for writing. Raises UserError when another process holds it, or nothing can be written there.
+
+    place: what the folder is called in such a line; busy: what the other process does, and what to do then; elsewhere: what to
+    do where nothing can be written.
+    """
     lease = Lease(folder / LEASE)
     try:
         make_folder(folder)
         lease.acquire(say)
     except LeaseTaken as error:
-        raise UserError(f"{folder}: {error} is working on this run; wait for it, or use --name OTHER") from None
+        raise UserError(f"{place or folder}: {error} {busy}") from None
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: cannot write here ({error.strerror}); use --results DIR") from error
+        raise UserError(f"{place or error.filename or folder}: cannot write here ({error.strerror}); {elsewhere}") from error
     try:
         yield lease
     finally:

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import DamagedError, UserError
-from harness.files import read_json, write_json
+from harness.files import read_json, write_bytes, write_json
 from harness.intact import harm
 from harness.names import TAKEN
 from harness.played import Played
@@ -261,9 +261,7 @@ def bring_beside(run: RunFolder, source: Path, record: Mapping[str, Any]) -> Non
             target = run.root / path.relative_to(source)
             if path.is_file() and not target.exists() and not path.name.endswith(TAKEN):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                temporary = target.with_name(target.name + ".tmp")
-                shutil.copyfile(path, temporary)
-                temporary.replace(target)
+                write_bytes(target, path.read_bytes())
     failed = [read_json(root / "failed.json") for root in (source, run.root) if (root / "failed.json").is_file()]
     if failed:
         played, last = Played(run.root), record["iterations"] - 1

@@ -18,6 +18,9 @@ RECORD = "run.json"
 REPORTED = "provenance.json"  # beside every report: whose it is
 BEGUN = (RECORD, "journal.jsonl", "data", "data.partial")  # what a folder has in which a run has begun
 
+# Bytes of a folder that is written into: Linux takes 4,096 for a whole path, and a run's own go this much deeper.
+MOST_OF_A_PATH = 4096 - 768
+
 
 def run_around(place: Path) -> Path | None:
     """The run folder that `place` is or lies in; None where there is none."""
@@ -29,6 +32,27 @@ def check_outside(place: Path, option: str) -> None:
     """Raises UserError where `place` is a run folder or lies in one: the run alone writes there."""
     if (around := run_around(place)) is not None:
         raise UserError(f"{option} {place}: {around} is a run folder, in which only that run writes; name another with {option}")
+
+
+def check_name(option: str, folder: Path) -> None:
+    """Raises UserError where the folder's name is too long for what goes below it, or the system refuses it."""
+    if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
+        raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
+    try:
+        folder.exists()  # which names too long and other refusals end, where `lexists` says no
+    except OSError as error:
+        raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """Raises UserError where the folder, or the nearest above it, is a file, leads nowhere or may not be written to."""
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not there.exists():
+        raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
+    if not there.is_dir():
+        raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {folder}: {there} may not be written to; name another with {option} DIR")
 
 
 def check_run_folder(root: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import __version__
 from harness.board import Board
-from harness.cells import Cell, refuse_recipes_keys, training_settings
+from harness.cells import Cell, initial_adapter_folder, refuse_recipes_keys, training_settings
 from harness.config import RunConfig, as_setting, load_config
 from harness.data import load_examples
 from harness.discovery import Variant, list_objectives, parse_variants
@@ -21,7 +21,6 @@ from harness.engine.preflight import check_backend
 from harness.errors import UserError, did_you_mean
 from harness.files import write_json
 from harness.game import Game
-from harness.initial_adapter import initial_adapter_folder
 from harness.judge.board import prepare as load_questions
 from harness.machine import hardware, made_on
 from harness.masking import masked, masked_command

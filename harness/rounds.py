@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.bad_numbers import written_out
 from harness.board import Board
-from harness.cells import Cell, Player, content_digest, training_settings
+from harness.cells import Cell, Player, content_digest, initial_adapter_folder, training_settings
 from harness.config import RunConfig, TrainingConfig
 from harness.data import Dataset
 from harness.draft import Draft
@@ -23,7 +23,6 @@ from harness.engine.sampler import VllmSampler, sampler_for
 from harness.errors import UserError
 from harness.files import AGAIN, file_digest, read_jsonl, write_json, write_jsonl
 from harness.first_ids import first_ids_of
-from harness.initial_adapter import become_initial, initial_adapter_folder
 from harness.model.adapter_files import ADAPTER_FILE
 from harness.optimizer_steps import optimizer_options
 from harness.phases import generate as generating
@@ -61,15 +60,20 @@ class Rounds:
 
     def seat(self, player: Player) -> None:
         """Put a player into the adapter slot, always from disk. Raises UserError when the weights there are not the player's."""
-        if player.adapter is None:
-            become_initial(self.policy, self.run, player.seed)
-            return
-        if (found := file_digest(player.adapter / ADAPTER_FILE)) != player.digest:
-            raise UserError(f"{player.adapter / ADAPTER_FILE}: weights {found}, the run made {player.digest}; {AGAIN}")
-        self.policy.become(player.adapter)
+        adapter, made = player.adapter, player.digest
+        if adapter is None:
+            done = self.run.finished(initial_adapter_folder(player.seed))
+            if done is None:
+                self.policy.become_initial(player.seed)
+                return
+            adapter, made = done.path, done.digest_of(ADAPTER_FILE)
+        if (found := file_digest(adapter / ADAPTER_FILE)) != made:
+            raise UserError(f"{adapter / ADAPTER_FILE}: weights {found}, the run made {made}; {AGAIN}")
+        self.policy.become(adapter)
 
     def record_initial_adapter(self, seed: int) -> None:
-        """Write down the adapter that every cell of this seed starts from, which a replay needs."""
+        """Write down the adapter that every cell of this seed starts from, which a replay needs: it follows from the seed and the
+        weights' names, but a draw of it by another library or on another machine may differ."""
 
         def work(draft: Draft) -> None:
             self.policy.become_initial(seed)
@@ -236,9 +240,7 @@ class Rounds:
             "lora": self.config.lora.model_dump(),
         }
         folder = f"{cell.folder(iteration)}/train"
-        done = self.run.finished(folder)
-        if done is None or "optimizer" in done.manifest.settings:  # runs made before this was recorded lack it
-            recorded["optimizer"] = optimizer_options(settings)
+        recorded |= self.run.as_recorded(folder, {"optimizer": optimizer_options(settings)})
 
         def work(draft: Draft) -> None:
             self.seat(opponent)
@@ -267,9 +269,7 @@ class Rounds:
         suite, limit = self.board.suite, self.config.evaluation.limit
         folder = f"{where}/evaluate/{suite.name}"
         inputs = {"player": self._weights(player), "suite": digest(suite.identity()), "tasks": self.board.digest}
-        done = self.run.known(folder)
-        later = {**self.board.defined, "tokenizer": self.policy.encoder.digest}  # runs made before these were recorded lack them
-        inputs |= {name: value for name, value in later.items() if done is None or name in done.inputs}
+        inputs |= self.run.as_recorded(folder, {**self.board.defined, "tokenizer": self.policy.encoder.digest})
         return folder, inputs, {"limit": limit, **self.board.made_from}
 
     def evaluate(self, player: Player, where: str) -> None:
@@ -315,9 +315,7 @@ class Rounds:
             inputs |= {"opponent": self._weights(opponent), "opponent_samples": before.digest_of("samples.jsonl")}
             initial, first = self.initial_player(player.seed), self.run.finished("initial/probe")
             assert first is not None, "the initial policy is probed before any other"
-            done = self.run.finished(f"{where}/probe")
-            if done is None or "initial_samples" in done.manifest.inputs:  # older probes measured one direction alone
-                inputs["initial_samples"] = first.digest_of("samples.jsonl")
+            inputs |= self.run.as_recorded(f"{where}/probe", {"initial_samples": first.digest_of("samples.jsonl")})
             earlier = {
                 "previous": Forerunner(partial(self.seat, opponent), read_jsonl(before.path / "samples.jsonl")),
                 "initial": Forerunner(partial(self.seat, initial), read_jsonl(first.path / "samples.jsonl")),

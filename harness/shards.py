@@ -7,16 +7,15 @@ committed, so shards are never shared between phases, players or runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import system_trouble
-from harness.files import write_json
+from harness import kept
+from harness.errors import DamagedError
+from harness.files import read_back
 from harness.progress import Advance
-from harness.records import digest
 
 T = TypeVar("T")
 
@@ -31,24 +30,17 @@ class Shards:
         """The rows kept under `name` for exactly this `key`; None when there are none, or they are damaged, which is said."""
         if self.folder is None:
             return None
-        path = self.folder / f"{name}.json"
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["digest"] == _digest(kept["key"], kept["rows"]):
-                return kept["rows"] if kept["key"] == key else None
-        except FileNotFoundError:
+            found = kept.get(self.folder / f"{name}.json")
+        except DamagedError as error:
+            self.notice(f"{error}; what it held is made again")
             return None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            if system_trouble(error) is not None:
-                raise  # the system refuses the file now; what is in it may be sound
-        self.notice(f"{path}: damaged; what it held is made again")
-        return None
+        return found["rows"] if found is not None and found["key"] == key else None
 
     def put(self, name: str, key: str, rows: Sequence[Any]) -> None:
         if self.folder is not None:
-            kept = json.loads(json.dumps(list(rows)))
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / f"{name}.json", {"key": key, "digest": _digest(key, kept), "rows": kept})
+            kept.put(self.folder / f"{name}.json", read_back({"key": key, "rows": list(rows)}))
 
     def each(
         self,
@@ -76,10 +68,6 @@ class Shards:
                 advance(len(part))
             found += rows
         return found
-
-
-def _digest(key: str, rows: Any) -> str:
-    return digest(key, json.dumps(rows))
 
 
 @dataclass(frozen=True)

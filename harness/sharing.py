@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, system_line
-from harness.files import MANIFEST, folder_digests, read_json, walk
+from harness.files import MANIFEST, folder_digests, read_back, read_json, walk
 from harness.intact import harm
 from harness.names import TAKEN
 from harness.provenance import NUMBERS_KEY, PROGRAM, package_versions
@@ -122,9 +122,4 @@ def _of(record: Mapping[str, Any], key: str) -> Any:
 
 def _key(kind: str, inputs: Mapping[str, str], settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     counted = {name: versions.get(name) for name in COUNTED}
-    return digest(json.dumps([kind, dict(inputs), _plain(settings), counted], sort_keys=True))
-
-
-def _plain(settings: Mapping[str, Any]) -> Any:
-    """Settings as they read back from a file: tuples are lists there."""
-    return json.loads(json.dumps(dict(settings)))
+    return digest(json.dumps([kind, dict(inputs), read_back(dict(settings)), counted], sort_keys=True))

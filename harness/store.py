@@ -110,7 +110,7 @@ class RunFolder:
             except (DamagedError, OtherFormatError) as error:
                 if not recompute:
                     raise
-                self.set_aside(relative, str(error).removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}"))
+                self.set_aside(relative, str(error))
 
     def set_small_files_aside(self) -> None:
         """Move small files that are damaged or of another format out of the way; what they held counts as never played where its
@@ -124,7 +124,11 @@ class RunFolder:
                 self.set_aside(relative, str(error).partition("; ")[0])
 
     def set_aside(self, relative: str, reason: str) -> None:
-        """Move a phase, or a file, out of the way under a name of its own, so that it is made again; nothing is deleted."""
+        """Move a phase, or a file, out of the way under a name of its own, so that it is made again; nothing is deleted.
+
+        reason: what is wrong with it; the advice to have this done is left out.
+        """
+        reason = reason.removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}")
         if not relative.startswith(f"{FACTS}/"):
             forget(self.root, relative)  # it is to be made again, not to come back from the small files
         aside = free_name(self.root / relative)
@@ -167,6 +171,11 @@ class RunFolder:
         """The manifest of a finished phase, from its folder or from the small files."""
         done = self.finished(relative)
         return done.manifest if done else self.recorded(relative)
+
+    def as_recorded(self, relative: str, later: Mapping[str, Any]) -> dict[str, Any]:
+        """Of inputs or settings that runs made before lack: those that the phase's manifest has; all of a phase to be made."""
+        done = self.known(relative)
+        return {key: value for key, value in later.items() if done is None or key in done.inputs or key in done.settings}
 
     @contextlib.contextmanager
     def open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:

@@ -155,7 +155,7 @@ def set_record_aside(run: RunFolder) -> None:
     try:
         check_record(run.root)
     except (DamagedError, OtherFormatError) as error:
-        run.set_aside("run.json", str(error).removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}"))
+        run.set_aside("run.json", str(error))
 
 
 @contextlib.contextmanager

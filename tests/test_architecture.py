@@ -43,7 +43,7 @@ ALLOWED = {
     "harness.owner": set(),
     "harness.lease": {"harness.errors", "harness.files", "harness.owner"},
     "harness.provenance": set(),
-    "harness.shards": BASE | {"harness.progress"},
+    "harness.shards": BASE | {"harness.kept", "harness.progress"},
     "harness.training_state": {"harness.errors", "harness.records"},
     "harness.kept": BASE,
     "harness.objective_copies": BASE | {"harness.discovery", "harness.store"},
@@ -51,7 +51,7 @@ ALLOWED = {
     | {"harness.paths", "harness.toml_files"}
     | BASE
     | {"harness.masking"},
-    "harness.draft": {"harness.errors", "harness.kept"},
+    "harness.draft": {"harness.errors", "harness.files", "harness.kept"},
     "harness.store": BASE
     | {"harness.draft"}
     | {"harness.lease", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
@@ -217,10 +217,9 @@ ALLOWED = {
     | {"harness.bad_numbers"}
     | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
     "harness.machine": {"harness.policy"},
-    "harness.initial_adapter": BASE | {"harness.intact", "harness.model.adapter_files", "harness.policy", "harness.store"},
     "harness.rounds": {"harness.draft", "harness.versions"}
     | BASE
-    | {"harness.initial_adapter", "harness.optimizer_steps"}
+    | {"harness.optimizer_steps"}
     | {
         "harness.bad_numbers",
         "harness.cells",
@@ -264,7 +263,7 @@ ALLOWED = {
     },
     "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
     "harness.prepare": BASE
-    | {"harness.initial_adapter", "harness.machine", "harness.paths"}
+    | {"harness.machine", "harness.paths"}
     | {
         "harness",
         "harness.board",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,10 @@ from harness.config import RunConfig, load_config
 from harness.errors import UserError
 from harness.lease import LEASE
 from harness.names import RULE, TAKEN, is_name
-from harness.places import check_report, check_run_folder
+from harness.places import check_name, check_report, check_run_folder, check_writable
 from harness.plain_numbers import read_number
 from harness.plan_size import check_size
 from harness.store import RunFolder
-
-# Bytes of a folder that is written into: Linux takes 4,096 for a whole path, and a run's own go this much deeper.
-MOST_OF_A_PATH = 4096 - 768
 
 
 def requested(passed: Mapping[str, Any], said_by: Mapping[str, str] | None = None) -> RunConfig:
@@ -88,38 +84,19 @@ def check_places(run: RunFolder, results: Path, reports: Path, dry_run: bool) ->
     """
     pdf = reports / f"{run.name}.pdf"
     for option, folder in (("--results", results), ("--reports", reports)):
-        _check_name(option, folder)
+        check_name(option, folder)
     check_run_folder(run.root)
     check_report(pdf, "--reports", run.root)
     if not dry_run:
         for option, folder in (("--results", results), ("--reports", reports), ("--reports", pdf.with_suffix(""))):
-            _check_writable(option, folder)
+            check_writable(option, folder)
 
 
 def check_folder(run: RunFolder, results: Path) -> None:
     """The same for a run folder that is written to without a report."""
-    _check_name("--results", results)
+    check_name("--results", results)
     check_run_folder(run.root)
-    _check_writable("--results", results)
-
-
-def _check_name(option: str, folder: Path) -> None:
-    if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
-        raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
-    try:
-        folder.exists()  # which names too long and other refusals end, where `lexists` says no
-    except OSError as error:
-        raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
-
-
-def _check_writable(option: str, folder: Path) -> None:
-    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
-    if not there.exists():
-        raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
-    if not there.is_dir():
-        raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"{option} {folder}: {there} may not be written to; name another with {option} DIR")
+    check_writable("--results", results)
 
 
 def play(
