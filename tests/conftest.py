@@ -158,19 +158,23 @@ def rows(path):
         return list(csv.DictReader(handle))
 
 
-@pytest.fixture(scope="session")
-def played(tmp_path_factory):
-    """A folder in which the small recipe has been played, once for all tests and processes of a test run that only read."""
+def played_once(tmp_path_factory, name, *arguments):
+    """A folder in which the small recipe has been played, once for all processes of a test run, which only read it."""
     base = tmp_path_factory.getbasetemp()
     top = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = top / "played"
-    with (top / "played.lock").open("w") as handle:
+    folder = top / name
+    with (top / f"{name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        if not (top / "played.done").exists():
+        if not (top / f"{name}.done").exists():
             folder.mkdir()
-            harness("run", "--recipe", SMALL, cwd=folder)
-            (top / "played.done").touch()
+            here("run", "--recipe", SMALL, *arguments, cwd=folder)
+            (top / f"{name}.done").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory):
+    return played_once(tmp_path_factory, "played")
 
 
 @pytest.fixture

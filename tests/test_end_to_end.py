@@ -191,7 +191,7 @@ def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, 
     )  # fmt: skip
     killed = [line for line in done.stdout.splitlines() if line.rsplit(" ", 1)[0] in moments]
     assert killed == [f"{moment} {int(signal.SIGKILL)}" for moment in moments], done.stderr[-2000:]
-    harness("run", "--recipe", SMALL, cwd=tmp_path)
+    here("run", "--recipe", SMALL, cwd=tmp_path)
     assert contents(tmp_path / RUN) == contents(played / RUN)
     for path in sorted((played / RUN).rglob("*.safetensors")):
         assert (tmp_path / RUN / path.relative_to(played / RUN)).read_bytes() == path.read_bytes()
@@ -211,7 +211,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     broken = f"loss=-real.mean_logp[:, 0] / (real.length[:, 0] < {longest})"
     text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", broken)
     Path(played_copy / "broken.py").write_text(text)
-    done = harness("run", "--recipe", SMALL, "--objectives", "./broken.py,space", "--jobs", "2", cwd=played_copy, check=False)
+    done = here("run", "--recipe", SMALL, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
     assert done.returncode == 2
     kept = "broken/seed-0/iteration-0/train.failed.json"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed  broken/seed-0: TrainingStopped: step ")]

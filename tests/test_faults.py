@@ -17,7 +17,7 @@ import pytest
 from harness.errors import UserError, disk_trouble
 from harness.lease import LEASE
 from harness.store import RunFolder
-from tests.conftest import GUARD, SMALL, harness, here
+from tests.conftest import GUARD, SMALL, harness, here, played_once
 from tests.test_end_to_end import RUN, contents
 
 # A state after every step, a shard after every few answers: as many moments to be killed at as there can be.
@@ -54,10 +54,7 @@ def wait_for(found, process):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The same run, never interrupted."""
-    folder = tmp_path_factory.mktemp("whole")
-    done = subprocess.run(command("--jobs", "1"), cwd=folder, capture_output=True, text=True, check=False, env=environment())
-    assert done.returncode == 0, done.stderr
-    return folder
+    return played_once(tmp_path_factory, "played-often", *OFTEN)
 
 
 def same_bytes(folder, whole):
@@ -190,7 +187,7 @@ def test_a_signal_ends_it_cleanly_with_how_to_go_on(whole, tmp_path, sent, code,
     assert "Traceback" not in errors
     assert not (tmp_path / RUN / LEASE).exists()
     if sent == signal.SIGTERM:
-        harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+        here(*ARGUMENTS, cwd=tmp_path)
         same_bytes(tmp_path, whole)
 
 

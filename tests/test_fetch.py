@@ -187,16 +187,15 @@ def play(folder, to, *more):
     )  # fmt: skip
 
 
-def test_without_any_network_a_run_from_the_mirror_reaches_its_report_alone_and_in_two_processes(fetched):
+def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_processes(fetched):
+    """In one process: tests/test_recipe_twins.py."""
     folder, *_ = fetched
-    play(folder, "alone", "--jobs", "1")
     play(folder, "two", "--jobs", "2")
-    assert (folder / "reports" / "alone.pdf").read_bytes().startswith(b"%PDF")
-    alone, two = (rows(folder / "results" / name / "scores.csv") for name in ("alone", "two"))
-    assert [r["value"] for r in alone] == [r["value"] for r in two]
-    assert {(r["task"], r["n"]) for r in alone} == {("own_sums", "12")}
-    assert len(alone) == 3
-    pairs = [json.loads(line) for line in (folder / "results/alone/data/train.jsonl").read_text().splitlines()]
+    assert (folder / "reports" / "two.pdf").read_bytes().startswith(b"%PDF")
+    scores = rows(folder / "results" / "two" / "scores.csv")
+    assert {(r["task"], r["n"]) for r in scores} == {("own_sums", "12")}
+    assert len(scores) == 3
+    pairs = [json.loads(line) for line in (folder / "results/two/data/train.jsonl").read_text().splitlines()]
     assert {p["prompt"] for p in pairs} <= {json.loads(line)["prompt"] for line in PAIRS[:20]}, "the configuration asked for"
 
 

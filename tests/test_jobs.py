@@ -11,7 +11,7 @@ import pytest
 from harness.config import load_config
 from harness.files import folder_digests
 from harness.jobs import _share, choose_jobs
-from tests.conftest import SMALL, harness
+from tests.conftest import SMALL, harness, here
 from tests.test_end_to_end import RUN, contents
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_goo
     assert said.count("failed: its process ended with exit code") == 1
     finished = [cell for cell in ("space", "spin") if (tmp_path / RUN / cell / "seed-0/iteration-3/evaluate").is_dir()]
     assert len(finished) == 1
-    harness("run", "--recipe", SMALL, "--name", "small", cwd=tmp_path)
+    here("run", "--recipe", SMALL, "--name", "small", cwd=tmp_path)
     once = outputs(played / RUN)
     assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
 

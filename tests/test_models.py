@@ -92,7 +92,7 @@ def with_code(tmp_path):
 def test_code_of_a_repository_runs_only_when_asked_for_by_name(with_code, tmp_path):
     ask = ("run", "--recipe", SMALL, "--objectives", "sft", "--iters", "1", "--model", with_code, "--name", "coded")
     home = {"HF_HOME": str(tmp_path / "home")}
-    refused = harness(*ask, cwd=tmp_path, check=False, **home)
+    refused = here(*ask, cwd=tmp_path, check=False)
     assert refused.returncode == 1, refused.stderr
     assert "Python code that it wants to run on this machine" in refused.stderr
     assert "--run-code-from-model-repository" in refused.stderr
