@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import Ended, UserError, unexpected_line
-from harness.paths import opened
-from harness.surroundings import settle
+from harness.settings.paths import opened
+from harness.settings.process_environment import settle
 
 app = typer.Typer(
     name="harness",
@@ -129,7 +129,7 @@ def status(
     results: Results = RESULTS,
 ) -> None:
     """Show which phases of a run are complete: cell x iteration x phase."""
-    from harness.commands.look import status_command
+    from harness.commands.inspect import status_command
 
     status_command(run, results)
 
@@ -141,7 +141,7 @@ def report(
     results: Results = RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
-    from harness.commands.look import report_command
+    from harness.commands.inspect import report_command
 
     report_command(run, results, out)
 
@@ -154,7 +154,7 @@ app.add_typer(objectives_app, name="objectives")
 def objectives_list(context: typer.Context) -> None:
     """Without a sub-command: list the objectives."""
     if context.invoked_subcommand is None:
-        from harness.commands.catalogue import list_command
+        from harness.commands.listings import list_command
 
         list_command()
 
@@ -162,7 +162,7 @@ def objectives_list(context: typer.Context) -> None:
 @objectives_app.command("show")
 def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
     """Show an objective's equation, needs, hyper-parameters and source."""
-    from harness.commands.catalogue import show_command
+    from harness.commands.listings import show_command
 
     show_command(name)
 
@@ -170,7 +170,7 @@ def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name 
 @objectives_app.command("check")
 def objectives_check(name: Annotated[str, typer.Argument(help="Objective or variant: space, ./mine.py:scale=1000.")]) -> None:
     """Check the properties every objective must have; exit code 1 when one fails."""
-    from harness.commands.catalogue import check_command
+    from harness.commands.listings import check_command
 
     raise typer.Exit(check_command(name))
 
@@ -204,7 +204,7 @@ app.add_typer(suites_app, name="suites")
 def suites_list(context: typer.Context) -> None:
     """Without a sub-command: list the leaderboards."""
     if context.invoked_subcommand is None:
-        from harness.commands.catalogue import suites_command
+        from harness.commands.listings import suites_command
 
         suites_command()
 
@@ -212,7 +212,7 @@ def suites_list(context: typer.Context) -> None:
 @suites_app.command("show")
 def suites_show(name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")]) -> None:
     """Show a leaderboard: task, shots, metric, filter, chance."""
-    from harness.commands.catalogue import suites_show_command
+    from harness.commands.listings import suites_show_command
 
     suites_show_command(name)
 
@@ -225,7 +225,7 @@ def suites_check(
     settings: Annotated[list[str] | None, typer.Option("--set", help="As for a run: evaluation.judge_endpoint=URL")] = None,
 ) -> None:
     """Check what a leaderboard needs against what is here: tasks, metrics, filters, data sets, packages, judge."""
-    from harness.commands.catalogue import suites_check_command
+    from harness.commands.listings import suites_check_command
 
     raise typer.Exit(suites_check_command(name, load, mirror, settings or ()))
 
@@ -280,7 +280,7 @@ def trace(
     results: Results = RESULTS,
 ) -> None:
     """Follow one example: its row, its samples, their scores and the steps that used it."""
-    from harness.commands.look import trace_command
+    from harness.commands.inspect import trace_command
 
     trace_command(run, example_id, results)
 
@@ -342,7 +342,7 @@ def _end(number: int, _: object) -> None:
 
 
 def _complain(text: str) -> None:
-    from harness.masking import masked
-    from harness.shown import visible
+    from harness.security.escaping import visible
+    from harness.security.redact import masked
 
     print(visible(masked(text), keep="\n"), file=sys.stderr)

@@ -15,19 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from pydantic_core import PydanticCustomError
 
 from harness.errors import UserError
-from harness.findings import explain as explain
-from harness.findings import finding_of, key_of
-from harness.masking import masked
-from harness.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means
-from harness.plain_numbers import what_is_wrong
 from harness.records import digest
-from harness.toml_files import as_setting as as_setting
-from harness.toml_files import find_toml, put, read_toml, toml_value, who_said
+from harness.security.redact import masked
+from harness.settings.numbers import what_is_wrong
+from harness.settings.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means
+from harness.settings.toml_files import as_setting as as_setting
+from harness.settings.toml_files import find_toml, put, read_toml, toml_value, who_said
+from harness.settings.validation import explain as explain
+from harness.settings.validation import finding_of, key_of
 
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
 MOST = 1_000_000
-LONGEST_TEXT = 1_000_000  # characters; `objectives` is bounded by harness/plan_size.py
+LONGEST_TEXT = 1_000_000  # characters; `objectives` is bounded by harness/planning/plan_size.py
 Rate = Annotated[float, Field(allow_inf_nan=False)]
 Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
@@ -83,7 +83,7 @@ class LoraConfig(Part):
 class DataConfig(Part):
     """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
 
-    Columns are found by their names (harness/formats.py); text in other ones is refused, unless `context_columns` puts it behind
+    Columns are found by their names (harness/language/data/formats.py); text in other ones is refused, unless `context_columns` puts it behind
     the prompt or `ignore_columns` leaves it out. Whole prompts are held out; of `heldout`, a source of its own, `heldout_split`.
     `template_arguments` go to the chat template beside the conversation, in evaluation too: { enable_thinking = false } for
     Qwen3, { chat_template = "NAME" } for a tokenizer with several named ones.
@@ -211,6 +211,7 @@ class RunConfig(Part):
     """Everything that was asked for. `objective` holds per-objective settings and schedules, keyed by name."""
 
     recipe: str = "lab"
+    world: str = Field(default="language", min_length=1)  # what is played in: see harness/world.py
     objectives: str = "space,spin"
     iterations: int = Field(default=5, ge=1, le=10_000)
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
@@ -247,6 +248,7 @@ class RunConfig(Part):
             "generation": self.generation.recorded(),
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "probe": self.probe.model_dump(),
+            **({"world": {"name": self.world}} if self.world != "language" else {}),
         }
 
     def identity_digest(self) -> str:

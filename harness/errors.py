@@ -9,8 +9,8 @@ import re
 import signal
 from collections.abc import Iterable
 
-from harness.masking import masked
-from harness.shown import one_line
+from harness.security.escaping import one_line
+from harness.security.redact import masked
 
 LONGEST = 500  # characters of a message: a value in it may be megabytes
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from harness.terminal import Terminal, printable
+from harness.security.console import Terminal, printable
 
 Advance = Callable[[int], None]
 

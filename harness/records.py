@@ -8,40 +8,13 @@ is the first trained one. All log-probabilities are in nats, summed over respons
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Role = Literal["real", "synthetic", "proto"]
 INITIAL = "initial"  # the objective column of the untouched initial policy
 INITIAL_ITERATION = -1
-
-
-@dataclass(frozen=True)
-class Example:
-    """One annotated pair. `id` hashes prompt and real response; `rendered` is the prompt after the chat template."""
-
-    id: str
-    prompt: str
-    real: str
-    rendered: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One response drawn from a player. `finished` says whether it emitted its closing token or was cut off.
-
-    `logp` is its log-probability under that player as found while drawing, in nats, whatever the sampling temperature.
-    """
-
-    example_id: str
-    iteration: int
-    index: int
-    token_ids: list[int]
-    text: str
-    finished: bool
-    seed: int
-    logp: float
 
 
 @dataclass(frozen=True)
@@ -62,12 +35,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Response:
-    """Token ids of one response with the opponent's log-probability where the objective needs it.
+    """One response as the world's policy reads it (token ids), with the opponent's log-probability where the objective needs it.
 
     `known_logp` is the opponent's log-probability where it is known before scoring: it drew the response, or scored it before.
     """
 
-    token_ids: list[int]
+    content: Any
     reference_logp: float | None = None
     known_logp: float | None = None
 
@@ -78,7 +51,7 @@ class Group:
 
     example_id: str
     iteration: int
-    prompt_ids: list[int]
+    prompt: Any
     real: Response
     synthetic: tuple[Response, ...] = ()
     proto: tuple[Response, ...] = ()
@@ -90,6 +63,21 @@ class Group:
             *(("synthetic", r) for r in self.synthetic),
             *(("proto", r) for r in self.proto),
         ]
+
+
+@dataclass(frozen=True)
+class PromptGroup:
+    """One prompt with its responses as a policy takes them; in language the prompt has at least one token, a response may have
+    none.
+    """
+
+    prompt: Sequence[Any]
+    responses: Sequence[Sequence[Any]]
+
+    @property
+    def width(self) -> int:
+        """Units laid out: the prompt's and those of each response but its last, which predicts nothing."""
+        return len(self.prompt) + sum(max(0, len(response) - 1) for response in self.responses)
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ class EvalRecord:
     """One task's score under one player. `stderr` is the error of sampling test items, never the spread over seeds.
 
     `clusters`: how many clusters the n items come in, where the suite names one for the row; the error is then that of sampling
-    clusters (see harness/clusters.py).
+    clusters (see harness/analysis/clusters.py).
     """
 
     task: str

@@ -31,7 +31,7 @@ def no_network(monkeypatch, request, tmp_path_factory):
     reached.unlink(missing_ok=True)
     monkeypatch.setenv(network_guard.REACHED, str(reached))
     network_guard.install(monkeypatch.setattr)
-    monkeypatch.setattr("harness.offline._forbidden", False)  # what a test forbids its own process ends with it
+    monkeypatch.setattr("harness.sources.offline._forbidden", False)  # what a test forbids its own process ends with it
     yield
     assert not reached.exists(), f"reached for the network: {reached.read_text()}"
 
@@ -79,10 +79,10 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     import transformers
 
     from harness.config import LoraConfig
-    from harness.encoding import choose_template
-    from harness.model.logprobs import choose_layout
-    from harness.model.lora import with_adapter
-    from harness.policy import Policy
+    from harness.language.encoding import choose_template
+    from harness.language.model.logprobs import choose_layout
+    from harness.language.model.lora import with_adapter
+    from harness.language.policy import Policy
 
     torch.manual_seed(0)
     sizes = {
@@ -99,7 +99,7 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
         norms_in_double(base)
     model = with_adapter(base, LoraConfig(rank=rank), "tiny")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", choose_layout(model))
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     move_adapter(policy.adapter_parameters())
     return policy
 
@@ -204,7 +204,7 @@ def rewrite(path, manifest):
     import json
     import shutil
 
-    from harness.intact import checksum
+    from harness.store.verification import checksum
 
     path.write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
     run = next((folder for folder in path.parents if (folder / "run.json").is_file()), None)

@@ -4,7 +4,7 @@ import torch
 import transformers
 
 from harness.config import LoraConfig
-from harness.model.lora import with_adapter
+from harness.language.model.lora import with_adapter
 from tests.conftest import move_adapter, norms_in_double
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

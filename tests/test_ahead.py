@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.ahead import ahead
+from harness.train.prefetch import ahead
 
 
 def test_the_same_items_in_the_same_order():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.discovery import list_objectives
+from harness.discovery.variants import list_objectives
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,366 +17,679 @@ ALLOWED = {
     "objectives.__init__": {"objectives._contract"},
     "harness.__init__": set(),
     "harness.__main__": {"harness.cli"},
-    "harness.errors": {"harness.masking", "harness.shown"},
-    "harness.masking": set(),
-    "harness.paths": {"harness.errors"},
-    "harness.places": {"harness.errors", "harness.lease"},
-    "harness.plain_numbers": set(),
-    "harness.findings": {"harness.errors"},
-    "harness.toml_files": {"harness.errors", "harness.paths"},
-    "harness.names": {"harness.errors"},
-    "harness.shown": set(),
-    "harness.stranger": {"harness.errors", "harness.files", "harness.names", "harness.store"},
-    "harness.terminal": {"harness.masking", "harness.shown"},
+    "harness.errors": {"harness.security.redact", "harness.security.escaping"},
+    "harness.security.redact": set(),
+    "harness.settings.paths": {"harness.errors"},
+    "harness.store.output_folders": {"harness.errors", "harness.store.lease"},
+    "harness.settings.numbers": set(),
+    "harness.settings.validation": {"harness.errors"},
+    "harness.settings.toml_files": {"harness.errors", "harness.settings.paths"},
+    "harness.settings.safe_paths": {"harness.errors"},
+    "harness.security.escaping": set(),
+    "harness.store.untrusted": {"harness.errors", "harness.files", "harness.settings.safe_paths", "harness.store.run_folder"},
+    "harness.security.console": {"harness.security.redact", "harness.security.escaping"},
     "harness.records": set(),
     "harness.files": {"harness.errors"},
-    "harness.intact": BASE,
-    "harness.small_files": BASE | {"harness.intact", "harness.names"},
-    "harness.played": BASE | {"harness.intact", "harness.small_files"},
-    "harness.text_columns": {"harness.shown"},
-    "harness.earlier": {"harness.text_columns"} | {"harness.errors", "harness.shown"},
-    "harness.stored_data": BASE | {"harness.config", "harness.data", "harness.policy", "harness.store", "harness.templates"},
-    "harness.remaining": {"harness.errors", "harness.plan", "harness.played", "harness.small_files"},
-    "harness.merging": BASE
-    | {"harness.config", "harness.intact", "harness.names", "harness.played", "harness.provenance"}
-    | {"harness.small_files", "harness.store", "harness.versions"},
-    "harness.owner": set(),
-    "harness.lease": {"harness.errors", "harness.files", "harness.owner"},
-    "harness.provenance": set(),
-    "harness.shards": BASE | {"harness.kept", "harness.progress"},
-    "harness.training_state": {"harness.errors", "harness.records"},
-    "harness.kept": BASE,
-    "harness.objective_copies": BASE | {"harness.discovery", "harness.store"},
-    "harness.config": {"harness.findings", "harness.plain_numbers"}
-    | {"harness.paths", "harness.toml_files"}
+    "harness.store.verification": BASE,
+    "harness.store.small_files": BASE | {"harness.store.verification", "harness.settings.safe_paths"},
+    "harness.store.finished_phases": BASE | {"harness.store.verification", "harness.store.small_files"},
+    "harness.analysis.text_columns": {"harness.security.escaping"},
+    "harness.analysis.earlier_tables": {"harness.analysis.text_columns"} | {"harness.errors", "harness.security.escaping"},
+    "harness.loop.stored_data": BASE
+    | {
+        "harness.config",
+        "harness.language.data.dataset",
+        "harness.language.policy",
+        "harness.store.run_folder",
+        "harness.language.text.templates",
+    },
+    "harness.planning.remaining": {
+        "harness.errors",
+        "harness.loop.plan",
+        "harness.store.finished_phases",
+        "harness.store.small_files",
+    },
+    "harness.store.merging": BASE
+    | {
+        "harness.config",
+        "harness.store.verification",
+        "harness.settings.safe_paths",
+        "harness.store.finished_phases",
+        "harness.store.provenance",
+    }
+    | {"harness.store.small_files", "harness.store.run_folder", "harness.store.versions"},
+    "harness.store.process_identity": set(),
+    "harness.store.lease": {"harness.errors", "harness.files", "harness.store.process_identity"},
+    "harness.store.provenance": set(),
+    "harness.store.partial_results": BASE | {"harness.store.checked_records", "harness.progress"},
+    "harness.train.checkpointing": {"harness.errors", "harness.records"},
+    "harness.store.checked_records": BASE,
+    "harness.discovery.copies": BASE | {"harness.discovery.variants", "harness.store.run_folder"},
+    "harness.config": {"harness.settings.validation", "harness.settings.numbers"}
+    | {"harness.settings.paths", "harness.settings.toml_files"}
     | BASE
-    | {"harness.masking"},
-    "harness.draft": {"harness.errors", "harness.files", "harness.kept"},
-    "harness.store": BASE
-    | {"harness.draft"}
-    | {"harness.lease", "harness.intact", "harness.kept", "harness.masking", "harness.names", "harness.provenance"}
-    | {"harness.played", "harness.small_files"},
-    "harness.versions": {"harness.errors", "harness.played", "harness.provenance", "harness.store", "harness.suite"},
-    "harness.row_scale": set(),
-    "harness.suite": {"harness.paths", "harness.toml_files"}
+    | {"harness.security.redact"},
+    "harness.store.phase_writer": {"harness.errors", "harness.files", "harness.store.checked_records"},
+    "harness.store.run_folder": BASE
+    | {"harness.store.phase_writer"}
+    | {
+        "harness.store.lease",
+        "harness.store.verification",
+        "harness.store.checked_records",
+        "harness.security.redact",
+        "harness.settings.safe_paths",
+        "harness.store.provenance",
+    }
+    | {"harness.store.finished_phases", "harness.store.small_files"},
+    "harness.store.versions": {
+        "harness.errors",
+        "harness.store.finished_phases",
+        "harness.store.provenance",
+        "harness.store.run_folder",
+        "harness.loop.suite",
+    },
+    "harness.analysis.score_scale": set(),
+    "harness.loop.suite": {"harness.settings.paths", "harness.settings.toml_files"}
     | BASE
-    | {"harness.config", "harness.judge.settings", "harness.names", "harness.row_scale"},
-    "harness.board": {"harness.policy", "harness.progress", "harness.records", "harness.suite"} | {"harness.shards"},
+    | {"harness.config", "harness.loop.judge_settings", "harness.settings.safe_paths", "harness.analysis.score_scale"},
+    "harness.loop.benchmark": {"harness.language.policy", "harness.progress", "harness.records", "harness.loop.suite"}
+    | {"harness.store.partial_results"},
     "harness.judge.__init__": set(),
-    "harness.judge.settings": {"harness.config"},
-    "harness.judge.questions": {"harness.paths"} | BASE | {"harness.config", "harness.rows"},
-    "harness.judge.endpoint": {"harness.config", "harness.errors", "harness.judge.settings", "harness.offline"},
-    "harness.judge.rating": {"harness.judge.questions", "harness.judge.settings"},
-    "harness.judge.judgements": BASE,
-    "harness.judge.answers": BASE
-    | {"harness.encoding", "harness.judge.questions", "harness.model.sampling", "harness.policy", "harness.progress"},
-    "harness.judge.judging": BASE | {"harness.judge", "harness.progress"},
-    "harness.judge.board": BASE
-    | {"harness.board", "harness.config", "harness.judge", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.clusters", "harness.shards"},
-    "harness.suite_check": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_check", "harness.task_file"},
-    "harness.registered": set(),
-    "harness.task_file": set(),
-    "harness.row_check": {"harness", "harness.errors", "harness.registered", "harness.suite", "harness.task_file"},
-    "harness.row_scores": BASE | {"harness.clusters", "harness.suite"},
-    "harness.task_trial": {"harness.errors", "harness.row_check", "harness.suite", "harness.task_file"},
-    "harness.task_notices": {"harness.own_shots", "harness.suite"},
-    "harness.own_shots": BASE | {"harness.policy"},
-    "harness.task_check": set(),
-    "harness.progress": {"harness.terminal"},
-    "harness.discovery": {"harness.plain_numbers", "harness.process_state"}
-    | BASE
-    | {"harness.config", "harness.names", "harness.paths", "objectives"},
-    "harness.objective_batches": {"objectives"},
-    "harness.objective_checks": {"harness.objective_batches", "objectives"},
-    "harness.objective_precision": {"harness.objective_batches", "harness.objective_checks", "objectives"},
-    "harness.objective_needs": {"harness.objective_batches", "objectives"},
-    "harness.objective_slopes": {"harness.objective_batches", "objectives"},
-    "harness.objective_file": {"harness.objective_batches"},
-    "harness.objective_review": {"harness.objective_batches", "harness.objective_checks", "harness.objective_file"}
-    | {"harness.objective_needs", "harness.objective_precision", "harness.objective_slopes", "objectives"},
-    "harness.objective_process": BASE
-    | {"harness.discovery", "harness.paths"}
-    | {"harness.objective_file", "harness.objective_review", "harness.objective_slopes"},
-    "harness.docs_blocks": {"harness.discovery", "objectives"},
-    "harness.tokens": {"harness.errors", "harness.template_limits"},
-    "harness.template_limits": set(),
-    "harness.templates": {"harness.errors", "harness.template_limits", "harness.tokens"},
-    "harness.encoding": BASE | {"harness.templates", "harness.tokens"},
-    "harness.token_notices": {"harness.data", "harness.policy", "harness.templates", "harness.tokens"},
-    "harness.first_ids": {"harness.encoding", "harness.records"},
-    "harness.inside": {"harness.errors"},
-    "harness.offline": set(),
-    "harness.mirror": {"harness.inside"}
-    | {"harness.paths"}
-    | {"harness.config", "harness.errors", "harness.store"}
-    | {"harness.files"},
-    "harness.wanted": {"harness.paths"} | BASE | {"harness.config", "harness.mirror", "harness.suite", "harness.suite_check"},
-    "harness.hub": {"harness.errors", "harness.masking", "harness.mirror"},
-    "harness.fetch": {"harness.errors", "harness.files", "harness.hub", "harness.lease", "harness.mirror"}
-    | {"harness.model.adapter_files", "harness.progress"},
-    "harness.rows": {"harness.inside"}
-    | {"harness.paths"}
-    | {"harness.config", "harness.errors", "harness.mirror", "harness.splits"},
-    "harness.splits": {"harness.errors", "harness.files"},
-    "harness.columns": {"harness.errors"},
-    "harness.conversations": {"harness.errors"},
-    "harness.formats": {"harness.paths"} | {"harness.columns", "harness.config", "harness.conversations", "harness.errors"},
-    "harness.data": BASE
-    | {"harness.config", "harness.encoding", "harness.formats", "harness.rows", "harness.templates", "harness.tokens"},
-    "harness.ahead": set(),
-    "harness.optimizer_steps": BASE | {"harness.config"},
-    "harness.bad_numbers": {"harness.files"},
-    "harness.bad_step": {"harness.bad_numbers", "harness.model.packing", "harness.policy", "harness.records"},
-    "harness.task_definition": set(),
-    "harness.nltk_data": set(),
-    "harness.lanes": set(),
-    "harness.model.__init__": set(),
-    "harness.model.adapter_files": set(),
-    "harness.model.beginnings": set(),
-    "harness.model.packing": set(),
-    "harness.model.room": set(),
-    "harness.model.checkpointing": set(),
-    "harness.model.quantised": {"harness.errors"},
-    "harness.model.context": {"harness.errors"},
-    "harness.model.supported": {"harness.errors"},
-    "harness.model.targets": {"harness.model.logprobs"},
-    "harness.model.generating": {"harness.model.logprobs", "harness.model.sampling"},
-    "harness.model.verify": {
-        "harness.model.generating",
-        "harness.model.logprobs",
-        "harness.model.packing",
-        "harness.model.sampling",
+    "harness.loop.judge_settings": {"harness.config"},
+    "harness.language.judge.questions": {"harness.settings.paths"} | BASE | {"harness.config", "harness.sources.rows"},
+    "harness.language.judge.endpoint": {
+        "harness.config",
+        "harness.errors",
+        "harness.loop.judge_settings",
+        "harness.sources.offline",
     },
-    "harness.model.cache": set(),
-    "harness.model.lora": {"harness.config", "harness.errors", "harness.model.targets"},
-    "harness.model.logprobs": {"harness.model.cache", "harness.model.packing"},
-    "harness.model.sampling": {"harness.bad_numbers", "harness.model.beginnings", "harness.model.cache"}
-    | {"harness.model.logprobs"},
-    "harness.model.decoding": {"harness.model.logprobs", "harness.model.sampling", "harness.templates"},
-    "harness.policy": BASE
-    | {"harness.bad_numbers"}
-    | {"harness.config", "harness.encoding", "harness.lanes", "harness.model", "harness.store"},
-    "harness.model.start": BASE
-    | {"harness.config", "harness.mirror", "harness.model.adapter_files", "harness.policy", "harness.store"}
-    | {"harness.paths"},
-    "harness.model.loading": BASE
+    "harness.language.judge.rating": {"harness.language.judge.questions", "harness.loop.judge_settings"},
+    "harness.language.judge.judgement_log": BASE,
+    "harness.language.judge.responses": BASE
     | {
-        "harness.paths",
-        "harness.config",
-        "harness.inside",
-        "harness.templates",
-        "harness.lanes",
-        "harness.mirror",
-        "harness.model.logprobs",
-        "harness.model.lora",
-        "harness.model.quantised",
-        "harness.model.start",
-        "harness.model.context",
-        "harness.model.supported",
-        "harness.model.targets",
-        "harness.model.verify",
-    }
-    | {"harness.paths", "harness.policy"}
-    | {"harness.store"},
-    "harness.engine.__init__": set(),
-    "harness.engine.worker": set(),
-    "harness.engine.line": set(),
-    "harness.engine.canary": {"harness.model.packing", "harness.policy"},
-    "harness.engine.preflight": BASE | {"harness.config", "harness.engine.line", "harness.model.loading"},
-    "harness.engine.sampler": BASE
-    | {"harness.config", "harness.encoding", "harness.engine", "harness.model", "harness.policy", "harness.store"},
-    "harness.lm": BASE
-    | {"harness.model.decoding", "harness.model.packing", "harness.policy", "harness.model.sampling"}
-    | {"harness.shards"},
-    "harness.phases.__init__": set(),
-    "harness.phases.generate": BASE
-    | {"harness.bad_numbers"}
-    | {"harness.config", "harness.encoding", "harness.policy", "harness.progress"}
-    | {"harness.shards"},
-    "harness.phases.score": BASE | {"harness.bad_numbers"} | {"harness.model.packing", "harness.policy", "harness.progress"},
-    "harness.phases.train": BASE
-    | {"harness.optimizer_steps"}
-    | {"harness.bad_step"}
-    | {"harness.ahead", "harness.config", "harness.model.packing", "harness.model.room", "harness.policy", "harness.progress"}
-    | {"objectives"}
-    | {"harness.training_state"},
-    "harness.clusters": {"harness.columns", "harness.errors"},
-    "harness.task_clusters": BASE | {"harness.clusters", "harness.standard_errors", "harness.suite", "harness.task_trial"},
-    "harness.standard_errors": {"harness.clusters"},
-    "harness.generation_check": {"harness.errors", "harness.lm"},
-    "harness.task_surroundings": {"harness.policy", "harness.template_limits"},
-    "harness.task_errors": {"harness.errors"},
-    "harness.phases.evaluate": BASE
-    | {"harness.generation_check", "harness.standard_errors", "harness.task_errors", "harness.task_surroundings"}
-    | {"harness.board", "harness.rows", "harness.lm", "harness.policy", "harness.progress", "harness.suite"}
-    | {"harness.nltk_data", "harness.shards", "harness.suite_check", "harness.task_definition", "harness.wanted"}
-    | {"harness.own_shots", "harness.row_scores", "harness.task_file", "harness.task_notices", "harness.task_trial"}
-    | {"harness.task_clusters"},
-    "harness.phases.probe": BASE
-    | {"harness.bad_numbers"}
-    | {"harness.config", "harness.encoding", "harness.model.packing", "harness.policy", "harness.progress"},
-    "harness.machine": {"harness.policy"},
-    "harness.rounds": {"harness.draft", "harness.versions"}
-    | BASE
-    | {"harness.optimizer_steps"}
-    | {
-        "harness.bad_numbers",
-        "harness.cells",
-        "harness.first_ids",
-        "harness.board",
-        "harness.config",
-        "harness.data",
-        "harness.discovery",
-        "harness.encoding",
-        "harness.engine",
-        "harness.model.adapter_files",
-        "harness.phases",
-        "harness.policy",
-    }
-    | {"harness.progress", "harness.sharing", "harness.store", "objectives"}
-    | {"harness.shards", "harness.training_state"},
-    "harness.cells": BASE | {"harness.config", "harness.discovery"},
-    "harness.game": {"harness.process_state"}
-    | BASE
-    | {"harness.bad_numbers"}
-    | {"harness.cells", "harness.played", "harness.rounds", "harness.small_files", "harness.tables"},
-    "harness.plan_size": {"harness.config", "harness.errors"},
-    "harness.process_state": set(),
-    "harness.plan": {"harness.config", "harness.discovery", "objectives"},
-    "harness.calibration": BASE
-    | {"harness.board", "harness.cells", "harness.config", "harness.discovery", "harness.encoding", "harness.phases"}
-    | {"harness.plan", "harness.policy", "harness.rounds", "harness.store"}
-    | {"harness.provenance"},
-    "harness.bill": {"harness.calibration", "harness.plan"},
-    "harness.commands.plan": BASE
-    | {"harness.bill", "harness.board", "harness.calibration", "harness.commands.console", "harness.config", "harness.discovery"}
-    | {
-        "harness.clusters",
-        "harness.plan",
-        "harness.prepare",
+        "harness.language.encoding",
+        "harness.language.judge.questions",
+        "harness.language.model.sampling",
+        "harness.language.policy",
         "harness.progress",
-        "harness.remaining",
-        "harness.stats",
-        "harness.store",
-        "harness.suite",
     },
-    "harness.jobs": BASE | {"harness.config", "harness.game", "harness.prepare", "harness.progress", "harness.store"},
-    "harness.prepare": BASE
-    | {"harness.machine", "harness.paths"}
+    "harness.language.judge.scoring": BASE | {"harness.judge", "harness.progress"},
+    "harness.language.judge.benchmark": BASE
+    | {
+        "harness.loop.benchmark",
+        "harness.config",
+        "harness.judge",
+        "harness.language.policy",
+        "harness.progress",
+        "harness.loop.suite",
+    }
+    | {"harness.analysis.clusters", "harness.store.partial_results"},
+    "harness.language.benchmark.suite_check": {
+        "harness.errors",
+        "harness.language.benchmark.row_check",
+        "harness.loop.suite",
+        "harness.language.benchmark.task_check",
+        "harness.language.benchmark.task_file",
+    },
+    "harness.language.benchmark.registered": set(),
+    "harness.language.benchmark.task_file": set(),
+    "harness.language.benchmark.row_check": {
+        "harness",
+        "harness.errors",
+        "harness.language.benchmark.registered",
+        "harness.loop.suite",
+        "harness.language.benchmark.task_file",
+    },
+    "harness.language.benchmark.row_scores": BASE | {"harness.analysis.clusters", "harness.loop.suite"},
+    "harness.language.benchmark.task_trial": {
+        "harness.errors",
+        "harness.language.benchmark.row_check",
+        "harness.loop.suite",
+        "harness.language.benchmark.task_file",
+    },
+    "harness.language.benchmark.task_notices": {"harness.language.benchmark.own_shots", "harness.loop.suite"},
+    "harness.language.benchmark.own_shots": BASE | {"harness.language.policy"},
+    "harness.language.benchmark.task_check": set(),
+    "harness.progress": {"harness.security.console"},
+    "harness.discovery.variants": {"harness.settings.numbers", "harness.discovery.process_state"}
+    | BASE
+    | {"harness.config", "harness.settings.safe_paths", "harness.settings.paths", "objectives"},
+    "harness.discovery.batches": {"objectives"},
+    "harness.discovery.checks": {"harness.discovery.batches", "objectives"},
+    "harness.discovery.precision": {"harness.discovery.batches", "harness.discovery.checks", "objectives"},
+    "harness.discovery.needs": {"harness.discovery.batches", "objectives"},
+    "harness.discovery.slopes": {"harness.discovery.batches", "objectives"},
+    "harness.discovery.source_file": {"harness.discovery.batches"},
+    "harness.discovery.review": {"harness.discovery.batches", "harness.discovery.checks", "harness.discovery.source_file"}
+    | {"harness.discovery.needs", "harness.discovery.precision", "harness.discovery.slopes", "objectives"},
+    "harness.discovery.isolated": BASE
+    | {"harness.discovery.variants", "harness.settings.paths"}
+    | {"harness.discovery.source_file", "harness.discovery.review", "harness.discovery.slopes"},
+    "harness.reporting.generated_docs": {"harness.discovery.variants", "objectives"},
+    "harness.language.text.tokens": {"harness.errors", "harness.language.text.template_limits"},
+    "harness.language.text.template_limits": set(),
+    "harness.language.text.templates": {
+        "harness.errors",
+        "harness.language.text.template_limits",
+        "harness.language.text.tokens",
+    },
+    "harness.language.encoding": BASE | {"harness.language.text.templates", "harness.language.text.tokens"},
+    "harness.language.text.token_notices": {
+        "harness.language.data.dataset",
+        "harness.language.policy",
+        "harness.language.text.templates",
+        "harness.language.text.tokens",
+    },
+    "harness.language.text.first_ids": {"harness.language.encoding", "harness.records"},
+    "harness.sources.confinement": {"harness.errors"},
+    "harness.sources.offline": set(),
+    "harness.sources.mirror": {"harness.sources.confinement"}
+    | {"harness.settings.paths"}
+    | {"harness.config", "harness.errors", "harness.store.run_folder"}
+    | {"harness.files"},
+    "harness.language.hub_items": {"harness.settings.paths"}
+    | BASE
+    | {"harness.config", "harness.sources.mirror", "harness.loop.suite", "harness.language.benchmark.suite_check"},
+    "harness.sources.hub": {"harness.errors", "harness.security.redact", "harness.sources.mirror"},
+    "harness.sources.fetch": {
+        "harness.errors",
+        "harness.files",
+        "harness.sources.hub",
+        "harness.store.lease",
+        "harness.sources.mirror",
+    }
+    | {"harness.store.adapter_files", "harness.progress"},
+    "harness.sources.rows": {"harness.sources.confinement"}
+    | {"harness.settings.paths"}
+    | {"harness.config", "harness.errors", "harness.sources.mirror", "harness.sources.splits"},
+    "harness.sources.splits": {"harness.errors", "harness.files"},
+    "harness.language.data.columns": {"harness.errors"},
+    "harness.language.data.conversations": {"harness.errors"},
+    "harness.language.data.formats": {"harness.settings.paths"}
+    | {"harness.language.data.columns", "harness.config", "harness.language.data.conversations", "harness.errors"},
+    "harness.language.data.dataset": BASE
+    | {
+        "harness.config",
+        "harness.language.encoding",
+        "harness.language.data.formats",
+        "harness.sources.rows",
+        "harness.language.text.templates",
+        "harness.language.text.tokens",
+    },
+    "harness.train.prefetch": set(),
+    "harness.train.schedule": BASE | {"harness.config"},
+    "harness.train.nonfinite": {"harness.files"},
+    "harness.train.nonfinite_step": {
+        "harness.train.nonfinite",
+        "harness.language.model.packing",
+        "harness.language.policy",
+        "harness.records",
+    },
+    "harness.language.benchmark.task_definition": set(),
+    "harness.language.benchmark.nltk_data": set(),
+    "harness.train.thread_pool": set(),
+    "harness.language.model.__init__": set(),
+    "harness.store.adapter_files": set(),
+    "harness.language.model.beginnings": set(),
+    "harness.language.model.packing": set(),
+    "harness.train.oom": set(),
+    "harness.language.model.checkpointing": set(),
+    "harness.language.model.quantised": {"harness.errors"},
+    "harness.language.model.context": {"harness.errors"},
+    "harness.language.model.supported": {"harness.errors"},
+    "harness.language.model.targets": {"harness.language.model.logprobs"},
+    "harness.language.model.generating": {"harness.language.model.logprobs", "harness.language.model.sampling"},
+    "harness.language.model.verify": {
+        "harness.language.model.generating",
+        "harness.language.model.logprobs",
+        "harness.language.model.packing",
+        "harness.language.model.sampling",
+    },
+    "harness.language.model.cache": set(),
+    "harness.language.model.lora": {"harness.config", "harness.errors", "harness.language.model.targets"},
+    "harness.language.model.logprobs": {"harness.language.model.cache", "harness.language.model.packing"},
+    "harness.language.model.sampling": {
+        "harness.train.nonfinite",
+        "harness.language.model.beginnings",
+        "harness.language.model.cache",
+    }
+    | {"harness.language.model.logprobs"},
+    "harness.language.model.decoding": {
+        "harness.language.model.logprobs",
+        "harness.language.model.sampling",
+        "harness.language.text.templates",
+    },
+    "harness.language.policy": BASE
+    | {"harness.train.nonfinite"}
+    | {
+        "harness.config",
+        "harness.language.encoding",
+        "harness.train.thread_pool",
+        "harness.language.model",
+        "harness.store.run_folder",
+    },
+    "harness.language.model.start": BASE
+    | {
+        "harness.config",
+        "harness.sources.mirror",
+        "harness.store.adapter_files",
+        "harness.language.policy",
+        "harness.store.run_folder",
+    }
+    | {"harness.settings.paths"},
+    "harness.language.model.loading": BASE
+    | {
+        "harness.settings.paths",
+        "harness.config",
+        "harness.sources.confinement",
+        "harness.language.text.templates",
+        "harness.train.thread_pool",
+        "harness.sources.mirror",
+        "harness.language.model.logprobs",
+        "harness.language.model.lora",
+        "harness.language.model.quantised",
+        "harness.language.model.start",
+        "harness.language.model.context",
+        "harness.language.model.supported",
+        "harness.language.model.targets",
+        "harness.language.model.verify",
+    }
+    | {"harness.settings.paths", "harness.language.policy"}
+    | {"harness.store.run_folder"},
+    "harness.language.engine.__init__": set(),
+    "harness.language.engine.worker": set(),
+    "harness.language.engine.line": set(),
+    "harness.language.engine.canary": {"harness.language.model.packing", "harness.language.policy"},
+    "harness.language.engine.preflight": BASE
+    | {"harness.config", "harness.language.engine.line", "harness.language.model.loading"},
+    "harness.language.engine.sampler": BASE
+    | {
+        "harness.config",
+        "harness.language.encoding",
+        "harness.language.engine",
+        "harness.language.model",
+        "harness.language.policy",
+        "harness.store.run_folder",
+    },
+    "harness.language.benchmark.lm": BASE
+    | {
+        "harness.language.model.decoding",
+        "harness.language.model.packing",
+        "harness.language.policy",
+        "harness.language.model.sampling",
+    }
+    | {"harness.store.partial_results"},
+    "harness.phases.__init__": set(),
+    "harness.language.phases.generate": BASE
+    | {"harness.train.nonfinite"}
+    | {"harness.config", "harness.language.encoding", "harness.language.policy", "harness.progress"}
+    | {"harness.store.partial_results"},
+    "harness.train.score": BASE
+    | {"harness.train.nonfinite"}
+    | {"harness.language.model.packing", "harness.language.policy", "harness.progress"},
+    "harness.train.core": BASE
+    | {"harness.train.schedule"}
+    | {"harness.train.nonfinite_step"}
+    | {
+        "harness.train.prefetch",
+        "harness.config",
+        "harness.language.model.packing",
+        "harness.train.oom",
+        "harness.language.policy",
+        "harness.progress",
+    }
+    | {"objectives"}
+    | {"harness.train.checkpointing"},
+    "harness.analysis.clusters": {"harness.language.data.columns", "harness.errors"},
+    "harness.language.benchmark.task_clusters": BASE
+    | {
+        "harness.analysis.clusters",
+        "harness.language.benchmark.standard_errors",
+        "harness.loop.suite",
+        "harness.language.benchmark.task_trial",
+    },
+    "harness.language.benchmark.standard_errors": {"harness.analysis.clusters"},
+    "harness.language.generation_check": {"harness.errors", "harness.language.benchmark.lm"},
+    "harness.language.benchmark.task_surroundings": {"harness.language.policy", "harness.language.text.template_limits"},
+    "harness.language.benchmark.task_errors": {"harness.errors"},
+    "harness.language.benchmark.lm_eval_benchmark": BASE
+    | {
+        "harness.language.generation_check",
+        "harness.language.benchmark.standard_errors",
+        "harness.language.benchmark.task_errors",
+        "harness.language.benchmark.task_surroundings",
+    }
+    | {
+        "harness.loop.benchmark",
+        "harness.sources.rows",
+        "harness.language.benchmark.lm",
+        "harness.language.policy",
+        "harness.progress",
+        "harness.loop.suite",
+    }
+    | {
+        "harness.language.benchmark.nltk_data",
+        "harness.store.partial_results",
+        "harness.language.benchmark.suite_check",
+        "harness.language.benchmark.task_definition",
+        "harness.language.hub_items",
+    }
+    | {
+        "harness.language.benchmark.own_shots",
+        "harness.language.benchmark.row_scores",
+        "harness.language.benchmark.task_file",
+        "harness.language.benchmark.task_notices",
+        "harness.language.benchmark.task_trial",
+    }
+    | {"harness.language.benchmark.task_clusters"},
+    "harness.language.phases.diagnostics": BASE
+    | {"harness.train.nonfinite"}
+    | {
+        "harness.config",
+        "harness.language.encoding",
+        "harness.language.model.packing",
+        "harness.language.policy",
+        "harness.progress",
+    },
+    "harness.train.machine": {"harness.language.policy"},
+    "harness.loop.phase_runner": {"harness.store.phase_writer", "harness.store.versions"}
+    | BASE
+    | {"harness.train.schedule"}
+    | {
+        "harness.train.nonfinite",
+        "harness.loop.trials",
+        "harness.language.text.first_ids",
+        "harness.loop.benchmark",
+        "harness.config",
+        "harness.language.data.dataset",
+        "harness.discovery.variants",
+        "harness.language.encoding",
+        "harness.language.engine",
+        "harness.store.adapter_files",
+        "harness.phases",
+        "harness.language.policy",
+    }
+    | {"harness.progress", "harness.store.phase_cache", "harness.store.run_folder", "objectives"}
+    | {"harness.store.partial_results", "harness.train.checkpointing"},
+    "harness.loop.trials": BASE | {"harness.config", "harness.discovery.variants"},
+    "harness.loop.training_loop": {"harness.discovery.process_state"}
+    | BASE
+    | {"harness.train.nonfinite"}
+    | {
+        "harness.loop.trials",
+        "harness.store.finished_phases",
+        "harness.loop.phase_runner",
+        "harness.store.small_files",
+        "harness.reporting.tables",
+    },
+    "harness.planning.plan_size": {"harness.config", "harness.errors"},
+    "harness.discovery.process_state": set(),
+    "harness.loop.plan": {"harness.config", "harness.discovery.variants", "objectives"},
+    "harness.language.throughput": BASE
+    | {
+        "harness.loop.benchmark",
+        "harness.loop.trials",
+        "harness.config",
+        "harness.discovery.variants",
+        "harness.language.encoding",
+        "harness.phases",
+    }
+    | {"harness.loop.plan", "harness.language.policy", "harness.loop.phase_runner", "harness.store.run_folder"}
+    | {"harness.store.provenance"},
+    "harness.planning.cost_estimate": {"harness.language.throughput", "harness.loop.plan"},
+    "harness.commands.plan": BASE
+    | {
+        "harness.planning.cost_estimate",
+        "harness.loop.benchmark",
+        "harness.language.throughput",
+        "harness.commands.console",
+        "harness.config",
+        "harness.discovery.variants",
+    }
+    | {
+        "harness.analysis.clusters",
+        "harness.loop.plan",
+        "harness.planning.prepare",
+        "harness.progress",
+        "harness.planning.remaining",
+        "harness.analysis.stats",
+        "harness.store.run_folder",
+        "harness.loop.suite",
+    },
+    "harness.launch.workers": BASE
+    | {
+        "harness.config",
+        "harness.loop.training_loop",
+        "harness.planning.prepare",
+        "harness.progress",
+        "harness.store.run_folder",
+    },
+    "harness.planning.prepare": BASE
+    | {"harness.train.machine", "harness.settings.paths"}
     | {
         "harness",
-        "harness.board",
-        "harness.cells",
-        "harness.offline",
+        "harness.loop.benchmark",
+        "harness.loop.trials",
+        "harness.sources.offline",
         "harness.config",
-        "harness.data",
-        "harness.discovery",
-        "harness.engine",
-        "harness.game",
-        "harness.masking",
-        "harness.mirror",
+        "harness.language.data.dataset",
+        "harness.discovery.variants",
+        "harness.language.engine",
+        "harness.loop.training_loop",
+        "harness.security.redact",
+        "harness.sources.mirror",
         "harness.judge",
-        "harness.model",
-        "harness.objective_copies",
+        "harness.language.model",
+        "harness.discovery.copies",
         "harness.phases",
-        "harness.plan",
-        "harness.policy",
-        "harness.preflight",
+        "harness.loop.plan",
+        "harness.language.policy",
+        "harness.planning.preflight",
         "harness.progress",
-        "harness.rounds",
-        "harness.sharing",
-        "harness.store",
-        "harness.stored_data",
-        "harness.suite",
-        "harness.templates",
+        "harness.loop.phase_runner",
+        "harness.store.phase_cache",
+        "harness.store.run_folder",
+        "harness.loop.stored_data",
+        "harness.loop.suite",
+        "harness.language.text.templates",
     }
-    | {"harness.provenance", "harness.remaining", "harness.small_files", "harness.versions"},
-    "harness.preflight": BASE
-    | {"harness.objective_batches", "harness.objective_checks", "harness.process_state", "objectives"}
-    | {"harness.config", "harness.data", "harness.discovery", "harness.model.checkpointing", "harness.policy"}
-    | {"harness.cells", "harness.model.decoding", "harness.suite", "harness.templates", "harness.token_notices"},
-    "harness.stats": set(),
-    "harness.stability": {"harness.stats"},
-    "harness.item_errors": {"harness.stats"},
-    "harness.comparison": {"harness.item_errors", "harness.stats"},
-    "harness.collapse": set(),
-    "harness.facts": BASE | {"harness.earlier", "harness.names", "harness.played", "harness.row_scale", "harness.store"},
-    "harness.surroundings": {"harness.errors", "harness.paths", "harness.shown"},
-    "harness.figures": BASE
-    | {"harness.surroundings"}
-    | {"harness.facts", "harness.figures", "harness.row_scale", "harness.shown", "harness.store"},
-    "harness.tables": BASE
-    | {"harness.earlier"}
-    | {"harness.collapse", "harness.comparison", "harness.facts", "harness.figures", "harness.stability", "harness.stats"}
+    | {"harness.store.provenance", "harness.planning.remaining", "harness.store.small_files", "harness.store.versions"},
+    "harness.planning.preflight": BASE
+    | {"harness.discovery.batches", "harness.discovery.checks", "harness.discovery.process_state", "objectives"}
     | {
-        "harness.item_errors",
-        "harness.row_scale",
-        "harness.provenance",
-        "harness.shown",
-        "harness.store",
-        "harness.study",
-        "harness.tables",
-        "harness.versions",
+        "harness.config",
+        "harness.language.data.dataset",
+        "harness.discovery.variants",
+        "harness.language.model.checkpointing",
+        "harness.language.policy",
+    }
+    | {
+        "harness.loop.trials",
+        "harness.language.model.decoding",
+        "harness.loop.suite",
+        "harness.language.text.templates",
+        "harness.language.text.token_notices",
     },
-    "harness.report.__init__": {"harness.report"},
-    "harness.report.blocks": {"harness", "harness.shown"},
-    "harness.report.content": {"harness.text_columns"}
+    "harness.analysis.stats": set(),
+    "harness.analysis.stability": {"harness.analysis.stats"},
+    "harness.analysis.item_errors": {"harness.analysis.stats"},
+    "harness.analysis.comparison": {"harness.analysis.item_errors", "harness.analysis.stats"},
+    "harness.analysis.collapse": set(),
+    "harness.analysis.facts": BASE
+    | {
+        "harness.analysis.earlier_tables",
+        "harness.settings.safe_paths",
+        "harness.store.finished_phases",
+        "harness.analysis.score_scale",
+        "harness.store.run_folder",
+    },
+    "harness.settings.process_environment": {"harness.errors", "harness.settings.paths", "harness.security.escaping"},
+    "harness.reporting.figures": BASE
+    | {"harness.settings.process_environment"}
+    | {
+        "harness.analysis.facts",
+        "harness.reporting.figures",
+        "harness.analysis.score_scale",
+        "harness.security.escaping",
+        "harness.store.run_folder",
+    },
+    "harness.reporting.tables": BASE
+    | {"harness.analysis.earlier_tables"}
+    | {
+        "harness.analysis.collapse",
+        "harness.analysis.comparison",
+        "harness.analysis.facts",
+        "harness.reporting.figures",
+        "harness.analysis.stability",
+        "harness.analysis.stats",
+    }
+    | {
+        "harness.analysis.item_errors",
+        "harness.analysis.score_scale",
+        "harness.store.provenance",
+        "harness.security.escaping",
+        "harness.store.run_folder",
+        "harness.loop.study",
+        "harness.reporting.tables",
+        "harness.store.versions",
+    },
+    "harness.reporting.report.__init__": {"harness.reporting.report"},
+    "harness.reporting.report.blocks": {"harness", "harness.security.escaping"},
+    "harness.reporting.report.content": {"harness.analysis.text_columns"}
     | BASE
-    | {"harness.facts", "harness.figures", "harness.masking", "harness.report.blocks", "harness.report.content"}
-    | {"harness.row_scale", "harness.shown", "harness.stats", "harness.store", "harness.tables", "harness.versions"},
-    "harness.report.page": set(),
-    "harness.report.document": BASE
-    | {"harness.figures", "harness.places"}
-    | {"harness.facts", "harness.report", "harness.store"},
-    "harness.sharing": BASE | {"harness.intact", "harness.names", "harness.provenance", "harness.store"},
-    "harness.study": {"harness.toml_files"} | BASE | {"harness.config", "harness.names"},
+    | {
+        "harness.analysis.facts",
+        "harness.reporting.figures",
+        "harness.security.redact",
+        "harness.reporting.report.blocks",
+        "harness.reporting.report.content",
+    }
+    | {
+        "harness.analysis.score_scale",
+        "harness.security.escaping",
+        "harness.analysis.stats",
+        "harness.store.run_folder",
+        "harness.reporting.tables",
+        "harness.store.versions",
+    },
+    "harness.reporting.report.page": set(),
+    "harness.reporting.report.document": BASE
+    | {"harness.reporting.figures", "harness.store.output_folders"}
+    | {"harness.analysis.facts", "harness.reporting.report", "harness.store.run_folder"},
+    "harness.store.phase_cache": BASE
+    | {"harness.store.verification", "harness.settings.safe_paths", "harness.store.provenance", "harness.store.run_folder"},
+    "harness.loop.study": {"harness.settings.toml_files"} | BASE | {"harness.config", "harness.settings.safe_paths"},
     "harness.commands.__init__": set(),
-    "harness.commands.console": {"harness.terminal"},
-    "harness.commands.run": {"harness.plain_numbers", "harness.text_columns"}
+    "harness.commands.console": {"harness.security.console"},
+    "harness.commands.run": {"harness.settings.numbers", "harness.analysis.text_columns"}
     | BASE
-    | {"harness.figures", "harness.lease", "harness.places", "harness.plan_size", "harness.surroundings"}
-    | {"harness.commands", "harness.config", "harness.jobs", "harness.names", "harness.prepare", "harness.progress"}
-    | {"harness.stranger", "harness.shown"}
-    | {"harness.report", "harness.small_files", "harness.stats", "harness.store", "harness.suite", "harness.tables"},
-    "harness.commands.look": BASE
+    | {
+        "harness.reporting.figures",
+        "harness.store.lease",
+        "harness.store.output_folders",
+        "harness.planning.plan_size",
+        "harness.settings.process_environment",
+    }
     | {
         "harness.commands",
-        "harness.objective_copies",
-        "harness.paths",
-        "harness.places",
-        "harness.played",
-        "harness.store",
-        "harness.stranger",
+        "harness.config",
+        "harness.launch.workers",
+        "harness.settings.safe_paths",
+        "harness.planning.prepare",
+        "harness.progress",
+    }
+    | {"harness.store.untrusted", "harness.security.escaping"}
+    | {
+        "harness.reporting.report",
+        "harness.store.small_files",
+        "harness.analysis.stats",
+        "harness.store.run_folder",
+        "harness.loop.suite",
+        "harness.reporting.tables",
     },
-    "harness.commands.merge": {"harness.commands", "harness.errors", "harness.merging", "harness.small_files", "harness.store"}
-    | {"harness.stranger", "harness.tables"},
-    "harness.commands.catalogue": BASE
-    | {"harness.paths"}
-    | {"harness.commands", "harness.config", "harness.discovery", "harness.judge", "harness.nltk_data"}
-    | {"harness.board", "harness.objective_process"}
-    | {"harness.phases", "harness.prepare", "harness.suite", "harness.suite_check", "harness.task_notices", "harness.wanted"},
+    "harness.commands.inspect": BASE
+    | {
+        "harness.commands",
+        "harness.discovery.copies",
+        "harness.settings.paths",
+        "harness.store.output_folders",
+        "harness.store.finished_phases",
+        "harness.store.run_folder",
+        "harness.store.untrusted",
+    },
+    "harness.commands.merge": {
+        "harness.commands",
+        "harness.errors",
+        "harness.store.merging",
+        "harness.store.small_files",
+        "harness.store.run_folder",
+    }
+    | {"harness.store.untrusted", "harness.reporting.tables"},
+    "harness.commands.listings": BASE
+    | {"harness.settings.paths"}
+    | {
+        "harness.commands",
+        "harness.config",
+        "harness.discovery.variants",
+        "harness.judge",
+        "harness.language.benchmark.nltk_data",
+    }
+    | {"harness.loop.benchmark", "harness.discovery.isolated"}
+    | {
+        "harness.phases",
+        "harness.planning.prepare",
+        "harness.loop.suite",
+        "harness.language.benchmark.suite_check",
+        "harness.language.benchmark.task_notices",
+        "harness.language.hub_items",
+    },
     "harness.commands.fetch": BASE
-    | {"harness.places"}
-    | {"harness.commands", "harness.fetch", "harness.mirror", "harness.phases", "harness.progress", "harness.suite"}
-    | {"harness.inside", "harness.suite_check", "harness.wanted"},
+    | {"harness.store.output_folders"}
+    | {
+        "harness.commands",
+        "harness.sources.fetch",
+        "harness.sources.mirror",
+        "harness.phases",
+        "harness.progress",
+        "harness.loop.suite",
+    }
+    | {"harness.sources.confinement", "harness.language.benchmark.suite_check", "harness.language.hub_items"},
     "harness.commands.study": BASE
-    | {"harness.paths"}
-    | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
-    | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
-    "harness.card": BASE
-    | {"harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
-    | {"harness.versions"},
-    "harness.commands.push": {"harness.places"}
-    | {"harness.card", "harness.commands", "harness.errors", "harness.facts", "harness.stranger"},
-    "harness.commands.theory": {"harness.places"} | {"harness.commands.console", "harness.theory"},
+    | {"harness.settings.paths"}
+    | {
+        "harness.commands",
+        "harness.config",
+        "harness.discovery.variants",
+        "harness.analysis.facts",
+        "harness.planning.prepare",
+        "harness.store.run_folder",
+    }
+    | {"harness.store.provenance", "harness.loop.study", "harness.reporting.tables", "harness.store.versions"},
+    "harness.reporting.card": BASE
+    | {"harness.analysis.facts", "harness.store.adapter_files", "harness.security.escaping", "harness.reporting.tables"}
+    | {"harness.store.versions"},
+    "harness.commands.push": {"harness.store.output_folders"}
+    | {"harness.reporting.card", "harness.commands", "harness.errors", "harness.analysis.facts", "harness.store.untrusted"},
+    "harness.commands.theory": {"harness.store.output_folders"} | {"harness.commands.console", "harness.theory"},
     "harness.theory.__init__": set(),
     "harness.theory.exact": {"objectives"},
-    "harness.theory.claims": {"harness.config", "harness.discovery", "harness.theory.exact"},
+    "harness.theory.claims": {"harness.config", "harness.discovery.variants", "harness.theory.exact"},
     "harness.theory.view": BASE
-    | {"harness.figures", "harness.report", "harness.shown", "harness.store", "harness.theory.claims"},
-    "harness.cli": {"harness.errors", "harness.commands", "harness.masking", "harness.paths", "harness.shown"}
-    | {"harness.surroundings"},
+    | {
+        "harness.reporting.figures",
+        "harness.reporting.report",
+        "harness.security.escaping",
+        "harness.store.run_folder",
+        "harness.theory.claims",
+    },
+    "harness.cli": {
+        "harness.errors",
+        "harness.commands",
+        "harness.security.redact",
+        "harness.settings.paths",
+        "harness.security.escaping",
+    }
+    | {"harness.settings.process_environment"},
 }
 LAB_MAY = BASE | {"harness.lab"}
 NO_TORCH = (
@@ -418,7 +731,7 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield node.module
-            if node.module in ("harness", "harness.phases", "harness.lab", "harness.report"):
+            if node.module in ("harness", "harness.phases", "harness.lab", "harness.reporting.report"):
                 yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name.strip("_").islower())
 
 
@@ -443,7 +756,7 @@ def test_every_module_imports_only_what_the_table_allows(name, path):
         assert found == {"objectives"}
         return
     allowed = LAB_MAY if name.startswith("harness.lab") else ALLOWED[next((n for n in within(name) if n in ALLOWED), name)]
-    found -= {"harness.phases", "harness.report", "harness.lab", "harness", "harness.__version__"}
+    found -= {"harness.phases", "harness.reporting.report", "harness.lab", "harness", "harness.__version__"}
     assert {i for i in found if not permitted(i, allowed)} == set()
 
 
@@ -470,7 +783,7 @@ def test_lm_eval_is_imported_by_few_files():
 
 def test_openai_is_imported_by_one_file():
     using = [n for n, p in modules() if any(i.split(".")[0] == "openai" for i in imports(p))]
-    assert using == ["harness.judge.endpoint"]
+    assert using == ["harness.language.judge.endpoint"]
 
 
 def test_views_never_import_torch():

@@ -572,8 +572,8 @@ def typed(tmp_path, monkeypatch, capsys):
     """Type a command in this process, in a folder of its own: (exit code, lines of stderr that are not progress)."""
 
     def type_(command):
-        from harness import jobs
         from harness.cli import main
+        from harness.launch import workers as jobs
 
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(jobs, "warm_up", lambda at_once: None)  # starts processes for the training that must not come

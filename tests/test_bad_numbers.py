@@ -7,16 +7,16 @@ import math
 import pytest
 import torch
 
-from harness.bad_numbers import BadNumbers, naming, written_out
 from harness.config import GenerationConfig, TrainingConfig
-from harness.discovery import find_objective, load_objective
-from harness.lm import as_lm
-from harness.model.packing import Prefixed
-from harness.model.sampling import Draw, Request
-from harness.phases.generate import generate
-from harness.phases.score import score
-from harness.phases.train import TrainingStopped, train
-from harness.records import Example, Group, Response
+from harness.discovery.variants import find_objective, load_objective
+from harness.language.benchmark.lm import as_lm
+from harness.language.model.sampling import Draw, Request
+from harness.language.phases.generate import generate
+from harness.language.records import Example
+from harness.records import Group, PromptGroup, Response
+from harness.train.core import TrainingStopped, train
+from harness.train.nonfinite import BadNumbers, naming, written_out
+from harness.train.score import score
 from objectives import LossOutput, Needs
 
 POISON = 90  # a token whose embedding is not a number
@@ -66,7 +66,7 @@ def stopped(policy, groups, loss, **settings):
 
 def spoiled(policy, groups, number, spoil):
     """SFT, but for what `spoil` makes of the loss of the example `number`, told by its log-probability."""
-    (target,) = policy.score([Prefixed(groups[number].prompt_ids, [groups[number].real.token_ids])], 64)
+    (target,) = policy.score([PromptGroup(groups[number].prompt_ids, [groups[number].real.token_ids])], 64)
 
     class Spoiled(objective("sft")):
         def loss(self, batch):
@@ -86,7 +86,7 @@ def test_the_one_example_whose_loss_is_bad_is_named_of_its_batch(policy, value, 
     assert "step 0: " in str(error)
     assert str(error).endswith("nothing was updated; examples x5 of 8")
     (one,) = error.suspects
-    assert (one.example_id, one.prompt_ids, one.responses[0].token_ids) == ("x5", groups[5].prompt_ids, [65, 61, 2])
+    assert (one.example_id, one.prompt_ids, one.responses[0].token_ids) == ("x5", groups[5].prompt, [65, 61, 2])
     assert not math.isfinite(one.numbers["loss"])
 
 
@@ -167,8 +167,8 @@ def test_scoring_names_the_example_with_a_bad_log_probability_and_not_its_neighb
 @pytest.mark.parametrize("known", [math.nan, -math.inf])
 def test_a_known_log_probability_that_is_no_number_is_scored_again_not_taken_over(policy, known):
     groups = make_groups()
-    (right,) = policy.score([Prefixed(groups[0].prompt_ids, [groups[0].real.token_ids])], 64)
-    groups[0] = dataclasses.replace(groups[0], real=Response(groups[0].real.token_ids, known_logp=known))
+    (right,) = policy.score([PromptGroup(groups[0].prompt, [groups[0].real.content])], 64)
+    groups[0] = dataclasses.replace(groups[0], real=Response(groups[0].real.content, known_logp=known))
     assert score(policy, groups, 64, quiet).scores[0].reference_logp == pytest.approx(right, abs=1e-9)
 
 

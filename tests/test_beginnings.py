@@ -2,7 +2,7 @@
 
 import random
 
-from harness.model.beginnings import Shared, shared_beginnings
+from harness.language.model.beginnings import Shared, shared_beginnings
 
 
 def saved(clusters, cost):

@@ -6,22 +6,22 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.card import scores as card_scores
+from harness.analysis.facts import Facts
+from harness.analysis.score_scale import NOT_SHARES, scale_of
+from harness.analysis.stability import stability
+from harness.analysis.stats import Uncertainty, interval, summed
 from harness.errors import UserError
-from harness.facts import Facts
-from harness.figures.scores import task_curves
-from harness.figures.style import house_style
-from harness.report.content import content
-from harness.row_scale import NOT_SHARES, scale_of
-from harness.stability import stability
-from harness.stats import Uncertainty, interval, summed
-from harness.suite import SuiteTask
-from harness.tables import refresh
-from harness.tables.comparisons import comparisons_table
-from harness.tables.curves import beside_table, drift_table, stability_table
-from harness.tables.leaderboard import leaderboard
-from harness.tables.players import Arena
-from harness.tables.standing import standing_table
+from harness.loop.suite import SuiteTask
+from harness.reporting.card import scores as card_scores
+from harness.reporting.figures.scores import task_curves
+from harness.reporting.figures.style import house_style
+from harness.reporting.report.content import content
+from harness.reporting.tables import refresh
+from harness.reporting.tables.comparisons import comparisons_table
+from harness.reporting.tables.curves import beside_table, drift_table, stability_table
+from harness.reporting.tables.leaderboard import leaderboard
+from harness.reporting.tables.players import Arena
+from harness.reporting.tables.standing import standing_table
 from tests.conftest import recommit, rows
 
 RIGHT = {"initial": 1, "space/0": 2, "space/1": 3, "spin/0": 1, "spin/1": 2}  # of 4 items
@@ -300,7 +300,7 @@ def test_a_range_reaches_the_scale():
 
 
 def test_a_judges_row_has_no_range(tmp_path):
-    from harness.suite import load_suite
+    from harness.loop.suite import load_suite
     from tests.conftest import ROOT
 
     text = (ROOT / "harness/suites/mt-bench.toml").read_text().replace("chance = 0.1", "chance = 0.1\nrange = [0, 1]", 1)

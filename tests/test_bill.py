@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from harness.bill import Sizes, bill
-from harness.calibration import Calibration, Evaluation, Trial
 from harness.commands.plan import size, spell
 from harness.config import load_config
-from harness.discovery import parse_variants
-from harness.plan import fresh_responses, planned_phases
+from harness.discovery.variants import parse_variants
+from harness.language.throughput import Calibration, Evaluation, Trial
+from harness.loop.plan import fresh_responses, planned_phases
+from harness.planning.cost_estimate import Sizes, bill
 from objectives import Needs
 from tests.conftest import SMALL, here
 

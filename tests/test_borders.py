@@ -9,10 +9,10 @@ import pytest
 from harness.commands.fetch import fetch_command
 from harness.config import DataConfig
 from harness.errors import UserError
-from harness.inside import leading_out, refuse_foreign_code
-from harness.mirror import found_in, wanted_data
-from harness.offline import NoNetwork, go_offline, network_allowed
-from harness.rows import mirrored, rows_of
+from harness.sources.confinement import leading_out, refuse_foreign_code
+from harness.sources.mirror import found_in, wanted_data
+from harness.sources.offline import NoNetwork, go_offline, network_allowed
+from harness.sources.rows import mirrored, rows_of
 
 ROW = '{"prompt": "who", "response": "PRIVATE"}\n'
 
@@ -67,8 +67,8 @@ def test_a_readme_that_names_what_is_outside_is_refused_before_anything_is_read(
 
 def test_the_library_is_held_to_the_folder_where_the_words_were_not_understood(mirror, monkeypatch):
     """With the look at the words taken away: files by every other way."""
-    monkeypatch.setattr("harness.inside.leading_out", lambda *_: ())
-    monkeypatch.setattr("harness.mirror.leading_out", lambda *_: ())
+    monkeypatch.setattr("harness.sources.confinement.leading_out", lambda *_: ())
+    monkeypatch.setattr("harness.sources.mirror.leading_out", lambda *_: ())
     for number, words in enumerate((NAMED["the way up"], NAMED["a split's path"], f"data_files: {mirror.parent}/beside/*.jsonl")):
         data_set(mirror, f"n{number}", words, own__jsonl=ROW)
         with pytest.raises(UserError, match="outside its folder"):

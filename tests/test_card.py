@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from harness.card import card
-from harness.facts import Facts
-from harness.shown import markdown
+from harness.analysis.facts import Facts
+from harness.reporting.card import card
+from harness.security.escaping import markdown
 from tests.conftest import ROOT, here, rows
 
 
@@ -24,8 +24,8 @@ def test_peft_loads_it_and_lm_eval_gives_the_recorded_scores(package, played):
     from lm_eval import evaluator
     from lm_eval.models.huggingface import HFLM
 
-    from harness.phases.evaluate import FEWSHOT_SEED, prepare, record_of
-    from harness.suite import load_suite
+    from harness.language.benchmark.lm_eval_benchmark import FEWSHOT_SEED, prepare, record_of
+    from harness.loop.suite import load_suite
 
     base = str(ROOT / "harness" / "lab" / "base")
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)

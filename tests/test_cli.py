@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness.stats import detectable_difference
+from harness.analysis.stats import detectable_difference
 from tests.conftest import SMALL, here
 
 
@@ -85,7 +85,7 @@ def test_trace_follows_one_example_through_every_file(played):
 
 
 def test_a_second_process_on_the_same_run_is_refused(played_copy):
-    from harness.lease import held
+    from harness.store.lease import held
 
     with held(played_copy / "results/small"):
         done = here("run", "--recipe", SMALL, cwd=played_copy, check=False)

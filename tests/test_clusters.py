@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from lm_eval.api import metrics
 
-from harness.clusters import clustered_stderr, effective_items, numbered
+from harness.analysis.clusters import clustered_stderr, effective_items, numbered
 from harness.config import EvaluationConfig
 from harness.errors import UserError
-from harness.judge.board import prepare as prepare_judged
-from harness.phases.evaluate import evaluate, prepare
-from harness.standard_errors import Item, bootstrap_stderr, clustered_error
-from harness.suite import load_suite
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_error
+from harness.language.judge.benchmark import prepare as prepare_judged
+from harness.loop.suite import load_suite
 from tests import twin_data
 from tests.conftest import ROOT, make_policy
 from tests.judge_stub import write_suite
@@ -231,7 +231,7 @@ def test_a_key_that_documents_do_not_have_is_one_line_before_anything_is_asked(t
 
 
 def test_suites_check_says_how_many_clusters_there_are(tmp_path, monkeypatch, capsys):
-    from harness.commands.catalogue import suites_check_command, suites_show_command
+    from harness.commands.listings import suites_check_command, suites_show_command
 
     monkeypatch.setenv("COLUMNS", "200")
     mine(tmp_path, 'cluster = "text"\n')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.collapse import Fall, Training, findings
+from harness.analysis.collapse import Fall, Training, findings
 
 INITIAL = {"response_length": 20.0, "repetition": 0.05, "truncation_rate": 0.02}
 STEADY = Training(steps=50, first_loss=0.69, last_loss=0.5, margin=2.0, uses_reference=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness.comparison import Answered, chance_of_being_best, difference, holm, mcnemar
-from harness.item_errors import Layout, item_errors, mean_of
-from harness.stats import Uncertainty, interval, p_value, summed
+from harness.analysis.comparison import Answered, chance_of_being_best, difference, holm, mcnemar
+from harness.analysis.item_errors import Layout, item_errors, mean_of
+from harness.analysis.stats import Uncertainty, interval, p_value, summed
 
 
 def player(*tasks, layouts=None):

@@ -5,12 +5,12 @@ import shlex
 
 import pytest
 
-from harness.cells import training_settings
 from harness.config import as_setting, load_config
 from harness.errors import UserError
-from harness.paths import PACKAGE
-from harness.prepare import checked_variants, default_name, refuse_changes
-from harness.store import FORMAT_VERSION, RunFolder
+from harness.loop.trials import training_settings
+from harness.planning.prepare import checked_variants, default_name, refuse_changes
+from harness.settings.paths import PACKAGE
+from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))

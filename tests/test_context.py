@@ -6,7 +6,7 @@ import pytest
 import transformers
 
 from harness.errors import UserError
-from harness.model.context import context_of, lowered
+from harness.language.model.context import context_of, lowered
 
 ENDLESS = SimpleNamespace(model_max_length=int(1e30))
 LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}

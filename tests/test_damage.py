@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from harness.commands import run as run_module
-from harness.intact import checksum
+from harness.store.verification import checksum
 from tests.bench.kills import phases
 from tests.conftest import SMALL, here
 

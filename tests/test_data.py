@@ -6,9 +6,9 @@ import json
 import pytest
 
 from harness.config import DataConfig, load_config
-from harness.data import load_examples
-from harness.encoding import choose_template
 from harness.errors import UserError
+from harness.language.data.dataset import load_examples
+from harness.language.encoding import choose_template
 from harness.records import digest, keyed_seed
 
 

@@ -7,22 +7,24 @@ import math
 import pytest
 import torch
 
-from harness import stats
-from harness.collapse import findings
+from harness.analysis import stats
+from harness.analysis.collapse import findings
 from harness.config import DataConfig, GenerationConfig, TrainingConfig
-from harness.data import load_examples
-from harness.discovery import find_objective, load_objective
-from harness.encoding import choose_template, encode_prompt, encode_response, groups_of_iteration, with_references
+from harness.discovery.variants import find_objective, load_objective
 from harness.errors import UserError
-from harness.lm import as_lm
-from harness.model.sampling import Draw
-from harness.phases.evaluate import evaluate, prepare
-from harness.phases.generate import counts, generate
-from harness.phases.probe import probe
-from harness.phases.score import score
-from harness.phases.train import accumulate, laid_out, train
-from harness.records import Example, Group, Response
-from harness.suite import load_suite
+from harness.language.benchmark.lm import as_lm
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.data.dataset import load_examples
+from harness.language.encoding import choose_template, encode_prompt, encode_response
+from harness.language.model.sampling import Draw
+from harness.language.phases.diagnostics import probe
+from harness.language.phases.generate import counts, generate
+from harness.language.records import Example
+from harness.loop.suite import load_suite
+from harness.records import Group, Response
+from harness.train.core import accumulate, laid_out, train
+from harness.train.groups import groups_of_iteration, with_references
+from harness.train.score import score
 from tests.conftest import ROOT, make_policy
 from tests.test_train import assert_same, gradients
 
@@ -93,7 +95,7 @@ def test_a_response_that_never_ends_is_cut_and_counted_and_has_no_closing_token(
     assert not any(s.finished for s in samples)
     assert counts(samples) == {"samples": 6, "tokens": 42, "truncated": 6}
     groups = groups_with(policy, samples)
-    assert {g.synthetic[0].token_ids[-1] for g in groups} == {70}, "an end it never said is not learnt against"
+    assert {g.synthetic[0].content[-1] for g in groups} == {70}, "an end it never said is not learnt against"
     assert math.isfinite(trained(policy, groups, objective("spin"))[0].loss)
 
 
@@ -110,7 +112,7 @@ def test_a_loop_of_one_token_is_named_by_repetition_and_the_collapse_detector(po
 def only_real(policy):
     """Every synthetic response is the real one."""
     groups = groups_of_iteration(policy.encoder, EXAMPLES, 0)
-    return [dataclasses.replace(g, synthetic=(Response(list(g.real.token_ids)),)) for g in groups]
+    return [dataclasses.replace(g, synthetic=(Response(list(g.real.content)),)) for g in groups]
 
 
 @pytest.mark.parametrize("name", ["spin", "space"])
@@ -132,8 +134,8 @@ def test_away_from_the_opponent_equal_responses_give_spin_no_gradient_and_pull_s
     groups = [
         dataclasses.replace(
             g,
-            real=Response(g.real.token_ids, s.reference_logp - 1),
-            synthetic=(Response(g.real.token_ids, s.reference_logp - 1),),
+            real=Response(g.real.content, s.reference_logp - 1),
+            synthetic=(Response(g.real.content, s.reference_logp - 1),),
         )
         for g, s in zip(only_real(policy), scores, strict=True)
     ]
@@ -348,7 +350,7 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
         texts = {tuple(policy.encoder.tokenizer(c, add_special_tokens=False)["input_ids"]): g for c, g in gold.items()}
         found = []
         for group in groups:
-            answer = texts[tuple(group.prefix)]
+            answer = texts[tuple(group.prompt)]
             found += [(-1.0 if (k == answer) == right else -900.0, False) for k in range(len(group.continuations))]
         return found
 

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from harness.docs_blocks import objective_index, replaced
+from harness.reporting.generated_docs import objective_index, replaced
 from tests.conftest import ROOT
 
 
 def test_the_objective_index_is_current():
     text = (ROOT / "objectives" / "README.md").read_text()
-    assert replaced(text, "objectives", objective_index()) == text, "run: python -m harness.docs_blocks"
+    assert replaced(text, "objectives", objective_index()) == text, "run: python -m harness.reporting.generated_docs"
 
 
 def test_every_command_is_in_the_readme():

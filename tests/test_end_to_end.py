@@ -134,8 +134,8 @@ def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
 KILLER = """
 import os, signal, sys
 from pathlib import Path
-import harness.jobs, harness.lm, harness.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
-import harness.policy, harness.rounds
+import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
+import harness.language.policy, harness.loop.phase_runner
 from harness import store
 from harness.cli import main
 
@@ -144,7 +144,7 @@ def die(): os.kill(os.getpid(), signal.SIGKILL)
 def arm(moment, phase):
     at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
     if moment == "middle":
-        write, save = harness.rounds.write_jsonl, harness.policy.Policy.save
+        write, save = harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save
         def half(path, rows):
             if at(path):
                 path.write_text('{"half": tr'); die()
@@ -153,7 +153,7 @@ def arm(moment, phase):
             if at(adapter):
                 adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
             return save(self, adapter)
-        harness.rounds.write_jsonl, harness.policy.Policy.save = half, half_save
+        harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save = half, half_save
     elif moment == "before-manifest":
         write_json = store.write_json
         def never(path, value):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.discovery import load_objective, parse_variants
+from harness.discovery.process_state import kept_state
+from harness.discovery.variants import load_objective, parse_variants
 from harness.errors import Ended, UserError, asks_to_end
-from harness.game import Game
-from harness.lanes import Lanes
-from harness.preflight import check_objectives
-from harness.process_state import kept_state
+from harness.loop.training_loop import Game
+from harness.planning.preflight import check_objectives
+from harness.train.thread_pool import OrderedThreadPool
 from tests import broken
 from tests.conftest import SMALL, harness
 
@@ -56,7 +56,7 @@ def test_whatever_ends_a_cell_fails_it(monkeypatch, error):
 
 def test_hard_exits_are_those_of_the_cell_and_stay_real_in_a_process_forked_off(monkeypatch):
     real = os._exit
-    lanes = Lanes(2)
+    lanes = OrderedThreadPool(2)
     game, _, _ = game_of(monkeypatch, lambda _: lanes.map(lambda _: os._exit(0), [1, 2]))
     assert game.attempt(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
     game, _, _ = game_of(monkeypatch, lambda _: os._exit(0))

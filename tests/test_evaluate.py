@@ -3,9 +3,9 @@
 import pytest
 
 from harness.errors import EvaluationError, UserError
-from harness.phases.evaluate import check_context, evaluate, prepare
-from harness.row_scores import record_of
-from harness.suite import load_suite
+from harness.language.benchmark.lm_eval_benchmark import check_context, evaluate, prepare
+from harness.language.benchmark.row_scores import record_of
+from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 
 SUITE = str(ROOT / "tests" / "data" / "two.toml")
@@ -53,7 +53,7 @@ def test_another_player_gets_other_scores_from_the_same_board(board, tokenizer):
     """No response is remembered from one player to the next: the log-likelihoods move with the adapter."""
     policy = make_policy(tokenizer, max_position_embeddings=1024)
     before = [s["resps"] for s in evaluate(policy, board, 512, 8, quiet).samples["lab_continuation"]]
-    policy.become_initial(4)
+    policy.reset_adapter(4)
     after = [s["resps"] for s in evaluate(policy, board, 512, 8, quiet).samples["lab_continuation"]]
     assert all(a != b for a, b in zip(before, after, strict=True))
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 import transformers
 
-from harness.model.generating import generated
-from harness.model.logprobs import continuation_logps, lay_out
-from harness.model.packing import Prefixed
-from harness.model.sampling import Draw, Request, draw
-from harness.model.verify import Unplayable, one_pass_at_a_time, plain_logp, verified
+from harness.language.model.generating import generated
+from harness.language.model.logprobs import continuation_logps, lay_out
+from harness.language.model.sampling import Draw, Request, draw
+from harness.language.model.verify import Unplayable, one_pass_at_a_time, plain_logp, verified
+from harness.records import PromptGroup
 from tests.families import PLAIN_TWINS, STATE_TWINS, twin
 
 GROUPS = [
-    Prefixed([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
-    Prefixed([1, 6, 9, 30, 77, 78, 12, 13, 14, 60, 61], [[60, 61, 2, 9, 9, 8, 7], [50], [33, 44]]),
-    Prefixed([3], [[60, 61, 2, 9]]),
+    PromptGroup([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
+    PromptGroup([1, 6, 9, 30, 77, 78, 12, 13, 14, 60, 61], [[60, 61, 2, 9, 9, 8, 7], [50], [33, 44]]),
+    PromptGroup([3], [[60, 61, 2, 9]]),
 ]
 PROMPTS = [[30 + i % 7, *range(40, 40 + n)] for i, n in enumerate((0, 2, 2, 5, 5, 5, 11, 16))]
 REQUESTS = [Request(prompt, 100 + i, 3 + i % 5) for i, prompt in enumerate(PROMPTS)]
@@ -44,8 +44,8 @@ def greedy(model, prompt, count, cached=True):
 def check(name):
     model = twin(name, torch.float64 if name in DOUBLE else torch.float32)
     choice = verified(model)
-    expected = [plain_logp(model, g.prefix, c) for g in GROUPS for c in g.continuations]
-    lengths = [len(c) for g in GROUPS for c in g.continuations]
+    expected = [plain_logp(model, g.prompt, c) for g in GROUPS for c in g.responses]
+    lengths = [len(c) for g in GROUPS for c in g.responses]
     scored = continuation_logps(model, lay_out(GROUPS, choice.layout), choice.layout).logps.tolist()
     assert max(abs(a - b) / n for a, b, n in zip(scored, expected, lengths, strict=True)) < 1e-5
     samples = drawn(model, choice, REQUESTS, Draw(), 3)
@@ -88,16 +88,16 @@ def test_an_encoder_looks_ahead_and_is_refused(name):
 def test_a_sampler_that_is_not_the_models_own_function_is_not_taken(monkeypatch):
     """Mamba through a cache of our own with padding, as every family was once sampled: the check takes another way."""
     model = twin("mamba")
-    monkeypatch.setattr("harness.model.verify.beside_attention", lambda model: None)
+    monkeypatch.setattr("harness.language.model.verify.beside_attention", lambda model: None)
     assert verified(model).sampler == "generate"
-    monkeypatch.setattr("harness.model.verify.GENERATE", ())
+    monkeypatch.setattr("harness.language.model.verify.GENERATE", ())
     with pytest.raises(Unplayable, match="its samples' log-probabilities differ|no sample can be drawn"):
         verified(model)
 
 
 def test_a_wrong_position_in_the_sampler_is_seen_by_the_check(monkeypatch):
     """A wrong number and no error: the first drawn token stands one place too far."""
-    import harness.model.sampling as sampling
+    import harness.language.model.sampling as sampling
 
     honest = sampling._prefilled
 
@@ -110,7 +110,7 @@ def test_a_wrong_position_in_the_sampler_is_seen_by_the_check(monkeypatch):
     assert verified(model).sampler == "own"
     monkeypatch.setattr(sampling, "_prefilled", too_far)
     assert verified(model).sampler == "generate"
-    monkeypatch.setattr("harness.model.verify.GENERATE", ())
+    monkeypatch.setattr("harness.language.model.verify.GENERATE", ())
     with pytest.raises(Unplayable, match=r"samples' log-probabilities differ by .* nats per token"):
         verified(model)
 
@@ -125,7 +125,7 @@ def test_the_packed_layout_is_not_taken_where_a_sibling_would_enter_the_state():
 def test_an_output_layer_with_an_adapter_is_trained_with_the_gradient_of_the_whole_model():
     """token_logps gives its projection no gradient; the layout that goes through the model's own logits does."""
     from harness.config import LoraConfig
-    from harness.model.lora import with_adapter
+    from harness.language.model.lora import with_adapter
     from tests.families import twin_config
 
     torch.manual_seed(0)
@@ -136,9 +136,9 @@ def test_an_output_layer_with_an_adapter_is_trained_with_the_gradient_of_the_who
     found = continuation_logps(model, lay_out(GROUPS, choice.layout), choice.layout).logps.sum()
     total = found.new_zeros(())
     for group in GROUPS:
-        for one in group.continuations:
-            ids = torch.tensor([[*group.prefix, *one]])
-            logp = model(input_ids=ids).logits[0, len(group.prefix) - 1 : -1].log_softmax(-1)
+        for one in group.responses:
+            ids = torch.tensor([[*group.prompt, *one]])
+            logp = model(input_ids=ids).logits[0, len(group.prompt) - 1 : -1].log_softmax(-1)
             total = total + logp.gather(1, torch.tensor(one)[:, None]).sum()
     parameters = [p for n, p in model.named_parameters() if "lora_" in n]
     mine, theirs = (torch.autograd.grad(loss, parameters) for loss in (found, total))

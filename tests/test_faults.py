@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError, disk_trouble
-from harness.lease import LEASE
-from harness.store import RunFolder
+from harness.store.lease import LEASE
+from harness.store.run_folder import RunFolder
 from tests.conftest import GUARD, SMALL, harness, here, played_once
 from tests.test_end_to_end import RUN, contents
 
@@ -96,7 +96,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path):
 
 ATTEMPTS = """
 import os, signal, sys, time
-import harness.jobs, harness.lm, harness.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
+import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
 from harness.cli import main
 for line in sys.stdin:
     after, jobs = line.split()
@@ -227,7 +227,7 @@ def typed():
 
 def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_room(whole, small_disk, typed, monkeypatch):
     """The disk is filled to the last block as soon as a phase has begun, in one kind of phase after the other."""
-    from harness import store
+    from harness.store import run_folder as store
 
     begin = store.begin
     for phase in ("evaluate", "probe", "generate", "score", "train", "data"):

@@ -10,9 +10,10 @@ import huggingface_hub
 import pytest
 
 from harness.errors import UserError
-from harness.fetch import fetch, selected
-from harness.hub import reason
-from harness.mirror import (
+from harness.progress import Reporter
+from harness.sources.fetch import fetch, selected
+from harness.sources.hub import reason
+from harness.sources.mirror import (
     Wanted,
     check_name,
     commit_of,
@@ -24,8 +25,7 @@ from harness.mirror import (
     wanted_data,
     wanted_model,
 )
-from harness.offline import go_offline
-from harness.progress import Reporter
+from harness.sources.offline import go_offline
 from tests.conftest import ROOT, harness, rows
 from tests.stub_hub import Hub, Repository
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.first_ids import DEPTHS, first_ids
-from harness.tables.first_ids import COLUMNS, telling_line
+from harness.language.text.first_ids import DEPTHS, first_ids
+from harness.reporting.tables.first_ids import COLUMNS, telling_line
 
 
 def drawn(shares, n, seed=0):

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from harness.figures import fonts, save
-from harness.figures.library import alone, font_folder, matplotlib
-from harness.figures.style import drawing, house_style, shared_legend
-from harness.report.blocks import section, text
-from harness.report.document import typeset
+from harness.reporting.figures import fonts, save
+from harness.reporting.figures.library import alone, font_folder, matplotlib
+from harness.reporting.figures.style import drawing, house_style, shared_legend
+from harness.reporting.report.blocks import section, text
+from harness.reporting.report.document import typeset
 
 HAN = "中文"
 DRAW = """

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from harness.columns import is_label, texts_in
 from harness.config import DataConfig
-from harness.data import _read, read_pairs
 from harness.errors import UserError
-from harness.formats import Pair
+from harness.language.data.columns import is_label, texts_in
+from harness.language.data.dataset import _read, read_pairs
+from harness.language.data.formats import Pair
 
 
 def user(text):

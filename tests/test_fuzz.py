@@ -3,8 +3,8 @@
 import pytest
 
 from harness.config import DataConfig
-from harness.data import read_pairs
-from harness.rows import SUFFIXES
+from harness.language.data.dataset import read_pairs
+from harness.sources.rows import SUFFIXES
 from tests.fuzz.data_loader import attack, corpus, damaged, target
 
 
@@ -33,7 +33,7 @@ def test_the_damage_depends_on_the_seed_alone():
 
 def test_the_target_lets_other_errors_through(tmp_path, monkeypatch):
     """A fuzz target that forgave everything would find nothing."""
-    monkeypatch.setattr("harness.data.rows_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("harness.language.data.dataset.rows_of", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         target(b"", ".jsonl", tmp_path)
 

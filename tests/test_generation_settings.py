@@ -7,10 +7,10 @@ import torch
 import transformers
 
 from harness.errors import UserError
-from harness.lm import HFLM, as_lm, resolved
-from harness.model.decoding import said_of_the_model
-from harness.model.logprobs import bare_model
-from harness.model.sampling import Draw, invert
+from harness.language.benchmark.lm import HFLM, as_lm, resolved
+from harness.language.model.decoding import said_of_the_model
+from harness.language.model.logprobs import bare_model
+from harness.language.model.sampling import Draw, invert
 from tests.conftest import make_policy
 
 CONTEXTS = ["ada has 3 apples", "what is", "5 + 8 =", "a", "3 - 1 = 2 . 2 + 2 ="]
@@ -205,16 +205,16 @@ def test_a_change_of_the_logits_holds_where_an_answer_is_sampled(tiny):
 
 def test_the_same_holds_for_a_family_that_is_sampled_through_its_own_cache(tokenizer):
     from harness.config import LoraConfig
-    from harness.encoding import choose_template
-    from harness.model.lora import with_adapter
-    from harness.model.verify import verified
-    from harness.policy import Policy
+    from harness.language.encoding import choose_template
+    from harness.language.model.lora import with_adapter
+    from harness.language.model.verify import verified
+    from harness.language.policy import Policy
 
     torch.manual_seed(0)
     config = transformers.MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, state_size=8)
     model = with_adapter(transformers.AutoModelForCausalLM.from_config(config).double(), LoraConfig(rank=4), "tiny")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", verified(model))
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     assert policy.choice.sampler != "own"
     for more in ({}, {"repetition_penalty": 1.4, "no_repeat_ngram_size": 2}, {"num_beams": 2}):
         requests = asked(**more)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.cli import _path
-from harness.discovery import parse_variants
+from harness.discovery.variants import parse_variants
 from harness.errors import UserError
-from harness.mirror import resolved_model
-from harness.paths import opened, resolve_path
-from harness.toml_files import find_toml
+from harness.settings.paths import opened, resolve_path
+from harness.settings.toml_files import find_toml
+from harness.sources.mirror import resolved_model
 from tests.broken import OBJECTIVE, RECIPE
 from tests.conftest import here
 

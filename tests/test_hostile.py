@@ -12,8 +12,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.records import digest
-from harness.shown import cell, csv_text, from_csv, latex, markdown, uncell, visible
-from harness.stranger import look_over
+from harness.security.escaping import cell, csv_text, from_csv, latex, markdown, uncell, visible
+from harness.store.untrusted import look_over
 from tests.conftest import ROOT, SMALL, recommit
 from tests.test_report_page import loads_nothing
 
@@ -265,7 +265,7 @@ def test_a_bug_that_quotes_a_strangers_text_has_no_escape_codes_either(typed, mo
     def broken(*_):
         raise RuntimeError(ESCAPE)
 
-    monkeypatch.setattr("harness.commands.look.status_command", broken)
+    monkeypatch.setattr("harness.commands.inspect.status_command", broken)
     code, _, err = typed("status")
     assert code == 1
     assert "Traceback" in err
@@ -315,7 +315,7 @@ def test_no_name_leads_out_of_its_folder(case, tmp_path, typed):
 
 
 def test_a_label_has_no_character_that_could_lead_out():
-    from harness.discovery import parse_variants
+    from harness.discovery.variants import parse_variants
 
     for value in ("../../x", "/etc", "a\x1b", "..\\x", "a b"):
         (one,) = parse_variants(f"spin:beta={value}")
@@ -342,7 +342,7 @@ def test_pickled_objects_in_data_are_not_loaded(tmp_path):
     import pyarrow.parquet as pq
 
     from harness.config import DataConfig
-    from harness.rows import rows_of
+    from harness.sources.rows import rows_of
 
     mark = tmp_path / "mark"
     bomb = pickled(mark)
@@ -364,7 +364,7 @@ def test_pickled_objects_in_data_are_not_loaded(tmp_path):
 
 def test_code_in_a_mirrors_data_set_is_not_run(tmp_path):
     from harness.config import DataConfig
-    from harness.rows import rows_of
+    from harness.sources.rows import rows_of
 
     folder = tmp_path / "org" / "data"
     folder.mkdir(parents=True)
@@ -376,7 +376,7 @@ def test_code_in_a_mirrors_data_set_is_not_run(tmp_path):
 
 def test_a_pickle_called_safetensors_is_refused(tmp_path):
     from harness.config import LoraConfig, ModelConfig
-    from harness.model.loading import load_policy
+    from harness.language.model.loading import load_policy
 
     folder = tmp_path / "model"
     shutil.copytree(ROOT / "harness" / "lab" / "base", folder)

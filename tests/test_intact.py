@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import kept
-from harness.discovery import Variant
-from harness.draft import ATTEMPTS, BEGUN, MADE_ON
+from harness.analysis.facts import Facts
+from harness.discovery.copies import keep_copy, refuse_damaged_copies
+from harness.discovery.variants import Variant
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.facts import Facts
 from harness.files import AGAIN, write_json
-from harness.intact import checksum
-from harness.objective_copies import keep_copy, refuse_damaged_copies
-from harness.prepare import write_failed
+from harness.planning.prepare import write_failed
 from harness.records import StepRecord, digest
-from harness.shards import Shards
-from harness.small_files import phase_folders
-from harness.store import RunFolder
-from harness.stranger import check_record, set_record_aside
-from harness.training_state import LOG, STATE, Keeper, Reached
+from harness.store import checked_records as kept
+from harness.store.partial_results import Shards
+from harness.store.phase_writer import ATTEMPTS, BEGUN, MADE_ON
+from harness.store.run_folder import RunFolder
+from harness.store.small_files import phase_folders
+from harness.store.untrusted import check_record, set_record_aside
+from harness.store.verification import checksum
+from harness.train.checkpointing import LOG, STATE, Keeper, Reached
 from tests.conftest import here, make_policy
 
 
@@ -381,7 +381,7 @@ def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_
 
 def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
     """Whatever part of the package is there, the same command ends with the same files; anything else there is left alone."""
-    from harness.card import find_player, write_package
+    from harness.reporting.card import find_player, write_package
 
     facts = Facts(played / "results/small")
     adapter, seed, iteration = find_player(facts, "space", None, None)
@@ -419,7 +419,7 @@ def test_an_adapters_settings_are_written_in_an_order_of_their_own(policy, tmp_p
 
 
 def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
-    from harness.model.verify import verified
+    from harness.language.model.verify import verified
 
     found = []
     for draws in (0, 3):

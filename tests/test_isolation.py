@@ -10,20 +10,19 @@ import torch
 
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.model.logprobs import beginning
-from harness.model.lora import FusedLinear
-from harness.model.packing import Prefixed
-from harness.phases.evaluate import evaluate, prepare
-from harness.policy import Policy
-from harness.records import digest
-from harness.sharing import Neighbours
-from harness.store import RunFolder
-from harness.suite import load_suite
-from harness.task_definition import code, definition
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.benchmark.task_definition import code, definition
+from harness.language.model.logprobs import beginning
+from harness.language.model.lora import FusedLinear
+from harness.language.policy import Policy
+from harness.loop.suite import load_suite
+from harness.records import PromptGroup, digest
+from harness.store.phase_cache import Neighbours
+from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT, SMALL, make_policy, rewrite
 
 SUITE = str(ROOT / "tests" / "data" / "two.toml")
-ROWS = [Prefixed([1, 3, 20 + i, 4], [[50 + i, 60, 2]]) for i in range(4)]
+ROWS = [PromptGroup([1, 3, 20 + i, 4], [[50 + i, 60, 2]]) for i in range(4)]
 ADAPTER = "adapter/adapter_model.safetensors"
 
 
@@ -131,18 +130,20 @@ def test_lm_evals_own_caches_are_off(tokenizer, monkeypatch):
 
 def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy, monkeypatch):
     """Keys and values of a shared beginning live for one call: the next player computes its own, and continuing changes none."""
-    import harness.policy
+    import harness.language.policy
 
     made = []
-    monkeypatch.setattr(harness.policy, "SHARING_COST", 1)
-    monkeypatch.setattr(harness.policy, "beginning", lambda model, ids: made.append(tuple(ids)) or beginning(model, ids))
-    groups = [Prefixed([*range(7, 30), 40 + i], [[50, 2], [51, 2]]) for i in range(4)]
+    monkeypatch.setattr(harness.language.policy, "SHARING_COST", 1)
+    monkeypatch.setattr(harness.language.policy, "beginning", lambda model, ids: made.append(tuple(ids)) or beginning(model, ids))
+    groups = [PromptGroup([*range(7, 30), 40 + i], [[50, 2], [51, 2]]) for i in range(4)]
     first = policy.judge(groups, 64)
     assert len(made) == 1
     other_weights(policy, 8)
     second = policy.judge(groups, 64)
     assert made[1:] == made[:1]
-    monkeypatch.setattr(Policy, "shared_beginnings", lambda self, prompts: [harness.policy.Shared(0, list(range(len(prompts))))])
+    monkeypatch.setattr(
+        Policy, "shared_beginnings", lambda self, prompts: [harness.language.policy.Shared(0, list(range(len(prompts))))]
+    )
     alone = policy.judge(groups, 64)
     assert [v for v, _ in second] == pytest.approx([v for v, _ in alone], abs=1e-9)
     assert all(abs(a - b) > 1e-6 for (a, _), (b, _) in zip(first, second, strict=True))
@@ -150,8 +151,8 @@ def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy
 
 def test_the_encoder_keeps_nothing_but_text_and_its_ids(policy):
     """Equal rendered prompts and equal real texts have equal ids whatever the example; two templates never share an encoder."""
-    from harness.encoding import Encoder, choose_template
-    from harness.records import Example
+    from harness.language.encoding import Encoder, choose_template
+    from harness.language.records import Example
 
     one = Example("a", "say", "it", "say")
     assert policy.encoder.prompt(one) == policy.encoder.prompt(Example("b", "other", "x", "say"))
@@ -226,7 +227,7 @@ def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with
     """Padding and truncation are left over from the last call; a policy that has been evaluated is still named the same."""
     import transformers
 
-    from harness.encoding import Encoder
+    from harness.language.encoding import Encoder
 
     def fresh():
         return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
@@ -244,7 +245,7 @@ def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with
 
 def test_prompts_built_for_a_few_items_are_not_those_of_all(tokenizer):
     """Two boards over the same loaded tasks, as when a plan is timed: each gets its own items, whoever came first."""
-    from harness.phases.evaluate import Leaderboard
+    from harness.language.benchmark.lm_eval_benchmark import Leaderboard
 
     policy = make_policy(tokenizer, max_position_embeddings=1024)
     whole = prepare(load_suite(SUITE), None, None)
@@ -298,7 +299,7 @@ def test_a_phase_is_taken_over_only_where_everything_that_names_it_is_the_same(n
 def typed(monkeypatch, capsys):
     """Type a command in this process, in a folder: (exit code, stdout, stderr). Figures and report are left out."""
     from harness.cli import main
-    from harness.tables import refresh
+    from harness.reporting.tables import refresh
 
     monkeypatch.setattr("harness.commands.run.finish", lambda run, reports: refresh(run.root, everything=False) and {})
 
@@ -386,12 +387,12 @@ def test_two_runs_with_the_same_labels_keep_to_their_own_players(played_copy, ty
 @pytest.mark.parametrize("what", ["a document", "the version", "the prompt's template"])
 def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, played_copy, typed, tmp_path, monkeypatch):
     """The same files elsewhere are no difference; then one of them changes and the same command is typed again."""
-    import harness.suite
+    import harness.loop.suite
 
     run = played_copy / "results" / "small"
     folder = lab_copy(tmp_path)
     before = [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))]
-    monkeypatch.setattr(harness.suite.Suite, "folders", lambda self: [folder / "tasks"])
+    monkeypatch.setattr(harness.loop.suite.Suite, "folders", lambda self: [folder / "tasks"])
     code, out, err = typed(played_copy, *AGAIN)
     assert (code, "0 phases to do" in out) == (0, True), err
     file, old, new = CHANGES[what]
@@ -430,8 +431,8 @@ def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(played_co
 
 
 def test_a_seat_is_taken_only_by_the_weights_that_the_player_is_named_by(policy, tmp_path):
-    from harness.cells import Player
-    from harness.rounds import Rounds
+    from harness.loop.phase_runner import Rounds
+    from harness.loop.trials import Player
 
     rounds = Rounds.__new__(Rounds)
     rounds.policy = policy

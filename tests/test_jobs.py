@@ -10,7 +10,7 @@ import pytest
 
 from harness.config import load_config
 from harness.files import folder_digests
-from harness.jobs import _share, choose_jobs
+from harness.launch.workers import _share, choose_jobs
 from tests.conftest import SMALL, harness, here
 from tests.test_end_to_end import RUN, contents
 

@@ -6,17 +6,17 @@ import pytest
 
 from harness.config import EvaluationConfig
 from harness.errors import EvaluationError, UserError
-from harness.judge.answers import answer, check_room, prompt_ids
-from harness.judge.board import JudgedBoard
-from harness.judge.board import prepare as prepare_judged
-from harness.judge.endpoint import Endpoint, check_named, named_judge
-from harness.judge.judgements import Judgement, Judgements
-from harness.judge.judging import Case, key_of
-from harness.judge.questions import Question, load_questions
-from harness.judge.rating import instruction, rating_of
-from harness.model.sampling import Draw, Request
+from harness.language.judge.benchmark import JudgedBoard
+from harness.language.judge.benchmark import prepare as prepare_judged
+from harness.language.judge.endpoint import Endpoint, check_named, named_judge
+from harness.language.judge.judgement_log import Judgement, Judgements
+from harness.language.judge.questions import Question, load_questions
+from harness.language.judge.rating import instruction, rating_of
+from harness.language.judge.responses import answer, check_room, prompt_ids
+from harness.language.judge.scoring import Case, key_of
+from harness.language.model.sampling import Draw, Request
+from harness.loop.suite import load_suite
 from harness.records import digest
-from harness.suite import load_suite
 from tests.conftest import make_policy
 from tests.judge_stub import KEY, QUESTIONS, write_suite
 

@@ -11,9 +11,9 @@ import warnings
 
 import pytest
 
-from harness.stats import detectable_difference
-from harness.suite import load_suite
-from harness.tables import refresh
+from harness.analysis.stats import detectable_difference
+from harness.loop.suite import load_suite
+from harness.reporting.tables import refresh
 from tests.conftest import GUARD, SMALL, harness, rows
 from tests.guard.network_guard import ALLOWED
 from tests.judge_stub import KEY, QUESTIONS, rule, serving, write_suite

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.config import GenerationConfig
-from harness.discovery import find_objective, load_objective
-from harness.lanes import Lanes
+from harness.discovery.variants import find_objective, load_objective
+from harness.train.thread_pool import OrderedThreadPool
 from tests.test_policy import rows_of
 from tests.test_train import make_groups, run
 
@@ -19,14 +19,14 @@ def test_results_come_in_the_order_of_the_items_from_several_threads():
         meeting.wait()
         return item * item, threading.current_thread().name
 
-    found = Lanes(3).map(work, range(6))
+    found = OrderedThreadPool(3).map(work, range(6))
     assert [value for value, _ in found] == [0, 1, 4, 9, 16, 25]
     assert len({name for _, name in found}) == 3
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_gradients_are_on_or_off_as_for_the_caller(count):
-    lanes = Lanes(count)
+    lanes = OrderedThreadPool(count)
     assert lanes.map(lambda _: torch.is_grad_enabled(), range(4)) == [True] * 4
     with torch.no_grad():
         assert lanes.map(lambda _: torch.is_grad_enabled(), range(4)) == [False] * 4
@@ -35,11 +35,11 @@ def test_gradients_are_on_or_off_as_for_the_caller(count):
 @pytest.mark.parametrize("count", [1, 2])
 def test_an_error_in_a_lane_is_the_callers_error(count):
     with pytest.raises(ZeroDivisionError):
-        Lanes(count).map(lambda n: 1 // n, [1, 0, 2])
+        OrderedThreadPool(count).map(lambda n: 1 // n, [1, 0, 2])
 
 
 def test_torch_keeps_to_one_thread_in_every_lane():
-    assert Lanes(2).map(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+    assert OrderedThreadPool(2).map(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
 
 
 @pytest.mark.parametrize("settings", [{"micro_batch": 1}, {"micro_batch": 2, "two_pass": True}])
@@ -49,7 +49,7 @@ def test_a_trained_player_has_the_same_bits_whatever_the_number_of_lanes(policy,
     policy.save(tmp_path / "start")
     players = []
     for count in (1, 2, 3):
-        policy.lanes = Lanes(count)
+        policy.lanes = OrderedThreadPool(count)
         policy.become(tmp_path / "start")
         run(policy, groups, objective, **settings)
         players.append([p.detach().clone() for _, p in policy.adapter_parameters()])
@@ -61,7 +61,7 @@ def test_scores_and_samples_have_the_same_bits_too(policy):
     found = []
     rows = rows_of(policy)
     for count in (1, 3):
-        policy.lanes = Lanes(count)
-        drawn = policy.sample([r.prefix for r in rows] * 60, list(range(60 * len(rows))), GenerationConfig(max_new_tokens=5))
+        policy.lanes = OrderedThreadPool(count)
+        drawn = policy.sample([r.prompt for r in rows] * 60, list(range(60 * len(rows))), GenerationConfig(max_new_tokens=5))
         found.append((policy.score(rows, 16), policy.judge(rows, 16), drawn))
     assert found[0] == found[1]

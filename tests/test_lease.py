@@ -14,22 +14,22 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from harness import lease as leases
-from harness import owner as owners
 from harness.errors import UserError
-from harness.lease import LEASE, Lease, LeaseLost, LeaseTaken, held
-from harness.owner import Owner, owner_of, this_process
-from harness.store import RunFolder
+from harness.store import lease as leases
+from harness.store import process_identity as owners
+from harness.store.lease import LEASE, Lease, LeaseLost, LeaseTaken, held
+from harness.store.process_identity import Owner, owner_of, this_process
+from harness.store.run_folder import RunFolder
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from harness.lease import held\n"
+    "import sys, time; from pathlib import Path; from harness.store.lease import held\n"
     "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 )
 # Eight at once on one dead owner's file: each tries, holds for a while where it has it, and says so.
 CONTEND = """
 import sys, time
 from pathlib import Path
-from harness.lease import Lease, LeaseTaken
+from harness.store.lease import Lease, LeaseTaken
 folder = Path(sys.argv[1])
 lease = Lease(folder / ".lease")
 print("ready", flush=True)
@@ -322,7 +322,7 @@ def test_a_lease_of_a_cell_of_its_own_stands_beside_the_folders(tmp_path):
 
 
 def test_a_mirror_is_fetched_into_by_one_process_at_a_time(tmp_path):
-    from harness.fetch import _locked
+    from harness.sources.fetch import _locked
 
     said = rf"--to .*: process {os.getpid()} on .* is fetching into this folder; wait for it"
     with _locked(tmp_path / "mirror", print), pytest.raises(UserError, match=said), _locked(tmp_path / "mirror", print):

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-import harness.lm
+import harness.language.benchmark.lm
 from harness.errors import UserError
-from harness.lm import HFLM, PolicyLM, as_lm
-from harness.phases.evaluate import evaluate, prepare
-from harness.suite import load_suite
+from harness.language.benchmark.lm import HFLM, PolicyLM, as_lm
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 
 
@@ -36,7 +36,7 @@ def compared(policy, board, monkeypatch):
     """(largest difference of a log-probability, its number of comparisons, texts compared); all else must be equal."""
     ours = evaluate(policy, board, 4096, 64, quiet)
     with monkeypatch.context() as patched:
-        patched.setattr(harness.lm, "as_lm", theirs)
+        patched.setattr(harness.language.benchmark.lm, "as_lm", theirs)
         expected = evaluate(policy, board, 4096, 64, quiet)
     assert ours.prompt_hash == expected.prompt_hash
     worst, numbers, texts = 0.0, 0, 0
@@ -60,11 +60,11 @@ def compared(policy, board, monkeypatch):
 def lab_policy_with_adapter():
     """The lab's base as a player that is not the base."""
     from harness.config import load_config
-    from harness.model.loading import load_policy
+    from harness.language.model.loading import load_policy
 
     config = load_config("lab")
     policy = load_policy(config.model, config.lora, config.data.template)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in policy.adapter_parameters():
@@ -99,8 +99,8 @@ apply_chat_template = false
         suite += f'[[task]]\nname = "{name}"\nlabel = "{name}"\nshots = {shots}\nmetric = "acc"\nfilter = "none"\nchance = 0.25\n'
     (tmp_path / "few.toml").write_text(suite)
     cached = []
-    beginning = harness.policy.beginning
-    monkeypatch.setattr(harness.policy, "beginning", lambda model, ids: cached.append(len(ids)) or beginning(model, ids))
+    beginning = harness.language.policy.beginning
+    monkeypatch.setattr(harness.language.policy, "beginning", lambda model, ids: cached.append(len(ids)) or beginning(model, ids))
     worst, numbers, _ = compared(lab_policy, prepare(load_suite(str(tmp_path / "few.toml")), 20, None), monkeypatch)
     assert worst < 1e-4
     assert numbers == 20 * 4 + 20 * 3
@@ -131,7 +131,7 @@ def test_what_has_been_encoded_for_one_player_is_not_encoded_again_for_the_next(
     evaluate(policy, board, 4096, 64, quiet)
     monkeypatch.setattr(PolicyLM, "tok_batch_encode", None)
     monkeypatch.setattr(HFLM, "_encode_pair", None)
-    policy.become_initial(3)
+    policy.reset_adapter(3)
     again = evaluate(policy, board, 4096, 64, quiet)
     assert all(math.isfinite(r.value) for r in again.records)
 

@@ -5,25 +5,25 @@ import math
 import pytest
 import torch
 
-from harness.model.logprobs import beginning, choose_layout, continuation_logps, lay_out, token_logps
-from harness.model.packing import Prefixed
+from harness.language.model.logprobs import beginning, choose_layout, continuation_logps, lay_out, token_logps
+from harness.records import PromptGroup
 from tests.families import FAMILIES, SINGLE, WITHOUT_MASK, family
 
 GROUPS = [
-    Prefixed([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
-    Prefixed([1, 6, 9, 30, 77, 78, 12, 13, 14], [[60, 61, 2, 9, 9, 8, 7], [50], [33, 44]]),
-    Prefixed([3], [[60, 61, 2, 9], [], [60, 61, 2, 9]]),
+    PromptGroup([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
+    PromptGroup([1, 6, 9, 30, 77, 78, 12, 13, 14], [[60, 61, 2, 9, 9, 8, 7], [50], [33, 44]]),
+    PromptGroup([3], [[60, 61, 2, 9], [], [60, 61, 2, 9]]),
 ]
-ALL = [(group, list(c)) for group in GROUPS for c in group.continuations]
+ALL = [(group, list(c)) for group in GROUPS for c in group.responses]
 
 
 def plain(model, start=()):
     """(N,) log-probabilities: one row per continuation, every logit, no padding, no mask, no cache."""
     found = []
     for group, continuation in ALL:
-        ids = torch.tensor([[*start, *group.prefix, *continuation]])
+        ids = torch.tensor([[*start, *group.prompt, *continuation]])
         logp = torch.log_softmax(model(input_ids=ids, use_cache=False).logits[0], dim=-1)
-        first = len(start) + len(group.prefix) - 1
+        first = len(start) + len(group.prompt) - 1
         found.append(sum((logp[first + i, token] for i, token in enumerate(continuation)), logp.new_zeros(())))
     return torch.stack(found)
 
@@ -85,7 +85,7 @@ def test_a_family_that_takes_no_mask_of_ours_falls_back_to_rows_and_says_why(nam
 
 def test_a_wrong_mask_is_noticed_at_start_up(monkeypatch):
     """If continuations saw their siblings, the comparison would refuse the layout."""
-    from harness.model.packing import Packed
+    from harness.language.model.packing import Packed
 
     honest = Packed.mask
     monkeypatch.setattr(Packed, "mask", lambda self, dtype, window=None: honest(_one_branch(self), dtype, window))
@@ -107,7 +107,7 @@ def test_greedy_is_what_the_argmax_says_token_by_token():
         for _ in range(4):
             ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
         said, other = ids[3:], [*ids[3:6], (ids[6] + 1) % 97]
-        packed = lay_out([Prefixed(ids[:3], [said, other, said[:2]])], "packed")
+        packed = lay_out([PromptGroup(ids[:3], [said, other, said[:2]])], "packed")
         assert continuation_logps(model, packed, "packed", greedy=True).greedy.tolist() == [True, False, True]
 
 
@@ -126,7 +126,7 @@ def test_a_sum_over_many_unlikely_tokens_is_that_of_float64():
 
 def test_a_continuation_is_summed_in_float64_in_a_float32_model():
     model = family("llama", torch.float32)
-    groups = [Prefixed([1, 5], [[(7 * i * i + 3 * i + k) % 97 for i in range(100)] for k in range(4)])]
+    groups = [PromptGroup([1, 5], [[(7 * i * i + 3 * i + k) % 97 for i in range(100)] for k in range(4)])]
     packed = lay_out(groups, "packed")
     kept = []
 
@@ -135,7 +135,7 @@ def test_a_continuation_is_summed_in_float64_in_a_float32_model():
         return kept[-1]
 
     with torch.no_grad(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("harness.model.logprobs.token_logps", noted)
+        patched.setattr("harness.language.model.logprobs.token_logps", noted)
         found = continuation_logps(model, packed, "packed").logps.tolist()
     values = kept[0][0].double()
     for number, value in enumerate(found):
@@ -159,10 +159,10 @@ def test_the_projection_in_chunks_has_the_values_and_gradients_of_the_whole(chun
 
 def test_no_tensor_of_rows_by_tokens_by_vocabulary_is_ever_made(monkeypatch):
     """Every tensor that leaves the output layer has at most a chunk's entries."""
-    import harness.model.logprobs
+    import harness.language.model.logprobs
 
     model = family("llama")
-    monkeypatch.setattr(harness.model.logprobs, "LOGITS_AT_ONCE", 97 * 4)
+    monkeypatch.setattr(harness.language.model.logprobs, "LOGITS_AT_ONCE", 97 * 4)
     sizes = []
     head = model.get_base_model().get_output_embeddings()
     head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))

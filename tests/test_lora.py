@@ -4,7 +4,7 @@ import peft
 import pytest
 import torch
 
-from harness.model.lora import FusedLinear, fuse
+from harness.language.model.lora import FusedLinear, fuse
 
 
 def layer(dtype, bias):

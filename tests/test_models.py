@@ -10,16 +10,16 @@ import torch
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig, TrainingConfig
 from harness.errors import UserError
-from harness.model.checkpointing import checkpointed, repeatable_layers
-from harness.model.loading import load_policy, weight_files
-from harness.model.logprobs import continuation_logps, lay_out
-from harness.model.packing import Prefixed
-from harness.model.quantised import quantisation
+from harness.language.model.checkpointing import checkpointed, repeatable_layers
+from harness.language.model.loading import load_policy, weight_files
+from harness.language.model.logprobs import continuation_logps, lay_out
+from harness.language.model.quantised import quantisation
+from harness.records import PromptGroup
 from tests.conftest import ROOT, SMALL, harness, here, make_policy, rows
 from tests.families import FAMILIES, SINGLE, family
 
 LAB = ROOT / "harness" / "lab" / "base"
-GROUPS = [Prefixed([1, 20, 30], [[50, 60, 2], [70, 2]]), Prefixed([1, 21], [[40, 41, 42, 2]])]
+GROUPS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]]), PromptGroup([1, 21], [[40, 41, 42, 2]])]
 FIRST, SECOND = "a" * 40, "b" * 40
 
 
@@ -140,7 +140,7 @@ def test_activations_computed_again_give_the_same_gradient(name):
 
 
 def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
-    from harness.phases.train import train
+    from harness.train.core import train
     from objectives.sft import SFT
     from tests.test_train import make_groups, quiet
 
@@ -155,13 +155,13 @@ def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
 
 def test_a_family_without_such_layers_is_refused_before_training(tokenizer, monkeypatch):
     from harness.config import load_config
-    from harness.preflight import check_layers
-    from harness.prepare import checked_variants
+    from harness.planning.preflight import check_layers
+    from harness.planning.prepare import checked_variants
 
     config = load_config("smoke", ["training.gradient_checkpointing=true"])
     policy = make_policy(tokenizer)
     check_layers(policy, config, checked_variants(config))
-    monkeypatch.setattr("harness.preflight.repeatable_layers", lambda model: [])
+    monkeypatch.setattr("harness.planning.preflight.repeatable_layers", lambda model: [])
     with pytest.raises(UserError, match="cannot be computed again"):
         check_layers(policy, config, checked_variants(config))
 
@@ -210,7 +210,7 @@ def square_model(folder):
 def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     """Weights really are 4-bit and nowhere merged; scored and trained the same player (step 0); the loss falls."""
     pytest.importorskip("bitsandbytes")
-    from harness.phases.train import train
+    from harness.train.core import train
     from objectives.space import SPACE
     from tests.test_train import make_groups, quiet
 
@@ -220,7 +220,7 @@ def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     assert kinds == {"Linear4bit"}
     assert not policy.merged
     assert policy.base_digest != load_policy(ModelConfig(path=base), LoraConfig(), "auto").base_digest
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     steps = []
     settings = TrainingConfig(lr=1e-2, schedule="constant", warmup=0.0, epochs=6, batch_size=8)
     counts = train(policy, make_groups(policy, SPACE().needs), SPACE(), settings, (0,), quiet, steps.append)
@@ -239,14 +239,14 @@ def test_gradients_pass_through_the_four_bits_after_scoring_and_after_evaluation
             full[name].weight.data = bnb.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
     found = []
     for policy in policies:
-        policy.become_initial(0)
+        policy.reset_adapter(0)
         with torch.no_grad():
             for n, (_, p) in enumerate(policy.adapter_parameters()):
                 p += 0.01 * torch.randn(p.shape, generator=torch.Generator().manual_seed(n))
         policy.score(GROUPS, 64)
         policy.model.eval()
         policy.score(GROUPS, 64)
-        total = policy.response_logps(policy.lay_out(GROUPS)).sum()
+        total = policy.response_logps(policy.collate(GROUPS)).sum()
         found.append(torch.autograd.grad(total, [p for _, p in policy.adapter_parameters()]))
     for mine, expected in zip(*found, strict=True):
         assert torch.allclose(mine, expected, atol=1e-4 * float(expected.abs().max()))
@@ -268,7 +268,7 @@ def test_a_run_on_four_bits_is_played_to_its_report(tmp_path):
 
 def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
     """As the evaluation's prompts do: the lab's beginning token is written by its chat template and by nothing else."""
-    from harness.encoding import choose_template, encode_prompt
+    from harness.language.encoding import choose_template, encode_prompt
 
     for kind, count in (("chat", 1), ("instruction", 0)):
         template = choose_template(tokenizer, kind)
@@ -310,7 +310,7 @@ def test_a_response_that_ended_in_another_template_ends_in_the_one_it_is_trained
 
 
 def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
-    groups = [Prefixed([1, 20 + n], [[50 + n, 2], [60, 61, 2]]) for n in range(6)]
+    groups = [PromptGroup([1, 20 + n], [[50 + n, 2], [60, 61, 2]]) for n in range(6)]
     plain, judged = policy.score(groups, 1000), policy.judge(groups, 1000)
     seen = []
 
@@ -320,7 +320,7 @@ def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return lay_out(some, *rest)
 
-    monkeypatch.setattr("harness.policy.lay_out", little_room)
+    monkeypatch.setattr("harness.language.policy.lay_out", little_room)
     assert policy.score(groups, 1000) == pytest.approx(plain, abs=1e-10)
     assert seen[:3] == [6, 3, 1]
     assert [v for v, _ in policy.judge(groups, 1000)] == pytest.approx([v for v, _ in judged], abs=1e-10)
@@ -328,7 +328,7 @@ def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
 
 def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkeypatch):
     """The same tokens, and progress that counts every response once."""
-    import harness.policy as module
+    import harness.language.policy as module
 
     prompts, settings = [[1, 20 + n] for n in range(8)], GenerationConfig(max_new_tokens=6, batch_size=8)
     plain = policy.sample(prompts, range(8), settings)
@@ -351,6 +351,6 @@ def test_one_response_that_does_not_fit_is_an_error(policy, monkeypatch):
     def no_room(*_, **__):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("harness.policy.draw", no_room)
+    monkeypatch.setattr("harness.language.policy.draw", no_room)
     with pytest.raises(torch.OutOfMemoryError):
         policy.sample([[1, 20]], [0], GenerationConfig())

@@ -6,16 +6,16 @@ import typing
 import pytest
 from pydantic import ValidationError
 
+from harness.analysis.facts import frame_of
 from harness.config import RunConfig, TrainingConfig, load_config
-from harness.discovery import parse_value, parse_variants
+from harness.discovery.variants import parse_value, parse_variants
 from harness.errors import UserError
-from harness.facts import frame_of
-from harness.judge.settings import JudgeSettings
-from harness.plain_numbers import what_is_wrong
-from harness.prepare import checked_variants
-from harness.shown import csv_text, from_csv
-from harness.study import Grid, Study, spelled
-from harness.suite import Suite, SuiteTask
+from harness.loop.judge_settings import JudgeSettings
+from harness.loop.study import Grid, Study, spelled
+from harness.loop.suite import Suite, SuiteTask
+from harness.planning.prepare import checked_variants
+from harness.security.escaping import csv_text, from_csv
+from harness.settings.numbers import what_is_wrong
 from harness.theory.claims import Claims, Panel, World
 from tests.conftest import SMALL
 

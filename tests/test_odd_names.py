@@ -6,12 +6,12 @@ import re
 import pandas as pd
 import pytest
 
+from harness.analysis.facts import Facts
+from harness.analysis.text_columns import TEXT, read_table
 from harness.commands.run import finish
-from harness.facts import Facts
-from harness.report.content.tables import Tables
-from harness.shown import csv_text
-from harness.store import RunFolder
-from harness.text_columns import TEXT, read_table
+from harness.reporting.report.content.tables import Tables
+from harness.security.escaping import csv_text
+from harness.store.run_folder import RunFolder
 from tests.conftest import recommit, rewrite, rows
 
 ODD = ["null", "NA", "nan", "None", "N/A", "true", "False", "inf", "-inf", "1e5", "0012", "-", "", "1_000", "<NA>", "'x", "NULL"]

@@ -5,9 +5,10 @@ import random
 import pytest
 import torch
 
-from harness.model.packing import PADDING, Prefixed, bins, fitted, in_order, pack, passes
+from harness.language.model.packing import PADDING, bins, fitted, in_order, pack, passes
+from harness.records import PromptGroup
 
-ONE = Prefixed([10, 11, 12], [[20, 21, 22], [30, 31]])
+ONE = PromptGroup([10, 11, 12], [[20, 21, 22], [30, 31]])
 
 
 def test_a_prefix_with_two_continuations_by_hand():
@@ -45,7 +46,7 @@ def test_a_cache_is_seen_by_all_and_positions_go_on_from_it():
 
 
 def test_padding_sees_only_padding_so_no_row_of_the_mask_is_empty():
-    packed = pack([ONE, Prefixed([1], [[2]])], width=9)
+    packed = pack([ONE, PromptGroup([1], [[2]])], width=9)
     mask = packed.mask(torch.float32)[0, 0]
     assert bool((mask == 0).any(dim=1).all())
     empty = packed.group[0] == PADDING
@@ -59,7 +60,7 @@ def random_groups(seed, count=60):
         return [draw.randrange(500) for _ in range(n)]
 
     def group():
-        return Prefixed(ids(draw.randint(1, 30)), [ids(draw.randint(1, 20)) for _ in range(draw.randint(1, 5))])
+        return PromptGroup(ids(draw.randint(1, 30)), [ids(draw.randint(1, 20)) for _ in range(draw.randint(1, 5))])
 
     return [group() for _ in range(count)]
 
@@ -69,14 +70,14 @@ def test_every_token_of_every_continuation_is_predicted_once_from_the_token_befo
     groups = random_groups(seed)
     packed = pack(groups)
     flat = packed.ids.flatten()
-    listed = [(g, c) for g in groups for c in g.continuations]
+    listed = [(g, c) for g in groups for c in g.responses]
     assert packed.count == len(listed)
     for number, (group, continuation) in enumerate(listed):
         mine = packed.owner == number
         assert packed.target[mine].tolist() == list(continuation)
-        assert flat[packed.source[mine]].tolist() == [group.prefix[-1], *continuation[:-1]]
+        assert flat[packed.source[mine]].tolist() == [group.prompt[-1], *continuation[:-1]]
         assert packed.positions.flatten()[packed.source[mine]].tolist() == [
-            len(group.prefix) - 1 + i for i in range(len(continuation))
+            len(group.prompt) - 1 + i for i in range(len(continuation))
         ]
 
 
@@ -108,10 +109,10 @@ def test_passes_hold_the_budget_and_values_come_back_in_order(seed, budget):
     parts = []
     for numbers in passes(groups, budget):
         assert len(numbers) == 1 or sum(groups[g].width for g in numbers) <= budget
-        parts.append((numbers, [(g, tuple(c)) for g in numbers for c in groups[g].continuations]))
-    assert in_order(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.continuations]
+        parts.append((numbers, [(g, tuple(c)) for g in numbers for c in groups[g].responses]))
+    assert in_order(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.responses]
 
 
 def test_alone_keeps_one_group_per_row_in_order():
-    packed = pack([ONE, Prefixed([1], [[2]])], alone=True)
+    packed = pack([ONE, PromptGroup([1], [[2]])], alone=True)
     assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30], [1, 0, 0, 0, 0, 0]]

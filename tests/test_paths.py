@@ -12,13 +12,13 @@ import pytest
 from harness import errors
 from harness.cli import main
 from harness.config import DataConfig
-from harness.discovery import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective
 from harness.errors import DamagedError, UserError, of_objective, system_line, unexpected_line
 from harness.files import folder_digests, make_folder, read_json, walk
-from harness.paths import opened
 from harness.records import PhaseManifest
-from harness.rows import rows_of
-from harness.store import RunFolder
+from harness.settings.paths import opened
+from harness.sources.rows import rows_of
+from harness.store.run_folder import RunFolder
 from tests.conftest import here
 
 LONG, NOBODY = "a" * 300, "~nobody_of_that_name"
@@ -257,8 +257,8 @@ def test_a_run_folder_that_goes_away_under_a_command_is_one_line(tmp_path, monke
 
 def test_no_damage_to_a_neighbour_stops_the_search_and_the_sound_one_is_still_found(tmp_path):
     """Empty, foreign, of other shapes, unreadable, endless: beside each of them the phase is found that is whole."""
-    from harness.provenance import package_versions
-    from harness.sharing import Neighbours
+    from harness.store.phase_cache import Neighbours
+    from harness.store.provenance import package_versions
 
     record = {"base_digest": "b", "identity": {"model": {"path": "m"}}, "format_version": 3}
     mine = RunFolder(tmp_path / "mine")
@@ -307,7 +307,7 @@ def test_no_damage_to_a_neighbour_stops_the_search_and_the_sound_one_is_still_fo
 def test_a_neighbour_that_goes_away_or_cannot_be_copied_is_made_instead(tmp_path, monkeypatch):
     import shutil
 
-    from harness.sharing import Neighbours
+    from harness.store.phase_cache import Neighbours
 
     record = {"base_digest": "b", "identity": {"model": {"path": "m"}}, "format_version": 3}
     mine = RunFolder(tmp_path / "mine")
@@ -339,7 +339,7 @@ def test_a_neighbour_that_goes_away_or_cannot_be_copied_is_made_instead(tmp_path
 def test_a_study_whose_tuning_run_is_damaged_is_played_at_the_common_setting(tmp_path, capsys):
     from harness.commands.study import tuned_variants
     from harness.config import load_config
-    from harness.study import load_study
+    from harness.loop.study import load_study
     from tests.conftest import SMALL
 
     study, config = load_study("stability"), load_config(str(SMALL))

@@ -6,8 +6,8 @@ import pytest
 
 from harness.commands.run import check_places
 from harness.errors import UserError
-from harness.places import check_outside, check_report, check_run_folder
-from harness.store import RunFolder
+from harness.store.output_folders import check_outside, check_report, check_run_folder
+from harness.store.run_folder import RunFolder
 from tests.conftest import here
 
 
@@ -128,7 +128,7 @@ def test_the_commands_ask_first(tmp_path, played_copy):
 
 
 def test_the_report_of_the_same_run_can_be_made_again_and_nothing_old_stays(tmp_path, played_copy):
-    from harness.report import write_report
+    from harness.reporting.report import write_report
 
     (root,) = (played_copy / "results").iterdir()
     pdf = played_copy / "reports" / f"{root.name}.pdf"

@@ -7,11 +7,11 @@ import pytest
 
 from harness.commands.plan import _listed
 from harness.config import LONGEST_TEXT, RunConfig, validated
-from harness.discovery import Variant, parse_variants
+from harness.discovery.variants import Variant, parse_variants
 from harness.errors import UserError
-from harness.plan_size import LONGEST_VARIANT, MOST_PLAYERS, check_size
-from harness.study import load_study
-from harness.suite import load_suite
+from harness.loop.study import load_study
+from harness.loop.suite import load_suite
+from harness.planning.plan_size import LONGEST_VARIANT, MOST_PLAYERS, check_size
 from tests.broken import SUITE
 from tests.conftest import here
 
@@ -87,7 +87,7 @@ def test_long_lists_are_counted_instead_of_printed():
 
 
 def test_the_ticks_of_many_iterations_can_be_read():
-    from harness.figures.style import drawing, house_style, iteration_axis
+    from harness.reporting.figures.style import drawing, house_style, iteration_axis
 
     with house_style():
         axis = drawing(1, 1, 1.0).axes[0]

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from harness.config import GenerationConfig
-from harness.model.packing import Prefixed
-from harness.model.sampling import Draw, invert
+from harness.language.model.sampling import Draw, invert
+from harness.records import PromptGroup
 from tests.conftest import make_policy
 
 PROMPTS = [[1, 3, 20 + i, 40 + i % 5, 4][: 3 + i % 3] for i in range(11)]
@@ -16,16 +16,16 @@ SEEDS = list(range(100, 111))
 def plain_logp(policy, row):
     """One row at a time, every logit, a loop over tokens."""
     (response,) = row.continuations
-    ids = torch.tensor([[*row.prefix, *response]])
+    ids = torch.tensor([[*row.prompt, *response]])
     with torch.no_grad():
         logp = torch.log_softmax(policy.model(input_ids=ids).logits[0].double(), dim=-1)
-    start = len(row.prefix) - 1
+    start = len(row.prompt) - 1
     return sum(float(logp[start + i, token]) for i, token in enumerate(response))
 
 
 def rows_of(policy):
     drawn = policy.sample(PROMPTS, SEEDS, GenerationConfig(max_new_tokens=12, batch_size=4))
-    return [Prefixed(p, [d.token_ids]) for p, d in zip(PROMPTS, drawn, strict=True)]
+    return [PromptGroup(p, [d.token_ids]) for p, d in zip(PROMPTS, drawn, strict=True)]
 
 
 def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):
@@ -117,14 +117,14 @@ def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
 
 def test_the_initial_policy_is_the_base(policy):
     policy.become_initial(3)
-    rows = [Prefixed(PROMPTS[0], [[50, 60, 2]])]
+    rows = [PromptGroup(PROMPTS[0], [[50, 60, 2]])]
     with policy.model.disable_adapter():
         bare = policy.score(rows, 64)
     assert policy.score(rows, 64) == bare
 
 
 def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):
-    make_policy(tokenizer, rank=2).save(tmp_path / "adapter")
+    make_policy(tokenizer, rank=2).save_adapter(tmp_path / "adapter")
     with pytest.raises(ValueError, match="another base model, rank or targets"):
         policy.become(tmp_path / "adapter")
 

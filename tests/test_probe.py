@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from harness.config import GenerationConfig
-from harness.phases.probe import Forerunner, distinct_2, mean, probe, ratio, repetition, rewards
-from harness.records import Example
-from harness.report.content.dynamics import directions, drift_table
+from harness.language.phases.diagnostics import Forerunner, distinct_2, mean, probe, ratio, repetition, rewards
+from harness.language.records import Example
+from harness.reporting.report.content.dynamics import directions, drift_table
 from tests.conftest import make_policy, move_adapter
 
 EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
@@ -72,13 +72,13 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     assert alone["reward_margin"] == pytest.approx(0.0, abs=1e-5)
 
     def become_initial():
-        policy.become_initial(0)
+        policy.reset_adapter(0)
 
     theirs, own = measured(policy, {"initial": Forerunner(become_initial, [])})
-    policy.become_initial(0)
-    from harness.model.packing import Prefixed
+    policy.reset_adapter(0)
+    from harness.records import PromptGroup
 
-    groups = [Prefixed(policy.encoder.prompt(e), [row["token_ids"]]) for e, row in zip(EXAMPLES, own, strict=True)]
+    groups = [PromptGroup(policy.encoder.prompt(e), [row["token_ids"]]) for e, row in zip(EXAMPLES, own, strict=True)]
     under_initial = policy.score(groups, 32, lambda *_: None)
     expected = sum(row["logp"] - other for row, other in zip(own, under_initial, strict=True)) / len(own)
     assert theirs["kl_initial"] == pytest.approx(expected, abs=1e-5)
@@ -105,7 +105,7 @@ def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(toke
     policy = make_policy(tokenizer)
 
     def become(seed):
-        policy.become_initial(seed)
+        policy.reset_adapter(seed)
         move_adapter(policy.adapter_parameters())
 
     become(1)

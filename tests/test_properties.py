@@ -12,17 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.comparison import Answered, chance_of_being_best, difference, holm, mcnemar
-from harness.config import RunConfig, load_config, validated
-from harness.discovery import parse_value, parse_variants
-from harness.encoding import choose_template, encode_prompt, encode_response
-from harness.errors import LONGEST, UserError
-from harness.files import read_jsonl, write_jsonl
-from harness.item_errors import Layout
-from harness.model.packing import PADDING, Prefixed, bins, fitted, in_order, pack, passes
-from harness.records import digest, keyed_seed
-from harness.stability import churn, stability
-from harness.stats import (
+from harness.analysis.comparison import Answered, chance_of_being_best, difference, holm, mcnemar
+from harness.analysis.item_errors import Layout
+from harness.analysis.stability import churn, stability
+from harness.analysis.stats import (
     detectable_difference,
     interquartile_mean,
     interval_of_mean,
@@ -33,8 +26,15 @@ from harness.stats import (
     spread,
     task_mean,
 )
-from harness.suite import load_suite
-from harness.tokens import MARK
+from harness.config import RunConfig, load_config, validated
+from harness.discovery.variants import parse_value, parse_variants
+from harness.errors import LONGEST, UserError
+from harness.files import read_jsonl, write_jsonl
+from harness.language.encoding import choose_template, encode_prompt, encode_response
+from harness.language.model.packing import PADDING, bins, fitted, in_order, pack, passes
+from harness.language.text.tokens import MARK
+from harness.loop.suite import load_suite
+from harness.records import PromptGroup, digest, keyed_seed
 
 settings.register_profile(
     "here", derandomize=True, deadline=None, max_examples=40, database=None,
@@ -46,7 +46,9 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)  # any ch
 NUMBER = st.floats(-1e6, 1e6, allow_subnormal=False)
 IDS = st.lists(st.integers(0, 99), max_size=6)
 GROUPS = st.lists(
-    st.builds(Prefixed, st.lists(st.integers(0, 99), min_size=1, max_size=8), st.lists(IDS, max_size=4)), min_size=1, max_size=8
+    st.builds(PromptGroup, st.lists(st.integers(0, 99), min_size=1, max_size=8), st.lists(IDS, max_size=4)),
+    min_size=1,
+    max_size=8,
 )
 
 # ---------------------------------------------------------------- packing
@@ -56,7 +58,7 @@ GROUPS = st.lists(
 def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone):
     """Row by row: what a token may see (same group, the prefix or its own branch, not after it) spells prefix + continuation."""
     packed = pack(groups, alone=alone)
-    listed = [(g, c) for g in groups for c in g.continuations]
+    listed = [(g, c) for g in groups for c in g.responses]
     assert packed.count == len(listed)
     assert sorted(packed.owner.tolist()) == [n for n, (_, c) in enumerate(listed) for _ in c]
     ids, group, branch, positions = (t.flatten() for t in (packed.ids, packed.group, packed.branch, packed.positions))
@@ -69,8 +71,8 @@ def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone)
         last = int(packed.source[mine][-1])
         row = slice(last // width * width, last + 1)
         seen = (group[row] == group[last]) & ((branch[row] == 0) | (branch[row] == branch[last]))
-        assert ids[row][seen].tolist() == [*own.prefix, *continuation[:-1]]
-        assert positions[row][seen].tolist() == list(range(len(own.prefix) + len(continuation) - 1))
+        assert ids[row][seen].tolist() == [*own.prompt, *continuation[:-1]]
+        assert positions[row][seen].tolist() == list(range(len(own.prompt) + len(continuation) - 1))
     assert int((packed.group != PADDING).sum()) == sum(g.width for g in groups)
 
 
@@ -294,7 +296,7 @@ CELLS = st.lists(st.tuples(TEXT, st.floats(allow_nan=False), st.integers(-(2**53
 
 @given(cells=CELLS)
 def test_tables_keep_numbers_and_text(cells, tmp_path):
-    """Written as harness.tables writes them, read by pandas and by the standard library; numbers to the last bit."""
+    """Written as harness.reporting.tables writes them, read by pandas and by the standard library; numbers to the last bit."""
     path = tmp_path / "t.csv"
     table = pd.DataFrame(cells, columns=["text", "number", "count"])
     with path.open("w", encoding="utf-8", newline="") as handle:

@@ -74,8 +74,8 @@ def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nlt
 
 def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, monkeypatch):
     """GSM8K and IFEval generate, BBH chooses; contexts share few-shot prompts in BBH and in nothing else."""
-    from harness.phases.evaluate import prepare
-    from harness.suite import load_suite
+    from harness.language.benchmark.lm_eval_benchmark import prepare
+    from harness.loop.suite import load_suite
     from tests.test_lm import compared, lab_policy_with_adapter
 
     choosing = [(f"leaderboard_bbh_{name}", name, 3, "acc_norm", "none", 12) for name in BBH]

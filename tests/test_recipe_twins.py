@@ -7,11 +7,11 @@ import pytest
 import transformers
 
 from harness.config import PACKAGE, load_config
-from harness.discovery import parse_variants
+from harness.discovery.variants import parse_variants
 from harness.files import read_jsonl
-from harness.mirror import is_hub_id
-from harness.records import Example, Sample
-from harness.suite import load_suite
+from harness.language.records import Example, Sample
+from harness.loop.suite import load_suite
+from harness.sources.mirror import is_hub_id
 from tests import twins
 from tests.conftest import harness, here, rows
 

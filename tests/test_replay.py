@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from harness.config import TrainingConfig
-from harness.discovery import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective
 from harness.files import file_digest
-from harness.machine import BOUNDS, instruction_sets, libraries
-from harness.optimizer_steps import make_optimizer, optimizer_options
+from harness.train.machine import BOUNDS, instruction_sets, libraries
+from harness.train.schedule import make_optimizer, optimizer_options
 from tests.conftest import here
 from tests.test_train import make_groups, run
 

@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 
-from harness.card import card
+from harness.analysis.facts import Facts
 from harness.errors import UserError
-from harness.facts import Facts
-from harness.report import write_report
-from harness.report.blocks import settable, visible
-from harness.tables import leaderboard, refresh
+from harness.reporting.card import card
+from harness.reporting.report import write_report
+from harness.reporting.report.blocks import settable, visible
+from harness.reporting.tables import leaderboard, refresh
 from tests.conftest import here, recommit, rows
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]

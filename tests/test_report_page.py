@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness.report.page import drawn, page, tip
+from harness.reporting.report.page import drawn, page, tip
 from tests.conftest import ROOT
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)

@@ -6,17 +6,17 @@ import random
 import numpy as np
 import pytest
 
-from harness.comparison import Answered, difference
+from harness.analysis.comparison import Answered, difference
+from harness.analysis.item_errors import Layout, mean_of
 from harness.errors import UserError
-from harness.item_errors import Layout, mean_of
-from harness.own_shots import draws_its_own
-from harness.phases.evaluate import evaluate, manager_of, prepare, task_files
-from harness.row_check import filters, reported
-from harness.suite import load_suite
-from harness.suite_check import needs_of
-from harness.task_file import TaskFile, leaves
-from harness.task_notices import sampling, task_notices
-from harness.task_trial import names_reported
+from harness.language.benchmark.lm_eval_benchmark import evaluate, manager_of, prepare, task_files
+from harness.language.benchmark.own_shots import draws_its_own
+from harness.language.benchmark.row_check import filters, reported
+from harness.language.benchmark.suite_check import needs_of
+from harness.language.benchmark.task_file import TaskFile, leaves
+from harness.language.benchmark.task_notices import sampling, task_notices
+from harness.language.benchmark.task_trial import names_reported
+from harness.loop.suite import load_suite
 from tests.conftest import make_policy
 
 CHOICE = """output_type: multiple_choice
@@ -334,7 +334,9 @@ def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case,
     theirs = {one.doc["q"]: one.args[0] for one in task.instances}
     differing = {question for question in asked if asked[question] != theirs[question]}
     assert differing == {question for question in theirs if theirs[question].count(question) > 1}
-    monkeypatch.setattr("harness.phases.evaluate.draws_its_own", lambda task: False)  # as before there was such a rule
+    monkeypatch.setattr(
+        "harness.language.benchmark.lm_eval_benchmark.draws_its_own", lambda task: False
+    )  # as before there was such a rule
     before, now = prepare(suite, None, None).defined, definition
     assert (before == now) == (case == "lm-eval leaves it out"), "scores made with other prompts are not taken for these"
     kept = done.raw["t"].get("own_shots_replaced", {})

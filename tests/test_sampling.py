@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from harness.model.logprobs import continuation_logps, lay_out
-from harness.model.packing import Prefixed
-from harness.model.sampling import Draw, Request, draw
+from harness.language.model.logprobs import continuation_logps, lay_out
+from harness.language.model.sampling import Draw, Request, draw
+from harness.records import PromptGroup
 from tests.families import FAMILIES, SINGLE, family
 
 HEAD = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
@@ -42,7 +42,7 @@ def test_the_kept_log_probability_is_the_scored_one_whatever_the_draw_used(how):
     wanted = requests()
     found = draw(model, wanted, how, STOPS, 8)
     with torch.no_grad():
-        groups = [Prefixed(r.prompt_ids, [f.ids]) for r, f in zip(wanted, found, strict=True)]
+        groups = [PromptGroup(r.prompt_ids, [f.ids]) for r, f in zip(wanted, found, strict=True)]
         scored = continuation_logps(model, lay_out(groups, "packed"), "packed").logps
     assert [f.logp for f in found] == pytest.approx(scored.tolist(), abs=1e-9)
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from harness.model.packing import Prefixed
-from harness.phases.score import COMPARED, ScoreMismatch, score
-from harness.records import Group, Response
+from harness.records import Group, PromptGroup, Response
+from harness.train.score import COMPARED, ScoreMismatch, score
 
 COUNT = COMPARED + 8
 
@@ -18,13 +17,13 @@ def make_groups(policy, off=0.0):
     groups = []
     for i in range(COUNT):
         prompt, real, drawn, older = [1, 3, 20 + i, 4], [50 + i, 2], [60 + i, 61, 2], [70 + i, 71, 72, 2]
-        (known,) = policy.score([Prefixed(prompt, [drawn])], 64)
+        (known,) = policy.score([PromptGroup(prompt, [drawn])], 64)
         groups.append(Group(f"x{i}", 1, prompt, Response(real), (Response(drawn, known_logp=known + off), Response(older))))
     return groups
 
 
 def expected(policy, groups):
-    return [policy.score([Prefixed(g.prompt_ids, [r.token_ids])], 64)[0] for g in groups for _, r in g.responses()]
+    return [policy.score([PromptGroup(g.prompt_ids, [r.token_ids])], 64)[0] for g in groups for _, r in g.responses()]
 
 
 @pytest.mark.parametrize(("off", "computed"), [(5e-5, COMPARED + 2 * COUNT), (2e-4, COMPARED + 3 * COUNT)])

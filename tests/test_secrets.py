@@ -5,9 +5,9 @@ import json
 import pytest
 
 from harness.errors import UserError
-from harness.masking import masked, masked_command
-from harness.prepare import write_failed
-from harness.store import RunFolder
+from harness.planning.prepare import write_failed
+from harness.security.redact import masked, masked_command
+from harness.store.run_folder import RunFolder
 from tests.conftest import SMALL, harness
 
 SECRETS = {
@@ -83,7 +83,7 @@ ADDRESSES = (
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_no_character_in_a_password_brings_it_to_light(address, tmp_path):
     """In a word of a text, in quotes, in a command, in an error that is cut, in the journal and in what the hub said."""
-    from harness.hub import reason
+    from harness.sources.hub import reason
 
     said = [masked(f"see {address} twice {address}"), masked(f"('{address}', 1)"), masked_command(["--data", address])[1]]
     said += [str(UserError(f"{'a' * 240} {address} {'b' * 4000}")), reason(RuntimeError(f"refused for {address}"))]

@@ -11,15 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.earlier import MEASURED
+from harness.analysis.earlier_tables import MEASURED
+from harness.analysis.facts import Facts
 from harness.errors import DamagedError, UserError
-from harness.facts import Facts
 from harness.files import bytes_digest
-from harness.plan import Phase
-from harness.remaining import remaining
-from harness.small_files import Kept, from_folder, keep, packed, path_of, read, write
-from harness.store import RunFolder
-from harness.tables import refresh
+from harness.loop.plan import Phase
+from harness.planning.remaining import remaining
+from harness.reporting.tables import refresh
+from harness.store.run_folder import RunFolder
+from harness.store.small_files import Kept, from_folder, keep, packed, path_of, read, write
 from tests.conftest import ROOT, SMALL, here, recommit, rewrite, rows
 
 AGAIN = ("run", "--recipe", SMALL, "--jobs", "1")
@@ -312,7 +312,7 @@ def test_cells_of_two_machines_make_the_tables_of_one(played_copy, run):
 
 
 def test_a_merge_that_was_killed_goes_on(played_copy, run, monkeypatch):
-    from harness import merging
+    from harness.store import merging
 
     a, b = split_in_two(played_copy, run)
     copied, copy = [], merging._copy

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.errors import UserError
-from harness.splits import files_of_split
+from harness.sources.splits import files_of_split
 
 
 def folder(tmp_path, *names):

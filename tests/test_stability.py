@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.stability import churn, stability
+from harness.analysis.stability import churn, stability
 
 
 def test_stability_by_hand():

@@ -8,12 +8,12 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
-from harness.model.lora import with_adapter
-from harness.model.packing import Prefixed
-from harness.model.start import WITHOUT_EFFECT, start_from
+from harness.language.model.lora import with_adapter
+from harness.language.model.start import WITHOUT_EFFECT, start_from
+from harness.records import PromptGroup
 from tests.conftest import SMALL, here, make_policy, rows
 
-ROWS = [Prefixed([1, 20, 30], [[50, 60, 2], [70, 2]])]
+ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_initial_policy_is_that_adapter_in_every_seed(tokenizer, saved):
     folder, expected = saved
     policy = start(tokenizer, folder)
     for seed in (0, 7):
-        policy.become_initial(seed)
+        policy.reset_adapter(seed)
         assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-9)
     with policy.model.disable_adapter():
         assert policy.score(ROWS, 64) != pytest.approx(expected, abs=1e-3)
@@ -99,8 +99,8 @@ def by_peft(tokenizer, folder):
     found = []
     with torch.no_grad():
         for row in ROWS:
-            for one in row.continuations:
-                logits = model(torch.tensor([[*row.prefix, *one]])).logits[0, len(row.prefix) - 1 : -1].double()
+            for one in row.responses:
+                logits = model(torch.tensor([[*row.prompt, *one]])).logits[0, len(row.prompt) - 1 : -1].double()
                 found.append(float(logits.log_softmax(-1).gather(1, torch.tensor(one)[:, None]).sum()))
     return found
 
@@ -111,7 +111,7 @@ def test_an_adapter_that_began_on_the_plain_weights_is_pefts_function(tokenizer,
     folder, _ = saved
     edit(folder, init_lora_weights=begun)
     policy = start(tokenizer, folder)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, folder), abs=1e-5)
 
 
@@ -133,12 +133,12 @@ def test_a_pissa_adapter_that_was_converted_is_pefts_function(tokenizer, tmp_pat
         str(tmp_path / "after"), path_initial_model_for_weight_conversion=str(tmp_path / "before"), save_embedding_layers=False
     )
     policy = start(tokenizer, tmp_path / "after", rank=8, alpha=64)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     with torch.no_grad():
         expected = [
-            float(model(torch.tensor([[*r.prefix, *one]])).logits[0, len(r.prefix) - 1 : -1].double().log_softmax(-1)
+            float(model(torch.tensor([[*r.prompt, *one]])).logits[0, len(r.prompt) - 1 : -1].double().log_softmax(-1)
                   .gather(1, torch.tensor(one)[:, None]).sum())
-            for r in ROWS for one in r.continuations
+            for r in ROWS for one in r.responses
         ]  # fmt: skip
     assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-3)
     assert by_peft(tokenizer, tmp_path / "after") == pytest.approx(expected, abs=1e-3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness import stats
+from harness.analysis import stats
 
 
 def test_the_mean_over_tasks_is_absent_where_a_task_is():

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.files import read_json, write_json, write_jsonl
-from harness.store import RunFolder
+from harness.store.run_folder import RunFolder
 
 INPUTS, SETTINGS = {"player": "abc"}, {"training": {"lr": 0.1}, "iteration": 0}
 

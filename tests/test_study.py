@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from harness.errors import UserError
-from harness.study import Grid, choose, load_study
-from harness.tables.compute import compute_table
+from harness.loop.study import Grid, choose, load_study
+from harness.reporting.tables.compute import compute_table
 from tests.conftest import ROOT, SMALL, here, rows
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
@@ -90,7 +90,7 @@ def test_a_tie_goes_to_the_smaller_value_and_a_hole_is_never_chosen():
 @pytest.mark.parametrize("path", sorted((ROOT / "harness" / "studies").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_study_is_whole(path):
     """Its arms and contrasts speak of variants that it plays, at iterations that there are."""
-    from harness.discovery import parse_variants
+    from harness.discovery.variants import parse_variants
 
     study = load_study(path.stem)
     played = {v.label for v in parse_variants(study.variants())}

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from harness.phases.evaluate import manager_of, task_files
-from harness.row_check import metric_name, reported
-from harness.suite import Suite, SuiteTask, load_suite
-from harness.suite_check import GATED, needs_of, packages_of
-from harness.task_file import TaskFile, leaves
+from harness.language.benchmark.lm_eval_benchmark import manager_of, task_files
+from harness.language.benchmark.row_check import metric_name, reported
+from harness.language.benchmark.suite_check import GATED, needs_of, packages_of
+from harness.language.benchmark.task_file import TaskFile, leaves
+from harness.loop.suite import Suite, SuiteTask, load_suite
 from tests.conftest import ROOT
 
 PAPERS = ("tspin-ten", "space-ten", "openllm-v1", "leaderboard-v2", "bigbench-spin")

@@ -9,8 +9,8 @@ import transformers
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig
 from harness.errors import UserError
-from harness.model.loading import load_policy
-from harness.model.packing import Prefixed
+from harness.language.model.loading import load_policy
+from harness.records import PromptGroup
 from tests.conftest import ROOT, SMALL, here, move_adapter
 
 LAB = ROOT / "harness" / "lab" / "base"
@@ -114,11 +114,11 @@ def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_l
     names = [name for name, _ in policy.adapter_parameters()]
     assert names
     assert not any("vision" in name or "visual" in name or "projector" in name for name in names)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     move_adapter(policy.adapter_parameters())
     prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
     drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
-    scored = policy.score([Prefixed(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 256)
+    scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 256)
     for prompt, one, score in zip(prompts, drawn, scored, strict=True):
         with torch.no_grad():
             logits = policy.model(input_ids=torch.tensor([[*prompt, *one.token_ids]])).logits[0, len(prompt) - 1 : -1].double()
@@ -153,12 +153,12 @@ def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plai
     """A fifth of the vocabulary has no token; of 2,000 tokens 80 would be such. The kept number is over all ids, as scored."""
     folder, words = padded(tmp_path, 200)
     policy = load(folder)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     assert policy.nameless == tuple(range(words, words + 200))
     prompts = [[1, 3, 20 + i % 7] for i in range(100)]
     drawn = policy.sample(prompts, list(range(100)), GenerationConfig(max_new_tokens=20, batch_size=50))
     assert max(max(d.token_ids) for d in drawn) < words
-    scored = policy.score([Prefixed(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 4096)
+    scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 4096)
     assert [d.logp for d in drawn] == pytest.approx(scored, abs=1e-4)
     (line,) = policy.notes
     assert "200 of the model's ids have no token in the tokenizer: never drawn" in line
@@ -166,7 +166,7 @@ def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plai
 
 def test_what_is_drawn_without_them_is_the_rest_scaled_up():
     """By hand: of 0.1, 0.2, 0.3, 0.4 without the last, a uniform of 0.49 falls below (0.1 + 0.2) / 0.6 = 0.5, 0.51 above."""
-    from harness.model.sampling import Draw, choose
+    from harness.language.model.sampling import Draw, choose
 
     logits = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
     how = Draw(never=(3,))
@@ -190,14 +190,14 @@ def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_say
     found = []
     for folder in (plain, other):
         policy = load(folder)
-        policy.become_initial(0)
+        policy.reset_adapter(0)
         found.append([d.token_ids for d in policy.sample([[1, 3, 20 + i, 4] for i in range(8)], range(8), settings)])
     assert found[0] == found[1]
 
 
 def test_a_family_sampled_through_generate_is_untouched_by_generation_config_too():
-    from harness.model.generating import generated
-    from harness.model.sampling import Draw, Request
+    from harness.language.model.generating import generated
+    from harness.language.model.sampling import Draw, Request
     from tests.families import twin
 
     model = twin("mamba")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import surroundings
 from harness.errors import UserError
-from harness.paths import STAND_IN, opened
-from harness.terminal import Terminal
+from harness.security.console import Terminal
+from harness.settings import process_environment as surroundings
+from harness.settings.paths import STAND_IN, opened
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from harness.analysis.facts import Facts
+from harness.analysis.stats import Uncertainty, interval, summed
 from harness.errors import UserError
-from harness.facts import Facts
 from harness.records import INITIAL
-from harness.report.content.summary import _enough_items, _lasting
-from harness.report.content.tables import Tables
-from harness.stats import Uncertainty, interval, summed
-from harness.tables.comparisons import comparisons_table
-from harness.tables.curves import stability_table
-from harness.tables.leaderboard import leaderboard
-from harness.tables.mean_errors import ItemErrors
-from harness.tables.players import Arena, Player
-from harness.tables.printed import items_note
-from harness.tables.standing import standing_table
+from harness.reporting.report.content.summary import _enough_items, _lasting
+from harness.reporting.report.content.tables import Tables
+from harness.reporting.tables.comparisons import comparisons_table
+from harness.reporting.tables.curves import stability_table
+from harness.reporting.tables.leaderboard import leaderboard
+from harness.reporting.tables.mean_errors import ItemErrors
+from harness.reporting.tables.players import Arena, Player
+from harness.reporting.tables.printed import items_note
+from harness.reporting.tables.standing import standing_table
 
 TASKS = ("one", "two")
 

@@ -6,14 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
+from harness.analysis.facts import Facts
 from harness.errors import UserError
-from harness.facts import Facts
-from harness.tables import refresh
-from harness.tables.comparisons import comparisons_table
-from harness.tables.curves import drift_table, stability_table
-from harness.tables.leaderboard import leaderboard
-from harness.tables.players import Arena
-from harness.tables.standing import standing_table
+from harness.reporting.tables import refresh
+from harness.reporting.tables.comparisons import comparisons_table
+from harness.reporting.tables.curves import drift_table, stability_table
+from harness.reporting.tables.leaderboard import leaderboard
+from harness.reporting.tables.players import Arena
+from harness.reporting.tables.standing import standing_table
 from tests.conftest import here, recommit, rows
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from harness.errors import EvaluationError, UserError
-from harness.lm import as_lm
-from harness.phases.evaluate import evaluate, prepare
-from harness.suite import load_suite
+from harness.language.benchmark.lm import as_lm
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.loop.suite import load_suite
 from tests.conftest import make_policy
 
 TASK = """dataset_path: json

@@ -10,9 +10,9 @@ import pytest
 from lm_eval.api import metrics
 
 from harness.errors import EvaluationError, UserError
-from harness.phases.evaluate import evaluate, prepare
-from harness.standard_errors import bootstrap_stderr, computed_here, stderr_for_metric
-from harness.suite import load_suite
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.benchmark.standard_errors import bootstrap_stderr, computed_here, stderr_for_metric
+from harness.loop.suite import load_suite
 from tests.conftest import make_policy
 
 DRAWN = random.Random(3)

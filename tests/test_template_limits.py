@@ -6,10 +6,10 @@ import time
 import pytest
 from jinja2 import BaseLoader, Environment, StrictUndefined
 
-from harness import template_limits
 from harness.errors import UserError
-from harness.template_limits import LimitedEnvironment, TooMuch, limited
-from harness.templates import choose_template
+from harness.language.text import template_limits
+from harness.language.text.template_limits import LimitedEnvironment, TooMuch, limited
+from harness.language.text.templates import choose_template
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}BODY{% endfor %}{% endfor %}"
 DOUBLING = "{% set n = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.s = STEP %}{% endfor %}{{ n.s | length }}"

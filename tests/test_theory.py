@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from harness.discovery import parse_variants
+from harness.discovery.variants import parse_variants
 from harness.theory.claims import games, keeps_its_law, load_claims, verdict
 from harness.theory.exact import error_factor, kl, play, power, successor
 from tests.conftest import here, rows

@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 
-from harness.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
 from harness.errors import UserError
-from harness.lm import PolicyLM
-from harness.records import Example
-from harness.templates import freeze_date, reads_the_date
-from harness.tokens import control_tokens
+from harness.language.benchmark.lm import PolicyLM
+from harness.language.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
+from harness.language.records import Example
+from harness.language.text.templates import freeze_date, reads_the_date
+from harness.language.text.tokens import control_tokens
 from tests.tokenizer_kinds import BEGINNINGS, CHATML, KINDS, LOSSLESS, TEMPLATES, case, matrix, tokenizer
 
 PROMPTS = ("how many are 1 and 2 ?", "  name a colour\n\nof the sky\n")

@@ -6,9 +6,9 @@ from jinja2 import TemplateError
 from tokenizers import AddedToken, processors
 
 from harness.config import load_config
-from harness.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
 from harness.errors import UserError
-from harness.tokens import control_tokens
+from harness.language.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
+from harness.language.text.tokens import control_tokens
 from tests.tokenizer_kinds import CHATML, KINDS, TEMPLATES, tokenizer
 
 PHI3 = (

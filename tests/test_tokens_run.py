@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 import transformers
 
-from harness import prepare
+from harness.planning import prepare
 from tests.conftest import ROOT, SMALL, here, rows
 from tests.tokenizer_kinds import CHATML, tokenizer
 
@@ -123,7 +123,7 @@ def test_a_run_that_goes_on_another_day_has_the_prompts_it_began_with(asked, tmp
 
 def test_sampling_stops_at_every_end_of_generation_config(asked, tmp_path):
     from harness.config import LoraConfig, ModelConfig
-    from harness.model.loading import load_policy
+    from harness.language.model.loading import load_policy
 
     tok = tokenizer("gpt2", "none", CHATML)
     dot = tok.convert_tokens_to_ids(".")
@@ -134,7 +134,7 @@ def test_sampling_stops_at_every_end_of_generation_config(asked, tmp_path):
 
 def test_the_labs_own_prompts_are_laid_out_as_they_were():
     """The lab's template leaves no doubt where the seam is: its ids are those that prompt and response have apart."""
-    from harness.encoding import choose_template, encode_pair
+    from harness.language.encoding import choose_template, encode_pair
 
     tok = transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
     template = choose_template(tok, "auto")
@@ -151,9 +151,9 @@ def test_evaluation_in_the_chat_template_gives_it_its_arguments_and_ends_an_answ
     from lm_eval.api.instance import Instance
 
     from harness.config import LoraConfig, ModelConfig
-    from harness.lm import as_lm
-    from harness.model.loading import load_policy
-    from harness.model.sampling import Tokens
+    from harness.language.benchmark.lm import as_lm
+    from harness.language.model.loading import load_policy
+    from harness.language.model.sampling import Tokens
     from tests.tokenizer_kinds import TEMPLATES
 
     tok = tokenizer("qwen", "none", TEMPLATES["thinking"])

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from harness.config import GenerationConfig, TrainingConfig
-from harness.discovery import find_objective, list_objectives, load_objective
-from harness.encoding import with_references
-from harness.model.packing import Prefixed
-from harness.optimizer_steps import learning_rate, optimizer_batches
-from harness.phases.score import score
-from harness.phases.train import TrainingStopped, accumulate, laid_out, train
-from harness.records import Group, Response
+from harness.discovery.variants import find_objective, list_objectives, load_objective
+from harness.records import Group, PromptGroup, Response
+from harness.train.core import TrainingStopped, accumulate, laid_out, train
+from harness.train.groups import with_references
+from harness.train.schedule import learning_rate, optimizer_batches
+from harness.train.score import score
 from objectives import LossOutput, Needs
 
 PROMPTS = 8
@@ -124,8 +123,8 @@ def test_the_token_mean_divides_by_all_tokens_of_the_batch(policy):
     found = gradients(policy, groups, objective, micro_batch=3)
     for _, p in policy.adapter_parameters():
         p.grad = None
-    tokens = sum(len(g.real.token_ids) for g in groups)
-    packed = policy.lay_out([Prefixed(g.prompt_ids, [g.real.token_ids]) for g in groups])
+    tokens = sum(len(g.real.content) for g in groups)
+    packed = policy.lay_out([PromptGroup(g.prompt, [g.real.content]) for g in groups])
     (-policy.response_logps(packed).sum()).backward()
     assert_same(found, {n: p.grad / tokens for n, p in policy.adapter_parameters()})
 

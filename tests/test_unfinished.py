@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from harness.config import TrainingConfig
-from harness.discovery import find_objective, list_objectives, load_objective
-from harness.phases.train import train
-from harness.shards import Shards
-from harness.store import RunFolder
-from harness.training_state import STATE, Keeper
+from harness.discovery.variants import find_objective, list_objectives, load_objective
+from harness.store.partial_results import Shards
+from harness.store.run_folder import RunFolder
+from harness.train.checkpointing import STATE, Keeper
+from harness.train.core import train
 from tests.conftest import make_policy
 from tests.test_train import make_groups, quiet
 

@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 
+from harness.analysis.facts import Facts
 from harness.errors import UserError
-from harness.facts import Facts
-from harness.provenance import NUMBERS, NUMBERS_KEY, package_versions
-from harness.report import write_report
-from harness.store import RunFolder
-from harness.tables import refresh
-from harness.versions import folders, other_versions, phases_made_with
+from harness.reporting.report import write_report
+from harness.reporting.tables import refresh
+from harness.store.provenance import NUMBERS, NUMBERS_KEY, package_versions
+from harness.store.run_folder import RunFolder
+from harness.store.versions import folders, other_versions, phases_made_with
 from tests.conftest import SMALL, here, rewrite, rows
 
 AGAIN = ("run", "--recipe", SMALL)
@@ -122,11 +122,11 @@ def test_a_setting_that_was_chosen_under_other_numbers_is_said_to_be(run, monkey
 
     from harness.commands.study import tuned_variants
     from harness.config import load_config
-    from harness.study import load_study
+    from harness.loop.study import load_study
 
     study = load_study("stability").model_copy(update={"tuned_by": run.name})
     chosen = pd.DataFrame({"objective": [], "key": [], "value": [], "chosen": pd.Series([], dtype=bool)})
-    monkeypatch.setattr("harness.tables.study.chosen_table", lambda _: chosen)
+    monkeypatch.setattr("harness.reporting.tables.study.chosen_table", lambda _: chosen)
     tuned_variants(study, load_config(str(SMALL)), run.parent)
     assert "of this program's numbers" not in capsys.readouterr().out
     edit(run, "space", "versions", **{NUMBERS_KEY: "1"})
@@ -137,7 +137,7 @@ def test_a_setting_that_was_chosen_under_other_numbers_is_said_to_be(run, monkey
 
 def test_what_the_record_alone_says_counts_too(run):
     """A run that was played under other versions without a phase being made then."""
-    from harness.versions import refuse_other_numbers
+    from harness.store.versions import refuse_other_numbers
 
     path, now = run / "run.json", package_versions()
     record = json.loads(path.read_text())
@@ -158,7 +158,7 @@ def test_what_the_record_alone_says_counts_too(run):
 
 def test_a_record_without_phases_can_be_played_anew(run):
     """What a clone holds of a run that was committed: tables and run.json of an older program, no phase that could be mixed."""
-    from harness.versions import refuse_other_numbers
+    from harness.store.versions import refuse_other_numbers
 
     record = json.loads((run / "run.json").read_text())
     del record["versions"][NUMBERS_KEY]
@@ -198,7 +198,7 @@ def test_tables_report_and_card_name_every_version_with_its_phases(run, tmp_path
     assert kept["numpy"] == {now["numpy"]: ["."]}
     assert (tmp_path / "r" / "versions.csv").read_bytes() == (run / "tables/versions.csv").read_bytes()
 
-    from harness.card import card
+    from harness.reporting.card import card
 
     edit(run, "space/seed-0/iteration-1/evaluate", "versions", lm_eval="0.4.2")
     text = card(Facts(run), "space", 0, 1)
@@ -224,13 +224,13 @@ def test_a_phase_that_two_machines_made_names_both(tmp_path):
 
 
 def test_no_phase_goes_on_from_an_attempt_under_other_numbers(tmp_path, monkeypatch):
-    import harness.store
+    import harness.store.run_folder
 
     run = RunFolder(tmp_path / "run")
     run.root.mkdir()
     found = None
     for numbers, kept in (("2", []), ("2", ["half"]), ("3", [])):
-        monkeypatch.setattr(harness.store, "package_versions", lambda numbers=numbers: {NUMBERS_KEY: numbers})
+        monkeypatch.setattr(harness.store.run_folder, "package_versions", lambda numbers=numbers: {NUMBERS_KEY: numbers})
         with contextlib.suppress(ZeroDivisionError), run.open("train", {}, {}) as draft:
             found = [path.name for path in draft.unfinished.glob("half")]
             (draft.unfinished / "half").write_text("")

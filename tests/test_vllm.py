@@ -10,17 +10,17 @@ from importlib.util import find_spec
 import pytest
 
 from harness.config import LoraConfig, ModelConfig, load_config
-from harness.engine.canary import RESPONSES, agreement, refuse
-from harness.engine.line import Line
-from harness.engine.preflight import check_backend, room_for
-from harness.engine.sampler import VllmSampler, is_response, sampler_for, visible
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.model.loading import load_policy
-from harness.model.sampling import Request
-from harness.prepare import refuse_changes
+from harness.language.engine.canary import RESPONSES, agreement, refuse
+from harness.language.engine.line import Line
+from harness.language.engine.preflight import check_backend, room_for
+from harness.language.engine.sampler import VllmSampler, is_response, sampler_for, visible
+from harness.language.model.loading import load_policy
+from harness.language.model.sampling import Request
+from harness.planning.prepare import refuse_changes
 from harness.records import keyed_seed
-from harness.store import RunFolder
+from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT, SMALL, harness
 
 STAND_IN = ROOT / "tests" / "data" / "stand_in_vllm"
@@ -79,7 +79,7 @@ def drawn(policy, adapter, *more, count=4, advance=lambda n: None):
 
 def test_tokens_are_kept_as_drawn_and_their_log_probability_is_the_players_at_temperature_1(lab, player, stand_in, monkeypatch):
     """Also while vLLM prints to standard output, from Python and from below it: nothing of that gets onto the line."""
-    from harness.model.packing import Prefixed
+    from harness.records import PromptGroup
 
     monkeypatch.setenv("HARNESS_TEST_VLLM", "prints")
     told = []
@@ -88,7 +88,7 @@ def test_tokens_are_kept_as_drawn_and_their_log_probability_is_the_players_at_te
     assert [r.token_ids for r in responses] == [n["drew"] for n in notes]
     assert [n["seed"] for n in notes] == [keyed_seed(0, "generate", 0, str(n), 0) for n in range(4)]
     assert max(n["seed"] for n in notes) >= 2**32, "seeds keep their 63 bits"
-    expected = lab.score([Prefixed(p, [r.token_ids]) for p, r in zip(prompts, responses, strict=True)], 2048)
+    expected = lab.score([PromptGroup(p, [r.token_ids]) for p, r in zip(prompts, responses, strict=True)], 2048)
     assert [r.logp for r in responses] == pytest.approx(expected, abs=1e-4)
     assert told == [1, 1, 1, 1, 0], "progress as the responses come"
     assert measured["vllm"] == "0.33.0+stand-in"
@@ -126,7 +126,7 @@ def test_the_bare_base_asks_for_no_adapter(lab, stand_in):
 
 def test_an_initial_policy_that_is_an_adapter_is_drawn_from(player, stand_in):
     start = load_policy(ModelConfig(device="cpu", cores=1, adapter=str(player)), LoraConfig(rank=4), "auto")
-    start.become_initial(3)
+    start.reset_adapter(3)
     _, _, measured = drawn(start, None, f"model.adapter={player}")
     digest = file_digest(player / "adapter_model.safetensors")
     assert {n["name"] for n in stand_in() if "drew" in n} == {f"player-{digest}"}
@@ -255,7 +255,7 @@ def test_the_process_ends_with_its_parent(stand_in, tmp_path):
     import time
 
     code = (
-        "import time; from harness.engine.line import Line\nline = Line(60); line.hear('hello'); "
+        "import time; from harness.language.engine.line import Line\nline = Line(60); line.hear('hello'); "
         "print(line.process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -453,7 +453,7 @@ def test_vllm_itself_draws_a_run(tmp_path):
 
 
 def test_the_worker_imports_the_standard_library_and_vllm_with_its_progress_bar():
-    tree = ast.parse((ROOT / "harness/engine/worker.py").read_text())
+    tree = ast.parse((ROOT / "harness/language/engine/worker.py").read_text())
     found = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     found |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     assert {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) == {"vllm", "tqdm"}

@@ -223,7 +223,7 @@ def stand_ins(folder):
 
 def laid_out(tokenizer, example, kind):
     """(prompt ids, ids of the real response) of an Example as training has them."""
-    from harness.encoding import Encoder, choose_template
+    from harness.language.encoding import Encoder, choose_template
 
     encoder = Encoder(tokenizer, choose_template(tokenizer, kind))
     return encoder.prompt(example), encoder.real(example)

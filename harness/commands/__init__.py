@@ -1,1 +1,5 @@
-"""What each sub-command does, between the parsing in `cli.py` and the modules that do the work."""
+"""What each command of `harness` does: arguments in, one function called, lines printed.
+
+Not here: anything that a program could call for a result; that lives in the wing that does it. Only `cli.py` comes in.
+Start with `run.py`.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.terminal import Terminal
+from harness.security.console import Terminal
 
 out = Terminal()
 

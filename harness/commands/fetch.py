@@ -9,9 +9,9 @@ from typing import Any
 from harness.commands.console import say
 from harness.commands.run import requested
 from harness.errors import UserError
-from harness.inside import leading_out
-from harness.mirror import FILE, Wanted, check_revision, faults, folders_in, found_in, place, read_manifest
-from harness.places import check_outside
+from harness.sources.confinement import leading_out
+from harness.sources.mirror import FILE, Wanted, check_revision, faults, folders_in, found_in, place, read_manifest
+from harness.store.output_folders import check_outside
 
 
 def fetch_command(passed: Mapping[str, Any], to: Path, check: bool) -> int:
@@ -19,8 +19,8 @@ def fetch_command(passed: Mapping[str, Any], to: Path, check: bool) -> int:
     if check:
         return _check(passed, to)
     check_outside(to, "--to")
-    from harness.fetch import fetch
     from harness.progress import Reporter
+    from harness.sources.fetch import fetch
 
     wanted = _wanted(passed, to)
     if not wanted:
@@ -32,10 +32,10 @@ def fetch_command(passed: Mapping[str, Any], to: Path, check: bool) -> int:
 
 
 def _wanted(passed: Mapping[str, Any], to: Path) -> list[Wanted]:
-    from harness.phases.evaluate import manager_of, task_files
-    from harness.suite import load_suite
-    from harness.suite_check import needs_of
-    from harness.wanted import wanted_by_run
+    from harness.language.benchmark.lm_eval_benchmark import manager_of, task_files
+    from harness.language.benchmark.suite_check import needs_of
+    from harness.language.hub_items import wanted_by_run
+    from harness.loop.suite import load_suite
 
     config = requested(passed)
     suite = load_suite(config.evaluation.suite)

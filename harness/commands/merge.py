@@ -8,17 +8,17 @@ from typing import Any
 
 from harness.commands.console import say
 from harness.errors import UserError
-from harness.store import RunFolder
+from harness.store.run_folder import RunFolder
 
 
 def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     """Join the runs `folders` into the run `name`, which is made where there is none yet."""
-    from harness.commands.look import open_run
+    from harness.commands.inspect import open_run
     from harness.commands.run import check_folder, named_run, remove_empty
-    from harness.merging import bring_beside, joined
-    from harness.small_files import keep_all
-    from harness.stranger import look_over, reading
-    from harness.tables import refresh
+    from harness.reporting.tables import refresh
+    from harness.store.merging import bring_beside, joined
+    from harness.store.small_files import keep_all
+    from harness.store.untrusted import look_over, reading
 
     run = named_run(name, results)
     sources = [open_run(folder, results).root for folder in folders]

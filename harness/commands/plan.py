@@ -9,23 +9,23 @@ from rich.table import Table
 
 from harness.commands.console import out, say
 from harness.config import RunConfig
-from harness.store import RunFolder
+from harness.store.run_folder import RunFolder
 
 MOST_LISTED = 50
 
 if TYPE_CHECKING:
-    from harness.bill import Bill
-    from harness.board import Board
-    from harness.calibration import Calibration
-    from harness.discovery import Variant
-    from harness.plan import Phase
-    from harness.suite import Suite
+    from harness.discovery.variants import Variant
+    from harness.loop.benchmark import Benchmark
+    from harness.loop.plan import Phase
+    from harness.loop.suite import Suite
+    from harness.planning.cost_estimate import Bill
+    from harness.planning.throughput import Calibration
 
 
 def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[Phase]:
     """What will be done and what is there already, said; returns the phases that are to do."""
-    from harness.plan import planned_phases
-    from harness.remaining import remaining
+    from harness.loop.plan import planned_phases
+    from harness.planning.remaining import remaining
 
     phases = planned_phases(config, variants, suite.name)
     to_do = remaining(run.root, phases, forgiving=config.recompute)
@@ -55,22 +55,21 @@ def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], t
 
     Raises UserError for whatever would stop the run before training. Writes nothing.
     """
-    from harness.bill import Sizes, bill
-    from harness.calibration import calibrate
-    from harness.prepare import assemble, differing_versions, notices, refuse_changes
+    from harness.planning.cost_estimate import Sizes, bill
+    from harness.planning.prepare import assemble, differing_versions, preflight_notes, refuse_changes
     from harness.progress import Reporter
 
     refuse_changes(run, config, variants)
     game = assemble(config, run, Reporter(), dry=True)
     rounds = game.rounds
-    for line in (*notices(rounds.data, rounds.policy), *rounds.board.notices()):
+    for line in preflight_notes(game):
         say(line)
     if (line := differing_versions(game)) is not None:
         say(line)
     print_power(config, rounds.board)
     if not to_do:
         return
-    measured = calibrate(rounds, variants)
+    measured = rounds.world.measure_throughput(rounds, variants)
     sizes = Sizes(len(rounds.data.train), min(config.probe.prompts, len(rounds.data.heldout)), config.training.batch_size)
     parallel = at_once if rounds.policy.device.type == "cuda" else 1  # on a CPU one cell already keeps every core busy
     _table(bill(to_do, measured, sizes, parallel), measured)
@@ -128,10 +127,10 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def print_power(config: RunConfig, board: Board) -> None:
+def print_power(config: RunConfig, board: Benchmark) -> None:
     """The smallest difference this plan can hope to show, from the number of items per task alone."""
-    from harness.clusters import effective_items
-    from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
+    from harness.analysis.clusters import effective_items
+    from harness.analysis.stats import SEEDS_FOR_INTERVAL, detectable_difference
 
     items = {name: count for name, count in board.items().items() if name not in board.suite.beside()}
     if not items:

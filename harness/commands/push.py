@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 
 from harness.commands.console import say
-from harness.commands.look import open_run, refuse_damaged
+from harness.commands.inspect import open_run, refuse_damaged
 from harness.errors import UserError
-from harness.places import check_outside
-from harness.stranger import reading
+from harness.store.output_folders import check_outside
+from harness.store.untrusted import reading
 
 
 def push_command(
     run: str, label: str, seed: int | None, iteration: int | None, to: Path | None, repo: str | None, upload: bool, results: Path
 ) -> None:
-    from harness.card import CARD, find_player, write_package
-    from harness.facts import Facts
+    from harness.analysis.facts import Facts
+    from harness.reporting.card import CARD, find_player, write_package
 
     if upload and repo is None:
         raise UserError("--upload needs --repo OWNER/NAME")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.commands.console import say
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
-from harness.lease import LEASE
-from harness.names import RULE, TAKEN, is_name
-from harness.places import check_name, check_report, check_run_folder, check_writable
-from harness.plain_numbers import read_number
-from harness.plan_size import check_size
-from harness.store import RunFolder
+from harness.planning.plan_size import check_size
+from harness.settings.numbers import read_number
+from harness.settings.safe_paths import RULE, TAKEN, is_name
+from harness.store.lease import LEASE
+from harness.store.output_folders import check_name, check_report, check_run_folder, check_writable
+from harness.store.run_folder import RunFolder
 
 
 def requested(passed: Mapping[str, Any], said_by: Mapping[str, str] | None = None) -> RunConfig:
@@ -63,7 +64,7 @@ def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: b
     if "name" in passed:
         name = passed["name"]
     else:
-        from harness.prepare import default_name
+        from harness.planning.prepare import default_name
 
         name = default_name(config)
     run = named_run(name, results)
@@ -108,13 +109,14 @@ def play(
     study: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Say the plan and, unless it is a dry run, carry it out; returns the cells that failed, with their error."""
-    from harness import jobs as playing
     from harness.commands.plan import print_bill, print_plan
-    from harness.prepare import checked_variants, prepare, write_failed
+    from harness.launch import workers as playing
+    from harness.loop.suite import load_suite
+    from harness.planning.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
-    from harness.stranger import look_over, look_through, set_record_aside
-    from harness.suite import load_suite
-    from harness.surroundings import check_sockets, notes
+    from harness.reporting.tables import refresh
+    from harness.settings.process_environment import check_sockets, notes
+    from harness.store.untrusted import look_over, look_through, set_record_aside
 
     variants = checked_variants(config)
     if run.root.exists():
@@ -139,6 +141,7 @@ def play(
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)
+            game.write_tables = partial(refresh, everything=False)
         except (UserError, OSError):
             if made and not (run.root / "data").exists():
                 remove_empty(made)  # a refused request leaves nothing behind
@@ -163,8 +166,8 @@ def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
 
 def first_ids_line(root: Path) -> str | None:
     """What the run's first_ids.csv has to warn of; None where it has nothing, or there is none."""
-    from harness.tables.first_ids import telling_line
-    from harness.text_columns import read_table
+    from harness.analysis.text_columns import read_table
+    from harness.reporting.tables.first_ids import telling_line
 
     path = root / "tables" / "first_ids.csv"
     return telling_line(read_table(path)) if path.is_file() else None
@@ -181,10 +184,10 @@ def remove_empty(made: Sequence[Path]) -> None:
 
 def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
     """Write every view of a run, its report as `pdf`; returns what to show the user."""
-    from harness.figures.fonts import left_as_boxes
-    from harness.report import write_report
-    from harness.small_files import keep_all
-    from harness.tables import refresh
+    from harness.reporting.figures.fonts import left_as_boxes
+    from harness.reporting.report import write_report
+    from harness.reporting.tables import refresh
+    from harness.store.small_files import keep_all
 
     keep_all(run.root)
     refresh(run.root)

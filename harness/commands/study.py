@@ -10,9 +10,9 @@ from harness.commands.console import say
 from harness.commands.run import check_places, named_run, play, requested, show
 from harness.config import RunConfig
 from harness.errors import UserError, did_you_mean
-from harness.paths import PACKAGE
-from harness.store import RunFolder
-from harness.study import Study, load_study, spelled, split
+from harness.loop.study import Study, load_study, spelled, split
+from harness.settings.paths import PACKAGE
+from harness.store.run_folder import RunFolder
 
 
 def list_studies() -> None:
@@ -56,7 +56,7 @@ def asked(study: Study, passed: Mapping[str, Any]) -> Study:
 
 def check_spoken(study: Study, config: RunConfig) -> None:
     """Raises UserError when an arm or a contrast speaks of a variant that the study does not play."""
-    from harness.discovery import parse_variants
+    from harness.discovery.variants import parse_variants
 
     played = {variant.label for variant in parse_variants(config.objectives, config.objective)}
     sides = [("arm", arm.variant) for arm in study.arm]
@@ -82,7 +82,7 @@ def study_config(study: Study, variants: str, passed: Mapping[str, Any], suite: 
 
 def study_run_name(study: Study, config: RunConfig) -> str:
     """`study-NAME` on the study's own recipe, with the run's default name behind it on another."""
-    from harness.prepare import default_name
+    from harness.planning.prepare import default_name
 
     played = default_name(config)
     return f"study-{study.name}" if played == Path(study.recipe).stem else f"study-{study.name}-{played}"
@@ -94,10 +94,10 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool =
     typed: the run was named on the command line. One that cannot be read is refused then; one that a study names by itself may
     be missing or damaged like any other run beside this one.
     """
-    from harness.facts import Facts
-    from harness.provenance import NUMBERS
-    from harness.tables.study import chosen_table
-    from harness.versions import numbers_of
+    from harness.analysis.facts import Facts
+    from harness.reporting.tables.study import chosen_table
+    from harness.store.provenance import NUMBERS
+    from harness.store.versions import numbers_of
 
     if study.tuned_by is None:
         return {}
@@ -145,8 +145,8 @@ def _tune_and_judge(
     study: Study, config: RunConfig, run: RunFolder, passed: dict[str, Any], reports: Path, dry_run: bool, jobs: int | None
 ) -> int:
     """Every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
-    from harness.facts import Facts
-    from harness.tables.study import chosen_table
+    from harness.analysis.facts import Facts
+    from harness.reporting.tables.study import chosen_table
 
     assert study.grid is not None
     trial = study_config(study, study.variants(), passed, study.grid.validation)
@@ -171,7 +171,7 @@ def described(study: Study, config: RunConfig, tuned: Mapping[str, str], shown: 
 
     shown: the tables and figures show the variants of `config` alone (the candidates that were not chosen stay in chosen.csv).
     """
-    from harness.discovery import parse_variants
+    from harness.discovery.variants import parse_variants
 
     def label(text: str) -> str:
         return parse_variants(text, config.objective)[0].label

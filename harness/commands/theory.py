@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.commands.console import say
-from harness.places import check_report
+from harness.store.output_folders import check_report
 
 
 def theory_command(objectives: str | None, iterations: int | None, reports: Path) -> None:

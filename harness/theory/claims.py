@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 
 from harness.config import Part
-from harness.discovery import parse_variants
+from harness.discovery.variants import parse_variants
 from harness.theory.exact import error_factor, kl, play, power
 
 CLAIMS = Path(__file__).with_name("claims.toml")

@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError
-from harness.figures import save
-from harness.figures.style import GREY, Drawing, drawing, house_style, iteration_axis, small
 from harness.files import make_folder, write_text
-from harness.report import publish
-from harness.report.blocks import bullets, figure, section, table, text
-from harness.shown import csv_text
+from harness.reporting.figures import save
+from harness.reporting.figures.style import GREY, Drawing, drawing, house_style, iteration_axis, small
+from harness.reporting.report import publish
+from harness.reporting.report.blocks import bullets, figure, section, table, text
+from harness.security.escaping import csv_text
 from harness.theory.claims import ATTAINED, Claims, Frame, games, keeps_its_law, verdict
 
 CAVEAT = (

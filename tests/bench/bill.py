@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.plan import KINDS
+from harness.loop.plan import KINDS
 from tests.bench.measure import median, ratio, report
 
 ASKED = ("--objectives", "sft,space:mu=3,spin,tspin", "--iters", "3", "--set", "evaluation.limit=80")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-import harness.lm
-from harness.board import Evaluated
-from harness.phases.evaluate import evaluate, prepare
-from harness.suite import load_suite
+import harness.language.benchmark.lm
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.loop.benchmark import Evaluated
+from harness.loop.suite import load_suite
 from tests.bench import lab
 from tests.bench.measure import in_turn, median, ratio, report
 from tests.test_lm import theirs as hflm
@@ -23,7 +23,7 @@ ITEMS = 80
 def run(repeats: int, save: bool) -> None:
     settings = lab.config()
     policy = lab.fresh_policy(settings)
-    ours_lm = harness.lm.as_lm
+    ours_lm = harness.language.benchmark.lm.as_lm
     rows, facts = [], {}
     for task in ("fixed_shots", "drawn_shots"):
         for shots in (0, 5, 25):
@@ -39,12 +39,12 @@ def run(repeats: int, save: bool) -> None:
 
             def one(who: str, lm: object, threads: int, board=board, last=last) -> None:
                 torch.set_num_threads(threads)
-                harness.lm.as_lm = lm  # type: ignore[assignment]
+                harness.language.benchmark.lm.as_lm = lm  # type: ignore[assignment]
                 try:
                     with lab.silence():
                         last[who] = evaluate(policy, board, 2048, 64, lab.quiet)
                 finally:
-                    harness.lm.as_lm = ours_lm
+                    harness.language.benchmark.lm.as_lm = ours_lm
 
             contestants = {
                 "harness": lambda one=one: one("harness", ours_lm, 1),

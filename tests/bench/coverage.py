@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from harness import stats
-from harness.comparison import Answered, chance_of_being_best, difference, mcnemar
-from harness.item_errors import Layout
-from harness.stability import churn, stability
+from harness.analysis import stats
+from harness.analysis.comparison import Answered, chance_of_being_best, difference, mcnemar
+from harness.analysis.item_errors import Layout
+from harness.analysis.stability import churn, stability
 from tests.bench.measure import report
 
 SEEDS = (3, 5, 10)

@@ -16,16 +16,17 @@ from typing import Any
 
 import torch
 
-from harness.encoding import choose_template, groups_of_iteration, with_references
-from harness.lanes import Lanes
-from harness.model.logprobs import choose_layout
-from harness.model.lora import with_adapter
-from harness.model.packing import Prefixed
-from harness.phases.generate import generate
-from harness.phases.score import score
-from harness.phases.train import train
-from harness.policy import Policy
-from harness.records import Example, Group, Response, keyed_seed
+from harness.language.encoding import choose_template
+from harness.language.model.logprobs import choose_layout
+from harness.language.model.lora import with_adapter
+from harness.language.phases.generate import generate
+from harness.language.policy import Policy
+from harness.language.records import Example
+from harness.records import Group, PromptGroup, Response, keyed_seed
+from harness.train.core import train
+from harness.train.groups import groups_of_iteration, with_references
+from harness.train.score import score
+from harness.train.thread_pool import OrderedThreadPool
 from objectives.space import SPACE
 from tests.bench.measure import matmul_rate, median, operations_per_token, report, wait
 
@@ -72,18 +73,18 @@ def run(repeats: int, save: bool) -> None:
     kept: dict[str, Any] = {}
     for mu in MUS:
         groups = scored_by_initial(policy, random_groups(size, mu), size)
-        tokens = sum(len(g.prompt_ids) + sum(len(r.token_ids) for _, r in g.responses()) for g in groups)
+        tokens = sum(len(g.prompt) + sum(len(r.content) for _, r in g.responses()) for g in groups)
         found = timed(repeats, device, lambda g=groups, m=mu: one_epoch(policy, g, SPACE(mu=float(m)), size))
-        targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+        targets = sum(len(r.content) for g in groups for _, r in g.responses())
         operations = tokens * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
         kept[f"train, SPACE mu {mu}"] = found | {"tokens": tokens, "operations": operations}
     groups = random_groups(size, 1)
-    packed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups] * 4
-    tokens = sum(len(p.prefix) + sum(map(len, p.continuations)) for p in packed)
+    packed = [PromptGroup(g.prompt, [r.content for _, r in g.responses()]) for g in groups] * 4
+    tokens = sum(len(p.prompt) + sum(map(len, p.responses)) for p in packed)
     found = timed(repeats, device, lambda: policy.score(packed, size.columns))
-    operations = tokens * per_token["forward"] + sum(len(c) for p in packed for c in p.continuations) * per_token["logits"]
+    operations = tokens * per_token["forward"] + sum(len(c) for p in packed for c in p.responses) * per_token["logits"]
     kept["score"] = found | {"tokens": tokens, "operations": operations}
-    prompts = [g.prompt_ids for g in groups] * 4
+    prompts = [g.prompt for g in groups] * 4
     drawn: list[Any] = []
     found = timed(repeats, device, lambda: drawn.append(draw(policy, prompts, size)))
     kept[f"generate, {len(prompts)} at once"] = found | {"tokens": sum(len(d.token_ids) for d in drawn[-1])}
@@ -129,8 +130,8 @@ def lab_tokenizer() -> Any:
 def wrapped(base: Any, device: torch.device) -> Policy:
     tokenizer = lab_tokenizer()
     model = with_adapter(base.to(device), SimpleNamespace(rank=16, alpha=32.0, targets="all-linear"), "random")
-    policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), Lanes())
-    policy.become_initial(0)
+    policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), OrderedThreadPool())
+    policy.reset_adapter(0)
     return policy
 
 
@@ -172,12 +173,12 @@ def settings_of(size: Size, epochs: int = 1, batch: int | None = None) -> Any:
 
 
 def scored_by_initial(policy: Policy, groups: list[Group], size: Size) -> list[Group]:
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     return with_references(groups, score(policy, groups, size.columns, lambda n: None).scores)
 
 
 def one_epoch(policy: Policy, groups: list[Group], objective: Any, size: Size) -> None:
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     train(policy, groups, objective, settings_of(size), (0,), lambda n: None, lambda record: None)
 
 
@@ -206,7 +207,7 @@ def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
     settings.lr = 3e-4
 
     def heldout_loss() -> float:
-        asked = [Prefixed(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
+        asked = [PromptGroup(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
         return -sum(policy.score(asked, 4096)) / sum(len(policy.encoder.real(e)) for e in held)
 
     found = {"held-out nats/token before": heldout_loss()}

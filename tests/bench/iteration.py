@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from harness.discovery import parse_variants
-from harness.encoding import groups_of_iteration, with_references
-from harness.phases.evaluate import evaluate, prepare
-from harness.phases.score import score
-from harness.phases.train import train
-from harness.suite import load_suite
+from harness.discovery.variants import parse_variants
+from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.loop.suite import load_suite
+from harness.train.core import train
+from harness.train.groups import groups_of_iteration, with_references
+from harness.train.score import score
 from tests.bench import lab, peers
 from tests.bench.measure import matmul_rate, median, operations_per_token, ratio, report
 
@@ -41,7 +41,7 @@ def run(repeats: int, save: bool) -> None:
     def ours() -> None:
         who = "harness"
         torch.set_num_threads(1)  # one per lane
-        policy.become_initial(0)
+        policy.reset_adapter(0)
         drawn = lap(who, "generate", lambda: lab.samples_of(policy, listed, settings))
         own = {"synthetic"}
         groups = lap(who, "encode", lambda: groups_of_iteration(policy.encoder, listed, 0, drawn, (), own))
@@ -101,8 +101,8 @@ def _operations(policy: Any, listed: Any, drawn: Any, settings: Any) -> float:
     """Floating-point operations of the linear layers in our training: what is laid out, twice over the data, with logits."""
     per_token = operations_per_token(policy)
     groups = groups_of_iteration(policy.encoder, listed, 0, drawn)
-    columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
-    targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.content) for g in groups for _, r in g.responses())
     each = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
     return int(settings.training.epochs) * each
 

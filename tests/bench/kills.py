@@ -103,11 +103,11 @@ def load_once() -> None:
     """Libraries, model and tasks, which no kill changes, for all forks; no threads are started. Of this process alone."""
     import importlib
 
-    from harness import prepare
     from harness.config import LoraConfig, ModelConfig
-    from harness.suite import load_suite
+    from harness.loop.suite import load_suite
+    from harness.planning import prepare
 
-    for name in ("harness.jobs", "harness.lm", "lm_eval.evaluator", "datasets", "openai"):
+    for name in ("harness.launch.workers", "harness.language.benchmark.lm", "lm_eval.evaluator", "datasets", "openai"):
         importlib.import_module(name)
     policy = prepare.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
     tasks = prepare.load_tasks(load_suite("builtin:../tests/data/two.toml"), None, None, False)
@@ -177,7 +177,7 @@ def _play(arguments: Sequence[str]) -> int:
     from harness.cli import main
     from harness.commands import run as command
     from harness.commands import study
-    from harness.game import Game
+    from harness.loop.training_loop import Game
 
     Game.refresh = lambda self: None
     command.show = study.show = lambda run, reports, failed: 2 if failed else 0

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from harness.config import RunConfig, load_config
-from harness.data import load_examples
-from harness.encoding import groups_of_iteration, with_references
-from harness.model.loading import load_policy
-from harness.phases.generate import generate
-from harness.phases.score import score
-from harness.policy import Policy
-from harness.records import Example, Group, Sample
+from harness.language.data.dataset import load_examples
+from harness.language.model.loading import load_policy
+from harness.language.phases.generate import generate
+from harness.language.policy import Policy
+from harness.language.records import Example, Sample
+from harness.records import Group
+from harness.train.groups import groups_of_iteration, with_references
+from harness.train.score import score
 
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "lora_dropout": 0.0, "bias": "none", "task_type": "CAUSAL_LM"}
 
@@ -31,7 +32,7 @@ def config() -> RunConfig:
 
 def fresh_policy(settings: RunConfig) -> Policy:
     policy = load_policy(settings.model, settings.lora, settings.data.template)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     return policy
 
 
@@ -52,7 +53,7 @@ def plain_model(settings: RunConfig) -> Any:
     """The lab's base as transformers loads it: what a peer starts from."""
     import transformers
 
-    from harness.paths import resolve_path
+    from harness.settings.paths import resolve_path
 
     return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
 

@@ -15,9 +15,9 @@ import datasets
 import torch
 
 from harness.config import RunConfig
-from harness.paths import PACKAGE
-from harness.records import Example, Sample
-from harness.suite import load_suite
+from harness.language.records import Example, Sample
+from harness.loop.suite import load_suite
+from harness.settings.paths import PACKAGE
 
 
 def generate(

@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from harness.discovery import parse_variants
-from harness.phases.train import train
+from harness.discovery.variants import parse_variants
+from harness.train.core import train
 from tests.bench import lab, peers
 from tests.bench.measure import in_turn, matmul_rate, median, operations_per_token, ratio, report
 
@@ -18,7 +18,7 @@ def run(repeats: int, save: bool) -> None:
     listed = lab.examples(settings, policy)
     drawn = lab.samples_of(policy, listed, settings)
     groups = lab.scored_groups(policy, listed, drawn)
-    tokens = sum(len(g.prompt_ids) + len(r.token_ids) for g in groups for _, r in g.responses())
+    tokens = sum(len(g.prompt) + len(r.content) for g in groups for _, r in g.responses())
     (variant,) = parse_variants("spin", {})
     training = settings.training.model_copy(update={"epochs": 1}).at(0)
     pairs = peers.preference_rows(listed, drawn)
@@ -31,7 +31,7 @@ def run(repeats: int, save: bool) -> None:
 
     def ours() -> None:
         torch.set_num_threads(1)  # one per lane
-        policy.become_initial(0)
+        policy.reset_adapter(0)
         train(policy, groups, variant.objective(0), training, (0,), lab.quiet, lambda record: None)
 
     def theirs() -> None:
@@ -42,8 +42,8 @@ def run(repeats: int, save: bool) -> None:
     found = in_turn({"harness": ours, "TRL": theirs}, repeats)
     torch.set_num_threads(cores)
     rate, per_token = matmul_rate(), operations_per_token(policy)
-    columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
-    targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.content) for g in groups for _, r in g.responses())
     operations = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
     share = operations / median(found["harness"]) / rate
     rows = [[who, f"{median(s):.2f}", f"{tokens / median(s):,.0f}"] for who, s in found.items()]

@@ -18,9 +18,9 @@ from collections import Counter
 from pathlib import Path
 
 from harness.config import DataConfig
-from harness.data import Pair, _clean, read_pairs
 from harness.errors import UserError
-from harness.rows import SUFFIXES
+from harness.language.data.dataset import Pair, _clean, read_pairs
+from harness.sources.rows import SUFFIXES
 
 TALK = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b\u00e9"}, {"role": "user", "content": "c"}]
 WORDS = (

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from harness.encoding import choose_template, encode_prompt
 from harness.lab.build import build
+from harness.language.encoding import choose_template, encode_prompt
 from tests.conftest import ROOT
 
 LAB = ROOT / "harness" / "lab"

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from harness.objective_review import LINES, check_objective
-from harness.objective_slopes import said_of_the_start
+from harness.discovery.review import LINES, check_objective
+from harness.discovery.slopes import said_of_the_start
 from objectives import LossOutput, param
 from tests.objectives.field import FIELD, WITH_A_WARNING, nce
 from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, changed, traits

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.discovery import find_objective, load_objective
+from harness.discovery.batches import make_batch
+from harness.discovery.isolated import checked
+from harness.discovery.review import check_file, check_watched
+from harness.discovery.source_file import Watch, foreign_imports
+from harness.discovery.variants import find_objective, load_objective
 from harness.errors import UserError
-from harness.objective_batches import make_batch
-from harness.objective_file import Watch, foreign_imports
-from harness.objective_process import checked
-from harness.objective_review import check_file, check_watched
 from tests.conftest import ROOT, harness, here
 
 SOURCE = (ROOT / "objectives" / "space.py").read_text()
@@ -41,7 +41,7 @@ def written(tmp_path, monkeypatch):
         ("import numpy as np", "numpy"),
         ("import torch, scipy.stats", "scipy.stats"),
         ("from transformers import AutoModel", "transformers"),
-        ("from harness.stats import mean", "harness.stats"),
+        ("from harness.analysis.stats import mean", "harness.analysis.stats"),
         ("from . import space", "."),
         ("def f():\n    import pandas", "pandas"),
         ("try:\n    import numpy\nexcept ImportError:\n    pass", "numpy"),
@@ -197,7 +197,7 @@ def test_what_ends_or_harms_the_process_is_one_line(top, inside, said, written, 
 
 @pytest.mark.slow
 def test_an_endless_loop_ends_by_time(written):
-    from harness.discovery import parse_variants
+    from harness.discovery.variants import parse_variants
 
     written(inside="exec('while True: pass')")
     (variant,) = parse_variants("./mine.py")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from harness.discovery import list_objectives, load_objective
-from harness.objective_review import LINES, check_objective
+from harness.discovery.review import LINES, check_objective
+from harness.discovery.variants import list_objectives, load_objective
 from objectives import Batch, Citation, LossOutput, Needs, Objective, Responses, UndeclaredRead, param
 
 CITATION = Citation("a", "b", "c", "d")

@@ -10,7 +10,7 @@ import math
 import pytest
 import torch
 
-from harness.discovery import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective
 from harness.theory.exact import kl, power, successor
 from objectives import LossOutput
 

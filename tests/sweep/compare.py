@@ -16,8 +16,8 @@ import lm_eval
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 
-from harness.phases import evaluate as phase
-from harness.suite import load_suite
+from harness.language.benchmark import lm_eval_benchmark as phase
+from harness.loop.suite import load_suite
 from tests.sweep.rows import ROWS
 
 INSTALLED = Path(lm_eval.__file__).parent / "tasks"

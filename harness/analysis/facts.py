@@ -1,0 +1,320 @@
+"""Reads a run's finished phases into plain tables. The only reader behind every csv, figure and report.
+
+A phase is finished if and only if its manifest exists, in its folder or in the run's small files; what is not finished is not
+there, never zero. Of runs made before there were small files a clone has the tables alone: they are read instead, see earlier.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from harness.analysis.earlier_tables import Earlier
+from harness.analysis.score_scale import Scale, scale_of
+from harness.errors import DamagedError
+from harness.files import MANIFEST, read_json
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.settings.safe_paths import inside
+from harness.store.finished_phases import Played
+
+Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
+KEYS = ["objective", "seed", "iteration"]
+ROLES = ("real", "synthetic", "proto")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one player's results lie, and its key in every table. The initial policy has no seed."""
+
+    folder: Path
+    objective: str
+    seed: int | None
+    iteration: int
+
+    def key(self) -> dict[str, Any]:
+        return dict(zip(KEYS, (self.objective, self.seed, self.iteration), strict=True))
+
+
+@dataclass
+class Facts:
+    """Everything finished in one run folder, in an order that does not depend on the file system."""
+
+    root: Path
+    suite_name: str | None = None  # None: the suite asked for last
+    record: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.record = read_json(self.root / "run.json")
+
+    @property
+    def variants(self) -> list[str]:
+        """The variants to show: all, or those that a study singles out."""
+        return list(self.study.get("shown") or self.record["variants"])
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """What the record says of the study this run belongs to; empty for a run that belongs to none."""
+        return self.record.get("study") or {}
+
+    @property
+    def panels(self) -> list[dict[str, Any]]:
+        """What is shown and compared together, {title, labels}: the study's panels, or one panel of everything."""
+        return self.study.get("panels") or [{"title": "", "labels": self.variants}]
+
+    @property
+    def suite(self) -> dict[str, Any]:
+        return self.record["suites"][self.suite_name or self.record["suite"]]
+
+    @property
+    def judge(self) -> str | None:
+        """Who rated the answers, as "MODEL at HOST"; None for a suite of lm-eval's tasks."""
+        judge = self.suite.get("judge")
+        return f"{judge['model']} at {urlsplit(judge['endpoint']).hostname}" if judge else None
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """The initial policy, then all variants in the order they were asked for, seeds and iterations ascending."""
+        found = [Place(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
+        for variant in self.record["variants"]:
+            for seed in self.record["seeds"]:
+                for iteration in range(self.record["iterations"]):
+                    folder = self.root / variant / f"seed-{seed}" / f"iteration-{iteration}"
+                    found.append(Place(folder, variant, seed, iteration))
+        return found
+
+    def finished(self, phase: str) -> Iterator[tuple[Place, Path, dict[str, Any]]]:
+        """(place, folder, manifest) of every finished phase of that relative name."""
+        for place in self.places:
+            folder = place.folder / phase
+            fields = self.played.manifest(self.relative(folder))
+            if fields is not None:
+                yield place, folder, fields
+
+    @cached_property
+    def played(self) -> Played:
+        return Played(self.root)
+
+    @cached_property
+    def earlier(self) -> Earlier | None:
+        """The tables of a run of which nothing else is kept; None where there are phases, or the small files of some."""
+        return Earlier(self.root) if self.played.empty() else None
+
+    def text(self, folder: Path, manifest: dict[str, Any], name: str) -> str:
+        """A file of a finished phase. Raises DamagedError when it is not what was committed."""
+        return self.played.text(self.relative(folder), manifest, name)
+
+    def drawn(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
+        """Key, folder and manifest of every finished phase that drew samples; the initial policy's, which iteration 0 of a seed
+        shares, are its own."""
+        for seed in self.record["seeds"]:
+            top = f"{INITIAL}/seed-{seed}/generate/k-"
+            for phase in (phase for phase in self._phases if phase.startswith(top)):
+                fields = self.played.manifest(phase)
+                if fields is not None:
+                    yield {"objective": INITIAL, "seed": seed, "iteration": 0}, self.root / phase, fields
+        for place, folder, fields in self.finished("generate"):
+            yield place.key(), folder, fields
+
+    @cached_property
+    def _phases(self) -> list[str]:
+        return self.played.phases()
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    @cached_property
+    def scores(self) -> Frame:
+        """One row per player and task of the run's suite."""
+        if self.earlier is not None:
+            return self.earlier.scores(self.suite)
+        labels = {row["name"]: row["label"] for row in self.suite["task"]}
+        rows = []
+        for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}"):
+            for record in json.loads(self.text(folder, manifest, "scores.json"))["records"]:
+                rows.append(
+                    {
+                        **place.key(),
+                        "task": record["task"],
+                        "label": labels.get(record["task"], record["task"]),
+                        **{k: record[k] for k in ("metric", "filter", "value", "stderr", "n")},
+                        "clusters": record.get("clusters"),
+                        **{k: record[k] for k in ("shots", "chance")},
+                        "task_version": record["task_version"],
+                        "suite": f"{record['suite']} v{record['suite_version']}",
+                        "source": self.relative(folder / "scores.json"),
+                    }
+                )
+        columns = [*KEYS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
+                   "task_version", "suite", "source"]  # fmt: skip
+        table = frame_of(rows, columns)
+        table["clusters"] = table["clusters"].astype("Int64")
+        return table
+
+    @cached_property
+    def items(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
+        """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None; in a
+        group whose tasks weigh equally parts: their sizes; clusters: every item's, where items share one}."""
+        return {
+            (place.objective, place.seed, place.iteration): json.loads(self.text(folder, manifest, "items.json"))
+            for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}")
+        }
+
+    @cached_property
+    def scales(self) -> dict[str, Scale]:
+        """How every row of the suite is read, by name: by what the suite says, and by every number of the run."""
+        values: dict[str, list[float]] = {name: list(rows) for name, rows in self.scores.groupby("task")["value"]}
+        return {row["name"]: scale_of(row, values.get(row["name"], []), self._ends(row["name"])) for row in self.suite["task"]}
+
+    def _ends(self, task: str) -> Iterator[float]:
+        """The least and the most that an item of the row counted, player by player; nothing for what is no number."""
+        for player in self.items.values():
+            numbers = player.get(task, {}).get("values") or []
+            with contextlib.suppress(TypeError):  # said where the items are read
+                yield from (min(numbers), max(numbers)) if numbers else ()
+
+    @property
+    def counted(self) -> list[dict[str, Any]]:
+        """The rows of the suite that the mean over tasks is taken over."""
+        return [row for row in self.suite["task"] if self.scales[row["name"]].counted]
+
+    @property
+    def beside(self) -> list[dict[str, Any]]:
+        """The rows of the suite that stand beside the mean, each in its own unit."""
+        return [row for row in self.suite["task"] if not self.scales[row["name"]].counted]
+
+    @property
+    def shares(self) -> Frame:
+        """`scores` of the rows that the mean over tasks is taken over, each value a share of 1."""
+        names = {row["name"] for row in self.counted}
+        mine = self.scores[self.scores["task"].isin(names)].copy()
+        mine["value"] = [self.scales[t].share(v) for t, v in zip(mine["task"], mine["value"], strict=True)]
+        return mine
+
+    @cached_property
+    def training(self) -> Frame:
+        """One row per optimizer step; absent roles and metrics are empty."""
+        if self.earlier is not None:
+            return self.earlier.training()
+        rows = []
+        for place, folder, manifest in self.finished("train"):
+            for line in self.text(folder, manifest, "steps.jsonl").splitlines():
+                step = json.loads(line)
+                rows.append(
+                    {
+                        **place.key(),
+                        **{k: step[k] for k in ("step", "epoch", "loss", "grad_norm", "lr")},
+                        **{f"logp_{role}": step["logp"].get(role) for role in ROLES},
+                        **{f"log_ratio_{role}": step["log_ratio"].get(role) for role in ROLES},
+                        **{f"metric_{name}": value for name, value in step["metrics"].items()},
+                        "tokens": step["tokens"],
+                        "seconds": step["seconds"],
+                    }
+                )
+        table = frame_of(rows)
+        if table.empty:
+            return pd.DataFrame(columns=[*KEYS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
+        metrics = sorted(c for c in table if str(c).startswith("metric_"))
+        fixed = [c for c in table if c not in metrics and c not in ("tokens", "seconds")]
+        return table[[*fixed, *metrics, "tokens", "seconds"]]
+
+    @cached_property
+    def dynamics(self) -> Frame:
+        """One row per player and measurement."""
+        if self.earlier is not None:
+            return self.earlier.dynamics()
+        rows = []
+        for place, folder, manifest in self.finished("probe"):
+            for one in json.loads(self.text(folder, manifest, "measurements.json"))["measurements"]:
+                rows.append({**place.key(), **one, "source": self.relative(folder / "measurements.json")})
+        return frame_of(rows, [*KEYS, "name", "value", "stderr", "n", "unit", "source"])
+
+    @cached_property
+    def costs(self) -> Frame:
+        """One row per player and phase: tokens, seconds and peak memory.
+
+        Shared samples of iteration 0 were drawn once per seed; a row marked `shared` tells what its own part of them cost, so
+        that rows of one objective add up to its cost, and rows that are not shared to the run's (with objective `initial`).
+        """
+        if self.earlier is not None:
+            return _costs(self.earlier.costs())
+        rows = []
+        for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
+            for place, folder, manifest in self.finished(phase):
+                counts = manifest["counts"]
+                seconds = manifest["seconds"]
+                if "shared" in counts:
+                    if any(self.played.manifest(self.relative(source)) is None for source in self._sources(manifest)):
+                        continue  # set aside, and not yet made again
+                    counts, seconds = self._share(place, manifest)
+                rows.append(
+                    {
+                        **place.key(),
+                        "phase": phase.partition("/")[0],
+                        "tokens": counts.get("tokens"),
+                        "responses": counts.get("samples", counts.get("responses")),
+                        "truncated": counts.get("truncated"),
+                        "shared": "shared" in manifest["counts"],
+                        "step0": counts.get("step0_max_abs_log_ratio_per_token"),
+                        "seconds": round(seconds, 3),
+                        "peak_memory_gib": round(
+                            (counts.get("peak_device_memory_bytes") or manifest["peak_memory_bytes"]) / 2**30, 3
+                        ),
+                        "source": self.relative(folder / MANIFEST),
+                    }
+                )
+        columns = [*KEYS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
+                   "peak_memory_gib", "source"]  # fmt: skip
+        return _costs(frame_of(rows, columns))
+
+    def _sources(self, manifest: dict[str, Any]) -> list[Path]:
+        return [inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
+
+    def _share(self, place: Place, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
+        """Counts and seconds of a cell's part of the initial policy's samples, by its share of the prompts."""
+        pairs = self.record["variants"][place.objective].get("examples")
+        found = (self.played.manifest(self.relative(folder)) for folder in self._sources(manifest))
+        sources = [source for source in found if source is not None]
+        drawn = sources[0]["counts"]["samples"] if sources else 1
+        part = (pairs or drawn) / drawn
+        counts = {k: round(part * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}
+        return counts, part * sum(s["seconds"] for s in sources)
+
+    @cached_property
+    def samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
+        """What each player said to the same held-out prompts; where its folder is gone, to the first of them."""
+        return {
+            (place.objective, place.seed, place.iteration): [
+                json.loads(line) for line in self.text(folder, manifest, "samples.jsonl").splitlines()
+            ]
+            for place, folder, manifest in self.finished("probe")
+        }
+
+    @cached_property
+    def failed(self) -> dict[str, str]:
+        """Cells that failed when the run was last played, with their error in one line."""
+        path = self.root / "failed.json"
+        said = read_json(path) if path.is_file() else {}
+        if not isinstance(said, dict) or not all(isinstance(error, str) for error in said.values()):
+            raise DamagedError(f"{path}: damaged (no list of failed cells); repeat the run's command, which writes it anew")
+        return said
+
+
+def _costs(table: Frame) -> Frame:
+    for column in ("tokens", "responses", "truncated"):
+        table[column] = table[column].astype("Int64")
+    return table
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Frame:
+    """The rows as a table whose seeds are whole numbers, or missing: pandas would read them as floats, which end at 2^53."""
+    table: Frame = pd.DataFrame(rows, columns=None if columns is None else list(columns))
+    table["seed"] = pd.array([row["seed"] for row in rows], dtype="Int64")
+    return table

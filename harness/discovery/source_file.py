@@ -1,0 +1,170 @@
+"""What an objective's file reaches for beside log-probabilities: imports, read from its text; files, processes and the network,
+seen by Python's audit events while it is loaded and its losses are computed.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from harness.discovery.batches import Broken, Doubtful
+
+ALLOWED = frozenset(sys.stdlib_module_names) | {"torch", "objectives", "__future__"}
+# Audit events (docs.python.org, "Audit events table") by how they begin -> what they are called here.
+EFFECTS = {
+    "os.remove": "removes a file",
+    "os.rename": "renames a file",
+    "os.mkdir": "makes a folder",
+    "os.rmdir": "removes a folder",
+    "os.link": "makes a link",
+    "os.symlink": "makes a link",
+    "os.truncate": "writes a file",
+    "os.chmod": "changes a file's mode",
+    "os.chdir": "changes the working folder",
+    "os.listdir": "reads a folder",
+    "os.scandir": "reads a folder",
+    "os.putenv": "changes the environment",
+    "os.unsetenv": "changes the environment",
+    "os.system": "starts a program",
+    "os.exec": "starts a program",
+    "os.spawn": "starts a program",
+    "os.posix_spawn": "starts a program",
+    "os.fork": "starts a process",
+    "os.kill": "sends a signal",
+    "subprocess.Popen": "starts a program",
+    "socket.": "uses the network",
+    "urllib.Request": "uses the network",
+    "sqlite3.connect": "opens a data base",
+    "ctypes.dlopen": "loads a library",
+    "open": "",
+}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+OF_PYTHON = ("importlib", "linecache", "tokenize", "zipimport")  # what Python itself reads: modules, lines of a warning
+
+
+def foreign_imports(path: Path) -> list[tuple[str, int]]:
+    """(module, line) of everything the file imports, at any depth, beside torch and the standard library.
+
+    An import for type checkers alone is none; a module's name that is computed is named as it is written.
+    """
+    tree = ast.parse(path.read_bytes())
+    found = []
+    for node in _run(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = ["." * node.level + (node.module or "")]
+        elif isinstance(node, ast.Call) and node.args and _called(node.func) in ("__import__", "import_module"):
+            first = node.args[0]
+            names = [first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ast.unparse(first)]
+        found += [(name, node.lineno) for name in names if name.partition(".")[0] not in ALLOWED]
+    return found
+
+
+def _run(node: ast.AST) -> Iterator[Any]:
+    """Every node below that is there at run time."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if isinstance(child, ast.If) and _called(child.test) == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield other
+                yield from _run(other)
+        else:
+            yield from _run(child)
+
+
+def _called(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def imports_torch_and_the_standard_library_alone(path: Path) -> None:
+    found = foreign_imports(path)
+    if found:
+        said = ", ".join(f"{name} (line {line})" for name, line in found)
+        raise Broken(f"imports {said}: a run keeps this one file, so it may use torch and the standard library alone")
+
+
+# ---------------------------------------------------------------- what it does
+
+
+class Watch:
+    """What the code of one file did while watched: `effects` in words, in order, and what it `printed`."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = str(path.resolve())
+        self.effects: list[str] = []
+        self.printed = io.StringIO()
+
+    @contextlib.contextmanager
+    def on(self) -> Iterator[None]:
+        """Watched within. Python keeps an audit hook for ever, so there is one, which is quiet when nothing is watched."""
+        global _watch
+        if not _hooked:
+            sys.addaudithook(_heard)
+            _hooked.append(True)
+        before, _watch = _watch, self
+        try:
+            with contextlib.redirect_stdout(self.printed):
+                yield
+        finally:
+            _watch = before
+
+    def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        said = next((words for name, words in EFFECTS.items() if event == name or event.startswith(name + ".") or
+                     (name.endswith(".") and event.startswith(name))), None)  # fmt: skip
+        if said is None or (line := self._line(sys._getframe(2))) is None:
+            return
+        if event == "open":
+            said = "writes a file" if _writes(*arguments[1:3]) else "reads a file"
+        about = f" {arguments[0]}" if arguments and isinstance(arguments[0], str | bytes | os.PathLike) else ""
+        sentence = f"{said}{about} (line {line})"
+        if sentence not in self.effects:
+            self.effects.append(sentence)
+
+    def _line(self, frame: FrameType | None) -> int | None:
+        """The line of the file that asked for it; None where nothing of the file did, or Python reads for itself."""
+        while frame is not None:
+            if frame.f_code.co_filename == self.file or os.path.realpath(frame.f_code.co_filename) == self.file:
+                return frame.f_lineno
+            if any(part in frame.f_code.co_filename for part in OF_PYTHON):
+                return None
+            frame = frame.f_back
+        return None
+
+
+_hooked: list[bool] = []
+_watch: Watch | None = None
+
+
+def _heard(event: str, arguments: tuple[Any, ...]) -> None:
+    global _watch
+    if _watch is not None:
+        watch, _watch = _watch, None  # what listening itself causes is not heard
+        try:
+            watch.heard(event, arguments)
+        finally:
+            _watch = watch
+
+
+def _writes(mode: Any, flags: Any) -> bool:
+    return bool(set(mode or "") & set("wax+")) or (isinstance(flags, int) and bool(flags & WRITING))
+
+
+def nothing_outside_is_read_or_written(watch: Watch) -> None:
+    if watch.effects:
+        more = f", and {len(watch.effects) - 1} more" if len(watch.effects) > 1 else ""
+        raise Broken(f"{watch.effects[0]}{more}: an objective sees log-probabilities and nothing else")
+
+
+def nothing_is_printed(watch: Watch) -> None:
+    if text := watch.printed.getvalue():
+        first = text.strip().splitlines()[0][:60] if text.strip() else ""
+        raise Doubtful(f'prints "{first}" and so on, {len(text):,} characters in this check alone; return metrics instead')

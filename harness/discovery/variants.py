@@ -1,0 +1,287 @@
+"""Name or path -> objective, and the spelling of variants: `space`, `space:mu=3`, `./mine.py:gamma=2`.
+
+An objective's name is its file's stem; there is no list and no decorator. Three doors, in this order: a path, the
+`objectives` folder, entry points in the group `harness.objectives`. Listing imports nothing, and a file nobody asked for is
+never imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from harness.config import as_list, scheduled
+from harness.discovery.process_state import kept_state
+from harness.errors import UserError, asks_to_end, did_you_mean
+from harness.records import digest
+from harness.settings.numbers import read_number
+from harness.settings.paths import opened
+from harness.settings.safe_paths import BESIDE_VARIANTS
+
+if TYPE_CHECKING:
+    from objectives import Objective
+
+GROUP = "harness.objectives"
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+LONGEST_LABEL = 200  # characters; a file system takes 255
+LONGEST_TITLE = 1000  # characters of an objective's title, and of each part of its citation
+
+
+def builtin_folder() -> Path:
+    """The installed `objectives` package, found without importing it."""
+    spec = importlib.util.find_spec("objectives")
+    if spec is None or spec.origin is None:
+        raise UserError("the package `objectives` is not installed beside `harness`; reinstall selfplay-harness")
+    return Path(spec.origin).parent
+
+
+def list_objectives(folder: Path | None = None) -> dict[str, Path]:
+    """Name -> file of every objective in the folder and behind entry points. Imports nothing; UserError on a clash."""
+    folder = folder or builtin_folder()
+    found = {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
+    for entry in _entry_points():
+        path = _entry_path(entry)
+        if entry.name in found and found[entry.name].resolve() != path.resolve():
+            raise UserError(f'objective "{entry.name}" comes from two places, {found[entry.name]} and {path}; remove one')
+        found[entry.name] = path
+    return found
+
+
+def _entry_points() -> list[Any]:
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+def _entry_path(entry: Any) -> Path:
+    module = entry.value.partition(":")[0]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UserError(f'objective "{entry.name}" is declared as {entry.value}, which is not installed')
+    return Path(spec.origin)
+
+
+def find_objective(name: str, folder: Path | None = None) -> Path:
+    """The file of an objective given by path or name. Raises UserError with the nearest known name."""
+    if name.endswith(".py") or "/" in name:
+        path = opened(name)
+        if path.is_dir():
+            raise UserError(f"objective {name}: is a folder, expected a .py file")
+        if not path.is_file():
+            raise UserError(f"objective {name}: no such file")
+        known = list_objectives(folder)
+        if path.stem in known and known[path.stem].resolve() != path.resolve():
+            raise UserError(f'objective "{path.stem}" comes from two places, {path} and {known[path.stem]}; rename one')
+        return path
+    known = list_objectives(folder)
+    if name not in known:
+        if Path(f"{name}.py").is_file():
+            raise UserError(f'unknown objective "{name}"; for the file {name}.py of this folder type ./{name}.py')
+        raise UserError(f'unknown objective "{name}"{did_you_mean(name, known)}')
+    return known[name]
+
+
+def load_objective(path: Path) -> type[Objective]:
+    """The one Objective subclass a file defines. Raises UserError that carries the file's own error, line included."""
+    from objectives import Citation, Objective
+
+    if not NAME.fullmatch(path.stem):
+        raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
+    module = _import(path)
+    found = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Objective) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        names = ", ".join(c.__name__ for c in found) or "none"
+        raise UserError(f"{path}: defines {len(found)} subclasses of Objective ({names}); expected exactly one")
+    (cls,) = found
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if "__dataclass_fields__" not in vars(cls) or parameters is None or not parameters.frozen:
+        raise UserError(f"{path}: {cls.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
+    for attribute, kind in (("title", str), ("citation", Citation)):
+        if not hasattr(cls, attribute):
+            raise UserError(f"{path}: {cls.__name__} has no {attribute}; see objectives/README.md")
+        if not isinstance(value := getattr(cls, attribute), kind):
+            raise UserError(f"{path}: {cls.__name__}.{attribute}={value!r} is no {kind.__name__}; see objectives/README.md")
+        words = [value] if isinstance(value, str) else [str(word) for word in dataclasses.astuple(value)]
+        if (longest := max(map(len, words))) > LONGEST_TITLE:
+            raise UserError(
+                f"{path}: {cls.__name__}.{attribute} has {longest:,} characters, more than {LONGEST_TITLE:,}; shorten it"
+            )
+    return cls
+
+
+def _import(path: Path) -> ModuleType:
+    """Run a file as a module under a name of its own, leaving no bytecode beside it."""
+    raw = path.read_bytes()
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    name = f"_objective_{path.stem}_{digest(str(path.resolve()), raw)}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up by name
+    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        with kept_state():
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if asks_to_end(error):
+            raise
+        raise UserError(f"{path}{line_in(path, error)}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.dont_write_bytecode = keep
+    return module
+
+
+def line_in(path: Path, error: BaseException) -> str:
+    """`: line 12` where an exception passed through the file, else nothing."""
+    if isinstance(error, SyntaxError):
+        return f": line {error.lineno}" if error.lineno else ""
+    lines, trace = [], error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f": line {lines[-1]}" if lines else ""
+
+
+# ---------------------------------------------------------------- variants
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One objective with its settings. `label` names it in folders, tables and figures; lists in `params` are schedules."""
+
+    name: str
+    label: str
+    path: Path
+    source_digest: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    examples: int | None = None  # trains on the first so many annotated pairs; None: on all
+
+    def objective(self, iteration: int) -> Objective:
+        """The objective of one iteration, built afresh with plain numbers. Raises UserError for an unfit parameter."""
+        cls = load_objective(self.path)
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in self.params:
+            if name not in known:
+                raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
+        try:
+            with kept_state():
+                return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
+        except (ValueError, TypeError) as error:
+            shown = self.name if self.path.parent == builtin_folder() else self.path  # what the command finds it by
+            raise UserError(f"{self.label}: {error}; see: harness objectives show {shown}") from error
+        except BaseException as error:  # its own check of its parameters may be any code
+            if asks_to_end(error):
+                raise
+            said = f"{self.path}{line_in(self.path, error)}: {type(error).__name__}: {error}"
+            raise UserError(f"{self.label}: cannot be built: {said}") from error
+
+    def objectives(self, iterations: int) -> list[Objective]:
+        """Those of all iterations, for what is asked of them before they are played: built until the last schedule has ended,
+        from where on they are one and the same.
+        """
+        longest = max((len(as_list(value)) for value in self.params.values()), default=1)
+        built = [self.objective(t) for t in range(min(iterations, longest))]
+        return [built[min(t, len(built) - 1)] for t in range(iterations)]
+
+    def source(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+
+def parse_variants(
+    text: str,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    said: str = "--objectives",
+) -> list[Variant]:
+    """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
+
+    defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
+    said: who named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
+    """
+    variants = [_parse_one(item.strip(), defaults or {}, folder, said) for item in text.split(",") if item.strip()]
+    if not variants:
+        raise UserError(f"{said} is empty; name at least one, for example space,spin (see: harness objectives)")
+    labels = [v.label for v in variants]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f'{said} names "{label}" twice')
+    return variants
+
+
+def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, said: str) -> Variant:
+    name, *settings = text.split(":")
+    path = find_objective(name, folder)
+    given: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, value = map(str.strip, setting.partition("="))
+        if not separator or not key or not value:
+            raise UserError(f'{said} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+        if key in given:
+            raise UserError(f"{said} {text}: {key} is given twice; leave one out")
+        given[key] = parse_value(value)
+    chosen = {"params": {}, "training": {}}
+    examples = None
+    for key, value in {**_flat(defaults.get(path.stem, {})), **given}.items():
+        section, _, rest = key.partition(".")
+        if section == "training" and rest:
+            chosen["training"][rest] = value
+        elif key == "data.examples":
+            examples = value
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{said} {text}: data.examples={value!r} is not a count of pairs, for example 300")
+        else:
+            chosen["params"][key] = value
+    suffix = "".join(f"-{key.rpartition('.')[2]}{_spelled(value)}" for key, value in given.items())
+    label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
+    if label in BESIDE_VARIANTS:
+        raise UserError(f'{path}: "{label}" names something else in every run folder; rename the file')
+    if len(label) > LONGEST_LABEL:
+        raise UserError(f"{said} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
+                        f"than {LONGEST_LABEL}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
+    return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"], examples)
+
+
+def _flat(section: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if key == "training" and isinstance(value, Mapping):
+            flat.update({f"training.{k}": v for k, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def parse_value(text: str) -> Any:
+    """int, float, true/false, none or text; `a|b` is a list. Digits are those of ASCII."""
+    if "|" in text:
+        return [parse_value(part) for part in text.split("|")]
+    constants = {"true": True, "false": False, "none": None}
+    if text.lower() in constants:
+        return constants[text.lower()]
+    number = read_number(text)
+    return text if number is None else number
+
+
+def _spelled(value: Any) -> str:
+    return "_".join(map(_spelled, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,143 @@
+"""An item is never among its own shots.
+
+lm-eval draws a task's shots from its training split, else its validation split, else its test split, and leaves the item itself
+out only where `fewshot_split` and `test_split` have one name. Where both are one split in another way (a test split alone, a
+validation split that is evaluated), or a document stands twice in the data, an item would be asked with its own text and answer
+before it. Here such a shot is replaced by another of the pool, or left out where there is no other. All other shots are those
+that lm-eval draws, so that only the prompts of such items differ from lm-eval's; `Task.shots_replaced` counts them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from harness.errors import UserError
+from harness.language.policy import keep_random_state
+from harness.records import keyed_seed
+
+LOOKED_AT = 20  # examples of a pool, to see whether their questions differ
+AMPLE = 50  # examples beyond the shots asked for: no document stands so often that lm-eval's own drawing runs out of others
+
+
+def splits(task: Any) -> tuple[str | None, str | None]:
+    """The split that is evaluated, and the one that shots come from; None for shots that are written out in the task's file."""
+    config, shots = task.config, task.fewshot_cfg
+    evaluated = config.test_split if config.test_split is not None else config.validation_split
+    if shots.split is not None:
+        return evaluated, shots.split
+    if shots.samples is not None:
+        return evaluated, None
+    return evaluated, next(
+        (s for s in (config.training_split, config.validation_split, config.test_split) if s is not None), None
+    )
+
+
+def draws_its_own(task: Any) -> bool:
+    """Whether a task with shots has its items among what they are drawn from, and lm-eval does not leave them out."""
+    if not _has_shots(task):
+        return False
+    evaluated, drawn = splits(task)
+    return drawn == evaluated and task.fewshot_cfg.split != task.config.test_split
+
+
+def _has_shots(task: Any) -> bool:
+    return bool(task.config.num_fewshot) and hasattr(task, "sampler") and hasattr(task, "fewshot_cfg")
+
+
+def leave_out_own(task: Any, where: str) -> None:
+    """Let the task's sampler replace every shot that is the item itself.
+
+    Raises UserError where a pool that holds the items has no more than the shots asked for.
+    """
+    task.shots_replaced = 0
+    if not _has_shots(task):
+        return
+    shots, pool = task.config.num_fewshot, len(task.sampler.fewshot_docs())
+    if draws_its_own(task) and shots >= pool:
+        raise UserError(
+            f"{where}: shots = {shots}, but {task.task_name} draws them from the {pool} examples that are evaluated, one of "
+            f"which is the item itself; ask for at most {pool - 1}"
+        )
+    sampler, same = task.sampler, _SameText(task)
+    draw, reseed, build = sampler.sample, sampler.set_rnd, task.fewshot_context
+    asked: list[Any] = [None]
+
+    def fewshot_context(doc: Any, *arguments: Any, **named: Any) -> Any:
+        asked[0] = doc
+        return build(doc, *arguments, **named)
+
+    def sample(n: int, eval_doc: Any = None, **others: Any) -> Sequence[Any]:
+        item = asked[0]
+        drawn = list(draw(n=n, eval_doc=eval_doc if _enough(sampler, n, eval_doc) else None, **others))
+        with keep_random_state():  # a task's own code may draw from it while it reads a document
+            if item is None or not any(same(doc, item) for doc in drawn):
+                return drawn
+            task.shots_replaced += 1
+            if type(sampler).__name__ == "FirstNSampler":
+                return list(itertools.islice((doc for doc in sampler.fewshot_docs() if not same(doc, item)), n))
+            left = _left(sampler, drawn, item, same)
+            replaced = (next(left, None) if same(doc, item) else doc for doc in drawn)
+            return [doc for doc in replaced if doc is not None]
+
+    def set_rnd(seed: int | None) -> Any:
+        task.shots_replaced = 0
+        return reseed(seed)
+
+    sampler.sample, sampler.set_rnd, task.fewshot_context = sample, set_rnd, fewshot_context
+
+
+def _enough(sampler: Any, n: int, eval_doc: Any) -> bool:
+    """Whether lm-eval's own way of leaving the item out, which may draw one more, has enough to draw from."""
+    pool = sampler.fewshot_docs()
+    return eval_doc is None or len(pool) >= n + AMPLE or (len(pool) > n and sum(doc != eval_doc for doc in pool) >= n)
+
+
+def _left(sampler: Any, drawn: Sequence[Any], item: Any, same: _SameText) -> Iterator[Any]:
+    """What else is in the pool, shuffled by the item alone: lm-eval's own draws for later items stay as they are."""
+    pool = list(sampler.fewshot_docs())
+    random.Random(keyed_seed("shots", item)).shuffle(pool)
+    return (doc for doc in pool if doc not in drawn and not same(doc, item))
+
+
+class _SameText:
+    """Whether a document of the pool reads as an item does: the same question with the same choices; where the question does not
+    tell items apart (there is none, or one for all: a text to be continued, choices that are questions) the same answer too."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self._kept: dict[int, tuple[Any, Any]] = {}  # questions of documents, each kept so that its id stays its own
+
+    def __call__(self, shot: Any, item: Any) -> bool:
+        if shot == item:
+            return True
+        question = self._question(shot)
+        if question != self._question(item):
+            return False
+        telling = isinstance(question, str) and question != "" and self._questions_differ
+        return self._choices(shot) == self._choices(item) and (telling or self._target(shot) == self._target(item))
+
+    @cached_property
+    def _questions_differ(self) -> bool:
+        some = [self._question(doc) for doc in itertools.islice(self.task.sampler.fewshot_docs(), LOOKED_AT)]
+        return len(some) < 2 or any(question != some[0] for question in some)
+
+    def _question(self, doc: Any) -> Any:
+        if id(doc) not in self._kept:
+            if len(self._kept) > 20_000:
+                self._kept.clear()
+            try:
+                text = self.task.doc_to_text(doc)
+            except Exception:  # shots written out in the task's file may be formatted by settings of their own
+                text = self.task.doc_to_text(doc, self.task.fewshot_cfg.doc_to_text)
+            self._kept[id(doc)] = doc, text.strip() if isinstance(text, str) else text
+        return self._kept[id(doc)][1]
+
+    def _choices(self, doc: Any) -> Any:
+        return self.task.doc_to_choice(doc) if self.task.config.doc_to_choice is not None else None
+
+    def _target(self, doc: Any) -> Any:
+        return self.task.doc_to_target(doc)

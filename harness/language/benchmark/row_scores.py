@@ -1,0 +1,95 @@
+"""lm-eval's result -> a row's record, and what each of its items counted."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.clusters import numbered
+from harness.errors import EvaluationError
+from harness.loop.suite import Suite, SuiteTask
+from harness.records import EvalRecord, digest
+
+
+def scored(row: SuiteTask, result: Mapping[str, Any], leaves: Sequence[str]) -> list[str]:
+    """The lm-eval tasks that the row's number is over: all behind it, or of a group those that report the metric."""
+    key = f"{row.metric},{row.filter}"
+    mine = [leaf for leaf in leaves if key in result["results"].get(leaf, {})]
+    return mine or list(leaves)
+
+
+def record_of(
+    row: SuiteTask,
+    suite: Suite,
+    result: Mapping[str, Any],
+    leaves: Sequence[str],
+    samples: Sequence[Mapping[str, Any]] | None = None,
+) -> EvalRecord:
+    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it, n those of its samples that count.
+
+    Raises EvaluationError when metric or filter is not there.
+    """
+    scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
+    key = f"{row.metric},{row.filter}"
+    value = scores.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        known = sorted(k for k in scores if "," in k and "_stderr" not in k)
+        found = f"it is {value!r}" if key in scores else f"it has {', '.join(known) or 'nothing'}"
+        raise EvaluationError(f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} ({found})")
+    stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
+    n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
+    if samples is not None:  # a document may leave the metric out
+        n = sum(s["filter"] == row.filter and row.metric in s for s in samples)
+    versions = result.get("versions", {})
+    return EvalRecord(
+        task=row.name,
+        metric=row.metric,
+        filter=row.filter,
+        value=float(value),
+        stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
+        n=int(n),
+        shots=row.shots,
+        task_version=str(versions.get(row.name, "unversioned")),
+        suite=suite.name,
+        suite_version=suite.version,
+        higher_is_better=row.higher_is_better,
+        chance=row.chance,
+    )
+
+
+def weighs_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
+    """Whether the row is a group whose score is the plain mean of its tasks', whatever their sizes (weight_by_size: false)."""
+    group = loaded.get("groups", {}).get(row.name)
+    entries = (group.aggregate_metric_list or []) if group is not None else []
+    mine = [e for e in entries if e.metric == row.metric and (e.filter_list is None or row.filter in e.filter_list)]
+    return bool(mine) and not mine[-1].weight_by_size
+
+
+def items_of(
+    row: SuiteTask,
+    samples: Sequence[Mapping[str, Any]],
+    equal_tasks: bool = False,
+    keys: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
+
+    `values` is None where the metric is not made of one number per item (a corpus metric): such rows cannot be paired. Numbers
+    that do not make the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
+    task of a group counts the same: how many of the items are each task's. `clusters`, where items share one (keys: of every
+    lm-eval task's documents): the number of every item's, in order of first appearance.
+    """
+    mine = [s for s in samples if s["filter"] == row.filter]
+    mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    values = [s[row.metric] for s in mine if isinstance(s.get(row.metric), (bool, int, float))]
+    whole = bool(mine) and len(values) == len(mine)
+    named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
+    found: dict[str, Any] = {"items": named, "values": [float(v) for v in values] if whole else None}
+    sizes = collections.Counter(s.get("task", row.name) for s in mine)
+    if whole and equal_tasks and len(sizes) > 1:
+        found["parts"] = list(sizes.values())
+    if whole and keys:
+        clusters = numbered([keys[s.get("task", row.name)][s["doc_id"]] for s in mine])
+        if max(clusters) + 1 < len(clusters):
+            found["clusters"] = clusters
+    return found

@@ -1,0 +1,120 @@
+"""Standard errors of lm-eval's metrics, computed in this process: lm-eval starts a pool of its own for those it bootstraps.
+
+A pool cannot be opened inside the processes that play cells, and where it can it takes every core. The resamples are lm-eval's
+own, from the same seeds, so the number is the one it gives for as many resamples. It gives none for perplexities per word or byte
+and for the Brier score, whose error is a bootstrap here as well.
+
+Where a suite names a row's clusters, clusters are what is drawn: a mean over items has the cluster-robust error, any other metric
+that has an error at all a bootstrap that redraws whole clusters.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from unittest import mock
+
+from lm_eval import evaluator_utils
+from lm_eval.api import metrics
+
+from harness.analysis.clusters import clustered_stderr
+
+CHUNK = 1000  # resamples per seed, as lm-eval has them
+SLOW = {"bleu", "chrf", "chrf++", "ter"}  # of which lm-eval takes fewer resamples
+SLOW_ITERATIONS = 100
+ALSO = (metrics.weighted_perplexity, metrics.bits_per_byte, metrics.brier_score)  # no mean, and lm-eval gives no error
+
+
+def bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], items: Sequence[Any], iters: int) -> float:
+    """Standard deviation of a statistic over `iters` resamples of the items."""
+    chunk = min(CHUNK, iters)
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a resample may lack a class, which some metrics remark upon
+        for seed in range(iters // chunk):
+            drawn = random.Random(seed)
+            found += [statistic(drawn.choices(items, k=len(items))) for _ in range(chunk)]
+    return metrics.sample_stddev(found)
+
+
+def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Callable[[Sequence[Any]], float] | None:
+    """lm-eval's choice of an error for an aggregation, and a bootstrap for some that it leaves without."""
+    if metric in ALSO and bootstrap_iters > 0:
+        return lambda items: bootstrap_stderr(metric, items, bootstrap_iters)
+    return _theirs(metric, bootstrap_iters)
+
+
+_theirs = metrics.stderr_for_metric
+
+
+@dataclass(frozen=True)
+class Item:
+    """What one item counted, in the form its metric's aggregation takes; which lm-eval task and cluster it is of."""
+
+    task: str
+    cluster: int
+    value: Any
+
+
+def clustered_error(
+    items: Sequence[Item], metric: str, aggregations: Mapping[str, Any], equal_tasks: bool, score: float, iters: int
+) -> float | None:
+    """The standard error of a row whose items come in clusters; None where none can be known.
+
+    aggregations: of the metric, by lm-eval task; several are a group's. equal_tasks: whether these count the same whatever their
+    size. Where the mean over items, or a group's of its tasks', is the score, the error is cluster-robust. Otherwise clusters are
+    redrawn, task by task, where lm-eval bootstraps (it knows no error for an aggregation of a task's own, nor has one here);
+    clusters that reach from one task of a group into another then leave the error unknown.
+    """
+    tasks = [item.task for item in items]
+    plain = [item.value.item() if getattr(item.value, "shape", None) == () else item.value for item in items]  # numpy's
+    if all(isinstance(value, (bool, int, float)) for value in plain):
+        values = [float(value) for value in plain]
+        if math.isclose(_mean(values, tasks, equal_tasks), score, rel_tol=1e-6, abs_tol=1e-9):
+            return clustered_stderr(values, [item.cluster for item in items], tasks, equal_tasks)
+    by_task: dict[str, dict[int, list[Any]]] = {task: {} for task in dict.fromkeys(tasks)}
+    for item in items:
+        by_task[item.task].setdefault(item.cluster, []).append(item.value)
+    if sum(map(len, by_task.values())) > len({item.cluster for item in items}):
+        return None
+    iters = min(iters, SLOW_ITERATIONS) if metric in SLOW else iters
+    squares = []
+    for task, clusters in by_task.items():
+        aggregation = aggregations.get(task)
+        if len(clusters) < 2 or aggregation is None or stderr_for_metric(aggregation, iters) is None:
+            return None
+        error = cluster_bootstrap_stderr(aggregation, list(clusters.values()), iters)
+        weight = 1 / len(by_task) if equal_tasks else sum(map(len, clusters.values())) / len(items)
+        squares.append((weight * error) ** 2)
+    return math.sqrt(math.fsum(squares)) if squares else None
+
+
+def cluster_bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], clusters: Sequence[Sequence[Any]], iters: int) -> float:
+    """Standard deviation of a statistic over `iters` resamples of whole clusters of items."""
+    return bootstrap_stderr(lambda drawn: statistic(list(chain.from_iterable(drawn))), clusters, iters)
+
+
+def _mean(values: Sequence[float], tasks: Sequence[str], equal_tasks: bool) -> float:
+    """The mean over items, or with `equal_tasks` the plain mean of the tasks' means."""
+    if not values or not equal_tasks:
+        return math.fsum(values) / max(1, len(values))
+    of: dict[str, list[float]] = {}
+    for value, task in zip(values, tasks, strict=True):
+        of.setdefault(task, []).append(value)
+    return math.fsum(math.fsum(mine) / len(mine) for mine in of.values()) / len(of)
+
+
+@contextmanager
+def computed_here() -> Iterator[None]:
+    """While it lasts, lm-eval takes its standard errors from here."""
+    with (
+        mock.patch.object(metrics, "bootstrap_stderr", bootstrap_stderr),
+        mock.patch.object(evaluator_utils, "stderr_for_metric", stderr_for_metric),
+    ):
+        yield

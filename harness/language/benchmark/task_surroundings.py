@@ -1,0 +1,77 @@
+"""What surrounds lm-eval's tasks while they are loaded, built and scored: random states, leave to run code, quiet arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from unittest import mock
+
+import numpy as np
+import torch
+
+from harness.language.policy import keep_random_state
+from harness.language.text.template_limits import limit_task_templates
+
+SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval's `simple_evaluate`
+
+
+class RandomState:
+    """Global random states that go on from where they were left: some task files draw from them while a task is loaded and built.
+
+    It begins as in a `simple_evaluate` of the row alone, so that such tasks ask the same, whatever else a suite asks.
+    """
+
+    def __init__(self) -> None:
+        with keep_random_state():
+            random.seed(SEEDS["random"])
+            np.random.seed(SEEDS["numpy"])
+            torch.manual_seed(SEEDS["torch"])
+            self._keep()
+
+    def _keep(self) -> None:
+        self.python, self.numpy, self.torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+    @contextlib.contextmanager
+    def resumed(self) -> Iterator[None]:
+        with keep_random_state():
+            random.setstate(self.python)
+            np.random.set_state(self.numpy)
+            torch.set_rng_state(self.torch)
+            yield
+            self._keep()
+
+
+@contextlib.contextmanager
+def code_allowed(allowed: bool) -> Iterator[None]:
+    """Metrics of the `evaluate` package that run code ask the environment whether they may."""
+    with mock.patch.dict(os.environ, {"HF_ALLOW_CODE_EVAL": "1"} if allowed else {}):
+        yield
+
+
+@contextlib.contextmanager
+def quiet_arithmetic() -> Iterator[None]:
+    """lm-eval divides by the length of a choice, which may be empty; what is no number in a score is an error elsewhere."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def quiet_lm_eval() -> None:
+    """lm-eval logs every request type and every override; the harness records the same in files."""
+    import functools
+
+    import lm_eval.api.task
+    import tqdm
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would tear ours apart
+    limit_task_templates()
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with contextlib.suppress(ImportError):
+        import datasets
+
+        datasets.disable_progress_bars()

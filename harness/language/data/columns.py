@@ -1,0 +1,113 @@
+"""What becomes of a row's columns beside prompt and response: part of the prompt, named as not used, or refused.
+
+system, history, context, input, ...     part of the prompt, by their names (SYSTEM, HISTORY, MATERIAL)
+data.context_columns                     part of the prompt, behind it
+id, source, score, ...                   named as not used: a short label, a number, a list of them
+rejected, generated                      named as not used: other answers to the same prompt
+a copy of what is in the pair            named as not used
+any other text                           refused, unless data.ignore_columns names it
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness.errors import UserError
+
+SYSTEM = ("system", "system_prompt", "system_message")
+HISTORY = ("history", "conversation_history", "chat_history")
+MATERIAL = ("input", "context", "contexts", "passage", "passages", "document", "documents", "article", "background", "schema")
+OTHER_ANSWERS = ("rejected", "generated")
+# What a prompt may consist of beside text; none of it is played on.
+NOT_TEXT = ("image", "images", "audio", "audios", "video", "videos", "tools", "functions", "tool_calls", "function_call")
+# The last word of a column's name that says something about the row, where its value is short: prompt_id, createdAt, url.
+LABELS = frozenset({
+    "annotator", "at", "author", "category", "categories", "count", "created", "date", "dataset", "datasets", "difficulty",
+    "domain", "generator", "guid", "hash", "id", "ids", "idx", "index", "info", "kind", "label", "labels", "lang", "language",
+    "languages", "length", "level", "license", "licence", "link", "links", "locale", "md5", "meta", "metadata", "model",
+    "models", "name", "quality", "rank", "rating", "ratings", "score", "scores", "sha", "sha256", "skill", "skills", "source",
+    "sources", "split", "subcategory", "subject", "subset", "tag", "tags", "time", "timestamp", "tokens", "topic", "topics",
+    "type", "types", "uid", "updated", "url", "urls", "uuid", "version", "year",
+})  # fmt: skip
+LONGEST_LABEL = 200  # characters
+
+
+def names(value: str | Sequence[str]) -> list[str]:
+    """The columns that a setting names: a list, or one text with commas."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
+
+
+def is_label(name: str, value: Any) -> bool:
+    """Whether a column says something about its row and is no part of it, by the last word of its name and a short value."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower())
+    named = bool(words) and (words[-1] in LABELS or words[0] in ("score", "rating"))
+    return named and not (isinstance(value, str) and (len(value) > LONGEST_LABEL or "\n" in value.strip()))
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value that is more than a code (an id, a date, a word of ASCII alone): what a prompt may consist of."""
+    if isinstance(value, str):
+        said = value.strip()
+        if any(map(str.isalpha, said)) and (not said.isascii() or re.search(r"\s", said)):
+            yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            # a word is a label where it stands alone, and one of the choices to answer with where there are several
+            is_choice = isinstance(inner, str) and len(value) > 1 and inner.strip().isalpha() and inner.isascii()
+            yield from [inner] if is_choice else texts_in(inner)
+
+
+def folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def stands_in(text: str, inside: str) -> bool:
+    """Whether a text stands in another one on lines of its own."""
+    return re.search(rf"(?:^|\n)[ \t]*{re.escape(text.strip())}[ \t\r]*(?:\n|$)", inside) is not None
+
+
+def ignoring(name: str, ignored: Sequence[str] = ()) -> str:
+    """What to type to leave out a column beside those that are left out already."""
+    return f"--set data.ignore_columns={','.join([*ignored, name])}"
+
+
+def refuse_text(
+    name: str,
+    value: Any,
+    said: Sequence[str],
+    copies: Sequence[str],
+    where: str,
+    ignored: Sequence[str] = (),
+    behind: Sequence[str] = (),
+) -> None:
+    """Raises UserError when a column that is not used holds text that is not in the pair.
+
+    said: every text of the pair; copies: other texts of its conversation; ignored, behind: what data.ignore_columns and
+    data.context_columns name already. A text is in the pair when it is one of these, stands in one on lines of its own, or
+    holds every paragraph of the pair (a rendering).
+    """
+    if name.rpartition(".")[2].lower() in NOT_TEXT:
+        raise UserError(
+            f"{where}: column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows "
+            f"out, or go on without it with {ignoring(name, ignored)}"
+        )
+    if is_label(name, value):
+        return
+    for text in texts_in(value):
+        one = folded(text)
+        if one in map(folded, (*said, *copies)) or any(stands_in(text, part) for part in said):
+            continue
+        if said and all(folded(paragraph) in one for part in said for paragraph in part.split("\n\n")):
+            continue
+        can_be_put = "." not in name and all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+        raise UserError(
+            f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
+            + (f"put it behind the prompt with --set data.context_columns={','.join([*behind, name])}, or " if can_be_put else "")
+            + f"go on without it with {ignoring(name, ignored)}"
+        )

@@ -1,0 +1,35 @@
+"""Whether a model can write what a suite's tasks ask for: room in its context, and settings of generation that are supported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from harness.errors import UserError
+
+UNSAID = 256  # tokens that lm-eval's transformers model generates where a task does not say
+Tasks = Iterable[tuple[str, Any]]  # lm-eval's loaded tasks that are answered in writing, by name
+
+
+def check_context(suite: str, tasks: Tasks, context: int) -> None:
+    """Raises UserError when a task may generate more tokens than the model's context holds: it would fail hours later."""
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    for name, task in tasks:
+        longest = normalize_gen_kwargs(task.config.generation_kwargs or {}, UNSAID).get("max_gen_toks", UNSAID)
+        if longest >= context:
+            raise UserError(
+                f"suite {suite}, task {name}: generates up to {longest} tokens, the model's context is {context}; "
+                "leave the task out or use a model with a longer context"
+            )
+
+
+def check_settings(suite: str, tasks: Tasks, model: Any) -> None:
+    """Raises UserError for settings under which lm-eval's own model fails, or that are not supported."""
+    from harness.language.benchmark.lm import resolved
+
+    for name, task in tasks:
+        try:
+            resolved(model, task.config.generation_kwargs, UNSAID, None)
+        except UserError as error:
+            raise UserError(f"suite {suite}, task {name}: {error}") from None

@@ -1,0 +1,35 @@
+"""What the judge is asked about an answer, and the rating in what it replies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from string import Template
+
+from harness.language.judge.questions import Question
+from harness.loop.judge_settings import HIGHEST, LOWEST, Instructions
+
+RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
+
+
+def instruction(told: Instructions, question: Question, answers: Sequence[str], shows_reference: bool) -> str:
+    """The message that asks for a rating of the last of `answers`, the one to turn len(answers).
+
+    Texts are put in once, so that an answer which itself holds a place's name is left as it is.
+    """
+    turn = len(answers)
+    kind = ("first", "second")[turn - 1]
+    referenced = shows_reference and bool(question.references[turn - 1].strip())
+    template = Template(getattr(told, f"{kind}_with_reference" if referenced else kind))
+    texts = {}
+    for n in range(turn):
+        texts |= {f"question_{n + 1}": question.turns[n], f"answer_{n + 1}": answers[n] or "(no answer)"}
+        texts[f"reference_{n + 1}"] = question.references[n] or "(none)"
+    return template.substitute(texts)
+
+
+def rating_of(reply: str) -> float | None:
+    """The last rating in double square brackets, from 1 to 10; None where there is none. The last, because a judge may quote."""
+    found = RATING.findall(reply)
+    value = float(found[-1]) if found else None
+    return value if value is not None and LOWEST <= value <= HIGHEST else None

@@ -1,0 +1,195 @@
+"""How transformers' `generate` would choose tokens, given a task's settings and the model's generation_config.json.
+
+lm-eval's own transformers model calls `generate`, which reads more than a task says: the model's generation_config.json, and
+defaults of its own (sampling looks at the 50 likeliest tokens unless told otherwise). Here the same settings are resolved by
+transformers itself and carried out by the sampler, so that a response depends on its own seed and not on its neighbours. Search
+over several beams and the like is left to `generate`, one request at a time.
+
+Legend: V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness.language.model.logprobs import bare_model
+from harness.language.model.sampling import Draw
+from harness.language.text.templates import ending_ids
+
+Change = Callable[[Sequence[int], torch.Tensor], torch.Tensor]  # tokens so far, (V,) logits -> (V,) logits to choose from
+OURS = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"}  # what `Draw` does
+WHOLE = {"beam_search", "beam_sample", "assisted_generation"}  # modes of `generate` that are not one token after the other
+# Settings that `generate` cannot take from lm-eval's own model, or under which no two runs need agree.
+REFUSED = {
+    "max_time": "stops by the clock, so that equal commands give other answers",
+    "stop_strings": "is not for a task: name the strings in `until`",
+    "num_return_sequences": "gives several answers to one request: ask for `repeats` in the task",
+    "return_dict_in_generate": "gives no text",
+    "output_scores": "gives no text",
+    "output_logits": "gives no text",
+    "token_healing": "needs a tokenizer, which lm-eval does not pass on",
+    "assistant_model": "needs a second model",
+    "use_cache": "is set by lm-eval itself",
+    "pad_token_id": "is set by lm-eval itself",
+    "stopping_criteria": "is set by lm-eval itself: name strings in `until`",
+    "logits_processor": "is an object, not a setting",
+    "guidance_scale": "needs a second pass without the prompt, which is not supported",
+    "watermarking_config": "is not supported",
+}
+SET_BY_LM_EVAL = {"use_cache", "pad_token_id", "stopping_criteria"}
+FROM_THE_MODEL = " (from the model's generation_config.json)"
+SEARCHES = {"contrastive_search": ("penalty_alpha",), "dola_generation": ("dola_layers",)}  # and what asks for them
+ONE = {"num_return_sequences": 1, "guidance_scale": 1.0}  # the values without effect
+# What of a generation_config.json changes greedy answers, with the value that changes nothing.
+CHANGES_GREEDY: Mapping[str, Any] = {
+    "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0,
+    "bad_words_ids": None, "min_length": 0, "min_new_tokens": 0, "max_new_tokens": None, "forced_bos_token_id": None,
+    "forced_eos_token_id": None, "suppress_tokens": None, "begin_suppress_tokens": None, "sequence_bias": None,
+    "exponential_decay_length_penalty": None, "remove_invalid_values": False, "num_beams": 1, "guidance_scale": None,
+    "prompt_lookup_num_tokens": None, "watermarking_config": None,
+}  # fmt: skip
+# The same for answers that a task wants sampled; the temperature is always the task's.
+CHANGES_SAMPLED: Mapping[str, Any] = {
+    "top_k": None, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "top_h": None,
+}  # fmt: skip
+
+
+class CannotGenerate(Exception):
+    """Settings that `generate` refuses or that are not supported; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Settings resolved. how: the draw, where the sampler does it; whole: whether `generate` does it instead.
+
+    most: tokens at most, where generation_config.json says so, whatever the task says. stop_ids: where `generate` would stop.
+    """
+
+    how: Draw
+    stop_ids: frozenset[int]
+    most: int | None
+    whole: bool
+    changed: bool  # whether logits are changed by more than `Draw` does
+    config: Any
+
+    def change(self, model: Any, prompt: Sequence[int], most: int) -> Change | None:
+        """What is done to the logits of one request before a token is chosen; None where nothing is."""
+        if not self.changed:
+            return None
+        processors = _processors(bare_model(model), self.config, prompt, most)
+
+        def changed(said: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+            ids = torch.tensor([[*prompt, *said]], device=logits.device)
+            return processors(ids, logits[None].float())[0]
+
+        return changed
+
+
+def resolve(model: Any, settings: Mapping[str, Any]) -> Decoding:
+    """A task's settings, without `until` and the number of tokens, over the model's generation_config.json, as lm-eval does.
+
+    Raises CannotGenerate for a setting that `generate` does not know or refuses, and for one under which equal commands would
+    give other answers.
+    """
+    model = bare_model(model)
+    _refuse({name: value for name, value in settings.items() if name in REFUSED})
+    passed = as_passed(settings)
+    if passed.get("do_sample") and not passed.get("temperature"):
+        raise CannotGenerate("do_sample without a temperature above 0, which transformers refuses; add temperature: 1.0")
+    with _quiet():
+        try:
+            config, unknown = model._prepare_generation_config(None, **passed)
+            mode = str(config.get_generation_mode().value)
+            processors = _processors(model, config, [0], 1) if mode not in WHOLE else []
+        except (ValueError, TypeError, AttributeError, ImportError) as error:
+            raise CannotGenerate(" ".join(str(error).split())) from error
+    if unknown:
+        raise CannotGenerate(f"{', '.join(sorted(unknown))}: no setting of transformers' generate")
+    _refuse({name: getattr(config, name, None) for name in REFUSED if name not in SET_BY_LM_EVAL}, FROM_THE_MODEL)
+    if mode not in {*WHOLE, "greedy_search", "sample"}:
+        asked = any(name in settings for name in SEARCHES[mode]) if mode in SEARCHES else True
+        raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if asked else FROM_THE_MODEL} is not supported")
+    sampled = bool(config.do_sample)
+    changed = any(type(one).__name__ not in OURS for one in processors)
+    if changed or not sampled:
+        how = Draw(1.0 if sampled else 0.0)
+    else:
+        how = Draw(config.temperature, config.top_p or 0.0, config.top_k or 0, config.min_p or 0.0)
+    return Decoding(how, ending_ids(config), config.max_new_tokens, mode in WHOLE, changed, config)
+
+
+def _refuse(settings: Mapping[str, Any], where: str = "") -> None:
+    for name, value in settings.items():
+        without_effect = value is None or value is False or value == ONE.get(name)
+        if name in SET_BY_LM_EVAL or not without_effect:
+            raise CannotGenerate(f"{name}={value!r}{where} {REFUSED[name]}")
+
+
+def as_passed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What lm-eval's transformers model makes of normalised settings (`HFLM._model_generate`)."""
+    passed = {"temperature": 0.0, **settings}
+    if passed["temperature"] == 0.0 and passed.get("do_sample") is None:
+        passed["do_sample"] = False
+    if passed["do_sample"] is False and passed["temperature"] == 0.0:
+        del passed["temperature"]
+    return passed
+
+
+def from_the_model(model: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the model's generation_config.json sets of `changes`, a setting each with the value that changes nothing."""
+    config = getattr(bare_model(model), "generation_config", None)
+    found = {name: getattr(config, name, None) for name in changes}
+    return {name: value for name, value in found.items() if value is not None and value != changes[name]}
+
+
+def said_of_the_model(model: Any) -> Iterator[str]:
+    """One line per kind of what generation_config.json changes in evaluation, and that self-play does not look at it."""
+    always, sampled = from_the_model(model, CHANGES_GREEDY), from_the_model(model, CHANGES_SAMPLED)
+    for found, where in ((always, "written answers"), (sampled, "answers of tasks that sample")):
+        if found:
+            yield (
+                f"evaluation: {where} follow the model's generation_config.json, as in lm-eval: "
+                f"{', '.join(f'{name}={value}' for name, value in found.items())}; self-play draws from the policy without it"
+            )
+
+
+def _processors(model: Any, config: Any, prompt: Sequence[int], most: int) -> Any:
+    """transformers' own changes to the logits, for one prompt of which `most` tokens at most are drawn."""
+    config, device = copy.deepcopy(config), next(model.parameters()).device
+    config.max_length = len(prompt) + most
+    if config.min_new_tokens is not None:
+        config.min_length = len(prompt) + config.min_new_tokens
+    ids = torch.tensor([list(prompt)], device=device)
+    with _quiet():
+        model._prepare_special_tokens(config, True, device=device)
+        return model._get_logits_processor(
+            generation_config=config,
+            input_ids_seq_length=len(prompt),
+            encoder_input_ids=ids,
+            device=device,
+            model_kwargs={"attention_mask": torch.ones_like(ids)},
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers warns of settings that have no effect; what has one is said in the plan."""
+    loggers = [logging.getLogger(f"transformers.generation.{name}") for name in ("utils", "configuration_utils")]
+    before = [logger.disabled for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was

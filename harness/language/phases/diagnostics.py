@@ -1,0 +1,216 @@
+"""What a player is like on held-out prompts: drift from earlier players, likelihood, and distance to the data where it is known.
+
+The prompts and the uniforms behind the samples are the same for every player of a run, so differences are paired.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from harness.config import GenerationConfig
+from harness.errors import UserError, did_you_mean
+from harness.language.policy import Drawn, Policy
+from harness.language.records import Example
+from harness.progress import Advance
+from harness.records import Measurement, PromptGroup, keyed_seed
+from harness.train.nonfinite import naming
+from harness.world import Diagnostics, EarlierCheckpoint
+
+GROUP = "harness.distributions"
+
+
+class Distribution(Protocol):
+    """A data set whose distribution of responses is known in closed form: a module or object with these two functions."""
+
+    def log_prob(self, prompt: str, response: str, *, finished: bool = True) -> float:
+        """Nats; with finished=False, of all responses that begin with this text."""
+        ...
+
+    def sample(self, prompt: str, seed: int) -> str:
+        """One draw, depending on the seed alone."""
+        ...
+
+
+def find_distribution(name: str | None) -> Distribution | None:
+    """The installed distribution of that name. Raises UserError for a name no installed package declares."""
+    if name is None:
+        return None
+    from importlib.metadata import entry_points
+
+    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in known:
+        raise UserError(f'data.distribution: unknown distribution "{name}"{did_you_mean(name, known)}')
+    return known[name].load()
+
+
+def probe(
+    policy: Policy,
+    examples: Sequence[Example],
+    settings: GenerationConfig,
+    columns: int,
+    distribution: Distribution | None,
+    advance: Advance,
+    forerunners: Mapping[str, EarlierCheckpoint] = MappingProxyType({}),
+) -> Diagnostics:
+    """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1.
+
+    forerunners: the players to measure the distance to, by name; "previous" is the opponent, whose samples also serve to compare
+    rewards. They are put into the slot in turn, so that afterwards the last of them sits there. Distances are measured in both
+    directions: `kl_NAME` is KL(player || forerunner) on the player's samples, `kl_NAME_policy` KL(forerunner || player) on the
+    forerunner's, in nats per response.
+    """
+    plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
+    prompts = [policy.encoder.prompt(e) for e in examples]
+    seeds = [keyed_seed("probe", e.id) for e in examples]
+    # Always the policy's own sampler, whichever draws the training samples: only there do players share their uniforms.
+    ids = [e.id for e in examples]
+    with naming(ids):
+        drawn = policy.sample(prompts, seeds, plain, advance)
+    said = {name: earlier.samples for name, earlier in forerunners.items() if earlier.samples}
+    opponent = said.get("previous", [])
+    asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
+    texts: list[str] = []
+    if distribution is not None:
+        texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
+        asked["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, texts, strict=True)]
+    asked |= {f"said by {name}": [row["token_ids"] for row in rows] for name, rows in said.items()}
+    with naming(ids):
+        logps = scored(policy, prompts, asked, columns, advance)
+    lengths = [len(d.token_ids) for d in drawn]
+    found = [
+        ratio("heldout_nll_per_token", [-x for x in logps["real"]], [len(r) for r in asked["real"]], "nats per token"),
+        ratio("entropy_per_token", [-x for x in logps["drawn"]], lengths, "nats per token"),
+        mean("response_length", lengths, "tokens"),
+        mean("truncation_rate", [float(not d.finished) for d in drawn], "share of responses"),
+        *distinct_2(asked["drawn"]),
+        repetition(asked["drawn"]),
+    ]
+    if distribution is not None:
+        found += distances(distribution, examples, texts, logps["fresh"], drawn, logps["drawn"])
+    if opponent:
+        found += rewards(opponent, asked["real"], logps["real"], logps["said by previous"])
+    for name, earlier in forerunners.items():
+        earlier.activate()
+        with naming(ids):
+            theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]
+        gaps = [a - b for a, b in zip(logps["drawn"], theirs, strict=True)]
+        found.append(mean(f"kl_{name}", gaps, "nats per response"))
+        if name in said:
+            back = [row["logp"] - value for row, value in zip(said[name], logps[f"said by {name}"], strict=True)]
+            found.append(mean(f"kl_{name}_policy", back, "nats per response"))
+    samples = [
+        {
+            "example_id": example.id,
+            "prompt": example.prompt,
+            "real": example.real,
+            "text": one.text,
+            "finished": one.finished,
+            "token_ids": one.token_ids,
+            "logp": value,
+            "real_logp": real,
+        }
+        for example, one, value, real in zip(examples, drawn, logps["drawn"], logps["real"], strict=True)
+    ]
+    return Diagnostics(found, samples)
+
+
+def scored(
+    policy: Policy, prompts: Sequence[list[int]], asked: Mapping[str, Sequence[list[int]]], columns: int, advance: Advance
+) -> dict[str, list[float]]:
+    """Log-probabilities under the player in the slot: per kind of response, one per prompt, in nats."""
+    groups = [PromptGroup(prompt, list(responses)) for prompt, *responses in zip(prompts, *asked.values(), strict=True)]
+    flat = policy.score(groups, columns, advance)
+    return {kind: flat[place :: len(asked)] for place, kind in enumerate(asked)}
+
+
+def rewards(
+    opponent: Sequence[Mapping[str, Any]], real: Sequence[list[int]], real_logp: Sequence[float], theirs_logp: Sequence[float]
+) -> list[Measurement]:
+    """The opponent's samples against the real responses: the reward's margin, and whether reward and likelihood rank alike.
+
+    The reward is the log-ratio to the opponent, in nats over the response. `reward_agreement` is the share of prompts on which
+    the response with the higher reward is also the more likely one (the question T-SPIN asks, arXiv:2601.08198); prompts on which
+    the opponent said the real response word for word are left out, so its n may be smaller.
+    """
+    margins, agreed = [], []
+    for row, ids, real_now, theirs_now in zip(opponent, real, real_logp, theirs_logp, strict=True):
+        margin = (real_now - row["real_logp"]) - (theirs_now - row["logp"])
+        margins.append(margin)
+        if row["token_ids"] != ids:
+            agreed.append(float((margin > 0) == (real_now > theirs_now)))
+    found = [mean("reward_margin", margins, "nats per response")]
+    return found + ([mean("reward_agreement", agreed, "share of prompts")] if agreed else [])
+
+
+def distances(
+    distribution: Distribution,
+    examples: Sequence[Example],
+    fresh: Sequence[str],
+    fresh_logp: Sequence[float],
+    drawn: Sequence[Drawn],
+    drawn_logp: Sequence[float],
+) -> list[Measurement]:
+    """KL(p_data || p_theta) on fresh draws of the data, KL(p_theta || p_data) on the player's own, in nats per response.
+
+    The player's probability of a text is taken along one tokenisation, a lower bound of its probability of that text: the
+    first number bounds the divergence from above, the second from below (both tight for a tokeniser that rarely has a choice).
+    """
+    pairs = zip(examples, fresh, fresh_logp, strict=True)
+    forward = [distribution.log_prob(e.prompt, text) - value for e, text, value in pairs]
+    backward = [
+        value - distribution.log_prob(e.prompt, one.text, finished=one.finished)
+        for e, one, value in zip(examples, drawn, drawn_logp, strict=True)
+    ]
+    return [
+        mean("kl_data_policy", forward, "nats per response"),
+        mean("kl_policy_data", backward, "nats per response"),
+    ]
+
+
+# ---------------------------------------------------------------- numbers with their errors
+
+
+def mean(name: str, values: Sequence[float], unit: str) -> Measurement:
+    """Mean over prompts with its standard error, sample standard deviation / sqrt(n)."""
+    n = len(values)
+    centre = sum(values) / n
+    spread = math.sqrt(sum((v - centre) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, centre, spread, n, unit)
+
+
+def ratio(name: str, tops: Sequence[float], bottoms: Sequence[float], unit: str) -> Measurement:
+    """sum(tops) / sum(bottoms) over prompts; standard error of a ratio estimator by linearisation."""
+    n = len(tops)
+    value = sum(tops) / sum(bottoms)
+    base = sum(bottoms) / n
+    residuals = [(t - value * b) / base for t, b in zip(tops, bottoms, strict=True)]
+    spread = math.sqrt(sum(r * r for r in residuals) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, value, spread, n, unit)
+
+
+def distinct_2(responses: Sequence[list[int]]) -> list[Measurement]:
+    """Share of distinct token bigrams among all bigrams of the responses (Li et al., arXiv:1510.03055); no error estimate.
+
+    n counts bigrams. It falls with the amount of text, so compare it only between players probed on the same prompts.
+    Absent, not 0, when no response has two tokens.
+    """
+    bigrams = [pair for ids in responses for pair in itertools.pairwise(ids)]
+    if not bigrams:
+        return []
+    return [Measurement("distinct_2", len(set(bigrams)) / len(bigrams), None, len(bigrams), "share of bigrams")]
+
+
+def repetition(responses: Sequence[list[int]]) -> Measurement:
+    """Share of a response's token bigrams that it has said before, mean over responses (seq-rep-2, arXiv:1908.04319, section 6).
+
+    A response of one token repeats nothing.
+    """
+    shares = []
+    for ids in responses:
+        bigrams = list(itertools.pairwise(ids))
+        shares.append(1 - len(set(bigrams)) / len(bigrams) if bigrams else 0.0)
+    return mean("repetition", shares, "share of bigrams")

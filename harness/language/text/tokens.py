@@ -1,0 +1,163 @@
+"""Text -> token ids, where what a user wrote stays text even where it looks like a control token.
+
+A prompt as rendered holds control tokens that the template wrote, and may hold text that looks like one (an answer about
+chat formats, a forged turn). `quoted` puts MARK inside the latter before rendering; `token_ids` then reads every control token
+without a MARK as the token, and everything else as text. MARK is a code point that Unicode keeps free of characters.
+
+Control tokens are the added tokens flagged special, and those that the chat template writes around a user's turn. Other added
+tokens (runs of spaces, `<think>`) are ordinary vocabulary. transformers' own `sanitize_control_tokens` (since 5.23) tokenises the
+text before and behind such a string apart; here the whole is tokenised at once, as the same text without the string would be.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tokenizers import Tokenizer
+
+from harness.errors import UserError
+from harness.language.text.template_limits import limit_chat_templates, limited
+
+MARK = "\ufdd0"
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # a byte that the vocabulary has no piece for
+ALIAS = "zqj"  # letters that no normaliser changes; control tokens get names made of them and a number
+
+
+class ControlTokens:
+    """The control tokens of one fast tokenizer, and a copy of the tokenizer in which they have other names."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        if getattr(tokenizer, "backend_tokenizer", None) is None:
+            kind = type(tokenizer).__name__
+            raise UserError(f"the tokenizer is a {kind}, expected a fast one (tokenizer.json); convert it with transformers")
+        self.tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder
+        self.ids = {token.content: number for number, token in added.items()}
+        special = {token.content for token in added.values() if token.special} | set(tokenizer.all_special_tokens)
+        turn = user_turn(tokenizer)
+        special |= {string for string in self.ids if string.strip() and string in turn}
+        self.strings = sorted((s for s in special if len(s) > 1), key=lambda s: (-len(s), s))  # the longest is read first
+        self._renamed: dict[str, tuple[Tokenizer, dict[int, int], dict[str, str]]] = {}
+
+    @cached_property
+    def folded(self) -> bool:
+        """Whether the tokenizer's normaliser makes control tokens out of other texts, in capitals or in full width."""
+        known = {self.ids[s] for s in self.strings if s in self.ids}
+        for string in self.strings:
+            wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in string)
+            others = " ".join({string.lower(), string.upper(), wide} - set(self.strings))
+            if others and known & set(self.tokenizer(others, add_special_tokens=False)["input_ids"]) - {
+                self.tokenizer.unk_token_id
+            }:
+                return True
+        return False
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, self.strings)) or r"(?!)")
+
+    def found_in(self, text: str) -> list[str]:
+        """The control tokens that a text holds, each once, in the order of their first place."""
+        return list(dict.fromkeys(self.pattern.findall(text)))
+
+    def quoted(self, text: str) -> str:
+        """The text with a MARK inside everything that looks like a control token. Raises ValueError when it holds a MARK."""
+        if MARK in text:
+            raise ValueError("holds U+FDD0, which is no character; remove it")
+        while self.pattern.search(text):  # again where taking one apart leaves another that overlapped it
+            text = self.pattern.sub(lambda found: f"{found[0][0]}{MARK}{found[0][1:]}", text)
+        return text
+
+    def token_ids(self, text: str) -> list[int]:
+        """Ids of a text in which MARKs keep text from being a control token; nothing is added before or after it."""
+        if MARK not in text and not self.folded:
+            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        alias = ALIAS
+        while alias in text:
+            alias += "q"
+        if alias not in self._renamed:
+            self._renamed[alias] = self._copy(alias)
+        copy, original, names = self._renamed[alias]
+        text = self.pattern.sub(lambda found: names[found[0]], text).replace(MARK, "")
+        return [original.get(i, i) for i in copy.encode(text, add_special_tokens=False).ids]
+
+    @cached_property
+    def added(self) -> tuple[list[int], list[int]]:
+        """The ids that the tokenizer writes by itself before and behind every text."""
+        bare, whole = (self.tokenizer("a", add_special_tokens=wanted)["input_ids"] for wanted in (False, True))
+        for start in range(len(whole) - len(bare) + 1):
+            if whole[start : start + len(bare)] == bare:
+                return whole[:start], whole[start + len(bare) :]
+        return [], []
+
+    def begun(self, ids: list[int]) -> list[int]:
+        """Ids of a text with what the tokenizer writes before every text, once: not where the text begins with it already."""
+        before, _ = self.added
+        return ids if ids[: len(before)] == before else [*before, *ids]
+
+    def _copy(self, alias: str) -> tuple[Tokenizer, dict[int, int], dict[str, str]]:
+        """The tokenizer with other names for its control tokens; its ids -> this one's, where they differ; names by token.
+
+        Under its own name a control token is then text. Raises UserError where the library does not read the new names.
+        """
+        names = {string: f"{alias}{n}{alias}" for n, string in enumerate(self.strings)}
+        said = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {
+            "padding": None,
+            "truncation": None,
+            "post_processor": None,
+        }
+        listed = {str(token["content"]) for token in said["added_tokens"]}
+        for token in said["added_tokens"]:
+            token["content"] = names.get(token["content"], token["content"])
+        plain = json.dumps(said)  # a model whose merges make a control token's name needs its vocabulary as it is
+        model = said["model"]
+        pieces = {
+            string: name for string, name in names.items() if not BYTE.fullmatch(string)
+        }  # the model itself looks for bytes
+        if isinstance(model["vocab"], dict):
+            model["vocab"] = {pieces.get(piece, piece): number for piece, number in model["vocab"].items()}
+        else:
+            model["vocab"] = [[pieces.get(piece, piece), score] for piece, score in model["vocab"]]
+        if isinstance(model.get("unk_token"), str):
+            model["unk_token"] = pieces.get(model["unk_token"], model["unk_token"])
+        try:
+            copy = Tokenizer.from_str(json.dumps(said))
+        except Exception:  # the library raises a bare Exception
+            copy = Tokenizer.from_str(plain)
+        renumbered = {
+            content: copy.token_to_id(names.get(str(content), str(content))) for content in listed if content in self.ids
+        }
+        original = {number: self.ids[content] for content, number in renumbered.items() if number is not None}
+        for string in self.strings:
+            found = [original.get(i, i) for i in copy.encode(names[string], add_special_tokens=False).ids]
+            if found != self.tokenizer(string, add_special_tokens=False)["input_ids"]:
+                raise UserError(
+                    f"the tokenizer's control token {string!r} cannot be told from text that looks like it; leave such rows out"
+                )
+        return copy, original, names
+
+
+def user_turn(tokenizer: Any) -> str:
+    """What the chat template makes of a user's turn; nothing where it has no say before it is given arguments."""
+    if not getattr(tokenizer, "chat_template", None):
+        return ""
+    limit_chat_templates()
+    try:
+        with limited():
+            return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
+    except Exception:  # a template may raise whatever it likes; choosing it says what is wrong with it
+        return ""
+
+
+_KNOWN: WeakKeyDictionary[Any, ControlTokens] = WeakKeyDictionary()
+
+
+def control_tokens(tokenizer: Any) -> ControlTokens:
+    """The control tokens of a tokenizer, looked up once. Raises UserError where it is no fast tokenizer."""
+    if tokenizer not in _KNOWN:
+        _KNOWN[tokenizer] = ControlTokens(tokenizer)
+    return _KNOWN[tokenizer]

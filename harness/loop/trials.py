@@ -1,0 +1,73 @@
+"""What is played: a cell, a player in it, and what names the things they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig, TrainingConfig
+from harness.discovery.variants import Variant
+from harness.errors import UserError
+from harness.records import digest
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One objective variant with one seed."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.label}/seed-{self.seed}"
+
+    def folder(self, iteration: int) -> str:
+        return f"{self.name}/iteration-{iteration}"
+
+
+@dataclass(frozen=True)
+class Player:
+    """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
+
+    seed: int
+    adapter: Path | None
+    digest: str
+
+
+def initial_adapter_folder(seed: int) -> str:
+    """Where the adapter that every cell of a seed starts from lies in the run folder."""
+    return f"initial/seed-{seed}/adapter"
+
+
+def content_digest(rows: Sequence[Any]) -> str:
+    """Digest of what examples or samples say, whichever file they stand in."""
+    return digest(*(row.identity() for row in rows))
+
+
+def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
+    """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
+    from pydantic import ValidationError
+
+    from harness.config import explain
+
+    if not variant.training:
+        return config.training
+    try:
+        return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
+    except ValidationError as error:
+        raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None
+
+
+def refuse_recipes_keys(config: RunConfig, variant: Variant) -> None:
+    """Raises UserError, blaming whoever gave it, for a value of [objective.NAME] that the objective does not take alone."""
+    params = [key for key in config.objective.get(variant.name, {}) if key in variant.params]
+    for key in params:
+        if variant.params[key] != config.objective[variant.name][key]:
+            continue  # another one was typed for the variant
+        try:
+            replace(variant, params={key: variant.params[key]}).objectives(config.iterations)
+        except UserError as error:
+            raise UserError(f"{config.said_by(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}") from None

@@ -1,0 +1,122 @@
+"""The fonts of figures and PDF for text of any script: matplotlib's own DejaVu, and what it lacks from the system's fonts.
+
+The same text gets the same fonts on the same machine, in figures and in the PDF.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.reporting.figures.library import font_folder, matplotlib
+
+FAMILY = "DejaVu Sans"
+BASE = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+BESIDE = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf")  # of matplotlib's own, asked before the system's
+NO_LETTERS = ("lastresort", "last resort", "adobeblank", "adobe blank", "notdef")  # fonts that have a box for everything
+
+
+def lacking(text: Iterable[str]) -> set[str]:
+    """The characters of the text that are seen and that DejaVu Sans does not have in both of its weights."""
+    regular, bold = (_characters(str(font_folder() / name)) for name in BASE)
+    return {c for c in set(text) if ord(c) not in regular or ord(c) not in bold} - set("\n\r\t")
+
+
+def fonts_for(text: Iterable[str], figures: bool = True) -> tuple[list[Path], set[str]]:
+    """(font files that together have what DejaVu Sans lacks of the text, characters that no font here has).
+
+    figures: only fonts with outlines, which matplotlib can draw; the PDF also takes pictures, as of emoji.
+    """
+    missing = lacking(text)
+    return _chosen(frozenset(missing), figures) if missing else ([], set())
+
+
+@cache
+def _chosen(wanted: frozenset[str], figures: bool) -> tuple[list[Path], set[str]]:
+    """The fewest fonts, greedily: the one with most of what is left, the first by name where several have as much."""
+    found: list[Path] = []
+    left = set(wanted)
+    offers = {path: {c for c in wanted if ord(c) in _characters(path)} for path in _candidates(figures)}
+    while left:
+        best = max(offers, key=lambda path: len(offers[path] & left), default=None)
+        if best is None or not offers[best] & left:
+            break
+        found.append(Path(best))
+        left -= offers[best]
+    return found, left
+
+
+@cache
+def _candidates(figures: bool) -> tuple[str, ...]:
+    """matplotlib's own, then the system's: Noto's plain ones first, then by name, so that the order is the machine's alone."""
+    manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
+    names = [name for name in manager.findSystemFonts() if not any(word in Path(name).stem.lower() for word in NO_LETTERS)]
+    names.sort(key=lambda name: (_rank(Path(name).stem), Path(name).name, name))
+    own = [str(font_folder() / name) for name in BESIDE]
+    return (*own, *(name for name in names if not figures or _family(name) is not None))
+
+
+def _rank(stem: str) -> int:
+    plain = stem.endswith(("-Regular", "-VF")) or "-" not in stem
+    return (0 if stem.startswith("NotoSans") else 1) if plain else 2
+
+
+@cache
+def _family(path: str) -> str | None:
+    """The name of an outline font's family; None for a file that matplotlib cannot draw from."""
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(path)
+    except Exception:  # whatever its library says of a file that is no font, or of pictures only
+        return None
+    return font.family_name if font.scalable else None
+
+
+@cache
+def _characters(path: str) -> frozenset[int]:
+    """The code points a font has; empty for a file that is none."""
+    if _family(path) is not None:
+        from matplotlib.ft2font import FT2Font
+
+        return frozenset(FT2Font(path).get_charmap())
+    from fontTools.ttLib import TTFont
+
+    with contextlib.suppress(Exception), TTFont(path, lazy=True, fontNumber=0) as font:
+        return frozenset(font.getBestCmap() or ())
+    return frozenset()
+
+
+def families(text: Iterable[str]) -> list[str]:
+    """The names of the font families to draw the text in, each known to matplotlib from now on."""
+    paths, _ = fonts_for(text)
+    manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
+    for path in paths:
+        manager.fontManager.addfont(path)
+    return [FAMILY, *dict.fromkeys(str(_family(str(path))) for path in paths)]
+
+
+def put_fonts(folder: Path, text: str) -> bool:
+    """Links to the fonts for a PDF of this text in `folder`; returns whether these and the typesetter's own have all of it."""
+    paths, left = fonts_for(text, figures=False)
+    folder.mkdir()
+    for number, path in enumerate([font_folder() / BASE[0], *paths]):
+        (folder / f"{number:03d}{path.suffix}").symlink_to(path.resolve())
+    return not left
+
+
+def left_as_boxes(text: str, again: str) -> str | None:
+    """One line that names what no font of this machine has; None where there is nothing. again: the command to repeat."""
+    _, left = fonts_for(text, figures=False)
+    if not left:
+        return None
+    shown = " ".join(f"{c} (U+{ord(c):04X})" for c in sorted(left)[:5])
+    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    return (
+        f"no font on this machine has {shown}{more}: boxes stand for them in the figures, and in the PDF where its own fonts "
+        f"lack them too; install a font that has them (Noto's have nearly all), then repeat: {again}"
+    )

@@ -1,0 +1,84 @@
+"""What a report is made of: sections of blocks, plain data that the PDF's and the HTML's templates both read.
+
+No text of a model or data set is ever source code of a template: all of it passes through `settable` and stays data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.security import escaping as shown
+
+Block = dict[str, Any]
+LONGEST_TEXT = 400
+BREAK_AFTER = 40
+NEW_LINE = " ⏎ "
+
+
+def section(title: str, *blocks: Block | None, alone: bool = False) -> Block:
+    """A section; blocks that have nothing to show (None) are left out. alone: in print, the next section begins a page."""
+    return {"title": title, "blocks": [block for block in blocks if block is not None], "alone": alone}
+
+
+def text(words: str) -> Block:
+    return {"kind": "text", "text": words}
+
+
+def bullets(sentences: Iterable[str]) -> Block:
+    return {"kind": "bullets", "items": list(sentences)}
+
+
+def figure(name: str, caption: str) -> Block:
+    """A figure of the run's plots folder, by its stem."""
+    return {"kind": "figure", "name": name, "caption": caption}
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, align: str = "", grow: str = "", size: float = 8.0
+) -> Block | None:
+    """A table, or None without rows. align: l or r per column (default: first left, others right); grow: 1 for columns that take
+    the free width, 0 for those as wide as their text (default: all but the first); size of type in points for print. A rule is
+    drawn where the first column changes, if it repeats.
+    """
+    if not rows:
+        return None
+    first = [row[0] for row in rows]
+    starts = [i for i in range(1, len(first)) if first[i] != first[i - 1]] if len(set(first)) < len(first) else []
+    return {
+        "kind": "table",
+        "header": list(header),
+        "rows": [list(row) for row in rows],
+        "caption": caption,
+        "align": list(align or "l" + "r" * (len(header) - 1)),
+        "grow": list(grow or "0" + "1" * (len(header) - 1)),
+        "size": size,
+        "groups": starts,
+    }
+
+
+def samples(prompts: Sequence[dict[str, Any]]) -> Block | None:
+    return {"kind": "samples", "prompts": list(prompts)} if prompts else None
+
+
+def variants(entries: Sequence[dict[str, Any]]) -> Block:
+    return {"kind": "variants", "entries": list(entries)}
+
+
+def visible(words: Any) -> str:
+    """A stranger's text of any length, to be read in print: what is not seen written out, new lines marked, length bounded."""
+    seen = shown.visible(str(words).replace("\n", NEW_LINE))
+    return seen if len(seen) <= LONGEST_TEXT else seen[:LONGEST_TEXT] + " […]"
+
+
+def settable(content: Any) -> Any:
+    """The same content with every text safe to set: nothing that acts unseen is in it, and very long words are broken."""
+    if isinstance(content, Mapping):
+        return {key: settable(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [settable(value) for value in content]
+    return _broken(shown.visible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
+
+
+def _broken(words: str) -> str:
+    return " ".join("\u200b".join(w[i : i + BREAK_AFTER] for i in range(0, len(w), BREAK_AFTER)) for w in words.split(" "))

@@ -1,0 +1,170 @@
+"""Training, drift, what players say, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.reporting.figures.training import NAMES
+from harness.reporting.report.blocks import Block, figure, samples, section, table, text, visible
+from harness.reporting.report.content.tables import Tables
+from harness.reporting.tables.printed import MISSING
+
+SHOWN_PROMPTS, LINES_PER_PROMPT = 2, 20
+PHASES = ("generate", "score", "train", "evaluate", "probe")
+
+
+def dynamics_sections(tables: Tables) -> list[Block]:
+    return [training_section(tables), drift_section(tables), samples_section(tables), cost_section(tables)]
+
+
+def training_section(tables: Tables) -> Block:
+    caption = (
+        "What training did to real and synthetic responses, each by itself, step by step (first seed). Objectives with a "
+        "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
+        "response. Thin vertical lines: a new iteration begins. Numbers: training.csv."
+    )
+    names = [n for n in ("training", "training-2", "training-3", "training-4") if tables.has_figure(n)]
+    return section("Training", *(figure(name, caption) for name in names))
+
+
+def drift_section(tables: Tables) -> Block:
+    blocks: list[Block | None] = []
+    several = tables.seeds > 1
+    for number, panel in enumerate(tables.panels, 1):
+        name = "drift" if number == 1 else f"drift-{number}"
+        if tables.has_figure(name):
+            where = f" ({panel['title']})" if panel["title"] else ""
+            bars = (
+                "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
+                if several
+                else "bars: standard error over prompts"
+            )
+            caption = (
+                f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
+                f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
+                "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
+                "dynamics.csv."
+            )
+            blocks.append(figure(name, caption))
+        blocks.append(drift_table(tables, panel))
+    return section("Drift", *blocks)
+
+
+def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
+    """The initial policy and every objective's last iteration, measurement by measurement."""
+    drift = tables.drift
+    names = [n for n in NAMES if (drift["name"] == n).any()]
+    players = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
+    rows = []
+    for name in names:
+        cells = [NAMES[name], _unit(drift, name)]
+        counts = drift.loc[(drift["name"] == name) & drift["objective"].isin([o for o, _ in players]), "n"]
+        cells.append(_range(counts.astype(int)))
+        for objective, iteration in players:
+            here = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
+            cells.append(_measured(here.iloc[0].to_dict()) if len(here) else MISSING)
+        rows.append(cells)
+    where = f", {panel['title']}" if panel["title"] else ""
+    caption = (
+        f"Initial policy and iteration {tables.last}{where}; n: prompts (of each seed), for distinct-2 bigrams and for churn "
+        "items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
+        f"{directions(tables)} Numbers: drift.csv."
+    )
+    header = ["measurement", "unit", "n", *(objective for objective, _ in players)]
+    return table(header, rows, caption, "llr" + "r" * len(players), "000" + "1" * len(players), 6.4)
+
+
+def directions(tables: Tables) -> str:
+    """Which divergences were measured, and in which directions; where one cannot be known, that it is not."""
+    names = set(tables.drift["name"])
+    said = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
+    if "kl_previous" in names:
+        said += ": a policy and its opponent (previous), and the initial policy"
+    if "kl_previous" in names and "kl_previous_policy" not in names:
+        said += ", in one direction alone, KL(policy ‖ other): the other was not measured"
+    both = {"kl_data_policy", "kl_policy_data"}
+    if both <= names:
+        return f"{said}; data and policy, in both directions, for the data's distribution is known."
+    return (
+        f"{said}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
+        "token: the entropy is the same for all players, so differences of it are differences of that direction; KL(policy ‖ "
+        "data) is unknown."
+    )
+
+
+def _range(counts: Any) -> str:
+    if not len(counts):
+        return MISSING
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
+
+
+def _unit(drift: Any, name: str) -> str:
+    return str(drift.loc[drift["name"] == name, "unit"].iloc[0]).replace("share of ", "of ")
+
+
+def _measured(row: Mapping[Any, Any]) -> str:
+    if not pd.isna(row["low"]):
+        return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+    return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) else f" ± {row['stderr']:.1g}")
+
+
+def samples_section(tables: Tables) -> Block:
+    """The first held-out prompts with the real response and what every player of the first seed said, iteration by iteration."""
+    facts = tables.facts
+    first = facts.record["seeds"][0]
+    labels = tables.panels[0]["labels"]
+    initial = facts.samples.get((INITIAL, None, INITIAL_ITERATION), [])[:SHOWN_PROMPTS]
+    shown = _iterations_shown(tables.last, len(labels))
+    prompts = []
+    for index, row in enumerate(initial):
+        said = []
+        for place in facts.places:
+            rows = facts.samples.get((place.objective, place.seed, place.iteration))
+            if rows is None or place.seed not in (None, first) or place.objective not in (INITIAL, *labels):
+                continue
+            if place.objective != INITIAL and place.iteration not in shown:
+                continue
+            who = "initial policy" if place.objective == INITIAL else f"{place.objective}, iter {place.iteration}"
+            said.append([who, visible(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")])
+        prompts.append({"id": row["example_id"], "prompt": visible(row["prompt"]), "real": visible(row["real"]), "said": said})
+    note = (
+        f"The first held-out prompts, with the real response and one sample of every player at temperature 1 (seed {first}), "
+        f"iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
+    )
+    return section("What the players say", text(note), samples(prompts))
+
+
+def _iterations_shown(last: int, objectives: int) -> list[int]:
+    """All iterations where a prompt's lines fit half a page, else the first, the middle and the last, or the two ends."""
+    for some in (range(last + 1), (0, last // 2, last), (0, last)):
+        if len(set(some)) * objectives <= LINES_PER_PROMPT:
+            break
+    return sorted(set(some))
+
+
+def cost_section(tables: Tables) -> Block:
+    """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
+    rows = []
+    for label in tables.facts.variants:
+        mine = tables.cost[tables.cost["objective"] == label]
+        cells = [label]
+        for phase in PHASES[:3]:
+            tokens = mine.loc[mine["phase"] == phase, "tokens"].dropna()
+            cells.append(f"{tokens.iloc[0] / 1000:,.0f}" if len(tokens) else MISSING)
+        for phase in PHASES:
+            here = mine[mine["phase"] == phase]
+            one = here.iloc[0] if len(here) else None
+            cells.append(MISSING if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}")
+        rows.append(cells)
+    caption = (
+        "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the machine "
+        "and on what ran beside, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and iterations. The "
+        "initial policy's samples are drawn once and shared; each objective is charged its part of them. Phases taken over from "
+        "another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
+    )
+    header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
+    return section("Cost", table(header, rows, caption, size=6.8))

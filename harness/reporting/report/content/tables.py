@@ -1,0 +1,106 @@
+"""The csv files of a run as the report reads them: what is printed is what lies beside it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.facts import Facts, Frame
+from harness.analysis.text_columns import read_table
+from harness.errors import UserError
+from harness.records import INITIAL
+from harness.reporting.tables.comparisons import MEAN, as_now, by_bootstrap
+
+
+class Tables:
+    """Every table of a finished refresh. Raises UserError when one is missing or damaged."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+
+    def read(self, name: str) -> Frame:
+        path = self.facts.root / name
+        try:
+            return read_table(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
+        except (ValueError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); delete it and make the report again") from error
+
+    def optional(self, name: str) -> Frame | None:
+        return self.read(name) if (self.facts.root / name).is_file() else None
+
+    @cached_property
+    def board(self) -> Frame:
+        board = self.read("tables/leaderboard.csv")
+        board["seeds"] = board["seeds"].astype("Int64")
+        return board
+
+    @cached_property
+    def standing(self) -> Frame:
+        return self.read("tables/standing.csv").fillna({"panel": ""})
+
+    @cached_property
+    def comparisons(self) -> Frame:
+        return as_now(self.read("tables/comparisons.csv"))
+
+    @cached_property
+    def by_bootstrap(self) -> bool:
+        """Whether the comparisons are those of an earlier version, kept as they stand."""
+        return by_bootstrap(self.read("tables/comparisons.csv"))
+
+    @cached_property
+    def stability(self) -> Frame:
+        return self.read("tables/stability.csv")
+
+    @cached_property
+    def beside(self) -> Frame:
+        """Written for a suite with rows that stand beside the mean."""
+        return self.read("tables/beside.csv")
+
+    @cached_property
+    def drift(self) -> Frame:
+        return self.read("tables/drift.csv")
+
+    @cached_property
+    def cost(self) -> Frame:
+        return self.read("tables/cost_total.csv")
+
+    @cached_property
+    def collapse(self) -> Frame:
+        return self.read("tables/collapse.csv")
+
+    @cached_property
+    def versions(self) -> Frame:
+        return self.read("tables/versions.csv").fillna({"version": ""})
+
+    @property
+    def panels(self) -> list[dict[str, Any]]:
+        return self.facts.panels
+
+    @property
+    def last(self) -> int:
+        return self.facts.record["iterations"] - 1
+
+    @property
+    def seeds(self) -> int:
+        return len(self.facts.record["seeds"])
+
+    def initial(self) -> Frame:
+        return self.board[self.board["objective"] == INITIAL].iloc[0]
+
+    def pair(self, panel: str, a: str, b: str) -> dict[str, Any] | None:
+        """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b; None without one."""
+        rows = self.comparisons[(self.comparisons["panel"] == panel) & (self.comparisons["task"] == MEAN)]
+        rows = rows[rows["difference"].notna()]
+        for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
+            found = rows[(rows["a"] == x) & (rows["b"] == y)]
+            if len(found):
+                row = found.iloc[0].to_dict()
+                ends = sorted((sign * row["low"], sign * row["high"]))
+                return row | {"difference": sign * row["difference"], "low": ends[0], "high": ends[1]}
+        return None
+
+    def has_figure(self, name: str) -> bool:
+        return Path(self.facts.root / "plots" / f"{name}.svg").exists()

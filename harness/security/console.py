@@ -1,0 +1,28 @@
+"""The terminal: whatever is printed, no text can colour, move or erase anything there, and no secret of an address is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from harness.security.escaping import visible
+from harness.security.redact import masked
+
+LAYOUT = "\n\t"  # what this program's own lines use
+
+
+def printable(words: Any) -> str:
+    """What may be written to a terminal as it is."""
+    return visible(masked(str(words)), keep=LAYOUT)
+
+
+class Terminal(Console):
+    """A console that takes text as text, in lines and in tables: no markup, no escape codes, no names of emoji."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)

@@ -1,0 +1,125 @@
+"""What a process finds around it and may not be able to use: a home for caches, a short folder for sockets, a terminal's letters.
+
+What can be mended is mended for this process and those that it starts; nothing here changes a number.
+"""
+
+from __future__ import annotations
+
+import atexit
+import codecs
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.security.escaping import in_ascii
+from harness.settings.paths import STAND_IN, opened
+
+SOCKET = 103  # bytes of a socket's path that every system takes
+OF_A_LISTENER = len("/pymp-xxxxxxxx/listener-xxxxxxxx")  # what multiprocessing adds to the temporary folder
+SHORT = ("/tmp", "/var/tmp", "/dev/shm")
+ERRORS = "harness.ascii"
+
+notes: list[str] = []  # what had to be done otherwise, a line each, for whoever speaks to the user
+
+
+def settle() -> None:
+    """Everything below, at the beginning of a command."""
+    settle_streams()
+    settle_caches()
+    settle_sockets()
+
+
+def settle_streams() -> None:
+    """A terminal or pipe that does not know a character gets it spelled in ASCII, instead of ending the program."""
+    codecs.register_error(ERRORS, _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or a stand-in that takes all
+            stream.reconfigure(errors=ERRORS)  # type: ignore[union-attr]
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(in_ascii, error.object[error.start : error.end])), error.end
+
+
+def settle_caches() -> None:
+    """A cache folder for the libraries where there is no home: they would make a folder called `~`, or end in a traceback.
+
+    One that is there already is left to them, whether or not it can be written to: models may lie in it.
+    """
+    home = _home()
+    if home is not None and not os.environ.get("HOME"):
+        os.environ["HOME"] = str(home)  # an empty one would be the root folder
+    named = os.environ.get("XDG_CACHE_HOME")
+    cache = Path(named) if named else home / ".cache" if home else None
+    if cache is not None and (cache.is_dir() or _can_be_made(cache)):
+        return
+    folder = tempfile.mkdtemp(prefix="harness-caches-")
+    _remove_at_exit(folder)
+    os.environ["XDG_CACHE_HOME"] = folder
+    if home is None:
+        os.environ["HOME"] = os.environ[STAND_IN] = folder
+    why = f"{cache} cannot be made" if cache else "this user has no home folder"
+    notes.append(f"{why}: what libraries keep for the next time is kept for this command only; HOME=FOLDER names another home")
+
+
+def _home() -> Path | None:
+    try:
+        return opened("~")
+    except UserError:
+        return None
+
+
+def _can_be_made(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        there = next(place for place in folder.absolute().parents if place.exists())
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    return False
+
+
+def settle_sockets() -> None:
+    """A short folder for multiprocessing's sockets where the temporary one has a path too long for them."""
+    if _sockets_fit():
+        return
+    from multiprocessing import process
+
+    for base in SHORT:
+        if os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
+            folder = tempfile.mkdtemp(prefix="pymp-", dir=base)
+            _remove_at_exit(folder)
+            process.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]  # workers inherit it
+            return
+
+
+def _sockets_fit() -> bool:
+    from multiprocessing import process
+
+    with contextlib.suppress(OSError):  # no temporary folder at all is said by whoever needs one
+        here = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+        return here is not None or len(os.fsencode(tempfile.gettempdir())) + OF_A_LISTENER <= SOCKET
+    return True
+
+
+def check_sockets() -> None:
+    """Raises UserError where processes could not talk to one another."""
+    settle_sockets()
+    if not _sockets_fit():
+        raise UserError(
+            f"TMPDIR={tempfile.gettempdir()}: its path is too long for the sockets of several processes, and {', '.join(SHORT)} "
+            "cannot be written to; set TMPDIR to a shorter folder, or use --jobs 1"
+        )
+
+
+def _remove_at_exit(folder: str) -> None:
+    made_by = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == made_by:  # a process that was forked leaves it alone
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)

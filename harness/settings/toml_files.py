@@ -1,0 +1,115 @@
+"""Recipes, suites and studies as files: found by name or path, read as TOML, with who said what; and values as TOML has them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError, did_you_mean
+from harness.settings.paths import PACKAGE, resolve_path
+
+HEAD = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+PAIR = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def find_toml(kind: str, name: str) -> Path:
+    """The file of a recipe, suite or study given by name or path. kind: its folder. Raises UserError naming the known ones."""
+    folder, one = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
+    if name.endswith(".toml") or "/" in name:
+        path = resolve_path(name)
+        if path.is_dir():
+            raise UserError(f"{one} {name}: is a folder, expected a .toml file")
+        if not path.is_file():
+            raise UserError(f"{one} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
+        return path
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        raise UserError(f'unknown {one} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
+    return path
+
+
+def line_of(path: Path, key: str) -> int | None:
+    """The line of a .toml file in which a dotted key gets its value, or its section begins; None where it is not found."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    section, found = "", None
+    for number, line in enumerate(lines, start=1):
+        if head := HEAD.match(line):
+            section, name = f"{_unquoted(head[1])}.", _unquoted(head[1])
+        elif pair := PAIR.match(line):
+            name = section + _unquoted(pair[1])
+        else:
+            continue
+        if name == key or (key.startswith(f"{name}.") and not head):
+            return number
+        if key.startswith(f"{name}."):
+            found = number
+    return found
+
+
+def _unquoted(name: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in name.split("."))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deep; a .toml file here has sections of keys and values") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def who_said(key: str, typed: Mapping[str, str], path: Path) -> str:
+    """The option that gave a setting, a part of it or what it is a part of; else the file, with the line where it is found."""
+    for given, option in typed.items():
+        if key == given or key.startswith(f"{given}.") or given.startswith(f"{key}."):
+            return option
+    line = line_of(path, key)
+    return f"{path}: line {line}" if line else str(path)
+
+
+def put(tree: dict[str, Any], dotted: str, value: Any, typed: Mapping[str, str], path: Path) -> None:
+    *parents, last = dotted.split(".")
+    for depth, parent in enumerate(parents, start=1):
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            above = ".".join(parents[:depth])
+            raise UserError(f"{who_said(above, typed, path)}: {above} is a value, not a section with a key {dotted}")
+    tree[last] = value
+
+
+def toml_value(text: str) -> Any:
+    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def as_setting(key: str, value: Any) -> str:
+    """What to type for a setting to have a value: what `--set` reads as that value."""
+    if value is None:
+        return f"leave {key} out"
+    said = value if isinstance(value, str) and toml_value(value) == value else _as_toml(value)
+    return f"--set '{key}={said}'" if set(said) & set(' "{}[]') else f"--set {key}={said}"
+
+
+def _as_toml(value: Any) -> str:
+    """Plain values in one line; texts, numbers and booleans are written as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(name))}={_as_toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_as_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

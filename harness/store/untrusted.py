@@ -1,0 +1,175 @@
+"""A run folder as somebody else may have made it: looked over before anything of it is read, shown or written.
+
+A run folder is data. Nothing in it is ever imported, and what its run.json names can only lie inside it: names are plain names,
+there is no link and no special file, sizes are bounded. What the program itself writes passes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import DamagedError, OtherFormatError, UserError
+from harness.files import AGAIN, read_json, walk
+from harness.settings.safe_paths import BESIDE_VARIANTS, FileName
+from harness.store.run_folder import FORMAT_VERSION, RunFolder
+
+LARGEST_JSON = 512 << 20  # bytes of one .json file, which is read whole
+MOST_PLAYERS = 1_000_000  # variants x seeds x iterations
+Count = Annotated[int, Field(ge=1, le=MOST_PLAYERS)]
+Words = Annotated[str, Field(max_length=10_000)]  # is printed, and drawn
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class _Read(BaseModel):
+    """What the views take from a record; what else stands there is no matter."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Citation(_Read):
+    label: Words
+    title: Words
+    url: Words
+    where: Words
+
+
+class _Variant(_Read):
+    name: FileName
+    title: Words
+    citation: _Citation
+    source_digest: str
+    training: dict[str, Any]
+    resolved: list[dict[str, Any]] = Field(min_length=1)
+    needs: list[dict[str, Any]] = Field(min_length=1)
+
+
+class _Task(_Read):
+    name: FileName
+    label: Words
+
+
+class _Suite(_Read):
+    name: FileName
+    title: Words
+    version: Words
+    published: list[FileName] = []
+    task: list[_Task] = Field(min_length=1)
+
+
+class _Panel(_Read):
+    title: Words
+    labels: list[str] = Field(min_length=1)
+
+
+class _Study(_Read):
+    title: Words
+    question: Words
+    published: FileName | None = None
+    tuned_by: FileName | None = None
+    panels: list[_Panel] = []
+    shown: list[str] | None = None
+
+
+class _Record(_Read):
+    name: FileName
+    format_version: int
+    command: list[str]
+    iterations: Count
+    seeds: Seeds
+    identity: dict[str, dict[str, Any]]
+    variants: dict[FileName, _Variant] = Field(min_length=1)
+    suites: dict[FileName, _Suite]
+    suite: FileName
+    study: _Study | None = None
+    hardware: dict[str, Any]
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> _Record:
+        if taken := sorted(BESIDE_VARIANTS & self.variants.keys()):
+            raise ValueError(f"a variant has the name {taken[0]!r}, which is something else's")
+        if self.suite not in self.suites:
+            raise ValueError(f"suite {self.suite!r} is not among its suites")
+        if len(self.variants) * len(self.seeds) * self.iterations > MOST_PLAYERS:
+            raise ValueError(f"names more than {MOST_PLAYERS:,} players")
+        if self.study is not None:
+            named = {label for panel in self.study.panels for label in panel.labels} | set(self.study.shown or ())
+            if missing := sorted(named - self.variants.keys()):
+                raise ValueError(f"its study names {missing[0]!r}, which is not among its variants")
+        return self
+
+
+def look_over(root: Path) -> None:
+    """Raises UserError when something in the run folder could lead out of it, or its run.json is not one of this program's."""
+    look_through(root)
+    check_record(root)
+
+
+def look_through(root: Path) -> None:
+    """Raises UserError when something in the run folder could lead out of it."""
+    for path in walk(root):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # of a process that works here now
+            continue
+        if stat.S_ISLNK(status.st_mode):
+            raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{path}: neither a file nor a folder; remove it")
+        if path.name.endswith(".json") and status.st_size > LARGEST_JSON:
+            raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
+
+
+def check_record(root: Path) -> None:
+    """Raises OtherFormatError or DamagedError when run.json, where it is there, is no record that this program reads."""
+    path = root / "run.json"
+    if not path.exists():
+        return
+    record = read_json(path)
+    version = record.get("format_version") if isinstance(record, dict) else None
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise OtherFormatError(
+            f"{root}: format version {version}, this program writes {FORMAT_VERSION}; use --name OTHER for a run of its own, or "
+            f"{AGAIN}"
+        )
+    try:
+        _Record.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:60] for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise DamagedError(
+            f"{path}: {where + ': ' if where else ''}{said}; no record of this program, nothing of it is used; {AGAIN}"
+        ) from None
+
+
+def set_record_aside(run: RunFolder) -> None:
+    """Move a run.json that is damaged or of another format out of the way; the run's command then writes it anew."""
+    try:
+        check_record(run.root)
+    except (DamagedError, OtherFormatError) as error:
+        run.set_aside("run.json", str(error))
+
+
+@contextlib.contextmanager
+def reading(root: Path) -> Iterator[None]:
+    """Turn what a malformed file of a run folder makes the views stumble over into one line that says where they stumbled."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "harness" in Path(frame.filename).parts]
+        place = ours[-1] if ours else place
+        raise UserError(
+            f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
+            f"{str(error)[:160]}, at {Path(place.filename).name}:{place.lineno}); the run's own command names what is damaged"
+        ) from error

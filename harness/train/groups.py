@@ -1,0 +1,72 @@
+"""Groups of one prompt with its responses, joined from examples, samples and stored scores. Knows no world."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from harness.records import Group, Response, Role, Score
+from harness.world import Encoder
+
+
+def groups_of_iteration(
+    encoder: Encoder,
+    examples: Iterable[Any],
+    iteration: int,
+    synthetic: Sequence[Any] = (),
+    proto: Sequence[Any] = (),
+    drawn_by_opponent: Collection[Role] = (),
+    real_logps: Mapping[str, float] = MappingProxyType({}),
+) -> list[Group]:
+    """One Group per example with the responses of `iteration`, in the order of `examples`, samples ordered by index.
+
+    drawn_by_opponent: roles whose samples the opponent drew itself. real_logps: the opponent's log-probability of the real
+    responses, by example id, where it is known.
+    """
+    by_example: dict[Role, dict[str, list[Any]]] = {"synthetic": {}, "proto": {}}
+    given: tuple[tuple[Role, Sequence[Any]], ...] = (("synthetic", synthetic), ("proto", proto))
+    for role, samples in given:
+        for sample in sorted(samples, key=lambda s: s.index):
+            by_example[role].setdefault(sample.example_id, []).append(sample)
+
+    def responses(role: Role, example: Any) -> tuple[Response, ...]:
+        own = role in drawn_by_opponent and encoder.sample_logps_hold
+        return tuple(Response(s.content, known_logp=s.logp if own else None) for s in by_example[role].get(example.id, ()))
+
+    return [
+        Group(
+            example_id=example.id,
+            iteration=iteration,
+            prompt=encoder.prompt(example),
+            real=Response(encoder.real(example), known_logp=real_logps.get(example.id)),
+            synthetic=responses("synthetic", example),
+            proto=responses("proto", example),
+        )
+        for example in examples
+    ]
+
+
+def with_references(groups: Iterable[Group], scores: Iterable[Score]) -> list[Group]:
+    """The groups with every response's stored reference log-probability. KeyError if one was never scored."""
+    table: Mapping[tuple[str, int, str, int], Score] = {
+        (score.example_id, score.iteration, score.role, score.index): score for score in scores
+    }
+
+    def scored(group: Group, role: Role, responses: Sequence[Response]) -> tuple[Response, ...]:
+        found = [table[group.example_id, group.iteration, role, k] for k in range(len(responses))]
+        if any(score.length != len(r.content) for score, r in zip(found, responses, strict=True)):
+            raise ValueError(f"stored scores of {group.example_id} are of other tokens than its {role} responses")
+        return tuple(Response(r.content, s.reference_logp) for r, s in zip(responses, found, strict=True))
+
+    return [
+        Group(
+            example_id=g.example_id,
+            iteration=g.iteration,
+            prompt=g.prompt,
+            real=scored(g, "real", [g.real])[0],
+            synthetic=scored(g, "synthetic", g.synthetic),
+            proto=scored(g, "proto", g.proto),
+        )
+        for g in groups
+    ]

@@ -1,0 +1,41 @@
+"""Independent pieces of work side by side: one thread and one core each, results in the order of the pieces.
+
+Small matrix products do not fill several cores, but several of them at once do. torch itself keeps to one thread per lane, so
+a result is the same bits whatever the number of lanes: the pieces are cut without looking at it, and sums are taken in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class OrderedThreadPool:
+    """`count` pieces of work at a time; with one, everything happens in the caller's thread."""
+
+    def __init__(self, count: int = 1) -> None:
+        self.count = count
+        self._pool = ThreadPoolExecutor(count, "lane", torch.set_num_threads, (1,)) if count > 1 else None  # a thread's own count
+
+    def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """[work(item), ...] in order, with gradients on or off as for the caller. The first error is raised, the rest dropped."""
+        if self._pool is None:
+            return [work(item) for item in items]
+        grad = torch.is_grad_enabled()
+
+        def lane(item: T) -> R:
+            with torch.set_grad_enabled(grad):  # the switch belongs to a thread
+                return work(item)
+
+        waiting = [self._pool.submit(lane, item) for item in items]
+        try:
+            return [future.result() for future in waiting]
+        finally:
+            for future in waiting:
+                future.cancel()
