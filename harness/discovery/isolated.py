@@ -134,9 +134,14 @@ def main() -> None:
 def _check(variant: Variant, tell: Any) -> None:
     import torch
 
-    from harness.discovery.review import CheckResult, check_file, check_objective, check_watched
-    from harness.discovery.slopes import said_of_the_start
-    from harness.discovery.source_file import Watch
+    from harness.discovery.review import (  # in the checking process alone: torch
+        CheckResult,
+        check_file,
+        check_objective,
+        check_watched,
+    )
+    from harness.discovery.slopes import said_of_the_start  # in the checking process alone: torch
+    from harness.discovery.source_file import Watch  # in the checking process alone: torch
 
     def send(result: CheckResult) -> None:
         tell(result=[result.name, result.verdict, result.reason])

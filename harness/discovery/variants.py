@@ -91,7 +91,7 @@ def find_objective(name: str, folder: Path | None = None) -> Path:
 
 def load_objective(path: Path) -> type[Objective]:
     """The one Objective subclass a file defines. Raises UserError that carries the file's own error, line included."""
-    from objectives import Citation, Objective
+    from objectives import Citation, Objective  # torch takes a second to load
 
     if not NAME.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")

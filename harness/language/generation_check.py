@@ -26,7 +26,7 @@ def check_context(suite: str, tasks: Tasks, context: int) -> None:
 
 def check_settings(suite: str, tasks: Tasks, model: Any) -> None:
     """Raises UserError for settings under which lm-eval's own model fails, or that are not supported."""
-    from harness.language.benchmark.lm import resolved
+    from harness.language.benchmark.lm import resolved  # lm-eval takes seconds to load
 
     for name, task in tasks:
         try:

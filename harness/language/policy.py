@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from harness.files import file_digest
@@ -351,20 +350,3 @@ def streams_of(prompts: Sequence[Sequence[int]], size: int) -> list[list[int]]:
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), tuple(prompts[i]), i))
     count = -(-len(prompts) // size) if prompts else 0
     return [order[s::count] for s in range(count)]
-
-
-@contextmanager
-def keep_random_state() -> Iterator[None]:
-    """Restore Python's, numpy's and torch's global generators afterwards: libraries that reseed them stay harmless."""
-    import random
-
-    python, numpy_state, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy_state)
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig, TrainingConfig
+from harness.config import RunConfig, TrainingConfig, explain
 from harness.discovery.variants import Variant
 from harness.errors import UserError
 from harness.records import digest
@@ -51,7 +51,6 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
     """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
     from pydantic import ValidationError
 
-    from harness.config import explain
 
     if not variant.training:
         return config.training

@@ -23,7 +23,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from harness.errors import UserError
 from harness.language.model.decoding import CannotGenerate, Decoding, resolve
 from harness.language.model.sampling import Request
-from harness.language.policy import Advance, Policy, keep_random_state
+from harness.language.policy import Advance, Policy
+from harness.language.random_state import keep_random_state
 from harness.records import PromptGroup, digest, keyed_seed
 from harness.store.partial_results import NOTHING_KEPT, Unfinished
 

@@ -29,7 +29,8 @@ from harness.language.benchmark.task_surroundings import SEEDS, RandomState, cod
 from harness.language.benchmark.task_trial import check_loaded
 from harness.language.generation_check import check_context, check_settings
 from harness.language.hub_items import lacking
-from harness.language.policy import Policy, keep_random_state
+from harness.language.policy import Policy
+from harness.language.random_state import keep_random_state
 from harness.loop.benchmark import Evaluated
 from harness.loop.suite import Suite, SuiteTask
 from harness.progress import Advance
@@ -237,8 +238,8 @@ def evaluate(
     """
     from lm_eval import evaluator
 
-    from harness.language.benchmark.lm import as_lm
-    from harness.language.benchmark.standard_errors import computed_here
+    from harness.language.benchmark.lm import as_lm  # lm-eval takes seconds to load
+    from harness.language.benchmark.standard_errors import computed_here  # lm-eval takes seconds to load
 
     board.tokenizer = board.tokenizer or policy.tokenizer
     if board.tokenizer is not policy.tokenizer:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from harness.errors import UserError
-from harness.language.policy import keep_random_state
+from harness.language.random_state import keep_random_state
 from harness.records import keyed_seed
 
 LOOKED_AT = 20  # examples of a pool, to see whether their questions differ

@@ -81,7 +81,7 @@ def clustered(
     samples: lm-eval's own, by task, as its aggregations take them. equal_tasks: whether a group's tasks count the same whatever
     their size. iters: resamples for a metric whose error is bootstrapped.
     """
-    from harness.language.benchmark.standard_errors import Item, clustered_error
+    from harness.language.benchmark.standard_errors import Item, clustered_error  # lm-eval takes seconds to load
 
     mine = [(name, s) for name in samples for s in samples[name] if s["filter"] == row.filter and row.metric in s]
     clusters = numbered([keys[name][s["doc_id"]] for name, s in mine])

@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 import torch
 
-from harness.language.policy import keep_random_state
+from harness.language.random_state import keep_random_state
 from harness.language.text.template_limits import limit_task_templates
 
 SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval's `simple_evaluate`
