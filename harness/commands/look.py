@@ -26,6 +26,8 @@ def open_run(run: str, results: Path) -> RunFolder:
         if (candidate / "run.json").is_file():
             look_over(candidate)
             return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
+        if (candidate / "run.json").is_dir():
+            look_over(candidate)  # which says so
     known = [p.parent.name for p in results.glob("*/run.json")]
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
