@@ -77,3 +77,22 @@ def test_a_neighbours_phase_with_what_is_no_file_in_it_is_passed_over(tmp_path, 
         (other.root / "a/train/out.json").symlink_to(tmp_path / "elsewhere.json")
     assert not Neighbours(mine).take_over("a/train", {"player": "p"}, {"lr": 0.1})
     assert json.loads((mine.root / "journal.jsonl").read_text().splitlines()[-1])["event"] == "neighbour passed over"
+
+
+@pytest.mark.parametrize("name", ["steps.jsonl", "training.safetensors", "drawn-00000.json"])
+def test_an_attempt_with_a_folder_under_a_files_name_is_made_from_its_beginning(tmp_path, name):
+    run, said = RunFolder(tmp_path), []
+    run.say = said.append
+    for attempt in range(2):
+        try:
+            with run.open("a", {"player": "one"}, {"n": 1}) as draft:
+                assert list(draft.unfinished.glob("mark")) == []
+                if attempt == 0:
+                    (draft.unfinished / "mark").write_text("x")
+                    (draft.unfinished / name).mkdir()
+                    raise LookupError
+                (draft.unfinished / name).write_text("x")
+        except LookupError:
+            pass
+    assert run.finished("a").manifest.counts == {}
+    assert len(said) == 1 and f"{name}: a folder" in said[0]
