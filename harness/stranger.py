@@ -178,15 +178,35 @@ FOLDERS = ("*/seed-*", "*/seed-*/iteration-*", "*/seed-*/iteration-*/evaluate", 
 
 
 def make_way(run: RunFolder, labels: Collection[str] = ()) -> None:
-    """Set aside folders that have the name of a file this program writes beside the phases, and files that have a folder's.
+    """Set aside what has the name of a file or folder that this program writes beside the phases, and is the other of the two.
 
     labels: variants, whose folders may be in the way too. A file under the name of a phase is the store's to set aside.
     """
+    make_way_for_files(run)
+    make_way_for_folders(run, labels)
+
+
+def make_ready(run: RunFolder, labels: Collection[str], recompute: bool) -> None:
+    """`make_way`; with `recompute` what is damaged beside the phases goes too: special files, small files, the record."""
+    make_way_for_files(run)  # first: the journal is written below
+    if recompute:
+        remove_special_files(run)
+        run.set_small_files_aside()  # before anything that is set aside is taken out of them
+        set_record_aside(run)
+    make_way_for_folders(run, labels)
+
+
+def make_way_for_files(run: RunFolder) -> None:
+    """The folders among it; of the small files nothing is read."""
     files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]
     files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
     for name in files:
         if (run.root / name).is_dir() and not name.endswith(TAKEN):
             run.set_aside(name, f"{run.root / name}: a folder, not a file of this program")
+
+
+def make_way_for_folders(run: RunFolder, labels: Collection[str] = ()) -> None:
+    """The files among it."""
     folders = [path.relative_to(run.root) for pattern in FOLDERS for path in sorted(run.root.glob(pattern))]
     inner = [path.as_posix() for path in folders if path.parts[0] not in BESIDE_VARIANTS - {"initial", "facts"}]
     for name in (*sorted(BESIDE_VARIANTS | set(labels)), *inner):

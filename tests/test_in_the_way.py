@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from harness.errors import UserError
+from harness.errors import DamagedError, UserError
 from harness.files import write_json
 from harness.sharing import Neighbours
 from harness.store import RunFolder
-from harness.stranger import look_through, make_way, remove_special_files
+from harness.stranger import look_through, make_ready, make_way, remove_special_files
 from tests.conftest import here
 
 
@@ -47,6 +47,21 @@ def test_a_fifo_is_removed_on_request(tmp_path):
     remove_special_files(RunFolder(tmp_path))
     look_through(tmp_path)
     assert [path.name for path in (tmp_path / "a").iterdir()] == []
+
+
+def test_several_things_at_once_are_mended_with_recompute(tmp_path):
+    """A file in the way is taken out of the small files, which are damaged too, as is the journal all of it is written to."""
+    run = RunFolder(tmp_path)
+    for name in ("journal.jsonl", "space", "facts/space"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("run.json", "initial", "facts/initial.jsonl.gz", "space/seed-0", "facts/space/seed-0.jsonl.gz"):
+        (tmp_path / name).write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DamagedError, match="--recompute"):
+        make_ready(run, ["space"], recompute=False)
+    make_ready(run, ["space"], recompute=True)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert [name for name in left if "damaged" not in name] == ["facts", "facts/space", "journal.jsonl", "space"]
 
 
 def test_commands_say_what_stands_in_the_way_or_set_it_aside(played_copy):

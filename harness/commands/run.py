@@ -112,7 +112,7 @@ def play(
     from harness.commands.plan import print_bill, print_plan
     from harness.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
-    from harness.stranger import look_over, look_through, make_way, remove_special_files, set_record_aside
+    from harness.stranger import look_over, look_through, make_ready
     from harness.suite import load_suite
     from harness.surroundings import check_sockets, notes
 
@@ -135,11 +135,7 @@ def play(
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     with run.locked(reporter.say):
         run.say = reporter.say
-        make_way(run, [variant.label for variant in variants])
-        if config.recompute:
-            remove_special_files(run)
-            run.set_small_files_aside()  # before anything that is set aside is taken out of them
-            set_record_aside(run)
+        make_ready(run, [variant.label for variant in variants], config.recompute)
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)
