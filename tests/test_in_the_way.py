@@ -1,10 +1,13 @@
 """What stands in a run folder under the name of something else: folders for files, files for folders, FIFOs; here and beside."""
 
+import errno
 import json
 import os
+import shutil
 
 import pytest
 
+from harness.commands import look
 from harness.errors import DamagedError, UserError
 from harness.files import write_json
 from harness.sharing import Neighbours
@@ -74,6 +77,22 @@ def test_commands_say_what_stands_in_the_way_or_set_it_aside(played_copy):
     (root / "run.json").mkdir()
     done = here("status", "small", cwd=played_copy, check=False)
     assert "run.json: damaged" in done.stderr and "did you mean" not in done.stderr
+
+
+def test_status_of_all_runs_shows_the_others_of_one_that_may_not_be_read(played_copy, monkeypatch):
+    shutil.copytree(played_copy / "results/small", played_copy / "results/a")
+    look_over = look.look_over
+
+    def refused(root):
+        if root.name == "a":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "data"))
+        look_over(root)
+
+    monkeypatch.setattr(look, "look_over", refused)
+    done = here("status", cwd=played_copy, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a/data: Permission denied" in done.stderr
+    assert "results/small" in done.stdout
 
 
 @pytest.mark.parametrize("odd", ["fifo", "link"])
