@@ -18,10 +18,9 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from harness.earlier import Earlier
-from harness.errors import DamagedError
 from harness.files import MANIFEST, read_json
 from harness.names import inside
-from harness.played import Played
+from harness.played import Played, failed_cells
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.row_scale import Scale, scale_of
 
@@ -300,11 +299,7 @@ class Facts:
     @cached_property
     def failed(self) -> dict[str, str]:
         """Cells that failed when the run was last played, with their error in one line."""
-        path = self.root / "failed.json"
-        said = read_json(path) if path.is_file() else {}
-        if not isinstance(said, dict) or not all(isinstance(error, str) for error in said.values()):
-            raise DamagedError(f"{path}: damaged (no list of failed cells); repeat the run's command, which writes it anew")
-        return said
+        return failed_cells(self.root)
 
 
 def _costs(table: Frame) -> Frame:

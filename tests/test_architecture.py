@@ -363,7 +363,7 @@ ALLOWED = {
     "harness.commands.study": BASE
     | {"harness.paths"}
     | {"harness.commands", "harness.config", "harness.discovery", "harness.facts", "harness.prepare", "harness.store"}
-    | {"harness.provenance", "harness.study", "harness.tables", "harness.versions"},
+    | {"harness.provenance", "harness.stranger", "harness.study", "harness.tables", "harness.versions"},
     "harness.card": BASE
     | {"harness.facts", "harness.model.adapter_files", "harness.shown", "harness.tables"}
     | {"harness.versions"},

@@ -17,7 +17,7 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     from harness.commands.run import check_folder, named_run, remove_empty
     from harness.merging import bring_beside, joined
     from harness.small_files import keep_all
-    from harness.stranger import look_over, reading
+    from harness.stranger import look_over, make_way, reading
     from harness.tables import refresh
 
     run = named_run(name, results)
@@ -30,6 +30,8 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     if run.root.exists():
         look_over(run.root)
     with run.locked(say):
+        run.say = say
+        make_way(run)
         record: dict[str, Any] | None = run.record()
         try:
             for number, source in enumerate(sources):  # every two are compared before the first is copied

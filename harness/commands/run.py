@@ -112,14 +112,16 @@ def play(
     from harness.commands.plan import print_bill, print_plan
     from harness.prepare import checked_variants, prepare, write_failed
     from harness.progress import Reporter
-    from harness.stranger import look_over, look_through, set_record_aside
+    from harness.stranger import look_over, look_through, make_ready
     from harness.suite import load_suite
     from harness.surroundings import check_sockets, notes
 
     variants = checked_variants(config)
     if run.root.exists():
-        look = look_through if config.recompute and not dry_run else look_over
-        look(run.root)
+        if config.recompute and not dry_run:
+            look_through(run.root, mending=True)
+        else:
+            look_over(run.root)
     to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
     at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     if dry_run:
@@ -133,9 +135,7 @@ def play(
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     with run.locked(reporter.say):
         run.say = reporter.say
-        if config.recompute:
-            run.set_small_files_aside()  # before anything that is set aside is taken out of them
-            set_record_aside(run)
+        make_ready(run, [variant.label for variant in variants], config.recompute)
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)
@@ -184,8 +184,11 @@ def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
     from harness.figures.fonts import left_as_boxes
     from harness.report import write_report
     from harness.small_files import keep_all
+    from harness.stranger import make_way
     from harness.tables import refresh
 
+    run.say = say
+    make_way(run)
     keep_all(run.root)
     refresh(run.root)
     written = write_report(run.root, pdf)

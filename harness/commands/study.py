@@ -96,6 +96,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool =
     """
     from harness.facts import Facts
     from harness.provenance import NUMBERS
+    from harness.stranger import look_over
     from harness.tables.study import chosen_table
     from harness.versions import numbers_of
 
@@ -109,6 +110,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool =
         )
         return {}
     try:
+        look_over(root)
         table = chosen_table(Facts(root))
     except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if typed:
