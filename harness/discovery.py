@@ -184,6 +184,8 @@ class Variant:
         for name in self.params:
             if name not in known:
                 raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
+            if as_list(self.params[name]) == []:
+                raise UserError(f"{self.label}: {name}=[]: an empty list; a schedule has at least one value")
         try:
             with kept_state():
                 return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
@@ -198,10 +200,10 @@ class Variant:
 
     def objectives(self, iterations: int) -> list[Objective]:
         """Those of all iterations, for what is asked of them before they are played: built until the last schedule has ended,
-        from where on they are one and the same.
+        from where on they are one and the same. What a run would only come to when it is extended is built, and refused, too.
         """
-        longest = max((len(as_list(value)) for value in self.params.values()), default=1)
-        built = [self.objective(t) for t in range(min(iterations, longest))]
+        longest = max((len(as_list(value)) for value in self.params.values()), default=1) or 1
+        built = [self.objective(t) for t in range(longest)]
         return [built[min(t, len(built) - 1)] for t in range(iterations)]
 
     def source(self) -> str:

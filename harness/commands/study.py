@@ -68,12 +68,15 @@ def check_spoken(study: Study, config: RunConfig) -> None:
 
 
 def study_config(study: Study, variants: str, passed: Mapping[str, Any], suite: str | None = None) -> RunConfig:
+    settings = list(passed.get("set", ()))
+    if not any(item.partition("=")[0].strip() == "share" for item in settings):
+        settings.append("share=true")
     request = {
         "recipe": study.recipe,
         "objectives": variants,
         "iterations": passed.get("iterations", study.iterations),
         "seeds": passed.get("seeds", study.seeds),
-        "set": [*passed.get("set", ()), "share=true"],
+        "set": settings,
     }
     chosen = suite or study.suite
     own = {key for key in ("objectives", "iterations", "seeds", "suite") if key not in passed}
