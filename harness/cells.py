@@ -70,7 +70,7 @@ def refuse_recipes_keys(config: RunConfig, variant: Variant) -> None:
         if variant.params[key] != section[key]:
             continue  # another one was typed for the variant
         try:
-            replace(variant, params={key: variant.params[key]}).objectives(config.iterations)
+            replace(variant, params={key: variant.params[key]}).objectives(variant.longest)
         except UserError as error:
             raise UserError(f"{config.said_by(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}") from None
     training = section.get("training")

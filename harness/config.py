@@ -27,6 +27,7 @@ from harness.toml_files import find_toml, put, read_toml, texts_of, toml_value, 
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
 MOST = 1_000_000
+LONGEST_KEY = 1_000
 LONGEST_TEXT = 1_000_000  # characters; `objectives` is bounded by harness/plan_size.py
 OF_ANY_KIND = ("data.template_arguments.", "objective.")  # what is given to others as it is
 Rate = Annotated[float, Field(allow_inf_nan=False)]
@@ -296,6 +297,10 @@ def load_config(
         key = key.strip()
         if not separator or not key:
             raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
+        if len(key) > LONGEST_KEY:
+            raise UserError(
+                f"--set {key[:80]}...: a key of {len(key):,} characters, more than {LONGEST_KEY:,}; no setting has one"
+            )
         if again := next((given for given in typed if f"{given}.".startswith(f"{key}.")), None):
             raise UserError(f"--set {key}: {again} is given twice; leave one out")
         put(tree, key, toml_value(text.strip()), typed, path)

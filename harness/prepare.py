@@ -72,7 +72,7 @@ def checked_variants(config: RunConfig) -> list[Variant]:
     for variant in variants:
         try:
             training_settings(config, variant)
-            objectives = variant.objectives(config.iterations)
+            objectives = variant.objectives(max(config.iterations, variant.longest))[: config.iterations]
         except UserError:
             refuse_recipes_keys(config, variant)
             raise

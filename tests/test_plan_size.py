@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.plan import _listed
-from harness.config import LONGEST_TEXT, RunConfig, validated
+from harness.config import LONGEST_TEXT, RunConfig, load_config, validated
 from harness.discovery import Variant, parse_variants
 from harness.errors import UserError
 from harness.plan_size import LONGEST_VARIANT, MOST_PLAYERS, check_size
@@ -56,6 +56,21 @@ def test_an_objective_is_built_as_often_as_its_schedule_has_entries(monkeypatch)
     assert [repr(one) for one in found[:5]] == [repr(build(variant, t)) for t in range(5)]
     assert len(found) == 10_000
     assert repr(found[-1]) == repr(build(variant, 9_999))
+
+
+def test_ten_thousand_variants_are_read_in_no_time():
+    """Every installed package is asked for the objective once, not for every variant; a label twice is found in one pass."""
+    began = time.process_time()
+    assert len(parse_variants(",".join(f"spin:beta={i}" for i in range(1, 10_001)))) == 10_000
+    with pytest.raises(UserError, match='names "spin-beta9" twice'):
+        parse_variants(",".join([*(f"spin:beta={i}" for i in range(1, 10_001)), "spin:beta=9"]))
+    assert time.process_time() - began < 10
+
+
+def test_a_key_without_end_is_one_line():
+    for key in ("a." * 1_000_000, "objective.spin." + "n" * 5_000_000):
+        with pytest.raises(UserError, match="^--set .* no setting has one"):
+            load_config("lab", [f"{key}b=1"])
 
 
 def test_a_recipe_with_300_000_seeds_is_refused_before_the_run_has_a_folder(tmp_path):
