@@ -67,8 +67,13 @@ def check_run_folder(root: Path) -> None:
         raise UserError(f"{root}: is {what}, not a folder; use --results DIR or --name OTHER for the run")
     if os.path.isfile(root / REPORTED) and not os.path.isfile(root / RECORD):
         raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
-    if root.is_dir() and any(root.iterdir()) and not any(os.path.lexists(root / name) for name in (*BEGUN, LEASE)):
+    if root.is_dir() and any(root.iterdir()) and not _begun(root):
         raise UserError(f"{root}: holds files, and none of a run; use --results DIR or --name OTHER for a folder of its own")
+
+
+def _begun(root: Path) -> bool:
+    """Whether a run has begun in the folder, if only with a lease: a kill may leave that under the name it is made under."""
+    return any(entry.name in BEGUN or entry.name.startswith(LEASE) for entry in root.iterdir())
 
 
 def check_report(pdf: Path, option: str, root: Path | None = None) -> None:

@@ -35,6 +35,14 @@ def refused(call, *words):
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize("left", [".lease", ".lease.0a1b", ".lease.0a1b.gone", "journal.jsonl", "data.partial"])
+def test_what_a_kill_leaves_of_the_first_moment_is_a_runs(tmp_path, left):
+    """Killed while the lease is made or given back, its file stands there under the name that it has until then."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / left).touch()
+    check_run_folder(tmp_path / "x")
+
+
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize(
     ("results", "reports"),
