@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 
 import pytest
@@ -93,6 +94,37 @@ def test_links_out_are_refused_and_those_of_the_hubs_cache_are_not(mirror):
     assert [row["response"] for _, row in read(mirror, "cached")] == ["own"]
 
 
+MADE = {
+    "a link to itself": ("leads in a circle", lambda folder: (folder / "train.jsonl").symlink_to("train.jsonl")),
+    "a pipe": ("neither a file nor a folder", lambda folder: os.mkfifo(folder / "train.jsonl")),
+    "a description that is a pipe": ("neither a file nor a folder", lambda folder: os.mkfifo(folder / "README.md")),
+    "a description without an end": ("is a link to /dev/zero", lambda folder: (folder / "README.md").symlink_to("/dev/zero")),
+}
+
+
+@pytest.mark.parametrize("case", MADE)
+def test_what_has_no_end_is_named_and_not_read(case, mirror, capsys):
+    said, make = MADE[case]
+    make(data_set(mirror, "x"))
+    with pytest.raises(UserError, match=said):
+        read(mirror, "x")
+    assert fetch_command({}, mirror, check=True) == 1
+    assert said in capsys.readouterr().out
+
+
+ENDLESS = {
+    "itself": "data_files: &a [own.jsonl, *a]",
+    "many": "data_files: [" + ", ".join(f"&{n} [{', '.join([f'*{n - 1}' if n else 'own.jsonl'] * 10)}]" for n in range(9)) + "]",
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_a_few_lines_that_say_more_than_can_be_read_are_refused(case, mirror):
+    data_set(mirror, "x", ENDLESS[case], own__jsonl=ROW)
+    with pytest.raises(UserError, match=r"README\.md: says more than 1,000,000 things"):
+        read(mirror, "x")
+
+
 def test_a_column_of_pictures_opens_no_path(mirror):
     """Decoding a picture opens whatever path or address its row has."""
     kinds = {"prompt": "string", "response": "string", "image": "image"}
@@ -142,6 +174,9 @@ def test_fetch_check_says_what_leads_out(mirror, capsys):
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")]
     assert len(said) == 2
     assert "192.0.2.1" in said[1] and "linked" in said[0]
+    (mirror / "org" / "notes.txt").write_text("a file beside data sets")
+    assert fetch_command({}, mirror, check=True) == 1
+    assert sorted(line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")) == sorted(said)
 
 
 def test_a_data_set_with_files_of_its_own_is_read(mirror):
