@@ -125,6 +125,13 @@ def test_a_few_lines_that_say_more_than_can_be_read_are_refused(case, mirror):
         read(mirror, "x")
 
 
+def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(mirror, capfd):
+    data_set(mirror, "x", train__jsonl="no JSON\n" + ROW)
+    with pytest.raises(UserError, match="JSON"):
+        read(mirror, "x")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_column_of_pictures_opens_no_path(mirror):
     """Decoding a picture opens whatever path or address its row has."""
     kinds = {"prompt": "string", "response": "string", "image": "image"}
