@@ -28,6 +28,8 @@ def _path(text: Any) -> Path:
     """A path that was typed, `~` opened. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
+    if "://" in str(text):
+        raise typer.BadParameter(f"{text} is an address; name a path on this machine")
     return opened(str(text))
 
 
