@@ -12,7 +12,7 @@ import typer
 
 from harness.errors import Ended, UserError, unexpected_line
 from harness.paths import opened
-from harness.surroundings import settle
+from harness.surroundings import check_hub, settle
 
 app = typer.Typer(
     name="harness",
@@ -310,6 +310,7 @@ def main() -> Any:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:
+        check_hub()
         code = _called()
     except UserError as error:
         _complain(f"harness: {error}")

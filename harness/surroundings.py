@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.errors import UserError
 from harness.paths import STAND_IN, opened
@@ -103,6 +104,17 @@ def _sockets_fit() -> bool:
         here = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
         return here is not None or len(os.fsencode(tempfile.gettempdir())) + OF_A_LISTENER <= SOCKET
     return True
+
+
+def check_hub() -> None:
+    """Raises UserError where the hub's address cannot be read: its library ends when it is imported, with a part of it shown."""
+    given = os.environ.get("HF_ENDPOINT", "")
+    try:
+        urlsplit(given).port  # noqa: B018 (asking is what raises)
+    except ValueError:
+        raise UserError(
+            f"HF_ENDPOINT={given}: cannot be read as an address; write / ? # @ : in a name or a password as %2F %3F %23 %40 %3A"
+        ) from None
 
 
 def check_sockets() -> None:

@@ -123,3 +123,16 @@ def test_a_recipes_setting_that_holds_a_password_is_refused(tmp_path):
     path.write_text('[data]\nsource = "https://name:hidden@host/x"\n')
     with pytest.raises(UserError, match=r"data\.source=https://\*\*\*@host/x: holds a name, a password or a key"):
         load_config(str(path))
+
+
+def test_an_address_of_the_hub_that_cannot_be_read_is_one_line_without_its_password(monkeypatch):
+    from harness.surroundings import check_hub
+
+    for address in ("https://name:hid/d@en@host/hub", "http://name:hid?den@host", "https://[hidden"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        with pytest.raises(UserError, match=r"HF_ENDPOINT=.* cannot be read as an address") as said:
+            check_hub()
+        assert "@" not in address or "hid" not in str(said.value)
+    for address in ("", "https://name:hid%2Fden@host:8080/hub", "http://127.0.0.1:9"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        check_hub()
