@@ -51,17 +51,24 @@ def is_inside(name: str) -> bool:
 
 
 def refuse_foreign_code(path: str | Path) -> None:
-    """Raises UserError where a model in a mirror names Python code of another repository (transformers' `auto_map`)."""
+    """Raises UserError where a model in a mirror names Python code of another repository or folder (transformers' `auto_map`)."""
     for file in sorted(Path(path).glob("*.json")):
-        said = _json(file)
-        listed = said.get("auto_map") if isinstance(said, Mapping) else None
-        for value in listed.values() if isinstance(listed, Mapping) else ():
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, str) and "--" in one:
-                    raise UserError(
-                        f"{file}: auto_map names code of another repository, {one.partition('--')[0]}, which a mirror does not "
-                        "hold; copy the code beside the model and name it without the repository"
-                    )
+        for one in _auto_maps(_json(file)):
+            if "--" in one or not is_inside(one):
+                raise UserError(
+                    f"{file}: auto_map names code of another repository or folder, {one.partition('--')[0]}, which a mirror does "
+                    "not hold; copy the code beside the model and name it without the repository"
+                )
+
+
+def _auto_maps(said: Any) -> Iterator[str]:
+    """Every text below an `auto_map`, at any depth: a model of several parts has the settings of each within its own."""
+    waiting = [said]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
+        if isinstance(one, Mapping) and "auto_map" in one:
+            yield from _texts(one["auto_map"])
 
 
 # ---------------------------------------------------------------- what is named
@@ -124,8 +131,9 @@ def _of_a_model(folder: Path) -> Iterator[str]:
             if not is_inside(name):
                 yield f"{file}: names the weights {name!r}, which are outside its folder; copy the model again"
     said = _json(folder / "tokenizer_config.json")
-    for key, name in said.items() if isinstance(said, Mapping) else ():
-        if str(key).endswith("_file") and isinstance(name, str) and not is_inside(name):
+    files = said.items() if isinstance(said, Mapping) else ()
+    for key, name in ((key, name) for key, value in files if str(key).endswith("_file") for name in _texts(value)):
+        if not is_inside(name):
             yield f"{folder / 'tokenizer_config.json'}: {key} names {name!r}, which is outside its folder; leave it out"
     if (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
         said = _json(folder / "adapter_config.json")

@@ -147,6 +147,7 @@ def test_a_column_of_pictures_opens_no_path(mirror):
 MODELS = {
     "weights": ("model.safetensors.index.json", {"weight_map": {"a": "../other/model.safetensors"}}),
     "a tokenizer's file": ("tokenizer_config.json", {"vocab_file": "/etc/hostname"}),
+    "a tokenizer's files": ("tokenizer_config.json", {"vocab_file": ["vocab.txt", "../other/vocab.txt"]}),
     "a base": ("adapter_config.json", {"base_model_name_or_path": "other/base"}),
 }
 
@@ -167,8 +168,12 @@ def test_code_of_another_repository_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"auto_map": {"AutoModelForCausalLM": "modeling.Own"}}))
     refuse_foreign_code(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": [None, "other/repo--t.Theirs"]}}))
-    with pytest.raises(UserError, match="code of another repository, other/repo"):
+    with pytest.raises(UserError, match=r"code of another repository or folder, other/repo,"):
         refuse_foreign_code(tmp_path)
+    for said in ({"auto_map": "other/repo--m.C"}, {"text_config": {"auto_map": {"AutoConfig": "../other/m.C"}}}):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+        with pytest.raises(UserError, match="code of another repository or folder"):
+            refuse_foreign_code(tmp_path)
 
 
 def test_fetch_check_says_what_leads_out(mirror, capsys):
