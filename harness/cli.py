@@ -12,7 +12,7 @@ import typer
 
 from harness.errors import Ended, UserError, unexpected_line
 from harness.settings.paths import opened
-from harness.settings.process_environment import settle
+from harness.settings.process_environment import check_hub, end_without, running, settle
 
 app = typer.Typer(
     name="harness",
@@ -28,6 +28,8 @@ def _path(text: Any) -> Path:
     """A path that was typed, `~` opened. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
+    if "://" in str(text):
+        raise typer.BadParameter(f"{text} is an address; name a path on this machine")
     return opened(str(text))
 
 
@@ -305,26 +307,29 @@ def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
     settle()
+    threads = running()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
     try:
+        check_hub()
         code = _called()
     except UserError as error:
         _complain(f"harness: {error}")
-        sys.exit(1)
+        code = 1
     except SystemExit as error:  # nothing here ends itself: somebody's code did, whatever exit code it asks for
         _complain(f"harness: {_who_ended(error)}; what is finished is kept; mend that code, then repeat the command")
-        sys.exit(1)
+        code = 1
     except Exception as error:
         import traceback
 
         line = unexpected_line(error)  # where there is none, a bug: its traceback may quote a stranger's text
         _complain(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
-        sys.exit(1)
+        code = 1
     except Ended as error:
         said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"
         print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
-        sys.exit(error.code)
+        code = error.code
+    end_without(threads, code)
     sys.exit(code)
 
 

@@ -7,7 +7,7 @@ list: one value per iteration, the last one repeated. `builtin:` at the start of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -17,17 +17,19 @@ from pydantic_core import PydanticCustomError
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import masked
-from harness.settings.numbers import what_is_wrong
-from harness.settings.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means
+from harness.settings.numbers import what_is_not_kept, what_is_wrong
+from harness.settings.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means  # the folder that `builtin:` means
 from harness.settings.toml_files import as_setting as as_setting
-from harness.settings.toml_files import find_toml, put, read_toml, toml_value, who_said
+from harness.settings.toml_files import find_toml, put, read_toml, texts_of, toml_value, walked, who_said
 from harness.settings.validation import explain as explain
 from harness.settings.validation import finding_of, key_of
 
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
 MOST = 1_000_000
+LONGEST_KEY = 1_000
 LONGEST_TEXT = 1_000_000  # characters; `objectives` is bounded by harness/planning/plan_size.py
+OF_ANY_KIND = ("data.template_arguments.", "objective.")  # what is given to others as it is
 Rate = Annotated[float, Field(allow_inf_nan=False)]
 Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
 Epochs = Annotated[int, Field(ge=1, le=MOST)]
@@ -290,19 +292,34 @@ def load_config(
     said_by: dotted key -> who gave an option's value, where it was not typed (a study's file).
     """
     path = find_toml("recipes", recipe)
-    tree = {"recipe": recipe, **read_toml(path)}
+    tree = read_toml(path)
     typed: dict[str, str] = {}
     for item in settings:
         key, separator, text = item.partition("=")
+        key = key.strip()
         if not separator or not key:
             raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
-        put(tree, key.strip(), toml_value(text.strip()), typed, path)
-        typed[key.strip()] = f"--set {masked(key.strip())}"
+        if len(key) > LONGEST_KEY:
+            raise UserError(
+                f"--set {key[:80]}...: a key of {len(key):,} characters, more than {LONGEST_KEY:,}; no setting has one"
+            )
+        if again := next((given for given in typed if f"{given}.".startswith(f"{key}.")), None):
+            raise UserError(f"--set {key}: {again} is given twice; leave one out")
+        put(tree, key, toml_value(text.strip()), typed, path)
+        typed[key] = f"--set {masked(key)}"
+    if "recipe" in tree:
+        raise UserError(f"{who_said('recipe', typed, path)}: recipe is no setting of a recipe; choose one with --recipe NAME")
+    tree["recipe"] = recipe
     for key, value in overrides.items():
         if value is not None:
             dotted = key.replace("__", ".")
+            option = OPTIONS.get(dotted, f"--set {dotted}")
+            who = (said_by or {}).get(dotted) or option
+            if dotted in typed:
+                other = "leave one out" if who == option else f"type {option} in place of --set"
+                raise UserError(f"{typed[dotted]}: is given by {who} too; {other}")
             put(tree, dotted, value, typed, path)
-            typed[dotted] = (said_by or {}).get(dotted) or OPTIONS.get(dotted, f"--set {dotted}")
+            typed[dotted] = who
     return validated(tree, path, typed)
 
 
@@ -311,7 +328,7 @@ def validated(tree: Mapping[str, Any], path: Path, typed: Mapping[str, str]) -> 
 
     path: the recipe's file; typed: dotted key -> the option of the command line it was given with.
     """
-    for key, text in _texts(tree):
+    for key, text in texts_of(tree):
         source = who_said(key, typed, path)
         if len(text) > LONGEST_TEXT:
             raise UserError(
@@ -319,18 +336,21 @@ def validated(tree: Mapping[str, Any], path: Path, typed: Mapping[str, str]) -> 
             )
         if any(ord(c) < 32 or ord(c) == 127 or "\ud800" <= c <= "\udfff" for c in text):
             raise UserError(f"{source}: {key}={text!r}: holds a control character or half of a character; leave it out")
+    for key, value in walked(tree):
+        if key.startswith(OF_ANY_KIND) and (said := what_is_not_kept(value)) is not None:
+            raise UserError(f"{who_said(key, typed, path)}: {key}={value!r}: {said}")
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise UserError(f"{who_said(key_of(finding_of(error)), typed, path)}: {explain(error, RunConfig)}") from None
     config._typed.update(typed)
-    for key, value in _texts(config.model_dump()):
+    for key, value in texts_of(config.model_dump()):
         if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
             raise UserError(
                 f"{who_said(key, typed, path)}: {key}={value!r}: is empty, as a variable that is not set would be; give a value, "
                 f"or leave {key} out"
             )
-    for key, value in _texts(config.model_dump()):
+    for key, value in texts_of(config.model_dump()):
         if masked(value) != value:
             raise UserError(
                 f"{who_said(key, typed, path)}: {key}={masked(value)}: holds a name, a password or a key, and run.json keeps "
@@ -338,16 +358,3 @@ def validated(tree: Mapping[str, Any], path: Path, typed: Mapping[str, str]) -> 
                 "evaluation.judge_key_env names)"
             )
     return config
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in a tree with the dotted key it stands at, keys themselves included."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _texts(name, key or "a key")
-            yield from _texts(inner, f"{key}.{name}" if key else name)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _texts(inner, key)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 
 import pytest
@@ -93,6 +94,44 @@ def test_links_out_are_refused_and_those_of_the_hubs_cache_are_not(mirror):
     assert [row["response"] for _, row in read(mirror, "cached")] == ["own"]
 
 
+MADE = {
+    "a link to itself": ("leads in a circle", lambda folder: (folder / "train.jsonl").symlink_to("train.jsonl")),
+    "a pipe": ("neither a file nor a folder", lambda folder: os.mkfifo(folder / "train.jsonl")),
+    "a description that is a pipe": ("neither a file nor a folder", lambda folder: os.mkfifo(folder / "README.md")),
+    "a description without an end": ("is a link to /dev/zero", lambda folder: (folder / "README.md").symlink_to("/dev/zero")),
+}
+
+
+@pytest.mark.parametrize("case", MADE)
+def test_what_has_no_end_is_named_and_not_read(case, mirror, capsys):
+    said, make = MADE[case]
+    make(data_set(mirror, "x"))
+    with pytest.raises(UserError, match=said):
+        read(mirror, "x")
+    assert fetch_command({}, mirror, check=True) == 1
+    assert said in capsys.readouterr().out
+
+
+ENDLESS = {
+    "itself": "data_files: &a [own.jsonl, *a]",
+    "many": "data_files: [" + ", ".join(f"&{n} [{', '.join([f'*{n - 1}' if n else 'own.jsonl'] * 10)}]" for n in range(9)) + "]",
+}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_a_few_lines_that_say_more_than_can_be_read_are_refused(case, mirror):
+    data_set(mirror, "x", ENDLESS[case], own__jsonl=ROW)
+    with pytest.raises(UserError, match=r"README\.md: says more than 1,000,000 things"):
+        read(mirror, "x")
+
+
+def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(mirror, capfd):
+    data_set(mirror, "x", train__jsonl="no JSON\n" + ROW)
+    with pytest.raises(UserError, match="JSON"):
+        read(mirror, "x")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_column_of_pictures_opens_no_path(mirror):
     """Decoding a picture opens whatever path or address its row has."""
     kinds = {"prompt": "string", "response": "string", "image": "image"}
@@ -108,6 +147,7 @@ def test_a_column_of_pictures_opens_no_path(mirror):
 MODELS = {
     "weights": ("model.safetensors.index.json", {"weight_map": {"a": "../other/model.safetensors"}}),
     "a tokenizer's file": ("tokenizer_config.json", {"vocab_file": "/etc/hostname"}),
+    "a tokenizer's files": ("tokenizer_config.json", {"vocab_file": ["vocab.txt", "../other/vocab.txt"]}),
     "a base": ("adapter_config.json", {"base_model_name_or_path": "other/base"}),
 }
 
@@ -128,8 +168,12 @@ def test_code_of_another_repository_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"auto_map": {"AutoModelForCausalLM": "modeling.Own"}}))
     refuse_foreign_code(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": [None, "other/repo--t.Theirs"]}}))
-    with pytest.raises(UserError, match="code of another repository, other/repo"):
+    with pytest.raises(UserError, match=r"code of another repository or folder, other/repo,"):
         refuse_foreign_code(tmp_path)
+    for said in ({"auto_map": "other/repo--m.C"}, {"text_config": {"auto_map": {"AutoConfig": "../other/m.C"}}}):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+        with pytest.raises(UserError, match="code of another repository or folder"):
+            refuse_foreign_code(tmp_path)
 
 
 def test_fetch_check_says_what_leads_out(mirror, capsys):
@@ -142,6 +186,9 @@ def test_fetch_check_says_what_leads_out(mirror, capsys):
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")]
     assert len(said) == 2
     assert "192.0.2.1" in said[1] and "linked" in said[0]
+    (mirror / "org" / "notes.txt").write_text("a file beside data sets")
+    assert fetch_command({}, mirror, check=True) == 1
+    assert sorted(line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")) == sorted(said)
 
 
 def test_a_data_set_with_files_of_its_own_is_read(mirror):

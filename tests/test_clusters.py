@@ -206,6 +206,7 @@ def test_a_question_in_two_tasks_of_a_group_is_one_cluster(tmp_path, tokenizer, 
     values = done.items["both"]["values"]
     assert done.items["both"]["clusters"] == [0, 0, 1, 2, 2, 3] * 2
     assert (done.records[0].n, done.records[0].clusters) == (12, 4)
+    assert done.raw.keys() == {"both"}, "lm-eval's own result, by the rows that it was asked for together"
     assert done.records[0].stderr == pytest.approx(sandwich(values[:6], [0, 0, 1, 2, 2, 3]), rel=1e-12)
 
 

@@ -187,6 +187,7 @@ def play(folder, to, *more):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_processes(fetched):
     """In one process: tests/test_recipe_twins.py."""
     folder, *_ = fetched

@@ -51,7 +51,9 @@ def test_no_setting_takes_what_is_no_number_for_one(case):
     """Alone, in a list and in a table, in every setting of a recipe, a suite, a study and the theory's claims."""
     value = NO_NUMBERS[case]
     for model, name, annotation in NUMBERS:
-        if (isinstance(value, bool) and "bool" in str(annotation)) or (isinstance(value, str) and "str" in str(annotation)):
+        if (isinstance(value, bool) and "bool" in str(annotation)) or (
+            isinstance(value, str) and ("str" in str(annotation) or "auto" in str(annotation))
+        ):
             continue
         for given in (value, [value], {"a": value}):
             with pytest.raises(ValidationError) as error:
@@ -179,3 +181,81 @@ def test_inf_is_no_setting_of_training_and_says_what_is_meant():
         with pytest.raises(ValidationError, match="a large one, such as 1000000, where no limit is meant"):
             TrainingConfig.model_validate({name: math.inf})
     assert TrainingConfig(max_grad_norm=1e6, save_seconds=1e6).max_grad_norm == 1e6
+
+
+# ---------------------------------------------------------------- what is neither a number nor kept
+
+
+def test_neither_true_nor_false():
+    for value, said in (("1", "a number"), ("0.0", "a number"), ("'1'", "a text"), ("maybe", "a text"), ("''", "a text")):
+        for key in ("share", "model.merge_adapter", "evaluation.allow_unsafe_code"):
+            with pytest.raises(UserError, match=f"^--set {key}: .*{said}, expected true or false"):
+                load_config(str(SMALL), [f"{key}={value}"])
+    assert load_config(str(SMALL), ["share=true", "recompute=False", "training.two_pass=auto"]).share is True
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "[1, [-inf]]", "{a=nan}", "[1979-05-27]", "{a=07:32:00}"])
+@pytest.mark.parametrize("key", ["data.template_arguments.x", "objective.spin.beta", "objective.other.x"])
+def test_what_a_run_could_not_record_is_refused_in_settings_of_any_kind(key, value):
+    """Of an objective that is not played, too: run.json keeps the settings of all."""
+    with pytest.raises(UserError, match=f"^--set {key}: .*(finite|a date or a time)"):
+        load_config(str(SMALL), [f"{key}={value}"])
+
+
+def test_a_date_is_a_text_on_the_command_line_and_refused_in_a_file(tmp_path):
+    assert load_config(str(SMALL), ["model.revision=2024-01-31"]).model.revision == "2024-01-31"
+    with pytest.raises(UserError, match="line 1: data.template_arguments.today=.*put it in quotes"):
+        load_config(recipe(tmp_path, "data.template_arguments.today = 2024-01-31\n"))
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 5000, "0x" + "f" * 5000, "1" * 1000])
+def test_a_number_that_python_does_not_write_out(number, tmp_path):
+    with pytest.raises(UserError, match="r.toml: not valid TOML: a whole number of more than 400 digits"):
+        load_config(recipe(tmp_path, f"training.lr = {number}\n"))
+    with pytest.raises(UserError, match="^--set training.lr: "):
+        load_config(str(SMALL), [f"training.lr={number}"])
+    with pytest.raises(UserError, match="^--set training.lr: "):
+        load_config(str(SMALL), ["training.lr=" + "[" * 5000])
+
+
+def test_a_schedule_is_refused_whole(tmp_path):
+    """Its later entries, which a longer run would come to, and one without any."""
+    config = load_config(str(SMALL), ["objective.space.mu=[1, true]"], objectives="space", iterations=1)
+    with pytest.raises(UserError, match="^--set objective.space.mu: .*mu=True is not of type"):
+        checked_variants(config)
+    with pytest.raises(UserError, match="^--set objective.space.mu: .*an empty list"):
+        checked_variants(load_config(str(SMALL), ["objective.space.mu=[]"], objectives="space"))
+
+
+def test_training_settings_of_an_objective_are_blamed_on_whoever_gave_them(tmp_path):
+    path = recipe(tmp_path, 'objectives = "space"\n[objective.space.training]\nlr = 0\n')
+    with pytest.raises(UserError, match=r"r\.toml: line 3: \[objective\.space\] space: training\.lr"):
+        checked_variants(load_config(path))
+    with pytest.raises(UserError, match=r"^--set objective\.space\.training\.lr: "):
+        checked_variants(load_config(path, ["objective.space.training.lr=-1"]))
+    with pytest.raises(UserError, match=r"^space-lr-1: training\.lr"):
+        checked_variants(load_config(path, objectives="space:training.lr=-1"))
+
+
+def test_a_setting_given_twice_is_an_error():
+    for settings, options, said in (
+        (["training.lr=1", "training.lr=2"], {}, "^--set training.lr: training.lr is given twice"),
+        (["training.lr=1", "training={lr=2}"], {}, "^--set training: training.lr is given twice"),
+        (["iterations=3"], {"iterations": 5}, "^--set iterations: is given by --iters too; leave one out"),
+        (
+            ["iterations=3"],
+            {"iterations": 5, "said_by": {"iterations": "study lr: iterations"}},
+            "type --iters in place of --set",
+        ),
+    ):
+        with pytest.raises(UserError, match=said):
+            load_config(str(SMALL), settings, **options)
+    refined = load_config(str(SMALL), ["objective={space={mu=1}}", "objective.space.samples=1"])
+    assert refined.objective == {"space": {"mu": 1, "samples": 1}}
+
+
+def test_a_recipe_is_chosen_by_its_option_alone(tmp_path):
+    with pytest.raises(UserError, match="^--set recipe: .*--recipe NAME"):
+        load_config(str(SMALL), ["recipe=smoke"])
+    with pytest.raises(UserError, match="line 1: recipe is no setting"):
+        load_config(recipe(tmp_path, 'recipe = "smoke"\n'))

@@ -1,6 +1,7 @@
 """Folders keep apart: whatever two options name, a command is refused before any work or nothing of another is touched."""
 
 import json
+import os
 
 import pytest
 
@@ -32,6 +33,14 @@ def refused(call, *words):
         call()
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("left", [".lease", ".lease.0a1b", ".lease.0a1b.gone", "journal.jsonl", "data.partial"])
+def test_what_a_kill_leaves_of_the_first_moment_is_a_runs(tmp_path, left):
+    """Killed while the lease is made or given back, its file stands there under the name that it has until then."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / left).touch()
+    check_run_folder(tmp_path / "x")
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -74,6 +83,9 @@ def test_no_report_is_written_over_what_is_not_its_own(tmp_path):
     refused(lambda: check_report(tmp_path / "page.pdf", "--out", a), "page.html is a folder")
     refused(lambda: check_report(tmp_path / "whole.pdf", "--out", a), "whole.pdf is a folder")
     refused(lambda: check_report(tmp_path / "out" / "b.pdf", "--out", a), "the report of the run b")
+    (tmp_path / "odd").mkdir()
+    os.mkfifo(tmp_path / "odd/provenance.json")
+    refused(lambda: check_report(tmp_path / "odd.pdf", "--out", a), "holds other files")
     check_report(tmp_path / "out" / "b.pdf", "--out", b)  # again
     for name in ("new", "new.html", "new.csv", ".pdf", "notes"):
         refused(lambda name=name: check_report(tmp_path / name, "--out", a), "expected the name of a PDF")
@@ -96,6 +108,10 @@ def test_a_run_is_played_into_no_folder_of_something_else(tmp_path):
     refused(lambda: check_run_folder(tmp_path / "src"), "--name OTHER")
     a_report(tmp_path / "b.pdf", "b")
     refused(lambda: check_run_folder(tmp_path / "b"), "a report's numbers")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    refused(lambda: check_run_folder(tmp_path / "file"), "is a file", "--name OTHER")
+    refused(lambda: check_run_folder(tmp_path / "link"), "leads nowhere", "--name OTHER")
     (tmp_path / "empty").mkdir()
     (tmp_path / "begun" / "data.partial").mkdir(parents=True)
     for name in ("a", "new", "empty", "begun"):
@@ -134,6 +150,12 @@ def test_the_report_of_the_same_run_can_be_made_again_and_nothing_old_stays(tmp_
     pdf = played_copy / "reports" / f"{root.name}.pdf"
     stale = pdf.with_suffix("") / "study.csv"
     stale.write_text("of a study that this run was of once")
+    others = tmp_path / "others.csv"
+    others.write_text("somebody's")
+    (pdf.with_suffix("") / "scores.csv").unlink()
+    (pdf.with_suffix("") / "scores.csv").symlink_to(others)
     check_report(pdf, "--out", root)
     write_report(root, pdf)
     assert not stale.exists()
+    assert others.read_text() == "somebody's", "a link is replaced, not followed"
+    assert (pdf.with_suffix("") / "scores.csv").read_bytes() == (root / "scores.csv").read_bytes()

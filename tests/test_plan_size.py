@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.plan import _listed
-from harness.config import LONGEST_TEXT, RunConfig, validated
+from harness.config import LONGEST_TEXT, RunConfig, load_config, validated
 from harness.discovery.variants import Variant, parse_variants
 from harness.errors import UserError
 from harness.loop.study import load_study
@@ -58,6 +58,21 @@ def test_an_objective_is_built_as_often_as_its_schedule_has_entries(monkeypatch)
     assert repr(found[-1]) == repr(build(variant, 9_999))
 
 
+def test_ten_thousand_variants_are_read_in_no_time():
+    """Every installed package is asked for the objective once, not for every variant; a label twice is found in one pass."""
+    began = time.process_time()
+    assert len(parse_variants(",".join(f"spin:beta={i}" for i in range(1, 10_001)))) == 10_000
+    with pytest.raises(UserError, match='names "spin-beta9" twice'):
+        parse_variants(",".join([*(f"spin:beta={i}" for i in range(1, 10_001)), "spin:beta=9"]))
+    assert time.process_time() - began < 10
+
+
+def test_a_key_without_end_is_one_line():
+    for key in ("a." * 1_000_000, "objective.spin." + "n" * 5_000_000):
+        with pytest.raises(UserError, match="^--set .* no setting has one"):
+            load_config("lab", [f"{key}b=1"])
+
+
 def test_a_recipe_with_300_000_seeds_is_refused_before_the_run_has_a_folder(tmp_path):
     (tmp_path / "r.toml").write_text(f"seeds = {list(range(300_000))}\n")
     done = here("run", "--recipe", "r.toml", cwd=tmp_path, check=False)
@@ -96,3 +111,21 @@ def test_the_ticks_of_many_iterations_can_be_read():
         iteration_axis(axis, 10_000)
         assert [text.get_text() for text in axis.get_xticklabels()][:3] == ["initial", "0", "400"]
         assert len(axis.get_xticks()) == 26
+
+
+def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
+    """What an arm or a contrast names is played, so its label is known: one look for each of three passes, not one per arm."""
+    from harness import discovery
+    from harness.commands.study import check_spoken, described, study_config
+
+    names = [f"spin:beta={i}" for i in range(1, 301)]
+    arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)
+    head = f'title = "t"\nquestion = "q"\nobjectives = "{",".join(names)}"\niterations = 1\nseeds = [0]\n'
+    (tmp_path / "a.toml").write_text(head + arms)
+    looked, find = [], discovery.find_objective
+    monkeypatch.setattr(discovery, "find_objective", lambda *a: looked.append(a) or find(*a))
+    study = load_study(str(tmp_path / "a.toml"))
+    config = study_config(study, study.variants(), {})
+    check_spoken(study, config)
+    assert len(described(study, config, {})["arms"]) == 300
+    assert len(looked) <= 3

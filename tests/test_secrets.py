@@ -37,6 +37,8 @@ TYPED = {
     "data": ["--set", "data.source=https://name:hidden@host/x"],
     "data's option": ["--data", "https://name:hidden@host/x"],
     "mirror": ["--mirror", "https://name:hidden@host/x"],
+    "results": ["--results", "https://name:hid/den@host/x"],
+    "reports": ["--reports", "https://name:hid/den@host/x"],
     "model": ["--model", "https://hidden@host/x"],
     "query": ["--data", "https://host/x?token=hidden&y=1"],
     "a token by its form": ["--set", "model.revision=hf_hiddenhiddenhiddenhidden01"],
@@ -55,7 +57,7 @@ def test_a_password_typed_by_mistake_is_refused_and_not_shown(case, tmp_path, mo
         main()
     out, err = capsys.readouterr()
     assert (end.value.code, len(err.splitlines())) == (1, 1), err
-    assert "hidden" not in out + err
+    assert "hid" not in out + err
     assert not list(tmp_path.iterdir())
 
 
@@ -76,6 +78,7 @@ ADDRESSES = (
     "https://name%3Ahidden@host/x", "https://name:hid%2Fd%40en@host/x", "s3://hidden:hid/den+@host/x", "socks5h://u:/hid/@host/x",
     "https://host/x?url=https%3A%2F%2Fname%3Ahidden%40host", "https://host/x?to=a&sig=hid/d@en", "https://host/x#access_token=hidden",
     "https://host/x?X-Amz-Credential=hid/den", "https://host/x?a=1;pwd=hid@den",
+    "https:/name:hid/den@host/x", "/a/b/https:/name:hid@den@host/x",
     "name:hid@den@host:3128", "//name:hid/den@host/x", r"https:\/\/name:hidden@host\/x",
 )  # fmt: skip
 
@@ -96,7 +99,8 @@ def test_no_character_in_a_password_brings_it_to_light(address, tmp_path):
 
 def test_what_is_no_password_is_left_as_it_is():
     for text in ("https://host/@scope/name", "https://host:8000/v1", "git@github.com:org/repo", "space:mu=7@0 against spin@last",
-                 "https://host/x?lr=1e-4&page=2", "see https://a/b and mail me@home"):  # fmt: skip
+                 "https://host/x?lr=1e-4&page=2", "see https://a/b and mail me@home", "at:/home/a@b/c",
+                 "C:/a@b"):  # fmt: skip
         assert masked(text) == text
 
 
@@ -119,3 +123,16 @@ def test_a_recipes_setting_that_holds_a_password_is_refused(tmp_path):
     path.write_text('[data]\nsource = "https://name:hidden@host/x"\n')
     with pytest.raises(UserError, match=r"data\.source=https://\*\*\*@host/x: holds a name, a password or a key"):
         load_config(str(path))
+
+
+def test_an_address_of_the_hub_that_cannot_be_read_is_one_line_without_its_password(monkeypatch):
+    from harness.settings.process_environment import check_hub
+
+    for address in ("https://name:hid/d@en@host/hub", "http://name:hid?den@host", "https://[hidden"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        with pytest.raises(UserError, match=r"HF_ENDPOINT=.* cannot be read as an address") as said:
+            check_hub()
+        assert "@" not in address or "hid" not in str(said.value)
+    for address in ("", "https://name:hid%2Fden@host:8080/hub", "http://127.0.0.1:9"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        check_hub()

@@ -18,6 +18,7 @@ from harness.files import bytes_digest
 from harness.loop.plan import Phase
 from harness.planning.remaining import remaining
 from harness.reporting.tables import refresh
+from harness.store.merging import joined
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import Kept, from_folder, keep, packed, path_of, read, write
 from tests.conftest import ROOT, SMALL, here, recommit, rewrite, rows
@@ -311,6 +312,17 @@ def test_cells_of_two_machines_make_the_tables_of_one(played_copy, run):
     assert {p: p.read_bytes() for p in before} == before
 
 
+def test_what_cells_share_comes_as_folders_where_its_small_file_was(run):
+    bare = run.with_name("bare")
+    shutil.copytree(run, bare)
+    prune(bare)
+    plan, _ = joined(RunFolder(bare), run, json.loads((bare / "run.json").read_text()))
+    for step in plan.steps:
+        step()
+    for name in ("data/train.jsonl", "initial/probe/samples.jsonl", "initial/seed-0/adapter/adapter_model.safetensors"):
+        assert (bare / name).read_bytes() == (run / name).read_bytes(), name
+
+
 def test_a_merge_that_was_killed_goes_on(played_copy, run, monkeypatch):
     from harness.store import merging
 
@@ -389,6 +401,7 @@ def flipped(part):
             "iteration-1/train: is not",
         ),
         (lambda part: shutil.rmtree(part / "data") or path_of(part, "initial").unlink(), "which data"),
+        (lambda part: (part / "failed.json").write_text("[]") and None, "part/failed.json: damaged"),
     ],
 )
 def test_what_differs_is_named_and_nothing_is_joined(played_copy, run, how, named):

@@ -3,6 +3,7 @@
 import io
 import os
 import pwd
+import subprocess
 import sys
 import tempfile
 from multiprocessing import process
@@ -92,3 +93,13 @@ def test_sockets_have_a_short_folder_where_tmpdir_is_long(monkeypatch, tmp_path)
         assert str(listener.address).startswith("/tmp/pymp-")
     assert tempfile.gettempdir() == str(long)  # files still go where they were asked to
     os.rmdir(process.current_process()._config["tempdir"])
+
+
+def test_a_thread_that_is_left_does_not_keep_the_command_from_ending():
+    text = (
+        "import sys, threading, time\nfrom harness.settings.process_environment import end_without, running\nbefore = running()\n"
+        "threading.Thread(target=time.sleep, args=(1000,)).start()\nend_without(before, 3, 0.1)\nsys.exit(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert "left running is ended" in done.stderr

@@ -18,7 +18,7 @@ from harness.reporting.tables.curves import stability_table
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.mean_errors import ItemErrors
 from harness.reporting.tables.players import Arena, Player
-from harness.reporting.tables.printed import items_note
+from harness.reporting.tables.printed import as_markdown, items_note
 from harness.reporting.tables.standing import standing_table
 
 TASKS = ("one", "two")
@@ -226,3 +226,12 @@ def test_nothing_is_said_of_losses_where_too_few_items_show_none():
     written = Written(played({"a": (0.9, 0.9, 0.1)}, items=4))
     assert _lasting(written, written.standing) == []
     assert not _enough_items(written)
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_answers_that_are_all_alike_are_printed_without_an_error_of_zero(right):
+    same = {task: np.full(8, right) for task in TASKS}
+    facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same | {"two": np.array([1.0, 0.0] * 4)}})
+    lines = as_markdown(facts, leaderboard(facts)).splitlines()
+    assert "±" not in lines[2] and f"{100 * right:.1f}" in lines[2]
+    assert "± 9.4" in lines[3]

@@ -9,10 +9,14 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 from harness.errors import UserError
 from harness.language.text import template_limits
 from harness.language.text.template_limits import LimitedEnvironment, TooMuch, limited
+from harness.language.text.template_sizes import TooMuch
 from harness.language.text.templates import choose_template
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}BODY{% endfor %}{% endfor %}"
 DOUBLING = "{% set n = namespace(s='aaaaaaaaaa') %}{% for i in range(60) %}{% set n.s = STEP %}{% endfor %}{{ n.s | length }}"
+NESTED = (
+    "{% set n = namespace(x=1, y=1) %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}{% set n.y = [n.y, n.y] %}{% endfor %}"
+)
 LONG = "{% set b = 'x' * 9999999 %}"
 TOO_MUCH = {
     "loops": LOOPS.replace("BODY", ""),
@@ -45,6 +49,19 @@ TOO_MUCH = {
     "a sum of lists": "{{ ([[0] * 100000] * 1000) | sum(start=[]) | length }}",
     "a division of whole numbers": "{{ (2 ** 9900000) // (3 ** 3000000) }}",
     "a loop that finds nothing": "{% for i in range(99999) %}{% for j in range(99999) if j < 0 %}{% endfor %}{% endfor %}",
+    "many tabs": "{{ ('\t' * 99999).expandtabs(99999) }}",
+    "many lines": "{{ ('\n' * 99999) | indent(99999) }}",
+    "lists compared": NESTED + "{{ n.x == n.y }}",
+    "lists in order": NESTED + "{{ n.x < n.y }}",
+    "a list looked for": NESTED + "{{ n.x in [n.y] }}",
+    "lists compared by a test": NESTED + "{{ [n.x] | select('eq', n.y) | list }}",
+    "lists compared by a method": NESTED + "{{ [n.x].index(n.y) }}",
+    "lists sorted": NESTED + "{{ [n.x, n.y] | sort | length }}",
+    "the largest list": NESTED + "{{ [n.x, n.y] | max }}",
+    "a key": NESTED.replace("[n.", "(n.").replace("]", ")") + "{{ {n.x: 1} | length }}",
+    "a key looked for": NESTED.replace("[n.", "(n.").replace("]", ")") + "{{ {}[n.x] }}",
+    "a key of a method": NESTED.replace("[n.", "(n.").replace("]", ")") + "{{ {}.get(n.x) }}",
+    "keys": NESTED.replace("[n.", "(n.").replace("]", ")") + "{{ dict([(n.x, 1)]) }}",
     "recursion": "{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}",
 }  # fmt: skip
 
@@ -85,6 +102,10 @@ def test_what_ends_is_rendered_as_before():
         "{% filter upper %}{{ x }}{% endfilter %}",
         "{% set t %}{{ x }} {{ x }}{% endset %}{{ t | trim | string }}{% macro m(a) %}{{ a }}{% endmacro %}"
         "{{ m(x) ~ m(1) }}{{ 2 * 3 // 4 }}",
+        "{{ 1 < 2 <= 3 }}{{ x in 'ababab' and x not in [1] }}{{ [3, 1, 1] | sort | unique | list }}{{ {x: 1, (1, 2): 2}[x] }}"
+        "{{ [x, 'c'] | select('eq', 'c') | list }}{{ [1, 5] | max }}{{ {'b': 1, 'a': 2} | dictsort }}{{ x is in ['abab'] }}"
+        "{{ [{'n': x}] | selectattr('n', 'equalto', x) | list }}{{ {'a': 1}.get('a') }}{{ [1, x].index(x) }}{{ 1 if x != 'a' }}"
+        "{% for k, g in [{'n': 1}, {'n': 2}] | groupby('n') %}{{ k }}{% endfor %}{{ 'a\tb'.expandtabs(4) }}{{ x[0] }}",
     )
     options = {"loader": BaseLoader(), "undefined": StrictUndefined, "keep_trailing_newline": True}
     for text in texts:

@@ -19,11 +19,10 @@ import pandas as pd
 
 from harness.analysis.earlier_tables import Earlier
 from harness.analysis.score_scale import Scale, scale_of
-from harness.errors import DamagedError
 from harness.files import MANIFEST, read_json
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.settings.safe_paths import inside
-from harness.store.finished_phases import Played
+from harness.store.finished_phases import Played, failed_cells
 
 Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
 KEYS = ["objective", "seed", "iteration"]
@@ -300,11 +299,7 @@ class Facts:
     @cached_property
     def failed(self) -> dict[str, str]:
         """Cells that failed when the run was last played, with their error in one line."""
-        path = self.root / "failed.json"
-        said = read_json(path) if path.is_file() else {}
-        if not isinstance(said, dict) or not all(isinstance(error, str) for error in said.values()):
-            raise DamagedError(f"{path}: damaged (no list of failed cells); repeat the run's command, which writes it anew")
-        return said
+        return failed_cells(self.root)
 
 
 def _costs(table: Frame) -> Frame:

@@ -51,7 +51,7 @@ def _check(passed: Mapping[str, Any], to: Path) -> int:
     """
     entered = [to / place(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
     folders = dict.fromkeys([*(folder for folder in entered if folder.exists()), *folders_in(to)])
-    outside = [line for folder in folders for line in leading_out(folder, to)]
+    outside = list(dict.fromkeys(line for folder in folders for line in leading_out(folder, to)))
     if not (to / FILE).is_file() and not outside:
         raise UserError(f"--to {to}: no {FILE} there; fetch into it first, or check the folder that was fetched into")
     manifest = read_manifest(to)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from harness.commands.console import out, say
-from harness.errors import DamagedError, OtherFormatError, UserError, did_you_mean
+from harness.errors import DamagedError, OtherFormatError, UserError, did_you_mean, unexpected_line
 from harness.settings.paths import opened
 from harness.store.finished_phases import Played
 from harness.store.output_folders import check_report
@@ -26,6 +26,8 @@ def open_run(run: str, results: Path) -> RunFolder:
         if (candidate / "run.json").is_file():
             look_over(candidate)
             return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
+        if (candidate / "run.json").is_dir():
+            look_over(candidate)  # which says so
     known = [p.parent.name for p in results.glob("*/run.json")]
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
@@ -60,6 +62,10 @@ def status_command(run: str | None, results: Path) -> None:
                 _print_status(folder)
         except UserError as error:
             refused.append(error)  # of the others something can be said
+        except OSError as error:
+            if (line := unexpected_line(error)) is None:
+                raise
+            refused.append(UserError(line))
     if refused:
         raise refused[0]
 

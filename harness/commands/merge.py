@@ -18,7 +18,7 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     from harness.reporting.tables import refresh
     from harness.store.merging import bring_beside, joined
     from harness.store.small_files import keep_all
-    from harness.store.untrusted import look_over, reading
+    from harness.store.untrusted import look_over, make_way, reading
 
     run = named_run(name, results)
     sources = [open_run(folder, results).root for folder in folders]
@@ -30,6 +30,8 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     if run.root.exists():
         look_over(run.root)
     with run.locked(say):
+        run.say = say
+        make_way(run)
         record: dict[str, Any] | None = run.record()
         try:
             for number, source in enumerate(sources):  # every two are compared before the first is copied

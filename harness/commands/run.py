@@ -116,12 +116,14 @@ def play(
     from harness.progress import Reporter
     from harness.reporting.tables import refresh
     from harness.settings.process_environment import check_sockets, notes
-    from harness.store.untrusted import look_over, look_through, set_record_aside
+    from harness.store.untrusted import look_over, look_through, make_ready
 
     variants = checked_variants(config)
     if run.root.exists():
-        look = look_through if config.recompute and not dry_run else look_over
-        look(run.root)
+        if config.recompute and not dry_run:
+            look_through(run.root, mending=True)
+        else:
+            look_over(run.root)
     to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
     at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     if dry_run:
@@ -135,9 +137,7 @@ def play(
     made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     with run.locked(reporter.say):
         run.say = reporter.say
-        if config.recompute:
-            run.set_small_files_aside()  # before anything that is set aside is taken out of them
-            set_record_aside(run)
+        make_ready(run, [variant.label for variant in variants], config.recompute)
         playing.warm_up(at_once)
         try:
             game = prepare(config, run, reporter, passed, study)
@@ -188,7 +188,10 @@ def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
     from harness.reporting.report import write_report
     from harness.reporting.tables import refresh
     from harness.store.small_files import keep_all
+    from harness.store.untrusted import make_way
 
+    run.say = say
+    make_way(run)
     keep_all(run.root)
     refresh(run.root)
     written = write_report(run.root, pdf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +56,35 @@ def asked(study: Study, passed: Mapping[str, Any]) -> Study:
 
 def check_spoken(study: Study, config: RunConfig) -> None:
     """Raises UserError when an arm or a contrast speaks of a variant that the study does not play."""
-    from harness.discovery.variants import parse_variants
-
-    played = {variant.label for variant in parse_variants(config.objectives, config.objective)}
+    labels, label_of = labels_of(config)
+    played = set(labels)
     sides = [("arm", arm.variant) for arm in study.arm]
     sides += [("contrast", side.rpartition("@")[0]) for contrast in study.contrast for side in (contrast.a, contrast.b)]
     for kind, text in sides:
-        label = parse_variants(text, config.objective)[0].label
+        label = label_of(text)
         if label not in played:
             raise UserError(f"study {study.name}: a {kind} speaks of {text}, which is not played{did_you_mean(label, played)}")
 
 
+def labels_of(config: RunConfig) -> tuple[list[str], Callable[[str], str]]:
+    """The labels of what is played, and spelling -> label; what is spelled as it is played is not looked for again."""
+    from harness.discovery.variants import parse_variants
+
+    labels = [variant.label for variant in parse_variants(config.objectives, config.objective)]
+    known = dict(zip(split(config.objectives), labels, strict=True))
+    return labels, lambda text: known.get(text) or parse_variants(text, config.objective)[0].label
+
+
 def study_config(study: Study, variants: str, passed: Mapping[str, Any], suite: str | None = None) -> RunConfig:
+    settings = list(passed.get("set", ()))
+    if not any(item.partition("=")[0].strip() == "share" for item in settings):
+        settings.append("share=true")
     request = {
         "recipe": study.recipe,
         "objectives": variants,
         "iterations": passed.get("iterations", study.iterations),
         "seeds": passed.get("seeds", study.seeds),
-        "set": [*passed.get("set", ()), "share=true"],
+        "set": settings,
     }
     chosen = suite or study.suite
     own = {key for key in ("objectives", "iterations", "seeds", "suite") if key not in passed}
@@ -97,6 +108,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool =
     from harness.analysis.facts import Facts
     from harness.reporting.tables.study import chosen_table
     from harness.store.provenance import NUMBERS
+    from harness.store.untrusted import look_over
     from harness.store.versions import numbers_of
 
     if study.tuned_by is None:
@@ -109,6 +121,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, typed: bool =
         )
         return {}
     try:
+        look_over(root)
         table = chosen_table(Facts(root))
     except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if typed:
@@ -171,16 +184,12 @@ def described(study: Study, config: RunConfig, tuned: Mapping[str, str], shown: 
 
     shown: the tables and figures show the variants of `config` alone (the candidates that were not chosen stay in chosen.csv).
     """
-    from harness.discovery.variants import parse_variants
-
-    def label(text: str) -> str:
-        return parse_variants(text, config.objective)[0].label
+    labels, label = labels_of(config)
 
     def player(text: str) -> list[Any]:
         variant, _, iteration = text.rpartition("@")
         return [label(variant), config.iterations - 1 if iteration == "last" else int(iteration)]
 
-    labels = [v.label for v in parse_variants(config.objectives, config.objective)]
     own = [label(item) for item in split(study.objectives)]
     panels = []
     if tuned:

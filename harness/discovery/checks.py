@@ -10,6 +10,8 @@ import dataclasses
 import inspect
 import os
 import random
+import signal
+import threading
 from collections.abc import Callable
 
 import torch
@@ -178,6 +180,8 @@ def _surroundings() -> dict[str, object]:
         "torch's anomaly mode": torch.is_anomaly_enabled(),
         "torch's default device": torch.empty(0).device,
         "the number of threads": torch.get_num_threads(),
+        "the handlers of signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        "the threads that run": threading.active_count(),
         "the environment": dict(os.environ),
         "the working folder": os.getcwd(),
     }

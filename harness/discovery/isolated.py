@@ -49,7 +49,11 @@ def checked(variant: Variant, seconds: float = LINE_SECONDS) -> Iterator[tuple[s
             yield PROPERTY, "FAIL", f"{error} at: {doing}; is there an endless loop?"
             return
         if not finished:
-            yield PROPERTY, "FAIL", f"the process ended at: {doing} ({_ending(process)}); does the file call os._exit?"
+            yield (
+                PROPERTY,
+                "FAIL",
+                f"the process ended at: {doing} ({_ending(process)}); does the file call os._exit or os.abort?",
+            )
 
 
 @contextlib.contextmanager
@@ -153,7 +157,7 @@ def _check(variant: Variant, tell: Any) -> None:
     with watch.on():
         bases = {repr(o): o for o in (variant.objective(t) for t in range(max(schedules, default=1)))}
         tell(begins="the slopes at the start")
-        with contextlib.suppress(Exception, SystemExit):  # what is wrong with it, the properties say
+        with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):  # what is wrong with it, the properties say
             for base in bases.values():
                 tell(result=["", "said", said_of_the_start(base)])
         send(check_file(variant.path))

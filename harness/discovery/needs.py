@@ -124,8 +124,8 @@ def unbounded_is_needed(objectives: Sequence[Objective]) -> None:
 def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
     """Each changes something within its bounds, at least beside some values of the others.
 
-    Raises Broken for one that changes nothing, Doubtful for one that changes the metrics alone and for two choices that are one.
-    A text without choices is not tried.
+    Raises Broken for one that changes nothing, Doubtful for one that changes the metrics or the loss's value alone and for two
+    choices that are one. A text without choices is not tried.
     """
     base = objectives[0]
     bases = list({repr(one): one for kind in of_other_kind(base) for one in variations(kind)}.values())
@@ -142,6 +142,8 @@ def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
             if any(_differ(*pair, _metrics) for pair in pairs):
                 raise Doubtful(f"{spec.name} changes the metrics alone, never the loss")
             raise Broken(f"{spec.name} has no effect: neither the loss, nor its gradient, nor what it needs changes with it")
+        if not any(one.needs != other.needs or _differ(one, other, _pushed) for one, other in pairs):
+            raise Doubtful(f"{spec.name} adds to the loss what has no gradient: training does not depend on it")
         for choice in spec.metadata.get("choices", ()):
             at_choice = [
                 pair for pair in pairs if getattr(pair[0], spec.name) == getattr(base, spec.name) and _at(pair[1], spec, choice)
@@ -161,6 +163,10 @@ def _trained_otherwise(one: Objective, other: Objective) -> bool:
 
 def _differ(one: Objective, other: Objective, taken: Callable[[Objective, Batch], list[torch.Tensor]]) -> bool:
     return any(not same(taken(one, batch), taken(other, batch)) for batch in _batches(one, PROMPTS))
+
+
+def _pushed(objective: Objective, batch: Batch) -> list[torch.Tensor]:
+    return effect(objective, batch)[1:]  # weights and gradients
 
 
 def _metrics(objective: Objective, batch: Batch) -> list[torch.Tensor]:

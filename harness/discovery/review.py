@@ -79,13 +79,13 @@ LINES = (
     Line(needs.every_sample_is_used, of_other_kind, USED),
     Line(checks.order_of_rows_and_samples_does_not_matter, of_other_kind, (*USED, needs.every_sample_is_used)),
     Line(needs.a_declared_reference_is_read, of_other_kind, FINITE),
-    Line(needs.hyper_parameters_have_an_effect, None, PURE),
+    Line(needs.hyper_parameters_have_an_effect, None, HARMLESS),
     Line(needs.unbounded_is_needed, None, FINITE),
     Line(slopes.the_start_pushes_the_real_response_up, of_other_kind, READ),
     Line(slopes.the_start_pushes_no_other_response_up, of_other_kind, (*READ, slopes.the_start_pushes_the_real_response_up)),
     Line(slopes.all_sides_are_counted_in_one_unit, of_other_kind, PUSHED),
     Line(slopes.each_response_is_held_against_its_own_reference, of_other_kind, UNITS),
-    Line(slopes.the_gradient_is_the_slope_of_the_loss, of_other_kind, (*FINITE, precision.precision_is_kept)),
+    Line(slopes.the_gradient_is_the_slope_of_the_loss, of_other_kind, (*USED, precision.precision_is_kept)),
     Line(needs.coupled_rows_depend_on_each_other, None, (*UNITS, slopes.each_response_is_held_against_its_own_reference)),
 )
 
@@ -128,6 +128,8 @@ def verdict(name: str, check: Callable, subject: object, said: str = "") -> Chec
         return CheckResult(name, "warning", f"{error}{said}")
     except SystemExit as error:
         return CheckResult(name, "FAIL", f"the loss ends the process with sys.exit({error.code!r}){said}")
+    except KeyboardInterrupt:  # the process hears no keyboard
+        return CheckResult(name, "FAIL", f"the loss ends the process with KeyboardInterrupt{said}")
     except Exception as error:
         text = (str(error).splitlines() or [""])[0][:300]
         if isinstance(error, MemoryError) or "can't allocate memory" in text:

@@ -29,7 +29,7 @@ from objectives import Batch, Objective, Responses
 
 LENGTHS, NATS = (10, 2, 40, 10), (1.0, 2.0, 0.5, 0.05)  # tokens and nats per token of the rows of a start
 FACTOR = 3.0  # by which lengths and log-probabilities are multiplied
-STEP = 1e-5  # nats, of a central difference
+STEPS = (1e-5, 1e-2)  # nats, of a central difference; the longer one is for a loss that rounds, as to float32
 SHIFTS = (0.7, 30.0, -30.0)  # nats, near and beyond where a hinge or a sigmoid is flat
 
 
@@ -154,7 +154,8 @@ def _uneven(batch: Batch) -> torch.Tensor:
 def each_response_is_held_against_its_own_reference(objective: Objective) -> None:
     """A likelier response and a likelier reference push the loss to opposite sides, equally where only their log-ratio counts.
 
-    Taken from the gradient in the reference. Raises Doubtful where a response counts beyond its log-ratio and not linearly (a
+    Taken from the gradient in the reference. A response without a reference of its own is held against another's where only the
+    difference of the two moves its slope. Raises Doubtful where a response counts beyond its log-ratio and not linearly (a
     missing or half normalised reference), and where one role has a reference and another, not linear, has none.
     """
     if not objective.needs.reference:
@@ -176,6 +177,9 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
                 f"a likelier {role} response and a likelier reference of it change the loss the same way: is the reference added "
                 "instead of subtracted, or that of another role?"
             )
+    for role, other in ((role, other) for role in bare for other in compared):
+        if _against_the_reference_of(objective, batches[0], role, other):
+            raise Broken(f"the {role} response is held against the reference of the {other} one, not against its own")
     for role in compared:
         level = _level(objective, batches[0], role, 0.0)
         if any((_level(objective, batches[0], role, shift) - level).abs().gt(1e-7 * (1 + level.abs())).any() for shift in SHIFTS):
@@ -183,6 +187,16 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
     for role in bare if compared else ():
         if not _linear(objective, batches[0], role) and not _follows_reference(objective, batches[0], role):
             raise Doubtful(f"the {compared[0]} response is held against its reference, the {role} one is not")
+
+
+def _against_the_reference_of(objective: Objective, batch: Batch, role: str, other: str) -> bool:
+    """Whether a role's slope stays where its log-probability and the other's reference move together, and only then."""
+
+    def stays(logp: float, reference: float) -> bool:
+        shifted = moved(moved(batch, role, logp=logp), other, reference=reference)
+        return same([slopes(objective, batch)[role]], [slopes(objective, shifted)[role]], 1e-9)
+
+    return stays(0.7, 0.7) and not stays(0.7, 0.0) and not stays(0.0, 0.7)
 
 
 def _level(objective: Objective, batch: Batch, role: str, shift: float) -> torch.Tensor:
@@ -219,11 +233,18 @@ def the_gradient_is_the_slope_of_the_loss(objective: Objective) -> None:
     """Against a central difference. Raises Doubtful: to hold a part of the loss constant is a technique of its own."""
     for seed in range(2):
         batch = make_batch(objective, seed=seed)
+        value = float(total(objective, batch).detach())
         for role, slope in slopes(objective, batch).items():
-            ends = [float(total(objective, moved(batch, role, logp=step)).detach()) for step in (-STEP, STEP)]
-            difference, expected = (ends[1] - ends[0]) / (2 * STEP), float(slope.sum())
-            if abs(difference - expected) > 1e-3 * (abs(expected) + float(slope.abs().sum()) * 1e-2) + 1e-7 * (1 + abs(ends[0])):
+            expected = float(slope.sum())
+            differences = [_difference(objective, batch, role, step) for step in STEPS]
+            near = 1e-3 * (abs(expected) + float(slope.abs().sum()) * 1e-2) + 1e-7 * (1 + abs(value))
+            if all(abs(difference - expected) > near for difference in differences):
                 raise Doubtful(
-                    f"the gradient of {role} is {expected:.4g} where the loss has the slope {difference:.4g}: a part of it is "
-                    "held constant (detached, or made into a plain number)"
+                    f"the gradient of {role} is {expected:.4g} where the loss has the slope {differences[0]:.4g}: a part of it "
+                    "is held constant (detached, or made into a plain number)"
                 )
+
+
+def _difference(objective: Objective, batch: Batch, role: str, step: float) -> float:
+    before, after = (float(total(objective, moved(batch, role, logp=by)).detach()) for by in (-step, step))
+    return (after - before) / (2 * step)

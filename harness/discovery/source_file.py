@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 from harness.discovery.batches import Broken, Doubtful
 
@@ -112,10 +114,20 @@ class Watch:
             _hooked.append(True)
         before, _watch = _watch, self
         try:
-            with contextlib.redirect_stdout(self.printed):
+            with contextlib.redirect_stdout(self.printed), self._torch():
                 yield
         finally:
             _watch = before
+
+    @contextlib.contextmanager
+    def _torch(self) -> Iterator[None]:
+        """torch opens files without Python's knowledge: what is asked of it is told as Python's own `open` would."""
+        import torch
+
+        with contextlib.ExitStack() as stack:
+            for name, place, mode in (("save", 1, "w"), ("from_file", 0, "r")):
+                stack.enter_context(mock.patch.object(torch, name, _told(getattr(torch, name), place, mode)))
+            yield
 
     def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         said = next((words for name, words in EFFECTS.items() if event == name or event.startswith(name + ".") or
@@ -152,6 +164,19 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
             watch.heard(event, arguments)
         finally:
             _watch = watch
+
+
+def _told(function: Callable[..., Any], place: int, mode: str) -> Callable[..., Any]:
+    """A function of torch's whose argument at `place` is a file's name, which is told as it is called."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **named: Any) -> Any:
+        file = arguments[place] if len(arguments) > place else named.get("f", named.get("filename"))
+        if isinstance(file, str | os.PathLike):
+            _heard("open", (file, mode, None))
+        return function(*arguments, **named)
+
+    return called
 
 
 def _writes(mode: Any, flags: Any) -> bool:

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,6 +185,8 @@ class Variant:
         for name in self.params:
             if name not in known:
                 raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
+            if as_list(self.params[name]) == []:
+                raise UserError(f"{self.label}: {name}=[]: an empty list; a schedule has at least one value")
         try:
             with kept_state():
                 return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
@@ -200,9 +203,13 @@ class Variant:
         """Those of all iterations, for what is asked of them before they are played: built until the last schedule has ended,
         from where on they are one and the same.
         """
-        longest = max((len(as_list(value)) for value in self.params.values()), default=1)
-        built = [self.objective(t) for t in range(min(iterations, longest))]
+        built = [self.objective(t) for t in range(min(iterations, self.longest))]
         return [built[min(t, len(built) - 1)] for t in range(iterations)]
+
+    @property
+    def longest(self) -> int:
+        """Entries of the longest schedule; 1 where there is none."""
+        return max((len(as_list(value)) for value in self.params.values()), default=1) or 1
 
     def source(self) -> str:
         return self.path.read_text(encoding="utf-8")
@@ -219,19 +226,21 @@ def parse_variants(
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
     said: who named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
     """
-    variants = [_parse_one(item.strip(), defaults or {}, folder, said) for item in text.split(",") if item.strip()]
+    found: dict[str, Path] = {}  # looking for an objective asks every installed package
+    variants = [_parse_one(item.strip(), defaults or {}, folder, said, found) for item in text.split(",") if item.strip()]
     if not variants:
         raise UserError(f"{said} is empty; name at least one, for example space,spin (see: harness objectives)")
-    labels = [v.label for v in variants]
-    for label in labels:
-        if labels.count(label) > 1:
+    for label, count in Counter(v.label for v in variants).items():
+        if count > 1:
             raise UserError(f'{said} names "{label}" twice')
     return variants
 
 
-def _parse_one(text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, said: str) -> Variant:
+def _parse_one(
+    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, said: str, found: dict[str, Path]
+) -> Variant:
     name, *settings = text.split(":")
-    path = find_objective(name, folder)
+    path = found[name] = found.get(name) or find_objective(name, folder)
     given: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = map(str.strip, setting.partition("="))

@@ -134,7 +134,13 @@ def _start_one(slot: int, jobs: int) -> Worker:
     context = _context()
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(slot, jobs, theirs), daemon=True, name=f"harness-{slot}")
-    process.start()
+    try:
+        process.start()
+    except (ConnectionError, EOFError) as error:  # the server process is gone, or could not begin
+        raise UserError(
+            f"--jobs {jobs}: the processes that play cells cannot be started ({error}); what is finished is kept: repeat the "
+            "same command with --jobs 1"
+        ) from error
     theirs.close()
     return Worker(process, mine, slot)
 

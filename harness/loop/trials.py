@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
     """The shared training settings with the variant's own overrides. Raises UserError for one that does not fit."""
     from pydantic import ValidationError
 
-
     if not variant.training:
         return config.training
     try:
@@ -62,11 +61,21 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
 
 def refuse_recipes_keys(config: RunConfig, variant: Variant) -> None:
     """Raises UserError, blaming whoever gave it, for a value of [objective.NAME] that the objective does not take alone."""
-    params = [key for key in config.objective.get(variant.name, {}) if key in variant.params]
+    section = config.objective.get(variant.name, {})
+    params = [key for key in section if key in variant.params]
     for key in params:
-        if variant.params[key] != config.objective[variant.name][key]:
+        if variant.params[key] != section[key]:
             continue  # another one was typed for the variant
         try:
-            replace(variant, params={key: variant.params[key]}).objectives(config.iterations)
+            replace(variant, params={key: variant.params[key]}).objectives(variant.longest)
         except UserError as error:
             raise UserError(f"{config.said_by(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}") from None
+    training = section.get("training")
+    for key, value in training.items() if isinstance(training, Mapping) else ():
+        if variant.training.get(key) != value:
+            continue
+        try:
+            training_settings(config, replace(variant, training={key: value}))
+        except UserError as error:
+            said = config.said_by(f"objective.{variant.name}.training.{key}")
+            raise UserError(f"{said}: [objective.{variant.name}] {error}") from None

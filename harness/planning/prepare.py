@@ -55,9 +55,9 @@ def checked_variants(config: RunConfig) -> list[Variant]:
             near = did_you_mean(name, known)
             raise UserError(f'{said}: [objective.{name}]: unknown objective "{name}"{near}; leave the section out')
     for variant in variants:
-        training_settings(config, variant)
         try:
-            objectives = variant.objectives(config.iterations)
+            training_settings(config, variant)
+            objectives = variant.objectives(max(config.iterations, variant.longest))[: config.iterations]
         except UserError:
             refuse_recipes_keys(config, variant)
             raise

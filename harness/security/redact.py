@@ -8,9 +8,10 @@ from collections.abc import Sequence
 MASK = "***"
 # Name and password of an address. A password that was not encoded may hold any of / @ ? # (browsers and curl take some of them):
 # behind a name and a colon everything up to the last @ of the word is masked, be it a port and a path with an @ in it.
-# JSON may write the slashes with backslashes, a proxy may stand without a scheme: `name:password@host:port`.
+# As a path it has one slash of the two. JSON may write the slashes with backslashes, a proxy may stand without a scheme:
+# `name:password@host:port`.
 WHO_ASKS = re.compile(
-    r"(?:(?<=//)|(?<=\\/\\/)|(?<=\\\\/\\\\/))(?:[^\s\"'<>/?#]*:[^\s\"'<>]*@|[^\s\"'<>/?#]*@)"
+    r"(?:(?<=//)|(?<=\w\w:/)|(?<=\\/\\/)|(?<=\\\\/\\\\/))(?:[^\s\"'<>/?#]*:[^\s\"'<>]*@|[^\s\"'<>/?#]*@)"
     r"|(?i:(?<=%3A%2F%2F)[^\s\"'<>&]*%40)"
     r"|(?<![\w.%+@/-])[\w.%+-]+:[^\s\"'<>/]+@(?=[\w.-]+:\d)"
 )
@@ -23,7 +24,7 @@ NAMED = re.compile(r"(?i)(?:^|[._-])(?:token|(?:api)?key|secret|password|passwd|
 
 def masked(text: str) -> str:
     """The text without what asks in an address (`https://name:password@host`), secrets in its query, and tokens known by form."""
-    if "@" in text or "//" in text or "%3A%2F%2F" in text.upper():
+    if "@" in text or ":/" in text or "//" in text or "%3A%2F%2F" in text.upper():
         text = IN_QUERY.sub(rf"\g<1>{MASK}", WHO_ASKS.sub(f"{MASK}@", text))
     return KNOWN.sub(MASK, text)
 

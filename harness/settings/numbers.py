@@ -9,8 +9,11 @@ import math
 import re
 import typing
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
+NOT_FINITE = "expected a finite number (a large one, such as 1000000, where no limit is meant)"
+TRUTH_VALUES = frozenset({"true", "false", "yes", "no", "on", "off"})
 LARGEST = 2**63 - 1  # of the whole numbers that torch, numpy and pandas hold
 WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*")
 DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|nan)", re.IGNORECASE)
@@ -27,9 +30,11 @@ def read_number(text: str) -> int | float | None:
 def what_is_wrong(value: Any, annotation: Any) -> str | None:
     """What of a value is no number where a setting of this annotation takes one; None where nothing is, or it takes none."""
     kinds = set(_kinds(annotation))
+    if bool in kinds and not kinds & {int, float}:
+        return _no_truth_value(value, str in kinds)
     if Any in kinds or not kinds & {int, float}:
         return None
-    for one in _leaves(value):
+    for one in leaves(value):
         if isinstance(one, bool):
             if bool not in kinds:
                 return f"{str(one).lower()} is not a number"
@@ -38,11 +43,31 @@ def what_is_wrong(value: Any, annotation: Any) -> str | None:
                 return f"a text, expected {'a number' if float in kinds else 'an integer'}"
         elif isinstance(one, float):
             if not math.isfinite(one):
-                return "expected a finite number (a large one, such as 1000000, where no limit is meant)"
+                return NOT_FINITE
             if float not in kinds:
                 return "expected an integer, written without a point"
         elif isinstance(one, int) and abs(one) > LARGEST:
             return f"larger than {LARGEST}, the largest whole number that is kept exactly"
+    return None
+
+
+def _no_truth_value(value: Any, texts: bool) -> str | None:
+    """What of a value is neither true nor false; 0, 1 and a text of digits are not either. texts: it may be a word as well."""
+    for one in leaves(value):
+        if isinstance(one, (int, float)) and not isinstance(one, bool):
+            return "a number, expected true or false"
+        if isinstance(one, str) and (read_number(one) is not None if texts else one.lower() not in TRUTH_VALUES):
+            return "a text, expected true or false"
+    return None
+
+
+def what_is_not_kept(value: Any) -> str | None:
+    """What of a value, of whatever kind it may be, the record of a run could not hold; None where nothing is."""
+    for one in leaves(value):
+        if isinstance(one, date | time):
+            return f"{one} is a date or a time; put it in quotes where a text is meant"
+        if isinstance(one, float) and not math.isfinite(one):
+            return NOT_FINITE
     return None
 
 
@@ -58,12 +83,13 @@ def _kinds(annotation: Any) -> typing.Iterator[Any]:
         yield annotation
 
 
-def _leaves(value: Any) -> typing.Iterator[Any]:
+def leaves(value: Any) -> typing.Iterator[Any]:
+    """What is in lists and tables at any depth, or the value itself."""
     if isinstance(value, Mapping):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     else:
         yield value

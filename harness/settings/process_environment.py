@@ -12,7 +12,10 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.errors import UserError
 from harness.security.escaping import in_ascii
@@ -22,6 +25,7 @@ SOCKET = 103  # bytes of a socket's path that every system takes
 OF_A_LISTENER = len("/pymp-xxxxxxxx/listener-xxxxxxxx")  # what multiprocessing adds to the temporary folder
 SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 ERRORS = "harness.ascii"
+LAST_WAIT = 5.0  # seconds, for threads of libraries to end by themselves
 
 notes: list[str] = []  # what had to be done otherwise, a line each, for whoever speaks to the user
 
@@ -105,6 +109,17 @@ def _sockets_fit() -> bool:
     return True
 
 
+def check_hub() -> None:
+    """Raises UserError where the hub's address cannot be read: its library ends when it is imported, with a part of it shown."""
+    given = os.environ.get("HF_ENDPOINT", "")
+    try:
+        urlsplit(given).port  # noqa: B018 (asking is what raises)
+    except ValueError:
+        raise UserError(
+            f"HF_ENDPOINT={given}: cannot be read as an address; write / ? # @ : in a name or a password as %2F %3F %23 %40 %3A"
+        ) from None
+
+
 def check_sockets() -> None:
     """Raises UserError where processes could not talk to one another."""
     settle_sockets()
@@ -113,6 +128,29 @@ def check_sockets() -> None:
             f"TMPDIR={tempfile.gettempdir()}: its path is too long for the sockets of several processes, and {', '.join(SHORT)} "
             "cannot be written to; set TMPDIR to a shorter folder, or use --jobs 1"
         )
+
+
+def running() -> set[threading.Thread]:
+    """The threads for which Python would wait at the end."""
+    return {thread for thread in threading.enumerate() if not thread.daemon}
+
+
+def end_without(before: set[threading.Thread], code: int, seconds: float = LAST_WAIT) -> None:
+    """Let the process end with `code` though somebody's code has left a thread that does not end; others have `seconds`."""
+    left = running() - before
+
+    def leave() -> None:
+        time.sleep(seconds)
+        if threading.main_thread().is_alive() or not any(thread.is_alive() for thread in left):
+            return  # the command was called as a function, and its caller goes on
+        print("harness: all is done; a thread that an objective's or a task's code left running is ended", file=sys.stderr)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError, OSError):
+                stream.flush()
+        os._exit(code)
+
+    if left:
+        threading.Thread(target=leave, daemon=True).start()
 
 
 def _remove_at_exit(folder: str) -> None:

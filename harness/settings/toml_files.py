@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
+from harness.settings.numbers import leaves
 from harness.settings.paths import PACKAGE, resolve_path
 
+LARGEST_READ = 10**400
+TOO_LONG = "a whole number of more than 400 digits"
 HEAD = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 PAIR = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
@@ -60,7 +64,7 @@ def _unquoted(name: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return _loaded(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
@@ -80,6 +84,24 @@ def who_said(key: str, typed: Mapping[str, str], path: Path) -> str:
     return f"{path}: line {line}" if line else str(path)
 
 
+def walked(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value in a tree with the dotted key it stands at, keys themselves included."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield key or "a key", name
+            yield from walked(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from walked(inner, key)
+    else:
+        yield key, value
+
+
+def texts_of(tree: Any) -> Iterator[tuple[str, str]]:
+    """Those that are texts."""
+    return ((key, value) for key, value in walked(tree) if isinstance(value, str))
+
+
 def put(tree: dict[str, Any], dotted: str, value: Any, typed: Mapping[str, str], path: Path) -> None:
     *parents, last = dotted.split(".")
     for depth, parent in enumerate(parents, start=1):
@@ -91,11 +113,25 @@ def put(tree: dict[str, Any], dotted: str, value: Any, typed: Mapping[str, str],
 
 
 def toml_value(text: str) -> Any:
-    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself."""
+    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself: a date is a text here."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = _loaded(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    return text if isinstance(value, date | time) else value
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    """Raises TOMLDecodeError for a whole number so long that Python does not write it out, in digits of any base."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError(TOO_LONG) from error
+    if any(isinstance(one, int) and abs(one) >= LARGEST_READ for one in leaves(tree)):
+        raise tomllib.TOMLDecodeError(TOO_LONG)
+    return tree
 
 
 def as_setting(key: str, value: Any) -> str:

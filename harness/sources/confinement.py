@@ -23,15 +23,23 @@ DESCRIPTIONS = ("README.md", ".huggingface.yaml")
 NAMES_FILES = ("data_files", "data_dir")
 FRONT = re.compile(r"\ufeff?\s*---[\r\n]+([\s\S]*?)[\r\n]+---(?:[\r\n]|$)")  # of a README.md, as the hub's library finds it
 INDEX = ".safetensors.index.json"
+MOST = 1_000_000  # values in a description
 
 
 def leading_out(folder: Path, mirror: Path) -> Iterator[str]:
     """One line for each thing in the folder of a data set, a model or an adapter that leads out of it."""
-    yield from _links(folder, mirror)
+    links = list(_links(folder, mirror))
+    yield from links
+    if links:
+        return  # what is elsewhere, or has no end, is not read
     for name in DESCRIPTIONS:
-        for key, said in _named(folder / name):
-            if not is_inside(said):
-                yield f"{folder / name}: {key} names {said!r}, which is outside its folder; put the files into it, and name these"
+        path = folder / name
+        if _endless(said := _described(path)):
+            yield f"{path}: says more than {MOST:,} things, or one within itself (`*` in YAML); write it without them"
+            continue
+        for key, named in _named(said):
+            if not is_inside(named):
+                yield f"{path}: {key} names {named!r}, which is outside its folder; put the files into it, and name these"
     yield from _of_a_model(folder)
 
 
@@ -43,37 +51,58 @@ def is_inside(name: str) -> bool:
 
 
 def refuse_foreign_code(path: str | Path) -> None:
-    """Raises UserError where a model in a mirror names Python code of another repository (transformers' `auto_map`)."""
+    """Raises UserError where a model in a mirror names Python code of another repository or folder (transformers' `auto_map`)."""
     for file in sorted(Path(path).glob("*.json")):
-        said = _json(file)
-        listed = said.get("auto_map") if isinstance(said, Mapping) else None
-        for value in listed.values() if isinstance(listed, Mapping) else ():
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, str) and "--" in one:
-                    raise UserError(
-                        f"{file}: auto_map names code of another repository, {one.partition('--')[0]}, which a mirror does not "
-                        "hold; copy the code beside the model and name it without the repository"
-                    )
+        for one in _auto_maps(_json(file)):
+            if "--" in one or not is_inside(one):
+                raise UserError(
+                    f"{file}: auto_map names code of another repository or folder, {one.partition('--')[0]}, which a mirror does "
+                    "not hold; copy the code beside the model and name it without the repository"
+                )
+
+
+def _auto_maps(said: Any) -> Iterator[str]:
+    """Every text below an `auto_map`, at any depth: a model of several parts has the settings of each within its own."""
+    waiting = [said]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
+        if isinstance(one, Mapping) and "auto_map" in one:
+            yield from _texts(one["auto_map"])
 
 
 # ---------------------------------------------------------------- what is named
 
 
-def _named(path: Path) -> Iterator[tuple[str, str]]:
-    """(key, name) of every file, pattern or folder that a data set's description names as its own."""
+def _described(path: Path) -> Any:
+    """What a data set's description says in YAML; None where there is none, or none that can be read."""
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError):
-        return
+        return None
     if path.suffix == ".md":
         found = FRONT.match(text)
         text = found[1] if found else ""
     try:
-        said = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        return  # the library cannot read it either, and says so
+        return None  # the library cannot read it either, and says so
+
+
+def _endless(said: Any) -> bool:
+    """Whether a value holds more than MOST others, each counted as often as it is held: few lines of YAML can hold any number."""
+    waiting, size = [said], 0
+    while waiting and size <= MOST:
+        one = waiting.pop()
+        size += 1
+        waiting += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
+    return size > MOST
+
+
+def _named(said: Any) -> Iterator[tuple[str, str]]:
+    """(key, name) of every file, pattern or folder that a data set's description names as its own."""
     if isinstance(said, Mapping):
         for config in said["configs"] if isinstance(said.get("configs"), list) else ():
             for key in NAMES_FILES if isinstance(config, Mapping) else ():
@@ -102,8 +131,9 @@ def _of_a_model(folder: Path) -> Iterator[str]:
             if not is_inside(name):
                 yield f"{file}: names the weights {name!r}, which are outside its folder; copy the model again"
     said = _json(folder / "tokenizer_config.json")
-    for key, name in said.items() if isinstance(said, Mapping) else ():
-        if str(key).endswith("_file") and isinstance(name, str) and not is_inside(name):
+    files = said.items() if isinstance(said, Mapping) else ()
+    for key, name in ((key, name) for key, value in files if str(key).endswith("_file") for name in _texts(value)):
+        if not is_inside(name):
             yield f"{folder / 'tokenizer_config.json'}: {key} names {name!r}, which is outside its folder; leave it out"
     if (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
         said = _json(folder / "adapter_config.json")
@@ -128,8 +158,14 @@ def _roots(base: Path) -> list[Path]:
 
 
 def _links(folder: Path, mirror: Path) -> Iterator[str]:
-    """Links to files outside. A folder of the hub's cache is one of links to the `blobs` beside it, and stays usable."""
-    top, base = mirror.resolve(), folder.resolve()
+    """Links to files outside, and what is no file at all. A folder of the hub's cache is one of links to the `blobs` beside it,
+    and stays usable.
+    """
+    try:
+        top, base = mirror.resolve(), folder.resolve()
+    except (RuntimeError, OSError):
+        yield f"{folder}: is a link that leads in a circle; copy the folder into the mirror"
+        return
     if not base.is_relative_to(top):
         yield f"{folder}: is a link to {base}, which is outside the mirror; copy the folder into it"
         return
@@ -137,8 +173,17 @@ def _links(folder: Path, mirror: Path) -> Iterator[str]:
     for here, folders, files in os.walk(base):
         for name in (*folders, *files):
             path = Path(here, name)
-            if path.is_symlink() and not any(path.resolve().is_relative_to(root) for root in roots):
-                yield f"{path}: is a link to {path.resolve()}, which is outside its folder; copy the file into it"
+            if not path.is_symlink():
+                if not (path.is_dir() or path.is_file()):
+                    yield f"{path}: neither a file nor a folder; remove it"
+                continue
+            try:
+                end = path.resolve()
+            except (RuntimeError, OSError):
+                yield f"{path}: is a link that leads in a circle; copy the file to its place"
+                continue
+            if not any(end.is_relative_to(root) for root in roots):
+                yield f"{path}: is a link to {end}, which is outside its folder; copy the file into it"
 
 
 # ---------------------------------------------------------------- what is found

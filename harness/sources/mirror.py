@@ -26,7 +26,7 @@ from harness.config import Part
 from harness.errors import UserError
 from harness.files import write_json
 from harness.settings.paths import resolve_path
-from harness.sources.confinement import leading_out
+from harness.sources.confinement import DESCRIPTIONS, leading_out
 
 Kind = Literal["model", "adapter", "data", "nltk"]
 FILE = "mirror.json"
@@ -34,6 +34,7 @@ FORMAT = 1
 MODELS, NLTK = "models", "nltk_data"
 SMALL = 64 << 20  # bytes; at the start of a run smaller files are read and compared, larger ones by their size alone
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
+OWN = (*DESCRIPTIONS, "config.json", "adapter_config.json")  # one of them is in most data sets, models and adapters
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".toml", ".py", ".yaml")  # of files, which no hub id is taken for
 
 
@@ -194,7 +195,8 @@ def folders_in(mirror: Path) -> Iterator[Path]:
             if folder.is_dir() and folder.name not in (MODELS, NLTK) and not folder.name.startswith("."):
                 below = [one for one in sorted(folder.iterdir()) if one.is_dir() or one.is_symlink()]
                 single = any(one.is_file() for one in folder.iterdir()) or not below
-                yield from [folder] if single else below
+                # a file that lies beside several makes them no parts of one: what describes itself is looked at by itself
+                yield from [folder, *(one for one in below if any((one / own).is_file() for own in OWN))] if single else below
 
 
 def commit_of(mirror: Path | None, kind: Kind, name: str) -> str | None:

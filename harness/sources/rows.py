@@ -141,12 +141,14 @@ def _looks_like(path: Path) -> str:
 
 def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:
     import datasets
+    from datasets.exceptions import DatasetGenerationError
 
     if mirror is not None:
         found_in(mirror, wanted_data(source, heldout=source != settings.source))
     config = settings.config or KNOWN_CONFIGS.get(source)
     split = KNOWN_SPLITS.get(source, settings.split) if settings.split == "train" else settings.split
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it could not read it says once more in the error
     where = f"in {mirror} or on the hub" if mirror else "as a file or on the hub"
     try:
         with mirrored(mirror):
@@ -154,7 +156,8 @@ def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list
     except UserError:
         raise
     except Exception as error:  # the library raises a dozen unrelated kinds; each means: this data set is not to be had
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None
+        reason = str(cause or error).strip().splitlines()[0] if str(cause or error).strip() else type(cause or error).__name__
         raise UserError(f"data {source}: not found {where} ({reason[:200]}); give a file, an id, or --mirror DIR") from error
     try:
         return [(f"{source}: row {n}", row) for n, row in enumerate(table, start=1)]

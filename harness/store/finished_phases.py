@@ -18,6 +18,15 @@ from harness.store.verification import intact, read_manifest
 Manifest = Mapping[str, Any]
 
 
+def failed_cells(root: Path) -> dict[str, str]:
+    """Cells that failed when the run was last played, with their error in one line. Raises DamagedError."""
+    path = root / "failed.json"
+    said = read_json(path) if path.is_file() else {}
+    if not isinstance(said, dict) or not all(isinstance(error, str) for error in said.values()):
+        raise DamagedError(f"{path}: damaged (no list of failed cells); repeat the run's command, which writes it anew")
+    return said
+
+
 class Played:
     """What is finished in the run folder `root`; small files are read once. forgiving: a damaged one counts as none, for a
     command that is going to set it aside.

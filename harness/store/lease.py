@@ -299,6 +299,8 @@ def held(
     except LeaseTaken as error:
         raise UserError(f"{place or folder}: {error} {busy}") from None
     except OSError as error:
+        if lease.path.is_dir():
+            raise UserError(f"{lease.path}: a folder, not the file that says who works here; remove it, then repeat") from error
         raise UserError(f"{place or error.filename or folder}: cannot write here ({error.strerror}); {elsewhere}") from error
     try:
         yield lease

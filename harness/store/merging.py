@@ -18,7 +18,7 @@ from harness.config import RunConfig
 from harness.errors import DamagedError, UserError
 from harness.files import read_json, write_bytes, write_json
 from harness.settings.safe_paths import TAKEN
-from harness.store.finished_phases import Played
+from harness.store.finished_phases import Played, failed_cells
 from harness.store.provenance import PROGRAM
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import SHARED, Kept, difference, from_folder, has_files, keep, read, unit_of, write
@@ -50,6 +50,8 @@ def joined(run: RunFolder, source: Path, record: Mapping[str, Any] | None) -> tu
     mine, other = Played(run.root), Played(source)
     if other.empty():
         raise UserError(f"{source}: holds neither phases nor small files, so there is nothing to join")
+    for root in (run.root, source):
+        failed_cells(root)
     if record is not None:
         _refuse_other_records(run.root, record, source, theirs)
         _refuse_other_versions(run.root, source)
@@ -169,7 +171,8 @@ def _join_shared(plan: Plan, root: Path, mine: Played, other: Played, phases: li
     for phase in phases:
         if mine.finished(phase):
             _refuse_other_phase(root, mine, other, phase, shared=True)
-        if not mine.by_folder(phase) and other.by_folder(phase) and not mine.finished(phase):
+        one = not mine.finished(phase) or difference(_kept(mine, phase).manifest, _kept(other, phase).manifest) is None
+        if not mine.by_folder(phase) and other.by_folder(phase) and one:
             plan.steps.append(lambda phase=phase: _bring(other.root / phase, root / phase))
         elif not mine.finished(phase):
             small[phase] = _kept(other, phase)
@@ -262,8 +265,8 @@ def bring_beside(run: RunFolder, source: Path, record: Mapping[str, Any]) -> Non
             if path.is_file() and not target.exists() and not path.name.endswith(TAKEN):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(target, path.read_bytes())
-    failed = [read_json(root / "failed.json") for root in (source, run.root) if (root / "failed.json").is_file()]
-    if failed:
+    failed = [failed_cells(root) for root in (source, run.root)]
+    if any((root / "failed.json").is_file() for root in (source, run.root)):
         played, last = Played(run.root), record["iterations"] - 1
         said = {
             cell: error for one in failed for cell, error in one.items() if not played.finished(f"{cell}/iteration-{last}/probe")

@@ -62,10 +62,18 @@ def check_run_folder(root: Path) -> None:
     """
     if (around := run_around(root.parent)) is not None:
         raise UserError(f"--results {root.parent}: {around} is a run folder; name another place with --results DIR")
+    if os.path.lexists(root) and not os.path.isdir(root):
+        what = "a link that leads nowhere" if os.path.islink(root) and not os.path.exists(root) else "a file"
+        raise UserError(f"{root}: is {what}, not a folder; use --results DIR or --name OTHER for the run")
     if os.path.isfile(root / REPORTED) and not os.path.isfile(root / RECORD):
         raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
-    if root.is_dir() and any(root.iterdir()) and not any(os.path.lexists(root / name) for name in (*BEGUN, LEASE)):
+    if root.is_dir() and any(root.iterdir()) and not _begun(root):
         raise UserError(f"{root}: holds files, and none of a run; use --results DIR or --name OTHER for a folder of its own")
+
+
+def _begun(root: Path) -> bool:
+    """Whether a run has begun in the folder, if only with a lease: a kill may leave that under the name it is made under."""
+    return any(entry.name in BEGUN or entry.name.startswith(LEASE) for entry in root.iterdir())
 
 
 def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
@@ -99,6 +107,8 @@ def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
 
 def _owner(beside: Path) -> str | None:
     """The name of the run whose report lies in a folder; None where there is no report."""
+    if not os.path.isfile(beside / REPORTED):  # reading a FIFO would wait without end
+        return None
     try:
         said: Any = json.loads((beside / REPORTED).read_text(encoding="utf-8"))
         return str(said["run"])

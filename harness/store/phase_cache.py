@@ -44,6 +44,10 @@ class Neighbours:
                     raise UserError(f"{path}: gone")
                 if harmed := harm(path, done.manifest):
                     raise UserError(harmed)
+                if odd := next((one for one in walk(path) if one.is_symlink() or not (one.is_file() or one.is_dir())), None):
+                    raise UserError(
+                        f"{odd}: neither a file nor a folder"
+                    )  # a FIFO that is linked keeps whoever flushes it waiting
                 if unexpected := sorted(folder_digests(path).keys() - done.manifest.outputs.keys()):
                     raise UserError(f"{path / unexpected[0]}: not among what was committed")
                 return done

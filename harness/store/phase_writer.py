@@ -37,6 +37,8 @@ def begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
     records = [draft.unfinished / name for name in (BEGUN, ATTEMPTS, MADE_ON)]
     said = read_back(dict(made_from))
     try:
+        if draft.unfinished.is_dir() and (odd := next((path for path in draft.unfinished.iterdir() if path.is_dir()), None)):
+            raise DamagedError(f"{odd}: a folder, not a file of this program")
         before = [kept.get(path) for path in records]
     except DamagedError as error:
         draft.notice(f"{error}; nothing of this attempt is used, the phase is made from its beginning")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import stat
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import AGAIN, read_json, walk
-from harness.settings.safe_paths import BESIDE_VARIANTS, FileName
+from harness.settings.safe_paths import BESIDE_VARIANTS, TAKEN, FileName
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
 LARGEST_JSON = 512 << 20  # bytes of one .json file, which is read whole
@@ -112,8 +112,11 @@ def look_over(root: Path) -> None:
     check_record(root)
 
 
-def look_through(root: Path) -> None:
-    """Raises UserError when something in the run folder could lead out of it."""
+def look_through(root: Path, mending: bool = False) -> None:
+    """Raises UserError when something in the run folder could lead out of it.
+
+    mending: what is neither a file nor a folder is going to be removed (`remove_special_files`), and is let pass.
+    """
     for path in walk(root):
         try:
             status = path.lstat()
@@ -121,10 +124,23 @@ def look_through(root: Path) -> None:
             continue
         if stat.S_ISLNK(status.st_mode):
             raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
-        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+        if not mending and _is_special(status.st_mode):
             raise UserError(f"{path}: neither a file nor a folder; remove it")
         if path.name.endswith(".json") and status.st_size > LARGEST_JSON:
             raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
+
+
+def _is_special(mode: int) -> bool:
+    return not stat.S_ISDIR(mode) and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode)
+
+
+def remove_special_files(run: RunFolder) -> None:
+    """Remove FIFOs, sockets and devices, in which nothing is kept; set aside they would be refused again."""
+    for path in list(walk(run.root)):
+        with contextlib.suppress(FileNotFoundError):
+            if _is_special(path.lstat().st_mode):
+                path.unlink()
+                run.notice(f"{path}: neither a file nor a folder; removed")
 
 
 def check_record(root: Path) -> None:
@@ -156,6 +172,46 @@ def set_record_aside(run: RunFolder) -> None:
         check_record(run.root)
     except (DamagedError, OtherFormatError) as error:
         run.set_aside("run.json", str(error))
+
+
+FOLDERS = ("*/seed-*", "*/seed-*/iteration-*", "*/seed-*/iteration-*/evaluate", "*/seed-*/generate", "initial/*", "facts/*")
+
+
+def make_way(run: RunFolder, labels: Collection[str] = ()) -> None:
+    """Set aside what has the name of a file or folder that this program writes beside the phases, and is the other of the two.
+
+    labels: variants, whose folders may be in the way too. A file under the name of a phase is the store's to set aside.
+    """
+    make_way_for_files(run)
+    make_way_for_folders(run, labels)
+
+
+def make_ready(run: RunFolder, labels: Collection[str], recompute: bool) -> None:
+    """`make_way`; with `recompute` what is damaged beside the phases goes too: special files, small files, the record."""
+    make_way_for_files(run)  # first: the journal is written below
+    if recompute:
+        remove_special_files(run)
+        run.set_small_files_aside()  # before anything that is set aside is taken out of them
+        set_record_aside(run)
+    make_way_for_folders(run, labels)
+
+
+def make_way_for_files(run: RunFolder) -> None:
+    """The folders among it; of the small files nothing is read."""
+    files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]
+    files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
+    for name in files:
+        if (run.root / name).is_dir() and not name.endswith(TAKEN):
+            run.set_aside(name, f"{run.root / name}: a folder, not a file of this program")
+
+
+def make_way_for_folders(run: RunFolder, labels: Collection[str] = ()) -> None:
+    """The files among it."""
+    folders = [path.relative_to(run.root) for pattern in FOLDERS for path in sorted(run.root.glob(pattern))]
+    inner = [path.as_posix() for path in folders if path.parts[0] not in BESIDE_VARIANTS - {"initial", "facts"}]
+    for name in (*sorted(BESIDE_VARIANTS | set(labels)), *inner):
+        if (run.root / name).is_file() and not name.endswith((*TAKEN, ".json", ".gz")):
+            run.set_aside(name, f"{run.root / name}: a file, not a folder of this program")
 
 
 @contextlib.contextmanager

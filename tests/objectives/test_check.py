@@ -1,7 +1,11 @@
 """The check of objectives itself: right losses of the field pass, each line finds a fault that no other line finds."""
 
+import signal
+import threading
+
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from harness.discovery.review import LINES, check_objective
 from harness.discovery.slopes import said_of_the_start
@@ -98,6 +102,41 @@ def test_an_exponential_loss_is_asked_to_declare_it_and_an_unstable_one_fails():
     assert found(type("Declared", (unstable,), {"unbounded": True, "__doc__": unstable.__doc__}))[line] == "FAIL"
 
 
+def test_a_response_held_against_the_reference_of_another_is_said_to_be():
+    def shared(self, batch):
+        real, synthetic = batch.real.log_ratio, batch.synthetic.logp - batch.real.reference_logp
+        return LossOutput((softplus(-self.beta * real) + softplus(self.beta * synthetic)).mean(dim=1))
+
+    (said,) = [r for r in check_objective([changed(FIELD["nce"], shared)()]) if r.verdict in ("FAIL", "warning")]
+    assert (said.verdict, said.name) == ("FAIL", "each response is held against its own reference")
+    assert "the synthetic response is held against the reference of the real one" in said.reason
+
+
+def test_one_cause_is_told_once():
+    detached = GENERAL["synthetic detached"][0](FIELD["nce"])
+    assert found(detached) == {"declared roles are used": "FAIL"}
+    single = changed(FIELD["nce"], lambda self, batch: LossOutput(nce(self, batch).loss.float()))
+    assert found(single) == {"precision is kept": "warning"}
+
+
+def test_signal_handlers_and_threads_that_are_left_are_found():
+    def rings_loss(self, batch):
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        return nce(self, batch)
+
+    line, rings = "random numbers and settings are left alone", changed(FIELD["nce"], rings_loss)
+    before, done = signal.getsignal(signal.SIGUSR1), threading.Event()
+    try:
+        assert found(rings) == {line: "FAIL"}
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    leaves = changed(FIELD["nce"], lambda self, batch: threading.Thread(target=done.wait).start() or nce(self, batch))
+    try:
+        assert found(leaves) == {line: "FAIL"}
+    finally:
+        done.set()
+
+
 def test_a_hyper_parameter_of_the_metrics_alone_and_a_choice_that_is_another_are_warnings():
     line = "hyper parameters have an effect"
     in_metrics = changed(
@@ -108,6 +147,12 @@ def test_a_hyper_parameter_of_the_metrics_alone_and_a_choice_that_is_another_are
         level=(float, param(0.5, "a win, in nats")),
     )
     assert found(in_metrics) == {line: "warning"}
+    constant = changed(
+        FIELD["nce"],
+        lambda self, batch: LossOutput(nce(self, batch).loss + self.level),
+        level=(float, param(0.5, "a constant, in nats")),
+    )
+    assert found(constant) == {line: "warning"}
     no_hinge = changed(FIELD["nce"], form=(str, param("logistic", "form", choices=("logistic", "hinge"))))
     assert found(no_hinge) == {line: "FAIL"}
     half_done = changed(

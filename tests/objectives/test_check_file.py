@@ -90,6 +90,8 @@ def watched(path):
         ("__import__('pathlib').Path('kept.txt').write_text('x')", "writes a file kept.txt (line "),
         ("__import__('tempfile').NamedTemporaryFile().close()", "writes a file /"),
         ("__import__('logging').FileHandler('kept.log').close()", "writes a file /"),
+        ("__import__('torch').save(batch.real.length, 'kept.pt')", "writes a file kept.pt (line "),
+        ("__import__('torch').from_file(__file__, size=1, dtype=__import__('torch').uint8)", "reads a file /"),
         ("__import__('os').makedirs('kept', exist_ok=True)", "makes a folder kept (line "),
         ("open(__file__).close()", "reads a file /"),
         ("__import__('os').listdir('.')", "reads a folder . (line "),

@@ -275,8 +275,8 @@ def evaluate(
                 record = record_of(row, board.suite, kept, leaves, samples[row.name])
                 if (keys := board.keys.get(row.name)) is not None:
                     tasks = board.loaded[row.name]["tasks"]
-                    raw = {leaf: result["samples"][leaf] for leaf in leaves}  # type: ignore[typeddict-item]
-                    record = clustered(row, record, raw, keys, tasks, equal, BOOTSTRAP_ITERATIONS)
+                    by_leaf = {leaf: result["samples"][leaf] for leaf in leaves}  # type: ignore[typeddict-item]
+                    record = clustered(row, record, by_leaf, keys, tasks, equal, BOOTSTRAP_ITERATIONS)
                 records.append(record)
             except EvaluationError:
                 refuse_unnumbered(row, board.suite, samples[row.name])

@@ -155,7 +155,7 @@ def _check_roles(pairs: Sequence[Pair], tokenizer: Any, template: Template) -> N
         turns = [{"role": role, "content": f"a{n}b"} for n, role in enumerate(roles)]
         try:
             rendered = template.render(tokenizer, turns) if turns else ""
-        except TemplateError:
+        except (TemplateError, TypeError, ValueError):
             continue  # refused with the template's own words when the pair is rendered
         for turn in turns:
             if turn["content"] not in rendered:

@@ -10,31 +10,38 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, nodes
-from jinja2.compiler import CodeGenerator
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, operators
+from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
+
+from harness.language.text.template_sizes import (
+    TooMuch,
+    check_format,
+    check_lengths,
+    check_method,
+    check_replace,
+    check_size,
+    check_whole,
+    comparable,
+    joined,
+    listed,
+    size_of,
+    widest,
+)
 
 SECONDS = 10.0  # of one rendering
 MEMORY = 1 << 30  # bytes that one rendering may add
-LENGTH = 10_000_000  # characters of a text, elements of a list
-BITS = 1_000_000  # of a whole number; a division of such ones takes a second
 COPIED = 1_000_000_000  # elements that a sum of lists copies
 TICK = 0.05  # seconds
-WIDTHS = re.compile(r"\d{7,}")
-SIZED = ("center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes")
-FORMATS = ("format", "format_map")
-
-
-class TooMuch(TemplateError):
-    """A rendering that would not end, or end with more than anybody reads."""
+COMPARING = ("eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=", "in")
 
 
 @contextlib.contextmanager
@@ -83,90 +90,6 @@ def _resident() -> int:
         return 0
 
 
-def _joined(parts: Iterable[str]) -> str:
-    found, length = [], 0
-    for part in parts:
-        length += len(part)
-        _check(length)
-        found.append(part)
-    return "".join(found)
-
-
-def _check(size: int) -> None:
-    if size > LENGTH:
-        raise TooMuch(f"it makes something of more than {LENGTH:,} characters")
-
-
-def _size(value: Any) -> int:
-    """Characters and elements of a value with all it holds, each as often as it is held; counted until there are too many."""
-    if isinstance(value, (str, bytes)):
-        return len(value)
-    size, waiting = 0, [value]
-    while waiting and size <= LENGTH:
-        one = waiting.pop()
-        size += 1
-        if isinstance(one, (str, bytes)):
-            size += len(one)
-        elif isinstance(one, dict):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, (list, tuple, set, frozenset)):
-            waiting += one
-    return size
-
-
-def _listed(values: Iterable[Any]) -> list[Any]:
-    """The values, which a filter may make one by one, as a list of a bearable size."""
-    found, size = [], 0
-    for value in values:
-        size += _size(value)
-        _check(size)
-        found.append(value)
-    return found
-
-
-def _check_whole(bits: int) -> None:
-    if bits > BITS:
-        raise TooMuch(f"it makes a number of more than {BITS:,} bits")
-
-
-def _check_lengths(values: Iterable[Any]) -> None:
-    """Numbers given to something that makes a text are lengths."""
-    for value in values:
-        if isinstance(value, int):
-            _check(abs(value))
-
-
-def _check_format(text: str | bytes, values: Any) -> None:
-    """Numbers in a format are widths; what is filled in may be filled in as often as the format has places."""
-    said = text if isinstance(text, str) else text.decode("latin-1")
-    if WIDTHS.search(said):
-        _check(max(int(digits[:20]) for digits in WIDTHS.findall(said)))
-    places = max(said.count("%"), said.count("{"))
-    _check(len(said) + places * (_size(values) if places else 0))
-
-
-def _check_replace(text: str | bytes, old: Any, new: Any) -> None:
-    _check(len(text) + text.count(old) * len(new))
-
-
-def _check_method(owner: Any, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    """What a method of a text or a number would make; its arguments, listed where it takes many."""
-    if name in SIZED:
-        _check_lengths([*arguments, *named.values()])
-    elif name in FORMATS:
-        _check_lengths([*arguments, *named.values()] if re.search(r":[^}]*\{", str(owner)) else [])  # widths that are given
-        _check_format(owner, [*arguments, *named.values()])
-    elif name == "replace" and len(arguments) > 1:
-        _check_replace(owner, *arguments[:2])
-    elif name == "translate" and arguments and isinstance(arguments[0], dict):
-        _check(len(owner) * max(map(_size, arguments[0].values()), default=0))
-    elif name == "join" and arguments:
-        parts = _listed(arguments[0])
-        _check(len(owner) * len(parts))
-        return (parts, *arguments[1:])
-    return arguments
-
-
 class _Generator(CodeGenerator):
     """Nothing is computed before the rendering, and texts are joined and written by the environment."""
 
@@ -177,6 +100,28 @@ class _Generator(CodeGenerator):
             self.visit(part, frame)
             self.write(", ")
         self.write("))")
+
+    def visit_Compare(self, node: nodes.Compare, frame: Any) -> None:  # noqa: N802
+        self.write("(")
+        self._compared(node.expr, frame)
+        for operand in node.ops:
+            self.write(f" {operators[operand.op]} ")
+            self._compared(operand.expr, frame)
+        self.write(")")
+
+    def visit_Dict(self, node: nodes.Dict, frame: Any) -> None:  # noqa: N802
+        self.write("{")
+        for pair in node.items:
+            self._compared(pair.key, frame)
+            self.write(": ")
+            self.visit(pair.value, frame)
+            self.write(", ")
+        self.write("}")
+
+    def _compared(self, node: nodes.Expr, frame: Any) -> None:
+        self.write("environment.comparable(")
+        self.visit(node, frame)
+        self.write(")")
 
     def _output_child_to_const(self, node: nodes.Expr, frame: Any, finalize: Any) -> str:
         if not isinstance(node, (nodes.TemplateData, nodes.Const)):
@@ -203,12 +148,14 @@ class _Limits:
     """What an environment of jinja's sandbox computes itself."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
-    concat = staticmethod(_joined)
+    concat = staticmethod(joined)
+    comparable = staticmethod(comparable)
     code_generator_class = _Generator
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.optimized = False
+        self.tests = {name: _of_two(test) if name in COMPARING else test for name, test in self.tests.items()}  # type: ignore[has-type]
         found = _Filters()
         for name, made_by in self.filters.items():  # type: ignore[has-type]
             found[name] = made_by
@@ -216,64 +163,71 @@ class _Limits:
 
     def join_texts(self, parts: tuple[Any, ...]) -> str:
         """`a ~ b ~ c`"""
-        _check(sum(map(_size, parts)))
+        check_size(sum(map(size_of, parts)))
         return "".join(map(str, parts))
 
     def writable(self, value: Any) -> Any:
         """`{{ value }}`"""
-        _check(_size(value))
+        check_size(size_of(value))
         return value
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return super().getitem(obj, comparable(argument))  # type: ignore[misc]
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "*":
             for one, times in ((left, right), (right, left)):
                 if isinstance(times, int) and isinstance(one, (str, bytes, list, tuple)):
-                    _check(len(one) * times)
+                    check_size(len(one) * times)
                 elif isinstance(times, int) and isinstance(one, int):
-                    _check_whole(one.bit_length() + times.bit_length())
+                    check_whole(one.bit_length() + times.bit_length())
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
-            _check_whole(left.bit_length() * max(right, 0))
+            check_whole(left.bit_length() * max(right, 0))
         elif operator == "%" and isinstance(left, (str, bytes)):
-            _check_lengths((right if isinstance(right, tuple) else (right,)) if "*" in str(left) else ())
-            _check_format(left, right)
+            check_lengths((right if isinstance(right, tuple) else (right,)) if "*" in str(left) else ())
+            check_format(left, right)
         return super().call_binop(context, operator, left, right)  # type: ignore[misc]
 
     def call(self, context: Any, obj: Any, *arguments: Any, **named: Any) -> Any:
         method = getattr(obj, "__wrapped__", obj)  # the sandbox has its own `format`
         owner = getattr(method, "__self__", None)
+        if not isinstance(obj, Macro):  # what it is may hash or compare what it is given
+            comparable([owner if isinstance(owner, (list, tuple, dict, set, frozenset)) else None, *arguments, *named.values()])
         if isinstance(owner, (str, bytes, int)):
-            arguments = _check_method(owner, getattr(method, "__name__", ""), arguments, named)
+            arguments = check_method(owner, getattr(method, "__name__", ""), arguments, named)
         return super().call(context, obj, *arguments, **named)  # type: ignore[misc]
 
 
 def _check_join(value: Any, d: Any = "", attribute: Any = None) -> Any:
-    value = _listed(value)
-    _check(len(value) * _size(d))
+    value = listed(value)
+    check_size(len(value) * size_of(d))
     return value
 
 
 def _check_sum(iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
-    iterable = _listed(iterable)
-    if not isinstance(start, (int, float)) and len(iterable) * _size(iterable) > COPIED:
+    iterable = listed(iterable)
+    if not isinstance(start, (int, float)) and len(iterable) * size_of(iterable) > COPIED:
         raise TooMuch(f"it copies more than {COPIED:,} elements")
     return iterable
 
 
 def _check_filled(value: Any, *arguments: Any, **named: Any) -> Any:
-    _check_format(str(value), [*arguments, *named.values()])
+    check_format(str(value), [*arguments, *named.values()])
     return value
 
 
 def _check_replaced(s: Any, old: Any, new: Any, count: Any = None) -> Any:
-    _check_replace(str(s), str(old), str(new))
+    check_replace(str(s), str(old), str(new))
     return s
 
 
 def _check_spread(value: Any, *arguments: Any, **named: Any) -> Any:
     """For what puts something at the beginning of each line, or fills up to a length."""
-    _check_lengths([*arguments, *named.values()])
+    check_lengths([*arguments, *named.values()])
+    if isinstance(value, str):  # each of its lines may get that far
+        check_size((value.count("\n") + 1) * widest([*arguments, *named.values()]))
     if put := max((len(one) for one in (*arguments, *named.values()) if isinstance(one, str)), default=0):
-        _check(_size(value) * put)
+        check_size(size_of(value) * put)
     return value
 
 
@@ -282,16 +236,21 @@ def _check_written(value: Any, *arguments: Any, **named: Any) -> Any:
     value = (
         value
         if isinstance(value, (str, bytes, dict, list, tuple, int, float)) or not hasattr(value, "__next__")
-        else _listed(value)
+        else listed(value)
     )
-    _check(_size(value) * max(1, _size([*arguments, *named.values()]) if arguments or named else 1))
-    _check_lengths([*arguments, *named.values()])
+    check_size(size_of(value) * max(1, size_of([*arguments, *named.values()]) if arguments or named else 1))
+    check_lengths([*arguments, *named.values()])
     return value
+
+
+def _check_compared(value: Any, *_: Any, **__: Any) -> Any:
+    return comparable(value if isinstance(value, (str, bytes, dict, list, tuple)) else listed(value))
 
 
 CHECKS: dict[str, Callable[..., Any]] = {
     "join": _check_join,
     "sum": _check_sum,
+    **dict.fromkeys(("sort", "unique", "min", "max", "groupby", "dictsort"), _check_compared),
     "format": _check_filled,
     "replace": _check_replaced,
     **dict.fromkeys(("center", "indent", "batch", "slice", "wordwrap"), _check_spread),
@@ -307,6 +266,16 @@ def _checked(made_by: Callable[..., Any], check: Callable[..., Any]) -> Callable
     def called(*arguments: Any, **named: Any) -> Any:
         before, (value, *rest) = arguments[:passed], arguments[passed:]
         return made_by(*before, check(value, *rest, **named), *rest, **named)
+
+    return called
+
+
+def _of_two(test: Callable[..., Any]) -> Callable[..., Any]:
+    """A test of jinja's that compares (`x is eq y`, also by name in `select`), with a look at both."""
+
+    @functools.wraps(test)
+    def called(*values: Any) -> Any:
+        return test(*map(comparable, values))
 
     return called
 

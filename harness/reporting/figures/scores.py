@@ -82,8 +82,9 @@ def _one_curve(made: Drawing, axis: Axes, joined: Frame, shares: Frame, label: s
     axis.errorbar(beside, 100 * joined["mean"], yerr=error, capsize=2, elinewidth=0.8, label=label, **style)
     for x, row in zip(beside, joined.to_dict("records"), strict=True):
         when = "initial policy" if row["objective"] == INITIAL else f"{label}, iteration {row['iteration']}"
-        said = f"{when}: {100 * row['mean']:.1f} % ± {100 * row['item_stderr']:.1f} (items)"
-        said = said.replace(" ± nan (items)", "")
+        said = f"{when}: {100 * row['mean']:.1f} %"
+        if row["item_stderr"] > 1e-9:  # all answers alike show no error
+            said += f" ± {100 * row['item_stderr']:.1f} (items)"
         if not pd.isna(row["mean_low"]):
             said += f", {100 * row['mean_low']:.1f} to {100 * row['mean_high']:.1f} over items and {row['seeds']} seeds"
         made.say(axis, x, 100 * row["mean"], said)

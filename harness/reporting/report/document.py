@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.analysis.facts import Facts
 from harness.errors import UserError
-from harness.files import file_digest, make_folder, write_json, write_text
+from harness.files import file_digest, make_folder, write_bytes, write_json, write_text
 from harness.reporting.figures.fonts import put_fonts
 from harness.reporting.report.blocks import settable
 from harness.reporting.report.content import content
@@ -53,13 +53,14 @@ def write_report(root: Path, pdf: Path) -> Path:
             },
         )
         for name in names:
-            shutil.copyfile(root / name, beside / Path(name).name)
+            write_bytes(beside / Path(name).name, (root / name).read_bytes())  # in place of a link, and not through it
         for name in set(WHERE_THERE) - set(names):  # an earlier report had it
             (beside / Path(name).name).unlink(missing_ok=True)
         for block in (block for section in said["sections"] for block in section["blocks"] if block["kind"] == "figure"):
-            shutil.copyfile(root / "plots" / f"{block['name']}.svg", beside / f"{block['name']}.svg")
+            write_bytes(beside / f"{block['name']}.svg", (root / "plots" / f"{block['name']}.svg").read_bytes())
     except OSError as error:
-        raise UserError(f"{pdf}: cannot be written ({error.strerror}); use --out FILE") from error
+        file = error.filename2 or error.filename or pdf
+        raise UserError(f"{file}: cannot be written ({error.strerror}); use --out FILE") from error
     publish(said, root / "plots", pdf)
     return pdf
 

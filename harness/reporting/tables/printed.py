@@ -14,6 +14,7 @@ from harness.records import INITIAL
 from harness.security.escaping import latex, markdown, one_line
 
 MISSING = "–"
+NO_ERROR = 1e-9  # the rounding of sums
 
 
 def percent(value: float) -> str:
@@ -27,12 +28,15 @@ def own(value: float) -> str:
 
 
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
-    """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value."""
+    """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value.
+
+    An error of 0, of answers that are all alike, is not printed: that nothing was seen to vary does not mean that nothing does.
+    """
     if pd.isna(value):
         return MISSING
     if not pd.isna(low):
         return f"{percent(value)} [{percent(low)}, {percent(high)}]"
-    return percent(value) + ("" if pd.isna(error) else f" ± {percent(error)}")
+    return percent(value) + (f" ± {percent(error)}" if not pd.isna(error) and error > NO_ERROR else "")
 
 
 def printed_rows(facts: Facts, board: Frame) -> tuple[list[str], list[list[str]]]:

@@ -109,7 +109,7 @@ def _unit(drift: Any, name: str) -> str:
 def _measured(row: Mapping[Any, Any]) -> str:
     if not pd.isna(row["low"]):
         return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
-    return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) else f" ± {row['stderr']:.1g}")
+    return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) or row["stderr"] == 0 else f" ± {row['stderr']:.1g}")
 
 
 def samples_section(tables: Tables) -> Block:

@@ -1,0 +1,117 @@
+"""What one step of a Jinja template would make or compare, measured before it does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from jinja2 import TemplateError
+
+LENGTH = 10_000_000  # characters of a text, elements of a list
+BITS = 1_000_000  # of a whole number; a division of such ones takes a second
+WIDTHS = re.compile(r"\d{7,}")
+SIZED = ("center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes")
+FORMATS = ("format", "format_map")
+
+
+class TooMuch(TemplateError):
+    """A rendering that would not end, or end with more than anybody reads."""
+
+
+def joined(parts: Iterable[str]) -> str:
+    found, length = [], 0
+    for part in parts:
+        length += len(part)
+        check_size(length)
+        found.append(part)
+    return "".join(found)
+
+
+def check_size(size: int) -> None:
+    if size > LENGTH:
+        raise TooMuch(f"it makes something of more than {LENGTH:,} characters")
+
+
+def size_of(value: Any) -> int:
+    """Characters and elements of a value with all it holds, each as often as it is held; counted until there are too many."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    size, waiting = 0, [value]
+    while waiting and size <= LENGTH:
+        one = waiting.pop()
+        size += 1
+        if isinstance(one, (str, bytes)):
+            size += len(one)
+        elif isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, (list, tuple, set, frozenset)):
+            waiting += one
+    return size
+
+
+def listed(values: Iterable[Any]) -> list[Any]:
+    """The values, which a filter may make one by one, as a list of a bearable size."""
+    found, size = [], 0
+    for value in values:
+        size += size_of(value)
+        check_size(size)
+        found.append(value)
+    return found
+
+
+def check_whole(bits: int) -> None:
+    if bits > BITS:
+        raise TooMuch(f"it makes a number of more than {BITS:,} bits")
+
+
+def check_lengths(values: Iterable[Any]) -> None:
+    """Numbers given to something that makes a text are lengths."""
+    for value in values:
+        if isinstance(value, int):
+            check_size(abs(value))
+
+
+def widest(values: Iterable[Any]) -> int:
+    return max((abs(value) for value in values if isinstance(value, int)), default=0)
+
+
+def comparable(value: Any) -> Any:
+    """A value that is compared or hashed in one step with all it holds: a few lines make lists within lists of any size."""
+    if isinstance(value, (list, tuple, dict, set, frozenset)) and size_of(value) > LENGTH:
+        raise TooMuch(f"it compares more than {LENGTH:,} elements")
+    return value
+
+
+def check_format(text: str | bytes, values: Any) -> None:
+    """Numbers in a format are widths; what is filled in may be filled in as often as the format has places."""
+    said = text if isinstance(text, str) else text.decode("latin-1")
+    if WIDTHS.search(said):
+        check_size(max(int(digits[:20]) for digits in WIDTHS.findall(said)))
+    places = max(said.count("%"), said.count("{"))
+    check_size(len(said) + places * (size_of(values) if places else 0))
+
+
+def check_replace(text: str | bytes, old: Any, new: Any) -> None:
+    check_size(len(text) + text.count(old) * len(new))
+
+
+def check_method(owner: Any, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """What a method of a text or a number would make; its arguments, listed where it takes many."""
+    if name in SIZED:
+        check_lengths([*arguments, *named.values()])
+        if name == "expandtabs":
+            tabs = owner.count(b"\t" if isinstance(owner, bytes) else "\t")
+            check_size(len(owner) + tabs * widest([*arguments, *named.values()]))
+    elif name in FORMATS:
+        check_lengths([*arguments, *named.values()] if re.search(r":[^}]*\{", str(owner)) else [])  # widths that are given
+        check_format(owner, [*arguments, *named.values()])
+    elif name == "replace" and len(arguments) > 1:
+        check_replace(owner, *arguments[:2])
+    elif name == "translate" and arguments and isinstance(arguments[0], dict):
+        check_size(len(owner) * max(map(size_of, arguments[0].values()), default=0))
+    elif name == "join" and arguments:
+        parts = listed(arguments[0])
+        check_size(len(owner) * len(parts))
+        return (parts, *arguments[1:])
+    return arguments
