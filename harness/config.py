@@ -85,7 +85,8 @@ class LoraConfig(Part):
 class DataConfig(Part):
     """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
 
-    Columns are found by their names (harness/language/data/formats.py); text in other ones is refused, unless `context_columns` puts it behind
+    Columns are found by their names (language/data/formats.py); text in other ones is refused, unless `context_columns` puts it
+    behind
     the prompt or `ignore_columns` leaves it out. Whole prompts are held out; of `heldout`, a source of its own, `heldout_split`.
     `template_arguments` go to the chat template beside the conversation, in evaluation too: { enable_thinking = false } for
     Qwen3, { chat_template = "NAME" } for a tokenizer with several named ones.
@@ -250,7 +251,7 @@ class RunConfig(Part):
             "generation": self.generation.recorded(),
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "probe": self.probe.model_dump(),
-            **({"world": {"name": self.world}} if self.world != "language" else {}),
+            **({"world": {"name": self.world}} if self.world != "language" else {}),  # runs that are older name none
         }
 
     def identity_digest(self) -> str:

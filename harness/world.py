@@ -1,13 +1,14 @@
 """What a world is to the self-play loop: a policy, annotated examples, a benchmark and diagnostics behind one protocol.
 
-A recipe names its world (`world = "language"` is the default). `loop/`, `train/` and `store/` know it by this file alone: a world
-is one folder with a class `World`, named in WORLDS or as an entry point of the group `harness.worlds`.
+A recipe names its world (`world = "language"` is the default). `loop/`, `train/` and `store/` know it by this file alone. It is
+one folder with a class `World`, named in WORLDS or as an entry point of the group `harness.worlds`. Methods with a body below
+are optional for a class that inherits from this one.
 
-What prompts and responses hold is the world's own: token ids, arrays, numbers of outcomes. The shared code needs that len() of one
-is the number of units its log-probability sums over (tokens), and that tuple() tells equal ones. An example is a dataclass with
-`id` and `identity()`, a text that its digest is made from; a sample is one with `example_id`, `index`, `content` (the response),
-`logp` (as found while it was drawn) and `identity()`, which is "EXAMPLE_ID INDEX CONTENT". Their fields are the columns of
-data/train.jsonl and samples.jsonl.
+What prompts and responses hold is the world's own: token ids, arrays, numbers of outcomes. The shared code needs that len() of
+one is the number of units its log-probability sums over (tokens), and that tuple() tells equal ones. An example is a dataclass
+with `id` and `identity()`, a text that its digest is made from; a sample is one with `example_id`, `index`, `content` (the
+response), `logp` (as found while it was drawn) and `identity()`, which is "EXAMPLE_ID INDEX CONTENT". Their fields are the
+columns of data/train.jsonl and samples.jsonl.
 
 Legend: N responses of all groups handed over together. Log-probabilities are in nats, summed over a response's units.
 """
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import torch
 
     from harness.config import RunConfig
-    from harness.loop.benchmark import Benchmark
     from harness.loop.suite import Suite
     from harness.progress import Advance
     from harness.records import Measurement, PromptGroup
@@ -93,9 +93,10 @@ class Diagnostics:
 class Encoder(Protocol):
     """An example's prompt and real response as the policy reads them."""
 
-    sample_logps_hold: bool  # whether a sample's own logp is that of the response as it is trained on
-    digest: str  # of whatever turns examples into what the policy reads
-
+    @property
+    def sample_logps_hold(self) -> bool: ...  # whether a sample's own logp is that of the response as it is trained on
+    @property
+    def digest(self) -> str: ...  # of whatever turns examples into what the policy reads
     def prompt(self, example: Any) -> Any: ...
     def real(self, example: Any) -> Any: ...
 
@@ -103,13 +104,18 @@ class Encoder(Protocol):
 class Policy(Protocol):
     """A frozen base with one adapter slot, into which main player and opponent are put in turn."""
 
-    base_digest: str
-    pool: OrderedThreadPool  # micro-batches side by side
-    encoder: Encoder
-    device: torch.device
-    precision: str  # dtype of the base: float64, float32, bfloat16, float16
-    quantized: bool  # the base in 4 or 8 bits
-
+    @property
+    def base_digest(self) -> str: ...
+    @property
+    def encoder(self) -> Encoder: ...
+    @property
+    def pool(self) -> OrderedThreadPool: ...  # micro-batches side by side
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def precision(self) -> str: ...  # dtype of the base: float64, float32, bfloat16, float16
+    @property
+    def quantized(self) -> bool: ...  # the base in 4 or 8 bits
     def adapter_parameters(self) -> list[tuple[str, torch.nn.Parameter]]: ...
     def reset_adapter(self, seed: int) -> None: ...  # to the initial policy
     def load_adapter(self, adapter: Path) -> None: ...  # raises ValueError for another base's, BadNumbers
@@ -130,21 +136,36 @@ class World(Protocol):
     example_type: type
     sample_type: type
 
-    def check(self, config: RunConfig) -> None: ...  # before anything is loaded
-    def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Benchmark: ...
-    def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Policy: ...
-    def check_policy(self, config: RunConfig, policy: Any, benchmark: Benchmark, checkpointing: bool) -> None: ...
+    def check(self, config: RunConfig) -> None:
+        """Before anything is loaded."""
+
+    def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Any: ...  # a Benchmark
+    def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Any: ...  # a Policy
+    def check_policy(self, config: RunConfig, policy: Any, benchmark: Any, checkpointing: bool) -> None:
+        """What policy, benchmark and settings ask of each other; checkpointing: some trial wants gradient checkpointing."""
+
     def load_examples(self, config: RunConfig, policy: Any, mirror: Path | None) -> Dataset: ...
-    def data_settings(self, policy: Any, date: datetime) -> dict[str, Any]: ...  # what the examples depend on beside [data]
-    def notes(self, policy: Any, data: Dataset) -> Iterator[str]: ...  # what a user should see, by line
-    def record(self, policy: Any) -> dict[str, Any]: ...  # of the policy, for run.json
+    def data_settings(self, policy: Any, date: datetime) -> dict[str, Any]:
+        """What the examples depend on beside the recipe's [data] and the base."""
+        return {}
+
+    def notes(self, policy: Any, data: Dataset) -> Iterator[str]:
+        """What a user should see before anything is spent, by line."""
+        return iter(())
+
+    def record(self, policy: Any) -> dict[str, Any]:
+        """What run.json says of the policy."""
+        return {"base_commit": None, "template": "none"}
+
     def generate(
         self, policy: Any, config: RunConfig, request: SampleRequest, advance: Advance, partial: Unfinished
     ) -> Generated: ...
     def diagnose(
         self, policy: Any, config: RunConfig, examples: Sequence[Any], earlier: Mapping[str, EarlierCheckpoint], advance: Advance
     ) -> Diagnostics: ...  # `earlier` by name: "previous" is the opponent, "initial" the initial policy
-    def measure_throughput(self, runner: Any, variants: Sequence[Any]) -> Any: ...  # planning.cost_estimate.Throughput
+    def measure_throughput(self, runner: Any, variants: Sequence[Any]) -> Any:
+        """planning.throughput.Calibration of this machine, for a dry run."""
+        raise UserError(f"--dry-run: the world {type(self).__module__} cannot estimate what a run costs")
 
 
 def load_world(name: str) -> World:

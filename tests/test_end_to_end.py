@@ -134,7 +134,8 @@ def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
 KILLER = """
 import os, signal, sys
 from pathlib import Path
-import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
+# the libraries, loaded once for all attempts
+import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
 import harness.language.policy, harness.loop.phase_runner
 from harness import store
 from harness.cli import main

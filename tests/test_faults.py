@@ -96,7 +96,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path):
 
 ATTEMPTS = """
 import os, signal, sys, time
-import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
+# the libraries, loaded once for all attempts
+import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
 from harness.cli import main
 for line in sys.stdin:
     after, jobs = line.split()

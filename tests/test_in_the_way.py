@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from harness.commands import look
+from harness.commands import inspect as look
 from harness.errors import DamagedError, UserError
 from harness.files import write_json
 from harness.store.phase_cache import Neighbours

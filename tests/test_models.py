@@ -155,15 +155,15 @@ def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
 
 def test_a_family_without_such_layers_is_refused_before_training(tokenizer, monkeypatch):
     from harness.config import load_config
-    from harness.planning.preflight import check_layers
-    from harness.planning.prepare import checked_variants
+    from harness.language.checks import check_layers
 
     config = load_config("smoke", ["training.gradient_checkpointing=true"])
     policy = make_policy(tokenizer)
-    check_layers(policy, config, checked_variants(config))
-    monkeypatch.setattr("harness.planning.preflight.repeatable_layers", lambda model: [])
+    check_layers(policy, config, checkpointing=True)
+    monkeypatch.setattr("harness.language.checks.repeatable_layers", lambda model: [])
+    check_layers(policy, config, checkpointing=False)
     with pytest.raises(UserError, match="cannot be computed again"):
-        check_layers(policy, config, checked_variants(config))
+        check_layers(policy, config, checkpointing=True)
 
 
 def test_attention_is_a_setting():

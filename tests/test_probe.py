@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from harness.config import GenerationConfig
-from harness.language.phases.diagnostics import Forerunner, distinct_2, mean, probe, ratio, repetition, rewards
+from harness.language.phases.diagnostics import distinct_2, mean, probe, ratio, repetition, rewards
 from harness.language.records import Example
 from harness.reporting.report.content.dynamics import directions, drift_table
+from harness.world import EarlierCheckpoint
 from tests.conftest import make_policy, move_adapter
 
 EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
@@ -66,7 +67,7 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     """KL to a forerunner is the mean over prompts of log pi(y) - log forerunner(y) on the player's own samples."""
     policy = make_policy(tokenizer)
     _, said = measured(policy, {})
-    alone, _ = measured(policy, {"previous": Forerunner(lambda: None, said)})
+    alone, _ = measured(policy, {"previous": EarlierCheckpoint(lambda: None, said)})
     assert alone["kl_previous"] == pytest.approx(0.0, abs=1e-5)
     assert alone["kl_previous_policy"] == pytest.approx(0.0, abs=1e-5)
     assert alone["reward_margin"] == pytest.approx(0.0, abs=1e-5)
@@ -74,7 +75,7 @@ def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tok
     def become_initial():
         policy.reset_adapter(0)
 
-    theirs, own = measured(policy, {"initial": Forerunner(become_initial, [])})
+    theirs, own = measured(policy, {"initial": EarlierCheckpoint(become_initial, [])})
     policy.reset_adapter(0)
     from harness.records import PromptGroup
 
@@ -112,7 +113,7 @@ def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(toke
     _, said = measured(policy, {})
     theirs_on_theirs = log_probabilities(policy, said)
     become(2)
-    done = probe(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": Forerunner(lambda: become(1), said)})
+    done = probe(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": EarlierCheckpoint(lambda: become(1), said)})
     theirs_on_mine = log_probabilities(policy, done.samples)
     become(2)
     mine_on_mine, mine_on_theirs = log_probabilities(policy, done.samples), log_probabilities(policy, said)

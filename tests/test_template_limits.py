@@ -8,7 +8,7 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 
 from harness.errors import UserError
 from harness.language.text import template_limits
-from harness.language.text.template_limits import LimitedEnvironment, TooMuch, limited
+from harness.language.text.template_limits import LimitedEnvironment, limited
 from harness.language.text.template_sizes import TooMuch
 from harness.language.text.templates import choose_template
 

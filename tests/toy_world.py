@@ -1,33 +1,32 @@
 """A world without a word of language: a dozen outcomes behind each of four contexts, whose distribution is known.
 
-The policy is a table of logits; its adapter is what is added to them. Everything else is the harness's own: loop, store, training
-core, statistics and report.
+The policy is a table of logits; its adapter is what is added to them. Everything else is the harness's own.
 
-Legend: C contexts, O outcomes.
+Legend: C contexts, K outcomes.
 """
 
 import contextlib
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from safetensors.torch import load_file, save_file
 
+from harness import world
 from harness.files import file_digest
-from harness.loop.benchmark import Evaluated
+from harness.loop.benchmark import Benchmark, Evaluated
 from harness.records import EvalRecord, Measurement, digest, keyed_seed
 from harness.store.adapter_files import ADAPTER_FILE
 from harness.train.thread_pool import OrderedThreadPool
-from harness.world import Dataset, Diagnostics, Generated
 
-C, O, PAIRS = 4, 12, 1000
-DATA = torch.softmax(torch.randn(C, O, generator=torch.Generator().manual_seed(5), dtype=torch.float64), 1)
+C, K, PAIRS = 4, 12, 1000
+DATA = torch.softmax(torch.randn(C, K, generator=torch.Generator().manual_seed(5), dtype=torch.float64), 1)
 
 
 def draw(p, *key):
-    """One outcome of (O,) probabilities by inverting the cumulative distribution at a uniform drawn from the key."""
-    uniform = keyed_seed(*key) / 2**63
-    return min(int((p.cumsum(0) <= uniform).sum()), O - 1)
+    """One outcome of (K,) probabilities by inverting the cumulative distribution at a uniform drawn from the key."""
+    return min(int((p.cumsum(0) <= keyed_seed(*key) / 2**63).sum()), K - 1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Pair:
     outcome: int
 
     def identity(self):
-        return f"{self.id} {self.context} {self.outcome}"
+        return str(self)
 
 
 @dataclass(frozen=True)
@@ -61,18 +60,12 @@ class Encoder:
         return [pair.outcome]
 
 
-@dataclass
-class Batch:
-    index: torch.Tensor  # (N, 2) context and outcome
-    count: int
-
-
 class Policy:
     base_digest, precision, quantized, device = "uniform", "float64", False, torch.device("cpu")
 
     def __init__(self):
         self.pool, self.encoder = OrderedThreadPool(), Encoder()
-        self.delta = torch.zeros(C, O, dtype=torch.float64, requires_grad=True)
+        self.delta = torch.zeros(C, K, dtype=torch.float64, requires_grad=True)
 
     def adapter_parameters(self):
         return [("delta", self.delta)]
@@ -93,7 +86,7 @@ class Policy:
 
     def collate(self, groups):
         pairs = [(g.prompt[0], r[0]) for g in groups for r in g.responses]
-        return Batch(torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), len(pairs))
+        return SimpleNamespace(index=torch.tensor(pairs, dtype=torch.long).reshape(-1, 2), count=len(pairs))  # (N, 2)
 
     def response_logps(self, batch):
         return self.delta.log_softmax(1)[batch.index[:, 0], batch.index[:, 1]]
@@ -113,45 +106,30 @@ class Policy:
 
 
 @dataclass
-class Modes:
+class Modes(Benchmark):
     """The share of outcomes, drawn from the data, that the policy finds likelier than a uniform one would: right or wrong."""
 
     suite: object
-    raw_name, digest, defined, made_from = "outcomes.json", "modes", {}, {}
-
-    def notices(self):
-        yield from ()
+    raw_name, digest = "outcomes.json", "modes"
 
     def items(self):
-        return {row.name: C * O for row in self.suite.task}
-
-    def clusters(self):
-        return {}
+        return {row.name: C * K for row in self.suite.task}
 
     def requests(self):
-        return C * O
-
-    def check_ready(self, reach):
-        pass
-
-    def check_context(self, policy):
-        pass
+        return C * K
 
     def evaluate(self, policy, columns, rows, advance, kept, unfinished):
-        right = ((policy.probabilities() > 1 / O) == (DATA > 1 / O)).double().flatten().tolist()
+        right = ((policy.probabilities() > 1 / K) == (DATA > 1 / K)).double().flatten().tolist()
         mean = sum(right) / len(right)
         error = math.sqrt(mean * (1 - mean) / (len(right) - 1))
-        records = [EvalRecord(r.name, r.metric, r.filter, mean, error, C * O, 0, "1", self.suite.name, self.suite.version, True, r.chance)
-                   for r in self.suite.task]  # fmt: skip
-        items = {r.name: {"items": digest("modes"), "values": right} for r in self.suite.task}
-        return Evaluated(records, {r.name: [] for r in self.suite.task}, items, {"mean": mean}, "modes")
+        (row,), name, version, chance = self.suite.task, self.suite.name, self.suite.version, 0.5
+        record = EvalRecord(row.name, row.metric, row.filter, mean, error, C * K, 0, "1", name, version, True, chance)
+        items = {row.name: {"items": digest("modes"), "values": right}}
+        return Evaluated([record], {row.name: []}, items, {"mean": mean}, "modes")
 
 
-class World:
+class World(world.World):
     example_type, sample_type = Pair, Draw
-
-    def check(self, config):
-        pass
 
     def load_benchmark(self, config, suite, mirror):
         return Modes(suite)
@@ -159,21 +137,9 @@ class World:
     def load_policy(self, config, mirror, commit, date):
         return Policy()
 
-    def check_policy(self, config, policy, benchmark, checkpointing):
-        pass
-
     def load_examples(self, config, policy, mirror):
         pairs = [Pair(f"p{n}", n % C, draw(DATA[n % C], "data", n)) for n in range(PAIRS)]
-        return Dataset(pairs[16:], pairs[:16], {"train": PAIRS - 16, "heldout": 16})
-
-    def data_settings(self, policy, date):
-        return {}
-
-    def notes(self, policy, data):
-        yield f"data: {len(data.train)} outcomes"
-
-    def record(self, policy):
-        return {"base_commit": None, "template": "none"}
+        return world.Dataset(pairs[16:], pairs[:16], {"train": PAIRS - 16, "heldout": 16})
 
     def generate(self, policy, config, request, advance, partial):
         p, samples = policy.probabilities(), []
@@ -181,11 +147,8 @@ class World:
             for index in request.indices:
                 outcome = draw(p[pair.context], request.seed, "generate", request.iteration, pair.id, index)
                 samples.append(Draw(pair.id, index, [outcome], float(p[pair.context, outcome].log())))
-        return Generated(samples, {"samples": len(samples), "tokens": len(samples), "truncated": 0})
+        return world.Generated(samples, {"samples": len(samples), "tokens": len(samples), "truncated": 0})
 
     def diagnose(self, policy, config, examples, earlier, advance):
         kl = (DATA * (DATA.log() - policy.probabilities().log())).sum(1)
-        return Diagnostics([Measurement("kl_data_policy", float(kl.mean()), None, C, "nats per response")], [])
-
-    def measure_throughput(self, runner, variants):
-        raise NotImplementedError
+        return world.Diagnostics([Measurement("kl_data_policy", float(kl.mean()), None, C, "nats per response")], [])

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.discovery import checks, needs, precision, slopes
 from harness.discovery import source_file as file
 from harness.discovery.batches import Broken, Doubtful, of_other_kind, spelled, variations
-from harness.discovery.variants import checks, needs, precision, slopes
 from objectives import Objective
 
 Verdict = Literal["pass", "FAIL", "warning", "skip"]

@@ -22,7 +22,7 @@ from harness.language.text.templates import Template, choose_template
 from harness.language.text.tokens import control_tokens
 from harness.records import digest
 
-__all__ = ["Encoder", "NoSeam", "Pair", "Template", "choose_template", "encode_pair", "encode_prompt", "encode_response"]  # fmt: skip
+__all__ = ["Encoder", "NoSeam", "Pair", "Template", "choose_template", "encode_pair", "encode_prompt", "encode_response"]
 # How many tokens of the template may belong to the response's first word in one row more than in others.
 FARTHEST = 8
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -41,7 +41,7 @@ FIRST_ITEMS = 32  # of each lm-eval task, in the first trial of the leaderboard
 def calibrate(rounds: Rounds, variants: Sequence[Variant]) -> Calibration:
     """Try every kind of phase that the variants need; afterwards the initial policy sits in the slot again."""
     began = time.perf_counter()
-    config, policy, examples = rounds.config, rounds.policy, rounds.data.train
+    config, policy, examples = rounds.config, cast(Policy, rounds.policy), rounds.data.train
     seed = config.seeds[0]
     policy.reset_adapter(seed)
     if policy.device.type == "cuda":
@@ -106,7 +106,7 @@ def _clocked(policy: Policy, work: Callable[[], Any]) -> float:
 
 def _drawing(rounds: Rounds) -> tuple[Trial, list[Sample]]:
     """Seconds of one synthetic response per prompt. On a CPU the trial may keep fewer cores busy than the run will."""
-    policy, examples, settings = rounds.policy, rounds.data.train, rounds.config.generation
+    policy, examples, settings = cast(Policy, rounds.policy), rounds.data.train, rounds.config.generation
     kept: list[Sample] = []
 
     def attempt(count: int) -> float:
@@ -180,7 +180,7 @@ def _training(config: RunConfig, policy: Policy, variant: Variant, t: int, group
 
 def _probing(rounds: Rounds) -> tuple[float, float]:
     """Seconds of one probe, of the initial policy and of a player that has forerunners."""
-    policy, config = rounds.policy, rounds.config
+    policy, config = cast(Policy, rounds.policy), rounds.config
     examples = rounds.data.heldout[: config.probe.prompts]
     longest = config.probe.max_new_tokens or config.generation.max_new_tokens
     how = config.generation.model_copy(update={"max_new_tokens": longest})
@@ -247,7 +247,7 @@ def _evaluation(rounds: Rounds, per_token: float) -> Evaluation:
     Scoring and generating are scaled by their own share of items; what lm-eval does around them by all of them.
     per_token: seconds of drawing, for a suite whose answers a judge rates.
     """
-    board, policy, config = rounds.board, rounds.policy, rounds.config
+    board, policy, config = rounds.board, cast(Policy, rounds.policy), rounds.config
     whole = board.items()
     if not isinstance(board, evaluating.Leaderboard):
         return _answers(board, sum(whole.values()), per_token)

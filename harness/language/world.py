@@ -1,4 +1,4 @@
-"""The world of text: a causal language model from transformers, prompts and responses as token ids, lm-eval or a judge as benchmark.
+"""The world of text: a causal language model from transformers, responses as token ids, lm-eval or a judge as benchmark.
 
 Read next: `policy.py` (the model with its adapter), `data/dataset.py` (rows -> examples), `benchmark/lm_eval_benchmark.py`.
 """

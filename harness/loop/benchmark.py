@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from harness.loop.suite import Suite
 from harness.progress import Advance
 from harness.records import EvalRecord
 from harness.store.partial_results import Unfinished
-
-if TYPE_CHECKING:
-    from harness.world import Policy
 
 
 @dataclass(frozen=True)
@@ -31,10 +28,8 @@ class Evaluated:
 class Benchmark(Protocol):
     """A suite made ready once per run and used for every player."""
 
+    suite: Suite
     raw_name: str  # file in the phase's folder that `Evaluated.raw` goes to
-
-    @property
-    def suite(self) -> Suite: ...
 
     @property
     def digest(self) -> str:
@@ -44,16 +39,16 @@ class Benchmark(Protocol):
     @property
     def defined(self) -> Mapping[str, str]:
         """Names how it is asked and scored, where that is said outside suite and documents."""
-        ...
+        return {}
 
     @property
     def made_from(self) -> Mapping[str, Any]:
         """What changes the scores beside the suite and the player; empty where nothing does."""
-        ...
+        return {}
 
     def notices(self) -> Iterator[str]:
         """What a user should know of the questions before anything is spent, one line each."""
-        ...
+        return iter(())
 
     def items(self) -> dict[str, int]:
         """How many items each row asks."""
@@ -61,7 +56,7 @@ class Benchmark(Protocol):
 
     def clusters(self) -> dict[str, list[int]]:
         """Row -> the cluster of every item it asks, for the rows of which the suite names one."""
-        ...
+        return {}
 
     def requests(self) -> int | None:
         """How many requests a player answers, where it is known."""
@@ -69,15 +64,11 @@ class Benchmark(Protocol):
 
     def check_ready(self, reach: bool) -> None:
         """Raises UserError when something outside the suite is missing; reach: ask what is elsewhere whether it answers."""
-        ...
 
-    def check_context(self, policy: Policy) -> None:
+    def check_context(self, policy: Any) -> None:
         """Raises UserError when the model's context cannot hold what a row asks, as far as that is known beforehand."""
-        ...
 
-    def evaluate(
-        self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
-    ) -> Evaluated:
+    def evaluate(self, policy: Any, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished) -> Evaluated:
         """Scores of the player in the policy's slot. Raises EvaluationError when it cannot be finished.
 
         columns: tokens that go through the model at a time when scoring; rows: responses generated at a time; kept: a file

@@ -31,7 +31,8 @@ class SuiteTask(Part):
     """One row of the leaderboard. `limit` restricts the row to its first items, for trials.
 
     A row enters the mean over tasks when its number rises from 0 to 1, or when it has a `range` (worst and best value, in either
-    direction, as [low, high]); any other row stands beside the mean: see harness/analysis/score_scale.py. `chance` is in the row's own unit.
+    direction, as [low, high]); any other row stands beside the mean: see
+    analysis/score_scale.py. `chance` is in the row's own unit.
 
     `cluster` names what items share that are not independent of each other: a column of the task's documents (a passage, a
     subject, an id), or "doc_to_text", the question's own text. Items that are equal in it are one cluster, in all the tasks of a

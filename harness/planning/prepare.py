@@ -186,6 +186,9 @@ def refuse_changes(run: RunFolder, config: RunConfig, variants: Sequence[Variant
     if recorded is None:
         return
     before, now = recorded["identity"], config.identity()
+    now.pop("world", None)
+    if (world := before.get("world", {}).get("name", "language")) != config.world:
+        raise UserError(f'{run.root}: was made in the world "{world}", now asked for "{config.world}"; use --name OTHER')
     for section, values in now.items():
         defaults = type(getattr(config, section)).model_fields
         was = before.get(section, {})

@@ -1,4 +1,4 @@
-"""Blocks of documentation that can drift, generated: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
+"""Blocks of documentation that can drift: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
 
 from __future__ import annotations
 

@@ -104,15 +104,15 @@ def load_once() -> None:
     import importlib
 
     from harness.config import LoraConfig, ModelConfig
+    from harness.language import world
     from harness.loop.suite import load_suite
-    from harness.planning import prepare
 
     for name in ("harness.launch.workers", "harness.language.benchmark.lm", "lm_eval.evaluator", "datasets", "openai"):
         importlib.import_module(name)
-    policy = prepare.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
-    tasks = prepare.load_tasks(load_suite("builtin:../tests/data/two.toml"), None, None, False)
-    prepare.load_policy = lambda *given, **named: policy
-    prepare.load_tasks = lambda *given, **named: tasks
+    policy = world.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
+    tasks = world.load_tasks(load_suite("builtin:../tests/data/two.toml"), None, None, False)
+    world.load_policy = lambda *given, **named: policy
+    world.load_tasks = lambda *given, **named: tasks
 
 
 @dataclass

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.analysis.plain_values import is_blank, plain
 from harness.config import DataConfig
 from harness.errors import UserError
 from harness.language.data.columns import (
@@ -23,9 +24,7 @@ from harness.language.data.columns import (
     OTHER_ANSWERS,
     SYSTEM,
     ignoring,
-    is_blank,
     names,
-    plain,
     refuse_text,
     stands_in,
 )

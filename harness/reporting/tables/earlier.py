@@ -1,4 +1,4 @@
-"""What of a run's tables is not made anew where only its tables are kept (see harness/analysis/earlier_tables.py), and how that is said."""
+"""What of a run's tables is not made anew where only its tables are kept (analysis/earlier_tables.py), and how that is said."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Arena:
 
     @cached_property
     def paired(self) -> list[str]:
-        """The rows that are made of items, in the suite's order; none where no items are kept (see harness/analysis/earlier_tables.py)."""
+        """The rows that are made of items, in the suite's order; none where no items are kept (analysis/earlier_tables.py)."""
         if not self.facts.items:
             return []
         table = self.facts.scores
