@@ -50,5 +50,7 @@ def test_every_test_that_a_promise_names_exists(file, start, end):
 
 def test_no_wing_is_missing_from_the_readmes_tree():
     tree = (ROOT / "README.md").read_text().partition("```tree\n")[2].partition("```")[0]
-    wings = {p.name + "/" * p.is_dir() for p in (ROOT / "harness").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()}
+    wings = {
+        p.name + "/" * p.is_dir() for p in (ROOT / "harness").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()
+    }
     assert {w for w in wings - {"__init__.py", "__main__.py"} if not re.search(rf"^  {w}\s", tree, re.MULTILINE)} == set()

@@ -18,7 +18,7 @@ from harness.errors import UserError, disk_trouble
 from harness.store.lease import LEASE
 from harness.store.run_folder import RunFolder
 from tests.conftest import GUARD, SMALL, harness, here, played_once
-from tests.test_end_to_end import RUN, contents
+from tests.run_contents import RUN, contents
 
 # A state after every step, a shard after every few answers: as many moments to be killed at as there can be.
 OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")

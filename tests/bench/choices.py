@@ -14,7 +14,7 @@ from harness.loop.benchmark import Evaluated
 from harness.loop.suite import load_suite
 from tests.bench import lab
 from tests.bench.measure import in_turn, median, ratio, report
-from tests.test_lm import theirs as hflm
+from tests.peers import theirs as hflm
 
 TASKS = Path(__file__).parents[1] / "data" / "fewshot"
 ITEMS = 80

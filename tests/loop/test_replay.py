@@ -11,7 +11,7 @@ from harness.files import file_digest
 from harness.train.machine import BOUNDS, instruction_sets, libraries
 from harness.train.schedule import make_optimizer, optimizer_options
 from tests.conftest import here
-from tests.test_train import make_groups, run
+from tests.training import make_groups, run
 
 GRADIENTS = (0.3, -0.2, 0.5)
 

@@ -12,7 +12,8 @@ from harness.store.run_folder import RunFolder
 from harness.train.checkpointing import STATE, Keeper
 from harness.train.core import train
 from tests.conftest import make_policy
-from tests.test_train import make_groups, quiet
+from tests.peers import quiet
+from tests.training import make_groups
 
 
 class Killed(Exception):

@@ -8,6 +8,7 @@ import pytest
 
 from harness.reporting.report.page import drawn, page, tip
 from tests.conftest import ROOT
+from tests.pages import loads_nothing
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\" onmouseover=\"x & </table>"
@@ -16,18 +17,6 @@ HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\"
 @pytest.fixture(scope="module")
 def report(played):
     return played / "reports" / "small.html"
-
-
-def loads_nothing(text):
-    """No script, no reference to anything outside the file, and a policy that forbids both."""
-    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]
-    return (
-        "<script" not in text
-        and not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
-        and not re.findall(r"""url\(|@import|srcset|<(?:link|iframe|object|embed|base|form)\b|\son\w+=|\sstyle=""", text)
-        and policy.startswith("default-src 'none'; img-src data:")
-        and "unsafe" not in policy
-    )
 
 
 @pytest.mark.parametrize("kept", sorted(p.name for p in (ROOT / "reports").glob("*.html")))

@@ -18,7 +18,7 @@ HAN = "中文"
 DRAW = """
 import sys
 from pathlib import Path
-from tests.test_fonts import draw
+from tests.reporting.test_fonts import draw
 draw(Path(sys.argv[1]), "Кириллица")
 assert "matplotlib.pyplot" not in sys.modules
 """

@@ -12,7 +12,7 @@ from harness.config import load_config
 from harness.files import folder_digests
 from harness.launch.workers import _share, choose_jobs
 from tests.conftest import SMALL, harness, here
-from tests.test_end_to_end import RUN, contents
+from tests.run_contents import RUN, contents
 
 
 def outputs(run):

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.peers import lab_policy_with_adapter
 from tests.sweep.cases import CASES
 from tests.sweep.compare import compare
-from tests.test_lm import lab_policy_with_adapter
 
 FEW = {
     *("own_choices", "own_texts", "own_filters", "own_empty", "own_penalties", "own_length", "own_beams"),

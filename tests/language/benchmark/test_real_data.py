@@ -76,7 +76,7 @@ def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, mon
     """GSM8K and IFEval generate, BBH chooses; contexts share few-shot prompts in BBH and in nothing else."""
     from harness.language.benchmark.lm_eval_benchmark import prepare
     from harness.loop.suite import load_suite
-    from tests.test_lm import compared, lab_policy_with_adapter
+    from tests.peers import compared, lab_policy_with_adapter
 
     choosing = [(f"leaderboard_bbh_{name}", name, 3, "acc_norm", "none", 12) for name in BBH]
     writing = [("bbh_cot_fewshot_navigate", "in steps", 3, "exact_match", "get-answer", 4)]

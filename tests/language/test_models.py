@@ -142,7 +142,8 @@ def test_activations_computed_again_give_the_same_gradient(name):
 def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
     from harness.train.core import train
     from objectives.sft import SFT
-    from tests.test_train import make_groups, quiet
+    from tests.peers import quiet
+    from tests.training import make_groups
 
     saved = []
     for again in (False, True):
@@ -212,7 +213,8 @@ def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     pytest.importorskip("bitsandbytes")
     from harness.train.core import train
     from objectives.space import SPACE
-    from tests.test_train import make_groups, quiet
+    from tests.peers import quiet
+    from tests.training import make_groups
 
     base = square_model(tmp_path)
     policy = load_policy(ModelConfig(path=base, quantize="nf4"), LoraConfig(), "auto")

@@ -8,8 +8,8 @@ import torch
 from harness.config import GenerationConfig
 from harness.discovery.variants import find_objective, load_objective
 from harness.train.thread_pool import OrderedThreadPool
-from tests.test_policy import rows_of
-from tests.test_train import make_groups, run
+from tests.sampled import rows_of
+from tests.training import make_groups, run
 
 
 def test_results_come_in_the_order_of_the_items_from_several_threads():

@@ -26,7 +26,7 @@ from harness.train.core import accumulate, laid_out, train
 from harness.train.groups import groups_of_iteration, with_references
 from harness.train.score import score
 from tests.conftest import ROOT, make_policy
-from tests.test_train import assert_same, gradients
+from tests.training import assert_same, gradients
 
 EXAMPLES = [Example(f"e{i}", f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
 

@@ -122,7 +122,7 @@ def write_request(folder):
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory):
     """A folder with a recipe, and the mirror that the real program fetched for it before the hub went away."""
-    from tests.test_lm import lab_policy_with_adapter
+    from tests.peers import lab_policy_with_adapter
 
     folder = tmp_path_factory.mktemp("fetched")
     lab_policy_with_adapter().model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)

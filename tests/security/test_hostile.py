@@ -15,7 +15,7 @@ from harness.records import digest
 from harness.security.escaping import cell, csv_text, from_csv, latex, markdown, uncell, visible
 from harness.store.untrusted import look_over
 from tests.conftest import ROOT, SMALL, recommit
-from tests.test_report_page import loads_nothing
+from tests.pages import loads_nothing
 
 ESCAPE, TURN = "\x1b]0;owned\x07\x1b[2J", "\u202egnp.exe"
 TEXT = f'=HYPERLINK("http://x") $\\frac{{ {ESCAPE}{TURN} <script>alert(1)</script> | `c` *b* #let x = 1\n# H \\input{{x}}'

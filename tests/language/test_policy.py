@@ -8,24 +8,17 @@ from harness.config import GenerationConfig
 from harness.language.model.sampling import Draw, invert
 from harness.records import PromptGroup
 from tests.conftest import make_policy
-
-PROMPTS = [[1, 3, 20 + i, 40 + i % 5, 4][: 3 + i % 3] for i in range(11)]
-SEEDS = list(range(100, 111))
+from tests.sampled import PROMPTS, SEEDS, rows_of
 
 
 def plain_logp(policy, row):
     """One row at a time, every logit, a loop over tokens."""
-    (response,) = row.continuations
+    (response,) = row.responses
     ids = torch.tensor([[*row.prompt, *response]])
     with torch.no_grad():
         logp = torch.log_softmax(policy.model(input_ids=ids).logits[0].double(), dim=-1)
     start = len(row.prompt) - 1
     return sum(float(logp[start + i, token]) for i, token in enumerate(response))
-
-
-def rows_of(policy):
-    drawn = policy.sample(PROMPTS, SEEDS, GenerationConfig(max_new_tokens=12, batch_size=4))
-    return [PromptGroup(p, [d.token_ids]) for p, d in zip(PROMPTS, drawn, strict=True)]
 
 
 def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):
