@@ -54,3 +54,10 @@ def test_no_wing_is_missing_from_the_readmes_tree():
         p.name + "/" * p.is_dir() for p in (ROOT / "harness").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()
     }
     assert {w for w in wings - {"__init__.py", "__main__.py"} if not re.search(rf"^  {w}\s", tree, re.MULTILINE)} == set()
+
+
+def test_the_walks_pass_files_that_exist():
+    walks = (ROOT / "CONTRIBUTING.md").read_text().partition("Three walks")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.py)`", walks)
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / "harness" / name).is_file()] == []
