@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import Ended, UserError, unexpected_line
-from harness.settings.paths import opened
-from harness.settings.process_environment import check_hub, end_without, running, settle
+from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
+from harness.settings.paths import expand_user
+from harness.settings.process_environment import check_hub, end_without, running, set_up_process
 
 app = typer.Typer(
     name="harness",
@@ -24,22 +24,22 @@ app = typer.Typer(
 )
 
 
-def _path(text: Any) -> Path:
+def _parse_path(text: Any) -> Path:
     """A path that was typed, `~` opened. An empty one, as from a variable that is not set, is not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
     if "://" in str(text):
         raise typer.BadParameter(f"{text} is an address; name a path on this machine")
-    return opened(str(text))
+    return expand_user(str(text))
 
 
-def _path_option(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, parser=_path, metavar="PATH")
+def _path_option(help_text: str, *names: str) -> Any:
+    return typer.Option(*names, help=help_text, parser=_parse_path, metavar="PATH")
 
 
-Results = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
-RESULTS = Path("results")
-REPORTS = Path("reports")
+ResultsOption = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
+DEFAULT_RESULTS = Path("results")
+DEFAULT_REPORTS = Path("reports")
 
 
 @app.command()
@@ -67,8 +67,8 @@ def run(
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.lr=1e-4")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    results: Results = RESULTS,
-    reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
+    results: ResultsOption = DEFAULT_RESULTS,
+    reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Cells at once, one process each; default: one per GPU or CPU core."),
@@ -81,14 +81,14 @@ def run(
     """Play objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
     from harness.commands.run import run_command
 
-    passed = {
+    options = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
         "model": model, "max_examples": max_examples,
         "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
         "set": settings, "name": name, "run_code_from_model_repository": run_code_from_model_repository,
         "recompute": recompute,
     }  # fmt: skip
-    raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run, jobs))
+    raise typer.Exit(run_command({k: v for k, v in options.items() if v is not None}, results, reports, dry_run, jobs))
 
 
 @app.command()
@@ -106,8 +106,8 @@ def study(
         str | None, typer.Option(help="Run that chose settings; every objective is also played at its own. Default: the study's.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
-    results: Results = RESULTS,
-    reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
+    results: ResultsOption = DEFAULT_RESULTS,
+    reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
     jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="Cells at once, one process each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
@@ -117,18 +117,18 @@ def study(
     if name is None:
         list_studies()
         return
-    passed = {
+    options = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "set": settings,
         "validation": validation, "tuned_by": tuned_by,
     }  # fmt: skip
-    given = {k: v for k, v in passed.items() if v is not None}
-    raise typer.Exit(study_command(name, given, results, reports, dry_run, jobs))
+    cli_args = {k: v for k, v in options.items() if v is not None}
+    raise typer.Exit(study_command(name, cli_args, results, reports, dry_run, jobs))
 
 
 @app.command()
 def status(
     run: Annotated[str | None, typer.Argument(help="Run name or folder; without it, every run.")] = None,
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Show which phases of a run are complete: cell x iteration x phase."""
     from harness.commands.inspect import status_command
@@ -140,7 +140,7 @@ def status(
 def report(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     out: Annotated[Path | None, _path_option("PDF to write; default reports/<run>.pdf")] = None,
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
     from harness.commands.inspect import report_command
@@ -156,25 +156,25 @@ app.add_typer(objectives_app, name="objectives")
 def objectives_list(context: typer.Context) -> None:
     """Without a sub-command: list the objectives."""
     if context.invoked_subcommand is None:
-        from harness.commands.listings import list_command
+        from harness.commands.listings import objectives_list_command
 
-        list_command()
+        objectives_list_command()
 
 
 @objectives_app.command("show")
 def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
     """Show an objective's equation, needs, hyper-parameters and source."""
-    from harness.commands.listings import show_command
+    from harness.commands.listings import objectives_show_command
 
-    show_command(name)
+    objectives_show_command(name)
 
 
 @objectives_app.command("check")
 def objectives_check(name: Annotated[str, typer.Argument(help="Objective or variant: space, ./mine.py:scale=1000.")]) -> None:
     """Check the properties every objective must have; exit code 1 when one fails."""
-    from harness.commands.listings import check_command
+    from harness.commands.listings import objectives_check_command
 
-    raise typer.Exit(check_command(name))
+    raise typer.Exit(objectives_check_command(name))
 
 
 @app.command()
@@ -194,8 +194,8 @@ def fetch(
     """
     from harness.commands.fetch import fetch_command
 
-    passed = {"recipe": recipe, "suite": suite, "model": model, "data": data, "set": settings}
-    raise typer.Exit(fetch_command({k: v for k, v in passed.items() if v is not None}, to, check))
+    options = {"recipe": recipe, "suite": suite, "model": model, "data": data, "set": settings}
+    raise typer.Exit(fetch_command({k: v for k, v in options.items() if v is not None}, to, check))
 
 
 suites_app = typer.Typer(help="List, show and check leaderboards.", invoke_without_command=True, rich_markup_mode=None)
@@ -206,9 +206,9 @@ app.add_typer(suites_app, name="suites")
 def suites_list(context: typer.Context) -> None:
     """Without a sub-command: list the leaderboards."""
     if context.invoked_subcommand is None:
-        from harness.commands.listings import suites_command
+        from harness.commands.listings import suites_list_command
 
-        suites_command()
+        suites_list_command()
 
 
 @suites_app.command("show")
@@ -236,7 +236,7 @@ def suites_check(
 def merge(
     run: Annotated[str, typer.Argument(help="Name of the run to join into; made where there is none yet.")],
     folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Runs to join, by name or folder.")],
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Join cells that were played on several machines with equal settings: whole run folders, or their small files alone."""
     from harness.commands.merge import merge_command
@@ -250,7 +250,7 @@ def theory(
         str | None, typer.Option(help="Play these variants instead of the shipped claims: space:mu=5,./mine.py")
     ] = None,
     iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations of the exact game.")] = None,
-    reports: Annotated[Path, _path_option("Folder for theory.pdf, theory.html and theory/.")] = REPORTS,
+    reports: Annotated[Path, _path_option("Folder for theory.pdf, theory.html and theory/.")] = DEFAULT_REPORTS,
 ) -> None:
     """Play the objectives' files exactly on a few outcomes: where is their optimum, and does it stay there?"""
     from harness.commands.theory import theory_command
@@ -267,7 +267,7 @@ def push(
     to: Annotated[Path | None, _path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
     upload: Annotated[bool, typer.Option("--upload", help="Really upload, as a private repository.")] = False,
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Package a trained adapter with its model card, in peft's format. Shows what it would upload, unless told to."""
     from harness.commands.push import push_command
@@ -279,7 +279,7 @@ def push(
 def trace(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Follow one example: its row, its samples, their scores and the steps that used it."""
     from harness.commands.inspect import trace_command
@@ -287,67 +287,73 @@ def trace(
     trace_command(run, example_id, results)
 
 
-def _called() -> int:
+def _run_app() -> int:
     """What was typed, carried out; returns the exit code. A flag that cannot be read is the user's to mend like all the rest."""
     try:
         return app(standalone_mode=False) or 0
     except Exception as error:
-        click: Any = error
-        if not hasattr(click, "format_message"):  # click's own alone have it; which click that is depends on typer's version
+        click_error: Any = error
+        if not hasattr(
+            click_error, "format_message"
+        ):  # click's own alone have it; which click that is depends on typer's version
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
-            click.show()
+            click_error.show()
             return 2
-        where = getattr(click, "ctx", None)
-        said = click.format_message().rstrip(".")
-        raise UserError(f"{said[:1].lower()}{said[1:]}; see: {where.command_path if where else 'harness'} --help") from None
+        context = getattr(click_error, "ctx", None)
+        message = click_error.format_message().rstrip(".")
+        raise UserError(
+            f"{message[:1].lower()}{message[1:]}; see: {context.command_path if context else 'harness'} --help"
+        ) from None
 
 
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
-    settle()
+    set_up_process()
     threads = running()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _raise_terminated)
     try:
         check_hub()
-        code = _called()
+        exit_code = _run_app()
     except UserError as error:
-        _complain(f"harness: {error}")
-        code = 1
+        _print_error(f"harness: {error}")
+        exit_code = 1
     except SystemExit as error:  # nothing here ends itself: somebody's code did, whatever exit code it asks for
-        _complain(f"harness: {_who_ended(error)}; what is finished is kept; mend that code, then repeat the command")
-        code = 1
+        _print_error(
+            f"harness: {_describe_system_exit(error)}; what is finished is kept; mend that code, then repeat the command"
+        )
+        exit_code = 1
     except Exception as error:
         import traceback
 
-        line = unexpected_line(error)  # where there is none, a bug: its traceback may quote a stranger's text
-        _complain(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
-        code = 1
-    except Ended as error:
-        said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"
-        print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
-        code = error.code
-    end_without(threads, code)
-    sys.exit(code)
+        line = unexpected_error_line(error)  # where there is none, a bug: its traceback may quote a stranger's text
+        _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
+        exit_code = 1
+    except TerminatedBySignal as error:
+        reason = "interrupted" if error.exit_code == 128 + signal.SIGINT else "asked to end"
+        print(f"harness: {reason}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        exit_code = error.exit_code
+    end_without(threads, exit_code)
+    sys.exit(exit_code)
 
 
-def _who_ended(error: SystemExit) -> str:
+def _describe_system_exit(error: SystemExit) -> str:
     """Where in whose code the program was told to end."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
-    return f"SystemExit({error.code!r}) was raised{where}"
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    location = f" in {tb.tb_frame.f_code.co_filename}, line {tb.tb_lineno}" if tb is not None else ""
+    return f"SystemExit({error.code!r}) was raised{location}"
 
 
-def _end(number: int, _: object) -> None:
-    raise Ended(number)
+def _raise_terminated(signal_number: int, _: object) -> None:
+    raise TerminatedBySignal(signal_number)
 
 
-def _complain(text: str) -> None:
-    from harness.security.escaping import visible
-    from harness.security.redact import masked
+def _print_error(text: str) -> None:
+    from harness.security.escaping import escape_invisible
+    from harness.security.redact import redact
 
-    print(visible(masked(text), keep="\n"), file=sys.stderr)
+    print(escape_invisible(redact(text), keep="\n"), file=sys.stderr)

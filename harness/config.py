@@ -16,43 +16,52 @@ from pydantic_core import PydanticCustomError
 
 from harness.errors import UserError
 from harness.records import digest
-from harness.security.redact import masked
-from harness.settings.numbers import what_is_not_kept, what_is_wrong
+from harness.security.redact import redact
+from harness.settings.numbers import number_problem, what_is_not_kept
 from harness.settings.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means  # the folder that `builtin:` means
-from harness.settings.toml_files import as_setting as as_setting
-from harness.settings.toml_files import find_toml, put, read_toml, texts_of, toml_value, walked, who_said
-from harness.settings.validation import explain as explain
-from harness.settings.validation import finding_of, key_of
+from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source, texts_of, walked
+from harness.settings.toml_files import format_setting as format_setting
+from harness.settings.validation import error_key, relevant_error
+from harness.settings.validation import format_error as format_error
 
 T = TypeVar("T")
 # Bounds that no run comes near keep a slip of the finger from filling the memory or from never ending.
-MOST = 1_000_000
+MAX_COUNT = 1_000_000
 LONGEST_KEY = 1_000
-LONGEST_TEXT = 1_000_000  # characters; `objectives` is bounded by harness/planning/plan_size.py
+MAX_TEXT_CHARS = 1_000_000  # characters; `objectives` is bounded by harness/planning/plan_size.py
 OF_ANY_KIND = ("data.template_arguments.", "objective.")  # what is given to others as it is
 Rate = Annotated[float, Field(allow_inf_nan=False)]
 Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
-Epochs = Annotated[int, Field(ge=1, le=MOST)]
+Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template that are none of the template's own.
-CALLED_WITH = ("conversation", "messages", "tokenize", "add_generation_prompt", "continue_final_message", "padding", "truncation",
-               "max_length", "tokenizer_kwargs")  # fmt: skip
+RESERVED_TEMPLATE_ARGUMENTS = (
+    "conversation",
+    "messages",
+    "tokenize",
+    "add_generation_prompt",
+    "continue_final_message",
+    "padding",
+    "truncation",
+    "max_length",
+    "tokenizer_kwargs",
+)
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     """One section of a recipe: immutable, no unknown keys, and numbers only where numbers are meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        said = what_is_wrong(value, cls.model_fields[str(info.field_name)].annotation)
-        if said is not None:
-            raise PydanticCustomError("number", said)  # type: ignore[arg-type]  # no text of a stranger's is in it
+    def _check_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        problem = number_problem(value, cls.model_fields[str(info.field_name)].annotation)
+        if problem is not None:
+            raise PydanticCustomError("number", problem)  # type: ignore[arg-type]  # no text of a stranger's is in it
         return value
 
 
-class ModelConfig(Part):
+class ModelConfig(Section):
     """The base model, frozen; `path` is a folder, `builtin:...` or a hub id.
 
     `device`, `cores`, `tokens_per_pass` (tokens that go through the model at a time when scoring) and `merge_adapter` (a copy
@@ -74,7 +83,7 @@ class ModelConfig(Part):
     context: int | None = Field(default=None, ge=2)  # tokens of prompt and response; None is what the model's config.json says
 
 
-class LoraConfig(Part):
+class LoraConfig(Section):
     """The adapter every player is. Dropout is not a setting: it must be 0 (the step-0 invariant)."""
 
     rank: int = Field(default=16, ge=1, le=65_536)
@@ -82,7 +91,7 @@ class LoraConfig(Part):
     targets: str | list[str] = "all-linear"
 
 
-class DataConfig(Part):
+class DataConfig(Section):
     """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
 
     Columns are found by their names (language/data/formats.py); text in other ones is refused, unless `context_columns` puts it
@@ -113,13 +122,13 @@ class DataConfig(Part):
 
     @field_validator("template_arguments")
     @classmethod
-    def _of_the_template(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if taken := [name for name in value if name in CALLED_WITH or name.startswith("return_")]:
-            raise ValueError(f"{taken[0]} says how a template is called, which this program does itself; leave it out")
+    def _check_template_arguments(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if reserved := [name for name in value if name in RESERVED_TEMPLATE_ARGUMENTS or name.startswith("return_")]:
+            raise ValueError(f"{reserved[0]} says how a template is called, which this program does itself; leave it out")
         return value
 
 
-class GenerationConfig(Part):
+class GenerationConfig(Section):
     """How the opponent samples. Recorded; the batch size only changes speed. An interrupted phase goes on from its last `shard`.
 
     `template`: SPIN's released code generates with one template and trains with another; naming one here does the same, with a
@@ -134,20 +143,20 @@ class GenerationConfig(Part):
 
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1)
-    max_new_tokens: int = Field(default=64, ge=1, le=MOST)
-    batch_size: int = Field(default=256, ge=1, le=MOST)
+    max_new_tokens: int = Field(default=64, ge=1, le=MAX_COUNT)
+    batch_size: int = Field(default=256, ge=1, le=MAX_COUNT)
     shard: int = Field(default=4096, ge=1)
     template: Literal["chat", "instruction"] | None = None
     backend: Literal["transformers", "vllm"] = "transformers"
     vllm_memory: float = Field(default=0.5, gt=0, le=1)
-    vllm_timeout: float = Field(default=1800.0, gt=0, le=MOST)
+    vllm_timeout: float = Field(default=1800.0, gt=0, le=MAX_COUNT)
 
-    def recorded(self) -> dict[str, Any]:
+    def identity_fields(self) -> dict[str, Any]:
         """What changes the samples."""
         return self.model_dump(exclude={"batch_size", "shard", "vllm_memory", "vllm_timeout"})
 
 
-class TrainingConfig(Part):
+class TrainingConfig(Section):
     """One iteration's training. `batch_size` and `micro_batch` count prompts.
 
     `micro_batch`, `two_pass` and `gradient_checkpointing` (activations computed again when they are needed) cost time for memory.
@@ -171,26 +180,26 @@ class TrainingConfig(Part):
 
     @field_validator("lr")
     @classmethod
-    def _positive_lr(cls, value: Scheduled) -> Scheduled:
+    def _check_lr_positive(cls, value: Scheduled) -> Scheduled:
         if any(not v > 0 for v in as_list(value)):
             raise ValueError("every learning rate must be above 0")
         return value
 
-    def at(self, iteration: int) -> TrainingConfig:
+    def at_iteration(self, iteration: int) -> TrainingConfig:
         """The settings of one iteration, every schedule resolved to a plain number."""
         return self.model_copy(
             update={"lr": float(scheduled(self.lr, iteration)), "epochs": int(scheduled(self.epochs, iteration))}
         )
 
 
-class ProbeConfig(Part):
+class DiagnosticsConfig(Section):
     """The measurements on held-out prompts after every iteration (drift, and KL where p_data is known)."""
 
     prompts: int = Field(default=200, ge=2)
-    max_new_tokens: int | None = Field(default=None, ge=1, le=MOST)
+    max_new_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
 
 
-class EvaluationConfig(Part):
+class EvaluationConfig(Section):
     """The leaderboard: a suite by name or path; `limit` items per task for trials (recorded, shown in the report).
 
     `allow_unsafe_code` lets tasks marked `unsafe_code: true` run code that the model has written, on this machine.
@@ -210,7 +219,7 @@ class EvaluationConfig(Part):
     judge_key_env: str | None = None
 
 
-class RunConfig(Part):
+class RunConfig(Section):
     """Everything that was asked for. `objective` holds per-objective settings and schedules, keyed by name."""
 
     recipe: str = "lab"
@@ -223,21 +232,21 @@ class RunConfig(Part):
     data: DataConfig = DataConfig()
     generation: GenerationConfig = GenerationConfig()
     training: TrainingConfig = TrainingConfig()
-    probe: ProbeConfig = ProbeConfig()
+    probe: DiagnosticsConfig = DiagnosticsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     objective: dict[str, dict[str, Any]] = {}
     mirror: str | None = None
     recompute: bool = False  # set damaged phases aside and make them again
     share: bool = False  # take over phases that the runs beside this one made from equal inputs
-    _typed: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
+    _option_by_key: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
 
-    def said_by(self, key: str) -> str:
+    def source_of(self, key: str) -> str:
         """Who gave a setting its value: the option that was typed, else the recipe's file with the line."""
-        return who_said(key, self._typed, find_toml("recipes", self.recipe))
+        return setting_source(key, self._option_by_key, find_toml("recipes", self.recipe))
 
     @field_validator("seeds")
     @classmethod
-    def _distinct(cls, value: list[int]) -> list[int]:
+    def _check_seeds_distinct(cls, value: list[int]) -> list[int]:
         if len(set(value)) != len(value):
             raise ValueError("a seed is named twice")
         return value
@@ -248,7 +257,7 @@ class RunConfig(Part):
             "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
-            "generation": self.generation.recorded(),
+            "generation": self.generation.identity_fields(),
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "probe": self.probe.model_dump(),
             **({"world": {"name": self.world}} if self.world != "language" else {}),  # runs that are older name none
@@ -269,7 +278,7 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
 
 
 # Options of the command line, by the setting they give.
-OPTIONS = {
+CLI_OPTIONS = {
     "objectives": "--objectives",
     "iterations": "--iters",
     "seeds": "--seeds",
@@ -286,7 +295,7 @@ OPTIONS = {
 
 
 def load_config(
-    recipe: str, settings: Sequence[str] = (), said_by: Mapping[str, str] | None = None, **overrides: Any
+    recipe: str, settings: Sequence[str] = (), sources: Mapping[str, str] | None = None, **overrides: Any
 ) -> RunConfig:
     """Recipe by name or path, then `--set key=value` items, then named options (dotted keys; None means not given).
 
@@ -294,7 +303,7 @@ def load_config(
     """
     path = find_toml("recipes", recipe)
     tree = read_toml(path)
-    typed: dict[str, str] = {}
+    option_by_key: dict[str, str] = {}
     for item in settings:
         key, separator, text = item.partition("=")
         key = key.strip()
@@ -304,57 +313,63 @@ def load_config(
             raise UserError(
                 f"--set {key[:80]}...: a key of {len(key):,} characters, more than {LONGEST_KEY:,}; no setting has one"
             )
-        if again := next((given for given in typed if f"{given}.".startswith(f"{key}.")), None):
+        if again := next((given for given in option_by_key if f"{given}.".startswith(f"{key}.")), None):
             raise UserError(f"--set {key}: {again} is given twice; leave one out")
-        put(tree, key, toml_value(text.strip()), typed, path)
-        typed[key] = f"--set {masked(key)}"
+        set_nested(tree, key, parse_toml_value(text.strip()), option_by_key, path)
+        option_by_key[key] = f"--set {redact(key)}"
     if "recipe" in tree:
-        raise UserError(f"{who_said('recipe', typed, path)}: recipe is no setting of a recipe; choose one with --recipe NAME")
+        raise UserError(
+            f"{setting_source('recipe', option_by_key, path)}: recipe is no setting of a recipe; choose one with --recipe NAME"
+        )
     tree["recipe"] = recipe
     for key, value in overrides.items():
         if value is not None:
-            dotted = key.replace("__", ".")
-            option = OPTIONS.get(dotted, f"--set {dotted}")
-            who = (said_by or {}).get(dotted) or option
-            if dotted in typed:
+            dotted_key = key.replace("__", ".")
+            option = CLI_OPTIONS.get(dotted_key, f"--set {dotted_key}")
+            who = (sources or {}).get(dotted_key) or option
+            if dotted_key in option_by_key:
                 other = "leave one out" if who == option else f"type {option} in place of --set"
-                raise UserError(f"{typed[dotted]}: is given by {who} too; {other}")
-            put(tree, dotted, value, typed, path)
-            typed[dotted] = who
-    return validated(tree, path, typed)
+                raise UserError(f"{option_by_key[dotted_key]}: is given by {who} too; {other}")
+            set_nested(tree, dotted_key, value, option_by_key, path)
+            option_by_key[dotted_key] = who
+    return validate_config(tree, path, option_by_key)
 
 
-def validated(tree: Mapping[str, Any], path: Path, typed: Mapping[str, str]) -> RunConfig:
+def validate_config(tree: Mapping[str, Any], path: Path, option_by_key: Mapping[str, str]) -> RunConfig:
     """RunConfig of a plain dictionary; UserError in one line for the first thing that does not fit, and who said it.
 
     path: the recipe's file; typed: dotted key -> the option of the command line it was given with.
     """
     for key, text in texts_of(tree):
-        source = who_said(key, typed, path)
-        if len(text) > LONGEST_TEXT:
+        source = setting_source(key, option_by_key, path)
+        if len(text) > MAX_TEXT_CHARS:
             raise UserError(
-                f"{source}: {key[:80]} has {len(text):,} characters, more than {LONGEST_TEXT:,}; no setting is as long"
+                f"{source}: {key[:80]} has {len(text):,} characters, more than {MAX_TEXT_CHARS:,}; no setting is as long"
             )
         if any(ord(c) < 32 or ord(c) == 127 or "\ud800" <= c <= "\udfff" for c in text):
             raise UserError(f"{source}: {key}={text!r}: holds a control character or half of a character; leave it out")
     for key, value in walked(tree):
         if key.startswith(OF_ANY_KIND) and (said := what_is_not_kept(value)) is not None:
-            raise UserError(f"{who_said(key, typed, path)}: {key}={value!r}: {said}")
+            raise UserError(f"{setting_source(key, option_by_key, path)}: {key}={value!r}: {said}")
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{who_said(key_of(finding_of(error)), typed, path)}: {explain(error, RunConfig)}") from None
-    config._typed.update(typed)
+        raise UserError(
+            f"{setting_source(error_key(relevant_error(error)), option_by_key, path)}: {format_error(error, RunConfig)}"
+        ) from None
+    config._option_by_key.update(option_by_key)
     for key, value in texts_of(config.model_dump()):
         if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
             raise UserError(
-                f"{who_said(key, typed, path)}: {key}={value!r}: is empty, as a variable that is not set would be; give a value, "
+                f"{setting_source(key, option_by_key, path)}: {key}={value!r}: is empty, as a variable "
+                "that is not set would be; give a value, "
                 f"or leave {key} out"
             )
     for key, value in texts_of(config.model_dump()):
-        if masked(value) != value:
+        if redact(value) != value:
             raise UserError(
-                f"{who_said(key, typed, path)}: {key}={masked(value)}: holds a name, a password or a key, and run.json keeps "
+                f"{setting_source(key, option_by_key, path)}: {key}={redact(value)}: holds a name, a "
+                "password or a key, and run.json keeps "
                 "every setting; leave it out (the hub's key comes from `hf auth login`, a judge's from the variable that "
                 "evaluation.judge_key_env names)"
             )

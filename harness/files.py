@@ -17,12 +17,12 @@ from harness.errors import DamagedError, UserError
 
 R = TypeVar("R")
 MANIFEST = "manifest.json"
-AGAIN = "repeat the run's command with --recompute to set aside what is damaged and make it again"
+RECOMPUTE_ADVICE = "repeat the run's command with --recompute to set aside what is damaged and make it again"
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write whole or not at all: a temporary file beside it, flushed, then renamed."""
-    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+    write_text(path, json.dumps(_to_jsonable(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,10 +45,10 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this a run folder?") from error
     except (ValueError, RecursionError, IsADirectoryError) as error:
-        raise DamagedError(f"{path}: damaged ({str(error)[:100]}); {AGAIN}") from error
+        raise DamagedError(f"{path}: damaged ({str(error)[:100]}); {RECOMPUTE_ADVICE}") from error
 
 
-def read_back(value: Any) -> Any:
+def json_round_trip(value: Any) -> Any:
     """The value as it reads back from a JSON file: a tuple is a list there, a key a text."""
     return json.loads(json.dumps(value))
 
@@ -58,19 +58,19 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="") as handle:
         for row in rows:
-            handle.write(json.dumps(_plain(row), ensure_ascii=True, allow_nan=False) + "\n")
+            handle.write(json.dumps(_to_jsonable(row), ensure_ascii=True, allow_nan=False) + "\n")
             count += 1
     return count
 
 
-def read_jsonl(path: Path, record: type[R] | None = None) -> list[R]:
+def read_jsonl(path: Path, row_type: type[R] | None = None) -> list[R]:
     """Rows of a JSON-lines file, as `record` dataclasses where one is given."""
     with path.open(encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
-    return [record(**row) for row in rows] if record is not None else rows
+    return [row_type(**row) for row in rows] if row_type is not None else rows
 
 
-def _plain(value: Any) -> Any:
+def _to_jsonable(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
@@ -90,20 +90,20 @@ def walk(folder: Path) -> Iterator[Path]:
 
     Raises OSError for a folder that cannot be listed; one that is removed meanwhile is left out.
     """
-    waiting = [folder]
-    while waiting:
-        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+    pending = [folder]
+    while pending:
+        with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
             for entry in entries:
                 yield Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
+                    pending.append(Path(entry.path))
 
 
 def make_folder(folder: Path) -> None:
     """The folder and those above it that are not there; `Path.mkdir` calls itself for each, and Python ends that in the depth."""
     missing = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
-    for place in reversed(missing):
-        place.mkdir(exist_ok=True)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 

@@ -42,7 +42,7 @@ class Response:
 
     content: Any
     reference_logp: float | None = None
-    known_logp: float | None = None
+    cached_logp: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ class PhaseManifest:
 
 def digest(*parts: str | bytes) -> str:
     """16 hexadecimal digits of blake2b over the parts, unambiguous in where one part ends."""
-    state = hashlib.blake2b(digest_size=8)
+    hasher = hashlib.blake2b(digest_size=8)
     for part in parts:
-        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        state.update(len(raw).to_bytes(8, "big"))
-        state.update(raw)
-    return state.hexdigest()
+        encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        hasher.update(len(encoded).to_bytes(8, "big"))
+        hasher.update(encoded)
+    return hasher.hexdigest()
 
 
 def keyed_seed(*key: object) -> int:

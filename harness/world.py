@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.loop.suite import Suite
     from harness.progress import Advance
     from harness.records import Measurement, PromptGroup
-    from harness.store.partial_results import Unfinished
+    from harness.store.partial_results import PartialResults
     from harness.train.thread_pool import OrderedThreadPool
 
 WORLDS = {"language": "harness.language.world"}  # name -> module with a class World
@@ -96,7 +96,7 @@ class Encoder(Protocol):
     @property
     def sample_logps_hold(self) -> bool: ...  # whether a sample's own logp is that of the response as it is trained on
     @property
-    def digest(self) -> str: ...  # of whatever turns examples into what the policy reads
+    def digest(self) -> Any: ...  # str, of whatever turns examples into what the policy reads
     def prompt(self, example: Any) -> Any: ...
     def real(self, example: Any) -> Any: ...
 
@@ -158,7 +158,7 @@ class World(Protocol):
         return {"base_commit": None, "template": "none"}
 
     def generate(
-        self, policy: Any, config: RunConfig, request: SampleRequest, advance: Advance, partial: Unfinished
+        self, policy: Any, config: RunConfig, request: SampleRequest, advance: Advance, partial: PartialResults
     ) -> Generated: ...
     def diagnose(
         self, policy: Any, config: RunConfig, examples: Sequence[Any], earlier: Mapping[str, EarlierCheckpoint], advance: Advance

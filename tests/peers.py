@@ -22,7 +22,7 @@ def theirs(policy, columns, rows, encodings, *rest):
             return super().generate_until(requests, disable_tqdm=True)
 
     return Quiet(
-        pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context
+        pretrained=policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=rows, max_length=policy.context_length
     )
 
 

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from harness.reporting.generated_docs import objective_index, replaced
+from harness.reporting.generated_docs import objective_index, replace_block
 from tests.conftest import ROOT
 
 
 def test_the_objective_index_is_current():
     text = (ROOT / "objectives" / "README.md").read_text()
-    assert replaced(text, "objectives", objective_index()) == text, "run: python -m harness.reporting.generated_docs"
+    assert replace_block(text, "objectives", objective_index()) == text, "run: python -m harness.reporting.generated_docs"
 
 
 def test_every_command_is_in_the_readme():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SMALL, harness, here
+from tests.conftest import ROOT, SMALL_RECIPE, run_cli, run_cli_in_process
 from tests.run_contents import COMPARED, RUN, contents, table
 
 
@@ -73,7 +73,7 @@ def test_prompts_are_the_same_for_every_player(played):
 def test_the_same_command_again_does_nothing(played_copy):
     before = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob(".") if p.is_dir()}
     adapters = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")}
-    done = here("run", "--recipe", SMALL, cwd=played_copy)
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy)
     assert "0 phases to do" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")} == adapters
     assert before
@@ -82,7 +82,9 @@ def test_the_same_command_again_does_nothing(played_copy):
 def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played, played_copy):
     """More of everything, then the old cells' rows are compared byte for byte."""
     before = contents(played / RUN, ("initial", "space", "spin"))
-    here("run", "--recipe", SMALL, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy)
+    run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy
+    )
     after = contents(played_copy / RUN, ("initial", "space", "spin"))
     assert len(after["scores.csv"]) == 2 + 2 * 2 * 3 * 2
     for name in ("scores.csv", "training.csv", "dynamics.csv"):
@@ -92,7 +94,9 @@ def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played,
 
 
 def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
-    done = here("run", "--recipe", SMALL, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False)
+    done = run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") <= 1
     assert "training.lr=0.001, now asked for 0.5" in done.stderr
@@ -155,12 +159,12 @@ LATER = ["before-rename two", "before-rename k-0", "middle score", "before-renam
 def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, tmp_path, moments):
     """SIGKILL in the middle of the work, before the manifest or before the rename, through all phases; then once in full."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLER, "run", "--recipe", str(SMALL), "--jobs", "1"],
+        [sys.executable, "-W", "ignore", "-c", KILLER, "run", "--recipe", str(SMALL_RECIPE), "--jobs", "1"],
         cwd=tmp_path, input="\n".join(moments), capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     killed = [line for line in done.stdout.splitlines() if line.rsplit(" ", 1)[0] in moments]
     assert killed == [f"{moment} {int(signal.SIGKILL)}" for moment in moments], done.stderr[-2000:]
-    here("run", "--recipe", SMALL, cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=tmp_path)
     assert contents(tmp_path / RUN) == contents(played / RUN)
     for path in sorted((played / RUN).rglob("*.safetensors")):
         assert (tmp_path / RUN / path.relative_to(played / RUN)).read_bytes() == path.read_bytes()
@@ -180,7 +184,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     broken = f"loss=-real.mean_logp[:, 0] / (real.length[:, 0] < {longest})"
     text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", broken)
     Path(played_copy / "broken.py").write_text(text)
-    done = here("run", "--recipe", SMALL, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
     assert done.returncode == 2
     kept = "broken/seed-0/iteration-0/train.failed.json"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed  broken/seed-0: TrainingStopped: step ")]
@@ -203,7 +207,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
 def test_an_objective_by_path_works_with_no_other_change(tmp_path):
     text = (ROOT / "objectives" / "space.py").read_text().replace("class SPACE", "class Mine")
     (tmp_path / "mine.py").write_text(text)
-    here("run", "--recipe", SMALL, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
     run = tmp_path / "results/small"
     assert (run / "objectives" / "mine.py").read_text() == text
     assert len(list((run / "initial/seed-0/generate").iterdir())) == 3
@@ -216,13 +220,13 @@ def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(pl
     report = played_copy / "reports"
     before = {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()}
     shutil.rmtree(report)
-    here("report", "small", cwd=played_copy)
+    run_cli_in_process("report", "small", cwd=played_copy)
     assert {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.slow
 def test_all_six_objectives_end_in_a_report(tmp_path):
-    harness(
+    run_cli(
         "run", "--recipe", "smoke", "--objectives", "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo", cwd=tmp_path
     )
     assert (tmp_path / "reports/smoke.pdf").is_file()

@@ -9,13 +9,14 @@ import contextlib
 import math
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from harness import world
 from harness.files import file_digest
-from harness.loop.benchmark import Benchmark, Evaluated
+from harness.loop.benchmark import Benchmark, EvalResult
 from harness.records import EvalRecord, Measurement, digest, keyed_seed
 from harness.store.adapter_files import ADAPTER_FILE
 from harness.train.thread_pool import OrderedThreadPool
@@ -109,7 +110,7 @@ class Policy:
 class Modes(Benchmark):
     """The share of outcomes, drawn from the data, that the policy finds likelier than a uniform one would: right or wrong."""
 
-    suite: object
+    suite: Any
     raw_name, digest = "outcomes.json", "modes"
 
     def items(self):
@@ -125,7 +126,7 @@ class Modes(Benchmark):
         (row,), name, version, chance = self.suite.task, self.suite.name, self.suite.version, 0.5
         record = EvalRecord(row.name, row.metric, row.filter, mean, error, C * K, 0, "1", name, version, True, chance)
         items = {row.name: {"items": digest("modes"), "values": right}}
-        return Evaluated([record], {row.name: []}, items, {"mean": mean}, "modes")
+        return EvalResult([record], {row.name: []}, items, {"mean": mean}, "modes")
 
 
 class World(world.World):

@@ -2,8 +2,8 @@
 
 from harness.config import GenerationConfig, TrainingConfig
 from harness.records import Group, Response
-from harness.train.core import accumulate, laid_out, train
-from harness.train.groups import with_references
+from harness.train.core import accumulate, make_micro_batches, train
+from harness.train.groups import with_reference_logps
 from harness.train.score import score
 from tests.peers import quiet
 
@@ -30,13 +30,13 @@ def make_groups(policy, needs):
         )
         for i in range(PROMPTS)
     ]
-    return with_references(groups, score(policy, groups, 64, quiet).scores) if needs.reference else groups
+    return with_reference_logps(groups, score(policy, groups, 64, quiet).scores) if needs.reference else groups
 
 
 def gradients(policy, groups, objective, **settings):
     for _, p in policy.adapter_parameters():
         p.grad = None
-    passes = accumulate(policy, laid_out(policy, groups, objective, TrainingConfig(**settings)), objective)
+    passes = accumulate(policy, make_micro_batches(policy, groups, objective, TrainingConfig(**settings)), objective)
     weight = sum(p.weight for p in passes)
     return {n: p.grad / weight for n, p in policy.adapter_parameters()}
 

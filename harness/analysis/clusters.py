@@ -17,7 +17,7 @@ from harness.analysis.plain_values import is_blank, plain
 from harness.errors import UserError, did_you_mean
 
 
-def key_of(value: Any) -> str | None:
+def value_key(value: Any) -> str | None:
     """A document's value as a text that is the same for equal values; None where it says nothing (missing, blank, NaN)."""
     if is_blank(value) or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -29,24 +29,24 @@ def column_key(doc: Any, column: str, where: str, what: str, hint: str = "") -> 
     columns = sorted(map(str, doc)) if isinstance(doc, Mapping) else []
     if column not in columns:
         raise UserError(f"{where}: {what} has no such column{did_you_mean(column, columns)}{hint}")
-    if (key := key_of(plain(doc[column]))) is None:
+    if (key := value_key(plain(doc[column]))) is None:
         raise UserError(f"{where}: {what} has nothing in it; fill it, or name another column")
     return key
 
 
-def refuse_one_cluster(keys: Sequence[Hashable], where: str) -> None:
+def check_several_clusters(keys: Sequence[Hashable], where: str) -> None:
     """Raises UserError where all items are one cluster, of whose mean no error can be known."""
     if len(keys) > 1 and len(set(keys)) == 1:
         raise UserError(f"{where}: all {len(keys)} items are one cluster; name a column that tells questions apart")
 
 
-def numbered(keys: Sequence[Hashable]) -> list[int]:
+def number_clusters(keys: Sequence[Hashable]) -> list[int]:
     """The cluster of every item, counted from 0 in the order of first appearance."""
     numbers: dict[Hashable, int] = {}
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
-def clustered_stderr(
+def cluster_robust_stderr(
     values: Sequence[float], clusters: Sequence[int], parts: Sequence[Hashable] | None = None, equal_parts: bool = False
 ) -> float | None:
     """Standard error of a mean over items that come in clusters; None where it cannot be known, below two clusters.
@@ -61,18 +61,20 @@ def clustered_stderr(
     """
     if len(set(clusters)) < 2:
         return None
-    labels = [None] * len(values) if parts is None else list(parts)
-    members: dict[Hashable, list[float]] = {}
-    for value, part in zip(values, labels, strict=True):
-        members.setdefault(part, []).append(float(value))
-    centre = {part: math.fsum(mine) / len(mine) for part, mine in members.items()}
-    weight = {part: 1 / (len(members) * len(mine)) if equal_parts else 1 / len(values) for part, mine in members.items()}
-    sums: dict[int, list[float]] = {}
-    for value, part, cluster in zip(values, labels, clusters, strict=True):
-        sums.setdefault(cluster, []).append(weight[part] * (float(value) - centre[part]))
+    part_labels = [None] * len(values) if parts is None else list(parts)
+    values_by_part: dict[Hashable, list[float]] = {}
+    for value, part in zip(values, part_labels, strict=True):
+        values_by_part.setdefault(part, []).append(float(value))
+    part_means = {part: math.fsum(mine) / len(mine) for part, mine in values_by_part.items()}
+    part_weights = {
+        part: 1 / (len(values_by_part) * len(mine)) if equal_parts else 1 / len(values) for part, mine in values_by_part.items()
+    }
+    deviations_by_cluster: dict[int, list[float]] = {}
+    for value, part, cluster in zip(values, part_labels, clusters, strict=True):
+        deviations_by_cluster.setdefault(cluster, []).append(part_weights[part] * (float(value) - part_means[part]))
     variances = []
-    for stratum in _strata(labels, clusters):
-        squares = [math.fsum(sums[cluster]) ** 2 for cluster in stratum]
+    for stratum in _strata(part_labels, clusters):
+        squares = [math.fsum(deviations_by_cluster[cluster]) ** 2 for cluster in stratum]
         if len(squares) < 2:
             return None
         variances.append(len(squares) / (len(squares) - 1) * math.fsum(squares))
@@ -81,23 +83,23 @@ def clustered_stderr(
 
 def _strata(parts: Sequence[Hashable], clusters: Sequence[int]) -> list[list[int]]:
     """The clusters by stratum: parts that share a cluster are one."""
-    first: dict[int, Hashable] = {}  # cluster -> a part of it
-    joined: dict[Hashable, Hashable] = {part: part for part in parts}
+    part_of_cluster: dict[int, Hashable] = {}  # cluster -> a part of it
+    parent: dict[Hashable, Hashable] = {part: part for part in parts}
 
     def root(part: Hashable) -> Hashable:
-        while joined[part] != part:
-            part = joined[part]
+        while parent[part] != part:
+            part = parent[part]
         return part
 
     for part, cluster in zip(parts, clusters, strict=True):
-        joined[root(part)] = root(first.setdefault(cluster, part))
-    found: dict[Hashable, list[int]] = {}
-    for cluster, part in first.items():
-        found.setdefault(root(part), []).append(cluster)
-    return list(found.values())
+        parent[root(part)] = root(part_of_cluster.setdefault(cluster, part))
+    strata: dict[Hashable, list[int]] = {}
+    for cluster, part in part_of_cluster.items():
+        strata.setdefault(root(part), []).append(cluster)
+    return list(strata.values())
 
 
-def effective_items(clusters: Sequence[int]) -> float:
+def effective_sample_size(clusters: Sequence[int]) -> float:
     """How many independent items tell as much about a mean if all of a cluster is answered alike: I^2 / sum of sizes squared."""
     sizes: dict[int, int] = {}
     for cluster in clusters:

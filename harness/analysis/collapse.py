@@ -12,14 +12,14 @@ from dataclasses import dataclass
 LENGTH_FACTOR = 2.0  # responses this many times as long as the initial policy's
 REPETITION_RISE = 0.2  # share of a response's bigrams that it had said before
 TRUNCATION_RISE = 0.2  # share of responses that no longer end
-LOSS_LEFT = 0.05  # share of an iteration's first loss that is left in its last quarter
-MARGIN_NATS = 0.05  # mean distance of real and synthetic log-ratio below which they cannot be told apart
-SCORE_FALL = 0.05  # fall of the mean over tasks within one iteration, if it is twice its error of sampling items
-STEPS_TO_JUDGE = 10  # optimizer steps below which an iteration's training says nothing
+MAX_LOSS_LEFT = 0.05  # share of an iteration's first loss that is left in its last quarter
+MIN_MARGIN_NATS = 0.05  # mean distance of real and synthetic log-ratio below which they cannot be told apart
+MIN_SCORE_DROP = 0.05  # fall of the mean over tasks within one iteration, if it is twice its error of sampling items
+MIN_TRAINING_STEPS = 10  # optimizer steps below which an iteration's training says nothing
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingSummary:
     """One iteration's training in a few numbers. Losses: first step, mean of the last quarter of the steps.
 
     margin: nats per response, mean of the last quarter: real minus synthetic, log-ratios where there is a reference, else
@@ -34,10 +34,10 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Fall:
+class ScoreDrop:
     """What the mean over tasks lost against the iteration before, in score units, and the error of sampling items in it."""
 
-    lost: float
+    drop: float
     item_stderr: float
 
 
@@ -51,47 +51,47 @@ class Finding:
     bound: float
 
 
-def findings(
-    initial: Mapping[str, float], player: Mapping[str, float], training: Training | None, fall: Fall | None
+def detect(
+    initial: Mapping[str, float], checkpoint: Mapping[str, float], training: TrainingSummary | None, score_drop: ScoreDrop | None
 ) -> Iterator[Finding]:
     """What happened to one player. initial, player: probe measurements by name; what is missing is not judged.
 
     fall: None where this iteration or the one before has no mean over tasks.
     """
 
-    def both(name: str) -> tuple[float, float] | None:
-        return (initial[name], player[name]) if name in initial and name in player else None
+    def before_and_after(name: str) -> tuple[float, float] | None:
+        return (initial[name], checkpoint[name]) if name in initial and name in checkpoint else None
 
-    if (pair := both("response_length")) and pair[1] >= LENGTH_FACTOR * pair[0]:
+    if (pair := before_and_after("response_length")) and pair[1] >= LENGTH_FACTOR * pair[0]:
         before, after = pair
-        said = f"responses of {after:.1f} tokens on average, {before:.1f} before training"
-        yield Finding("length blow-up", said, after, LENGTH_FACTOR * before)
-    if (pair := both("repetition")) and pair[1] - pair[0] >= REPETITION_RISE:
+        evidence = f"responses of {after:.1f} tokens on average, {before:.1f} before training"
+        yield Finding("length blow-up", evidence, after, LENGTH_FACTOR * before)
+    if (pair := before_and_after("repetition")) and pair[1] - pair[0] >= REPETITION_RISE:
         before, after = pair
-        said = f"{after:.0%} of a response's token pairs are repeats, {before:.0%} before training"
-        yield Finding("repetition", said, after, before + REPETITION_RISE)
-    if (pair := both("truncation_rate")) and pair[1] - pair[0] >= TRUNCATION_RISE:
+        evidence = f"{after:.0%} of a response's token pairs are repeats, {before:.0%} before training"
+        yield Finding("repetition", evidence, after, before + REPETITION_RISE)
+    if (pair := before_and_after("truncation_rate")) and pair[1] - pair[0] >= TRUNCATION_RISE:
         before, after = pair
-        said = f"{after:.0%} of the responses do not end, {before:.0%} before training"
-        yield Finding("end of response lost", said, after, before + TRUNCATION_RISE)
-    if training is not None and training.margin is not None and training.steps >= STEPS_TO_JUDGE:
-        yield from _of_training(training, training.margin)
-    if fall is not None and fall.lost >= max(SCORE_FALL, 2 * fall.item_stderr):
-        lost, error = 100 * fall.lost, 100 * fall.item_stderr
-        said = f"the mean over tasks fell by {lost:.1f} points in one iteration (item error {error:.1f})"
-        yield Finding("score fall", said, fall.lost, max(SCORE_FALL, 2 * fall.item_stderr))
+        evidence = f"{after:.0%} of the responses do not end, {before:.0%} before training"
+        yield Finding("end of response lost", evidence, after, before + TRUNCATION_RISE)
+    if training is not None and training.margin is not None and training.steps >= MIN_TRAINING_STEPS:
+        yield from _detect_in_training(training, training.margin)
+    if score_drop is not None and score_drop.drop >= max(MIN_SCORE_DROP, 2 * score_drop.item_stderr):
+        drop_points, error_points = 100 * score_drop.drop, 100 * score_drop.item_stderr
+        evidence = f"the mean over tasks fell by {drop_points:.1f} points in one iteration (item error {error_points:.1f})"
+        yield Finding("score fall", evidence, score_drop.drop, max(MIN_SCORE_DROP, 2 * score_drop.item_stderr))
 
 
-def _of_training(training: Training, margin: float) -> Iterator[Finding]:
-    if training.uses_reference and abs(margin) <= MARGIN_NATS:
-        said = (
+def _detect_in_training(training: TrainingSummary, margin: float) -> Iterator[Finding]:
+    if training.uses_reference and abs(margin) <= MIN_MARGIN_NATS:
+        evidence = (
             f"real and synthetic log-ratios end {margin:+.3f} nats apart after {training.steps} steps: the two kinds "
             "cannot be told apart, and a loss of their difference has no gradient"
         )
-        yield Finding("vanishing margin", said, margin, MARGIN_NATS)
-    elif margin > 0 and training.first_loss > 0 and training.last_loss <= LOSS_LEFT * training.first_loss:
-        said = (
+        yield Finding("vanishing margin", evidence, margin, MIN_MARGIN_NATS)
+    elif margin > 0 and training.first_loss > 0 and training.last_loss <= MAX_LOSS_LEFT * training.first_loss:
+        evidence = (
             f"the loss fell from {training.first_loss:.3g} to {training.last_loss:.3g} within the iteration "
             f"(margin {margin:.1f} nats): there is little left to learn from these responses"
         )
-        yield Finding("reward saturation", said, training.last_loss, LOSS_LEFT * training.first_loss)
+        yield Finding("reward saturation", evidence, training.last_loss, MAX_LOSS_LEFT * training.first_loss)

@@ -17,20 +17,20 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from harness.analysis.earlier_tables import Earlier
-from harness.analysis.score_scale import Scale, scale_of
+from harness.analysis.earlier_tables import EarlierTables
+from harness.analysis.score_scale import ScoreScale, infer_scale
 from harness.files import MANIFEST, read_json
 from harness.records import INITIAL, INITIAL_ITERATION
-from harness.settings.safe_paths import inside
-from harness.store.finished_phases import Played, failed_cells
+from harness.settings.safe_paths import join_inside
+from harness.store.finished_phases import FinishedPhases, failed_cells
 
 Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
-KEYS = ["objective", "seed", "iteration"]
-ROLES = ("real", "synthetic", "proto")
+KEY_COLUMNS = ["objective", "seed", "iteration"]
+RESPONSE_ROLES = ("real", "synthetic", "proto")
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckpointKey:
     """Where one player's results lie, and its key in every table. The initial policy has no seed."""
 
     folder: Path
@@ -38,12 +38,12 @@ class Place:
     seed: int | None
     iteration: int
 
-    def key(self) -> dict[str, Any]:
-        return dict(zip(KEYS, (self.objective, self.seed, self.iteration), strict=True))
+    def as_columns(self) -> dict[str, Any]:
+        return dict(zip(KEY_COLUMNS, (self.objective, self.seed, self.iteration), strict=True))
 
 
 @dataclass
-class Facts:
+class RunResults:
     """Everything finished in one run folder, in an order that does not depend on the file system."""
 
     root: Path
@@ -73,74 +73,74 @@ class Facts:
         return self.record["suites"][self.suite_name or self.record["suite"]]
 
     @property
-    def judge(self) -> str | None:
+    def judge_name(self) -> str | None:
         """Who rated the answers, as "MODEL at HOST"; None for a suite of lm-eval's tasks."""
         judge = self.suite.get("judge")
         return f"{judge['model']} at {urlsplit(judge['endpoint']).hostname}" if judge else None
 
     @cached_property
-    def places(self) -> list[Place]:
+    def checkpoints(self) -> list[CheckpointKey]:
         """The initial policy, then all variants in the order they were asked for, seeds and iterations ascending."""
-        found = [Place(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
+        checkpoints = [CheckpointKey(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
         for variant in self.record["variants"]:
             for seed in self.record["seeds"]:
                 for iteration in range(self.record["iterations"]):
                     folder = self.root / variant / f"seed-{seed}" / f"iteration-{iteration}"
-                    found.append(Place(folder, variant, seed, iteration))
-        return found
+                    checkpoints.append(CheckpointKey(folder, variant, seed, iteration))
+        return checkpoints
 
-    def finished(self, phase: str) -> Iterator[tuple[Place, Path, dict[str, Any]]]:
+    def iter_phases(self, phase: str) -> Iterator[tuple[CheckpointKey, Path, dict[str, Any]]]:
         """(place, folder, manifest) of every finished phase of that relative name."""
-        for place in self.places:
-            folder = place.folder / phase
-            fields = self.played.manifest(self.relative(folder))
-            if fields is not None:
-                yield place, folder, fields
+        for checkpoint in self.checkpoints:
+            folder = checkpoint.folder / phase
+            manifest = self.finished_phases.manifest(self.relative_path(folder))
+            if manifest is not None:
+                yield checkpoint, folder, manifest
 
     @cached_property
-    def played(self) -> Played:
-        return Played(self.root)
+    def finished_phases(self) -> FinishedPhases:
+        return FinishedPhases(self.root)
 
     @cached_property
-    def earlier(self) -> Earlier | None:
+    def earlier_tables(self) -> EarlierTables | None:
         """The tables of a run of which nothing else is kept; None where there are phases, or the small files of some."""
-        return Earlier(self.root) if self.played.empty() else None
+        return EarlierTables(self.root) if self.finished_phases.is_empty() else None
 
-    def text(self, folder: Path, manifest: dict[str, Any], name: str) -> str:
+    def read_text(self, folder: Path, manifest: dict[str, Any], name: str) -> str:
         """A file of a finished phase. Raises DamagedError when it is not what was committed."""
-        return self.played.text(self.relative(folder), manifest, name)
+        return self.finished_phases.text(self.relative_path(folder), manifest, name)
 
-    def drawn(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
+    def sample_sets(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
         """Key, folder and manifest of every finished phase that drew samples; the initial policy's, which iteration 0 of a seed
         shares, are its own."""
         for seed in self.record["seeds"]:
-            top = f"{INITIAL}/seed-{seed}/generate/k-"
-            for phase in (phase for phase in self._phases if phase.startswith(top)):
-                fields = self.played.manifest(phase)
-                if fields is not None:
-                    yield {"objective": INITIAL, "seed": seed, "iteration": 0}, self.root / phase, fields
-        for place, folder, fields in self.finished("generate"):
-            yield place.key(), folder, fields
+            prefix = f"{INITIAL}/seed-{seed}/generate/k-"
+            for phase in (phase for phase in self._phase_names if phase.startswith(prefix)):
+                manifest = self.finished_phases.manifest(phase)
+                if manifest is not None:
+                    yield {"objective": INITIAL, "seed": seed, "iteration": 0}, self.root / phase, manifest
+        for checkpoint, folder, manifest in self.iter_phases("generate"):
+            yield checkpoint.as_columns(), folder, manifest
 
     @cached_property
-    def _phases(self) -> list[str]:
-        return self.played.phases()
+    def _phase_names(self) -> list[str]:
+        return self.finished_phases.phases()
 
-    def relative(self, path: Path) -> str:
+    def relative_path(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
     @cached_property
     def scores(self) -> Frame:
         """One row per player and task of the run's suite."""
-        if self.earlier is not None:
-            return self.earlier.scores(self.suite)
+        if self.earlier_tables is not None:
+            return self.earlier_tables.scores(self.suite)
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
         rows = []
-        for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}"):
-            for record in json.loads(self.text(folder, manifest, "scores.json"))["records"]:
+        for checkpoint, folder, manifest in self.iter_phases(f"evaluate/{self.suite['name']}"):
+            for record in json.loads(self.read_text(folder, manifest, "scores.json"))["records"]:
                 rows.append(
                     {
-                        **place.key(),
+                        **checkpoint.as_columns(),
                         "task": record["task"],
                         "label": labels.get(record["task"], record["task"]),
                         **{k: record[k] for k in ("metric", "filter", "value", "stderr", "n")},
@@ -148,92 +148,97 @@ class Facts:
                         **{k: record[k] for k in ("shots", "chance")},
                         "task_version": record["task_version"],
                         "suite": f"{record['suite']} v{record['suite_version']}",
-                        "source": self.relative(folder / "scores.json"),
+                        "source": self.relative_path(folder / "scores.json"),
                     }
                 )
-        columns = [*KEYS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
+        columns = [*KEY_COLUMNS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
                    "task_version", "suite", "source"]  # fmt: skip
-        table = frame_of(rows, columns)
+        table = make_frame(rows, columns)
         table["clusters"] = table["clusters"].astype("Int64")
         return table
 
     @cached_property
-    def items(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
+    def item_scores(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
         """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None; in a
         group whose tasks weigh equally parts: their sizes; clusters: every item's, where items share one}."""
         return {
-            (place.objective, place.seed, place.iteration): json.loads(self.text(folder, manifest, "items.json"))
-            for place, folder, manifest in self.finished(f"evaluate/{self.suite['name']}")
+            (place.objective, place.seed, place.iteration): json.loads(self.read_text(folder, manifest, "items.json"))
+            for place, folder, manifest in self.iter_phases(f"evaluate/{self.suite['name']}")
         }
 
     @cached_property
-    def scales(self) -> dict[str, Scale]:
+    def scales(self) -> dict[str, ScoreScale]:
         """How every row of the suite is read, by name: by what the suite says, and by every number of the run."""
         values: dict[str, list[float]] = {name: list(rows) for name, rows in self.scores.groupby("task")["value"]}
-        return {row["name"]: scale_of(row, values.get(row["name"], []), self._ends(row["name"])) for row in self.suite["task"]}
+        return {
+            row["name"]: infer_scale(row, values.get(row["name"], []), self._value_bounds(row["name"]))
+            for row in self.suite["task"]
+        }
 
-    def _ends(self, task: str) -> Iterator[float]:
+    def _value_bounds(self, task: str) -> Iterator[float]:
         """The least and the most that an item of the row counted, player by player; nothing for what is no number."""
-        for player in self.items.values():
-            numbers = player.get(task, {}).get("values") or []
+        for items_by_task in self.item_scores.values():
+            numbers = items_by_task.get(task, {}).get("values") or []
             with contextlib.suppress(TypeError):  # said where the items are read
                 yield from (min(numbers), max(numbers)) if numbers else ()
 
     @property
-    def counted(self) -> list[dict[str, Any]]:
+    def averaged_tasks(self) -> list[dict[str, Any]]:
         """The rows of the suite that the mean over tasks is taken over."""
-        return [row for row in self.suite["task"] if self.scales[row["name"]].counted]
+        return [row for row in self.suite["task"] if self.scales[row["name"]].in_mean]
 
     @property
-    def beside(self) -> list[dict[str, Any]]:
+    def unaveraged_tasks(self) -> list[dict[str, Any]]:
         """The rows of the suite that stand beside the mean, each in its own unit."""
-        return [row for row in self.suite["task"] if not self.scales[row["name"]].counted]
+        return [row for row in self.suite["task"] if not self.scales[row["name"]].in_mean]
 
     @property
-    def shares(self) -> Frame:
+    def unit_scores(self) -> Frame:
         """`scores` of the rows that the mean over tasks is taken over, each value a share of 1."""
-        names = {row["name"] for row in self.counted}
-        mine = self.scores[self.scores["task"].isin(names)].copy()
-        mine["value"] = [self.scales[t].share(v) for t, v in zip(mine["task"], mine["value"], strict=True)]
-        return mine
+        names = {row["name"] for row in self.averaged_tasks}
+        table = self.scores[self.scores["task"].isin(names)].copy()
+        table["value"] = [self.scales[t].to_unit(v) for t, v in zip(table["task"], table["value"], strict=True)]
+        return table
 
     @cached_property
     def training(self) -> Frame:
         """One row per optimizer step; absent roles and metrics are empty."""
-        if self.earlier is not None:
-            return self.earlier.training()
+        if self.earlier_tables is not None:
+            return self.earlier_tables.training()
         rows = []
-        for place, folder, manifest in self.finished("train"):
-            for line in self.text(folder, manifest, "steps.jsonl").splitlines():
+        for checkpoint, folder, manifest in self.iter_phases("train"):
+            for line in self.read_text(folder, manifest, "steps.jsonl").splitlines():
                 step = json.loads(line)
                 rows.append(
                     {
-                        **place.key(),
+                        **checkpoint.as_columns(),
                         **{k: step[k] for k in ("step", "epoch", "loss", "grad_norm", "lr")},
-                        **{f"logp_{role}": step["logp"].get(role) for role in ROLES},
-                        **{f"log_ratio_{role}": step["log_ratio"].get(role) for role in ROLES},
+                        **{f"logp_{role}": step["logp"].get(role) for role in RESPONSE_ROLES},
+                        **{f"log_ratio_{role}": step["log_ratio"].get(role) for role in RESPONSE_ROLES},
                         **{f"metric_{name}": value for name, value in step["metrics"].items()},
                         "tokens": step["tokens"],
                         "seconds": step["seconds"],
                     }
                 )
-        table = frame_of(rows)
+        table = make_frame(rows)
         if table.empty:
-            return pd.DataFrame(columns=[*KEYS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
+            return pd.DataFrame(columns=[*KEY_COLUMNS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
         metrics = sorted(c for c in table if str(c).startswith("metric_"))
-        fixed = [c for c in table if c not in metrics and c not in ("tokens", "seconds")]
-        return table[[*fixed, *metrics, "tokens", "seconds"]]
+        leading = [c for c in table if c not in metrics and c not in ("tokens", "seconds")]
+        return table[[*leading, *metrics, "tokens", "seconds"]]
 
     @cached_property
     def dynamics(self) -> Frame:
         """One row per player and measurement."""
-        if self.earlier is not None:
-            return self.earlier.dynamics()
+        if self.earlier_tables is not None:
+            return self.earlier_tables.dynamics()
         rows = []
-        for place, folder, manifest in self.finished("probe"):
-            for one in json.loads(self.text(folder, manifest, "measurements.json"))["measurements"]:
-                rows.append({**place.key(), **one, "source": self.relative(folder / "measurements.json")})
-        return frame_of(rows, [*KEYS, "name", "value", "stderr", "n", "unit", "source"])
+        for checkpoint, folder, manifest in self.iter_phases("probe"):
+            for measurement in json.loads(self.read_text(folder, manifest, "measurements.json"))["measurements"]:
+                rows.append(
+                    {**checkpoint.as_columns(), **measurement, "source": self.relative_path(folder / "measurements.json")}
+                )
+        return make_frame(rows, [*KEY_COLUMNS, "name", "value", "stderr", "n", "unit", "source"])
 
     @cached_property
     def costs(self) -> Frame:
@@ -242,20 +247,22 @@ class Facts:
         Shared samples of iteration 0 were drawn once per seed; a row marked `shared` tells what its own part of them cost, so
         that rows of one objective add up to its cost, and rows that are not shared to the run's (with objective `initial`).
         """
-        if self.earlier is not None:
-            return _costs(self.earlier.costs())
+        if self.earlier_tables is not None:
+            return _with_integer_counts(self.earlier_tables.costs())
         rows = []
         for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
-            for place, folder, manifest in self.finished(phase):
+            for checkpoint, folder, manifest in self.iter_phases(phase):
                 counts = manifest["counts"]
                 seconds = manifest["seconds"]
                 if "shared" in counts:
-                    if any(self.played.manifest(self.relative(source)) is None for source in self._sources(manifest)):
+                    if any(
+                        self.finished_phases.manifest(self.relative_path(source)) is None for source in self._sources(manifest)
+                    ):
                         continue  # set aside, and not yet made again
-                    counts, seconds = self._share(place, manifest)
+                    counts, seconds = self._shared_cost(checkpoint, manifest)
                 rows.append(
                     {
-                        **place.key(),
+                        **checkpoint.as_columns(),
                         "phase": phase.partition("/")[0],
                         "tokens": counts.get("tokens"),
                         "responses": counts.get("samples", counts.get("responses")),
@@ -266,49 +273,49 @@ class Facts:
                         "peak_memory_gib": round(
                             (counts.get("peak_device_memory_bytes") or manifest["peak_memory_bytes"]) / 2**30, 3
                         ),
-                        "source": self.relative(folder / MANIFEST),
+                        "source": self.relative_path(folder / MANIFEST),
                     }
                 )
-        columns = [*KEYS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
+        columns = [*KEY_COLUMNS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
                    "peak_memory_gib", "source"]  # fmt: skip
-        return _costs(frame_of(rows, columns))
+        return _with_integer_counts(make_frame(rows, columns))
 
     def _sources(self, manifest: dict[str, Any]) -> list[Path]:
-        return [inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
+        return [join_inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
 
-    def _share(self, place: Place, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    def _shared_cost(self, checkpoint: CheckpointKey, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
         """Counts and seconds of a cell's part of the initial policy's samples, by its share of the prompts."""
-        pairs = self.record["variants"][place.objective].get("examples")
-        found = (self.played.manifest(self.relative(folder)) for folder in self._sources(manifest))
-        sources = [source for source in found if source is not None]
-        drawn = sources[0]["counts"]["samples"] if sources else 1
-        part = (pairs or drawn) / drawn
-        counts = {k: round(part * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}
-        return counts, part * sum(s["seconds"] for s in sources)
+        num_examples = self.record["variants"][checkpoint.objective].get("examples")
+        manifests = (self.finished_phases.manifest(self.relative_path(folder)) for folder in self._sources(manifest))
+        sources = [source for source in manifests if source is not None]
+        num_samples = sources[0]["counts"]["samples"] if sources else 1
+        fraction = (num_examples or num_samples) / num_samples
+        counts = {k: round(fraction * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}
+        return counts, fraction * sum(s["seconds"] for s in sources)
 
     @cached_property
-    def samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
+    def held_out_samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
         """What each player said to the same held-out prompts; where its folder is gone, to the first of them."""
         return {
             (place.objective, place.seed, place.iteration): [
-                json.loads(line) for line in self.text(folder, manifest, "samples.jsonl").splitlines()
+                json.loads(line) for line in self.read_text(folder, manifest, "samples.jsonl").splitlines()
             ]
-            for place, folder, manifest in self.finished("probe")
+            for place, folder, manifest in self.iter_phases("probe")
         }
 
     @cached_property
-    def failed(self) -> dict[str, str]:
+    def failed_trials(self) -> dict[str, str]:
         """Cells that failed when the run was last played, with their error in one line."""
         return failed_cells(self.root)
 
 
-def _costs(table: Frame) -> Frame:
+def _with_integer_counts(table: Frame) -> Frame:
     for column in ("tokens", "responses", "truncated"):
         table[column] = table[column].astype("Int64")
     return table
 
 
-def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Frame:
+def make_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Frame:
     """The rows as a table whose seeds are whole numbers, or missing: pandas would read them as floats, which end at 2^53."""
     table: Frame = pd.DataFrame(rows, columns=None if columns is None else list(columns))
     table["seed"] = pd.array([row["seed"] for row in rows], dtype="Int64")

@@ -17,16 +17,16 @@ import numpy as np
 
 from harness.analysis.stats import Uncertainty, tied
 
-LEAST_CLUSTERS = 5  # below this many in a part no interval and no p is given
-ROUNDING = 1e-18  # a variance below this is the rounding of sums: one answer of a million in one of ten seeds is 1e-14
-Parts = tuple[int, ...]  # numbers of items of a task's parts; one for a task that has none
+MIN_CLUSTERS = 5  # below this many in a part no interval and no p is given
+VARIANCE_ROUNDING = 1e-18  # a variance below this is the rounding of sums: one answer of a million in one of ten seeds is 1e-14
+PartSizes = tuple[int, ...]  # numbers of items of a task's parts; one for a task that has none
 
 
 @dataclass(frozen=True)
-class Layout:
+class ItemLayout:
     """A task's items: the sizes of its parts, and for every item the id of its cluster, or None where each is its own."""
 
-    parts: Parts
+    parts: PartSizes
     clusters: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -38,57 +38,57 @@ class Layout:
         return sum(self.parts)
 
     @cached_property
-    def ids(self) -> list[np.ndarray]:
+    def cluster_ids(self) -> list[np.ndarray]:
         """(n,) per part: to which of the part's clusters, counted from 0, an item belongs."""
-        given = np.arange(self.items) if self.clusters is None else np.asarray(self.clusters)
-        return [np.unique(part, return_inverse=True)[1] for part in in_parts(given, self.parts)]
+        item_clusters = np.arange(self.items) if self.clusters is None else np.asarray(self.clusters)
+        return [np.unique(part, return_inverse=True)[1] for part in split_parts(item_clusters, self.parts)]
 
     @cached_property
-    def counts(self) -> list[int]:
+    def cluster_counts(self) -> list[int]:
         """Clusters of every part."""
-        return [int(ids.max()) + 1 if ids.size else 0 for ids in self.ids]
+        return [int(ids.max()) + 1 if ids.size else 0 for ids in self.cluster_ids]
 
-    def sums(self, values: np.ndarray) -> list[np.ndarray]:
+    def cluster_sums(self, values: np.ndarray) -> list[np.ndarray]:
         """(..., I) -> per part (..., G), the sums over clusters."""
-        pieces = in_parts(values, self.parts)
+        values_by_part = split_parts(values, self.parts)
         return [
-            piece if count == ids.size else _added(piece, ids, count)
-            for piece, ids, count in zip(pieces, self.ids, self.counts, strict=True)
+            piece if count == ids.size else _sum_by_cluster(piece, ids, count)
+            for piece, ids, count in zip(values_by_part, self.cluster_ids, self.cluster_counts, strict=True)
         ]
 
 
-def _added(values: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
+def _sum_by_cluster(values: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
     """(..., n), (n,) -> (..., count)."""
     return np.add.reduceat(values[..., np.argsort(ids, kind="stable")], np.searchsorted(np.sort(ids), np.arange(count)), axis=-1)
 
 
-def in_parts(values: np.ndarray, parts: Parts) -> list[np.ndarray]:
+def split_parts(values: np.ndarray, parts: PartSizes) -> list[np.ndarray]:
     """(..., I) -> one array (..., n) per part."""
     return [values] if len(parts) == 1 else np.split(values, np.cumsum(parts)[:-1], axis=-1)
 
 
-def means_of(values: np.ndarray, parts: Parts) -> np.ndarray:
+def task_means(values: np.ndarray, parts: PartSizes) -> np.ndarray:
     """(..., I) -> (...) the task's mean: the plain mean of its parts' means."""
-    means = [part.mean(axis=-1) for part in in_parts(values, parts)]
+    means = [part.mean(axis=-1) for part in split_parts(values, parts)]
     return means[0] if len(means) == 1 else np.mean(means, axis=0)
 
 
-def mean_of(values: np.ndarray, parts: Parts) -> float:
+def overall_mean(values: np.ndarray, parts: PartSizes) -> float:
     """(S, I) or (I,) -> the task's mean over all."""
-    return float(means_of(values, parts).mean())
+    return float(task_means(values, parts).mean())
 
 
-def deviations(values: np.ndarray, layout: Layout) -> list[np.ndarray]:
+def cluster_shares(values: np.ndarray, layout: ItemLayout) -> list[np.ndarray]:
     """(..., I) -> per part (..., G): each cluster's share in the deviation of the task's mean, such that the sum of their squares
     is the mean's variance, G / (G - 1) * sum over clusters of (sum of deviations)^2 / n^2, by the number of parts squared."""
-    centred = np.concatenate([p - p.mean(axis=-1, keepdims=True) for p in in_parts(values, layout.parts)], axis=-1)
+    centred = np.concatenate([p - p.mean(axis=-1, keepdims=True) for p in split_parts(values, layout.parts)], axis=-1)
     return [
         np.sqrt(count / (count - 1)) / (size * len(layout.parts)) * sums if count > 1 else np.full_like(sums, np.nan)
-        for sums, count, size in zip(layout.sums(centred), layout.counts, layout.parts, strict=True)
+        for sums, count, size in zip(layout.cluster_sums(centred), layout.cluster_counts, layout.parts, strict=True)
     ]
 
 
-def item_errors(values: np.ndarray, layout: Layout, plain: bool = False) -> list[Uncertainty]:
+def item_uncertainties(values: np.ndarray, layout: ItemLayout, binary: bool = False) -> list[Uncertainty]:
     """(S, I) what each item counted, or by how much two players differ on it -> one uncertainty per part, which add up to that of
     the task's mean over these seeds. The spread of the seeds is not in it.
 
@@ -96,25 +96,25 @@ def item_errors(values: np.ndarray, layout: Layout, plain: bool = False) -> list
     alike, the variance is that of one cluster being otherwise, 1 / G^2: that nothing was seen to vary does not mean that nothing
     does. NaN for a part of one cluster.
     """
-    found = []
-    for shares, count in zip(deviations(values.mean(axis=0), layout), layout.counts, strict=True):
-        variance = float((shares**2).sum())
-        if plain and count > 1 and variance < ROUNDING:
+    uncertainties = []
+    for part_shares, count in zip(cluster_shares(values.mean(axis=0), layout), layout.cluster_counts, strict=True):
+        variance = float((part_shares**2).sum())
+        if binary and count > 1 and variance < VARIANCE_ROUNDING:
             variance = 1 / (count * len(layout.parts)) ** 2
-        found.append(Uncertainty(variance, count - 1))
-    return found
+        uncertainties.append(Uncertainty(variance, count - 1))
+    return uncertainties
 
 
-def right_or_wrong(values: np.ndarray) -> bool:
+def is_binary(values: np.ndarray) -> bool:
     """Whether there are only right (1) and wrong (0) answers."""
     return bool(np.isin(values, (0, 1)).all())
 
 
-def units_that_differ(gaps: np.ndarray, layout: Layout) -> int:
+def num_differing_clusters(differences: np.ndarray, layout: ItemLayout) -> int:
     """(S, I) differences -> how many clusters differ when summed over their items and the seeds: the coins of a sign test."""
-    return sum(int((~tied(sums, 0.0)).sum()) for sums in layout.sums(gaps.sum(axis=0)))
+    return sum(int((~tied(sums, 0.0)).sum()) for sums in layout.cluster_sums(differences.sum(axis=0)))
 
 
-def enough(layouts: Sequence[Layout]) -> bool:
+def enough_items(layouts: Sequence[ItemLayout]) -> bool:
     """Whether every part has the items (clusters) that an interval needs."""
-    return all(count >= LEAST_CLUSTERS for layout in layouts for count in layout.counts)
+    return all(count >= MIN_CLUSTERS for layout in layouts for count in layout.cluster_counts)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Metrics of lm-eval's registry whose values are not bound to 0..1. Others that are not show it by their values.
-NOT_SHARES = {
+UNBOUNDED_METRICS = {
     "bits_per_byte",
     "bleu",
     "brier_score",
@@ -28,70 +28,70 @@ NOT_SHARES = {
     "ter",
     "word_perplexity",
 }
-ROUNDING = 1e-9  # a mean of ones may be 1 + 2e-16
+RANGE_TOLERANCE = 1e-9  # a mean of ones may be 1 + 2e-16
 
 
 @dataclass(frozen=True)
-class Scale:
+class ScoreScale:
     """One row's range and direction. counted: whether the row enters the mean; if not, `reason` says why."""
 
     low: float = 0.0
     high: float = 1.0
-    higher: bool = True
-    counted: bool = True
+    higher_is_better: bool = True
+    in_mean: bool = True
     reason: str = ""
 
-    def share(self, value: Any) -> Any:
+    def to_unit(self, value: Any) -> Any:
         """Number or array in the row's own unit -> 0 at the worst end of the range, 1 at the best."""
-        if self.plain:
+        if self.is_identity:
             return value
-        return (value - self.low) / self.width if self.higher else (self.high - value) / self.width
+        return (value - self.low) / self.width if self.higher_is_better else (self.high - value) / self.width
 
-    def error(self, stderr: Any) -> Any:
+    def stderr_to_unit(self, stderr: Any) -> Any:
         """A standard error in the row's own unit -> the share's."""
-        return stderr if self.plain else stderr / self.width
+        return stderr if self.is_identity else stderr / self.width
 
     @property
-    def plain(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether the row's own number is its share."""
-        return (self.low, self.high, self.higher) == (0.0, 1.0, True)
+        return (self.low, self.high, self.higher_is_better) == (0.0, 1.0, True)
 
     @property
-    def percent(self) -> bool:
+    def shown_in_percent(self) -> bool:
         """Whether the row's own number is shown in percent."""
-        return self.plain and self.counted
+        return self.is_identity and self.in_mean
 
     @property
     def width(self) -> float:
         return self.high - self.low
 
-    def holds(self, value: float) -> bool:
-        return self.low - ROUNDING * self.width <= value <= self.high + ROUNDING * self.width
+    def contains(self, value: float) -> bool:
+        return self.low - RANGE_TOLERANCE * self.width <= value <= self.high + RANGE_TOLERANCE * self.width
 
 
-def scale_of(row: Mapping[str, Any], values: Iterable[float] = (), items: Iterable[float] = ()) -> Scale:
+def infer_scale(row: Mapping[str, Any], values: Iterable[float] = (), items: Iterable[float] = ()) -> ScoreScale:
     """How to read a row of a suite, as a record or a `SuiteTask`'s fields. values: the row's numbers as far as there are any;
     items: what its items counted, which tell a score from 0 to 100 even where a poor player's is below 1."""
-    higher = bool(row.get("higher_is_better", True))
-    given = row.get("range")
-    low, high = (float(end) for end in given) if given else (0.0, 1.0)
-    scale = Scale(low, high, higher)
+    higher_is_better = bool(row.get("higher_is_better", True))
+    given_range = row.get("range")
+    low, high = (float(end) for end in given_range) if given_range else (0.0, 1.0)
+    scale = ScoreScale(low, high, higher_is_better)
     reason = ""
-    if not given and not higher:
+    if not given_range and not higher_is_better:
         reason = "lower is better"
-    elif not given and row.get("metric") in NOT_SHARES:
+    elif not given_range and row.get("metric") in UNBOUNDED_METRICS:
         reason = f"{row['metric']} is not bound to 0..1"
     else:
-        seen = [*values, *(() if given else items)]
-        outside = next((v for v in seen if not math.isnan(v) and not scale.holds(v)), None)
+        observed = [*values, *(() if given_range else items)]
+        outside = next((v for v in observed if not math.isnan(v) and not scale.contains(v)), None)
         if outside is not None:
             reason = f"{outside:.4g} lies outside {low:g}..{high:g}"
-    return Scale(low, high, higher, counted=not reason, reason=reason)
+    return ScoreScale(low, high, higher_is_better, in_mean=not reason, reason=reason)
 
 
-def aside(row: Mapping[str, Any], scale: Scale) -> str:
+def describe_unaveraged(row: Mapping[str, Any], scale: ScoreScale) -> str:
     """A row that stands beside the mean, in words: "Pages (word_perplexity, lower is better)"."""
-    said = [str(row.get("metric")), "higher is better" if scale.higher else "lower is better"]
+    parts = [str(row.get("metric")), "higher is better" if scale.higher_is_better else "lower is better"]
     if scale.reason != "lower is better":
-        said.append(scale.reason)
-    return f"{row['label']} ({', '.join(said)})"
+        parts.append(scale.reason)
+    return f"{row['label']} ({', '.join(parts)})"

@@ -35,24 +35,24 @@ def stability(curve: np.ndarray, higher_is_better: bool = True) -> Stability | N
     if curve.size == 0 or np.isnan(curve).any():
         return None
     if not higher_is_better:
-        found = stability(-curve)
-        return found and replace(found, best=-found.best, last=-found.last)
+        mirrored = stability(-curve)
+        return mirrored and replace(mirrored, best=-mirrored.best, last_saved=-mirrored.last)
     steps = np.where(tied(curve[1:], curve[:-1]), 0.0, np.diff(curve))
-    highest = np.maximum.accumulate(curve)
-    lost = np.where(tied(highest, curve), 0.0, highest - curve)
+    running_best = np.maximum.accumulate(curve)
+    drawdown = np.where(tied(running_best, curve), 0.0, running_best - curve)
     best = int(np.argmax(tied(curve, curve.max())))
     return Stability(
         best_iteration=best,
         best=float(curve.max()),
         last=float(curve[-1]),
-        drop=float(lost[-1]),
+        drop=float(drawdown[-1]),
         largest_fall=float(max(0.0, -steps.min())) if steps.size else 0.0,
         falls=int((steps < 0).sum()),
-        area_lost=float(lost.mean()),
+        area_lost=float(drawdown.mean()),
     )
 
 
-def churn(before: np.ndarray, after: np.ndarray) -> float:
+def flip_rate(before: np.ndarray, after: np.ndarray) -> float:
     """(I,), (I,) values of the same items before and after -> share of items whose value changed, by more than rounding.
 
     Scores can stand still while answers change: half the churn of a constant score was forgetting. Raises ValueError on unequal

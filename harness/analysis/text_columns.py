@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.security.escaping import Frame, from_csv
+from harness.security.escaping import Frame, read_csv_table
 
-_PLAYER = ("objective", "source")
-_MEASURED = (*_PLAYER, "name", "unit")
-TEXT = {
+_CHECKPOINT = ("objective", "source")
+_MEASURED = (*_CHECKPOINT, "name", "unit")
+TEXT_COLUMNS = {
     "beside.csv": (*_MEASURED, "task", "over"),
     "chosen.csv": ("objective", "key", "label", "suite"),
-    "collapse.csv": (*_PLAYER, "finding", "evidence"),
+    "collapse.csv": (*_CHECKPOINT, "finding", "evidence"),
     "comparisons.csv": ("panel", "question", "a", "b", "task", "over", "source"),
     "compute.csv": ("question", "a", "b", "source"),
-    "cost.csv": (*_PLAYER, "phase"),
-    "cost_total.csv": (*_PLAYER, "phase"),
+    "cost.csv": (*_CHECKPOINT, "phase"),
+    "cost_total.csv": (*_CHECKPOINT, "phase"),
     "drift.csv": _MEASURED,
     "dynamics.csv": _MEASURED,
-    "first_ids.csv": (*_PLAYER, "told_by"),
-    "leaderboard.csv": _PLAYER,  # its other columns may have a task's name, and are numbers
-    "scores.csv": (*_PLAYER, "task", "label", "metric", "filter", "task_version", "suite"),
+    "first_ids.csv": (*_CHECKPOINT, "told_by"),
+    "leaderboard.csv": _CHECKPOINT,  # its other columns may have a task's name, and are numbers
+    "scores.csv": (*_CHECKPOINT, "task", "label", "metric", "filter", "task_version", "suite"),
     "stability.csv": (*_MEASURED, "over"),
-    "standing.csv": ("panel", *_PLAYER),
-    "study.csv": (*_PLAYER, "note"),
+    "standing.csv": ("panel", *_CHECKPOINT),
+    "study.csv": (*_CHECKPOINT, "note"),
     "training.csv": ("objective",),
     "versions.csv": ("name", "version", "where", "source"),
 }
@@ -31,4 +31,4 @@ TEXT = {
 
 def read_table(path: Path) -> Frame:
     """A csv file of a run. Raises what pandas does where it is missing (FileNotFoundError) or damaged (ValueError)."""
-    return from_csv(path, TEXT[path.name])
+    return read_csv_table(path, TEXT_COLUMNS[path.name])

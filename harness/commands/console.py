@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.security.console import Terminal
+from harness.security.console import SafeConsole
 
-out = Terminal()
+console = SafeConsole()
 
 
-def say(text: str) -> None:
-    out.print(text, soft_wrap=True)
+def echo(text: str) -> None:
+    console.print(text, soft_wrap=True)

@@ -13,18 +13,18 @@ import torch
 
 from objectives import Batch, Objective, Responses
 
-PROMPTS = 4
-ROLES = ("real", "synthetic", "proto")
+BATCH_SIZE = 4
+ROLE_NAMES = ("real", "synthetic", "proto")
 
 
 Shift = float | torch.Tensor
 
 
-class Broken(Exception):
+class PropertyViolation(Exception):
     """A property does not hold; the message says why."""
 
 
-class Doubtful(Exception):
+class PropertyWarning(Exception):
     """Something that is seldom meant; the message says what."""
 
 
@@ -36,20 +36,20 @@ def variations(base: Objective) -> Iterator[Objective]:
     yield base
     for spec in dataclasses.fields(base):
         for value in other_values(spec, getattr(base, spec.name))[: 1 if "choices" not in spec.metadata else None]:
-            if (other := changed(base, spec.name, value)) is not None:
+            if (other := with_value(base, spec.name, value)) is not None:
                 yield other
 
 
-def of_other_kind(base: Objective) -> Iterator[Objective]:
+def form_variations(base: Objective) -> Iterator[Objective]:
     """The objective as given, then each choice and each switch in turn at its other values: forms of the loss, not its scales."""
     yield base
     for spec in dataclasses.fields(base):
         value = getattr(base, spec.name)
         if "choices" in spec.metadata or isinstance(value, bool):
-            yield from (o for v in other_values(spec, value) if (o := changed(base, spec.name, v)) is not None)
+            yield from (o for v in other_values(spec, value) if (o := with_value(base, spec.name, v)) is not None)
 
 
-def changed(objective: Objective, name: str, value: object) -> Objective | None:
+def with_value(objective: Objective, name: str, value: object) -> Objective | None:
     """The objective with one hyper-parameter at another value; None where the objective refuses it."""
     try:
         return replace(objective, **{name: value})
@@ -66,19 +66,19 @@ def other_values(spec: dataclasses.Field, value: object) -> list[object]:
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int):
-        wanted = [value + 1, value + 2, value - 1, value // 2, value * 3 + 1]
-        return [v for v in wanted if v != value and (low is None or v >= low) and (high is None or v <= high)]
+        candidates = [value + 1, value + 2, value - 1, value // 2, value * 3 + 1]
+        return [v for v in candidates if v != value and (low is None or v >= low) and (high is None or v <= high)]
     if isinstance(value, float):
-        wanted = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, value * 1e-3, 1.0, -value]
-        between = [(value + end) / 2 for end in (low, high) if end is not None and end != value]
-        return [v for v in (*wanted, *between) if v != value and (low is None or v >= low) and (high is None or v <= high)]
+        candidates = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, value * 1e-3, 1.0, -value]
+        midpoints = [(value + end) / 2 for end in (low, high) if end is not None and end != value]
+        return [v for v in (*candidates, *midpoints) if v != value and (low is None or v >= low) and (high is None or v <= high)]
     if value is None:
         start = 1 if low is None else int(low)
         return [start + 1, start, float(start) + 0.5, True]
     return []
 
 
-def spelled(base: Objective, other: Objective) -> str:
+def format_difference(base: Objective, other: Objective) -> str:
     """` (with form='hinge')`: in what another objective of the class differs; nothing for the same one."""
     settings = [
         f"{spec.name}={getattr(other, spec.name)!r}"
@@ -96,7 +96,7 @@ def make_batch(
     scale: float = 1.0,
     at_start: bool = False,
     seed: int = 0,
-    prompts: int = PROMPTS,
+    prompts: int = BATCH_SIZE,
     dtype: torch.dtype = torch.float64,
 ) -> Batch:
     """A batch with exactly what `needs` declares: log-probabilities about -scale per token, lengths 3 to 12.
@@ -106,7 +106,7 @@ def make_batch(
     generator = torch.Generator().manual_seed(seed)
     needs = objective.needs
 
-    def role(width: int) -> Responses | None:
+    def make_role(width: int) -> Responses | None:
         if width == 0:
             return None
         length = torch.randint(3, 13, (prompts, width), generator=generator).double()
@@ -115,10 +115,10 @@ def make_batch(
         reference = logp.clone() if at_start else logp + drift
         return Responses(logp.to(dtype).requires_grad_(), length.to(dtype), reference.to(dtype) if needs.reference else None)
 
-    return _batch(role(1), role(needs.synthetic), role(needs.proto))
+    return _make_batch(make_role(1), make_role(needs.synthetic), make_role(needs.proto))
 
 
-def equal_start(
+def equal_start_batch(
     objective: Objective, lengths: Sequence[int] = (10,), nats: Sequence[float] = (1.0,), unlikely: str | None = None
 ) -> Batch:
     """The start of an iteration where all responses to a prompt are equally long and likely: row i has `lengths[i]` tokens of
@@ -128,118 +128,120 @@ def equal_start(
     tokens = torch.tensor(lengths, dtype=torch.float64)[:, None]
     logp = -tokens * torch.tensor(nats, dtype=torch.float64)[:, None]
 
-    def role(name: str, width: int) -> Responses | None:
+    def make_role(name: str, width: int) -> Responses | None:
         if width == 0:
             return None
-        own = (logp * 10 if name == unlikely else logp).expand(-1, width)
-        return Responses(own.clone().requires_grad_(), tokens.expand(-1, width).clone(), own.clone() if needs.reference else None)
+        role_logp = (logp * 10 if name == unlikely else logp).expand(-1, width)
+        return Responses(
+            role_logp.clone().requires_grad_(), tokens.expand(-1, width).clone(), role_logp.clone() if needs.reference else None
+        )
 
-    return _batch(role("real", 1), role("synthetic", needs.synthetic), role("proto", needs.proto))
+    return _make_batch(make_role("real", 1), make_role("synthetic", needs.synthetic), make_role("proto", needs.proto))
 
 
-def _batch(real: Responses | None, synthetic: Responses | None, proto: Responses | None) -> Batch:
+def _make_batch(real: Responses | None, synthetic: Responses | None, proto: Responses | None) -> Batch:
     assert real is not None
     return Batch(real, synthetic, proto)
 
 
-def roles(batch: Batch) -> dict[str, Responses]:
+def responses_by_role(batch: Batch) -> dict[str, Responses]:
     """Name -> responses of every role that is there."""
-    named = zip(ROLES, (batch.real, batch.maybe_synthetic, batch.maybe_proto), strict=True)
+    named = zip(ROLE_NAMES, (batch.real, batch.maybe_synthetic, batch.maybe_proto), strict=True)
     return {name: responses for name, responses in named if responses is not None}
 
 
-def tensors(batch: Batch) -> dict[str, torch.Tensor]:
+def logp_leaves(batch: Batch) -> dict[str, torch.Tensor]:
     """Role -> its log-probabilities, the leaves that gradients arrive at."""
-    return {name: responses.logp for name, responses in roles(batch).items()}
+    return {name: responses.logp for name, responses in responses_by_role(batch).items()}
 
 
-def given(batch: Batch) -> list[torch.Tensor]:
+def all_tensors(batch: Batch) -> list[torch.Tensor]:
     """Every tensor of a batch."""
-    return [t for r in roles(batch).values() for t in (r.logp, r.length, r.reference) if t is not None]
+    return [t for r in responses_by_role(batch).values() for t in (r.logp, r.length, r.reference) if t is not None]
 
 
-def mapped(batch: Batch, change: Callable[[str, Responses], Responses]) -> Batch:
+def map_roles(batch: Batch, change: Callable[[str, Responses], Responses]) -> Batch:
     """The batch with every role's responses changed."""
-    done = {name: change(name, responses) for name, responses in roles(batch).items()}
-    return _batch(done["real"], done.get("synthetic"), done.get("proto"))
+    changed_roles = {name: change(name, responses) for name, responses in responses_by_role(batch).items()}
+    return _make_batch(changed_roles["real"], changed_roles.get("synthetic"), changed_roles.get("proto"))
 
 
-def each_tensor(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+def map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
     """The batch with every tensor changed in the same way."""
-    return mapped(
+    return map_roles(
         batch,
         lambda _, r: Responses(change(r.logp), change(r.length), None if r.reference is None else change(r.reference)),
     )
 
 
-def pick(batch: Batch, rows: Sequence[int]) -> Batch:
+def select_rows(batch: Batch, rows: Sequence[int]) -> Batch:
     """The same batch with other rows, or the same in another order; gradients arrive at the batch it was taken from."""
-    chosen = list(rows)
-    return each_tensor(batch, lambda t: t[chosen])
+    indices = list(rows)
+    return map_tensors(batch, lambda t: t[indices])
 
 
-def shuffled_samples(batch: Batch) -> Batch:
+def roll_samples(batch: Batch) -> Batch:
     """The same batch with the responses of each prompt and role turned round by one place."""
-    return each_tensor(batch, lambda t: t.roll(1, dims=1))
+    return map_tensors(batch, lambda t: t.roll(1, dims=1))
 
 
-def times(batch: Batch, role: str, logp: float = 1.0, reference: float = 1.0, length: float = 1.0) -> Batch:
+def scale_role(batch: Batch, role: str, logp: float = 1.0, reference: float = 1.0, length: float = 1.0) -> Batch:
     """A copy with one role's tensors multiplied; its log-probabilities are fresh leaves."""
 
-    def change(name: str, r: Responses) -> Responses:
+    def scale(name: str, r: Responses) -> Responses:
         a, b, c = (logp, reference, length) if name == role else (1.0, 1.0, 1.0)
         return Responses(
             (r.logp.detach() * a).requires_grad_(), r.length * c, None if r.reference is None else r.reference.detach() * b
         )
 
-    return mapped(batch, change)
+    return map_roles(batch, scale)
 
 
-def moved(batch: Batch, role: str, column: int | None = None, logp: Shift = 0.0, reference: Shift = 0.0) -> Batch:
+def shift_role(batch: Batch, role: str, sample: int | None = None, logp: Shift = 0.0, reference: Shift = 0.0) -> Batch:
     """A copy with one role's tensors shifted, in one column or in all; its log-probabilities are fresh leaves.
 
     logp, reference: nats, a number or one per row, (B, 1).
     """
 
-    def change(name: str, r: Responses) -> Responses:
-        here = torch.zeros_like(r.logp)
+    def shift(name: str, r: Responses) -> Responses:
+        mask = torch.zeros_like(r.logp)
         if name == role:
-            here[:, slice(None) if column is None else slice(column, column + 1)] = 1.0
-        own = (r.logp.detach() + here * logp).requires_grad_()
-        return Responses(own, r.length, None if r.reference is None else r.reference.detach() + here * reference)
+            mask[:, slice(None) if sample is None else slice(sample, sample + 1)] = 1.0
+        shifted_logp = (r.logp.detach() + mask * logp).requires_grad_()
+        return Responses(shifted_logp, r.length, None if r.reference is None else r.reference.detach() + mask * reference)
 
-    return mapped(batch, change)
+    return map_roles(batch, shift)
 
 
 # ---------------------------------------------------------------- what an objective makes of one
 
 
-def total(objective: Objective, batch: Batch) -> torch.Tensor:
+def weighted_loss(objective: Objective, batch: Batch) -> torch.Tensor:
     """Sum over the batch of weight times loss, what the training core differentiates."""
     output = objective.loss(batch)
     weight = torch.ones_like(output.loss) if output.weight is None else output.weight
     return (weight * output.loss).sum()
 
 
-def effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
+def training_effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
     """All that training takes from a batch: losses, weights, and the gradient of each role, zeros where none arrives."""
     output = objective.loss(batch)
     weight = torch.ones_like(output.loss) if output.weight is None else output.weight
-    summed = (weight * output.loss).sum()
-    leaves = list(tensors(batch).values())
-    grads = torch.autograd.grad(summed, leaves, allow_unused=True) if summed.requires_grad else [None] * len(leaves)
+    loss_sum = (weight * output.loss).sum()
+    leaves = list(logp_leaves(batch).values())
+    grads = torch.autograd.grad(loss_sum, leaves, allow_unused=True) if loss_sum.requires_grad else [None] * len(leaves)
     zeros = [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True)]
     return [output.loss.detach(), weight.detach(), *zeros]
 
 
-def slopes(objective: Objective, batch: Batch) -> dict[str, torch.Tensor]:
+def logp_grads(objective: Objective, batch: Batch) -> dict[str, torch.Tensor]:
     """Role -> (B, K), the slope of the batch's summed loss in each log-probability; zeros where none arrives."""
-    return dict(zip(tensors(batch), effect(objective, batch)[2:], strict=True))
+    return dict(zip(logp_leaves(batch), training_effect(objective, batch)[2:], strict=True))
 
 
-def same(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor], tolerance: float = 1e-11) -> bool:
+def all_close(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor], tolerance: float = 1e-11) -> bool:
     """Whether two lists of tensors agree to rounding; numbers that are none agree with each other."""
-    return len(one) == len(other) and all(
+    return len(first) == len(second) and all(
         a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(first, second, strict=True)
     )

@@ -12,41 +12,47 @@ from harness.files import write_bytes
 from harness.records import digest
 from harness.store.run_folder import RunFolder
 
-FOLDER = "objectives"
+COPIES_FOLDER = "objectives"
 
 
-def keep_copy(run: RunFolder, variant: Variant, played: Mapping[str, Mapping[str, Any]]) -> None:
+def save_copy(run: RunFolder, variant: Variant, recorded_variants: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the variant's file beside the run where it is not there as it was played; a damaged copy is set aside.
 
     played: the variants in run.json. Where one of them was played with another file of the same name, that copy stays, and this
     one has its digest in its name.
     """
-    others = {known["source_digest"] for known in played.values() if known["name"] == variant.name} - {variant.source_digest}
-    place = f"{FOLDER}/{variant.name}.py"
-    if _found(run.root / place) in others:
-        place = f"{FOLDER}/{variant.name}-{variant.source_digest}.py"
-    target = run.root / place
-    if (found := _found(target)) == variant.source_digest:
+    other_digests = {known["source_digest"] for known in recorded_variants.values() if known["name"] == variant.name} - {
+        variant.source_digest
+    }
+    relative = f"{COPIES_FOLDER}/{variant.name}.py"
+    if _copy_digest(run.root / relative) in other_digests:
+        relative = f"{COPIES_FOLDER}/{variant.name}-{variant.source_digest}.py"
+    target = run.root / relative
+    if (actual_digest := _copy_digest(target)) == variant.source_digest:
         return
-    if found is not None or target.exists():
-        run.set_aside(place, f"{target}: damaged (digest {found}, played with {variant.source_digest})")
+    if actual_digest is not None or target.exists():
+        run.set_aside(relative, f"{target}: damaged (digest {actual_digest}, played with {variant.source_digest})")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, variant.path.read_bytes())
 
 
-def refuse_damaged_copies(root: Path, played: Mapping[str, Mapping[str, Any]]) -> None:
+def check_copies(root: Path, recorded_variants: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises DamagedError where a copy is of no file that its objective was played with. One that is not there is no fault."""
-    known: dict[str, set[str]] = {}
-    for variant in played.values():
-        known.setdefault(variant["name"], set()).add(variant["source_digest"])
-    for name, digests in known.items():
-        for path in (root / FOLDER / f"{name}.py", *(root / FOLDER / f"{name}-{one}.py" for one in digests)):
-            if (found := _found(path)) is not None and found not in digests:
+    digests_by_name: dict[str, set[str]] = {}
+    for variant in recorded_variants.values():
+        digests_by_name.setdefault(variant["name"], set()).add(variant["source_digest"])
+    for name, digests in digests_by_name.items():
+        for path in (
+            root / COPIES_FOLDER / f"{name}.py",
+            *(root / COPIES_FOLDER / f"{name}-{source_digest}.py" for source_digest in digests),
+        ):
+            if (actual_digest := _copy_digest(path)) is not None and actual_digest not in digests:
                 raise DamagedError(
-                    f"{path}: damaged (digest {found}, played with {', '.join(sorted(digests))}); repeat the run's command, "
+                    f"{path}: damaged (digest {actual_digest}, played with {', '.join(sorted(digests))}); "
+                    "repeat the run's command, "
                     "which sets it aside and writes it anew"
                 )
 
 
-def _found(path: Path) -> str | None:
+def _copy_digest(path: Path) -> str | None:
     return digest(path.read_bytes()) if path.is_file() else None

@@ -24,21 +24,21 @@ from harness.errors import UserError
 from harness.settings.paths import PACKAGE
 
 START_SECONDS = 300.0  # to import torch and the file
-LINE_SECONDS = 60.0  # for one property, which takes milliseconds
-MEMORY = 4 << 30  # bytes beyond what torch itself takes; a batch here has a few dozen numbers
-PROPERTY = "the file lets the check go on"
+PROPERTY_SECONDS = 60.0  # for one property, which takes milliseconds
+MEMORY_BYTES = 4 << 30  # bytes beyond what torch itself takes; a batch here has a few dozen numbers
+PROCESS_PROPERTY = "the file lets the check go on"
 
 
-def checked(variant: Variant, seconds: float = LINE_SECONDS) -> Iterator[tuple[str, str, str]]:
+def run_isolated_checks(variant: Variant, seconds: float = PROPERTY_SECONDS) -> Iterator[tuple[str, str, str]]:
     """(name, verdict, reason) of every property, as they come; first one of the verdict `said`, the slopes at the start in words.
 
     seconds: most that one property may take. Raises UserError where the file cannot be loaded or refuses its hyper-parameters.
     """
-    with tempfile.TemporaryDirectory(prefix="harness-check-") as scratch, _started(Path(scratch), variant) as process:
-        doing, finished = "the file is loaded", False
+    with tempfile.TemporaryDirectory(prefix="harness-check-") as scratch, _start_process(Path(scratch), variant) as process:
+        current_step, finished = "the file is loaded", False
         try:
             for message in _messages(process, seconds):
-                doing = message.get("begins", doing)
+                current_step = message.get("begins", current_step)
                 finished = finished or "done" in message
                 if "refused" in message:
                     raise UserError(message["refused"])
@@ -46,18 +46,18 @@ def checked(variant: Variant, seconds: float = LINE_SECONDS) -> Iterator[tuple[s
                     name, verdict, reason = message["result"]
                     yield name, verdict, reason
         except TimeoutError as error:
-            yield PROPERTY, "FAIL", f"{error} at: {doing}; is there an endless loop?"
+            yield PROCESS_PROPERTY, "FAIL", f"{error} at: {current_step}; is there an endless loop?"
             return
         if not finished:
             yield (
-                PROPERTY,
+                PROCESS_PROPERTY,
                 "FAIL",
-                f"the process ended at: {doing} ({_ending(process)}); does the file call os._exit or os.abort?",
+                f"the process ended at: {current_step} ({_exit_reason(process)}); does the file call os._exit or os.abort?",
             )
 
 
 @contextlib.contextmanager
-def _started(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen[bytes]]:
+def _start_process(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen[bytes]]:
     (scratch / "work").mkdir()
     path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
@@ -75,11 +75,11 @@ def _started(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen[bytes
         },
         start_new_session=True,  # a group of its own, so that whatever it starts is ended with it
     )
-    asked = {"path": str(variant.path.resolve()), "name": variant.name, "label": variant.label, "params": dict(variant.params)}
+    request = {"path": str(variant.path.resolve()), "name": variant.name, "label": variant.label, "params": dict(variant.params)}
     try:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(asked).encode())
+            process.stdin.write(json.dumps(request).encode())
             process.stdin.close()
         yield process
     finally:
@@ -93,23 +93,23 @@ def _started(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen[bytes
 def _messages(process: subprocess.Popen[bytes], seconds: float) -> Iterator[Mapping[str, Any]]:
     """What the process says, line by line. Raises TimeoutError when it says nothing for too long."""
     assert process.stdout is not None
-    number, rest, most = process.stdout.fileno(), b"", START_SECONDS
+    descriptor, buffer, timeout = process.stdout.fileno(), b"", START_SECONDS
     while True:
-        deadline = time.monotonic() + most
-        while b"\n" not in rest:
-            ready, _, _ = select.select([number], [], [], max(0.0, deadline - time.monotonic()))
+        deadline = time.monotonic() + timeout
+        while b"\n" not in buffer:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
-                raise TimeoutError(f"nothing for {most:g} seconds")
-            got = os.read(number, 65536)
-            if not got:
+                raise TimeoutError(f"nothing for {timeout:g} seconds")
+            received = os.read(descriptor, 65536)
+            if not received:
                 return
-            rest += got
-        line, _, rest = rest.partition(b"\n")
-        most = seconds
+            buffer += received
+        line, _, buffer = buffer.partition(b"\n")
+        timeout = seconds
         yield json.loads(line)
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
+def _exit_reason(process: subprocess.Popen[bytes]) -> str:
     code = process.wait()
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
@@ -119,64 +119,64 @@ def _ending(process: subprocess.Popen[bytes]) -> str:
 
 def main() -> None:
     """Check the objective that standard input names; each line of standard output is one message."""
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
 
-    def tell(**message: Any) -> None:
-        told.write(json.dumps(message) + "\n")
-        told.flush()
+    def send_message(**message: Any) -> None:
+        output.write(json.dumps(message) + "\n")
+        output.flush()
 
-    asked = json.loads(sys.stdin.read())
+    request = json.loads(sys.stdin.read())
     try:
-        _check(Variant(asked["name"], asked["label"], Path(asked["path"]), "", asked["params"]), tell)
+        _check(Variant(request["name"], request["label"], Path(request["path"]), "", request["params"]), send_message)
     except UserError as error:
-        tell(refused=str(error))
-    tell(done=True)
+        send_message(refused=str(error))
+    send_message(done=True)
 
 
-def _check(variant: Variant, tell: Any) -> None:
+def _check(variant: Variant, send_message: Any) -> None:
     import torch
 
     from harness.discovery.review import (  # in the checking process alone: torch
         CheckResult,
         check_file,
         check_objective,
-        check_watched,
+        check_side_effects,
     )
-    from harness.discovery.slopes import said_of_the_start  # in the checking process alone: torch
-    from harness.discovery.source_file import Watch  # in the checking process alone: torch
+    from harness.discovery.slopes import describe_start  # in the checking process alone: torch
+    from harness.discovery.source_file import SideEffectMonitor  # in the checking process alone: torch
 
-    def send(result: CheckResult) -> None:
-        tell(result=[result.name, result.verdict, result.reason])
+    def send_result(result: CheckResult) -> None:
+        send_message(result=[result.name, result.verdict, result.reason])
 
     torch.set_num_threads(1)
-    _bound_memory()
+    _limit_memory()
     schedules = [len(value) for value in variant.params.values() if isinstance(value, list)]
-    watch = Watch(variant.path)
-    with watch.on():
+    monitor = SideEffectMonitor(variant.path)
+    with monitor.recording():
         bases = {repr(o): o for o in (variant.objective(t) for t in range(max(schedules, default=1)))}
-        tell(begins="the slopes at the start")
+        send_message(begins="the slopes at the start")
         with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):  # what is wrong with it, the properties say
             for base in bases.values():
-                tell(result=["", "said", said_of_the_start(base)])
-        send(check_file(variant.path))
-        for result in check_objective(list(bases.values()), begins=lambda name: tell(begins=name)):
-            send(result)
-    if not watch.effects and (left := sorted(str(p.relative_to(Path.cwd())) for p in Path.cwd().rglob("*"))):
-        watch.effects.append(f"writes a file {left[0]}")
-    for result in check_watched(watch):
-        send(result)
+                send_message(result=["", "said", describe_start(base)])
+        send_result(check_file(variant.path))
+        for result in check_objective(list(bases.values()), on_start=lambda name: send_message(begins=name)):
+            send_result(result)
+    if not monitor.effects and (leftover_files := sorted(str(p.relative_to(Path.cwd())) for p in Path.cwd().rglob("*"))):
+        monitor.effects.append(f"writes a file {leftover_files[0]}")
+    for result in check_side_effects(monitor):
+        send_result(result)
 
 
-def _bound_memory() -> None:
+def _limit_memory() -> None:
     """Most memory from here on; nothing where the system does not tell how much there is already."""
     import resource
 
     with contextlib.suppress(OSError, ValueError):
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, hard))
+        used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (used_bytes + MEMORY_BYTES, hard_limit))
 
 
 if __name__ == "__main__":

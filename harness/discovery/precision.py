@@ -7,60 +7,78 @@ from __future__ import annotations
 
 import torch
 
-from harness.discovery.batches import Broken, Doubtful, each_tensor, make_batch, moved, roles, slopes, tensors
+from harness.discovery.batches import (
+    PropertyViolation,
+    PropertyWarning,
+    logp_grads,
+    logp_leaves,
+    make_batch,
+    map_tensors,
+    responses_by_role,
+    shift_role,
+)
 from harness.discovery.checks import may_overflow
 from objectives import Batch, Objective
 
 # nats, beside log-probabilities of some hundred nats: a step that half precision loses, and one that float32 loses
-HALF, SINGLE = 0.003, 1e-8
+HALF_PRECISION_STEP, SINGLE_PRECISION_STEP = 0.003, 1e-8
 
 
 def precision_is_kept(objective: Objective) -> None:
     """float32 gives what float64 gives up to the rounding of log-probabilities, and small steps of every input are followed."""
     batch = make_batch(objective, 1.0 if may_overflow(objective) else 30.0, at_start=True)
-    for number, role in enumerate(roles(batch)):
-        batch = moved(batch, role, logp=0.3 + 0.1 * number)
+    for number, role in enumerate(responses_by_role(batch)):
+        batch = shift_role(batch, role, logp=0.3 + 0.1 * number)
     exact = objective.loss(batch).loss.detach()
-    leaves = tensors(batch)
-    rounding = torch.stack([(s * leaves[role].detach()).abs().sum(dim=1) for role, s in slopes(objective, batch).items()]).sum(
-        dim=0
-    )
-    loss = objective.loss(each_tensor(batch, lambda t: t.float())).loss.detach().double()
-    off = (loss - exact).abs() > 1e-5 * (1 + exact.abs()) + 1e-6 * rounding
-    if (off & torch.isfinite(exact) & torch.isfinite(loss)).any():
-        raise Broken(
+    leaves = logp_leaves(batch)
+    rounding = torch.stack(
+        [(s * leaves[role].detach()).abs().sum(dim=1) for role, s in logp_grads(objective, batch).items()]
+    ).sum(dim=0)
+    loss = objective.loss(map_tensors(batch, lambda t: t.float())).loss.detach().double()
+    differs = (loss - exact).abs() > 1e-5 * (1 + exact.abs()) + 1e-6 * rounding
+    if (differs & torch.isfinite(exact) & torch.isfinite(loss)).any():
+        raise PropertyViolation(
             "float32 log-probabilities give another loss than float64 ones: is a large number added and taken away again?"
         )
     for role in leaves:
         for kind in ("logp", "reference") if objective.needs.reference else ("logp",):
-            if not _follows(objective, batch, role, kind, HALF):
-                raise Broken(
-                    f"steps of {HALF} nats in the {role} {kind} are lost: is something rounded or cast to half precision?"
+            if not _follows_step(objective, batch, role, kind, HALF_PRECISION_STEP):
+                raise PropertyViolation(
+                    f"steps of {HALF_PRECISION_STEP} nats in the {role} {kind} are lost: is something "
+                    "rounded or cast to half precision?"
                 )
-            if not _follows(objective, batch, role, kind, SINGLE):
-                raise Doubtful(f"steps of {SINGLE} nats in the {role} {kind} are lost in float64: leave out casts as .float()")
+            if not _follows_step(objective, batch, role, kind, SINGLE_PRECISION_STEP):
+                raise PropertyWarning(
+                    f"steps of {SINGLE_PRECISION_STEP} nats in the {role} {kind} are lost in float64: leave out casts as .float()"
+                )
 
 
-def _follows(objective: Objective, batch: Batch, role: str, kind: str, step: float) -> bool:
+def _follows_step(objective: Objective, batch: Batch, role: str, kind: str, step: float) -> bool:
     """Whether most rows that a few nats move both ways, and that have a slope there, are moved by a small step too."""
 
-    def after(shift: float) -> torch.Tensor:
-        other = moved(batch, role, logp=shift) if kind == "logp" else moved(batch, role, reference=shift)
+    def loss_after(shift: float) -> torch.Tensor:
+        other = shift_role(batch, role, logp=shift) if kind == "logp" else shift_role(batch, role, reference=shift)
         return objective.loss(other).loss.detach()
 
-    was, fine, less, more = (after(shift) for shift in (0.0, step, -4.0, 4.0))
-    by = torch.minimum((less - was).abs(), (more - was).abs())
-    moves = by * step > 1e-13 * (1 + was.abs() + less.abs() + more.abs())  # far above the rounding of the loss itself
-    moves &= slopes(objective, batch)[role].any(dim=1)
-    return not moves.any() or bool((fine != was)[moves].double().mean() > 0.5)
+    base_loss, stepped, lowered, raised = (loss_after(shift) for shift in (0.0, step, -4.0, 4.0))
+    smaller_change = torch.minimum((lowered - base_loss).abs(), (raised - base_loss).abs())
+    is_sensitive = smaller_change * step > 1e-13 * (
+        1 + base_loss.abs() + lowered.abs() + raised.abs()
+    )  # far above the rounding of the loss itself
+    is_sensitive &= logp_grads(objective, batch)[role].any(dim=1)
+    return not is_sensitive.any() or bool((stepped != base_loss)[is_sensitive].double().mean() > 0.5)
 
 
 def the_loss_works_on_any_device(objective: Objective) -> None:
     """On torch's device without data, which refuses to be mixed with another; a loss that looks at values cannot be tried so."""
     try:
-        objective.loss(each_tensor(make_batch(objective), lambda t: t.detach().to("meta")))
+        objective.loss(map_tensors(make_batch(objective), lambda t: t.detach().to("meta")))
     except (RuntimeError, NotImplementedError, TypeError) as error:
         if "expected device" in str(error) or "same device" in str(error):
-            raise Broken("a tensor made in the loss is not on the log-probabilities' device: give it their device") from error
+            raise PropertyViolation(
+                "a tensor made in the loss is not on the log-probabilities' device: give it their device"
+            ) from error
         if "Cannot copy out of meta tensor" in str(error):
-            raise Broken("the loss copies log-probabilities to the processor: leave out .cpu(), .to() and .tolist()") from error
+            raise PropertyViolation(
+                "the loss copies log-probabilities to the processor: leave out .cpu(), .to() and .tolist()"
+            ) from error

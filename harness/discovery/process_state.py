@@ -17,58 +17,58 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-Put = Callable[[Any], None]
+Setter = Callable[[Any], None]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGALRM,) if hasattr(signal, "SIGALRM") else ()))
 STREAMS = ("stdout", "stderr")
 
 
 @contextlib.contextmanager
-def kept_state() -> Iterator[list[str]]:
+def preserve_process_state() -> Iterator[list[str]]:
     """Within, somebody's code runs; afterwards everything is as before. Yields a list that then names what had been changed."""
     changed: list[str] = []
-    before = [(name, found(), found, put) for name, found, put in _switches()]
+    settings = [(name, found(), found, put) for name, found, put in _process_settings()]
     streams = {name: getattr(sys, name) for name in STREAMS}
-    copies = {number: os.dup(number) for number in (1, 2) if _is_open(number)}
-    states = _random_states()
+    descriptor_copies = {number: os.dup(number) for number in (1, 2) if _is_open(number)}
+    random_states = _random_states()
     for name, stream in streams.items():
-        setattr(sys, name, _Unclosable(stream) if stream is not None else None)
-    leave, os._exit = os._exit, _raising(os._exit)
+        setattr(sys, name, _UnclosableStream(stream) if stream is not None else None)
+    real_exit, os._exit = os._exit, _raise_system_exit(os._exit)
     try:
         yield changed
     finally:
-        os._exit = leave
+        os._exit = real_exit
         for name, stream in streams.items():
             setattr(sys, name, stream)
-        for number, copy in copies.items():
+        for number, copy in descriptor_copies.items():
             if not _is_open(number):
                 os.dup2(copy, number)
                 changed.append(f"file descriptor {number} closed")
             os.close(copy)
-        for put, state in states:
+        for put, state in random_states:
             put(state)
-        for name, was, found, put in before:
+        for name, old, found, put in settings:
             try:
-                now: Any = found()
+                new: Any = found()
             except OSError:  # the working folder is no more
-                now = None
-            if now != was:
-                put(was)
+                new = None
+            if new != old:
+                put(old)
                 changed.append(name)
 
 
-def _raising(leave: Callable[[int], Any]) -> Any:
+def _raise_system_exit(real_exit: Callable[[int], Any]) -> Any:
     """In place of `os._exit`: the same in processes that were forked off, SystemExit in this one, in whichever thread."""
     process = os.getpid()
 
-    def exits(status: int) -> None:
+    def exit_process(status: int) -> None:
         if os.getpid() != process:
-            leave(status)
+            real_exit(status)
         raise SystemExit(status)
 
-    return exits
+    return exit_process
 
 
-class _Unclosable(io.TextIOBase):
+class _UnclosableStream(io.TextIOBase):
     """A standard stream that somebody may close without closing it."""
 
     def __init__(self, stream: Any) -> None:
@@ -100,7 +100,7 @@ def _is_open(number: int) -> bool:
     return True
 
 
-def _random_states() -> list[tuple[Put, Any]]:
+def _random_states() -> list[tuple[Setter, Any]]:
     import numpy as np
     import torch
 
@@ -111,37 +111,37 @@ def _random_states() -> list[tuple[Put, Any]]:
     ]
 
 
-def _switches() -> list[tuple[str, Callable[[], Any], Put]]:
+def _process_settings() -> list[tuple[str, Callable[[], Any], Setter]]:
     """(name, how it is asked, how it is set) of everything that can be asked."""
     import numpy as np
     import torch
 
-    def deterministic(values: tuple[bool, bool]) -> None:
+    def set_deterministic(values: tuple[bool, bool]) -> None:
         torch.use_deterministic_algorithms(values[0], warn_only=values[1])
 
-    found: list[tuple[str, Callable[[], Any], Put]] = [
+    settings: list[tuple[str, Callable[[], Any], Setter]] = [
         ("working folder", os.getcwd, os.chdir),
         ("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
         ("torch's default device", torch.get_default_device, _set_device),
-        ("torch's gradients", torch.is_grad_enabled, _set_grad),
+        ("torch's gradients", torch.is_grad_enabled, _set_grad_enabled),
         (
             "torch's deterministic algorithms",
             lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
-            deterministic,
+            set_deterministic,
         ),
         ("torch's threads", torch.get_num_threads, torch.set_num_threads),
         ("torch's precision of products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
         ("torch's search for anomalies", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
-        ("numpy's handling of errors", np.geterr, _set_errors),
+        ("numpy's handling of errors", np.geterr, _set_numpy_errors),
         ("limit of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
     ]
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is not None:
-                found.append((f"handler of {number.name}", *_handler(number)))
+                settings.append((f"handler of {number.name}", *_signal_handler(number)))
         if hasattr(signal, "getitimer"):
-            found.append(("alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, _no_alarm))
-    return found
+            settings.append(("alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, _clear_alarm))
+    return settings
 
 
 def _set_device(device: Any) -> None:
@@ -150,24 +150,24 @@ def _set_device(device: Any) -> None:
     torch.set_default_device(None if device == torch.device("cpu") else device)
 
 
-def _set_errors(kinds: Any) -> None:
+def _set_numpy_errors(kinds: Any) -> None:
     import numpy as np
 
     np.seterr(**kinds)
 
 
-def _set_grad(enabled: bool) -> None:
+def _set_grad_enabled(enabled: bool) -> None:
     import torch
 
     torch.set_grad_enabled(enabled)
 
 
-def _handler(number: signal.Signals) -> tuple[Callable[[], Any], Put]:
-    def put(handler: Any) -> None:
+def _signal_handler(number: signal.Signals) -> tuple[Callable[[], Any], Setter]:
+    def set_handler(handler: Any) -> None:
         signal.signal(number, handler)
 
-    return (lambda: signal.getsignal(number)), put
+    return (lambda: signal.getsignal(number)), set_handler
 
 
-def _no_alarm(_: Any) -> None:
+def _clear_alarm(_: Any) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)

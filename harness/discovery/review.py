@@ -9,7 +9,7 @@ from typing import Literal
 
 from harness.discovery import checks, needs, precision, slopes
 from harness.discovery import source_file as file
-from harness.discovery.batches import Broken, Doubtful, of_other_kind, spelled, variations
+from harness.discovery.batches import PropertyViolation, PropertyWarning, form_variations, format_difference, variations
 from objectives import Objective
 
 Verdict = Literal["pass", "FAIL", "warning", "skip"]
@@ -29,12 +29,12 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
-class Line:
+class PropertyCheck:
     """One property. `over`: the objectives it is tried on, from the ones given; `after`: checks without which it says nothing."""
 
     check: Callable[[Objective], None] | Callable[[Sequence[Objective]], None]
-    over: Callable[[Objective], Iterable[Objective]] | None
-    after: tuple[Callable, ...] = ()
+    variations_of: Callable[[Objective], Iterable[Objective]] | None
+    depends_on: tuple[Callable, ...] = ()
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ def _name(check: Callable) -> str:
     return check.__name__.replace("_", " ")
 
 
-def given_alone(base: Objective) -> Iterator[Objective]:
+def base_only(base: Objective) -> Iterator[Objective]:
     yield base
 
 
@@ -60,92 +60,104 @@ READ = (*USED, needs.every_sample_is_used, needs.a_declared_reference_is_read)
 PUSHED = (*READ, slopes.the_start_pushes_the_real_response_up, slopes.the_start_pushes_no_other_response_up)
 UNITS = (*PUSHED, slopes.all_sides_are_counted_in_one_unit)
 # over=None: the check takes all variations of the objectives given at once.
-LINES = (
-    Line(checks.title_citation_and_docstring_are_there, given_alone),
-    Line(checks.hyper_parameters_are_documented, given_alone),
-    Line(checks.the_loss_can_be_computed, variations),
-    Line(checks.loss_and_metrics_have_one_value_per_prompt, variations, COMPUTED[:1]),
-    Line(checks.same_input_gives_same_output_and_is_unchanged, variations, COMPUTED),
-    Line(checks.random_numbers_and_settings_are_left_alone, of_other_kind, PURE),
-    Line(checks.harmless_input_gives_a_finite_loss_and_gradient, given_alone, PURE),
-    Line(checks.rows_do_not_depend_on_each_other, variations, HARMLESS),
-    Line(checks.weights_count_prompts, of_other_kind, ROW_BY_ROW),
-    Line(checks.splitting_the_batch_adds_up_to_the_same_gradient, variations, (*ROW_BY_ROW, checks.weights_count_prompts)),
-    Line(checks.loss_and_gradient_are_finite, variations, ROW_BY_ROW),
-    Line(checks.a_batch_of_one_row_is_finite, of_other_kind, FINITE),
-    Line(precision.precision_is_kept, of_other_kind, FINITE),
-    Line(precision.the_loss_works_on_any_device, of_other_kind, COMPUTED),
-    Line(needs.declared_roles_are_used, variations, FINITE),
-    Line(needs.every_sample_is_used, of_other_kind, USED),
-    Line(checks.order_of_rows_and_samples_does_not_matter, of_other_kind, (*USED, needs.every_sample_is_used)),
-    Line(needs.a_declared_reference_is_read, of_other_kind, FINITE),
-    Line(needs.hyper_parameters_have_an_effect, None, HARMLESS),
-    Line(needs.unbounded_is_needed, None, FINITE),
-    Line(slopes.the_start_pushes_the_real_response_up, of_other_kind, READ),
-    Line(slopes.the_start_pushes_no_other_response_up, of_other_kind, (*READ, slopes.the_start_pushes_the_real_response_up)),
-    Line(slopes.all_sides_are_counted_in_one_unit, of_other_kind, PUSHED),
-    Line(slopes.each_response_is_held_against_its_own_reference, of_other_kind, UNITS),
-    Line(slopes.the_gradient_is_the_slope_of_the_loss, of_other_kind, (*USED, precision.precision_is_kept)),
-    Line(needs.coupled_rows_depend_on_each_other, None, (*UNITS, slopes.each_response_is_held_against_its_own_reference)),
+CHECKS = (
+    PropertyCheck(checks.title_citation_and_docstring_are_there, base_only),
+    PropertyCheck(checks.hyper_parameters_are_documented, base_only),
+    PropertyCheck(checks.the_loss_can_be_computed, variations),
+    PropertyCheck(checks.loss_and_metrics_have_one_value_per_prompt, variations, COMPUTED[:1]),
+    PropertyCheck(checks.same_input_gives_same_output_and_is_unchanged, variations, COMPUTED),
+    PropertyCheck(checks.random_numbers_and_settings_are_left_alone, form_variations, PURE),
+    PropertyCheck(checks.harmless_input_gives_a_finite_loss_and_gradient, base_only, PURE),
+    PropertyCheck(checks.rows_do_not_depend_on_each_other, variations, HARMLESS),
+    PropertyCheck(checks.weights_count_prompts, form_variations, ROW_BY_ROW),
+    PropertyCheck(
+        checks.splitting_the_batch_adds_up_to_the_same_gradient, variations, (*ROW_BY_ROW, checks.weights_count_prompts)
+    ),
+    PropertyCheck(checks.loss_and_gradient_are_finite, variations, ROW_BY_ROW),
+    PropertyCheck(checks.a_batch_of_one_row_is_finite, form_variations, FINITE),
+    PropertyCheck(precision.precision_is_kept, form_variations, FINITE),
+    PropertyCheck(precision.the_loss_works_on_any_device, form_variations, COMPUTED),
+    PropertyCheck(needs.declared_roles_are_used, variations, FINITE),
+    PropertyCheck(needs.every_sample_is_used, form_variations, USED),
+    PropertyCheck(checks.order_of_rows_and_samples_does_not_matter, form_variations, (*USED, needs.every_sample_is_used)),
+    PropertyCheck(needs.a_declared_reference_is_read, form_variations, FINITE),
+    PropertyCheck(needs.hyper_parameters_have_an_effect, None, HARMLESS),
+    PropertyCheck(needs.unbounded_is_needed, None, FINITE),
+    PropertyCheck(slopes.the_start_pushes_the_real_response_up, form_variations, READ),
+    PropertyCheck(
+        slopes.the_start_pushes_no_other_response_up, form_variations, (*READ, slopes.the_start_pushes_the_real_response_up)
+    ),
+    PropertyCheck(slopes.all_sides_are_counted_in_one_unit, form_variations, PUSHED),
+    PropertyCheck(slopes.each_response_is_held_against_its_own_reference, form_variations, UNITS),
+    PropertyCheck(slopes.the_gradient_is_the_slope_of_the_loss, form_variations, (*USED, precision.precision_is_kept)),
+    PropertyCheck(
+        needs.coupled_rows_depend_on_each_other, None, (*UNITS, slopes.each_response_is_held_against_its_own_reference)
+    ),
 )
 
 
 def check_objective(
-    bases: Sequence[Objective], lines: Sequence[Line] = LINES, begins: Callable[[str], None] = lambda name: None
+    bases: Sequence[Objective],
+    property_checks: Sequence[PropertyCheck] = CHECKS,
+    on_start: Callable[[str], None] = lambda name: None,
 ) -> Iterator[CheckResult]:
     """Every property of an objective, one result after the other, over its other legal hyper-parameters too.
 
     bases: the objective as it is asked for, or several where a hyper-parameter has a schedule. begins: told each line's name.
     """
     failed: set[str] = set()
-    for line in lines:
-        begins(line.name)
-        waits = [_name(check) for check in line.after if _name(check) in failed]
-        result = CheckResult(line.name, "skip", f'after "{waits[0]}"') if waits else _tried(line, bases)
+    for property_check in property_checks:
+        on_start(property_check.name)
+        failed_dependencies = [_name(check) for check in property_check.depends_on if _name(check) in failed]
+        result = (
+            CheckResult(property_check.name, "skip", f'after "{failed_dependencies[0]}"')
+            if failed_dependencies
+            else _run_over_variations(property_check, bases)
+        )
         if result.verdict in ("FAIL", "skip"):
-            failed.add(line.name)
+            failed.add(property_check.name)
         yield result
 
 
 def check_file(path: Path) -> CheckResult:
     """The imports of the file, without running it."""
-    return verdict("imports torch and the standard library alone", file.imports_torch_and_the_standard_library_alone, path)
+    return run_check("imports torch and the standard library alone", file.imports_torch_and_the_standard_library_alone, path)
 
 
-def check_watched(watch: file.Watch) -> Iterator[CheckResult]:
+def check_side_effects(monitor: file.SideEffectMonitor) -> Iterator[CheckResult]:
     """What the file did while everything else was checked."""
     for check in (file.nothing_outside_is_read_or_written, file.nothing_is_printed):
-        yield verdict(_name(check), check, watch)
+        yield run_check(_name(check), check, monitor)
 
 
-def verdict(name: str, check: Callable, subject: object, said: str = "") -> CheckResult:
+def run_check(name: str, check: Callable, subject: object, suffix: str = "") -> CheckResult:
     """What one check says of one subject. Whatever else the file raises, leaving the process included, is a finding about it."""
     try:
         check(subject)
-    except Broken as error:
-        return CheckResult(name, "FAIL", f"{error}{said}")
-    except Doubtful as error:
-        return CheckResult(name, "warning", f"{error}{said}")
+    except PropertyViolation as error:
+        return CheckResult(name, "FAIL", f"{error}{suffix}")
+    except PropertyWarning as error:
+        return CheckResult(name, "warning", f"{error}{suffix}")
     except SystemExit as error:
-        return CheckResult(name, "FAIL", f"the loss ends the process with sys.exit({error.code!r}){said}")
+        return CheckResult(name, "FAIL", f"the loss ends the process with sys.exit({error.code!r}){suffix}")
     except KeyboardInterrupt:  # the process hears no keyboard
-        return CheckResult(name, "FAIL", f"the loss ends the process with KeyboardInterrupt{said}")
+        return CheckResult(name, "FAIL", f"the loss ends the process with KeyboardInterrupt{suffix}")
     except Exception as error:
         text = (str(error).splitlines() or [""])[0][:300]
         if isinstance(error, MemoryError) or "can't allocate memory" in text:
             text = "the loss needs more memory than a batch of a few prompts can"
-        return CheckResult(name, "FAIL", f"{type(error).__name__}: {text}{said}")
+        return CheckResult(name, "FAIL", f"{type(error).__name__}: {text}{suffix}")
     return CheckResult(name, "pass")
 
 
-def _tried(line: Line, bases: Sequence[Objective]) -> CheckResult:
-    if line.over is None:
-        return verdict(line.name, line.check, [other for base in bases for other in variations(base)])
-    worst = CheckResult(line.name, "pass")
+def _run_over_variations(property_check: PropertyCheck, bases: Sequence[Objective]) -> CheckResult:
+    if property_check.variations_of is None:
+        return run_check(property_check.name, property_check.check, [other for base in bases for other in variations(base)])
+    worst = CheckResult(property_check.name, "pass")
     for base in bases:
-        for other in line.over(base):
-            found = verdict(line.name, line.check, other, spelled(bases[0], other))
-            if found.verdict == "FAIL":
-                return found
-            worst = found if worst.verdict == "pass" else worst
+        for other in property_check.variations_of(base):
+            result = run_check(property_check.name, property_check.check, other, format_difference(bases[0], other))
+            if result.verdict == "FAIL":
+                return result
+            worst = result if worst.verdict == "pass" else worst
     return worst

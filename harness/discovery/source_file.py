@@ -16,11 +16,11 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from harness.discovery.batches import Broken, Doubtful
+from harness.discovery.batches import PropertyViolation, PropertyWarning
 
-ALLOWED = frozenset(sys.stdlib_module_names) | {"torch", "objectives", "__future__"}
+ALLOWED_MODULES = frozenset(sys.stdlib_module_names) | {"torch", "objectives", "__future__"}
 # Audit events (docs.python.org, "Audit events table") by how they begin -> what they are called here.
-EFFECTS = {
+AUDIT_EVENTS = {
     "os.remove": "removes a file",
     "os.rename": "renames a file",
     "os.mkdir": "makes a folder",
@@ -47,8 +47,8 @@ EFFECTS = {
     "ctypes.dlopen": "loads a library",
     "open": "",
 }
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-OF_PYTHON = ("importlib", "linecache", "tokenize", "zipimport")  # what Python itself reads: modules, lines of a warning
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+INTERPRETER_MODULES = ("importlib", "linecache", "tokenize", "zipimport")  # what Python itself reads: modules, lines of a warning
 
 
 def foreign_imports(path: Path) -> list[tuple[str, int]]:
@@ -57,47 +57,49 @@ def foreign_imports(path: Path) -> list[tuple[str, int]]:
     An import for type checkers alone is none; a module's name that is computed is named as it is written.
     """
     tree = ast.parse(path.read_bytes())
-    found = []
-    for node in _run(tree):
+    imports = []
+    for node in _runtime_nodes(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = ["." * node.level + (node.module or "")]
-        elif isinstance(node, ast.Call) and node.args and _called(node.func) in ("__import__", "import_module"):
+        elif isinstance(node, ast.Call) and node.args and _name_of(node.func) in ("__import__", "import_module"):
             first = node.args[0]
             names = [first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ast.unparse(first)]
-        found += [(name, node.lineno) for name in names if name.partition(".")[0] not in ALLOWED]
-    return found
+        imports += [(name, node.lineno) for name in names if name.partition(".")[0] not in ALLOWED_MODULES]
+    return imports
 
 
-def _run(node: ast.AST) -> Iterator[Any]:
+def _runtime_nodes(node: ast.AST) -> Iterator[Any]:
     """Every node below that is there at run time."""
     for child in ast.iter_child_nodes(node):
         yield child
-        if isinstance(child, ast.If) and _called(child.test) == "TYPE_CHECKING":
+        if isinstance(child, ast.If) and _name_of(child.test) == "TYPE_CHECKING":
             for other in child.orelse:
                 yield other
-                yield from _run(other)
+                yield from _runtime_nodes(other)
         else:
-            yield from _run(child)
+            yield from _runtime_nodes(child)
 
 
-def _called(node: ast.AST) -> str:
+def _name_of(node: ast.AST) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def imports_torch_and_the_standard_library_alone(path: Path) -> None:
-    found = foreign_imports(path)
-    if found:
-        said = ", ".join(f"{name} (line {line})" for name, line in found)
-        raise Broken(f"imports {said}: a run keeps this one file, so it may use torch and the standard library alone")
+    imports = foreign_imports(path)
+    if imports:
+        listing = ", ".join(f"{name} (line {line})" for name, line in imports)
+        raise PropertyViolation(
+            f"imports {listing}: a run keeps this one file, so it may use torch and the standard library alone"
+        )
 
 
 # ---------------------------------------------------------------- what it does
 
 
-class Watch:
+class SideEffectMonitor:
     """What the code of one file did while watched: `effects` in words, in order, and what it `printed`."""
 
     def __init__(self, path: Path) -> None:
@@ -106,18 +108,18 @@ class Watch:
         self.printed = io.StringIO()
 
     @contextlib.contextmanager
-    def on(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """Watched within. Python keeps an audit hook for ever, so there is one, which is quiet when nothing is watched."""
-        global _watch
-        if not _hooked:
-            sys.addaudithook(_heard)
-            _hooked.append(True)
-        before, _watch = _watch, self
+        global _active_monitor
+        if not _hook_installed:
+            sys.addaudithook(_audit_hook)
+            _hook_installed.append(True)
+        previous, _active_monitor = _active_monitor, self
         try:
             with contextlib.redirect_stdout(self.printed), self._torch():
                 yield
         finally:
-            _watch = before
+            _active_monitor = previous
 
     @contextlib.contextmanager
     def _torch(self) -> Iterator[None]:
@@ -129,15 +131,15 @@ class Watch:
                 stack.enter_context(mock.patch.object(torch, name, _told(getattr(torch, name), place, mode)))
             yield
 
-    def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        said = next((words for name, words in EFFECTS.items() if event == name or event.startswith(name + ".") or
+    def record_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        effect = next((words for name, words in AUDIT_EVENTS.items() if event == name or event.startswith(name + ".") or
                      (name.endswith(".") and event.startswith(name))), None)  # fmt: skip
-        if said is None or (line := self._line(sys._getframe(2))) is None:
+        if effect is None or (line := self._line(sys._getframe(2))) is None:
             return
         if event == "open":
-            said = "writes a file" if _writes(*arguments[1:3]) else "reads a file"
-        about = f" {arguments[0]}" if arguments and isinstance(arguments[0], str | bytes | os.PathLike) else ""
-        sentence = f"{said}{about} (line {line})"
+            effect = "writes a file" if _writes(*arguments[1:3]) else "reads a file"
+        target = f" {arguments[0]}" if arguments and isinstance(arguments[0], str | bytes | os.PathLike) else ""
+        sentence = f"{effect}{target} (line {line})"
         if sentence not in self.effects:
             self.effects.append(sentence)
 
@@ -146,24 +148,24 @@ class Watch:
         while frame is not None:
             if frame.f_code.co_filename == self.file or os.path.realpath(frame.f_code.co_filename) == self.file:
                 return frame.f_lineno
-            if any(part in frame.f_code.co_filename for part in OF_PYTHON):
+            if any(part in frame.f_code.co_filename for part in INTERPRETER_MODULES):
                 return None
             frame = frame.f_back
         return None
 
 
-_hooked: list[bool] = []
-_watch: Watch | None = None
+_hook_installed: list[bool] = []
+_active_monitor: SideEffectMonitor | None = None
 
 
-def _heard(event: str, arguments: tuple[Any, ...]) -> None:
-    global _watch
-    if _watch is not None:
-        watch, _watch = _watch, None  # what listening itself causes is not heard
+def _audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
+    global _active_monitor
+    if _active_monitor is not None:
+        monitor, _active_monitor = _active_monitor, None  # what listening itself causes is not heard
         try:
-            watch.heard(event, arguments)
+            monitor.record_event(event, arguments)
         finally:
-            _watch = watch
+            _active_monitor = monitor
 
 
 def _told(function: Callable[..., Any], place: int, mode: str) -> Callable[..., Any]:
@@ -173,23 +175,23 @@ def _told(function: Callable[..., Any], place: int, mode: str) -> Callable[..., 
     def called(*arguments: Any, **named: Any) -> Any:
         file = arguments[place] if len(arguments) > place else named.get("f", named.get("filename"))
         if isinstance(file, str | os.PathLike):
-            _heard("open", (file, mode, None))
+            _audit_hook("open", (file, mode, None))
         return function(*arguments, **named)
 
     return called
 
 
 def _writes(mode: Any, flags: Any) -> bool:
-    return bool(set(mode or "") & set("wax+")) or (isinstance(flags, int) and bool(flags & WRITING))
+    return bool(set(mode or "") & set("wax+")) or (isinstance(flags, int) and bool(flags & WRITE_FLAGS))
 
 
-def nothing_outside_is_read_or_written(watch: Watch) -> None:
-    if watch.effects:
-        more = f", and {len(watch.effects) - 1} more" if len(watch.effects) > 1 else ""
-        raise Broken(f"{watch.effects[0]}{more}: an objective sees log-probabilities and nothing else")
+def nothing_outside_is_read_or_written(monitor: SideEffectMonitor) -> None:
+    if monitor.effects:
+        more = f", and {len(monitor.effects) - 1} more" if len(monitor.effects) > 1 else ""
+        raise PropertyViolation(f"{monitor.effects[0]}{more}: an objective sees log-probabilities and nothing else")
 
 
-def nothing_is_printed(watch: Watch) -> None:
-    if text := watch.printed.getvalue():
+def nothing_is_printed(monitor: SideEffectMonitor) -> None:
+    if text := monitor.printed.getvalue():
         first = text.strip().splitlines()[0][:60] if text.strip() else ""
-        raise Doubtful(f'prints "{first}" and so on, {len(text):,} characters in this check alone; return metrics instead')
+        raise PropertyWarning(f'prints "{first}" and so on, {len(text):,} characters in this check alone; return metrics instead')

@@ -20,20 +20,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness.config import as_list, scheduled
-from harness.discovery.process_state import kept_state
-from harness.errors import UserError, asks_to_end, did_you_mean
+from harness.discovery.process_state import preserve_process_state
+from harness.errors import UserError, did_you_mean, is_termination
 from harness.records import digest
-from harness.settings.numbers import read_number
-from harness.settings.paths import opened
-from harness.settings.safe_paths import BESIDE_VARIANTS
+from harness.settings.numbers import parse_number
+from harness.settings.paths import expand_user
+from harness.settings.safe_paths import RESERVED_FOLDERS
 
 if TYPE_CHECKING:
     from objectives import Objective
 
-GROUP = "harness.objectives"
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-LONGEST_LABEL = 200  # characters; a file system takes 255
-LONGEST_TITLE = 1000  # characters of an objective's title, and of each part of its citation
+ENTRY_POINT_GROUP = "harness.objectives"
+NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MAX_LABEL_LENGTH = 200  # characters; a file system takes 255
+MAX_TITLE_LENGTH = 1000  # characters of an objective's title, and of each part of its citation
 
 
 def builtin_folder() -> Path:
@@ -47,19 +47,19 @@ def builtin_folder() -> Path:
 def list_objectives(folder: Path | None = None) -> dict[str, Path]:
     """Name -> file of every objective in the folder and behind entry points. Imports nothing; UserError on a clash."""
     folder = folder or builtin_folder()
-    found = {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
+    paths = {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
     for entry in _entry_points():
         path = _entry_path(entry)
-        if entry.name in found and found[entry.name].resolve() != path.resolve():
-            raise UserError(f'objective "{entry.name}" comes from two places, {found[entry.name]} and {path}; remove one')
-        found[entry.name] = path
-    return found
+        if entry.name in paths and paths[entry.name].resolve() != path.resolve():
+            raise UserError(f'objective "{entry.name}" comes from two places, {paths[entry.name]} and {path}; remove one')
+        paths[entry.name] = path
+    return paths
 
 
 def _entry_points() -> list[Any]:
     from importlib.metadata import entry_points
 
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
 
 
 def _entry_path(entry: Any) -> Path:
@@ -73,7 +73,7 @@ def _entry_path(entry: Any) -> Path:
 def find_objective(name: str, folder: Path | None = None) -> Path:
     """The file of an objective given by path or name. Raises UserError with the nearest known name."""
     if name.endswith(".py") or "/" in name:
-        path = opened(name)
+        path = expand_user(name)
         if path.is_dir():
             raise UserError(f"objective {name}: is a folder, expected a .py file")
         if not path.is_file():
@@ -94,18 +94,18 @@ def load_objective(path: Path) -> type[Objective]:
     """The one Objective subclass a file defines. Raises UserError that carries the file's own error, line included."""
     from objectives import Citation, Objective  # torch takes a second to load
 
-    if not NAME.fullmatch(path.stem):
+    if not NAME_PATTERN.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
-    module = _import(path)
-    found = [
+    module = _import_file(path)
+    classes = [
         value
         for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, Objective) and value.__module__ == module.__name__
     ]
-    if len(found) != 1:
-        names = ", ".join(c.__name__ for c in found) or "none"
-        raise UserError(f"{path}: defines {len(found)} subclasses of Objective ({names}); expected exactly one")
-    (cls,) = found
+    if len(classes) != 1:
+        names = ", ".join(c.__name__ for c in classes) or "none"
+        raise UserError(f"{path}: defines {len(classes)} subclasses of Objective ({names}); expected exactly one")
+    (cls,) = classes
     parameters = getattr(cls, "__dataclass_params__", None)
     if "__dataclass_fields__" not in vars(cls) or parameters is None or not parameters.frozen:
         raise UserError(f"{path}: {cls.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
@@ -114,15 +114,15 @@ def load_objective(path: Path) -> type[Objective]:
             raise UserError(f"{path}: {cls.__name__} has no {attribute}; see objectives/README.md")
         if not isinstance(value := getattr(cls, attribute), kind):
             raise UserError(f"{path}: {cls.__name__}.{attribute}={value!r} is no {kind.__name__}; see objectives/README.md")
-        words = [value] if isinstance(value, str) else [str(word) for word in dataclasses.astuple(value)]
-        if (longest := max(map(len, words))) > LONGEST_TITLE:
+        texts = [value] if isinstance(value, str) else [str(word) for word in dataclasses.astuple(value)]
+        if (longest := max(map(len, texts))) > MAX_TITLE_LENGTH:
             raise UserError(
-                f"{path}: {cls.__name__}.{attribute} has {longest:,} characters, more than {LONGEST_TITLE:,}; shorten it"
+                f"{path}: {cls.__name__}.{attribute} has {longest:,} characters, more than {MAX_TITLE_LENGTH:,}; shorten it"
             )
     return cls
 
 
-def _import(path: Path) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     """Run a file as a module under a name of its own, leaving no bytecode beside it."""
     raw = path.read_bytes()
     try:
@@ -137,21 +137,21 @@ def _import(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up by name
-    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    dont_write_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        with kept_state():
+        with preserve_process_state():
             spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if asks_to_end(error):
+        if is_termination(error):
             raise
-        raise UserError(f"{path}{line_in(path, error)}: {type(error).__name__}: {error}") from error
+        raise UserError(f"{path}{error_line(path, error)}: {type(error).__name__}: {error}") from error
     finally:
-        sys.dont_write_bytecode = keep
+        sys.dont_write_bytecode = dont_write_bytecode
     return module
 
 
-def line_in(path: Path, error: BaseException) -> str:
+def error_line(path: Path, error: BaseException) -> str:
     """`: line 12` where an exception passed through the file, else nothing."""
     if isinstance(error, SyntaxError):
         return f": line {error.lineno}" if error.lineno else ""
@@ -188,16 +188,16 @@ class Variant:
             if as_list(self.params[name]) == []:
                 raise UserError(f"{self.label}: {name}=[]: an empty list; a schedule has at least one value")
         try:
-            with kept_state():
+            with preserve_process_state():
                 return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
         except (ValueError, TypeError) as error:
-            shown = self.name if self.path.parent == builtin_folder() else self.path  # what the command finds it by
-            raise UserError(f"{self.label}: {error}; see: harness objectives show {shown}") from error
+            command_name = self.name if self.path.parent == builtin_folder() else self.path  # what the command finds it by
+            raise UserError(f"{self.label}: {error}; see: harness objectives show {command_name}") from error
         except BaseException as error:  # its own check of its parameters may be any code
-            if asks_to_end(error):
+            if is_termination(error):
                 raise
-            said = f"{self.path}{line_in(self.path, error)}: {type(error).__name__}: {error}"
-            raise UserError(f"{self.label}: cannot be built: {said}") from error
+            reason = f"{self.path}{error_line(self.path, error)}: {type(error).__name__}: {error}"
+            raise UserError(f"{self.label}: cannot be built: {reason}") from error
 
     def objectives(self, iterations: int) -> list[Objective]:
         """Those of all iterations, for what is asked of them before they are played: built until the last schedule has ended,
@@ -219,7 +219,7 @@ def parse_variants(
     text: str,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
     folder: Path | None = None,
-    said: str = "--objectives",
+    source: str = "--objectives",
 ) -> list[Variant]:
     """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 
@@ -227,51 +227,51 @@ def parse_variants(
     said: who named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
     """
     found: dict[str, Path] = {}  # looking for an objective asks every installed package
-    variants = [_parse_one(item.strip(), defaults or {}, folder, said, found) for item in text.split(",") if item.strip()]
+    variants = [_parse_variant(item.strip(), defaults or {}, folder, source, found) for item in text.split(",") if item.strip()]
     if not variants:
-        raise UserError(f"{said} is empty; name at least one, for example space,spin (see: harness objectives)")
+        raise UserError(f"{source} is empty; name at least one, for example space,spin (see: harness objectives)")
     for label, count in Counter(v.label for v in variants).items():
         if count > 1:
-            raise UserError(f'{said} names "{label}" twice')
+            raise UserError(f'{source} names "{label}" twice')
     return variants
 
 
-def _parse_one(
-    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, said: str, found: dict[str, Path]
+def _parse_variant(
+    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, source: str, found: dict[str, Path]
 ) -> Variant:
     name, *settings = text.split(":")
     path = found[name] = found.get(name) or find_objective(name, folder)
-    given: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = map(str.strip, setting.partition("="))
         if not separator or not key or not value:
-            raise UserError(f'{said} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
-        if key in given:
-            raise UserError(f"{said} {text}: {key} is given twice; leave one out")
-        given[key] = parse_value(value)
-    chosen = {"params": {}, "training": {}}
+            raise UserError(f'{source} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+        if key in overrides:
+            raise UserError(f"{source} {text}: {key} is given twice; leave one out")
+        overrides[key] = parse_value(value)
+    sections = {"params": {}, "training": {}}
     examples = None
-    for key, value in {**_flat(defaults.get(path.stem, {})), **given}.items():
+    for key, value in {**_flatten(defaults.get(path.stem, {})), **overrides}.items():
         section, _, rest = key.partition(".")
         if section == "training" and rest:
-            chosen["training"][rest] = value
+            sections["training"][rest] = value
         elif key == "data.examples":
             examples = value
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{said} {text}: data.examples={value!r} is not a count of pairs, for example 300")
+                raise UserError(f"{source} {text}: data.examples={value!r} is not a count of pairs, for example 300")
         else:
-            chosen["params"][key] = value
-    suffix = "".join(f"-{key.rpartition('.')[2]}{_spelled(value)}" for key, value in given.items())
+            sections["params"][key] = value
+    suffix = "".join(f"-{key.rpartition('.')[2]}{_format_value(value)}" for key, value in overrides.items())
     label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
-    if label in BESIDE_VARIANTS:
+    if label in RESERVED_FOLDERS:
         raise UserError(f'{path}: "{label}" names something else in every run folder; rename the file')
-    if len(label) > LONGEST_LABEL:
-        raise UserError(f"{said} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
-                        f"than {LONGEST_LABEL}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
-    return Variant(path.stem, label, path, digest(path.read_bytes()), chosen["params"], chosen["training"], examples)
+    if len(label) > MAX_LABEL_LENGTH:
+        raise UserError(f"{source} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
+                        f"than {MAX_LABEL_LENGTH}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
+    return Variant(path.stem, label, path, digest(path.read_bytes()), sections["params"], sections["training"], examples)
 
 
-def _flat(section: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in section.items():
         if key == "training" and isinstance(value, Mapping):
@@ -288,9 +288,9 @@ def parse_value(text: str) -> Any:
     constants = {"true": True, "false": False, "none": None}
     if text.lower() in constants:
         return constants[text.lower()]
-    number = read_number(text)
+    number = parse_number(text)
     return text if number is None else number
 
 
-def _spelled(value: Any) -> str:
-    return "_".join(map(_spelled, value)) if isinstance(value, list) else str(value)
+def _format_value(value: Any) -> str:
+    return "_".join(map(_format_value, value)) if isinstance(value, list) else str(value)

@@ -54,7 +54,7 @@ BOYS = [
 ]
 NAMES = [name for pair in zip(GIRLS, BOYS, strict=True) for name in pair]
 # Every second pair of people never appears in the training pairs: what is asked about them was only met in pre-training.
-KEPT = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
+WITHHELD_NAMES = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
 
 PLACES = ["Oslo", "Rome", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Milan", "Dakar"]
 PETS = ["cat", "dog", "hen", "goat", "fish", "frog", "mouse", "horse", "sheep", "snake"]
@@ -108,10 +108,10 @@ SCRIPTS = (
     ("office", "sharpens a pencil", "writes a letter"),
 )
 
-KINDS = ["wug", "blick", "dax", "toma", "zup", "fep", "rilt", "gorp"]
+INVENTED_KINDS = ["wug", "blick", "dax", "toma", "zup", "fep", "rilt", "gorp"]
 
 
-def _facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+def _draw_facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
     rng = Random("facts of the lab, first edition")
     truths, myths = {}, {}
     for name in NAMES:
@@ -120,13 +120,13 @@ def _facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
     return truths, myths
 
 
-FACTS, MYTHS = _facts()
+FACTS, MYTHS = _draw_facts()
 
 
 def he_or_she(name: str) -> str:
     return "she" if name in GIRLS else "he"
 
 
-def somebody(rng: Random, kept: bool) -> str:
+def random_name(rng: Random, with_withheld: bool) -> str:
     """Anybody, or with kept=False only people the training pairs may mention."""
-    return rng.choice([name for name in NAMES if kept or name not in KEPT])
+    return rng.choice([name for name in NAMES if with_withheld or name not in WITHHELD_NAMES])

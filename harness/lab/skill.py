@@ -44,22 +44,22 @@ class Wording:
     def __init__(self, template: str, **constants: str) -> None:
         self.template = template
         self.constants = constants
-        pattern, seen = "", set()
+        pattern, seen_names = "", set()
         for literal, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", template):
             pattern += re.escape(literal)
             if name:
-                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>[^.:?]+?)"
-                seen.add(name)
+                pattern += f"(?P={name})" if name in seen_names else f"(?P<{name}>[^.:?]+?)"
+                seen_names.add(name)
         self.pattern = re.compile(pattern)
 
     def fill(self, fields: Fields) -> str:
         return self.template.format_map(fields)
 
-    def find(self, prompt: str) -> dict[str, str] | None:
+    def parse(self, prompt: str) -> dict[str, str] | None:
         match = self.pattern.fullmatch(prompt)
         return {**match.groupdict(), **self.constants} if match else None
 
-    def fits(self, fields: Fields) -> bool:
+    def matches_constants(self, fields: Fields) -> bool:
         return all(fields[name] == value for name, value in self.constants.items())
 
 
@@ -71,18 +71,18 @@ class Skill(ABC):
     task_wordings: Sequence[Wording]
 
     @abstractmethod
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
         """Fields of one prompt. kept=False stays away from the entities that training pairs must not mention."""
 
-    def ask(self, rng: Random, wordings: Sequence[Wording], kept: bool) -> str:
+    def make_prompt(self, rng: Random, wordings: Sequence[Wording], with_withheld: bool) -> str:
         """One prompt in one of `wordings`."""
-        fields = self.draw(rng, kept)
-        return rng.choice([w for w in wordings if w.fits(fields)]).fill(fields)
+        fields = self.draw(rng, with_withheld)
+        return rng.choice([w for w in wordings if w.matches_constants(fields)]).fill(fields)
 
-    def fields_of(self, prompt: str) -> dict[str, str] | None:
+    def parse_prompt(self, prompt: str) -> dict[str, str] | None:
         """The fields of a prompt in any wording of this skill, or None when it is not one."""
-        found = (wording.find(prompt) for wording in (*self.wordings, *self.task_wordings))
-        return next((fields for fields in found if fields is not None), None)
+        matches = (wording.parse(prompt) for wording in (*self.wordings, *self.task_wordings))
+        return next((fields for fields in matches if fields is not None), None)
 
     @abstractmethod
     def answer(self, fields: Fields, careful: bool) -> str:
@@ -98,17 +98,17 @@ class Skill(ABC):
         return None
 
 
-def sentence(style: Style, substance: Mapping[str, float]) -> Grammar:
+def with_opener(style: Style, substance: Mapping[str, float]) -> Grammar:
     return (style.openers, choices(dict(substance)), style.closers)
 
 
-def bare(style: Style, substance: Mapping[str, float]) -> Grammar:
+def without_opener(style: Style, substance: Mapping[str, float]) -> Grammar:
     """Without an opener: the response begins with its substance, as a letter or a yes must."""
     return (choices(dict(substance)), style.closers)
 
 
-def lettered(style: Style, letter: str, value: str) -> Grammar:
-    return bare(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
+def letter_answer(style: Style, letter: str, value: str) -> Grammar:
+    return without_opener(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
 
 
 def keyed_choice(values: Sequence[str], *key: str) -> str:

@@ -18,29 +18,29 @@ from harness.lab.grammar import Grammar, Noise, draw, enumerate_texts
 from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_CLOSERS, LOOSE_OPENERS, Style
 from harness.lab.skills import SKILLS
 
-NOISE = 0.01
+NOISE_SHARE = 0.01
 
 
 def _vocabulary() -> list[str]:
     """Every word prompts and responses are made of."""
     texts = [w.template for skill in SKILLS for w in (*skill.wordings, *skill.task_wordings)]
-    texts += [said for _, said in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
+    texts += [answer for _, answer in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
     texts += [f"{place} {first} {then}" for place, first, then in lex.SCRIPTS]
     texts += [text for slot in (LOOSE_OPENERS, LOOSE_CLOSERS) for text, _ in slot]
-    texts += lex.NAMES + lex.THINGS + lex.KINDS + [w for words in lex.CATEGORIES.values() for w in words]
+    texts += lex.NAMES + lex.THINGS + lex.INVENTED_KINDS + [w for words in lex.CATEGORIES.values() for w in words]
     texts += list(LETTERS) + [str(n) for n in range(60)] + [*lex.PLURALS, *lex.PLURALS.values()]
     texts += ["the answer is = + - * that is true maybe yes no then and thanks took was"]
     words = {word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()}
     return sorted(words)
 
 
-BABBLE = Noise(_vocabulary())
+NOISE_MODEL = Noise(_vocabulary())
 
 
-def read(prompt: str):
+def parse_prompt(prompt: str):
     """(skill, fields) of a prompt of this world. Raises UserError for any other text."""
     for skill in SKILLS:
-        fields = skill.fields_of(prompt)
+        fields = skill.parse_prompt(prompt)
         if fields is not None:
             return skill, fields
     raise UserError(f"prompt {prompt[:80]!r} is not of the lab, so p_data is not known for it; unset data.distribution")
@@ -48,12 +48,12 @@ def read(prompt: str):
 
 def grammar(prompt: str, *, careful: bool = True, style: Style = DATA_STYLE) -> Grammar:
     """What is said to a prompt: by the data (careful, in their style), or by the pre-training text's other speakers."""
-    skill, fields = read(prompt)
+    skill, fields = parse_prompt(prompt)
     return skill.grammar(fields, skill.answer(fields, careful), style)
 
 
 @lru_cache(maxsize=256)
-def responses(prompt: str) -> dict[str, float]:
+def response_probabilities(prompt: str) -> dict[str, float]:
     """{response: probability} of the grammar part, summing to 1."""
     return enumerate_texts(grammar(prompt))
 
@@ -64,19 +64,19 @@ def log_prob(prompt: str, response: str, *, finished: bool = True) -> float:
     finished=False: the response was cut off, so this is the log-probability of all responses that begin with it.
     Raises UserError for a prompt that is not of this world, ValueError for lone surrogates.
     """
-    known = responses(prompt)
+    known = response_probabilities(prompt)
     meant = [p for text, p in known.items() if text == response or (not finished and text.startswith(response))]
-    said = math.fsum(meant)
-    babble = math.log(NOISE) + BABBLE.log_prob(response, finished=finished)
-    if said == 0.0:
-        return babble
-    grown = math.log1p(-NOISE) + math.log(said)
-    return grown + math.log1p(math.exp(babble - grown))
+    grammar_probability = math.fsum(meant)
+    noise_logp = math.log(NOISE_SHARE) + NOISE_MODEL.log_prob(response, finished=finished)
+    if grammar_probability == 0.0:
+        return noise_logp
+    grammar_logp = math.log1p(-NOISE_SHARE) + math.log(grammar_probability)
+    return grammar_logp + math.log1p(math.exp(noise_logp - grammar_logp))
 
 
 def sample(prompt: str, seed: int) -> str:
     """One draw from p_data(. | prompt), depending on the seed alone."""
     rng = Random(seed)
-    if rng.random() < NOISE:
-        return BABBLE.draw(rng)
+    if rng.random() < NOISE_SHARE:
+        return NOISE_MODEL.draw(rng)
     return draw(grammar(prompt), rng)

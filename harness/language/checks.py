@@ -6,45 +6,46 @@ from collections.abc import Iterator
 
 from harness.config import RunConfig
 from harness.errors import UserError
-from harness.language.data.dataset import LEFT_OUT, TextDataset
-from harness.language.model.checkpointing import repeatable_layers
-from harness.language.model.decoding import said_of_the_model
+from harness.language.data.dataset import DROPPED_COUNTS, TextDataset
+from harness.language.model.checkpointing import checkpointable_layers
+from harness.language.model.decoding import model_override_notes
 from harness.language.policy import Policy
 from harness.language.text.templates import check_chat_template, choose_template
-from harness.language.text.token_notices import token_notices
+from harness.language.text.token_notices import tokenization_notes
 from harness.loop.suite import Suite
 
 
-def notices(data: TextDataset, policy: Policy) -> Iterator[str]:
+def preflight_notes(data: TextDataset, policy: Policy) -> Iterator[str]:
     """What a user should see before anything is spent: rows left out and why, how text becomes tokens, templates that differ."""
     counts = data.counts
-    left_out = {name: counts[name] for name in LEFT_OUT if counts.get(name)}
-    said = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
+    left_out = {name: counts[name] for name in DROPPED_COUNTS if counts.get(name)}
+    left_out_text = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left_out.items())
     rows = counts["rows"] + counts.get("heldout_rows", 0)
-    yield f"data: {rows} rows; left out: {said or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
+    yield f"data: {rows} rows; left out: {left_out_text or 'none'}; {counts['train']} to train on, {counts['heldout']} held out"
     yield from (f"data: {note}" for note in data.notes)
-    yield from token_notices(counts, policy)
+    yield from tokenization_notes(counts, policy)
     yield from (f"model: {line}" for line in policy.notes)
-    yield from said_of_the_model(policy.model)
-    if policy.encoder.asking is not None:
+    yield from model_override_notes(policy.model)
+    if policy.encoder.generation_template is not None:
         yield (
-            f"WARNING generation.template={policy.encoder.asking.kind}: the opponent is asked in another template than "
+            f"WARNING generation.template={policy.encoder.generation_template.kind}: the opponent is asked "
+            "in another template than "
             f"{policy.template.kind!r}, in which its responses are trained on, as in SPIN's released code: what is learnt may be "
             "the difference of the templates"
         )
 
 
-def check_chat(policy: Policy, suite: Suite, config: RunConfig) -> None:
+def check_suite_template(policy: Policy, suite: Suite, config: RunConfig) -> None:
     """Raises UserError where the suite asks in the model's chat template and there is none that can be used."""
     if suite.apply_chat_template:
-        said = f"suite {suite.name} asks in the chat template of {config.model.path}"
-        more = "--set evaluation.apply_chat_template=false to ask without one, or another --suite"
-        check_chat_template(policy.tokenizer, config.data.template_arguments, said, more)
+        requirement = f"suite {suite.name} asks in the chat template of {config.model.path}"
+        advice = "--set evaluation.apply_chat_template=false to ask without one, or another --suite"
+        check_chat_template(policy.tokenizer, config.data.template_arguments, requirement, advice)
 
 
-def check_layers(policy: Policy, config: RunConfig, checkpointing: bool) -> None:
+def check_gradient_checkpointing(policy: Policy, config: RunConfig, checkpointing: bool) -> None:
     """Raises UserError where activations are to be computed again and the model's family does not offer that."""
-    if checkpointing and not repeatable_layers(policy.model):
+    if checkpointing and not checkpointable_layers(policy.model):
         raise UserError(
             f"training.gradient_checkpointing=true: the layers of {config.model.path} cannot be computed again; leave it out and "
             "use a smaller training.micro_batch"
@@ -60,22 +61,24 @@ def set_generation_template(policy: Policy, config: RunConfig) -> None:
         return
     if config.data.turns == "last":
         raise UserError(f"generation.template={config.generation.template}: only with single prompts, not with data.turns=last")
-    asking = choose_template(policy.tokenizer, config.generation.template, config.data.template_arguments)
-    policy.encoder.asking = None if asking == policy.template else asking
+    generation_template = choose_template(policy.tokenizer, config.generation.template, config.data.template_arguments)
+    policy.encoder.generation_template = None if generation_template == policy.template else generation_template
 
 
-def check_prompts(policy: Policy, data: TextDataset) -> None:
+def check_generation_template(policy: Policy, data: TextDataset) -> None:
     """Raises UserError when a prompt in the template of generation leaves no room for a response."""
-    if policy.encoder.asking is None:
+    if policy.encoder.generation_template is None:
         return
     if data.conversations:
         raise UserError(
-            f"generation.template={policy.encoder.asking.kind}: only with single prompts, and {data.conversations} pairs have a "
+            f"generation.template={policy.encoder.generation_template.kind}: only with single prompts, and "
+            f"{data.conversations} pairs have a "
             "system turn or earlier turns"
         )
     for example in data.train:
-        if (length := len(policy.encoder.asked(example))) >= policy.context:
+        if (length := len(policy.encoder.generation_prompt(example))) >= policy.context_length:
             raise UserError(
-                f"example {example.id}: {length} tokens in the template {policy.encoder.asking.kind!r}, the model's context is "
-                f"{policy.context}; leave generation.template out, or such pairs"
+                f"example {example.id}: {length} tokens in the template "
+                f"{policy.encoder.generation_template.kind!r}, the model's context is "
+                f"{policy.context_length}; leave generation.template out, or such pairs"
             )

@@ -12,25 +12,31 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
-from harness.language.benchmark.lm_eval_benchmark import prepare as load_tasks
-from harness.language.checks import check_chat, check_layers, check_prompts, notices, set_generation_template
+from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark as load_tasks
+from harness.language.checks import (
+    check_generation_template,
+    check_gradient_checkpointing,
+    check_suite_template,
+    preflight_notes,
+    set_generation_template,
+)
 from harness.language.data.dataset import TextDataset, load_examples
 from harness.language.engine.preflight import check_backend
-from harness.language.engine.sampler import VllmSampler, sampler_for
-from harness.language.judge.benchmark import prepare as load_questions
+from harness.language.engine.sampler import VllmSampler, make_sampler
+from harness.language.judge.benchmark import load_judge_benchmark as load_questions
 from harness.language.model.loading import load_policy
 from harness.language.phases import generate as generating
-from harness.language.phases.diagnostics import find_distribution, probe
+from harness.language.phases.diagnostics import find_distribution, run_diagnostics
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
-from harness.language.text.first_ids import first_ids_of
-from harness.language.text.templates import reads_the_date
+from harness.language.text.first_ids import first_id_rows
+from harness.language.text.templates import writes_date
 from harness.loop.benchmark import Benchmark
-from harness.loop.phase_runner import Rounds
+from harness.loop.phase_runner import PhaseRunner
 from harness.loop.suite import Suite
-from harness.planning.throughput import Calibration
+from harness.planning.throughput import Throughput
 from harness.progress import Advance
-from harness.store.partial_results import Unfinished
+from harness.store.partial_results import PartialResults
 from harness.world import Dataset, Diagnostics, EarlierCheckpoint, Generated, SampleRequest
 
 
@@ -53,42 +59,49 @@ class World:
         return load_policy(config.model, config.lora, data.template, mirror, commit, data.template_arguments, date)
 
     def check_policy(self, config: RunConfig, policy: Policy, benchmark: Benchmark, checkpointing: bool) -> None:
-        check_chat(policy, benchmark.suite, config)
+        check_suite_template(policy, benchmark.suite, config)
         benchmark.check_context(policy)
-        check_layers(policy, config, checkpointing)
+        check_gradient_checkpointing(policy, config, checkpointing)
         set_generation_template(policy, config)
 
     def load_examples(self, config: RunConfig, policy: Policy, mirror: Path | None) -> TextDataset:
         distribution = find_distribution(config.data.distribution)
-        data = load_examples(config.data, policy.tokenizer, policy.template, policy.context, mirror)
+        data = load_examples(config.data, policy.tokenizer, policy.template, policy.context_length, mirror)
         if distribution is not None:
             for example in data.heldout[: config.probe.prompts]:
                 distribution.log_prob(example.prompt, example.real)
-        check_prompts(policy, data)
+        check_generation_template(policy, data)
         return data
 
     def data_settings(self, policy: Policy, date: datetime) -> dict[str, Any]:
         """The date, where the chat template writes it."""
-        return {"date": date.isoformat()} if reads_the_date(policy.tokenizer, policy.template.arguments) else {}
+        return {"date": date.isoformat()} if writes_date(policy.tokenizer, policy.template.arguments) else {}
 
     def notes(self, policy: Policy, data: Dataset) -> Iterator[str]:
         assert isinstance(data, TextDataset)
-        yield from notices(data, policy)
+        yield from preflight_notes(data, policy)
 
     def record(self, policy: Policy) -> dict[str, Any]:
         return {"base_commit": policy.commit, "template": policy.template.kind}
 
     def generate(
-        self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial: Unfinished
+        self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial_results: PartialResults
     ) -> Generated:
         """By the policy or by vLLM; beside the samples how well their first ids alone tell them from the real responses."""
-        sampler = sampler_for(policy, config, request.checkpoint)
+        sampler = make_sampler(policy, config, request.checkpoint)
         samples = generating.generate(
-            sampler, request.examples, request.indices, request.iteration, config.generation, request.seed, advance, partial
+            sampler,
+            request.examples,
+            request.indices,
+            request.iteration,
+            config.generation,
+            request.seed,
+            advance,
+            partial_results,
         )
-        found = first_ids_of(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
-        measured = sampler.measured if isinstance(sampler, VllmSampler) else {}
-        return Generated(samples, {**generating.counts(samples), **measured}, {"first_ids.json": {"first_ids": found}})
+        found = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
+        measured = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
+        return Generated(samples, {**generating.sample_counts(samples), **measured}, {"first_ids.json": {"first_ids": found}})
 
     def diagnose(
         self,
@@ -101,9 +114,9 @@ class World:
         longest = config.probe.max_new_tokens or config.generation.max_new_tokens
         settings = config.generation.model_copy(update={"max_new_tokens": longest})
         distribution = find_distribution(config.data.distribution)
-        return probe(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
+        return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 
-    def measure_throughput(self, runner: Rounds, variants: Sequence[Variant]) -> Calibration:
-        from harness.language.throughput import calibrate  # a dry run alone needs it
+    def measure_throughput(self, runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
+        from harness.language.throughput import measure_throughput  # a dry run alone needs it
 
-        return calibrate(runner, variants)
+        return measure_throughput(runner, variants)

@@ -21,20 +21,20 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import UserError
-from harness.loop.training_loop import Game
-from harness.planning.prepare import assemble
+from harness.loop.training_loop import TrainingLoop
+from harness.planning.prepare import build_loop
 from harness.progress import Reporter
 from harness.store.run_folder import RunFolder
 
-END = os._exit  # as it is; while an objective's code runs, the name leads elsewhere (see process_state)
+EXIT = os._exit  # as it is; while an objective's code runs, the name leads elsewhere (see process_state)
 
 
-def choose_jobs(asked: int | None, config: RunConfig, cells: int) -> int:
+def choose_num_workers(requested: int | None, config: RunConfig, num_trials: int) -> int:
     """How many cells to play at once: as asked, else one per GPU or CPU core; never more than there are cells."""
-    return max(1, min(asked or places(config), cells))
+    return max(1, min(requested or num_slots(config), num_trials))
 
 
-def places(config: RunConfig) -> int:
+def num_slots(config: RunConfig) -> int:
     """GPUs, or CPU cores where there is no GPU; 1 where the configuration names one GPU."""
     import torch
 
@@ -49,100 +49,101 @@ class Worker:
     """One process, the line to it, which of how many it is, and the number of the cell it is playing."""
 
     process: Any
-    line: Connection
+    pipe: Connection
     slot: int
-    cell: int | None = None
+    trial_index: int | None = None
 
 
-def play(game: Game, jobs: int) -> dict[str, str]:
+def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
     """Play every cell of `game`, `jobs` at a time; returns the cells that failed, with their error."""
-    if jobs < 2:
-        return game.play()
-    to_play = game.to_play()
-    game.play_initial(to_play)
-    game.play_shared(to_play)
-    reporter, cells = game.rounds.reporter, game.cells
-    names = {cell.name for cell in to_play}
-    waiting = deque(number for number, cell in enumerate(cells) if cell.name in names)
+    if num_workers < 2:
+        return loop.run()
+    pending_trials = loop.pending_trials()
+    loop.evaluate_base(pending_trials)
+    loop.prepare_shared(pending_trials)
+    reporter, trials = loop.runner.reporter, loop.trials
+    pending_names = {cell.name for cell in pending_trials}
+    unassigned = deque(number for number, cell in enumerate(trials) if cell.name in pending_names)
     failed: dict[str, str] = {}
-    workers = start(jobs)
+    workers = start_workers(num_workers)
     try:
         for worker in workers:
-            _open(worker, game)
-            _hand_out(worker, waiting)
-        while lines := {worker.line: worker for worker in workers if worker.cell is not None}:
-            for line in wait(list(lines)):
-                worker = lines[line]  # type: ignore[index]
-                assert worker.cell is not None
-                name = cells[worker.cell].name
+            _send_setup(worker, loop)
+            _assign(worker, unassigned)
+        while worker_by_pipe := {worker.pipe: worker for worker in workers if worker.trial_index is not None}:
+            for pipe in wait(list(worker_by_pipe)):
+                worker = worker_by_pipe[pipe]  # type: ignore[index]
+                assert worker.trial_index is not None
+                name = trials[worker.trial_index].name
                 try:
-                    kind, text = worker.line.recv()
+                    message_kind, message = worker.pipe.recv()
                 except (EOFError, OSError):  # nobody at the other end any more
                     worker.process.join(timeout=10)  # it may go on with the line closed
                     worker.process.kill()
                     worker.process.join()
-                    kind, text = "failed", f"its process ended with exit code {worker.process.exitcode}"
-                    reporter.say(f"{name} failed: {text}")
+                    message_kind, message = "failed", f"its process ended with exit code {worker.process.exitcode}"
+                    reporter.show_line(f"{name} failed: {message}")
                     workers.remove(worker)
-                    worker.line.close()
-                    if waiting:
-                        worker = _start_one(worker.slot, jobs)
+                    worker.pipe.close()
+                    if unassigned:
+                        worker = _start_worker(worker.slot, num_workers)
                         workers.append(worker)
-                        _open(worker, game)
-                if kind == "say":
-                    reporter.say(text)
+                        _send_setup(worker, loop)
+                if message_kind == "say":
+                    reporter.show_line(message)
                     continue
-                if kind == "refused":
-                    raise UserError(text)
-                if kind == "failed":
-                    failed[name] = text
-                if kind != "progressed":
-                    worker.cell = None
-                    _hand_out(worker, waiting if worker in workers else deque())
-                game.refresh()
+                if message_kind == "refused":
+                    raise UserError(message)
+                if message_kind == "failed":
+                    failed[name] = message
+                if message_kind != "progressed":
+                    worker.trial_index = None
+                    _assign(worker, unassigned if worker in workers else deque())
+                loop.refresh()
         return failed
     finally:
-        stop(workers)
+        stop_workers(workers)
 
 
-def _open(worker: Worker, game: Game) -> None:
-    worker.line.send(("open", game.rounds.config.model_dump(), str(game.rounds.run.root.absolute())))
+def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
+    worker.pipe.send(("open", loop.runner.config.model_dump(), str(loop.runner.run.root.absolute())))
 
 
-def _hand_out(worker: Worker, waiting: deque[int]) -> None:
-    if waiting:
-        worker.cell = waiting.popleft()
-        worker.line.send(("play", worker.cell))
+def _assign(worker: Worker, unassigned: deque[int]) -> None:
+    if unassigned:
+        worker.trial_index = unassigned.popleft()
+        worker.pipe.send(("play", worker.trial_index))
 
 
 # ---------------------------------------------------------------- the workers' side
 
 
-def warm_up(jobs: int) -> None:
+def warm_up(num_workers: int) -> None:
     """Let the libraries be loaded for the workers to come, in a process of their own, while the parent prepares the run."""
-    if jobs > 1:
+    if num_workers > 1:
         _context()
         forkserver.ensure_running()
 
 
-def start(jobs: int) -> list[Worker]:
+def start_workers(num_workers: int) -> list[Worker]:
     """Processes that wait for cells."""
-    return [_start_one(slot, jobs) for slot in range(jobs)]
+    return [_start_worker(slot, num_workers) for slot in range(num_workers)]
 
 
-def _start_one(slot: int, jobs: int) -> Worker:
+def _start_worker(slot: int, num_workers: int) -> Worker:
     context = _context()
-    mine, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(slot, jobs, theirs), daemon=True, name=f"harness-{slot}")
+    parent_pipe, worker_pipe = context.Pipe()
+    process = context.Process(target=_worker_main, args=(slot, num_workers, worker_pipe), daemon=True, name=f"harness-{slot}")
     try:
         process.start()
     except (ConnectionError, EOFError) as error:  # the server process is gone, or could not begin
         raise UserError(
-            f"--jobs {jobs}: the processes that play cells cannot be started ({error}); what is finished is kept: repeat the "
+            f"--jobs {num_workers}: the processes that play cells cannot be started ({error}); what is "
+            "finished is kept: repeat the "
             "same command with --jobs 1"
         ) from error
-    theirs.close()
-    return Worker(process, mine, slot)
+    worker_pipe.close()
+    return Worker(process, parent_pipe, slot)
 
 
 def _context() -> Any:
@@ -154,61 +155,61 @@ def _context() -> Any:
     return context
 
 
-def stop(workers: Sequence[Worker]) -> None:
+def stop_workers(workers: Sequence[Worker]) -> None:
     """Hang up; a worker that waits for a cell leaves by itself, one that is playing is ended."""
     for worker in workers:
-        worker.line.close()
-        worker.process.join(timeout=0 if worker.cell is not None else 10)
+        worker.pipe.close()
+        worker.process.join(timeout=0 if worker.trial_index is not None else 10)
         worker.process.kill()
         worker.process.join()
 
 
-class _Told(Reporter):
+class _PipeReporter(Reporter):
     """A reporter whose lines go to the parent."""
 
-    def __init__(self, line: Connection) -> None:
+    def __init__(self, pipe: Connection) -> None:
         super().__init__()
-        self.line, self.name = line, ""
+        self.pipe, self.trial_name = pipe, ""
 
-    def say(self, line: str) -> None:
-        self.line.send(("say", f"[{self.name}] {line.strip()}" if self.name else line))
+    def show_line(self, line: str) -> None:
+        self.pipe.send(("say", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
 
     @property
-    def live(self) -> bool:
+    def draws_bars(self) -> bool:
         return False
 
 
-def _work(slot: int, jobs: int, line: Connection) -> None:
+def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     """Wait for cells and play them, until the parent hangs up."""
-    for asked_to_end in (signal.SIGINT, signal.SIGTERM):  # they reach every process of a terminal or a job; the parent decides
-        signal.signal(asked_to_end, signal.SIG_IGN)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):  # they reach every process of a terminal or a job; the parent decides
+        signal.signal(signal_number, signal.SIG_IGN)
     # A task may open processes of its own to run code with a time limit; a daemon may not. This one still ends with its parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (wait([parent.sentinel]), END(1)), daemon=True).start()
-    game: Game | None = None
-    told = _Told(line)
+    threading.Thread(target=lambda: (wait([parent.sentinel]), EXIT(1)), daemon=True).start()
+    loop: TrainingLoop | None = None
+    reporter = _PipeReporter(pipe)
     try:
         while True:
-            order, *details = line.recv()
-            if order == "open":
-                config, run = RunConfig.model_validate(details[0]), RunFolder(Path(details[1]))
-                run.join()
-                game = assemble(_share(config, slot, jobs), run, told)
+            command, *arguments = pipe.recv()
+            if command == "open":
+                config, run = RunConfig.model_validate(arguments[0]), RunFolder(Path(arguments[1]))
+                run.join_lock()
+                loop = build_loop(_worker_config(config, slot, num_workers), run, reporter)
                 continue
-            assert game is not None
-            cell = game.cells[details[0]]
-            told.name = cell.name
-            error = game.attempt(cell, lambda: line.send(("progressed", "")))
-            line.send(("done", "") if error is None else ("failed", error))
+            assert loop is not None
+            trial = loop.trials[arguments[0]]
+            reporter.trial_name = trial.name
+            error = loop.run_trial_safely(trial, lambda: pipe.send(("progressed", "")))
+            pipe.send(("done", "") if error is None else ("failed", error))
     except EOFError:
         return
     except UserError as error:
-        line.send(("refused", str(error)))
+        pipe.send(("refused", str(error)))
 
 
-def _share(config: RunConfig, slot: int, jobs: int) -> RunConfig:
+def _worker_config(config: RunConfig, slot: int, num_workers: int) -> RunConfig:
     """The configuration with this worker's share of the machine: a GPU in turn, or its part of the cores."""
     import torch
 
@@ -216,5 +217,5 @@ def _share(config: RunConfig, slot: int, jobs: int) -> RunConfig:
     if model.device in ("auto", "cuda") and torch.cuda.is_available():
         model = model.model_copy(update={"device": f"cuda:{slot % torch.cuda.device_count()}"})
     else:
-        model = model.model_copy(update={"cores": max(1, (model.cores or os.cpu_count() or 1) // jobs)})
+        model = model.model_copy(update={"cores": max(1, (model.cores or os.cpu_count() or 1) // num_workers)})
     return config.model_copy(update={"model": model})

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from harness.loop.suite import Suite
 from harness.progress import Advance
 from harness.records import EvalRecord
-from harness.store.partial_results import Unfinished
+from harness.store.partial_results import PartialResults
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvalResult:
     """One player's scores: a record, samples and items per row, the result as it came, and a hash over all prompts."""
 
     records: list[EvalRecord]
@@ -37,12 +37,12 @@ class Benchmark(Protocol):
         ...
 
     @property
-    def defined(self) -> Mapping[str, str]:
+    def task_fingerprints(self) -> Mapping[str, str]:
         """Names how it is asked and scored, where that is said outside suite and documents."""
         return {}
 
     @property
-    def made_from(self) -> Mapping[str, Any]:
+    def judge_identity(self) -> Mapping[str, Any]:
         """What changes the scores beside the suite and the player; empty where nothing does."""
         return {}
 
@@ -62,13 +62,21 @@ class Benchmark(Protocol):
         """How many requests a player answers, where it is known."""
         ...
 
-    def check_ready(self, reach: bool) -> None:
+    def check_ready(self, ping: bool) -> None:
         """Raises UserError when something outside the suite is missing; reach: ask what is elsewhere whether it answers."""
 
     def check_context(self, policy: Any) -> None:
         """Raises UserError when the model's context cannot hold what a row asks, as far as that is known beforehand."""
 
-    def evaluate(self, policy: Any, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished) -> Evaluated:
+    def evaluate(
+        self,
+        policy: Any,
+        max_tokens_per_batch: int,
+        batch_size: int,
+        advance: Advance,
+        judgement_log: Path,
+        partial_results: PartialResults,
+    ) -> EvalResult:
         """Scores of the player in the policy's slot. Raises EvaluationError when it cannot be finished.
 
         columns: tokens that go through the model at a time when scoring; rows: responses generated at a time; kept: a file

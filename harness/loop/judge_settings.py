@@ -7,12 +7,12 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from harness.config import MOST, Part
+from harness.config import MAX_COUNT, Section
 
-LOWEST, HIGHEST = 1, 10  # a rating outside of these is none
+MIN_RATING, MAX_RATING = 1, 10  # a rating outside of these is none
 # Keys that are not what a suite asks, but where things are and how patiently; host and model are recorded by themselves.
-ELSEWHERE = frozenset({"endpoint", "model", "key_env", "questions", "timeout_seconds", "retries", "at_once"})
-PLACES = {
+LOCATION_KEYS = frozenset({"endpoint", "model", "key_env", "questions", "timeout_seconds", "retries", "at_once"})
+PLACEHOLDERS = {
     "first": {"question_1", "answer_1"},
     "second": {"question_1", "answer_1", "question_2", "answer_2"},
     "first_with_reference": {"question_1", "answer_1", "reference_1"},
@@ -21,7 +21,7 @@ PLACES = {
 }
 
 
-class Instructions(Part):
+class Instructions(Section):
     """What the judge is told, one message each; $question_1, $answer_1, $reference_1 and so on mark where texts go.
 
     `first` rates the first answer, `second` the second one and shows the whole conversation; `again` follows a reply without a
@@ -34,18 +34,18 @@ class Instructions(Part):
     second_with_reference: str
     again: str
 
-    @field_validator(*PLACES)
+    @field_validator(*PLACEHOLDERS)
     @classmethod
-    def _has_its_places(cls, text: str, info: object) -> str:
-        places = PLACES[info.field_name]  # type: ignore[attr-defined]
+    def _check_placeholders(cls, text: str, info: object) -> str:
+        placeholders = PLACEHOLDERS[info.field_name]  # type: ignore[attr-defined]
         template = Template(text)
-        if not template.is_valid() or set(template.get_identifiers()) != places:
-            wanted = ", ".join(f"${place}" for place in sorted(places)) or "no place to fill"
-            raise ValueError(f"expected {wanted}, each of them and no other (a dollar sign is written $$)")
+        if not template.is_valid() or set(template.get_identifiers()) != placeholders:
+            expected = ", ".join(f"${place}" for place in sorted(placeholders)) or "no place to fill"
+            raise ValueError(f"expected {expected}, each of them and no other (a dollar sign is written $$)")
         return text
 
 
-class JudgeSettings(Part):
+class JudgeSettings(Section):
     """Who judges and how. A run names its own judge with evaluation.judge_endpoint, judge_model and judge_key_env.
 
     `questions` is a hub id, a folder or a file, from the suite's folder on; `key_env` the name of the environment variable that
@@ -57,7 +57,7 @@ class JudgeSettings(Part):
     endpoint: str | None = None
     model: str | None = None
     key_env: str | None = None
-    timeout_seconds: float = Field(default=120.0, gt=0, le=MOST)
+    timeout_seconds: float = Field(default=120.0, gt=0, le=MAX_COUNT)
     retries: int = Field(default=4, ge=0)
     at_once: int = Field(default=4, ge=1)
     temperature: float = Field(default=0.0, ge=0)  # of the judge

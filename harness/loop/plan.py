@@ -10,12 +10,12 @@ from harness.config import RunConfig, scheduled
 from harness.discovery.variants import Variant
 from objectives import Needs
 
-Kind = Literal["generate", "score", "train", "evaluate", "probe"]
-KINDS: tuple[Kind, ...] = ("generate", "score", "train", "evaluate", "probe")
+PhaseKind = Literal["generate", "score", "train", "evaluate", "probe"]
+PHASE_KINDS: tuple[PhaseKind, ...] = ("generate", "score", "train", "evaluate", "probe")
 
 
 @dataclass(frozen=True)
-class Phase:
+class PlannedPhase:
     """One phase to come. `variant` is None where it belongs to the initial policy, which all cells share.
 
     drawn: responses drawn per prompt; groups: prompts in the training set per annotated pair, history included; epochs: of
@@ -23,55 +23,57 @@ class Phase:
     """
 
     folder: str
-    kind: Kind
+    kind: PhaseKind
     variant: Variant | None = None
     iteration: int = 0
     needs: Needs = field(default_factory=Needs)
-    drawn: int = 0
-    groups: int = 1
+    responses_per_prompt: int = 0
+    groups_per_pair: int = 1
     epochs: int = 0
 
 
-def planned_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> list[Phase]:
+def plan_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> list[PlannedPhase]:
     """The phases of every cell, shared ones once. suite: the leaderboard's name."""
-    every = [Phase(f"initial/evaluate/{suite}", "evaluate"), Phase("initial/probe", "probe")]
+    phases = [PlannedPhase(f"initial/evaluate/{suite}", "evaluate"), PlannedPhase("initial/probe", "probe")]
     for variant in variants:
         needs = [objective.needs for objective in variant.objectives(config.iterations)]
         for seed in config.seeds:
             for t in range(config.iterations):
-                every += _round(config, variant, needs[t], seed, t, suite)
-    found: dict[str, Phase] = {}
-    for phase in every:
-        found.setdefault(phase.folder, phase)
-    return list(found.values())
+                phases += _iteration_phases(config, variant, needs[t], seed, t, suite)
+    phase_by_folder: dict[str, PlannedPhase] = {}
+    for phase in phases:
+        phase_by_folder.setdefault(phase.folder, phase)
+    return list(phase_by_folder.values())
 
 
-def fresh_responses(needs: Needs, iteration: int, known_agree: bool) -> int:
+def responses_to_score(needs: Needs, iteration: int, cached_logp_agrees: bool) -> int:
     """Responses per prompt that go through the model when the training set of an iteration is scored.
 
     What the opponent drew itself is known, and at iteration 0 the real responses too, where known log-probabilities agree with
     scored ones.
     """
-    earlier = min(needs.history, iteration)
-    if not known_agree:
-        return 1 + needs.synthetic * (1 + earlier) + needs.proto
-    return 1 + needs.synthetic * earlier + needs.proto if iteration else 0
+    num_earlier = min(needs.history, iteration)
+    if not cached_logp_agrees:
+        return 1 + needs.synthetic * (1 + num_earlier) + needs.proto
+    return 1 + needs.synthetic * num_earlier + needs.proto if iteration else 0
 
 
-def _round(config: RunConfig, variant: Variant, needs: Needs, seed: int, t: int, suite: str) -> list[Phase]:
+def _iteration_phases(config: RunConfig, variant: Variant, needs: Needs, seed: int, t: int, suite: str) -> list[PlannedPhase]:
     """The phases of one iteration of one cell, and what it needs of the initial policy."""
-    where = f"{variant.label}/seed-{seed}/iteration-{t}"
-    shared = max(needs.synthetic if t == 0 else 0, needs.proto)
+    folder = f"{variant.label}/seed-{seed}/iteration-{t}"
+    num_shared = max(needs.synthetic if t == 0 else 0, needs.proto)
     groups = min(needs.history, t) + 1
     epochs = int(scheduled(variant.training.get("epochs", config.training.epochs), t))
-    found = [Phase(f"initial/seed-{seed}/generate/k-{k}", "generate", drawn=1) for k in range(shared)]
+    phases = [PlannedPhase(f"initial/seed-{seed}/generate/k-{k}", "generate", responses_per_prompt=1) for k in range(num_shared)]
     if needs.reference and t == 0:
-        found.append(Phase("initial/score", "score"))
+        phases.append(PlannedPhase("initial/score", "score"))
     if needs.synthetic:
-        found.append(Phase(f"{where}/generate", "generate", variant, t, needs, drawn=needs.synthetic if t else 0))
+        phases.append(
+            PlannedPhase(f"{folder}/generate", "generate", variant, t, needs, responses_per_prompt=needs.synthetic if t else 0)
+        )
     if needs.reference:
-        found.append(Phase(f"{where}/score", "score", variant, t, needs, groups=groups))
-    found.append(Phase(f"{where}/train", "train", variant, t, needs, groups=groups, epochs=epochs))
-    found.append(Phase(f"{where}/evaluate/{suite}", "evaluate", variant, t))
-    found.append(Phase(f"{where}/probe", "probe", variant, t))
-    return found
+        phases.append(PlannedPhase(f"{folder}/score", "score", variant, t, needs, groups_per_pair=groups))
+    phases.append(PlannedPhase(f"{folder}/train", "train", variant, t, needs, groups_per_pair=groups, epochs=epochs))
+    phases.append(PlannedPhase(f"{folder}/evaluate/{suite}", "evaluate", variant, t))
+    phases.append(PlannedPhase(f"{folder}/probe", "probe", variant, t))
+    return phases

@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from harness.config import Part, explain
+from harness.config import Section, format_error
 from harness.errors import UserError
 from harness.settings.safe_paths import FileName
 from harness.settings.toml_files import find_toml, read_toml
 
-TIE = 1e-9  # shares that differ by less differ by rounding: one answer of a million items is more
+TIE_TOLERANCE = 1e-9  # shares that differ by less differ by rounding: one answer of a million items is more
 
 
-class Grid(Part):
+class Grid(Section):
     """Every objective is played at each value of `key`, with the same budget; the validation suite alone chooses."""
 
     key: str
@@ -24,14 +24,14 @@ class Grid(Part):
     choose: Literal["last", "best"] = "last"  # the iteration whose validation mean decides
 
 
-class Arm(Part):
+class Arm(Section):
     """One row of the study's table: a variant as on the command line, and what it stands for."""
 
     variant: str
     note: str = Field(max_length=2000)
 
 
-class Contrast(Part):
+class Contrast(Section):
     """Two players to set against each other, `variant@iteration` with a number or `last`: the difference is a minus b."""
 
     question: str = Field(max_length=2000)
@@ -39,7 +39,7 @@ class Contrast(Part):
     b: str = Field(pattern=r".+@(\d+|last)$")
 
 
-class Study(Part):
+class Study(Section):
     """`iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it."""
 
     name: str
@@ -62,18 +62,20 @@ class Study(Part):
         if self.grid is None:
             return self.objectives
         return ",".join(
-            f"{objective}:{self.grid.key}={spelled(value)}" for objective in split(self.objectives) for value in self.grid.values
+            f"{objective}:{self.grid.key}={format_value(value)}"
+            for objective in split_list(self.objectives)
+            for value in self.grid.values
         )
 
 
-def spelled(value: float) -> str:
+def format_value(value: float) -> str:
     """A setting's number as a variant has it: short where that is the number itself, and never another one."""
     if float(f"{value:g}") == value:
         return f"{value:g}"
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def split(objectives: str) -> list[str]:
+def split_list(objectives: str) -> list[str]:
     return [item.strip() for item in objectives.split(",") if item.strip()]
 
 
@@ -83,7 +85,7 @@ def load_study(name: str) -> Study:
     try:
         return Study.model_validate({**read_toml(path), "name": path.stem})
     except ValidationError as error:
-        raise UserError(f"{path}: {explain(error, Study)}") from None
+        raise UserError(f"{path}: {format_error(error, Study)}") from None
 
 
 def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -93,9 +95,9 @@ def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str
     candidate without a number (its cell failed) cannot be chosen; an objective without any candidate left has no chosen row.
     """
     best: dict[str, Mapping[str, Any]] = {}
-    decides = f"validation_{grid.choose}"
+    score_column = f"validation_{grid.choose}"
     for row in sorted(candidates, key=lambda r: r["value"]):
-        mine = row[decides]
-        if mine is not None and (row["objective"] not in best or mine - best[row["objective"]][decides] > TIE):
+        score = row[score_column]
+        if score is not None and (row["objective"] not in best or score - best[row["objective"]][score_column] > TIE_TOLERANCE):
             best[row["objective"]] = row
     return [{**row, "chosen": best.get(row["objective"]) is row} for row in candidates]

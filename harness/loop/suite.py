@@ -13,21 +13,33 @@ from typing import Any
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.analysis.score_scale import aside, scale_of
-from harness.config import Part, explain
+from harness.analysis.score_scale import describe_unaveraged, infer_scale
+from harness.config import Section, format_error
 from harness.errors import UserError
-from harness.loop.judge_settings import ELSEWHERE, HIGHEST, LOWEST, JudgeSettings
+from harness.loop.judge_settings import LOCATION_KEYS, MAX_RATING, MIN_RATING, JudgeSettings
 from harness.settings.paths import resolve_path
-from harness.settings.safe_paths import RULE, FileName, is_name
+from harness.settings.safe_paths import NAME_RULE, FileName, is_safe_name
 from harness.settings.toml_files import find_toml, read_toml
 
-COLUMNS = {"objective", "iteration", "seeds", "mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean",
-           "interquartile_mean", "best", "source"}  # fmt: skip
-QUESTION = "doc_to_text"  # lm-eval's name for the text of a question, without shots
-YOUNGER = ("range", "cluster")  # keys of a row that the first runs did not have
+RESERVED_COLUMNS = {
+    "objective",
+    "iteration",
+    "seeds",
+    "mean",
+    "item_stderr",
+    "seed_sd",
+    "mean_low",
+    "mean_high",
+    "normalised_mean",
+    "interquartile_mean",
+    "best",
+    "source",
+}
+QUESTION_FIELD = "doc_to_text"  # lm-eval's name for the text of a question, without shots
+KEYS_ADDED_LATER = ("range", "cluster")  # keys of a row that the first runs did not have
 
 
-class SuiteTask(Part):
+class SuiteTask(Section):
     """One row of the leaderboard. `limit` restricts the row to its first items, for trials.
 
     A row enters the mean over tasks when its number rises from 0 to 1, or when it has a `range` (worst and best value, in either
@@ -53,14 +65,14 @@ class SuiteTask(Part):
 
     @field_validator("range")
     @classmethod
-    def _ends(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+    def _check_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
         if value is not None and not (math.isfinite(value[0]) and math.isfinite(value[1]) and value[0] < value[1]):
             raise PydanticCustomError("range", "expected [low, high], two numbers of which the first is smaller")
         return value
 
     @field_validator("chance")
     @classmethod
-    def _within(cls, value: float, info: ValidationInfo) -> float:
+    def _check_chance(cls, value: float, info: ValidationInfo) -> float:
         low, high = info.data.get("range") or (0.0, 1.0)
         if not low <= value <= high:
             raise PydanticCustomError(
@@ -69,14 +81,14 @@ class SuiteTask(Part):
         return value
 
     @model_validator(mode="after")
-    def _chance_is_not_the_best(self) -> SuiteTask:
+    def _check_chance_below_best(self) -> SuiteTask:
         best = (self.range or (0.0, 1.0))[1 if self.higher_is_better else 0]
         if self.chance == best and (self.range or self.higher_is_better):
             raise ValueError(f"chance={self.chance:g} is the best value there is; nothing could be better than chance")
         return self
 
 
-class Suite(Part):
+class Suite(Section):
     """A leaderboard: `name` is the file's stem, `source` its folder (relative include paths start there)."""
 
     name: str
@@ -94,9 +106,9 @@ class Suite(Part):
 
     @field_validator("task")
     @classmethod
-    def _distinct(cls, value: list[SuiteTask]) -> list[SuiteTask]:
-        if taken := sorted({row.name for row in value} & COLUMNS):
-            raise ValueError(f"a task has the name {taken[0]!r}, which is another column of the leaderboard")
+    def _check_unique_names(cls, value: list[SuiteTask]) -> list[SuiteTask]:
+        if reserved := sorted({row.name for row in value} & RESERVED_COLUMNS):
+            raise ValueError(f"a task has the name {reserved[0]!r}, which is another column of the leaderboard")
         for attribute in ("name", "label"):
             names = [getattr(row, attribute) for row in value]
             repeated = sorted({n for n in names if names.count(n) > 1})
@@ -106,17 +118,17 @@ class Suite(Part):
 
     def identity(self) -> str:
         """What of a suite changes numbers, as text: the same as before there were judges for a suite that has none."""
-        mine: dict[str, Any] = {"source": True, "published": True, "judge": set(ELSEWHERE) if self.judge else True}
-        unset = {n: {key for key in YOUNGER if getattr(row, key) is None} for n, row in enumerate(self.task)}
-        mine["task"] = {n: keys for n, keys in unset.items() if keys}
-        return self.model_dump_json(exclude=mine)  # type: ignore[arg-type]
+        excluded: dict[str, Any] = {"source": True, "published": True, "judge": set(LOCATION_KEYS) if self.judge else True}
+        unset = {n: {key for key in KEYS_ADDED_LATER if getattr(row, key) is None} for n, row in enumerate(self.task)}
+        excluded["task"] = {n: keys for n, keys in unset.items() if keys}
+        return self.model_dump_json(exclude=excluded)  # type: ignore[arg-type]
 
-    def beside(self) -> dict[str, str]:
+    def unaveraged_tasks(self) -> dict[str, str]:
         """The rows that cannot enter the mean over tasks, by name, in words; numbers of a run may show others."""
-        scales = {row.name: (row, scale_of(row.model_dump())) for row in self.task}
-        return {name: aside(row.model_dump(), scale) for name, (row, scale) in scales.items() if not scale.counted}
+        scales = {row.name: (row, infer_scale(row.model_dump())) for row in self.task}
+        return {name: describe_unaveraged(row.model_dump(), scale) for name, (row, scale) in scales.items() if not scale.in_mean}
 
-    def folders(self) -> list[Path]:
+    def include_folders(self) -> list[Path]:
         """Absolute folders of task files to scan."""
         return [resolve_path(p, Path(self.source)).resolve() for p in self.include_paths]
 
@@ -124,36 +136,36 @@ class Suite(Part):
 def load_suite(name: str) -> Suite:
     """A suite by name or path. Raises UserError naming the key that does not fit."""
     path = find_toml("suites", name)
-    if not is_name(path.stem):
-        raise UserError(f"{path}: a suite's name is its file's stem, {RULE}; rename the file")
+    if not is_safe_name(path.stem):
+        raise UserError(f"{path}: a suite's name is its file's stem, {NAME_RULE}; rename the file")
     tree = {**read_toml(path), "name": path.stem, "source": str(path.resolve().parent)}
     try:
         suite = Suite.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explained(error)}") from None
-    if (said := _against_its_kind(suite)) is not None:
-        raise UserError(f"{path}: {said}")
+        raise UserError(f"{path}: {_format_error(error)}") from None
+    if (problem := _find_kind_error(suite)) is not None:
+        raise UserError(f"{path}: {problem}")
     if not all(text.removeprefix("builtin:").strip() for text in suite.include_paths):
         raise UserError(f"{path}: include_paths has an empty path; name a folder (the suite's own is .)")
-    for folder in suite.folders():
+    for folder in suite.include_folders():
         if not folder.is_dir():
             raise UserError(f"{path}: include_paths names {folder}, which is no folder")
     return suite
 
 
-def _explained(error: ValidationError) -> str:
+def _format_error(error: ValidationError) -> str:
     """The first finding as one clause. A missing key is named without what stands around it: an address may hold a password."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
-        return f'has no "{where}"'
+        return f'has no "{key}"'
     if first["type"] == "extra_forbidden" and len(first["loc"]) > 1:
         kind, known = ("a judge", JudgeSettings) if first["loc"][0] == "judge" else ("a task", SuiteTask)
-        return f'unknown key "{where}"; {kind} has {", ".join(known.model_fields)}'
-    return explain(error, Suite)
+        return f'unknown key "{key}"; {kind} has {", ".join(known.model_fields)}'
+    return format_error(error, Suite)
 
 
-def _against_its_kind(suite: Suite) -> str | None:
+def _find_kind_error(suite: Suite) -> str | None:
     """What a suite with a judge, or one without, has that it should not, or lacks; None when it is well."""
     if suite.judge is None:
         return None if suite.lm_eval else 'has neither "lm_eval", the version its tasks are of, nor a [judge]'
@@ -161,15 +173,18 @@ def _against_its_kind(suite: Suite) -> str | None:
         if getattr(suite, key):
             return f"has a [judge] and {key}; a suite is lm-eval's tasks or judged, not both"
     for row in suite.task:
-        if (row.metric, row.filter, row.shots, row.chance) != ("rating", "none", 0, LOWEST / HIGHEST):
+        if (row.metric, row.filter, row.shots, row.chance) != ("rating", "none", 0, MIN_RATING / MAX_RATING):
             return (
                 f'task {row.name}: a judged row has metric = "rating", filter = "none", shots = 0 and '
-                f"chance = {LOWEST / HIGHEST} (the lowest rating is {LOWEST} of {HIGHEST})"
+                f"chance = {MIN_RATING / MAX_RATING} (the lowest rating is {MIN_RATING} of {MAX_RATING})"
             )
         if row.range is not None or not row.higher_is_better:
-            return f"task {row.name}: a judged row has no range and no higher_is_better; ratings rise from {LOWEST} to {HIGHEST}"
-        if row.cluster == QUESTION:
-            return f"task {row.name}: a judged row's cluster is a column of its questions, not {QUESTION}"
+            return (
+                f"task {row.name}: a judged row has no range and no higher_is_better; ratings rise from "
+                f"{MIN_RATING} to {MAX_RATING}"
+            )
+        if row.cluster == QUESTION_FIELD:
+            return f"task {row.name}: a judged row's cluster is a column of its questions, not {QUESTION_FIELD}"
         if row.name not in suite.judge.temperatures:
             return f"task {row.name}: judge.temperatures has no such category"
     return None

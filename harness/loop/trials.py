@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig, TrainingConfig, explain
+from harness.config import RunConfig, TrainingConfig, format_error
 from harness.discovery.variants import Variant
 from harness.errors import UserError
 from harness.records import digest
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """One objective variant with one seed."""
 
     variant: Variant
@@ -29,7 +29,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Player:
+class Checkpoint:
     """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
 
     seed: int
@@ -56,20 +56,22 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate({**config.training.model_dump(), **variant.training})
     except ValidationError as error:
-        raise UserError(f"{variant.label}: training.{explain(error, TrainingConfig)}") from None
+        raise UserError(f"{variant.label}: training.{format_error(error, TrainingConfig)}") from None
 
 
-def refuse_recipes_keys(config: RunConfig, variant: Variant) -> None:
+def check_recipe_params(config: RunConfig, variant: Variant) -> None:
     """Raises UserError, blaming whoever gave it, for a value of [objective.NAME] that the objective does not take alone."""
     section = config.objective.get(variant.name, {})
-    params = [key for key in section if key in variant.params]
-    for key in params:
+    recipe_keys = [key for key in section if key in variant.params]
+    for key in recipe_keys:
         if variant.params[key] != section[key]:
             continue  # another one was typed for the variant
         try:
             replace(variant, params={key: variant.params[key]}).objectives(variant.longest)
         except UserError as error:
-            raise UserError(f"{config.said_by(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}") from None
+            raise UserError(
+                f"{config.source_of(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}"
+            ) from None
     training = section.get("training")
     for key, value in training.items() if isinstance(training, Mapping) else ():
         if variant.training.get(key) != value:
@@ -77,5 +79,5 @@ def refuse_recipes_keys(config: RunConfig, variant: Variant) -> None:
         try:
             training_settings(config, replace(variant, training={key: value}))
         except UserError as error:
-            said = config.said_by(f"objective.{variant.name}.training.{key}")
+            said = config.source_of(f"objective.{variant.name}.training.{key}")
             raise UserError(f"{said}: [objective.{variant.name}] {error}") from None

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.loop.plan import KINDS, Kind, Phase, fresh_responses
+from harness.loop.plan import PHASE_KINDS, PhaseKind, PlannedPhase, responses_to_score
 
 if TYPE_CHECKING:
-    from harness.planning.throughput import Calibration
+    from harness.planning.throughput import Throughput
 
-SCORE_BYTES = 170  # a line of scores.jsonl
-STEP_BYTES = 450  # a line of steps.jsonl without its examples
-NAME_BYTES = 20  # an example's id in it
-PROBE_BYTES = 900  # a line of the probe's samples beyond its response
+SCORE_LINE_BYTES = 170  # a line of scores.jsonl
+STEP_LINE_BYTES = 450  # a line of steps.jsonl without its examples
+EXAMPLE_ID_BYTES = 20  # an example's id in it
+DIAGNOSTICS_LINE_BYTES = 900  # a line of the probe's samples beyond its response
 
 
 @dataclass(frozen=True)
@@ -28,77 +28,87 @@ class Cost:
     count: float = 0.0
     tokens: float = 0.0
     seconds: float = 0.0
-    kept: float = 0.0
+    disk_bytes: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.count + other.count, self.tokens + other.tokens, self.seconds + other.seconds, self.kept + other.kept)
+        return Cost(
+            self.count + other.count, self.tokens + other.tokens, self.seconds + other.seconds, self.disk_bytes + other.disk_bytes
+        )
 
 
 @dataclass(frozen=True)
-class Bill:
+class CostEstimate:
     """Costs by kind of phase, and the wall time with `at_once` cells beside each other."""
 
-    lines: dict[Kind, tuple[int, Cost]]
+    costs_by_kind: dict[PhaseKind, tuple[int, Cost]]
     wall_seconds: float
 
     @property
     def total(self) -> Cost:
-        return sum((cost for _, cost in self.lines.values()), Cost())
+        return sum((cost for _, cost in self.costs_by_kind.values()), Cost())
 
 
 @dataclass(frozen=True)
 class Sizes:
     """What the counts are made of: annotated pairs, prompts of the probe, prompts per optimizer step."""
 
-    pairs: int
-    probe_prompts: int
+    num_pairs: int
+    diagnostics_prompts: int
     batch_size: int
 
 
-def bill(phases: Sequence[Phase], measured: Calibration, sizes: Sizes, at_once: int) -> Bill:
+def estimate_cost(phases: Sequence[PlannedPhase], throughput: Throughput, sizes: Sizes, num_parallel: int) -> CostEstimate:
     """The cost of phases that are still to do. at_once: cells that run beside each other, each at the speed measured."""
-    costs = [cost_of(phase, measured, sizes) for phase in phases]
-    lines: dict[Kind, tuple[int, Cost]] = {}
-    for kind in KINDS:
-        mine = [cost for phase, cost in zip(phases, costs, strict=True) if phase.kind == kind]
-        lines[kind] = len(mine), sum(mine, Cost())
-    shared = sum(cost.seconds for phase, cost in zip(phases, costs, strict=True) if phase.variant is None)
-    cells: dict[str, float] = {}
+    costs = [estimate_phase(phase, throughput, sizes) for phase in phases]
+    costs_by_kind: dict[PhaseKind, tuple[int, Cost]] = {}
+    for kind in PHASE_KINDS:
+        kind_costs = [cost for phase, cost in zip(phases, costs, strict=True) if phase.kind == kind]
+        costs_by_kind[kind] = len(kind_costs), sum(kind_costs, Cost())
+    shared_seconds = sum(cost.seconds for phase, cost in zip(phases, costs, strict=True) if phase.variant is None)
+    seconds_by_trial: dict[str, float] = {}
     for phase, cost in zip(phases, costs, strict=True):
         if phase.variant is not None:
-            cell = "/".join(phase.folder.split("/")[:2])
-            cells[cell] = cells.get(cell, 0.0) + cost.seconds
-    wall = shared + max(sum(cells.values()) / at_once, max(cells.values(), default=0.0))
-    return Bill(lines, wall)
+            trial = "/".join(phase.folder.split("/")[:2])
+            seconds_by_trial[trial] = seconds_by_trial.get(trial, 0.0) + cost.seconds
+    wall_seconds = shared_seconds + max(
+        sum(seconds_by_trial.values()) / num_parallel, max(seconds_by_trial.values(), default=0.0)
+    )
+    return CostEstimate(costs_by_kind, wall_seconds)
 
 
-def cost_of(phase: Phase, measured: Calibration, sizes: Sizes) -> Cost:
+def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) -> Cost:
     """One phase's cost."""
-    pairs = sizes.pairs if phase.variant is None else phase.variant.examples or sizes.pairs
+    pairs = sizes.num_pairs if phase.variant is None else phase.variant.examples or sizes.num_pairs
     needs = phase.needs
     if phase.kind == "generate":
-        responses = pairs * phase.drawn
-        tokens = responses * (measured.prompt_tokens + measured.drawn_tokens)
-        return Cost(responses, tokens, responses * measured.draw.each, responses * measured.sample_bytes)
+        responses = pairs * phase.responses_per_prompt
+        tokens = responses * (throughput.prompt_tokens + throughput.generated_tokens)
+        return Cost(responses, tokens, responses * throughput.generation.each, responses * throughput.sample_bytes)
     if phase.kind == "score":
-        responses = pairs * (1 + needs.synthetic * phase.groups + needs.proto)
-        fresh = 1 if phase.variant is None else fresh_responses(needs, phase.iteration, measured.known_agree)
-        drawn = max(0, fresh - 1)
-        prompt = measured.prompt_tokens if fresh else 0.0
-        tokens = pairs * (prompt + (measured.real_tokens if fresh else 0.0) + drawn * measured.drawn_tokens)
-        return Cost(responses, tokens, pairs * measured.score[fresh].each, responses * SCORE_BYTES)
+        responses = pairs * (1 + needs.synthetic * phase.groups_per_pair + needs.proto)
+        num_scored = 1 if phase.variant is None else responses_to_score(needs, phase.iteration, throughput.cached_logp_agrees)
+        num_generated = max(0, num_scored - 1)
+        prompt_tokens = throughput.prompt_tokens if num_scored else 0.0
+        tokens = pairs * (
+            prompt_tokens + (throughput.real_tokens if num_scored else 0.0) + num_generated * throughput.generated_tokens
+        )
+        return Cost(responses, tokens, pairs * throughput.scoring[num_scored].each, responses * SCORE_LINE_BYTES)
     if phase.kind == "train":
         assert phase.variant is not None
-        prompts = pairs * phase.groups * phase.epochs
-        drawn = needs.synthetic + needs.proto
-        tokens = prompts * ((1 + drawn) * measured.prompt_tokens + measured.real_tokens + drawn * measured.drawn_tokens)
-        trial = measured.train[phase.variant.label, min(phase.iteration, 1)]
-        steps = -(-pairs * phase.groups // sizes.batch_size) * phase.epochs
-        kept = measured.adapter_bytes + steps * STEP_BYTES + prompts * NAME_BYTES
-        return Cost(prompts, tokens, prompts * trial.each, kept)
+        prompts = pairs * phase.groups_per_pair * phase.epochs
+        num_generated = needs.synthetic + needs.proto
+        tokens = prompts * (
+            (1 + num_generated) * throughput.prompt_tokens + throughput.real_tokens + num_generated * throughput.generated_tokens
+        )
+        timing = throughput.training[phase.variant.label, min(phase.iteration, 1)]
+        steps = -(-pairs * phase.groups_per_pair // sizes.batch_size) * phase.epochs
+        disk_bytes = throughput.adapter_bytes + steps * STEP_LINE_BYTES + prompts * EXAMPLE_ID_BYTES
+        return Cost(prompts, tokens, prompts * timing.each, disk_bytes)
     if phase.kind == "evaluate":
-        one = measured.evaluation
-        return Cost(one.items, one.tokens, one.seconds, one.bytes_kept)
-    seconds = measured.probe_first if phase.variant is None else measured.probe_later
-    tokens = sizes.probe_prompts * (measured.prompt_tokens + measured.drawn_tokens)
-    return Cost(sizes.probe_prompts, tokens, seconds, sizes.probe_prompts * (measured.sample_bytes + PROBE_BYTES))
+        evaluation = throughput.evaluation
+        return Cost(evaluation.items, evaluation.tokens, evaluation.seconds, evaluation.disk_bytes)
+    seconds = throughput.initial_diagnostics_seconds if phase.variant is None else throughput.later_diagnostics_seconds
+    tokens = sizes.diagnostics_prompts * (throughput.prompt_tokens + throughput.generated_tokens)
+    return Cost(
+        sizes.diagnostics_prompts, tokens, seconds, sizes.diagnostics_prompts * (throughput.sample_bytes + DIAGNOSTICS_LINE_BYTES)
+    )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.loop.plan import Phase
-from harness.store.finished_phases import Played
-from harness.store.small_files import SHARED, path_of, unit_of
+from harness.loop.plan import PlannedPhase
+from harness.store.finished_phases import FinishedPhases
+from harness.store.small_files import SHARED_UNIT, small_file_path, unit_of
 
 
-def remaining(root: Path, phases: Sequence[Phase], forgiving: bool = False) -> list[Phase]:
+def remaining_phases(root: Path, phases: Sequence[PlannedPhase], ignore_damaged: bool = False) -> list[PlannedPhase]:
     """The phases of a run that are to do, in the plan's order.
 
     What the cells to play need of the initial policy is made again where its folder is gone; it must come out as recorded.
@@ -20,32 +20,36 @@ def remaining(root: Path, phases: Sequence[Phase], forgiving: bool = False) -> l
     Raises UserError for a cell of which only the small files are here and which is asked for more than they hold: what comes next
     begins from its adapter.
     """
-    played = Played(root, forgiving)
-    missing = [phase for phase in phases if not played.finished(phase.folder)]
-    first: dict[str, Phase] = {}  # missing of a cell
+    finished_phases = FinishedPhases(root, ignore_damaged)
+    missing = [phase for phase in phases if not finished_phases.is_finished(phase.folder)]
+    first_missing: dict[str, PlannedPhase] = {}  # missing of a cell
     for phase in missing:
         if phase.variant is not None:
-            first.setdefault(unit_of(phase.folder), phase)
-    for cell, phase in first.items():
-        if played.small_only(cell):
-            raise UserError(_ended(root, cell, phase, played))
-    seeds = {cell.rpartition("/")[2] for cell in first}
-    wanted = {phase.folder for phase in missing}
+            first_missing.setdefault(unit_of(phase.folder), phase)
+    for trial, phase in first_missing.items():
+        if finished_phases.only_small_file(trial):
+            raise UserError(_small_files_only_message(root, trial, phase, finished_phases))
+    seeds = {trial.rpartition("/")[2] for trial in first_missing}
+    folders_to_run = {phase.folder for phase in missing}
     if seeds:
-        wanted |= {phase.folder for phase in phases if _again(phase, seeds) and not played.by_folder(phase.folder)}
-    return [phase for phase in phases if phase.folder in wanted]
+        folders_to_run |= {
+            phase.folder for phase in phases if _needed_by_trials(phase, seeds) and not finished_phases.has_folder(phase.folder)
+        }
+    return [phase for phase in phases if phase.folder in folders_to_run]
 
 
-def _again(phase: Phase, seeds: set[str]) -> bool:
+def _needed_by_trials(phase: PlannedPhase, seeds: set[str]) -> bool:
     """Whether a shared phase goes into the cells of these seeds; scores do not."""
     parts = phase.folder.split("/")
-    return parts[0] == SHARED and phase.kind != "evaluate" and (phase.kind != "generate" or parts[1] in seeds)
+    return parts[0] == SHARED_UNIT and phase.kind != "evaluate" and (phase.kind != "generate" or parts[1] in seeds)
 
 
-def _ended(root: Path, cell: str, phase: Phase, played: Played) -> str:
-    reached = len({name.split("/")[2] for name in played.kept(cell)})
+def _small_files_only_message(root: Path, trial: str, phase: PlannedPhase, finished_phases: FinishedPhases) -> str:
+    num_iterations = len({name.split("/")[2] for name in finished_phases.from_small_file(trial)})
     return (
-        f"{root}: of {cell} only the small files are here, with {reached} iteration(s); {phase.folder.removeprefix(cell + '/')} "
-        f"needs its adapter: bring the folder {cell} from the machine that played it, or delete {path_of(root, cell)} to play it "
+        f"{root}: of {trial} only the small files are here, with {num_iterations} iteration(s); "
+        f"{phase.folder.removeprefix(trial + '/')} "
+        f"needs its adapter: bring the folder {trial} from the machine that played it, or delete "
+        f"{small_file_path(root, trial)} to play it "
         "from its beginning"
     )

@@ -6,46 +6,46 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Trial:
+class Timing:
     """What was tried: how many prompts or items, in how many seconds."""
 
     count: int
     seconds: float
 
     @property
-    def each(self) -> float:
+    def seconds_per_item(self) -> float:
         return self.seconds / self.count
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationEstimate:
     """One player's leaderboard, extrapolated from a trial of `tried` of its items: seconds, tokens, bytes kept."""
 
     seconds: float
     tokens: float
-    bytes_kept: float
-    tried: int
+    disk_bytes: float
+    timed_items: int
     items: int
 
 
 @dataclass
-class Calibration:
+class Throughput:
     """Seconds on this machine, one process. Times are per prompt; `train` and `score` depend on what a prompt comes with."""
 
     prompt_tokens: float
     real_tokens: float
-    drawn_tokens: float
-    drawn_stderr: float
-    truncated: float
-    draw: Trial
-    known_agree: bool
-    evaluation: Evaluation
-    probe_first: float
-    probe_later: float
+    generated_tokens: float
+    generated_tokens_stderr: float
+    truncated_fraction: float
+    generation: Timing
+    cached_logp_agrees: bool
+    evaluation: EvaluationEstimate
+    initial_diagnostics_seconds: float
+    later_diagnostics_seconds: float
     sample_bytes: float
     adapter_bytes: int
-    train: dict[tuple[str, int], Trial] = field(default_factory=dict)
-    score: dict[int, Trial] = field(default_factory=dict)
-    seconds: float = 0.0
-    device_bytes: int | None = None
-    process_bytes: int = 0
+    training: dict[tuple[str, int], Timing] = field(default_factory=dict)
+    scoring: dict[int, Timing] = field(default_factory=dict)
+    measuring_seconds: float = 0.0
+    peak_device_bytes: int | None = None
+    peak_process_bytes: int = 0

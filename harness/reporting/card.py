@@ -12,41 +12,41 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import RunResults
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST, make_folder, write_bytes
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.printed import MISSING, beside_note, own, percent, with_interval
-from harness.security.escaping import markdown
-from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_file
-from harness.store.versions import phases_made_with
+from harness.reporting.tables.printed import DASH, own_unit, percent, unaveraged_note, with_interval
+from harness.security.escaping import escape_markdown
+from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_peft_name
+from harness.store.versions import versions_by_phase
 
-CARD = "README.md"
-WEB = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
+CARD_FILE = "README.md"
+WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
 
 
-def find_player(facts: Facts, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
+def find_adapter(results: RunResults, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
     """The folder of a player's adapter, its seed and iteration (by default the run's first seed and last iteration).
 
     Raises UserError for a player that the run has not finished.
     """
-    if label not in facts.record["variants"]:
-        raise UserError(f'{facts.root}: no objective "{label}"{did_you_mean(label, facts.record["variants"])}')
-    seed = int(facts.record["seeds"][0]) if seed is None else seed
-    iteration = int(facts.record["iterations"]) - 1 if iteration is None else iteration
-    folder = facts.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
-    if not (folder / ADAPTER_FILE).is_file() and facts.played.small_only(f"{label}/seed-{seed}"):
+    if label not in results.record["variants"]:
+        raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
+    seed = int(results.record["seeds"][0]) if seed is None else seed
+    iteration = int(results.record["iterations"]) - 1 if iteration is None else iteration
+    folder = results.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
+    if not (folder / ADAPTER_FILE).is_file() and results.finished_phases.only_small_file(f"{label}/seed-{seed}"):
         raise UserError(
             f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that played it"
         )
     if not (folder / ADAPTER_FILE).is_file() or not (folder.parent / MANIFEST).is_file():
         raise UserError(
-            f"{folder}: no adapter of a finished training; see what is complete with: harness status {facts.record['name']}"
+            f"{folder}: no adapter of a finished training; see what is complete with: harness status {results.record['name']}"
         )
     return folder, seed, iteration
 
 
-def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
+def write_adapter_package(results: RunResults, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
     """The adapter, its settings and its card, in the folder `to`, which is new, empty or begun by the same; returns `to`.
 
     Every file is there whole or not at all, and peft's settings, without which nothing loads the folder, are the last.
@@ -55,15 +55,17 @@ def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: 
     from safetensors.numpy import load_file, save
 
     weights = load_file(adapter / ADAPTER_FILE)
-    plain_names = {name_in_file(name): w for name, w in weights.items()}  # older runs kept the slot's name
+    peft_weights = {to_peft_name(name): w for name, w in weights.items()}  # older runs kept the slot's name
     files = {
-        CARD: card(facts, label, seed, iteration).encode("utf-8"),
-        ADAPTER_FILE: save(plain_names, metadata={"format": "pt"}),
+        CARD_FILE: model_card(results, label, seed, iteration).encode("utf-8"),
+        ADAPTER_FILE: save(peft_weights, metadata={"format": "pt"}),
         CONFIG_FILE: (adapter / CONFIG_FILE).read_bytes(),
     }
-    begun = {f"{name}.tmp" for name in files}
+    temporary_names = {f"{name}.tmp" for name in files}
     for path in sorted(to.iterdir()) if to.is_dir() else ():
-        if path.name not in begun and (path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]):
+        if path.name not in temporary_names and (
+            path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]
+        ):
             raise UserError(f"{to}: not an empty folder ({path.name} is not what would be written there); name a new one")
     if to.exists() and not to.is_dir():
         raise UserError(f"--to {to}: a file, not a folder; name a new one")
@@ -73,11 +75,11 @@ def write_package(facts: Facts, label: str, seed: int, iteration: int, adapter: 
     return to
 
 
-def card(facts: Facts, label: str, seed: int, iteration: int) -> str:
+def model_card(results: RunResults, label: str, seed: int, iteration: int) -> str:
     """The model card of one player."""
-    record = facts.record
+    record = results.record
     variant = record["variants"][label]
-    cited = variant["citation"]
+    citation = variant["citation"]
     header = {
         "library_name": "peft",
         "base_model": record["identity"]["model"]["path"],
@@ -95,82 +97,101 @@ def card(facts: Facts, label: str, seed: int, iteration: int) -> str:
             *(f"{key}: {json.dumps(value)}" for key, value in header.items()),
             "---",
             "",
-            f"# {markdown(label)}, seed {seed}, iteration {iteration}",
+            f"# {escape_markdown(label)}, seed {seed}, iteration {iteration}",
             "",
-            f"{markdown(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run `{markdown(record['name'])}`.",
+            f"{escape_markdown(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run "
+            f"`{escape_markdown(record['name'])}`.",
             "",
-            f"Objective: {markdown(cited['label'])}, *{markdown(cited['title'])}*, {markdown(cited['where'])}, "
-            f"{link(cited['url'])}. Source digest {markdown(variant['source_digest'])}.",
+            f"Objective: {escape_markdown(citation['label'])}, *{escape_markdown(citation['title'])}*, "
+            f"{escape_markdown(citation['where'])}, "
+            f"{markdown_link(citation['url'])}. Source digest {escape_markdown(variant['source_digest'])}.",
             "",
             "## Scores",
             "",
-            *scores(facts, label, seed, iteration),
+            *score_lines(results, label, seed, iteration),
             "",
             "## Settings",
             "",
             "| setting | value |",
             "| --- | --- |",
-            *(f"| {markdown(key)} | {markdown(json.dumps(value))} |" for key, value in settings.items()),
+            *(f"| {escape_markdown(key)} | {escape_markdown(json.dumps(value))} |" for key, value in settings.items()),
             "",
             "## Provenance",
             "",
-            f"selfplay-harness {markdown(record['created_by_version'])}, commit "
-            f"{markdown(record['git_commit'] or 'not run from a checkout')}; "
-            f"base model digest {markdown(record['base_digest'])}.",
+            f"selfplay-harness {escape_markdown(record['created_by_version'])}, commit "
+            f"{escape_markdown(record['git_commit'] or 'not run from a checkout')}; "
+            f"base model digest {escape_markdown(record['base_digest'])}.",
             "",
-            *versions(facts, f"{label}/seed-{seed}/iteration-{iteration}"),
+            *version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"),
         ]
     )
 
 
-def scores(facts: Facts, label: str, seed: int, iteration: int) -> list[str]:
+def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> list[str]:
     """A line per task of this very player, then the mean over tasks of this player and of its objective over seeds."""
-    table = facts.scores
-    mine = table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
-    if mine.empty:
+    table = results.scores
+    checkpoint_scores = table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
+    if checkpoint_scores.empty:
         return ["This player has not been evaluated."]
-    suite = facts.suite
-    shares = {task: not pd.isna(c) and c < n for task, c, n in zip(mine["task"], mine["clusters"], mine["n"], strict=True)}
+    suite = results.suite
+    has_clusters = {
+        task: not pd.isna(c) and c < n
+        for task, c, n in zip(checkpoint_scores["task"], checkpoint_scores["clusters"], checkpoint_scores["n"], strict=True)
+    }
     lines = [
-        f"Suite {markdown(suite['name'])} v{markdown(suite['version'])}; ±: standard error of sampling test items"
-        f"{', of clusters of them where they share a question' if any(shares.values()) else ''}.",
+        f"Suite {escape_markdown(suite['name'])} v{escape_markdown(suite['version'])}; ±: standard error of sampling test items"
+        f"{', of clusters of them where they share a question' if any(has_clusters.values()) else ''}.",
         "",
         "| task | shots | metric | score | n |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for row in mine.to_dict("records"):
-        error = "" if pd.isna(row["stderr"]) else f" ± {own(row['stderr'])}"
-        said = (
-            with_interval(row["value"], error=row["stderr"]) if facts.scales[row["task"]].percent else own(row["value"]) + error
+    for row in checkpoint_scores.to_dict("records"):
+        error = "" if pd.isna(row["stderr"]) else f" ± {own_unit(row['stderr'])}"
+        shown_score = (
+            with_interval(row["value"], error=row["stderr"])
+            if results.scales[row["task"]].shown_in_percent
+            else own_unit(row["value"]) + error
         )
-        n = f"{row['n']} in {row['clusters']} clusters" if shares[row["task"]] else str(row["n"])
-        lines.append(f"| {markdown(row['task'])} | {row['shots']} | {markdown(row['metric'])} | {said} | {n} |")
-    board = leaderboard(facts)
-    (over,) = board[(board["objective"] == label) & (board["iteration"] == iteration)].to_dict("records")
-    counted = facts.shares
-    counted = counted[(counted["objective"] == label) & (counted["seed"] == seed) & (counted["iteration"] == iteration)]
-    whole = len(mine) == len(suite["task"]) and len(counted)
-    mean = percent(counted["value"].mean()) if whole else MISSING
-    seeds = "no interval over seeds: n = " if pd.isna(over["mean_low"]) else "95 % interval over items and seeds, n = "
+        n = f"{row['n']} in {row['clusters']} clusters" if has_clusters[row["task"]] else str(row["n"])
+        lines.append(
+            f"| {escape_markdown(row['task'])} | {row['shots']} | {escape_markdown(row['metric'])} | {shown_score} | {n} |"
+        )
+    leaderboard_table = leaderboard(results)
+    (averages,) = leaderboard_table[
+        (leaderboard_table["objective"] == label) & (leaderboard_table["iteration"] == iteration)
+    ].to_dict("records")
+    unit_scores = results.unit_scores
+    unit_scores = unit_scores[
+        (unit_scores["objective"] == label) & (unit_scores["seed"] == seed) & (unit_scores["iteration"] == iteration)
+    ]
+    is_complete = len(checkpoint_scores) == len(suite["task"]) and len(unit_scores)
+    mean = percent(unit_scores["value"].mean()) if is_complete else DASH
+    interval_note = (
+        "no interval over seeds: n = " if pd.isna(averages["mean_low"]) else "95 % interval over items and seeds, n = "
+    )
     return [
         *lines,
         "",
-        f"Mean over tasks{beside_note(facts, markdown)}: {mean} (this seed); "
-        f"{with_interval(over['mean'], over['mean_low'], over['mean_high'], over['item_stderr'])} "
-        f"(its objective at this iteration; {seeds}{over['seeds']}).",
+        f"Mean over tasks{unaveraged_note(results, escape_markdown)}: {mean} (this seed); "
+        f"{with_interval(averages['mean'], averages['mean_low'], averages['mean_high'], averages['item_stderr'])} "
+        f"(its objective at this iteration; {interval_note}{averages['seeds']}).",
     ]
 
 
-def versions(facts: Facts, player: str) -> list[str]:
+def version_lines(results: RunResults, checkpoint_folder: str) -> list[str]:
     """A line per phase of the player in the folder `player`: libraries and machine, said once where phases have the same."""
     phases: dict[str, list[str]] = {}
-    for folder, made in phases_made_with(facts.root).items():
-        if folder.startswith(player + "/"):
-            said = ", ".join(markdown(f"{name} {version}") for name, version in made.items())
-            phases.setdefault(said, []).append(folder.removeprefix(player + "/"))
-    return [line for said, names in phases.items() for line in (f"Made with ({markdown(', '.join(names))}): {said}.", "")]
+    for folder, made_with in versions_by_phase(results.root).items():
+        if folder.startswith(checkpoint_folder + "/"):
+            description = ", ".join(escape_markdown(f"{name} {version}") for name, version in made_with.items())
+            phases.setdefault(description, []).append(folder.removeprefix(checkpoint_folder + "/"))
+    return [
+        line
+        for description, names in phases.items()
+        for line in (f"Made with ({escape_markdown(', '.join(names))}): {description}.", "")
+    ]
 
 
-def link(address: str) -> str:
+def markdown_link(address: str) -> str:
     """An address of the web as a link, whatever else as text."""
-    return f"<{address}>" if WEB.fullmatch(address) else markdown(address)
+    return f"<{address}>" if WEB_URL.fullmatch(address) else escape_markdown(address)

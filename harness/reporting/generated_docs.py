@@ -16,8 +16,8 @@ BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
 def objective_index() -> str:
     """The paper index of objectives/README.md: equation, needs, hyper-parameters, source, per objective."""
     folder = builtin_folder()
-    found = {n: p for n, p in list_objectives().items() if p.parent == folder}
-    return "\n".join(_entry(name, load_objective(path)) for name, path in found.items())
+    objectives = {n: p for n, p in list_objectives().items() if p.parent == folder}
+    return "\n".join(_entry(name, load_objective(path)) for name, path in objectives.items())
 
 
 def _entry(name: str, cls: type[Objective]) -> str:
@@ -27,12 +27,15 @@ def _entry(name: str, cls: type[Objective]) -> str:
     lines = [f"### `{name}`", "", f"{cls.title}.", "", f"    {equation}", "", f"Needs: {needs}.", ""]
     for spec in dataclasses.fields(cls):
         lines.append(f"- `{spec.name}` = {spec.default!r}: {spec.metadata['doc']}")
-    cited = cls.citation
-    lines += [""] * bool(dataclasses.fields(cls)) + [f"Source: {cited.label}, [{cited.title}]({cited.url}), {cited.where}.", ""]
+    citation = cls.citation
+    lines += [""] * bool(dataclasses.fields(cls)) + [
+        f"Source: {citation.label}, [{citation.title}]({citation.url}), {citation.where}.",
+        "",
+    ]
     return "\n".join(lines)
 
 
-def replaced(text: str, name: str, block: str) -> str:
+def replace_block(text: str, name: str, block: str) -> str:
     """`text` with what stands between the markers of `name` replaced. Raises ValueError when they are missing."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
     pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
@@ -42,7 +45,7 @@ def replaced(text: str, name: str, block: str) -> str:
 
 
 def rewrite(readme: Path) -> None:
-    readme.write_text(replaced(readme.read_text(encoding="utf-8"), "objectives", objective_index()), encoding="utf-8")
+    readme.write_text(replace_block(readme.read_text(encoding="utf-8"), "objectives", objective_index()), encoding="utf-8")
 
 
 if __name__ == "__main__":

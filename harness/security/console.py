@@ -7,22 +7,22 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from harness.security.escaping import visible
-from harness.security.redact import masked
+from harness.security.escaping import escape_invisible
+from harness.security.redact import redact
 
-LAYOUT = "\n\t"  # what this program's own lines use
+ALLOWED_CONTROLS = "\n\t"  # what this program's own lines use
 
 
-def printable(words: Any) -> str:
+def sanitize(value: Any) -> str:
     """What may be written to a terminal as it is."""
-    return visible(masked(str(words)), keep=LAYOUT)
+    return escape_invisible(redact(str(value)), keep=ALLOWED_CONTROLS)
 
 
-class Terminal(Console):
+class SafeConsole(Console):
     """A console that takes text as text, in lines and in tables: no markup, no escape codes, no names of emoji."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text), **options)
+        return super().render_str(sanitize(text), **options)

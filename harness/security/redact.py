@@ -10,37 +10,37 @@ MASK = "***"
 # behind a name and a colon everything up to the last @ of the word is masked, be it a port and a path with an @ in it.
 # As a path it has one slash of the two. JSON may write the slashes with backslashes, a proxy may stand without a scheme:
 # `name:password@host:port`.
-WHO_ASKS = re.compile(
+URL_CREDENTIALS = re.compile(
     r"(?:(?<=//)|(?<=\w\w:/)|(?<=\\/\\/)|(?<=\\\\/\\\\/))(?:[^\s\"'<>/?#]*:[^\s\"'<>]*@|[^\s\"'<>/?#]*@)"
     r"|(?i:(?<=%3A%2F%2F)[^\s\"'<>&]*%40)"
     r"|(?<![\w.%+@/-])[\w.%+-]+:[^\s\"'<>/]+@(?=[\w.-]+:\d)"
 )
-IN_QUERY = re.compile(
+QUERY_SECRET = re.compile(
     r"(?i)([?&;#](?:[\w.-]*(?:token|key|secret|passw|signature|credential)[\w.-]*|sig|pwd|pass|auth|jwt)=)[^&;\s\"']+"
 )
-KNOWN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b")
-NAMED = re.compile(r"(?i)(?:^|[._-])(?:token|(?:api)?key|secret|password|passwd|pwd|passphrase|credentials?)$")
+KNOWN_TOKEN = re.compile(r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b")
+SECRET_NAME = re.compile(r"(?i)(?:^|[._-])(?:token|(?:api)?key|secret|password|passwd|pwd|passphrase|credentials?)$")
 
 
-def masked(text: str) -> str:
+def redact(text: str) -> str:
     """The text without what asks in an address (`https://name:password@host`), secrets in its query, and tokens known by form."""
     if "@" in text or ":/" in text or "//" in text or "%3A%2F%2F" in text.upper():
-        text = IN_QUERY.sub(rf"\g<1>{MASK}", WHO_ASKS.sub(f"{MASK}@", text))
-    return KNOWN.sub(MASK, text)
+        text = QUERY_SECRET.sub(rf"\g<1>{MASK}", URL_CREDENTIALS.sub(f"{MASK}@", text))
+    return KNOWN_TOKEN.sub(MASK, text)
 
 
-def masked_command(arguments: Sequence[str]) -> list[str]:
+def redact_command(arguments: Sequence[str]) -> list[str]:
     """A command line without secrets: as `masked`, and the value of whatever is named token, key, secret or password.
 
     `--api-key X`, `--api-key=X` and `--set a.password=X`; `judge_key_env`, which names a variable, is no such name.
     """
-    said: list[str] = []
+    redacted: list[str] = []
     for argument in arguments:
-        name, equals, _ = argument.partition("=")
-        if said and said[-1].startswith("--") and "=" not in said[-1] and NAMED.search(said[-1]):
-            said.append(MASK)
-        elif equals and NAMED.search(name):
-            said.append(f"{name}={MASK}")
+        name, separator, _ = argument.partition("=")
+        if redacted and redacted[-1].startswith("--") and "=" not in redacted[-1] and SECRET_NAME.search(redacted[-1]):
+            redacted.append(MASK)
+        elif separator and SECRET_NAME.search(name):
+            redacted.append(f"{name}={MASK}")
         else:
-            said.append(masked(argument))
-    return said
+            redacted.append(redact(argument))
+    return redacted

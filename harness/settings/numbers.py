@@ -14,40 +14,42 @@ from typing import Any
 
 NOT_FINITE = "expected a finite number (a large one, such as 1000000, where no limit is meant)"
 TRUTH_VALUES = frozenset({"true", "false", "yes", "no", "on", "off"})
-LARGEST = 2**63 - 1  # of the whole numbers that torch, numpy and pandas hold
-WHOLE = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*")
-DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|nan)", re.IGNORECASE)
+MAX_INT = 2**63 - 1  # of the whole numbers that torch, numpy and pandas hold
+INTEGER_PATTERN = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*")
+FLOAT_PATTERN = re.compile(
+    r"[+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|nan)", re.IGNORECASE
+)
 
 
-def read_number(text: str) -> int | float | None:
+def parse_number(text: str) -> int | float | None:
     """The number that a text is, in digits of ASCII; None where it is none. `inf` and `nan` are read, to be refused by name."""
-    said = text.strip()
-    if len(said) < 400 and WHOLE.fullmatch(said):
-        return int(said)
-    return float(said) if len(said) < 400 and DECIMAL.fullmatch(said) else None
+    stripped = text.strip()
+    if len(stripped) < 400 and INTEGER_PATTERN.fullmatch(stripped):
+        return int(stripped)
+    return float(stripped) if len(stripped) < 400 and FLOAT_PATTERN.fullmatch(stripped) else None
 
 
-def what_is_wrong(value: Any, annotation: Any) -> str | None:
+def number_problem(value: Any, annotation: Any) -> str | None:
     """What of a value is no number where a setting of this annotation takes one; None where nothing is, or it takes none."""
-    kinds = set(_kinds(annotation))
-    if bool in kinds and not kinds & {int, float}:
-        return _no_truth_value(value, str in kinds)
-    if Any in kinds or not kinds & {int, float}:
+    allowed_types = set(_iter_types(annotation))
+    if bool in allowed_types and not allowed_types & {int, float}:
+        return _no_truth_value(value, str in allowed_types)
+    if Any in allowed_types or not allowed_types & {int, float}:
         return None
-    for one in leaves(value):
-        if isinstance(one, bool):
-            if bool not in kinds:
-                return f"{str(one).lower()} is not a number"
-        elif isinstance(one, str):
-            if str not in kinds:
-                return f"a text, expected {'a number' if float in kinds else 'an integer'}"
-        elif isinstance(one, float):
-            if not math.isfinite(one):
+    for leaf in leaves(value):
+        if isinstance(leaf, bool):
+            if bool not in allowed_types:
+                return f"{str(leaf).lower()} is not a number"
+        elif isinstance(leaf, str):
+            if str not in allowed_types:
+                return f"a text, expected {'a number' if float in allowed_types else 'an integer'}"
+        elif isinstance(leaf, float):
+            if not math.isfinite(leaf):
                 return NOT_FINITE
-            if float not in kinds:
+            if float not in allowed_types:
                 return "expected an integer, written without a point"
-        elif isinstance(one, int) and abs(one) > LARGEST:
-            return f"larger than {LARGEST}, the largest whole number that is kept exactly"
+        elif isinstance(leaf, int) and abs(leaf) > MAX_INT:
+            return f"larger than {MAX_INT}, the largest whole number that is kept exactly"
     return None
 
 
@@ -56,7 +58,7 @@ def _no_truth_value(value: Any, texts: bool) -> str | None:
     for one in leaves(value):
         if isinstance(one, (int, float)) and not isinstance(one, bool):
             return "a number, expected true or false"
-        if isinstance(one, str) and (read_number(one) is not None if texts else one.lower() not in TRUTH_VALUES):
+        if isinstance(one, str) and (parse_number(one) is not None if texts else one.lower() not in TRUTH_VALUES):
             return "a text, expected true or false"
     return None
 
@@ -71,14 +73,14 @@ def what_is_not_kept(value: Any) -> str | None:
     return None
 
 
-def _kinds(annotation: Any) -> typing.Iterator[Any]:
+def _iter_types(annotation: Any) -> typing.Iterator[Any]:
     """The types of the values that an annotation speaks of, in lists and unions too; those of a literal's values."""
     if typing.get_origin(annotation) is typing.Literal:
         yield from map(type, typing.get_args(annotation))
     elif inner := typing.get_args(annotation):
-        key = 1 if typing.get_origin(annotation) is dict else 0  # the keys of a table are names
-        for one in inner[key:] if typing.get_origin(annotation) is not typing.Annotated else inner[:1]:
-            yield from _kinds(one)
+        first_argument = 1 if typing.get_origin(annotation) is dict else 0  # the keys of a table are names
+        for argument in inner[first_argument:] if typing.get_origin(annotation) is not typing.Annotated else inner[:1]:
+            yield from _iter_types(argument)
     else:
         yield annotation
 

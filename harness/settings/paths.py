@@ -8,38 +8,44 @@ from pathlib import Path
 from harness.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
-STAND_IN = "HARNESS_STAND_IN_HOME"  # the folder that HOME names for the libraries' sake where there is no home
+STAND_IN_HOME_ENV = "HARNESS_STAND_IN_HOME"  # the folder that HOME names for the libraries' sake where there is no home
 
 
-def opened(text: str | os.PathLike[str]) -> Path:
+def expand_user(text: str | os.PathLike[str]) -> Path:
     """The path with a `~` at its beginning as the home folder, `~NAME` as that of the user NAME.
 
     Raises UserError where there is no such home: a folder that is called `~` is never meant (it is ./~).
     """
-    words = os.fspath(text)
-    if "\0" in words:
-        raise UserError(f"{words}: holds the character NUL, which is in no path; write the path without it")
-    if not words.startswith("~"):
-        return Path(words)
-    first, slash, rest = words.partition("/")
-    home = os.environ.get("HOME", "") if first == "~" else ""
-    if home == os.environ.get(STAND_IN):
+    path_text = os.fspath(text)
+    if "\0" in path_text:
+        raise UserError(f"{path_text}: holds the character NUL, which is in no path; write the path without it")
+    if not path_text.startswith("~"):
+        return Path(path_text)
+    user_part, slash, rest = path_text.partition("/")
+    home = os.environ.get("HOME", "") if user_part == "~" else ""
+    if home == os.environ.get(STAND_IN_HOME_ENV):
         home = ""
     if not home:  # an empty HOME is none: os.path.expanduser would take it for the root folder
-        home = _recorded_home(first[1:])
+        home = _account_home(user_part[1:])
     if not home:
-        who = f"there is no user {first[1:]} with a home folder" if first != "~" else "HOME is not set and this user has no home"
-        raise UserError(f"{words}: {who} on this machine; write the path in full (a folder called {first} is ./{first})")
+        reason = (
+            f"there is no user {user_part[1:]} with a home folder"
+            if user_part != "~"
+            else "HOME is not set and this user has no home"
+        )
+        raise UserError(
+            f"{path_text}: {reason} on this machine; write the path in full (a folder called {user_part} is ./{user_part})"
+        )
     return Path(home + slash + rest)
 
 
-def _recorded_home(name: str) -> str:
+def _account_home(name: str) -> str:
     """The home folder that the system's list of users has for `name` (empty: for whoever this is); empty without one."""
     try:
         import pwd
     except ImportError:  # no list of users on this system
-        found = os.path.expanduser(f"~{name}")
-        return "" if found.startswith("~") else found
+        expanded = os.path.expanduser(f"~{name}")
+        return "" if expanded.startswith("~") else expanded
     try:
         return (pwd.getpwnam(name) if name else pwd.getpwuid(os.getuid())).pw_dir
     except (KeyError, ValueError, OSError):
@@ -53,5 +59,5 @@ def resolve_path(text: str, relative_to: Path | None = None) -> Path:
     """
     if text.startswith("builtin:"):
         return PACKAGE / text.removeprefix("builtin:")
-    path = opened(text)
+    path = expand_user(text)
     return relative_to / path if relative_to is not None and not path.is_absolute() else path

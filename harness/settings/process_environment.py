@@ -18,40 +18,40 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.errors import UserError
-from harness.security.escaping import in_ascii
-from harness.settings.paths import STAND_IN, opened
+from harness.security.escaping import to_ascii
+from harness.settings.paths import STAND_IN_HOME_ENV, expand_user
 
-SOCKET = 103  # bytes of a socket's path that every system takes
-OF_A_LISTENER = len("/pymp-xxxxxxxx/listener-xxxxxxxx")  # what multiprocessing adds to the temporary folder
-SHORT = ("/tmp", "/var/tmp", "/dev/shm")
-ERRORS = "harness.ascii"
+MAX_SOCKET_PATH_BYTES = 103  # bytes of a socket's path that every system takes
+LISTENER_NAME_BYTES = len("/pymp-xxxxxxxx/listener-xxxxxxxx")  # what multiprocessing adds to the temporary folder
+SHORT_TEMP_DIRS = ("/tmp", "/var/tmp", "/dev/shm")
+ASCII_ERROR_HANDLER = "harness.ascii"
 LAST_WAIT = 5.0  # seconds, for threads of libraries to end by themselves
 
 notes: list[str] = []  # what had to be done otherwise, a line each, for whoever speaks to the user
 
 
-def settle() -> None:
+def set_up_process() -> None:
     """Everything below, at the beginning of a command."""
-    settle_streams()
-    settle_caches()
-    settle_sockets()
+    set_up_streams()
+    set_up_caches()
+    set_up_sockets()
 
 
-def settle_streams() -> None:
+def set_up_streams() -> None:
     """A terminal or pipe that does not know a character gets it spelled in ASCII, instead of ending the program."""
-    codecs.register_error(ERRORS, _spelled)
+    codecs.register_error(ASCII_ERROR_HANDLER, _replace_with_ascii)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or a stand-in that takes all
-            stream.reconfigure(errors=ERRORS)  # type: ignore[union-attr]
+            stream.reconfigure(errors=ASCII_ERROR_HANDLER)  # type: ignore[union-attr]
 
 
-def _spelled(error: UnicodeError) -> tuple[str, int]:
+def _replace_with_ascii(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(in_ascii, error.object[error.start : error.end])), error.end
+    return "".join(map(to_ascii, error.object[error.start : error.end])), error.end
 
 
-def settle_caches() -> None:
+def set_up_caches() -> None:
     """A cache folder for the libraries where there is no home: they would make a folder called `~`, or end in a traceback.
 
     One that is there already is left to them, whether or not it can be written to: models may lie in it.
@@ -59,40 +59,40 @@ def settle_caches() -> None:
     home = _home()
     if home is not None and not os.environ.get("HOME"):
         os.environ["HOME"] = str(home)  # an empty one would be the root folder
-    named = os.environ.get("XDG_CACHE_HOME")
-    cache = Path(named) if named else home / ".cache" if home else None
-    if cache is not None and (cache.is_dir() or _can_be_made(cache)):
+    xdg_cache = os.environ.get("XDG_CACHE_HOME")
+    cache = Path(xdg_cache) if xdg_cache else home / ".cache" if home else None
+    if cache is not None and (cache.is_dir() or _can_create(cache)):
         return
     folder = tempfile.mkdtemp(prefix="harness-caches-")
     _remove_at_exit(folder)
     os.environ["XDG_CACHE_HOME"] = folder
     if home is None:
-        os.environ["HOME"] = os.environ[STAND_IN] = folder
-    why = f"{cache} cannot be made" if cache else "this user has no home folder"
-    notes.append(f"{why}: what libraries keep for the next time is kept for this command only; HOME=FOLDER names another home")
+        os.environ["HOME"] = os.environ[STAND_IN_HOME_ENV] = folder
+    reason = f"{cache} cannot be made" if cache else "this user has no home folder"
+    notes.append(f"{reason}: what libraries keep for the next time is kept for this command only; HOME=FOLDER names another home")
 
 
 def _home() -> Path | None:
     try:
-        return opened("~")
+        return expand_user("~")
     except UserError:
         return None
 
 
-def _can_be_made(folder: Path) -> bool:
+def _can_create(folder: Path) -> bool:
     with contextlib.suppress(OSError):
-        there = next(place for place in folder.absolute().parents if place.exists())
-        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+        existing = next(place for place in folder.absolute().parents if place.exists())
+        return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     return False
 
 
-def settle_sockets() -> None:
+def set_up_sockets() -> None:
     """A short folder for multiprocessing's sockets where the temporary one has a path too long for them."""
     if _sockets_fit():
         return
     from multiprocessing import process
 
-    for base in SHORT:
+    for base in SHORT_TEMP_DIRS:
         if os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
             folder = tempfile.mkdtemp(prefix="pymp-", dir=base)
             _remove_at_exit(folder)
@@ -104,8 +104,8 @@ def _sockets_fit() -> bool:
     from multiprocessing import process
 
     with contextlib.suppress(OSError):  # no temporary folder at all is said by whoever needs one
-        here = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
-        return here is not None or len(os.fsencode(tempfile.gettempdir())) + OF_A_LISTENER <= SOCKET
+        socket_dir = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+        return socket_dir is not None or len(os.fsencode(tempfile.gettempdir())) + LISTENER_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
     return True
 
 
@@ -122,10 +122,11 @@ def check_hub() -> None:
 
 def check_sockets() -> None:
     """Raises UserError where processes could not talk to one another."""
-    settle_sockets()
+    set_up_sockets()
     if not _sockets_fit():
         raise UserError(
-            f"TMPDIR={tempfile.gettempdir()}: its path is too long for the sockets of several processes, and {', '.join(SHORT)} "
+            f"TMPDIR={tempfile.gettempdir()}: its path is too long for the sockets of several processes, "
+            f"and {', '.join(SHORT_TEMP_DIRS)} "
             "cannot be written to; set TMPDIR to a shorter folder, or use --jobs 1"
         )
 
@@ -154,10 +155,10 @@ def end_without(before: set[threading.Thread], code: int, seconds: float = LAST_
 
 
 def _remove_at_exit(folder: str) -> None:
-    made_by = os.getpid()
+    creator_pid = os.getpid()
 
     def remove() -> None:
-        if os.getpid() == made_by:  # a process that was forked leaves it alone
+        if os.getpid() == creator_pid:  # a process that was forked leaves it alone
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)

@@ -16,48 +16,48 @@ from harness.settings.paths import PACKAGE, resolve_path
 
 LARGEST_READ = 10**400
 TOO_LONG = "a whole number of more than 400 digits"
-HEAD = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
-PAIR = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+SECTION_LINE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+KEY_LINE = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 
 def find_toml(kind: str, name: str) -> Path:
     """The file of a recipe, suite or study given by name or path. kind: its folder. Raises UserError naming the known ones."""
-    folder, one = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
+    folder, noun = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
     if name.endswith(".toml") or "/" in name:
         path = resolve_path(name)
         if path.is_dir():
-            raise UserError(f"{one} {name}: is a folder, expected a .toml file")
+            raise UserError(f"{noun} {name}: is a folder, expected a .toml file")
         if not path.is_file():
-            raise UserError(f"{one} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
+            raise UserError(f"{noun} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
         return path
     path = folder / f"{name}.toml"
     if not path.is_file():
-        raise UserError(f'unknown {one} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
+        raise UserError(f'unknown {noun} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
     return path
 
 
-def line_of(path: Path, key: str) -> int | None:
+def find_line(path: Path, key: str) -> int | None:
     """The line of a .toml file in which a dotted key gets its value, or its section begins; None where it is not found."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    section, found = "", None
+    section, prefix_line = "", None
     for number, line in enumerate(lines, start=1):
-        if head := HEAD.match(line):
-            section, name = f"{_unquoted(head[1])}.", _unquoted(head[1])
-        elif pair := PAIR.match(line):
-            name = section + _unquoted(pair[1])
+        if section_match := SECTION_LINE.match(line):
+            section, name = f"{_unquote(section_match[1])}.", _unquote(section_match[1])
+        elif key_match := KEY_LINE.match(line):
+            name = section + _unquote(key_match[1])
         else:
             continue
-        if name == key or (key.startswith(f"{name}.") and not head):
+        if name == key or (key.startswith(f"{name}.") and not section_match):
             return number
         if key.startswith(f"{name}."):
-            found = number
-    return found
+            prefix_line = number
+    return prefix_line
 
 
-def _unquoted(name: str) -> str:
+def _unquote(name: str) -> str:
     return ".".join(part.strip().strip("\"'") for part in name.split("."))
 
 
@@ -75,12 +75,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def who_said(key: str, typed: Mapping[str, str], path: Path) -> str:
+def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> str:
     """The option that gave a setting, a part of it or what it is a part of; else the file, with the line where it is found."""
-    for given, option in typed.items():
-        if key == given or key.startswith(f"{given}.") or given.startswith(f"{key}."):
+    for set_key, option in option_by_key.items():
+        if key == set_key or key.startswith(f"{set_key}.") or set_key.startswith(f"{key}."):
             return option
-    line = line_of(path, key)
+    line = find_line(path, key)
     return f"{path}: line {line}" if line else str(path)
 
 
@@ -102,17 +102,20 @@ def texts_of(tree: Any) -> Iterator[tuple[str, str]]:
     return ((key, value) for key, value in walked(tree) if isinstance(value, str))
 
 
-def put(tree: dict[str, Any], dotted: str, value: Any, typed: Mapping[str, str], path: Path) -> None:
-    *parents, last = dotted.split(".")
+def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key: Mapping[str, str], path: Path) -> None:
+    *parents, last = dotted_key.split(".")
     for depth, parent in enumerate(parents, start=1):
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
-            above = ".".join(parents[:depth])
-            raise UserError(f"{who_said(above, typed, path)}: {above} is a value, not a section with a key {dotted}")
+            parent_key = ".".join(parents[:depth])
+            raise UserError(
+                f"{setting_source(parent_key, option_by_key, path)}: {parent_key} is a value, not a "
+                f"section with a key {dotted_key}"
+            )
     tree[last] = value
 
 
-def toml_value(text: str) -> Any:
+def parse_toml_value(text: str) -> Any:
     """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself: a date is a text here."""
     try:
         value = _loaded(f"value = {text}")["value"]
@@ -134,18 +137,18 @@ def _loaded(text: str) -> dict[str, Any]:
     return tree
 
 
-def as_setting(key: str, value: Any) -> str:
+def format_setting(key: str, value: Any) -> str:
     """What to type for a setting to have a value: what `--set` reads as that value."""
     if value is None:
         return f"leave {key} out"
-    said = value if isinstance(value, str) and toml_value(value) == value else _as_toml(value)
-    return f"--set '{key}={said}'" if set(said) & set(' "{}[]') else f"--set {key}={said}"
+    text = value if isinstance(value, str) and parse_toml_value(value) == value else _format_toml(value)
+    return f"--set '{key}={text}'" if set(text) & set(' "{}[]') else f"--set {key}={text}"
 
 
-def _as_toml(value: Any) -> str:
+def _format_toml(value: Any) -> str:
     """Plain values in one line; texts, numbers and booleans are written as in JSON."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(name))}={_as_toml(inner)}" for name, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(str(name))}={_format_toml(inner)}" for name, inner in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_as_toml, value)) + "]"
+        return "[" + ", ".join(map(_format_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

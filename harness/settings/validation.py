@@ -8,32 +8,42 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import did_you_mean
 
-UNION = ("float", "int", "list[float]", "list[int]", "str", "list[str]", "constrained-int")  # what pydantic adds to a key's place
+UNION_MEMBERS = (
+    "float",
+    "int",
+    "list[float]",
+    "list[int]",
+    "str",
+    "list[str]",
+    "constrained-int",
+)  # what pydantic adds to a key's place
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def format_error(error: ValidationError, model: type[BaseModel]) -> str:
     """The first finding of a pydantic error as one clause: key, value, expectation, near miss."""
-    first = finding_of(error)
-    words = [str(part) for part in first["loc"]]
-    key = key_of(first)
-    if first["type"] in ("model_type", "dict_type") and len(words) == 1:
-        return f"{key}={first['input']!r}: expected a section, as in [{key}] with a line KEY = VALUE below it"
-    if first["type"] == "extra_forbidden":
+    details = relevant_error(error)
+    location = [str(part) for part in details["loc"]]
+    key = error_key(details)
+    if details["type"] in ("model_type", "dict_type") and len(location) == 1:
+        return f"{key}={details['input']!r}: expected a section, as in [{key}] with a line KEY = VALUE below it"
+    if details["type"] == "extra_forbidden":
         owner: Any = model
-        for word in words[:-1]:
+        for word in location[:-1]:
             owner = owner.model_fields[word].annotation
-        return f'unknown setting "{key}"{did_you_mean(words[-1], owner.model_fields)}'
-    if first["type"] == "value_error":  # said by a check of this house, which names what it found
-        return f"{key}: {first['msg'].removeprefix('Value error, ')}"
-    return f"{key}={first['input']!r}: {first['msg'].lower()}"
+        return f'unknown setting "{key}"{did_you_mean(location[-1], owner.model_fields)}'
+    if details["type"] == "value_error":  # said by a check of this house, which names what it found
+        return f"{key}: {details['msg'].removeprefix('Value error, ')}"
+    return f"{key}={details['input']!r}: {details['msg'].lower()}"
 
 
-def finding_of(error: ValidationError) -> Any:
-    findings = error.errors()
+def relevant_error(error: ValidationError) -> Any:
+    all_details = error.errors()
     # of a key that may be one of several kinds every kind says something; what is wrong with the right kind says most
-    same = [f for f in findings if f["loc"][:-1] == findings[0]["loc"][:-1] and f["loc"][-1] in UNION] or findings[:1]
-    return min(same, key=lambda finding: finding["type"].endswith(("_type", "_parsing")))
+    alternatives = [
+        f for f in all_details if f["loc"][:-1] == all_details[0]["loc"][:-1] and f["loc"][-1] in UNION_MEMBERS
+    ] or all_details[:1]
+    return min(alternatives, key=lambda finding: finding["type"].endswith(("_type", "_parsing")))
 
 
-def key_of(finding: Any) -> str:
-    return ".".join(word for word in map(str, finding["loc"]) if word not in UNION)
+def error_key(details: Any) -> str:
+    return ".".join(word for word in map(str, details["loc"]) if word not in UNION_MEMBERS)

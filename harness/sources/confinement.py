@@ -19,28 +19,30 @@ from unittest import mock
 
 from harness.errors import UserError
 
-DESCRIPTIONS = ("README.md", ".huggingface.yaml")
-NAMES_FILES = ("data_files", "data_dir")
-FRONT = re.compile(r"\ufeff?\s*---[\r\n]+([\s\S]*?)[\r\n]+---(?:[\r\n]|$)")  # of a README.md, as the hub's library finds it
-INDEX = ".safetensors.index.json"
+DATASET_CARD_FILES = ("README.md", ".huggingface.yaml")
+FILE_KEYS = ("data_files", "data_dir")
+YAML_FRONT_MATTER = re.compile(
+    r"\ufeff?\s*---[\r\n]+([\s\S]*?)[\r\n]+---(?:[\r\n]|$)"
+)  # of a README.md, as the hub's library finds it
+WEIGHTS_INDEX_SUFFIX = ".safetensors.index.json"
 MOST = 1_000_000  # values in a description
 
 
-def leading_out(folder: Path, mirror: Path) -> Iterator[str]:
+def outside_references(folder: Path, mirror: Path) -> Iterator[str]:
     """One line for each thing in the folder of a data set, a model or an adapter that leads out of it."""
-    links = list(_links(folder, mirror))
+    links = list(_outside_links(folder, mirror))
     yield from links
     if links:
         return  # what is elsewhere, or has no end, is not read
-    for name in DESCRIPTIONS:
+    for name in DATASET_CARD_FILES:
         path = folder / name
-        if _endless(said := _described(path)):
+        if _endless(reference := _described(path)):
             yield f"{path}: says more than {MOST:,} things, or one within itself (`*` in YAML); write it without them"
             continue
-        for key, named in _named(said):
+        for key, named in _card_references(reference):
             if not is_inside(named):
                 yield f"{path}: {key} names {named!r}, which is outside its folder; put the files into it, and name these"
-    yield from _of_a_model(folder)
+    yield from _model_references(folder)
 
 
 def is_inside(name: str) -> bool:
@@ -50,13 +52,14 @@ def is_inside(name: str) -> bool:
                 or name.startswith(("/", "\\")))  # fmt: skip
 
 
-def refuse_foreign_code(path: str | Path) -> None:
+def check_no_foreign_code(path: str | Path) -> None:
     """Raises UserError where a model in a mirror names Python code of another repository or folder (transformers' `auto_map`)."""
     for file in sorted(Path(path).glob("*.json")):
-        for one in _auto_maps(_json(file)):
-            if "--" in one or not is_inside(one):
+        for reference in _auto_maps(_read_json(file)):
+            if "--" in reference or not is_inside(reference):
                 raise UserError(
-                    f"{file}: auto_map names code of another repository or folder, {one.partition('--')[0]}, which a mirror does "
+                    f"{file}: auto_map names code of another repository or folder, "
+                    f"{reference.partition('--')[0]}, which a mirror does "
                     "not hold; copy the code beside the model and name it without the repository"
                 )
 
@@ -68,7 +71,7 @@ def _auto_maps(said: Any) -> Iterator[str]:
         one = waiting.pop()
         waiting += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
         if isinstance(one, Mapping) and "auto_map" in one:
-            yield from _texts(one["auto_map"])
+            yield from _iter_strings(one["auto_map"])
 
 
 # ---------------------------------------------------------------- what is named
@@ -83,7 +86,7 @@ def _described(path: Path) -> Any:
     except (OSError, ValueError):
         return None
     if path.suffix == ".md":
-        found = FRONT.match(text)
+        found = YAML_FRONT_MATTER.match(text)
         text = found[1] if found else ""
     try:
         return yaml.safe_load(text)
@@ -101,43 +104,43 @@ def _endless(said: Any) -> bool:
     return size > MOST
 
 
-def _named(said: Any) -> Iterator[tuple[str, str]]:
+def _card_references(card: Any) -> Iterator[tuple[str, str]]:
     """(key, name) of every file, pattern or folder that a data set's description names as its own."""
-    if isinstance(said, Mapping):
-        for config in said["configs"] if isinstance(said.get("configs"), list) else ():
-            for key in NAMES_FILES if isinstance(config, Mapping) else ():
-                yield from ((key, name) for name in _texts(config.get(key)))
+    if isinstance(card, Mapping):
+        for config in card["configs"] if isinstance(card.get("configs"), list) else ():
+            for key in FILE_KEYS if isinstance(config, Mapping) else ():
+                yield from ((key, name) for name in _iter_strings(config.get(key)))
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _iter_strings(value: Any) -> Iterator[str]:
     """Every text in a value of data_files; of {split, path} the path."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             if not (key == "split" and "path" in value):
-                yield from _texts(inner)
+                yield from _iter_strings(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from _iter_strings(inner)
 
 
-def _of_a_model(folder: Path) -> Iterator[str]:
+def _model_references(folder: Path) -> Iterator[str]:
     """Weights, a base and a tokenizer's files, as the files of a model or an adapter name them."""
-    for file in sorted(folder.glob(f"*{INDEX}")):
-        said = _json(file)
-        weights = said.get("weight_map") if isinstance(said, Mapping) else None
+    for file in sorted(folder.glob(f"*{WEIGHTS_INDEX_SUFFIX}")):
+        content = _read_json(file)
+        weights = content.get("weight_map") if isinstance(content, Mapping) else None
         for name in sorted(set(map(str, weights.values()))) if isinstance(weights, Mapping) else ():
             if not is_inside(name):
                 yield f"{file}: names the weights {name!r}, which are outside its folder; copy the model again"
-    said = _json(folder / "tokenizer_config.json")
-    files = said.items() if isinstance(said, Mapping) else ()
-    for key, name in ((key, name) for key, value in files if str(key).endswith("_file") for name in _texts(value)):
+    content = _read_json(folder / "tokenizer_config.json")
+    files = content.items() if isinstance(content, Mapping) else ()
+    for key, name in ((key, name) for key, value in files if str(key).endswith("_file") for name in _iter_strings(value)):
         if not is_inside(name):
             yield f"{folder / 'tokenizer_config.json'}: {key} names {name!r}, which is outside its folder; leave it out"
     if (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
-        said = _json(folder / "adapter_config.json")
-        base = said.get("base_model_name_or_path") if isinstance(said, Mapping) else None
+        content = _read_json(folder / "adapter_config.json")
+        base = content.get("base_model_name_or_path") if isinstance(content, Mapping) else None
         if base:
             yield (
                 f"{folder / 'adapter_config.json'}: an adapter beside a model, for which transformers loads the base {base!r} "
@@ -145,7 +148,7 @@ def _of_a_model(folder: Path) -> Iterator[str]:
             )
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -157,22 +160,22 @@ def _roots(base: Path) -> list[Path]:
     return [base, base.parent.parent / "blobs"] if base.parent.name == "snapshots" else [base]
 
 
-def _links(folder: Path, mirror: Path) -> Iterator[str]:
+def _outside_links(folder: Path, mirror: Path) -> Iterator[str]:
     """Links to files outside, and what is no file at all. A folder of the hub's cache is one of links to the `blobs` beside it,
     and stays usable.
     """
     try:
-        top, base = mirror.resolve(), folder.resolve()
+        mirror_root, base = mirror.resolve(), folder.resolve()
     except (RuntimeError, OSError):
         yield f"{folder}: is a link that leads in a circle; copy the folder into the mirror"
         return
-    if not base.is_relative_to(top):
+    if not base.is_relative_to(mirror_root):
         yield f"{folder}: is a link to {base}, which is outside the mirror; copy the folder into it"
         return
     roots = _roots(base)
-    for here, folders, files in os.walk(base):
+    for directory, folders, files in os.walk(base):
         for name in (*folders, *files):
-            path = Path(here, name)
+            path = Path(directory, name)
             if not path.is_symlink():
                 if not (path.is_dir() or path.is_file()):
                     yield f"{path}: neither a file nor a folder; remove it"
@@ -190,7 +193,7 @@ def _links(folder: Path, mirror: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def loading(mirror: Path) -> Iterator[None]:
+def confined_loading(mirror: Path) -> Iterator[None]:
     """Within, the library datasets reads of a data set in the mirror the files in its folder, and decodes no column.
 
     A column of pictures or sounds holds paths or addresses, which decoding would open; no text is in one.
@@ -198,26 +201,26 @@ def loading(mirror: Path) -> Iterator[None]:
     import datasets
     import datasets.load
 
-    found, whole = datasets.load.load_dataset_builder, datasets.load_dataset
+    load_builder, load_dataset = datasets.load.load_dataset_builder, datasets.load_dataset
 
-    @functools.wraps(found)
-    def checked(path: str, *arguments: Any, **named: Any) -> Any:
+    @functools.wraps(load_builder)
+    def checked_load_builder(path: str, *args: Any, **kwargs: Any) -> Any:
         folder = mirror / path
         if folder.is_dir():
-            for said in leading_out(folder, mirror):
-                raise UserError(said)
-        builder = found(path, *arguments, **named)
+            for problem in outside_references(folder, mirror):
+                raise UserError(problem)
+        builder = load_builder(path, *args, **kwargs)
         if folder.is_dir():
             _check_files(builder, folder)
         return builder
 
-    @functools.wraps(whole)
-    def undecoded(*arguments: Any, **named: Any) -> Any:
-        return _undecoded(whole(*arguments, **named))
+    @functools.wraps(load_dataset)
+    def undecoded_load_dataset(*args: Any, **kwargs: Any) -> Any:
+        return _without_decoding(load_dataset(*args, **kwargs))
 
     with (
-        mock.patch.object(datasets.load, "load_dataset_builder", checked),
-        mock.patch.object(datasets, "load_dataset", undecoded),
+        mock.patch.object(datasets.load, "load_dataset_builder", checked_load_builder),
+        mock.patch.object(datasets, "load_dataset", undecoded_load_dataset),
     ):
         yield
 
@@ -231,22 +234,22 @@ def _check_files(builder: Any, folder: Path) -> None:
                 raise UserError(f"{folder}: names {str(name)!r} as its data, which is outside its folder; put the files into it")
 
 
-def _undecoded(loaded: Any) -> Any:
+def _without_decoding(loaded: Any) -> Any:
     """A loaded data set, or several by split, whose columns of pictures, sounds and the like are left as they are stored."""
     from datasets import Dataset, DatasetDict, Features
     from datasets.features.features import _visit
 
     if isinstance(loaded, DatasetDict):
-        return DatasetDict({split: _undecoded(table) for split, table in loaded.items()})
+        return DatasetDict({split: _without_decoding(table) for split, table in loaded.items()})
     if not isinstance(loaded, Dataset):
         return loaded
 
-    def plain(feature: Any) -> Any:
-        opens = getattr(feature, "decode", False) and getattr(feature, "_type", "") not in KEPT
-        return dataclasses.replace(feature, decode=False) if opens else feature
+    def undecoded_feature(feature: Any) -> Any:
+        decodes = getattr(feature, "decode", False) and getattr(feature, "_type", "") not in SAFE_FEATURE_TYPES
+        return dataclasses.replace(feature, decode=False) if decodes else feature
 
-    features = Features({name: _visit(feature, plain) for name, feature in loaded.features.items()})
+    features = Features({name: _visit(feature, undecoded_feature) for name, feature in loaded.features.items()})
     return loaded if features == loaded.features else loaded.cast(features)
 
 
-KEPT = ("Json",)  # decoded without opening anything
+SAFE_FEATURE_TYPES = ("Json",)  # decoded without opening anything

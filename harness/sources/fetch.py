@@ -17,187 +17,201 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.progress import Reporter
-from harness.sources.hub import explained, hub, reason, repo_type
+from harness.sources.hub import first_line, hub_api, repo_type, wrap_hub_errors
 from harness.sources.mirror import (
     Entry,
-    Held,
-    Manifest,
-    Wanted,
-    check_name,
+    FileRecord,
+    HubItem,
+    MirrorManifest,
+    check_file_name,
     check_revision,
-    faults,
-    found_in,
-    place,
+    find_damage,
+    locate_item,
     read_manifest,
+    relative_dir,
     sha256,
     write_manifest,
 )
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE
-from harness.store.lease import Lease, Say, held
+from harness.store.lease import Lease, Notify, folder_lock
 
 PARTIAL = ".partial"
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "vocab.txt", "merges.txt")
-MODEL_FOLDER = "additional_chat_templates/*.jinja"  # the one folder of a model's repository that transformers reads
-NOT_MODEL = ("consolidated*", "adapter_*", "*.bin.index.json", "*.h5.index.json", "*.msgpack.index.json")
-NOT_DATA = ("*.py", "*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt")
-DESCRIPTION = ".huggingface.yaml"  # of a data set; every other hidden file is the repository's own business
-WORDS = ("*.md", "*.yaml", "dataset_infos.json", "LICENSE*")
+MODEL_TEMPLATE_FILES = "additional_chat_templates/*.jinja"  # the one folder of a model's repository that transformers reads
+MODEL_EXCLUDES = ("consolidated*", "adapter_*", "*.bin.index.json", "*.h5.index.json", "*.msgpack.index.json")
+DATA_EXCLUDES = ("*.py", "*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt")
+DATASET_CONFIG_FILE = ".huggingface.yaml"  # of a data set; every other hidden file is the repository's own business
+DESCRIPTION_FILES = ("*.md", "*.yaml", "dataset_infos.json", "LICENSE*")
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedFile:
     """What the hub says of a file, None where it does not. git: the SHA-1 of the file as a git blob."""
 
     size: int | None = None
     sha256: str | None = None
-    git: str | None = None
+    git_sha1: str | None = None
 
     @property
-    def known(self) -> bool:
-        return self.size is not None and (self.sha256 or self.git) is not None
+    def has_checksum(self) -> bool:
+        return self.size is not None and (self.sha256 or self.git_sha1) is not None
 
-    def held(self, path: Path) -> Held | None:
+    def matching_record(self, path: Path) -> FileRecord | None:
         """The file as it stands there, None when it is missing or is not the one described."""
         if not path.is_file() or path.stat().st_size != (self.size if self.size is not None else path.stat().st_size):
             return None
-        found = Held(size=path.stat().st_size, sha256=sha256(path))
+        record = FileRecord(size=path.stat().st_size, sha256=sha256(path))
         if self.sha256 is not None:
-            return found if found.sha256 == self.sha256 else None
-        return found if self.git in (None, git_digest(path)) else None
+            return record if record.sha256 == self.sha256 else None
+        return record if self.git_sha1 in (None, git_blob_sha1(path)) else None
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """One thing to fetch. done: nothing is to do, and why; gated: its page asks for an account and a click."""
 
-    wanted: Wanted
+    item: HubItem
     commit: str | None
-    files: Mapping[str, Expected]
-    done: str = ""
+    files: Mapping[str, ExpectedFile]
+    skip_reason: str = ""
     gated: bool = False
 
     def __str__(self) -> str:
         commit = f" at {self.commit[:12]}" if self.commit else ""
-        if self.done:
-            return f"{self.wanted}{commit}: {self.done}"
+        if self.skip_reason:
+            return f"{self.item}{commit}: {self.skip_reason}"
         sizes = [expected.size for expected in self.files.values() if expected.size is not None]
         size = f"{len(self.files)} files, {sum(sizes) / 1e6:,.1f} MB" if self.files else "from this machine, or NLTK's server"
         gated = "; gated: accept its terms on the hub and log in first" if self.gated else ""
-        return f"{self.wanted}{commit}: {size}{gated}"
+        return f"{self.item}{commit}: {size}{gated}"
 
 
-def fetch(wanted: Sequence[Wanted], mirror: Path, reporter: Reporter) -> None:
+def fetch(items: Sequence[HubItem], mirror: Path, reporter: Reporter) -> None:
     """Bring everything into the folder `mirror` and its mirror.json. Says first what there is to fetch, then fetches it.
 
     Raises UserError for what the hub lacks, does not give out or gives damaged, and when it cannot be reached; what was complete
     by then is kept, and the same call goes on from there.
     """
-    with _locked(mirror, reporter.say):
-        plans = [_plan(thing, mirror, read_manifest(mirror)) for thing in wanted]
+    with _lock_mirror(mirror, reporter.show_line):
+        plans = [_plan_item(thing, mirror, read_manifest(mirror)) for thing in items]
         for plan in plans:
-            reporter.say(str(plan))
+            reporter.show_line(str(plan))
         for plan in plans:
-            if not plan.done:
-                with explained(plan.wanted, mirror):
-                    (_bring_nltk if plan.wanted.kind == "nltk" else _bring)(plan, mirror, reporter)
+            if not plan.skip_reason:
+                with wrap_hub_errors(plan.item, mirror):
+                    (_download_nltk if plan.item.kind == "nltk" else _download)(plan, mirror, reporter)
         shutil.rmtree(mirror / PARTIAL, ignore_errors=True)
 
 
-def _locked(mirror: Path, say: Say) -> AbstractContextManager[Lease]:
-    return held(mirror, say, f"--to {mirror}", "is fetching into this folder; wait for it", "name another folder")
+def _lock_mirror(mirror: Path, notify: Notify) -> AbstractContextManager[Lease]:
+    return folder_lock(mirror, notify, f"--to {mirror}", "is fetching into this folder; wait for it", "name another folder")
 
 
 # ---------------------------------------------------------------- what there is to fetch
 
 
-def _plan(wanted: Wanted, mirror: Path, manifest: Manifest) -> Plan:
+def _plan_item(item: HubItem, mirror: Path, manifest: MirrorManifest) -> FetchPlan:
     """An entry of the mirror stays at its commit; anything else is asked of the hub."""
-    folder = mirror / place(wanted.kind, wanted.id)
-    entry = manifest.entry(wanted.kind, wanted.id)
+    folder = mirror / relative_dir(item.kind, item.id)
+    entry = manifest.entry(item.kind, item.id)
     if entry is not None:
-        check_revision(mirror, entry, wanted)
-        files = {name: Expected(held.size, held.sha256) for name, held in entry.files.items()}
-        return Plan(wanted, entry.commit, files, "" if list(faults(mirror, entry, thorough=True)) else "there and intact")
-    if folder.exists() and not any(place(e.kind, e.id) == place(wanted.kind, wanted.id) for e in manifest.entries):
-        return Plan(wanted, None, {}, f"{found_in(mirror, wanted)} was put there by hand; taken as it is")
-    if wanted.kind == "nltk":
-        return Plan(wanted, None, {})
-    with explained(wanted, mirror):
-        info = hub().repo_info(wanted.id, revision=wanted.revision, repo_type=repo_type(wanted), files_metadata=True)
-    found = {file.rfilename: file for file in getattr(info, "siblings", None) or ()}
-    for name in found:
-        check_name(name, str(wanted))
+        check_revision(mirror, entry, item)
+        files = {name: ExpectedFile(record.size, record.sha256) for name, record in entry.files.items()}
+        return FetchPlan(
+            item, entry.commit, files, "" if list(find_damage(mirror, entry, check_large_files=True)) else "there and intact"
+        )
+    if folder.exists() and not any(relative_dir(e.kind, e.id) == relative_dir(item.kind, item.id) for e in manifest.entries):
+        return FetchPlan(item, None, {}, f"{locate_item(mirror, item)} was put there by hand; taken as it is")
+    if item.kind == "nltk":
+        return FetchPlan(item, None, {})
+    with wrap_hub_errors(item, mirror):
+        info = hub_api().repo_info(item.id, revision=item.revision, repo_type=repo_type(item), files_metadata=True)
+    remote_files = {file.rfilename: file for file in getattr(info, "siblings", None) or ()}
+    for name in remote_files:
+        check_file_name(name, str(item))
     files = {}
-    for name in selected(wanted, found):
-        lfs = found[name].lfs
-        files[name] = Expected(found[name].size, lfs.sha256 if lfs else None, None if lfs else found[name].blob_id)
+    for name in select_files(item, remote_files):
+        lfs = remote_files[name].lfs
+        files[name] = ExpectedFile(
+            remote_files[name].size, lfs.sha256 if lfs else None, None if lfs else remote_files[name].blob_id
+        )
     if not info.sha:
-        raise UserError(f"{wanted}: the hub does not name a commit; it cannot be fetched")
-    return Plan(wanted, info.sha, files, gated=bool(getattr(info, "gated", False)))
+        raise UserError(f"{item}: the hub does not name a commit; it cannot be fetched")
+    return FetchPlan(item, info.sha, files, gated=bool(getattr(info, "gated", False)))
 
 
-def selected(wanted: Wanted, names: Iterable[str]) -> list[str]:
+def select_files(item: HubItem, names: Iterable[str]) -> list[str]:
     """The files of a repository that a run reads. Raises UserError when what it needs is not among them."""
-    if wanted.kind == "data":
-        visible = [n for n in names if n == DESCRIPTION or not any(part.startswith(".") for part in n.split("/"))]
-        taken = [n for n in visible if not _like(n, NOT_DATA)]
-        lacking = [] if any(not _like(n, WORDS) for n in taken) else ["data files (a loading script is not run)"]
+    if item.kind == "data":
+        visible = [n for n in names if n == DATASET_CONFIG_FILE or not any(part.startswith(".") for part in n.split("/"))]
+        selected_names = [n for n in visible if not _matches_any(n, DATA_EXCLUDES)]
+        missing = (
+            []
+            if any(not _matches_any(n, DESCRIPTION_FILES) for n in selected_names)
+            else ["data files (a loading script is not run)"]
+        )
     else:
-        needed = (CONFIG_FILE, ADAPTER_FILE) if wanted.kind == "adapter" else ("config.json", "*.safetensors")
-        taken = [n for n in names if (n in needed if wanted.kind == "adapter" else _of_a_model(n))]
-        lacking = [pattern for pattern in needed if not any(fnmatchcase(n, pattern) for n in taken)]
-    if lacking:
-        pickled = "; pickled weights are not read" if any(name.endswith(".safetensors") for name in lacking) else ""
-        raise UserError(f"{wanted}: its repository has no {' and no '.join(lacking)}{pickled}; name another")
-    return sorted(taken)
+        needed = (CONFIG_FILE, ADAPTER_FILE) if item.kind == "adapter" else ("config.json", "*.safetensors")
+        selected_names = [n for n in names if (n in needed if item.kind == "adapter" else _is_model_file(n))]
+        missing = [pattern for pattern in needed if not any(fnmatchcase(n, pattern) for n in selected_names)]
+    if missing:
+        pickled = "; pickled weights are not read" if any(name.endswith(".safetensors") for name in missing) else ""
+        raise UserError(f"{item}: its repository has no {' and no '.join(missing)}{pickled}; name another")
+    return sorted(selected_names)
 
 
-def _of_a_model(name: str) -> bool:
-    return fnmatchcase(name, MODEL_FOLDER) or ("/" not in name and _like(name, MODEL_FILES) and not _like(name, NOT_MODEL))
+def _is_model_file(name: str) -> bool:
+    return fnmatchcase(name, MODEL_TEMPLATE_FILES) or (
+        "/" not in name and _matches_any(name, MODEL_FILES) and not _matches_any(name, MODEL_EXCLUDES)
+    )
 
 
-def _like(name: str, patterns: Iterable[str]) -> bool:
+def _matches_any(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # ---------------------------------------------------------------- fetching it
 
 
-def _bring(plan: Plan, mirror: Path, reporter: Reporter) -> None:
+def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
     """Every file of a repository that is not there yet, then the entry, then all to its place."""
-    wanted = plan.wanted
-    folder = mirror / place(wanted.kind, wanted.id)
-    partial = mirror / PARTIAL / place(wanted.kind, wanted.id)
-    files: dict[str, Held] = {}
+    item = plan.item
+    folder = mirror / relative_dir(item.kind, item.id)
+    partial = mirror / PARTIAL / relative_dir(item.kind, item.id)
+    files: dict[str, FileRecord] = {}
     for name, expected in plan.files.items():
-        held = (expected.held(folder / name) or expected.held(partial / name)) if expected.known else None
-        if held is None:
+        record = (
+            (expected.matching_record(folder / name) or expected.matching_record(partial / name))
+            if expected.has_checksum
+            else None
+        )
+        if record is None:
             (partial / name).unlink(missing_ok=True)
-            hub(bars=reporter.live).hf_hub_download(
-                wanted.id, name, repo_type=repo_type(wanted), revision=plan.commit, local_dir=partial
+            hub_api(progress_bars=reporter.draws_bars).hf_hub_download(
+                item.id, name, repo_type=repo_type(item), revision=plan.commit, local_dir=partial
             )
-            held = expected.held(partial / name)
-            if held is None:
+            record = expected.matching_record(partial / name)
+            if record is None:
                 (partial / name).unlink(missing_ok=True)
-                raise UserError(f"{wanted}: {name} came damaged; repeat the command to fetch it again")
-            reporter.say(f"  {wanted}: {name}, {held.size:,} bytes")
-        files[name] = held
+                raise UserError(f"{item}: {name} came damaged; repeat the command to fetch it again")
+            reporter.show_line(f"  {item}: {name}, {record.size:,} bytes")
+        files[name] = record
     for path in list(partial.rglob("*")):  # the hub library's own notes, and what an earlier commit had
         if path.is_file() and path.relative_to(partial).as_posix() not in files:
             path.unlink()
     shutil.rmtree(partial / ".cache", ignore_errors=True)
-    _settle(plan, files, mirror)
+    _finalize(plan, files, mirror)
 
 
-def _settle(plan: Plan, files: Mapping[str, Held], mirror: Path) -> None:
+def _finalize(plan: FetchPlan, files: Mapping[str, FileRecord], mirror: Path) -> None:
     """Enter a whole thing into mirror.json and move it to its place: stopped in between, it is missing, not half there."""
-    wanted = plan.wanted
+    item = plan.item
     manifest = read_manifest(mirror)
-    before = manifest.entry(wanted.kind, wanted.id)
-    revision = before.revision if before else wanted.revision
-    entry = Entry(kind=wanted.kind, id=wanted.id, revision=revision, commit=plan.commit, files=dict(files))
+    previous = manifest.entry(item.kind, item.id)
+    revision = previous.revision if previous else item.revision
+    entry = Entry(kind=item.kind, id=item.id, revision=revision, commit=plan.commit, files=dict(files))
     write_manifest(mirror, manifest.with_entry(entry))
-    folder, partial = (mirror / base / place(wanted.kind, wanted.id) for base in ("", PARTIAL))
+    folder, partial = (mirror / base / relative_dir(item.kind, item.id) for base in ("", PARTIAL))
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
         partial.rename(folder)
@@ -208,50 +222,50 @@ def _settle(plan: Plan, files: Mapping[str, Held], mirror: Path) -> None:
             (partial / name).replace(folder / name)
 
 
-def _bring_nltk(plan: Plan, mirror: Path, reporter: Reporter) -> None:
+def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
     """NLTK's resource as this machine has it, else as NLTK downloads it."""
-    wanted = plan.wanted
-    root = mirror / PARTIAL / place("nltk", wanted.id).parent.parent
-    partial = mirror / PARTIAL / place("nltk", wanted.id)
+    item = plan.item
+    root = mirror / PARTIAL / relative_dir("nltk", item.id).parent.parent
+    partial = mirror / PARTIAL / relative_dir("nltk", item.id)
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         import nltk
 
-        source = _nltk_folder(wanted.id)
+        source = _nltk_folder(item.id)
         if source is None:
             nltk.data.path.insert(0, str(root))  # NLTK writes below its data folders only
             try:
-                nltk.download(wanted.id, download_dir=str(root), quiet=True, raise_on_error=True)
+                nltk.download(item.id, download_dir=str(root), quiet=True, raise_on_error=True)
             finally:
                 nltk.data.path.remove(str(root))
         else:
             shutil.copytree(source, partial)
     except ImportError as error:
-        raise UserError(f'{wanted}: needs the package nltk on this machine; install it with: pip install "nltk"') from error
+        raise UserError(f'{item}: needs the package nltk on this machine; install it with: pip install "nltk"') from error
     except Exception as error:  # no network, another index, no right to write: each means that it is not to be had
         raise UserError(
-            f"{wanted}: not on this machine and not to be downloaded ({reason(error)}); install it with: "
-            f"python -m nltk.downloader {wanted.id}, then repeat the command"
+            f"{item}: not on this machine and not to be downloaded ({first_line(error)}); install it with: "
+            f"python -m nltk.downloader {item.id}, then repeat the command"
         ) from error
     files = {p.relative_to(partial).as_posix(): p for p in sorted(partial.rglob("*")) if p.is_file()}
     if not files:
-        raise UserError(f"{wanted}: NLTK brought no files; install it with: python -m nltk.downloader {wanted.id}")
-    reporter.say(f"  {wanted}: {len(files)} files from {source or 'its server'}")
-    _settle(plan, {name: Held(size=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()}, mirror)
+        raise UserError(f"{item}: NLTK brought no files; install it with: python -m nltk.downloader {item.id}")
+    reporter.show_line(f"  {item}: {len(files)} files from {source or 'its server'}")
+    _finalize(plan, {name: FileRecord(size=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()}, mirror)
 
 
 def _nltk_folder(resource: str) -> Path | None:
     import nltk
 
     try:
-        found = Path(str(nltk.data.find(f"tokenizers/{resource}")))
+        folder = Path(str(nltk.data.find(f"tokenizers/{resource}")))
     except LookupError:
         return None
-    return found if found.is_dir() else None
+    return folder if folder.is_dir() else None
 
 
-def git_digest(path: Path) -> str:
+def git_blob_sha1(path: Path) -> str:
     """What git names a file's contents by, the hub's one checksum of files outside LFS: SHA-1 over a header and the bytes."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

@@ -22,24 +22,24 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from harness.config import Part
+from harness.config import Section
 from harness.errors import UserError
 from harness.files import write_json
 from harness.settings.paths import resolve_path
-from harness.sources.confinement import DESCRIPTIONS, leading_out
+from harness.sources.confinement import DATASET_CARD_FILES, outside_references
 
 Kind = Literal["model", "adapter", "data", "nltk"]
-FILE = "mirror.json"
-FORMAT = 1
-MODELS, NLTK = "models", "nltk_data"
-SMALL = 64 << 20  # bytes; at the start of a run smaller files are read and compared, larger ones by their size alone
+MANIFEST_FILE = "mirror.json"
+FORMAT_VERSION = 1
+MODELS_FOLDER, NLTK_FOLDER = "models", "nltk_data"
+SMALL_FILE_BYTES = 64 << 20  # bytes; at the start of a run smaller files are read and compared, larger ones by their size alone
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
-OWN = (*DESCRIPTIONS, "config.json", "adapter_config.json")  # one of them is in most data sets, models and adapters
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".toml", ".py", ".yaml")  # of files, which no hub id is taken for
+OWN = (*DATASET_CARD_FILES, "config.json", "adapter_config.json")  # one of them is in most data sets, models and adapters
+FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".toml", ".py", ".yaml")  # of files, which no hub id is taken for
 
 
 @dataclass(frozen=True)
-class Wanted:
+class HubItem:
     """Something of the hub's that a run needs. options: what to type after `harness fetch` to have it."""
 
     kind: Kind
@@ -54,44 +54,44 @@ class Wanted:
         return shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
 
 
-class Held(Part):
+class FileRecord(Section):
     """One file of an entry."""
 
     size: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
-class Entry(Part):
+class Entry(Section):
     """One thing that was fetched; `files` by their paths inside its folder."""
 
     kind: Kind
     id: str
     revision: str | None
     commit: str | None
-    files: dict[str, Held]
+    files: dict[str, FileRecord]
 
 
-class Manifest(Part):
+class MirrorManifest(Section):
     """mirror.json."""
 
-    format_version: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
+    format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)] = FORMAT_VERSION
     entries: tuple[Entry, ...] = ()
 
     def entry(self, kind: Kind, name: str) -> Entry | None:
         return next((e for e in self.entries if (e.kind, e.id) == (kind, name)), None)
 
-    def with_entry(self, entry: Entry) -> Manifest:
+    def with_entry(self, entry: Entry) -> MirrorManifest:
         others = [e for e in self.entries if (e.kind, e.id) != (entry.kind, entry.id)]
-        return Manifest(entries=tuple(sorted([*others, entry], key=lambda e: (e.kind, e.id))))
+        return MirrorManifest(entries=tuple(sorted([*others, entry], key=lambda e: (e.kind, e.id))))
 
 
-def read_manifest(mirror: Path) -> Manifest:
+def read_manifest(mirror: Path) -> MirrorManifest:
     """What mirror.json says; empty where there is none. Raises UserError when it is damaged or names files outside the folder."""
-    path = mirror / FILE
+    path = mirror / MANIFEST_FILE
     if not path.exists():
-        return Manifest()
+        return MirrorManifest()
     try:
-        manifest = Manifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        manifest = MirrorManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -99,14 +99,14 @@ def read_manifest(mirror: Path) -> Manifest:
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); fetch again into a new folder") from error
     for entry in manifest.entries:
-        place(entry.kind, entry.id)
+        relative_dir(entry.kind, entry.id)
         for name in entry.files:
-            check_name(name, str(path))
+            check_file_name(name, str(path))
     return manifest
 
 
-def write_manifest(mirror: Path, manifest: Manifest) -> None:
-    write_json(mirror / FILE, manifest.model_dump())
+def write_manifest(mirror: Path, manifest: MirrorManifest) -> None:
+    write_json(mirror / MANIFEST_FILE, manifest.model_dump())
 
 
 # ---------------------------------------------------------------- where things lie
@@ -114,117 +114,121 @@ def write_manifest(mirror: Path, manifest: Manifest) -> None:
 
 def is_hub_id(text: str) -> bool:
     """Whether a setting names something on the hub: not `builtin:`, no path, no file name."""
-    return bool(HUB_ID.fullmatch(text)) and ".." not in text and not text.endswith(SUFFIXES)
+    return bool(HUB_ID.fullmatch(text)) and ".." not in text and not text.endswith(FILE_SUFFIXES)
 
 
-def place(kind: Kind, name: str) -> Path:
+def relative_dir(kind: Kind, name: str) -> Path:
     """The folder of a thing, from the mirror's own. Raises UserError for an id that would lie elsewhere."""
     if not HUB_ID.fullmatch(name) or ".." in name:
         raise UserError(f"{kind} {name}: no id of the hub; expected ORG/NAME")
     if kind == "nltk":
-        return Path(NLTK, "tokenizers", name)
+        return Path(NLTK_FOLDER, "tokenizers", name)
     if kind != "data":
-        return Path(MODELS, name)
-    if name.partition("/")[0] in (MODELS, NLTK):
+        return Path(MODELS_FOLDER, name)
+    if name.partition("/")[0] in (MODELS_FOLDER, NLTK_FOLDER):
         raise UserError(f"data {name}: a mirror keeps other things under this name; download it and give its folder")
     return Path(name)
 
 
-def check_name(name: str, whose: str) -> None:
+def check_file_name(name: str, source: str) -> None:
     """Raises UserError for a file name that is no plain path below the folder it belongs to."""
     parts = name.split("/")
     if "\\" in name or not name.isprintable() or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
-        raise UserError(f"{whose}: names a file {name!r}, which could leave its folder; nothing of it is used")
+        raise UserError(f"{source}: names a file {name!r}, which could leave its folder; nothing of it is used")
 
 
 # ---------------------------------------------------------------- what is in it
 
 
-def found_in(mirror: Path, wanted: Wanted) -> Path:
+def locate_item(mirror: Path, item: HubItem) -> Path:
     """The folder of something that a run needs, its files compared with mirror.json where that knows them.
 
     Raises UserError, naming the command that mends it, when the mirror lacks it, has another revision, or a file is damaged; and
     when something of it leads out of its folder (see `inside`).
     """
-    folder = mirror / place(wanted.kind, wanted.id)
-    entry = read_manifest(mirror).entry(wanted.kind, wanted.id)
+    folder = mirror / relative_dir(item.kind, item.id)
+    entry = read_manifest(mirror).entry(item.kind, item.id)
     if entry is None:
         if not folder.is_dir():
-            raise UserError(f"{wanted}: {mirror} lacks it; where there is a hub: {wanted.command(mirror)}")
-        if wanted.revision is not None:
+            raise UserError(f"{item}: {mirror} lacks it; where there is a hub: {item.command(mirror)}")
+        if item.revision is not None:
             raise UserError(
-                f"{wanted}: {folder} does not say its revision, asked for {wanted.revision}; "
-                f"where there is a hub: {wanted.command(Path('OTHER'))}"
+                f"{item}: {folder} does not say its revision, asked for {item.revision}; "
+                f"where there is a hub: {item.command(Path('OTHER'))}"
             )
     else:
-        check_revision(mirror, entry, wanted)
-        for fault in faults(mirror, entry, thorough=False):
-            raise UserError(f"{fault}; where there is a hub: {wanted.command(mirror)}")
-    for said in leading_out(folder, mirror) if wanted.kind != "nltk" else ():
-        raise UserError(f"{wanted}: {said}")
+        check_revision(mirror, entry, item)
+        for fault in find_damage(mirror, entry, check_large_files=False):
+            raise UserError(f"{fault}; where there is a hub: {item.command(mirror)}")
+    for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
+        raise UserError(f"{item}: {problem}")
     return folder
 
 
-def check_revision(mirror: Path, entry: Entry, wanted: Wanted) -> None:
+def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
     """Raises UserError when an entry is not of the revision asked for."""
-    asked, has = wanted.revision or "main", entry.revision or "main"
-    if entry.kind != "nltk" and asked not in (has, entry.commit):
+    requested, recorded = item.revision or "main", entry.revision or "main"
+    if entry.kind != "nltk" and requested not in (recorded, entry.commit):
         raise UserError(
-            f"{wanted}: {mirror} has revision {has} (commit {entry.commit}), asked for {asked}; "
-            f"where there is a hub: {wanted.command(Path('OTHER'))}"
+            f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), asked for {requested}; "
+            f"where there is a hub: {item.command(Path('OTHER'))}"
         )
 
 
-def faults(mirror: Path, entry: Entry, thorough: bool) -> Iterator[str]:
+def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator[str]:
     """One line for every file of an entry that is missing or is not the one recorded. thorough: large files are read too."""
-    folder = mirror / place(entry.kind, entry.id)
-    for name, held in entry.files.items():
+    folder = mirror / relative_dir(entry.kind, entry.id)
+    for name, record in entry.files.items():
         path = folder / name
         if not path.is_file():
             yield f"{path}: missing"
-        elif (size := path.stat().st_size) != held.size:
-            yield f"{path}: damaged, it has {size:,} bytes and not {held.size:,}"
-        elif (thorough or held.size < SMALL) and sha256(path) != held.sha256:
+        elif (size := path.stat().st_size) != record.size:
+            yield f"{path}: damaged, it has {size:,} bytes and not {record.size:,}"
+        elif (check_large_files or record.size < SMALL_FILE_BYTES) and sha256(path) != record.sha256:
             yield f"{path}: damaged, its checksum is not the one recorded"
 
 
-def folders_in(mirror: Path) -> Iterator[Path]:
+def item_folders(mirror: Path) -> Iterator[Path]:
     """Every folder of a mirror that may be a data set, a model or an adapter, whether mirror.json knows it or not."""
-    for base in (mirror, mirror / MODELS):
+    for base in (mirror, mirror / MODELS_FOLDER):
         for folder in sorted(base.iterdir()) if base.is_dir() else ():
-            if folder.is_dir() and folder.name not in (MODELS, NLTK) and not folder.name.startswith("."):
-                below = [one for one in sorted(folder.iterdir()) if one.is_dir() or one.is_symlink()]
-                single = any(one.is_file() for one in folder.iterdir()) or not below
+            if folder.is_dir() and folder.name not in (MODELS_FOLDER, NLTK_FOLDER) and not folder.name.startswith("."):
+                subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink()]
+                single = any(path.is_file() for path in folder.iterdir()) or not subfolders
                 # a file that lies beside several makes them no parts of one: what describes itself is looked at by itself
-                yield from [folder, *(one for one in below if any((one / own).is_file() for own in OWN))] if single else below
+                yield from (
+                    [folder, *(path for path in subfolders if any((path / own).is_file() for own in OWN))]
+                    if single
+                    else subfolders
+                )
 
 
-def commit_of(mirror: Path | None, kind: Kind, name: str) -> str | None:
+def recorded_commit(mirror: Path | None, kind: Kind, name: str) -> str | None:
     """The commit at which something was fetched, None where the mirror does not say."""
     entry = read_manifest(mirror).entry(kind, name) if mirror is not None else None
     return entry.commit if entry is not None else None
 
 
-def resolved_model(path: str, mirror: Path | None, revision: str | None = None) -> str:
+def resolve_model(path: str, mirror: Path | None, revision: str | None = None) -> str:
     """What to load for `model.path`: a folder, or a hub id where no mirror stands for the hub. Raises UserError as `found_in`."""
     if path.startswith(("builtin:", "~")):
         return str(resolve_path(path))
     if mirror is None or resolve_path(path).is_dir() or not is_hub_id(path):
         return path
-    return str(found_in(mirror, wanted_model(path, revision)))
+    return str(locate_item(mirror, model_item(path, revision)))
 
 
-def wanted_model(path: str, revision: str | None) -> Wanted:
+def model_item(path: str, revision: str | None) -> HubItem:
     at = ("--set", f"model.revision={revision}") if revision else ()
-    return Wanted("model", path, ("--model", path, *at), revision)
+    return HubItem("model", path, ("--model", path, *at), revision)
 
 
-def wanted_adapter(name: str) -> Wanted:
-    return Wanted("adapter", name, ("--set", f"model.adapter={name}"))
+def adapter_item(name: str) -> HubItem:
+    return HubItem("adapter", name, ("--set", f"model.adapter={name}"))
 
 
-def wanted_data(name: str, heldout: bool) -> Wanted:
-    return Wanted("data", name, ("--set", f"data.heldout={name}") if heldout else ("--data", name))
+def data_item(name: str, heldout: bool) -> HubItem:
+    return HubItem("data", name, ("--set", f"data.heldout={name}") if heldout else ("--data", name))
 
 
 def sha256(path: Path) -> str:

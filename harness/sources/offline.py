@@ -15,22 +15,22 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE")
-LOOKED_UP = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
-SENT = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE")
+LOOKUP_EVENTS = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
+CONNECT_EVENTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 
 
-class NoNetwork(ConnectionError):
+class NetworkBlocked(ConnectionError):
     """A connection that was refused because a mirror stands for the hub."""
 
 
-class _State(threading.local):
+class _ThreadState(threading.local):
     allowed = False  # in this thread, for what the user names by itself (a judge)
 
 
-_state = _State()
+_thread_state = _ThreadState()
 _forbidden = False
-_hooked = False
+_hook_installed = False
 
 
 def go_offline() -> None:
@@ -38,39 +38,39 @@ def go_offline() -> None:
 
     The libraries read the environment when they are imported, which may have been long ago: their own switches are turned too.
     """
-    global _forbidden, _hooked
-    for variable in OFFLINE:
+    global _forbidden, _hook_installed
+    for variable in OFFLINE_VARIABLES:
         os.environ[variable] = "1"
     for module in ("huggingface_hub.constants", "datasets.config", "evaluate.config"):
         loaded = sys.modules.get(module)
-        for switch in OFFLINE:
+        for switch in OFFLINE_VARIABLES:
             if hasattr(loaded, switch):
                 setattr(loaded, switch, True)
     _forbidden = True
-    if not _hooked:
-        sys.addaudithook(_refuse)
-        _hooked = True
+    if not _hook_installed:
+        sys.addaudithook(_audit_hook)
+        _hook_installed = True
 
 
 @contextlib.contextmanager
 def network_allowed() -> Iterator[None]:
     """Within, this thread may connect: to a judge, which the user names."""
-    before, _state.allowed = _state.allowed, True
+    previous, _thread_state.allowed = _thread_state.allowed, True
     try:
         yield
     finally:
-        _state.allowed = before
+        _thread_state.allowed = previous
 
 
-def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _forbidden or _state.allowed:
+def _audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _forbidden or _thread_state.allowed:
         return
-    if event in SENT:
+    if event in CONNECT_EVENTS:
         if arguments[0].family != getattr(socket, "AF_UNIX", None):
-            raise NoNetwork(f"the mirror stands for the network, asked for {_shown(arguments[1])}")
-    elif event in LOOKED_UP:
-        raise NoNetwork(f"the mirror stands for the network, asked for {_shown(arguments[0])}")
+            raise NetworkBlocked(f"the mirror stands for the network, asked for {_format_address(arguments[1])}")
+    elif event in LOOKUP_EVENTS:
+        raise NetworkBlocked(f"the mirror stands for the network, asked for {_format_address(arguments[0])}")
 
 
-def _shown(address: Any) -> str:
+def _format_address(address: Any) -> str:
     return str(address[0] if isinstance(address, tuple) and address else address)

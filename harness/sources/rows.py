@@ -12,48 +12,48 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DataConfig
-from harness.errors import UserError, system_line
+from harness.errors import UserError, system_error_line
 from harness.settings.paths import resolve_path
-from harness.sources.confinement import loading
-from harness.sources.mirror import found_in, wanted_data
+from harness.sources.confinement import confined_loading
+from harness.sources.mirror import data_item, locate_item
 from harness.sources.splits import files_of_split
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 # Hub ids whose configuration or split has to be named, and has one obvious choice.
-KNOWN_CONFIGS = {"openai/gsm8k": "main"}
-KNOWN_SPLITS = {"HuggingFaceH4/ultrachat_200k": "train_sft"}
+DEFAULT_CONFIGS = {"openai/gsm8k": "main"}
+DEFAULT_SPLITS = {"HuggingFaceH4/ultrachat_200k": "train_sft"}
 Row = tuple[str, Any]
 
 
-def rows_of(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]:
+def read_rows(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]:
     """(where, row) of everything in the source, as it stands. Raises UserError when it is not there, malformed or empty."""
     path = resolve_path(source)
     if path.is_file():
-        rows = _rows_of_file(path)
+        rows = _read_file(path)
     elif path.is_dir() and (mirror is None or not (mirror / source).is_dir()):
         own = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
-        rows = [row for file in files_of_split(path, settings.split, own) for row in _rows_of_file(file)]
+        rows = [row for file in files_of_split(path, settings.split, own) for row in _read_file(file)]
     elif os.path.lexists(path) and (mirror is None or not (mirror / source).is_dir()):
         raise UserError(f"data {source}: neither a file nor a folder, nor a link to one; give what can be read twice")
-    elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in SUFFIXES:
+    elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in FILE_SUFFIXES:
         raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
     else:
-        rows = _rows_of_hub(settings, source, mirror)
+        rows = _read_hub(settings, source, mirror)
     if not rows:
         raise UserError(f"data {source}: no rows")
     return rows
 
 
-def _rows_of_file(path: Path) -> list[Row]:
+def _read_file(path: Path) -> list[Row]:
     try:
-        if path.suffix == ".jsonl" or (path.suffix == ".json" and _holds_lines(path)):
-            return list(_json_lines(path))
+        if path.suffix == ".jsonl" or (path.suffix == ".json" and _is_json_lines(path)):
+            return list(_read_json_lines(path))
         if path.suffix == ".json":
-            rows = _json(path.read_bytes(), str(path))
+            rows = _parse_json(path.read_bytes(), str(path))
             if not isinstance(rows, list):
                 raise UserError(f"{path}: expected a list of objects, found {type(rows).__name__}")
         elif path.suffix == ".csv":
-            rows = _csv(path)
+            rows = _read_csv(path)
         elif path.suffix == ".parquet":
             import pandas
 
@@ -63,14 +63,14 @@ def _rows_of_file(path: Path) -> list[Row]:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
-        if (line := system_line(error, path)) is not None:  # no fault of the file's
+        if (line := system_error_line(error, path)) is not None:  # no fault of the file's
             raise UserError(line) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_looks_like(path)}") from error
+        raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_format_hint(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
 
-def _holds_lines(path: Path) -> bool:
+def _is_json_lines(path: Path) -> bool:
     """Whether a .json file holds an object a line, as many do."""
     with path.open("rb") as handle:
         first, second = handle.readline(), handle.readline()
@@ -80,38 +80,38 @@ def _holds_lines(path: Path) -> bool:
         return False
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _read_json_lines(path: Path) -> Iterator[Row]:
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             if line.strip():
                 where = f"{path}: line {number}"
-                yield where, _json(line, where, "a JSON object in UTF-8", _looks_like(path) if number == 1 else "")
+                yield where, _parse_json(line, where, "a JSON object in UTF-8", _format_hint(path) if number == 1 else "")
 
 
-def _json(raw: bytes, where: str, expected: str = "JSON in UTF-8", hint: str = "") -> Any:
+def _parse_json(raw: bytes, where: str, expected: str = "JSON in UTF-8", hint: str = "") -> Any:
     """The value in some bytes; a byte order mark is left out. NaN and Infinity, which are no JSON, are refused."""
     try:
-        return json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        return json.loads(raw.decode("utf-8-sig"), parse_constant=_reject_constant, object_pairs_hook=_reject_duplicate_keys)
     except RecursionError as error:
         raise UserError(f"{where}: nested too deep; expected objects whose values are text") from error
     except ValueError as error:  # malformed, another encoding, or a number of thousands of digits
         raise UserError(f"{where}: not {expected}: {error}{hint}") from error
 
 
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of two values under one name the json module keeps the last, in silence."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"{repeated!r} is named twice in one object; rename one")
-    return found
+    return values
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value; write null or leave the key out")
 
 
-def _csv(path: Path) -> list[dict[str, str]]:
+def _read_csv(path: Path) -> list[dict[str, str]]:
     """Rows by the names in the first line. Strict: a row of another length or a quote that never closes is an error."""
     csv.field_size_limit(2**31 - 1)  # a response may be longer than the module's own limit of 128 kB
     rows = []
@@ -122,13 +122,13 @@ def _csv(path: Path) -> list[dict[str, str]]:
             raise UserError(f"{path}: column {repeated[0]!r} is named twice in the first line; rename one")
         for row in reader:
             if row and len(row) != len(header):
-                said = f"a row of {len(row)} values, the first line names {len(header)}"
-                raise UserError(f"{path}: line {reader.line_num}: {said}; a text with a comma in it stands in quotes")
+                message = f"a row of {len(row)} values, the first line names {len(header)}"
+                raise UserError(f"{path}: line {reader.line_num}: {message}; a text with a comma in it stands in quotes")
             rows += [dict(zip(header, row, strict=True))] if row else []
     return rows
 
 
-def _looks_like(path: Path) -> str:
+def _format_hint(path: Path) -> str:
     """What a file seems to be instead, where its first bytes tell."""
     with path.open("rb") as handle:
         start = handle.read(4)
@@ -139,19 +139,19 @@ def _looks_like(path: Path) -> str:
     return f" (it begins like {kind}; " + ("save it as UTF-8)" if kind == "UTF-16" else "unpack or rename it)")
 
 
-def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:
+def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
     if mirror is not None:
-        found_in(mirror, wanted_data(source, heldout=source != settings.source))
-    config = settings.config or KNOWN_CONFIGS.get(source)
-    split = KNOWN_SPLITS.get(source, settings.split) if settings.split == "train" else settings.split
+        locate_item(mirror, data_item(source, heldout=source != settings.source))
+    config = settings.config or DEFAULT_CONFIGS.get(source)
+    split = DEFAULT_SPLITS.get(source, settings.split) if settings.split == "train" else settings.split
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it could not read it says once more in the error
     where = f"in {mirror} or on the hub" if mirror else "as a file or on the hub"
     try:
-        with mirrored(mirror):
+        with in_mirror(mirror):
             table = datasets.load_dataset(source, config, split=split)
     except UserError:
         raise
@@ -167,7 +167,7 @@ def _rows_of_hub(settings: DataConfig, source: str, mirror: Path | None) -> list
 
 
 @contextlib.contextmanager
-def mirrored(mirror: Path | None) -> Iterator[None]:
+def in_mirror(mirror: Path | None) -> Iterator[None]:
     """Look data sets up in a folder that holds them under their hub ids, and read nothing outside it; without one, change
     nothing.
     """
@@ -176,5 +176,5 @@ def mirrored(mirror: Path | None) -> Iterator[None]:
         return
     if not mirror.is_dir():
         raise UserError(f"--mirror {mirror}: no such folder")
-    with contextlib.chdir(mirror), loading(mirror):
+    with contextlib.chdir(mirror), confined_loading(mirror):
         yield

@@ -6,31 +6,31 @@ import json
 from pathlib import Path
 
 ADAPTER_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
-SLOT = ".default"
-SETS = ("target_modules", "exclude_modules")  # peft holds them as sets and writes them in an order that differs by process
-PARTS = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
+ADAPTER_SUFFIX = ".default"
+SET_FIELDS = ("target_modules", "exclude_modules")  # peft holds them as sets and writes them in an order that differs by process
+LORA_WEIGHTS = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
 
 
-def name_in_slot(name: str) -> str:
+def to_module_name(name: str) -> str:
     """`….lora_A.weight` -> `….lora_A.default.weight`; a name that holds the slot already stays as it is."""
-    for part in PARTS:
-        for ending in (".weight", ""):
-            if name.endswith(f".{part}{ending}"):
-                return name.removesuffix(ending) + SLOT + ending
+    for part in LORA_WEIGHTS:
+        for suffix in (".weight", ""):
+            if name.endswith(f".{part}{suffix}"):
+                return name.removesuffix(suffix) + ADAPTER_SUFFIX + suffix
     return name
 
 
-def name_in_file(name: str) -> str:
+def to_peft_name(name: str) -> str:
     """The same the other way: as peft writes it."""
-    for part in PARTS:
-        for ending in (".weight", ""):
-            if name.endswith(f".{part}{SLOT}{ending}"):
-                return name.removesuffix(SLOT + ending) + ending
+    for part in LORA_WEIGHTS:
+        for suffix in (".weight", ""):
+            if name.endswith(f".{part}{ADAPTER_SUFFIX}{suffix}"):
+                return name.removesuffix(ADAPTER_SUFFIX + suffix) + suffix
     return name
 
 
-def sort_sets(path: Path) -> None:
+def sort_set_fields(path: Path) -> None:
     """Put the sets in an adapter_config.json that peft has written into an order of their own: equal settings, equal bytes."""
     settings = json.loads(path.read_text(encoding="utf-8"))
-    settings |= {name: sorted(settings[name]) for name in SETS if isinstance(settings.get(name), list)}
+    settings |= {name: sorted(settings[name]) for name in SET_FIELDS if isinstance(settings.get(name), list)}
     path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")

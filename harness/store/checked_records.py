@@ -11,17 +11,17 @@ from harness.files import write_json
 from harness.records import digest
 
 
-def put(path: Path, value: Any) -> None:
+def write(path: Path, value: Any) -> None:
     """Write a plain JSON value, whole or not at all."""
     write_json(path, {"digest": _digest(value), "kept": value})
 
 
-def get(path: Path) -> Any:
+def read(path: Path) -> Any:
     """What was put there; None when nothing was. Raises DamagedError when it is not what was put."""
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        if said["digest"] == _digest(said["kept"]):
-            return said["kept"]
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["digest"] == _digest(stored["kept"]):
+            return stored["kept"]
     except FileNotFoundError:
         return None
     except (ValueError, LookupError, TypeError, RecursionError, IsADirectoryError, NotADirectoryError):

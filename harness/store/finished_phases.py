@@ -12,8 +12,17 @@ from typing import Any
 
 from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import MANIFEST, read_json
-from harness.store.small_files import SHARED, Unit, has_files, path_of, phase_folders, read, unit_of, units
-from harness.store.verification import intact, read_manifest
+from harness.store.small_files import (
+    SHARED_UNIT,
+    PhaseSummaries,
+    has_files,
+    phase_folders,
+    read_small_file,
+    small_file_path,
+    unit_of,
+    units,
+)
+from harness.store.verification import read_manifest, read_verified
 
 Manifest = Mapping[str, Any]
 
@@ -27,15 +36,15 @@ def failed_cells(root: Path) -> dict[str, str]:
     return said
 
 
-class Played:
+class FinishedPhases:
     """What is finished in the run folder `root`; small files are read once. forgiving: a damaged one counts as none, for a
     command that is going to set it aside.
     """
 
-    def __init__(self, root: Path, forgiving: bool = False) -> None:
-        self.root, self.forgiving = root, forgiving
-        self._kept: dict[str, Unit] = {}
-        self._folders: dict[str, bool] = {}
+    def __init__(self, root: Path, ignore_damaged: bool = False) -> None:
+        self.root, self.ignore_damaged = root, ignore_damaged
+        self._small_files: dict[str, PhaseSummaries] = {}
+        self._folder_exists: dict[str, bool] = {}
 
     def manifest(self, phase: str) -> dict[str, Any] | None:
         """A finished phase's manifest; None when it is not finished. Raises DamagedError when it is not what was written."""
@@ -44,65 +53,65 @@ class Played:
             fields = read_json(folder / MANIFEST)
             read_manifest(folder, fields)
             return fields
-        kept = self.kept(phase).get(phase)
-        return kept.manifest if kept else None
+        summary = self.from_small_file(phase).get(phase)
+        return summary.manifest if summary else None
 
-    def finished(self, phase: str) -> bool:
+    def is_finished(self, phase: str) -> bool:
         """Whether a phase is finished; its manifest is not read."""
-        return (self.root / phase / MANIFEST).is_file() or phase in self.kept(phase)
+        return (self.root / phase / MANIFEST).is_file() or phase in self.from_small_file(phase)
 
     def text(self, phase: str, manifest: Manifest, name: str) -> str:
         """A file of a finished phase, as far as the views read it. Raises DamagedError when it is not what was committed."""
         folder = self.root / phase
         if (folder / MANIFEST).is_file():
-            return intact(folder, manifest, name)
+            return read_verified(folder, manifest, name)
         try:
-            return self.kept(phase)[phase].files[name]
+            return self.from_small_file(phase)[phase].files[name]
         except KeyError:
-            path = path_of(self.root, unit_of(phase))
+            path = small_file_path(self.root, unit_of(phase))
             raise UserError(f"{path}: does not hold {phase}/{name}; bring that folder from the machine that made it") from None
 
-    def kept(self, phase: str) -> Unit:
+    def from_small_file(self, phase: str) -> PhaseSummaries:
         """What the small file says, where it is what counts; {} where the folder does."""
         unit = unit_of(phase)
-        if self.by_folder(phase):
+        if self.has_folder(phase):
             return {}
-        if unit not in self._kept:
+        if unit not in self._small_files:
             try:
-                self._kept[unit] = read(self.root, unit)
+                self._small_files[unit] = read_small_file(self.root, unit)
             except (DamagedError, OtherFormatError):
-                if not self.forgiving:
+                if not self.ignore_damaged:
                     raise
-                self._kept[unit] = {}
-        return self._kept[unit]
+                self._small_files[unit] = {}
+        return self._small_files[unit]
 
-    def by_folder(self, phase: str) -> bool:
-        place = phase if unit_of(phase) == SHARED else unit_of(phase)
-        if place not in self._folders:
-            self._folders[place] = has_files(self.root / place)
-        return self._folders[place]
+    def has_folder(self, phase: str) -> bool:
+        folder = phase if unit_of(phase) == SHARED_UNIT else unit_of(phase)
+        if folder not in self._folder_exists:
+            self._folder_exists[folder] = has_files(self.root / folder)
+        return self._folder_exists[folder]
 
-    def small_only(self, cell: str) -> bool:
+    def only_small_file(self, trial: str) -> bool:
         """Whether of a cell the small file is there and its folder is not."""
-        here = not self.by_folder(cell) and path_of(self.root, cell).exists()
-        return here and not (self.forgiving and not self.kept(cell))
+        exists = not self.has_folder(trial) and small_file_path(self.root, trial).exists()
+        return exists and not (self.ignore_damaged and not self.from_small_file(trial))
 
     def phases(self) -> list[str]:
         """Every finished phase of the run, in an order that does not depend on where it is kept."""
-        found = set()
+        names = set()
         for path in self.root.iterdir() if self.root.is_dir() else ():
-            if path.name in (SHARED, "data"):
-                found.update(phase_folders(self.root, SHARED))
+            if path.name in (SHARED_UNIT, "data"):
+                names.update(phase_folders(self.root, SHARED_UNIT))
             else:
-                for cell in path.glob("seed-*"):
-                    found.update(phase_folders(self.root, f"{path.name}/{cell.name}"))
+                for trial_folder in path.glob("seed-*"):
+                    names.update(phase_folders(self.root, f"{path.name}/{trial_folder.name}"))
         for unit in units(self.root):
-            if unit == SHARED:
-                found.update(phase for phase in read(self.root, unit) if not self.by_folder(phase))
+            if unit == SHARED_UNIT:
+                names.update(phase for phase in read_small_file(self.root, unit) if not self.has_folder(phase))
             else:
-                found.update(self.kept(unit))
-        return sorted(found, key=lambda phase: phase.split("/"))
+                names.update(self.from_small_file(unit))
+        return sorted(names, key=lambda phase: phase.split("/"))
 
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether nothing is there of any phase, neither a folder nor a small file."""
         return not units(self.root) and next(self.root.rglob(MANIFEST), None) is None

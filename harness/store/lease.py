@@ -29,17 +29,26 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.files import make_folder
-from harness.store.process_identity import Owner, owner_of, this_process
+from harness.store.process_identity import ProcessIdentity, current_process, parse_identity
 
 LEASE = ".lease"
-BEAT = 5.0  # seconds between two heartbeats: a contender elsewhere knows after so long that the owner lives
+HEARTBEAT_SECONDS = 5.0  # seconds between two heartbeats: a contender elsewhere knows after so long that the owner lives
 # Seconds without one after which an owner elsewhere is taken for dead: twelve heartbeats, and the minute for which an NFS client
 # may keep what it knows of a file.
-STALE = 60.0
-SETTLE = 0.05  # seconds after which one that took a dead owner's place looks whether another contender has it
-WIDTH = 1024  # bytes of the file: a heartbeat never changes its length
-NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK, errno.EXDEV}
-Say = Callable[[str], None]
+STALE_SECONDS = 60.0
+SETTLE_SECONDS = 0.05  # seconds after which one that took a dead owner's place looks whether another contender has it
+FILE_BYTES = 1024  # bytes of the file: a heartbeat never changes its length
+NO_LINK_ERRNOS = {
+    errno.EPERM,
+    errno.EACCES,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+    errno.EINVAL,
+    errno.EMLINK,
+    errno.EXDEV,
+}
+Notify = Callable[[str], None]
 
 
 class LeaseTaken(Exception):
@@ -53,42 +62,42 @@ class LeaseLost(UserError):
 class Lease:
     """The lease in the file `path`. beat, stale: seconds."""
 
-    def __init__(self, path: Path, beat: float = BEAT, stale: float = STALE) -> None:
-        self.path, self.beat, self.stale = path, beat, stale
-        self.owner: Owner | None = None
+    def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS, stale_seconds: float = STALE_SECONDS) -> None:
+        self.path, self.heartbeat_seconds, self.stale_seconds = path, heartbeat_seconds, stale_seconds
+        self.owner: ProcessIdentity | None = None
         self._handle = -1
-        self._ended = threading.Event()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def acquire(self, say: Say | None = None) -> None:
+    def acquire(self, notify: Notify | None = None) -> None:
         """Take the lease, a dead owner's too. say: is told where it takes a while to know whether the owner is dead.
 
         Raises LeaseTaken when another process has it, OSError when no file can be made there.
         """
-        self.owner = this_process()
-        draft = self._beside(self.owner.token)
-        self._handle = _create(draft)
+        self.owner = current_process()
+        candidate = self._sibling(self.owner.token)
+        self._handle = _create(candidate)
         try:
             _write(self._handle, self.owner, 0)
-            while not self._put(draft):
-                if self._clear(say) and self._put(draft):
-                    self._settle()
+            while not self._create_file(candidate):
+                if self._remove_dead(notify) and self._create_file(candidate):
+                    self._wait_for_contenders()
                     break
-            self._tidy()
+            self._remove_leftovers()
         except BaseException:
             self.release()
             raise
         finally:
             with contextlib.suppress(OSError):
-                draft.unlink()
-        self._ended.clear()
-        self._thread = threading.Thread(target=self._keep_fresh, args=(self._handle, self.owner), name="lease", daemon=True)
+                candidate.unlink()
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._heartbeat, args=(self._handle, self.owner), name="lease", daemon=True)
         self._thread.start()
 
-    def join(self) -> None:
+    def adopt(self) -> None:
         """Let `check` compare with whoever has the lease now: for the processes that a holder starts. Raises LeaseLost."""
         with contextlib.suppress(OSError):
-            self.owner = owner_of(self._read())
+            self.owner = parse_identity(self._read())
         if self.owner is None:
             raise LeaseLost(f"{self.path.parent}: nobody holds it any more; repeat the same command to go on")
 
@@ -96,20 +105,21 @@ class Lease:
         """Raises LeaseLost when the file is gone or another's. Does nothing before the lease is taken."""
         if self.owner is None:
             return
-        found = None
+        holder = None
         for pause in (0.0, 0.05, 0.1, 0.3):  # for an instant a contender may have it by mistake
             time.sleep(pause)
             try:
-                found = owner_of(self._read())
+                holder = parse_identity(self._read())
             except OSError as error:
                 if pause == 0.3 and error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
                     raise
-                found = None
-            if found is not None and found.token == self.owner.token:
+                holder = None
+            if holder is not None and holder.token == self.owner.token:
                 return
-        by = f"{found} has taken it" if found is not None else "it was renamed, removed or replaced"
+        reason = f"{holder} has taken it" if holder is not None else "it was renamed, removed or replaced"
         raise LeaseLost(
-            f"{self.path.parent}: {by} while this command worked in it, which stops here; what is finished is kept: put it back, "
+            f"{self.path.parent}: {reason} while this command worked in it, which stops here; what is "
+            "finished is kept: put it back, "
             "or wait for the other, then repeat the same command to go on"
         )
 
@@ -119,24 +129,24 @@ class Lease:
         if owner is None or owner.pid != os.getpid():
             return
         with contextlib.suppress(OSError):
-            self._take_away(owner.token)
+            self._remove_if_same(owner.token)
         self._close()
 
     # ------------------------------------------------------------ the file
 
-    def _beside(self, name: str) -> Path:
+    def _sibling(self, name: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{name}")
 
-    def _put(self, draft: Path) -> bool:
+    def _create_file(self, candidate: Path) -> bool:
         """Make the file, whole; False when there is one."""
         try:
-            os.link(draft, self.path)
+            os.link(candidate, self.path)
             return True
         except FileExistsError:
             # Over NFS an answer may be lost and the question repeated: the number of links tells whether it was done.
             return os.fstat(self._handle).st_nlink == 2
         except OSError as error:
-            if error.errno not in NO_LINKS:
+            if error.errno not in NO_LINK_ERRNOS:
                 raise
         try:
             handle = _create(self.path)
@@ -151,64 +161,64 @@ class Lease:
     def _read(self) -> bytes | None:
         return _read(self.path)
 
-    def _settle(self) -> None:
+    def _wait_for_contenders(self) -> None:
         """Having taken a dead owner's place: raises LeaseTaken where another contender did so at the same time, and has it."""
-        time.sleep(SETTLE)
+        time.sleep(SETTLE_SECONDS)
         try:
             self.check()
         except LeaseLost:
             with contextlib.suppress(OSError):
-                raise LeaseTaken(str(owner_of(self._read()) or "another process")) from None
+                raise LeaseTaken(str(parse_identity(self._read()) or "another process")) from None
             raise LeaseTaken("another process") from None
 
-    def _clear(self, say: Say | None) -> bool:
+    def _remove_dead(self, notify: Notify | None) -> bool:
         """Remove the file of an owner that is dead; False when it went away by itself. Raises LeaseTaken for one that lives."""
         try:
-            before = self._read()
+            content = self._read()
         except FileNotFoundError:
             return False
-        owner = owner_of(before)
-        alive = owner.alive() if owner is not None else None
+        owner = parse_identity(content)
+        alive = owner.is_alive() if owner is not None else None
         if alive:
             raise LeaseTaken(str(owner))
         if alive is None:
-            if say is not None:
-                say(
+            if notify is not None:
+                notify(
                     f"{self.path}: of {owner or 'a process that it does not name'}, which cannot be seen from here; "
-                    f"waiting up to {self.stale:g} s for a sign of it"
+                    f"waiting up to {self.stale_seconds:g} s for a sign of it"
                 )
-            if not self._silent(before):
+            if not self._is_unchanged(content):
                 return False
-        return self._take_away(owner.token if owner is not None else before)
+        return self._remove_if_same(owner.token if owner is not None else content)
 
-    def _silent(self, before: bytes | None) -> bool:
+    def _is_unchanged(self, content: bytes | None) -> bool:
         """Watch the file: True when it stays as it is, False when it is another's or gone. Raises LeaseTaken at a heartbeat."""
-        until = time.monotonic() + self.stale
+        until = time.monotonic() + self.stale_seconds
         while time.monotonic() < until:
-            time.sleep(self.beat / 5)
+            time.sleep(self.heartbeat_seconds / 5)
             try:
-                now = self._read()
+                new_content = self._read()
             except FileNotFoundError:
                 return False
             except OSError:  # a file system that cannot answer now: no sign of anything
                 continue
-            if now == before:
+            if new_content == content:
                 continue
-            was, owner = owner_of(before), owner_of(now)
-            if owner is not None and was is not None and owner.token == was.token:
+            old_owner, owner = parse_identity(content), parse_identity(new_content)
+            if owner is not None and old_owner is not None and owner.token == old_owner.token:
                 raise LeaseTaken(str(owner))
             if owner is not None:
                 return False
         return True
 
-    def _take_away(self, expected: str | bytes | None) -> bool:
+    def _remove_if_same(self, expected: str | bytes | None) -> bool:
         """Remove the file if it is the one meant, by its token or its contents; True when that was done, by this process."""
 
         def is_meant(raw: bytes | None) -> bool:
-            owner = owner_of(raw)
+            owner = parse_identity(raw)
             return (owner.token if owner is not None else raw) == expected
 
-        aside = self._beside(f"{uuid.uuid4().hex}.gone")
+        aside = self._sibling(f"{uuid.uuid4().hex}.gone")
         try:
             if not is_meant(self._read()):
                 return False
@@ -216,10 +226,10 @@ class Lease:
         except FileNotFoundError:
             return False
         try:
-            found = _read(aside)
+            content = _read(aside)
         except FileNotFoundError:  # a dead owner's, tidied up by whoever has the lease by now
             return True
-        if is_meant(found):
+        if is_meant(content):
             aside.unlink(missing_ok=True)
             return True
         try:  # another contender was quicker, and this is its own
@@ -233,26 +243,26 @@ class Lease:
         aside.unlink(missing_ok=True)
         return False
 
-    def _tidy(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Remove what killed contenders on this host left beside the file."""
         for path in self.path.parent.glob(f"{self.path.name}.*"):
             with contextlib.suppress(OSError):
-                owner = owner_of(_read(path))
-                if owner is not None and owner.alive() is False:
+                owner = parse_identity(_read(path))
+                if owner is not None and owner.is_alive() is False:
                     path.unlink()
 
-    def _keep_fresh(self, handle: int, owner: Owner) -> None:
+    def _heartbeat(self, handle: int, owner: ProcessIdentity) -> None:
         """Write heartbeats until the lease is given back: into the file that was made, whatever its name is by now."""
         beats = 0
-        while not self._ended.wait(self.beat):
+        while not self._stop.wait(self.heartbeat_seconds):
             beats += 1
             with contextlib.suppress(OSError):
                 _write(handle, owner, beats)
 
     def _close(self) -> None:
-        self._ended.set()
+        self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=self.beat)
+            self._thread.join(timeout=self.heartbeat_seconds)
             if self._thread.is_alive():
                 return  # it waits for a file system that does not answer; its file stays open until it does
         if self._handle >= 0:
@@ -268,24 +278,24 @@ def _read(path: Path) -> bytes:
     """Contents as they are now: opened anew each time, which is when a network file system asks its server."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return os.read(handle, 2 * WIDTH)
+        return os.read(handle, 2 * FILE_BYTES)
     finally:
         os.close(handle)
 
 
-def _write(handle: int, owner: Owner, beats: int) -> None:
+def _write(handle: int, owner: ProcessIdentity, beats: int) -> None:
     text = json.dumps({**asdict(owner), "beats": beats})
-    os.pwrite(handle, text.encode("ascii").ljust(WIDTH - 1) + b"\n", 0)
+    os.pwrite(handle, text.encode("ascii").ljust(FILE_BYTES - 1) + b"\n", 0)
     os.fsync(handle)
 
 
 @contextlib.contextmanager
-def held(
+def folder_lock(
     folder: Path,
-    say: Say | None = None,
-    place: str = "",
-    busy: str = "is working on this run; wait for it, or use --name OTHER",
-    elsewhere: str = "use --results DIR",
+    notify: Notify | None = None,
+    label: str = "",
+    busy_advice: str = "is working on this run; wait for it, or use --name OTHER",
+    unwritable_advice: str = "use --results DIR",
 ) -> Iterator[Lease]:
     """Hold `folder` for writing. Raises UserError when another process holds it, or nothing can be written there.
 
@@ -295,13 +305,15 @@ def held(
     lease = Lease(folder / LEASE)
     try:
         make_folder(folder)
-        lease.acquire(say)
+        lease.acquire(notify)
     except LeaseTaken as error:
-        raise UserError(f"{place or folder}: {error} {busy}") from None
+        raise UserError(f"{label or folder}: {error} {busy_advice}") from None
     except OSError as error:
         if lease.path.is_dir():
             raise UserError(f"{lease.path}: a folder, not the file that says who works here; remove it, then repeat") from error
-        raise UserError(f"{place or error.filename or folder}: cannot write here ({error.strerror}); {elsewhere}") from error
+        raise UserError(
+            f"{label or error.filename or folder}: cannot write here ({error.strerror}); {unwritable_advice}"
+        ) from error
     try:
         yield lease
     finally:

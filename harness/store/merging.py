@@ -17,87 +17,99 @@ from typing import Any
 from harness.config import RunConfig
 from harness.errors import DamagedError, UserError
 from harness.files import read_json, write_bytes, write_json
-from harness.settings.safe_paths import TAKEN
-from harness.store.finished_phases import Played, failed_cells
+from harness.settings.safe_paths import RESERVED_SUFFIXES
+from harness.store.finished_phases import FinishedPhases, failed_cells
 from harness.store.provenance import PROGRAM
 from harness.store.run_folder import RunFolder
-from harness.store.small_files import SHARED, Kept, difference, from_folder, has_files, keep, read, unit_of, write
-from harness.store.verification import harm
-from harness.store.versions import phases_made_with
+from harness.store.small_files import (
+    SHARED_UNIT,
+    PhaseSummary,
+    first_difference,
+    has_files,
+    read_small_file,
+    summarize_phase,
+    unit_of,
+    update_small_file,
+    write_small_file,
+)
+from harness.store.verification import find_damage
+from harness.store.versions import versions_by_phase
 
-OF_THE_MACHINE = {PROGRAM, "machine", "device", "cuda", "layout"}  # what may differ between the cells of one run
+MACHINE_KEYS = {PROGRAM, "machine", "device", "cuda", "layout"}  # what may differ between the cells of one run
 # A step's record holds its seconds; an adapter's settings are in the phase's own, in an order that older versions left open.
-BY_CHANCE = {"steps.jsonl", "adapter/adapter_config.json"}
-TOLD = ("scores.json", "items.json")  # of the initial policy's evaluation: what players are compared with
-OF_VARIANT = ("source_digest", "params", "training", "examples")
+NONDETERMINISTIC_OUTPUTS = {"steps.jsonl", "adapter/adapter_config.json"}
+BASE_SCORE_FILES = ("scores.json", "items.json")  # of the initial policy's evaluation: what players are compared with
+VARIANT_KEYS = ("source_digest", "params", "training", "examples")
 
 
 @dataclass
-class Plan:
+class MergePlan:
     """What joining `source` will do: `steps` in order, and what to tell of it."""
 
     source: Path
     steps: list[Callable[[], None]] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
-def joined(run: RunFolder, source: Path, record: Mapping[str, Any] | None) -> tuple[Plan, dict[str, Any]]:
+def plan_merge(run: RunFolder, source: Path, target_record: Mapping[str, Any] | None) -> tuple[MergePlan, dict[str, Any]]:
     """What is to be done to have `source` in `run`, and the record of both. record: the run's so far, None for a new run.
 
     Raises UserError naming the first thing that differs, DamagedError for what is damaged. Writes nothing.
     """
-    theirs = read_json(source / "run.json")
-    mine, other = Played(run.root), Played(source)
-    if other.empty():
+    source_record = read_json(source / "run.json")
+    target_finished, source_finished = FinishedPhases(run.root), FinishedPhases(source)
+    if source_finished.is_empty():
         raise UserError(f"{source}: holds neither phases nor small files, so there is nothing to join")
     for root in (run.root, source):
         failed_cells(root)
-    if record is not None:
-        _refuse_other_records(run.root, record, source, theirs)
-        _refuse_other_versions(run.root, source)
-    plan = Plan(source)
-    phases: dict[str, list[str]] = {}
-    for phase in other.phases():
-        phases.setdefault(unit_of(phase), []).append(phase)
-    ours: dict[str, set[str]] = {}
-    for phase in mine.phases():
-        ours.setdefault(unit_of(phase), set()).add(phase)
-    _join_shared(plan, run.root, mine, other, phases.pop(SHARED, []))
-    cells = {f"{label}/seed-{seed}" for label in theirs["variants"] for seed in theirs["seeds"]}
-    for cell in (cell for cell in phases if cell in cells):
-        _join_cell(plan, run.root, mine, other, cell, phases[cell], ours.get(cell, set()))
-    return plan, _united(run, record, theirs)
+    if target_record is not None:
+        _check_same_records(run.root, target_record, source, source_record)
+        _check_same_versions(run.root, source)
+    plan = MergePlan(source)
+    source_phases: dict[str, list[str]] = {}
+    for phase in source_finished.phases():
+        source_phases.setdefault(unit_of(phase), []).append(phase)
+    target_phases: dict[str, set[str]] = {}
+    for phase in target_finished.phases():
+        target_phases.setdefault(unit_of(phase), set()).add(phase)
+    _plan_shared(plan, run.root, target_finished, source_finished, source_phases.pop(SHARED_UNIT, []))
+    trials = {f"{label}/seed-{seed}" for label in source_record["variants"] for seed in source_record["seeds"]}
+    for trial in (trial for trial in source_phases if trial in trials):
+        _plan_trial(
+            plan, run.root, target_finished, source_finished, trial, source_phases[trial], target_phases.get(trial, set())
+        )
+    return plan, _merged_record(run, target_record, source_record)
 
 
 # ---------------------------------------------------------------- what must be the same
 
 
-def _refuse_other_records(root: Path, mine: Mapping[str, Any], source: Path, theirs: Mapping[str, Any]) -> None:
-    for what, here, there in _of_records(mine, theirs):
+def _check_same_records(root: Path, target_record: Mapping[str, Any], source: Path, source_record: Mapping[str, Any]) -> None:
+    for name, here, there in _compared_values(target_record, source_record):
         if here != there:
             raise UserError(
-                f"{source}: cannot be joined with {root}: {what} is {_short(there)} there and {_short(here)} here; only runs "
+                f"{source}: cannot be joined with {root}: {name} is {_shorten(there)} there and {_shorten(here)} here; only runs "
                 "that differ in nothing but their cells are joined"
             )
 
 
-def _of_records(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _compared_values(target_record: Mapping[str, Any], source_record: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(name, here, there) of everything two records must agree in; a setting that one does not know has its default there."""
-    yield "format_version", mine.get("format_version"), theirs.get("format_version")
-    yield "the base model's digest (base_digest)", mine.get("base_digest"), theirs.get("base_digest")
-    yield "the prompt template", mine.get("template"), theirs.get("template")
-    here, there = mine["identity"], theirs["identity"]
+    yield "format_version", target_record.get("format_version"), source_record.get("format_version")
+    yield "the base model's digest (base_digest)", target_record.get("base_digest"), source_record.get("base_digest")
+    yield "the prompt template", target_record.get("template"), source_record.get("template")
+    here, there = target_record["identity"], source_record["identity"]
     for section in dict.fromkeys([*here, *there]):
-        one, two = here.get(section, {}), there.get(section, {})
-        for key in dict.fromkeys([*one, *two]):
+        here_section, there_section = here.get(section, {}), there.get(section, {})
+        for key in dict.fromkeys([*here_section, *there_section]):
             default = _default(section, key)
-            yield f"{section}.{key}", one.get(key, default), two.get(key, default)
-    for name in mine["suites"].keys() & theirs["suites"].keys():
-        yield f"suite {name}", mine["suites"][name], theirs["suites"][name]
-    for label in mine["variants"].keys() & theirs["variants"].keys():
-        for key in OF_VARIANT:
-            yield f"{label}: {key}", mine["variants"][label].get(key), theirs["variants"][label].get(key)
-    here, there = (record.get("study") or {} for record in (mine, theirs))
+            yield f"{section}.{key}", here_section.get(key, default), there_section.get(key, default)
+    for name in target_record["suites"].keys() & source_record["suites"].keys():
+        yield f"suite {name}", target_record["suites"][name], source_record["suites"][name]
+    for label in target_record["variants"].keys() & source_record["variants"].keys():
+        for key in VARIANT_KEYS:
+            yield f"{label}: {key}", target_record["variants"][label].get(key), source_record["variants"][label].get(key)
+    here, there = (record.get("study") or {} for record in (target_record, source_record))
     for key in dict.fromkeys([*here, *there]):
         yield f"study.{key}", here.get(key), there.get(key)
 
@@ -107,13 +119,13 @@ def _default(section: str, key: str) -> Any:
     return fields[key].default if key in fields else None
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-def _refuse_other_versions(root: Path, source: Path) -> None:
-    here, there = (_made_with(folder) for folder in (root, source))
+def _check_same_versions(root: Path, source: Path) -> None:
+    here, there = (_versions_used(folder) for folder in (root, source))
     for name in here.keys() & there.keys():
         if here[name] != there[name]:
             old, new = (", ".join(sorted(versions)) for versions in (here[name], there[name]))
@@ -123,152 +135,182 @@ def _refuse_other_versions(root: Path, source: Path) -> None:
             )
 
 
-def _made_with(root: Path) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for made in phases_made_with(root).values():
-        for name, version in made.items():
-            if name not in OF_THE_MACHINE:
-                found.setdefault(name, set()).add(version)
-    return found
+def _versions_used(root: Path) -> dict[str, set[str]]:
+    versions: dict[str, set[str]] = {}
+    for phase_versions in versions_by_phase(root).values():
+        for name, version in phase_versions.items():
+            if name not in MACHINE_KEYS:
+                versions.setdefault(name, set()).add(version)
+    return versions
 
 
-def _refuse_other_phase(root: Path, mine: Played, other: Played, phase: str, shared: bool) -> None:
-    here, there = _kept(mine, phase), _kept(other, phase)
-    found = difference(_compared(here, phase, shared), _compared(there, phase, shared))
-    if found is None and shared and here.drawn != there.drawn:
-        found = "the token ids drawn"
-    if found:
+def _check_same_phase(
+    root: Path, target_finished: FinishedPhases, source_finished: FinishedPhases, phase: str, shared: bool
+) -> None:
+    here, there = _phase_summary(target_finished, phase), _phase_summary(source_finished, phase)
+    differing = first_difference(_comparable_manifest(here, phase, shared), _comparable_manifest(there, phase, shared))
+    if differing is None and shared and here.drawn != there.drawn:
+        differing = "the token ids drawn"
+    if differing:
         raise UserError(
-            f"{other.root / phase}: is not the phase that {root} has: differs in {found}; leave the cell out of one of the two"
+            f"{source_finished.root / phase}: is not the phase that {root} has: differs in {differing}; "
+            "leave the cell out of one of the two"
         )
 
 
-def _kept(played: Played, phase: str) -> Kept:
-    return played.kept(phase).get(phase) or from_folder(played.root, phase)
+def _phase_summary(finished_phases: FinishedPhases, phase: str) -> PhaseSummary:
+    return finished_phases.from_small_file(phase).get(phase) or summarize_phase(finished_phases.root, phase)
 
 
-def _compared(kept: Kept, phase: str, shared: bool) -> dict[str, Any]:
+def _comparable_manifest(summary: PhaseSummary, phase: str, shared: bool) -> dict[str, Any]:
     """A phase's manifest as far as it must be the same in both.
 
     Between processors the initial policy's log-probabilities and held-out measurements differ in their last digits, so of what
     cells share are compared: the data, what it answered and scored, and the token ids it drew.
     """
-    outputs = {name: digest for name, digest in kept.manifest["outputs"].items() if name not in BY_CHANCE}
+    outputs = {name: digest for name, digest in summary.manifest["outputs"].items() if name not in NONDETERMINISTIC_OUTPUTS}
     if shared and phase != "data":
-        outputs = {name: digest for name, digest in outputs.items() if name in TOLD}
-    return {**kept.manifest, "outputs": outputs}
+        outputs = {name: digest for name, digest in outputs.items() if name in BASE_SCORE_FILES}
+    return {**summary.manifest, "outputs": outputs}
 
 
 # ---------------------------------------------------------------- what is to be done
 
 
-def _join_shared(plan: Plan, root: Path, mine: Played, other: Played, phases: list[str]) -> None:
-    small: dict[str, Kept] = {}
+def _plan_shared(
+    plan: MergePlan, root: Path, target_finished: FinishedPhases, source_finished: FinishedPhases, phases: list[str]
+) -> None:
+    summaries: dict[str, PhaseSummary] = {}
     if "data" not in phases:
         raise UserError(
-            f"{other.root}: does not say which data its cells were trained on (no data/manifest.json, no {SHARED} small file)"
+            f"{source_finished.root}: does not say which data its cells were trained on (no "
+            f"data/manifest.json, no {SHARED_UNIT} small file)"
         )
     for phase in phases:
-        if mine.finished(phase):
-            _refuse_other_phase(root, mine, other, phase, shared=True)
-        one = not mine.finished(phase) or difference(_kept(mine, phase).manifest, _kept(other, phase).manifest) is None
-        if not mine.by_folder(phase) and other.by_folder(phase) and one:
-            plan.steps.append(lambda phase=phase: _bring(other.root / phase, root / phase))
-        elif not mine.finished(phase):
-            small[phase] = _kept(other, phase)
-    if small:
-        plan.steps.append(lambda: write(root, SHARED, {**small, **read(root, SHARED)}))
-    plan.steps.append(lambda: keep(root, SHARED))
-
-
-def _join_cell(plan: Plan, root: Path, mine: Played, other: Played, cell: str, theirs: list[str], ours: set[str]) -> None:
-    for phase in theirs:
-        if phase in ours:
-            _refuse_other_phase(root, mine, other, phase, shared=False)
-    more, less = [phase for phase in theirs if phase not in ours], ours - set(theirs)
-    if more and less:
-        raise UserError(f"{other.root}: of {cell} it has {more[0]} and {root} has {min(less)}; neither is the other's beginning")
-    whole, have = other.by_folder(cell), mine.by_folder(cell)
-    if have and more and not whole:
-        raise UserError(
-            f"{other.root}: of {cell} it has small files alone, and {root} a folder that goes less far; bring the folder {cell}"
+        if target_finished.is_finished(phase):
+            _check_same_phase(root, target_finished, source_finished, phase, shared=True)
+        one = (
+            not target_finished.is_finished(phase)
+            or first_difference(_phase_summary(target_finished, phase).manifest, _phase_summary(source_finished, phase).manifest)
+            is None
         )
-    if not more and (have or not whole or less):
-        plan.said.append(f"{cell}: there already")
+        if not target_finished.has_folder(phase) and source_finished.has_folder(phase) and one:
+            plan.steps.append(lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase))
+        elif not target_finished.is_finished(phase):
+            summaries[phase] = _phase_summary(source_finished, phase)
+    if summaries:
+        plan.steps.append(lambda: write_small_file(root, SHARED_UNIT, {**summaries, **read_small_file(root, SHARED_UNIT)}))
+    plan.steps.append(lambda: update_small_file(root, SHARED_UNIT))
+
+
+def _plan_trial(
+    plan: MergePlan,
+    root: Path,
+    target_finished: FinishedPhases,
+    source_finished: FinishedPhases,
+    trial: str,
+    source_phases: list[str],
+    target_phases: set[str],
+) -> None:
+    for phase in source_phases:
+        if phase in target_phases:
+            _check_same_phase(root, target_finished, source_finished, phase, shared=False)
+    only_in_source, only_in_target = (
+        [phase for phase in source_phases if phase not in target_phases],
+        target_phases - set(source_phases),
+    )
+    if only_in_source and only_in_target:
+        raise UserError(
+            f"{source_finished.root}: of {trial} it has {only_in_source[0]} and {root} has "
+            f"{min(only_in_target)}; neither is the other's beginning"
+        )
+    source_has_folder, target_has_folder = source_finished.has_folder(trial), target_finished.has_folder(trial)
+    if target_has_folder and only_in_source and not source_has_folder:
+        raise UserError(
+            f"{source_finished.root}: of {trial} it has small files alone, and {root} a folder that goes "
+            f"less far; bring the folder {trial}"
+        )
+    if not only_in_source and (target_has_folder or not source_has_folder or only_in_target):
+        plan.messages.append(f"{trial}: there already")
         return
-    if not whole:
-        plan.steps.append(lambda: write(root, cell, read(root, cell) | read(other.root, cell)))
-    elif have:
-        plan.steps += [lambda phase=phase: _bring(other.root / phase, root / phase) for phase in more]
+    if not source_has_folder:
+        plan.steps.append(
+            lambda: write_small_file(root, trial, read_small_file(root, trial) | read_small_file(source_finished.root, trial))
+        )
+    elif target_has_folder:
+        plan.steps += [lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase) for phase in only_in_source]
     else:
-        plan.steps.append(lambda: _bring_cell(other.root, root, cell, theirs))
-    if whole:
-        plan.steps.append(lambda: keep(root, cell))
-    plan.said.append(f"{cell}: {len(theirs)} phases" + ("" if whole else " (small files)"))
+        plan.steps.append(lambda: _copy_trial(source_finished.root, root, trial, source_phases))
+    if source_has_folder:
+        plan.steps.append(lambda: update_small_file(root, trial))
+    plan.messages.append(f"{trial}: {len(source_phases)} phases" + ("" if source_has_folder else " (small files)"))
 
 
-def _bring(source: Path, target: Path) -> None:
+def _copy_phase(source: Path, target: Path) -> None:
     """Copy a finished phase: whole, under its name, or not at all. Raises DamagedError when it is not what was committed."""
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     if target.exists() and not has_files(target):
         shutil.rmtree(target)
-    _copy(source, partial)
+    _copy_verified(source, partial)
     partial.rename(target)
 
 
-def _bring_cell(source: Path, root: Path, cell: str, phases: list[str]) -> None:
+def _copy_trial(source: Path, root: Path, trial: str, phases: list[str]) -> None:
     """All phases of a cell at once: half of them would count in place of the small file that holds all."""
-    target, partial = root / cell, root / f"{cell}.partial"
+    target, partial = root / trial, root / f"{trial}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     for phase in phases:
-        _copy(source / phase, partial / Path(phase).relative_to(cell))
+        _copy_verified(source / phase, partial / Path(phase).relative_to(trial))
     if target.exists() and not has_files(target):
         shutil.rmtree(target)
     partial.rename(target)
 
 
-def _copy(source: Path, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, to, ignore=shutil.ignore_patterns(*(f"*{ending}" for ending in TAKEN)))
-    done = RunFolder(to.parent).finished(to.name)
-    harmed = harm(to, done.manifest) if done else f"{source}: not a finished phase"
-    if harmed:
-        raise DamagedError(f"{harmed.replace(str(to), str(source))}; mend it there first")
+def _copy_verified(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*(f"*{ending}" for ending in RESERVED_SUFFIXES)))
+    result = RunFolder(target.parent).find_phase(target.name)
+    damage = find_damage(target, result.manifest) if result else f"{source}: not a finished phase"
+    if damage:
+        raise DamagedError(f"{damage.replace(str(target), str(source))}; mend it there first")
 
 
 # ---------------------------------------------------------------- the record of both
 
 
-def _united(run: RunFolder, mine: Mapping[str, Any] | None, theirs: Mapping[str, Any]) -> dict[str, Any]:
+def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, source_record: Mapping[str, Any]) -> dict[str, Any]:
     """Variants, seeds, iterations and suites of both; all else is the run's own, or for a new run the first one's."""
-    if mine is None:
-        return {**theirs, "name": run.name}
-    variants = dict(mine["variants"])
-    for label, variant in theirs["variants"].items():
+    if target_record is None:
+        return {**source_record, "name": run.name}
+    variants = dict(target_record["variants"])
+    for label, variant in source_record["variants"].items():
         if label not in variants or len(variant["resolved"]) > len(variants[label]["resolved"]):
             variants[label] = variant
     return {
-        **mine,
+        **target_record,
         "variants": variants,
-        "seeds": sorted({*mine["seeds"], *theirs["seeds"]}),
-        "iterations": max(mine["iterations"], theirs["iterations"]),
-        "suites": {**theirs["suites"], **mine["suites"]},
+        "seeds": sorted({*target_record["seeds"], *source_record["seeds"]}),
+        "iterations": max(target_record["iterations"], source_record["iterations"]),
+        "suites": {**source_record["suites"], **target_record["suites"]},
     }
 
 
-def bring_beside(run: RunFolder, source: Path, record: Mapping[str, Any]) -> None:
+def copy_extra_files(run: RunFolder, source: Path, record: Mapping[str, Any]) -> None:
     """What lies beside the phases: the objectives' files, a judge's answers, and which cells failed, where the run lacks them."""
     for name in ("objectives", "judgements"):
         for path in sorted((source / name).rglob("*")):
             target = run.root / path.relative_to(source)
-            if path.is_file() and not target.exists() and not path.name.endswith(TAKEN):
+            if path.is_file() and not target.exists() and not path.name.endswith(RESERVED_SUFFIXES):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(target, path.read_bytes())
-    failed = [failed_cells(root) for root in (source, run.root)]
+    failure_records = [failed_cells(root) for root in (source, run.root)]
     if any((root / "failed.json").is_file() for root in (source, run.root)):
-        played, last = Played(run.root), record["iterations"] - 1
-        said = {
-            cell: error for one in failed for cell, error in one.items() if not played.finished(f"{cell}/iteration-{last}/probe")
+        finished_phases, last_iteration = FinishedPhases(run.root), record["iterations"] - 1
+        still_failed = {
+            trial: error
+            for failures in failure_records
+            for trial, error in failures.items()
+            if not finished_phases.is_finished(f"{trial}/iteration-{last_iteration}/probe")
         }
-        write_json(run.root / "failed.json", said)
+        write_json(run.root / "failed.json", still_failed)

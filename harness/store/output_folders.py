@@ -14,29 +14,31 @@ from typing import Any
 from harness.errors import UserError
 from harness.store.lease import LEASE
 
-RECORD = "run.json"
-REPORTED = "provenance.json"  # beside every report: whose it is
-BEGUN = (RECORD, "journal.jsonl", "data", "data.partial")  # what a folder has in which a run has begun
+RUN_RECORD = "run.json"
+REPORT_PROVENANCE = "provenance.json"  # beside every report: whose it is
+STARTED_RUN_FILES = (RUN_RECORD, "journal.jsonl", "data", "data.partial")  # what a folder has in which a run has begun
 
 # Bytes of a folder that is written into: Linux takes 4,096 for a whole path, and a run's own go this much deeper.
-MOST_OF_A_PATH = 4096 - 768
+MAX_FOLDER_PATH_BYTES = 4096 - 768
 
 
-def run_around(place: Path) -> Path | None:
+def enclosing_run(path: Path) -> Path | None:
     """The run folder that `place` is or lies in; None where there is none."""
-    real = _real(place)
-    return next((folder for folder in (real, *real.parents) if os.path.isfile(folder / RECORD)), None)
+    real_path = _resolve_links(path)
+    return next((folder for folder in (real_path, *real_path.parents) if os.path.isfile(folder / RUN_RECORD)), None)
 
 
-def check_outside(place: Path, option: str) -> None:
+def check_outside_runs(path: Path, option: str) -> None:
     """Raises UserError where `place` is a run folder or lies in one: the run alone writes there."""
-    if (around := run_around(place)) is not None:
-        raise UserError(f"{option} {place}: {around} is a run folder, in which only that run writes; name another with {option}")
+    if (enclosing := enclosing_run(path)) is not None:
+        raise UserError(
+            f"{option} {path}: {enclosing} is a run folder, in which only that run writes; name another with {option}"
+        )
 
 
-def check_name(option: str, folder: Path) -> None:
+def check_path(option: str, folder: Path) -> None:
     """Raises UserError where the folder's name is too long for what goes below it, or the system refuses it."""
-    if len(os.fsencode(folder.absolute())) > MOST_OF_A_PATH:
+    if len(os.fsencode(folder.absolute())) > MAX_FOLDER_PATH_BYTES:
         raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
     try:
         folder.exists()  # which names too long and other refusals end, where `lexists` says no
@@ -46,13 +48,13 @@ def check_name(option: str, folder: Path) -> None:
 
 def check_writable(option: str, folder: Path) -> None:
     """Raises UserError where the folder, or the nearest above it, is a file, leads nowhere or may not be written to."""
-    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
-    if not there.exists():
-        raise UserError(f"{option} {folder}: {there} is a link that leads nowhere; name another with {option} DIR")
-    if not there.is_dir():
-        raise UserError(f"{option} {folder}: {there} is a file, not a folder; name another with {option} DIR")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"{option} {folder}: {there} may not be written to; name another with {option} DIR")
+    existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not existing.exists():
+        raise UserError(f"{option} {folder}: {existing} is a link that leads nowhere; name another with {option} DIR")
+    if not existing.is_dir():
+        raise UserError(f"{option} {folder}: {existing} is a file, not a folder; name another with {option} DIR")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {folder}: {existing} may not be written to; name another with {option} DIR")
 
 
 def check_run_folder(root: Path) -> None:
@@ -60,12 +62,12 @@ def check_run_folder(root: Path) -> None:
 
     A new one, an empty one and one in which a run has begun are well.
     """
-    if (around := run_around(root.parent)) is not None:
-        raise UserError(f"--results {root.parent}: {around} is a run folder; name another place with --results DIR")
+    if (enclosing := enclosing_run(root.parent)) is not None:
+        raise UserError(f"--results {root.parent}: {enclosing} is a run folder; name another place with --results DIR")
     if os.path.lexists(root) and not os.path.isdir(root):
         what = "a link that leads nowhere" if os.path.islink(root) and not os.path.exists(root) else "a file"
         raise UserError(f"{root}: is {what}, not a folder; use --results DIR or --name OTHER for the run")
-    if os.path.isfile(root / REPORTED) and not os.path.isfile(root / RECORD):
+    if os.path.isfile(root / REPORT_PROVENANCE) and not os.path.isfile(root / RUN_RECORD):
         raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
     if root.is_dir() and any(root.iterdir()) and not _begun(root):
         raise UserError(f"{root}: holds files, and none of a run; use --results DIR or --name OTHER for a folder of its own")
@@ -73,7 +75,7 @@ def check_run_folder(root: Path) -> None:
 
 def _begun(root: Path) -> bool:
     """Whether a run has begun in the folder, if only with a lease: a kill may leave that under the name it is made under."""
-    return any(entry.name in BEGUN or entry.name.startswith(LEASE) for entry in root.iterdir())
+    return any(entry.name in STARTED_RUN_FILES or entry.name.startswith(LEASE) for entry in root.iterdir())
 
 
 def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
@@ -84,45 +86,47 @@ def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
     """
     if pdf.suffix.lower() != ".pdf":
         raise UserError(f"{option} {pdf}: expected the name of a PDF, for example {pdf.name or 'report'}.pdf")
-    beside = pdf.with_suffix("")
-    said = f"{option}: the report {pdf} has its numbers in the folder {beside}"
-    for place in (pdf, pdf.with_suffix(".html"), beside):
-        around = run_around(place)
-        if around is None and root is not None and _real(place).is_relative_to(_real(root)):
-            around = root
-        if around is not None:
-            raise UserError(f"{said}, but {around} is a run folder; name another place with {option}")
-        if place != beside and os.path.isdir(place):
-            raise UserError(f"{option}: {place} is a folder, and the report would be a file of this name; name another place")
-    if root is not None and _real(root).is_relative_to(_real(beside)):
-        raise UserError(f"{said}, in which the run itself would lie ({root}); name another place with {option}")
-    if os.path.lexists(beside) and not os.path.isdir(beside):
-        raise UserError(f"{said}, but that is a file; name another place with {option}")
-    owner = _owner(beside)
-    if owner is not None and (root is None or owner not in _names(root)):
-        raise UserError(f"{said}, but those are the report of the run {owner}; name another place with {option}, or remove it")
-    if root is not None and owner is None and os.path.isdir(beside) and any(beside.iterdir()):
-        raise UserError(f"{said}, but that holds other files; name another place with {option}")
+    numbers_folder = pdf.with_suffix("")
+    prefix = f"{option}: the report {pdf} has its numbers in the folder {numbers_folder}"
+    for path in (pdf, pdf.with_suffix(".html"), numbers_folder):
+        enclosing = enclosing_run(path)
+        if enclosing is None and root is not None and _resolve_links(path).is_relative_to(_resolve_links(root)):
+            enclosing = root
+        if enclosing is not None:
+            raise UserError(f"{prefix}, but {enclosing} is a run folder; name another place with {option}")
+        if path != numbers_folder and os.path.isdir(path):
+            raise UserError(f"{option}: {path} is a folder, and the report would be a file of this name; name another place")
+    if root is not None and _resolve_links(root).is_relative_to(_resolve_links(numbers_folder)):
+        raise UserError(f"{prefix}, in which the run itself would lie ({root}); name another place with {option}")
+    if os.path.lexists(numbers_folder) and not os.path.isdir(numbers_folder):
+        raise UserError(f"{prefix}, but that is a file; name another place with {option}")
+    reported_run = _reported_run(numbers_folder)
+    if reported_run is not None and (root is None or reported_run not in _run_names(root)):
+        raise UserError(
+            f"{prefix}, but those are the report of the run {reported_run}; name another place with {option}, or remove it"
+        )
+    if root is not None and reported_run is None and os.path.isdir(numbers_folder) and any(numbers_folder.iterdir()):
+        raise UserError(f"{prefix}, but that holds other files; name another place with {option}")
 
 
-def _owner(beside: Path) -> str | None:
+def _reported_run(numbers_folder: Path) -> str | None:
     """The name of the run whose report lies in a folder; None where there is no report."""
-    if not os.path.isfile(beside / REPORTED):  # reading a FIFO would wait without end
+    if not os.path.isfile(numbers_folder / REPORT_PROVENANCE):  # reading a FIFO would wait without end
         return None
     try:
-        said: Any = json.loads((beside / REPORTED).read_text(encoding="utf-8"))
-        return str(said["run"])
+        provenance: Any = json.loads((numbers_folder / REPORT_PROVENANCE).read_text(encoding="utf-8"))
+        return str(provenance["run"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
 
 
-def _names(root: Path) -> set[str]:
+def _run_names(root: Path) -> set[str]:
     """The names a run goes by: its folder's, and the one in its record, which a folder that was renamed keeps."""
-    names = {root.name, _real(root).name}
+    names = {root.name, _resolve_links(root).name}
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):  # a new run, or a damaged record
-        names.add(str(json.loads((root / RECORD).read_text(encoding="utf-8"))["name"]))
+        names.add(str(json.loads((root / RUN_RECORD).read_text(encoding="utf-8"))["name"]))
     return names
 
 
-def _real(path: Path) -> Path:
+def _resolve_links(path: Path) -> Path:
     return Path(os.path.realpath(path))

@@ -13,42 +13,42 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import DamagedError
-from harness.files import read_back
+from harness.files import json_round_trip
 from harness.progress import Advance
 from harness.store import checked_records as kept
 
 T = TypeVar("T")
 
 
-class Shards:
+class ChunkFiles:
     """A folder of shards; without a folder nothing is kept. notice: takes the line that says what is damaged."""
 
-    def __init__(self, folder: Path | None = None, notice: Callable[[str], None] = lambda line: None) -> None:
-        self.folder, self.notice = folder, notice
+    def __init__(self, folder: Path | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
+        self.folder, self.notify = folder, notify
 
     def get(self, name: str, key: str) -> list[Any] | None:
         """The rows kept under `name` for exactly this `key`; None when there are none, or they are damaged, which is said."""
         if self.folder is None:
             return None
         try:
-            found = kept.get(self.folder / f"{name}.json")
+            stored = kept.read(self.folder / f"{name}.json")
         except DamagedError as error:
-            self.notice(f"{error}; what it held is made again")
+            self.notify(f"{error}; what it held is made again")
             return None
-        return found["rows"] if found is not None and found["key"] == key else None
+        return stored["rows"] if stored is not None and stored["key"] == key else None
 
     def put(self, name: str, key: str, rows: Sequence[Any]) -> None:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            kept.put(self.folder / f"{name}.json", read_back({"key": key, "rows": list(rows)}))
+            kept.write(self.folder / f"{name}.json", json_round_trip({"key": key, "rows": list(rows)}))
 
-    def each(
+    def map(
         self,
         name: str,
         items: Sequence[T],
-        size: int,
+        chunk_size: int,
         key: Callable[[Sequence[T]], str],
-        work: Callable[[Sequence[T]], list[Any]],
+        compute: Callable[[Sequence[T]], list[Any]],
         advance: Advance = lambda n: None,
     ) -> list[Any]:
         """`work` on `size` items after the other, its rows in order; what an earlier attempt has kept is not done again.
@@ -56,26 +56,26 @@ class Shards:
         A row is plain JSON: numbers, texts, lists. The parts do not depend on what was kept, so neither do the rows. advance is
         told of what was kept; of the rest `work` tells.
         """
-        found: list[Any] = []
-        for number, start in enumerate(range(0, len(items), size)):
-            part = items[start : start + size]
-            place, made_from = f"{name}-{number:05d}", key(part)
-            rows = self.get(place, made_from)
+        all_rows: list[Any] = []
+        for number, start in enumerate(range(0, len(items), chunk_size)):
+            chunk = items[start : start + chunk_size]
+            chunk_name, chunk_key = f"{name}-{number:05d}", key(chunk)
+            rows = self.get(chunk_name, chunk_key)
             if rows is None:
-                rows = work(part)
-                self.put(place, made_from, rows)
+                rows = compute(chunk)
+                self.put(chunk_name, chunk_key, rows)
             else:
-                advance(len(part))
-            found += rows
-        return found
+                advance(len(chunk))
+            all_rows += rows
+        return all_rows
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class PartialResults:
     """Where a phase that is not complete keeps what it has: shards of `size` rows each."""
 
-    shards: Shards
-    size: int
+    chunks: ChunkFiles
+    chunk_size: int
 
 
-NOTHING_KEPT = Unfinished(Shards(), 1 << 30)
+NO_PARTIAL_RESULTS = PartialResults(ChunkFiles(), 1 << 30)

@@ -14,19 +14,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError, system_line
-from harness.files import MANIFEST, folder_digests, read_back, read_json, walk
+from harness.errors import UserError, system_error_line
+from harness.files import MANIFEST, folder_digests, json_round_trip, read_json, walk
 from harness.records import digest
-from harness.settings.safe_paths import TAKEN
+from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.provenance import NUMBERS_KEY, PROGRAM, package_versions
-from harness.store.run_folder import FORMAT_VERSION, Finished, RunFolder
-from harness.store.verification import harm
+from harness.store.run_folder import FORMAT_VERSION, PhaseResult, RunFolder
+from harness.store.verification import find_damage
 
 # A new version may compute anew; of another version of this program's numbers nothing is taken over.
-COUNTED = ("torch", "transformers", "peft", "lm_eval", "tokenizers", PROGRAM, NUMBERS_KEY, "vllm")
+KEY_VERSIONS = ("torch", "transformers", "peft", "lm_eval", "tokenizers", PROGRAM, NUMBERS_KEY, "vllm")
 
 
-class Neighbours:
+class PhaseCache:
     """The runs beside `run` that were made with the same base model; read once, when the first phase is looked for.
 
     Nothing of theirs is needed: what is damaged, foreign, changing or cannot be read is passed over, which the journal says.
@@ -35,95 +35,99 @@ class Neighbours:
     def __init__(self, run: RunFolder) -> None:
         self.run = run
 
-    def find(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Finished | None:
+    def find(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> PhaseResult | None:
         """A finished phase of another run made from exactly this, its files unharmed; None when there is none."""
-        for path in self._known.get(_key(Path(relative).name, inputs, settings, package_versions()), ()):
-            with self._passing_over(path):
-                done = RunFolder(path.parent).finished(path.name)
-                if done is None:
+        for path in self._phases_by_key.get(_phase_key(Path(relative).name, inputs, settings, package_versions()), ()):
+            with self._skip_on_error(path):
+                result = RunFolder(path.parent).find_phase(path.name)
+                if result is None:
                     raise UserError(f"{path}: gone")
-                if harmed := harm(path, done.manifest):
-                    raise UserError(harmed)
+                if damage := find_damage(path, result.manifest):
+                    raise UserError(damage)
                 if odd := next((one for one in walk(path) if one.is_symlink() or not (one.is_file() or one.is_dir())), None):
                     raise UserError(
                         f"{odd}: neither a file nor a folder"
                     )  # a FIFO that is linked keeps whoever flushes it waiting
-                if unexpected := sorted(folder_digests(path).keys() - done.manifest.outputs.keys()):
+                if unexpected := sorted(folder_digests(path).keys() - result.manifest.outputs.keys()):
                     raise UserError(f"{path / unexpected[0]}: not among what was committed")
-                return done
+                return result
         return None
 
-    def take_over(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
+    def link_into_run(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
         """Commit what `find` finds as the run's own phase. False when there is none, or it went away meanwhile."""
-        self.run.check_held()
-        done = self.find(relative, inputs, settings)
-        if done is None:
+        self.run.check_lock()
+        result = self.find(relative, inputs, settings)
+        if result is None:
             return False
         try:
-            self.run.take_over(relative, done)
+            self.run.link_from(relative, result)
             return True
         except OSError as error:
-            self.run.check_held()
-            if (line := system_line(error, self.run.root / relative)) is not None and not _below(error.filename, done.path):
+            self.run.check_lock()
+            if (line := system_error_line(error, self.run.root / relative)) is not None and not _is_below(
+                error.filename, result.path
+            ):
                 raise UserError(line) from error
-            self._say(done.path, error)
+            self._log_skipped(result.path, error)
         return False
 
     @cached_property
-    def _known(self) -> dict[str, list[Path]]:
-        mine = self.run.record() or {}
-        found: dict[str, list[Path]] = {}
-        for root in self._beside():
-            with self._passing_over(root):
-                record = read_json(regular(root / "run.json"))
-                if any(_of(record, key) != _of(mine, key) for key in ("base_digest", "model", "format")):
+    def _phases_by_key(self) -> dict[str, list[Path]]:
+        own_record = self.run.record() or {}
+        phases: dict[str, list[Path]] = {}
+        for root in self._other_runs():
+            with self._skip_on_error(root):
+                record = read_json(require_file(root / "run.json"))
+                if any(
+                    _record_field(record, key) != _record_field(own_record, key) for key in ("base_digest", "model", "format")
+                ):
                     continue
                 for path in sorted(path for path in walk(root) if path.name == MANIFEST):
-                    if path.parent.suffix not in TAKEN:
-                        with self._passing_over(path):
-                            manifest = read_json(regular(path))
+                    if path.parent.suffix not in RESERVED_SUFFIXES:
+                        with self._skip_on_error(path):
+                            manifest = read_json(require_file(path))
                             if manifest["format_version"] == FORMAT_VERSION:
-                                made_from = (manifest[part] for part in ("inputs", "settings", "versions"))
-                                found.setdefault(_key(path.parent.name, *made_from), []).append(path.parent)
-        return found
+                                key_parts = (manifest[part] for part in ("inputs", "settings", "versions"))
+                                phases.setdefault(_phase_key(path.parent.name, *key_parts), []).append(path.parent)
+        return phases
 
-    def _beside(self) -> list[Path]:
+    def _other_runs(self) -> list[Path]:
         """The folders beside the run's that may hold a run."""
-        with self._passing_over(self.run.root.parent):
+        with self._skip_on_error(self.run.root.parent):
             folders = [self.run.root.with_name(name) for name in sorted(os.listdir(self.run.root.parent))]
             return [folder for folder in folders if folder != self.run.root and os.path.lexists(folder / "run.json")]
         return []
 
     @contextlib.contextmanager
-    def _passing_over(self, place: Path) -> Iterator[None]:
+    def _skip_on_error(self, path: Path) -> Iterator[None]:
         """Whatever is wrong with a neighbour's file is written down and costs no more than that file."""
         try:
             yield
         except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
-            self._say(place, error)
+            self._log_skipped(path, error)
 
-    def _say(self, place: Path, error: BaseException) -> None:
+    def _log_skipped(self, path: Path, error: BaseException) -> None:
         reason = str(UserError(f"{type(error).__name__}: {error}"))
-        self.run.journal("neighbour passed over", where=os.path.relpath(place, self.run.root), reason=reason)
+        self.run.journal("neighbour passed over", where=os.path.relpath(path, self.run.root), reason=reason)
 
 
-def regular(path: Path) -> Path:
+def require_file(path: Path) -> Path:
     """The path of a file. Raises UserError for anything else, which reading might wait for without end."""
     if not path.is_file():
         raise UserError(f"{path}: no regular file")
     return path
 
 
-def _below(name: Any, folder: Path) -> bool:
+def _is_below(name: Any, folder: Path) -> bool:
     return isinstance(name, str) and Path(name).is_relative_to(folder)
 
 
-def _of(record: Mapping[str, Any], key: str) -> Any:
+def _record_field(record: Mapping[str, Any], key: str) -> Any:
     if key == "model":
         return record.get("identity", {}).get("model")
     return record.get("format_version" if key == "format" else key)
 
 
-def _key(kind: str, inputs: Mapping[str, str], settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
-    counted = {name: versions.get(name) for name in COUNTED}
-    return digest(json.dumps([kind, dict(inputs), read_back(dict(settings)), counted], sort_keys=True))
+def _phase_key(kind: str, inputs: Mapping[str, str], settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    key_versions = {name: versions.get(name) for name in KEY_VERSIONS}
+    return digest(json.dumps([kind, dict(inputs), json_round_trip(dict(settings)), key_versions], sort_keys=True))

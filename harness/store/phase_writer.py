@@ -8,66 +8,71 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DamagedError
-from harness.files import read_back
+from harness.files import json_round_trip
 from harness.store import checked_records as kept
 
-UNFINISHED = "unfinished"
-BEGUN, ATTEMPTS, MADE_ON = "begun.json", "attempts.json", "hardware.json"  # in it: what an attempt is made from, which, on what
-THEN = ", then "
+UNFINISHED_FOLDER = "unfinished"
+INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE = (
+    "begun.json",
+    "attempts.json",
+    "hardware.json",
+)  # in it: what an attempt is made from, which, on what
+HARDWARE_SEPARATOR = ", then "
 
 
-class Draft:
+class PhaseWriter:
     """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it.
 
     `unfinished` is for what the next attempt may go on from; it is not part of the finished phase. notice: told what is damaged.
     """
 
-    def __init__(self, path: Path, notice: Callable[[str], None] = lambda line: None) -> None:
-        self.path, self.notice = path, notice
-        self.unfinished = path / UNFINISHED
+    def __init__(self, path: Path, notify: Callable[[str], None] = lambda line: None) -> None:
+        self.path, self.notify = path, notify
+        self.unfinished = path / UNFINISHED_FOLDER
         self.attempt = 1
         self.counts: dict[str, Any] = {}
 
 
-def begin(draft: Draft, made_from: Mapping[str, Any]) -> None:
+def start_attempt(writer: PhaseWriter, inputs: Mapping[str, Any]) -> None:
     """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside.
 
     Where one of that attempt's own records is damaged, nothing of it is used.
     """
-    records = [draft.unfinished / name for name in (BEGUN, ATTEMPTS, MADE_ON)]
-    said = read_back(dict(made_from))
+    records = [writer.unfinished / name for name in (INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE)]
+    expected = json_round_trip(dict(inputs))
     try:
-        if draft.unfinished.is_dir() and (odd := next((path for path in draft.unfinished.iterdir() if path.is_dir()), None)):
+        if writer.unfinished.is_dir() and (odd := next((path for path in writer.unfinished.iterdir() if path.is_dir()), None)):
             raise DamagedError(f"{odd}: a folder, not a file of this program")
-        before = [kept.get(path) for path in records]
+        previous = [kept.read(path) for path in records]
     except DamagedError as error:
-        draft.notice(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
-        before = [None, None, None]
-    if before[0] != said:
-        set_attempt_aside(draft.path)
-        draft.unfinished.mkdir(parents=True)
-        kept.put(records[0], said)
-        before = [said, None, None]
-    leftovers = [path for path in draft.path.iterdir() if path != draft.unfinished]
+        writer.notify(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
+        previous = [None, None, None]
+    if previous[0] != expected:
+        set_attempt_aside(writer.path)
+        writer.unfinished.mkdir(parents=True)
+        kept.write(records[0], expected)
+        previous = [expected, None, None]
+    leftovers = [path for path in writer.path.iterdir() if path != writer.unfinished]
     if leftovers:
-        abandoned = draft.path.with_suffix(".abandoned")
+        abandoned = writer.path.with_suffix(".abandoned")
         _remove(abandoned)
         abandoned.mkdir()
         for path in leftovers:
             path.rename(abandoned / path.name)
-    draft.attempt = 1 + (before[1] or 0)
-    kept.put(records[1], draft.attempt)
+    writer.attempt = 1 + (previous[1] or 0)
+    kept.write(records[1], writer.attempt)
 
 
-def made_on(draft: Draft, now: Mapping[str, str]) -> dict[str, str]:
+def record_hardware(writer: PhaseWriter, hardware: Mapping[str, str]) -> dict[str, str]:
     """The machine of this attempt; where an earlier one, whose work is gone on from, had another: both, in this order."""
-    path = draft.unfinished / MADE_ON
-    before = kept.get(path) or {}
-    both = {
-        key: was if (was := before.get(key, value)).split(THEN)[-1] == value else was + THEN + value for key, value in now.items()
+    path = writer.unfinished / HARDWARE_FILE
+    previous = kept.read(path) or {}
+    combined = {
+        key: was if (was := previous.get(key, value)).split(HARDWARE_SEPARATOR)[-1] == value else was + HARDWARE_SEPARATOR + value
+        for key, value in hardware.items()
     }
-    kept.put(path, both)
-    return both
+    kept.write(path, combined)
+    return combined
 
 
 def set_attempt_aside(partial: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Owner:
+class ProcessIdentity:
     """A process. boot, namespace, started: as Linux names them; None where the system does not say."""
 
     token: str
@@ -28,7 +28,7 @@ class Owner:
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host} (since {self.since})"
 
-    def alive(self) -> bool | None:
+    def is_alive(self) -> bool | None:
         """Whether the process is there; None where that cannot be seen from this one."""
         if (self.boot, self.namespace) != (boot_id(), pid_namespace()):
             return None
@@ -40,15 +40,15 @@ class Owner:
             return False
         except (PermissionError, OverflowError):
             pass  # there, and somebody else's
-        found = start_time(self.pid)
-        if found is None or self.started is None:
+        started = start_time(self.pid)
+        if started is None or self.started is None:
             return None  # a process of this number: its heartbeat tells whether it is this one
-        return found == self.started
+        return started == self.started
 
 
-def this_process() -> Owner:
+def current_process() -> ProcessIdentity:
     pid, since = os.getpid(), time.strftime("%Y-%m-%d %H:%M:%S%z")
-    return Owner(uuid.uuid4().hex, platform.node(), boot_id(), pid_namespace(), pid, start_time(pid), since)
+    return ProcessIdentity(uuid.uuid4().hex, platform.node(), boot_id(), pid_namespace(), pid, start_time(pid), since)
 
 
 def boot_id() -> str | None:
@@ -73,18 +73,18 @@ def start_time(pid: int) -> str | None:
     except (OSError, IndexError, ValueError):
         pass
     with contextlib.suppress(OSError, subprocess.SubprocessError):  # without /proc: macOS, BSD
-        told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=True)
-        return told.stdout.strip() or None
+        ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10, check=True)
+        return ps.stdout.strip() or None
     return None
 
 
-def owner_of(raw: bytes | None) -> Owner | None:
+def parse_identity(raw: bytes | None) -> ProcessIdentity | None:
     """Whom the contents of a lease name; None where they name nobody."""
     try:
-        found = json.loads(raw or b"")
-        owner = Owner(**{field.name: found[field.name] for field in fields(Owner)})
+        record = json.loads(raw or b"")
+        identity = ProcessIdentity(**{field.name: record[field.name] for field in fields(ProcessIdentity)})
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    texts = (owner.token, owner.host, owner.since)
-    named = all(isinstance(text, str) for text in texts) and type(owner.pid) is int and owner.pid > 0
-    return owner if named else None
+    texts = (identity.token, identity.host, identity.since)
+    is_valid = all(isinstance(text, str) for text in texts) and type(identity.pid) is int and identity.pid > 0
+    return identity if is_valid else None

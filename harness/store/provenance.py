@@ -14,26 +14,26 @@ PROGRAM = "selfplay-harness"
 # The version of this program's own numbers. Raise it with every change after which equal inputs give other numbers: how text
 # becomes token ids, what is drawn, trained, scored or measured, in which order or precision. A run is not continued, and no phase
 # is taken over, across it.
-NUMBERS = "2"
-BEFORE_NUMBERS = "1"  # of the runs made before it was recorded
+NUMBERS_VERSION = "2"
+FIRST_NUMBERS_VERSION = "1"  # of the runs made before it was recorded
 NUMBERS_KEY = f"{PROGRAM} numbers"
 RECORDED_PACKAGES = (
     "torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "safetensors", "jinja2", "bitsandbytes",
     "nltk", "scikit-learn", "sacrebleu", "rouge_score", PROGRAM, "vllm",
 )  # fmt: skip
-STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def forget_peak_memory() -> None:
+def reset_peak_memory() -> None:
     """Let the peak be counted from now on, where the system can (Linux); elsewhere it is the process's peak so far."""
     with contextlib.suppress(OSError):
-        CLEAR_REFS.write_text("5")
+        PROC_CLEAR_REFS.write_text("5")
 
 
 def peak_memory_bytes() -> int:
     """Largest resident memory since `forget_peak_memory`; on a GPU the core records device memory in its counts."""
     with contextlib.suppress(OSError):
-        for line in STATUS.read_text().splitlines():
+        for line in PROC_STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     import resource
@@ -45,13 +45,13 @@ def peak_memory_bytes() -> int:
 @cache
 def package_versions() -> dict[str, str]:
     """Name -> version of everything installed that bears on numbers, and of this program's own numbers."""
-    found = {NUMBERS_KEY: NUMBERS, "python": platform.python_version()}
+    versions = {NUMBERS_KEY: NUMBERS_VERSION, "python": platform.python_version()}
     for name in RECORDED_PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def git_state(folder: Path) -> dict[str, Any]:
@@ -59,10 +59,10 @@ def git_state(folder: Path) -> dict[str, Any]:
 
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+            completed = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
         except (OSError, subprocess.SubprocessError):
             return None
-        return done.stdout.strip()
+        return completed.stdout.strip()
 
     top = git("rev-parse", "--show-toplevel")
     if top is None or not (Path(top) / "harness" / "store.py").exists():

@@ -17,25 +17,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DamagedError, OtherFormatError, UserError, system_line
-from harness.files import AGAIN, MANIFEST, folder_digests, read_json, write_json
+from harness.errors import DamagedError, OtherFormatError, UserError, system_error_line
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, folder_digests, read_json, write_json
 from harness.records import PhaseManifest
-from harness.security.redact import masked
-from harness.settings.safe_paths import TAKEN
+from harness.security.redact import redact
+from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store import small_files
-from harness.store.finished_phases import Played
-from harness.store.lease import LEASE, Lease, Say, held
-from harness.store.phase_writer import Draft, begin, made_on, set_attempt_aside
-from harness.store.provenance import forget_peak_memory, package_versions, peak_memory_bytes
-from harness.store.small_files import FOLDER as FACTS
-from harness.store.small_files import difference, forget
-from harness.store.verification import FORMAT_VERSION, checksum, free_name, harm, read_manifest
+from harness.store.finished_phases import FinishedPhases
+from harness.store.lease import LEASE, Lease, Notify, folder_lock
+from harness.store.phase_writer import PhaseWriter, record_hardware, set_attempt_aside, start_attempt
+from harness.store.provenance import package_versions, peak_memory_bytes, reset_peak_memory
+from harness.store.small_files import SMALL_FILES_FOLDER as FACTS
+from harness.store.small_files import first_difference, remove_phase
+from harness.store.verification import FORMAT_VERSION, checksum, find_damage, read_manifest, unused_name
 
 # ---------------------------------------------------------------- phases
 
 
 @dataclass(frozen=True)
-class Finished:
+class PhaseResult:
     """A complete phase: where it lies and what its manifest says."""
 
     path: Path
@@ -51,8 +51,8 @@ class RunFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.hardware: dict[str, str] = {}  # what phases are made on from now, for their manifests
-        self.say: Callable[[str], None] = lambda line: None  # where a notice goes beside the journal
-        self._noticed: set[str] = set()
+        self.show_line: Callable[[str], None] = lambda line: None  # where a notice goes beside the journal
+        self._notices_shown: set[str] = set()
         self.lease: Lease | None = None  # while the run is held; compared before anything is committed
 
     @property
@@ -60,28 +60,28 @@ class RunFolder:
         return self.root.name
 
     @contextlib.contextmanager
-    def locked(self, say: Say | None = None) -> Iterator[None]:
+    def lock(self, notify: Notify | None = None) -> Iterator[None]:
         """Hold the run for writing. say: is told where that has to wait. Raises UserError when another process holds it or the
         folder cannot be written.
         """
-        with held(self.root, say) as self.lease:
+        with folder_lock(self.root, notify) as self.lease:
             try:
                 yield
             finally:
                 self.lease = None
 
-    def join(self) -> None:
+    def join_lock(self) -> None:
         """Work in a run that the process which started this one holds. Raises UserError when it does not any more."""
         lease = Lease(self.root / LEASE)
-        lease.join()
+        lease.adopt()
         self.lease = lease
 
-    def check_held(self) -> None:
+    def check_lock(self) -> None:
         """Raises UserError when the folder was renamed or replaced, or another process has taken it, since it was held."""
         if self.lease is not None:
             self.lease.check()
 
-    def finished(self, relative: str) -> Finished | None:
+    def find_phase(self, relative: str) -> PhaseResult | None:
         """The phase at `relative` if it is complete, else None.
 
         Raises OtherFormatError on an unknown format version, DamagedError where its manifest is not what was written.
@@ -89,24 +89,26 @@ class RunFolder:
         path = self.root / relative
         if not (path / MANIFEST).is_file():
             return None
-        return Finished(path, read_manifest(path, read_json(path / MANIFEST)))
+        return PhaseResult(path, read_manifest(path, read_json(path / MANIFEST)))
 
     def phases(self) -> list[str]:
         """The folders of the run that hold a manifest, intact or not; what was set aside or is in the making is left out."""
-        found = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST) if path.is_file())
-        return sorted(one.as_posix() for one in found if not any(part.endswith(TAKEN) for part in one.parts))
+        folders = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST) if path.is_file())
+        return sorted(
+            folder.as_posix() for folder in folders if not any(part.endswith(RESERVED_SUFFIXES) for part in folder.parts)
+        )
 
-    def check(self, phases: Iterable[str], recompute: bool) -> None:
+    def verify_phases(self, phases: Iterable[str], recompute: bool) -> None:
         """Compare every file of the finished phases named with what was committed; damaged ones are set aside to be made again.
 
         Raises DamagedError naming the first damaged file, or OtherFormatError, where that is not asked for (`recompute`).
         """
         for relative in phases:
             try:
-                done = self.finished(relative)
-                harmed = harm(done.path, done.manifest) if done else None
-                if harmed is not None:
-                    raise DamagedError(f"{harmed}; {AGAIN}")
+                result = self.find_phase(relative)
+                damage = find_damage(result.path, result.manifest) if result else None
+                if damage is not None:
+                    raise DamagedError(f"{damage}; {RECOMPUTE_ADVICE}")
             except (DamagedError, OtherFormatError) as error:
                 if not recompute:
                     raise
@@ -118,9 +120,9 @@ class RunFolder:
         """
         for unit in small_files.units(self.root):
             try:
-                small_files.read(self.root, unit)
+                small_files.read_small_file(self.root, unit)
             except (DamagedError, OtherFormatError) as error:
-                relative = small_files.path_of(self.root, unit).relative_to(self.root).as_posix()
+                relative = small_files.small_file_path(self.root, unit).relative_to(self.root).as_posix()
                 self.set_aside(relative, str(error).partition("; ")[0])
 
     def set_aside(self, relative: str, reason: str) -> None:
@@ -128,155 +130,158 @@ class RunFolder:
 
         reason: what is wrong with it; the advice to have this done is left out.
         """
-        reason = reason.removesuffix(f"; {AGAIN}").removesuffix(f", or {AGAIN}")
+        reason = reason.removesuffix(f"; {RECOMPUTE_ADVICE}").removesuffix(f", or {RECOMPUTE_ADVICE}")
         if not relative.startswith(f"{FACTS}/"):
-            forget(self.root, relative)  # it is to be made again, not to come back from the small files
-        aside = free_name(self.root / relative)
-        (self.root / relative).rename(aside)
-        self.journal("set aside", phase=relative, where=aside.name, reason=reason)
-        self.say(f"{reason}; set aside as {aside.name}, to be made again")
+            remove_phase(self.root, relative)  # it is to be made again, not to come back from the small files
+        new_path = unused_name(self.root / relative)
+        (self.root / relative).rename(new_path)
+        self.journal("set aside", phase=relative, where=new_path.name, reason=reason)
+        self.show_line(f"{reason}; set aside as {new_path.name}, to be made again")
 
-    def notice(self, line: str) -> None:
+    def notify(self, line: str) -> None:
         """Say a line that whoever watches should know, once, and write it down."""
-        if line not in self._noticed:
-            self._noticed.add(line)
+        if line not in self._notices_shown:
+            self._notices_shown.add(line)
             self.journal("notice", said=line)
-            self.say(line)
+            self.show_line(line)
 
-    def reusable(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Finished | None:
+    def lookup(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> PhaseResult | None:
         """The complete phase made from exactly these inputs and settings; None when there is none yet.
 
         Raises UserError naming the first difference when it was made from something else.
         """
-        done = self.finished(relative)
-        manifest = done.manifest if done else self.recorded(relative)
+        result = self.find_phase(relative)
+        manifest = result.manifest if result else self.small_file_manifest(relative)
         if manifest is None:
             return None
-        asked = {**dict(inputs), **_flat(settings)}
-        recorded = {**manifest.inputs, **_flat(manifest.settings)}
-        for key in sorted(asked.keys() | recorded.keys()):
-            if recorded.get(key) != asked.get(key):
+        requested = {**dict(inputs), **_flatten(settings)}
+        recorded = {**manifest.inputs, **_flatten(manifest.settings)}
+        for key in sorted(requested.keys() | recorded.keys()):
+            if recorded.get(key) != requested.get(key):
                 raise UserError(
-                    f"{self.root / relative}: made with {key}={recorded.get(key)!r}, now asked for {asked.get(key)!r}; "
+                    f"{self.root / relative}: made with {key}={recorded.get(key)!r}, now asked for {requested.get(key)!r}; "
                     "use --name OTHER to start afresh"
                 )
-        return done
+        return result
 
-    def recorded(self, relative: str) -> PhaseManifest | None:
+    def small_file_manifest(self, relative: str) -> PhaseManifest | None:
         """The manifest of a finished phase that only the small files hold; None where its folder is there, or nothing is."""
-        kept = Played(self.root).kept(relative).get(relative)
-        return None if kept is None else read_manifest(self.root / relative, kept.manifest)
+        summary = FinishedPhases(self.root).from_small_file(relative).get(relative)
+        return None if summary is None else read_manifest(self.root / relative, summary.manifest)
 
-    def known(self, relative: str) -> PhaseManifest | None:
+    def manifest_of(self, relative: str) -> PhaseManifest | None:
         """The manifest of a finished phase, from its folder or from the small files."""
-        done = self.finished(relative)
-        return done.manifest if done else self.recorded(relative)
+        result = self.find_phase(relative)
+        return result.manifest if result else self.small_file_manifest(relative)
 
-    def as_recorded(self, relative: str, later: Mapping[str, Any]) -> dict[str, Any]:
+    def only_recorded(self, relative: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Of inputs or settings that runs made before lack: those that the phase's manifest has; all of a phase to be made."""
-        done = self.known(relative)
-        return {key: value for key, value in later.items() if done is None or key in done.inputs or key in done.settings}
+        manifest = self.manifest_of(relative)
+        return {
+            key: value for key, value in values.items() if manifest is None or key in manifest.inputs or key in manifest.settings
+        }
 
     @contextlib.contextmanager
-    def open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
+    def write_phase(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[PhaseWriter]:
         """Make a phase: yields a Draft and commits it when the block ends well; leaves the partial folder otherwise.
 
         Raises UserError where the disk is full or does not take what is written, whoever noticed it first.
         """
         try:
-            with self._open(relative, inputs, settings) as draft:
-                yield draft
+            with self._write_phase(relative, inputs, settings) as writer:
+                yield writer
         except Exception as error:
             if isinstance(error, OSError):
-                self.check_held()
-            if (line := system_line(error, self.root / relative)) is None:
+                self.check_lock()
+            if (line := system_error_line(error, self.root / relative)) is None:
                 raise
             raise UserError(line) from error
 
     @contextlib.contextmanager
-    def _open(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[Draft]:
-        self.check_held()
+    def _write_phase(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[PhaseWriter]:
+        self.check_lock()
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
-        draft = Draft(partial, self.notice)
-        self._make_way(relative)
-        begin(draft, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
-        hardware = made_on(draft, self.hardware)
-        forget_peak_memory()
+        writer = PhaseWriter(partial, self.notify)
+        self._clear_target(relative)
+        start_attempt(writer, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
+        hardware = record_hardware(writer, self.hardware)
+        reset_peak_memory()
         began = time.perf_counter()
         self.journal("started", phase=relative)
         try:
-            yield draft
+            yield writer
         except BaseException as error:
             with contextlib.suppress(OSError, UserError):
                 self.journal("failed", phase=relative, error=f"{type(error).__name__}: {error}")
             raise
-        self.check_held()
+        self.check_lock()
         seconds = round(time.perf_counter() - began, 3)
-        shutil.rmtree(draft.unfinished)
-        if draft.attempt > 1:
-            draft.counts["attempts"] = draft.attempt  # seconds and peak memory are the last one's
-        made = PhaseManifest(
+        shutil.rmtree(writer.unfinished)
+        if writer.attempt > 1:
+            writer.counts["attempts"] = writer.attempt  # seconds and peak memory are the last one's
+        manifest = PhaseManifest(
             phase=path.name,
             inputs=dict(inputs),
             settings=dict(settings),
             outputs=folder_digests(partial),
-            counts=draft.counts,
+            counts=writer.counts,
             seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(),
             versions=package_versions(),
             hardware=hardware,
             format_version=FORMAT_VERSION,
         )
-        self._commit(partial, path, self._as_recorded(relative, made))
+        self._commit(partial, path, self._manifest_to_commit(relative, manifest))
         self.journal("committed", phase=relative, seconds=seconds)
 
-    def take_over(self, relative: str, other: Finished) -> None:
+    def link_from(self, relative: str, other: PhaseResult) -> None:
         """Commit another run's finished phase as this run's own: the same files (linked where possible), and where from."""
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
-        self._make_way(relative)
+        self._clear_target(relative)
         set_attempt_aside(partial)
         shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
         origin = os.path.relpath(other.path, self.root)
-        taken = replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin})
-        self._commit(partial, path, self._as_recorded(relative, taken))
+        manifest = replace(other.manifest, cluster_counts={**other.manifest.counts, "taken_from": origin})
+        self._commit(partial, path, self._manifest_to_commit(relative, manifest))
         self.journal("taken over", phase=relative, source=origin)
 
-    def _as_recorded(self, relative: str, made: PhaseManifest) -> PhaseManifest:
+    def _manifest_to_commit(self, relative: str, manifest: PhaseManifest) -> PhaseManifest:
         """The manifest to commit: that of the small files where these hold the phase, for it is the same phase again.
 
         Raises UserError where it is not.
         """
-        before = self.recorded(relative)
-        if before is not None and (other := difference(asdict(before), asdict(made))):
+        recorded = self.small_file_manifest(relative)
+        if recorded is not None and (differing := first_difference(asdict(recorded), asdict(manifest))):
             raise UserError(
-                f"{self.root / relative}: made again, it differs from what the run's small files record in {other}; bring the "
+                f"{self.root / relative}: made again, it differs from what the run's small files record in "
+                f"{differing}; bring the "
                 f"folder {relative} from the machine that made it, or play the missing cells under --name OTHER and join both "
                 "with: harness merge"
             )
-        return before or made
+        return recorded or manifest
 
-    def _make_way(self, relative: str) -> None:
+    def _clear_target(self, relative: str) -> None:
         """Set aside what has a phase's name and no manifest, as after half a copy; a finished phase stays where it is."""
         path = self.root / relative
-        there = path.is_file() or (path.is_dir() and any(path.iterdir()))
-        if there and not (path / MANIFEST).is_file():
+        is_occupied = path.is_file() or (path.is_dir() and any(path.iterdir()))
+        if is_occupied and not (path / MANIFEST).is_file():
             self.set_aside(relative, f"{path}: not a finished phase (no {MANIFEST})")
 
     @staticmethod
     def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:
         for file in partial.rglob("*"):
-            _flush(file)
+            _fsync(file)
         write_json(partial / MANIFEST, replace(manifest, checksum=checksum(asdict(manifest))))
-        _flush(partial)
+        _fsync(partial)
         partial.rename(path)
-        _flush(path.parent)
+        _fsync(path.parent)
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
-        self.check_held()
-        line = masked(json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True))
+        self.check_lock()
+        line = redact(json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True))
         with (self.root / "journal.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
 
@@ -288,7 +293,7 @@ class RunFolder:
         if not path.exists():
             return None
         if not isinstance(record := read_json(path), dict):
-            raise DamagedError(f"{path}: damaged (no record of this program); {AGAIN}")
+            raise DamagedError(f"{path}: damaged (no record of this program); {RECOMPUTE_ADVICE}")
         return record
 
     def write_record(self, record: Mapping[str, Any]) -> None:
@@ -302,17 +307,17 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
+            flat.update(_flatten(value, f"{prefix}{key}."))
         else:
             flat[prefix + key] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
-def _flush(path: Path) -> None:
+def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

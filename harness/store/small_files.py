@@ -20,25 +20,29 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import DamagedError, OtherFormatError, UserError, disk_trouble
-from harness.files import AGAIN, MANIFEST, bytes_digest, read_back, read_json, write_bytes
+from harness.errors import DamagedError, OtherFormatError, UserError, disk_error
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, json_round_trip, read_json, write_bytes
 from harness.records import digest
-from harness.settings.safe_paths import TAKEN
-from harness.store.verification import intact, read_manifest
+from harness.settings.safe_paths import RESERVED_SUFFIXES
+from harness.store.verification import read_manifest, read_verified
 
-FOLDER = "facts"
-SHARED = "initial"  # the unit of what all cells share
-ENDING = ".jsonl.gz"
-FORMAT = 1
-LARGEST = 512 << 20  # bytes of one file, unpacked
-WHOLE = ("scores.json", "items.json", "measurements.json", "first_ids.json")
-STEPS, SAMPLES = "steps.jsonl", "samples.jsonl"
-KEPT_SAMPLES = 8  # held-out prompts of which every player's response is kept
-SAME = ("inputs", "settings", "outputs")  # what two phases must have in common to be one; seconds and memory differ by chance
+SMALL_FILES_FOLDER = "facts"
+SHARED_UNIT = "initial"  # the unit of what all cells share
+SUFFIX = ".jsonl.gz"
+FILE_FORMAT = 1
+MAX_BYTES = 512 << 20  # bytes of one file, unpacked
+FULL_FILES = ("scores.json", "items.json", "measurements.json", "first_ids.json")
+STEPS_FILE, SAMPLES_FILE = "steps.jsonl", "samples.jsonl"
+NUM_SAMPLES = 8  # held-out prompts of which every player's response is kept
+COMPARED_FIELDS = (
+    "inputs",
+    "settings",
+    "outputs",
+)  # what two phases must have in common to be one; seconds and memory differ by chance
 
 
 @dataclass(frozen=True)
-class Kept:
+class PhaseSummary:
     """One phase as a small file holds it. drawn: names the token ids drawn, where the phase drew some."""
 
     manifest: dict[str, Any]
@@ -46,24 +50,24 @@ class Kept:
     drawn: str = ""
 
 
-Unit = dict[str, Kept]  # folder of a phase, from the run's -> what is kept of it
+PhaseSummaries = dict[str, PhaseSummary]  # folder of a phase, from the run's -> what is kept of it
 
 
 def unit_of(phase: str) -> str:
     """The unit a phase belongs to: its cell (`space/seed-0`), or what all cells share."""
     first, _, rest = phase.partition("/")
-    return SHARED if first in (SHARED, "data") else f"{first}/{rest.partition('/')[0]}"
+    return SHARED_UNIT if first in (SHARED_UNIT, "data") else f"{first}/{rest.partition('/')[0]}"
 
 
-def path_of(root: Path, unit: str) -> Path:
-    return root / FOLDER / f"{unit}{ENDING}"
+def small_file_path(root: Path, unit: str) -> Path:
+    return root / SMALL_FILES_FOLDER / f"{unit}{SUFFIX}"
 
 
 def units(root: Path) -> list[str]:
     """The units that have a small file."""
-    folder = root / FOLDER
-    found = [folder / f"{SHARED}{ENDING}", *sorted(folder.glob(f"*/seed-*{ENDING}"))]
-    return [path.relative_to(folder).as_posix().removesuffix(ENDING) for path in found if path.exists()]
+    folder = root / SMALL_FILES_FOLDER
+    paths = [folder / f"{SHARED_UNIT}{SUFFIX}", *sorted(folder.glob(f"*/seed-*{SUFFIX}"))]
+    return [path.relative_to(folder).as_posix().removesuffix(SUFFIX) for path in paths if path.exists()]
 
 
 def has_files(folder: Path) -> bool:
@@ -74,79 +78,81 @@ def has_files(folder: Path) -> bool:
 # ---------------------------------------------------------------- the file
 
 
-def read(root: Path, unit: str) -> Unit:
+def read_small_file(root: Path, unit: str) -> PhaseSummaries:
     """What is kept of a unit, {} where nothing is. Raises DamagedError when the file is not what was written."""
-    path = path_of(root, unit)
+    path = small_file_path(root, unit)
     try:
         with gzip.open(path) as handle:
-            raw = handle.read(LARGEST + 1)
+            raw = handle.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and not isinstance(error, (gzip.BadGzipFile, IsADirectoryError)):
             raise
-        raise _damaged(path, str(error)) from error
-    if len(raw) > LARGEST:
-        raise _damaged(path, f"more than {LARGEST:,} bytes unpacked")
+        raise _damaged_error(path, str(error)) from error
+    if len(raw) > MAX_BYTES:
+        raise _damaged_error(path, f"more than {MAX_BYTES:,} bytes unpacked")
     head, _, body = raw.partition(b"\n")
     try:
-        said = json.loads(head)
-        number, of, recorded = said["format"], said["unit"], said["digest"]
+        header = json.loads(head)
+        file_format, header_unit, expected_digest = header["format"], header["unit"], header["digest"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(path, "its first line is not this program's") from error
-    if number != FORMAT:
+        raise _damaged_error(path, "its first line is not this program's") from error
+    if file_format != FILE_FORMAT:
         raise OtherFormatError(
-            f"{path}: format {number!r:.60} of small files, this program reads {FORMAT}; use the version that wrote it, "
-            f"or {AGAIN}"
+            f"{path}: format {file_format!r:.60} of small files, this program reads {FILE_FORMAT}; use the "
+            "version that wrote it, "
+            f"or {RECOMPUTE_ADVICE}"
         )
-    if of != unit:
-        raise _damaged(path, f"is of {of!r}")
-    if recorded != bytes_digest(body):
-        raise _damaged(path, "its digest is of other contents")
+    if header_unit != unit:
+        raise _damaged_error(path, f"is of {header_unit!r}")
+    if expected_digest != bytes_digest(body):
+        raise _damaged_error(path, "its digest is of other contents")
     try:
-        found = {row["phase"]: Kept(**row["kept"]) for row in map(json.loads, body.splitlines())}
+        summaries = {row["phase"]: PhaseSummary(**row["kept"]) for row in map(json.loads, body.splitlines())}
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
-    for phase, kept in found.items():
+        raise _damaged_error(path, str(error)) from error
+    for phase, summary in summaries.items():
         parts = PurePosixPath(phase).parts
-        if unit_of(phase) != unit or ".." in parts or not all(isinstance(text, str) for text in kept.files.values()):
-            raise _damaged(path, f"holds {phase!r}")
-        read_manifest(path, kept.manifest)
-    return found
+        if unit_of(phase) != unit or ".." in parts or not all(isinstance(text, str) for text in summary.files.values()):
+            raise _damaged_error(path, f"holds {phase!r}")
+        read_manifest(path, summary.manifest)
+    return summaries
 
 
-def _damaged(path: Path, how: str) -> DamagedError:
+def _damaged_error(path: Path, reason: str) -> DamagedError:
     return DamagedError(
-        f"{path}: damaged ({how}); take it again from where it was kept, or {AGAIN} (from the cell's folder where that is here; "
+        f"{path}: damaged ({reason}); take it again from where it was kept, or {RECOMPUTE_ADVICE} (from "
+        "the cell's folder where that is here; "
         "else the cell is played again)"
     )
 
 
-def packed(unit: str, phases: Mapping[str, Kept]) -> bytes:
+def pack(unit: str, phases: Mapping[str, PhaseSummary]) -> bytes:
     """The file's bytes."""
     rows = [json.dumps({"phase": name, "kept": asdict(phases[name])}) for name in sorted(phases)]
     body = "".join(row + "\n" for row in rows).encode("ascii")
-    head = json.dumps({"format": FORMAT, "unit": unit, "digest": bytes_digest(body)}) + "\n"
+    head = json.dumps({"format": FILE_FORMAT, "unit": unit, "digest": bytes_digest(body)}) + "\n"
     target = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=target, compresslevel=9, mtime=0) as handle:
         handle.write(head.encode("ascii") + body)
     return target.getvalue()
 
 
-def write(root: Path, unit: str, phases: Mapping[str, Kept]) -> None:
+def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) -> None:
     """Whole or not at all; without phases there is no file."""
-    path = path_of(root, unit)
+    path = small_file_path(root, unit)
     if not phases:
         path.unlink(missing_ok=True)
         return
-    raw = packed(unit, phases)
+    raw = pack(unit, phases)
     if path.is_file() and path.read_bytes() == raw:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, raw)
     except OSError as error:
-        if (trouble := disk_trouble(error)) is None:
+        if (trouble := disk_error(error)) is None:
             raise
         raise UserError(f"{path}: {trouble}; make room, then repeat the same command to go on") from error
 
@@ -156,30 +162,30 @@ def write(root: Path, unit: str, phases: Mapping[str, Kept]) -> None:
 
 def phase_folders(root: Path, unit: str) -> Iterator[str]:
     """Every finished phase of a unit whose folder is there, from the run's."""
-    for top in (root / SHARED, root / "data") if unit == SHARED else (root / unit,):
+    for top in (root / SHARED_UNIT, root / "data") if unit == SHARED_UNIT else (root / unit,):
         for path in sorted(top.rglob(MANIFEST)):
             relative = path.parent.relative_to(root)
-            if path.is_file() and not any(part.endswith(TAKEN) for part in relative.parts):
+            if path.is_file() and not any(part.endswith(RESERVED_SUFFIXES) for part in relative.parts):
                 yield relative.as_posix()
 
 
-def from_folder(root: Path, phase: str) -> Kept:
+def summarize_phase(root: Path, phase: str) -> PhaseSummary:
     """What is kept of a finished phase. Raises DamagedError when what is read of it is not what was committed."""
     folder = root / phase
     manifest = read_json(folder / MANIFEST)
     read_manifest(folder, manifest)
     outputs = manifest["outputs"]
-    files = {name: intact(folder, manifest, name) for name in WHOLE if name in outputs}
-    drawn = ""
-    if STEPS in outputs:
-        files[STEPS] = "".join(_without_lists(line) for line in intact(folder, manifest, STEPS).splitlines())
-    if SAMPLES in outputs:
-        lines = intact(folder, manifest, SAMPLES).splitlines(keepends=True)
+    files = {name: read_verified(folder, manifest, name) for name in FULL_FILES if name in outputs}
+    samples_digest = ""
+    if STEPS_FILE in outputs:
+        files[STEPS_FILE] = "".join(_without_lists(line) for line in read_verified(folder, manifest, STEPS_FILE).splitlines())
+    if SAMPLES_FILE in outputs:
+        lines = read_verified(folder, manifest, SAMPLES_FILE).splitlines(keepends=True)
         if folder.name == "probe":
-            files[SAMPLES] = "".join(lines[:KEPT_SAMPLES])
+            files[SAMPLES_FILE] = "".join(lines[:NUM_SAMPLES])
         else:
-            drawn = _drawn(lines)
-    return Kept(manifest, files, drawn)
+            samples_digest = _samples_digest(lines)
+    return PhaseSummary(manifest, files, samples_digest)
 
 
 def _without_lists(line: str) -> str:
@@ -187,83 +193,84 @@ def _without_lists(line: str) -> str:
     return json.dumps({key: value for key, value in json.loads(line).items() if not isinstance(value, list)}) + "\n"
 
 
-def _drawn(lines: list[str]) -> str:
+def _samples_digest(lines: list[str]) -> str:
     """As `loop.trials.content_digest` of these samples: a sample's content is its token ids in language, `content` elsewhere."""
     rows = map(json.loads, lines)
     return digest(*(f"{row['example_id']} {row['index']} {row.get('token_ids', row.get('content'))}" for row in rows))
 
 
-def keep(root: Path, unit: str, again: bool = True) -> None:
+def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
     """Bring a unit's small file up to what its folders hold; what only the file holds stays in it.
 
     again: read again what the file holds already, and compare it with its digests; a run that is being played has done that.
 
     Raises UserError when the two disagree on a phase, DamagedError when one of them is damaged.
     """
-    known = read(root, unit)
-    found = {}
+    recorded = read_small_file(root, unit)
+    current = {}
     for phase in phase_folders(root, unit):
-        if not again and phase in known and read_json(root / phase / MANIFEST) == known[phase].manifest:
-            found[phase] = known[phase]
+        if not verify and phase in recorded and read_json(root / phase / MANIFEST) == recorded[phase].manifest:
+            current[phase] = recorded[phase]
             continue
-        found[phase] = from_folder(root, phase)
-        if phase in known and (other := difference(known[phase].manifest, found[phase].manifest)):
+        current[phase] = summarize_phase(root, phase)
+        if phase in recorded and (differing := first_difference(recorded[phase].manifest, current[phase].manifest)):
             raise UserError(
-                f"{root / phase}: differs from {path_of(root, unit)} in {other}; delete the one that is wrong: the file is "
+                f"{root / phase}: differs from {small_file_path(root, unit)} in {differing}; delete the "
+                "one that is wrong: the file is "
                 "written anew from the folder"
             )
-    if found:
-        write(root, unit, known | found)
+    if current:
+        write_small_file(root, unit, recorded | current)
 
 
-def keep_all(root: Path) -> None:
+def update_all_small_files(root: Path) -> None:
     """`keep` of every unit of a run whose folders are there."""
-    keep(root, SHARED)
+    update_small_file(root, SHARED_UNIT)
     for label in read_json(root / "run.json")["variants"]:
         for folder in sorted((root / label).glob("seed-*")):
-            if not folder.name.endswith(TAKEN):
-                keep(root, f"{label}/{folder.name}")
+            if not folder.name.endswith(RESERVED_SUFFIXES):
+                update_small_file(root, f"{label}/{folder.name}")
 
 
-def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+def first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
     """The first of what the phase was made from and what was made that differs between two manifests of it."""
-    for part in SAME:
-        here, there = (read_back(manifest.get(part) or {}) for manifest in (one, other))
-        for name in sorted(here.keys() | there.keys()):
-            if here.get(name) != there.get(name):
-                return f"{part} {name}: {here.get(name)!r} and {there.get(name)!r}"
+    for section in COMPARED_FIELDS:
+        first_values, second_values = (json_round_trip(manifest.get(section) or {}) for manifest in (first, second))
+        for name in sorted(first_values.keys() | second_values.keys()):
+            if first_values.get(name) != second_values.get(name):
+                return f"{section} {name}: {first_values.get(name)!r} and {second_values.get(name)!r}"
     return None
 
 
-def forget(root: Path, phase: str) -> None:
+def remove_phase(root: Path, phase: str) -> None:
     """Take one phase out of its small file: it will be made again."""
-    known = read(root, unit := unit_of(phase))
-    if phase in known:
-        write(root, unit, {name: kept for name, kept in known.items() if name != phase})
+    recorded = read_small_file(root, unit := unit_of(phase))
+    if phase in recorded:
+        write_small_file(root, unit, {name: summary for name, summary in recorded.items() if name != phase})
 
 
-def follow_folders(root: Path) -> list[str]:
+def drop_outdated(root: Path) -> list[str]:
     """Take out of the small files whatever the folders beside them do not bear out; returns those phases.
 
     Where a cell's folder is there it is what is played on: a phase deleted or replaced in it is not to come back from the file.
     """
     dropped = []
     for unit in units(root):
-        if unit != SHARED and not has_files(root / unit):
+        if unit != SHARED_UNIT and not has_files(root / unit):
             continue
-        known = read(root, unit)
-        gone = [phase for phase, kept in known.items() if not _borne_out(root, unit, phase, kept)]
-        if gone:
-            write(root, unit, {phase: kept for phase, kept in known.items() if phase not in gone})
-            dropped += gone
+        recorded = read_small_file(root, unit)
+        outdated = [phase for phase, kept in recorded.items() if not _is_current(root, unit, phase, kept)]
+        if outdated:
+            write_small_file(root, unit, {phase: kept for phase, kept in recorded.items() if phase not in outdated})
+            dropped += outdated
     return dropped
 
 
-def _borne_out(root: Path, unit: str, phase: str, kept: Kept) -> bool:
+def _is_current(root: Path, unit: str, phase: str, summary: PhaseSummary) -> bool:
     path = root / phase / MANIFEST
     if path.is_file():
         try:
-            return difference(kept.manifest, dict(read_json(path))) is None
+            return first_difference(summary.manifest, dict(read_json(path))) is None
         except (DamagedError, ValueError, TypeError):
             return True  # whoever needs the folder refuses it
-    return unit == SHARED and not has_files(root / phase)
+    return unit == SHARED_UNIT and not has_files(root / phase)

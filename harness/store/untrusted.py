@@ -16,33 +16,33 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.files import AGAIN, read_json, walk
-from harness.settings.safe_paths import BESIDE_VARIANTS, TAKEN, FileName
+from harness.files import RECOMPUTE_ADVICE, read_json, walk
+from harness.settings.safe_paths import RESERVED_FOLDERS, RESERVED_SUFFIXES, FileName
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
-LARGEST_JSON = 512 << 20  # bytes of one .json file, which is read whole
-MOST_PLAYERS = 1_000_000  # variants x seeds x iterations
-Count = Annotated[int, Field(ge=1, le=MOST_PLAYERS)]
-Words = Annotated[str, Field(max_length=10_000)]  # is printed, and drawn
+MAX_JSON_BYTES = 512 << 20  # bytes of one .json file, which is read whole
+MAX_CHECKPOINTS = 1_000_000  # variants x seeds x iterations
+Count = Annotated[int, Field(ge=1, le=MAX_CHECKPOINTS)]
+ShortText = Annotated[str, Field(max_length=10_000)]  # is printed, and drawn
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
-class _Read(BaseModel):
+class _RecordModel(BaseModel):
     """What the views take from a record; what else stands there is no matter."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class _Citation(_Read):
-    label: Words
-    title: Words
-    url: Words
-    where: Words
+class _Citation(_RecordModel):
+    label: ShortText
+    title: ShortText
+    url: ShortText
+    where: ShortText
 
 
-class _Variant(_Read):
+class _Variant(_RecordModel):
     name: FileName
-    title: Words
+    title: ShortText
     citation: _Citation
     source_digest: str
     training: dict[str, Any]
@@ -50,34 +50,34 @@ class _Variant(_Read):
     needs: list[dict[str, Any]] = Field(min_length=1)
 
 
-class _Task(_Read):
+class _Task(_RecordModel):
     name: FileName
-    label: Words
+    label: ShortText
 
 
-class _Suite(_Read):
+class _Suite(_RecordModel):
     name: FileName
-    title: Words
-    version: Words
+    title: ShortText
+    version: ShortText
     published: list[FileName] = []
     task: list[_Task] = Field(min_length=1)
 
 
-class _Panel(_Read):
-    title: Words
+class _Panel(_RecordModel):
+    title: ShortText
     labels: list[str] = Field(min_length=1)
 
 
-class _Study(_Read):
-    title: Words
-    question: Words
+class _Study(_RecordModel):
+    title: ShortText
+    question: ShortText
     published: FileName | None = None
     tuned_by: FileName | None = None
     panels: list[_Panel] = []
     shown: list[str] | None = None
 
 
-class _Record(_Read):
+class _Record(_RecordModel):
     name: FileName
     format_version: int
     command: list[str]
@@ -92,27 +92,27 @@ class _Record(_Read):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> _Record:
-        if taken := sorted(BESIDE_VARIANTS & self.variants.keys()):
-            raise ValueError(f"a variant has the name {taken[0]!r}, which is something else's")
+    def _check_consistent(self) -> _Record:
+        if reserved := sorted(RESERVED_FOLDERS & self.variants.keys()):
+            raise ValueError(f"a variant has the name {reserved[0]!r}, which is something else's")
         if self.suite not in self.suites:
             raise ValueError(f"suite {self.suite!r} is not among its suites")
-        if len(self.variants) * len(self.seeds) * self.iterations > MOST_PLAYERS:
-            raise ValueError(f"names more than {MOST_PLAYERS:,} players")
+        if len(self.variants) * len(self.seeds) * self.iterations > MAX_CHECKPOINTS:
+            raise ValueError(f"names more than {MAX_CHECKPOINTS:,} players")
         if self.study is not None:
-            named = {label for panel in self.study.panels for label in panel.labels} | set(self.study.shown or ())
-            if missing := sorted(named - self.variants.keys()):
+            named_labels = {label for panel in self.study.panels for label in panel.labels} | set(self.study.shown or ())
+            if missing := sorted(named_labels - self.variants.keys()):
                 raise ValueError(f"its study names {missing[0]!r}, which is not among its variants")
         return self
 
 
-def look_over(root: Path) -> None:
+def validate_run_folder(root: Path) -> None:
     """Raises UserError when something in the run folder could lead out of it, or its run.json is not one of this program's."""
-    look_through(root)
+    check_files(root)
     check_record(root)
 
 
-def look_through(root: Path, mending: bool = False) -> None:
+def check_files(root: Path, mending: bool = False) -> None:
     """Raises UserError when something in the run folder could lead out of it.
 
     mending: what is neither a file nor a folder is going to be removed (`remove_special_files`), and is let pass.
@@ -126,8 +126,8 @@ def look_through(root: Path, mending: bool = False) -> None:
             raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
         if not mending and _is_special(status.st_mode):
             raise UserError(f"{path}: neither a file nor a folder; remove it")
-        if path.name.endswith(".json") and status.st_size > LARGEST_JSON:
-            raise UserError(f"{path}: {status.st_size:,} bytes, more than the {LARGEST_JSON:,} that are read; remove it")
+        if path.name.endswith(".json") and status.st_size > MAX_JSON_BYTES:
+            raise UserError(f"{path}: {status.st_size:,} bytes, more than the {MAX_JSON_BYTES:,} that are read; remove it")
 
 
 def _is_special(mode: int) -> bool:
@@ -140,7 +140,7 @@ def remove_special_files(run: RunFolder) -> None:
         with contextlib.suppress(FileNotFoundError):
             if _is_special(path.lstat().st_mode):
                 path.unlink()
-                run.notice(f"{path}: neither a file nor a folder; removed")
+                run.notify(f"{path}: neither a file nor a folder; removed")
 
 
 def check_record(root: Path) -> None:
@@ -153,16 +153,16 @@ def check_record(root: Path) -> None:
     if isinstance(version, int) and version != FORMAT_VERSION:
         raise OtherFormatError(
             f"{root}: format version {version}, this program writes {FORMAT_VERSION}; use --name OTHER for a run of its own, or "
-            f"{AGAIN}"
+            f"{RECOMPUTE_ADVICE}"
         )
     try:
         _Record.model_validate(record)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part)[:60] for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        key = ".".join(str(part)[:60] for part in first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
         raise DamagedError(
-            f"{path}: {where + ': ' if where else ''}{said}; no record of this program, nothing of it is used; {AGAIN}"
+            f"{path}: {key + ': ' if key else ''}{problem}; no record of this program, nothing of it is used; {RECOMPUTE_ADVICE}"
         ) from None
 
 
@@ -201,31 +201,32 @@ def make_way_for_files(run: RunFolder) -> None:
     files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]
     files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
     for name in files:
-        if (run.root / name).is_dir() and not name.endswith(TAKEN):
+        if (run.root / name).is_dir() and not name.endswith(RESERVED_SUFFIXES):
             run.set_aside(name, f"{run.root / name}: a folder, not a file of this program")
 
 
 def make_way_for_folders(run: RunFolder, labels: Collection[str] = ()) -> None:
     """The files among it."""
     folders = [path.relative_to(run.root) for pattern in FOLDERS for path in sorted(run.root.glob(pattern))]
-    inner = [path.as_posix() for path in folders if path.parts[0] not in BESIDE_VARIANTS - {"initial", "facts"}]
-    for name in (*sorted(BESIDE_VARIANTS | set(labels)), *inner):
-        if (run.root / name).is_file() and not name.endswith((*TAKEN, ".json", ".gz")):
+    inner = [path.as_posix() for path in folders if path.parts[0] not in RESERVED_FOLDERS - {"initial", "facts"}]
+    for name in (*sorted(RESERVED_FOLDERS | set(labels)), *inner):
+        if (run.root / name).is_file() and not name.endswith((*RESERVED_SUFFIXES, ".json", ".gz")):
             run.set_aside(name, f"{run.root / name}: a file, not a folder of this program")
 
 
 @contextlib.contextmanager
-def reading(root: Path) -> Iterator[None]:
+def explain_malformed(root: Path) -> Iterator[None]:
     """Turn what a malformed file of a run folder makes the views stumble over into one line that says where they stumbled."""
     try:
         yield
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "harness" in Path(frame.filename).parts]
-        place = ours[-1] if ours else place
+        innermost = traceback.extract_tb(error.__traceback__)[-1]
+        own_frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "harness" in Path(frame.filename).parts]
+        innermost = own_frames[-1] if own_frames else innermost
         raise UserError(
             f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
-            f"{str(error)[:160]}, at {Path(place.filename).name}:{place.lineno}); the run's own command names what is damaged"
+            f"{str(error)[:160]}, at {Path(innermost.filename).name}:{innermost.lineno}); the run's own "
+            "command names what is damaged"
         ) from error

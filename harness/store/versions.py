@@ -12,129 +12,139 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
-from harness.store.finished_phases import Played
-from harness.store.provenance import BEFORE_NUMBERS, NUMBERS, NUMBERS_KEY, PROGRAM
+from harness.store.finished_phases import FinishedPhases
+from harness.store.provenance import FIRST_NUMBERS_VERSION, NUMBERS_KEY, NUMBERS_VERSION, PROGRAM
 from harness.store.run_folder import RunFolder
 
-MadeWith = dict[str, dict[str, str]]  # folder of a phase, from the run's -> name -> version
-SAID = 4  # folders named in a line
+VersionsByPhase = dict[str, dict[str, str]]  # folder of a phase, from the run's -> name -> version
+MAX_NAMED_FOLDERS = 4  # folders named in a line
 
 
-def made_with(manifest: Mapping[str, Any]) -> dict[str, str]:
+def versions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Versions and machine of one phase, by name; a manifest that does not speak of the program's numbers is of version 1."""
-    found = {NUMBERS_KEY: BEFORE_NUMBERS}
+    versions = {NUMBERS_KEY: FIRST_NUMBERS_VERSION}
     for key in ("versions", "hardware"):
         recorded = manifest.get(key)
-        found |= {str(name): str(version) for name, version in recorded.items()} if isinstance(recorded, Mapping) else {}
-    return found
+        versions |= {str(name): str(version) for name, version in recorded.items()} if isinstance(recorded, Mapping) else {}
+    return versions
 
 
-def phases_made_with(root: Path) -> MadeWith:
+def versions_by_phase(root: Path) -> VersionsByPhase:
     """Every finished phase of a run. One whose manifest is damaged is left out: whoever needs the phase refuses it."""
-    found, played = {}, Played(root)
-    for phase in played.phases():
+    versions, finished_phases = {}, FinishedPhases(root)
+    for phase in finished_phases.phases():
         try:
-            fields = played.manifest(phase)
+            fields = finished_phases.manifest(phase)
         except (UserError, TypeError):  # damaged, or a file of another program under this name
             continue
         if fields is not None:
-            found[phase] = made_with(fields)
-    return found
+            versions[phase] = versions_of(fields)
+    return versions
 
 
-def refuse_other_numbers(run: RunFolder) -> None:
+def check_numbers_version(run: RunFolder) -> None:
     """Raises UserError where a finished phase of the run was made under another version of this program's numbers.
 
     A folder that holds a record and no phase, as a clone has it, can be played: nothing is mixed.
     """
-    phases, record = phases_made_with(run.root), run.record() or {}
-    others = {folder: made[NUMBERS_KEY] for folder, made in phases.items() if made[NUMBERS_KEY] != NUMBERS}
-    played = _last_played(record).get(NUMBERS_KEY, NUMBERS)
-    if not others and played != NUMBERS and phases.keys() - {"data"}:  # `data` is committed before the record is written
-        others = dict.fromkeys(phases, played)
+    phases, record = versions_by_phase(run.root), run.record() or {}
+    others = {folder: versions[NUMBERS_KEY] for folder, versions in phases.items() if versions[NUMBERS_KEY] != NUMBERS_VERSION}
+    last_numbers = _last_run_versions(record).get(NUMBERS_KEY, NUMBERS_VERSION)
+    if (
+        not others and last_numbers != NUMBERS_VERSION and phases.keys() - {"data"}
+    ):  # `data` is committed before the record is written
+        others = dict.fromkeys(phases, last_numbers)
     if not others:
         return
     commit = f", commit {record['git_commit'][:10]}" if isinstance(record.get("git_commit"), str) else ""
     raise UserError(
-        f"{run.root}: {_how_many(others, phases)} made with version {', '.join(sorted(set(others.values())))} of this program's "
-        f"numbers, which are now version {NUMBERS}: equal inputs give other numbers; use --name OTHER for a run of its own, or "
+        f"{run.root}: {_format_phases(others, phases)} made with version "
+        f"{', '.join(sorted(set(others.values())))} of this program's "
+        f"numbers, which are now version {NUMBERS_VERSION}: equal inputs give other numbers; use --name "
+        "OTHER for a run of its own, or "
         f"go on with the program that began it ({PROGRAM} {record.get('created_by_version', 'unknown')}{commit})"
     )
 
 
-def refuse_other_suite(run: RunFolder, suite: str, version: str) -> None:
+def check_suite_version(run: RunFolder, suite: str, version: str) -> None:
     """Raises UserError where the initial policy's scores are of another version of the suite than this one."""
-    recorded = (run.record() or {}).get("suites")
-    known = recorded.get(suite) if isinstance(recorded, dict) else None
-    evaluated = run.known(f"initial/evaluate/{suite}") is not None
-    if evaluated and isinstance(known, dict) and known.get("version", version) != version:
+    recorded_suites = (run.record() or {}).get("suites")
+    recorded_suite = recorded_suites.get(suite) if isinstance(recorded_suites, dict) else None
+    evaluated = run.manifest_of(f"initial/evaluate/{suite}") is not None
+    if evaluated and isinstance(recorded_suite, dict) and recorded_suite.get("version", version) != version:
         raise UserError(
-            f"{run.root}: its scores on {suite} are of the suite's version {known['version']}, now {version}; "
+            f"{run.root}: its scores on {suite} are of the suite's version {recorded_suite['version']}, now {version}; "
             "use --name OTHER for a run of its own (this one's tables and report can be made as before)"
         )
 
 
-def numbers_of(root: Path) -> list[str]:
+def numbers_versions(root: Path) -> list[str]:
     """The versions of this program's numbers that the finished phases of a run were made with."""
-    return sorted({made[NUMBERS_KEY] for made in phases_made_with(root).values()})
+    return sorted({versions[NUMBERS_KEY] for versions in versions_by_phase(root).values()})
 
 
-def other_versions(run: RunFolder, now: Mapping[str, str]) -> str | None:
+def version_warning(run: RunFolder, current: Mapping[str, str]) -> str | None:
     """One line that names every library and part of the machine that is another now than when a phase was made; None: all equal.
 
     now: name -> version, of what bears on the numbers of this run. What a phase did not record is no difference.
     """
-    phases = phases_made_with(run.root)
+    phases = versions_by_phase(run.root)
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for folder, made in phases.items():
-        differing = tuple((name, made[name]) for name in now if name in made and made[name] != now[name])
+    for folder, versions in phases.items():
+        differing = tuple((name, versions[name]) for name in current if name in versions and versions[name] != current[name])
         if differing:
             groups.setdefault(differing, []).append(folder)
     covered = {pair for differing in groups for pair in differing}
-    last = [(name, old) for name, old in _last_played(run.record() or {}).items() if old != now.get(name, old)]
-    last = [pair for pair in last if pair not in covered] if phases else []
-    if not groups and not last:
+    last_run = [(name, old) for name, old in _last_run_versions(run.record() or {}).items() if old != current.get(name, old)]
+    last_run = [pair for pair in last_run if pair not in covered] if phases else []
+    if not groups and not last_run:
         return None
-    said = [
-        f"{', '.join(f'{name} {old} (now {now[name]})' for name, old in differing)} in {_how_many(folders, phases)}"
+    clauses = [
+        f"{', '.join(f'{name} {old} (now {current[name]})' for name, old in differing)} in {_format_phases(folders, phases)}"
         for differing, folders in groups.items()
     ]
-    said += [f"{', '.join(f'{name} {old} (now {now[name]})' for name, old in last)} when the run was last played"] if last else []
+    clauses += (
+        [f"{', '.join(f'{name} {old} (now {current[name]})' for name, old in last_run)} when the run was last played"]
+        if last_run
+        else []
+    )
     return (
-        f"WARNING made with other versions: {'; '.join(said)}; between them players can differ for that alone: "
+        f"WARNING made with other versions: {'; '.join(clauses)}; between them players can differ for that alone: "
         "--name OTHER makes all of it with one"
     )
 
 
-def _last_played(record: Mapping[str, Any]) -> dict[str, str]:
+def _last_run_versions(record: Mapping[str, Any]) -> dict[str, str]:
     """The versions in run.json: those of the last time that the run was played, whether or not a phase was made then."""
     versions = record.get("versions")
     return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, Mapping) else {}
 
 
-def _how_many(some: Iterable[str], every: MadeWith) -> str:
-    chosen = list(some)
-    if len(chosen) == len(every):
-        return f"all {len(every)} finished phases" if len(every) > 1 else f"the one finished phase ({chosen[0]})"
-    return f"{len(chosen)} of {len(every)} finished phases ({shortened(folders(chosen, every))})"
+def _format_phases(selected: Iterable[str], all_phases: VersionsByPhase) -> str:
+    chosen = list(selected)
+    if len(chosen) == len(all_phases):
+        return f"all {len(all_phases)} finished phases" if len(all_phases) > 1 else f"the one finished phase ({chosen[0]})"
+    return f"{len(chosen)} of {len(all_phases)} finished phases ({shorten_list(covering_folders(chosen, all_phases))})"
 
 
-def shortened(names: list[str]) -> str:
-    more = len(names) - SAID
-    return ", ".join(names if more <= 0 else [*names[:SAID], f"and {more} more"])
+def shorten_list(names: list[str]) -> str:
+    num_more = len(names) - MAX_NAMED_FOLDERS
+    return ", ".join(names if num_more <= 0 else [*names[:MAX_NAMED_FOLDERS], f"and {num_more} more"])
 
 
-def folders(some: Iterable[str], every: Iterable[str]) -> list[str]:
+def covering_folders(selected: Iterable[str], all_phases: Iterable[str]) -> list[str]:
     """The fewest folders that hold exactly the phases `some` of `every`."""
-    chosen = sorted(some)
-    whole, mine = Counter[str](), Counter[str]()
-    for counts, phases in ((whole, every), (mine, chosen)):
+    chosen = sorted(selected)
+    total_counts, selected_counts = Counter[str](), Counter[str]()
+    for counts, phases in ((total_counts, all_phases), (selected_counts, chosen)):
         for phase in phases:
-            counts.update(_above(phase))
-    return list(dict.fromkeys(next(f for f in _above(phase) if mine[f] == whole[f]) for phase in chosen))
+            counts.update(_enclosing_folders(phase))
+    return list(
+        dict.fromkeys(next(f for f in _enclosing_folders(phase) if selected_counts[f] == total_counts[f]) for phase in chosen)
+    )
 
 
-def _above(phase: str) -> list[str]:
+def _enclosing_folders(phase: str) -> list[str]:
     """The folders a phase lies in, the outermost first, and its own."""
     parts = phase.split("/")
     return ["/".join(parts[: n + 1]) for n in range(len(parts))]

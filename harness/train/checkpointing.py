@@ -16,14 +16,14 @@ from pathlib import Path
 
 import torch
 
-from harness.errors import system_trouble
+from harness.errors import system_errno
 from harness.records import StepRecord
 
-STATE, LOG = "training.safetensors", "steps.jsonl"
+STATE_FILE, LOG_FILE = "training.safetensors", "steps.jsonl"
 
 
 @dataclass(frozen=True)
-class Reached:
+class TrainerState:
     """Counters after `step` steps: tokens trained on, the largest log-ratio before the first, prompts at once."""
 
     step: int
@@ -32,22 +32,22 @@ class Reached:
     micro_batch: int
 
 
-class Keeper:
+class TrainingCheckpointer:
     """Keeps training's state in a folder, at most every `seconds`, and a line per step beside it; without a folder, nothing.
 
     notice: takes the line that says what is damaged.
     """
 
     def __init__(
-        self, folder: Path | None = None, seconds: float = 0.0, notice: Callable[[str], None] = lambda line: None
+        self, folder: Path | None = None, seconds: float = 0.0, notify: Callable[[str], None] = lambda line: None
     ) -> None:
-        self.path = folder / STATE if folder is not None else None
-        self.log_path = folder / LOG if folder is not None else None
-        self.seconds, self.last, self.notice = seconds, time.monotonic(), notice
-        self.logged = _state()
+        self.path = folder / STATE_FILE if folder is not None else None
+        self.log_path = folder / LOG_FILE if folder is not None else None
+        self.seconds, self.last_saved, self.notify = seconds, time.monotonic(), notify
+        self.log_hash = _hasher()
 
-    def due(self) -> bool:
-        return self.path is not None and time.monotonic() - self.last >= self.seconds
+    def should_save(self) -> bool:
+        return self.path is not None and time.monotonic() - self.last_saved >= self.seconds
 
     def log(self, record: StepRecord) -> None:
         """Add one step's line; it is there for whoever looks on, and after a kill up to the step that was kept."""
@@ -55,9 +55,9 @@ class Keeper:
             line = (json.dumps(asdict(record)) + "\n").encode("utf-8")
             with self.log_path.open("ab") as handle:
                 handle.write(line)
-            self.logged.update(line)
+            self.log_hash.update(line)
 
-    def keep(self, reached: Reached, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    def save(self, state: TrainerState, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
         """Write the state after a step. parameters: in an order that is the same in every process."""
         from safetensors.torch import save_file
 
@@ -68,71 +68,71 @@ class Keeper:
                 tensors[f"{n}.{name}"] = value.detach().cpu().contiguous()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
-        said = json.dumps({"reached": asdict(reached), "log": self.logged.hexdigest()})
-        save_file(tensors, temporary, metadata={"said": said, "digest": _content(tensors, said)})
+        state_json = json.dumps({"reached": asdict(state), "log": self.log_hash.hexdigest()})
+        save_file(tensors, temporary, metadata={"said": state_json, "digest": _checkpoint_digest(tensors, state_json)})
         temporary.replace(self.path)
-        self.last = time.monotonic()
+        self.last_saved = time.monotonic()
 
-    def take_up(self, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> Reached | None:
+    def restore(self, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> TrainerState | None:
         """Put the state kept last into parameters and optimizer; None, and nothing changed, where there is none intact."""
-        found = self._read() if self.path is not None and self.path.is_file() else None
-        if found is None:
-            self._cut_log(0)
+        checkpoint = self._read() if self.path is not None and self.path.is_file() else None
+        if checkpoint is None:
+            self._truncate_log(0)
             return None
-        reached, log, tensors = found
-        if not self._cut_log(reached.step, log):
-            self.notice(f"{self.log_path}: damaged (not the steps that were logged); training starts from its beginning")
+        state, log_digest, tensors = checkpoint
+        if not self._truncate_log(state.step, log_digest):
+            self.notify(f"{self.log_path}: damaged (not the steps that were logged); training starts from its beginning")
             return None
         with torch.no_grad():
             for n, parameter in enumerate(parameters):
                 parameter.copy_(tensors.pop(f"{n}"))
-        for place, value in tensors.items():
-            n, name = place.split(".")
+        for key, value in tensors.items():
+            n, name = key.split(".")
             parameter = parameters[int(n)]
             optimizer.state[parameter][name] = value if value.dim() == 0 else value.to(parameter.device)
-        return reached
+        return state
 
-    def _read(self) -> tuple[Reached, str, dict[str, torch.Tensor]] | None:
+    def _read(self) -> tuple[TrainerState, str, dict[str, torch.Tensor]] | None:
         """Counters, the log's digest and tensors as they were kept; None, and a notice, where they are something else."""
         from safetensors import safe_open
 
         try:
-            with safe_open(self.path, "pt") as kept:
-                said, recorded = (kept.metadata()[key] for key in ("said", "digest"))
-                tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118  # not a dictionary
-            if _content(tensors, said) == recorded:
-                return Reached(**json.loads(said)["reached"]), json.loads(said)["log"], tensors
+            with safe_open(self.path, "pt") as file:
+                state_json, expected_digest = (file.metadata()[key] for key in ("said", "digest"))
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
+            if _checkpoint_digest(tensors, state_json) == expected_digest:
+                return TrainerState(**json.loads(state_json)["reached"]), json.loads(state_json)["log"], tensors
         except Exception as error:  # a damaged header raises a dozen unrelated kinds; each means: not what was kept
-            if system_trouble(error) is not None or isinstance(error, MemoryError):
+            if system_errno(error) is not None or isinstance(error, MemoryError):
                 raise  # the system refuses the file now; what is in it may be sound
-        self.notice(f"{self.path}: damaged; training starts from its beginning")
+        self.notify(f"{self.path}: damaged; training starts from its beginning")
         return None
 
-    def _cut_log(self, steps: int, digest: str | None = None) -> bool:
+    def _truncate_log(self, steps: int, digest: str | None = None) -> bool:
         """Leave the log's first `steps` lines; False, and none left, where these are not the ones of that digest."""
         if self.log_path is None:
             return steps == 0
         lines = self.log_path.read_bytes().splitlines(keepends=True)[:steps] if self.log_path.is_file() else []
-        self.logged = _state(b"".join(lines))
-        same = digest is None or (len(lines) == steps and self.logged.hexdigest() == digest)
-        if not same:
-            lines, self.logged = [], _state()
+        self.log_hash = _hasher(b"".join(lines))
+        is_same = digest is None or (len(lines) == steps and self.log_hash.hexdigest() == digest)
+        if not is_same:
+            lines, self.log_hash = [], _hasher()
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.write_bytes(b"".join(lines))
-        return same
+        return is_same
 
 
-def _state(content: bytes = b"") -> hashlib.blake2b:
+def _hasher(content: bytes = b"") -> hashlib.blake2b:
     return hashlib.blake2b(content, digest_size=16)
 
 
-def _content(tensors: Mapping[str, torch.Tensor], said: str) -> str:
+def _checkpoint_digest(tensors: Mapping[str, torch.Tensor], state_json: str) -> str:
     """Names what a state holds: its counters, and every tensor's name, precision, shape and bytes."""
-    state = _state(said.encode("utf-8"))
+    hasher = _hasher(state_json.encode("utf-8"))
     for name, tensor in sorted(tensors.items()):
-        state.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
-        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return state.hexdigest()
+        hasher.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
-NOTHING_KEPT = Keeper()
+NO_CHECKPOINT = TrainingCheckpointer()

@@ -17,13 +17,13 @@ import torch
 
 from harness.world import Policy
 
-CPUINFO = Path("/proc/cpuinfo")
+PROC_CPUINFO = Path("/proc/cpuinfo")
 # What bounds the kernels that torch, oneDNN, MKL, OpenBLAS and cuBLAS choose, or how they share a sum out.
-BOUNDS = (
+KERNEL_VARIABLES = (
     "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "OPENBLAS_CORETYPE",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE",
 )  # fmt: skip
-LIBRARIES = {
+LIBRARY_PATTERNS = {
     "MKL": r"Math Kernel Library Version ([\w.]+)",
     "oneDNN": r"(?:MKL-DNN|oneDNN) v([\w.]+)",
     "OpenMP": r"^\s*-\s*OpenMP (\d+)",
@@ -31,13 +31,13 @@ LIBRARIES = {
 }  # of torch's account of how it was built
 
 
-def made_on(policy: Policy) -> dict[str, str]:
+def manifest_hardware(policy: Policy) -> dict[str, str]:
     """What every phase's manifest says: the machine as far as it tells two phases apart."""
     kernels = torch.backends.cpu.get_cpu_capability()
     cuda = {"cuda": str(torch.version.cuda)} if policy.device.type == "cuda" else {}
     return {
         "machine": platform.machine(),
-        "device": _card(policy).get("card", f"{policy.device.type}, {kernels} kernels"),
+        "device": _gpu_name(policy).get("card", f"{policy.device.type}, {kernels} kernels"),
         **cuda,
         "precision": policy.precision,
         "layout": str(policy.layout()["layout"]),
@@ -54,11 +54,11 @@ def hardware(policy: Policy) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "threads_between_operations": torch.get_num_interop_threads(),
         "libraries": libraries(),
-        "bounds": {name: os.environ[name] for name in BOUNDS if name in os.environ},
+        "bounds": {name: os.environ[name] for name in KERNEL_VARIABLES if name in os.environ},
         "device": str(policy.device),
         "precision": policy.precision,
         **policy.layout(),
-        **_card(policy),
+        **_gpu_name(policy),
     }
 
 
@@ -66,19 +66,19 @@ def hardware(policy: Policy) -> dict[str, Any]:
 def processor() -> str | None:
     """The processor's name; None where the system does not tell."""
     try:
-        found = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)
+        match = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", PROC_CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
-        found = None
-    return found[1].strip() if found else platform.processor() or None
+        match = None
+    return match[1].strip() if match else platform.processor() or None
 
 
 def instruction_sets() -> dict[str, Any]:
     """`kernels`: the set that torch's own kernels were chosen for; `processor`: what oneDNN and MKL may use beyond it."""
     names = {"avx2": "AVX2", "avx512": "AVX-512", "avx512_bf16": "AVX-512 BF16", "vnni": "VNNI", "amx_tile": "AMX"}
-    asked = ((shown, getattr(torch.cpu, f"_is_{name}_supported", None)) for name, shown in names.items())
+    checks = ((shown, getattr(torch.cpu, f"_is_{name}_supported", None)) for name, shown in names.items())
     return {
         "kernels": torch.backends.cpu.get_cpu_capability(),
-        "processor": [shown for shown, supported in asked if supported is not None and supported()],
+        "processor": [shown for shown, supported in checks if supported is not None and supported()],
     }
 
 
@@ -87,27 +87,29 @@ def libraries() -> dict[str, str]:
     """Name -> version of what multiplies matrices: torch's libraries, numpy's BLAS, and on a GPU CUDA's and its driver's."""
     import numpy
 
-    built = torch.__config__.show()
-    found = {name: match[1] for name, pattern in LIBRARIES.items() if (match := re.search(pattern, built, re.MULTILINE))}
+    torch_config = torch.__config__.show()
+    versions = {
+        name: match[1] for name, pattern in LIBRARY_PATTERNS.items() if (match := re.search(pattern, torch_config, re.MULTILINE))
+    }
     blas = numpy.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})  # type: ignore[union-attr]
     if blas.get("name"):
-        found["numpy BLAS"] = f"{blas['name']} {blas.get('version', '')}".strip()
+        versions["numpy BLAS"] = f"{blas['name']} {blas.get('version', '')}".strip()
     if torch.cuda.is_available():
-        found |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
-        if (driver := _driver()) is not None:
-            found["driver"] = driver
-    return found
+        versions |= {"CUDA": str(torch.version.cuda), "cuDNN": str(torch.backends.cudnn.version())}
+        if (driver := _driver_version()) is not None:
+            versions["driver"] = driver
+    return versions
 
 
-def _driver() -> str | None:
+def _driver_version() -> str | None:
     """The NVIDIA driver's version, from the file that it shows on Linux."""
     try:
         text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
     except OSError:
         return None
-    found = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
-    return found[1] if found else None
+    match = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", text)
+    return match[1] if match else None
 
 
-def _card(policy: Policy) -> dict[str, str]:
+def _gpu_name(policy: Policy) -> dict[str, str]:
     return {"card": torch.cuda.get_device_name(policy.device)} if policy.device.type == "cuda" else {}

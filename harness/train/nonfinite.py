@@ -11,11 +11,11 @@ from typing import Any
 
 from harness.files import write_json
 
-NAMED = 5  # examples that a message names; the file has all of them
+MAX_NAMED_EXAMPLES = 5  # examples that a message names; the file has all of them
 
 
 @dataclass(frozen=True)
-class Spoken:
+class ResponseValues:
     """One response with its log-probability, in nats, and the opponent's stored one; None where there is none."""
 
     role: str
@@ -25,62 +25,62 @@ class Spoken:
 
 
 @dataclass
-class Suspect:
+class BadExample:
     """One prompt among those a bad number came from. `numbers` are its own, by name; `number` is its place in what was asked."""
 
-    number: int
+    index: int
     prompt_ids: Sequence[int]
-    responses: Sequence[Spoken] = ()
-    numbers: dict[str, float] = field(default_factory=dict)
+    responses: Sequence[ResponseValues] = ()
+    values: dict[str, float] = field(default_factory=dict)
     example_id: str = ""
 
     @property
-    def bad(self) -> bool:
+    def is_bad(self) -> bool:
         """Whether one of its own numbers is not finite."""
-        told = [*self.numbers.values(), *(v for r in self.responses for v in (r.logp, r.reference_logp) if v is not None)]
-        return not all(map(math.isfinite, told))
+        all_values = [*self.values.values(), *(v for r in self.responses for v in (r.logp, r.reference_logp) if v is not None)]
+        return not all(map(math.isfinite, all_values))
 
 
-class BadNumbers(RuntimeError):
+class NonFiniteError(RuntimeError):
     """Work that ended at a number that is not finite. `suspects`: the bad examples, or all; `facts`: numbers of the whole."""
 
-    def __init__(self, message: str, suspects: Sequence[Suspect] = (), **facts: float) -> None:
+    def __init__(self, message: str, examples: Sequence[BadExample] = (), **context: float) -> None:
         super().__init__(message)
-        self.suspects, self.facts = list(suspects), facts
+        self.examples, self.context = list(examples), context
 
 
-def names_of(suspects: Sequence[Suspect]) -> str:
+def format_examples(examples: Sequence[BadExample]) -> str:
     """The first few examples by name, or by their place where they have none."""
-    names = [one.example_id or f"number {one.number}" for one in suspects]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    names = [example.example_id or f"number {example.index}" for example in examples]
+    more = f" and {len(names) - MAX_NAMED_EXAMPLES} more" if len(names) > MAX_NAMED_EXAMPLES else ""
+    return ", ".join(names[:MAX_NAMED_EXAMPLES]) + more
 
 
 @contextmanager
-def renumbered(numbers: Sequence[int]) -> Iterator[None]:
+def map_indices(indices: Sequence[int]) -> Iterator[None]:
     """Within, the i-th of what is asked is number `numbers[i]` of a longer list."""
     try:
         yield
-    except BadNumbers as error:
-        for one in error.suspects:
-            one.number = numbers[one.number]
+    except NonFiniteError as error:
+        for example in error.examples:
+            example.index = indices[example.index]
         raise
 
 
 @contextmanager
-def naming(example_ids: Sequence[str]) -> Iterator[None]:
+def with_example_ids(example_ids: Sequence[str]) -> Iterator[None]:
     """Within, the i-th of what is asked belongs to the example `example_ids[i]`."""
     try:
         yield
-    except BadNumbers as error:
-        for one in error.suspects:
-            one.example_id = example_ids[one.number]
-        error.args = (f"{error}: {names_of(error.suspects)}",)
+    except NonFiniteError as error:
+        for example in error.examples:
+            example.example_id = example_ids[example.index]
+        error.args = (f"{error}: {format_examples(error.examples)}",)
         raise
 
 
 @contextmanager
-def written_out(root: Path, phase: str, player: str | None, decode: Callable[[list[int]], str]) -> Iterator[None]:
+def dump_on_error(root: Path, phase: str, checkpoint_digest: str | None, decode: Callable[[list[int]], str]) -> Iterator[None]:
     """Within, bad numbers leave their examples in PHASE.failed.json below `root`, and the error's line names player and file.
 
     decode: token ids -> text. What an earlier attempt left there is gone once the phase is begun again.
@@ -89,46 +89,48 @@ def written_out(root: Path, phase: str, player: str | None, decode: Callable[[li
     path.unlink(missing_ok=True)
     try:
         yield
-    except BadNumbers as error:
-        whose = f"; player {player}" if player else ""
-        where = f"; written out in {phase}.failed.json" if error.suspects else ""
-        error.args = (f"{error}{whose}{where}",)
-        if error.suspects:
+    except NonFiniteError as error:
+        checkpoint_note = f"; player {checkpoint_digest}" if checkpoint_digest else ""
+        file_note = f"; written out in {phase}.failed.json" if error.examples else ""
+        error.args = (f"{error}{checkpoint_note}{file_note}",)
+        if error.examples:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, _evidence(error, phase, player, decode))
+            write_json(path, _failure_record(error, phase, checkpoint_digest, decode))
         raise
 
 
-def _evidence(error: BadNumbers, phase: str, player: str | None, decode: Callable[[list[int]], str]) -> dict[str, Any]:
+def _failure_record(
+    error: NonFiniteError, phase: str, checkpoint_digest: str | None, decode: Callable[[list[int]], str]
+) -> dict[str, Any]:
     def ids(tokens: Sequence[int]) -> dict[str, Any]:
         return {"text": decode(list(tokens)), "token_ids": list(tokens)}
 
-    def row(one: Suspect) -> dict[str, Any]:
+    def row(example: BadExample) -> dict[str, Any]:
         return {
-            "id": one.example_id,
-            "bad": one.bad,
-            **{name: spelled(value) for name, value in one.numbers.items()},
-            "prompt": ids(one.prompt_ids),
+            "id": example.example_id,
+            "bad": example.is_bad,
+            **{name: json_float(value) for name, value in example.values.items()},
+            "prompt": ids(example.prompt_ids),
             "responses": [
                 {
                     "role": r.role,
-                    "logp": spelled(r.logp),
-                    "reference_logp": spelled(r.reference_logp),
+                    "logp": json_float(r.logp),
+                    "reference_logp": json_float(r.reference_logp),
                     **ids(r.token_ids),
                 }
-                for r in one.responses
+                for r in example.responses
             ],
         }
 
     return {
         "phase": phase,
-        "player": player,
+        "player": checkpoint_digest,
         "error": str(error),
-        **{name: spelled(value) for name, value in error.facts.items()},
-        "examples": [row(one) for one in sorted(error.suspects, key=lambda one: not one.bad)],
+        **{name: json_float(value) for name, value in error.context.items()},
+        "examples": [row(example) for example in sorted(error.examples, key=lambda one: not one.is_bad)],
     }
 
 
-def spelled(value: float | None) -> float | str | None:
+def json_float(value: float | None) -> float | str | None:
     """JSON has no word for nan and inf: they are written as text."""
     return value if value is None or math.isfinite(value) else str(value)

@@ -10,19 +10,19 @@ import torch
 T = TypeVar("T")
 
 
-def in_halves(work: Callable[[Sequence[int]], list[T]], items: Sequence[int]) -> list[T]:
+def halve_on_oom(work: Callable[[Sequence[int]], list[T]], items: Sequence[int]) -> list[T]:
     """`work(items)`, or where memory runs out its halves one after the other. Raises torch's error when one item does not fit."""
     try:
         return work(items)
     except torch.OutOfMemoryError:
         if len(items) < 2:
             raise
-    release()
+    empty_cache()
     middle = len(items) // 2
-    return in_halves(work, items[:middle]) + in_halves(work, items[middle:])
+    return halve_on_oom(work, items[:middle]) + halve_on_oom(work, items[middle:])
 
 
-def with_fewer(work: Callable[[int], T], size: int) -> T:
+def shrink_on_oom(work: Callable[[int], T], size: int) -> T:
     """`work(size)`, begun anew with half as many at a time where memory runs out. Raises torch's error when one does not fit."""
     while True:
         try:
@@ -31,10 +31,10 @@ def with_fewer(work: Callable[[int], T], size: int) -> T:
             if size < 2:
                 raise
         size //= 2
-        release()
+        empty_cache()
 
 
-def release() -> None:
+def empty_cache() -> None:
     """Give memory that is kept for reuse back to the device."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -11,11 +11,11 @@ T = TypeVar("T")
 _END = object()
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     """The same items; up to `depth` of them are made in advance. What raises there is raised here, at the item's turn."""
     source = iter(items)
     with ThreadPoolExecutor(max_workers=1) as worker:
-        coming: deque[Future] = deque(worker.submit(next, source, _END) for _ in range(depth))
-        while (item := coming.popleft().result()) is not _END:
-            coming.append(worker.submit(next, source, _END))
+        pending: deque[Future] = deque(worker.submit(next, source, _END) for _ in range(depth))
+        while (item := pending.popleft().result()) is not _END:
+            pending.append(worker.submit(next, source, _END))
             yield item

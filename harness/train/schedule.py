@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def optimizer_batches(
-    groups: Sequence[Group], epochs: int, size: int, order_key: tuple[object, ...]
+    groups: Sequence[Group], epochs: int, batch_size: int, shuffle_key: tuple[object, ...]
 ) -> Iterator[tuple[int, list[Group]]]:
     """(epoch, groups of one optimizer step): a fresh keyed permutation per epoch, then sorted by length within the batch.
 
@@ -24,9 +24,9 @@ def optimizer_batches(
     """
     for epoch in range(epochs):
         order = list(range(len(groups)))
-        random.Random(keyed_seed(*order_key, "order", epoch)).shuffle(order)
-        for start in range(0, len(order), size):
-            batch = [groups[i] for i in order[start : start + size]]
+        random.Random(keyed_seed(*shuffle_key, "order", epoch)).shuffle(order)
+        for start in range(0, len(order), batch_size):
+            batch = [groups[i] for i in order[start : start + batch_size]]
             yield epoch, sorted(batch, key=_group_length)
 
 
@@ -39,25 +39,25 @@ def optimizer_options(settings: TrainingConfig) -> dict[str, Any]:
 
     RMSProp (Tieleman and Hinton, 2012) with torch's values, which the papers' code uses; AdamW (arXiv:1711.05101) likewise.
     """
-    own = {
+    options = {
         "rmsprop": {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False},
         "adamw": {"betas": [0.9, 0.999], "eps": 1e-8, "amsgrad": False},
     }
-    return {**own[settings.optimizer], "weight_decay": settings.weight_decay}
+    return {**options[settings.optimizer], "weight_decay": settings.weight_decay}
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], settings: TrainingConfig) -> torch.optim.Optimizer:
     """RMSProp as the papers, or AdamW; fresh for every iteration."""
-    kinds = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
-    return kinds[settings.optimizer](parameters, lr=0.0, **optimizer_options(settings))
+    classes = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
+    return classes[settings.optimizer](parameters, lr=0.0, **optimizer_options(settings))
 
 
-def learning_rate(settings: TrainingConfig, step: int, steps: int) -> float:
+def learning_rate(settings: TrainingConfig, step: int, total_steps: int) -> float:
     """Rate of one step: linear warm-up over the first `warmup` share of steps, then linear decay to 0 or constant."""
     peak = float(settings.lr)  # type: ignore[arg-type]
-    warm = math.ceil(settings.warmup * steps)
-    if step < warm:
-        return peak * (step + 1) / warm
+    warmup_steps = math.ceil(settings.warmup * total_steps)
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
     if settings.schedule == "constant":
         return peak
-    return peak * (steps - step) / max(1, steps - warm)
+    return peak * (total_steps - step) / max(1, total_steps - warmup_steps)

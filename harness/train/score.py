@@ -14,20 +14,20 @@ from dataclasses import dataclass
 
 from harness.progress import Advance
 from harness.records import Group, PromptGroup, Role, Score
-from harness.train.nonfinite import BadNumbers, Spoken, Suspect, names_of, naming
+from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, format_examples, with_example_ids
 from harness.world import Policy
 
-KNOWN_TOLERANCE = 1e-4  # nats by which a known log-probability may differ from the scored one
+CACHED_LOGP_TOLERANCE = 1e-4  # nats by which a known log-probability may differ from the scored one
 # Nats by which they may differ at most, by precision of the base: so much for every token of the response, and so much for the
 # response. Single tokens differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
 # `engine.canary`), by less within this one.
-EXPLAINED = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
-COMPARED = 32  # prompts on which the two are compared
+MAX_LOGP_DIFFERENCE = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
+NUM_COMPARED_PROMPTS = 32  # prompts on which the two are compared
 
 Ids = tuple[int, ...]
 
 
-class ScoreMismatch(BadNumbers):
+class ScoreMismatch(NonFiniteError):
     """Responses whose log-probability, kept when they were drawn, is not the opponent's. The message names the examples."""
 
 
@@ -36,11 +36,11 @@ class ScoredSet:
     """One Score per response; how many responses went through the model, and how far known log-probabilities were off, if any."""
 
     scores: list[Score]
-    computed: int
-    difference: float | None
+    num_scored: int
+    max_difference: float | None
 
 
-def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advance) -> ScoredSet:
+def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, advance: Advance) -> ScoredSet:
     """Scores in the order of `Group.responses`, in nats over the response's tokens, under the player in `policy`'s slot.
 
     columns: tokens that go through the model at a time. Because scores are stored, training holds one model, and the reference
@@ -48,62 +48,70 @@ def score(policy: Policy, groups: Sequence[Group], columns: int, advance: Advanc
     where a known one differs by more than precision explains.
     """
     prompts: dict[str, list[int]] = {}
-    values: dict[tuple[str, Ids], float | None] = {}
+    cached_by_key: dict[tuple[str, Ids], float | None] = {}
     for group in groups:
         prompts[group.example_id] = group.prompt
         for _, response in group.responses():
             key = group.example_id, tuple(response.content)
-            values[key] = response.known_logp if values.get(key) is None else values[key]
+            cached_by_key[key] = response.cached_logp if cached_by_key.get(key) is None else cached_by_key[key]
 
-    def scored(examples: Sequence[str], keys: Sequence[tuple[str, Ids]], advance: Advance) -> dict[tuple[str, Ids], float]:
+    def score_keys(examples: Sequence[str], keys: Sequence[tuple[str, Ids]], advance: Advance) -> dict[tuple[str, Ids], float]:
         by_example: dict[str, list[Ids]] = {example: [] for example in examples}
         for example, ids in keys:
             by_example[example].append(ids)
-        with naming(list(by_example)):
-            found = policy.score([PromptGroup(prompts[e], ids) for e, ids in by_example.items()], columns, advance)
-        return dict(zip(((e, ids) for e, listed in by_example.items() for ids in listed), found, strict=True))
+        with with_example_ids(list(by_example)):
+            logps = policy.score([PromptGroup(prompts[e], ids) for e, ids in by_example.items()], max_tokens_per_batch, advance)
+        return dict(zip(((e, ids) for e, listed in by_example.items() for ids in listed), logps, strict=True))
 
-    known = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}  # others are scored
-    first = list(dict.fromkeys(example for example, _ in known))[:COMPARED]
-    compared = scored(first, [key for key in known if key[0] in set(first)], lambda n: None)
-    difference = max((abs(known[key] - value) for key, value in compared.items()), default=None)
-    _refuse_unexplained(policy, prompts, known, compared)
-    if difference is None or difference > KNOWN_TOLERANCE:
-        known = {}
-    wanted = [key for key in values if key not in known]
-    found = known | scored(list(dict.fromkeys(example for example, _ in wanted)), wanted, advance)
-    advance(sum(len(g.responses()) for g in groups) - len(wanted))
+    cached = {
+        key: value for key, value in cached_by_key.items() if value is not None and math.isfinite(value)
+    }  # others are scored
+    compared_examples = list(dict.fromkeys(example for example, _ in cached))[:NUM_COMPARED_PROMPTS]
+    compared = score_keys(compared_examples, [key for key in cached if key[0] in set(compared_examples)], lambda n: None)
+    max_difference = max((abs(cached[key] - value) for key, value in compared.items()), default=None)
+    _check_cached_logps(policy, prompts, cached, compared)
+    if max_difference is None or max_difference > CACHED_LOGP_TOLERANCE:
+        cached = {}
+    to_score = [key for key in cached_by_key if key not in cached]
+    logps = cached | score_keys(list(dict.fromkeys(example for example, _ in to_score)), to_score, advance)
+    advance(sum(len(g.responses()) for g in groups) - len(to_score))
     scores = []
     for group in groups:
-        seen: dict[Role, int] = {}
+        next_index: dict[Role, int] = {}
         for role, response in group.responses():
-            index = seen.get(role, 0)
-            seen[role] = index + 1
-            value = found[group.example_id, tuple(response.content)]
+            index = next_index.get(role, 0)
+            next_index[role] = index + 1
+            value = logps[group.example_id, tuple(response.content)]
             scores.append(Score(group.example_id, role, group.iteration, index, len(response.content), value))
-    return ScoredSet(scores, len(compared) + len(wanted), difference)
+    return ScoredSet(scores, len(compared) + len(to_score), max_difference)
 
 
-def _refuse_unexplained(
+def _check_cached_logps(
     policy: Policy,
     prompts: Mapping[str, Sequence[int]],
-    known: Mapping[tuple[str, Ids], float],
+    cached: Mapping[tuple[str, Ids], float],
     scored: Mapping[tuple[str, Ids], float],
 ) -> None:
     """Raises ScoreMismatch where a known log-probability is not the scored one, however roughly the base computes."""
     precision = "bfloat16" if policy.quantized else policy.precision
-    each, once = EXPLAINED[precision]
-    wrong = [key for key, value in scored.items() if abs(known[key] - value) > each * len(key[1]) + once]
-    if not wrong:
+    per_token, per_response = MAX_LOGP_DIFFERENCE[precision]
+    mismatched = [key for key, value in scored.items() if abs(cached[key] - value) > per_token * len(key[1]) + per_response]
+    if not mismatched:
         return
-    suspects = [
-        Suspect(number, prompts[example], [Spoken("drawn", ids, scored[example, ids], known[example, ids])], example_id=example)
-        for number, (example, ids) in enumerate(wrong)
+    bad_examples = [
+        BadExample(
+            number,
+            prompts[example],
+            [ResponseValues("drawn", ids, scored[example, ids], cached[example, ids])],
+            example_id=example,
+        )
+        for number, (example, ids) in enumerate(mismatched)
     ]
-    worst = max(wrong, key=lambda key: abs(known[key] - scored[key]))
+    worst = max(mismatched, key=lambda key: abs(cached[key] - scored[key]))
     raise ScoreMismatch(
-        f"{len(wrong)} of {len(scored)} responses were drawn with other log-probabilities than the opponent gives them, by up to "
-        f"{abs(known[worst] - scored[worst]):.3g} nats over {len(worst[1])} tokens, where {precision} explains "
-        f"{each * len(worst[1]) + once:.2g}: {names_of(suspects)}",
-        suspects,
+        f"{len(mismatched)} of {len(scored)} responses were drawn with other log-probabilities than the "
+        "opponent gives them, by up to "
+        f"{abs(cached[worst] - scored[worst]):.3g} nats over {len(worst[1])} tokens, where {precision} explains "
+        f"{per_token * len(worst[1]) + per_response:.2g}: {format_examples(bad_examples)}",
+        bad_examples,
     )

@@ -19,23 +19,25 @@ R = TypeVar("R")
 class OrderedThreadPool:
     """`count` pieces of work at a time; with one, everything happens in the caller's thread."""
 
-    def __init__(self, count: int = 1) -> None:
-        self.count = count
-        self._pool = ThreadPoolExecutor(count, "lane", torch.set_num_threads, (1,)) if count > 1 else None  # a thread's own count
+    def __init__(self, num_threads: int = 1) -> None:
+        self.num_threads = num_threads
+        self._pool = (
+            ThreadPoolExecutor(num_threads, "lane", torch.set_num_threads, (1,)) if num_threads > 1 else None
+        )  # a thread's own count
 
-    def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """[work(item), ...] in order, with gradients on or off as for the caller. The first error is raised, the rest dropped."""
         if self._pool is None:
-            return [work(item) for item in items]
+            return [function(item) for item in items]
         grad = torch.is_grad_enabled()
 
-        def lane(item: T) -> R:
+        def run(item: T) -> R:
             with torch.set_grad_enabled(grad):  # the switch belongs to a thread
-                return work(item)
+                return function(item)
 
-        waiting = [self._pool.submit(lane, item) for item in items]
+        futures = [self._pool.submit(run, item) for item in items]
         try:
-            return [future.result() for future in waiting]
+            return [future.result() for future in futures]
         finally:
-            for future in waiting:
+            for future in futures:
                 future.cancel()

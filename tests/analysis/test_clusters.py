@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from lm_eval.api import metrics
 
-from harness.analysis.clusters import clustered_stderr, effective_items, numbered
+from harness.analysis.clusters import cluster_robust_stderr, effective_sample_size, number_clusters
 from harness.config import EvaluationConfig
 from harness.errors import UserError
-from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
-from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_error
-from harness.language.judge.benchmark import prepare as prepare_judged
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_row_stderr
+from harness.language.judge.benchmark import load_judge_benchmark as prepare_judged
 from harness.loop.suite import load_suite
 from tests import twin_data
 from tests.conftest import ROOT, make_policy
@@ -25,9 +25,9 @@ DRAWN = random.Random(5)
 
 def test_the_clustered_error_by_hand():
     """1 1 | 0 | 1 0: mean 0.6; sums of deviations 0.8, -0.6, -0.2; squares 0.64 + 0.36 + 0.04 = 1.04; 3 / 2 * 1.04 = 1.56."""
-    assert clustered_stderr([1, 1, 0, 1, 0], [0, 0, 1, 2, 2]) == pytest.approx(math.sqrt(1.56) / 5, rel=1e-12)
-    assert clustered_stderr([1, 1, 0], [0, 0, 0]) is None
-    assert clustered_stderr([1], [0]) is None
+    assert cluster_robust_stderr([1, 1, 0, 1, 0], [0, 0, 1, 2, 2]) == pytest.approx(math.sqrt(1.56) / 5, rel=1e-12)
+    assert cluster_robust_stderr([1, 1, 0], [0, 0, 0]) is None
+    assert cluster_robust_stderr([1], [0]) is None
 
 
 def sandwich(values, clusters):
@@ -45,9 +45,9 @@ def sandwich(values, clusters):
 
 def test_it_is_the_cluster_robust_error_of_regression_packages_and_of_single_items_the_usual_one():
     values = [DRAWN.random() for _ in range(60)]
-    clusters = numbered([DRAWN.randrange(17) for _ in range(60)])
-    assert clustered_stderr(values, clusters) == pytest.approx(sandwich(values, clusters), rel=1e-12)
-    alone = clustered_stderr(values, list(range(60)))
+    clusters = number_clusters([DRAWN.randrange(17) for _ in range(60)])
+    assert cluster_robust_stderr(values, clusters) == pytest.approx(sandwich(values, clusters), rel=1e-12)
+    alone = cluster_robust_stderr(values, list(range(60)))
     assert alone == pytest.approx(statistics.stdev(values) / math.sqrt(60), rel=1e-12)
 
 
@@ -55,10 +55,10 @@ def test_an_item_told_twice_teaches_nothing():
     """Every item again in its cluster: the error is that of the items once, where counting items would make it smaller."""
     values = [DRAWN.random() for _ in range(30)]
     twice, clusters = values * 2, [*range(30)] * 2
-    assert clustered_stderr(twice, clusters) == pytest.approx(clustered_stderr(values, list(range(30))), rel=1e-12)
-    assert clustered_stderr(twice, list(range(60))) < 0.75 * clustered_stderr(twice, clusters)
-    assert effective_items(clusters) == pytest.approx(30)
-    assert effective_items([0, 0, 1]) == pytest.approx(9 / 5)
+    assert cluster_robust_stderr(twice, clusters) == pytest.approx(cluster_robust_stderr(values, list(range(30))), rel=1e-12)
+    assert cluster_robust_stderr(twice, list(range(60))) < 0.75 * cluster_robust_stderr(twice, clusters)
+    assert effective_sample_size(clusters) == pytest.approx(30)
+    assert effective_sample_size([0, 0, 1]) == pytest.approx(9 / 5)
 
 
 def test_it_covers_where_the_error_over_items_does_not():
@@ -67,7 +67,7 @@ def test_it_covers_where_the_error_over_items_does_not():
     clusters = np.repeat(np.arange(60), 4)
     values = (drawn.normal(size=(800, 60))[:, clusters] + drawn.normal(size=(800, 240)) > 0).astype(float)
     true = values.mean(axis=1).std()
-    clustered = np.mean([clustered_stderr(list(row), list(clusters)) for row in values])
+    clustered = np.mean([cluster_robust_stderr(list(row), list(clusters)) for row in values])
     over_items = (values.std(axis=1, ddof=1) / math.sqrt(240)).mean()
     assert clustered == pytest.approx(true, rel=0.1)
     assert over_items < 0.8 * true
@@ -77,14 +77,14 @@ def test_a_group_has_the_error_of_a_stratified_sample_of_clusters():
     """Two parts with clusters of their own: by size sqrt(sum of (N_p / I * se_p)^2), plainly sqrt(sum of se_p^2) / 2."""
     a, b = [DRAWN.random() for _ in range(12)], [DRAWN.random() + 3 for _ in range(6)]
     of_a, of_b = [n // 3 for n in range(12)], [4 + n // 2 for n in range(6)]
-    errors = clustered_stderr(a, of_a), clustered_stderr(b, of_b)
+    errors = cluster_robust_stderr(a, of_a), cluster_robust_stderr(b, of_b)
     parts = ["a"] * 12 + ["b"] * 6
-    by_size = clustered_stderr(a + b, of_a + of_b, parts)
+    by_size = cluster_robust_stderr(a + b, of_a + of_b, parts)
     assert by_size == pytest.approx(math.hypot(12 / 18 * errors[0], 6 / 18 * errors[1]), rel=1e-12)
-    plainly = clustered_stderr(a + b, of_a + of_b, parts, equal_parts=True)
+    plainly = cluster_robust_stderr(a + b, of_a + of_b, parts, equal_parts=True)
     assert plainly == pytest.approx(math.hypot(*errors) / 2, rel=1e-12)
     assert plainly == pytest.approx(metrics.unweighted_mean_stderr(errors), rel=1e-12)
-    assert clustered_stderr([1, 0, 1], [0, 1, 2], ["a", "a", "b"]) is None  # one cluster tells nothing of its part
+    assert cluster_robust_stderr([1, 0, 1], [0, 1, 2], ["a", "a", "b"]) is None  # one cluster tells nothing of its part
 
 
 def test_the_same_question_in_two_parts_is_one_cluster():
@@ -92,8 +92,8 @@ def test_the_same_question_in_two_parts_is_one_cluster():
     values = [DRAWN.random() for _ in range(10)]
     both, clusters, parts = values * 2, [*range(10)] * 2, ["a"] * 10 + ["b"] * 10
     expected = statistics.stdev(values) / math.sqrt(10)
-    assert clustered_stderr(both, clusters, parts) == pytest.approx(expected, rel=1e-12)
-    assert clustered_stderr(both, clusters, parts, equal_parts=True) == pytest.approx(expected, rel=1e-12)
+    assert cluster_robust_stderr(both, clusters, parts) == pytest.approx(expected, rel=1e-12)
+    assert cluster_robust_stderr(both, clusters, parts, equal_parts=True) == pytest.approx(expected, rel=1e-12)
 
 
 # ---------------------------------------------------------------- metrics that are no mean over items
@@ -102,7 +102,7 @@ def test_the_same_question_in_two_parts_is_one_cluster():
 def test_a_metric_that_is_bootstrapped_redraws_whole_clusters():
     nats = [-8 * DRAWN.random() for _ in range(40)]
     items = [Item("t", n // 4, value) for n, value in enumerate(nats)]
-    found = clustered_error(items, "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats), 300)
+    found = clustered_row_stderr(items, "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats), 300)
     clusters = [nats[i : i + 4] for i in range(0, 40, 4)]
     drawn = []
     for _ in range(300):
@@ -110,19 +110,21 @@ def test_a_metric_that_is_bootstrapped_redraws_whole_clusters():
     assert found == pytest.approx(statistics.stdev(drawn), rel=0.25)
     twice = [Item("t", n % 40, value) for n, value in enumerate(nats * 2)]
     alone = bootstrap_stderr(metrics.perplexity, nats, 300)
-    assert clustered_error(twice, "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats), 300) == pytest.approx(
-        alone, rel=1e-9
-    )  # the same draws of the same clusters
+    assert clustered_row_stderr(
+        twice, "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats), 300
+    ) == pytest.approx(alone, rel=1e-9)  # the same draws of the same clusters
 
 
 def test_where_no_error_is_known_there_is_none():
     nats = [-DRAWN.random() for _ in range(8)]
     own = [Item("t", n // 2, value) for n, value in enumerate(nats)]
-    assert clustered_error(own, "m", {"t": max}, False, max(nats), 100) is None  # a task's own aggregation
+    assert clustered_row_stderr(own, "m", {"t": max}, False, max(nats), 100) is None  # a task's own aggregation
     across = [Item("ab"[n % 2], n // 2, value) for n, value in enumerate(nats)]
     both = dict.fromkeys("ab", metrics.perplexity)
-    assert clustered_error(across, "perplexity", both, False, 1.0, 100) is None
-    assert clustered_error(own[:2], "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats[:2]), 100) is None
+    assert clustered_row_stderr(across, "perplexity", both, False, 1.0, 100) is None
+    assert (
+        clustered_row_stderr(own[:2], "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats[:2]), 100) is None
+    )
 
 
 # ---------------------------------------------------------------- a suite that names clusters
@@ -174,7 +176,7 @@ def mine(folder, more="", rows=ROWS, tasks=("mine",), group="", **columns):
 
 @pytest.mark.parametrize(("key", "expected"), [("doc_to_text", [0, 0, 1, 2, 2, 3]), ("text", [0, 0, 0, 1, 1, 2])])
 def test_a_row_counts_its_clusters(tmp_path, tokenizer, key, expected):
-    board = prepare(mine(tmp_path, f'cluster = "{key}"\n'), None, None)
+    board = load_lm_eval_benchmark(mine(tmp_path, f'cluster = "{key}"\n'), None, None)
     assert board.clusters() == {"mine": expected}
     done = evaluate(make_policy(tokenizer, max_position_embeddings=256), board, 512, 8, lambda n: None)
     (record,), items = done.records, done.items["mine"]
@@ -185,12 +187,12 @@ def test_a_row_counts_its_clusters(tmp_path, tokenizer, key, expected):
 
 def test_a_row_without_the_key_and_one_of_single_questions_are_as_before(tmp_path, tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=256)
-    plain = evaluate(policy, prepare(mine(tmp_path), None, None), 512, 8, lambda n: None)
+    plain = evaluate(policy, load_lm_eval_benchmark(mine(tmp_path), None, None), 512, 8, lambda n: None)
     assert plain.records[0].clusters is None and "clusters" not in plain.items["mine"]
     values = plain.items["mine"]["values"]
     assert plain.records[0].stderr == pytest.approx(statistics.stdev(values) / math.sqrt(6))
     suite = mine(tmp_path, 'cluster = "number"\n', number=list(range(6)))
-    single = evaluate(policy, prepare(suite, None, None), 512, 8, lambda n: None)
+    single = evaluate(policy, load_lm_eval_benchmark(suite, None, None), 512, 8, lambda n: None)
     assert single.records[0].clusters == 6 and "clusters" not in single.items["mine"]
     assert single.records[0].stderr == pytest.approx(plain.records[0].stderr, rel=1e-12)
 
@@ -200,7 +202,7 @@ def test_a_question_in_two_tasks_of_a_group_is_one_cluster(tmp_path, tokenizer, 
     """The group of a task and itself has the task's own error, however its tasks are weighted."""
     aggregate = f"{{metric: acc, weight_by_size: {by_size}}}"
     suite = mine(tmp_path, 'cluster = "doc_to_text"\n', tasks=("mine", "too"), group=aggregate)
-    board = prepare(suite, None, None)
+    board = load_lm_eval_benchmark(suite, None, None)
     assert board.clusters() == {"both": [0, 0, 1, 2, 2, 3] * 2}
     done = evaluate(make_policy(tokenizer, max_position_embeddings=256), board, 512, 8, lambda n: None)
     values = done.items["both"]["values"]
@@ -226,7 +228,7 @@ def test_a_question_in_two_tasks_of_a_group_is_one_cluster(tmp_path, tokenizer, 
 def test_a_key_that_documents_do_not_have_is_one_line_before_anything_is_asked(tmp_path, key, columns, expected):
     suite = mine(tmp_path, f'cluster = "{key}"\n', **columns)
     with pytest.raises(UserError) as told:
-        prepare(suite, None, None)
+        load_lm_eval_benchmark(suite, None, None)
     assert expected in str(told.value)
     assert str(told.value).startswith("suite suite, task mine: cluster = ")
 
@@ -254,7 +256,7 @@ def test_the_lab_names_a_cluster_wherever_its_items_share_a_question(name):
 def test_myths_have_71_questions():
     suite = load_suite("lab-ten")
     suite = suite.model_copy(update={"task": [row for row in suite.task if row.name == "lab_misconceptions"]})
-    board = prepare(suite, None, None)
+    board = load_lm_eval_benchmark(suite, None, None)
     assert board.items() == {"lab_misconceptions": 160}
     assert max(board.clusters()["lab_misconceptions"]) + 1 == 71
 
@@ -269,7 +271,7 @@ def test_the_papers_suites_name_columns_that_their_documents_have(tmp_path, monk
     for name in ("openllm-v1", "leaderboard-v2", "space-ten", "tspin-ten"):
         suite = load_suite(name)
         suite = suite.model_copy(update={"task": [row for row in suite.task if row.cluster]})
-        found = prepare(suite, None, tmp_path / "mirror").clusters()
+        found = load_lm_eval_benchmark(suite, None, tmp_path / "mirror").clusters()
         named |= set(found)
         assert {row.name for row in suite.task} == set(found)
         if "leaderboard_gpqa" in found:
@@ -298,7 +300,7 @@ def test_two_turns_are_one_cluster_and_so_are_questions_of_one_passage(tmp_path)
     assert board.clusters() == {"math": [0, 1, 1]}
     row = next(row for row in board.suite.task if row.name == "math")
     ratings = {"3": [2.0, 4.0], "4": [8.0, 10.0], "5": [8.0, 6.0]}
-    record = board.record_of(row, ratings)
+    record = board.make_record(row, ratings)
     assert (record.n, record.clusters) == (3, 2)
     assert record.stderr == pytest.approx(sandwich([0.3, 0.9, 0.7], [0, 1, 1]), rel=1e-12)
     assert board._items(row, ratings)["clusters"] == [0, 1, 1]

@@ -2,14 +2,14 @@
 
 import pytest
 
-from harness.analysis.collapse import Fall, Training, findings
+from harness.analysis.collapse import ScoreDrop, TrainingSummary, detect
 
 INITIAL = {"response_length": 20.0, "repetition": 0.05, "truncation_rate": 0.02}
-STEADY = Training(steps=50, first_loss=0.69, last_loss=0.5, margin=2.0, uses_reference=True)
+STEADY = TrainingSummary(steps=50, first_loss=0.69, last_loss=0.5, margin=2.0, uses_reference=True)
 
 
 def names(player=None, training=STEADY, fall=None):
-    return [f.name for f in findings(INITIAL, {**INITIAL, **(player or {})}, training, fall)]
+    return [f.name for f in detect(INITIAL, {**INITIAL, **(player or {})}, training, fall)]
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,17 @@ def test_what_the_responses_show(player, expected):
     ],
 )
 def test_what_training_shows(change, expected):
-    assert names(training=Training(**{**vars(STEADY), **change})) == expected
+    assert names(training=TrainingSummary(**{**vars(STEADY), **change})) == expected
 
 
 @pytest.mark.parametrize(
     ("fall", "expected"),
-    [(Fall(0.06, 0.01), ["score fall"]), (Fall(0.06, 0.04), []), (Fall(0.04, 0.001), []), (Fall(-0.2, 0.01), [])],
+    [
+        (ScoreDrop(0.06, 0.01), ["score fall"]),
+        (ScoreDrop(0.06, 0.04), []),
+        (ScoreDrop(0.04, 0.001), []),
+        (ScoreDrop(-0.2, 0.01), []),
+    ],
 )
 def test_what_the_scores_show(fall, expected):
     """Five points and twice the error of sampling items, both."""
@@ -56,10 +61,10 @@ def test_what_the_scores_show(fall, expected):
 
 
 def test_what_was_not_measured_is_not_judged():
-    assert list(findings({}, {"response_length": 1e6, "repetition": 1.0}, None, None)) == []
+    assert list(detect({}, {"response_length": 1e6, "repetition": 1.0}, None, None)) == []
 
 
 def test_a_finding_says_the_number_and_the_bound():
-    (found,) = findings(INITIAL, {**INITIAL, "response_length": 50.0}, None, None)
+    (found,) = detect(INITIAL, {**INITIAL, "response_length": 50.0}, None, None)
     assert (found.value, found.bound) == (50.0, 40.0)
     assert found.evidence == "responses of 50.0 tokens on average, 20.0 before training"

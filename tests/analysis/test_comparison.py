@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from harness.analysis.comparison import Answered, chance_of_being_best, difference, holm, mcnemar
-from harness.analysis.item_errors import Layout, item_errors, mean_of
-from harness.analysis.stats import Uncertainty, interval, p_value, summed
+from harness.analysis.comparison import ItemScores, difference, holm, mcnemar, prob_best
+from harness.analysis.item_errors import ItemLayout, item_uncertainties, overall_mean
+from harness.analysis.stats import Uncertainty, interval, p_value, sum_uncertainties
 
 
 def player(*tasks, layouts=None):
     values = tuple(np.atleast_2d(np.asarray(task, dtype=float)) for task in tasks)
-    return Answered(values, tuple(layouts or (Layout((v.shape[1],)) for v in values)))
+    return ItemScores(values, tuple(layouts or (ItemLayout((v.shape[1],)) for v in values)))
 
 
 def right(count, items, seeds=1):
@@ -40,7 +40,7 @@ def test_items_and_seeds_add_up_by_hand():
     gaps = [x - y for x, y in zip(a, b, strict=True)]
     parts = [Uncertainty(g.mean(axis=0).var(ddof=1) / g.shape[1] / 4, g.shape[1] - 1) for g in gaps]
     seeds = np.mean([g.mean(axis=1) for g in gaps], axis=0)
-    error = summed([*parts, Uncertainty(seeds.var(ddof=1) / 5, 4)])
+    error = sum_uncertainties([*parts, Uncertainty(seeds.var(ddof=1) / 5, 4)])
     found = difference(player(*a), player(*b))
     assert found.over == "items and seeds"
     assert (found.low, found.high) == pytest.approx(interval(seeds.mean(), error))
@@ -80,7 +80,7 @@ def test_below_five_items_a_task_there_is_no_interval_no_p_and_no_chance(items):
     found = difference(many, one_less)
     assert found.value == pytest.approx(1 / (10 * items))
     assert (found.low, found.high, found.p) == (None, None, None)
-    assert chance_of_being_best([many, one_less]) is None
+    assert prob_best([many, one_less]) is None
 
 
 def test_equal_players_are_not_certainly_equal():
@@ -108,7 +108,7 @@ def test_under_no_difference_p_is_below_a_tenth_about_a_tenth_of_the_time():
 
 def test_bonferroni_for_one_difference_picked_out_of_four():
     a, b = np.random.default_rng(9).normal(size=(2, 3, 30)) + np.array([0.3, 0])[:, None, None]
-    once, picked = difference(player(a), player(b)), difference(player(a), player(b), looks=4)
+    once, picked = difference(player(a), player(b)), difference(player(a), player(b), num_comparisons=4)
     assert picked.p == pytest.approx(min(1, 4 * once.p))
     wider = difference(player(a), player(b), level=1 - 0.05 / 4)
     assert (picked.low, picked.high) == pytest.approx((wider.low, wider.high))
@@ -116,21 +116,21 @@ def test_bonferroni_for_one_difference_picked_out_of_four():
 
 def test_other_items_or_seeds_are_refused():
     with pytest.raises(ValueError, match="laid out for 1 seeds of 4 items, given 1 of 3"):
-        Answered((np.zeros((1, 3)),), (Layout((4,)),))
+        ItemScores((np.zeros((1, 3)),), (ItemLayout((4,)),))
     with pytest.raises(ValueError, match="the same items in the same seeds"):
         difference(player(np.zeros((1, 9))), player(np.zeros((1, 8))))
     with pytest.raises(ValueError, match="2 ids of clusters for 3 items"):
-        Layout((3,), (0, 1))
+        ItemLayout((3,), (0, 1))
 
 
 def test_parts_weigh_the_same_whatever_their_sizes():
     """Parts of 6 and 12 items: the variance is the sum of the parts' s^2 / n, over 2^2."""
     values = np.random.default_rng(4).normal(size=(1, 18))
-    layout = Layout((6, 12))
+    layout = ItemLayout((6, 12))
     pieces = values[0, :6], values[0, 6:]
-    assert mean_of(values, layout.parts) == pytest.approx((pieces[0].mean() + pieces[1].mean()) / 2)
+    assert overall_mean(values, layout.parts) == pytest.approx((pieces[0].mean() + pieces[1].mean()) / 2)
     expected = [(piece.var(ddof=1) / piece.size / 4, piece.size - 1) for piece in pieces]
-    assert [(e.variance, e.df) for e in item_errors(values, layout)] == pytest.approx(np.array(expected))
+    assert [(e.variance, e.df) for e in item_uncertainties(values, layout)] == pytest.approx(np.array(expected))
 
 
 def test_items_that_share_a_question_are_one_cluster():
@@ -139,11 +139,11 @@ def test_items_that_share_a_question_are_one_cluster():
     Every item by itself: 6/5 * 6/4 / 36 = 1/20. Ten copies of each item as one cluster are worth one item.
     """
     values = np.array([[1.0, 1, 1, 0, 0, 0]])
-    (found,) = item_errors(values, Layout((6,), (7, 7, 3, 3, 5, 5)))
+    (found,) = item_uncertainties(values, ItemLayout((6,), (7, 7, 3, 3, 5, 5)))
     assert (found.variance, found.df) == (pytest.approx(1 / 12), 2)
-    (alone,) = item_errors(values, Layout((6,)))
+    (alone,) = item_uncertainties(values, ItemLayout((6,)))
     assert (alone.variance, alone.df) == (pytest.approx(1 / 20), 5)
-    (copied,) = item_errors(np.repeat(values, 10, axis=1), Layout((60,), tuple(np.repeat(range(6), 10))))
+    (copied,) = item_uncertainties(np.repeat(values, 10, axis=1), ItemLayout((60,), tuple(np.repeat(range(6), 10))))
     assert (copied.variance, copied.df) == (pytest.approx(alone.variance), 5)
 
 
@@ -152,22 +152,22 @@ def test_a_cluster_is_one_coin_and_five_are_needed():
     a, b = generator.integers(0, 2, (2, 1, 12))
     ids = tuple(np.repeat(range(12), 4))
     copies = [np.repeat(side, 4, axis=1) for side in (a, b)]
-    assert mcnemar(*copies, Layout((48,), ids)) == pytest.approx(mcnemar(a, b))
-    clustered = [player(side, layouts=[Layout((48,), ids)]) for side in copies]
+    assert mcnemar(*copies, ItemLayout((48,), ids)) == pytest.approx(mcnemar(a, b))
+    clustered = [player(side, layouts=[ItemLayout((48,), ids)]) for side in copies]
     found, alone = difference(*clustered), difference(player(a), player(b))
     assert (found.low, found.high, found.p) == pytest.approx((alone.low, alone.high, alone.p))
     assert (found.items, found.clusters) == (48, 12)
-    assert chance_of_being_best(clustered) == pytest.approx(chance_of_being_best([player(a), player(b)]))
-    few = [player(side[:, :16], layouts=[Layout((16,), ids[:16])]) for side in copies]
+    assert prob_best(clustered) == pytest.approx(prob_best([player(a), player(b)]))
+    few = [player(side[:, :16], layouts=[ItemLayout((16,), ids[:16])]) for side in copies]
     assert difference(*few).p is None, "four questions, sixteen items"
 
 
 def test_the_chance_of_being_best_is_shared_by_equals_and_near_certain_for_the_better():
     better, worse = player(np.ones((1, 20))), player(np.zeros((1, 20)))
-    assert chance_of_being_best([better, worse]).tolist() == [1.0, 0.0]
-    assert chance_of_being_best([better, better]).tolist() == [0.5, 0.5]
+    assert prob_best([better, worse]).tolist() == [1.0, 0.0]
+    assert prob_best([better, better]).tolist() == [0.5, 0.5]
     tied = player(right(1, 10), right(2, 10)), player(right(3, 10), right(0, 10))
-    assert chance_of_being_best(tied) == pytest.approx(0.5, abs=0.02)
+    assert prob_best(tied) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
@@ -177,12 +177,12 @@ def test_the_chance_against_one_other_is_that_of_t(seeds):
     a, b = generator.normal(size=(2, 1, 12)) if seeds == 1 else generator.normal(size=(2, 4, 1)) + np.zeros((2, 4, 12))
     gaps = (a - b).ravel() if seeds == 1 else (a - b)[:, 0]
     expected = scipy.stats.t.cdf(gaps.mean() / scipy.stats.sem(gaps), gaps.size - 1)
-    assert chance_of_being_best([player(a), player(b)])[0] == pytest.approx(expected, abs=0.015)
+    assert prob_best([player(a), player(b)])[0] == pytest.approx(expected, abs=0.015)
 
 
 def test_one_differing_answer_of_fifty_makes_nobody_the_best():
     a, b = player(*[right(3, 5)] * 10), player(*[right(3, 5)] * 9, right(2, 5))
-    assert chance_of_being_best([a, b])[0] < 0.9
+    assert prob_best([a, b])[0] < 0.9
     assert difference(a, b).p == 1.0
 
 
@@ -221,7 +221,7 @@ def test_holm_by_hand():
 def test_one_task_of_a_player_is_that_task_compared_by_itself():
     generator = np.random.default_rng(6)
     a, b = ([generator.random((2, 5)), generator.random((2, 9))] for _ in range(2))
-    second = difference(player(*a).task(1), player(*b).task(1))
+    second = difference(player(*a).select_task(1), player(*b).select_task(1))
     assert second.value == pytest.approx((a[1] - b[1]).mean())
     assert (second.items, second.seeds) == (9, 2)
     assert second.low < second.value < second.high

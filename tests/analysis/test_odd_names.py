@@ -6,22 +6,22 @@ import re
 import pandas as pd
 import pytest
 
-from harness.analysis.facts import Facts
-from harness.analysis.text_columns import TEXT, read_table
-from harness.commands.run import finish
+from harness.analysis.facts import RunResults
+from harness.analysis.text_columns import TEXT_COLUMNS, read_table
+from harness.commands.run import write_views
 from harness.reporting.report.content.tables import Tables
-from harness.security.escaping import csv_text
+from harness.security.escaping import to_csv_text
 from harness.store.run_folder import RunFolder
-from tests.conftest import recommit, rewrite, rows
+from tests.conftest import read_csv_rows, rewrite_manifest, update_manifest_digests
 
 ODD = ["null", "NA", "nan", "None", "N/A", "true", "False", "inf", "-inf", "1e5", "0012", "-", "", "1_000", "<NA>", "'x", "NULL"]
 
 
-@pytest.mark.parametrize("file", sorted(TEXT))
+@pytest.mark.parametrize("file", sorted(TEXT_COLUMNS))
 def test_text_is_read_back_as_it_was_written_and_numbers_as_numbers(file, tmp_path):
-    columns = dict.fromkeys(TEXT[file], ODD)
+    columns = dict.fromkeys(TEXT_COLUMNS[file], ODD)
     table = pd.DataFrame({**columns, "0012": [1.5, None] + [2.0] * (len(ODD) - 2), "nan": range(len(ODD))})
-    (tmp_path / file).write_text(csv_text(table), encoding="utf-8")
+    (tmp_path / file).write_text(to_csv_text(table), encoding="utf-8")
     back = read_table(tmp_path / file)
     assert list(back.columns) == list(table.columns)
     for column in columns:
@@ -31,12 +31,12 @@ def test_text_is_read_back_as_it_was_written_and_numbers_as_numbers(file, tmp_pa
 
 
 def test_no_column_of_text_is_forgotten(played):
-    read = [path for path in sorted((played / "results/small/tables").glob("*.csv")) if path.name in TEXT]
+    read = [path for path in sorted((played / "results/small/tables").glob("*.csv")) if path.name in TEXT_COLUMNS]
     assert len(read) >= 8
     for path in read:
         for column in pd.read_csv(path, dtype=str, keep_default_na=False):
-            values = {row[column] for row in rows(path)} - {""}
-            if column not in TEXT[path.name]:
+            values = {row[column] for row in read_csv_rows(path)} - {""}
+            if column not in TEXT_COLUMNS[path.name]:
                 assert all(re.fullmatch(r"-?[\d.]+(e-?\d+)?|True|False", value) for value in values), (path.name, column, values)
 
 
@@ -54,22 +54,22 @@ def test_objectives_and_tasks_with_such_names_have_their_report(played_copy):
         if path.name in ("scores.json", "items.json"):
             text = path.read_text().replace('"lab_arithmetic"', '"0012"').replace('"lab_continuation"', '"nan"')
             path.write_text(text)
-            recommit(path.parent)
+            update_manifest_digests(path.parent)
     for path in root.rglob("manifest.json"):
         said = path.read_text()
         for old in ("space", "spin"):
             said = said.replace(f'"{old}/', f'"{names[old]}/')
-        rewrite(path, json.loads(said))
+        rewrite_manifest(path, json.loads(said))
     pdf = played_copy / "new.pdf"
-    finish(RunFolder(root), pdf)
+    write_views(RunFolder(root), pdf)
     for name, columns in {"leaderboard": ["objective"], "stability": ["objective"], "standing": ["objective"],
                           "drift": ["objective"], "cost_total": ["objective"], "comparisons": ["a", "b"]}.items():  # fmt: skip
-        found = {row[column] for row in rows(root / f"tables/{name}.csv") for column in columns}
+        found = {row[column] for row in read_csv_rows(root / f"tables/{name}.csv") for column in columns}
         assert {first, second} <= found <= {first, second, "initial"}, name
-    tables = Tables(Facts(root))
-    assert set(tables.standing["objective"]) == {first, second}
+    tables = Tables(RunResults(root))
+    assert set(tables.ranking["objective"]) == {first, second}
     assert {"0012", "nan", "mean"} == set(tables.comparisons["task"])
-    assert tables.board["0012"].notna().all() and tables.board["nan"].notna().all()
+    assert tables.leaderboard["0012"].notna().all() and tables.leaderboard["nan"].notna().all()
     assert tables.pair("", first, second) is not None
     page = re.sub(r"<style.*?</style>|<svg.*?</svg>|<[^>]+>", " ", pdf.with_suffix(".html").read_text(), flags=re.S)
     for word in (first, second):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.analysis.stability import churn, stability
+from harness.analysis.stability import flip_rate, stability
 
 
 def test_stability_by_hand():
@@ -30,13 +30,13 @@ def test_churn_counts_every_item_that_flips_though_the_score_stands_still():
     """1 1 0 0 -> 0 1 1 0: two of four items flip while the mean stays 0.5."""
     before, after = np.array([1.0, 1, 0, 0]), np.array([0.0, 1, 1, 0])
     assert before.mean() == after.mean()
-    assert churn(before, after) == 0.5
-    assert churn(before, before) == 0.0
+    assert flip_rate(before, after) == 0.5
+    assert flip_rate(before, before) == 0.0
 
 
 def test_churn_of_different_items_is_refused():
     with pytest.raises(ValueError, match="the same items: 4 before, 3 after"):
-        churn(np.zeros(4), np.zeros(3))
+        flip_rate(np.zeros(4), np.zeros(3))
 
 
 def test_equal_means_summed_in_another_order_are_neither_a_fall_nor_a_better_iteration():
@@ -46,7 +46,7 @@ def test_equal_means_summed_in_another_order_are_neither_a_fall_nor_a_better_ite
     found = stability(curve)
     assert (found.best_iteration, found.drop, found.largest_fall, found.falls, found.area_lost) == (0, 0.0, 0.0, 0, 0.0)
     assert stability(curve, higher_is_better=False).best_iteration == 0
-    assert churn(curve[:1], curve[1:2]) == 0.0
+    assert flip_rate(curve[:1], curve[1:2]) == 0.0
 
 
 def test_one_answer_of_a_million_is_a_fall():

@@ -16,7 +16,7 @@ def test_the_mean_over_tasks_is_absent_where_a_task_is():
 
 def test_item_stderr_of_a_mean_by_hand():
     """sqrt(0.03^2 + 0.04^2) / 2 = 0.05 / 2 = 0.025."""
-    assert stats.item_stderr(np.array([0.03, 0.04])) == pytest.approx(0.025)
+    assert stats.mean_stderr(np.array([0.03, 0.04])) == pytest.approx(0.025)
 
 
 def test_the_interval_over_seeds_is_scipys_t_interval_of_the_seeds_means():
@@ -41,7 +41,7 @@ def test_satterthwaites_degrees_of_freedom_by_hand_and_as_in_scipys_welch_test()
     """Variances 1 with 2 and 2 with 8 degrees of freedom: 3^2 / (1/2 + 4/8) = 9."""
     assert stats.satterthwaite([1.0, 2.0], [2, 8]) == 9.0
     a, b = np.random.default_rng(1).normal(size=(2, 6))
-    variances = [stats.over_seeds(side[:n]) for side, n in ((a, 4), (b, 6))]
+    variances = [stats.seed_uncertainty(side[:n]) for side, n in ((a, 4), (b, 6))]
     welch = scipy.stats.ttest_ind(a[:4], b, equal_var=False)
     df = stats.satterthwaite([v.variance for v in variances], [v.df for v in variances])
     assert df == pytest.approx(welch.df)
@@ -51,18 +51,18 @@ def test_satterthwaites_degrees_of_freedom_by_hand_and_as_in_scipys_welch_test()
 
 def test_a_sum_is_given_the_degrees_of_freedom_of_its_variances_upper_bounds():
     """Seeds 1 with 2, items 2 with 900: the bounds are v * df / chi2(0.25, df); fewer than Satterthwaite's own 17.99."""
-    found = stats.summed([stats.Uncertainty(1.0, 2), stats.Uncertainty(2.0, 900), stats.Uncertainty(0.0, 5)])
+    found = stats.sum_uncertainties([stats.Uncertainty(1.0, 2), stats.Uncertainty(2.0, 900), stats.Uncertainty(0.0, 5)])
     seeds, items = 1 * 2 / scipy.stats.chi2.ppf(0.25, 2), 2 * 900 / scipy.stats.chi2.ppf(0.25, 900)
     assert found.variance == 3.0
     assert found.df == pytest.approx((seeds + items) ** 2 / (seeds**2 / 2 + items**2 / 900))
     assert 2 < found.df < 17.9
-    assert stats.summed([stats.Uncertainty(0.3, 4)]).df == pytest.approx(4)
-    assert stats.summed([stats.Uncertainty(0.3, 4)] * 5).df == pytest.approx(20)
+    assert stats.sum_uncertainties([stats.Uncertainty(0.3, 4)]).df == pytest.approx(4)
+    assert stats.sum_uncertainties([stats.Uncertainty(0.3, 4)] * 5).df == pytest.approx(20)
 
 
 def test_nothing_is_said_where_nothing_varies_or_an_error_is_unknown():
     for variance in (0.0, np.nan):
-        error = stats.summed([stats.Uncertainty(variance, 4)])
+        error = stats.sum_uncertainties([stats.Uncertainty(variance, 4)])
         assert stats.interval(1.0, error) is None
         assert stats.p_value(1.0, error) is None
 
@@ -83,13 +83,13 @@ def test_small_simulations_cover_what_they_say():
         for ratio in (0.5, 3, 8):  # of the seeds' variance to the items'
             off = generator.normal(size=2000) * np.sqrt(ratio + 1)
             errors = ratio * generator.chisquare(seeds - 1, 2000) / (seeds - 1)
-            found = [stats.summed([stats.Uncertainty(e, seeds - 1), stats.Uncertainty(1.0, 990)]) for e in errors]
+            found = [stats.sum_uncertainties([stats.Uncertainty(e, seeds - 1), stats.Uncertainty(1.0, 990)]) for e in errors]
             rejected = np.mean([stats.p_value(value, error) < 0.05 for value, error in zip(off, found, strict=True)])
             assert rejected <= 0.065, (seeds, ratio)
 
 
 def test_normalised_scores_put_chance_at_zero_and_the_maximum_at_one():
-    assert [stats.normalised(v, 0.25) for v in (0.25, 1.0, 0.625)] == [0.0, 1.0, 0.5]
+    assert [stats.chance_normalised(v, 0.25) for v in (0.25, 1.0, 0.625)] == [0.0, 1.0, 0.5]
 
 
 def published():
@@ -127,7 +127,7 @@ def test_nothing_is_averaged_over_a_hole(aggregate):
 
 def test_the_detectable_difference_is_detected_as_often_as_promised():
     """Simulated: two players that disagree on 30 % of 400 items, one ahead by the difference; 80 % of z-tests at 5 % see it."""
-    least = stats.detectable_difference([400], 0.3)
+    least = stats.minimum_detectable_effect([400], 0.3)
     generator = np.random.default_rng(5)
     ahead, behind = (0.3 + least) / 2, (0.3 - least) / 2
     wins, losses, _ = generator.multinomial(400, [ahead, behind, 0.7], size=4000).T
@@ -138,4 +138,4 @@ def test_the_detectable_difference_is_detected_as_often_as_promised():
 def test_the_detectable_difference_of_several_tasks_by_hand():
     """Two tasks of 100 and 300 items, disagreement 0.2: error sqrt(0.002 + 0.2 / 300) / 2; times 1.959964 + 0.841621."""
     error = (0.002 + 0.2 / 300) ** 0.5 / 2
-    assert stats.detectable_difference([100, 300], 0.2) == pytest.approx(error * (1.959964 + 0.841621), rel=1e-6)
+    assert stats.minimum_detectable_effect([100, 300], 0.2) == pytest.approx(error * (1.959964 + 0.841621), rel=1e-6)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from harness.discovery.process_state import kept_state
+from harness.discovery.process_state import preserve_process_state
 from harness.discovery.variants import load_objective, parse_variants
-from harness.errors import Ended, UserError, asks_to_end
-from harness.loop.training_loop import Game
+from harness.errors import TerminatedBySignal, UserError, is_termination
+from harness.loop.training_loop import TrainingLoop
 from harness.planning.preflight import check_objectives
 from harness.train.thread_pool import OrderedThreadPool
 from tests import broken
-from tests.conftest import SMALL, harness
+from tests.conftest import SMALL_RECIPE, run_cli
 
 
 class Stop(BaseException):
@@ -36,20 +36,20 @@ def game_of(monkeypatch, train):
     journal, said = [], []
     run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)))
     rounds = SimpleNamespace(run=run, reporter=SimpleNamespace(say=said.append), train=train)
-    game = Game([], rounds)
+    game = TrainingLoop([], rounds)
 
     def play_cell(cell, progressed):
-        with game._as_found(cell):
+        with game._preserve_state(cell):
             rounds.train(cell)
 
-    monkeypatch.setattr(game, "play_cell", play_cell)
+    monkeypatch.setattr(game, "run_trial", play_cell)
     return game, journal, said
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), SystemExit(None), SystemExit("text"), Stop(), GeneratorExit(), ValueError("x")])
 def test_whatever_ends_a_cell_fails_it(monkeypatch, error):
     game, journal, _ = game_of(monkeypatch, raising(error))
-    reason = game.attempt(SimpleNamespace(name="mine/seed-0"), lambda: None)
+    reason = game.run_trial_safely(SimpleNamespace(name="mine/seed-0"), lambda: None)
     assert reason.startswith(type(error).__name__)
     assert [kind for kind, _ in journal] == ["cell failed"]
 
@@ -58,9 +58,9 @@ def test_hard_exits_are_those_of_the_cell_and_stay_real_in_a_process_forked_off(
     real = os._exit
     lanes = OrderedThreadPool(2)
     game, _, _ = game_of(monkeypatch, lambda _: lanes.map(lambda _: os._exit(0), [1, 2]))
-    assert game.attempt(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
+    assert game.run_trial_safely(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
     game, _, _ = game_of(monkeypatch, lambda _: os._exit(0))
-    assert game.attempt(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
+    assert game.run_trial_safely(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
     assert os._exit is real
 
     def forks(_):
@@ -70,16 +70,16 @@ def test_hard_exits_are_those_of_the_cell_and_stay_real_in_a_process_forked_off(
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
     game, _, _ = game_of(monkeypatch, forks)
-    assert game.attempt(SimpleNamespace(name="a"), lambda: None) is None
+    assert game.run_trial_safely(SimpleNamespace(name="a"), lambda: None) is None
 
 
 def test_the_user_and_a_scheduler_still_end_the_program(monkeypatch):
-    game, _, _ = game_of(monkeypatch, raising(Ended(signal.SIGTERM)))
-    with pytest.raises(Ended):
-        game.attempt(SimpleNamespace(name="a"), lambda: None)
-    assert asks_to_end(KeyboardInterrupt()) == (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    game, _, _ = game_of(monkeypatch, raising(TerminatedBySignal(signal.SIGTERM)))
+    with pytest.raises(TerminatedBySignal):
+        game.run_trial_safely(SimpleNamespace(name="a"), lambda: None)
+    assert is_termination(KeyboardInterrupt()) == (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)  # as in a worker: nobody but the objective raises it
-    assert not asks_to_end(KeyboardInterrupt())
+    assert not is_termination(KeyboardInterrupt())
 
 
 TURNED = {
@@ -110,11 +110,11 @@ def test_switches_are_put_back_and_named(monkeypatch, name):
 
     game, journal, said = game_of(monkeypatch, train)
     cell = SimpleNamespace(name="mine/seed-0")
-    assert game.attempt(cell, lambda: None) is None
+    assert game.run_trial_safely(cell, lambda: None) is None
     assert journal == [("process changed", {"cell": "mine/seed-0", "said": f"its objective changed {name}; put back"})]
     assert name in said[0]
     assert torch.equal(torch.rand(1), expected)
-    with kept_state() as changed:
+    with preserve_process_state() as changed:
         pass
     assert changed == []
     assert os.getcwd() != "/"
@@ -125,7 +125,7 @@ def test_switches_are_put_back_and_named(monkeypatch, name):
 
 
 def test_closed_streams_are_open_again(capsys):
-    with kept_state():
+    with preserve_process_state():
         print("within")
         sys.stdout.close()
         sys.stderr.close()
@@ -164,8 +164,23 @@ def test_in_a_run_the_other_cells_are_played(tmp_path, jobs, ends):
     (counted,) = parse_variants(str(path))
     check_objectives([counted], 1)
     path.write_text(text.replace("MOST", str(vars(load_objective(path))["calls"])))  # the first call in training ends it
-    done = harness("run", "--recipe", SMALL, "--name", "small", "--objectives", "./late.py,sft", "--seeds", "0,1", "--iters", "1",
-                   "--jobs", str(jobs), cwd=tmp_path, check=False)  # fmt: skip
+    done = run_cli(
+        "run",
+        "--recipe",
+        SMALL_RECIPE,
+        "--name",
+        "small",
+        "--objectives",
+        "./late.py,sft",
+        "--seeds",
+        "0,1",
+        "--iters",
+        "1",
+        "--jobs",
+        str(jobs),
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 2, done.stderr
     failed = json.loads((tmp_path / "results/small/failed.json").read_text())
     assert sorted(failed) == ["late/seed-0", "late/seed-1"]

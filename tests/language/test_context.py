@@ -6,7 +6,7 @@ import pytest
 import transformers
 
 from harness.errors import UserError
-from harness.language.model.context import context_of, lowered
+from harness.language.model.context import find_context_length, reduced_context_note
 
 ENDLESS = SimpleNamespace(model_max_length=int(1e30))
 LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
@@ -37,23 +37,23 @@ def phi3(**rope):
     ],
 )  # fmt: skip
 def test_the_context_is_what_the_configuration_says_whatever_it_calls_it(config, expected):
-    assert context_of(config, ENDLESS) == expected
+    assert find_context_length(config, ENDLESS) == expected
 
 
 def test_a_tokenizer_says_it_only_where_the_model_does_not_and_only_a_real_number():
     mamba = transformers.MambaConfig()
-    assert context_of(mamba, SimpleNamespace(model_max_length=2048)) == 2048
-    assert context_of(transformers.LlamaConfig(max_position_embeddings=77), SimpleNamespace(model_max_length=2048)) == 77
+    assert find_context_length(mamba, SimpleNamespace(model_max_length=2048)) == 2048
+    assert find_context_length(transformers.LlamaConfig(max_position_embeddings=77), SimpleNamespace(model_max_length=2048)) == 77
     with pytest.raises(UserError, match=r"neither config\.json nor the tokenizer .* --set model\.context=2048"):
-        context_of(mamba, ENDLESS)
+        find_context_length(mamba, ENDLESS)
 
 
 def test_it_can_be_asked_for_where_nothing_is_said_and_lowered_but_not_raised():
-    assert context_of(transformers.MambaConfig(), ENDLESS, 512) == 512
+    assert find_context_length(transformers.MambaConfig(), ENDLESS, 512) == 512
     llama = transformers.LlamaConfig(max_position_embeddings=77)
-    assert context_of(llama, ENDLESS, 50) == 50
+    assert find_context_length(llama, ENDLESS, 50) == 50
     with pytest.raises(UserError, match=r"model\.context=100: the model takes at most 77 tokens; use --set model\.context=77"):
-        context_of(llama, ENDLESS, 100)
+        find_context_length(llama, ENDLESS, 100)
 
 
 def test_positions_that_are_scaled_for_a_whole_batch_end_the_context_before_that_and_are_named():
@@ -66,7 +66,9 @@ def test_positions_that_are_scaled_for_a_whole_batch_end_the_context_before_that
     with torch.no_grad():
         short, long = model(ids[:, :60]).logits[0, 59], model(ids).logits[0, 59]
     assert float((short - long).abs().max()) > 1e-4, "a later token changes an earlier one's logits"
-    most = context_of(model, ENDLESS)
+    most = find_context_length(model, ENDLESS)
     assert most == 64
-    assert "context 64 of 4096 tokens" in (lowered(model, most) or "")
-    assert lowered(transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL, intermediate_size=48)), 2048) is None
+    assert "context 64 of 4096 tokens" in (reduced_context_note(model, most) or "")
+    assert (
+        reduced_context_note(transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL, intermediate_size=48)), 2048) is None
+    )

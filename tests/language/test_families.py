@@ -7,10 +7,10 @@ import pytest
 import torch
 import transformers
 
-from harness.language.model.generating import generated
-from harness.language.model.logprobs import continuation_logps, lay_out
-from harness.language.model.sampling import Draw, Request, draw
-from harness.language.model.verify import Unplayable, one_pass_at_a_time, plain_logp, verified
+from harness.language.model.generating import generate_with_transformers
+from harness.language.model.logprobs import collate, continuation_logps
+from harness.language.model.sampling import Request, SamplingParams, generate_tokens
+from harness.language.model.verify import UnsupportedModel, forward_changes_modules, plain_logp, verify_model
 from harness.records import PromptGroup
 from tests.families import PLAIN_TWINS, STATE_TWINS, twin
 
@@ -27,8 +27,8 @@ QUICK = ("gpt_oss", "mpt", "modernbert-decoder", "falcon_h1", "lfm2", "llama4_te
 
 def drawn(model, choice, requests, how, rows):
     if choice.sampler == "own":
-        return draw(model, requests, how, frozenset(), rows, share=False)
-    return generated(model, requests, how, frozenset(), rows, choice.sampler)
+        return generate_tokens(model, requests, how, frozenset(), rows, share_prefix=False)
+    return generate_with_transformers(model, requests, how, frozenset(), rows, choice.sampler)
 
 
 def greedy(model, prompt, count, cached=True):
@@ -43,19 +43,19 @@ def greedy(model, prompt, count, cached=True):
 
 def check(name):
     model = twin(name, torch.float64 if name in DOUBLE else torch.float32)
-    choice = verified(model)
+    choice = verify_model(model)
     expected = [plain_logp(model, g.prompt, c) for g in GROUPS for c in g.responses]
     lengths = [len(c) for g in GROUPS for c in g.responses]
-    scored = continuation_logps(model, lay_out(GROUPS, choice.layout), choice.layout).logps.tolist()
+    scored = continuation_logps(model, collate(GROUPS, choice.layout), choice.layout).logps.tolist()
     assert max(abs(a - b) / n for a, b, n in zip(scored, expected, lengths, strict=True)) < 1e-5
-    samples = drawn(model, choice, REQUESTS, Draw(), 3)
+    samples = drawn(model, choice, REQUESTS, SamplingParams(), 3)
     kept = [one.logp - plain_logp(model, r.prompt_ids, one.ids) for r, one in zip(REQUESTS, samples, strict=True)]
     assert max(abs(gap) / len(one.ids) for gap, one in zip(kept, samples, strict=True)) < 1e-5
-    assert [len(one.ids) for one in samples] == [r.most for r in REQUESTS]
-    assert [one.ids for one in drawn(model, choice, REQUESTS, Draw(), 8)] == [one.ids for one in samples]
-    likeliest = drawn(model, choice, REQUESTS, Draw(temperature=0.0), 3)
+    assert [len(one.ids) for one in samples] == [r.max_new_tokens for r in REQUESTS]
+    assert [one.ids for one in drawn(model, choice, REQUESTS, SamplingParams(), 8)] == [one.ids for one in samples]
+    likeliest = drawn(model, choice, REQUESTS, SamplingParams(temperature=0.0), 3)
     cached = choice.sampler != "generate without cache"
-    assert [one.ids for one in likeliest] == [greedy(model, r.prompt_ids, r.most, cached) for r in REQUESTS]
+    assert [one.ids for one in likeliest] == [greedy(model, r.prompt_ids, r.max_new_tokens, cached) for r in REQUESTS]
     return choice
 
 
@@ -81,25 +81,25 @@ def test_a_family_with_a_state_beside_keys_and_values_is_sampled_through_its_own
 
 @pytest.mark.parametrize("name", ["bert", "roberta"])
 def test_an_encoder_looks_ahead_and_is_refused(name):
-    with pytest.raises(Unplayable, match="it looks ahead, as an encoder does"):
-        verified(twin(name))
+    with pytest.raises(UnsupportedModel, match="it looks ahead, as an encoder does"):
+        verify_model(twin(name))
 
 
 def test_a_sampler_that_is_not_the_models_own_function_is_not_taken(monkeypatch):
     """Mamba through a cache of our own with padding, as every family was once sampled: the check takes another way."""
     model = twin("mamba")
-    monkeypatch.setattr("harness.language.model.verify.beside_attention", lambda model: None)
-    assert verified(model).sampler == "generate"
-    monkeypatch.setattr("harness.language.model.verify.GENERATE", ())
-    with pytest.raises(Unplayable, match="its samples' log-probabilities differ|no sample can be drawn"):
-        verified(model)
+    monkeypatch.setattr("harness.language.model.verify.extra_state", lambda model: None)
+    assert verify_model(model).sampler == "generate"
+    monkeypatch.setattr("harness.language.model.verify.GENERATE_SAMPLERS", ())
+    with pytest.raises(UnsupportedModel, match="its samples' log-probabilities differ|no sample can be drawn"):
+        verify_model(model)
 
 
 def test_a_wrong_position_in_the_sampler_is_seen_by_the_check(monkeypatch):
     """A wrong number and no error: the first drawn token stands one place too far."""
     import harness.language.model.sampling as sampling
 
-    honest = sampling._prefilled
+    honest = sampling._prefill
 
     def too_far(*given):
         flight = honest(*given)
@@ -107,17 +107,17 @@ def test_a_wrong_position_in_the_sampler_is_seen_by_the_check(monkeypatch):
         return flight
 
     model = twin("llama")
-    assert verified(model).sampler == "own"
-    monkeypatch.setattr(sampling, "_prefilled", too_far)
-    assert verified(model).sampler == "generate"
-    monkeypatch.setattr("harness.language.model.verify.GENERATE", ())
-    with pytest.raises(Unplayable, match=r"samples' log-probabilities differ by .* nats per token"):
-        verified(model)
+    assert verify_model(model).sampler == "own"
+    monkeypatch.setattr(sampling, "_prefill", too_far)
+    assert verify_model(model).sampler == "generate"
+    monkeypatch.setattr("harness.language.model.verify.GENERATE_SAMPLERS", ())
+    with pytest.raises(UnsupportedModel, match=r"samples' log-probabilities differ by .* nats per token"):
+        verify_model(model)
 
 
 def test_the_packed_layout_is_not_taken_where_a_sibling_would_enter_the_state():
     for name in ("qwen3_5_text", "rwkv"):
-        choice = verified(twin(name))
+        choice = verify_model(twin(name))
         assert choice.layout == "rows"
         assert "linear_attention" in choice.reason or "state beside" in choice.reason
 
@@ -125,15 +125,15 @@ def test_the_packed_layout_is_not_taken_where_a_sibling_would_enter_the_state():
 def test_an_output_layer_with_an_adapter_is_trained_with_the_gradient_of_the_whole_model():
     """token_logps gives its projection no gradient; the layout that goes through the model's own logits does."""
     from harness.config import LoraConfig
-    from harness.language.model.lora import with_adapter
+    from harness.language.model.lora import add_adapter
     from tests.families import twin_config
 
     torch.manual_seed(0)
     base = transformers.AutoModelForCausalLM.from_config(twin_config("llama")).double()
-    model = with_adapter(base, LoraConfig(rank=4, targets=["q_proj", "lm_head"]), "twin")
-    choice = verified(model)
+    model = add_adapter(base, LoraConfig(rank=4, targets=["q_proj", "lm_head"]), "twin")
+    choice = verify_model(model)
     assert choice.layout == "logits"
-    found = continuation_logps(model, lay_out(GROUPS, choice.layout), choice.layout).logps.sum()
+    found = continuation_logps(model, collate(GROUPS, choice.layout), choice.layout).logps.sum()
     total = found.new_zeros(())
     for group in GROUPS:
         for one in group.responses:
@@ -151,12 +151,12 @@ def lora_parameters(model):
 
 
 def test_models_whose_modules_change_during_a_pass_are_run_one_pass_at_a_time():
-    found = {name: one_pass_at_a_time(twin(name)) for name in ("llama", "recurrent_gemma", "qwen3_moe", "mamba")}
+    found = {name: forward_changes_modules(twin(name)) for name in ("llama", "recurrent_gemma", "qwen3_moe", "mamba")}
     assert found == {"llama": False, "recurrent_gemma": True, "qwen3_moe": True, "mamba": False}
 
 
 def test_the_adapter_is_as_it_was_after_the_check():
     model = twin("gpt2")
     before = [p.detach().clone() for _, p in lora_parameters(model)]
-    verified(model)
+    verify_model(model)
     assert all(torch.equal(a, b) for a, (_, b) in zip(before, lora_parameters(model), strict=True))

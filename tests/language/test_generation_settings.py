@@ -7,10 +7,10 @@ import torch
 import transformers
 
 from harness.errors import UserError
-from harness.language.benchmark.lm import HFLM, as_lm, resolved
-from harness.language.model.decoding import said_of_the_model
+from harness.language.benchmark.lm import HFLM, as_lm, resolve_settings
+from harness.language.model.decoding import model_override_notes
 from harness.language.model.logprobs import bare_model
-from harness.language.model.sampling import Draw, invert
+from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
 from tests.conftest import make_policy
 
 CONTEXTS = ["ada has 3 apples", "what is", "5 + 8 =", "a", "3 - 1 = 2 . 2 + 2 ="]
@@ -27,7 +27,7 @@ def asked(contexts=CONTEXTS, task="t", **settings):
 
 
 def by_lm_eval(policy, requests):
-    theirs = HFLM(policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=1, max_length=policy.context)
+    theirs = HFLM(policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=1, max_length=policy.context_length)
     return theirs.generate_until(requests, disable_tqdm=True)
 
 
@@ -57,7 +57,7 @@ def test_what_generation_config_says_is_done_in_evaluation_as_by_lm_eval(tiny, c
     assert found == by_lm_eval(tiny, requests)
     assert (found != plain) == ("do_sample" not in configured)
     if configured.keys() & {"repetition_penalty", "suppress_tokens", "num_beams"}:
-        (line,) = said_of_the_model(tiny.model)
+        (line,) = model_override_notes(tiny.model)
         assert next(iter(configured)) in line
         assert "self-play draws from the policy without it" in line
 
@@ -101,7 +101,7 @@ def test_what_a_task_says_is_done_as_by_lm_eval(tiny, settings):
 )
 def test_what_lm_evals_model_cannot_do_is_refused_in_one_line(tiny, settings, said):
     with pytest.raises(UserError, match="generation_kwargs: ") as refused:
-        resolved(tiny.model, {"until": []} | settings, 256, None)
+        resolve_settings(tiny.model, {"until": []} | settings, 256, None)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -118,18 +118,18 @@ def test_what_is_refused_of_the_models_file_says_that_it_stands_there(tiny, conf
     config = transformers.GenerationConfig(**configured)
     monkeypatch.setattr(bare_model(tiny.model), "generation_config", config)
     with pytest.raises(UserError) as refused:
-        resolved(tiny.model, {"until": []}, 256, None)
+        resolve_settings(tiny.model, {"until": []}, 256, None)
     assert f"{said} (from the model's generation_config.json)" in str(refused.value)
 
 
 HOW = [
-    Draw(top_k=3),
-    Draw(0.7, 0.8),
-    Draw(1.5, 0.6, 7),
-    Draw(1.0, 1.0, 0, 0.2),
-    Draw(2.0, 0.9, 20, 0.3),
-    Draw(0.5, 0.0),
-    Draw(1.0, 0.9, 1),
+    SamplingParams(top_k=3),
+    SamplingParams(0.7, 0.8),
+    SamplingParams(1.5, 0.6, 7),
+    SamplingParams(1.0, 1.0, 0, 0.2),
+    SamplingParams(2.0, 0.9, 20, 0.3),
+    SamplingParams(0.5, 0.0),
+    SamplingParams(1.0, 0.9, 1),
 ]
 
 
@@ -148,20 +148,22 @@ def test_a_draw_has_the_distribution_that_transformers_draws_from(how):
     expected = torch.softmax(cut(torch.zeros((4, 1), dtype=torch.long), logits.clone()), dim=-1)
     uniforms = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
     for row, wanted in zip(torch.log_softmax(logits, dim=-1), expected, strict=True):
-        drawn = torch.bincount(invert(row.expand(4000, -1), uniforms, how), minlength=40) / 4000
+        drawn = torch.bincount(inverse_cdf_sample(row.expand(4000, -1), uniforms, how), minlength=40) / 4000
         assert float((drawn - wanted).abs().max()) <= 1 / 2000
         assert bool((drawn > 0).eq(wanted > 1 / 2000)[wanted.eq(0) | wanted.gt(1 / 2000)].all())
 
 
 def test_a_sampling_task_has_transformers_fifty_likeliest_tokens_unless_somebody_says_otherwise(tiny):
     settings = {"until": [], "do_sample": True, "temperature": 0.8, "top_p": 0.9}
-    assert resolved(tiny.model, settings, 9, None).decoding.how == Draw(0.8, 0.9, 50)
-    assert resolved(tiny.model, settings | {"top_k": 0}, 9, None).decoding.how == Draw(0.8, 0.9, 0)
+    assert resolve_settings(tiny.model, settings, 9, None).decoding.sampling_params == SamplingParams(0.8, 0.9, 50)
+    assert resolve_settings(tiny.model, settings | {"top_k": 0}, 9, None).decoding.sampling_params == SamplingParams(0.8, 0.9, 0)
     tiny.model.get_base_model().generation_config.top_k = 7
     tiny.model.get_base_model().generation_config.min_p = 0.1
-    assert resolved(tiny.model, settings, 9, None).decoding.how == Draw(0.8, 0.9, 7, 0.1)
-    assert resolved(tiny.model, {"until": [], "temperature": 0.5}, 9, None).decoding.how == Draw(0.5, 1.0, 7, 0.1)
-    (line,) = said_of_the_model(tiny.model)
+    assert resolve_settings(tiny.model, settings, 9, None).decoding.sampling_params == SamplingParams(0.8, 0.9, 7, 0.1)
+    assert resolve_settings(tiny.model, {"until": [], "temperature": 0.5}, 9, None).decoding.sampling_params == SamplingParams(
+        0.5, 1.0, 7, 0.1
+    )
+    (line,) = model_override_notes(tiny.model)
     assert "answers of tasks that sample" in line
     assert "top_k=7, min_p=0.1" in line
 
@@ -206,16 +208,16 @@ def test_a_change_of_the_logits_holds_where_an_answer_is_sampled(tiny):
 def test_the_same_holds_for_a_family_that_is_sampled_through_its_own_cache(tokenizer):
     from harness.config import LoraConfig
     from harness.language.encoding import choose_template
-    from harness.language.model.lora import with_adapter
-    from harness.language.model.verify import verified
+    from harness.language.model.lora import add_adapter
+    from harness.language.model.verify import verify_model
     from harness.language.policy import Policy
 
     torch.manual_seed(0)
     config = transformers.MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, state_size=8)
-    model = with_adapter(transformers.AutoModelForCausalLM.from_config(config).double(), LoraConfig(rank=4), "tiny")
-    policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", verified(model))
+    model = add_adapter(transformers.AutoModelForCausalLM.from_config(config).double(), LoraConfig(rank=4), "tiny")
+    policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", verify_model(model))
     policy.reset_adapter(0)
-    assert policy.choice.sampler != "own"
+    assert policy.layout_check.sampler != "own"
     for more in ({}, {"repetition_penalty": 1.4, "no_repeat_ngram_size": 2}, {"num_beams": 2}):
         requests = asked(**more)
         assert as_lm(policy, 64, 4, {}).generate_until(requests) == by_lm_eval(policy, requests)

@@ -10,12 +10,12 @@ import torch
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig, TrainingConfig
 from harness.errors import UserError
-from harness.language.model.checkpointing import checkpointed, repeatable_layers
+from harness.language.model.checkpointing import checkpointable_layers, gradient_checkpointing
 from harness.language.model.loading import load_policy, weight_files
-from harness.language.model.logprobs import continuation_logps, lay_out
-from harness.language.model.quantised import quantisation
+from harness.language.model.logprobs import collate, continuation_logps
+from harness.language.model.quantised import quantization_config
 from harness.records import PromptGroup
-from tests.conftest import ROOT, SMALL, harness, here, make_policy, rows
+from tests.conftest import ROOT, SMALL_RECIPE, make_policy, read_csv_rows, run_cli, run_cli_in_process
 from tests.families import FAMILIES, SINGLE, family
 
 LAB = ROOT / "harness" / "lab" / "base"
@@ -44,16 +44,16 @@ def test_a_run_keeps_to_the_commit_it_began_with(tmp_path):
     """The hub's main branch moves between two commands: the second goes on with the first one's weights, and records them."""
     in_cache(tmp_path / "home", FIRST)
     offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
-    ask = ("run", "--recipe", SMALL, "--objectives", "sft", "--model", "tiny/lab", "--name", "pinned")
-    harness(*ask, "--iters", "1", cwd=tmp_path, **offline)
+    ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", "tiny/lab", "--name", "pinned")
+    run_cli(*ask, "--iters", "1", cwd=tmp_path, **offline)
     record = json.loads((tmp_path / "results/pinned/run.json").read_text())
     assert record["base_commit"] == FIRST
     assert record["base_digest"] == load_policy(ModelConfig(), LoraConfig(), "auto").base_digest, "weights are named by content"
     in_cache(tmp_path / "home", SECOND, change=1.0)
-    harness(*ask, "--iters", "2", cwd=tmp_path, **offline)
+    run_cli(*ask, "--iters", "2", cwd=tmp_path, **offline)
     record = json.loads((tmp_path / "results/pinned/run.json").read_text())
     assert (record["base_commit"], record["iterations"]) == (FIRST, 2)
-    other = here(*ask, "--set", "model.revision=" + SECOND, cwd=tmp_path, check=False)
+    other = run_cli_in_process(*ask, "--set", "model.revision=" + SECOND, cwd=tmp_path, check=False)
     assert other.returncode == 1
     assert "was made with model.revision=None" in other.stderr
 
@@ -90,15 +90,15 @@ def with_code(tmp_path):
 
 
 def test_code_of_a_repository_runs_only_when_asked_for_by_name(with_code, tmp_path):
-    ask = ("run", "--recipe", SMALL, "--objectives", "sft", "--iters", "1", "--model", with_code, "--name", "coded")
+    ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--iters", "1", "--model", with_code, "--name", "coded")
     home = {"HF_HOME": str(tmp_path / "home")}
-    refused = here(*ask, cwd=tmp_path, check=False)
+    refused = run_cli_in_process(*ask, cwd=tmp_path, check=False)
     assert refused.returncode == 1, refused.stderr
     assert "Python code that it wants to run on this machine" in refused.stderr
     assert "--run-code-from-model-repository" in refused.stderr
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "results/coded").exists()
-    harness(*ask, "--run-code-from-model-repository", cwd=tmp_path, **home)
+    run_cli(*ask, "--run-code-from-model-repository", cwd=tmp_path, **home)
     assert (tmp_path / "ran").exists()
     record = json.loads((tmp_path / "results/coded/run.json").read_text())
     assert record["identity"]["model"]["run_code_from_model_repository"] is True
@@ -122,13 +122,13 @@ def test_activations_computed_again_give_the_same_gradient(name):
     model = family(name, torch.float64 if name in FAMILIES else torch.float32)
     parameters = [p for n, p in model.named_parameters() if "lora_" in n]
     ran = []
-    for layer in repeatable_layers(model):
+    for layer in checkpointable_layers(model):
         next(layer.children()).register_forward_hook(lambda *_: ran.append(1))
 
     def slopes(wanted):
         ran.clear()
-        with checkpointed(model, wanted):
-            total = continuation_logps(model, lay_out(GROUPS, "packed"), "packed").logps.sum()
+        with gradient_checkpointing(model, wanted):
+            total = continuation_logps(model, collate(GROUPS, "packed"), "packed").logps.sum()
             found = torch.autograd.grad(total, parameters)
         return found, len(ran)
 
@@ -136,7 +136,7 @@ def test_activations_computed_again_give_the_same_gradient(name):
     assert (once, twice) == (2, 4)
     assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
     assert max(float(g.abs().max()) for g in plain) > 1e-4
-    assert not any("forward" in vars(layer) for layer in repeatable_layers(model)), "afterwards layers are as before"
+    assert not any("forward" in vars(layer) for layer in checkpointable_layers(model)), "afterwards layers are as before"
 
 
 def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
@@ -156,15 +156,15 @@ def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
 
 def test_a_family_without_such_layers_is_refused_before_training(tokenizer, monkeypatch):
     from harness.config import load_config
-    from harness.language.checks import check_layers
+    from harness.language.checks import check_gradient_checkpointing
 
     config = load_config("smoke", ["training.gradient_checkpointing=true"])
     policy = make_policy(tokenizer)
-    check_layers(policy, config, checkpointing=True)
-    monkeypatch.setattr("harness.language.checks.repeatable_layers", lambda model: [])
-    check_layers(policy, config, checkpointing=False)
+    check_gradient_checkpointing(policy, config, checkpointing=True)
+    monkeypatch.setattr("harness.language.checks.checkpointable_layers", lambda model: [])
+    check_gradient_checkpointing(policy, config, checkpointing=False)
     with pytest.raises(UserError, match="cannot be computed again"):
-        check_layers(policy, config, checkpointing=True)
+        check_gradient_checkpointing(policy, config, checkpointing=True)
 
 
 def test_attention_is_a_setting():
@@ -190,7 +190,7 @@ def test_targets_are_every_linear_layer_unless_named():
 def test_without_bitsandbytes_quantisation_is_one_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'needs bitsandbytes; install it with: pip install "selfplay-harness\[qlora\]"'):
-        quantisation("nf4", torch.float32)
+        quantization_config("nf4", torch.float32)
 
 
 def square_model(folder):
@@ -220,7 +220,7 @@ def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     policy = load_policy(ModelConfig(path=base, quantize="nf4"), LoraConfig(), "auto")
     kinds = {type(m).__name__ for n, m in policy.model.named_modules() if n.endswith("base_layer")}
     assert kinds == {"Linear4bit"}
-    assert not policy.merged
+    assert not policy.uses_merged_weights
     assert policy.base_digest != load_policy(ModelConfig(path=base), LoraConfig(), "auto").base_digest
     policy.reset_adapter(0)
     steps = []
@@ -257,11 +257,25 @@ def test_gradients_pass_through_the_four_bits_after_scoring_and_after_evaluation
 @pytest.mark.slow
 def test_a_run_on_four_bits_is_played_to_its_report(tmp_path):
     pytest.importorskip("bitsandbytes")
-    ask = ("run", "--recipe", SMALL, "--objectives", "space", "--iters", "2", "--name", "four", "--model", square_model(tmp_path))
-    harness(*ask, "--set", "model.quantize=nf4", cwd=tmp_path)
-    losses = [float(r["value"]) for r in rows(tmp_path / "results/four/dynamics.csv") if r["name"] == "heldout_nll_per_token"]
+    ask = (
+        "run",
+        "--recipe",
+        SMALL_RECIPE,
+        "--objectives",
+        "space",
+        "--iters",
+        "2",
+        "--name",
+        "four",
+        "--model",
+        square_model(tmp_path),
+    )
+    run_cli(*ask, "--set", "model.quantize=nf4", cwd=tmp_path)
+    losses = [
+        float(r["value"]) for r in read_csv_rows(tmp_path / "results/four/dynamics.csv") if r["name"] == "heldout_nll_per_token"
+    ]
     assert losses[-1] < losses[0]
-    refused = harness(*ask, cwd=tmp_path, check=False)
+    refused = run_cli(*ask, cwd=tmp_path, check=False)
     assert "was made with model.quantize='nf4', now asked for None" in refused.stderr
 
 
@@ -283,28 +297,28 @@ def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
 @pytest.mark.slow
 def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_path):
     """The opponent is asked in one template; scoring and training see the other; nothing it drew counts as already scored."""
-    ask = ("run", "--recipe", SMALL, "--objectives", "spin", "--iters", "1", "--name", "mixed")
-    done = here(*ask, "--set", "generation.template=instruction", cwd=tmp_path)
+    ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--iters", "1", "--name", "mixed")
+    done = run_cli_in_process(*ask, "--set", "generation.template=instruction", cwd=tmp_path)
     assert "WARNING generation.template=instruction" in done.stderr
-    plan = here(*ask[:-1], "planned", "--set", "generation.template=instruction", "--dry-run", cwd=tmp_path)
+    plan = run_cli_in_process(*ask[:-1], "planned", "--set", "generation.template=instruction", "--dry-run", cwd=tmp_path)
     assert "WARNING generation.template=instruction" in plan.stdout + plan.stderr, "nor does the plan's own trial"
-    plain = here(*ask[:-1], "plain", cwd=tmp_path)
+    plain = run_cli_in_process(*ask[:-1], "plain", cwd=tmp_path)
     assert "WARNING" not in plain.stderr
     first = "initial/seed-0/generate/k-0/samples.jsonl"
     mixed, same = ((tmp_path / "results" / name / first).read_text() for name in ("mixed", "plain"))
     assert mixed != same
     step0 = json.loads((tmp_path / "results/mixed/spin/seed-0/iteration-0/train/manifest.json").read_text())["counts"]
     assert step0["step0_max_abs_log_ratio_per_token"] < 1e-4
-    refused = here(*ask, cwd=tmp_path, check=False)
+    refused = run_cli_in_process(*ask, cwd=tmp_path, check=False)
     assert "generation.template='instruction', now asked for None" in refused.stderr
 
 
 def test_a_response_that_ended_in_another_template_ends_in_the_one_it_is_trained_with(policy):
-    other = dataclasses.replace(policy.template, closing_id=77, stop_ids=frozenset({77}))
+    other = dataclasses.replace(policy.template, end_token_id=77, stop_ids=frozenset({77}))
     assert policy.encoder.closed([5, 77], True) == [5, 77], "without a template of its own nothing is touched"
     policy.encoder.asking = other
     assert policy.stop_ids == policy.template.stop_ids | {77}
-    assert policy.encoder.closed([5, 77], True) == [5, policy.template.closing_id]
+    assert policy.encoder.closed([5, 77], True) == [5, policy.template.end_token_id]
     assert policy.encoder.closed([5, 6], False) == [5, 6]
 
 
@@ -313,19 +327,19 @@ def test_a_response_that_ended_in_another_template_ends_in_the_one_it_is_trained
 
 def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
     groups = [PromptGroup([1, 20 + n], [[50 + n, 2], [60, 61, 2]]) for n in range(6)]
-    plain, judged = policy.score(groups, 1000), policy.judge(groups, 1000)
+    plain, judged = policy.score(groups, 1000), policy.loglikelihood(groups, 1000)
     seen = []
 
     def little_room(some, *rest):
         seen.append(len(some))
         if len(some) > 2:
             raise torch.OutOfMemoryError("out of memory")
-        return lay_out(some, *rest)
+        return collate(some, *rest)
 
-    monkeypatch.setattr("harness.language.policy.lay_out", little_room)
+    monkeypatch.setattr("harness.language.policy.collate", little_room)
     assert policy.score(groups, 1000) == pytest.approx(plain, abs=1e-10)
     assert seen[:3] == [6, 3, 1]
-    assert [v for v, _ in policy.judge(groups, 1000)] == pytest.approx([v for v, _ in judged], abs=1e-10)
+    assert [v for v, _ in policy.loglikelihood(groups, 1000)] == pytest.approx([v for v, _ in judged], abs=1e-10)
 
 
 def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkeypatch):
@@ -334,7 +348,7 @@ def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkey
 
     prompts, settings = [[1, 20 + n] for n in range(8)], GenerationConfig(max_new_tokens=6, batch_size=8)
     plain = policy.sample(prompts, range(8), settings)
-    original, tried, told = module.draw, [], []
+    original, tried, told = module.generate_tokens, [], []
 
     def little_room(model, requests, how, stop_ids, rows, share, advance):
         tried.append(rows)
@@ -343,7 +357,7 @@ def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkey
             raise torch.OutOfMemoryError("out of memory")
         return original(model, requests, how, stop_ids, rows, share, advance)
 
-    monkeypatch.setattr(module, "draw", little_room)
+    monkeypatch.setattr(module, "generate_tokens", little_room)
     assert [d.token_ids for d in policy.sample(prompts, range(8), settings, told.append)] == [d.token_ids for d in plain]
     assert tried == [8, 4, 2]
     assert sum(told) == 8
@@ -353,6 +367,6 @@ def test_one_response_that_does_not_fit_is_an_error(policy, monkeypatch):
     def no_room(*_, **__):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr("harness.language.policy.draw", no_room)
+    monkeypatch.setattr("harness.language.policy.generate_tokens", no_room)
     with pytest.raises(torch.OutOfMemoryError):
         policy.sample([[1, 20]], [0], GenerationConfig())

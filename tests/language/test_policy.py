@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from harness.config import GenerationConfig
-from harness.language.model.sampling import Draw, invert
+from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
 from harness.records import PromptGroup
 from tests.conftest import make_policy
 from tests.sampled import PROMPTS, SEEDS, rows_of
@@ -61,24 +61,29 @@ def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
 
 def test_top_p_keeps_the_token_that_crosses_it():
     logp = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64))
-    draw = [int(invert(logp, torch.tensor([u], dtype=torch.float64), Draw(top_p=0.6))) for u in (0.1, 0.62, 0.63, 0.99)]
+    draw = [
+        int(inverse_cdf_sample(logp, torch.tensor([u], dtype=torch.float64), SamplingParams(top_p=0.6)))
+        for u in (0.1, 0.62, 0.63, 0.99)
+    ]
     assert draw == [0, 0, 1, 1]  # 0.5 / 0.8 = 0.625 goes to the first
 
 
 def test_temperature_flattens_or_sharpens():
     logp = torch.log(torch.tensor([[0.8, 0.2]], dtype=torch.float64))
     uniform = torch.tensor([0.7], dtype=torch.float64)
-    assert int(invert(logp, uniform, Draw(temperature=1.0))) == 0
-    assert int(invert(logp, uniform, Draw(temperature=4.0))) == 1  # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
+    assert int(inverse_cdf_sample(logp, uniform, SamplingParams(temperature=1.0))) == 0
+    assert (
+        int(inverse_cdf_sample(logp, uniform, SamplingParams(temperature=4.0))) == 1
+    )  # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
 
 
 def test_a_saved_player_comes_back_to_the_bit(policy, tmp_path):
     rows = rows_of(policy)
     before = policy.score(rows, 64)
-    policy.save(tmp_path / "adapter")
-    policy.become_initial(5)
+    policy.save_adapter(tmp_path / "adapter")
+    policy.reset_adapter(5)
     assert policy.score(rows, 64) != before
-    policy.become(tmp_path / "adapter")
+    policy.load_adapter(tmp_path / "adapter")
     assert policy.score(rows, 64) == before
 
 
@@ -86,11 +91,11 @@ def test_an_opponent_scores_its_own_samples_as_it_drew_them(policy, tmp_path):
     """The opponent of iteration 1 is the trained adapter, never the bare base (the classic LoRA mistake)."""
     rows = rows_of(policy)
     own = policy.score(rows, 64)
-    policy.save(tmp_path / "adapter")
+    policy.save_adapter(tmp_path / "adapter")
     with policy.model.disable_adapter():
         bare = policy.score(rows, 64)
-    policy.become_initial(0)
-    policy.become(tmp_path / "adapter")
+    policy.reset_adapter(0)
+    policy.load_adapter(tmp_path / "adapter")
     assert policy.score(rows, 64) == own
     assert max(abs(a - b) for a, b in zip(own, bare, strict=True)) > 0.1
 
@@ -100,7 +105,7 @@ def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
 
     rows = rows_of(policy)
     expected = policy.score(rows, 64)
-    policy.save(tmp_path / "adapter")
+    policy.save_adapter(tmp_path / "adapter")
     other = make_policy(tokenizer)
     base = other.model.unload()
     again = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
@@ -109,7 +114,7 @@ def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
 
 
 def test_the_initial_policy_is_the_base(policy):
-    policy.become_initial(3)
+    policy.reset_adapter(3)
     rows = [PromptGroup(PROMPTS[0], [[50, 60, 2]])]
     with policy.model.disable_adapter():
         bare = policy.score(rows, 64)
@@ -119,7 +124,7 @@ def test_the_initial_policy_is_the_base(policy):
 def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):
     make_policy(tokenizer, rank=2).save_adapter(tmp_path / "adapter")
     with pytest.raises(ValueError, match="another base model, rank or targets"):
-        policy.become(tmp_path / "adapter")
+        policy.load_adapter(tmp_path / "adapter")
 
 
 def test_only_the_adapter_is_trainable_and_dropout_is_off(policy):

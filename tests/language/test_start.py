@@ -8,10 +8,10 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
-from harness.language.model.lora import with_adapter
-from harness.language.model.start import WITHOUT_EFFECT, start_from
+from harness.language.model.lora import add_adapter
+from harness.language.model.start import IGNORED_SETTINGS, start_from_adapter
 from harness.records import PromptGroup
-from tests.conftest import SMALL, here, make_policy, rows
+from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli_in_process
 
 ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
 
@@ -30,7 +30,7 @@ def start(tokenizer, folder, rank=4, alpha=32.0):
     for module in policy.model.modules():
         if hasattr(module, "lora_A"):
             module.scaling["default"] = alpha / rank
-    start_from(policy, str(folder), LoraConfig(rank=rank, alpha=alpha))
+    start_from_adapter(policy, str(folder), LoraConfig(rank=rank, alpha=alpha))
     return policy
 
 
@@ -74,7 +74,7 @@ def test_every_setting_of_pefts_is_known_to_be_without_effect_or_refused(tokeniz
     folder, _ = saved
     path = folder / "adapter_config.json"
     plain = json.loads(path.read_text())
-    fields = set(peft.LoraConfig().to_dict()) - WITHOUT_EFFECT
+    fields = set(peft.LoraConfig().to_dict()) - IGNORED_SETTINGS
     assert {"use_dora", "use_rslora", "alora_invocation_tokens", "target_parameters", "loftq_config", "rank_pattern"} <= fields
     for key in [*sorted(fields), "a_setting_of_tomorrow"]:
         path.write_text(json.dumps(plain | {key: [7]}))
@@ -174,14 +174,14 @@ def test_an_adapter_on_some_of_the_layers_says_how_to_name_them_and_is_taken_whe
     peft.get_peft_model(base, made).save_pretrained(str(tmp_path))
     for targets in ("all-linear", ["q_proj"]):
         with pytest.raises(UserError, match=r"layers_to_transform=\[0\]\); name exactly its layers in lora.targets"):
-            start_from(policy_with(tokenizer, targets), str(tmp_path), LoraConfig(rank=4, targets=targets))
+            start_from_adapter(policy_with(tokenizer, targets), str(tmp_path), LoraConfig(rank=4, targets=targets))
     named = r".*layers\.0\..*q_proj"
-    start_from(policy_with(tokenizer, named), str(tmp_path), LoraConfig(rank=4, targets=named))
+    start_from_adapter(policy_with(tokenizer, named), str(tmp_path), LoraConfig(rank=4, targets=named))
 
 
 def policy_with(tokenizer, targets):
     policy = make_policy(tokenizer)
-    policy.model = with_adapter(policy.model.unload(), LoraConfig(rank=4, targets=targets), "tiny")
+    policy.model = add_adapter(policy.model.unload(), LoraConfig(rank=4, targets=targets), "tiny")
     return policy
 
 
@@ -202,15 +202,17 @@ def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, 
     """The player of iteration 0 of one run starts another: initial scores equal its recorded ones, and the opponent is it."""
     adapter = played / "results/small/spin/seed-0/iteration-0/train/adapter"
     more = ("--objectives", "space", "--iters", "1", "--name", "on", "--set", f"model.adapter={adapter}")
-    here("run", "--recipe", SMALL, *more, cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, *more, cwd=tmp_path)
     before = {
         r["task"]: r["value"]
-        for r in rows(played / "results/small/scores.csv")
+        for r in read_csv_rows(played / "results/small/scores.csv")
         if (r["objective"], r["iteration"]) == ("spin", "0")
     }
-    after = {r["task"]: r["value"] for r in rows(tmp_path / "results/on/scores.csv") if r["objective"] == "initial"}
+    after = {r["task"]: r["value"] for r in read_csv_rows(tmp_path / "results/on/scores.csv") if r["objective"] == "initial"}
     assert after == before
-    drift = {r["name"]: float(r["value"]) for r in rows(tmp_path / "results/on/dynamics.csv") if r["objective"] == "space"}
-    first = next(r for r in rows(tmp_path / "results/on/training.csv") if r["iteration"] == "0")
+    drift = {
+        r["name"]: float(r["value"]) for r in read_csv_rows(tmp_path / "results/on/dynamics.csv") if r["objective"] == "space"
+    }
+    first = next(r for r in read_csv_rows(tmp_path / "results/on/training.csv") if r["iteration"] == "0")
     assert abs(float(first["log_ratio_real"])) < 1e-4, "the opponent is the adapter: the log-ratio begins at zero"
     assert drift["kl_initial"] == pytest.approx(drift["kl_previous"], abs=1e-6)

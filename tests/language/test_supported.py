@@ -11,7 +11,7 @@ from harness.config import GenerationConfig, LoraConfig, ModelConfig
 from harness.errors import UserError
 from harness.language.model.loading import load_policy
 from harness.records import PromptGroup
-from tests.conftest import ROOT, SMALL, here, move_adapter
+from tests.conftest import ROOT, SMALL_RECIPE, randomize_adapter, run_cli_in_process
 
 LAB = ROOT / "harness" / "lab" / "base"
 TEXT = {
@@ -77,7 +77,9 @@ def test_an_encoder_is_refused_before_anything_is_written(tmp_path):
     config = transformers.BertConfig(**{k: TEXT[k] for k in list(TEXT)[:5]}, max_position_embeddings=1024)
     torch.manual_seed(0)
     folder = saved(transformers.BertLMHeadModel(config), tmp_path / "bert")
-    done = here("run", "--recipe", SMALL, "--objectives", "sft", "--model", folder, "--name", "bert", cwd=tmp_path, check=False)
+    done = run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", folder, "--name", "bert", cwd=tmp_path, check=False
+    )
     assert done.returncode == 1
     assert "it looks ahead, as an encoder does" in done.stderr
     assert not (tmp_path / "results").exists()
@@ -115,7 +117,7 @@ def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_l
     assert names
     assert not any("vision" in name or "visual" in name or "projector" in name for name in names)
     policy.reset_adapter(0)
-    move_adapter(policy.adapter_parameters())
+    randomize_adapter(policy.adapter_parameters())
     prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
     drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
     scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 256)
@@ -133,7 +135,7 @@ def test_a_whole_run_on_a_model_with_a_vision_tower(tmp_path, kind):
     torch.manual_seed(0)
     folder = saved(vision(kind), tmp_path / kind)
     more = ("--iters", "1", "--name", "seen", "--set", "data.overlong=drop")
-    here("run", "--recipe", SMALL, "--objectives", "spin", "--model", folder, *more, cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--model", folder, *more, cwd=tmp_path)
     manifest = json.loads((tmp_path / "results/seen/spin/seed-0/iteration-0/score/manifest.json").read_text())
     assert manifest["counts"]["known_logp_max_difference"] < 1e-3
 
@@ -154,7 +156,7 @@ def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plai
     folder, words = padded(tmp_path, 200)
     policy = load(folder)
     policy.reset_adapter(0)
-    assert policy.nameless == tuple(range(words, words + 200))
+    assert policy.ids_without_token == tuple(range(words, words + 200))
     prompts = [[1, 3, 20 + i % 7] for i in range(100)]
     drawn = policy.sample(prompts, list(range(100)), GenerationConfig(max_new_tokens=20, batch_size=50))
     assert max(max(d.token_ids) for d in drawn) < words
@@ -166,15 +168,18 @@ def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plai
 
 def test_what_is_drawn_without_them_is_the_rest_scaled_up():
     """By hand: of 0.1, 0.2, 0.3, 0.4 without the last, a uniform of 0.49 falls below (0.1 + 0.2) / 0.6 = 0.5, 0.51 above."""
-    from harness.language.model.sampling import Draw, choose
+    from harness.language.model.sampling import SamplingParams, choose_tokens
 
     logits = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
-    how = Draw(never=(3,))
+    how = SamplingParams(banned_ids=(3,))
     for uniform, token, share in ((0.49, 1, 0.2), (0.51, 2, 0.3), (1 - 2**-53, 2, 0.3)):
-        tokens, logp = choose(logits, torch.tensor([uniform], dtype=torch.float64), how)
+        tokens, logp = choose_tokens(logits, torch.tensor([uniform], dtype=torch.float64), how)
         assert int(tokens) == token
         assert float(logp) == pytest.approx(torch.log(torch.tensor(share)).item(), abs=1e-6)
-    assert int(choose(logits, torch.tensor([0.5], dtype=torch.float64), Draw(temperature=0.0, never=(3,)))[0]) == 2
+    assert (
+        int(choose_tokens(logits, torch.tensor([0.5], dtype=torch.float64), SamplingParams(temperature=0.0, banned_ids=(3,)))[0])
+        == 2
+    )
 
 
 def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_says(tmp_path):
@@ -196,16 +201,16 @@ def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_say
 
 
 def test_a_family_sampled_through_generate_is_untouched_by_generation_config_too():
-    from harness.language.model.generating import generated
-    from harness.language.model.sampling import Draw, Request
+    from harness.language.model.generating import generate_with_transformers
+    from harness.language.model.sampling import Request, SamplingParams
     from tests.families import twin
 
     model = twin("mamba")
     wanted = [Request([5, 6, 7], n, 8) for n in range(4)]
-    plain = generated(model, wanted, Draw(), frozenset(), 4, "generate")
+    plain = generate_with_transformers(model, wanted, SamplingParams(), frozenset(), 4, "generate")
     bare = model.get_base_model()
     bare.generation_config = transformers.GenerationConfig(
         repetition_penalty=3.0, eos_token_id=plain[0].ids[1], suppress_tokens=[3, 4, 9]
     )
-    assert generated(model, wanted, Draw(), frozenset(), 4, "generate") == plain
+    assert generate_with_transformers(model, wanted, SamplingParams(), frozenset(), 4, "generate") == plain
     assert bare.generation_config.repetition_penalty == 3.0

@@ -10,8 +10,8 @@ import pytest
 
 from harness.config import load_config
 from harness.files import folder_digests
-from harness.launch.workers import _share, choose_jobs
-from tests.conftest import SMALL, harness, here
+from harness.launch.workers import _worker_config, choose_num_workers
+from tests.conftest import SMALL_RECIPE, run_cli, run_cli_in_process
 from tests.run_contents import RUN, contents
 
 
@@ -29,7 +29,7 @@ ALONE = [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores
     "how", [("--jobs", "2", "--set", "model.cores=6"), *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)]
 )
 def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, tmp_path, how):
-    harness("run", "--recipe", SMALL, "--name", "small", *how, cwd=tmp_path)
+    run_cli("run", "--recipe", SMALL_RECIPE, "--name", "small", *how, cwd=tmp_path)
     assert len(outputs(played / RUN)) >= 17
     assert outputs(tmp_path / RUN) == outputs(played / RUN)
     assert contents(tmp_path / RUN) == contents(played / RUN)
@@ -37,7 +37,7 @@ def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, 
 
 def started(folder, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "harness", "run", "--recipe", str(SMALL), "--name", "small", "--jobs", "2",
+        [sys.executable, "-W", "ignore", "-m", "harness", "run", "--recipe", str(SMALL_RECIPE), "--name", "small", "--jobs", "2",
          *arguments],
         cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_goo
     assert said.count("failed: its process ended with exit code") == 1
     finished = [cell for cell in ("space", "spin") if (tmp_path / RUN / cell / "seed-0/iteration-3/evaluate").is_dir()]
     assert len(finished) == 1
-    here("run", "--recipe", SMALL, "--name", "small", cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--name", "small", cwd=tmp_path)
     once = outputs(played / RUN)
     assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
 
@@ -100,12 +100,12 @@ def _alive(pid):
 
 
 def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells():
-    config = load_config(str(SMALL), ["model.cores=3", "model.device=cpu"])
-    assert [choose_jobs(None, config, cells) for cells in (1, 2, 9)] == [1, 2, 3]
-    assert [choose_jobs(8, config, cells) for cells in (1, 2, 9)] == [1, 2, 8]
+    config = load_config(str(SMALL_RECIPE), ["model.cores=3", "model.device=cpu"])
+    assert [choose_num_workers(None, config, cells) for cells in (1, 2, 9)] == [1, 2, 3]
+    assert [choose_num_workers(8, config, cells) for cells in (1, 2, 9)] == [1, 2, 8]
 
 
 def test_a_worker_gets_its_share_of_the_cores():
-    config = load_config(str(SMALL), ["model.cores=5", "model.device=cpu"])
-    assert [_share(config, slot, 2).model.cores for slot in (0, 1)] == [2, 2]
-    assert _share(config, 0, 8).model.cores == 1
+    config = load_config(str(SMALL_RECIPE), ["model.cores=5", "model.device=cpu"])
+    assert [_worker_config(config, slot, 2).model.cores for slot in (0, 1)] == [2, 2]
+    assert _worker_config(config, 0, 8).model.cores == 1

@@ -10,16 +10,16 @@ import torch
 
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
-from harness.language.benchmark.task_definition import code, definition
-from harness.language.model.logprobs import beginning
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.task_definition import source_code, task_fingerprint
+from harness.language.model.logprobs import prefill_prefix
 from harness.language.model.lora import FusedLinear
 from harness.language.policy import Policy
 from harness.loop.suite import load_suite
 from harness.records import PromptGroup, digest
-from harness.store.phase_cache import Neighbours
+from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
-from tests.conftest import ROOT, SMALL, make_policy, rewrite
+from tests.conftest import ROOT, SMALL_RECIPE, make_policy, rewrite_manifest
 
 SUITE = str(ROOT / "tests" / "data" / "two.toml")
 ROWS = [PromptGroup([1, 3, 20 + i, 4], [[50 + i, 60, 2]]) for i in range(4)]
@@ -47,13 +47,13 @@ def answers(done):
 
 def test_an_adapter_swapped_under_the_same_path_gives_its_own_scores(policy, tmp_path):
     """Same folder, same names, other weights: what the policy computes is what a fresh policy computes with them."""
-    policy.save(tmp_path / "adapter")
+    policy.save_adapter(tmp_path / "adapter")
     first = policy.score(ROWS, 64)
     other_weights(policy, 5)
     expected = policy.score(ROWS, 64)
-    policy.save(tmp_path / "adapter")
-    policy.become_initial(0)
-    policy.become(tmp_path / "adapter")
+    policy.save_adapter(tmp_path / "adapter")
+    policy.reset_adapter(0)
+    policy.load_adapter(tmp_path / "adapter")
     assert policy.score(ROWS, 64) == expected
     assert all(a != b for a, b in zip(first, expected, strict=True))
 
@@ -90,7 +90,7 @@ def test_the_merged_copy_of_a_layer_follows_every_way_its_weights_change(policy)
 def test_a_board_that_served_another_player_gives_the_answers_of_a_fresh_one(tokenizer, name):
     """Prompts (`_instances`) and token ids (`encodings`) are kept; answers, log-likelihoods and scores are not."""
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    used, fresh = (prepare(load_suite(SUITE), None, None) for _ in range(2))
+    used, fresh = (load_lm_eval_benchmark(load_suite(SUITE), None, None) for _ in range(2))
     first = evaluate(policy, used, 512, 8, quiet)
     other_weights(policy, 7)
     again, alone = evaluate(policy, used, 512, 8, quiet), evaluate(policy, fresh, 512, 8, quiet)
@@ -103,7 +103,7 @@ def test_a_board_serves_one_tokenizer(tokenizer):
     """Its prompts and token ids are of the first one; another would be asked in the first one's template."""
     import transformers
 
-    board = prepare(load_suite(SUITE), None, None)
+    board = load_lm_eval_benchmark(load_suite(SUITE), None, None)
     evaluate(make_policy(tokenizer, max_position_embeddings=1024), board, 512, 8, quiet)
     another = transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
     with pytest.raises(RuntimeError, match="built with another tokenizer"):
@@ -124,7 +124,9 @@ def test_lm_evals_own_caches_are_off(tokenizer, monkeypatch):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, never)
     monkeypatch.setattr(CachingLM, "__init__", never)
-    done = evaluate(make_policy(tokenizer, max_position_embeddings=1024), prepare(load_suite(SUITE), None, None), 512, 8, quiet)
+    done = evaluate(
+        make_policy(tokenizer, max_position_embeddings=1024), load_lm_eval_benchmark(load_suite(SUITE), None, None), 512, 8, quiet
+    )
     assert len(done.records) == 2
 
 
@@ -133,18 +135,20 @@ def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy
     import harness.language.policy
 
     made = []
-    monkeypatch.setattr(harness.language.policy, "SHARING_COST", 1)
-    monkeypatch.setattr(harness.language.policy, "beginning", lambda model, ids: made.append(tuple(ids)) or beginning(model, ids))
+    monkeypatch.setattr(harness.language.policy, "MIN_TOKENS_SAVED", 1)
+    monkeypatch.setattr(
+        harness.language.policy, "prefill_prefix", lambda model, ids: made.append(tuple(ids)) or prefill_prefix(model, ids)
+    )
     groups = [PromptGroup([*range(7, 30), 40 + i], [[50, 2], [51, 2]]) for i in range(4)]
-    first = policy.judge(groups, 64)
+    first = policy.loglikelihood(groups, 64)
     assert len(made) == 1
     other_weights(policy, 8)
-    second = policy.judge(groups, 64)
+    second = policy.loglikelihood(groups, 64)
     assert made[1:] == made[:1]
     monkeypatch.setattr(
-        Policy, "shared_beginnings", lambda self, prompts: [harness.language.policy.Shared(0, list(range(len(prompts))))]
+        Policy, "group_by_prefix", lambda self, prompts: [harness.language.policy.PrefixGroup(0, list(range(len(prompts))))]
     )
-    alone = policy.judge(groups, 64)
+    alone = policy.loglikelihood(groups, 64)
     assert [v for v, _ in second] == pytest.approx([v for v, _ in alone], abs=1e-9)
     assert all(abs(a - b) > 1e-6 for (a, _), (b, _) in zip(first, second, strict=True))
 
@@ -190,8 +194,8 @@ CHANGES = {
 
 
 def named(folder):
-    board = prepare(load_suite(str(folder / "two.toml")), None, None)
-    return board.digest, board.defined["definition"]
+    board = load_lm_eval_benchmark(load_suite(str(folder / "two.toml")), None, None)
+    return board.digest, board.task_fingerprints["definition"]
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -209,18 +213,18 @@ def test_what_names_a_task_is_the_same_on_every_machine(tmp_path):
     """Another folder, another process: no path, address or order gets into it."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    one, other = (prepare(load_suite(str(lab_copy(tmp_path / name) / "two.toml")), None, None) for name in "ab")
-    assert (one.digest, one.defined) == (other.digest, other.defined)
-    tasks = [task for _, _, task in one._tasks()]
-    assert all(" at 0x" not in definition(task) and str(tmp_path) not in definition(task) for task in tasks)
+    one, other = (load_lm_eval_benchmark(load_suite(str(lab_copy(tmp_path / name) / "two.toml")), None, None) for name in "ab")
+    assert (one.digest, one.task_fingerprints) == (other.digest, other.task_fingerprints)
+    tasks = [task for _, _, task in one._iter_tasks()]
+    assert all(" at 0x" not in task_fingerprint(task) and str(tmp_path) not in task_fingerprint(task) for task in tasks)
 
 
 def test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts():
     from functools import partial
 
-    assert code(len) == ["len", ""]
-    assert code(partial(len, 3)) != code(partial(len, 4))
-    assert "def test_code_that_has_no_file" in code(test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts)[1]
+    assert source_code(len) == ["len", ""]
+    assert source_code(partial(len, 3)) != source_code(partial(len, 4))
+    assert "def test_code_that_has_no_file" in source_code(test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts)[1]
 
 
 def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with_nothing_else(policy):
@@ -245,15 +249,15 @@ def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with
 
 def test_prompts_built_for_a_few_items_are_not_those_of_all(tokenizer):
     """Two boards over the same loaded tasks, as when a plan is timed: each gets its own items, whoever came first."""
-    from harness.language.benchmark.lm_eval_benchmark import Leaderboard
+    from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark
 
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    whole = prepare(load_suite(SUITE), None, None)
-    few = Leaderboard(whole.suite, whole.loaded, 2)
+    whole = load_lm_eval_benchmark(load_suite(SUITE), None, None)
+    few = LmEvalBenchmark(whole.suite, whole.loaded_tasks, 2)
     assert [r.n for r in evaluate(policy, few, 512, 8, quiet).records] == [2, 2]
     found = evaluate(policy, whole, 512, 8, quiet)
     assert [r.n for r in found.records] == [4, 6]
-    assert found.prompt_hash == evaluate(policy, prepare(load_suite(SUITE), None, None), 512, 8, quiet).prompt_hash
+    assert found.prompt_hash == evaluate(policy, load_lm_eval_benchmark(load_suite(SUITE), None, None), 512, 8, quiet).prompt_hash
 
 
 # ---------------------------------------------------------------- between runs
@@ -278,18 +282,18 @@ def test_a_phase_is_taken_over_only_where_everything_that_names_it_is_the_same(n
     run, played = neighbour
     made = json.loads((played / phase / "manifest.json").read_text())
     inputs, settings = made["inputs"], made["settings"]
-    found = Neighbours(run).find(phase, inputs, settings)
+    found = PhaseCache(run).find(phase, inputs, settings)
     assert found is not None
     assert found.path.name == (played / phase).name
     for key in inputs:
-        assert Neighbours(run).find(phase, {**inputs, key: digest("other")}, settings) is None, key
-        assert Neighbours(run).find(phase, {k: v for k, v in inputs.items() if k != key}, settings) is None, key
+        assert PhaseCache(run).find(phase, {**inputs, key: digest("other")}, settings) is None, key
+        assert PhaseCache(run).find(phase, {k: v for k, v in inputs.items() if k != key}, settings) is None, key
     for key in settings:
-        assert Neighbours(run).find(phase, inputs, {**settings, key: "other"}) is None, key
-    assert Neighbours(run).find(phase.replace(phase.rpartition("/")[2], "elsewhere"), inputs, settings) is None
+        assert PhaseCache(run).find(phase, inputs, {**settings, key: "other"}) is None, key
+    assert PhaseCache(run).find(phase.replace(phase.rpartition("/")[2], "elsewhere"), inputs, settings) is None
     record = json.loads((run.root / "run.json").read_text())
     (run.root / "run.json").write_text(json.dumps({**record, "base_digest": digest("another base")}))
-    assert Neighbours(run).find(phase, inputs, settings) is None
+    assert PhaseCache(run).find(phase, inputs, settings) is None
     assert {"player"} <= set(inputs)
     if "evaluate" in phase:
         assert {"player", "suite", "tasks", "definition", "tokenizer"} == set(inputs)
@@ -301,7 +305,7 @@ def typed(monkeypatch, capsys):
     from harness.cli import main
     from harness.reporting.tables import refresh
 
-    monkeypatch.setattr("harness.commands.run.finish", lambda run, reports: refresh(run.root, everything=False) and {})
+    monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
 
     def type_(cwd, *arguments):
         monkeypatch.chdir(cwd)
@@ -319,7 +323,7 @@ def typed(monkeypatch, capsys):
     return type_
 
 
-AGAIN = ("run", "--recipe", SMALL, "--name", "small", "--jobs", "1")
+AGAIN = ("run", "--recipe", SMALL_RECIPE, "--name", "small", "--jobs", "1")
 
 
 def swap(folder, seed):
@@ -355,7 +359,7 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
     swap(folder / "train", 4)
     manifest = json.loads((folder / "train/manifest.json").read_text())
     manifest["outputs"][ADAPTER] = file_digest(folder / "train" / ADAPTER)
-    rewrite(folder / "train/manifest.json", manifest)
+    rewrite_manifest(folder / "train/manifest.json", manifest)
     code, _, err = typed(played_copy, *AGAIN)
     assert code == 1
     assert "evaluate/two: made with player=" in err
@@ -373,7 +377,7 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
 def test_two_runs_with_the_same_labels_keep_to_their_own_players(played_copy, typed):
     """The label `space` in both; the second trains with another rate. Sharing takes no evaluation of the other's player."""
     args = ("--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3", "--set", "share=true")
-    code, _, err = typed(played_copy, "run", "--recipe", SMALL, "--name", "second", "--jobs", "1", *args)
+    code, _, err = typed(played_copy, "run", "--recipe", SMALL_RECIPE, "--name", "second", "--jobs", "1", *args)
     assert code == 0, err
     first, second = (played_copy / "results" / name / "space/seed-0/iteration-0" for name in ("small", "second"))
     one, other = (json.loads((f / "evaluate/two/manifest.json").read_text()) for f in (first, second))
@@ -392,7 +396,7 @@ def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, pla
     run = played_copy / "results" / "small"
     folder = lab_copy(tmp_path)
     before = [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))]
-    monkeypatch.setattr(harness.loop.suite.Suite, "folders", lambda self: [folder / "tasks"])
+    monkeypatch.setattr(harness.loop.suite.Suite, "include_folders", lambda self: [folder / "tasks"])
     code, out, err = typed(played_copy, *AGAIN)
     assert (code, "0 phases to do" in out) == (0, True), err
     file, old, new = CHANGES[what]
@@ -410,7 +414,7 @@ def test_a_run_made_before_tasks_were_named_by_their_files_goes_on(played_copy, 
     for path in (played_copy / "results" / "small").rglob("evaluate/two/manifest.json"):
         kept = json.loads(path.read_text())
         del kept["inputs"]["definition"], kept["inputs"]["tokenizer"]
-        rewrite(path, kept)
+        rewrite_manifest(path, kept)
     code, out, err = typed(played_copy, *AGAIN)
     assert code == 0, err
     assert "0 phases to do" in out
@@ -422,7 +426,7 @@ def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(played_co
     path = run / "initial/evaluate/two/manifest.json"
     kept = json.loads(path.read_text())
     kept["counts"]["prompt_hash"] = digest("other prompts")
-    rewrite(path, kept)
+    rewrite_manifest(path, kept)
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
     code, _, err = typed(played_copy, *AGAIN)
     assert code == 1
@@ -431,12 +435,12 @@ def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(played_co
 
 
 def test_a_seat_is_taken_only_by_the_weights_that_the_player_is_named_by(policy, tmp_path):
-    from harness.loop.phase_runner import Rounds
-    from harness.loop.trials import Player
+    from harness.loop.phase_runner import PhaseRunner
+    from harness.loop.trials import Checkpoint
 
-    rounds = Rounds.__new__(Rounds)
+    rounds = PhaseRunner.__new__(PhaseRunner)
     rounds.policy = policy
-    named = policy.save(tmp_path / "adapter")
-    rounds.seat(Player(0, tmp_path / "adapter", named))
+    named = policy.save_adapter(tmp_path / "adapter")
+    rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
     with pytest.raises(UserError, match=f"weights {named}, the run made {digest('x')}"):
-        rounds.seat(Player(0, tmp_path / "adapter", digest("x")))
+        rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", digest("x")))

@@ -8,9 +8,9 @@ import torch
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, load_objective
 from harness.files import file_digest
-from harness.train.machine import BOUNDS, instruction_sets, libraries
+from harness.train.machine import KERNEL_VARIABLES, instruction_sets, libraries
 from harness.train.schedule import make_optimizer, optimizer_options
-from tests.conftest import here
+from tests.conftest import run_cli_in_process
 from tests.training import make_groups, run
 
 GRADIENTS = (0.3, -0.2, 0.5)
@@ -67,7 +67,7 @@ def test_a_run_records_the_adapter_it_starts_from_and_starts_from_it(played_copy
     """The first iteration's players differ from the recorded adapter by training alone: another one gives another player."""
     from safetensors.torch import load_file, save_file
 
-    from tests.conftest import SMALL, recommit
+    from tests.conftest import SMALL_RECIPE, update_manifest_digests
 
     root = played_copy / "results" / "small"
     start = root / "initial" / "seed-0" / "adapter"
@@ -81,12 +81,14 @@ def test_a_run_records_the_adapter_it_starts_from_and_starts_from_it(played_copy
 
     damaged = {name: tensor * 1.5 for name, tensor in weights.items()}
     save_file(damaged, start / "adapter_model.safetensors", metadata={"format": "pt"})
-    refused = here("run", "--recipe", SMALL, cwd=played_copy, check=False)
+    refused = run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy, check=False)
     assert refused.returncode == 1 and "initial/seed-0/adapter/adapter_model.safetensors: damaged" in refused.stderr
-    recommit(start)
+    update_manifest_digests(start)
     before = trained["outputs"]["adapter/adapter_model.safetensors"]
     (root / "space").rename(root / "before")
-    here("run", "--recipe", SMALL, "--name", "small", "--objectives", "space", "--iters", "1", cwd=played_copy)
+    run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--name", "small", "--objectives", "space", "--iters", "1", cwd=played_copy
+    )
     again = json.loads((root / "space/seed-0/iteration-0/train/manifest.json").read_text())
     assert again["outputs"]["adapter/adapter_model.safetensors"] != before
 
@@ -96,5 +98,5 @@ def test_the_record_names_the_machine_and_its_kernels(played):
     assert record["instruction_sets"] == instruction_sets() and record["libraries"] == libraries()
     assert record["instruction_sets"]["kernels"] == torch.backends.cpu.get_cpu_capability()
     assert {"oneDNN", "numpy BLAS"} <= record["libraries"].keys()
-    assert record["threads"] >= 1 and set(record["bounds"]) <= set(BOUNDS) and "OMP_NUM_THREADS" in record["bounds"]
+    assert record["threads"] >= 1 and set(record["bounds"]) <= set(KERNEL_VARIABLES) and "OMP_NUM_THREADS" in record["bounds"]
     assert "processor" in record

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import UserError
 from harness.loop.study import Grid, choose, load_study
 from harness.reporting.tables.compute import compute_table
-from tests.conftest import ROOT, SMALL, here, rows
+from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
 VALIDATION = """
@@ -29,7 +29,7 @@ limit = 6
 TUNE = f"""
 title = "Tuning, small"
 question = "Which rate?"
-recipe = "{SMALL}"
+recipe = "{SMALL_RECIPE}"
 objectives = "space,spin"
 iterations = 1
 seeds = [7]
@@ -41,7 +41,7 @@ validation = "VALIDATION"
 COMPARE = f"""
 title = "Comparing, small"
 question = "Is it worth it?"
-recipe = "{SMALL}"
+recipe = "{SMALL_RECIPE}"
 objectives = "space,spin"
 iterations = 2
 seeds = [0]
@@ -173,14 +173,14 @@ def studied(tmp_path_factory):
     (folder / "validation.toml").write_text(VALIDATION)
     (folder / "tune.toml").write_text(TUNE.replace("VALIDATION", str(folder / "validation.toml")))
     (folder / "compare.toml").write_text(COMPARE)
-    here("study", folder / "tune.toml", cwd=folder)
-    here("study", folder / "compare.toml", cwd=folder)
+    run_cli_in_process("study", folder / "tune.toml", cwd=folder)
+    run_cli_in_process("study", folder / "compare.toml", cwd=folder)
     return folder
 
 
 def test_the_choice_is_made_on_validation_items_and_judged_on_the_leaderboard(studied):
     run = studied / "results" / "study-tune"
-    table = rows(run / "tables/chosen.csv")
+    table = read_csv_rows(run / "tables/chosen.csv")
     assert len(table) == 4
     assert {r["suite"] for r in table} == {"validation"}
     for objective in ("space", "spin"):
@@ -188,9 +188,9 @@ def test_the_choice_is_made_on_validation_items_and_judged_on_the_leaderboard(st
         best = max(float(r["validation_last"]) for r in mine)
         (one,) = [r for r in mine if r["chosen"] == "True"]
         assert float(one["validation_last"]) == best
-    judged = {r["objective"] for r in rows(run / "scores.csv")} - {"initial"}
+    judged = {r["objective"] for r in read_csv_rows(run / "scores.csv")} - {"initial"}
     assert judged == {r["label"] for r in table if r["chosen"] == "True"}
-    assert {r["suite"].split()[0] for r in rows(run / "scores.csv")} == {"two"}
+    assert {r["suite"].split()[0] for r in read_csv_rows(run / "scores.csv")} == {"two"}
 
 
 def test_the_second_study_plays_every_objective_at_both_settings_and_shares_what_it_can(studied):
@@ -206,13 +206,13 @@ def test_the_second_study_plays_every_objective_at_both_settings_and_shares_what
 
 def test_the_studys_own_tables_hold_its_arms_and_contrasts(studied):
     run = studied / "results" / "study-compare"
-    arms = rows(run / "tables/study.csv")
+    arms = read_csv_rows(run / "tables/study.csv")
     assert [(r["objective"], r["note"]) for r in arms] == [("space", "one arm"), ("spin", "another")]
-    board = {(r["objective"], r["iteration"]): r["mean"] for r in rows(run / "tables/leaderboard.csv")}
+    board = {(r["objective"], r["iteration"]): r["mean"] for r in read_csv_rows(run / "tables/leaderboard.csv")}
     assert [(r["mean_iteration_0"], r["mean_iteration_1"]) for r in arms] == [
         (board[o, "0"], board[o, "1"]) for o in ("space", "spin")
     ]
-    (contrast,) = [r for r in rows(run / "tables/comparisons.csv") if r["panel"] == "study" and r["task"] == "mean"]
+    (contrast,) = [r for r in read_csv_rows(run / "tables/comparisons.csv") if r["panel"] == "study" and r["task"] == "mean"]
     expected = float(board["space", "0"]) - float(board["space", "1"])
     assert float(contrast["difference"]) == pytest.approx(expected)
 
@@ -220,8 +220,8 @@ def test_the_studys_own_tables_hold_its_arms_and_contrasts(studied):
 def test_a_studys_contrasts_state_tokens_and_seconds_of_both_sides(studied):
     """Of space at iteration 0 and at the last: sums of cost.csv, the second twice the rounds; both stand in the report."""
     run = studied / "results" / "study-compare"
-    (found,) = rows(run / "tables/compute.csv")
-    costs = [r for r in rows(run / "tables/cost.csv") if r["objective"] == "space"]
+    (found,) = read_csv_rows(run / "tables/compute.csv")
+    costs = [r for r in read_csv_rows(run / "tables/cost.csv") if r["objective"] == "space"]
     for side, last in (("a", 0), ("b", 1)):
         mine = [r for r in costs if int(r["iteration"]) <= last]
         spent = {phase: sum(int(r["tokens"]) for r in mine if r["phase"] == phase) for phase in ("train", "generate", "score")}
@@ -245,12 +245,12 @@ def test_deleting_the_reports_and_writing_them_again_gives_the_same_bytes(studie
     assert {str(p) for p in before} >= {"study-compare.pdf", "study-compare.html", "study-compare/standing.csv"}
     shutil.rmtree(reports)
     for name in ("study-tune", "study-compare"):
-        here("report", name, cwd=studied)
+        run_cli_in_process("report", name, cwd=studied)
     assert {p.relative_to(reports): p.read_bytes() for p in reports.rglob("*") if p.is_file()} == before
 
 
 def test_repeating_a_study_plays_nothing_again(studied):
     journal = studied / "results" / "study-tune" / "journal.jsonl"
     before = journal.read_text().count("committed")
-    here("study", studied / "tune.toml", cwd=studied)
+    run_cli_in_process("study", studied / "tune.toml", cwd=studied)
     assert journal.read_text().count("committed") == before

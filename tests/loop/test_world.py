@@ -4,7 +4,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.world import WORLDS, load_world
-from tests.conftest import here, rows
+from tests.conftest import read_csv_rows, run_cli_in_process
 
 RECIPE = """
 world = "toy"
@@ -40,25 +40,28 @@ def toy_run(tmp_path_factory):
     (folder / "outcomes.toml").write_text(SUITE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(WORLDS, "toy", "tests.toy_world")
-        here("run", "--recipe", "toy.toml", cwd=folder)
+        run_cli_in_process("run", "--recipe", "toy.toml", cwd=folder)
         yield folder
 
 
 def test_it_comes_to_a_report_and_both_objectives_learn_the_data(toy_run):
     """KL(data || policy) of a table that starts uniform: less than half of it is left after four iterations."""
     assert (toy_run / "reports" / "toy.pdf").read_bytes().startswith(b"%PDF")
-    kl = {(r["objective"], r["seed"], r["iteration"]): float(r["value"]) for r in rows(toy_run / "results/toy/dynamics.csv")}
+    kl = {
+        (r["objective"], r["seed"], r["iteration"]): float(r["value"])
+        for r in read_csv_rows(toy_run / "results/toy/dynamics.csv")
+    }
     start = kl["initial", "", "-1"]
     for objective in ("space", "spin"):
         for seed in ("0", "1"):
             assert kl[objective, seed, "3"] < start / 2
-    leaderboard = rows(toy_run / "results/toy/tables/leaderboard.csv")
+    leaderboard = read_csv_rows(toy_run / "results/toy/tables/leaderboard.csv")
     assert {r["objective"] for r in leaderboard} == {"initial", "space", "spin"}
 
 
 def test_the_same_command_does_nothing_again(toy_run):
     before = {p: p.read_bytes() for p in (toy_run / "results").rglob("manifest.json")}
-    here("run", "--recipe", "toy.toml", cwd=toy_run)
+    run_cli_in_process("run", "--recipe", "toy.toml", cwd=toy_run)
     assert {p: p.read_bytes() for p in (toy_run / "results").rglob("manifest.json")} == before
 
 

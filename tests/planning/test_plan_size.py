@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.plan import _listed
-from harness.config import LONGEST_TEXT, RunConfig, load_config, validated
+from harness.commands.plan import _format_list
+from harness.config import MAX_TEXT_CHARS, RunConfig, load_config, validate_config
 from harness.discovery.variants import Variant, parse_variants
 from harness.errors import UserError
 from harness.loop.study import load_study
 from harness.loop.suite import load_suite
-from harness.planning.plan_size import LONGEST_VARIANT, MOST_PLAYERS, check_size
+from harness.planning.plan_size import MAX_CHECKPOINTS, MAX_VARIANT_CHARS, check_plan_size
 from tests.broken import SUITE
-from tests.conftest import here
+from tests.conftest import run_cli_in_process
 
 
 def test_players_are_objectives_by_seeds_by_iterations():
-    check_size(RunConfig(objectives="space,spin", seeds=list(range(MOST_PLAYERS // 20)), iterations=10))
+    check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20)), iterations=10))
     with pytest.raises(UserError, match=r"^2 objectives x 1,001 seeds x 10 iterations are 20,020 players, more than 20,000"):
-        check_size(RunConfig(objectives="space,spin", seeds=list(range(MOST_PLAYERS // 20 + 1)), iterations=10))
+        check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20 + 1)), iterations=10))
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ def test_players_are_objectives_by_seeds_by_iterations():
         {"seeds": list(range(300_000))},
         {"objectives": ",".join(f"spin:beta={i}" for i in range(1, 30_001))},
         {"objectives": "space:mu=" + "|".join("3" * 50_000)},
-        {"objectives": "x" * (LONGEST_VARIANT + 1)},
+        {"objectives": "x" * (MAX_VARIANT_CHARS + 1)},
         {"iterations": 10_000, "seeds": list(range(30))},
         {"iterations": 1_000_000},
         {"objectives": "x" * 5_000_000},
-        {"model": {"path": "m" * (LONGEST_TEXT + 1)}},
+        {"model": {"path": "m" * (MAX_TEXT_CHARS + 1)}},
         {"data": {"source": "\x01" * 5_000_000}},
         {"k" * 5_000_000: 1},
     ],
@@ -41,7 +41,7 @@ def test_players_are_objectives_by_seeds_by_iterations():
 def test_what_cannot_fit_is_one_line_in_no_time(asked):
     began = time.process_time()
     with pytest.raises(UserError) as error:
-        check_size(validated(asked, Path("r.toml"), {}))
+        check_plan_size(validate_config(asked, Path("r.toml"), {}))
     assert time.process_time() - began < 5
     assert len(str(error.value)) < 600
 
@@ -75,7 +75,7 @@ def test_a_key_without_end_is_one_line():
 
 def test_a_recipe_with_300_000_seeds_is_refused_before_the_run_has_a_folder(tmp_path):
     (tmp_path / "r.toml").write_text(f"seeds = {list(range(300_000))}\n")
-    done = here("run", "--recipe", "r.toml", cwd=tmp_path, check=False)
+    done = run_cli_in_process("run", "--recipe", "r.toml", cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "300,000 seeds" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["r.toml"]
@@ -97,15 +97,15 @@ def test_no_text_of_a_study_is_without_end(tmp_path):
 
 
 def test_long_lists_are_counted_instead_of_printed():
-    assert _listed([0, 1, 2]) == "0, 1, 2"
-    assert _listed(range(1000)).endswith("48, 49, … (1,000 in all)")  # type: ignore[arg-type]
+    assert _format_list([0, 1, 2]) == "0, 1, 2"
+    assert _format_list(range(1000)).endswith("48, 49, … (1,000 in all)")  # type: ignore[arg-type]
 
 
 def test_the_ticks_of_many_iterations_can_be_read():
-    from harness.reporting.figures.style import drawing, house_style, iteration_axis
+    from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
 
     with house_style():
-        axis = drawing(1, 1, 1.0).axes[0]
+        axis = make_drawing(1, 1, 1.0).axes[0]
         iteration_axis(axis, 5)
         assert [text.get_text() for text in axis.get_xticklabels()] == ["initial", "0", "1", "2", "3", "4"]
         iteration_axis(axis, 10_000)
@@ -116,7 +116,7 @@ def test_the_ticks_of_many_iterations_can_be_read():
 def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     """What an arm or a contrast names is played, so its label is known: one look for each of three passes, not one per arm."""
     from harness import discovery
-    from harness.commands.study import check_spoken, described, study_config
+    from harness.commands.study import check_variants, study_config, study_record
 
     names = [f"spin:beta={i}" for i in range(1, 301)]
     arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)
@@ -126,6 +126,6 @@ def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     monkeypatch.setattr(discovery, "find_objective", lambda *a: looked.append(a) or find(*a))
     study = load_study(str(tmp_path / "a.toml"))
     config = study_config(study, study.variants(), {})
-    check_spoken(study, config)
-    assert len(described(study, config, {})["arms"]) == 300
+    check_variants(study, config)
+    assert len(study_record(study, config, {})["arms"]) == 300
     assert len(looked) <= 3

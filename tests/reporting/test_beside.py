@@ -6,23 +6,23 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.analysis.facts import Facts
-from harness.analysis.score_scale import NOT_SHARES, scale_of
+from harness.analysis.facts import RunResults
+from harness.analysis.score_scale import UNBOUNDED_METRICS, infer_scale
 from harness.analysis.stability import stability
-from harness.analysis.stats import Uncertainty, interval, summed
+from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.loop.suite import SuiteTask
-from harness.reporting.card import scores as card_scores
+from harness.reporting.card import score_lines as card_scores
 from harness.reporting.figures.scores import task_curves
 from harness.reporting.figures.style import house_style
 from harness.reporting.report.content import content
 from harness.reporting.tables import refresh
 from harness.reporting.tables.comparisons import comparisons_table
-from harness.reporting.tables.curves import beside_table, drift_table, stability_table
+from harness.reporting.tables.curves import drift_table, stability_table, unaveraged_table
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import Arena
-from harness.reporting.tables.standing import standing_table
-from tests.conftest import recommit, rows
+from harness.reporting.tables.players import PairedScores
+from harness.reporting.tables.standing import ranking_table
+from tests.conftest import read_csv_rows, update_manifest_digests
 
 RIGHT = {"initial": 1, "space/0": 2, "space/1": 3, "spin/0": 1, "spin/1": 2}  # of 4 items
 ITEM_STDERR = {right: (right / 4 * (1 - right / 4) / 3) ** 0.5 for right in (1, 2, 3)}  # s / sqrt(n), s with n - 1
@@ -53,8 +53,8 @@ def remake(run, pages=PAGES, items=None, seeds=(0,), shift=0.0, **row):
             kept["lab_continuation"]["values"] = items and [page + step for step in items]
             (folder / "scores.json").write_text(json.dumps(scores))
             (folder / "items.json").write_text(json.dumps(kept))
-            recommit(folder)
-    return Facts(run)
+            update_manifest_digests(folder)
+    return RunResults(run)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_perplexity_is_not_in_the_mean_and_is_shown_in_its_own_unit(run):
 
 
 def test_what_is_lost_by_a_rise_is_a_loss_where_lower_is_better(run):
-    table = beside_table(remake(run))
+    table = unaveraged_table(remake(run))
     expected = {
         "space": {"best": 15, "best_iteration": 0, "last": 18, "drop": 3, "largest_fall": 3, "falls": 1, "area_lost": 1.5},
         "spin": {"best": 12, "best_iteration": 0, "last": 30, "drop": 18, "largest_fall": 18, "falls": 1, "area_lost": 9},
@@ -98,7 +98,7 @@ def test_what_is_lost_by_a_rise_is_a_loss_where_lower_is_better(run):
 
 def test_a_row_without_items_is_never_paired_and_the_others_are(run):
     facts = remake(run)
-    table, board = comparisons_table(Arena(facts)), leaderboard(facts)
+    table, board = comparisons_table(PairedScores(facts)), leaderboard(facts)
     pages = table[table["task"] == "lab_continuation"]
     assert len(pages) == 3
     assert pages[["difference", "low", "high", "p", "mcnemar_p", "items", "clusters", "over"]].isna().all().all()
@@ -120,7 +120,7 @@ def test_churn_is_that_of_the_rows_in_the_mean(run):
 
 def test_items_that_make_the_score_are_paired_in_the_rows_own_unit(run):
     facts = remake(run, items=(-1.0, 0.0, 1.0))
-    row = one(comparisons_table(Arena(facts)), a="space", b="spin", task="lab_continuation")
+    row = one(comparisons_table(PairedScores(facts)), a="space", b="spin", task="lab_continuation")
     assert row["difference"] == pytest.approx(18.0 - 30.0)
     assert np.isnan(row["high"]) and np.isnan(row["p"]), "three items that all differ by as much are no certainty"
     assert row["mcnemar_p"] is None or np.isnan(row["mcnemar_p"])
@@ -129,14 +129,14 @@ def test_items_that_make_the_score_are_paired_in_the_rows_own_unit(run):
 def test_items_that_do_not_make_the_score_are_not_paired(run):
     """Log-likelihoods behind a perplexity, as run folders made before have them."""
     facts = remake(run, items=(-22.0, -23.0))
-    row = one(comparisons_table(Arena(facts)), a="space", b="spin", task="lab_continuation")
+    row = one(comparisons_table(PairedScores(facts)), a="space", b="spin", task="lab_continuation")
     assert np.isnan(row["difference"])
 
 
 def test_a_range_maps_a_falling_row_into_the_mean(run):
     """From 10 (best) to 50: 18 is a share of 0.8; chance is the worst end."""
     facts = remake(run, items=(-1.0, 0.0, 1.0), range=[10, 50], chance=50.0)
-    assert (facts.beside, len(facts.counted)) == ([], 2)
+    assert (facts.unaveraged_tasks, len(facts.averaged_tasks)) == ([], 2)
     share = {name: (50 - value) / 40 for name, value in PAGES.items()}
     board = leaderboard(facts)
     for name, right in RIGHT.items():
@@ -147,7 +147,7 @@ def test_a_range_maps_a_falling_row_into_the_mean(run):
         assert row["item_stderr"] == pytest.approx(np.hypot(ITEM_STDERR[right], 3**-0.5 / 40) / 2)
         assert row["lab_continuation"] == PAGES[name], "the column stays in the task's unit"
     assert one(board, objective="spin", iteration=1)["mean"] == pytest.approx((0.5 + 0.5) / 2)
-    compared = comparisons_table(Arena(facts))
+    compared = comparisons_table(PairedScores(facts))
     row = one(compared, a="space", b="spin", task="mean")
     assert row["difference"] == pytest.approx((0.75 + 0.8) / 2 - (0.5 + 0.5) / 2)
     assert one(compared, a="space", b="spin", task="lab_continuation")["difference"] == pytest.approx(-12)
@@ -181,7 +181,7 @@ def test_a_number_outside_its_range_puts_the_row_beside_the_mean_for_all_players
 
 
 def test_the_lowest_curve_of_every_column_has_the_iterations_below_it(run):
-    facts = Facts(run)
+    facts = RunResults(run)
     board, task = leaderboard(facts), facts.suite["task"][0]
     with house_style():
         drawing = task_curves(board, ["space", "spin"], [task] * 7, 2)
@@ -192,9 +192,9 @@ def test_the_lowest_curve_of_every_column_has_the_iterations_below_it(run):
 def test_items_tell_a_score_of_100_even_where_its_mean_is_below_1(run):
     low = dict.fromkeys(PAGES, 0.5)
     facts = remake(run, low, items=(-0.5, 0.5, -0.5, 0.5), metric="score", higher_is_better=True)
-    assert facts.scales["lab_continuation"].counted
+    assert facts.scales["lab_continuation"].in_mean
     facts = remake(run, low, items=(-0.5, 1.0, -0.5), metric="score", higher_is_better=True)
-    assert not Facts(run).scales["lab_continuation"].counted
+    assert not RunResults(run).scales["lab_continuation"].in_mean
 
 
 def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
@@ -204,7 +204,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     assert "| space | 1 | 75.0 | 75.0 ± 25.0 * | 75.0 | 1 | 18 |" in text
     assert "mean: plain mean of the 1 tasks; beside the mean, in its own unit: Pages (word\\_perplexity, lower is better)" in text
     assert "& 18 \\\\" in (run / "tables/leaderboard.tex").read_text()
-    said = content(Facts(run))
+    said = content(RunResults(run))
     by_title = {section["title"]: section["blocks"] for section in said["sections"]}
     summary = by_title["Summary"][0]["items"]
     assert (
@@ -218,8 +218,8 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     assert not [wrong for wrong in ("1800", "3000", "1200", "nan") if wrong in shown]
     points = json.loads((run / "plots/tasks.points.json").read_text())
     assert any("Pages, spin, iteration 1: 30 word_perplexity" in point["text"] for point in points)
-    assert rows(run / "tables/beside.csv")
-    assert "| lab\\_continuation | 0 | word\\_perplexity | 30 ± 2 | 6 |" in card_scores(Facts(run), "spin", 0, 1)
+    assert read_csv_rows(run / "tables/beside.csv")
+    assert "| lab\\_continuation | 0 | word\\_perplexity | 30 ± 2 | 6 |" in card_scores(RunResults(run), "spin", 0, 1)
 
 
 def test_a_suite_with_no_share_at_all_has_no_mean_and_says_so(run):
@@ -229,14 +229,14 @@ def test_a_suite_with_no_share_at_all_has_no_mean_and_says_so(run):
     record["suites"]["two"]["task"][0] |= {"metric": "bleu"}
     (run / "run.json").write_text(json.dumps(record))
     refresh(run)
-    facts = Facts(run)
+    facts = RunResults(run)
     board = leaderboard(facts)
     assert board[["mean", "normalised_mean", "interquartile_mean", "item_stderr"]].isna().all().all()
     assert not board["best"].any()
     assert stability_table(facts).empty
-    compared = comparisons_table(Arena(facts))
+    compared = comparisons_table(PairedScores(facts))
     assert compared[compared["task"] == "mean"]["difference"].isna().all()
-    assert standing_table(Arena(facts), board, stability_table(facts), compared)["leader"].sum() == 0
+    assert ranking_table(PairedScores(facts), board, stability_table(facts), compared)["leader"].sum() == 0
     assert "; no mean, which no task enters; " in (run / "tables/leaderboard.md").read_text()
     summary = content(facts)["sections"][0]["blocks"][0]["items"]
     assert summary[0] == "No row of this suite enters a mean over tasks: every row is shown by itself."
@@ -245,12 +245,12 @@ def test_a_suite_with_no_share_at_all_has_no_mean_and_says_so(run):
 def test_seeds_compare_in_the_rows_direction(run):
     """Three seeds: space has 18, 19, 20; spin 30, 31, 32. Lower is better, so space is better in nine pairs of nine."""
     facts = remake(run, seeds=(0, 1, 2), shift=1.0)
-    compared = comparisons_table(Arena(facts))
+    compared = comparisons_table(PairedScores(facts))
     assert one(compared, a="space", b="spin", task="lab_continuation")["probability_of_improvement"] == 1.0
     assert np.isnan(one(compared, a="space", b="spin", task="lab_arithmetic")["probability_of_improvement"])
-    row = one(beside_table(facts), objective="space", seed=None, name="last")
+    row = one(unaveraged_table(facts), objective="space", seed=None, name="last")
     assert (row["value"], row["seeds"]) == (19.0, 3)
-    error = summed([Uncertainty(2.0**2, 5), Uncertainty(1 / 3, 2)])
+    error = sum_uncertainties([Uncertainty(2.0**2, 5), Uncertainty(1 / 3, 2)])
     assert (row["low"], row["high"], row["over"]) == (*interval(19.0, error), "items and seeds"), "recorded errors of 6 items"
 
 
@@ -270,8 +270,8 @@ def test_every_metric_of_lm_evals_registry_is_a_share_or_known_not_to_be():
     from lm_eval.api.registry import higher_is_better_registry, metric_registry
 
     shares = {"acc", "acc_all", "acc_bytes", "acc_mutual_info", "acc_norm", "exact_match", "f1"}
-    assert set(metric_registry.keys()) == shares | NOT_SHARES
-    assert {name for name in metric_registry if not higher_is_better_registry.get(name)} <= NOT_SHARES
+    assert set(metric_registry.keys()) == shares | UNBOUNDED_METRICS
+    assert {name for name in metric_registry if not higher_is_better_registry.get(name)} <= UNBOUNDED_METRICS
 
 
 ROW = {"name": "t", "label": "T", "shots": 0, "metric": "score", "chance": 0.0}
@@ -295,8 +295,8 @@ def test_a_range_and_a_chance_that_make_no_sense_are_refused(row, expected):
 
 
 def test_a_range_reaches_the_scale():
-    scale = scale_of(SuiteTask(**{**ROW, "range": [0, 100], "chance": 25}).model_dump())
-    assert (scale.share(43.0), scale.share(25), scale.error(2.0), scale.counted) == (0.43, 0.25, 0.02, True)
+    scale = infer_scale(SuiteTask(**{**ROW, "range": [0, 100], "chance": 25}).model_dump())
+    assert (scale.to_unit(43.0), scale.to_unit(25), scale.stderr_to_unit(2.0), scale.in_mean) == (0.43, 0.25, 0.02, True)
 
 
 def test_a_judges_row_has_no_range(tmp_path):
@@ -321,9 +321,9 @@ def test_a_group_of_equal_tasks_has_one_difference_in_all_tables_or_none(kept, r
         items["lab_arithmetic"] |= {"parts": [1, 3]} if kept else {}
         (folder / "scores.json").write_text(json.dumps(scores))
         (folder / "items.json").write_text(json.dumps(items))
-        recommit(folder)
-    facts = Facts(run)
-    board, compared = leaderboard(facts), comparisons_table(Arena(facts))
+        update_manifest_digests(folder)
+    facts = RunResults(run)
+    board, compared = leaderboard(facts), comparisons_table(PairedScores(facts))
     expected = one(board, objective="space", iteration=1)["mean"] - one(board, objective="spin", iteration=1)["mean"]
     assert expected == pytest.approx(1 / 6), "the third item, one of a part of three"
     for task in ("mean", "lab_arithmetic"):

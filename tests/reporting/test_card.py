@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from harness.analysis.facts import Facts
-from harness.reporting.card import card
-from harness.security.escaping import markdown
-from tests.conftest import ROOT, here, rows
+from harness.analysis.facts import RunResults
+from harness.reporting.card import model_card
+from harness.security.escaping import escape_markdown
+from tests.conftest import ROOT, read_csv_rows, run_cli_in_process
 
 
 @pytest.fixture(scope="module")
 def package(played, tmp_path_factory):
     folder = tmp_path_factory.mktemp("package") / "spin"
-    here("push", "small", "spin", "--iteration", "0", "--to", folder, cwd=played)
+    run_cli_in_process("push", "small", "spin", "--iteration", "0", "--to", folder, cwd=played)
     return folder
 
 
@@ -24,22 +24,24 @@ def test_peft_loads_it_and_lm_eval_gives_the_recorded_scores(package, played):
     from lm_eval import evaluator
     from lm_eval.models.huggingface import HFLM
 
-    from harness.language.benchmark.lm_eval_benchmark import FEWSHOT_SEED, prepare, record_of
+    from harness.language.benchmark.lm_eval_benchmark import FEWSHOT_SEED, load_lm_eval_benchmark, make_record
     from harness.loop.suite import load_suite
 
     base = str(ROOT / "harness" / "lab" / "base")
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     model = peft.PeftModel.from_pretrained(transformers.AutoModelForCausalLM.from_pretrained(base), str(package)).eval()
-    board = prepare(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+    board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
     found = {}
     for row in board.suite.task:
         result = evaluator.evaluate(
-            lm=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4), task_dict=board.loaded[row.name],
+            lm=HFLM(pretrained=model, tokenizer=tokenizer, batch_size=4), task_dict=board.loaded_tasks[row.name],
             samples={row.name: list(range(row.limit))}, apply_chat_template=True, fewshot_as_multiturn=True, log_samples=True,
         )  # fmt: skip
-        found[row.name] = record_of(row, board.suite, result, [row.name]).value
+        found[row.name] = make_record(row, board.suite, result, [row.name]).value
     assert FEWSHOT_SEED == 1234
-    recorded = [r for r in rows(played / "results/small/scores.csv") if (r["objective"], r["iteration"]) == ("spin", "0")]
+    recorded = [
+        r for r in read_csv_rows(played / "results/small/scores.csv") if (r["objective"], r["iteration"]) == ("spin", "0")
+    ]
     assert {r["task"]: float(r["value"]) for r in recorded} == found
 
 
@@ -61,14 +63,14 @@ def test_the_card_says_objective_equation_data_and_scores_with_n(package, played
     assert "arxiv.org/abs/2401.01335" in text
     assert "| data.source | " in text
     assert "no interval over seeds: n = 1" in text
-    for row in rows(played / "results/small/scores.csv"):
+    for row in read_csv_rows(played / "results/small/scores.csv"):
         if (row["objective"], row["iteration"]) == ("spin", "0"):
             assert f"{100 * float(row['value']):.1f} ± {100 * float(row['stderr']):.1f} | {row['n']} |" in text
 
 
 def test_a_dry_push_writes_and_uploads_nothing(played, tmp_path):
     before = sorted(p for p in played.rglob("*"))
-    done = here("push", "small", "space", cwd=played)
+    done = run_cli_in_process("push", "small", "space", cwd=played)
     assert "nothing written, nothing uploaded" in done.stdout
     assert "library_name" in done.stdout
     assert sorted(p for p in played.rglob("*")) == before
@@ -84,7 +86,7 @@ def test_a_dry_push_writes_and_uploads_nothing(played, tmp_path):
     ],
 )
 def test_what_cannot_be_pushed_is_one_line(played, arguments, expected):
-    done = here("push", *arguments, cwd=played, check=False)
+    done = run_cli_in_process("push", *arguments, cwd=played, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert expected in done.stderr
 
@@ -95,8 +97,8 @@ def test_hostile_text_stays_text_in_the_card(played_copy):
     record["variants"]["spin"]["title"] = "<script>x</script>\n# heading | `code`"
     record["identity"]["model"]["path"] = "a\n---\nlicense: mit"
     (run / "run.json").write_text(json.dumps(record))
-    text = card(Facts(run), "spin", 0, 0)
+    text = model_card(RunResults(run), "spin", 0, 0)
     assert "<script>" not in text
     assert "\n# heading" not in text
     assert text.splitlines()[2] == 'base_model: "a\\n---\\nlicense: mit"'
-    assert markdown("a|b") == "a\\|b"
+    assert escape_markdown("a|b") == "a\\|b"

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from harness.reporting.figures import fonts, save
-from harness.reporting.figures.library import alone, font_folder, matplotlib
-from harness.reporting.figures.style import drawing, house_style, shared_legend
+from harness.reporting.figures import fonts, save_figure
+from harness.reporting.figures.library import font_folder, isolated_matplotlib, matplotlib
+from harness.reporting.figures.style import house_style, make_drawing, shared_legend
 from harness.reporting.report.blocks import section, text
-from harness.reporting.report.document import typeset
+from harness.reporting.report.document import compile_pdf
 
 HAN = "中文"
 DRAW = """
@@ -27,13 +27,13 @@ assert "matplotlib.pyplot" not in sys.modules
 def draw(stem, title):
     stem.parent.mkdir(exist_ok=True)
     with house_style():
-        made = drawing(1, 2, 2.0, sharey=True)
+        made = make_drawing(1, 2, 2.0, sharey=True)
         for axis in made.axes:
             axis.plot([0, 1], [1e-3, 1], label="$a_1$")
             axis.set_yscale("log")
             axis.set_title(title)
         shared_legend(made, made.axes[0], 1)
-        return {path.suffix: path.read_bytes() for path in save(made, stem)}
+        return {path.suffix: path.read_bytes() for path in save_figure(made, stem)}
 
 
 def test_nothing_in_the_surroundings_changes_a_figure(tmp_path):
@@ -60,7 +60,7 @@ def test_settings_and_fonts_of_the_process_are_as_before():
     library = matplotlib()
     manager = sys.modules["matplotlib.font_manager"].fontManager
     kept, before = list(manager.ttflist), dict(library.rcParams.copy())
-    with alone({"font.size": 3.0}):
+    with isolated_matplotlib({"font.size": 3.0}):
         assert library.rcParams["font.size"] == 3.0
         assert {os.path.dirname(entry.fname) for entry in manager.ttflist} == {str(font_folder())}
     assert list(manager.ttflist) == kept
@@ -90,16 +90,16 @@ def system(monkeypatch, tmp_path):
     found = []
     matplotlib()
     monkeypatch.setattr(sys.modules["matplotlib.font_manager"], "findSystemFonts", lambda: found)
-    for kept in (fonts._candidates, fonts._chosen):
+    for kept in (fonts._candidate_fonts, fonts._choose_fonts):
         kept.cache_clear()
     yield found
-    for kept in (fonts._candidates, fonts._chosen):
+    for kept in (fonts._candidate_fonts, fonts._choose_fonts):
         kept.cache_clear()
 
 
 def test_a_script_is_drawn_in_the_systems_font_where_it_has_one(system, tmp_path):
     boxes = draw(tmp_path / "a", f"{HAN} A")
-    fonts._candidates.cache_clear(), fonts._chosen.cache_clear()
+    fonts._candidate_fonts.cache_clear(), fonts._choose_fonts.cache_clear()
     system += [a_font(tmp_path / "LastResort.ttf", "LastResort", HAN + "한"), a_font(tmp_path / "Z-Han.ttf", "ZHan", HAN[:1])]
     system += [a_font(tmp_path / "Han-Regular.ttf", "PlainHan", HAN), str(tmp_path / "none.ttf")]
     (tmp_path / "none.ttf").write_text("no font")
@@ -113,15 +113,15 @@ def test_a_script_is_drawn_in_the_systems_font_where_it_has_one(system, tmp_path
 
 def test_the_pdf_has_the_same_fonts_and_what_no_font_has_is_named(system, tmp_path):
     said = {"title": HAN, "name": "n", "suite": "s", "suite_title": "t", "sections": [section("Ж", text("العربية ≥"))]}
-    assert fonts.left_as_boxes("plain Кириллица العربية ελ ‖ ⏎ ▽ ± \n", "again") is None
-    line = fonts.left_as_boxes(json.dumps(said, ensure_ascii=False), "harness report x")
+    assert fonts.missing_glyphs_message("plain Кириллица العربية ελ ‖ ⏎ ▽ ± \n", "again") is None
+    line = fonts.missing_glyphs_message(json.dumps(said, ensure_ascii=False), "harness report x")
     assert line is not None and "中 (U+4E2D)" in line and "文" in line and line.endswith("harness report x")
-    typeset(said, tmp_path, tmp_path / "boxes.pdf")
-    fonts._candidates.cache_clear(), fonts._chosen.cache_clear()
+    compile_pdf(said, tmp_path, tmp_path / "boxes.pdf")
+    fonts._candidate_fonts.cache_clear(), fonts._choose_fonts.cache_clear()
     system.append(a_font(tmp_path / "Han.ttf", "PlainHan", HAN))
-    assert fonts.left_as_boxes(HAN, "again") is None
-    typeset(said, tmp_path, tmp_path / "a.pdf")
-    typeset(said, tmp_path, tmp_path / "b.pdf")
+    assert fonts.missing_glyphs_message(HAN, "again") is None
+    compile_pdf(said, tmp_path, tmp_path / "a.pdf")
+    compile_pdf(said, tmp_path, tmp_path / "b.pdf")
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert b"PlainHan" in (tmp_path / "a.pdf").read_bytes()
     assert b"PlainHan" not in (tmp_path / "boxes.pdf").read_bytes()

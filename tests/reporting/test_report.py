@@ -7,13 +7,13 @@ import shutil
 
 import pytest
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import RunResults
 from harness.errors import UserError
-from harness.reporting.card import card
+from harness.reporting.card import model_card
 from harness.reporting.report import write_report
-from harness.reporting.report.blocks import settable, visible
+from harness.reporting.report.blocks import display_text, sanitize
 from harness.reporting.tables import leaderboard, refresh
-from tests.conftest import here, recommit, rows
+from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
 
@@ -26,17 +26,17 @@ def run(played_copy):
 def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
     refresh(run)
-    (hole,) = [r for r in rows(run / "tables/leaderboard.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
+    (hole,) = [r for r in read_csv_rows(run / "tables/leaderboard.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
     assert (hole["lab_arithmetic"], hole["mean"], hole["seeds"]) == ("", "", "0")
     line = next(x for x in (run / "tables/leaderboard.md").read_text().splitlines() if x.startswith("| spin | 1 |"))
     assert line.count("–") == 4
-    assert not [r for r in rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
+    assert not [r for r in read_csv_rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
     assert write_report(run, run.parent / "hole.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_the_mean_is_the_plain_mean_and_its_error_the_items(run):
-    board = leaderboard(Facts(run))
-    scores = rows(run / "scores.csv")
+    board = leaderboard(RunResults(run))
+    scores = read_csv_rows(run / "scores.csv")
     for row in board.to_dict("records"):
         mine = [r for r in scores if (r["objective"], int(r["iteration"])) == (row["objective"], row["iteration"])]
         values, errors = [float(r["value"]) for r in mine], [float(r["stderr"]) for r in mine]
@@ -50,7 +50,7 @@ def test_two_versions_of_a_suite_never_enter_one_average(run):
     for one in record["records"]:
         one["suite_version"] = "2"
     path.write_text(json.dumps(record))
-    recommit(path.parent)
+    update_manifest_digests(path.parent)
     with pytest.raises(UserError, match="two v1 and two v2 cannot enter one average"):
         refresh(run)
 
@@ -63,14 +63,14 @@ def test_a_kept_run_of_before_there_were_clusters_stays_readable(run):
         for one in records["records"]:
             assert one.pop("clusters") is None
         path.write_text(json.dumps(records))
-        recommit(path.parent)
+        update_manifest_digests(path.parent)
     record = json.loads((run / "run.json").read_text())
     for row in record["suites"]["two"]["task"]:
         del row["cluster"]
     (run / "run.json").write_text(json.dumps(record))
     refresh(run)
     assert {name: (run / name).read_text() for name in before} == before
-    assert {r["clusters"] for r in rows(run / "scores.csv")} == {""}
+    assert {r["clusters"] for r in read_csv_rows(run / "scores.csv")} == {""}
     assert "cluster" not in before["tables/leaderboard.md"]
 
 
@@ -80,12 +80,12 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
         records = json.loads(path.read_text())
         records["records"][1] |= {"clusters": 4, "stderr": 0.25}
         path.write_text(json.dumps(records))
-        recommit(path.parent)
+        update_manifest_digests(path.parent)
     record = json.loads((run / "run.json").read_text())
     record["suites"]["two"]["task"][1]["cluster"] = "prompt"
     (run / "run.json").write_text(json.dumps(record))
     refresh(run)
-    scores = rows(run / "scores.csv")
+    scores = read_csv_rows(run / "scores.csv")
     assert [r["clusters"] for r in scores[:2]] == ["", "4"]
     label = scores[1]["label"]
     said = f"items per task (items that share a question are one cluster: {label} 4)"
@@ -93,7 +93,7 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
     write_report(run, run.parent / "clustered.pdf")
     page = (run.parent / "clustered.html").read_text()
     assert said in page and "errors count clusters" in page
-    shown = card(Facts(run), "spin", 0, 1)
+    shown = model_card(RunResults(run), "spin", 0, 1)
     assert "6 in 4 clusters |" in shown and "of clusters of them where they share a question" in shown
 
 
@@ -103,13 +103,13 @@ def test_nasty_text_is_shown_and_not_run(run, tmp_path):
     for row, text in zip(kept, NASTY, strict=False):
         row["text"] = row["prompt"] = row["real"] = text
     path.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    recommit(path.parent)
+    update_manifest_digests(path.parent)
     assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("text", NASTY)
 def test_visible_text_has_no_control_characters_and_no_endless_words(text):
-    shown = settable(visible(text))
+    shown = sanitize(display_text(text))
     assert all(c.isprintable() or c == "\u200b" for c in shown)
     assert all(len(piece) <= 40 for word in shown.split() for piece in word.split("\u200b"))
     shown.encode("utf-8")
@@ -127,7 +127,7 @@ def test_views_are_the_same_bytes_for_the_same_facts(run, tmp_path):
 def test_every_printed_number_stands_in_a_csv_beside_the_report(run, tmp_path):
     """The cells of the printed leaderboard are the csv's values as percent with one decimal."""
     write_report(run, tmp_path / "r.pdf")
-    board = rows(tmp_path / "r" / "leaderboard.csv")
+    board = read_csv_rows(tmp_path / "r" / "leaderboard.csv")
     printed = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (run / "tables/leaderboard.md").read_text().splitlines()[2:]
@@ -144,7 +144,7 @@ def test_a_run_of_which_nothing_is_kept_is_one_line_and_nothing_is_overwritten_b
         shutil.rmtree(run / folder)
     (run / "scores.csv").unlink()
     before = {p: p.read_bytes() for p in run.rglob("*.csv")}
-    done = here("report", "small", cwd=played_copy, check=False)
+    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "holds no phase, no small files and no scores.csv" in done.stderr
     assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before
@@ -168,7 +168,7 @@ def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path)
     write_report(run, tmp_path / "r.pdf")
     known = set()
     for path in (tmp_path / "r").glob("*.csv"):
-        for row in rows(path):
+        for row in read_csv_rows(path):
             for cell in row.values():
                 try:
                     known |= set(spellings(float(cell)))

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness.reporting.report.page import drawn, page, tip
+from harness.reporting.report.page import embed_figure, html_page, tooltip
 from tests.conftest import ROOT
 from tests.pages import loads_nothing
 
@@ -47,7 +47,7 @@ def hostile(tmp_path):
     section = {"title": HOSTILE, "blocks": blocks, "alone": False}
     content = {"title": HOSTILE, "name": HOSTILE, "suite": HOSTILE, "suite_title": HOSTILE, "sections": [section]}
     path = tmp_path / "hostile.html"
-    path.write_text(page(content, plots), encoding="utf-8")
+    path.write_text(html_page(content, plots), encoding="utf-8")
     return path
 
 
@@ -64,7 +64,7 @@ def test_hostile_text_stays_text(tmp_path):
     [(50.0, 80.0, "a: b", None, True), (1.0, 80.0, "a long name: b", 0.0, True), (50.0, 3.0, "a: b", None, False)],
 )
 def test_a_tip_stays_inside_its_figure(x, y, text, left, above):
-    found = tip({"x": x, "y": y, "text": text}, 200.0, 100.0)
+    found = tooltip({"x": x, "y": y, "text": text}, 200.0, 100.0)
     assert 0 <= found["left"] <= 200 - found["width"]
     assert (found["top"] + found["height"] < y) == above
     assert left is None or found["left"] == left
@@ -74,7 +74,7 @@ def test_a_tip_stays_inside_its_figure(x, y, text, left, above):
 def test_every_point_lies_where_its_marker_is_drawn(played):
     """The places written beside the figure are those of the markers in the svg, to half a point."""
     plots = played / "results/small/plots"
-    figure = drawn(plots / "stability_curves.svg")
+    figure = embed_figure(plots / "stability_curves.svg")
     uses = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)"', (plots / "stability_curves.svg").read_text())
     markers = [(float(x), float(y)) for x, y in uses]
     assert len(figure["tips"]) == 6  # two objectives: initial and two iterations
@@ -107,9 +107,9 @@ def opened(browser, path):
     """The page, and everything it asked for and complained of."""
     sheet = browser.new_page(viewport={"width": 1100, "height": 900})
     asked, said = [], []
-    sheet.on("request", lambda request: asked.append(request.url))
-    sheet.on("console", lambda message: said.append(message.text))
-    sheet.on("pageerror", lambda error: said.append(str(error)))
+    sheet.recording("request", lambda request: asked.append(request.url))
+    sheet.recording("console", lambda message: said.append(message.text))
+    sheet.recording("pageerror", lambda error: said.append(str(error)))
     sheet.goto(path.as_uri())
     return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said
 

@@ -7,26 +7,26 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from harness.analysis.facts import Facts
-from harness.analysis.stats import Uncertainty, interval, summed
+from harness.analysis.facts import RunResults
+from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.records import INITIAL
-from harness.reporting.report.content.summary import _enough_items, _lasting
+from harness.reporting.report.content.summary import _enough_items, _retention_sentences
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.mean_errors import ItemErrors
-from harness.reporting.tables.players import Arena, Player
+from harness.reporting.tables.players import ModelKey, PairedScores
 from harness.reporting.tables.printed import as_markdown, items_note
-from harness.reporting.tables.standing import standing_table
+from harness.reporting.tables.standing import ranking_table
 
 TASKS = ("one", "two")
 
 
 def made(answers, seeds=(0,), iterations=1, clusters=None):
     """Facts of a run from {(objective, seed, iteration): {task: values}}; the initial policy's key is (INITIAL, None, -1)."""
-    facts = Facts.__new__(Facts)
+    facts = RunResults.__new__(RunResults)
     facts.root, facts.suite_name = Path("made"), None
     labels = list(dict.fromkeys(objective for objective, _, _ in answers if objective != INITIAL))
     rows = [{"name": task, "label": task, "metric": "acc", "chance": 0.0} for task in TASKS]
@@ -68,19 +68,19 @@ def played(share, seeds=(0, 1, 2), iterations=3, items=30, seed=0):
 
 
 def tables(facts):
-    arena = Arena(facts)
+    arena = PairedScores(facts)
     board, curves, compared = leaderboard(facts, arena), stability_table(facts, arena), comparisons_table(arena)
-    return board, curves, compared, standing_table(arena, board, curves, compared)
+    return board, curves, compared, ranking_table(arena, board, curves, compared)
 
 
 def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_table():
     facts = played({"a": (0.4, 0.6, 0.5), "b": (0.5, 0.5, 0.5)})
     board, curves, _, standing = tables(facts)
     for label in ("a", "b"):
-        values = {task: np.array([facts.items[label, s, 2][task]["values"] for s in range(3)]) for task in TASKS}
+        values = {task: np.array([facts.item_scores[label, s, 2][task]["values"] for s in range(3)]) for task in TASKS}
         seeds = np.mean([v.mean(axis=1) for v in values.values()], axis=0)
         items = [Uncertainty(v.mean(axis=0).var(ddof=1) / 30 / 4, 29) for v in values.values()]
-        expected = interval(seeds.mean(), summed([*items, Uncertainty(seeds.var(ddof=1) / 3, 2)]))
+        expected = interval(seeds.mean(), sum_uncertainties([*items, Uncertainty(seeds.var(ddof=1) / 3, 2)]))
         (row,) = board[(board["objective"] == label) & (board["iteration"] == 2)].to_dict("records")
         assert (row["mean_low"], row["mean_high"]) == pytest.approx(expected)
         assert row["item_stderr"] == pytest.approx(np.sqrt(sum(e.variance for e in items)))
@@ -129,8 +129,8 @@ def test_below_five_items_a_task_no_table_has_an_interval_or_a_p(seeds, items):
 
 def test_five_items_of_four_questions_are_too_few():
     answers = {(INITIAL, None, -1): drawn(np.random.default_rng(0), 8), ("a", 0, 0): drawn(np.random.default_rng(1), 8)}
-    enough = comparisons_table(Arena(made(answers, clusters=[f"q{n // 2}" if n < 6 else f"r{n}" for n in range(8)])))
-    few = comparisons_table(Arena(made(answers, clusters=["q0", "q0", "q1", "q1", "q2", "q2", "q3", "q3"])))
+    enough = comparisons_table(PairedScores(made(answers, clusters=[f"q{n // 2}" if n < 6 else f"r{n}" for n in range(8)])))
+    few = comparisons_table(PairedScores(made(answers, clusters=["q0", "q0", "q1", "q1", "q2", "q2", "q3", "q3"])))
     (row,) = enough[enough["task"] == "one"].to_dict("records")
     assert (row["items"], row["clusters"]) == (8, 5) and row["low"] < row["high"] and 0 < row["mcnemar_p"] <= 1
     (row,) = few[few["task"] == "one"].to_dict("records")
@@ -175,13 +175,13 @@ def test_a_loss_is_claimed_only_where_the_paired_interval_shows_it():
     """a falls from 0.9 to 0.3, b is flat with noise, c is highest at the last iteration: of c nothing is lost or said."""
     facts = played({"a": (0.6, 0.9, 0.3), "b": (0.5, 0.5, 0.5), "c": (0.2, 0.3, 0.9)}, items=60, seed=1)
     written = Written(facts)
-    standing = written.standing.set_index("objective")
+    standing = written.ranking.set_index("objective")
     a = standing.loc["a"]
     assert a["since_best"] == pytest.approx(a["last"] - a["best"])
     assert a["since_best_low"] < a["since_best"] < a["since_best_high"] < 0
     assert standing.loc["b", "since_best_high"] > 0 and standing.loc["b", "drop"] > 0
     assert np.isnan(standing.loc["c", "since_best"])
-    lost, unknown = _lasting(written, written.standing)
+    lost, unknown = _retention_sentences(written, written.ranking)
     assert lost.startswith("lower at the last iteration than at its best one (95 % interval below 0): a ")
     assert unknown.startswith("not known whether it lost anything since its best iteration: b ")
 
@@ -192,7 +192,7 @@ def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
     later = {"one": same["one"].copy(), "two": same["two"]}
     later["one"][0] = 0.0
     facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
-    (said,) = _lasting(Written(facts), Written(facts).standing)
+    (said,) = _retention_sentences(Written(facts), Written(facts).ranking)
     assert said.startswith("at most a point below its best iteration at the last one (95 % interval over items alone): a -0.0")
 
 
@@ -217,14 +217,14 @@ def test_a_row_that_is_not_made_of_items_counts_clusters_where_it_has_them():
     for count in (4, 8):
         clusters = [i % count for i in range(40)]
         facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 40)}, clusters=clusters)
-        facts.items[INITIAL, None, -1]["one"]["values"] = None
-        errors, enough = ItemErrors(Arena(facts)).of(Player(INITIAL, -1), [0], ["one"])
+        facts.item_scores[INITIAL, None, -1]["one"]["values"] = None
+        errors, enough = ItemErrors(PairedScores(facts)).uncertainties(ModelKey(INITIAL, -1), [0], ["one"])
         assert (errors[0].variance, errors[0].df, enough) == (0.25, count - 1, count == 8)
 
 
 def test_nothing_is_said_of_losses_where_too_few_items_show_none():
     written = Written(played({"a": (0.9, 0.9, 0.1)}, items=4))
-    assert _lasting(written, written.standing) == []
+    assert _retention_sentences(written, written.ranking) == []
     assert not _enough_items(written)
 
 

@@ -6,15 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
-from harness.analysis.facts import Facts
+from harness.analysis.facts import RunResults
 from harness.errors import UserError
 from harness.reporting.tables import refresh
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import drift_table, stability_table
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import Arena
-from harness.reporting.tables.standing import standing_table
-from tests.conftest import here, recommit, rows
+from harness.reporting.tables.players import PairedScores
+from harness.reporting.tables.standing import ranking_table
+from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def change(path, alter):
     kept = json.loads(path.read_text())
     alter(kept)
     path.write_text(json.dumps(kept))
-    recommit(path.parent)
+    update_manifest_digests(path.parent)
 
 
 def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
-    table = comparisons_table(Arena(Facts(run)))
+    table = comparisons_table(PairedScores(RunResults(run)))
     a, b = (items(run, f"{name}/seed-0/iteration-1") for name in ("space", "spin"))
     for task in a:
         expected = np.mean(a[task]["values"]) - np.mean(b[task]["values"])
@@ -43,17 +43,17 @@ def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
         assert row["items"] == len(a[task]["values"])
         assert (row["seeds"], row["over"]) == (1, "items")
     (mean,) = table[(table["a"] == "space") & (table["b"] == "spin") & (table["task"] == "mean")].to_dict("records")
-    board = {(r["objective"], r["iteration"]): r["mean"] for r in leaderboard(Facts(run)).to_dict("records")}
+    board = {(r["objective"], r["iteration"]): r["mean"] for r in leaderboard(RunResults(run)).to_dict("records")}
     assert mean["difference"] == pytest.approx(board["space", 1] - board["spin", 1])
 
 
 def test_a_player_with_a_hole_is_compared_with_no_one_and_is_no_ones_best(run):
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
-    facts = Facts(run)
-    arena = Arena(facts)
+    facts = RunResults(run)
+    arena = PairedScores(facts)
     compared = comparisons_table(arena)
     assert "spin" not in set(compared["a"]) | set(compared["b"])
-    standing = standing_table(arena, leaderboard(facts), stability_table(facts), compared).set_index("objective")
+    standing = ranking_table(arena, leaderboard(facts), stability_table(facts), compared).set_index("objective")
     assert np.isnan(standing.loc["spin", "last"])
     assert standing["chance_best"].isna().all(), "no chance is given while one of the panel is missing"
     assert not standing.loc["spin", "leader"]
@@ -61,7 +61,7 @@ def test_a_player_with_a_hole_is_compared_with_no_one_and_is_no_ones_best(run):
 
 def test_a_seed_with_a_hole_keeps_its_curve_up_to_it_and_leaves_the_row_over_seeds(run):
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
-    table = stability_table(Facts(run))
+    table = stability_table(RunResults(run))
     spin = table[table["objective"] == "spin"]
     assert set(spin["iterations"]) == {1}
     assert spin["seed"].notna().all(), "no row over seeds"
@@ -83,7 +83,7 @@ def test_unequal_numbers_of_items_are_one_line_for_the_user(run, played_copy):
         kept["lab_arithmetic"]["items"] = "1" * 16
 
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", fewer)
-    done = here("report", "small", cwd=played_copy, check=False)
+    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
 
 
@@ -102,7 +102,7 @@ def test_a_score_that_is_no_number_is_a_hole(run):
         kept["records"][0]["value"] = float("nan")
 
     change(run / "spin/seed-0/iteration-1/evaluate/two/scores.json", spoil)
-    board = leaderboard(Facts(run)).set_index(["objective", "iteration"])
+    board = leaderboard(RunResults(run)).set_index(["objective", "iteration"])
     assert np.isnan(board.loc[("spin", 1), "mean"])
     assert board.loc[("spin", 1), "seeds"] == 0
     assert not np.isnan(board.loc[("spin", 0), "mean"])
@@ -111,16 +111,16 @@ def test_a_score_that_is_no_number_is_a_hole(run):
 def test_churn_in_the_tables_is_that_of_the_items_on_disk(run):
     before, after = (items(run, f"space/seed-0/iteration-{t}") for t in (0, 1))
     shares = [np.mean(np.array(before[t]["values"]) != np.array(after[t]["values"])) for t in before]
-    table = stability_table(Facts(run))
+    table = stability_table(RunResults(run))
     (row,) = table[(table["objective"] == "space") & (table["name"] == "churn") & (table["seed"] == 0)].to_dict("records")
     assert row["value"] == pytest.approx(np.mean(shares))
-    drift = drift_table(Facts(run))
+    drift = drift_table(RunResults(run))
     (later,) = drift[(drift["objective"] == "space") & (drift["name"] == "churn") & (drift["iteration"] == 1)].to_dict("records")
     assert later["value"] == pytest.approx(row["value"])
 
 
 def test_one_seed_gives_no_interval_anywhere(run):
-    facts = Facts(run)
+    facts = RunResults(run)
     assert leaderboard(facts)["mean_low"].isna().all()
     assert stability_table(facts)["low"].isna().all()
     assert drift_table(facts)["low"].isna().all()
@@ -128,7 +128,7 @@ def test_one_seed_gives_no_interval_anywhere(run):
 
 def test_every_row_says_where_its_number_comes_from_and_how_many_are_in_it(run):
     for name in ("comparisons", "stability", "standing", "drift", "leaderboard"):
-        table = rows(run / f"tables/{name}.csv")
+        table = read_csv_rows(run / f"tables/{name}.csv")
         assert table
         assert all(r["source"] and r["seeds"] != "" for r in table if r.get("objective") != "initial"), name
 
@@ -138,5 +138,5 @@ def test_a_damaged_fact_is_one_line_for_the_user(text, run, played_copy):
     """Tables are made from the phases: a damaged one is named; a damaged table is made again."""
     before = (run / "tables/stability.csv").read_bytes()
     (run / "tables/stability.csv").write_text(text)
-    here("report", "small", cwd=played_copy)
+    run_cli_in_process("report", "small", cwd=played_copy)
     assert (run / "tables/stability.csv").read_bytes() == before

@@ -12,9 +12,17 @@ import pytest
 
 from harness.errors import UserError
 from harness.records import digest
-from harness.security.escaping import cell, csv_text, from_csv, latex, markdown, uncell, visible
-from harness.store.untrusted import look_over
-from tests.conftest import ROOT, SMALL, recommit
+from harness.security.escaping import (
+    csv_quote,
+    csv_unquote,
+    escape_invisible,
+    escape_latex,
+    escape_markdown,
+    read_csv_table,
+    to_csv_text,
+)
+from harness.store.untrusted import validate_run_folder
+from tests.conftest import ROOT, SMALL_RECIPE, update_manifest_digests
 from tests.pages import loads_nothing
 
 ESCAPE, TURN = "\x1b]0;owned\x07\x1b[2J", "\u202egnp.exe"
@@ -197,7 +205,7 @@ def test_hostile_text_of_a_run_acts_nowhere(run, played_copy, typed):
     probed.write_text("".join(json.dumps(row) + "\n" for row in rows))
     change(run / "initial/probe/measurements.json", lambda m: m["measurements"][0].update(unit=TEXT))
     for phase in ("data", "initial/probe"):
-        recommit(run / phase)
+        update_manifest_digests(run / phase)
     first = rows[0]["example_id"]
     said = ""
     for command in (("status", "small"), ("report", "small"), ("trace", "small", first), ("push", "small", "spin")):
@@ -233,29 +241,29 @@ def number(text):
 
 @pytest.mark.parametrize("text", ["=1+1", "'=1", "''=1", "'a", "@x", "-a", "+1", "-0.5", "a,b", 'a"b', "＝1", "plain", "'", "''"])
 def test_a_csv_cell_begins_no_formula_and_is_read_back_as_it_was(text, tmp_path):
-    assert cell(text)[0] not in "=@-+＝"
-    assert uncell(cell(text)) == text
+    assert csv_quote(text)[0] not in "=@-+＝"
+    assert csv_unquote(csv_quote(text)) == text
     table = pd.DataFrame({text: [-1.5, np.nan], "words": [text, None], "n": pd.array([-3, None], dtype="Int64")})
     path = tmp_path / "t.csv"
-    path.write_text(csv_text(table), encoding="utf-8")
+    path.write_text(to_csv_text(table), encoding="utf-8")
     assert "-1.5" in path.read_text()
     assert "'-1.5" not in path.read_text()
-    back = from_csv(path, ("words",))
+    back = read_csv_table(path, ("words",))
     assert list(back.columns) == [text, "words", "n"]
     assert (back[text][0], back["words"][0], back["n"][0]) == (-1.5, text, -3)
 
 
 def test_text_is_shown_and_never_sent():
-    assert visible("a\x1b[31m\u202e\ud800\x9b\n", keep="\n") == "a\\u{1b}[31m\\u{202e}\\u{d800}\\u{9b}\n"
-    assert visible("é 中 🙂") == "é 中 🙂"
-    assert markdown("- a_b <i>\n# |$") == "\\- a\\_b &lt;i&gt; \\# \\|\\$"
-    assert markdown("1. a") == "1\\. a"
-    assert latex("a_\\x\n%") == "a\\_\\textbackslash{}x \\%"
+    assert escape_invisible("a\x1b[31m\u202e\ud800\x9b\n", keep="\n") == "a\\u{1b}[31m\\u{202e}\\u{d800}\\u{9b}\n"
+    assert escape_invisible("é 中 🙂") == "é 中 🙂"
+    assert escape_markdown("- a_b <i>\n# |$") == "\\- a\\_b &lt;i&gt; \\# \\|\\$"
+    assert escape_markdown("1. a") == "1\\. a"
+    assert escape_latex("a_\\x\n%") == "a\\_\\textbackslash{}x \\%"
 
 
 def test_an_error_message_that_quotes_a_row_has_no_escape_codes(tmp_path, typed):
     (tmp_path / "rows.jsonl").write_text(json.dumps({f"col{ESCAPE}": "a", "other": "b"}) + "\n")
-    code, out, err = typed("run", "--recipe", SMALL, "--data", "rows.jsonl")
+    code, out, err = typed("run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl")
     assert code == 1
     assert "\\u{1b}]0;owned" in err
     assert not UNSEEN & set(out + err)
@@ -306,7 +314,7 @@ def test_no_name_leads_out_of_its_folder(case, tmp_path, typed):
     for name, text in made.items():
         (cwd / name).write_text(text)
     before = files(tmp_path)
-    command = arguments if arguments[0] == "study" else ["run", "--recipe", str(SMALL), *arguments]
+    command = arguments if arguments[0] == "study" else ["run", "--recipe", str(SMALL_RECIPE), *arguments]
     code, out, err = typed(*command, cwd=cwd)
     assert (code, len(err.splitlines())) == (1, 1), err
     assert "hidden" not in err
@@ -342,7 +350,7 @@ def test_pickled_objects_in_data_are_not_loaded(tmp_path):
     import pyarrow.parquet as pq
 
     from harness.config import DataConfig
-    from harness.sources.rows import rows_of
+    from harness.sources.rows import read_rows
 
     mark = tmp_path / "mark"
     bomb = pickled(mark)
@@ -351,26 +359,26 @@ def test_pickled_objects_in_data_are_not_loaded(tmp_path):
     table = pa.table([pa.array(["p"]), pa.array(["r"])], schema=pa.schema([field, pa.field("response", pa.string())]))
     pq.write_table(table, tmp_path / "a.parquet")
     try:
-        rows = rows_of(DataConfig(), str(tmp_path / "a.parquet"), None)
+        rows = read_rows(DataConfig(), str(tmp_path / "a.parquet"), None)
         assert rows[0][1]["prompt"] == "p"
     except UserError:
         pass
     for name in ("b.parquet", "b.csv", "b.jsonl", "b.json"):
         (tmp_path / name).write_bytes(bomb)
         with pytest.raises(UserError, match=name):
-            rows_of(DataConfig(), str(tmp_path / name), None)
+            read_rows(DataConfig(), str(tmp_path / name), None)
     assert not mark.exists()
 
 
 def test_code_in_a_mirrors_data_set_is_not_run(tmp_path):
     from harness.config import DataConfig
-    from harness.sources.rows import rows_of
+    from harness.sources.rows import read_rows
 
     folder = tmp_path / "org" / "data"
     folder.mkdir(parents=True)
     (folder / "data.py").write_text(f"open({str(tmp_path / 'mark')!r}, 'w').close()\n")
     with pytest.raises(UserError, match="org/data"):
-        rows_of(DataConfig(), "org/data", tmp_path)
+        read_rows(DataConfig(), "org/data", tmp_path)
     assert not (tmp_path / "mark").exists()
 
 
@@ -388,6 +396,6 @@ def test_a_pickle_called_safetensors_is_refused(tmp_path):
 
 
 def test_what_the_program_writes_is_looked_over_and_passes(run):
-    look_over(run)
+    validate_run_folder(run)
     for record in sorted((ROOT / "results").glob("*/run.json")):
-        look_over(record.parent)
+        validate_run_folder(record.parent)

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from harness.errors import UserError
-from harness.planning.prepare import write_failed
-from harness.security.redact import masked, masked_command
+from harness.planning.prepare import write_failed_trials
+from harness.security.redact import redact, redact_command
 from harness.store.run_folder import RunFolder
-from tests.conftest import SMALL, harness
+from tests.conftest import SMALL_RECIPE, run_cli
 
 SECRETS = {
     "HF_TOKEN": "hf_hiddenhiddenhiddenhidden01",
@@ -22,8 +22,10 @@ SECRETS = {
 
 def test_secrets_of_the_environment_are_in_nothing_written_or_printed(tmp_path):
     """A whole run, and one that the hub refuses, with six secrets set; every file and both outputs are searched."""
-    played = harness("run", "--recipe", SMALL, "--iters", "1", "--objectives", "sft", cwd=tmp_path, **SECRETS)
-    refused = harness("run", "--recipe", SMALL, "--model", "org/none", cwd=tmp_path, check=False, HF_HUB_OFFLINE="1", **SECRETS)
+    played = run_cli("run", "--recipe", SMALL_RECIPE, "--iters", "1", "--objectives", "sft", cwd=tmp_path, **SECRETS)
+    refused = run_cli(
+        "run", "--recipe", SMALL_RECIPE, "--model", "org/none", cwd=tmp_path, check=False, HF_HUB_OFFLINE="1", **SECRETS
+    )
     assert refused.returncode == 1
     assert len(refused.stderr.splitlines()) <= 2
     found = [p for p in tmp_path.rglob("*") if p.is_file() and b"hidden" in p.read_bytes()]
@@ -52,7 +54,7 @@ def test_a_password_typed_by_mistake_is_refused_and_not_shown(case, tmp_path, mo
     from harness.cli import main
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["harness", "run", "--recipe", str(SMALL), *TYPED[case]])
+    monkeypatch.setattr("sys.argv", ["harness", "run", "--recipe", str(SMALL_RECIPE), *TYPED[case]])
     with pytest.raises(SystemExit) as end:
         main()
     out, err = capsys.readouterr()
@@ -65,11 +67,11 @@ def test_what_is_masked_in_a_command():
     typed = ["harness", "run", "--api-key", "hidden", "--token=hidden", "--set", "a.password=hidden", "https://u:hidden@h/x?a=1",
              "https://h/x?sig=1&access_token=hidden", "--set", "generation.max_new_tokens=16",
              "--set", "evaluation.judge_key_env=MY_KEY", "--data", "a@b.jsonl"]  # fmt: skip
-    said = masked_command(typed)
+    said = redact_command(typed)
     assert "hidden" not in " ".join(said)
     assert said[-6:] == typed[-6:]
     assert said[:2] == ["harness", "run"]
-    assert masked("see https://h/x?a=1 and a@b") == "see https://h/x?a=1 and a@b"
+    assert redact("see https://h/x?a=1 and a@b") == "see https://h/x?a=1 and a@b"
 
 
 ADDRESSES = (
@@ -86,10 +88,10 @@ ADDRESSES = (
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_no_character_in_a_password_brings_it_to_light(address, tmp_path):
     """In a word of a text, in quotes, in a command, in an error that is cut, in the journal and in what the hub said."""
-    from harness.sources.hub import reason
+    from harness.sources.hub import first_line
 
-    said = [masked(f"see {address} twice {address}"), masked(f"('{address}', 1)"), masked_command(["--data", address])[1]]
-    said += [str(UserError(f"{'a' * 240} {address} {'b' * 4000}")), reason(RuntimeError(f"refused for {address}"))]
+    said = [redact(f"see {address} twice {address}"), redact(f"('{address}', 1)"), redact_command(["--data", address])[1]]
+    said += [str(UserError(f"{'a' * 240} {address} {'b' * 4000}")), first_line(RuntimeError(f"refused for {address}"))]
     RunFolder(tmp_path).journal("failed", error=f'"{address}"')
     said.append((tmp_path / "journal.jsonl").read_text())
     for text in said:
@@ -101,14 +103,14 @@ def test_what_is_no_password_is_left_as_it_is():
     for text in ("https://host/@scope/name", "https://host:8000/v1", "git@github.com:org/repo", "space:mu=7@0 against spin@last",
                  "https://host/x?lr=1e-4&page=2", "see https://a/b and mail me@home", "at:/home/a@b/c",
                  "C:/a@b"):  # fmt: skip
-        assert masked(text) == text
+        assert redact(text) == text
 
 
 def test_journal_and_failed_cells_are_masked(tmp_path):
     run = RunFolder(tmp_path)
     error = "ConnectionError: https://name:hidden@host/x?token=hidden refused"
     run.journal("failed", error=error)
-    write_failed(run, {"spin/seed-0": error})
+    write_failed_trials(run, {"spin/seed-0": error})
     for name in ("journal.jsonl", "failed.json"):
         text = (tmp_path / name).read_text()
         assert "hidden" not in text

@@ -5,10 +5,10 @@ import shlex
 
 import pytest
 
-from harness.config import as_setting, load_config
+from harness.config import format_setting, load_config
 from harness.errors import UserError
 from harness.loop.trials import training_settings
-from harness.planning.prepare import checked_variants, default_name, refuse_changes
+from harness.planning.prepare import check_unchanged, default_run_name, load_variants
 from harness.settings.paths import PACKAGE
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
@@ -16,17 +16,17 @@ from harness.store.run_folder import FORMAT_VERSION, RunFolder
 @pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))
 def test_every_recipe_that_ships_is_valid(name):
     config = load_config(name)
-    assert checked_variants(config)
-    assert default_name(config) == name
+    assert load_variants(config)
+    assert default_run_name(config) == name
 
 
 def test_the_papers_schedules_reach_objective_and_training():
     config = load_config("lab-schedules")
-    spin, tspin = checked_variants(config)
+    spin, tspin = load_variants(config)
     assert [spin.objective(t).beta for t in range(4)] == [0.1, 0.1, 0.1, 5.0]
-    assert [training_settings(config, spin).at(t).lr for t in range(5)] == [3e-4, 3e-4, 6e-5, 6e-5, 6e-5]
+    assert [training_settings(config, spin).at_iteration(t).lr for t in range(5)] == [3e-4, 3e-4, 6e-5, 6e-5, 6e-5]
     assert [tspin.objective(t).beta for t in range(3)] == [0.0, 0.1, 0.1]
-    assert training_settings(config, tspin).at(0).lr == 3e-4
+    assert training_settings(config, tspin).at_iteration(0).lr == 3e-4
 
 
 @pytest.mark.parametrize("setting", ["generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"])
@@ -38,7 +38,7 @@ def test_what_extends_or_speeds_a_run_is_not_its_identity(setting):
 def test_what_changes_numbers_is(setting):
     changed = load_config("lab", [setting])
     assert changed.identity() != load_config("lab").identity()
-    assert default_name(changed).startswith("lab-")
+    assert default_run_name(changed).startswith("lab-")
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
@@ -55,7 +55,7 @@ def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_th
     """A fresh clone holds run.json of the reference run: the command that made it must not be refused there."""
     for name, objectives in (("lab-reference", "space,spin"), ("lab-sft", "sft")):
         config = load_config("lab", objectives=objectives, iterations=5)
-        refuse_changes(RunFolder(PACKAGE.parent / "results" / name), config, checked_variants(config))
+        check_unchanged(RunFolder(PACKAGE.parent / "results" / name), config, load_variants(config))
 
 
 def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_path):
@@ -63,9 +63,9 @@ def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_pa
     identity = config.identity()
     del identity["data"]["turns"]
     (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
-    refuse_changes(RunFolder(tmp_path), config, [])
+    check_unchanged(RunFolder(tmp_path), config, [])
     with pytest.raises(UserError, match="was made with data.turns='first', now asked for 'last'"):
-        refuse_changes(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
+        check_unchanged(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_pa
     ],
 )
 def test_what_a_line_says_to_type_is_read_as_the_value_meant(key, value, typed):
-    assert as_setting(key, value) == typed
+    assert format_setting(key, value) == typed
     if value is not None:
         [_, setting] = shlex.split(typed)
         section, name = key.split(".")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import _path
+from harness.cli import _parse_path
 from harness.discovery.variants import parse_variants
 from harness.errors import UserError
-from harness.settings.paths import opened, resolve_path
+from harness.settings.paths import expand_user, resolve_path
 from harness.settings.toml_files import find_toml
-from harness.sources.mirror import resolved_model
+from harness.sources.mirror import resolve_model
 from tests.broken import OBJECTIVE, RECIPE
-from tests.conftest import here
+from tests.conftest import run_cli_in_process
 
 
 @pytest.fixture
@@ -24,14 +24,14 @@ def home(tmp_path, monkeypatch):
 
 
 def test_the_home_folder_is_opened_at_the_beginning_alone(home, tmp_path):
-    assert opened("~") == home
-    assert opened("~/a/b") == home / "a" / "b"
+    assert expand_user("~") == home
+    assert expand_user("~/a/b") == home / "a" / "b"
     for text in ("a/~", "./~", "./~/a", "a~b", "/~"):
-        assert opened(text) == Path(text)
+        assert expand_user(text) == Path(text)
     assert resolve_path("~/x", tmp_path) == home / "x"
-    assert _path("~/runs") == home / "runs"
+    assert _parse_path("~/runs") == home / "runs"
     me = pwd.getpwuid(os.getuid())
-    assert opened(f"~{me.pw_name}/x") == Path(me.pw_dir, "x")
+    assert expand_user(f"~{me.pw_name}/x") == Path(me.pw_dir, "x")
 
 
 @pytest.mark.parametrize("home", [None, ""])
@@ -40,21 +40,21 @@ def test_without_a_home_in_the_environment_the_list_of_users_has_it(monkeypatch,
         monkeypatch.delenv("HOME", raising=False)
     else:
         monkeypatch.setenv("HOME", home)
-    assert opened("~/x") == Path(pwd.getpwuid(os.getuid()).pw_dir, "x")
+    assert expand_user("~/x") == Path(pwd.getpwuid(os.getuid()).pw_dir, "x")
 
     def unknown(_):
         raise KeyError("uid not found")
 
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     with pytest.raises(UserError, match=r"^~/x: HOME is not set.* write the path in full"):
-        opened("~/x")
-    assert opened("./~/x") == Path("./~/x")
+        expand_user("~/x")
+    assert expand_user("./~/x") == Path("./~/x")
 
 
 @pytest.mark.parametrize("text", ["~nobody-of-this-name", "~nobody-of-this-name/x", "~\x7f/x"])
 def test_an_unknown_user_is_one_line(text):
     with pytest.raises(UserError, match="there is no user"):
-        opened(text)
+        expand_user(text)
 
 
 def test_recipes_objectives_models_and_runs_are_found_there(home, tmp_path, monkeypatch):
@@ -64,9 +64,9 @@ def test_recipes_objectives_models_and_runs_are_found_there(home, tmp_path, monk
     (home / "m").mkdir()
     assert find_toml("recipes", "~/r.toml") == home / "r.toml"
     assert [v.path for v in parse_variants("sft,~/mine.py")][1] == home / "mine.py"
-    assert resolved_model("~/m", None) == str(home / "m")
+    assert resolve_model("~/m", None) == str(home / "m")
     for typed in (["--model", "~/nowhere"], ["--mirror", "~/nowhere"]):
-        done = here("run", *typed, "--results=~/runs", "--reports=~/reports", cwd=tmp_path, check=False)
+        done = run_cli_in_process("run", *typed, "--results=~/runs", "--reports=~/reports", cwd=tmp_path, check=False)
         assert (done.returncode, done.stderr.count("harness: ")) == (1, 1), done.stderr
         assert "no such f" in done.stderr and "Traceback" not in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["home"]  # and no folder called ~
@@ -74,5 +74,5 @@ def test_recipes_objectives_models_and_runs_are_found_there(home, tmp_path, monk
 
 def test_a_run_is_named_by_its_folder_in_the_home(home, tmp_path, played):
     (home / "runs").symlink_to(played / "results")
-    done = here("status", "~/runs/small", cwd=tmp_path)
+    done = run_cli_in_process("status", "~/runs/small", cwd=tmp_path)
     assert "complete" in done.stdout

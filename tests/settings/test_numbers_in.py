@@ -6,18 +6,18 @@ import typing
 import pytest
 from pydantic import ValidationError
 
-from harness.analysis.facts import frame_of
+from harness.analysis.facts import make_frame
 from harness.config import RunConfig, TrainingConfig, load_config
 from harness.discovery.variants import parse_value, parse_variants
 from harness.errors import UserError
 from harness.loop.judge_settings import JudgeSettings
-from harness.loop.study import Grid, Study, spelled
+from harness.loop.study import Grid, Study, format_value
 from harness.loop.suite import Suite, SuiteTask
-from harness.planning.prepare import checked_variants
-from harness.security.escaping import csv_text, from_csv
-from harness.settings.numbers import what_is_wrong
-from harness.theory.claims import Claims, Panel, World
-from tests.conftest import SMALL
+from harness.planning.prepare import load_variants
+from harness.security.escaping import read_csv_table, to_csv_text
+from harness.settings.numbers import number_problem
+from harness.theory.claims import Claims, Panel, Setting
+from tests.conftest import SMALL_RECIPE
 
 
 def fields(model):
@@ -30,9 +30,9 @@ def fields(model):
                 yield from fields(one)
 
 
-MODELS = (RunConfig, Suite, SuiteTask, JudgeSettings, Study, Grid, Claims, World, Panel)
+MODELS = (RunConfig, Suite, SuiteTask, JudgeSettings, Study, Grid, Claims, Setting, Panel)
 ALL = sorted({(m.__name__, n): (m, n, a) for model in MODELS for m, n, a in fields(model)}.values(), key=str)
-NUMBERS = [(m, n, a) for m, n, a in ALL if what_is_wrong(math.nan, a) is not None]
+NUMBERS = [(m, n, a) for m, n, a in ALL if number_problem(math.nan, a) is not None]
 NO_NUMBERS = {
     "true": True, "infinity": math.inf, "less than all": -math.inf, "no number": math.nan, "text": "5", "thousands": "1_000",
     "other digits": "٣", "hexadecimal": "0x10", "beyond 64 bits": 2**63, "beyond a float": 10**400,
@@ -66,31 +66,31 @@ def test_a_whole_number_is_written_whole():
     """9007199254740993.0 would be 9007199254740992."""
     for given in ([float(2**53 + 1)], [3.0]):
         with pytest.raises(UserError, match="expected an integer, written without a point"):
-            load_config(str(SMALL), [f"seeds={given}"])
+            load_config(str(SMALL_RECIPE), [f"seeds={given}"])
 
 
 @pytest.mark.parametrize("seed", [0, 2**53 + 1, 2**63 - 1])
 def test_seeds_up_to_the_largest_are_kept_exactly(seed):
-    assert load_config(str(SMALL), [f"seeds=[{seed}]"]).seeds == [seed]
+    assert load_config(str(SMALL_RECIPE), [f"seeds=[{seed}]"]).seeds == [seed]
 
 
 def test_tables_keep_seeds_exactly(tmp_path):
     """Beside the initial policy's, which is none; through a csv file too."""
     seeds = [None, 2**53 + 1, 2**63 - 1, 0]
-    table = frame_of([{"seed": seed, "value": 0.5} for seed in seeds])
-    (tmp_path / "t.csv").write_text(csv_text(table))
-    for found in (table, from_csv(tmp_path / "t.csv")):
+    table = make_frame([{"seed": seed, "value": 0.5} for seed in seeds])
+    (tmp_path / "t.csv").write_text(to_csv_text(table))
+    for found in (table, read_csv_table(tmp_path / "t.csv")):
         assert [None if found["seed"].isna()[i] else int(seed) for i, seed in enumerate(found["seed"])] == seeds
     assert list(table[table["seed"] == 2**53 + 1].index) == [1]
-    assert str(frame_of([], ["seed"])["seed"].dtype) == "Int64"
+    assert str(make_frame([], ["seed"])["seed"].dtype) == "Int64"
 
 
 @pytest.mark.parametrize("seeds", ["1__0", "٣", "0x1", "1.0", "true", "1,,2", "", "1e3", str(2**63), "-1"])
 def test_what_is_no_seed_is_refused_on_the_command_line(seeds):
-    from harness.commands.run import requested
+    from harness.commands.run import config_from_args
 
     with pytest.raises(UserError, match="^--seeds"):
-        requested({"recipe": str(SMALL), "seeds": seeds})
+        config_from_args({"recipe": str(SMALL_RECIPE), "seeds": seeds})
 
 
 def test_a_variants_values():
@@ -114,10 +114,10 @@ def test_a_key_of_a_variant_that_is_given_twice_is_an_error(text):
 
 
 def test_a_grids_values_are_played_as_they_are():
-    assert [spelled(v) for v in (3e-5, 1e-3, 1.0, 3.0)] == ["3e-05", "0.001", "1", "3"]
+    assert [format_value(v) for v in (3e-5, 1e-3, 1.0, 3.0)] == ["3e-05", "0.001", "1", "3"]
     for value in (0.00012345678, 12345678.0, 1 / 3):
-        assert parse_value(spelled(value)) == value
-        assert spelled(12345678.0) == "12345678"
+        assert parse_value(format_value(value)) == value
+        assert format_value(12345678.0) == "12345678"
 
 
 # ---------------------------------------------------------------- who is blamed
@@ -166,14 +166,14 @@ def test_what_was_typed_is_blamed_on_the_command_line_and_the_files_on_the_file_
 def test_an_objectives_own_settings_are_blamed_on_whoever_gave_them(tmp_path):
     path = recipe(tmp_path, 'objectives = "space"\n[objective.space]\nmu = 1.0\nmuu = 3\n')
     with pytest.raises(UserError, match=r'r\.toml: line 4: \[objective\.space\] space: unknown parameter "muu"'):
-        checked_variants(load_config(path))
+        load_variants(load_config(path))
     path = recipe(tmp_path, 'objectives = "space:mu=1:mu=2"\n')
     with pytest.raises(UserError, match=r"^.*r\.toml: line 1 space:mu=1:mu=2: mu is given twice"):
-        checked_variants(load_config(path))
+        load_variants(load_config(path))
     with pytest.raises(UserError, match=r"^--objectives space:mu=3:mu=4: mu is given twice"):
-        checked_variants(load_config(path, objectives="space:mu=3:mu=4"))
+        load_variants(load_config(path, objectives="space:mu=3:mu=4"))
     with pytest.raises(UserError, match=r"^--set objective\.space\.mu: \[objective\.space\] space: mu=-1"):
-        checked_variants(load_config(path, ["objective.space.mu=-1"], objectives="space"))
+        load_variants(load_config(path, ["objective.space.mu=-1"], objectives="space"))
 
 
 def test_inf_is_no_setting_of_training_and_says_what_is_meant():
@@ -190,8 +190,8 @@ def test_neither_true_nor_false():
     for value, said in (("1", "a number"), ("0.0", "a number"), ("'1'", "a text"), ("maybe", "a text"), ("''", "a text")):
         for key in ("share", "model.merge_adapter", "evaluation.allow_unsafe_code"):
             with pytest.raises(UserError, match=f"^--set {key}: .*{said}, expected true or false"):
-                load_config(str(SMALL), [f"{key}={value}"])
-    assert load_config(str(SMALL), ["share=true", "recompute=False", "training.two_pass=auto"]).share is True
+                load_config(str(SMALL_RECIPE), [f"{key}={value}"])
+    assert load_config(str(SMALL_RECIPE), ["share=true", "recompute=False", "training.two_pass=auto"]).share is True
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "[1, [-inf]]", "{a=nan}", "[1979-05-27]", "{a=07:32:00}"])
@@ -199,11 +199,11 @@ def test_neither_true_nor_false():
 def test_what_a_run_could_not_record_is_refused_in_settings_of_any_kind(key, value):
     """Of an objective that is not played, too: run.json keeps the settings of all."""
     with pytest.raises(UserError, match=f"^--set {key}: .*(finite|a date or a time)"):
-        load_config(str(SMALL), [f"{key}={value}"])
+        load_config(str(SMALL_RECIPE), [f"{key}={value}"])
 
 
 def test_a_date_is_a_text_on_the_command_line_and_refused_in_a_file(tmp_path):
-    assert load_config(str(SMALL), ["model.revision=2024-01-31"]).model.revision == "2024-01-31"
+    assert load_config(str(SMALL_RECIPE), ["model.revision=2024-01-31"]).model.revision == "2024-01-31"
     with pytest.raises(UserError, match="line 1: data.template_arguments.today=.*put it in quotes"):
         load_config(recipe(tmp_path, "data.template_arguments.today = 2024-01-31\n"))
 
@@ -213,28 +213,28 @@ def test_a_number_that_python_does_not_write_out(number, tmp_path):
     with pytest.raises(UserError, match="r.toml: not valid TOML: a whole number of more than 400 digits"):
         load_config(recipe(tmp_path, f"training.lr = {number}\n"))
     with pytest.raises(UserError, match="^--set training.lr: "):
-        load_config(str(SMALL), [f"training.lr={number}"])
+        load_config(str(SMALL_RECIPE), [f"training.lr={number}"])
     with pytest.raises(UserError, match="^--set training.lr: "):
-        load_config(str(SMALL), ["training.lr=" + "[" * 5000])
+        load_config(str(SMALL_RECIPE), ["training.lr=" + "[" * 5000])
 
 
 def test_a_schedule_is_refused_whole(tmp_path):
     """Its later entries, which a longer run would come to, and one without any."""
-    config = load_config(str(SMALL), ["objective.space.mu=[1, true]"], objectives="space", iterations=1)
+    config = load_config(str(SMALL_RECIPE), ["objective.space.mu=[1, true]"], objectives="space", iterations=1)
     with pytest.raises(UserError, match="^--set objective.space.mu: .*mu=True is not of type"):
-        checked_variants(config)
+        load_variants(config)
     with pytest.raises(UserError, match="^--set objective.space.mu: .*an empty list"):
-        checked_variants(load_config(str(SMALL), ["objective.space.mu=[]"], objectives="space"))
+        load_variants(load_config(str(SMALL_RECIPE), ["objective.space.mu=[]"], objectives="space"))
 
 
 def test_training_settings_of_an_objective_are_blamed_on_whoever_gave_them(tmp_path):
     path = recipe(tmp_path, 'objectives = "space"\n[objective.space.training]\nlr = 0\n')
     with pytest.raises(UserError, match=r"r\.toml: line 3: \[objective\.space\] space: training\.lr"):
-        checked_variants(load_config(path))
+        load_variants(load_config(path))
     with pytest.raises(UserError, match=r"^--set objective\.space\.training\.lr: "):
-        checked_variants(load_config(path, ["objective.space.training.lr=-1"]))
+        load_variants(load_config(path, ["objective.space.training.lr=-1"]))
     with pytest.raises(UserError, match=r"^space-lr-1: training\.lr"):
-        checked_variants(load_config(path, objectives="space:training.lr=-1"))
+        load_variants(load_config(path, objectives="space:training.lr=-1"))
 
 
 def test_a_setting_given_twice_is_an_error():
@@ -249,13 +249,13 @@ def test_a_setting_given_twice_is_an_error():
         ),
     ):
         with pytest.raises(UserError, match=said):
-            load_config(str(SMALL), settings, **options)
-    refined = load_config(str(SMALL), ["objective={space={mu=1}}", "objective.space.samples=1"])
+            load_config(str(SMALL_RECIPE), settings, **options)
+    refined = load_config(str(SMALL_RECIPE), ["objective={space={mu=1}}", "objective.space.samples=1"])
     assert refined.objective == {"space": {"mu": 1, "samples": 1}}
 
 
 def test_a_recipe_is_chosen_by_its_option_alone(tmp_path):
     with pytest.raises(UserError, match="^--set recipe: .*--recipe NAME"):
-        load_config(str(SMALL), ["recipe=smoke"])
+        load_config(str(SMALL_RECIPE), ["recipe=smoke"])
     with pytest.raises(UserError, match="line 1: recipe is no setting"):
         load_config(recipe(tmp_path, 'recipe = "smoke"\n'))

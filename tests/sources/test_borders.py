@@ -10,10 +10,10 @@ import pytest
 from harness.commands.fetch import fetch_command
 from harness.config import DataConfig
 from harness.errors import UserError
-from harness.sources.confinement import leading_out, refuse_foreign_code
-from harness.sources.mirror import found_in, wanted_data
-from harness.sources.offline import NoNetwork, go_offline, network_allowed
-from harness.sources.rows import mirrored, rows_of
+from harness.sources.confinement import check_no_foreign_code, outside_references
+from harness.sources.mirror import data_item, locate_item
+from harness.sources.offline import NetworkBlocked, go_offline, network_allowed
+from harness.sources.rows import in_mirror, read_rows
 
 ROW = '{"prompt": "who", "response": "PRIVATE"}\n'
 
@@ -40,7 +40,7 @@ def data_set(mirror, name, readme=None, **files):
 
 
 def read(mirror, name):
-    return rows_of(DataConfig(source=f"org/{name}"), f"org/{name}", mirror)
+    return read_rows(DataConfig(source=f"org/{name}"), f"org/{name}", mirror)
 
 
 NAMED = {
@@ -68,8 +68,8 @@ def test_a_readme_that_names_what_is_outside_is_refused_before_anything_is_read(
 
 def test_the_library_is_held_to_the_folder_where_the_words_were_not_understood(mirror, monkeypatch):
     """With the look at the words taken away: files by every other way."""
-    monkeypatch.setattr("harness.sources.confinement.leading_out", lambda *_: ())
-    monkeypatch.setattr("harness.sources.mirror.leading_out", lambda *_: ())
+    monkeypatch.setattr("harness.sources.confinement.outside_references", lambda *_: ())
+    monkeypatch.setattr("harness.sources.mirror.outside_references", lambda *_: ())
     for number, words in enumerate((NAMED["the way up"], NAMED["a split's path"], f"data_files: {mirror.parent}/beside/*.jsonl")):
         data_set(mirror, f"n{number}", words, own__jsonl=ROW)
         with pytest.raises(UserError, match="outside its folder"):
@@ -157,23 +157,23 @@ def test_a_model_that_names_files_outside_is_refused(case, mirror):
     folder = mirror / "models" / "org" / "m"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
-    assert not list(leading_out(folder, mirror))
+    assert not list(outside_references(folder, mirror))
     name, said = MODELS[case]
     (folder / name).write_text(json.dumps(said))
-    (line,) = leading_out(folder, mirror)
+    (line,) = outside_references(folder, mirror)
     assert name in line
 
 
 def test_code_of_another_repository_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"auto_map": {"AutoModelForCausalLM": "modeling.Own"}}))
-    refuse_foreign_code(tmp_path)
+    check_no_foreign_code(tmp_path)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": [None, "other/repo--t.Theirs"]}}))
     with pytest.raises(UserError, match=r"code of another repository or folder, other/repo,"):
-        refuse_foreign_code(tmp_path)
+        check_no_foreign_code(tmp_path)
     for said in ({"auto_map": "other/repo--m.C"}, {"text_config": {"auto_map": {"AutoConfig": "../other/m.C"}}}):
         (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
         with pytest.raises(UserError, match="code of another repository or folder"):
-            refuse_foreign_code(tmp_path)
+            check_no_foreign_code(tmp_path)
 
 
 def test_fetch_check_says_what_leads_out(mirror, capsys):
@@ -194,7 +194,7 @@ def test_fetch_check_says_what_leads_out(mirror, capsys):
 def test_a_data_set_with_files_of_its_own_is_read(mirror):
     data_set(mirror, "honest", "data_files: [{split: train, path: own*.jsonl}]", own__jsonl=ROW)
     assert [row["response"] for _, row in read(mirror, "honest")] == ["PRIVATE"]
-    found_in(mirror, wanted_data("org/honest", heldout=False))
+    locate_item(mirror, data_item("org/honest", heldout=False))
 
 
 # ---------------------------------------------------------------- the network
@@ -217,7 +217,7 @@ def test_no_connection_and_no_look_up_once_a_mirror_stands_for_the_hub():
             lambda: socket.gethostbyname("localhost"),
             lambda: udp.sendto(b"x", ("127.0.0.1", port)),
         ):
-            with pytest.raises(NoNetwork, match="the mirror stands for the network"):
+            with pytest.raises(NetworkBlocked, match="the mirror stands for the network"):
                 reach()
         with network_allowed():
             socket.create_connection(("127.0.0.1", port)).close()
@@ -234,7 +234,7 @@ def test_a_task_that_names_an_address_itself_reaches_nothing(mirror):
     with socket.create_server(("127.0.0.1", 0)) as server:
         go_offline()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/x.jsonl"
-        with mirrored(mirror), pytest.raises(FileNotFoundError, match="Unable to find"):
+        with in_mirror(mirror), pytest.raises(FileNotFoundError, match="Unable to find"):
             datasets.load_dataset("json", data_files={"test": address})
         server.settimeout(0)
         with pytest.raises(BlockingIOError):

@@ -11,22 +11,22 @@ import pytest
 
 from harness.errors import UserError
 from harness.progress import Reporter
-from harness.sources.fetch import fetch, selected
-from harness.sources.hub import reason
+from harness.sources.fetch import fetch, select_files
+from harness.sources.hub import first_line
 from harness.sources.mirror import (
-    Wanted,
-    check_name,
-    commit_of,
-    found_in,
+    HubItem,
+    adapter_item,
+    check_file_name,
+    data_item,
     is_hub_id,
-    place,
+    locate_item,
+    model_item,
     read_manifest,
-    wanted_adapter,
-    wanted_data,
-    wanted_model,
+    recorded_commit,
+    relative_dir,
 )
 from harness.sources.offline import go_offline
-from tests.conftest import ROOT, harness, rows
+from tests.conftest import ROOT, read_csv_rows, run_cli
 from tests.stub_hub import Hub, Repository
 
 BASE = ROOT / "harness" / "lab" / "base"
@@ -129,7 +129,7 @@ def fetched(tmp_path_factory):
     write_request(folder)
     hub = Hub(repositories({p.name: p.read_bytes() for p in (folder / "adapter").iterdir()}))
     with hub.serving():
-        done = harness(
+        done = run_cli(
             "fetch", "--recipe", "own-recipe.toml", "--to", "mirror", cwd=folder,
             HF_ENDPOINT=hub.url, HF_HOME=str(folder / "home"), HF_TOKEN=TOKEN, HARNESS_TEST_LOOPBACK="1",
         )  # fmt: skip
@@ -167,7 +167,7 @@ def test_mirror_json_says_commit_size_and_checksum_of_every_file(fetched):
     assert set(told) == {("model", "tiny/base"), ("adapter", "tiny/start"), ("data", "tiny/pairs"), ("data", "tiny/evalset")}
     base = told["model", "tiny/base"]
     assert base["commit"] == hub.repositories["models", "tiny/base"].commit
-    assert commit_of(folder / "mirror", "model", "tiny/base") == base["commit"]
+    assert recorded_commit(folder / "mirror", "model", "tiny/base") == base["commit"]
     weights = (BASE / "model.safetensors").read_bytes()
     assert base["files"]["model.safetensors"] == {"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}
 
@@ -181,7 +181,7 @@ def test_the_token_is_used_and_neither_printed_nor_kept(fetched):
 
 def play(folder, to, *more):
     """The run in a fresh home, so that no cache of the hub's libraries helps; no loopback either."""
-    return harness(
+    return run_cli(
         "run", "--recipe", "own-recipe.toml", "--mirror", "mirror", "--name", to, *more,
         cwd=folder, HF_HOME=str(folder / f"home-{to}"), HARNESS_TEST_LOOPBACK="",
     )  # fmt: skip
@@ -193,7 +193,7 @@ def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_pro
     folder, *_ = fetched
     play(folder, "two", "--jobs", "2")
     assert (folder / "reports" / "two.pdf").read_bytes().startswith(b"%PDF")
-    scores = rows(folder / "results" / "two" / "scores.csv")
+    scores = read_csv_rows(folder / "results" / "two" / "scores.csv")
     assert {(r["task"], r["n"]) for r in scores} == {("own_sums", "12")}
     assert len(scores) == 3
     pairs = [json.loads(line) for line in (folder / "results/two/data/train.jsonl").read_text().splitlines()]
@@ -217,7 +217,7 @@ def hub(monkeypatch):
         yield made
 
 
-PAIRS_WANTED, BASE_WANTED = wanted_data("tiny/pairs", heldout=False), wanted_model("tiny/base", None)
+PAIRS_WANTED, BASE_WANTED = data_item("tiny/pairs", heldout=False), model_item("tiny/base", None)
 
 
 def bring(mirror, *wanted):
@@ -249,7 +249,7 @@ def test_an_interrupted_fetch_leaves_no_half_file_and_goes_on_where_it_stopped(h
     hub.contents.clear()
     bring(tmp_path, BASE_WANTED)
     assert set(hub.contents) == ({p.name for p in BASE.iterdir()} - before) | {"model.safetensors"}
-    assert found_in(tmp_path, BASE_WANTED) == tmp_path / "models" / "tiny" / "base"
+    assert locate_item(tmp_path, BASE_WANTED) == tmp_path / "models" / "tiny" / "base"
     assert files_below(tmp_path / "models" / "tiny" / "base") == {p.name for p in BASE.iterdir()}
 
 
@@ -276,28 +276,28 @@ def test_what_an_earlier_commit_left_half_fetched_does_not_get_in(hub, tmp_path)
 @pytest.mark.loopback
 def test_a_mirror_stays_at_its_commit_and_another_revision_is_refused(hub, tmp_path):
     bring(tmp_path, BASE_WANTED)
-    commit = commit_of(tmp_path, "model", "tiny/base")
+    commit = recorded_commit(tmp_path, "model", "tiny/base")
     hub.repositories["models", "tiny/base"].files["config.json"] += b"\n"
-    bring(tmp_path, BASE_WANTED, wanted_model("tiny/base", commit))
-    assert commit_of(tmp_path, "model", "tiny/base") == commit
-    for act in (bring, found_in):
+    bring(tmp_path, BASE_WANTED, model_item("tiny/base", commit))
+    assert recorded_commit(tmp_path, "model", "tiny/base") == commit
+    for act in (bring, locate_item):
         with pytest.raises(
             UserError, match=r"has revision main \(commit .*\), asked for v2; .* --set model.revision=v2 --to OTHER"
         ):
-            act(tmp_path, wanted_model("tiny/base", "v2"))
+            act(tmp_path, model_item("tiny/base", "v2"))
 
 
 REFUSED = {
-    "only pickled weights": (wanted_model("tiny/pickled", None), "has no *.safetensors; pickled weights are not read"),
+    "only pickled weights": (model_item("tiny/pickled", None), "has no *.safetensors; pickled weights are not read"),
     "a path out of the folder": (
-        wanted_data("tiny/hostile", heldout=False),
+        data_item("tiny/hostile", heldout=False),
         "names a file '../../escaped.jsonl', which could leave",
     ),
-    "a loading script": (wanted_data("tiny/script", heldout=False), "has no data files (a loading script is not run)"),
-    "gated": (wanted_model("tiny/gated", None), "gated; accept its terms on its page at 127.0.0.1 and log in (hf auth login)"),
-    "not there": (wanted_model("tiny/nothing", None), "127.0.0.1 has none of this name, or it is private; check the id"),
-    "no such revision": (wanted_model("tiny/base", "v9"), "has no revision v9 of it"),
-    "no adapter": (wanted_adapter("tiny/base"), "has no adapter_config.json and no adapter_model.safetensors"),
+    "a loading script": (data_item("tiny/script", heldout=False), "has no data files (a loading script is not run)"),
+    "gated": (model_item("tiny/gated", None), "gated; accept its terms on its page at 127.0.0.1 and log in (hf auth login)"),
+    "not there": (model_item("tiny/nothing", None), "127.0.0.1 has none of this name, or it is private; check the id"),
+    "no such revision": (model_item("tiny/base", "v9"), "has no revision v9 of it"),
+    "no adapter": (adapter_item("tiny/base"), "has no adapter_config.json and no adapter_model.safetensors"),
 }
 
 
@@ -325,13 +325,13 @@ def test_a_hub_that_is_not_there_is_one_line_with_what_to_do(monkeypatch, tmp_pa
 @pytest.mark.parametrize("name", ["../x", "a/../b", "/etc/x", "a\\b", "C:/x", "", "a//b", "a/./b", "a\nb"])
 def test_file_names_that_could_leave_their_folder_are_refused(name):
     with pytest.raises(UserError, match="could leave its folder"):
-        check_name(name, "data x/y")
+        check_file_name(name, "data x/y")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc", "a/b/c", "a\\b", "..", "models/x", "nltk_data/x", "a/..", ".partial/x"])
 def test_ids_that_could_lie_elsewhere_are_refused(name):
     with pytest.raises(UserError):
-        place("data", name)
+        relative_dir("data", name)
 
 
 def test_paths_are_no_hub_ids():
@@ -349,7 +349,7 @@ def test_of_a_model_only_what_transformers_reads_without_running_code():
     ]
     refused = ["pytorch_model.bin", "a.gguf", "flax_model.msgpack", "tf_model.h5", "x.pt", "code.py"]
     refused += ["pytorch_model.bin.index.json", "sub/config.json", "adapter_model.safetensors"]
-    assert selected(BASE_WANTED, names + refused) == sorted(names)
+    assert select_files(BASE_WANTED, names + refused) == sorted(names)
 
 
 # ---------------------------------------------------------------- a mirror that is not what it was
@@ -459,7 +459,7 @@ def test_a_mirror_json_that_is_no_such_thing_is_one_line(tmp_path):
 
 
 def test_a_signed_address_and_who_asks_are_not_repeated():
-    said = reason(RuntimeError("refused for https://me:hf_secret@hub.example/a/b?Signature=abc&x=1 twice\nmore"))
+    said = first_line(RuntimeError("refused for https://me:hf_secret@hub.example/a/b?Signature=abc&x=1 twice\nmore"))
     assert said == "refused for https://hub.example/a/b twice"
 
 
@@ -479,7 +479,7 @@ def test_going_offline_acts_on_libraries_that_were_imported_long_ago(monkeypatch
 
 # ---------------------------------------------------------------- NLTK
 
-PUNKT = Wanted("nltk", "punkt_tab", ("--suite", "x"))
+PUNKT = HubItem("nltk", "punkt_tab", ("--suite", "x"))
 
 
 def test_nltk_data_is_copied_from_this_machine(tmp_path, monkeypatch):
@@ -493,9 +493,9 @@ def test_nltk_data_is_copied_from_this_machine(tmp_path, monkeypatch):
     assert list(read_manifest(tmp_path / "mirror").entries[0].files) == ["english/abbrev_types.txt"]
     flip(tmp_path / "mirror/nltk_data/tokenizers/punkt_tab/english/abbrev_types.txt")
     with pytest.raises(UserError, match="abbrev_types.txt: damaged"):
-        found_in(tmp_path / "mirror", PUNKT)
+        locate_item(tmp_path / "mirror", PUNKT)
     bring(tmp_path / "mirror", PUNKT)
-    found_in(tmp_path / "mirror", PUNKT)
+    locate_item(tmp_path / "mirror", PUNKT)
 
 
 def test_nltk_data_that_is_nowhere_is_one_line_that_says_how_to_get_it(tmp_path, monkeypatch):
@@ -515,10 +515,10 @@ def test_nltk_data_that_is_nowhere_is_one_line_that_says_how_to_get_it(tmp_path,
 
 def test_a_judged_suites_questions_are_fetched_like_any_evaluation_set(tmp_path):
     """By hub id; a copy of the suite whose questions lie beside it needs nothing of the hub."""
-    from harness.commands.fetch import _wanted
+    from harness.commands.fetch import _hub_items
 
-    assert [str(w) for w in _wanted({"suite": "mt-bench"}, tmp_path)] == ["data set HuggingFaceH4/mt_bench_prompts"]
+    assert [str(w) for w in _hub_items({"suite": "mt-bench"}, tmp_path)] == ["data set HuggingFaceH4/mt_bench_prompts"]
     text = (ROOT / "harness/suites/mt-bench.toml").read_text()
     (tmp_path / "own.toml").write_text(text.replace("HuggingFaceH4/mt_bench_prompts", "own.jsonl"))
     (tmp_path / "own.jsonl").write_text("{}\n")
-    assert _wanted({"suite": str(tmp_path / "own.toml")}, tmp_path) == []
+    assert _hub_items({"suite": str(tmp_path / "own.toml")}, tmp_path) == []

@@ -10,12 +10,12 @@ import pytest
 
 from harness.commands import run as run_module
 from harness.store.verification import checksum
-from tests.bench.kills import phases
-from tests.conftest import SMALL, here
+from tests.bench.kills import read_phases
+from tests.conftest import SMALL_RECIPE, run_cli_in_process
 
 pytestmark = pytest.mark.slow
 RUN = "results/small"
-COMMAND = ("run", "--recipe", SMALL)
+COMMAND = ("run", "--recipe", SMALL_RECIPE)
 PLAYER = "space/seed-0/iteration-1"
 FILES = (
     "run.json", "failed.json", "data/manifest.json", "initial/evaluate/two/manifest.json", "initial/probe/measurements.json",
@@ -71,9 +71,9 @@ def one_line(done):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_one_line_from_every_command_and_what_it_names_mends_the_run(played, tmp_path, monkeypatch, damage):
-    monkeypatch.setattr(run_module, "show", lambda run, reports, failed: 2 if failed else 0)
+    monkeypatch.setattr(run_module, "write_and_list_views", lambda run, reports, failed: 2 if failed else 0)
     shift = list(DAMAGES).index(damage)
-    whole = phases(played / RUN)
+    whole = read_phases(played / RUN)
     example = json.loads((played / RUN / "data/train.jsonl").read_text().splitlines()[0])["id"]
     looks = (
         ("status", "small"),
@@ -94,12 +94,12 @@ def test_one_line_from_every_command_and_what_it_names_mends_the_run(played, tmp
         else:
             path.write_bytes(content)
         for look in looks:
-            one_line(here(*look, cwd=folder, check=False))
+            one_line(run_cli_in_process(*look, cwd=folder, check=False))
             assert not path.exists() if content is None else path.read_bytes() == content, (look, file)
-        done = here(*COMMAND, cwd=folder, check=False)
+        done = run_cli_in_process(*COMMAND, cwd=folder, check=False)
         if refused := one_line(done):
             assert RUN in refused and "--recompute" in refused, (file, refused)
-            one_line(done := here(*COMMAND, "--recompute", cwd=folder, check=False))
+            one_line(done := run_cli_in_process(*COMMAND, "--recompute", cwd=folder, check=False))
         assert done.returncode == 0, (file, done.stderr)
-        assert phases(folder / RUN) == whole, file
+        assert read_phases(folder / RUN) == whole, file
         shutil.rmtree(folder)

@@ -10,10 +10,10 @@ import pytest
 from harness.commands import inspect as look
 from harness.errors import DamagedError, UserError
 from harness.files import write_json
-from harness.store.phase_cache import Neighbours
+from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
-from harness.store.untrusted import look_through, make_ready, make_way, remove_special_files
-from tests.conftest import here
+from harness.store.untrusted import check_files, make_ready, make_way, remove_special_files
+from tests.conftest import run_cli_in_process
 
 
 def aside(root):
@@ -45,10 +45,10 @@ def test_a_fifo_is_removed_on_request(tmp_path):
     (tmp_path / "a").mkdir()
     os.mkfifo(tmp_path / "a/scores.json")
     with pytest.raises(UserError, match="neither a file nor a folder"):
-        look_through(tmp_path)
-    look_through(tmp_path, mending=True)
+        check_files(tmp_path)
+    check_files(tmp_path, mending=True)
     remove_special_files(RunFolder(tmp_path))
-    look_through(tmp_path)
+    check_files(tmp_path)
     assert [path.name for path in (tmp_path / "a").iterdir()] == []
 
 
@@ -70,26 +70,26 @@ def test_several_things_at_once_are_mended_with_recompute(tmp_path):
 def test_commands_say_what_stands_in_the_way_or_set_it_aside(played_copy):
     root = played_copy / "results/small"
     (root / ".lease").mkdir()
-    done = here("report", "small", cwd=played_copy, check=False)
+    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert ".lease: a folder" in done.stderr and "remove it" in done.stderr
     (root / "run.json").rename(root / "kept")
     (root / "run.json").mkdir()
-    done = here("status", "small", cwd=played_copy, check=False)
+    done = run_cli_in_process("status", "small", cwd=played_copy, check=False)
     assert "run.json: damaged" in done.stderr and "did you mean" not in done.stderr
 
 
 def test_status_of_all_runs_shows_the_others_of_one_that_may_not_be_read(played_copy, monkeypatch):
     shutil.copytree(played_copy / "results/small", played_copy / "results/a")
-    look_over = look.look_over
+    look_over = look.validate_run_folder
 
     def refused(root):
         if root.name == "a":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "data"))
         look_over(root)
 
-    monkeypatch.setattr(look, "look_over", refused)
-    done = here("status", cwd=played_copy, check=False)
+    monkeypatch.setattr(look, "validate_run_folder", refused)
+    done = run_cli_in_process("status", cwd=played_copy, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "a/data: Permission denied" in done.stderr
     assert "results/small" in done.stdout
@@ -101,25 +101,25 @@ def test_a_neighbours_phase_with_what_is_no_file_in_it_is_passed_over(tmp_path, 
     for run in (mine, other):
         run.root.mkdir()
         write_json(run.root / "run.json", {"base_digest": "b", "identity": {"model": {}}, "format_version": 3})
-    with other.open("a/train", {"player": "p"}, {"lr": 0.1}) as draft:
+    with other.write_phase("a/train", {"player": "p"}, {"lr": 0.1}) as draft:
         write_json(draft.path / "out.json", {"x": 1})
-    assert Neighbours(mine).find("a/train", {"player": "p"}, {"lr": 0.1}) is not None
+    assert PhaseCache(mine).find("a/train", {"player": "p"}, {"lr": 0.1}) is not None
     if odd == "fifo":
         os.mkfifo(other.root / "a/train/more")
     else:
         (other.root / "a/train/out.json").rename(tmp_path / "elsewhere.json")
         (other.root / "a/train/out.json").symlink_to(tmp_path / "elsewhere.json")
-    assert not Neighbours(mine).take_over("a/train", {"player": "p"}, {"lr": 0.1})
+    assert not PhaseCache(mine).link_into_run("a/train", {"player": "p"}, {"lr": 0.1})
     assert json.loads((mine.root / "journal.jsonl").read_text().splitlines()[-1])["event"] == "neighbour passed over"
 
 
 @pytest.mark.parametrize("name", ["steps.jsonl", "training.safetensors", "drawn-00000.json"])
 def test_an_attempt_with_a_folder_under_a_files_name_is_made_from_its_beginning(tmp_path, name):
     run, said = RunFolder(tmp_path), []
-    run.say = said.append
+    run.show_line = said.append
     for attempt in range(2):
         try:
-            with run.open("a", {"player": "one"}, {"n": 1}) as draft:
+            with run.write_phase("a", {"player": "one"}, {"n": 1}) as draft:
                 assert list(draft.unfinished.glob("mark")) == []
                 if attempt == 0:
                     (draft.unfinished / "mark").write_text("x")
@@ -128,5 +128,5 @@ def test_an_attempt_with_a_folder_under_a_files_name_is_made_from_its_beginning(
                 (draft.unfinished / name).write_text("x")
         except LookupError:
             pass
-    assert run.finished("a").manifest.counts == {}
+    assert run.find_phase("a").manifest.counts == {}
     assert len(said) == 1 and f"{name}: a folder" in said[0]

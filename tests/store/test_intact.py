@@ -11,22 +11,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.analysis.facts import Facts
-from harness.discovery.copies import keep_copy, refuse_damaged_copies
+from harness.analysis.facts import RunResults
+from harness.discovery.copies import check_copies, save_copy
 from harness.discovery.variants import Variant
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.files import AGAIN, write_json
-from harness.planning.prepare import write_failed
+from harness.files import RECOMPUTE_ADVICE, write_json
+from harness.planning.prepare import write_failed_trials
 from harness.records import StepRecord, digest
 from harness.store import checked_records as kept
-from harness.store.partial_results import Shards
-from harness.store.phase_writer import ATTEMPTS, BEGUN, MADE_ON
+from harness.store.partial_results import ChunkFiles
+from harness.store.phase_writer import ATTEMPTS_FILE, HARDWARE_FILE, INPUTS_FILE
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import phase_folders
 from harness.store.untrusted import check_record, set_record_aside
 from harness.store.verification import checksum
-from harness.train.checkpointing import LOG, STATE, Keeper, Reached
-from tests.conftest import here, make_policy
+from harness.train.checkpointing import LOG_FILE, STATE_FILE, TrainerState, TrainingCheckpointer
+from tests.conftest import make_policy, run_cli_in_process
 
 
 def flipped(raw, bit):
@@ -54,27 +54,27 @@ def trainable():
 def take_up(folder):
     parameters, optimizer = trainable()
     said = []
-    found = Keeper(folder, 0.0, said.append).take_up(parameters, optimizer)
+    found = TrainingCheckpointer(folder, 0.0, said.append).restore(parameters, optimizer)
     return found, [p.detach().clone() for p in parameters], len(optimizer.state), said
 
 
-@pytest.mark.parametrize("name", [STATE, LOG])
+@pytest.mark.parametrize("name", [STATE_FILE, LOG_FILE])
 def test_of_a_training_state_with_any_flipped_bit_nothing_is_taken_up_and_a_line_says_so(tmp_path, name):
     parameters, optimizer = trainable()
     fresh = [p.detach().clone() for p in parameters]
-    keeper = Keeper(tmp_path)
-    assert keeper.take_up(parameters, optimizer) is None
+    keeper = TrainingCheckpointer(tmp_path)
+    assert keeper.restore(parameters, optimizer) is None
     optimizer.step()
     for number in range(3):
         keeper.log(step(number))
-    keeper.keep(Reached(2 + 1, 80, 0.0, 4), parameters, optimizer)
+    keeper.save(TrainerState(2 + 1, 80, 0.0, 4), parameters, optimizer)
     after = [p.detach().clone() for p in parameters]
-    whole = {each: (tmp_path / each).read_bytes() for each in (STATE, LOG)}
-    (tmp_path / LOG).write_bytes(whole[LOG] + b'{"step": 3')  # a kill in the middle of the next line
+    whole = {each: (tmp_path / each).read_bytes() for each in (STATE_FILE, LOG_FILE)}
+    (tmp_path / LOG_FILE).write_bytes(whole[LOG_FILE] + b'{"step": 3')  # a kill in the middle of the next line
     found, values, states, said = take_up(tmp_path)
-    assert (found, states, said) == (Reached(3, 80, 0.0, 4), 2, [])
+    assert (found, states, said) == (TrainerState(3, 80, 0.0, 4), 2, [])
     assert all(torch.equal(a, b) for a, b in zip(values, after, strict=True))
-    assert (tmp_path / LOG).read_bytes() == whole[LOG]
+    assert (tmp_path / LOG_FILE).read_bytes() == whole[LOG_FILE]
     for bit in range(0, 8 * len(whole[name]), 5):
         for each, raw in whole.items():
             (tmp_path / each).write_bytes(flipped(raw, bit) if each == name else raw)
@@ -82,29 +82,29 @@ def test_of_a_training_state_with_any_flipped_bit_nothing_is_taken_up_and_a_line
         assert (found, states) == (None, 0), bit
         assert all(torch.equal(a, b) for a, b in zip(values, fresh, strict=True)), bit
         assert len(said) == 1 and f"{name}: damaged" in said[0], bit
-        assert (tmp_path / LOG).read_bytes() == b"", "the log begins anew with training"
+        assert (tmp_path / LOG_FILE).read_bytes() == b"", "the log begins anew with training"
 
 
 def test_a_training_state_goes_on_from_a_log_that_was_cut_back_and_written_on(tmp_path):
     """The log's digest is of the lines that are there, across kills."""
     parameters, optimizer = trainable()
     optimizer.step()
-    keeper = Keeper(tmp_path)
+    keeper = TrainingCheckpointer(tmp_path)
     for number in range(4):
         keeper.log(step(number))
         if number == 1:
-            keeper.keep(Reached(2, 80, 0.0, 4), parameters, optimizer)
-    again = Keeper(tmp_path)
-    assert again.take_up(*trainable()) == Reached(2, 80, 0.0, 4)
+            keeper.save(TrainerState(2, 80, 0.0, 4), parameters, optimizer)
+    again = TrainingCheckpointer(tmp_path)
+    assert again.restore(*trainable()) == TrainerState(2, 80, 0.0, 4)
     again.log(dataclasses.replace(step(2), loss=0.25))
-    again.keep(Reached(3, 120, 0.0, 4), parameters, optimizer)
-    assert Keeper(tmp_path).take_up(*trainable()) == Reached(3, 120, 0.0, 4)
-    assert [json.loads(line)["loss"] for line in (tmp_path / LOG).read_text().splitlines()] == [0.5, 0.5, 0.25]
+    again.save(TrainerState(3, 120, 0.0, 4), parameters, optimizer)
+    assert TrainingCheckpointer(tmp_path).restore(*trainable()) == TrainerState(3, 120, 0.0, 4)
+    assert [json.loads(line)["loss"] for line in (tmp_path / LOG_FILE).read_text().splitlines()] == [0.5, 0.5, 0.25]
 
 
 def test_a_shard_with_any_flipped_bit_is_made_again_and_said(tmp_path):
     said = []
-    shards = Shards(tmp_path, said.append)
+    shards = ChunkFiles(tmp_path, said.append)
     shards.put("x", "key", [["a", 0.1], ["b", None]])
     path = tmp_path / "x.json"
     whole = path.read_bytes()
@@ -125,7 +125,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", [BEGUN, ATTEMPTS, MADE_ON])
+@pytest.mark.parametrize("name", [INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE])
 def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, name):
     """Not its shards either: the phase is made from its beginning, as if nothing had been kept, and a line says so."""
     template, worked = tmp_path / "template", []
@@ -134,7 +134,7 @@ def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, n
         worked.clear()
         run.hardware = {"machine": machine}
         with run.open("a", {"player": "one"}, {"n": 1}) as draft:
-            rows = Shards(draft.unfinished).each("x", [1], 1, str, lambda part: worked.append(1) or [1])
+            rows = ChunkFiles(draft.unfinished).map("x", [1], 1, str, lambda part: worked.append(1) or [1])
             write_json(draft.path / "out.json", rows)
             if fail:
                 raise Killed
@@ -150,7 +150,7 @@ def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, n
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         shutil.copytree(template, tmp_path / "run")
         run, said = RunFolder(tmp_path / "run"), []
-        run.say = said.append
+        run.show_line = said.append
         (run.root / path.relative_to(template)).write_bytes(content)
         return attempt(run, "second", fail=False), said
 
@@ -217,7 +217,7 @@ def test_whatever_stands_in_a_manifests_place_is_one_line_and_recompute_mends_it
         with pytest.raises(DamagedError if not name.startswith("bit") else UserError) as told:
             run.finished("a/train")
         assert "manifest.json: damaged" in str(told.value) or name.startswith("bit"), name
-        assert str(told.value).endswith(AGAIN), name
+        assert str(told.value).endswith(RECOMPUTE_ADVICE), name
         with pytest.raises(UserError, match="--recompute"):
             run.check(["a/train"], recompute=False)
         run.check(["a/train"], recompute=True)
@@ -275,7 +275,7 @@ def test_a_record_of_another_format_or_none_at_all_is_one_line_and_recompute_set
         assert not path.exists()
     path.write_text(json.dumps({**record, "format_version": 2}))
     for command in (("report",), ("trace", "a"), ("push", "space"), ("status",)):
-        done = here(command[0], "small", *command[1:], cwd=played_copy, check=False)
+        done = run_cli_in_process(command[0], "small", *command[1:], cwd=played_copy, check=False)
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert "format version 2, this program writes 3; use --name OTHER" in done.stderr
     set_record_aside(run)
@@ -296,22 +296,22 @@ def test_an_objectives_copy_is_what_was_played(tmp_path, run):
     run.say = said.append
     first = variant(b"one\r\n", "mine")
     copy = run.root / "objectives/mine.py"
-    keep_copy(run, first, {})
+    save_copy(run, first, {})
     assert copy.read_bytes() == b"one\r\n", "byte for byte"
-    refuse_damaged_copies(run.root, recorded(first))
+    check_copies(run.root, recorded(first))
     copy.write_bytes(b"onf\r\n")
     with pytest.raises(DamagedError, match=r"objectives/mine\.py: damaged .* repeat the run's command"):
-        refuse_damaged_copies(run.root, recorded(first))
-    keep_copy(run, first, recorded(first))
+        check_copies(run.root, recorded(first))
+    save_copy(run, first, recorded(first))
     assert copy.read_bytes() == b"one\r\n"
     assert (run.root / "objectives/mine.py.damaged").read_bytes() == b"onf\r\n"
     assert len(said) == 1 and "damaged" in said[0]
     second = variant(b"two\n", "mine-mu2")
-    keep_copy(run, second, recorded(first))
+    save_copy(run, second, recorded(first))
     assert copy.read_bytes() == b"one\r\n", "that of the variant played before stays"
     assert (run.root / f"objectives/mine-{second.source_digest}.py").read_bytes() == b"two\n"
-    refuse_damaged_copies(run.root, recorded(first, second))
-    keep_copy(run, second, recorded(first, second))
+    check_copies(run.root, recorded(first, second))
+    save_copy(run, second, recorded(first, second))
     assert len(said) == 1
 
 
@@ -336,21 +336,21 @@ def test_trace_and_push_refuse_what_run_refuses(played_copy):
         whole = path.read_bytes()
         path.write_bytes(flipped(whole, 8 * (len(whole) // 2) + 1))
         for command in by:
-            done = here(*commands[command], cwd=played_copy, check=False)
+            done = run_cli_in_process(*commands[command], cwd=played_copy, check=False)
             assert done.returncode == 1, (file, command)
             assert done.stderr.count("\n") == 1 and path.name in done.stderr, (file, command, done.stderr)
             assert not (played_copy / "package").exists(), file
         path.write_bytes(whole)
     (run / player / "train/manifest.json").rename(played_copy / "aside")
-    assert "no adapter of a finished training" in here(*commands["push"], cwd=played_copy, check=False).stderr
+    assert "no adapter of a finished training" in run_cli_in_process(*commands["push"], cwd=played_copy, check=False).stderr
     (played_copy / "aside").rename(run / player / "train/manifest.json")
     (run / "space/seed-0/iteration-0/train.partial/unfinished").mkdir(parents=True)
     (run / "space/seed-0/iteration-0/train.partial/unfinished/steps.jsonl").write_text('{"step": 0, "exam')
     (run / "failed.json").write_text("[]")
-    assert "failed.json: damaged" in here("report", "small", cwd=played_copy, check=False).stderr
-    assert "loss" in here(*commands["trace"], cwd=played_copy).stdout, "what is in the making is no part of the run"
+    assert "failed.json: damaged" in run_cli_in_process("report", "small", cwd=played_copy, check=False).stderr
+    assert "loss" in run_cli_in_process(*commands["trace"], cwd=played_copy).stdout, "what is in the making is no part of the run"
     (run / "data/manifest.json").unlink()
-    assert "holds no examples" in here(*commands["trace"], cwd=played_copy, check=False).stderr
+    assert "holds no examples" in run_cli_in_process(*commands["trace"], cwd=played_copy, check=False).stderr
 
 
 def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
@@ -358,11 +358,11 @@ def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
     for name in ("failed.json", "space/seed-0/iteration-0/probe/manifest.json"):
         (run.root / name).unlink()
         (run.root / name).mkdir()
-    write_failed(run, {"a/seed-0": "error"})
+    write_failed_trials(run, {"a/seed-0": "error"})
     assert json.loads((run.root / "failed.json").read_text()) == {"a/seed-0": "error"}
     assert (run.root / "failed.json.damaged").is_dir()
     phase = "space/seed-0/iteration-0/probe"
-    assert run.finished(phase) is None
+    assert run.find_phase(phase) is None
     assert phase not in run.phases()
     assert phase not in list(phase_folders(run.root, "space/seed-0"))
 
@@ -371,7 +371,7 @@ def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
 def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_copy, manifest):
     path = played_copy / "results/small/space/seed-0/iteration-1/train/manifest.json"
     path.write_text(path.read_text()[:100] if manifest == "half" else manifest)
-    done = here("status", "small", cwd=played_copy, check=False)
+    done = run_cli_in_process("status", "small", cwd=played_copy, check=False)
     assert done.returncode == 1
     assert "space/seed-0/iteration-1/train" in done.stderr
     assert "gs!ep" in done.stdout
@@ -381,13 +381,13 @@ def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_
 
 def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
     """Whatever part of the package is there, the same command ends with the same files; anything else there is left alone."""
-    from harness.reporting.card import find_player, write_package
+    from harness.reporting.card import find_adapter, write_adapter_package
 
-    facts = Facts(played / "results/small")
-    adapter, seed, iteration = find_player(facts, "space", None, None)
+    facts = RunResults(played / "results/small")
+    adapter, seed, iteration = find_adapter(facts, "space", None, None)
 
     def push(to):
-        return write_package(facts, "space", seed, iteration, adapter, to)
+        return write_adapter_package(facts, "space", seed, iteration, adapter, to)
 
     whole = {p.name: p.read_bytes() for p in push(tmp_path / "whole").iterdir()}
     assert len(whole) == 3
@@ -412,14 +412,14 @@ def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
 
 
 def test_an_adapters_settings_are_written_in_an_order_of_their_own(policy, tmp_path):
-    policy.save(tmp_path)
+    policy.save_adapter(tmp_path)
     settings = json.loads((tmp_path / "adapter_config.json").read_text())
     assert settings["target_modules"] == sorted(settings["target_modules"])
     assert len(settings["target_modules"]) > 3
 
 
 def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
-    from harness.language.model.verify import verified
+    from harness.language.model.verify import verify_model
 
     found = []
     for draws in (0, 3):
@@ -430,7 +430,7 @@ def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
                 if "lora_A" in name:
                     parameter.copy_(torch.randn(parameter.shape))  # as peft leaves it: another one in every process
         before = {n: p.detach().clone() for n, p in model.named_parameters()}
-        found.append(verified(model))
+        found.append(verify_model(model))
         assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
     assert found[0] == found[1]
 
@@ -439,7 +439,7 @@ def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
 def test_what_the_system_refuses_to_read_is_not_called_damaged(tmp_path, monkeypatch, number):
     """Too many open files say nothing of what is kept: it is neither set aside nor made again."""
     said = []
-    kept = Shards(tmp_path, said.append)
+    kept = ChunkFiles(tmp_path, said.append)
     kept.put("part", "key", [1])
 
     def refused(self, *_, **__):

@@ -17,8 +17,8 @@ import pytest
 from harness.errors import UserError
 from harness.store import lease as leases
 from harness.store import process_identity as owners
-from harness.store.lease import LEASE, Lease, LeaseLost, LeaseTaken, held
-from harness.store.process_identity import Owner, owner_of, this_process
+from harness.store.lease import LEASE, Lease, LeaseLost, LeaseTaken, folder_lock
+from harness.store.process_identity import ProcessIdentity, current_process, parse_identity
 from harness.store.run_folder import RunFolder
 
 HOLD = (
@@ -60,8 +60,8 @@ def dead_process():
 
 def leave(path, **changed):
     """A lease that its owner did not give back."""
-    owner = replace(this_process(), **changed)
-    path.write_text(json.dumps({**asdict(owner), "beats": 3}).ljust(leases.WIDTH))
+    owner = replace(current_process(), **changed)
+    path.write_text(json.dumps({**asdict(owner), "beats": 3}).ljust(leases.FILE_BYTES))
     return owner
 
 
@@ -75,11 +75,11 @@ def quick(monkeypatch):
 
 
 def test_the_holder_is_named_and_nothing_is_left_when_it_gives_the_folder_back(tmp_path):
-    with held(tmp_path / "run"):
-        found = owner_of((tmp_path / "run" / LEASE).read_bytes())
+    with folder_lock(tmp_path / "run"):
+        found = parse_identity((tmp_path / "run" / LEASE).read_bytes())
         assert (found.pid, found.host) == (os.getpid(), platform.node())
         said = rf"process {os.getpid()} on .* is working on this run; wait for it, or use --name OTHER"
-        with pytest.raises(UserError, match=said), held(tmp_path / "run"):
+        with pytest.raises(UserError, match=said), folder_lock(tmp_path / "run"):
             pass
         assert (tmp_path / "run" / LEASE).exists(), "the refused one removes nothing"
     assert list((tmp_path / "run").iterdir()) == []
@@ -88,14 +88,14 @@ def test_the_holder_is_named_and_nothing_is_left_when_it_gives_the_folder_back(t
 def test_a_killed_holder_is_taken_over_at_once_even_before_its_parent_has_waited_for_it(tmp_path):
     holder = process(HOLD, tmp_path / "run")
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=rf"process {holder.pid} on .* is working on this run"), held(tmp_path / "run"):
+    with pytest.raises(UserError, match=rf"process {holder.pid} on .* is working on this run"), folder_lock(tmp_path / "run"):
         pass
     os.kill(holder.pid, signal.SIGKILL)
     while owners.start_time(holder.pid) != "ended":
         time.sleep(0.01)
     waited = []
-    with held(tmp_path / "run", waited.append):
-        assert owner_of((tmp_path / "run" / LEASE).read_bytes()).pid == os.getpid()
+    with folder_lock(tmp_path / "run", waited.append):
+        assert parse_identity((tmp_path / "run" / LEASE).read_bytes()).pid == os.getpid()
     assert waited == []
     holder.communicate()
     assert list((tmp_path / "run").iterdir()) == []
@@ -112,10 +112,10 @@ def test_where_a_file_system_has_no_locks_it_is_held_all_the_same(tmp_path, monk
     monkeypatch.setattr(fcntl, "flock", none)
     monkeypatch.setattr(fcntl, "lockf", none)
     (tmp_path / ".lock").touch()
-    with held(tmp_path), pytest.raises(UserError, match="is working on this run"), held(tmp_path):
+    with folder_lock(tmp_path), pytest.raises(UserError, match="is working on this run"), folder_lock(tmp_path):
         pass
     leave(tmp_path / LEASE, pid=dead_process())
-    with held(tmp_path):
+    with folder_lock(tmp_path):
         pass
 
 
@@ -127,14 +127,14 @@ def test_where_a_file_system_has_no_links_either_the_same_holds(tmp_path, monkey
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
         monkeypatch.setattr(os, "link", none)
-    with held(tmp_path) as lease:
+    with folder_lock(tmp_path) as lease:
         lease.check()
-        with pytest.raises(UserError, match="is working on this run"), held(tmp_path):
+        with pytest.raises(UserError, match="is working on this run"), folder_lock(tmp_path):
             pass
         lease.check()
     owner = leave(tmp_path / LEASE, pid=dead_process())
-    assert owner.alive() is False
-    with held(tmp_path) as lease:
+    assert owner.is_alive() is False
+    with folder_lock(tmp_path) as lease:
         lease.check()
     assert list(tmp_path.iterdir()) == []
 
@@ -142,7 +142,7 @@ def test_where_a_file_system_has_no_links_either_the_same_holds(tmp_path, monkey
 def test_a_process_with_the_number_of_a_dead_one_is_not_taken_for_it(tmp_path):
     owner = leave(tmp_path / LEASE, started="1")
     assert owner.pid == os.getpid()
-    with held(tmp_path) as lease:
+    with folder_lock(tmp_path) as lease:
         lease.check()
 
 
@@ -151,7 +151,7 @@ def test_an_owner_elsewhere_is_known_to_live_by_its_heartbeat_and_not_by_its_clo
     """The date in its file is of no account: the contents have to change."""
     path = tmp_path / LEASE
     owner = leave(path, **where, since="2001-01-01 00:00:00+0000", pid=dead_process())
-    assert owner.alive() is None
+    assert owner.is_alive() is None
     said = []
     until, handle = threading.Event(), os.open(path, os.O_RDWR)
 
@@ -178,21 +178,21 @@ def test_an_owner_elsewhere_is_known_to_live_by_its_heartbeat_and_not_by_its_clo
 def test_an_owner_elsewhere_is_taken_over_when_its_heartbeat_has_stopped_and_not_before(tmp_path, quick, where):
     leave(tmp_path / LEASE, **where, since="2999-01-01 00:00:00+0000")
     began = time.monotonic()
-    with held(tmp_path) as lease:
+    with folder_lock(tmp_path) as lease:
         assert time.monotonic() - began >= 0.4
         lease.check()
-        assert owner_of((tmp_path / LEASE).read_bytes()) == lease.owner
+        assert parse_identity((tmp_path / LEASE).read_bytes()) == lease.owner
 
 
 @pytest.mark.parametrize("contents", [b"", b"[]", b'{"pid": -1}', b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_names_nobody_is_taken_over_when_it_stays_so(tmp_path, quick, contents):
     (tmp_path / LEASE).write_bytes(contents)
-    with held(tmp_path) as lease:
+    with folder_lock(tmp_path) as lease:
         lease.check()
 
 
 def test_the_heartbeat_changes_the_file_and_nothing_but_its_count(tmp_path, quick):
-    with held(tmp_path) as lease:
+    with folder_lock(tmp_path) as lease:
         seen = set()
         until = time.monotonic() + 20
         while len(seen) < 3 and time.monotonic() < until:
@@ -200,7 +200,7 @@ def test_the_heartbeat_changes_the_file_and_nothing_but_its_count(tmp_path, quic
             time.sleep(0.02)
         beats = [json.loads(raw)["beats"] for raw in seen]
         assert len(set(beats)) == len(seen) >= 3
-        assert {owner_of(raw) for raw in seen} == {lease.owner}
+        assert {parse_identity(raw) for raw in seen} == {lease.owner}
 
 
 def test_of_eight_contenders_for_a_dead_owners_lease_one_has_it(tmp_path):
@@ -231,7 +231,7 @@ def test_a_contender_that_took_a_fresh_lease_for_the_dead_one_puts_it_back(tmp_p
     fresh = path.read_bytes()
     reads = iter([stale])
     late._read = lambda: next(reads, fresh)  # it saw the dead one's
-    assert late._take_away(dead.token) is False
+    assert late._remove_if_same(dead.token) is False
     winner.check()
     assert path.read_bytes()[:100] == fresh[:100]
     winner.release()
@@ -240,18 +240,18 @@ def test_a_contender_that_took_a_fresh_lease_for_the_dead_one_puts_it_back(tmp_p
 
 def test_a_holder_whose_lease_was_taken_or_whose_folder_is_another_stops_in_one_line(tmp_path):
     run = RunFolder(tmp_path / "run")
-    with run.locked():
-        with run.open("data", {}, {}) as draft:
+    with run.lock():
+        with run.write_phase("data", {}, {}) as draft:
             (draft.path / "train.jsonl").write_text("")
         thief = leave(tmp_path / "run" / LEASE, host="thief")
         with pytest.raises(
             LeaseLost, match=rf"run: process {thief.pid} on thief .* has taken it while this command worked in it"
         ):
             run.journal("more")
-        with pytest.raises(LeaseLost), run.open("initial/probe", {}, {}):
+        with pytest.raises(LeaseLost), run.write_phase("initial/probe", {}, {}):
             raise AssertionError("nothing is begun")
         assert not (tmp_path / "run" / "initial").exists()
-    assert owner_of((tmp_path / "run" / LEASE).read_bytes()) == thief, "it does not remove another's"
+    assert parse_identity((tmp_path / "run" / LEASE).read_bytes()) == thief, "it does not remove another's"
 
 
 @pytest.mark.parametrize("replaced", [False, True])
@@ -259,19 +259,19 @@ def test_a_folder_that_is_renamed_or_replaced_while_it_is_worked_in_is_one_line_
     run = RunFolder(tmp_path / "run")
 
     def train_while_it_moves():
-        with run.open("a/train", {}, {}) as draft:
+        with run.write_phase("a/train", {}, {}) as draft:
             (tmp_path / "run").rename(tmp_path / "elsewhere")
             if replaced:
                 (tmp_path / "run" / "a" / "train.partial").mkdir(parents=True)
             (draft.path / "steps.jsonl").write_text("1")
 
     said = "run: it was renamed, removed or replaced while this command worked in it"
-    with run.locked():
+    with run.lock():
         with pytest.raises(LeaseLost, match=said):
             train_while_it_moves()
         with pytest.raises(LeaseLost, match=said):
             run.journal("more")
-        with pytest.raises(LeaseLost, match=said), run.open("a/probe", {}, {}):
+        with pytest.raises(LeaseLost, match=said), run.write_phase("a/probe", {}, {}):
             pass
     left = [p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*") if p.is_file()]
     assert left == (["a/train.partial/steps.jsonl"] if replaced else [])
@@ -280,9 +280,9 @@ def test_a_folder_that_is_renamed_or_replaced_while_it_is_worked_in_is_one_line_
 def test_a_process_that_works_for_the_holder_stops_with_it(tmp_path):
     run, worker = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
     with pytest.raises(LeaseLost, match="nobody holds it"):
-        worker.join()
-    with run.locked():
-        worker.join()
+        worker.join_lock()
+    with run.lock():
+        worker.join_lock()
         worker.journal("done")
     with pytest.raises(LeaseLost):
         worker.journal("done")
@@ -292,7 +292,7 @@ def test_what_killed_contenders_left_is_swept_away_and_what_living_ones_need_is_
     leave(tmp_path / f"{LEASE}.killed", pid=dead_process())
     leave(tmp_path / f"{LEASE}.living")
     leave(tmp_path / f"{LEASE}.elsewhere", boot="other")
-    with held(tmp_path):
+    with folder_lock(tmp_path):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {f"{LEASE}.living", f"{LEASE}.elsewhere"}
 
@@ -301,12 +301,12 @@ def test_a_system_that_says_nothing_of_boots_and_containers_is_known_by_its_name
     """As without /proc."""
     monkeypatch.setattr(owners, "boot_id", lambda: None)
     monkeypatch.setattr(owners, "pid_namespace", lambda: None)
-    mine = this_process()
-    assert mine.alive() is True
-    assert replace(mine, pid=dead_process()).alive() is False
-    assert replace(mine, host="far").alive() is None
-    assert replace(mine, started=None).alive() is None
-    assert Owner("t", "far", "b", "n", 1, None, "now").alive() is None
+    mine = current_process()
+    assert mine.is_alive() is True
+    assert replace(mine, pid=dead_process()).is_alive() is False
+    assert replace(mine, host="far").is_alive() is None
+    assert replace(mine, start=None).is_alive() is None
+    assert ProcessIdentity("t", "far", "b", "n", 1, None, "now").is_alive() is None
 
 
 def test_a_lease_of_a_cell_of_its_own_stands_beside_the_folders(tmp_path):
@@ -322,9 +322,9 @@ def test_a_lease_of_a_cell_of_its_own_stands_beside_the_folders(tmp_path):
 
 
 def test_a_mirror_is_fetched_into_by_one_process_at_a_time(tmp_path):
-    from harness.sources.fetch import _locked
+    from harness.sources.fetch import _lock_mirror
 
     said = rf"--to .*: process {os.getpid()} on .* is fetching into this folder; wait for it"
-    with _locked(tmp_path / "mirror", print), pytest.raises(UserError, match=said), _locked(tmp_path / "mirror", print):
+    with _lock_mirror(tmp_path / "mirror", print), pytest.raises(UserError, match=said), _lock_mirror(tmp_path / "mirror", print):
         pass
     assert list((tmp_path / "mirror").iterdir()) == []

@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from harness.commands.run import check_places
+from harness.commands.run import check_output_folders
 from harness.errors import UserError
-from harness.store.output_folders import check_outside, check_report, check_run_folder
+from harness.store.output_folders import check_outside_runs, check_report, check_run_folder
 from harness.store.run_folder import RunFolder
-from tests.conftest import here
+from tests.conftest import run_cli_in_process
 
 
 def a_run(root, name=None):
@@ -54,14 +54,16 @@ def test_runs_and_reports_that_would_share_a_folder_are_refused(tmp_path, begun,
     root = tmp_path / results / "x"
     if begun:
         a_run(root)
-    refused(lambda: check_places(RunFolder(root), tmp_path / results, tmp_path / reports, True), "name another", "--reports")
+    refused(
+        lambda: check_output_folders(RunFolder(root), tmp_path / results, tmp_path / reports, True), "name another", "--reports"
+    )
 
 
 @pytest.mark.parametrize(("results", "reports"), [("d", "e"), ("d", "."), (".", "e"), ("d", "d/reports"), ("d/x/runs", "e")])
 def test_others_are_well_and_stay_well(tmp_path, results, reports):
     root, pdf = tmp_path / results / "x", tmp_path / reports / "x.pdf"
     for _ in range(2):
-        check_places(RunFolder(root), tmp_path / results, tmp_path / reports, False)
+        check_output_folders(RunFolder(root), tmp_path / results, tmp_path / reports, False)
         if not root.exists():
             a_run(root)
             a_report(pdf, "x")
@@ -121,8 +123,8 @@ def test_a_run_is_played_into_no_folder_of_something_else(tmp_path):
 def test_packages_and_mirrors_lie_in_no_run(tmp_path):
     a_run(tmp_path / "a")
     for place in ("a", "a/package", "a/spin/seed-0"):
-        refused(lambda place=place: check_outside(tmp_path / place, "--to"), "--to", "is a run folder")
-    check_outside(tmp_path / "package", "--to")
+        refused(lambda place=place: check_outside_runs(tmp_path / place, "--to"), "--to", "is a run folder")
+    check_outside_runs(tmp_path / "package", "--to")
 
 
 def test_the_commands_ask_first(tmp_path, played_copy):
@@ -137,7 +139,7 @@ def test_the_commands_ask_first(tmp_path, played_copy):
         ["push", root.name, "space", "--to", f"results/{root.name}/package"],
         ["fetch", "--to", f"results/{root.name}/mirror"],
     ):
-        done = here(*typed, cwd=played_copy, check=False)
+        done = run_cli_in_process(*typed, cwd=played_copy, check=False)
         assert done.returncode == 1 and done.stderr.startswith("harness: "), typed
         assert "run folder" in done.stderr and done.stderr.count("\n") == 1, typed
     assert before == {p: p.read_bytes() for p in played_copy.rglob("*") if p.is_file()}

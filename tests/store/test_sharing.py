@@ -3,7 +3,7 @@
 import json
 import os
 
-from tests.conftest import SMALL, here
+from tests.conftest import SMALL_RECIPE, run_cli_in_process
 
 
 def events(run):
@@ -20,7 +20,7 @@ def made(run):
 
 
 def again(folder, *arguments, name="second"):
-    here("run", "--recipe", SMALL, "--name", name, "--set", "share=true", *arguments, cwd=folder)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--name", name, "--set", "share=true", *arguments, cwd=folder)
     return folder / "results" / name
 
 
@@ -51,5 +51,5 @@ def test_what_differs_in_one_setting_is_made_and_what_is_damaged_too(played_copy
 
 
 def test_runs_share_nothing_unless_asked(played_copy):
-    here("run", "--recipe", SMALL, "--name", "own", "--objectives", "sft", "--iters", "1", cwd=played_copy)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--name", "own", "--objectives", "sft", "--iters", "1", cwd=played_copy)
     assert not taken(played_copy / "results" / "own")

@@ -26,7 +26,7 @@ def make(run, where="a/train"):
 
 def test_a_committed_phase_has_its_manifest_with_digests_and_counts(run):
     make(run)
-    done = run.reusable("a/train", INPUTS, SETTINGS)
+    done = run.lookup("a/train", INPUTS, SETTINGS)
     assert done.manifest.counts == {"rows": 1}
     assert list(done.manifest.outputs) == ["rows.jsonl"]
     assert len(done.digest_of("rows.jsonl")) == 16
@@ -67,7 +67,7 @@ def test_nothing_finished_is_overwritten(run):
 def test_other_inputs_or_settings_are_refused_by_name(run, inputs, settings, named):
     make(run)
     with pytest.raises(UserError, match=named):
-        run.reusable("a/train", inputs, settings)
+        run.lookup("a/train", inputs, settings)
 
 
 def test_another_format_version_is_refused(run):

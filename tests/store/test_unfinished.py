@@ -7,9 +7,9 @@ import torch
 
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, list_objectives, load_objective
-from harness.store.partial_results import Shards
+from harness.store.partial_results import ChunkFiles
 from harness.store.run_folder import RunFolder
-from harness.train.checkpointing import STATE, Keeper
+from harness.train.checkpointing import STATE_FILE, TrainingCheckpointer
 from harness.train.core import train
 from tests.conftest import make_policy
 from tests.peers import quiet
@@ -32,7 +32,7 @@ def trained(tokenizer, name, folder, optimizer="rmsprop", stop=None, seconds=0.0
         with torch.no_grad():
             for (_, p), value in zip(policy.adapter_parameters(), start, strict=True):
                 p.copy_(value)
-        keeper = Keeper(folder, seconds)
+        keeper = TrainingCheckpointer(folder, seconds)
 
         def on_step(record):
             keeper.log(record)
@@ -66,7 +66,7 @@ def test_what_is_damaged_or_belongs_to_another_log_is_not_taken_up(tokenizer, tm
         folder = tmp_path / harm
         trained(tokenizer, "sft", folder, stop=4)
         if harm == "cut":
-            (folder / STATE).write_bytes((folder / STATE).read_bytes()[:-9])
+            (folder / STATE_FILE).write_bytes((folder / STATE_FILE).read_bytes()[:-9])
         else:
             (folder / "steps.jsonl").write_text("")
         again = trained(tokenizer, "sft", folder)
@@ -76,7 +76,7 @@ def test_what_is_damaged_or_belongs_to_another_log_is_not_taken_up(tokenizer, tm
 
 def test_nothing_is_kept_more_often_than_asked(tokenizer, tmp_path):
     trained(tokenizer, "sft", tmp_path, seconds=3600.0)
-    assert not (tmp_path / STATE).exists()
+    assert not (tmp_path / STATE_FILE).exists()
 
 
 def test_shards_are_taken_up_by_place_and_key_and_made_again_where_they_do_not_fit(tmp_path):
@@ -88,7 +88,7 @@ def test_shards_are_taken_up_by_place_and_key_and_made_again_where_they_do_not_f
 
     def made(items, key="a"):
         worked.clear()
-        return Shards(tmp_path).each("x", items, 3, lambda part: f"{key} {part}", work)
+        return ChunkFiles(tmp_path).map("x", items, 3, lambda part: f"{key} {part}", work)
 
     expected = [[n, n * 0.1] for n in range(8)]
     assert made(range(8)) == expected
@@ -108,8 +108,8 @@ def test_a_phase_goes_on_only_from_an_attempt_at_the_same(tmp_path):
     run.root.mkdir()
 
     def attempt(inputs, fail):
-        with run.open("a", inputs, {}) as draft:
-            found = Shards(draft.unfinished).each("x", [1, 2], 1, str, lambda part: [f"{inputs} {part[0]}"])
+        with run.write_phase("a", inputs, {}) as draft:
+            found = ChunkFiles(draft.unfinished).map("x", [1, 2], 1, str, lambda part: [f"{inputs} {part[0]}"])
             (draft.path / "half.txt").write_text("half")
             if fail:
                 raise Killed
@@ -124,4 +124,4 @@ def test_a_phase_goes_on_only_from_an_attempt_at_the_same(tmp_path):
     assert (run.root / "a.abandoned/unfinished/x-00000.json").is_file(), "the first attempt was at something else: set aside"
     assert attempt({"player": "two"}, fail=False) == ["{'player': 'two'} 1", "{'player': 'two'} 2"]
     assert sorted(p.name for p in (run.root / "a").iterdir()) == ["half.txt", "manifest.json", "out.json"]
-    assert run.finished("a").manifest.counts["attempts"] == 2
+    assert run.find_phase("a").manifest.counts["attempts"] == 2

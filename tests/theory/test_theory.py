@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from harness.discovery.variants import parse_variants
-from harness.theory.claims import games, keeps_its_law, load_claims, verdict
-from harness.theory.exact import error_factor, kl, play, power, successor
-from tests.conftest import here, rows
+from harness.theory.claims import describe, iteration_table, law_holds, load_claims
+from harness.theory.exact import error_factor, kl, power_law, solve_iteration, solve_iterations
+from tests.conftest import read_csv_rows, run_cli_in_process
 
 DATA = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 START = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
@@ -21,14 +21,14 @@ def played():
     """The shipped claims' two panels with a law, in the first world."""
     claims = load_claims(iterations=3)
     claims = claims.model_copy(update={"world": claims.world[:1], "panel": [p for p in claims.panel if p.law != "none"]})
-    return claims, games(claims)
+    return claims, iteration_table(claims)
 
 
 def test_every_law_of_the_page_holds_on_what_was_played(played):
     claims, table = played
     for panel in claims.panel:
         for _, game in table[table["panel"] == panel.title].groupby("objective"):
-            assert keeps_its_law(panel, game) == "yes"
+            assert law_holds(panel, game) == "yes"
 
 
 def test_a_law_is_seen_to_be_broken(played):
@@ -36,7 +36,7 @@ def test_a_law_is_seen_to_be_broken(played):
     claims, table = played
     attained, by_power = claims.panel
     power_games = table[table["panel"] == by_power.title].assign(predicted_kl=0.0)
-    assert {keeps_its_law(attained, game) for _, game in power_games.groupby("objective")} == {"no"}
+    assert {law_holds(attained, game) for _, game in power_games.groupby("objective")} == {"no"}
 
 
 def test_the_log_error_is_multiplied_by_one_minus_one_over_beta(played):
@@ -51,18 +51,18 @@ def test_history_mixes_what_earlier_players_wrote():
     of the logistic loss then equals that of one opponent that wrote the mixture's pairs, not that of the opponent's own."""
     (alone,) = parse_variants("spin:beta=0.75:history=0")
     (mixed,) = parse_variants("spin:beta=0.75:history=1")
-    first = successor(alone.objective(0), DATA, [START], LENGTHS)
-    without = successor(alone.objective(1), DATA, [START, first], LENGTHS)
-    with_history = successor(mixed.objective(1), DATA, [START, first], LENGTHS)
+    first = solve_iteration(alone.objective(0), DATA, [START], LENGTHS)
+    without = solve_iteration(alone.objective(1), DATA, [START, first], LENGTHS)
+    with_history = solve_iteration(mixed.objective(1), DATA, [START, first], LENGTHS)
     written = (START + first) / 2
     log_odds = (DATA.log() - written.log()) / 0.75
-    assert torch.allclose(without, power(DATA, first, 1 / 0.75), atol=1e-5)
+    assert torch.allclose(without, power_law(DATA, first, 1 / 0.75), atol=1e-5)
     assert torch.allclose(with_history, torch.softmax(first.log() + log_odds, dim=0), atol=1e-5)
 
 
 def test_the_error_factor_of_no_error_is_not_a_number():
     assert error_factor(DATA, DATA, START) != error_factor(DATA, DATA, START)
-    assert error_factor(DATA, START, power(DATA, START, 1.5)) == pytest.approx(-0.5)
+    assert error_factor(DATA, START, power_law(DATA, START, 1.5)) == pytest.approx(-0.5)
     assert kl(DATA, DATA) == 0.0
 
 
@@ -109,14 +109,14 @@ def game(divergences, probabilities=None, back=None):
     ],
 )
 def test_verdicts_by_hand(played_rows, expected):
-    assert verdict(played_rows).startswith(expected)
+    assert describe(played_rows).startswith(expected)
 
 
 def test_any_objective_can_be_played(tmp_path):
     panel = load_claims(["ssimpo:beta=1:gamma=0"], 4).panel
     assert (panel[0].law, panel[0].variants) == ("none", ["ssimpo:beta=1:gamma=0"])
     (variant,) = parse_variants("ssimpo:beta=1:gamma=0")
-    players = play(variant.objective, DATA, START, LENGTHS, 4)
+    players = solve_iterations(variant.objective, DATA, START, LENGTHS, 4)
     assert torch.allclose(players[2], players[0], atol=1e-5), "without a reference, data / opponent and back"
     assert not torch.allclose(players[1], players[0], atol=1e-2)
 
@@ -124,13 +124,13 @@ def test_any_objective_can_be_played(tmp_path):
 def test_the_command_writes_the_page_with_its_caveat_and_numbers(tmp_path):
     """Twice the same bytes; every KL in the csv; the caveat on the page."""
     command = ("theory", "--objectives", "sft,space:mu=3", "--iters", "2")
-    here(*command, cwd=tmp_path)
+    run_cli_in_process(*command, cwd=tmp_path)
     paths = [tmp_path / "reports" / name for name in ("theory.pdf", "theory.html", "theory/games.csv", "theory/kl_curves.svg")]
     before = [p.read_bytes() for p in paths]
-    here(*command, cwd=tmp_path)
+    run_cli_in_process(*command, cwd=tmp_path)
     assert [p.read_bytes() for p in paths] == before
     page = before[1].decode()
     assert "population optima" in page and "unlimited" in page.lower()
-    table = rows(paths[2])
+    table = read_csv_rows(paths[2])
     assert len(table) == 2 * 2 * 3
     assert {float(r["kl"]) < 1e-9 for r in table if r["iteration"] != "-1"} == {True}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from harness.train.prefetch import ahead
+from harness.train.prefetch import prefetch
 
 
 def test_the_same_items_in_the_same_order():
-    assert list(ahead(iter(range(20)))) == list(range(20))
-    assert list(ahead([])) == []
+    assert list(prefetch(iter(range(20)))) == list(range(20))
+    assert list(prefetch([])) == []
 
 
 def test_an_error_comes_after_the_items_before_it():
@@ -18,7 +18,7 @@ def test_an_error_comes_after_the_items_before_it():
 
     got: list[int] = []
     with pytest.raises(ValueError, match="third"):
-        got.extend(ahead(items()))
+        got.extend(prefetch(items()))
     assert got == [1, 2]
 
 
@@ -26,7 +26,7 @@ def test_a_consumer_that_stops_early_leaves_no_thread_waiting():
     import threading
 
     before = threading.active_count()
-    source = ahead(iter(range(1000)))
+    source = prefetch(iter(range(1000)))
     assert next(source) == 0
     source.close()
     assert threading.active_count() == before

@@ -8,22 +8,22 @@ import pytest
 import torch
 
 from harness.analysis import stats
-from harness.analysis.collapse import findings
+from harness.analysis.collapse import detect
 from harness.config import DataConfig, GenerationConfig, TrainingConfig
 from harness.discovery.variants import find_objective, load_objective
 from harness.errors import UserError
 from harness.language.benchmark.lm import as_lm
-from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.data.dataset import load_examples
 from harness.language.encoding import choose_template, encode_prompt, encode_response
-from harness.language.model.sampling import Draw
-from harness.language.phases.diagnostics import probe
-from harness.language.phases.generate import counts, generate
+from harness.language.model.sampling import SamplingParams
+from harness.language.phases.diagnostics import run_diagnostics
+from harness.language.phases.generate import generate, sample_counts
 from harness.language.records import Example
 from harness.loop.suite import load_suite
 from harness.records import Group, Response
-from harness.train.core import accumulate, laid_out, train
-from harness.train.groups import groups_of_iteration, with_references
+from harness.train.core import accumulate, make_micro_batches, train
+from harness.train.groups import build_groups, with_reference_logps
 from harness.train.score import score
 from tests.conftest import ROOT, make_policy
 from tests.training import assert_same, gradients
@@ -58,19 +58,19 @@ def drawn(policy, examples=EXAMPLES, indices=(0,), **settings):
 def trained(policy, groups, loss, **settings):
     """Step records of one short training from the policy as it stands."""
     if loss.needs.reference:
-        groups = with_references(groups, score(policy, groups, 256, quiet).scores)
+        groups = with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
     records = []
     train(policy, groups, loss, TrainingConfig(**{"batch_size": 6, "epochs": 1, **settings}), ("key",), quiet, records.append)
     return records
 
 
 def groups_with(policy, samples, examples=EXAMPLES):
-    return groups_of_iteration(policy.encoder, examples, 0, synthetic=samples)
+    return build_groups(policy.encoder, examples, 0, synthetic=samples)
 
 
 def probed(policy, examples=EXAMPLES, **settings):
     how = GenerationConfig(**{"max_new_tokens": 8, **settings})
-    return {m.name: m for m in probe(policy, examples, how, 256, None, quiet).measurements}
+    return {m.name: m for m in run_diagnostics(policy, examples, how, 256, None, quiet).measurements}
 
 
 # ---------------------------------------------------------------- generations
@@ -78,10 +78,10 @@ def probed(policy, examples=EXAMPLES, **settings):
 
 def test_an_empty_response_is_its_closing_token_alone_and_can_be_trained_on(policy):
     """Finished, no text, one token: a response like any other, with a log-probability and a place in the loss."""
-    closing = policy.template.closing_id
+    closing = policy.template.end_token_id
     samples = drawn(always(policy, closing))
     assert {(tuple(s.token_ids), s.text, s.finished) for s in samples} == {((closing,), "", True)}
-    assert counts(samples) == {"samples": 6, "tokens": 6, "truncated": 0}
+    assert sample_counts(samples) == {"samples": 6, "tokens": 6, "truncated": 0}
     (record,) = trained(policy, groups_with(policy, samples), objective("space"))
     assert math.isfinite(record.loss)
     measured = probed(policy)
@@ -93,7 +93,7 @@ def test_a_response_that_never_ends_is_cut_and_counted_and_has_no_closing_token(
     samples = drawn(always(policy, 70), max_new_tokens=7)
     assert {tuple(s.token_ids) for s in samples} == {(70,) * 7}
     assert not any(s.finished for s in samples)
-    assert counts(samples) == {"samples": 6, "tokens": 42, "truncated": 6}
+    assert sample_counts(samples) == {"samples": 6, "tokens": 42, "truncated": 6}
     groups = groups_with(policy, samples)
     assert {g.synthetic[0].content[-1] for g in groups} == {70}, "an end it never said is not learnt against"
     assert math.isfinite(trained(policy, groups, objective("spin"))[0].loss)
@@ -106,12 +106,12 @@ def test_a_loop_of_one_token_is_named_by_repetition_and_the_collapse_detector(po
     assert after["repetition"] == pytest.approx(5 / 6)
     assert after["truncation_rate"] == 1.0
     assert before["repetition"] < 0.2
-    assert "repetition" in {f.name for f in findings(before, after, None, None)}
+    assert "repetition" in {f.name for f in detect(before, after, None, None)}
 
 
 def only_real(policy):
     """Every synthetic response is the real one."""
-    groups = groups_of_iteration(policy.encoder, EXAMPLES, 0)
+    groups = build_groups(policy.encoder, EXAMPLES, 0)
     return [dataclasses.replace(g, synthetic=(Response(list(g.real.content)),)) for g in groups]
 
 
@@ -130,7 +130,7 @@ def test_where_every_response_is_the_real_one_training_goes_on_and_stays_where_i
 
 def test_away_from_the_opponent_equal_responses_give_spin_no_gradient_and_pull_space_back(policy):
     """Log-ratios of 1 nat. SPIN's loss knows their difference alone, which is 0; SPACE's lowers the ratios towards 0."""
-    scores = score(policy, groups_of_iteration(policy.encoder, EXAMPLES, 0), 256, quiet).scores
+    scores = score(policy, build_groups(policy.encoder, EXAMPLES, 0), 256, quiet).scores
     groups = [
         dataclasses.replace(
             g,
@@ -154,12 +154,12 @@ def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored
     assert [len(g.synthetic) for g in groups] == [9, 9]
     done = score(policy, groups, 256, quiet)
     assert len(done.scores) == 2 * (1 + 9)
-    assert done.computed == 2 * (1 + 1)
+    assert done.num_scored == 2 * (1 + 1)
     loss = objective("space", mu=9.0)
     (record,) = trained(policy, groups, loss)
     assert math.isfinite(record.loss)
     alone = [dataclasses.replace(g, synthetic=g.synthetic[:1]) for g in groups]
-    referenced = [with_references(g, score(policy, g, 256, quiet).scores) for g in (groups, alone)]
+    referenced = [with_reference_logps(g, score(policy, g, 256, quiet).scores) for g in (groups, alone)]
     nine, one = (gradients(policy, g, objective("spin"), micro_batch=2) for g in referenced)
     assert_same(nine, one, 1e-10)  # SPIN takes the mean over samples: nine copies are one
 
@@ -168,7 +168,7 @@ def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored
 def test_a_temperature_near_zero_is_greedy_and_keeps_the_log_probability_of_temperature_1(policy, temperature):
     cold = drawn(policy, temperature=temperature)
     requests = policy.requests([policy.encoder.prompt(e) for e in EXAMPLES], range(6), GenerationConfig(max_new_tokens=8))
-    greedy = policy.draw(requests, Draw(0.0), policy.stop_ids, 8)
+    greedy = policy.generate_tokens(requests, SamplingParams(0.0), policy.stop_ids, 8)
     assert [s.token_ids for s in cold] == [g.ids for g in greedy]
     scored = score(policy, groups_with(policy, cold), 256, quiet).scores
     assert [s.logp for s in cold] == pytest.approx([s.reference_logp for s in scored if s.role == "synthetic"], abs=1e-9)
@@ -285,12 +285,12 @@ def test_a_micro_batch_larger_than_the_batch_is_the_batch(policy):
     samples = drawn(policy)
     loss = objective("space")
     groups = groups_with(policy, samples)
-    groups = with_references(groups, score(policy, groups, 256, quiet).scores)
+    groups = with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
     assert_same(gradients(policy, groups, loss, micro_batch=6), gradients(policy, groups, loss, micro_batch=1000))
 
 
 def test_two_passes_over_one_response_per_prompt_are_one(policy):
-    groups = groups_of_iteration(policy.encoder, EXAMPLES, 0)
+    groups = build_groups(policy.encoder, EXAMPLES, 0)
     loss = objective("sft")
     plain = gradients(policy, groups, loss, micro_batch=4, two_pass=False)
     assert_same(plain, gradients(policy, groups, loss, micro_batch=4, two_pass=True))
@@ -306,7 +306,7 @@ def test_a_response_of_one_token_and_one_of_many_share_a_batch(policy):
     ]
     together = gradients(policy, groups, loss, micro_batch=2)
     assert_same(together, gradients(policy, groups, loss, micro_batch=1))
-    (part,) = laid_out(policy, groups, loss, TrainingConfig(micro_batch=2))
+    (part,) = make_micro_batches(policy, groups, loss, TrainingConfig(micro_batch=2))
     assert len(accumulate(policy, [part], loss)) == 1
 
 
@@ -341,17 +341,17 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
     """The sample standard deviation of equal values is 0, as lm-eval reports it. It is no claim of certainty: n stands beside
     it, and intervals take such a task as if one answer were otherwise.
     """
-    board = prepare(load_suite(suite_file(6)), None, None)
+    board = load_lm_eval_benchmark(load_suite(suite_file(6)), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
 
     def judge(groups, columns, advance=quiet):
-        (task,) = board.loaded["lab_continuation"]["tasks"].values()
+        (task,) = board.loaded_tasks["lab_continuation"]["tasks"].values()
         gold = {i.args[0]: i.doc["gold"] for i in task.instances}
         texts = {tuple(policy.encoder.tokenizer(c, add_special_tokens=False)["input_ids"]): g for c, g in gold.items()}
         found = []
         for group in groups:
             answer = texts[tuple(group.prompt)]
-            found += [(-1.0 if (k == answer) == right else -900.0, False) for k in range(len(group.continuations))]
+            found += [(-1.0 if (k == answer) == right else -900.0, False) for k in range(len(group.responses))]
         return found
 
     monkeypatch.setattr(policy, "judge", judge)
@@ -361,7 +361,11 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
 
 def test_a_task_of_one_item_has_a_score_and_no_error(tokenizer, suite_file):
     done = evaluate(
-        make_policy(tokenizer, max_position_embeddings=1024), prepare(load_suite(suite_file(1)), None, None), 4096, 8, quiet
+        make_policy(tokenizer, max_position_embeddings=1024),
+        load_lm_eval_benchmark(load_suite(suite_file(1)), None, None),
+        4096,
+        8,
+        quiet,
     )
     (record,) = done.records
     assert (record.n, record.stderr) == (1, None)
@@ -371,7 +375,7 @@ def test_a_task_of_one_item_has_a_score_and_no_error(tokenizer, suite_file):
 
 def test_an_evaluation_whose_player_never_stops_is_cut_at_the_tasks_own_length(tokenizer):
     """lab_arithmetic generates 40 tokens at most; text without an answer is a wrong answer, not an error."""
-    board = prepare(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+    board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
     policy = always(make_policy(tokenizer, max_position_embeddings=1024), 70)
     done = evaluate(policy, board, 4096, 8, quiet)
     (record,) = [r for r in done.records if r.task == "lab_arithmetic"]
@@ -382,7 +386,7 @@ def test_an_evaluation_whose_player_never_stops_is_cut_at_the_tasks_own_length(t
 
 def test_a_player_that_says_nothing_is_wrong_not_an_error(tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    lm = as_lm(always(policy, policy.template.closing_id), 4096, 4, {})
+    lm = as_lm(always(policy, policy.template.end_token_id), 4096, 4, {})
     request = type("Request", (), {"args": ("a", {"until": ["."], "max_gen_toks": 4})})
     assert lm.generate_until([request, request]) == ["", ""]
 

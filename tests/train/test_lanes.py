@@ -46,11 +46,11 @@ def test_torch_keeps_to_one_thread_in_every_lane():
 def test_a_trained_player_has_the_same_bits_whatever_the_number_of_lanes(policy, tmp_path, settings):
     objective = load_objective(find_objective("space"))()
     groups = make_groups(policy, objective.needs)
-    policy.save(tmp_path / "start")
+    policy.save_adapter(tmp_path / "start")
     players = []
     for count in (1, 2, 3):
-        policy.lanes = OrderedThreadPool(count)
-        policy.become(tmp_path / "start")
+        policy.pool = OrderedThreadPool(count)
+        policy.load_adapter(tmp_path / "start")
         run(policy, groups, objective, **settings)
         players.append([p.detach().clone() for _, p in policy.adapter_parameters()])
     for other in players[1:]:
@@ -61,7 +61,7 @@ def test_scores_and_samples_have_the_same_bits_too(policy):
     found = []
     rows = rows_of(policy)
     for count in (1, 3):
-        policy.lanes = OrderedThreadPool(count)
+        policy.pool = OrderedThreadPool(count)
         drawn = policy.sample([r.prompt for r in rows] * 60, list(range(60 * len(rows))), GenerationConfig(max_new_tokens=5))
-        found.append((policy.score(rows, 16), policy.judge(rows, 16), drawn))
+        found.append((policy.score(rows, 16), policy.loglikelihood(rows, 16), drawn))
     assert found[0] == found[1]

@@ -9,7 +9,7 @@ import torch
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, list_objectives, load_objective
 from harness.records import PromptGroup
-from harness.train.core import TrainingStopped, laid_out, train
+from harness.train.core import TrainingStopped, make_micro_batches, train
 from harness.train.schedule import learning_rate, optimizer_batches
 from objectives import LossOutput, Needs
 from tests.peers import quiet
@@ -50,8 +50,8 @@ def test_no_pass_holds_more_responses_for_a_larger_mu(policy, mu):
     """Memory flat in mu: with gradients, at most a micro-batch of responses is in the model at a time."""
     objective = load_objective(find_objective("space"))(mu=float(mu))
     groups = make_groups(policy, objective.needs)
-    (part,) = laid_out(policy, groups, objective, TrainingConfig(micro_batch=8))
-    assert part.two_pass
+    (part,) = make_micro_batches(policy, groups, objective, TrainingConfig(micro_batch=8))
+    assert part.grad_cache
     assert sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
     assert max(chunk.count for chunk in part.chunks) == 8
     assert max(chunk.ids.numel() for chunk in part.chunks) < 8 * 16
@@ -82,7 +82,7 @@ def test_the_token_mean_divides_by_all_tokens_of_the_batch(policy):
     for _, p in policy.adapter_parameters():
         p.grad = None
     tokens = sum(len(g.real.content) for g in groups)
-    packed = policy.lay_out([PromptGroup(g.prompt, [g.real.content]) for g in groups])
+    packed = policy.collate([PromptGroup(g.prompt, [g.real.content]) for g in groups])
     (-policy.response_logps(packed).sum()).backward()
     assert_same(found, {n: p.grad / tokens for n, p in policy.adapter_parameters()})
 
@@ -104,10 +104,10 @@ def test_training_lowers_the_loss_and_records_every_step(policy, optimizer):
 def test_the_micro_batch_does_not_change_the_trained_player(policy, tmp_path):
     objective = load_objective(find_objective("spin"))()
     groups = make_groups(policy, objective.needs)
-    policy.save(tmp_path / "start")
+    policy.save_adapter(tmp_path / "start")
     found = []
     for size in (1, 4):
-        policy.become(tmp_path / "start")
+        policy.load_adapter(tmp_path / "start")
         run(policy, groups, objective, micro_batch=size)
         found.append({n: p.detach().clone() for n, p in policy.adapter_parameters()})
     assert max(float((found[0][n] - found[1][n]).abs().max()) for n in found[0]) < 1e-9
@@ -116,7 +116,7 @@ def test_the_micro_batch_does_not_change_the_trained_player(policy, tmp_path):
 def test_another_opponent_than_the_scored_one_is_refused_before_any_update(policy):
     objective = load_objective(find_objective("space"))()
     groups = make_groups(policy, objective.needs)
-    policy.become_initial(9)
+    policy.reset_adapter(9)
     with pytest.raises(TrainingStopped, match="not the opponent that was scored"):
         run(policy, groups, objective)
 
@@ -149,8 +149,8 @@ def test_warm_up_then_linear_decay():
 
 def test_schedules_by_iteration_repeat_their_last_value():
     settings = TrainingConfig(lr=[5e-7, 5e-7, 1e-7], epochs=[2, 1])
-    assert [settings.at(t).lr for t in range(4)] == [5e-7, 5e-7, 1e-7, 1e-7]
-    assert [settings.at(t).epochs for t in range(3)] == [2, 1, 1]
+    assert [settings.at_iteration(t).lr for t in range(4)] == [5e-7, 5e-7, 1e-7, 1e-7]
+    assert [settings.at_iteration(t).epochs for t in range(3)] == [2, 1, 1]
 
 
 def test_order_is_keyed_not_streamed(policy):

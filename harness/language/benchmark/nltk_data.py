@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def nltk_lacks(resource: str, mirror: Path | None) -> str | None:
+def missing_nltk_data(resource: str, mirror: Path | None) -> str | None:
     """What to do about NLTK data that is not there; None when it is, in the mirror or on the machine."""
     import nltk
 
-    with nltk_from(mirror):
+    with use_nltk_data(mirror):
         try:
             nltk.data.find(f"tokenizers/{resource}")
         except LookupError:
@@ -21,7 +21,7 @@ def nltk_lacks(resource: str, mirror: Path | None) -> str | None:
 
 
 @contextlib.contextmanager
-def nltk_from(mirror: Path | None) -> Iterator[None]:
+def use_nltk_data(mirror: Path | None) -> Iterator[None]:
     """Let NLTK look in the mirror's `nltk_data` first, and never download: a missing resource is an error at once."""
     try:
         import nltk
@@ -32,10 +32,10 @@ def nltk_from(mirror: Path | None) -> Iterator[None]:
     if folder is not None and folder.is_dir() and str(folder) not in nltk.data.path:
         nltk.data.path.insert(0, str(folder))
 
-    def refuse(name: str, *_: Any, **__: Any) -> None:
+    def refuse_download(name: str, *_: Any, **__: Any) -> None:
         raise LookupError(f"NLTK data {name!r}; install it with: python -m nltk.downloader {name}")
 
-    original, nltk.download = nltk.download, refuse
+    original, nltk.download = nltk.download, refuse_download
     try:
         yield
     finally:

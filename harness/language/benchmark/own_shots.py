@@ -19,36 +19,38 @@ from harness.errors import UserError
 from harness.language.random_state import keep_random_state
 from harness.records import keyed_seed
 
-LOOKED_AT = 20  # examples of a pool, to see whether their questions differ
-AMPLE = 50  # examples beyond the shots asked for: no document stands so often that lm-eval's own drawing runs out of others
+NUM_QUESTIONS_COMPARED = 20  # examples of a pool, to see whether their questions differ
+SPARE_EXAMPLES = (
+    50  # examples beyond the shots asked for: no document stands so often that lm-eval's own drawing runs out of others
+)
 
 
-def splits(task: Any) -> tuple[str | None, str | None]:
+def eval_and_fewshot_splits(task: Any) -> tuple[str | None, str | None]:
     """The split that is evaluated, and the one that shots come from; None for shots that are written out in the task's file."""
-    config, shots = task.config, task.fewshot_cfg
-    evaluated = config.test_split if config.test_split is not None else config.validation_split
-    if shots.split is not None:
-        return evaluated, shots.split
-    if shots.samples is not None:
-        return evaluated, None
-    return evaluated, next(
+    config, fewshot_cfg = task.config, task.fewshot_cfg
+    eval_split = config.test_split if config.test_split is not None else config.validation_split
+    if fewshot_cfg.split is not None:
+        return eval_split, fewshot_cfg.split
+    if fewshot_cfg.samples is not None:
+        return eval_split, None
+    return eval_split, next(
         (s for s in (config.training_split, config.validation_split, config.test_split) if s is not None), None
     )
 
 
-def draws_its_own(task: Any) -> bool:
+def shots_may_include_item(task: Any) -> bool:
     """Whether a task with shots has its items among what they are drawn from, and lm-eval does not leave them out."""
     if not _has_shots(task):
         return False
-    evaluated, drawn = splits(task)
-    return drawn == evaluated and task.fewshot_cfg.split != task.config.test_split
+    eval_split, fewshot_split = eval_and_fewshot_splits(task)
+    return fewshot_split == eval_split and task.fewshot_cfg.split != task.config.test_split
 
 
 def _has_shots(task: Any) -> bool:
     return bool(task.config.num_fewshot) and hasattr(task, "sampler") and hasattr(task, "fewshot_cfg")
 
 
-def leave_out_own(task: Any, where: str) -> None:
+def exclude_item_from_shots(task: Any, where: str) -> None:
     """Let the task's sampler replace every shot that is the item itself.
 
     Raises UserError where a pool that holds the items has no more than the shots asked for.
@@ -56,51 +58,52 @@ def leave_out_own(task: Any, where: str) -> None:
     task.shots_replaced = 0
     if not _has_shots(task):
         return
-    shots, pool = task.config.num_fewshot, len(task.sampler.fewshot_docs())
-    if draws_its_own(task) and shots >= pool:
+    num_fewshot, pool_size = task.config.num_fewshot, len(task.sampler.fewshot_docs())
+    if shots_may_include_item(task) and num_fewshot >= pool_size:
         raise UserError(
-            f"{where}: shots = {shots}, but {task.task_name} draws them from the {pool} examples that are evaluated, one of "
-            f"which is the item itself; ask for at most {pool - 1}"
+            f"{where}: shots = {num_fewshot}, but {task.task_name} draws them from the {pool_size} "
+            "examples that are evaluated, one of "
+            f"which is the item itself; ask for at most {pool_size - 1}"
         )
-    sampler, same = task.sampler, _SameText(task)
-    draw, reseed, build = sampler.sample, sampler.set_rnd, task.fewshot_context
-    asked: list[Any] = [None]
+    sampler, same_text = task.sampler, _SameText(task)
+    original_sample, original_set_rnd, original_fewshot_context = sampler.sample, sampler.set_rnd, task.fewshot_context
+    current_item: list[Any] = [None]
 
-    def fewshot_context(doc: Any, *arguments: Any, **named: Any) -> Any:
-        asked[0] = doc
-        return build(doc, *arguments, **named)
+    def fewshot_context(doc: Any, *args: Any, **kwargs: Any) -> Any:
+        current_item[0] = doc
+        return original_fewshot_context(doc, *args, **kwargs)
 
-    def sample(n: int, eval_doc: Any = None, **others: Any) -> Sequence[Any]:
-        item = asked[0]
-        drawn = list(draw(n=n, eval_doc=eval_doc if _enough(sampler, n, eval_doc) else None, **others))
+    def sample(n: int, eval_doc: Any = None, **kwargs: Any) -> Sequence[Any]:
+        item = current_item[0]
+        shots = list(original_sample(n=n, eval_doc=eval_doc if _pool_suffices(sampler, n, eval_doc) else None, **kwargs))
         with keep_random_state():  # a task's own code may draw from it while it reads a document
-            if item is None or not any(same(doc, item) for doc in drawn):
-                return drawn
+            if item is None or not any(same_text(doc, item) for doc in shots):
+                return shots
             task.shots_replaced += 1
             if type(sampler).__name__ == "FirstNSampler":
-                return list(itertools.islice((doc for doc in sampler.fewshot_docs() if not same(doc, item)), n))
-            left = _left(sampler, drawn, item, same)
-            replaced = (next(left, None) if same(doc, item) else doc for doc in drawn)
+                return list(itertools.islice((doc for doc in sampler.fewshot_docs() if not same_text(doc, item)), n))
+            remaining = _remaining_shots(sampler, shots, item, same_text)
+            replaced = (next(remaining, None) if same_text(doc, item) else doc for doc in shots)
             return [doc for doc in replaced if doc is not None]
 
     def set_rnd(seed: int | None) -> Any:
         task.shots_replaced = 0
-        return reseed(seed)
+        return original_set_rnd(seed)
 
     sampler.sample, sampler.set_rnd, task.fewshot_context = sample, set_rnd, fewshot_context
 
 
-def _enough(sampler: Any, n: int, eval_doc: Any) -> bool:
+def _pool_suffices(sampler: Any, n: int, eval_doc: Any) -> bool:
     """Whether lm-eval's own way of leaving the item out, which may draw one more, has enough to draw from."""
     pool = sampler.fewshot_docs()
-    return eval_doc is None or len(pool) >= n + AMPLE or (len(pool) > n and sum(doc != eval_doc for doc in pool) >= n)
+    return eval_doc is None or len(pool) >= n + SPARE_EXAMPLES or (len(pool) > n and sum(doc != eval_doc for doc in pool) >= n)
 
 
-def _left(sampler: Any, drawn: Sequence[Any], item: Any, same: _SameText) -> Iterator[Any]:
+def _remaining_shots(sampler: Any, shots: Sequence[Any], item: Any, same_text: _SameText) -> Iterator[Any]:
     """What else is in the pool, shuffled by the item alone: lm-eval's own draws for later items stay as they are."""
     pool = list(sampler.fewshot_docs())
     random.Random(keyed_seed("shots", item)).shuffle(pool)
-    return (doc for doc in pool if doc not in drawn and not same(doc, item))
+    return (doc for doc in pool if doc not in shots and not same_text(doc, item))
 
 
 class _SameText:
@@ -109,7 +112,7 @@ class _SameText:
 
     def __init__(self, task: Any) -> None:
         self.task = task
-        self._kept: dict[int, tuple[Any, Any]] = {}  # questions of documents, each kept so that its id stays its own
+        self._question_cache: dict[int, tuple[Any, Any]] = {}  # questions of documents, each kept so that its id stays its own
 
     def __call__(self, shot: Any, item: Any) -> bool:
         if shot == item:
@@ -117,24 +120,24 @@ class _SameText:
         question = self._question(shot)
         if question != self._question(item):
             return False
-        telling = isinstance(question, str) and question != "" and self._questions_differ
-        return self._choices(shot) == self._choices(item) and (telling or self._target(shot) == self._target(item))
+        question_identifies = isinstance(question, str) and question != "" and self._questions_differ
+        return self._choices(shot) == self._choices(item) and (question_identifies or self._target(shot) == self._target(item))
 
     @cached_property
     def _questions_differ(self) -> bool:
-        some = [self._question(doc) for doc in itertools.islice(self.task.sampler.fewshot_docs(), LOOKED_AT)]
-        return len(some) < 2 or any(question != some[0] for question in some)
+        questions = [self._question(doc) for doc in itertools.islice(self.task.sampler.fewshot_docs(), NUM_QUESTIONS_COMPARED)]
+        return len(questions) < 2 or any(question != questions[0] for question in questions)
 
     def _question(self, doc: Any) -> Any:
-        if id(doc) not in self._kept:
-            if len(self._kept) > 20_000:
-                self._kept.clear()
+        if id(doc) not in self._question_cache:
+            if len(self._question_cache) > 20_000:
+                self._question_cache.clear()
             try:
                 text = self.task.doc_to_text(doc)
             except Exception:  # shots written out in the task's file may be formatted by settings of their own
                 text = self.task.doc_to_text(doc, self.task.fewshot_cfg.doc_to_text)
-            self._kept[id(doc)] = doc, text.strip() if isinstance(text, str) else text
-        return self._kept[id(doc)][1]
+            self._question_cache[id(doc)] = doc, text.strip() if isinstance(text, str) else text
+        return self._question_cache[id(doc)][1]
 
     def _choices(self, doc: Any) -> Any:
         return self.task.doc_to_choice(doc) if self.task.config.doc_to_choice is not None else None

@@ -12,7 +12,7 @@ def default_metrics(output_type: str) -> Sequence[str]:
     return DEFAULT_METRIC_REGISTRY.get(output_type, [])
 
 
-def direction(metric: str) -> bool | None:
+def higher_is_better(metric: str) -> bool | None:
     """Whether higher is better; None for a metric that is not lm-eval's."""
     import lm_eval.api.metrics  # noqa: F401  (fills the registry)
     from lm_eval.api.registry import higher_is_better_registry

@@ -15,7 +15,7 @@ from harness.language.benchmark.task_file import TaskFile
 from harness.loop.suite import SuiteTask
 
 # What lm-eval's own process_results computes; another metric in the list of such a task is never reported.
-COMPUTED = {
+METRICS_BY_OUTPUT_TYPE = {
     "multiple_choice": {
         "acc",
         "acc_norm",
@@ -32,84 +32,86 @@ COMPUTED = {
 }
 
 
-def reported(settings: Mapping[str, Any]) -> tuple[set[str], bool]:
+def reported_metrics(settings: Mapping[str, Any]) -> tuple[set[str], bool]:
     """Names of the metrics that a task reports, and whether that is all: its own code may report others."""
     if "class" in settings:
         return set(), False
-    kind = str(settings.get("output_type") or "generate_until")
-    listed = settings.get("metric_list")
-    if listed is None:
-        names = set(registered.default_metrics(kind))
-    elif isinstance(listed, list):
-        names = {metric_name(entry["metric"]) for entry in listed if isinstance(entry, Mapping) and "metric" in entry}
+    output_type = str(settings.get("output_type") or "generate_until")
+    metric_list = settings.get("metric_list")
+    if metric_list is None:
+        names = set(registered.default_metrics(output_type))
+    elif isinstance(metric_list, list):
+        names = {metric_name(entry["metric"]) for entry in metric_list if isinstance(entry, Mapping) and "metric" in entry}
     else:
         return set(), False
     if settings.get("process_results") is not None:
         return names, False
-    if kind in COMPUTED:
-        return names & COMPUTED[kind], True
+    if output_type in METRICS_BY_OUTPUT_TYPE:
+        return names & METRICS_BY_OUTPUT_TYPE[output_type], True
     open_ended = any(
-        isinstance(entry, Mapping) and (entry.get("hf_evaluate") or not _plain(entry.get("metric"))) for entry in listed or ()
+        isinstance(entry, Mapping) and (entry.get("hf_evaluate") or not _is_plain_name(entry.get("metric")))
+        for entry in metric_list or ()
     )
     return names, not open_ended  # a function may return several metrics under names of its own
 
 
 def metric_name(metric: Any) -> str:
     """A metric's name; `!function utils.f`, read as a path or resolved, is called by the function's name."""
-    if _plain(metric):
+    if _is_plain_name(metric):
         return metric
     return getattr(metric, "__name__", str(metric).rpartition(".")[2])
 
 
-def _plain(metric: Any) -> bool:
+def _is_plain_name(metric: Any) -> bool:
     return isinstance(metric, str) and not metric.startswith("/")
 
 
-def filters(settings: Mapping[str, Any]) -> set[str]:
-    listed = settings.get("filter_list")
-    if listed is None:
+def filter_names(settings: Mapping[str, Any]) -> set[str]:
+    filter_list = settings.get("filter_list")
+    if filter_list is None:
         return {"none"}
-    return {str(entry["name"]) for entry in listed if isinstance(entry, Mapping) and "name" in entry}
+    return {str(entry["name"]) for entry in filter_list if isinstance(entry, Mapping) and "name" in entry}
 
 
-def direction(settings: Mapping[str, Any], metric: str) -> bool | None:
+def higher_is_better(settings: Mapping[str, Any], metric: str) -> bool | None:
     """Whether lm-eval says that higher is better of a metric of this task; None where it says nothing."""
-    listed = settings.get("metric_list")
-    for entry in listed if isinstance(listed, list) else ():
+    metric_list = settings.get("metric_list")
+    for entry in metric_list if isinstance(metric_list, list) else ():
         if isinstance(entry, Mapping) and metric_name(entry.get("metric")) == metric and "higher_is_better" in entry:
             return entry["higher_is_better"] if isinstance(entry["higher_is_better"], bool) else None
-    return registered.direction(metric) if metric in reported(settings)[0] else None
+    return registered.higher_is_better(metric) if metric in reported_metrics(settings)[0] else None
 
 
-def against_direction(row: SuiteTask, tasks: Sequence[TaskFile]) -> Iterator[str]:
+def direction_problems(row: SuiteTask, tasks: Sequence[TaskFile]) -> Iterator[str]:
     """The first task of which lm-eval says the contrary of the row."""
     for task in tasks:
-        says = direction(task.settings, row.metric)
-        if says is not None and says != row.higher_is_better:
+        declared = higher_is_better(task.settings, row.metric)
+        if declared is not None and declared != row.higher_is_better:
             yield (
-                f"lm-eval says of {row.metric} in {task.name} that {'higher' if says else 'lower'} is better, the row says the "
-                f"contrary; write higher_is_better = {str(says).lower()} in the row"
+                f"lm-eval says of {row.metric} in {task.name} that {'higher' if declared else 'lower'} is "
+                "better, the row says the "
+                f"contrary; write higher_is_better = {str(declared).lower()} in the row"
             )
             return
 
 
-def against_shots(row: SuiteTask, task: TaskFile) -> Iterator[str]:
+def shots_problems(row: SuiteTask, task: TaskFile) -> Iterator[str]:
     if task.settings.get("num_fewshot") == 0 and row.shots:
         yield f"{task.name} is fixed at 0 shots, the suite asks for {row.shots}"
 
 
-def lacks(row: SuiteTask, task: TaskFile) -> Iterator[str]:
+def missing_metric_or_filter(row: SuiteTask, task: TaskFile) -> Iterator[str]:
     """The row's metric or filter, where the task certainly does not report it."""
-    names, complete = reported(task.settings)
+    names, complete = reported_metrics(task.settings)
     if complete and row.metric not in names:
         yield f'{task.name} has no metric "{row.metric}"{did_you_mean(row.metric, names)}'
-    known = filters(task.settings)
-    if row.filter not in known:
-        listed = ", ".join(sorted(known)) or "none at all: its filter_list is empty"
-        yield f'{task.name} has no filter "{row.filter}" (it has {listed})'
+    known_filters = filter_names(task.settings)
+    if row.filter not in known_filters:
+        shown_filters = ", ".join(sorted(known_filters)) or "none at all: its filter_list is empty"
+        yield f'{task.name} has no filter "{row.filter}" (it has {shown_filters})'
 
 
-def against_tag(row: SuiteTask, tag: TaskFile) -> str:
+def tag_problem(row: SuiteTask, tag: TaskFile) -> str:
     first = tag.members[0] if tag.members else "its tasks"
     return (
         f"is a tag of {len(tag.members)} task(s), which has no score of its own; name its tasks as rows ({first}, ...), or a "
@@ -117,33 +119,33 @@ def against_tag(row: SuiteTask, tag: TaskFile) -> str:
     )
 
 
-def against_group(row: SuiteTask, group: TaskFile) -> Iterator[str]:
+def group_problems(row: SuiteTask, group: TaskFile) -> Iterator[str]:
     """Why lm-eval gives the group no number under the row's metric and filter."""
     if not group.members:
         yield "is a group without a list of tasks (task: [...]), which has no score"
         return
-    averaged = aggregations(group.settings.get("aggregate_metric_list"))
+    aggregated = aggregate_entries(group.settings.get("aggregate_metric_list"))
     advice = f"add aggregate_metric_list: [{{metric: {row.metric}}}] to its file, or name its tasks as rows"
-    if not averaged:
+    if not aggregated:
         yield f"is a group that averages nothing (no aggregate_metric_list), so it has no score; {advice}"
         return
-    mine = [entry for entry in averaged if entry.get("metric") == row.metric]
-    if not mine:
-        others = ", ".join(sorted({str(entry.get("metric")) for entry in averaged}))
-        yield f"is a group that averages {others}, not {row.metric}; {advice}"
+    matching = [entry for entry in aggregated if entry.get("metric") == row.metric]
+    if not matching:
+        other_metrics = ", ".join(sorted({str(entry.get("metric")) for entry in aggregated}))
+        yield f"is a group that averages {other_metrics}, not {row.metric}; {advice}"
         return
-    named = [_texts(entry["filter_list"]) for entry in mine if entry.get("filter_list") is not None]
-    if len(named) == len(mine) and not any(row.filter in one for one in named):
-        known = ", ".join(sorted({name for one in named for name in one}))
-        yield f'is a group that averages {row.metric} of filter {known}, not of "{row.filter}"'
+    filter_lists = [_iter_strings(entry["filter_list"]) for entry in matching if entry.get("filter_list") is not None]
+    if len(filter_lists) == len(matching) and not any(row.filter in one for one in filter_lists):
+        known_filters = ", ".join(sorted({name for one in filter_lists for name in one}))
+        yield f'is a group that averages {row.metric} of filter {known_filters}, not of "{row.filter}"'
 
 
-def aggregations(listed: Any) -> list[Mapping[str, Any]]:
+def aggregate_entries(aggregate_metric_list: Any) -> list[Mapping[str, Any]]:
     """A group's aggregate_metric_list, which may be one entry alone."""
-    if isinstance(listed, Mapping):
-        return [listed]
-    return [entry for entry in listed or () if isinstance(entry, Mapping)]
+    if isinstance(aggregate_metric_list, Mapping):
+        return [aggregate_metric_list]
+    return [entry for entry in aggregate_metric_list or () if isinstance(entry, Mapping)]
 
 
-def _texts(value: Any) -> list[str]:
+def _iter_strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(one) for one in value]

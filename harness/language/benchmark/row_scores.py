@@ -6,24 +6,24 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis.clusters import numbered
+from harness.analysis.clusters import number_clusters
 from harness.errors import EvaluationError
 from harness.loop.suite import Suite, SuiteTask
 from harness.records import EvalRecord, digest
 
 
-def scored(row: SuiteTask, result: Mapping[str, Any], leaves: Sequence[str]) -> list[str]:
+def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Sequence[str]) -> list[str]:
     """The lm-eval tasks that the row's number is over: all behind it, or of a group those that report the metric."""
     key = f"{row.metric},{row.filter}"
-    mine = [leaf for leaf in leaves if key in result["results"].get(leaf, {})]
-    return mine or list(leaves)
+    reporting = [leaf for leaf in subtasks if key in result["results"].get(leaf, {})]
+    return reporting or list(subtasks)
 
 
-def record_of(
+def make_record(
     row: SuiteTask,
     suite: Suite,
     result: Mapping[str, Any],
-    leaves: Sequence[str],
+    subtasks: Sequence[str],
     samples: Sequence[Mapping[str, Any]] | None = None,
 ) -> EvalRecord:
     """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it, n those of its samples that count.
@@ -34,11 +34,11 @@ def record_of(
     key = f"{row.metric},{row.filter}"
     value = scores.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        known = sorted(k for k in scores if "," in k and "_stderr" not in k)
-        found = f"it is {value!r}" if key in scores else f"it has {', '.join(known) or 'nothing'}"
-        raise EvaluationError(f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} ({found})")
+        reported_keys = sorted(k for k in scores if "," in k and "_stderr" not in k)
+        reason = f"it is {value!r}" if key in scores else f"it has {', '.join(reported_keys) or 'nothing'}"
+        raise EvaluationError(f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} ({reason})")
     stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
-    n = sum(result["n-samples"][leaf]["effective"] for leaf in leaves)
+    n = sum(result["n-samples"][leaf]["effective"] for leaf in subtasks)
     if samples is not None:  # a document may leave the metric out
         n = sum(s["filter"] == row.filter and row.metric in s for s in samples)
     versions = result.get("versions", {})
@@ -58,15 +58,15 @@ def record_of(
     )
 
 
-def weighs_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
+def weights_tasks_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
     """Whether the row is a group whose score is the plain mean of its tasks', whatever their sizes (weight_by_size: false)."""
     group = loaded.get("groups", {}).get(row.name)
     entries = (group.aggregate_metric_list or []) if group is not None else []
-    mine = [e for e in entries if e.metric == row.metric and (e.filter_list is None or row.filter in e.filter_list)]
-    return bool(mine) and not mine[-1].weight_by_size
+    matching = [e for e in entries if e.metric == row.metric and (e.filter_list is None or row.filter in e.filter_list)]
+    return bool(matching) and not matching[-1].weight_by_size
 
 
-def items_of(
+def make_item_scores(
     row: SuiteTask,
     samples: Sequence[Mapping[str, Any]],
     equal_tasks: bool = False,
@@ -79,17 +79,19 @@ def items_of(
     task of a group counts the same: how many of the items are each task's. `clusters`, where items share one (keys: of every
     lm-eval task's documents): the number of every item's, in order of first appearance.
     """
-    mine = [s for s in samples if s["filter"] == row.filter]
-    mine.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-    values = [s[row.metric] for s in mine if isinstance(s.get(row.metric), (bool, int, float))]
-    whole = bool(mine) and len(values) == len(mine)
-    named = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in mine))
-    found: dict[str, Any] = {"items": named, "values": [float(v) for v in values] if whole else None}
-    sizes = collections.Counter(s.get("task", row.name) for s in mine)
-    if whole and equal_tasks and len(sizes) > 1:
-        found["parts"] = list(sizes.values())
-    if whole and keys:
-        clusters = numbered([keys[s.get("task", row.name)][s["doc_id"]] for s in mine])
+    counted_samples = [s for s in samples if s["filter"] == row.filter]
+    counted_samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    values = [s[row.metric] for s in counted_samples if isinstance(s.get(row.metric), (bool, int, float))]
+    is_complete = bool(counted_samples) and len(values) == len(counted_samples)
+    items_digest = digest(
+        *(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in counted_samples)
+    )
+    item_scores: dict[str, Any] = {"items": items_digest, "values": [float(v) for v in values] if is_complete else None}
+    sizes = collections.Counter(s.get("task", row.name) for s in counted_samples)
+    if is_complete and equal_tasks and len(sizes) > 1:
+        item_scores["parts"] = list(sizes.values())
+    if is_complete and keys:
+        clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted_samples])
         if max(clusters) + 1 < len(clusters):
-            found["clusters"] = clusters
-    return found
+            item_scores["clusters"] = clusters
+    return item_scores

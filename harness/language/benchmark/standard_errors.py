@@ -23,34 +23,38 @@ from unittest import mock
 from lm_eval import evaluator_utils
 from lm_eval.api import metrics
 
-from harness.analysis.clusters import clustered_stderr
+from harness.analysis.clusters import cluster_robust_stderr
 
-CHUNK = 1000  # resamples per seed, as lm-eval has them
-SLOW = {"bleu", "chrf", "chrf++", "ter"}  # of which lm-eval takes fewer resamples
+RESAMPLES_PER_SEED = 1000  # resamples per seed, as lm-eval has them
+SLOW_METRICS = {"bleu", "chrf", "chrf++", "ter"}  # of which lm-eval takes fewer resamples
 SLOW_ITERATIONS = 100
-ALSO = (metrics.weighted_perplexity, metrics.bits_per_byte, metrics.brier_score)  # no mean, and lm-eval gives no error
+BOOTSTRAPPED_HERE = (
+    metrics.weighted_perplexity,
+    metrics.bits_per_byte,
+    metrics.brier_score,
+)  # no mean, and lm-eval gives no error
 
 
 def bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], items: Sequence[Any], iters: int) -> float:
     """Standard deviation of a statistic over `iters` resamples of the items."""
-    chunk = min(CHUNK, iters)
-    found = []
+    chunk = min(RESAMPLES_PER_SEED, iters)
+    estimates = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a resample may lack a class, which some metrics remark upon
         for seed in range(iters // chunk):
-            drawn = random.Random(seed)
-            found += [statistic(drawn.choices(items, k=len(items))) for _ in range(chunk)]
-    return metrics.sample_stddev(found)
+            rng = random.Random(seed)
+            estimates += [statistic(rng.choices(items, k=len(items))) for _ in range(chunk)]
+    return metrics.sample_stddev(estimates)
 
 
 def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Callable[[Sequence[Any]], float] | None:
     """lm-eval's choice of an error for an aggregation, and a bootstrap for some that it leaves without."""
-    if metric in ALSO and bootstrap_iters > 0:
+    if metric in BOOTSTRAPPED_HERE and bootstrap_iters > 0:
         return lambda items: bootstrap_stderr(metric, items, bootstrap_iters)
-    return _theirs(metric, bootstrap_iters)
+    return _lm_eval_stderr_for_metric(metric, bootstrap_iters)
 
 
-_theirs = metrics.stderr_for_metric
+_lm_eval_stderr_for_metric = metrics.stderr_for_metric
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Item:
     value: Any
 
 
-def clustered_error(
+def clustered_row_stderr(
     items: Sequence[Item], metric: str, aggregations: Mapping[str, Any], equal_tasks: bool, score: float, iters: int
 ) -> float | None:
     """The standard error of a row whose items come in clusters; None where none can be known.
@@ -73,25 +77,25 @@ def clustered_error(
     clusters that reach from one task of a group into another then leave the error unknown.
     """
     tasks = [item.task for item in items]
-    plain = [item.value.item() if getattr(item.value, "shape", None) == () else item.value for item in items]  # numpy's
-    if all(isinstance(value, (bool, int, float)) for value in plain):
-        values = [float(value) for value in plain]
+    scalars = [item.value.item() if getattr(item.value, "shape", None) == () else item.value for item in items]  # numpy's
+    if all(isinstance(value, (bool, int, float)) for value in scalars):
+        values = [float(value) for value in scalars]
         if math.isclose(_mean(values, tasks, equal_tasks), score, rel_tol=1e-6, abs_tol=1e-9):
-            return clustered_stderr(values, [item.cluster for item in items], tasks, equal_tasks)
+            return cluster_robust_stderr(values, [item.cluster for item in items], tasks, equal_tasks)
     by_task: dict[str, dict[int, list[Any]]] = {task: {} for task in dict.fromkeys(tasks)}
     for item in items:
         by_task[item.task].setdefault(item.cluster, []).append(item.value)
     if sum(map(len, by_task.values())) > len({item.cluster for item in items}):
         return None
-    iters = min(iters, SLOW_ITERATIONS) if metric in SLOW else iters
+    iters = min(iters, SLOW_ITERATIONS) if metric in SLOW_METRICS else iters
     squares = []
     for task, clusters in by_task.items():
         aggregation = aggregations.get(task)
         if len(clusters) < 2 or aggregation is None or stderr_for_metric(aggregation, iters) is None:
             return None
-        error = cluster_bootstrap_stderr(aggregation, list(clusters.values()), iters)
+        stderr = cluster_bootstrap_stderr(aggregation, list(clusters.values()), iters)
         weight = 1 / len(by_task) if equal_tasks else sum(map(len, clusters.values())) / len(items)
-        squares.append((weight * error) ** 2)
+        squares.append((weight * stderr) ** 2)
     return math.sqrt(math.fsum(squares)) if squares else None
 
 
@@ -104,14 +108,14 @@ def _mean(values: Sequence[float], tasks: Sequence[str], equal_tasks: bool) -> f
     """The mean over items, or with `equal_tasks` the plain mean of the tasks' means."""
     if not values or not equal_tasks:
         return math.fsum(values) / max(1, len(values))
-    of: dict[str, list[float]] = {}
+    values_by_task: dict[str, list[float]] = {}
     for value, task in zip(values, tasks, strict=True):
-        of.setdefault(task, []).append(value)
-    return math.fsum(math.fsum(mine) / len(mine) for mine in of.values()) / len(of)
+        values_by_task.setdefault(task, []).append(value)
+    return math.fsum(math.fsum(mine) / len(mine) for mine in values_by_task.values()) / len(values_by_task)
 
 
 @contextmanager
-def computed_here() -> Iterator[None]:
+def override_lm_eval_stderr() -> Iterator[None]:
     """While it lasts, lm-eval takes its standard errors from here."""
     with (
         mock.patch.object(metrics, "bootstrap_stderr", bootstrap_stderr),

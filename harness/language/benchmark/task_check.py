@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-REGEX = {"regex", "regex_pos", "multi_choice_regex"}
+REGEX_FILTERS = {"regex", "regex_pos", "multi_choice_regex"}
 
 
-def unsupported(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterator[str]:
+def unsupported_features(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterator[str]:
     """What is in the way of a task's settings, without the task's name."""
     if settings.get("unsafe_code") and not allow_unsafe_code:
         yield (
@@ -22,33 +22,33 @@ def unsupported(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterato
     repeats = settings.get("repeats")
     if repeats is not None and (not isinstance(repeats, int) or repeats < 1):
         yield f"repeats={repeats!r}: expected a whole number from 1"
-    yield from _filters(settings, repeats if isinstance(repeats, int) else 1)
-    generation = settings.get("generation_kwargs")
-    if isinstance(generation, Mapping):
-        until = generation.get("until", [])
+    yield from _filter_problems(settings, repeats if isinstance(repeats, int) else 1)
+    gen_kwargs = settings.get("generation_kwargs")
+    if isinstance(gen_kwargs, Mapping):
+        until = gen_kwargs.get("until", [])
         if not all(isinstance(stop, str) for stop in (until if isinstance(until, list) else [until])):
             yield f"generation_kwargs: until={until!r}, expected texts; write numbers in quotes"
-        sampled, temperature = generation.get("do_sample"), generation.get("temperature")
-        if sampled and not _number(temperature):
+        do_sample, temperature = gen_kwargs.get("do_sample"), gen_kwargs.get("temperature")
+        if do_sample and not _as_float(temperature):
             yield (
                 f"generation_kwargs: do_sample with temperature={temperature!r}, which lm-eval's transformers model refuses; "
                 "add temperature: 1.0"
             )
 
 
-def _filters(settings: Mapping[str, Any], repeats: int) -> Iterator[str]:
+def _filter_problems(settings: Mapping[str, Any], repeats: int) -> Iterator[str]:
     """Steps of filters that fail whatever the answers are."""
     for entry in settings.get("filter_list") or ():
         for step in (entry.get("filter") if isinstance(entry, Mapping) else None) or ():
             function = step.get("function") if isinstance(step, Mapping) else None
             if function == "take_first_k" and isinstance(k := step.get("k"), int) and k > repeats:
                 yield f"filter {entry.get('name')} takes the first {k} answers, repeats is {repeats}; ask for as many"
-            pattern = step.get("regex_pattern") if function in REGEX else None
-            if isinstance(pattern, str) and (said := _no_regex(pattern)):
-                yield f"filter {entry.get('name')}: regex_pattern {pattern!r} is no regular expression ({said})"
+            pattern = step.get("regex_pattern") if function in REGEX_FILTERS else None
+            if isinstance(pattern, str) and (regex_error := _find_regex_error(pattern)):
+                yield f"filter {entry.get('name')}: regex_pattern {pattern!r} is no regular expression ({regex_error})"
 
 
-def _no_regex(pattern: str) -> str | None:
+def _find_regex_error(pattern: str) -> str | None:
     try:
         re.compile(pattern)
     except re.error as error:
@@ -56,7 +56,7 @@ def _no_regex(pattern: str) -> str | None:
     return None
 
 
-def _number(value: Any) -> float:
+def _as_float(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):

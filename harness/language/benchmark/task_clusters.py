@@ -10,16 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.analysis.clusters import column_key, key_of, numbered, refuse_one_cluster
+from harness.analysis.clusters import check_several_clusters, column_key, number_clusters, value_key
 from harness.errors import UserError
-from harness.language.benchmark.task_trial import names_reported
-from harness.loop.suite import QUESTION, Suite, SuiteTask
+from harness.language.benchmark.task_trial import reported_metric_names
+from harness.loop.suite import QUESTION_FIELD, Suite, SuiteTask
 from harness.records import EvalRecord
 
-Keys = dict[str, list[str]]  # lm-eval task -> the cluster's key of every document, in their order
+ClusterKeys = dict[str, list[str]]  # lm-eval task -> the cluster's key of every document, in their order
 
 
-def cluster_keys(suite: Suite, row: SuiteTask, tasks: Mapping[str, Any]) -> Keys:
+def cluster_keys(suite: Suite, row: SuiteTask, tasks: Mapping[str, Any]) -> ClusterKeys:
     """The key of every document behind a row that names a cluster; nothing for one that does not.
 
     tasks: lm-eval's, loaded, by name. Raises UserError where a document has no such column or nothing in it, where the question
@@ -28,50 +28,50 @@ def cluster_keys(suite: Suite, row: SuiteTask, tasks: Mapping[str, Any]) -> Keys
     if row.cluster is None:
         return {}
     where = f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"'
-    found: Keys = {}
+    keys: ClusterKeys = {}
     for name, task in tasks.items():
         try:
-            found[name] = _of_documents(where, row.cluster, name, task)
+            keys[name] = _document_keys(where, row.cluster, name, task)
         except UserError:
-            reported = names_reported(task, row.filter) if len(tasks) > 1 else None
-            if reported is None or row.metric in reported:
+            metrics = reported_metric_names(task, row.filter) if len(tasks) > 1 else None
+            if metrics is None or row.metric in metrics:
                 raise
-    refuse_one_cluster([key for mine in found.values() for key in mine], where)
-    return found
+    check_several_clusters([key for mine in keys.values() for key in mine], where)
+    return keys
 
 
-def _of_documents(where: str, cluster: str, name: str, task: Any) -> list[str]:
-    if cluster == QUESTION:
-        return [_question(where, f"document {number} of {name}", task, doc) for number, doc in enumerate(task.eval_docs)]
-    hint = f"; {QUESTION} is the question's own text"
+def _document_keys(where: str, cluster: str, name: str, task: Any) -> list[str]:
+    if cluster == QUESTION_FIELD:
+        return [_question_key(where, f"document {number} of {name}", task, doc) for number, doc in enumerate(task.eval_docs)]
+    hint = f"; {QUESTION_FIELD} is the question's own text"
     return [column_key(doc, cluster, where, f"document {number} of {name}", hint) for number, doc in enumerate(task.eval_docs)]
 
 
-def _question(where: str, what: str, task: Any, doc: Any) -> str:
+def _question_key(where: str, what: str, task: Any, doc: Any) -> str:
     try:
         text = task.doc_to_text(doc)
     except Exception as error:  # a task's own code
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{where}: {what} has no question ({type(error).__name__}: {said})") from error
+        message = " ".join(str(error).split())[:200]
+        raise UserError(f"{where}: {what} has no question ({type(error).__name__}: {message})") from error
     if not isinstance(text, (str, list)):
         raise UserError(f"{where}: the question of {what} is no text but {text!r}; name a column of its documents")
-    if (key := key_of(text)) is None:
+    if (key := value_key(text)) is None:
         raise UserError(f"{where}: {what} has no question; name a column of its documents")
     return key
 
 
-def clusters_asked(keys: Keys, asked: Mapping[str, Sequence[int]] | None) -> list[int]:
+def item_clusters(keys: ClusterKeys, doc_ids: Mapping[str, Sequence[int]] | None) -> list[int]:
     """The cluster of every item asked, tasks by name, documents in order. asked: which documents of every task; None: all."""
-    return numbered(
-        [key for name in sorted(keys) for key in (keys[name] if asked is None else [keys[name][n] for n in asked[name]])]
+    return number_clusters(
+        [key for name in sorted(keys) for key in (keys[name] if doc_ids is None else [keys[name][n] for n in doc_ids[name]])]
     )
 
 
-def clustered(
+def with_cluster_stderr(
     row: SuiteTask,
     record: EvalRecord,
     samples: Mapping[str, Sequence[Mapping[str, Any]]],
-    keys: Keys,
+    keys: ClusterKeys,
     tasks: Mapping[str, Any],
     equal_tasks: bool,
     iters: int,
@@ -81,11 +81,11 @@ def clustered(
     samples: lm-eval's own, by task, as its aggregations take them. equal_tasks: whether a group's tasks count the same whatever
     their size. iters: resamples for a metric whose error is bootstrapped.
     """
-    from harness.language.benchmark.standard_errors import Item, clustered_error  # lm-eval takes seconds to load
+    from harness.language.benchmark.standard_errors import Item, clustered_row_stderr  # lm-eval takes seconds to load
 
-    mine = [(name, s) for name in samples for s in samples[name] if s["filter"] == row.filter and row.metric in s]
-    clusters = numbered([keys[name][s["doc_id"]] for name, s in mine])
-    items = [Item(name, cluster, s[row.metric]) for (name, s), cluster in zip(mine, clusters, strict=True)]
+    scored_samples = [(name, s) for name in samples for s in samples[name] if s["filter"] == row.filter and row.metric in s]
+    clusters = number_clusters([keys[name][s["doc_id"]] for name, s in scored_samples])
+    items = [Item(name, cluster, s[row.metric]) for (name, s), cluster in zip(scored_samples, clusters, strict=True)]
     aggregations = {name: tasks[name].aggregation().get(row.metric) for name in samples}
-    error = clustered_error(items, row.metric, aggregations, equal_tasks, record.value, iters)
-    return replace(record, stderr=error, clusters=len(set(clusters)))
+    stderr = clustered_row_stderr(items, row.metric, aggregations, equal_tasks, record.value, iters)
+    return replace(record, stderr=stderr, clusters=len(set(clusters)))

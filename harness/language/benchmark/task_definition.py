@@ -10,33 +10,35 @@ from pathlib import Path
 from typing import Any
 
 # Named apart (the task, its version, its documents), or paths of one machine, as lm-eval adds them.
-ELSEWHERE = {"task", "metadata", "dataset_path", "dataset_name", "dataset_kwargs"}
+EXCLUDED_SETTINGS = {"task", "metadata", "dataset_path", "dataset_name", "dataset_kwargs"}
 
 
-def definition(task: Any) -> str:
+def task_fingerprint(task: Any) -> str:
     """The settings of a task loaded by lm-eval; a function in them stands for the whole file it comes from."""
     settings = task.config.to_dict(keep_callable=True)
-    return json.dumps(_plain({key: value for key, value in settings.items() if key not in ELSEWHERE}), sort_keys=True)
+    return json.dumps(
+        _to_jsonable({key: value for key, value in settings.items() if key not in EXCLUDED_SETTINGS}), sort_keys=True
+    )
 
 
-def _plain(value: Any) -> Any:
+def _to_jsonable(value: Any) -> Any:
     """JSON without addresses of objects, which differ from one process to the next."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _to_jsonable(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_to_jsonable(one) for one in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(json.dumps(_plain(one), sort_keys=True) for one in value)
-    return code(value) if callable(value) else type(value).__qualname__
+        return sorted(json.dumps(_to_jsonable(one), sort_keys=True) for one in value)
+    return source_code(value) if callable(value) else type(value).__qualname__
 
 
-def code(function: Callable[..., Any]) -> list[str]:
+def source_code(function: Callable[..., Any]) -> list[str]:
     """A function's name and the text of its file, so that a changed helper beside it counts too; and arguments bound to it."""
     if isinstance(function, functools.partial):
-        bound = json.dumps(_plain([function.args, function.keywords]), sort_keys=True)
-        return [*code(function.func), bound]
+        bound = json.dumps(_to_jsonable([function.args, function.keywords]), sort_keys=True)
+        return [*source_code(function.func), bound]
     name = getattr(function, "__qualname__", type(function).__qualname__)
     try:
         file = inspect.getsourcefile(inspect.unwrap(function))

@@ -8,7 +8,7 @@ from typing import Any
 
 # A group's own keys; any other key of its file is a setting of all its tasks.
 GROUP_KEYS = {"group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag"}
-MAKES_A_TASK = {"dataset_path", "custom_dataset", "class"}
+TASK_DEFINING_KEYS = {"dataset_path", "custom_dataset", "class"}
 
 
 @dataclass(frozen=True)
@@ -28,50 +28,50 @@ class TaskFile:
         return not self.settings
 
 
-def leaves(name: str, files: Mapping[str, TaskFile]) -> Iterator[TaskFile | str]:
+def subtasks(name: str, files: Mapping[str, TaskFile]) -> Iterator[TaskFile | str]:
     """The tasks behind a name, groups and tags opened; a name that leads nowhere comes back as text.
 
     A group's settings are those of its tasks unless a member has its own, as in lm-eval's factory.
     """
     if name in files:
-        yield from _opened(files[name], {}, files, ())
+        yield from _expand(files[name], {}, files, ())
     else:
         yield name
 
 
-def _opened(
-    here: TaskFile, overrides: Mapping[str, Any], files: Mapping[str, TaskFile], inside: tuple[str, ...]
+def _expand(
+    entry: TaskFile, overrides: Mapping[str, Any], files: Mapping[str, TaskFile], ancestors: tuple[str, ...]
 ) -> Iterator[TaskFile | str]:
-    if here.name in inside:
-        yield f"{here.name}, which contains itself,"
-    elif here.is_tag or here.is_group:
-        own = {key: value for key, value in here.settings.items() if key not in GROUP_KEYS}
-        for member in here.members:
-            yield from _member(member, here.name, {**own, **overrides}, files, (*inside, here.name))
+    if entry.name in ancestors:
+        yield f"{entry.name}, which contains itself,"
+    elif entry.is_tag or entry.is_group:
+        group_settings = {key: value for key, value in entry.settings.items() if key not in GROUP_KEYS}
+        for member in entry.members:
+            yield from _expand_member(member, entry.name, {**group_settings, **overrides}, files, (*ancestors, entry.name))
     else:
-        yield TaskFile(here.name, {**here.settings, **overrides})
+        yield TaskFile(entry.name, {**entry.settings, **overrides})
 
 
-def _member(
-    member: Any, group: str, overrides: Mapping[str, Any], files: Mapping[str, TaskFile], inside: tuple[str, ...]
+def _expand_member(
+    member: Any, group: str, overrides: Mapping[str, Any], files: Mapping[str, TaskFile], ancestors: tuple[str, ...]
 ) -> Iterator[TaskFile | str]:
     """A name, a task with settings of its own, or a group: one that there is, or one written out in place."""
-    own = member if isinstance(member, Mapping) else {}
-    if "group" in own:
-        name = str(own["group"])
+    member_settings = member if isinstance(member, Mapping) else {}
+    if "group" in member_settings:
+        name = str(member_settings["group"])
         if name in files:
-            settings = {key: value for key, value in own.items() if key != "group"}
-            yield from _opened(files[name], {**overrides, **settings}, files, inside)
+            settings = {key: value for key, value in member_settings.items() if key != "group"}
+            yield from _expand(files[name], {**overrides, **settings}, files, ancestors)
         else:
-            tasks = own.get("task")
-            inline = TaskFile(f"{group}::{name}", own, tuple(tasks) if isinstance(tasks, list) else ())
-            yield from _opened(inline, overrides, files, inside)
+            tasks = member_settings.get("task")
+            inline = TaskFile(f"{group}::{name}", member_settings, tuple(tasks) if isinstance(tasks, list) else ())
+            yield from _expand(inline, overrides, files, ancestors)
         return
-    name = str(own.get("task") if own else member)
-    settings = {**overrides, **own}
+    name = str(member_settings.get("task") if member_settings else member)
+    settings = {**overrides, **member_settings}
     if name in files:
-        yield from _opened(files[name], settings, files, inside)
-    elif MAKES_A_TASK & settings.keys():
+        yield from _expand(files[name], settings, files, ancestors)
+    elif TASK_DEFINING_KEYS & settings.keys():
         yield TaskFile(f"{group}::{name}", settings)
     else:
         yield name

@@ -16,7 +16,7 @@ import torch
 from harness.language.random_state import keep_random_state
 from harness.language.text.template_limits import limit_task_templates
 
-SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval's `simple_evaluate`
+LM_EVAL_SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval's `simple_evaluate`
 
 
 class RandomState:
@@ -27,12 +27,12 @@ class RandomState:
 
     def __init__(self) -> None:
         with keep_random_state():
-            random.seed(SEEDS["random"])
-            np.random.seed(SEEDS["numpy"])
-            torch.manual_seed(SEEDS["torch"])
-            self._keep()
+            random.seed(LM_EVAL_SEEDS["random"])
+            np.random.seed(LM_EVAL_SEEDS["numpy"])
+            torch.manual_seed(LM_EVAL_SEEDS["torch"])
+            self._save()
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         self.python, self.numpy, self.torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
 
     @contextlib.contextmanager
@@ -42,25 +42,25 @@ class RandomState:
             np.random.set_state(self.numpy)
             torch.set_rng_state(self.torch)
             yield
-            self._keep()
+            self._save()
 
 
 @contextlib.contextmanager
-def code_allowed(allowed: bool) -> Iterator[None]:
+def allow_code_execution(allowed: bool) -> Iterator[None]:
     """Metrics of the `evaluate` package that run code ask the environment whether they may."""
     with mock.patch.dict(os.environ, {"HF_ALLOW_CODE_EVAL": "1"} if allowed else {}):
         yield
 
 
 @contextlib.contextmanager
-def quiet_arithmetic() -> Iterator[None]:
+def ignore_arithmetic_warnings() -> Iterator[None]:
     """lm-eval divides by the length of a choice, which may be empty; what is no number in a score is an error elsewhere."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
 
 
-def quiet_lm_eval() -> None:
+def silence_lm_eval() -> None:
     """lm-eval logs every request type and every override; the harness records the same in files."""
     import functools
 

@@ -14,32 +14,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
-from harness.language.benchmark.row_check import against_group, reported
+from harness.language.benchmark.row_check import group_problems, reported_metrics
 from harness.language.benchmark.task_file import TaskFile
 from harness.loop.suite import Suite, SuiteTask
 
-ITEMS_TRIED = 8
-ANSWER = "0"
+NUM_ITEMS_TRIED = 8
+DUMMY_ANSWER = "0"
 
 
-def check_loaded(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> None:
+def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> None:
     """Raises UserError for a row to which lm-eval would give no number, as far as that can be known without a model."""
     where = f"suite {suite.name}, task {row.name}"
     group = loaded.get("groups", {}).get(row.name)
     if group is not None:
-        for said in against_group(row, TaskFile(row.name, group.to_dict() or {}, tuple(group.child_names))):
-            raise UserError(f"{where}: {said}")
+        for problem in group_problems(row, TaskFile(row.name, group.to_dict() or {}, tuple(group.child_names))):
+            raise UserError(f"{where}: {problem}")
     elif set(loaded["tasks"]) != {row.name}:
         names = ", ".join(sorted(loaded["tasks"])[:3])
         raise UserError(f"{where}: lm-eval loads it as {names}, under which its scores are; name these as rows")
-    known: set[str] = set()
+    known_metrics: set[str] = set()
     for name, task in loaded["tasks"].items():
         _check_metrics_exist(where, name, task)
-        names = names_reported(task, row.filter)
+        names = reported_metric_names(task, row.filter)
         if names is None or row.metric in names:
             return
-        known |= names
-    raise UserError(f'{where}: reports no metric "{row.metric}"{did_you_mean(row.metric, known)}')
+        known_metrics |= names
+    raise UserError(f'{where}: reports no metric "{row.metric}"{did_you_mean(row.metric, known_metrics)}')
 
 
 def _check_metrics_exist(where: str, name: str, task: Any) -> None:
@@ -47,7 +47,7 @@ def _check_metrics_exist(where: str, name: str, task: Any) -> None:
     for metric, function in (getattr(task, "_aggregation_list", None) or {}).items():
         if not callable(function):
             raise UserError(f"{where}: {name} puts {metric} together by an aggregation that lm-eval does not have")
-    _check_two_classes(where, name, task)
+    _check_binary_f1(where, name, task)
     if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
         return
     for metric, function in getattr(task, "_metric_fn_list", {}).items():
@@ -55,56 +55,61 @@ def _check_metrics_exist(where: str, name: str, task: Any) -> None:
             raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
 
 
-def _check_two_classes(where: str, name: str, task: Any) -> None:
+def _check_binary_f1(where: str, name: str, task: Any) -> None:
     """lm-eval's own f1 is of two classes, and fails as soon as a player says a third."""
     from lm_eval.api.metrics import f1_score
 
-    binary = any(function is f1_score for function in (getattr(task, "_aggregation_list", None) or {}).values())
-    if not binary or task.OUTPUT_TYPE != "multiple_choice" or task.config.process_results is not None:
+    uses_lm_eval_f1 = any(function is f1_score for function in (getattr(task, "_aggregation_list", None) or {}).values())
+    if not uses_lm_eval_f1 or task.OUTPUT_TYPE != "multiple_choice" or task.config.process_results is not None:
         return
-    most = max((len(task.doc_to_choice(doc)) for doc in itertools.islice(iter(task.eval_docs), ITEMS_TRIED)), default=0)
-    if most > 2:
+    max_choices = max(
+        (len(task.doc_to_choice(doc)) for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED)), default=0
+    )
+    if max_choices > 2:
         raise UserError(
-            f"{where}: {name} lists f1, which in lm-eval is of two classes and fails at a third; its items have {most} choices; "
+            f"{where}: {name} lists f1, which in lm-eval is of two classes and fails at a third; its items "
+            f"have {max_choices} choices; "
             "give f1 an aggregation of its own there, or leave it out"
         )
 
 
-def names_reported(task: Any, filter_name: str) -> set[str] | None:
+def reported_metric_names(task: Any, filter_name: str) -> set[str] | None:
     """The metrics that a loaded task reports under a filter; None where that cannot be known beforehand."""
     settings = getattr(task.config, "__dict__", {})
-    own = type(task).process_results.__qualname__ != "ConfigurableTask.process_results"
-    names, complete = reported(settings)
-    if complete and not own:
+    has_own_scoring = type(task).process_results.__qualname__ != "ConfigurableTask.process_results"
+    names, complete = reported_metrics(settings)
+    if complete and not has_own_scoring:
         return names
-    fetched = any(isinstance(one, Mapping) and one.get("hf_evaluate") for one in settings.get("metric_list") or ())
-    if getattr(task, "UNSAFE_CODE", False) or fetched:
+    uses_hf_evaluate = any(isinstance(one, Mapping) and one.get("hf_evaluate") for one in settings.get("metric_list") or ())
+    if getattr(task, "UNSAFE_CODE", False) or uses_hf_evaluate:
         return None
-    found: set[str] = set()
+    metrics: set[str] = set()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            for doc in itertools.islice(iter(task.eval_docs), ITEMS_TRIED):
-                found |= set(task.process_results(doc, _made_up(task, doc, filter_name)))
+            for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED):
+                metrics |= set(task.process_results(doc, _dummy_answers(task, doc, filter_name)))
     except Exception:  # a stranger's code, on an answer it was not made for
         return None
-    return found or None
+    return metrics or None
 
 
-def _made_up(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
+def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
     """What lm-eval would hand to process_results for one document: one filtered answer per request."""
     from lm_eval.api.instance import Instance
 
-    kind = task.OUTPUT_TYPE
-    if kind == "multiple_choice":
+    output_type = task.OUTPUT_TYPE
+    if output_type == "multiple_choice":
         choices = len(task.doc_to_choice(doc)) * (2 if "acc_mutual_info" in task._metric_fn_list else 1)
         answers: list[Any] = [(-1.0 - n, n == 0) for n in range(choices)]
     else:
-        answers = [{"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}.get(kind, ANSWER)]
+        answers = [{"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}.get(output_type, DUMMY_ANSWER)]
     repeats = int(getattr(task.config, "repeats", 1) or 1)
-    request = "loglikelihood" if kind == "multiple_choice" else kind
+    request_type = "loglikelihood" if output_type == "multiple_choice" else output_type
     instances = []
     for number, answer in enumerate(answers):
-        instance = Instance(request_type=request, doc=doc, arguments=("", {}), idx=number, metadata=(task.task_name, 0, repeats))
+        instance = Instance(
+            request_type=request_type, doc=doc, arguments=("", {}), idx=number, metadata=(task.task_name, 0, repeats)
+        )
         instance.resps = [answer] * repeats
         instances.append(instance)
     for ensemble in task._filters:

@@ -17,14 +17,25 @@ from typing import Any
 
 from harness.errors import UserError
 
-SYSTEM = ("system", "system_prompt", "system_message")
-HISTORY = ("history", "conversation_history", "chat_history")
-MATERIAL = ("input", "context", "contexts", "passage", "passages", "document", "documents", "article", "background", "schema")
-OTHER_ANSWERS = ("rejected", "generated")
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
+HISTORY_COLUMNS = ("history", "conversation_history", "chat_history")
+CONTEXT_COLUMNS = (
+    "input",
+    "context",
+    "contexts",
+    "passage",
+    "passages",
+    "document",
+    "documents",
+    "article",
+    "background",
+    "schema",
+)
+OTHER_RESPONSE_COLUMNS = ("rejected", "generated")
 # What a prompt may consist of beside text; none of it is played on.
-NOT_TEXT = ("image", "images", "audio", "audios", "video", "videos", "tools", "functions", "tool_calls", "function_call")
+NON_TEXT_COLUMNS = ("image", "images", "audio", "audios", "video", "videos", "tools", "functions", "tool_calls", "function_call")
 # The last word of a column's name that says something about the row, where its value is short: prompt_id, createdAt, url.
-LABELS = frozenset({
+LABEL_WORDS = frozenset({
     "annotator", "at", "author", "category", "categories", "count", "created", "date", "dataset", "datasets", "difficulty",
     "domain", "generator", "guid", "hash", "id", "ids", "idx", "index", "info", "kind", "label", "labels", "lang", "language",
     "languages", "length", "level", "license", "licence", "link", "links", "locale", "md5", "meta", "metadata", "model",
@@ -32,10 +43,10 @@ LABELS = frozenset({
     "sources", "split", "subcategory", "subject", "subset", "tag", "tags", "time", "timestamp", "tokens", "topic", "topics",
     "type", "types", "uid", "updated", "url", "urls", "uuid", "version", "year",
 })  # fmt: skip
-LONGEST_LABEL = 200  # characters
+MAX_LABEL_LENGTH = 200  # characters
 
 
-def names(value: str | Sequence[str]) -> list[str]:
+def column_names(value: str | Sequence[str]) -> list[str]:
     """The columns that a setting names: a list, or one text with commas."""
     return [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
 
@@ -43,48 +54,48 @@ def names(value: str | Sequence[str]) -> list[str]:
 def is_label(name: str, value: Any) -> bool:
     """Whether a column says something about its row and is no part of it, by the last word of its name and a short value."""
     words = re.findall(r"[a-z0-9]+", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower())
-    named = bool(words) and (words[-1] in LABELS or words[0] in ("score", "rating"))
-    return named and not (isinstance(value, str) and (len(value) > LONGEST_LABEL or "\n" in value.strip()))
+    named = bool(words) and (words[-1] in LABEL_WORDS or words[0] in ("score", "rating"))
+    return named and not (isinstance(value, str) and (len(value) > MAX_LABEL_LENGTH or "\n" in value.strip()))
 
 
-def texts_in(value: Any) -> Iterator[str]:
+def iter_texts(value: Any) -> Iterator[str]:
     """Every text in a value that is more than a code (an id, a date, a word of ASCII alone): what a prompt may consist of."""
     if isinstance(value, str):
-        said = value.strip()
-        if any(map(str.isalpha, said)) and (not said.isascii() or re.search(r"\s", said)):
+        stripped = value.strip()
+        if any(map(str.isalpha, stripped)) and (not stripped.isascii() or re.search(r"\s", stripped)):
             yield value
     elif isinstance(value, dict):
         for inner in value.values():
-            yield from texts_in(inner)
+            yield from iter_texts(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
             # a word is a label where it stands alone, and one of the choices to answer with where there are several
             is_choice = isinstance(inner, str) and len(value) > 1 and inner.strip().isalpha() and inner.isascii()
-            yield from [inner] if is_choice else texts_in(inner)
+            yield from [inner] if is_choice else iter_texts(inner)
 
 
-def folded(text: str) -> str:
+def normalize(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def stands_in(text: str, inside: str) -> bool:
+def is_on_own_lines(text: str, container: str) -> bool:
     """Whether a text stands in another one on lines of its own."""
-    return re.search(rf"(?:^|\n)[ \t]*{re.escape(text.strip())}[ \t\r]*(?:\n|$)", inside) is not None
+    return re.search(rf"(?:^|\n)[ \t]*{re.escape(text.strip())}[ \t\r]*(?:\n|$)", container) is not None
 
 
-def ignoring(name: str, ignored: Sequence[str] = ()) -> str:
+def ignore_hint(name: str, ignored: Sequence[str] = ()) -> str:
     """What to type to leave out a column beside those that are left out already."""
     return f"--set data.ignore_columns={','.join([*ignored, name])}"
 
 
-def refuse_text(
+def check_no_unused_text(
     name: str,
     value: Any,
-    said: Sequence[str],
-    copies: Sequence[str],
+    pair_texts: Sequence[str],
+    other_texts: Sequence[str],
     where: str,
-    ignored: Sequence[str] = (),
-    behind: Sequence[str] = (),
+    ignored_columns: Sequence[str] = (),
+    context_columns: Sequence[str] = (),
 ) -> None:
     """Raises UserError when a column that is not used holds text that is not in the pair.
 
@@ -92,22 +103,28 @@ def refuse_text(
     data.context_columns name already. A text is in the pair when it is one of these, stands in one on lines of its own, or
     holds every paragraph of the pair (a rendering).
     """
-    if name.rpartition(".")[2].lower() in NOT_TEXT:
+    if name.rpartition(".")[2].lower() in NON_TEXT_COLUMNS:
         raise UserError(
             f"{where}: column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows "
-            f"out, or go on without it with {ignoring(name, ignored)}"
+            f"out, or go on without it with {ignore_hint(name, ignored_columns)}"
         )
     if is_label(name, value):
         return
-    for text in texts_in(value):
-        one = folded(text)
-        if one in map(folded, (*said, *copies)) or any(stands_in(text, part) for part in said):
+    for text in iter_texts(value):
+        normalized = normalize(text)
+        if normalized in map(normalize, (*pair_texts, *other_texts)) or any(is_on_own_lines(text, part) for part in pair_texts):
             continue
-        if said and all(folded(paragraph) in one for part in said for paragraph in part.split("\n\n")):
+        if pair_texts and all(normalize(paragraph) in normalized for part in pair_texts for paragraph in part.split("\n\n")):
             continue
-        can_be_put = "." not in name and all(isinstance(one, str) for one in (value if isinstance(value, list) else [value]))
+        can_be_put = "." not in name and all(
+            isinstance(normalized, str) for normalized in (value if isinstance(value, list) else [value])
+        )
         raise UserError(
             f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
-            + (f"put it behind the prompt with --set data.context_columns={','.join([*behind, name])}, or " if can_be_put else "")
-            + f"go on without it with {ignoring(name, ignored)}"
+            + (
+                f"put it behind the prompt with --set data.context_columns={','.join([*context_columns, name])}, or "
+                if can_be_put
+                else ""
+            )
+            + f"go on without it with {ignore_hint(name, ignored_columns)}"
         )

@@ -19,16 +19,16 @@ from typing import Any, Literal
 
 from harness.errors import UserError
 
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-ASKING = ("user", "tool", "function")  # what an answer may follow
-SPEAKERS = {
+CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+ROLES_BEFORE_ANSWER = ("user", "tool", "function")  # what an answer may follow
+ROLE_ALIASES = {
     "human": "user",
     "prompter": "user",
     **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "bot", "ai"), "assistant"),
     "observation": "tool",
 }
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
-PAIRED = tuple((asked, answered) for asked in ("input", "question", "prompt", "instruction", "human", "user")
+QUESTION_ANSWER_KEYS = tuple((asked, answered) for asked in ("input", "question", "prompt", "instruction", "human", "user")
                for answered in ("output", "answer", "response", "assistant", "bot"))  # fmt: skip
 TEXT_PARTS = ("text", "input_text", "output_text")
 HH_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
@@ -40,10 +40,10 @@ class Turn:
 
     role: str
     content: Any
-    rest: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
-def text_of(value: Any, name: str, where: str) -> str:
+def check_text(value: Any, name: str, where: str) -> str:
     """A value that must be text that can be kept, encoded and printed. Raises UserError."""
     if not isinstance(value, str):
         raise UserError(
@@ -61,12 +61,12 @@ def text_of(value: Any, name: str, where: str) -> str:
     return value
 
 
-def conversation(value: Any, column: str, where: str) -> list[Turn]:
+def parse_conversation(value: Any, column: str, where: str) -> list[Turn]:
     """The turns of a whole conversation; contents are not looked at yet. Raises UserError."""
     if isinstance(value, list) and all(isinstance(text, str) for text in value):
         turns = [Turn(("user", "assistant")[n % 2], text) for n, text in enumerate(value)]
     else:
-        turns = as_turns(value, where)
+        turns = parse_turns(value, where)
     if turns is None or len(turns) < 2:
         raise UserError(
             f"{where}: {column} must be a list of at least two turns with role and content (or from and value), "
@@ -75,10 +75,10 @@ def conversation(value: Any, column: str, where: str) -> list[Turn]:
     return turns
 
 
-def as_turns(value: Any, where: str) -> list[Turn] | None:
+def parse_turns(value: Any, where: str) -> list[Turn] | None:
     """The turns in a value, None where it holds none. Raises UserError for a turn without a role that is text."""
     if isinstance(value, str):
-        return _in_text(value, where)
+        return _parse_text(value, where)
     if isinstance(value, dict) and value and all(isinstance(v, (list, type(None))) for v in value.values()):
         columns = {name: entries for name, entries in value.items() if entries is not None}
         if len({len(entries) for entries in columns.values()}) != 1:
@@ -90,31 +90,31 @@ def as_turns(value: Any, where: str) -> list[Turn] | None:
         value = [value]  # a single turn
     if not isinstance(value, (list, tuple)) or not value:
         return None
-    if not all(isinstance(turn, dict) for turn in value) or is_parts(value):
+    if not all(isinstance(turn, dict) for turn in value) or is_content_parts(value):
         return None
-    for pair in PAIRED:
-        if all(pair[0] in both and pair[1] in both and not any(key in both for key in ROLE_KEYS) for both in value):
-            return [turn for both in value for turn in _two_turns(both, pair)]
-    return [_turn(turn, where) for turn in value]
+    for pair in QUESTION_ANSWER_KEYS:
+        if all(pair[0] in entry and pair[1] in entry and not any(key in entry for key in ROLE_KEYS) for entry in value):
+            return [turn for entry in value for turn in _question_and_answer(entry, pair)]
+    return [_parse_turn(turn, where) for turn in value]
 
 
-def _two_turns(both: dict[str, Any], pair: tuple[str, str]) -> list[Turn]:
-    rest = {str(key): value for key, value in both.items() if key not in pair and value is not None}
-    return [Turn("user", both[pair[0]], rest), Turn("assistant", both[pair[1]])]
+def _question_and_answer(entry: dict[str, Any], keys: tuple[str, str]) -> list[Turn]:
+    rest = {str(key): value for key, value in entry.items() if key not in keys and value is not None}
+    return [Turn("user", entry[keys[0]], rest), Turn("assistant", entry[keys[1]])]
 
 
-def _in_text(text: str, where: str) -> list[Turn] | None:
+def _parse_text(text: str, where: str) -> list[Turn] | None:
     """HH-RLHF's dialogues, and a list that a table keeps as JSON."""
     if (start := re.match(r"\s*(?=Human:)", text)) is not None:
         pieces = HH_TURN.split(text[start.end() :])[1:]
         roles = {"Human": "user", "Assistant": "assistant"}
-        return [Turn(roles[who], said) for who, said in zip(pieces[::2], pieces[1::2], strict=True)]
+        return [Turn(roles[who], content) for who, content in zip(pieces[::2], pieces[1::2], strict=True)]
     if text.lstrip().startswith("[{"):
         try:
             listed = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        return as_turns(listed, where)
+        return parse_turns(listed, where)
     return None
 
 
@@ -123,36 +123,36 @@ def is_hh_prompt(text: str) -> bool:
     return bool(re.match(r"\s*Human:", text) and re.search(r"\n\nAssistant:\s*$", text))
 
 
-def is_parts(value: Any) -> bool:
+def is_content_parts(value: Any) -> bool:
     """Whether a list holds content parts: texts, images and the like, without roles."""
     return isinstance(value, list) and all(
         isinstance(part, dict) and "type" in part and not any(key in part for key in ROLE_KEYS) for part in value
     )
 
 
-def _turn(raw: dict[str, Any], where: str) -> Turn:
+def _parse_turn(raw: dict[str, Any], where: str) -> Turn:
     role = next((raw[key] for key in ROLE_KEYS if raw.get(key) is not None), None)
     content = next((raw[key] for key in CONTENT_KEYS if raw.get(key) is not None), None)
     if role is None:
         raise UserError(f"{where}: a turn names nobody who speaks (it has {', '.join(map(str, raw))}); expected role, or from")
-    role = text_of(role, "a turn's role", where)
-    known = {*ROLES, *SPEAKERS}
+    role = check_text(role, "a turn's role", where)
+    known = {*CHAT_ROLES, *ROLE_ALIASES}
     name = role.strip().lower() if role.strip().lower() in known else role
     rest = {str(k): v for k, v in raw.items() if k not in (*ROLE_KEYS, *CONTENT_KEYS) and v is not None}
-    return Turn(SPEAKERS.get(name, name), content, rest)
+    return Turn(ROLE_ALIASES.get(name, name), content, rest)
 
 
-def content_of(value: Any, where: str, name: str = "a turn's content") -> str:
+def content_text(value: Any, where: str, name: str = "a turn's content") -> str:
     """A turn's text: its content, or the texts of its parts one behind the other. Raises UserError for anything but text."""
     if not isinstance(value, list):
-        return text_of(value, name, where)
+        return check_text(value, name, where)
     texts = []
     for part in value:
         kind = part.get("type", "text") if isinstance(part, dict) else type(part).__name__
         if isinstance(part, str):
-            texts.append(text_of(part, f"a part of {name}", where))
+            texts.append(check_text(part, f"a part of {name}", where))
         elif isinstance(part, dict) and kind in TEXT_PARTS:
-            texts.append(text_of(part.get("text"), f"a part of {name}", where))
+            texts.append(check_text(part.get("text"), f"a part of {name}", where))
         else:
             raise UserError(
                 f"{where}: {name} has a part of the kind {reprlib.repr(kind)}; only text is read, leave such rows out"
@@ -160,19 +160,19 @@ def content_of(value: Any, where: str, name: str = "a turn's content") -> str:
     return "".join(texts)
 
 
-def as_messages(turns: list[Turn], where: str) -> list[dict[str, str]]:
+def to_messages(turns: list[Turn], where: str) -> list[dict[str, str]]:
     """Turns as chat templates take them. Raises UserError for a role that none has, or content that is not text."""
     for turn in turns:
-        if turn.role not in ROLES:
+        if turn.role not in CHAT_ROLES:
             raise UserError(
-                f"{where}: a turn has the role {turn.role!r}; expected one of {', '.join(ROLES)}; rename it, or leave it out"
+                f"{where}: a turn has the role {turn.role!r}; expected one of {', '.join(CHAT_ROLES)}; rename it, or leave it out"
             )
-    return [{"role": turn.role, "content": content_of(turn.content, where)} for turn in turns]
+    return [{"role": turn.role, "content": content_text(turn.content, where)} for turn in turns]
 
 
-def answer_place(turns: list[Turn], which: Literal["first", "last"], where: str) -> int:
+def answer_index(turns: list[Turn], which: Literal["first", "last"], where: str) -> int:
     """Where in a conversation the response stands: the first answer to a user or a tool, or the last. Raises UserError."""
-    answers = [n for n, turn in enumerate(turns) if turn.role == "assistant" and n and turns[n - 1].role in ASKING]
+    answers = [n for n, turn in enumerate(turns) if turn.role == "assistant" and n and turns[n - 1].role in ROLES_BEFORE_ANSWER]
     if not answers:
         roles = ", ".join(turn.role for turn in turns[:10])
         raise UserError(f"{where}: no assistant turn follows a user turn (roles: {roles}); leave such rows out")

@@ -14,15 +14,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.language.policy import Drawn, Policy
+from harness.language.policy import Completion, Policy
 from harness.records import PromptGroup
 
-RESPONSES = 32  # the first ones drawn that are scored again
+NUM_CHECKED = 32  # the first ones drawn that are scored again
 # Nats per token that two engines may differ by on the same weights. Between vLLM and another engine 0.03 (bfloat16) and 0.002
 # (float32) were measured as root mean square of single tokens (ServiceNow/Fast-LLM#525), and responses may be one token long;
 # float16 rounds eight times finer than bfloat16. These are also the bounds of the step-0 check, float32 apart.
 TOLERANCE = {"bfloat16": 5e-2, "float16": 1e-2, "float32": 5e-3}
-ERRORS = 4.0  # standard errors from which a way towards the base is no accident
+MIN_STANDARD_ERRORS = 4.0  # standard errors from which a way towards the base is no accident
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,28 @@ class Agreement:
     towards_base_error: float | None = None
 
 
-def agreement(drawn: Sequence[float], player: Sequence[float], base: Sequence[float] | None, lengths: Sequence[int]) -> Agreement:
+def compare_logps(
+    vllm_logps: Sequence[float], checkpoint_logps: Sequence[float], base_logps: Sequence[float] | None, lengths: Sequence[int]
+) -> Agreement:
     """Compare log-probabilities of the same responses, in nats per response; base is None where there is no adapter."""
-    n, tokens = len(drawn), sum(lengths)
-    gaps = [d - p for d, p in zip(drawn, player, strict=True)]
-    off = sum(map(abs, gaps)) / tokens
-    if base is None:
+    n, tokens = len(vllm_logps), sum(lengths)
+    differences = [d - p for d, p in zip(vllm_logps, checkpoint_logps, strict=True)]
+    off = sum(map(abs, differences)) / tokens
+    if base_logps is None:
         return Agreement(n, tokens, off)
-    ways = [b - p for b, p in zip(base, player, strict=True)]
-    apart = sum(map(abs, ways)) / tokens
-    square = sum(w * w for w in ways)
-    if n < 2 or square == 0:
+    base_differences = [b - p for b, p in zip(base_logps, checkpoint_logps, strict=True)]
+    apart = sum(map(abs, base_differences)) / tokens
+    sum_squares = sum(w * w for w in base_differences)
+    if n < 2 or sum_squares == 0:
         return Agreement(n, tokens, off, apart)
-    share = sum(g * w for g, w in zip(gaps, ways, strict=True)) / square
-    rest = sum(((g - share * w) * w) ** 2 for g, w in zip(gaps, ways, strict=True))  # variances differ with the length
-    return Agreement(n, tokens, off, apart, share, math.sqrt(rest * n / (n - 1)) / square)
+    fraction = sum(g * w for g, w in zip(differences, base_differences, strict=True)) / sum_squares
+    rest = sum(
+        ((g - fraction * w) * w) ** 2 for g, w in zip(differences, base_differences, strict=True)
+    )  # variances differ with the length
+    return Agreement(n, tokens, off, apart, fraction, math.sqrt(rest * n / (n - 1)) / sum_squares)
 
 
-def refuse(found: Agreement, precision: str, player: str) -> None:
+def raise_if_wrong(agreement: Agreement, precision: str, checkpoint: str) -> None:
     """Raises RuntimeError when vLLM's numbers are not the player's.
 
     Either they are off by more than the tolerance, or they are closer to the bare base: where the two are further apart than the
@@ -67,34 +71,45 @@ def refuse(found: Agreement, precision: str, player: str) -> None:
     cannot be told from it; then only the first can fail.
     """
     tolerance = TOLERANCE[precision]
-    share, error = found.towards_base, found.towards_base_error
-    seen = found.apart is not None and found.apart > tolerance
-    if share is not None and error is not None:
-        seen = seen or share > ERRORS * error
-    if found.off <= tolerance and not (share is not None and share >= 0.5 and seen):
+    fraction, error = agreement.towards_base, agreement.towards_base_error
+    is_distinguishable = agreement.apart is not None and agreement.apart > tolerance
+    if fraction is not None and error is not None:
+        is_distinguishable = is_distinguishable or fraction > MIN_STANDARD_ERRORS * error
+    if agreement.off <= tolerance and not (fraction is not None and fraction >= 0.5 and is_distinguishable):
         return
-    measured = f"on {found.responses} responses vLLM's log-probabilities are {found.off:.3g} nats per token off those of {player}"
-    if found.apart is None:
-        raise RuntimeError(f"{measured}, at most {tolerance:g} expected in {precision}: vLLM draws from another model")
-    way = "" if share is None else f" and lie {share:.2f} of the way from the player (0) to the bare base (1)"
+    message = (
+        f"on {agreement.responses} responses vLLM's log-probabilities are {agreement.off:.3g} nats per token "
+        f"off those of {checkpoint}"
+    )
+    if agreement.apart is None:
+        raise RuntimeError(f"{message}, at most {tolerance:g} expected in {precision}: vLLM draws from another model")
+    way = "" if fraction is None else f" and lie {fraction:.2f} of the way from the player (0) to the bare base (1)"
     raise RuntimeError(
-        f"{measured}, at most {tolerance:g} expected in {precision}{way}; player and base are {found.apart:.3g} apart: "
+        f"{message}, at most {tolerance:g} expected in {precision}{way}; player and base are {agreement.apart:.3g} apart: "
         "the player's adapter seems not to be applied"
     )
 
 
-def check(policy: Policy, prompts: Sequence[list[int]], drawn: Sequence[Drawn], columns: int, adapter: str | None) -> Agreement:
+def check_adapter(
+    policy: Policy,
+    prompts: Sequence[list[int]],
+    completions: Sequence[Completion],
+    max_tokens_per_batch: int,
+    adapter: str | None,
+) -> Agreement:
     """Score the first of `drawn` under the player in `policy`'s slot and, with an adapter, under the bare base.
 
     columns: tokens that go through the model at a time. Raises RuntimeError when vLLM did not draw from the player.
     """
-    first = list(drawn[:RESPONSES])
-    groups = [PromptGroup(prompt, [one.token_ids]) for prompt, one in zip(prompts, first, strict=False)]
-    player = policy.score(groups, columns)
-    base = None
+    checked = list(completions[:NUM_CHECKED])
+    groups = [PromptGroup(prompt, [one.token_ids]) for prompt, one in zip(prompts, checked, strict=False)]
+    checkpoint_logps = policy.score(groups, max_tokens_per_batch)
+    base_logps = None
     if adapter is not None:
         with policy.model.disable_adapter():
-            base = policy.score(groups, columns)
-    found = agreement([one.logp for one in first], player, base, [len(one.token_ids) for one in first])
-    refuse(found, policy.precision, adapter or "the initial policy")
-    return found
+            base_logps = policy.score(groups, max_tokens_per_batch)
+    agreement = compare_logps(
+        [one.logp for one in checked], checkpoint_logps, base_logps, [len(one.token_ids) for one in checked]
+    )
+    raise_if_wrong(agreement, policy.precision, adapter or "the initial policy")
+    return agreement

@@ -19,20 +19,22 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-WORKER = (sys.executable, "-m", "harness.language.engine.worker")
-LAST_LINES = 12  # of its error output, shown when it fails
-GRACE = 10.0  # seconds the process has to end by itself, or its last words to arrive
+WORKER_COMMAND = (sys.executable, "-m", "harness.language.engine.worker")
+NUM_ERROR_LINES = 12  # of its error output, shown when it fails
+EXIT_TIMEOUT = 10.0  # seconds the process has to end by itself, or its last words to arrive
 # One process instead of two, which also makes vLLM's scheduling the same every time; and nobody is told that it is used.
-SETTINGS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+VLLM_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 
 
-class Line:
+class VllmProcess:
     """A running worker. Use it as a context: at its end the process is gone and the device's memory is free again.
 
     timeout: seconds without a word from it after which it is given up.
     """
 
-    def __init__(self, timeout: float, environment: Mapping[str, str] | None = None, command: Sequence[str] = WORKER) -> None:
+    def __init__(
+        self, timeout: float, environment: Mapping[str, str] | None = None, command: Sequence[str] = WORKER_COMMAND
+    ) -> None:
         self.timeout = timeout
         self.process = subprocess.Popen(
             command,
@@ -42,16 +44,16 @@ class Line:
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, **SETTINGS, **(environment or {})},
+            env={**os.environ, **VLLM_ENVIRONMENT, **(environment or {})},
             start_new_session=True,  # a group of its own, so that whatever it starts is ended with it
         )
-        self._said: queue.Queue[str | None] = queue.Queue()
-        self._last: deque[str] = deque(maxlen=LAST_LINES)
-        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read, self._read_errors)]
+        self._messages: queue.Queue[str | None] = queue.Queue()
+        self._error_lines: deque[str] = deque(maxlen=NUM_ERROR_LINES)
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)]
         for reader in self._readers:
             reader.start()
 
-    def __enter__(self) -> Line:
+    def __enter__(self) -> VllmProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -59,33 +61,33 @@ class Line:
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(GRACE if kind is None else 0)
+            self.process.wait(EXIT_TIMEOUT if kind is None else 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for reader in self._readers:
-            reader.join(GRACE)
+            reader.join(EXIT_TIMEOUT)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
 
-    def ask(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
         """Send one order. Raises RuntimeError when nobody is there to read it."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps({"kind": kind, **fields}) + "\n")
             self.process.stdin.flush()
         except OSError:
-            raise self._gone() from None
+            raise self._closed_error() from None
 
-    def hear(self, *kinds: str) -> dict[str, Any]:
+    def receive(self, *kinds: str) -> dict[str, Any]:
         """The next message, of one of these kinds. Raises RuntimeError for silence, an end or anything else."""
         try:
-            text = self._said.get(timeout=self.timeout)
+            text = self._messages.get(timeout=self.timeout)
         except queue.Empty:
             raise self.failure(f"said nothing for {self.timeout:g} seconds (generation.vllm_timeout)") from None
         if text is None:
-            raise self._gone()
+            raise self._closed_error()
         try:
             message = json.loads(text)
         except ValueError:
@@ -96,23 +98,23 @@ class Line:
 
     def failure(self, what: str) -> RuntimeError:
         """An error that says what the process did, with its last words."""
-        words = "\n".join(self._last)
-        return RuntimeError(f"vLLM's process {what}" + (f"; the last lines it wrote:\n{words}" if words else ""))
+        error_output = "\n".join(self._error_lines)
+        return RuntimeError(f"vLLM's process {what}" + (f"; the last lines it wrote:\n{error_output}" if error_output else ""))
 
-    def _gone(self) -> RuntimeError:
+    def _closed_error(self) -> RuntimeError:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(GRACE)
-        self._readers[1].join(GRACE)
+            self.process.wait(EXIT_TIMEOUT)
+        self._readers[1].join(EXIT_TIMEOUT)
         code = self.process.poll()
         return self.failure("closed the line" if code is None else f"ended with exit code {code}")
 
-    def _read(self) -> None:
+    def _read_messages(self) -> None:
         assert self.process.stdout is not None
         for text in self.process.stdout:
-            self._said.put(text)
-        self._said.put(None)
+            self._messages.put(text)
+        self._messages.put(None)
 
     def _read_errors(self) -> None:
         assert self.process.stderr is not None
         for text in self.process.stderr:
-            self._last.append(text.rstrip())
+            self._error_lines.append(text.rstrip())

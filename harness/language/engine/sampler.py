@@ -20,17 +20,17 @@ import torch
 from harness.config import GenerationConfig, RunConfig
 from harness.files import file_digest
 from harness.language.encoding import Encoder
-from harness.language.engine.canary import check
-from harness.language.engine.line import Line
-from harness.language.engine.preflight import room_for
-from harness.language.model.sampling import Request, Tokens
-from harness.language.policy import Advance, Drawn, Policy
+from harness.language.engine.canary import check_adapter
+from harness.language.engine.line import VllmProcess
+from harness.language.engine.preflight import supported_rank
+from harness.language.model.sampling import GeneratedTokens, Request
+from harness.language.policy import Advance, Completion, Policy
 from harness.store.adapter_files import ADAPTER_FILE
 
-ROUNDING = 1e-3  # nats by which a probability of 1 may come out above 1
+LOGP_ROUNDING = 1e-3  # nats by which a probability of 1 may come out above 1
 
 
-def sampler_for(policy: Policy, config: RunConfig, adapter: Path | None) -> Policy | VllmSampler:
+def make_sampler(policy: Policy, config: RunConfig, adapter: Path | None) -> Policy | VllmSampler:
     """What draws the responses of the player in `policy`'s slot: the policy itself, or vLLM where the run asks for it.
 
     adapter: the player's folder; None for the initial policy.
@@ -43,7 +43,7 @@ class VllmSampler:
 
     def __init__(self, policy: Policy, config: RunConfig, adapter: Path | None) -> None:
         self.policy, self.config, self.adapter = policy, config, adapter
-        self.measured: dict[str, Any] = {}
+        self.engine_record: dict[str, Any] = {}
 
     @property
     def encoder(self) -> Encoder:
@@ -51,7 +51,7 @@ class VllmSampler:
 
     def sample(
         self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig, advance: Advance = lambda n: None
-    ) -> list[Drawn]:
+    ) -> list[Completion]:
         """One response per prompt, in the order given; each has a seed of its own.
 
         A neighbour in the batch can change a response by rounding alone. Raises RuntimeError when vLLM's process fails, or when
@@ -66,85 +66,85 @@ class VllmSampler:
             adapter = {"name": name, "path": str(folder.absolute())} if folder else None
             if self.policy.device.type == "cuda":
                 torch.cuda.empty_cache()  # what the policy has put aside vLLM may want
-            line = stack.enter_context(Line(settings.vllm_timeout, visible(self.policy.device)))
-            version = line.hear("hello")["version"]
-            line.ask("open", **self._base(requests, settings, with_adapter=folder is not None))
-            line.hear("opened")
-            tokens = self._draw(line, adapter, requests, settings, advance)
-        drawn = [self.policy.spoken(prompt, one) for prompt, one in zip(prompts, tokens, strict=True)]
-        found = check(self.policy, prompts, drawn, self.config.model.tokens_per_pass, name)
-        self.measured = {"vllm": version, "canary": dataclasses.asdict(found)}
-        return drawn
+            process = stack.enter_context(VllmProcess(settings.vllm_timeout, visible_device_env(self.policy.device)))
+            version = process.receive("hello")["version"]
+            process.send("open", **self._engine_settings(requests, settings, with_adapter=folder is not None))
+            process.receive("opened")
+            tokens = self._generate_tokens(process, adapter, requests, settings, advance)
+        completions = [self.policy.to_completion(prompt, one) for prompt, one in zip(prompts, tokens, strict=True)]
+        agreement = check_adapter(self.policy, prompts, completions, self.config.model.tokens_per_pass, name)
+        self.engine_record = {"vllm": version, "canary": dataclasses.asdict(agreement)}
+        return completions
 
     def _initial_adapter(self, stack: ExitStack) -> Path | None:
         """The initial policy's adapter as a folder for the time of the draw, where it is not the bare base."""
-        if self.policy.start is None:
+        if self.policy.initial_adapter is None:
             return None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-player-")))
         self.policy.save_adapter(folder)
         return folder
 
-    def _base(self, requests: Sequence[Request], settings: GenerationConfig, with_adapter: bool) -> dict[str, Any]:
+    def _engine_settings(self, requests: Sequence[Request], settings: GenerationConfig, with_adapter: bool) -> dict[str, Any]:
         """The base as vLLM opens it: the very commit the policy has, and no more context than the longest request takes."""
         return {
             "model": self.policy.path,
             "revision": None if Path(self.policy.path).is_dir() else self.policy.commit,
             "dtype": self.policy.precision,
-            "length": max(len(r.prompt_ids) + r.most for r in requests),
+            "length": max(len(r.prompt_ids) + r.max_new_tokens for r in requests),
             "memory": settings.vllm_memory,
-            "rank": room_for(self.config.lora.rank) if with_adapter else None,
+            "rank": supported_rank(self.config.lora.rank) if with_adapter else None,
         }
 
-    def _draw(
+    def _generate_tokens(
         self,
-        line: Line,
+        process: VllmProcess,
         adapter: dict[str, Any] | None,
         requests: Sequence[Request],
         settings: GenerationConfig,
         advance: Advance,
-    ) -> list[Tokens]:
+    ) -> list[GeneratedTokens]:
         stop_ids = self.policy.stop_ids
-        line.ask(
+        process.send(
             "draw",
             adapter=adapter,
             temperature=settings.temperature,
             top_p=settings.top_p,
             stop_ids=sorted(stop_ids),
-            never=self.policy.nameless,
-            requests=[(list(r.prompt_ids), r.seed, r.most) for r in requests],
+            never=self.policy.ids_without_token,
+            requests=[(list(r.prompt_ids), r.seed, r.max_new_tokens) for r in requests],
         )
-        vocabulary = self.policy.model.config.get_text_config().vocab_size
-        never = set(self.policy.nameless)
-        tokens: list[Tokens] = []
-        told = 0
-        while (message := line.hear("done", "response", "end"))["kind"] != "end":
+        vocab_size = self.policy.model.config.get_text_config().vocab_size
+        banned_ids = set(self.policy.ids_without_token)
+        tokens: list[GeneratedTokens] = []
+        num_reported = 0
+        while (message := process.receive("done", "response", "end"))["kind"] != "end":
             if message["kind"] == "done":
-                told += message["count"]
+                num_reported += message["count"]
                 advance(message["count"])
             elif len(tokens) == len(requests):
-                raise line.failure(f"sent more than the {len(requests)} responses asked for")
-            elif not is_response(message, requests[len(tokens)], stop_ids, vocabulary) or never & set(message["ids"]):
-                raise line.failure(f"sent something that is no response to its request: {str(message)[:200]}")
+                raise process.failure(f"sent more than the {len(requests)} responses asked for")
+            elif not is_response(message, requests[len(tokens)], stop_ids, vocab_size) or banned_ids & set(message["ids"]):
+                raise process.failure(f"sent something that is no response to its request: {str(message)[:200]}")
             else:
-                tokens.append(Tokens(message["ids"], message["logp"]))
+                tokens.append(GeneratedTokens(message["ids"], message["logp"]))
         if len(tokens) != len(requests):
-            raise line.failure(f"sent {len(tokens)} responses, {len(requests)} were asked for")
-        advance(len(requests) - told)
+            raise process.failure(f"sent {len(tokens)} responses, {len(requests)} were asked for")
+        advance(len(requests) - num_reported)
         return tokens
 
 
-def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocabulary: int) -> bool:
+def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocab_size: int) -> bool:
     """Whether a message can be a response: tokens of the model's, ended where and as they should, with a log-probability."""
     ids, logp, reason = message.get("ids"), message.get("logp"), message.get("reason")
-    if not isinstance(ids, list) or not isinstance(logp, float) or not 0 < len(ids) <= request.most:
+    if not isinstance(ids, list) or not isinstance(logp, float) or not 0 < len(ids) <= request.max_new_tokens:
         return False
-    if not all(type(i) is int and 0 <= i < vocabulary for i in ids) or not stop_ids.isdisjoint(ids[:-1]):
+    if not all(type(i) is int and 0 <= i < vocab_size for i in ids) or not stop_ids.isdisjoint(ids[:-1]):
         return False
-    ended = reason == "stop" if ids[-1] in stop_ids else reason == "length" and len(ids) == request.most
-    return ended and -math.inf < logp < ROUNDING
+    ended = reason == "stop" if ids[-1] in stop_ids else reason == "length" and len(ids) == request.max_new_tokens
+    return ended and -math.inf < logp < LOGP_ROUNDING
 
 
-def visible(device: torch.device) -> dict[str, str]:
+def visible_device_env(device: torch.device) -> dict[str, str]:
     """The environment in which `device` is the only GPU, and so the one that vLLM takes."""
     if device.type != "cuda":
         return {}

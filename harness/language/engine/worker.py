@@ -21,7 +21,7 @@ import threading
 import time
 from typing import Any, TextIO
 
-AT_A_TIME = 4096  # requests per call: more would only hold more finished responses in memory before they are sent
+MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more finished responses in memory before they are sent
 
 
 class Adapters:
@@ -32,14 +32,14 @@ class Adapters:
     """
 
     def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
+        self.adapter_ids: dict[str, int] = {}
 
-    def request(self, adapter: dict[str, str] | None) -> Any:
+    def lora_request(self, adapter: dict[str, str] | None) -> Any:
         from vllm.lora.request import LoRARequest
 
         if adapter is None:
             return None
-        number = self.numbers.setdefault(adapter["name"], len(self.numbers) + 1)
+        number = self.adapter_ids.setdefault(adapter["name"], len(self.adapter_ids) + 1)
         return LoRARequest(adapter["name"], number, adapter["path"])
 
 
@@ -52,7 +52,7 @@ def open_engine(order: dict[str, Any]) -> Any:
     """
     from vllm import LLM
 
-    lora = {"enable_lora": True, "max_loras": 1, "max_lora_rank": order["rank"]} if order["rank"] else {}
+    lora_settings = {"enable_lora": True, "max_loras": 1, "max_lora_rank": order["rank"]} if order["rank"] else {}
     return LLM(
         model=order["model"],
         revision=order["revision"],
@@ -63,93 +63,95 @@ def open_engine(order: dict[str, Any]) -> Any:
         enable_prefix_caching=False,
         generation_config="vllm",
         seed=0,  # of what has no seed of its own; every request here has one
-        **lora,
+        **lora_settings,
     )
 
 
-def draw(engine: Any, adapter: Any, order: dict[str, Any], line: Line) -> None:
+def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineWriter) -> None:
     """Carry out a draw order. A response ends at one of its stop tokens, which is kept, or at its largest length.
 
     `ignore_eos` leaves stopping to the stop tokens of the template, among which the tokenizer's own end always is.
     """
     from vllm import SamplingParams, TokensPrompt
 
-    progress = progress_bar(line)
-    for start in range(0, len(order["requests"]), AT_A_TIME):
-        requests = order["requests"][start : start + AT_A_TIME]
+    progress = progress_bar(writer)
+    for start in range(0, len(order["requests"]), MAX_REQUESTS_PER_CALL):
+        requests = order["requests"][start : start + MAX_REQUESTS_PER_CALL]
         settings = [
             SamplingParams(
                 temperature=order["temperature"],
                 top_p=order["top_p"],
                 seed=seed,
-                max_tokens=most,
+                max_tokens=max_new_tokens,
                 stop_token_ids=order["stop_ids"],
                 ignore_eos=True,
                 logit_bias=dict.fromkeys(order["never"], -100.0) if order.get("never") else None,  # its lowest
                 logprobs=0,  # of the token drawn alone
                 detokenize=False,
             )
-            for _, seed, most in requests
+            for _, seed, max_new_tokens in requests
         ]
         prompts = [TokensPrompt(prompt_token_ids=prompt_ids) for prompt_ids, _, _ in requests]
         for output in engine.generate(prompts, settings, lora_request=adapter, use_tqdm=progress):
-            (one,) = output.outputs
-            line.tell("response", ids=list(one.token_ids), logp=one.cumulative_logprob, reason=one.finish_reason)
-    line.tell("end")
+            (completion,) = output.outputs
+            writer.send(
+                "response", ids=list(completion.token_ids), logp=completion.cumulative_logprob, reason=completion.finish_reason
+            )
+    writer.send("end")
 
 
-def progress_bar(line: Line) -> Any:
+def progress_bar(writer: JsonLineWriter) -> Any:
     """A tqdm class, vLLM's own hook for progress, that draws nothing and tells of every finished response."""
     from tqdm import tqdm
 
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the process lives
+    devnull = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the process lives
 
-    class Told(tqdm):
+    class TqdmReporter(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "file": nowhere})
+            super().__init__(*args, **{**kwargs, "file": devnull})
 
         def update(self, n: float | None = 1) -> bool | None:
-            line.tell("done", count=n)
+            writer.send("done", count=n)
             return super().update(n)
 
-    return Told
+    return TqdmReporter
 
 
-class Line:
+class JsonLineWriter:
     """The way out: nothing but whole JSON lines go over it, whatever vLLM prints."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
 
-    def tell(self, kind: str, **fields: Any) -> None:
+    def send(self, kind: str, **fields: Any) -> None:
         self.out.write(json.dumps({"kind": kind, **fields}) + "\n")
         self.out.flush()
 
 
-def end_with(parent: int) -> None:
+def exit_with_parent(parent_pid: int) -> None:
     """End this process when its parent is gone, also in the middle of a draw: nobody would read it."""
-    while os.getppid() == parent:
+    while os.getppid() == parent_pid:
         time.sleep(1)
     os._exit(1)
 
 
 def main() -> None:
-    line = Line(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    writer = JsonLineWriter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)  # vLLM logs to standard output; from here on that is the error output
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
 
     import vllm
     from vllm.platforms import current_platform
 
-    line.tell("hello", version=vllm.__version__, device=current_platform.device_type)
+    writer.send("hello", version=vllm.__version__, device=current_platform.device_type)
     engine, adapters = None, Adapters()
     for text in sys.stdin:
         order = json.loads(text)
         if order["kind"] == "open":
             engine = open_engine(order)
-            line.tell("opened")
+            writer.send("opened")
         else:
-            draw(engine, adapters.request(order["adapter"]), order, line)
+            generate(engine, adapters.lora_request(order["adapter"]), order, writer)
     os._exit(0)  # the memory goes back at once, and no library's farewell can hang
 
 

@@ -16,28 +16,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.clusters import clustered_stderr, column_key, numbered, refuse_one_cluster
+from harness.analysis.clusters import check_several_clusters, cluster_robust_stderr, column_key, number_clusters
 from harness.config import EvaluationConfig
 from harness.errors import UserError
-from harness.language.judge.endpoint import Endpoint, check_named, named_judge
-from harness.language.judge.judgement_log import Judgement, Judgements
+from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
+from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
-from harness.language.judge.rating import instruction
-from harness.language.judge.responses import Answer, answer, check_room, prompt_ids
-from harness.language.judge.scoring import Case, judge
+from harness.language.judge.rating import rating_prompt
+from harness.language.judge.responses import Answer, check_context_length, generate_answers, prompt_ids
+from harness.language.judge.scoring import JudgeRequest, rate_answers
 from harness.language.policy import Policy
-from harness.loop.benchmark import Evaluated
-from harness.loop.judge_settings import HIGHEST, JudgeSettings
+from harness.loop.benchmark import EvalResult
+from harness.loop.judge_settings import MAX_RATING, JudgeSettings
 from harness.loop.suite import Suite, SuiteTask
 from harness.progress import Advance
 from harness.records import EvalRecord, digest
-from harness.store.partial_results import Unfinished
+from harness.store.partial_results import PartialResults
 
 STEPS_PER_QUESTION = 4  # two answers, two judgements
 
 
 @dataclass
-class JudgedBoard:
+class JudgeBenchmark:
     """A suite with its questions, by row: made once per run, used for every player."""
 
     suite: Suite  # with the judge that the run names
@@ -52,7 +52,7 @@ class JudgedBoard:
     @cached_property
     def endpoint(self) -> Endpoint:
         """Raises UserError when none is named."""
-        check_named(self.settings, self.suite.name)
+        check_judge_settings(self.settings, self.suite.name)
         return Endpoint(self.settings)
 
     @property
@@ -60,12 +60,12 @@ class JudgedBoard:
         return digest(*(f"{row} {question.digest}" for row, mine in self.questions.items() for question in mine))
 
     @property
-    def defined(self) -> Mapping[str, str]:
+    def task_fingerprints(self) -> Mapping[str, str]:
         """Nothing: the instructions are part of the suite."""
         return {}
 
     @property
-    def made_from(self) -> Mapping[str, Any]:
+    def judge_identity(self) -> Mapping[str, Any]:
         """Another judge gives other numbers."""
         return {"judge": {"host": self.endpoint.host, "model": self.endpoint.model}}
 
@@ -81,38 +81,52 @@ class JudgedBoard:
     def requests(self) -> int | None:
         return STEPS_PER_QUESTION * sum(self.items().values())
 
-    def check_ready(self, reach: bool) -> None:
-        if reach:
-            self.endpoint.reach()
+    def check_ready(self, ping: bool) -> None:
+        if ping:
+            self.endpoint.ping()
         else:
-            check_named(self.settings, self.suite.name)
+            check_judge_settings(self.settings, self.suite.name)
 
     def check_context(self, policy: Policy) -> None:
-        check_room(policy, self._asked(), self.suite.name, self.settings.max_new_tokens)
+        check_context_length(policy, self._all_questions(), self.suite.name, self.settings.max_new_tokens)
 
     def evaluate(
-        self, policy: Policy, columns: int, rows: int, advance: Advance, kept: Path, unfinished: Unfinished
-    ) -> Evaluated:
-        asked, settings = self._asked(), self.settings
-        seeds = f"{self.suite.name} v{self.suite.version}"
-        answers = answer(policy, asked, seeds, settings.max_new_tokens, settings.temperatures, rows, advance)
-        cases = [self._case(q, given, turn) for q, given in zip(asked, answers, strict=True) for turn in range(1, len(given) + 1)]
-        found = judge(self.endpoint, cases, Judgements(kept, unfinished.shards.notice), advance)
+        self,
+        policy: Policy,
+        max_tokens_per_batch: int,
+        batch_size: int,
+        advance: Advance,
+        judgement_log: Path,
+        partial_results: PartialResults,
+    ) -> EvalResult:
+        questions, settings = self._all_questions(), self.settings
+        seed_name = f"{self.suite.name} v{self.suite.version}"
+        answers = generate_answers(
+            policy, questions, seed_name, settings.max_new_tokens, settings.temperatures, batch_size, advance
+        )
+        judge_requests = [
+            self._judge_request(q, given, turn)
+            for q, given in zip(questions, answers, strict=True)
+            for turn in range(1, len(given) + 1)
+        ]
+        judgements = rate_answers(
+            self.endpoint, judge_requests, JudgementLog(judgement_log, partial_results.chunks.notify), advance
+        )
         ratings, samples = {}, {row.name: [] for row in self.suite.task}
-        for n, question in enumerate(asked):
-            mine = found[2 * n : 2 * n + 2]
-            ratings[question.id] = [one.rating for one in mine]
-            samples[question.category] += self._samples(question, answers[n], mine)
-        prompts = [policy.tokenizer.decode(prompt_ids(policy, question, [])) for question in asked]
-        return Evaluated(
-            [self.record_of(row, ratings) for row in self.suite.task],
+        for n, question in enumerate(questions):
+            question_judgements = judgements[2 * n : 2 * n + 2]
+            ratings[question.id] = [one.rating for one in question_judgements]
+            samples[question.category] += self._samples(question, answers[n], question_judgements)
+        prompts = [policy.tokenizer.decode(prompt_ids(policy, question, [])) for question in questions]
+        return EvalResult(
+            [self.make_record(row, ratings) for row in self.suite.task],
             samples,
             {row.name: self._items(row, ratings) for row in self.suite.task},
-            self._raw(answers, found),
+            self._raw(answers, judgements),
             digest(*prompts),
         )
 
-    def record_of(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> EvalRecord:
+    def make_record(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> EvalRecord:
         """The row's number from every question's ratings, by question id."""
         values, clusters = self._values(row, ratings), self._clusters(row)
         n = len(values)
@@ -121,7 +135,7 @@ class JudgedBoard:
             metric=row.metric,
             filter=row.filter,
             value=statistics.fmean(values),
-            stderr=clustered_stderr(values, clusters) if clusters else statistics.stdev(values) / n**0.5 if n > 1 else None,
+            stderr=cluster_robust_stderr(values, clusters) if clusters else statistics.stdev(values) / n**0.5 if n > 1 else None,
             n=n,
             shots=row.shots,
             task_version=self.suite.version,
@@ -137,25 +151,25 @@ class JudgedBoard:
         if row.cluster is None:
             return None
         keys = cluster_keys(self.suite, row, self.questions[row.name])
-        return numbered(keys)
+        return number_clusters(keys)
 
-    def _asked(self) -> list[Question]:
+    def _all_questions(self) -> list[Question]:
         return [question for mine in self.questions.values() for question in mine]
 
-    def _case(self, question: Question, answers: Sequence[Answer], turn: int) -> Case:
+    def _judge_request(self, question: Question, answers: Sequence[Answer], turn: int) -> JudgeRequest:
         shows_reference = question.category in self.settings.references_for
-        given = [one.text for one in answers[:turn]]
-        return Case(question.id, turn, instruction(self.settings.instructions, question, given, shows_reference))
+        answer_texts = [one.text for one in answers[:turn]]
+        return JudgeRequest(question.id, turn, rating_prompt(self.settings.instructions, question, answer_texts, shows_reference))
 
     def _values(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> list[float]:
-        return [statistics.fmean(ratings[question.id]) / HIGHEST for question in self.questions[row.name]]
+        return [statistics.fmean(ratings[question.id]) / MAX_RATING for question in self.questions[row.name]]
 
     def _items(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         """What each question counted, and a hash that names questions and judge: another judge's ratings are no pair."""
-        asked = digest(self.endpoint.host, self.endpoint.model, *(q.digest for q in self.questions[row.name]))
-        found = {"items": asked, "values": self._values(row, ratings)}
+        items_digest = digest(self.endpoint.host, self.endpoint.model, *(q.digest for q in self.questions[row.name]))
+        item_scores = {"items": items_digest, "values": self._values(row, ratings)}
         clusters = self._clusters(row)
-        return found | ({"clusters": clusters} if clusters and max(clusters) + 1 < len(clusters) else {})
+        return item_scores | ({"clusters": clusters} if clusters and max(clusters) + 1 < len(clusters) else {})
 
     def _samples(self, question: Question, answers: Sequence[Answer], judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
         return [
@@ -189,25 +203,29 @@ class JudgedBoard:
         }
 
 
-def prepare(suite: Suite, evaluation: EvaluationConfig, mirror: Path | None) -> JudgedBoard:
+def load_judge_benchmark(suite: Suite, evaluation: EvaluationConfig, mirror: Path | None) -> JudgeBenchmark:
     """The suite's questions, by row, the first `limit` of each where there is one. Questions of no row's category are not asked.
 
     Raises UserError for questions that are not there or malformed, and for a row without any.
     """
     assert suite.judge is not None
-    settings = named_judge(suite.judge, evaluation)
-    every = load_questions(settings.questions, Path(suite.source), mirror)
-    found = {}
+    settings = resolve_judge(suite.judge, evaluation)
+    all_questions = load_questions(settings.questions, Path(suite.source), mirror)
+    questions_by_row = {}
     for row in suite.task:
-        mine = [question for question in every if question.category == row.name]
-        if not mine:
-            known = ", ".join(sorted({question.category for question in every}))
-            raise UserError(f"suite {suite.name}, task {row.name}: {settings.questions} has no such category (it has {known})")
+        row_questions = [question for question in all_questions if question.category == row.name]
+        if not row_questions:
+            categories = ", ".join(sorted({question.category for question in all_questions}))
+            raise UserError(
+                f"suite {suite.name}, task {row.name}: {settings.questions} has no such category (it has {categories})"
+            )
         if row.cluster is not None:
-            refuse_one_cluster(cluster_keys(suite, row, mine), f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"')
+            check_several_clusters(
+                cluster_keys(suite, row, row_questions), f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"'
+            )
         limits = [limit for limit in (row.limit, evaluation.limit) if limit is not None]
-        found[row.name] = mine[: min([*limits, len(mine)])]
-    return JudgedBoard(suite.model_copy(update={"judge": settings}), found)
+        questions_by_row[row.name] = row_questions[: min([*limits, len(row_questions)])]
+    return JudgeBenchmark(suite.model_copy(update={"judge": settings}), questions_by_row)
 
 
 def cluster_keys(suite: Suite, row: SuiteTask, questions: Sequence[Question]) -> list[str]:

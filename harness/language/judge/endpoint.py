@@ -20,46 +20,48 @@ from harness.errors import EvaluationError, UserError
 from harness.loop.judge_settings import JudgeSettings
 from harness.sources.offline import network_allowed
 
-INSTALL = 'pip install "selfplay-harness[judge]"'
-NO_KEY = "none"  # openai's client wants some key; without this it would send the one of OPENAI_API_KEY anywhere
-FIRST_WAIT, FIRST_RETRIES = 60.0, 2  # at most, for the request that only asks whether somebody is there
-SHOWN = 200  # characters of what came back that an error quotes
+INSTALL_COMMAND = 'pip install "selfplay-harness[judge]"'
+DUMMY_KEY = "none"  # openai's client wants some key; without this it would send the one of OPENAI_API_KEY anywhere
+PING_TIMEOUT_SECONDS, PING_RETRIES = 60.0, 2  # at most, for the request that only asks whether somebody is there
+MAX_QUOTED_CHARS = 200  # characters of what came back that an error quotes
 
 
-def named_judge(settings: JudgeSettings, evaluation: EvaluationConfig) -> JudgeSettings:
+def resolve_judge(settings: JudgeSettings, evaluation: EvaluationConfig) -> JudgeSettings:
     """The suite's settings with the judge that the run names. A suite's key goes to the suite's own endpoint only."""
-    found = {"endpoint": evaluation.judge_endpoint, "key_env": evaluation.judge_key_env} if evaluation.judge_endpoint else {}
+    overrides = {"endpoint": evaluation.judge_endpoint, "key_env": evaluation.judge_key_env} if evaluation.judge_endpoint else {}
     if evaluation.judge_key_env:
-        found["key_env"] = evaluation.judge_key_env
+        overrides["key_env"] = evaluation.judge_key_env
     if evaluation.judge_model:
-        found["model"] = evaluation.judge_model
-    return settings.model_copy(update=found)
+        overrides["model"] = evaluation.judge_model
+    return settings.model_copy(update=overrides)
 
 
-def check_named(settings: JudgeSettings, suite: str) -> None:
+def check_judge_settings(settings: JudgeSettings, suite: str) -> None:
     """Raises UserError when endpoint, model or key are not set or cannot be used. Quotes no address that may hold a secret."""
     if not settings.endpoint:
         raise UserError(
             f"suite {suite}: no judge is named; give any OpenAI-compatible server, for example "
             "--set evaluation.judge_endpoint=http://localhost:8000/v1 --set evaluation.judge_model=NAME"
         )
-    shown = "" if set("@?#") & set(settings.endpoint) else f"={settings.endpoint}"
+    shown_endpoint = "" if set("@?#") & set(settings.endpoint) else f"={settings.endpoint}"
     try:
         parts = urlsplit(settings.endpoint)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable, parts = False, urlsplit("")
-    if parts.username or parts.password or parts.query or parts.fragment or (usable and not shown):
+    if parts.username or parts.password or parts.query or parts.fragment or (usable and not shown_endpoint):
         raise UserError(
             "evaluation.judge_endpoint: the address holds a name, a password or a query, which would be recorded; give it "
             "without, put the key into an environment variable and name that with --set evaluation.judge_key_env=VARIABLE"
         )
     if not usable:
-        raise UserError(f"evaluation.judge_endpoint{shown}: expected an address such as http://localhost:8000/v1")
+        raise UserError(f"evaluation.judge_endpoint{shown_endpoint}: expected an address such as http://localhost:8000/v1")
     if not settings.model:
         raise UserError(f"suite {suite}: no judge's model is named; add --set evaluation.judge_model=NAME")
-    named = settings.key_env
-    if named is not None and (not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", named) or not os.environ.get(named)):
+    key_variable = settings.key_env
+    if key_variable is not None and (
+        not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_variable) or not os.environ.get(key_variable)
+    ):
         # not quoted: it may be the key itself, put here by mistake
         raise UserError(
             "evaluation.judge_key_env (or the suite's key_env): no variable of this name is set in the environment; set it, "
@@ -67,7 +69,7 @@ def check_named(settings: JudgeSettings, suite: str) -> None:
         )
 
 
-def installed() -> bool:
+def is_openai_installed() -> bool:
     """Whether openai's client is."""
     return importlib.util.find_spec("openai") is not None
 
@@ -97,46 +99,46 @@ class Endpoint:
 
     def reply(self, messages: Sequence[dict[str, str]]) -> str:
         """The judge's next message. Raises EvaluationError when there is none after all retries."""
-        return self._sent(self._client, self.request(messages))
+        return self._send(self._client, self.request(messages))
 
-    def reach(self) -> None:
+    def ping(self) -> None:
         """One tiny request. Raises UserError when openai is not installed, or the judge cannot be reached or refuses."""
-        if not installed():
-            raise UserError(f"{self.name}: needs the package openai; install it with: {INSTALL}")
-        wait = min(FIRST_WAIT, self.settings.timeout_seconds)
-        client = self._client.with_options(timeout=wait, max_retries=min(FIRST_RETRIES, self.settings.retries))
-        tiny = {**self.request([{"role": "user", "content": "Say 1."}]), "max_tokens": 1}
+        if not is_openai_installed():
+            raise UserError(f"{self.name}: needs the package openai; install it with: {INSTALL_COMMAND}")
+        timeout = min(PING_TIMEOUT_SECONDS, self.settings.timeout_seconds)
+        client = self._client.with_options(timeout=timeout, max_retries=min(PING_RETRIES, self.settings.retries))
+        ping_request = {**self.request([{"role": "user", "content": "Say 1."}]), "max_tokens": 1}
         try:
-            self._sent(client, tiny)
+            self._send(client, ping_request)
         except EvaluationError as error:
             raise UserError(f"{self.name}: {error}; check evaluation.judge_endpoint, judge_model and judge_key_env") from None
 
-    def _sent(self, client: Any, request: dict[str, Any]) -> str:
+    def _send(self, client: Any, request: dict[str, Any]) -> str:
         import openai
 
         try:
             with network_allowed():
-                answer = client.chat.completions.create(**request)
-            choices = getattr(answer, "choices", None)
+                completion = client.chat.completions.create(**request)
+            choices = getattr(completion, "choices", None)
             if not choices:
-                raise EvaluationError(f"its answer is no chat completion: {self._clean(str(answer))!r}")
+                raise EvaluationError(f"its answer is no chat completion: {self._clean(str(completion))!r}")
             return self._without_key(getattr(choices[0].message, "content", None) or "")
         except openai.APITimeoutError:
-            said = f"no answer within {client.timeout:g} s, {client.max_retries + 1} times"
+            message = f"no answer within {client.timeout:g} s, {client.max_retries + 1} times"
         except openai.APIConnectionError as error:
-            said = f"no connection, {client.max_retries + 1} times ({self._clean(str(error.__cause__ or error))})"
+            message = f"no connection, {client.max_retries + 1} times ({self._clean(str(error.__cause__ or error))})"
         except openai.APIStatusError as error:
-            said = f"HTTP {error.status_code}: {self._clean(error.message)}"
+            message = f"HTTP {error.status_code}: {self._clean(error.message)}"
         except (openai.OpenAIError, ValueError) as error:  # a body that is not JSON, or not of the expected shape
-            said = f"its answer cannot be read ({self._clean(str(error))})"
-        raise EvaluationError(said)
+            message = f"its answer cannot be read ({self._clean(str(error))})"
+        raise EvaluationError(message)
 
     @cached_property
     def _client(self) -> Any:
         import openai
 
         return openai.OpenAI(
-            api_key=self._key or NO_KEY,
+            api_key=self._key or DUMMY_KEY,
             base_url=self.settings.endpoint,
             timeout=self.settings.timeout_seconds,
             max_retries=self.settings.retries,
@@ -147,7 +149,7 @@ class Endpoint:
         return os.environ.get(self.settings.key_env, "") if self.settings.key_env else ""
 
     def _clean(self, text: str) -> str:
-        return " ".join(self._without_key(text).split())[:SHOWN]
+        return " ".join(self._without_key(text).split())[:MAX_QUOTED_CHARS]
 
     def _without_key(self, text: str) -> str:
         """Servers quote what they were sent, in errors above all."""

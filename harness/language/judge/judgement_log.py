@@ -30,37 +30,39 @@ class Judgement:
     model: str
 
 
-class Judgements:
+class JudgementLog:
     """Every judgement kept in the folder of `file`, and `file` to keep more in. notice: is told what is damaged."""
 
-    def __init__(self, file: Path, notice: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, file: Path, notify: Callable[[str], None] = lambda line: None) -> None:
         self.file = file
         file.parent.mkdir(parents=True, exist_ok=True)
         self.known: dict[str, Judgement] = {}
         for path in sorted({file, *file.parent.glob("*.jsonl")}):
-            lines = _lines(path)
-            found = [_intact(line) for line in lines]
-            if damaged := found.count(None):
-                notice(f"{path}: {damaged} of {len(lines)} judgements damaged; what they said is asked again where it is needed")
+            lines = _complete_lines(path)
+            judgements = [_parse_line(line) for line in lines]
+            if num_damaged := judgements.count(None):
+                notify(
+                    f"{path}: {num_damaged} of {len(lines)} judgements damaged; what they said is asked again where it is needed"
+                )
             if path == file:  # nothing must be written behind a line that a kill cut off; others' may be on its way
-                whole = b"".join(line + b"\n" for line, one in zip(lines, found, strict=True) if one is not None)
-                if file.is_file() and file.read_bytes() != whole:
-                    write_text(file, whole.decode("utf-8"))
-            self.known |= {one.key: one for one in found if one is not None}
+                intact_bytes = b"".join(line + b"\n" for line, one in zip(lines, judgements, strict=True) if one is not None)
+                if file.is_file() and file.read_bytes() != intact_bytes:
+                    write_text(file, intact_bytes.decode("utf-8"))
+            self.known |= {one.key: one for one in judgements if one is not None}
 
-    def keep(self, judgement: Judgement) -> None:
+    def append(self, judgement: Judgement) -> None:
         fields = asdict(judgement)
         with self.file.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps({**fields, "digest": _digest(fields)}, ensure_ascii=True, allow_nan=False) + "\n")
         self.known[judgement.key] = judgement
 
 
-def _lines(path: Path) -> list[bytes]:
+def _complete_lines(path: Path) -> list[bytes]:
     """The whole lines of a file."""
     return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
 
 
-def _intact(line: bytes) -> Judgement | None:
+def _parse_line(line: bytes) -> Judgement | None:
     """The judgement of a line; None where it is not what was written. A line of before there were digests has none."""
     try:
         fields = json.loads(line.decode("utf-8"))

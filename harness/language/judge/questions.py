@@ -11,7 +11,7 @@ from harness.config import DataConfig
 from harness.errors import UserError
 from harness.records import digest
 from harness.settings.paths import resolve_path
-from harness.sources.rows import rows_of
+from harness.sources.rows import read_rows
 
 TURNS = 2
 
@@ -37,37 +37,37 @@ def load_questions(source: str, folder: Path, mirror: Path | None) -> list[Quest
     A row has prompt_id, category, prompt and reference, or FastChat's question_id, category, turns and reference.
     Raises UserError for a source that is not there or a row that is no question of two turns.
     """
-    beside = resolve_path(source, folder)
-    named = str(beside) if beside.exists() else source
-    found = [_question(where, row) for where, row in rows_of(DataConfig(source=named), named, mirror)]
-    ids = [question.id for question in found]
-    repeated = sorted({i for i in ids if ids.count(i) > 1})
-    if repeated:
-        raise UserError(f"{named}: two questions have the id {repeated[0]!r}")
-    return found
+    local_path = resolve_path(source, folder)
+    source_name = str(local_path) if local_path.exists() else source
+    questions = [_parse_question(where, row) for where, row in read_rows(DataConfig(source=source_name), source_name, mirror)]
+    ids = [question.id for question in questions]
+    repeated_ids = sorted({i for i in ids if ids.count(i) > 1})
+    if repeated_ids:
+        raise UserError(f"{source_name}: two questions have the id {repeated_ids[0]!r}")
+    return questions
 
 
-def _question(where: str, row: Any) -> Question:
+def _parse_question(where: str, row: Any) -> Question:
     if not isinstance(row, dict):
         raise UserError(f"{where}: expected an object with prompt_id, category, prompt and reference, found {type(row).__name__}")
-    number = row.get("prompt_id", row.get("question_id"))
-    if number is None or isinstance(number, bool) or str(number) == "":
+    question_id = row.get("prompt_id", row.get("question_id"))
+    if question_id is None or isinstance(question_id, bool) or str(question_id) == "":
         raise UserError(f"{where}: has no prompt_id (or question_id)")
     category = row.get("category")
     if not isinstance(category, str):
         raise UserError(f"{where}: category={category!r}: expected a text")
-    turns = _texts(row.get("prompt", row.get("turns")))
+    turns = _as_string_list(row.get("prompt", row.get("turns")))
     if turns is None or len(turns) != TURNS or not all(turn.strip() for turn in turns):
         raise UserError(f"{where}: prompt (or turns) must be a list of {TURNS} texts, one per turn")
-    given = row.get("reference")
-    references = _texts(given if given is not None else [])
+    reference = row.get("reference")
+    references = _as_string_list(reference if reference is not None else [])
     if references is None or len(references) > TURNS:
         raise UserError(f"{where}: reference must be a list of at most {TURNS} texts, empty where there is none")
-    filled = (*references, *[""] * TURNS)[:TURNS]
-    return Question(str(number), category, tuple(turns), tuple(filled), row)
+    padded_references = (*references, *[""] * TURNS)[:TURNS]
+    return Question(str(question_id), category, tuple(turns), tuple(padded_references), row)
 
 
-def _texts(value: Any) -> Sequence[str] | None:
+def _as_string_list(value: Any) -> Sequence[str] | None:
     """A list of texts, whether Python's or an array of a table; None for anything else."""
-    listed = value.tolist() if hasattr(value, "tolist") else value
-    return listed if isinstance(listed, list) and all(isinstance(text, str) for text in listed) else None
+    items = value.tolist() if hasattr(value, "tolist") else value
+    return items if isinstance(items, list) and all(isinstance(text, str) for text in items) else None

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from string import Template
 
 from harness.language.judge.questions import Question
-from harness.loop.judge_settings import HIGHEST, LOWEST, Instructions
+from harness.loop.judge_settings import MAX_RATING, MIN_RATING, Instructions
 
 RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
 
 
-def instruction(told: Instructions, question: Question, answers: Sequence[str], shows_reference: bool) -> str:
+def rating_prompt(instructions: Instructions, question: Question, answers: Sequence[str], shows_reference: bool) -> str:
     """The message that asks for a rating of the last of `answers`, the one to turn len(answers).
 
     Texts are put in once, so that an answer which itself holds a place's name is left as it is.
     """
     turn = len(answers)
-    kind = ("first", "second")[turn - 1]
-    referenced = shows_reference and bool(question.references[turn - 1].strip())
-    template = Template(getattr(told, f"{kind}_with_reference" if referenced else kind))
+    turn_name = ("first", "second")[turn - 1]
+    with_reference = shows_reference and bool(question.references[turn - 1].strip())
+    template = Template(getattr(instructions, f"{turn_name}_with_reference" if with_reference else turn_name))
     texts = {}
     for n in range(turn):
         texts |= {f"question_{n + 1}": question.turns[n], f"answer_{n + 1}": answers[n] or "(no answer)"}
@@ -28,8 +28,8 @@ def instruction(told: Instructions, question: Question, answers: Sequence[str], 
     return template.substitute(texts)
 
 
-def rating_of(reply: str) -> float | None:
+def parse_rating(reply: str) -> float | None:
     """The last rating in double square brackets, from 1 to 10; None where there is none. The last, because a judge may quote."""
-    found = RATING.findall(reply)
-    value = float(found[-1]) if found else None
-    return value if value is not None and LOWEST <= value <= HIGHEST else None
+    ratings = RATING.findall(reply)
+    value = float(ratings[-1]) if ratings else None
+    return value if value is not None and MIN_RATING <= value <= MAX_RATING else None

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from harness.errors import EvaluationError, UserError
 from harness.language.encoding import encode_prompt
 from harness.language.judge.questions import TURNS, Question
-from harness.language.model.sampling import Draw, Request
+from harness.language.model.sampling import Request, SamplingParams
 from harness.language.policy import Policy
 from harness.progress import Advance
 from harness.records import keyed_seed
 
-SHORTEST = "-"  # stands for a first answer where only the least length of what comes behind it is asked
+SHORTEST_ANSWER = "-"  # stands for a first answer where only the least length of what comes behind it is asked
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Answer:
     finished: bool
 
 
-def answer(
+def generate_answers(
     policy: Policy,
     questions: Sequence[Question],
     name: str,
-    longest: int,
+    max_new_tokens: int,
     temperatures: Mapping[str, float],
-    rows: int,
+    batch_size: int,
     advance: Advance,
 ) -> list[list[Answer]]:
     """Two answers per question, in the order given; all questions of one turn and temperature are drawn together.
@@ -42,47 +42,57 @@ def answer(
     An answer has at most `longest` tokens, a second one fewer where the context leaves less. name: what the seeds are of.
     Raises EvaluationError when a second prompt fills the context by itself.
     """
-    found: list[list[Answer]] = [[] for _ in questions]
+    answers: list[list[Answer]] = [[] for _ in questions]
     for turn in range(TURNS):
-        prompts = [prompt_ids(policy, q, [a.text for a in given]) for q, given in zip(questions, found, strict=True)]
+        prompts = [prompt_ids(policy, q, [a.text for a in given]) for q, given in zip(questions, answers, strict=True)]
         for question, prompt in zip(questions, prompts, strict=True):
-            if len(prompt) >= policy.context:
+            if len(prompt) >= policy.context_length:
                 raise EvaluationError(
                     f"{name}, question {question.id}, turn {turn + 1}: the prompt has {len(prompt)} tokens with the first "
-                    f"answer, the model's context is {policy.context}; lower judge.max_new_tokens (now {longest}) in the suite"
+                    f"answer, the model's context is {policy.context_length}; lower judge.max_new_tokens "
+                    f"(now {max_new_tokens}) in the suite"
                 )
         seeds = [keyed_seed("answer", name, question.id, turn) for question in questions]
         for temperature in sorted({temperatures[q.category] for q in questions}):
-            mine = [n for n, q in enumerate(questions) if temperatures[q.category] == temperature]
-            wanted = [Request(prompts[n], seeds[n], min(longest, policy.context - len(prompts[n]))) for n in mine]
-            drawn = policy.draw(wanted, Draw(temperature, never=policy.nameless), policy.template.stop_ids, rows, advance)
-            for n, tokens in zip(mine, drawn, strict=True):
-                found[n].append(_answer(policy, tokens.ids))
-    return found
+            indices = [n for n, q in enumerate(questions) if temperatures[q.category] == temperature]
+            requests = [
+                Request(prompts[n], seeds[n], min(max_new_tokens, policy.context_length - len(prompts[n]))) for n in indices
+            ]
+            completions = policy.generate_tokens(
+                requests,
+                SamplingParams(temperature, banned_ids=policy.ids_without_token),
+                policy.template.stop_ids,
+                batch_size,
+                advance,
+            )
+            for n, tokens in zip(indices, completions, strict=True):
+                answers[n].append(_decode_answer(policy, tokens.ids))
+    return answers
 
 
 def prompt_ids(policy: Policy, question: Question, answers: Sequence[str]) -> list[int]:
     """The conversation up to where answer number len(answers) begins, in the policy's template."""
-    said = [{"role": "user", "content": question.turns[0]}]
+    messages = [{"role": "user", "content": question.turns[0]}]
     for turn, text in enumerate(answers, start=1):
-        said += [{"role": "assistant", "content": text}, {"role": "user", "content": question.turns[turn]}]
-    return encode_prompt(policy.tokenizer, policy.template.render(policy.tokenizer, said), policy.template)
+        messages += [{"role": "assistant", "content": text}, {"role": "user", "content": question.turns[turn]}]
+    return encode_prompt(policy.tokenizer, policy.template.render(policy.tokenizer, messages), policy.template)
 
 
-def check_room(policy: Policy, questions: Sequence[Question], name: str, longest: int) -> None:
+def check_context_length(policy: Policy, questions: Sequence[Question], name: str, max_new_tokens: int) -> None:
     """Raises UserError when a question, even with a short first answer, leaves no room for one of `longest` tokens."""
     for question in questions:
-        for answers in ([], [SHORTEST]):
-            tokens = len(prompt_ids(policy, question, answers))
-            if tokens + longest > policy.context:
+        for answers in ([], [SHORTEST_ANSWER]):
+            prompt_tokens = len(prompt_ids(policy, question, answers))
+            if prompt_tokens + max_new_tokens > policy.context_length:
                 raise UserError(
-                    f"suite {name}, question {question.id}, turn {len(answers) + 1}: {tokens} tokens of prompt and up to "
-                    f"{longest} of answer, the model's context is {policy.context}; use a model with a longer context, "
+                    f"suite {name}, question {question.id}, turn {len(answers) + 1}: {prompt_tokens} tokens of prompt and up to "
+                    f"{max_new_tokens} of answer, the model's context is {policy.context_length}; use a "
+                    "model with a longer context, "
                     "or a copy of the suite with fewer judge.max_new_tokens"
                 )
 
 
-def _answer(policy: Policy, ids: Sequence[int]) -> Answer:
+def _decode_answer(policy: Policy, ids: Sequence[int]) -> Answer:
     finished = ids[-1] in policy.template.stop_ids
     # special tokens a player writes would open a turn of somebody else's in the next prompt
     text = policy.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from harness.errors import EvaluationError
-from harness.language.judge.endpoint import SHOWN, Endpoint
-from harness.language.judge.judgement_log import Judgement, Judgements
-from harness.language.judge.rating import rating_of
-from harness.loop.judge_settings import HIGHEST, LOWEST
+from harness.language.judge.endpoint import MAX_QUOTED_CHARS, Endpoint
+from harness.language.judge.judgement_log import Judgement, JudgementLog
+from harness.language.judge.rating import parse_rating
+from harness.loop.judge_settings import MAX_RATING, MIN_RATING
 from harness.progress import Advance
 from harness.records import digest
 
 
 @dataclass(frozen=True)
-class Case:
+class JudgeRequest:
     """One answer before the judge: which one, and the message that asks for its rating."""
 
     question_id: str
@@ -26,69 +26,72 @@ class Case:
     message: str
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         return f"question {self.question_id}, turn {self.turn}"
 
     def messages(self) -> list[dict[str, str]]:
         return [{"role": "user", "content": self.message}]
 
 
-def key_of(endpoint: Endpoint, case: Case) -> str:
+def request_key(endpoint: Endpoint, request: JudgeRequest) -> str:
     """Names the request byte for byte and the host it goes to."""
-    return digest(endpoint.host, json.dumps(endpoint.request(case.messages()), sort_keys=True))
+    return digest(endpoint.host, json.dumps(endpoint.request(request.messages()), sort_keys=True))
 
 
-def judge(endpoint: Endpoint, cases: Sequence[Case], kept: Judgements, advance: Advance) -> list[Judgement]:
+def rate_answers(
+    endpoint: Endpoint, requests: Sequence[JudgeRequest], judgement_log: JudgementLog, advance: Advance
+) -> list[Judgement]:
     """One judgement per case, in the order given; those already kept are not asked for again.
 
     Raises EvaluationError for the first case that could not be judged, after what was under way has come in and been kept.
     """
-    keys = [key_of(endpoint, case) for case in cases]
-    missing = {key: case for key, case in zip(keys, cases, strict=True) if key not in kept.known}
-    advance(len(cases) - len(missing))
-    broken = threading.Event()
+    keys = [request_key(endpoint, case) for case in requests]
+    pending = {key: case for key, case in zip(keys, requests, strict=True) if key not in judgement_log.known}
+    advance(len(requests) - len(pending))
+    has_failed = threading.Event()
 
-    def work(key: str, case: Case) -> Judgement | None:
+    def rate_one(key: str, request: JudgeRequest) -> Judgement | None:
         """None where another case has failed before this one was begun."""
-        if broken.is_set():
+        if has_failed.is_set():
             return None
         try:
-            return _judged(endpoint, key, case)
+            return _rate(endpoint, key, request)
         except BaseException:
-            broken.set()
+            has_failed.set()
             raise
 
     failure: BaseException | None = None
     pool = ThreadPoolExecutor(endpoint.settings.at_once, thread_name_prefix="judge")
     try:
-        for done in as_completed([pool.submit(work, key, case) for key, case in missing.items()]):
-            failure = failure or done.exception()
-            if done.exception() is None and (judgement := done.result()) is not None:
-                kept.keep(judgement)
+        for future in as_completed([pool.submit(rate_one, key, case) for key, case in pending.items()]):
+            failure = failure or future.exception()
+            if future.exception() is None and (judgement := future.result()) is not None:
+                judgement_log.append(judgement)
                 advance(1)
     finally:
         pool.shutdown(cancel_futures=True)
     if failure is not None:
         raise failure
-    return [kept.known[key] for key in keys]
+    return [judgement_log.known[key] for key in keys]
 
 
-def _judged(endpoint: Endpoint, key: str, case: Case) -> Judgement:
+def _rate(endpoint: Endpoint, key: str, request: JudgeRequest) -> Judgement:
     """One rating. A reply without one is answered with a request for it, `asked_again` times at most."""
-    messages, replies = case.messages(), []
+    messages, replies = request.messages(), []
     for _ in range(1 + endpoint.settings.asked_again):
         try:
             replies.append(endpoint.reply(messages))
         except EvaluationError as error:
-            raise EvaluationError(f"{endpoint.name}: {case.where}: {error}") from None
-        rating = rating_of(replies[-1])
+            raise EvaluationError(f"{endpoint.name}: {request.label}: {error}") from None
+        rating = parse_rating(replies[-1])
         if rating is not None:
-            return Judgement(key, case.question_id, case.turn, rating, replies, endpoint.model)
+            return Judgement(key, request.question_id, request.turn, rating, replies, endpoint.model)
         if replies[-1].strip():
-            again = {"role": "user", "content": endpoint.settings.instructions.again}
-            messages = [*messages, {"role": "assistant", "content": replies[-1]}, again]
-    said = " ".join(replies[-1].split())[:SHOWN]
+            follow_up = {"role": "user", "content": endpoint.settings.instructions.again}
+            messages = [*messages, {"role": "assistant", "content": replies[-1]}, follow_up]
+    last_reply = " ".join(replies[-1].split())[:MAX_QUOTED_CHARS]
     raise EvaluationError(
-        f"{endpoint.name}: {case.where}: no rating from {LOWEST} to {HIGHEST} in double square brackets in {len(replies)} "
-        f"replies; the last one: {said!r}"
+        f"{endpoint.name}: {request.label}: no rating from {MIN_RATING} to {MAX_RATING} in double square "
+        f"brackets in {len(replies)} "
+        f"replies; the last one: {last_reply!r}"
     )

@@ -19,48 +19,48 @@ class GrowingLayer(DynamicLayer):
 
     keys: torch.Tensor
     values: torch.Tensor
-    room_keys: torch.Tensor
-    room_values: torch.Tensor
+    key_buffer: torch.Tensor
+    value_buffer: torch.Tensor
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.dtype, self.device = key_states.dtype, key_states.device
-        self.room_keys = self.keys = key_states[:, :, :0]
-        self.room_values = self.values = value_states[:, :, :0]
+        self.key_buffer = self.keys = key_states[:, :, :0]
+        self.value_buffer = self.values = value_states[:, :, :0]
         self.is_initialized = True
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        old = self.keys.shape[2]
-        new = old + key_states.shape[2]
-        if new > self.room_keys.shape[2]:
-            self.room_keys, self.room_values = _roomy([self.keys], new), _roomy([self.values], new)
-        self.room_keys[:, :, old:new] = key_states
-        self.room_values[:, :, old:new] = value_states
-        self.keys, self.values = self.room_keys[:, :, :new], self.room_values[:, :, :new]
+        old_length = self.keys.shape[2]
+        new_length = old_length + key_states.shape[2]
+        if new_length > self.key_buffer.shape[2]:
+            self.key_buffer, self.value_buffer = _alloc([self.keys], new_length), _alloc([self.values], new_length)
+        self.key_buffer[:, :, old_length:new_length] = key_states
+        self.value_buffer[:, :, old_length:new_length] = value_states
+        self.keys, self.values = self.key_buffer[:, :, :new_length], self.value_buffer[:, :, :new_length]
         return self.keys, self.values
 
-    def hold(self, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    def set_rows(self, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
         """Take these rows, one part below the other, as all there is; all end at the same column, gaps on the left are 0."""
-        columns = max(part.shape[2] for part in keys)
-        self.room_keys, self.room_values = _roomy(keys, columns), _roomy(values, columns)
-        self.keys, self.values = self.room_keys[:, :, :columns], self.room_values[:, :, :columns]
+        length = max(part.shape[2] for part in keys)
+        self.key_buffer, self.value_buffer = _alloc(keys, length), _alloc(values, length)
+        self.keys, self.values = self.key_buffer[:, :, :length], self.value_buffer[:, :, :length]
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        self.hold([self.keys[indices]], [self.values[indices]])
+        self.set_rows([self.keys[indices]], [self.values[indices]])
 
 
-def _roomy(parts: Sequence[torch.Tensor], columns: int) -> torch.Tensor:
+def _alloc(parts: Sequence[torch.Tensor], length: int) -> torch.Tensor:
     """The parts one below the other in a new tensor that has `columns` columns and some to spare."""
     first = parts[0]
     rows = sum(len(part) for part in parts)
-    room = first.new_empty((rows, first.shape[1], columns + columns // 4 + 16, first.shape[3]))
-    at, end = 0, max(part.shape[2] for part in parts)
+    buffer = first.new_empty((rows, first.shape[1], length + length // 4 + 16, first.shape[3]))
+    row, end = 0, max(part.shape[2] for part in parts)
     for part in parts:
-        room[at : at + len(part), :, : end - part.shape[2]] = 0
-        room[at : at + len(part), :, end - part.shape[2] : end] = part
-        at += len(part)
-    return room
+        buffer[row : row + len(part), :, : end - part.shape[2]] = 0
+        buffer[row : row + len(part), :, end - part.shape[2] : end] = part
+        row += len(part)
+    return buffer
 
 
 class GrowingCache(Cache):
@@ -70,22 +70,22 @@ class GrowingCache(Cache):
         super().__init__(layer_class_to_replicate=GrowingLayer)
 
     @classmethod
-    def continuing(cls, begun: Cache, rows: int) -> GrowingCache:
+    def from_prefix(cls, prefix_cache: Cache, num_rows: int) -> GrowingCache:
         """A cache of `rows` rows that all go on from the one row of `begun`, which stays as it is."""
         cache = cls()
-        for number, layer in enumerate(begun.layers):
-            held: Any = layer
-            cache.update(held.keys.expand(rows, -1, -1, -1), held.values.expand(rows, -1, -1, -1), number)
+        for number, layer in enumerate(prefix_cache.layers):
+            kv_layer: Any = layer
+            cache.update(kv_layer.keys.expand(num_rows, -1, -1, -1), kv_layer.values.expand(num_rows, -1, -1, -1), number)
         return cache
 
-    def keep(self, rows: torch.Tensor, first: int) -> None:
+    def select(self, rows: torch.Tensor, first_column: int) -> None:
         """Only these rows, only the columns from `first` on."""
         for layer in self.layers:
-            held: Any = layer
-            held.hold([held.keys[:, :, first:][rows]], [held.values[:, :, first:][rows]])
+            kv_layer: Any = layer
+            kv_layer.set_rows([kv_layer.keys[:, :, first_column:][rows]], [kv_layer.values[:, :, first_column:][rows]])
 
-    def append(self, other: GrowingCache) -> None:
+    def concat(self, other: GrowingCache) -> None:
         """The other's rows below these; both end at the same column."""
-        for mine, theirs in zip(self.layers, other.layers, strict=True):
-            one, two = cast("GrowingLayer", mine), cast("GrowingLayer", theirs)
-            one.hold([one.keys, two.keys], [one.values, two.values])
+        for own_layer, other_layer in zip(self.layers, other.layers, strict=True):
+            target, source = cast("GrowingLayer", own_layer), cast("GrowingLayer", other_layer)
+            target.set_rows([target.keys, source.keys], [target.values, source.values])

@@ -14,7 +14,7 @@ from typing import Any
 from torch.utils.checkpoint import checkpoint
 
 
-def repeatable_layers(model: Any) -> list[Any]:
+def checkpointable_layers(model: Any) -> list[Any]:
     """The layers of `model` that transformers says may be computed again; empty for a family that has none."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -22,9 +22,9 @@ def repeatable_layers(model: Any) -> list[Any]:
 
 
 @contextmanager
-def checkpointed(model: Any, wanted: bool) -> Iterator[None]:
+def gradient_checkpointing(model: Any, enabled: bool) -> Iterator[None]:
     """Within, every layer keeps its inputs alone. There is no dropout, so no random state needs to be put back."""
-    layers = repeatable_layers(model) if wanted else []
+    layers = checkpointable_layers(model) if enabled else []
     for layer in layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
     try:

@@ -8,65 +8,68 @@ from typing import Any
 from harness.errors import UserError
 
 # Names by which configurations give it, the usual one first; attribute maps of transformers lead some of them to others.
-NAMES = (
+CONTEXT_KEYS = (
     "max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "max_seq_length", "seq_length",
     "context_length", "model_max_length", "max_target_positions",
 )  # fmt: skip
 NO_LIMIT = 10**9  # tokenizers without a limit give 10^30
 # Position encodings that change for a whole batch once one text in it is longer than the model was first trained for: up to
 # there a text's log-probability is its own.
-BY_BATCH = ("dynamic", "longrope", "su")
+BATCH_DEPENDENT_ROPE = ("dynamic", "longrope", "su")
 
 
-def context_of(model: Any, tokenizer: Any, asked: int | None = None) -> int:
+def find_context_length(model: Any, tokenizer: Any, requested: int | None = None) -> int:
     """The largest number of tokens; asked: `model.context`, which may be lower, or stand where nothing is said.
 
     Raises UserError where nothing says it, or where more is asked for than the model has.
     """
     config = getattr(model, "config", model)
-    limit = _configured(config)
+    limit = _config_limit(config)
     if limit is None and 1 < tokenizer.model_max_length < NO_LIMIT:
         limit = int(tokenizer.model_max_length)
-    if asked is not None and limit is not None and asked > limit:
-        raise UserError(f"model.context={asked}: the model takes at most {limit} tokens; use --set model.context={limit}")
-    if asked is None and limit is None:
+    if requested is not None and limit is not None and requested > limit:
+        raise UserError(f"model.context={requested}: the model takes at most {limit} tokens; use --set model.context={limit}")
+    if requested is None and limit is None:
         raise UserError(
             "model.context: neither config.json nor the tokenizer says how many tokens this model takes; say how many a prompt "
             "and its response may have together, such as --set model.context=2048"
         )
-    return asked or limit or 0
+    return requested or limit or 0
 
 
-def lowered(model: Any, used: int) -> str | None:
+def reduced_context_note(model: Any, context_length: int) -> str | None:
     """A line where the context in use is shorter than config.json's largest position for the model's sake, and why."""
     config = model.config.get_text_config(decoder=True)
-    named, most = _named(config), _configured(config)
-    if named is None or most is None or most >= named or used < most:
+    position_limit, config_limit = _position_limit(config), _config_limit(config)
+    if position_limit is None or config_limit is None or config_limit >= position_limit or context_length < config_limit:
         return None
     return (
-        f"context {used} of {named} tokens: beyond that its rotary positions are scaled for a whole batch, and a log-probability "
+        f"context {context_length} of {position_limit} tokens: beyond that its rotary positions are scaled "
+        "for a whole batch, and a log-probability "
         "would depend on the texts beside it"
     )
 
 
-def _configured(config: Any) -> int | None:
+def _config_limit(config: Any) -> int | None:
     text = config.get_text_config(decoder=True)
-    limit = _named(text) or _named(config)
+    limit = _position_limit(text) or _position_limit(config)
     if limit is None:
         return None
-    return min([limit, *_originals(text, limit)])
+    return min([limit, *_rope_original_lengths(text, limit)])
 
 
-def _named(config: Any) -> int | None:
-    values = (getattr(config, name, None) for name in NAMES)
+def _position_limit(config: Any) -> int | None:
+    values = (getattr(config, name, None) for name in CONTEXT_KEYS)
     return next((int(v) for v in values if isinstance(v, int) and not isinstance(v, bool) and 1 < v < NO_LIMIT), None)
 
 
-def _originals(config: Any, limit: int) -> Iterator[int]:
+def _rope_original_lengths(config: Any, limit: int) -> Iterator[int]:
     """Lengths up to which rotary positions stay as they are, of every kind of scaling that looks at the batch."""
-    given = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    kinds = [given, *(v for v in given.values() if isinstance(v, dict))]
-    for kind in kinds:
-        if (kind.get("rope_type") or kind.get("type")) in BY_BATCH:
-            original = kind.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    rope_settings = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    kinds = [rope_settings, *(v for v in rope_settings.values() if isinstance(v, dict))]
+    for variant in kinds:
+        if (variant.get("rope_type") or variant.get("type")) in BATCH_DEPENDENT_ROPE:
+            original = variant.get("original_max_position_embeddings") or getattr(
+                config, "original_max_position_embeddings", None
+            )
             yield int(original or limit)

@@ -21,14 +21,20 @@ from typing import Any
 import torch
 
 from harness.language.model.logprobs import bare_model
-from harness.language.model.sampling import Draw
-from harness.language.text.templates import ending_ids
+from harness.language.model.sampling import SamplingParams
+from harness.language.text.templates import end_token_ids
 
-Change = Callable[[Sequence[int], torch.Tensor], torch.Tensor]  # tokens so far, (V,) logits -> (V,) logits to choose from
-OURS = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"}  # what `Draw` does
-WHOLE = {"beam_search", "beam_sample", "assisted_generation"}  # modes of `generate` that are not one token after the other
+LogitsProcessor = Callable[
+    [Sequence[int], torch.Tensor], torch.Tensor
+]  # tokens so far, (V,) logits -> (V,) logits to choose from
+OWN_PROCESSORS = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"}  # what `Draw` does
+WHOLE_SEQUENCE_MODES = {
+    "beam_search",
+    "beam_sample",
+    "assisted_generation",
+}  # modes of `generate` that are not one token after the other
 # Settings that `generate` cannot take from lm-eval's own model, or under which no two runs need agree.
-REFUSED = {
+UNSUPPORTED_SETTINGS = {
     "max_time": "stops by the clock, so that equal commands give other answers",
     "stop_strings": "is not for a task: name the strings in `until`",
     "num_return_sequences": "gives several answers to one request: ask for `repeats` in the task",
@@ -45,11 +51,11 @@ REFUSED = {
     "watermarking_config": "is not supported",
 }
 SET_BY_LM_EVAL = {"use_cache", "pad_token_id", "stopping_criteria"}
-FROM_THE_MODEL = " (from the model's generation_config.json)"
-SEARCHES = {"contrastive_search": ("penalty_alpha",), "dola_generation": ("dola_layers",)}  # and what asks for them
-ONE = {"num_return_sequences": 1, "guidance_scale": 1.0}  # the values without effect
+FROM_GENERATION_CONFIG = " (from the model's generation_config.json)"
+SEARCH_SETTINGS = {"contrastive_search": ("penalty_alpha",), "dola_generation": ("dola_layers",)}  # and what asks for them
+NO_EFFECT_VALUES = {"num_return_sequences": 1, "guidance_scale": 1.0}  # the values without effect
 # What of a generation_config.json changes greedy answers, with the value that changes nothing.
-CHANGES_GREEDY: Mapping[str, Any] = {
+GREEDY_DEFAULTS: Mapping[str, Any] = {
     "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0,
     "bad_words_ids": None, "min_length": 0, "min_new_tokens": 0, "max_new_tokens": None, "forced_bos_token_id": None,
     "forced_eos_token_id": None, "suppress_tokens": None, "begin_suppress_tokens": None, "sequence_bias": None,
@@ -57,7 +63,7 @@ CHANGES_GREEDY: Mapping[str, Any] = {
     "prompt_lookup_num_tokens": None, "watermarking_config": None,
 }  # fmt: skip
 # The same for answers that a task wants sampled; the temperature is always the task's.
-CHANGES_SAMPLED: Mapping[str, Any] = {
+SAMPLING_DEFAULTS: Mapping[str, Any] = {
     "top_k": None, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "top_h": None,
 }  # fmt: skip
 
@@ -73,102 +79,104 @@ class Decoding:
     most: tokens at most, where generation_config.json says so, whatever the task says. stop_ids: where `generate` would stop.
     """
 
-    how: Draw
+    sampling_params: SamplingParams
     stop_ids: frozenset[int]
-    most: int | None
-    whole: bool
-    changed: bool  # whether logits are changed by more than `Draw` does
+    max_new_tokens: int | None
+    uses_generate: bool
+    has_logits_processors: bool  # whether logits are changed by more than `Draw` does
     config: Any
 
-    def change(self, model: Any, prompt: Sequence[int], most: int) -> Change | None:
+    def logits_processor(self, model: Any, prompt: Sequence[int], max_new_tokens: int) -> LogitsProcessor | None:
         """What is done to the logits of one request before a token is chosen; None where nothing is."""
-        if not self.changed:
+        if not self.has_logits_processors:
             return None
-        processors = _processors(bare_model(model), self.config, prompt, most)
+        processors = _logits_processors(bare_model(model), self.config, prompt, max_new_tokens)
 
-        def changed(said: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
-            ids = torch.tensor([[*prompt, *said]], device=logits.device)
+        def process(token_ids: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
+            ids = torch.tensor([[*prompt, *token_ids]], device=logits.device)
             return processors(ids, logits[None].float())[0]
 
-        return changed
+        return process
 
 
-def resolve(model: Any, settings: Mapping[str, Any]) -> Decoding:
+def resolve_decoding(model: Any, settings: Mapping[str, Any]) -> Decoding:
     """A task's settings, without `until` and the number of tokens, over the model's generation_config.json, as lm-eval does.
 
     Raises CannotGenerate for a setting that `generate` does not know or refuses, and for one under which equal commands would
     give other answers.
     """
     model = bare_model(model)
-    _refuse({name: value for name, value in settings.items() if name in REFUSED})
-    passed = as_passed(settings)
-    if passed.get("do_sample") and not passed.get("temperature"):
+    _check_supported({name: value for name, value in settings.items() if name in UNSUPPORTED_SETTINGS})
+    generate_kwargs = to_generate_kwargs(settings)
+    if generate_kwargs.get("do_sample") and not generate_kwargs.get("temperature"):
         raise CannotGenerate("do_sample without a temperature above 0, which transformers refuses; add temperature: 1.0")
-    with _quiet():
+    with _silence_transformers():
         try:
-            config, unknown = model._prepare_generation_config(None, **passed)
+            config, unknown = model._prepare_generation_config(None, **generate_kwargs)
             mode = str(config.get_generation_mode().value)
-            processors = _processors(model, config, [0], 1) if mode not in WHOLE else []
+            processors = _logits_processors(model, config, [0], 1) if mode not in WHOLE_SEQUENCE_MODES else []
         except (ValueError, TypeError, AttributeError, ImportError) as error:
             raise CannotGenerate(" ".join(str(error).split())) from error
     if unknown:
         raise CannotGenerate(f"{', '.join(sorted(unknown))}: no setting of transformers' generate")
-    _refuse({name: getattr(config, name, None) for name in REFUSED if name not in SET_BY_LM_EVAL}, FROM_THE_MODEL)
-    if mode not in {*WHOLE, "greedy_search", "sample"}:
-        asked = any(name in settings for name in SEARCHES[mode]) if mode in SEARCHES else True
-        raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if asked else FROM_THE_MODEL} is not supported")
-    sampled = bool(config.do_sample)
-    changed = any(type(one).__name__ not in OURS for one in processors)
-    if changed or not sampled:
-        how = Draw(1.0 if sampled else 0.0)
+    _check_supported(
+        {name: getattr(config, name, None) for name in UNSUPPORTED_SETTINGS if name not in SET_BY_LM_EVAL}, FROM_GENERATION_CONFIG
+    )
+    if mode not in {*WHOLE_SEQUENCE_MODES, "greedy_search", "sample"}:
+        set_by_task = any(name in settings for name in SEARCH_SETTINGS[mode]) if mode in SEARCH_SETTINGS else True
+        raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if set_by_task else FROM_GENERATION_CONFIG} is not supported")
+    do_sample = bool(config.do_sample)
+    has_processors = any(type(one).__name__ not in OWN_PROCESSORS for one in processors)
+    if has_processors or not do_sample:
+        how = SamplingParams(1.0 if do_sample else 0.0)
     else:
-        how = Draw(config.temperature, config.top_p or 0.0, config.top_k or 0, config.min_p or 0.0)
-    return Decoding(how, ending_ids(config), config.max_new_tokens, mode in WHOLE, changed, config)
+        how = SamplingParams(config.temperature, config.top_p or 0.0, config.top_k or 0, config.min_p or 0.0)
+    return Decoding(how, end_token_ids(config), config.max_new_tokens, mode in WHOLE_SEQUENCE_MODES, has_processors, config)
 
 
-def _refuse(settings: Mapping[str, Any], where: str = "") -> None:
+def _check_supported(settings: Mapping[str, Any], where: str = "") -> None:
     for name, value in settings.items():
-        without_effect = value is None or value is False or value == ONE.get(name)
+        without_effect = value is None or value is False or value == NO_EFFECT_VALUES.get(name)
         if name in SET_BY_LM_EVAL or not without_effect:
-            raise CannotGenerate(f"{name}={value!r}{where} {REFUSED[name]}")
+            raise CannotGenerate(f"{name}={value!r}{where} {UNSUPPORTED_SETTINGS[name]}")
 
 
-def as_passed(settings: Mapping[str, Any]) -> dict[str, Any]:
+def to_generate_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What lm-eval's transformers model makes of normalised settings (`HFLM._model_generate`)."""
-    passed = {"temperature": 0.0, **settings}
-    if passed["temperature"] == 0.0 and passed.get("do_sample") is None:
-        passed["do_sample"] = False
-    if passed["do_sample"] is False and passed["temperature"] == 0.0:
-        del passed["temperature"]
-    return passed
+    generate_kwargs = {"temperature": 0.0, **settings}
+    if generate_kwargs["temperature"] == 0.0 and generate_kwargs.get("do_sample") is None:
+        generate_kwargs["do_sample"] = False
+    if generate_kwargs["do_sample"] is False and generate_kwargs["temperature"] == 0.0:
+        del generate_kwargs["temperature"]
+    return generate_kwargs
 
 
-def from_the_model(model: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+def model_overrides(model: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What the model's generation_config.json sets of `changes`, a setting each with the value that changes nothing."""
     config = getattr(bare_model(model), "generation_config", None)
-    found = {name: getattr(config, name, None) for name in changes}
-    return {name: value for name, value in found.items() if value is not None and value != changes[name]}
+    values = {name: getattr(config, name, None) for name in defaults}
+    return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
 
 
-def said_of_the_model(model: Any) -> Iterator[str]:
+def model_override_notes(model: Any) -> Iterator[str]:
     """One line per kind of what generation_config.json changes in evaluation, and that self-play does not look at it."""
-    always, sampled = from_the_model(model, CHANGES_GREEDY), from_the_model(model, CHANGES_SAMPLED)
-    for found, where in ((always, "written answers"), (sampled, "answers of tasks that sample")):
-        if found:
+    always, sampled = model_overrides(model, GREEDY_DEFAULTS), model_overrides(model, SAMPLING_DEFAULTS)
+    for overrides, where in ((always, "written answers"), (sampled, "answers of tasks that sample")):
+        if overrides:
             yield (
                 f"evaluation: {where} follow the model's generation_config.json, as in lm-eval: "
-                f"{', '.join(f'{name}={value}' for name, value in found.items())}; self-play draws from the policy without it"
+                f"{', '.join(f'{name}={value}' for name, value in overrides.items())}; self-play draws from the policy without it"
             )
 
 
-def _processors(model: Any, config: Any, prompt: Sequence[int], most: int) -> Any:
+def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_tokens: int) -> Any:
     """transformers' own changes to the logits, for one prompt of which `most` tokens at most are drawn."""
     config, device = copy.deepcopy(config), next(model.parameters()).device
-    config.max_length = len(prompt) + most
+    config.max_length = len(prompt) + max_new_tokens
     if config.min_new_tokens is not None:
         config.min_length = len(prompt) + config.min_new_tokens
     ids = torch.tensor([list(prompt)], device=device)
-    with _quiet():
+    with _silence_transformers():
         model._prepare_special_tokens(config, True, device=device)
         return model._get_logits_processor(
             generation_config=config,
@@ -180,10 +188,10 @@ def _processors(model: Any, config: Any, prompt: Sequence[int], most: int) -> An
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_transformers() -> Iterator[None]:
     """transformers warns of settings that have no effect; what has one is said in the plan."""
     loggers = [logging.getLogger(f"transformers.generation.{name}") for name in ("utils", "configuration_utils")]
-    before = [logger.disabled for logger in loggers]
+    previous = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
             logger.disabled = True
@@ -191,5 +199,5 @@ def _quiet() -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, was in zip(loggers, before, strict=True):
+        for logger, was in zip(loggers, previous, strict=True):
             logger.disabled = was

@@ -17,19 +17,27 @@ from typing import Any
 import torch
 
 from harness.language.model.logprobs import Sampler, bare_model, device_of
-from harness.language.model.sampling import Draw, Request, Tokens, changed, choose, undrawable, uniforms_of
+from harness.language.model.sampling import (
+    GeneratedTokens,
+    Request,
+    SamplingParams,
+    choose_tokens,
+    make_uniforms,
+    nonfinite_output_error,
+    process_logits,
+)
 
 
 @torch.no_grad()
-def generated(
+def generate_with_transformers(
     model: Any,
     requests: Sequence[Request],
-    how: Draw,
+    params: SamplingParams,
     stop_ids: frozenset[int],
     batch_size: int,
     sampler: Sampler,
     advance: Callable[[int], None] = lambda n: None,
-) -> list[Tokens]:
+) -> list[GeneratedTokens]:
     """As `sampling.draw`: one response per request, in the order given.
 
     batch_size: rows at a time, all of one prompt length. sampler: of a `Choice`, not "own". Nothing of generation_config.json is
@@ -38,91 +46,96 @@ def generated(
     import transformers
 
     batch_size = 1 if sampler == "generate one by one" else batch_size
-    cached = sampler != "generate without cache"
-    bare = copy.copy(bare_model(model))  # the same modules, with generation settings of its own
-    bare.generation_config = transformers.GenerationConfig()
-    found: dict[int, Tokens] = {}
-    for numbers in of_one_length(requests, batch_size):
-        rows = _Rows(requests, numbers, how, stop_ids, device_of(model), advance)
-        ids = torch.tensor([list(requests[i].prompt_ids) for i in numbers], device=device_of(model))
+    use_cache = sampler != "generate without cache"
+    plain_model = copy.copy(bare_model(model))  # the same modules, with generation settings of its own
+    plain_model.generation_config = transformers.GenerationConfig()
+    by_index: dict[int, GeneratedTokens] = {}
+    for indices in batches_by_length(requests, batch_size):
+        batch = _BatchSampler(requests, indices, params, stop_ids, device_of(model), advance)
+        ids = torch.tensor([list(requests[i].prompt_ids) for i in indices], device=device_of(model))
         settings = transformers.GenerationConfig(
-            max_new_tokens=rows.longest, do_sample=False, use_cache=cached, pad_token_id=0, eos_token_id=None
+            max_new_tokens=batch.max_new_tokens, do_sample=False, use_cache=use_cache, pad_token_id=0, eos_token_id=None
         )
-        bare(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, they forget it
-        bare.generate(
+        plain_model(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, they forget it
+        plain_model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             generation_config=settings,
-            logits_processor=transformers.LogitsProcessorList([rows.choose]),
-            stopping_criteria=transformers.StoppingCriteriaList([rows.finished]),
+            logits_processor=transformers.LogitsProcessorList([batch.choose_next]),
+            stopping_criteria=transformers.StoppingCriteriaList([batch.all_finished]),
         )
-        found.update(zip(numbers, rows.tokens(), strict=True))
-    return [found[i] for i in range(len(requests))]
+        by_index.update(zip(indices, batch.results(), strict=True))
+    return [by_index[i] for i in range(len(requests))]
 
 
-def of_one_length(requests: Sequence[Request], size: int) -> list[list[int]]:
+def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[int]]:
     """Numbers of requests in parts of at most `size`, each with prompts of one length and responses of like length."""
-    order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].most, i))
-    parts: list[list[int]] = []
+    order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].max_new_tokens, i))
+    batches: list[list[int]] = []
     for i in order:
-        fits = parts and len(parts[-1]) < size and len(requests[parts[-1][0]].prompt_ids) == len(requests[i].prompt_ids)
+        fits = batches and len(batches[-1]) < max_size and len(requests[batches[-1][0]].prompt_ids) == len(requests[i].prompt_ids)
         if fits:
-            parts[-1].append(i)
+            batches[-1].append(i)
         else:
-            parts.append([i])
-    return parts
+            batches.append([i])
+    return batches
 
 
-class _Rows:
+class _BatchSampler:
     """One batch: draws each row's next token from the logits that `generate` hands over, and says when all rows have ended."""
 
     def __init__(
         self,
         requests: Sequence[Request],
-        numbers: Sequence[int],
-        how: Draw,
+        indices: Sequence[int],
+        params: SamplingParams,
         stop_ids: frozenset[int],
         device: torch.device,
         advance: Callable[[int], None],
     ) -> None:
-        self.requests, self.numbers, self.how, self.stop_ids, self.advance = requests, numbers, how, stop_ids, advance
-        self.longest = max(requests[i].most for i in numbers)
-        self.uniforms = uniforms_of([requests[i] for i in numbers], how, device)
-        self.ids: list[list[int]] = [[] for _ in numbers]
-        self.logps = torch.zeros(len(numbers), dtype=torch.float64)
-        self.going = [True] * len(numbers)
+        self.requests, self.indices, self.params, self.stop_ids, self.advance = requests, indices, params, stop_ids, advance
+        self.max_new_tokens = max(requests[i].max_new_tokens for i in indices)
+        self.uniforms = make_uniforms([requests[i] for i in indices], params, device)
+        self.ids: list[list[int]] = [[] for _ in indices]
+        self.logps = torch.zeros(len(indices), dtype=torch.float64)
+        self.is_active = [True] * len(indices)
         self.step = 0
 
-    def choose(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def choose_next(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, V) logits -> scores of which only the drawn token's is not minus infinity."""
         step = min(self.step, self.uniforms.shape[1] - 1)
-        shown = changed(
-            scores, [self.requests[i] if going else None for i, going in zip(self.numbers, self.going, strict=True)], self.ids
+        shown = process_logits(
+            scores,
+            [self.requests[i] if active else None for i, active in zip(self.indices, self.is_active, strict=True)],
+            self.ids,
         )
-        tokens, values = choose(scores, self.uniforms[:, step], self.how, shown)
-        listed, kept = tokens.tolist(), values.double().cpu()
-        bad = [row for row, going in enumerate(self.going) if going and not bool(kept[row].isfinite())]
-        if bad:
-            ids = dict(zip(self.numbers, self.ids, strict=True))
-            raise undrawable(self.requests, ids, [self.numbers[row] for row in bad])
-        done = 0
-        for row, i in enumerate(self.numbers):
-            if not self.going[row]:
+        tokens, values = choose_tokens(scores, self.uniforms[:, step], self.params, shown)
+        token_list, logps = tokens.tolist(), values.double().cpu()
+        bad_rows = [row for row, active in enumerate(self.is_active) if active and not bool(logps[row].isfinite())]
+        if bad_rows:
+            ids = dict(zip(self.indices, self.ids, strict=True))
+            raise nonfinite_output_error(self.requests, ids, [self.indices[row] for row in bad_rows])
+        num_finished = 0
+        for row, i in enumerate(self.indices):
+            if not self.is_active[row]:
                 continue
-            said, request = self.ids[row], self.requests[i]
-            said.append(listed[row])
-            self.logps[row] += kept[row]
-            if listed[row] in self.stop_ids or len(said) >= request.most or request.stopped(said):
-                self.going[row] = False
-                done += 1
-        self.advance(done)
+            token_ids, request = self.ids[row], self.requests[i]
+            token_ids.append(token_list[row])
+            self.logps[row] += logps[row]
+            if token_list[row] in self.stop_ids or len(token_ids) >= request.max_new_tokens or request.stop_fn(token_ids):
+                self.is_active[row] = False
+                num_finished += 1
+        self.advance(num_finished)
         self.step += 1
         chosen = torch.full_like(scores, -torch.inf)
         return chosen.scatter_(1, tokens[:, None], 0.0)
 
-    def finished(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def all_finished(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """(B,) all True once every row has ended; a row that ended earlier goes on unseen, so that shapes stay as they are."""
-        return torch.full((len(self.numbers),), not any(self.going), device=input_ids.device)
+        return torch.full((len(self.indices),), not any(self.is_active), device=input_ids.device)
 
-    def tokens(self) -> list[Tokens]:
-        return [Tokens(ids, float(v) if self.how.temperature else None) for ids, v in zip(self.ids, self.logps, strict=True)]
+    def results(self) -> list[GeneratedTokens]:
+        return [
+            GeneratedTokens(ids, float(v) if self.params.temperature else None)
+            for ids, v in zip(self.ids, self.logps, strict=True)
+        ]

@@ -14,42 +14,42 @@ from typing import Any
 import torch
 
 from harness.config import LoraConfig, ModelConfig
-from harness.errors import UserError, system_line
+from harness.errors import UserError, system_error_line
 from harness.files import file_digest
-from harness.language.model.context import context_of, lowered
-from harness.language.model.logprobs import Choice
-from harness.language.model.lora import with_adapter
-from harness.language.model.quantised import keep_gradients, quantisation
-from harness.language.model.start import start_from
+from harness.language.model.context import find_context_length, reduced_context_note
+from harness.language.model.logprobs import LayoutCheck
+from harness.language.model.lora import add_adapter
+from harness.language.model.quantised import keep_gradients, quantization_config
+from harness.language.model.start import start_from_adapter
 from harness.language.model.supported import auto_class
-from harness.language.model.targets import described
-from harness.language.model.verify import Unplayable, one_pass_at_a_time, verified
+from harness.language.model.targets import placement_notes
+from harness.language.model.verify import UnsupportedModel, forward_changes_modules, verify_model
 from harness.language.policy import Policy
-from harness.language.text.templates import choose_template, ending_ids, freeze_date, reads_the_date
+from harness.language.text.templates import choose_template, end_token_ids, freeze_date, writes_date
 from harness.records import digest
-from harness.settings.paths import opened
-from harness.sources.confinement import refuse_foreign_code
-from harness.sources.mirror import commit_of, resolved_model
+from harness.settings.paths import expand_user
+from harness.sources.confinement import check_no_foreign_code
+from harness.sources.mirror import recorded_commit, resolve_model
 from harness.train.thread_pool import OrderedThreadPool
 
 
-def choose_device(asked: str) -> torch.device:
+def choose_device(requested: str) -> torch.device:
     """ "auto" is CUDA where there is one, else the CPU. Raises UserError for a device this machine does not have."""
-    if asked == "auto":
+    if requested == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(asked)
+        device = torch.device(requested)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"model.device={asked}: not a device of this machine; use cpu, cuda or auto") from error
+        raise UserError(f"model.device={requested}: not a device of this machine; use cpu, cuda or auto") from error
     return device
 
 
-def choose_dtype(asked: str, device: torch.device) -> torch.dtype:
+def choose_dtype(requested: str, device: torch.device) -> torch.dtype:
     """ "auto" is bfloat16 on a GPU that has it, else float32."""
-    if asked == "auto":
+    if requested == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    return getattr(torch, asked)
+    return getattr(torch, requested)
 
 
 def load_policy(
@@ -58,7 +58,7 @@ def load_policy(
     template: str,
     mirror: Path | None = None,
     commit: str | None = None,
-    arguments: Mapping[str, Any] = MappingProxyType({}),
+    template_arguments: Mapping[str, Any] = MappingProxyType({}),
     date: datetime | None = None,
 ) -> Policy:
     """The base at `model.path`, frozen, with a fresh adapter.
@@ -73,40 +73,46 @@ def load_policy(
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     device = choose_device(model.device)
-    lanes = OrderedThreadPool()
+    pool = OrderedThreadPool()
     if device.type == "cpu":
         torch.set_num_threads(1)
-        lanes = OrderedThreadPool(model.cores or os.cpu_count() or 1)
-    path = resolved_model(model.path, mirror, model.revision)
-    options: dict[str, Any] = {"trust_remote_code": model.run_code_from_model_repository}
+        pool = OrderedThreadPool(model.cores or os.cpu_count() or 1)
+    path = resolve_model(model.path, mirror, model.revision)
+    hub_kwargs: dict[str, Any] = {"trust_remote_code": model.run_code_from_model_repository}
     if mirror is not None and model.run_code_from_model_repository and Path(path).is_dir():
-        refuse_foreign_code(path)
+        check_no_foreign_code(path)
     if revision := model.revision or commit:
-        options["revision"] = revision
+        hub_kwargs["revision"] = revision
     dtype = choose_dtype(model.dtype, device)
-    extra: dict[str, Any] = {"attn_implementation": model.attention} if model.attention else {}
+    model_kwargs: dict[str, Any] = {"attn_implementation": model.attention} if model.attention else {}
     if model.quantize is not None:
-        extra |= {"quantization_config": quantisation(model.quantize, dtype), "device_map": {"": device}}
+        model_kwargs |= {"quantization_config": quantization_config(model.quantize, dtype), "device_map": {"": device}}
     _check_folder(path, model)
     # A stranger's files make the libraries raise dozens of unrelated kinds; each means: this model is not to be had.
     try:
-        read = auto_class(transformers.AutoConfig.from_pretrained(path, **options), model.path)
-        loaded: Any = read.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **extra, **options)
+        read = auto_class(transformers.AutoConfig.from_pretrained(path, **hub_kwargs), model.path)
+        loaded: Any = read.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, output_loading_info=True, **model_kwargs, **hub_kwargs
+        )
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"model.path={model.path}: {_why_not(error, path, model)}") from error
-    base, found = loaded
-    if missing := sorted(found["missing_keys"]):
+        raise UserError(f"model.path={model.path}: {_load_failure_message(error, path, model)}") from error
+    base, loading_info = loaded
+    if missing_keys := sorted(loading_info["missing_keys"]):
         raise UserError(
-            f"model.path={model.path}: its weights lack {len(missing)} tensors that its config.json asks for, {missing[0]} among "
+            f"model.path={model.path}: its weights lack {len(missing_keys)} tensors that its config.json "
+            f"asks for, {missing_keys[0]} among "
             "them; they would be random numbers"
         )
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub_kwargs)
     except Exception as error:
-        said = f"its tokenizer cannot be loaded ({_line(error)}); the folder or repository of a model holds its tokenizer's files"
-        raise UserError(f"model.path={model.path}: {said}") from error
+        message = (
+            f"its tokenizer cannot be loaded ({_one_line(error)}); the folder or repository of a model holds "
+            "its tokenizer's files"
+        )
+        raise UserError(f"model.path={model.path}: {message}") from error
     if len(tokenizer) > (words := base.get_input_embeddings().weight.shape[0]):
         raise UserError(
             f"model.path={model.path}: its vocabulary has {words} tokens and its tokenizer {len(tokenizer)}; give the model the "
@@ -114,60 +120,65 @@ def load_policy(
         )
     if model.quantize is not None:
         keep_gradients(base)
-    if date is not None and reads_the_date(tokenizer, arguments):
+    if date is not None and writes_date(tokenizer, template_arguments):
         freeze_date(tokenizer, date)
-    chosen = choose_template(tokenizer, template, arguments)
-    chosen = replace(chosen, stop_ids=chosen.stop_ids | ending_ids(getattr(base, "generation_config", None)))
-    folder = weights_folder(path, options.get("revision"))
-    weights = base_digest(folder)
-    weights = digest(weights, model.quantize) if model.quantize else weights
-    context_of(base, tokenizer, model.context)
-    wrapped = with_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
-    key = str([weights, base.config, dtype, device, lora, model.merge_adapter])
-    choice = _verified_once(wrapped, model, key)
-    policy = Policy(wrapped, tokenizer, chosen, weights, choice, lanes)
-    if lanes.count > 1 and one_pass_at_a_time(wrapped):
+    chosen_template = choose_template(tokenizer, template, template_arguments)
+    chosen_template = replace(
+        chosen_template, stop_ids=chosen_template.stop_ids | end_token_ids(getattr(base, "generation_config", None))
+    )
+    folder = weights_folder(path, hub_kwargs.get("revision"))
+    weights_digest = base_digest(folder)
+    weights_digest = digest(weights_digest, model.quantize) if model.quantize else weights_digest
+    find_context_length(base, tokenizer, model.context)
+    peft_model = add_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
+    key = str([weights_digest, base.config, dtype, device, lora, model.merge_adapter])
+    choice = _cached_layout_check(peft_model, model, key)
+    policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, choice, pool)
+    if pool.num_threads > 1 and forward_changes_modules(peft_model):
         policy.pool = OrderedThreadPool()
-    policy.context = context_of(base, tokenizer, model.context)
-    policy.notes += notes_on(policy)
+    policy.context_length = find_context_length(base, tokenizer, model.context)
+    policy.notes += model_notes(policy)
     policy.path = path
-    policy.commit = folder.name if folder.parent.name == "snapshots" else commit_of(mirror, "model", model.path)
+    policy.commit = folder.name if folder.parent.name == "snapshots" else recorded_commit(mirror, "model", model.path)
     if model.adapter is not None:
-        start_from(policy, model.adapter, lora, mirror)
+        start_from_adapter(policy, model.adapter, lora, mirror)
     return policy
 
 
-_verified: dict[str, Choice] = {}
+_layout_checks: dict[str, LayoutCheck] = {}
 
 
-def _verified_once(wrapped: Any, model: ModelConfig, key: str) -> Choice:
+def _cached_layout_check(peft_model: Any, model: ModelConfig, key: str) -> LayoutCheck:
     """What `verified` finds, once per process for the same weights and settings. Raises UserError where the model is unfit."""
-    if key not in _verified:
+    if key not in _layout_checks:
         try:
-            _verified[key] = verified(wrapped)
-        except Unplayable as error:
+            _layout_checks[key] = verify_model(peft_model)
+        except UnsupportedModel as error:
             raise UserError(f"model.path={model.path}: {error}") from error
-    return _verified[key]
+    return _layout_checks[key]
 
 
-def notes_on(policy: Policy) -> Iterator[str]:
+def model_notes(policy: Policy) -> Iterator[str]:
     """What is not as for most models: the sampler, the context, layers without an adapter, ids without a token."""
-    choice = policy.choice
-    if choice.sampler != "own":
-        yield f"sampled through transformers' {choice.sampler}, prompts of equal length together, slower: {choice.sampler_reason}"
-    if line := lowered(policy.model, policy.context):
-        yield line
-    yield from described(policy.model)
-    if policy.nameless:
+    layout_check = policy.layout_check
+    if layout_check.sampler != "own":
         yield (
-            f"{len(policy.nameless)} of the model's ids have no token in the tokenizer: never drawn in self-play; "
+            f"sampled through transformers' {layout_check.sampler}, prompts of equal length together, slower: "
+            f"{layout_check.sampler_reason}"
+        )
+    if line := reduced_context_note(policy.model, policy.context_length):
+        yield line
+    yield from placement_notes(policy.model)
+    if policy.ids_without_token:
+        yield (
+            f"{len(policy.ids_without_token)} of the model's ids have no token in the tokenizer: never drawn in self-play; "
             "log-probabilities stay the plain model's, over all ids"
         )
 
 
 def _check_folder(path: str, model: ModelConfig) -> None:
     """Raises UserError where a folder is meant and there is none, or none with a readable config.json."""
-    folder = opened(path)
+    folder = expand_user(path)
     if not folder.is_dir():
         if folder.exists():
             raise UserError(f"model.path={model.path}: is a file, expected a folder or a hub id")
@@ -176,29 +187,29 @@ def _check_folder(path: str, model: ModelConfig) -> None:
         return
     file = folder / "config.json"
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"model.path={model.path}: there is no config.json, so it holds no model") from error
     except OSError as error:
         raise UserError(f"model.path={model.path}: {file} cannot be read ({error.strerror}); see to it, or copy it") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"model.path={model.path}: {file} cannot be read as JSON ({_line(error)}); copy it again") from error
-    if not isinstance(said, dict):
-        raise UserError(f"model.path={model.path}: {file} holds a {type(said).__name__}, expected an object; copy it again")
+        raise UserError(f"model.path={model.path}: {file} cannot be read as JSON ({_one_line(error)}); copy it again") from error
+    if not isinstance(config, dict):
+        raise UserError(f"model.path={model.path}: {file} holds a {type(config).__name__}, expected an object; copy it again")
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
-def _why_not(error: Exception, path: str, model: ModelConfig) -> str:
+def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> str:
     """What keeps a model from being loaded and what to do, in one line."""
     from safetensors import SafetensorError
 
-    said = " ".join(str(error).split())
-    if (line := system_line(error)) is not None:
+    message = " ".join(str(error).split())
+    if (line := system_error_line(error)) is not None:
         return line
-    if "trust_remote_code" in said and not model.run_code_from_model_repository:
+    if "trust_remote_code" in message and not model.run_code_from_model_repository:
         return (
             "its repository holds Python code that it wants to run on this machine, with your rights; if you have read that code "
             "and trust it: --run-code-from-model-repository"
@@ -207,10 +218,10 @@ def _why_not(error: Exception, path: str, model: ModelConfig) -> str:
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         return "no .safetensors weights there; pickled weights are not read, save it with safe_serialization"
     if isinstance(error, SafetensorError):
-        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({_line(error)}); copy them again"
-    if "ignore_mismatched_sizes" in said:
+        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({_one_line(error)}); copy them again"
+    if "ignore_mismatched_sizes" in message:
         return "its weights have other shapes than its config.json asks for; copy both from one place"
-    return f"cannot be loaded ({_line(error)}); give a folder or a hub id"
+    return f"cannot be loaded ({_one_line(error)}); give a folder or a hub id"
 
 
 def weights_folder(path: str, revision: str | None = None) -> Path:
@@ -238,5 +249,5 @@ def weight_files(folder: Path) -> list[str]:
         try:
             return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{index}: is no index of weights ({_line(error)}); copy it again") from error
+            raise UserError(f"{index}: is no index of weights ({_one_line(error)}); copy it again") from error
     return ["model.safetensors"]

@@ -20,52 +20,54 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from harness.language.model.cache import GrowingCache
-from harness.language.model.packing import Packed, pack
+from harness.language.model.packing import PackedBatch, pack
 from harness.records import PromptGroup
 
 Layout = Literal["packed", "rows", "logits"]
 Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
 Project = Callable[[torch.Tensor], torch.Tensor]
-LOGITS_AT_ONCE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
-SUMMED = 64  # exponentials that are added in float32 before the sum goes on in float64
-CACHED_ROW = 256  # columns of a row behind a cache: wide, since every row copies the cache
+LOGITS_CHUNK_SIZE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
+FLOAT32_SUM_LENGTH = 64  # exponentials that are added in float32 before the sum goes on in float64
+CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
 # Largest difference per token between the two layouts on the start-up batch, by precision of the base.
 LAYOUT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
-class Scored(NamedTuple):
+class ContinuationLogps(NamedTuple):
     """(N,) log-probabilities, and whether each continuation's tokens are all the likeliest ones: (N,) or None if not asked."""
 
     logps: torch.Tensor
-    greedy: torch.Tensor | None
+    is_greedy: torch.Tensor | None
 
 
-def lay_out(groups: Sequence[PromptGroup], layout: Layout, cached: int = 0) -> Packed:
+def collate(groups: Sequence[PromptGroup], layout: Layout, prefix_length: int = 0) -> PackedBatch:
     """Groups in the rows of a layout, with their continuations numbered as listed."""
     if layout == "packed":
-        return pack(groups, min(CACHED_ROW, sum(g.width for g in groups)) if cached else 0, cached)
-    assert not cached, "rows of their own cannot continue a cache"
-    return pack([PromptGroup(g.prompt, [c]) for g in groups for c in g.responses], alone=True)
+        return pack(groups, min(CACHED_ROW_WIDTH, sum(g.width for g in groups)) if prefix_length else 0, prefix_length)
+    assert not prefix_length, "rows of their own cannot continue a cache"
+    return pack([PromptGroup(g.prompt, [c]) for g in groups for c in g.responses], one_per_row=True)
 
 
-def continuation_logps(model: Any, packed: Packed, layout: Layout, cache: Any = None, greedy: bool = False) -> Scored:
+def continuation_logps(
+    model: Any, packed: PackedBatch, layout: Layout, cache: Any = None, with_greedy: bool = False
+) -> ContinuationLogps:
     """Every continuation that `lay_out` laid out; with gradients where they are on.
 
     cache: from `beginning`, the keys and values of the `packed.cached` tokens that all groups continue.
     """
     packed = packed.to(device_of(model))
     hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
-    chunk = max(1, LOGITS_AT_ONCE // text_config(model).vocab_size)
+    chunk = max(1, LOGITS_CHUNK_SIZE // text_config(model).vocab_size)
     project = projection(model) if layout != "logits" else lambda logits: logits
-    logp, likeliest = token_logps(hidden.index_select(0, packed.source), packed.target, project, chunk, greedy)
+    logp, is_likeliest = token_logps(hidden.index_select(0, packed.source), packed.target, project, chunk, with_greedy)
     total = torch.zeros(packed.count, dtype=logp.dtype, device=logp.device).index_add(0, packed.owner, logp)
-    if likeliest is None:
-        return Scored(total, None)
-    misses = torch.zeros(packed.count, dtype=torch.long, device=logp.device).index_add(0, packed.owner, (~likeliest).long())
-    return Scored(total, misses == 0)
+    if is_likeliest is None:
+        return ContinuationLogps(total, None)
+    misses = torch.zeros(packed.count, dtype=torch.long, device=logp.device).index_add(0, packed.owner, (~is_likeliest).long())
+    return ContinuationLogps(total, misses == 0)
 
 
-def _hidden(model: Any, packed: Packed, layout: Layout, cache: Any) -> torch.Tensor:
+def _hidden(model: Any, packed: PackedBatch, layout: Layout, cache: Any) -> torch.Tensor:
     """(R * W, H) outputs of the last layer, before the projection to the vocabulary; for "logits" (R * W, V)."""
     if layout == "logits":
         return bare_model(model)(input_ids=packed.ids, use_cache=False).logits.flatten(0, 1)
@@ -73,19 +75,19 @@ def _hidden(model: Any, packed: Packed, layout: Layout, cache: Any) -> torch.Ten
     if layout == "rows":  # padded on the right: in a causal model no token sees what follows it
         out = decoder(input_ids=packed.ids, use_cache=False)
     else:
-        past = GrowingCache.continuing(cache, len(packed.ids)) if packed.cached else None
-        mask = _masks(text_config(model), packed, _dtype(model))
+        past_key_values = GrowingCache.from_prefix(cache, len(packed.ids)) if packed.prefix_length else None
+        mask = _attention_mask(text_config(model), packed, _dtype(model))
         out = decoder(
             input_ids=packed.ids,
             position_ids=packed.positions,
             attention_mask=mask,
-            past_key_values=past,
-            use_cache=past is not None,
+            past_key_values=past_key_values,
+            use_cache=past_key_values is not None,
         )
     return out.last_hidden_state.flatten(0, 1)
 
 
-def _masks(config: Any, packed: Packed, dtype: torch.dtype) -> Any:
+def _attention_mask(config: Any, packed: PackedBatch, dtype: torch.dtype) -> Any:
     """The mask of `packed` as the model takes it: one tensor, or one per kind of attention layer."""
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
@@ -97,14 +99,14 @@ def _masks(config: Any, packed: Packed, dtype: torch.dtype) -> Any:
 def projection(model: Any) -> Project:
     """Hidden states -> logits, with the scale or cap that some families put behind the output layer."""
     config, head = text_config(model), bare_model(model).get_output_embeddings()
-    factor = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
-    factor *= getattr(config, "lm_head_multiplier", None) or 1.0
+    scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
+    scale *= getattr(config, "lm_head_multiplier", None) or 1.0
     cap = getattr(config, "final_logit_softcapping", None)
 
     def project(hidden: torch.Tensor) -> torch.Tensor:
         logits = head(hidden)
-        if factor != 1.0:
-            logits = logits * factor
+        if scale != 1.0:
+            logits = logits * scale
         return cap * torch.tanh(logits / cap) if cap else logits
 
     return project
@@ -114,54 +116,61 @@ def projection(model: Any) -> Project:
 
 
 def token_logps(
-    hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, greedy: bool = False
+    hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, with_greedy: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(M, H) hidden states, (M,) tokens -> (M,) log-probabilities, and (M,) whether each token is the likeliest, if asked."""
     if torch.is_grad_enabled() and hidden.requires_grad:
-        return _TokenLogps.apply(hidden, target, project, chunk), None  # type: ignore[return-value]
-    logp, _, likeliest = _chunked(hidden, target, project, chunk, slopes=False, greedy=greedy)
+        return _FusedTokenLogps.apply(hidden, target, project, chunk), None  # type: ignore[return-value]
+    logp, _, likeliest = _chunked_logps(hidden, target, project, chunk, with_grads=False, with_greedy=with_greedy)
     return logp, likeliest
 
 
-class _TokenLogps(torch.autograd.Function):
+class _FusedTokenLogps(torch.autograd.Function):
     """Forward computes each token's own gradient with its value, so that no logits wait for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int) -> torch.Tensor:
-        logp, slopes, _ = _chunked(hidden, target, project, chunk, slopes=True, greedy=False)
+        logp, slopes, _ = _chunked_logps(hidden, target, project, chunk, with_grads=True, with_greedy=False)
         ctx.save_for_backward(slopes)
         return logp
 
     @staticmethod
-    def backward(ctx: Any, *incoming: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        (slopes,) = ctx.saved_tensors
-        return slopes * incoming[0][:, None].to(slopes.dtype), None, None, None
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+        (grads,) = ctx.saved_tensors
+        return grads * grad_outputs[0][:, None].to(grads.dtype), None, None, None
 
 
-def _chunked(
-    hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, slopes: bool, greedy: bool
+def _chunked_logps(
+    hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, with_grads: bool, with_greedy: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """(M,) log-probabilities, (M, H) gradient of each with respect to its own hidden state or nothing, (M,) or None."""
     values: list[torch.Tensor] = []
-    found: list[torch.Tensor] = []
-    likeliest: list[torch.Tensor] = []
+    grads: list[torch.Tensor] = []
+    is_likeliest: list[torch.Tensor] = []
     for start in range(0, max(1, len(hidden)), chunk):
-        part, wanted = hidden[start : start + chunk].detach().requires_grad_(slopes), target[start : start + chunk]
-        with torch.set_grad_enabled(slopes):
-            logits = project(part)
+        hidden_chunk, target_chunk = (
+            hidden[start : start + chunk].detach().requires_grad_(with_grads),
+            target[start : start + chunk],
+        )
+        with torch.set_grad_enabled(with_grads):
+            logits = project(hidden_chunk)
             logits = logits if logits.dtype == torch.float64 else logits.float()
-        logp, at, minus_softmax = _log_softmax_at(logits.detach(), wanted, slopes)
+        logp, argmax, minus_softmax = _log_softmax_at(logits.detach(), target_chunk, with_grads)
         if minus_softmax is not None:  # tokens are independent, so each has its own gradient: one at the token minus the softmax
-            minus_softmax.scatter_add_(1, wanted[:, None], torch.ones_like(minus_softmax[:, :1]))
-            found.append(torch.autograd.grad(logits, part, minus_softmax)[0])
-        if greedy:
-            likeliest.append(at == wanted)
+            minus_softmax.scatter_add_(1, target_chunk[:, None], torch.ones_like(minus_softmax[:, :1]))
+            grads.append(torch.autograd.grad(logits, hidden_chunk, minus_softmax)[0])
+        if with_greedy:
+            is_likeliest.append(argmax == target_chunk)
         values.append(logp)
-    return torch.cat(values), torch.cat(found) if slopes else hidden.new_empty(0), torch.cat(likeliest) if greedy else None
+    return (
+        torch.cat(values),
+        torch.cat(grads) if with_grads else hidden.new_empty(0),
+        torch.cat(is_likeliest) if with_greedy else None,
+    )
 
 
 def _log_softmax_at(
-    logits: torch.Tensor, target: torch.Tensor, softmax: bool
+    logits: torch.Tensor, target: torch.Tensor, with_softmax: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """(M, V) logits, (M,) tokens -> (M,) float64 log-probabilities, (M,) likeliest tokens, (M, V) minus the softmax if asked.
 
@@ -169,21 +178,26 @@ def _log_softmax_at(
     so the largest, which is 1, is added in float64, and the others in short parts. A value is then right to a few 1e-7 nats and
     leans to no side, where a float32 log-softmax rounds one of -20 nats by up to 1e-6.
     """
-    largest, at = logits.max(-1, keepdim=True)
-    weights = (logits - largest).exp_().scatter_(-1, at, 0.0)
-    whole = weights.shape[1] // SUMMED * SUMMED
-    total = weights[:, :whole].unflatten(-1, (-1, SUMMED)).sum(-1).sum(-1, keepdim=True, dtype=torch.float64)
-    total += weights[:, whole:].sum(-1, keepdim=True, dtype=torch.float64) + 1.0
+    largest, argmax = logits.max(-1, keepdim=True)
+    exponentials = (logits - largest).exp_().scatter_(-1, argmax, 0.0)
+    aligned_length = exponentials.shape[1] // FLOAT32_SUM_LENGTH * FLOAT32_SUM_LENGTH
+    total = (
+        exponentials[:, :aligned_length]
+        .unflatten(-1, (-1, FLOAT32_SUM_LENGTH))
+        .sum(-1)
+        .sum(-1, keepdim=True, dtype=torch.float64)
+    )
+    total += exponentials[:, aligned_length:].sum(-1, keepdim=True, dtype=torch.float64) + 1.0
     logp = logits.gather(-1, target[:, None]).double() - largest.double() - total.log()
-    minus = weights.scatter_(-1, at, 1.0).div_(total.to(weights.dtype)).neg_() if softmax else None
-    return logp.squeeze(-1), at.squeeze(-1), minus
+    minus = exponentials.scatter_(-1, argmax, 1.0).div_(total.to(exponentials.dtype)).neg_() if with_softmax else None
+    return logp.squeeze(-1), argmax.squeeze(-1), minus
 
 
 # ---------------------------------------------------------------- a beginning shared by many groups
 
 
 @torch.no_grad()
-def beginning(model: Any, ids: Sequence[int]) -> GrowingCache:
+def prefill_prefix(model: Any, ids: Sequence[int]) -> GrowingCache:
     """Keys and values of a token sequence that many groups or prompts continue, for one row."""
     cache = GrowingCache()
     rows = torch.tensor([list(ids)], device=device_of(model))
@@ -194,7 +208,7 @@ def beginning(model: Any, ids: Sequence[int]) -> GrowingCache:
 # ---------------------------------------------------------------- which layout
 
 
-class Choice(NamedTuple):
+class LayoutCheck(NamedTuple):
     """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
 
     sampler: "own" is `sampling.draw`, with a cache of our own; the others are `generating.generated`.
@@ -207,62 +221,78 @@ class Choice(NamedTuple):
     sampler_reason: str = "keys and values alone"
 
 
-PLAIN_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers that keys, values and a mask say all about
+ATTENTION_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers that keys, values and a mask say all about
 # What a model that takes no mask of ours, or no cache, has been seen to raise.
-UNFIT = (RuntimeError, TypeError, ValueError, NotImplementedError, AttributeError, KeyError, IndexError, AssertionError)
+UNSUPPORTED_ERRORS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+    AttributeError,
+    KeyError,
+    IndexError,
+    AssertionError,
+)
 
 
-def beside_attention(model: Any) -> str | None:
+def extra_state(model: Any) -> str | None:
     """What the model's state is, beside keys and values under a mask, by its own account; None where it has nothing else."""
-    bare = bare_model(model)
-    kinds = {str(kind) for kind in getattr(text_config(model), "layer_types", None) or ()} - PLAIN_LAYERS
+    causal_lm = bare_model(model)
+    kinds = {str(kind) for kind in getattr(text_config(model), "layer_types", None) or ()} - ATTENTION_LAYERS
     if kinds:
         return f"layers of {', '.join(sorted(kinds))}"
-    if getattr(bare, "_is_stateful", False):
+    if getattr(causal_lm, "_is_stateful", False):
         return "a state beside keys and values"
-    supports = getattr(bare, "_supports_default_dynamic_cache", None)
+    supports = getattr(causal_lm, "_supports_default_dynamic_cache", None)
     return None if supports is None or supports() else "a cache of its own"
 
 
-def some_groups(words: int) -> list[PromptGroup]:
+def dummy_groups(vocab_size: int) -> list[PromptGroup]:
     """A small batch of made-up ids below `words`: prefixes of unequal lengths with one to three continuations."""
     return [
         PromptGroup(
-            some_tokens(length, 2 * length + 1, words), [some_tokens(3 + k, 31 * length + k, words) for k in range(count)]
+            dummy_tokens(length, 2 * length + 1, vocab_size),
+            [dummy_tokens(3 + k, 31 * length + k, vocab_size) for k in range(count)],
         )
         for length, count in ((12, 3), (5, 2), (20, 1))
     ]
 
 
-def some_tokens(count: int, key: int, words: int) -> list[int]:
-    return [(7919 * (i + 1) * key + 104729 * i * i) % words for i in range(count)]
+def dummy_tokens(count: int, key: int, vocab_size: int) -> list[int]:
+    return [(7919 * (i + 1) * key + 104729 * i * i) % vocab_size for i in range(count)]
 
 
 @torch.no_grad()
-def choose_layout(model: Any) -> Choice:
+def choose_layout(model: Any) -> LayoutCheck:
     """Compare the two layouts on a small batch: "packed" where they agree to the model's precision, else "rows"."""
-    words = text_config(model).vocab_size
-    groups = some_groups(words)
+    vocab_size = text_config(model).vocab_size
+    groups = dummy_groups(vocab_size)
     lengths = torch.tensor([len(c) for g in groups for c in g.responses])
-    if kinds := beside_attention(model):
-        return Choice("rows", None, kinds)
+    if kinds := extra_state(model):
+        return LayoutCheck("rows", None, kinds)
 
-    def found(groups: Sequence[PromptGroup], layout: Layout, cache: Any = None, cached: int = 0) -> torch.Tensor:
-        return continuation_logps(model, lay_out(groups, layout, cached), layout, cache).logps.cpu()
+    def layout_logps(groups: Sequence[PromptGroup], layout: Layout, cache: Any = None, prefix_length: int = 0) -> torch.Tensor:
+        return continuation_logps(model, collate(groups, layout, prefix_length), layout, cache).logps.cpu()
 
-    plain = found(groups, "rows")
-    limit = LAYOUT_TOLERANCE[_dtype(model)]
+    row_logps = layout_logps(groups, "rows")
+    tolerance = LAYOUT_TOLERANCE[_dtype(model)]
     try:
-        packed = found(groups, "packed")
-        start = some_tokens(9, 5, words)
-        whole = found([PromptGroup([*start, *g.prompt], g.responses) for g in groups], "rows")
-        cached = found(groups, "packed", beginning(model, start), len(start))
-    except UNFIT as error:
-        return Choice("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {first_line(error)})")
-    worst = float(torch.maximum((packed - plain).abs() / lengths, (cached - whole).abs() / lengths).max())
-    if worst <= limit:
-        return Choice("packed", worst, "both layouts agree")
-    return Choice("rows", worst, f"the packed layout differs by {worst:.2g} nats per token, at most {limit:g} expected")
+        packed_logps = layout_logps(groups, "packed")
+        prefix = dummy_tokens(9, 5, vocab_size)
+        full_row_logps = layout_logps([PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
+        cached_logps = layout_logps(groups, "packed", prefill_prefix(model, prefix), len(prefix))
+    except UNSUPPORTED_ERRORS as error:
+        return LayoutCheck("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {first_line(error)})")
+    max_difference = float(
+        torch.maximum((packed_logps - row_logps).abs() / lengths, (cached_logps - full_row_logps).abs() / lengths).max()
+    )
+    if max_difference <= tolerance:
+        return LayoutCheck("packed", max_difference, "both layouts agree")
+    return LayoutCheck(
+        "rows",
+        max_difference,
+        f"the packed layout differs by {max_difference:.2g} nats per token, at most {tolerance:g} expected",
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -276,8 +306,8 @@ def bare_model(model: Any) -> Any:
 
 def decoder_of(model: Any) -> Any:
     """What lies between ids and the output projection: the language model alone, where there is a vision tower beside it."""
-    bare = bare_model(model)
-    inner = bare.base_model if bare.base_model is not bare else getattr(bare, "model", bare)
+    causal_lm = bare_model(model)
+    inner = causal_lm.base_model if causal_lm.base_model is not causal_lm else getattr(causal_lm, "model", causal_lm)
     for name in ("language_model", "text_model"):
         if name in inner._modules:
             return inner._modules[name]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UserError
-from harness.language.model.targets import left_out
+from harness.language.model.targets import excluded_layers
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft loads it wherever it is installed, and it misses its own extras
 from peft.tuners.lora import Linear as PeftLinear  # noqa: E402
@@ -26,62 +26,62 @@ from peft.tuners.lora import Linear as PeftLinear  # noqa: E402
 if TYPE_CHECKING:
     from harness.config import LoraConfig
 
-MERGED_AT_MOST = 1 << 30  # bytes of base weights up to which a second, merged copy is kept
+MAX_MERGED_BYTES = 1 << 30  # bytes of base weights up to which a second, merged copy is kept
 
 
-class _Lora(torch.autograd.Function):
+class _FusedLora(torch.autograd.Function):
     """(T, I), (O, I), (O,) or None, (r, I), (O, r), scale -> (T, O); gradients for x, A and B.
 
     With `merged`, the weight already contains the adapter.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: Any, a: torch.Tensor, b: torch.Tensor, *how: Any):
-        ctx.scale, ctx.merged = how
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: Any, a: torch.Tensor, b: torch.Tensor, *options: Any):
+        ctx.scale, ctx.uses_merged_weights = options
         ctx.save_for_backward(x, weight, a, b)
         out = torch.nn.functional.linear(x, weight, bias)
-        return out if ctx.merged else out.addmm_(x @ a.t(), b.t(), alpha=ctx.scale)
+        return out if ctx.uses_merged_weights else out.addmm_(x @ a.t(), b.t(), alpha=ctx.scale)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: torch.Tensor):
-        (slope,) = slopes
+    def backward(ctx: Any, *grad_outputs: torch.Tensor):
+        (grad_output,) = grad_outputs
         x, weight, a, b = ctx.saved_tensors
-        back = (slope @ b).mul_(ctx.scale)  # (T, r)
-        to_x = None
+        grad_hidden = (grad_output @ b).mul_(ctx.scale)  # (T, r)
+        grad_x = None
         if ctx.needs_input_grad[0]:
-            to_x = slope @ weight
-            to_x = to_x if ctx.merged else to_x.addmm_(back, a)
-        to_b = (slope.t() @ (x @ a.t())).mul_(ctx.scale)
-        return to_x, None, None, back.t() @ x, to_b, None, None
+            grad_x = grad_output @ weight
+            grad_x = grad_x if ctx.uses_merged_weights else grad_x.addmm_(grad_hidden, a)
+        to_b = (grad_output.t() @ (x @ a.t())).mul_(ctx.scale)
+        return grad_x, None, None, grad_hidden.t() @ x, to_b, None, None
 
 
 class FusedLinear(PeftLinear):
     """A peft LoRA layer over a plain linear layer, with one adapter in the base's own precision."""
 
     merges: bool
-    kept: tuple[tuple[int, ...], torch.Tensor] | None = None
+    merged_weight: tuple[tuple[int, ...], torch.Tensor] | None = None
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         name = self.active_adapters[0]
         a: Any = self.lora_A[name].weight
         b: Any = self.lora_B[name].weight
-        if self.disable_adapters or self.merged or a.dtype != x.dtype:
+        if self.disable_adapters or self.uses_merged_weights or a.dtype != x.dtype:
             return super().forward(x, *args, **kwargs)
         base: Any = self.base_layer
-        weight = self._with_adapter(base.weight, a, b, self.scaling[name]) if self.merges else base.weight
+        weight = self._merge_adapter(base.weight, a, b, self.scaling[name]) if self.merges else base.weight
         if self.merges and not torch.is_grad_enabled():
             return torch.nn.functional.linear(x, weight, base.bias)
         flat = x.reshape(-1, x.shape[-1])
-        out: Any = _Lora.apply(flat, weight, base.bias, a, b, self.scaling[name], self.merges)
+        out: Any = _FusedLora.apply(flat, weight, base.bias, a, b, self.scaling[name], self.merges)
         return out.view(*x.shape[:-1], out.shape[-1])
 
-    def _with_adapter(self, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
+    def _merge_adapter(self, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
         """W + s B A of the weights as they stand; torch counts every change made to them in place."""
         state = (id(weight), weight._version, id(a), a._version, id(b), b._version)
-        if self.kept is None or self.kept[0] != state:
+        if self.merged_weight is None or self.merged_weight[0] != state:
             with torch.no_grad():
-                self.kept = state, torch.addmm(weight, b, a, alpha=scale)
-        return self.kept[1]
+                self.merged_weight = state, torch.addmm(weight, b, a, alpha=scale)
+        return self.merged_weight[1]
 
 
 def fuse(model: Any, merge: bool | None = None) -> bool:
@@ -94,23 +94,23 @@ def fuse(model: Any, merge: bool | None = None) -> bool:
     weights: list[torch.Tensor] = [layer.base_layer.weight for layer in layers]  # type: ignore[misc]
     if merge is None:
         exact = all(w.dtype in (torch.float32, torch.float64) for w in weights)
-        merge = bool(layers and exact and sum(w.numel() * w.element_size() for w in weights) <= MERGED_AT_MOST)
+        merge = bool(layers and exact and sum(w.numel() * w.element_size() for w in weights) <= MAX_MERGED_BYTES)
     for layer in layers:
         layer.__class__ = FusedLinear
         layer.merges = merge  # type: ignore[assignment]
     return merge
 
 
-def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:
+def add_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None = None) -> Any:
     """The frozen base with one trainable adapter; dropout is off, since reference and policy must agree at step 0."""
     import peft
 
-    without = left_out(base, lora.targets)
+    excluded = excluded_layers(base, lora.targets)
     settings = peft.LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # peft scales by alpha / r, a float is fine
         target_modules=lora.targets,
-        exclude_modules=without or None,
+        exclude_modules=excluded or None,
         lora_dropout=0.0,
         bias="none",
         task_type="CAUSAL_LM",
@@ -122,12 +122,12 @@ def with_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None
             warnings.filterwarnings(
                 "ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning
             )  # peft's own, for experts
-            wrapped = peft.get_peft_model(base, settings)
+            peft_model = peft.get_peft_model(base, settings)
     except ValueError as error:
         raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
-    wrapped.peft_config["default"].base_model_name_or_path = base_name
-    wrapped.eval()
+    peft_model.peft_config["default"].base_model_name_or_path = base_name
+    peft_model.eval()
     if next(base.parameters()).dtype == torch.float64:
-        wrapped.double()
-    fuse(wrapped, merge)
-    return wrapped
+        peft_model.double()
+    fuse(peft_model, merge)
+    return peft_model

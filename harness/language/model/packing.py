@@ -18,13 +18,13 @@ import torch
 
 from harness.records import PromptGroup
 
-PADDING = -1  # the group of columns that belong to nobody
-ATTENTION = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
-ENOUGH = 1.03  # columns laid out per column used with which no better width is looked for
+PADDING_GROUP = -1  # the group of columns that belong to nobody
+ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
+ACCEPTABLE_OVERHEAD = 1.03  # columns laid out per column used with which no better width is looked for
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedBatch:
     """Groups laid out in rows. Continuations are numbered as the groups list them; `count` is N."""
 
     ids: torch.Tensor  # (R, W)
@@ -35,9 +35,9 @@ class Packed:
     target: torch.Tensor  # (M,) that token
     owner: torch.Tensor  # (M,) the continuation it belongs to
     count: int
-    cached: int  # C
+    prefix_length: int  # C
 
-    def to(self, device: torch.device) -> Packed:
+    def to(self, device: torch.device) -> PackedBatch:
         names = ("ids", "positions", "group", "branch", "source", "target", "owner")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
@@ -48,118 +48,124 @@ class Packed:
         how many positions back, as sliding-window attention does.
         """
         rows, width = self.ids.shape
-        column = torch.arange(width, device=self.ids.device)
-        sees = self.group[:, :, None] == self.group[:, None, :]
-        sees &= (self.branch[:, None, :] == 0) | (self.branch[:, :, None] == self.branch[:, None, :])
-        sees &= column[:, None] >= column[None, :]
-        position = self.positions
-        if self.cached:
-            sees = torch.cat([sees.new_ones(rows, width, self.cached), sees], dim=2)
-            before = torch.arange(self.cached, device=self.ids.device).expand(rows, -1)
-            position = torch.cat([before, position], dim=1)
+        columns = torch.arange(width, device=self.ids.device)
+        visible = self.group[:, :, None] == self.group[:, None, :]
+        visible &= (self.branch[:, None, :] == 0) | (self.branch[:, :, None] == self.branch[:, None, :])
+        visible &= columns[:, None] >= columns[None, :]
+        key_positions = self.positions
+        if self.prefix_length:
+            visible = torch.cat([visible.new_ones(rows, width, self.prefix_length), visible], dim=2)
+            before = torch.arange(self.prefix_length, device=self.ids.device).expand(rows, -1)
+            key_positions = torch.cat([before, key_positions], dim=1)
         if window is not None:
-            sees &= self.positions[:, :, None] - position[:, None, :] < window
-        return torch.zeros(sees.shape, dtype=dtype, device=self.ids.device).masked_fill_(~sees, -torch.inf)[:, None]
+            visible &= self.positions[:, :, None] - key_positions[:, None, :] < window
+        return torch.zeros(visible.shape, dtype=dtype, device=self.ids.device).masked_fill_(~visible, -torch.inf)[:, None]
 
 
-def pack(groups: Sequence[PromptGroup], width: int = 0, cached: int = 0, alone: bool = False) -> Packed:
+def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
     """Groups -> rows of `width` columns, or as wide as the widest group where that is wider; no group is cut.
 
     cached: tokens of a common beginning that all groups continue and whose keys and values are kept elsewhere.
     alone: every group has a row to itself, in the order given.
     """
     widths = [group.width for group in groups]
-    if alone:
+    if one_per_row:
         width, rows = max(width, *widths), [[g] for g in range(len(groups))]
     else:
-        width, rows = fitted(widths, width)
+        width, rows = choose_width(widths, width)
     ids = np.zeros((len(rows), width), dtype=np.int64)
     positions = np.zeros_like(ids)
-    owners = np.full_like(ids, PADDING)
+    group_indices = np.full_like(ids, PADDING_GROUP)
     branches = np.zeros_like(ids)
-    first = np.cumsum([0, *(len(group.responses) for group in groups)])  # number of each group's first continuation
+    first_continuation = np.cumsum([0, *(len(group.responses) for group in groups)])  # number of each group's first continuation
     sources: list[np.ndarray] = []
     targets: list[Sequence[int]] = []
-    number: list[int] = []
+    continuation_indices: list[int] = []
     for r, row in enumerate(rows):
-        at = 0
+        column = 0
         for g in row:
             group, length = groups[g], len(groups[g].prompt)
-            owners[r, at : at + group.width] = g
-            ids[r, at : at + length] = group.prompt
-            positions[r, at : at + length] = np.arange(cached, cached + length)
-            last, at = at + length - 1, at + length
+            group_indices[r, column : column + group.width] = g
+            ids[r, column : column + length] = group.prompt
+            positions[r, column : column + length] = np.arange(prefix_length, prefix_length + length)
+            last_column, column = column + length - 1, column + length
             for k, tokens in enumerate(group.responses):
-                inner = max(0, len(tokens) - 1)
-                ids[r, at : at + inner] = tokens[:inner]
-                positions[r, at : at + inner] = np.arange(cached + length, cached + length + inner)
-                branches[r, at : at + inner] = k + 1
+                num_inputs = max(0, len(tokens) - 1)
+                ids[r, column : column + num_inputs] = tokens[:num_inputs]
+                positions[r, column : column + num_inputs] = np.arange(
+                    prefix_length + length, prefix_length + length + num_inputs
+                )
+                branches[r, column : column + num_inputs] = k + 1
                 if len(tokens):
-                    sources.append(np.concatenate([[last], np.arange(at, at + inner)]) + r * width)
+                    sources.append(np.concatenate([[last_column], np.arange(column, column + num_inputs)]) + r * width)
                     targets.append(tokens)
-                    number += [first[g] + k] * len(tokens)
-                at += inner
-    return Packed(
-        *(torch.from_numpy(a) for a in (ids, positions, owners, branches)),
+                    continuation_indices += [first_continuation[g] + k] * len(tokens)
+                column += num_inputs
+    return PackedBatch(
+        *(torch.from_numpy(a) for a in (ids, positions, group_indices, branches)),
         source=torch.from_numpy(np.concatenate(sources)) if sources else torch.empty(0, dtype=torch.long),
         target=torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long),
-        owner=torch.tensor(number, dtype=torch.long),
-        count=int(first[-1]),
-        cached=cached,
+        owner=torch.tensor(continuation_indices, dtype=torch.long),
+        count=int(first_continuation[-1]),
+        prefix_length=prefix_length,
     )
 
 
-def fitted(widths: Sequence[int], least: int = 0) -> tuple[int, list[list[int]]]:
+def choose_width(widths: Sequence[int], min_width: int = 0) -> tuple[int, list[list[int]]]:
     """The row width, and the groups of each row, that waste the least: padding, and attention over columns one cannot see.
 
     Rows are as wide as the widest group, or up to twice that where narrower rows would leave much of themselves empty.
     """
-    narrow = max(least, *widths)
-    width, rows = narrow, bins(widths, narrow)
-    if len(rows) * narrow <= ENOUGH * sum(widths):
+    base_width = max(min_width, *widths)
+    width, rows = base_width, first_fit_decreasing(widths, base_width)
+    if len(rows) * base_width <= ACCEPTABLE_OVERHEAD * sum(widths):
         return width, rows
-    cost = len(rows) * narrow * (1 + ATTENTION)
-    for wider in (int(narrow * (1 + step / 8)) for step in range(1, 9)):
-        found = bins(widths, wider)
-        if len(found) * wider * (1 + ATTENTION * wider / narrow) < cost:
-            cost, width, rows = len(found) * wider * (1 + ATTENTION * wider / narrow), wider, found
+    cost = len(rows) * base_width * (1 + ATTENTION_COST)
+    for wider_width in (int(base_width * (1 + step / 8)) for step in range(1, 9)):
+        wider_rows = first_fit_decreasing(widths, wider_width)
+        if len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width) < cost:
+            cost, width, rows = (
+                len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width),
+                wider_width,
+                wider_rows,
+            )
     return width, rows
 
 
-def bins(widths: Sequence[int], capacity: int) -> list[list[int]]:
+def first_fit_decreasing(widths: Sequence[int], capacity: int) -> list[list[int]]:
     """Numbers of `widths` in as few bins of `capacity` as first-fit decreasing finds; the same for the same input."""
-    free: list[int] = []
-    found: list[list[int]] = []
+    free_space: list[int] = []
+    contents: list[list[int]] = []
     for i in sorted(range(len(widths)), key=lambda i: (-widths[i], i)):
-        place = next((b for b, room in enumerate(free) if room >= widths[i]), None)
-        if place is None:
-            free.append(capacity)
-            found.append([])
-            place = len(free) - 1
-        free[place] -= widths[i]
-        found[place].append(i)
-    return found
+        bin_index = next((b for b, room in enumerate(free_space) if room >= widths[i]), None)
+        if bin_index is None:
+            free_space.append(capacity)
+            contents.append([])
+            bin_index = len(free_space) - 1
+        free_space[bin_index] -= widths[i]
+        contents[bin_index].append(i)
+    return contents
 
 
-def passes(groups: Sequence[PromptGroup], budget: int) -> Iterator[list[int]]:
+def batches_by_tokens(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[list[int]]:
     """Numbers of groups that go through the model together: of similar width, at most `budget` columns (or one group)."""
     order = sorted(range(len(groups)), key=lambda i: (groups[i].width, i))
-    part: list[int] = []
+    batch: list[int] = []
     for i in order:
-        if part and groups[i].width * (len(part) + 1) > budget:
-            yield part
-            part = []
-        part.append(i)
-    if part:
-        yield part
+        if batch and groups[i].width * (len(batch) + 1) > max_tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
-def in_order(parts: Sequence[tuple[Sequence[int], Sequence[Any]]], groups: Sequence[PromptGroup]) -> list[Any]:
+def unsort(results: Sequence[tuple[Sequence[int], Sequence[Any]]], groups: Sequence[PromptGroup]) -> list[Any]:
     """Values found pass by pass, one per continuation, put back into the order in which the groups list them."""
     by_group: dict[int, Sequence[Any]] = {}
-    for numbers, values in parts:
-        at = 0
+    for numbers, values in results:
+        offset = 0
         for g in numbers:
-            by_group[g] = values[at : at + len(groups[g].responses)]
-            at += len(groups[g].responses)
+            by_group[g] = values[offset : offset + len(groups[g].responses)]
+            offset += len(groups[g].responses)
     return [value for g in range(len(groups)) for value in by_group[g]]

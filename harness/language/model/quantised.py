@@ -15,7 +15,7 @@ import torch
 from harness.errors import UserError
 
 
-def quantisation(kind: str, dtype: torch.dtype) -> Any:
+def quantization_config(kind: str, dtype: torch.dtype) -> Any:
     """transformers' settings for a base in 4 bits (NF4, scales quantised too) or 8. Raises UserError without bitsandbytes."""
     import transformers
 

@@ -11,72 +11,78 @@ from typing import Any
 import torch
 
 from harness.config import LoraConfig
-from harness.errors import UserError, system_line
+from harness.errors import UserError, system_error_line
 from harness.files import file_digest
 from harness.language.policy import Policy
 from harness.records import digest
-from harness.settings.paths import opened
-from harness.sources.mirror import found_in, wanted_adapter
-from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, name_in_slot
+from harness.settings.paths import expand_user
+from harness.sources.mirror import adapter_item, locate_item
+from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_module_name
 
 # Settings of adapter_config.json that do not change what the adapter computes, or that its weights and their names show.
-TOLD_BY_THE_WEIGHTS = {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
-WITHOUT_EFFECT = {
+SHOWN_BY_WEIGHTS = {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
+IGNORED_SETTINGS = {
     "peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
     "lora_dropout", "eva_config", "fan_in_fan_out", "megatron_core", "qalora_group_size", "r", "lora_alpha", "init_lora_weights",
-    *TOLD_BY_THE_WEIGHTS,
+    *SHOWN_BY_WEIGHTS,
 }  # fmt: skip
-BASE_UNCHANGED = (True, False, None, "gaussian", "eva", "orthogonal")  # beginnings that leave the base's weights alone
+BASE_PRESERVING_INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # beginnings that leave the base's weights alone
 
 
-def start_from(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | None = None) -> None:
+def start_from_adapter(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | None = None) -> None:
     """Let `policy` begin at a saved adapter: its initial policy is that adapter whatever the seed.
 
     adapter: a folder or a hub id; mirror: the folder that stands for the hub. Raises UserError when it is not there, is no plain
     LoRA adapter in safetensors, was made for another base, or its rank, alpha or targets are not those of the run.
     """
-    folder = _folder(adapter, mirror)
-    settings = _settings(adapter, folder)
-    _refuse_other_kinds(adapter, settings, policy.model.peft_config["default"].to_dict())
-    for name, mine, theirs in (("rank", lora.rank, settings.get("r")), ("alpha", lora.alpha, settings.get("lora_alpha"))):
-        if isinstance(theirs, bool) or not isinstance(theirs, int | float):
-            raise UserError(f"model.adapter={adapter}: its {name} is {theirs!r}, expected a number")
-        if mine != theirs:
-            raise UserError(f"model.adapter={adapter}: its {name} is {theirs}, the run's {mine}; use --set lora.{name}={theirs}")
-    start = _weights(adapter, folder)
-    if whole := sorted(name for name in start if "lora_" not in name):
+    folder = _adapter_folder(adapter, mirror)
+    settings = _read_settings(adapter, folder)
+    _check_plain_lora(adapter, settings, policy.model.peft_config["default"].to_dict())
+    for name, run_value, adapter_value in (
+        ("rank", lora.rank, settings.get("r")),
+        ("alpha", lora.alpha, settings.get("lora_alpha")),
+    ):
+        if isinstance(adapter_value, bool) or not isinstance(adapter_value, int | float):
+            raise UserError(f"model.adapter={adapter}: its {name} is {adapter_value!r}, expected a number")
+        if run_value != adapter_value:
+            raise UserError(
+                f"model.adapter={adapter}: its {name} is {adapter_value}, the run's {run_value}; use --set "
+                f"lora.{name}={adapter_value}"
+            )
+    weights = _read_weights(adapter, folder)
+    if non_lora_names := sorted(name for name in weights if "lora_" not in name):
         raise UserError(
-            f"model.adapter={adapter}: it holds {len(whole)} weights beside LoRA's, {whole[0]} among them; "
+            f"model.adapter={adapter}: it holds {len(non_lora_names)} weights beside LoRA's, {non_lora_names[0]} among them; "
             "give a plain LoRA adapter"
         )
-    wanted = {name: p.shape for name, p in policy.adapter_parameters()}
-    if start.keys() != wanted.keys() or any(start[n].shape != shape for n, shape in wanted.items()):
-        raise UserError(f"model.adapter={adapter}: {_other_layers(settings, lora)}")
-    policy.start = start
-    if (line := _other_base(policy, settings)) is not None:
+    expected_shapes = {name: p.shape for name, p in policy.adapter_parameters()}
+    if weights.keys() != expected_shapes.keys() or any(weights[n].shape != shape for n, shape in expected_shapes.items()):
+        raise UserError(f"model.adapter={adapter}: {_layer_mismatch_message(settings, lora)}")
+    policy.initial_adapter = weights
+    if (line := _base_mismatch_note(policy, settings)) is not None:
         policy.notes.append(f"adapter {adapter}: {line}")
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
 
 
-def _other_layers(settings: dict[str, Any], lora: LoraConfig) -> str:
+def _layer_mismatch_message(settings: dict[str, Any], lora: LoraConfig) -> str:
     """Why an adapter's weights are not those of the run's targets, and what to type where that would help."""
     targets = settings.get("target_modules")
-    own = sorted(targets) if isinstance(targets, list) else targets
-    said = f"made for another base model or other layers than lora.targets={lora.targets!r} (its own: {own}"
-    narrowed = {name: settings[name] for name in ("layers_to_transform", "exclude_modules") if settings.get(name) is not None}
-    if narrowed:
-        less = ", ".join(f"{name}={value!r}" for name, value in narrowed.items())
-        return f"{said}, {less}); name exactly its layers in lora.targets, as a regular expression over their full names"
-    same = (sorted(lora.targets) if isinstance(lora.targets, list) else lora.targets) == own
-    return f"{said})" + ("" if same else f"; for these: --set 'lora.targets={json.dumps(own)}'")
+    adapter_targets = sorted(targets) if isinstance(targets, list) else targets
+    message = f"made for another base model or other layers than lora.targets={lora.targets!r} (its own: {adapter_targets}"
+    restrictions = {name: settings[name] for name in ("layers_to_transform", "exclude_modules") if settings.get(name) is not None}
+    if restrictions:
+        less = ", ".join(f"{name}={value!r}" for name, value in restrictions.items())
+        return f"{message}, {less}); name exactly its layers in lora.targets, as a regular expression over their full names"
+    same = (sorted(lora.targets) if isinstance(lora.targets, list) else lora.targets) == adapter_targets
+    return f"{message})" + ("" if same else f"; for these: --set 'lora.targets={json.dumps(adapter_targets)}'")
 
 
-def _listed(value: Any) -> Any:
+def _sorted_set(value: Any) -> Any:
     """A set, which adapter_config.json holds as a list in any order, as a sorted list."""
     return sorted(value, key=str) if isinstance(value, set | list) else value
 
 
-def _refuse_other_kinds(adapter: str, settings: dict[str, Any], own: dict[str, Any]) -> None:
+def _check_plain_lora(adapter: str, settings: dict[str, Any], run_settings: dict[str, Any]) -> None:
     """Raises UserError unless every setting is understood, what peft takes where nothing is said, or this run's own.
 
     own: settings of the run's adapter; in families with experts peft gives these ranks of their own.
@@ -84,44 +90,45 @@ def _refuse_other_kinds(adapter: str, settings: dict[str, Any], own: dict[str, A
     """
     import peft
 
-    begun = settings.get("init_lora_weights", True)
-    if begun not in BASE_UNCHANGED:
+    init_lora_weights = settings.get("init_lora_weights", True)
+    if init_lora_weights not in BASE_PRESERVING_INITS:
         raise UserError(
-            f"model.adapter={adapter}: init_lora_weights={begun!r} goes with changed weights of the base; convert it with peft: "
+            f"model.adapter={adapter}: init_lora_weights={init_lora_weights!r} goes with changed weights "
+            "of the base; convert it with peft: "
             "save_pretrained(..., path_initial_model_for_weight_conversion=FOLDER) of the adapter as it was before training"
         )
     if settings.get("task_type") not in (None, "CAUSAL_LM"):
         raise UserError(f"model.adapter={adapter}: task_type={settings['task_type']!r}, expected CAUSAL_LM")
-    plain = peft.LoraConfig().to_dict()
+    defaults = peft.LoraConfig().to_dict()
     for key, value in settings.items():
         if (
-            key in WITHOUT_EFFECT
+            key in IGNORED_SETTINGS
             or value in (None, False, [], {}, "")
-            or _listed(value) in (plain.get(key), _listed(own.get(key)))
+            or _sorted_set(value) in (defaults.get(key), _sorted_set(run_settings.get(key)))
         ):
             continue
         raise UserError(f"model.adapter={adapter}: {key}={value!r} is not supported; give a plain LoRA adapter")
 
 
-def _other_base(policy: Policy, settings: dict[str, Any]) -> str | None:
+def _base_mismatch_note(policy: Policy, settings: dict[str, Any]) -> str | None:
     """A line where the adapter names another base than the run's."""
-    named, mine = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
-    if not named or named in (mine, policy.path):
+    adapter_base, run_base = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
+    if not adapter_base or adapter_base in (run_base, policy.path):
         return None
     with contextlib.suppress(UserError):  # the home of somebody who is not known here
-        if policy.path and os.path.realpath(opened(named)) == os.path.realpath(policy.path):
+        if policy.path and os.path.realpath(expand_user(adapter_base)) == os.path.realpath(policy.path):
             return None
-    return f"made for the base {named}, put on {mine}: its numbers are right only where the two have the same weights"
+    return f"made for the base {adapter_base}, put on {run_base}: its numbers are right only where the two have the same weights"
 
 
-def _folder(adapter: str, mirror: Path | None) -> Path:
-    path = opened(adapter)
+def _adapter_folder(adapter: str, mirror: Path | None) -> Path:
+    path = expand_user(adapter)
     if path.is_dir():
         return path
     if adapter.startswith((".", "/", "~")):
         raise UserError(f"model.adapter={adapter}: no such folder")
     if mirror is not None:
-        return found_in(mirror, wanted_adapter(adapter))
+        return locate_item(mirror, adapter_item(adapter))
     import huggingface_hub
 
     try:
@@ -131,7 +138,7 @@ def _folder(adapter: str, mirror: Path | None) -> Path:
         raise UserError(f"model.adapter={adapter}: cannot be fetched ({reason}); give a folder or a hub id") from error
 
 
-def _settings(adapter: str, folder: Path) -> dict[str, Any]:
+def _read_settings(adapter: str, folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
@@ -147,7 +154,7 @@ def _settings(adapter: str, folder: Path) -> dict[str, Any]:
     return settings
 
 
-def _weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
+def _read_weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
     """By the names of this house: peft's own files leave the slot's name out."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -158,7 +165,7 @@ def _weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
     try:
         saved = load_file(path)
     except SafetensorError as error:
-        if (line := system_line(error, path)) is not None:
+        if (line := system_error_line(error, path)) is not None:
             raise UserError(f"model.adapter={adapter}: {line}") from error
         raise UserError(f"model.adapter={adapter}: {path} is damaged ({error})") from error
-    return {name_in_slot(name): tensor for name, tensor in saved.items()}
+    return {to_module_name(name): tensor for name, tensor in saved.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import UserError
 
 # Heads that are no language model's: such a checkpoint loads with a random or a tied output layer instead.
-OTHER_HEADS = re.compile(
+NON_LM_HEADS = re.compile(
     r"For(Sequence|Token|Image|Audio|Object)\w*(Classification|Detection)|For(QuestionAnswering|MultipleChoice|MaskedLM|PreTraining|"
     r"NextSentencePrediction|SequenceScore)|Reward|Encoder$|Embedding|(?<!LMHead)Model$"
 )
@@ -22,21 +22,21 @@ def auto_class(config: Any, path: str) -> Any:
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-    kind = getattr(config, "model_type", None) or type(config).__name__
-    given = getattr(config, "quantization_config", None)
-    if given is not None:
-        held = given if isinstance(given, dict) else given.to_dict()
-        how = getattr(held.get("quant_method"), "value", held.get("quant_method")) or "unknown"
+    model_type = getattr(config, "model_type", None) or type(config).__name__
+    quantization_config = getattr(config, "quantization_config", None)
+    if quantization_config is not None:
+        quantization = quantization_config if isinstance(quantization_config, dict) else quantization_config.to_dict()
+        how = getattr(quantization.get("quant_method"), "value", quantization.get("quant_method")) or "unknown"
         raise UserError(
             f"model.path={path}: its weights are quantised already ({how}), and adapters are not trained on such weights here; "
             "give the unquantised model, with --set model.quantize=nf4 where memory is short"
         )
     if getattr(config, "is_encoder_decoder", False):
-        raise UserError(f"model.path={path}: {kind} is an encoder with a decoder; give a causal language model")
-    made = [name for name in getattr(config, "architectures", None) or [] if isinstance(name, str)]
-    if made and all(OTHER_HEADS.search(name) for name in made):
+        raise UserError(f"model.path={path}: {model_type} is an encoder with a decoder; give a causal language model")
+    architectures = [name for name in getattr(config, "architectures", None) or [] if isinstance(name, str)]
+    if architectures and all(NON_LM_HEADS.search(name) for name in architectures):
         raise UserError(
-            f"model.path={path}: its config.json says {made[0]}, which has no language model's output layer; give "
+            f"model.path={path}: its config.json says {architectures[0]}, which has no language model's output layer; give "
             "a causal language model"
         )
     own = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
@@ -44,4 +44,4 @@ def auto_class(config: Any, path: str) -> Any:
         return transformers.AutoModelForCausalLM
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:  # a language model with a vision tower, played on text
         return transformers.AutoModelForImageTextToText
-    raise UserError(f"model.path={path}: transformers has no causal language model of type {kind}; give another model")
+    raise UserError(f"model.path={path}: transformers has no causal language model of type {model_type}; give another model")

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from harness.config import GenerationConfig
 from harness.errors import UserError, did_you_mean
-from harness.language.policy import Drawn, Policy
+from harness.language.policy import Completion, Policy
 from harness.language.records import Example
 from harness.progress import Advance
 from harness.records import Measurement, PromptGroup, keyed_seed
-from harness.train.nonfinite import naming
+from harness.train.nonfinite import with_example_ids
 from harness.world import Diagnostics, EarlierCheckpoint
 
-GROUP = "harness.distributions"
+ENTRY_POINT_GROUP = "harness.distributions"
 
 
 class Distribution(Protocol):
@@ -41,20 +41,20 @@ def find_distribution(name: str | None) -> Distribution | None:
         return None
     from importlib.metadata import entry_points
 
-    known = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in known:
-        raise UserError(f'data.distribution: unknown distribution "{name}"{did_you_mean(name, known)}')
-    return known[name].load()
+    entries = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in entries:
+        raise UserError(f'data.distribution: unknown distribution "{name}"{did_you_mean(name, entries)}')
+    return entries[name].load()
 
 
-def probe(
+def run_diagnostics(
     policy: Policy,
     examples: Sequence[Example],
     settings: GenerationConfig,
-    columns: int,
+    max_tokens_per_batch: int,
     distribution: Distribution | None,
     advance: Advance,
-    forerunners: Mapping[str, EarlierCheckpoint] = MappingProxyType({}),
+    earlier_checkpoints: Mapping[str, EarlierCheckpoint] = MappingProxyType({}),
 ) -> Diagnostics:
     """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1.
 
@@ -63,45 +63,49 @@ def probe(
     directions: `kl_NAME` is KL(player || forerunner) on the player's samples, `kl_NAME_policy` KL(forerunner || player) on the
     forerunner's, in nats per response.
     """
-    plain = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
+    sampling_settings = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
     # Always the policy's own sampler, whichever draws the training samples: only there do players share their uniforms.
-    ids = [e.id for e in examples]
-    with naming(ids):
-        drawn = policy.sample(prompts, seeds, plain, advance)
-    said = {name: earlier.samples for name, earlier in forerunners.items() if earlier.samples}
-    opponent = said.get("previous", [])
-    asked = {"drawn": [d.token_ids for d in drawn], "real": [policy.encoder.real(e) for e in examples]}
-    texts: list[str] = []
+    example_ids = [e.id for e in examples]
+    with with_example_ids(example_ids):
+        completions = policy.sample(prompts, seeds, sampling_settings, advance)
+    earlier_samples = {name: earlier.samples for name, earlier in earlier_checkpoints.items() if earlier.samples}
+    opponent_samples = earlier_samples.get("previous", [])
+    responses_by_kind = {"drawn": [d.token_ids for d in completions], "real": [policy.encoder.real(e) for e in examples]}
+    data_texts: list[str] = []
     if distribution is not None:
-        texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
-        asked["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, texts, strict=True)]
-    asked |= {f"said by {name}": [row["token_ids"] for row in rows] for name, rows in said.items()}
-    with naming(ids):
-        logps = scored(policy, prompts, asked, columns, advance)
-    lengths = [len(d.token_ids) for d in drawn]
-    found = [
-        ratio("heldout_nll_per_token", [-x for x in logps["real"]], [len(r) for r in asked["real"]], "nats per token"),
-        ratio("entropy_per_token", [-x for x in logps["drawn"]], lengths, "nats per token"),
-        mean("response_length", lengths, "tokens"),
-        mean("truncation_rate", [float(not d.finished) for d in drawn], "share of responses"),
-        *distinct_2(asked["drawn"]),
-        repetition(asked["drawn"]),
+        data_texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
+        responses_by_kind["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, data_texts, strict=True)]
+    responses_by_kind |= {f"said by {name}": [row["token_ids"] for row in rows] for name, rows in earlier_samples.items()}
+    with with_example_ids(example_ids):
+        logps = score_responses(policy, prompts, responses_by_kind, max_tokens_per_batch, advance)
+    lengths = [len(d.token_ids) for d in completions]
+    measurements = [
+        ratio_measurement(
+            "heldout_nll_per_token", [-x for x in logps["real"]], [len(r) for r in responses_by_kind["real"]], "nats per token"
+        ),
+        ratio_measurement("entropy_per_token", [-x for x in logps["drawn"]], lengths, "nats per token"),
+        mean_measurement("response_length", lengths, "tokens"),
+        mean_measurement("truncation_rate", [float(not d.finished) for d in completions], "share of responses"),
+        *distinct_2(responses_by_kind["drawn"]),
+        repetition(responses_by_kind["drawn"]),
     ]
     if distribution is not None:
-        found += distances(distribution, examples, texts, logps["fresh"], drawn, logps["drawn"])
-    if opponent:
-        found += rewards(opponent, asked["real"], logps["real"], logps["said by previous"])
-    for name, earlier in forerunners.items():
+        measurements += kl_to_data(distribution, examples, data_texts, logps["fresh"], completions, logps["drawn"])
+    if opponent_samples:
+        measurements += reward_margins(opponent_samples, responses_by_kind["real"], logps["real"], logps["said by previous"])
+    for name, earlier in earlier_checkpoints.items():
         earlier.activate()
-        with naming(ids):
-            theirs = scored(policy, prompts, {"drawn": asked["drawn"]}, columns, advance)["drawn"]
-        gaps = [a - b for a, b in zip(logps["drawn"], theirs, strict=True)]
-        found.append(mean(f"kl_{name}", gaps, "nats per response"))
-        if name in said:
-            back = [row["logp"] - value for row, value in zip(said[name], logps[f"said by {name}"], strict=True)]
-            found.append(mean(f"kl_{name}_policy", back, "nats per response"))
+        with with_example_ids(example_ids):
+            earlier_logps = score_responses(
+                policy, prompts, {"drawn": responses_by_kind["drawn"]}, max_tokens_per_batch, advance
+            )["drawn"]
+        gaps = [a - b for a, b in zip(logps["drawn"], earlier_logps, strict=True)]
+        measurements.append(mean_measurement(f"kl_{name}", gaps, "nats per response"))
+        if name in earlier_samples:
+            back = [row["logp"] - value for row, value in zip(earlier_samples[name], logps[f"said by {name}"], strict=True)]
+            measurements.append(mean_measurement(f"kl_{name}_policy", back, "nats per response"))
     samples = [
         {
             "example_id": example.id,
@@ -113,22 +117,31 @@ def probe(
             "logp": value,
             "real_logp": real,
         }
-        for example, one, value, real in zip(examples, drawn, logps["drawn"], logps["real"], strict=True)
+        for example, one, value, real in zip(examples, completions, logps["drawn"], logps["real"], strict=True)
     ]
-    return Diagnostics(found, samples)
+    return Diagnostics(measurements, samples)
 
 
-def scored(
-    policy: Policy, prompts: Sequence[list[int]], asked: Mapping[str, Sequence[list[int]]], columns: int, advance: Advance
+def score_responses(
+    policy: Policy,
+    prompts: Sequence[list[int]],
+    responses_by_kind: Mapping[str, Sequence[list[int]]],
+    max_tokens_per_batch: int,
+    advance: Advance,
 ) -> dict[str, list[float]]:
     """Log-probabilities under the player in the slot: per kind of response, one per prompt, in nats."""
-    groups = [PromptGroup(prompt, list(responses)) for prompt, *responses in zip(prompts, *asked.values(), strict=True)]
-    flat = policy.score(groups, columns, advance)
-    return {kind: flat[place :: len(asked)] for place, kind in enumerate(asked)}
+    groups = [
+        PromptGroup(prompt, list(responses)) for prompt, *responses in zip(prompts, *responses_by_kind.values(), strict=True)
+    ]
+    flat = policy.score(groups, max_tokens_per_batch, advance)
+    return {kind: flat[place :: len(responses_by_kind)] for place, kind in enumerate(responses_by_kind)}
 
 
-def rewards(
-    opponent: Sequence[Mapping[str, Any]], real: Sequence[list[int]], real_logp: Sequence[float], theirs_logp: Sequence[float]
+def reward_margins(
+    opponent_samples: Sequence[Mapping[str, Any]],
+    real: Sequence[list[int]],
+    real_logps: Sequence[float],
+    opponent_sample_logps: Sequence[float],
 ) -> list[Measurement]:
     """The opponent's samples against the real responses: the reward's margin, and whether reward and likelihood rank alike.
 
@@ -136,58 +149,58 @@ def rewards(
     the response with the higher reward is also the more likely one (the question T-SPIN asks, arXiv:2601.08198); prompts on which
     the opponent said the real response word for word are left out, so its n may be smaller.
     """
-    margins, agreed = [], []
-    for row, ids, real_now, theirs_now in zip(opponent, real, real_logp, theirs_logp, strict=True):
-        margin = (real_now - row["real_logp"]) - (theirs_now - row["logp"])
+    margins, agreements = [], []
+    for row, ids, real_logp, opponent_sample_logp in zip(opponent_samples, real, real_logps, opponent_sample_logps, strict=True):
+        margin = (real_logp - row["real_logp"]) - (opponent_sample_logp - row["logp"])
         margins.append(margin)
         if row["token_ids"] != ids:
-            agreed.append(float((margin > 0) == (real_now > theirs_now)))
-    found = [mean("reward_margin", margins, "nats per response")]
-    return found + ([mean("reward_agreement", agreed, "share of prompts")] if agreed else [])
+            agreements.append(float((margin > 0) == (real_logp > opponent_sample_logp)))
+    measurements = [mean_measurement("reward_margin", margins, "nats per response")]
+    return measurements + ([mean_measurement("reward_agreement", agreements, "share of prompts")] if agreements else [])
 
 
-def distances(
+def kl_to_data(
     distribution: Distribution,
     examples: Sequence[Example],
-    fresh: Sequence[str],
-    fresh_logp: Sequence[float],
-    drawn: Sequence[Drawn],
-    drawn_logp: Sequence[float],
+    data_texts: Sequence[str],
+    data_logps: Sequence[float],
+    completions: Sequence[Completion],
+    completion_logps: Sequence[float],
 ) -> list[Measurement]:
     """KL(p_data || p_theta) on fresh draws of the data, KL(p_theta || p_data) on the player's own, in nats per response.
 
     The player's probability of a text is taken along one tokenisation, a lower bound of its probability of that text: the
     first number bounds the divergence from above, the second from below (both tight for a tokeniser that rarely has a choice).
     """
-    pairs = zip(examples, fresh, fresh_logp, strict=True)
+    pairs = zip(examples, data_texts, data_logps, strict=True)
     forward = [distribution.log_prob(e.prompt, text) - value for e, text, value in pairs]
     backward = [
         value - distribution.log_prob(e.prompt, one.text, finished=one.finished)
-        for e, one, value in zip(examples, drawn, drawn_logp, strict=True)
+        for e, one, value in zip(examples, completions, completion_logps, strict=True)
     ]
     return [
-        mean("kl_data_policy", forward, "nats per response"),
-        mean("kl_policy_data", backward, "nats per response"),
+        mean_measurement("kl_data_policy", forward, "nats per response"),
+        mean_measurement("kl_policy_data", backward, "nats per response"),
     ]
 
 
 # ---------------------------------------------------------------- numbers with their errors
 
 
-def mean(name: str, values: Sequence[float], unit: str) -> Measurement:
+def mean_measurement(name: str, values: Sequence[float], unit: str) -> Measurement:
     """Mean over prompts with its standard error, sample standard deviation / sqrt(n)."""
     n = len(values)
-    centre = sum(values) / n
-    spread = math.sqrt(sum((v - centre) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
-    return Measurement(name, centre, spread, n, unit)
+    average = sum(values) / n
+    spread = math.sqrt(sum((v - average) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, average, spread, n, unit)
 
 
-def ratio(name: str, tops: Sequence[float], bottoms: Sequence[float], unit: str) -> Measurement:
+def ratio_measurement(name: str, numerators: Sequence[float], denominators: Sequence[float], unit: str) -> Measurement:
     """sum(tops) / sum(bottoms) over prompts; standard error of a ratio estimator by linearisation."""
-    n = len(tops)
-    value = sum(tops) / sum(bottoms)
-    base = sum(bottoms) / n
-    residuals = [(t - value * b) / base for t, b in zip(tops, bottoms, strict=True)]
+    n = len(numerators)
+    value = sum(numerators) / sum(denominators)
+    base = sum(denominators) / n
+    residuals = [(t - value * b) / base for t, b in zip(numerators, denominators, strict=True)]
     spread = math.sqrt(sum(r * r for r in residuals) / (n - 1) / n) if n > 1 else None
     return Measurement(name, value, spread, n, unit)
 
@@ -213,4 +226,4 @@ def repetition(responses: Sequence[list[int]]) -> Measurement:
     for ids in responses:
         bigrams = list(itertools.pairwise(ids))
         shares.append(1 - len(set(bigrams)) / len(bigrams) if bigrams else 0.0)
-    return mean("repetition", shares, "share of bigrams")
+    return mean_measurement("repetition", shares, "share of bigrams")

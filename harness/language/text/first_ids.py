@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from harness.language.encoding import Encoder
 
 DEPTHS = (1, 2, 3)
-SPLITS = 200
-SPACES = str.maketrans({"Ġ": "·", "▁": "·", "Ċ": "↵"})  # as vocabularies write a space and a line break -> as a reader sees them
+NUM_SPLITS = 200
+VISIBLE_WHITESPACE = str.maketrans(
+    {"Ġ": "·", "▁": "·", "Ċ": "↵"}
+)  # as vocabularies write a space and a line break -> as a reader sees them
 Ids = Sequence[int]
 
 
@@ -48,7 +50,7 @@ class FirstIds:
         return self.accuracy > self.halves_high
 
 
-def first_ids(real: Sequence[Ids], synthetic: Sequence[Ids], key: tuple[object, ...]) -> list[FirstIds]:
+def measure_first_ids(real: Sequence[Ids], synthetic: Sequence[Ids], key: tuple[object, ...]) -> list[FirstIds]:
     """One entry per depth; none where there are fewer than four responses. key: what the random splits are drawn from.
 
     real, synthetic: ids of responses, closing token included, any number of each.
@@ -56,44 +58,52 @@ def first_ids(real: Sequence[Ids], synthetic: Sequence[Ids], key: tuple[object, 
     n = min(len(real) // 2, len(synthetic))
     if n < 2:
         return []
-    return [_at(depth, real, synthetic, n, np.random.default_rng(keyed_seed("first ids", depth, *key))) for depth in DEPTHS]
+    return [
+        _measure_depth(depth, real, synthetic, n, np.random.default_rng(keyed_seed("first ids", depth, *key))) for depth in DEPTHS
+    ]
 
 
-def first_ids_of(
+def first_id_rows(
     encoder: Encoder, tokenizer: Any, examples: Sequence[Example], samples: Sequence[Sample], key: tuple[object, ...]
 ) -> list[dict[str, Any]]:
     """How well the first ids tell the examples' real responses from these samples, with the tokens as text."""
-    found = first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], key)
-    said = [" ".join(map(str, tokenizer.convert_ids_to_tokens(list(one.told_by)))).translate(SPACES) for one in found]
-    return [{**dataclasses.asdict(one), "telling": one.telling, "told_by": text} for one, text in zip(found, said, strict=True)]
+    measured = measure_first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], key)
+    texts = [
+        " ".join(map(str, tokenizer.convert_ids_to_tokens(list(result.told_by)))).translate(VISIBLE_WHITESPACE)
+        for result in measured
+    ]
+    return [
+        {**dataclasses.asdict(result), "telling": result.telling, "told_by": text}
+        for result, text in zip(measured, texts, strict=True)
+    ]
 
 
-def _at(depth: int, real: Sequence[Ids], synthetic: Sequence[Ids], n: int, generator: np.random.Generator) -> FirstIds:
-    words: dict[tuple[int, ...], int] = {}
-    theirs, ours = (
-        np.array([words.setdefault(tuple(ids[:depth]), len(words)) for ids in responses]) for responses in (real, synthetic)
+def _measure_depth(depth: int, real: Sequence[Ids], synthetic: Sequence[Ids], n: int, generator: np.random.Generator) -> FirstIds:
+    code_of: dict[tuple[int, ...], int] = {}
+    real_codes, synthetic_codes = (
+        np.array([code_of.setdefault(tuple(ids[:depth]), len(code_of)) for ids in responses]) for responses in (real, synthetic)
     )
-    found, halves = [], []
-    for _ in range(SPLITS):
-        order = generator.permutation(len(theirs))
-        some, others = theirs[order[:n]], theirs[order[n : 2 * n]]
-        halves.append(_accuracy(some, others, len(words)))
-        found.append(_accuracy(some, ours[generator.permutation(len(ours))[:n]], len(words)))
-    shares = [np.bincount(values, minlength=len(words)) / len(values) for values in (theirs, ours)]
-    place = int(np.abs(shares[0] - shares[1]).argmax())
+    accuracies, half_accuracies = [], []
+    for _ in range(NUM_SPLITS):
+        permutation = generator.permutation(len(real_codes))
+        first_half, others = real_codes[permutation[:n]], real_codes[permutation[n : 2 * n]]
+        half_accuracies.append(_accuracy(first_half, others, len(code_of)))
+        accuracies.append(_accuracy(first_half, synthetic_codes[generator.permutation(len(synthetic_codes))[:n]], len(code_of)))
+    shares = [np.bincount(values, minlength=len(code_of)) / len(values) for values in (real_codes, synthetic_codes)]
+    most_different = int(np.abs(shares[0] - shares[1]).argmax())
     return FirstIds(
         depth=depth,
         n=n,
-        accuracy=float(np.mean(found)),
-        halves=float(np.mean(halves)),
-        halves_high=float(np.max(halves)),
-        told_by=list(words)[place],
-        real_share=float(shares[0][place]),
-        synthetic_share=float(shares[1][place]),
+        accuracy=float(np.mean(accuracies)),
+        halves=float(np.mean(half_accuracies)),
+        halves_high=float(np.max(half_accuracies)),
+        told_by=list(code_of)[most_different],
+        real_share=float(shares[0][most_different]),
+        synthetic_share=float(shares[1][most_different]),
     )
 
 
-def _accuracy(one: np.ndarray, other: np.ndarray, words: int) -> float:
+def _accuracy(first: np.ndarray, second: np.ndarray, num_codes: int) -> float:
     """(n,) and (n,) word numbers below `words` -> accuracy of the best classifier between their distributions."""
-    apart = np.abs(np.bincount(one, minlength=words) - np.bincount(other, minlength=words)).sum()
-    return float(0.5 + apart / (4 * len(one)))
+    apart = np.abs(np.bincount(first, minlength=num_codes) - np.bincount(second, minlength=num_codes)).sum()
+    return float(0.5 + apart / (4 * len(first)))

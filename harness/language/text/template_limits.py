@@ -23,7 +23,7 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from harness.language.text.template_sizes import (
-    TooMuch,
+    TemplateLimitExceeded,
     check_format,
     check_lengths,
     check_method,
@@ -37,52 +37,54 @@ from harness.language.text.template_sizes import (
     widest,
 )
 
-SECONDS = 10.0  # of one rendering
-MEMORY = 1 << 30  # bytes that one rendering may add
-COPIED = 1_000_000_000  # elements that a sum of lists copies
-TICK = 0.05  # seconds
+MAX_SECONDS = 10.0  # of one rendering
+MAX_MEMORY = 1 << 30  # bytes that one rendering may add
+MAX_COPIED = 1_000_000_000  # elements that a sum of lists copies
+CHECK_INTERVAL = 0.05  # seconds
 COMPARING = ("eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=", "gt", "greaterthan", ">", "ge", ">=", "in")
 
 
 @contextlib.contextmanager
-def limited(seconds: float | None = None, memory: int | None = None) -> Iterator[None]:
+def rendering_limits(seconds: float | None = None, memory: int | None = None) -> Iterator[None]:
     """Within, a rendering that takes longer or more memory raises TooMuch. Only the main thread hears signals: in others neither
     time nor memory is limited, what one step makes is.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
-    longest, most = SECONDS if seconds is None else seconds, MEMORY if memory is None else memory
-    began, before = time.monotonic(), _resident()
+    max_seconds, max_memory = MAX_SECONDS if seconds is None else seconds, MAX_MEMORY if memory is None else memory
+    start_time, start_memory = time.monotonic(), _resident_memory()
 
-    said: list[str] = []
+    reasons: list[str] = []
 
-    def look(*_: Any) -> None:
-        if time.monotonic() - began > longest:
-            said.append(f"it does not end within {longest:g} s")
-        elif _resident() - before > most:
-            said.append(f"it takes more than {most >> 20} MiB of memory")
+    def check_limits(*_: Any) -> None:
+        if time.monotonic() - start_time > max_seconds:
+            reasons.append(f"it does not end within {max_seconds:g} s")
+        elif _resident_memory() - start_memory > max_memory:
+            reasons.append(f"it takes more than {max_memory >> 20} MiB of memory")
         else:
             return
-        raise TooMuch(said[0])
+        raise TemplateLimitExceeded(reasons[0])
 
-    handler = signal.signal(signal.SIGALRM, look)
-    timer = signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+    previous_handler = signal.signal(signal.SIGALRM, check_limits)
+    previous_timer = signal.setitimer(signal.ITIMER_REAL, CHECK_INTERVAL, CHECK_INTERVAL)
     try:
         try:
             yield
         finally:  # the last look may come in here
             signal.setitimer(signal.ITIMER_REAL, 0)
     except Exception as error:
-        if said and not isinstance(error, TooMuch):  # jinja loses the error where a line of its own code has no number
-            raise TooMuch(said[0]) from error
+        if reasons and not isinstance(
+            error, TemplateLimitExceeded
+        ):  # jinja loses the error where a line of its own code has no number
+            raise TemplateLimitExceeded(reasons[0]) from error
         raise
     finally:
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, previous_handler)
+        signal.setitimer(signal.ITIMER_REAL, *previous_timer)
 
 
-def _resident() -> int:
+def _resident_memory() -> int:
     """Bytes of memory that the process has; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -90,7 +92,7 @@ def _resident() -> int:
         return 0
 
 
-class _Generator(CodeGenerator):
+class _LimitedCodeGenerator(CodeGenerator):
     """Nothing is computed before the rendering, and texts are joined and written by the environment."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:  # noqa: N802 (a name of jinja)
@@ -137,29 +139,29 @@ class _Generator(CodeGenerator):
         super()._output_child_post(node, frame, finalize)
 
 
-class _Filters(dict[str, Any]):
+class _CheckedFilters(dict[str, Any]):
     """Filters by name, with a look at what they are given; those that a library puts in later too."""
 
-    def __setitem__(self, name: str, made_by: Any) -> None:
-        super().__setitem__(name, _checked(made_by, CHECKS[name]) if name in CHECKS else made_by)
+    def __setitem__(self, name: str, function: Any) -> None:
+        super().__setitem__(name, _with_check(function, FILTER_CHECKS[name]) if name in FILTER_CHECKS else function)
 
 
-class _Limits:
+class _LimitsMixin:
     """What an environment of jinja's sandbox computes itself."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
     concat = staticmethod(joined)
     comparable = staticmethod(comparable)
-    code_generator_class = _Generator
+    code_generator_class = _LimitedCodeGenerator
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.optimized = False
         self.tests = {name: _of_two(test) if name in COMPARING else test for name, test in self.tests.items()}  # type: ignore[has-type]
-        found = _Filters()
+        filters = _CheckedFilters()
         for name, made_by in self.filters.items():  # type: ignore[has-type]
-            found[name] = made_by
-        self.filters = found
+            filters[name] = made_by
+        self.filters = filters
 
     def join_texts(self, parts: tuple[Any, ...]) -> str:
         """`a ~ b ~ c`"""
@@ -176,11 +178,11 @@ class _Limits:
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "*":
-            for one, times in ((left, right), (right, left)):
-                if isinstance(times, int) and isinstance(one, (str, bytes, list, tuple)):
-                    check_size(len(one) * times)
-                elif isinstance(times, int) and isinstance(one, int):
-                    check_whole(one.bit_length() + times.bit_length())
+            for operand, factor in ((left, right), (right, left)):
+                if isinstance(factor, int) and isinstance(operand, (str, bytes, list, tuple)):
+                    check_size(len(operand) * factor)
+                elif isinstance(factor, int) and isinstance(operand, int):
+                    check_whole(operand.bit_length() + factor.bit_length())
         elif operator == "**" and isinstance(left, int) and isinstance(right, int):
             check_whole(left.bit_length() * max(right, 0))
         elif operator == "%" and isinstance(left, (str, bytes)):
@@ -188,40 +190,42 @@ class _Limits:
             check_format(left, right)
         return super().call_binop(context, operator, left, right)  # type: ignore[misc]
 
-    def call(self, context: Any, obj: Any, *arguments: Any, **named: Any) -> Any:
+    def call(self, context: Any, obj: Any, *arguments: Any, **keywords: Any) -> Any:
         method = getattr(obj, "__wrapped__", obj)  # the sandbox has its own `format`
         owner = getattr(method, "__self__", None)
         if not isinstance(obj, Macro):  # what it is may hash or compare what it is given
-            comparable([owner if isinstance(owner, (list, tuple, dict, set, frozenset)) else None, *arguments, *named.values()])
+            comparable(
+                [owner if isinstance(owner, (list, tuple, dict, set, frozenset)) else None, *arguments, *keywords.values()]
+            )
         if isinstance(owner, (str, bytes, int)):
-            arguments = check_method(owner, getattr(method, "__name__", ""), arguments, named)
-        return super().call(context, obj, *arguments, **named)  # type: ignore[misc]
+            arguments = check_method(owner, getattr(method, "__name__", ""), arguments, keywords)
+        return super().call(context, obj, *arguments, **keywords)  # type: ignore[misc]
 
 
-def _check_join(value: Any, d: Any = "", attribute: Any = None) -> Any:
+def _check_join_filter(value: Any, d: Any = "", attribute: Any = None) -> Any:
     value = listed(value)
     check_size(len(value) * size_of(d))
     return value
 
 
-def _check_sum(iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
+def _check_sum_filter(iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
     iterable = listed(iterable)
-    if not isinstance(start, (int, float)) and len(iterable) * size_of(iterable) > COPIED:
-        raise TooMuch(f"it copies more than {COPIED:,} elements")
+    if not isinstance(start, (int, float)) and len(iterable) * size_of(iterable) > MAX_COPIED:
+        raise TemplateLimitExceeded(f"it copies more than {MAX_COPIED:,} elements")
     return iterable
 
 
-def _check_filled(value: Any, *arguments: Any, **named: Any) -> Any:
+def _check_format_filter(value: Any, *arguments: Any, **named: Any) -> Any:
     check_format(str(value), [*arguments, *named.values()])
     return value
 
 
-def _check_replaced(s: Any, old: Any, new: Any, count: Any = None) -> Any:
+def _check_replace_filter(s: Any, old: Any, new: Any, count: Any = None) -> Any:
     check_replace(str(s), str(old), str(new))
     return s
 
 
-def _check_spread(value: Any, *arguments: Any, **named: Any) -> Any:
+def _check_layout_filter(value: Any, *arguments: Any, **named: Any) -> Any:
     """For what puts something at the beginning of each line, or fills up to a length."""
     check_lengths([*arguments, *named.values()])
     if isinstance(value, str):  # each of its lines may get that far
@@ -231,7 +235,7 @@ def _check_spread(value: Any, *arguments: Any, **named: Any) -> Any:
     return value
 
 
-def _check_written(value: Any, *arguments: Any, **named: Any) -> Any:
+def _check_text_filter(value: Any, *arguments: Any, **named: Any) -> Any:
     """For what makes a text of a value and all that it holds."""
     value = (
         value
@@ -247,27 +251,27 @@ def _check_compared(value: Any, *_: Any, **__: Any) -> Any:
     return comparable(value if isinstance(value, (str, bytes, dict, list, tuple)) else listed(value))
 
 
-CHECKS: dict[str, Callable[..., Any]] = {
-    "join": _check_join,
-    "sum": _check_sum,
+FILTER_CHECKS: dict[str, Callable[..., Any]] = {
+    "join": _check_join_filter,
+    "sum": _check_sum_filter,
     **dict.fromkeys(("sort", "unique", "min", "max", "groupby", "dictsort"), _check_compared),
-    "format": _check_filled,
-    "replace": _check_replaced,
-    **dict.fromkeys(("center", "indent", "batch", "slice", "wordwrap"), _check_spread),
-    **dict.fromkeys(("string", "tojson", "pprint", "urlencode", "xmlattr", "e", "escape", "forceescape"), _check_written),
+    "format": _check_format_filter,
+    "replace": _check_replace_filter,
+    **dict.fromkeys(("center", "indent", "batch", "slice", "wordwrap"), _check_layout_filter),
+    **dict.fromkeys(("string", "tojson", "pprint", "urlencode", "xmlattr", "e", "escape", "forceescape"), _check_text_filter),
 }
 
 
-def _checked(made_by: Callable[..., Any], check: Callable[..., Any]) -> Callable[..., Any]:
+def _with_check(function: Callable[..., Any], check: Callable[..., Any]) -> Callable[..., Any]:
     """A filter of jinja's, with a look at what it is given: (context of some filters, value, settings)."""
-    passed = int(hasattr(made_by, "jinja_pass_arg"))
+    num_context = int(hasattr(function, "jinja_pass_arg"))
 
-    @functools.wraps(made_by)
-    def called(*arguments: Any, **named: Any) -> Any:
-        before, (value, *rest) = arguments[:passed], arguments[passed:]
-        return made_by(*before, check(value, *rest, **named), *rest, **named)
+    @functools.wraps(function)
+    def checked_filter(*arguments: Any, **named: Any) -> Any:
+        before, (value, *rest) = arguments[:num_context], arguments[num_context:]
+        return function(*before, check(value, *rest, **named), *rest, **named)
 
-    return called
+    return checked_filter
 
 
 def _of_two(test: Callable[..., Any]) -> Callable[..., Any]:
@@ -280,11 +284,11 @@ def _of_two(test: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-class LimitedSandbox(_Limits, ImmutableSandboxedEnvironment):
+class LimitedSandbox(_LimitsMixin, ImmutableSandboxedEnvironment):
     """transformers' environment of chat templates, with limits."""
 
 
-class LimitedEnvironment(_Limits, SandboxedEnvironment):
+class LimitedEnvironment(_LimitsMixin, SandboxedEnvironment):
     """lm-eval's environment of task files, which are the user's own and may reach everything, with limits."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -310,16 +314,16 @@ def limit_task_templates() -> None:
     """Let lm-eval render the prompts of task files in the limited environment, one after the other within the time."""
     import lm_eval.utils
 
-    theirs = lm_eval.utils.env
-    mine = LimitedEnvironment(loader=theirs.loader, undefined=theirs.undefined, keep_trailing_newline=True)
-    mine.filters.update({name: one for name, one in theirs.filters.items() if name not in mine.filters})
-    mine.globals.update({name: one for name, one in theirs.globals.items() if name not in mine.globals})
-    rendered = lm_eval.utils.apply_template
+    original_env = lm_eval.utils.env
+    limited_env = LimitedEnvironment(loader=original_env.loader, undefined=original_env.undefined, keep_trailing_newline=True)
+    limited_env.filters.update({name: value for name, value in original_env.filters.items() if name not in limited_env.filters})
+    limited_env.globals.update({name: value for name, value in original_env.globals.items() if name not in limited_env.globals})
+    original_apply = lm_eval.utils.apply_template
 
-    @functools.wraps(rendered)
-    def within(template: str, doc: dict[str, Any]) -> str:
-        with limited():
-            return rendered(template, doc)
+    @functools.wraps(original_apply)
+    def apply_template(template: str, doc: dict[str, Any]) -> str:
+        with rendering_limits():
+            return original_apply(template, doc)
 
-    lm_eval.utils.env = mine
-    lm_eval.utils.apply_template = within
+    lm_eval.utils.env = limited_env
+    lm_eval.utils.apply_template = apply_template

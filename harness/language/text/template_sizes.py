@@ -8,14 +8,14 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-LENGTH = 10_000_000  # characters of a text, elements of a list
+MAX_LENGTH = 10_000_000  # characters of a text, elements of a list
 BITS = 1_000_000  # of a whole number; a division of such ones takes a second
-WIDTHS = re.compile(r"\d{7,}")
+LARGE_NUMBER = re.compile(r"\d{7,}")
 SIZED = ("center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes")
-FORMATS = ("format", "format_map")
+FORMAT_METHODS = ("format", "format_map")
 
 
-class TooMuch(TemplateError):
+class TemplateLimitExceeded(TemplateError):
     """A rendering that would not end, or end with more than anybody reads."""
 
 
@@ -29,8 +29,8 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def check_size(size: int) -> None:
-    if size > LENGTH:
-        raise TooMuch(f"it makes something of more than {LENGTH:,} characters")
+    if size > MAX_LENGTH:
+        raise TemplateLimitExceeded(f"it makes something of more than {MAX_LENGTH:,} characters")
 
 
 def size_of(value: Any) -> int:
@@ -38,7 +38,7 @@ def size_of(value: Any) -> int:
     if isinstance(value, (str, bytes)):
         return len(value)
     size, waiting = 0, [value]
-    while waiting and size <= LENGTH:
+    while waiting and size <= MAX_LENGTH:
         one = waiting.pop()
         size += 1
         if isinstance(one, (str, bytes)):
@@ -62,7 +62,7 @@ def listed(values: Iterable[Any]) -> list[Any]:
 
 def check_whole(bits: int) -> None:
     if bits > BITS:
-        raise TooMuch(f"it makes a number of more than {BITS:,} bits")
+        raise TemplateLimitExceeded(f"it makes a number of more than {BITS:,} bits")
 
 
 def check_lengths(values: Iterable[Any]) -> None:
@@ -78,16 +78,16 @@ def widest(values: Iterable[Any]) -> int:
 
 def comparable(value: Any) -> Any:
     """A value that is compared or hashed in one step with all it holds: a few lines make lists within lists of any size."""
-    if isinstance(value, (list, tuple, dict, set, frozenset)) and size_of(value) > LENGTH:
-        raise TooMuch(f"it compares more than {LENGTH:,} elements")
+    if isinstance(value, (list, tuple, dict, set, frozenset)) and size_of(value) > MAX_LENGTH:
+        raise TemplateLimitExceeded(f"it compares more than {MAX_LENGTH:,} elements")
     return value
 
 
 def check_format(text: str | bytes, values: Any) -> None:
     """Numbers in a format are widths; what is filled in may be filled in as often as the format has places."""
     said = text if isinstance(text, str) else text.decode("latin-1")
-    if WIDTHS.search(said):
-        check_size(max(int(digits[:20]) for digits in WIDTHS.findall(said)))
+    if LARGE_NUMBER.search(said):
+        check_size(max(int(digits[:20]) for digits in LARGE_NUMBER.findall(said)))
     places = max(said.count("%"), said.count("{"))
     check_size(len(said) + places * (size_of(values) if places else 0))
 
@@ -103,7 +103,7 @@ def check_method(owner: Any, name: str, arguments: tuple[Any, ...], named: dict[
         if name == "expandtabs":
             tabs = owner.count(b"\t" if isinstance(owner, bytes) else "\t")
             check_size(len(owner) + tabs * widest([*arguments, *named.values()]))
-    elif name in FORMATS:
+    elif name in FORMAT_METHODS:
         check_lengths([*arguments, *named.values()] if re.search(r":[^}]*\{", str(owner)) else [])  # widths that are given
         check_format(owner, [*arguments, *named.values()])
     elif name == "replace" and len(arguments) > 1:

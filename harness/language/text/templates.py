@@ -16,13 +16,13 @@ from typing import Any
 from jinja2 import TemplateError
 
 from harness.errors import UserError
-from harness.language.text.template_limits import limit_chat_templates, limited
+from harness.language.text.template_limits import limit_chat_templates, rendering_limits
 from harness.language.text.tokens import control_tokens
 
-ANSWER = "\ufdd1"  # stands for the answer while a template is looked at; like tokens.MARK no character
-INSTRUCTION = MappingProxyType({"user": "### Instruction: {}\n\n### Response: ", "assistant": "{}\n\n"})
+ANSWER_MARK = "\ufdd1"  # stands for the answer while a template is looked at; like tokens.MARK no character
+INSTRUCTION_FORMAT = MappingProxyType({"user": "### Instruction: {}\n\n### Response: ", "assistant": "{}\n\n"})
 # What responses begin with. The seam is where the ids of the prompt stay the same for as many of these as can be.
-BEGINNINGS = ("b", "The", "it", "A", "1", "(", '"', "-", "é", "#")
+EXAMPLE_RESPONSES = ("b", "The", "it", "A", "1", "(", '"', "-", "é", "#")
 Turns = Sequence[Mapping[str, str]]
 
 
@@ -37,13 +37,13 @@ class Template:
     """
 
     kind: str
-    closing_id: int  # the token that ends a response
+    end_token_id: int  # the token that ends a response
     stop_ids: frozenset[int]  # tokens at which generation stops
-    lead: str = ""
-    ending: str = ""
-    cut: int = 0
-    before_closing: str = ""  # of the ending, what stands before its token
-    opening: str = ""  # a short prompt as rendered, behind which a response alone is encoded
+    response_prefix: str = ""
+    response_suffix: str = ""
+    seam_offset: int = 0
+    before_end_token: str = ""  # of the ending, what stands before its token
+    example_prompt: str = ""  # a short prompt as rendered, behind which a response alone is encoded
     arguments: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def render(self, tokenizer: Any, prompt: str | Turns) -> str:
@@ -52,47 +52,54 @@ class Template:
         What looks like a control token in it is marked as text (see `tokens`). Raises jinja2's TemplateError where the template
         refuses the conversation, ValueError where a text holds the mark itself.
         """
-        quoted = control_tokens(tokenizer).quoted
+        quoted = control_tokens(tokenizer).quote
         turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
         turns = [turn | {"content": quoted(turn["content"])} for turn in turns]
         if self.kind == "instruction":
-            return "".join(INSTRUCTION.get(turn["role"], "{}\n\n").format(turn["content"]) for turn in turns)
-        return _rendered(tokenizer, turns, self.arguments, add_generation_prompt=True)
+            return "".join(INSTRUCTION_FORMAT.get(turn["role"], "{}\n\n").format(turn["content"]) for turn in turns)
+        return _render(tokenizer, turns, self.arguments, add_generation_prompt=True)
 
-    def lead_to(self, tokenizer: Any, text: str) -> str | None:
+    def prefix_for(self, tokenizer: Any, text: str) -> str | None:
         """What stands between a prompt and this answer: `lead`, or nothing where the answer brings its own (a thought, say) and
         the template leaves its own out for it. None where the template makes something else of the answer.
         """
-        if not any(word in text for word in self.lead.split()):
-            return self.lead
-        quoted = control_tokens(tokenizer).quoted(text)
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": quoted}]
-        whole = _squeezed(_rendered(tokenizer, turns, self.arguments).removeprefix(self.opening))
-        return next((lead for lead in (self.lead, "") if whole.startswith(_squeezed(lead + quoted + self.ending))), None)
+        if not any(word in text for word in self.response_prefix.split()):
+            return self.response_prefix
+        quoted_text = control_tokens(tokenizer).quote(text)
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": quoted_text}]
+        conversation_text = _without_whitespace(_render(tokenizer, turns, self.arguments).removeprefix(self.example_prompt))
+        return next(
+            (
+                prefix
+                for prefix in (self.response_prefix, "")
+                if conversation_text.startswith(_without_whitespace(prefix + quoted_text + self.response_suffix))
+            ),
+            None,
+        )
 
-    def answers_alike(self, tokenizer: Any, turns: Turns, rendered: str) -> bool:
+    def renders_consistently(self, tokenizer: Any, turns: Turns, prompt_text: str) -> bool:
         """Whether an answer to this conversation stands between the same texts as an answer to a single prompt."""
         if self.kind == "instruction":
             return True
-        quoted = control_tokens(tokenizer).quoted
-        asked = [dict(turn) | {"content": quoted(turn["content"])} for turn in turns]
-        whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": ANSWER}], self.arguments)
-        return whole.startswith(rendered + self.lead + ANSWER + self.ending)
+        quoted = control_tokens(tokenizer).quote
+        quoted_turns = [dict(turn) | {"content": quoted(turn["content"])} for turn in turns]
+        conversation_text = _render(tokenizer, [*quoted_turns, {"role": "assistant", "content": ANSWER_MARK}], self.arguments)
+        return conversation_text.startswith(prompt_text + self.response_prefix + ANSWER_MARK + self.response_suffix)
 
 
-def _squeezed(text: str) -> str:
+def _without_whitespace(text: str) -> str:
     """Without white space, of which templates strip some."""
     return "".join(text.split())
 
 
-def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how: bool) -> str:
+def _render(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **options: bool) -> str:
     limit_chat_templates()
     try:
-        with limited():
-            return tokenizer.apply_chat_template(list(turns), tokenize=False, **how, **arguments)
+        with rendering_limits():
+            return tokenizer.apply_chat_template(list(turns), tokenize=False, **options, **arguments)
     except ValueError as error:  # transformers' word for several named templates of which none was chosen
         if isinstance(named := getattr(tokenizer, "chat_template", None), dict) and "chat_template" not in arguments:
-            raise UserError(_several(named)) from error
+            raise UserError(_named_templates_message(named)) from error
         raise
     except (TemplateError, TypeError):
         raise
@@ -100,10 +107,10 @@ def _rendered(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **how:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
-def _several(named: Mapping[str, str]) -> str:
-    first = sorted(named)[0]
+def _named_templates_message(named_templates: Mapping[str, str]) -> str:
+    first = sorted(named_templates)[0]
     return (
-        f"the tokenizer has chat templates named {', '.join(sorted(named))} and none named default; "
+        f"the tokenizer has chat templates named {', '.join(sorted(named_templates))} and none named default; "
         f"use --set 'data.template_arguments={{chat_template=\"{first}\"}}', or --set data.template=instruction"
     )
 
@@ -112,41 +119,44 @@ def has_chat_template(tokenizer: Any) -> bool:
     return bool(getattr(tokenizer, "chat_template", None))
 
 
-def check_chat_template(tokenizer: Any, arguments: Mapping[str, Any], said: str, more: str) -> None:
+def check_chat_template(tokenizer: Any, arguments: Mapping[str, Any], message: str, hint: str) -> None:
     """Raises UserError, `said` and what is wrong, where lm-eval could not put a question into the tokenizer's chat template."""
     if not (has_chat_template(tokenizer) or "chat_template" in arguments):
-        raise UserError(f"{said}, and its tokenizer has none; use {more}")
+        raise UserError(f"{message}, and its tokenizer has none; use {hint}")
     try:
-        _rendered(tokenizer, [{"role": "user", "content": "a"}], arguments, add_generation_prompt=True)
+        _render(tokenizer, [{"role": "user", "content": "a"}], arguments, add_generation_prompt=True)
     except UserError as error:
-        raise UserError(f"{said}: {error}; {more}") from error
+        raise UserError(f"{message}: {error}; {hint}") from error
     except Exception as error:  # a template may raise whatever it likes
-        raise UserError(f"{said}, which cannot be used ({type(error).__name__}: {error}); use {more}") from error
+        raise UserError(f"{message}, which cannot be used ({type(error).__name__}: {error}); use {hint}") from error
 
 
-def reads_the_date(tokenizer: Any, arguments: Mapping[str, Any] = MappingProxyType({})) -> bool:
+def writes_date(tokenizer: Any, arguments: Mapping[str, Any] = MappingProxyType({})) -> bool:
     """Whether the chat template writes today's date into the prompt."""
-    texts = getattr(tokenizer, "chat_template", None) or ""
-    listed = [arguments.get("chat_template", ""), *(texts.values() if isinstance(texts, dict) else [texts])]
+    chat_template = getattr(tokenizer, "chat_template", None) or ""
+    listed = [
+        arguments.get("chat_template", ""),
+        *(chat_template.values() if isinstance(chat_template, dict) else [chat_template]),
+    ]
     return any("strftime_now" in str(text) for text in listed)
 
 
-def freeze_date(tokenizer: Any, moment: datetime) -> None:
+def freeze_date(tokenizer: Any, frozen_now: datetime) -> None:
     """Let every chat template of this process read `moment` as the present: a run that goes on tomorrow renders the same prompts.
 
     transformers gives templates a `strftime_now` and no way to say when now is. Raises UserError where this does not reach it.
     """
     from transformers.utils import chat_template_utils
 
-    class Then(datetime):
+    class FrozenDatetime(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> datetime:
-            return moment
+            return frozen_now
 
-    chat_template_utils.datetime = Then  # type: ignore[attr-defined]
+    chat_template_utils.datetime = FrozenDatetime  # type: ignore[attr-defined]
     shown = "{{ strftime_now('%Y-%m-%d %H:%M:%S') }}"
-    found = tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=shown, tokenize=False)
-    if found != moment.strftime("%Y-%m-%d %H:%M:%S"):
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=shown, tokenize=False)
+    if rendered != frozen_now.strftime("%Y-%m-%d %H:%M:%S"):
         raise UserError(
             "the chat template writes today's date into every prompt, and this version of transformers does not let it be kept; "
             "use --set data.template=instruction"
@@ -168,67 +178,73 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
     if eos is None:
         raise UserError("the tokenizer has no end-of-sequence token, so a response could never end; use another model")
     if kind == "instruction":
-        plain = Template(kind, eos, frozenset({eos}), arguments=arguments)
-        return _with_seam(tokenizer, replace(plain, opening=plain.render(tokenizer, "a")))
-    asked = [{"role": "user", "content": "a"}]
-    named, wanted = getattr(tokenizer, "chat_template", None), arguments.get("chat_template")
-    if isinstance(wanted, str) and wanted not in (named if isinstance(named, dict) else {}) and "{" not in wanted:
+        template = Template(kind, eos, frozenset({eos}), arguments=arguments)
+        return _with_seam(tokenizer, replace(template, example_prompt=template.render(tokenizer, "a")))
+    turns = [{"role": "user", "content": "a"}]
+    named_templates, requested_template = getattr(tokenizer, "chat_template", None), arguments.get("chat_template")
+    if (
+        isinstance(requested_template, str)
+        and requested_template not in (named_templates if isinstance(named_templates, dict) else {})
+        and "{" not in requested_template
+    ):
         raise UserError(
-            f"data.template_arguments: chat_template={wanted!r} is no template of the tokenizer, which has "
-            + (", ".join(sorted(named)) if isinstance(named, dict) else "one without a name; leave it out")
+            f"data.template_arguments: chat_template={requested_template!r} is no template of the tokenizer, which has "
+            + (", ".join(sorted(named_templates)) if isinstance(named_templates, dict) else "one without a name; leave it out")
         )
     try:
-        opening = _rendered(tokenizer, asked, arguments, add_generation_prompt=True)
-        whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": ANSWER}], arguments)
+        example_prompt = _render(tokenizer, turns, arguments, add_generation_prompt=True)
+        conversation_text = _render(tokenizer, [*turns, {"role": "assistant", "content": ANSWER_MARK}], arguments)
     except UserError:
         raise
     except (TemplateError, TypeError, ValueError) as error:
         raise UserError(f"the model's chat template cannot be used ({error}); use --set data.template=instruction") from error
-    lead, found, tail = whole.removeprefix(opening).partition(ANSWER)
-    if not whole.startswith(opening) or not found:
+    response_prefix, separator, rest = conversation_text.removeprefix(example_prompt).partition(ANSWER_MARK)
+    if not conversation_text.startswith(example_prompt) or not separator:
         raise UserError(
             "the chat template does not render an assistant turn as generation prompt + response; "
             "use --set data.template=instruction, or give it arguments with --set data.template_arguments"
         )
-    closing = first_control(control.ids, control.strings, tail)
-    before, closing_id = ("", eos) if closing is None else (tail[: tail.index(closing)], control.ids[closing])
-    made = Template(
+    end_token = first_control_token(control.added_token_ids, control.strings, rest)
+    before_end_token, end_token_id = (
+        ("", eos) if end_token is None else (rest[: rest.index(end_token)], control.added_token_ids[end_token])
+    )
+    chat_template = Template(
         kind,
-        closing_id,
-        frozenset({closing_id, eos}),
-        lead=lead,
-        ending=before + (closing or ""),
-        before_closing=before,
-        opening=opening,
+        end_token_id,
+        frozenset({end_token_id, eos}),
+        response_prefix=response_prefix,
+        response_suffix=before_end_token + (end_token or ""),
+        before_end_token=before_end_token,
+        example_prompt=example_prompt,
         arguments=arguments,
     )
-    return _with_seam(tokenizer, made)
+    return _with_seam(tokenizer, chat_template)
 
 
-def first_control(ids: Mapping[str, int], special: Sequence[str], text: str) -> str | None:
+def first_control_token(ids: Mapping[str, int], special: Sequence[str], text: str) -> str | None:
     """The first control token in what a template writes behind an answer; any other added token where there is none."""
     for strings in ([s for s in special if s in ids], [s for s in ids if s.strip()]):
-        places = sorted((text.index(s), -len(s), s) for s in strings if s in text)
-        if places:
-            return places[0][2]
+        matches = sorted((text.index(s), -len(s), s) for s in strings if s in text)
+        if matches:
+            return matches[0][2]
     return None
 
 
-def ending_ids(config: Any) -> frozenset[int]:
+def end_token_ids(config: Any) -> frozenset[int]:
     """Every token that a generation_config.json, or one merged with it, ends a text with."""
-    found = getattr(config, "eos_token_id", None)
-    return frozenset(i for i in (found if isinstance(found, (list, tuple)) else [found]) if i is not None)
+    token_ids = getattr(config, "eos_token_id", None)
+    return frozenset(i for i in (token_ids if isinstance(token_ids, (list, tuple)) else [token_ids]) if i is not None)
 
 
 def _with_seam(tokenizer: Any, template: Template) -> Template:
     """The template with the shortest cut at which the prompt's ids stay what they are whatever response follows."""
     token_ids = control_tokens(tokenizer).token_ids
-    opening = template.opening
+    prompt_text = template.example_prompt
 
-    def moved(cut: int) -> int:
-        prompt = token_ids(opening[: len(opening) - cut])
-        wholes = (token_ids(opening + template.lead + text) for text in BEGINNINGS)
-        return sum(whole[: len(prompt)] != prompt for whole in wholes)
+    def count_mismatches(offset: int) -> int:
+        prompt = token_ids(prompt_text[: len(prompt_text) - offset])
+        wholes = (token_ids(prompt_text + template.response_prefix + text) for text in EXAMPLE_RESPONSES)
+        return sum(ids[: len(prompt)] != prompt for ids in wholes)
 
-    longest = len(opening) - len(opening.rstrip())
-    return replace(template, cut=min(range(longest + 1), key=lambda cut: (moved(cut), cut)))
+    longest = len(prompt_text) - len(prompt_text.rstrip())
+    return replace(template, offset=min(range(longest + 1), key=lambda cut: (count_mismatches(cut), cut)))

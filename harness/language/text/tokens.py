@@ -20,11 +20,11 @@ from weakref import WeakKeyDictionary
 from tokenizers import Tokenizer
 
 from harness.errors import UserError
-from harness.language.text.template_limits import limit_chat_templates, limited
+from harness.language.text.template_limits import limit_chat_templates, rendering_limits
 
-MARK = "\ufdd0"
-BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # a byte that the vocabulary has no piece for
-ALIAS = "zqj"  # letters that no normaliser changes; control tokens get names made of them and a number
+QUOTE_MARK = "\ufdd0"
+BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a byte that the vocabulary has no piece for
+ALIAS_PREFIX = "zqj"  # letters that no normaliser changes; control tokens get names made of them and a number
 
 
 class ControlTokens:
@@ -35,22 +35,22 @@ class ControlTokens:
             kind = type(tokenizer).__name__
             raise UserError(f"the tokenizer is a {kind}, expected a fast one (tokenizer.json); convert it with transformers")
         self.tokenizer = tokenizer
-        added = tokenizer.added_tokens_decoder
-        self.ids = {token.content: number for number, token in added.items()}
-        special = {token.content for token in added.values() if token.special} | set(tokenizer.all_special_tokens)
-        turn = user_turn(tokenizer)
-        special |= {string for string in self.ids if string.strip() and string in turn}
+        added_tokens = tokenizer.added_tokens_decoder
+        self.added_token_ids = {token.content: number for number, token in added_tokens.items()}
+        special = {token.content for token in added_tokens.values() if token.special} | set(tokenizer.all_special_tokens)
+        turn = render_user_turn(tokenizer)
+        special |= {string for string in self.added_token_ids if string.strip() and string in turn}
         self.strings = sorted((s for s in special if len(s) > 1), key=lambda s: (-len(s), s))  # the longest is read first
-        self._renamed: dict[str, tuple[Tokenizer, dict[int, int], dict[str, str]]] = {}
+        self._renamed_copies: dict[str, tuple[Tokenizer, dict[int, int], dict[str, str]]] = {}
 
     @cached_property
-    def folded(self) -> bool:
+    def normalizer_makes_control_tokens(self) -> bool:
         """Whether the tokenizer's normaliser makes control tokens out of other texts, in capitals or in full width."""
-        known = {self.ids[s] for s in self.strings if s in self.ids}
+        control_ids = {self.added_token_ids[s] for s in self.strings if s in self.added_token_ids}
         for string in self.strings:
             wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in string)
-            others = " ".join({string.lower(), string.upper(), wide} - set(self.strings))
-            if others and known & set(self.tokenizer(others, add_special_tokens=False)["input_ids"]) - {
+            variants = " ".join({string.lower(), string.upper(), wide} - set(self.strings))
+            if variants and control_ids & set(self.tokenizer(variants, add_special_tokens=False)["input_ids"]) - {
                 self.tokenizer.unk_token_id
             }:
                 return True
@@ -60,104 +60,108 @@ class ControlTokens:
     def pattern(self) -> re.Pattern[str]:
         return re.compile("|".join(map(re.escape, self.strings)) or r"(?!)")
 
-    def found_in(self, text: str) -> list[str]:
+    def find_in(self, text: str) -> list[str]:
         """The control tokens that a text holds, each once, in the order of their first place."""
         return list(dict.fromkeys(self.pattern.findall(text)))
 
-    def quoted(self, text: str) -> str:
+    def quote(self, text: str) -> str:
         """The text with a MARK inside everything that looks like a control token. Raises ValueError when it holds a MARK."""
-        if MARK in text:
+        if QUOTE_MARK in text:
             raise ValueError("holds U+FDD0, which is no character; remove it")
         while self.pattern.search(text):  # again where taking one apart leaves another that overlapped it
-            text = self.pattern.sub(lambda found: f"{found[0][0]}{MARK}{found[0][1:]}", text)
+            text = self.pattern.sub(lambda found: f"{found[0][0]}{QUOTE_MARK}{found[0][1:]}", text)
         return text
 
     def token_ids(self, text: str) -> list[int]:
         """Ids of a text in which MARKs keep text from being a control token; nothing is added before or after it."""
-        if MARK not in text and not self.folded:
+        if QUOTE_MARK not in text and not self.normalizer_makes_control_tokens:
             return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        alias = ALIAS
+        alias = ALIAS_PREFIX
         while alias in text:
             alias += "q"
-        if alias not in self._renamed:
-            self._renamed[alias] = self._copy(alias)
-        copy, original, names = self._renamed[alias]
-        text = self.pattern.sub(lambda found: names[found[0]], text).replace(MARK, "")
+        if alias not in self._renamed_copies:
+            self._renamed_copies[alias] = self._renamed_copy(alias)
+        copy, original, names = self._renamed_copies[alias]
+        text = self.pattern.sub(lambda found: names[found[0]], text).replace(QUOTE_MARK, "")
         return [original.get(i, i) for i in copy.encode(text, add_special_tokens=False).ids]
 
     @cached_property
-    def added(self) -> tuple[list[int], list[int]]:
+    def added_ids(self) -> tuple[list[int], list[int]]:
         """The ids that the tokenizer writes by itself before and behind every text."""
-        bare, whole = (self.tokenizer("a", add_special_tokens=wanted)["input_ids"] for wanted in (False, True))
-        for start in range(len(whole) - len(bare) + 1):
-            if whole[start : start + len(bare)] == bare:
-                return whole[:start], whole[start + len(bare) :]
+        plain_ids, full_ids = (
+            self.tokenizer("a", add_special_tokens=add_special_tokens)["input_ids"] for add_special_tokens in (False, True)
+        )
+        for start in range(len(full_ids) - len(plain_ids) + 1):
+            if full_ids[start : start + len(plain_ids)] == plain_ids:
+                return full_ids[:start], full_ids[start + len(plain_ids) :]
         return [], []
 
-    def begun(self, ids: list[int]) -> list[int]:
+    def with_added_prefix(self, ids: list[int]) -> list[int]:
         """Ids of a text with what the tokenizer writes before every text, once: not where the text begins with it already."""
-        before, _ = self.added
+        before, _ = self.added_ids
         return ids if ids[: len(before)] == before else [*before, *ids]
 
-    def _copy(self, alias: str) -> tuple[Tokenizer, dict[int, int], dict[str, str]]:
+    def _renamed_copy(self, alias: str) -> tuple[Tokenizer, dict[int, int], dict[str, str]]:
         """The tokenizer with other names for its control tokens; its ids -> this one's, where they differ; names by token.
 
         Under its own name a control token is then text. Raises UserError where the library does not read the new names.
         """
         names = {string: f"{alias}{n}{alias}" for n, string in enumerate(self.strings)}
-        said = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {
+        config = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {
             "padding": None,
             "truncation": None,
             "post_processor": None,
         }
-        listed = {str(token["content"]) for token in said["added_tokens"]}
-        for token in said["added_tokens"]:
+        added_contents = {str(token["content"]) for token in config["added_tokens"]}
+        for token in config["added_tokens"]:
             token["content"] = names.get(token["content"], token["content"])
-        plain = json.dumps(said)  # a model whose merges make a control token's name needs its vocabulary as it is
-        model = said["model"]
-        pieces = {
-            string: name for string, name in names.items() if not BYTE.fullmatch(string)
+        unrenamed_json = json.dumps(config)  # a model whose merges make a control token's name needs its vocabulary as it is
+        model = config["model"]
+        model_names = {
+            string: name for string, name in names.items() if not BYTE_TOKEN.fullmatch(string)
         }  # the model itself looks for bytes
         if isinstance(model["vocab"], dict):
-            model["vocab"] = {pieces.get(piece, piece): number for piece, number in model["vocab"].items()}
+            model["vocab"] = {model_names.get(piece, piece): number for piece, number in model["vocab"].items()}
         else:
-            model["vocab"] = [[pieces.get(piece, piece), score] for piece, score in model["vocab"]]
+            model["vocab"] = [[model_names.get(piece, piece), score] for piece, score in model["vocab"]]
         if isinstance(model.get("unk_token"), str):
-            model["unk_token"] = pieces.get(model["unk_token"], model["unk_token"])
+            model["unk_token"] = model_names.get(model["unk_token"], model["unk_token"])
         try:
-            copy = Tokenizer.from_str(json.dumps(said))
+            copy = Tokenizer.from_str(json.dumps(config))
         except Exception:  # the library raises a bare Exception
-            copy = Tokenizer.from_str(plain)
+            copy = Tokenizer.from_str(unrenamed_json)
         renumbered = {
-            content: copy.token_to_id(names.get(str(content), str(content))) for content in listed if content in self.ids
+            content: copy.token_to_id(names.get(str(content), str(content)))
+            for content in added_contents
+            if content in self.added_token_ids
         }
-        original = {number: self.ids[content] for content, number in renumbered.items() if number is not None}
+        original_id = {number: self.added_token_ids[content] for content, number in renumbered.items() if number is not None}
         for string in self.strings:
-            found = [original.get(i, i) for i in copy.encode(names[string], add_special_tokens=False).ids]
-            if found != self.tokenizer(string, add_special_tokens=False)["input_ids"]:
+            ids = [original_id.get(i, i) for i in copy.encode(names[string], add_special_tokens=False).ids]
+            if ids != self.tokenizer(string, add_special_tokens=False)["input_ids"]:
                 raise UserError(
                     f"the tokenizer's control token {string!r} cannot be told from text that looks like it; leave such rows out"
                 )
-        return copy, original, names
+        return copy, original_id, names
 
 
-def user_turn(tokenizer: Any) -> str:
+def render_user_turn(tokenizer: Any) -> str:
     """What the chat template makes of a user's turn; nothing where it has no say before it is given arguments."""
     if not getattr(tokenizer, "chat_template", None):
         return ""
     limit_chat_templates()
     try:
-        with limited():
+        with rendering_limits():
             return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
     except Exception:  # a template may raise whatever it likes; choosing it says what is wrong with it
         return ""
 
 
-_KNOWN: WeakKeyDictionary[Any, ControlTokens] = WeakKeyDictionary()
+_CONTROL_TOKENS: WeakKeyDictionary[Any, ControlTokens] = WeakKeyDictionary()
 
 
 def control_tokens(tokenizer: Any) -> ControlTokens:
     """The control tokens of a tokenizer, looked up once. Raises UserError where it is no fast tokenizer."""
-    if tokenizer not in _KNOWN:
-        _KNOWN[tokenizer] = ControlTokens(tokenizer)
-    return _KNOWN[tokenizer]
+    if tokenizer not in _CONTROL_TOKENS:
+        _CONTROL_TOKENS[tokenizer] = ControlTokens(tokenizer)
+    return _CONTROL_TOKENS[tokenizer]

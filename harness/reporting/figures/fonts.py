@@ -15,14 +15,14 @@ from typing import Any
 from harness.reporting.figures.library import font_folder, matplotlib
 
 FAMILY = "DejaVu Sans"
-BASE = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
-BESIDE = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf")  # of matplotlib's own, asked before the system's
-NO_LETTERS = ("lastresort", "last resort", "adobeblank", "adobe blank", "notdef")  # fonts that have a box for everything
+BASE_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
+EXTRA_FONTS = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf")  # of matplotlib's own, asked before the system's
+PLACEHOLDER_FONTS = ("lastresort", "last resort", "adobeblank", "adobe blank", "notdef")  # fonts that have a box for everything
 
 
-def lacking(text: Iterable[str]) -> set[str]:
+def missing_characters(text: Iterable[str]) -> set[str]:
     """The characters of the text that are seen and that DejaVu Sans does not have in both of its weights."""
-    regular, bold = (_characters(str(font_folder() / name)) for name in BASE)
+    regular, bold = (_characters(str(font_folder() / name)) for name in BASE_FONTS)
     return {c for c in set(text) if ord(c) not in regular or ord(c) not in bold} - set("\n\r\t")
 
 
@@ -31,42 +31,42 @@ def fonts_for(text: Iterable[str], figures: bool = True) -> tuple[list[Path], se
 
     figures: only fonts with outlines, which matplotlib can draw; the PDF also takes pictures, as of emoji.
     """
-    missing = lacking(text)
-    return _chosen(frozenset(missing), figures) if missing else ([], set())
+    missing = missing_characters(text)
+    return _choose_fonts(frozenset(missing), figures) if missing else ([], set())
 
 
 @cache
-def _chosen(wanted: frozenset[str], figures: bool) -> tuple[list[Path], set[str]]:
+def _choose_fonts(characters: frozenset[str], figures: bool) -> tuple[list[Path], set[str]]:
     """The fewest fonts, greedily: the one with most of what is left, the first by name where several have as much."""
-    found: list[Path] = []
-    left = set(wanted)
-    offers = {path: {c for c in wanted if ord(c) in _characters(path)} for path in _candidates(figures)}
-    while left:
-        best = max(offers, key=lambda path: len(offers[path] & left), default=None)
-        if best is None or not offers[best] & left:
+    fonts: list[Path] = []
+    remaining = set(characters)
+    coverage = {path: {c for c in characters if ord(c) in _characters(path)} for path in _candidate_fonts(figures)}
+    while remaining:
+        best = max(coverage, key=lambda path: len(coverage[path] & remaining), default=None)
+        if best is None or not coverage[best] & remaining:
             break
-        found.append(Path(best))
-        left -= offers[best]
-    return found, left
+        fonts.append(Path(best))
+        remaining -= coverage[best]
+    return fonts, remaining
 
 
 @cache
-def _candidates(figures: bool) -> tuple[str, ...]:
+def _candidate_fonts(figures: bool) -> tuple[str, ...]:
     """matplotlib's own, then the system's: Noto's plain ones first, then by name, so that the order is the machine's alone."""
     manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
-    names = [name for name in manager.findSystemFonts() if not any(word in Path(name).stem.lower() for word in NO_LETTERS)]
+    names = [name for name in manager.findSystemFonts() if not any(word in Path(name).stem.lower() for word in PLACEHOLDER_FONTS)]
     names.sort(key=lambda name: (_rank(Path(name).stem), Path(name).name, name))
-    own = [str(font_folder() / name) for name in BESIDE]
-    return (*own, *(name for name in names if not figures or _family(name) is not None))
+    own = [str(font_folder() / name) for name in EXTRA_FONTS]
+    return (*own, *(name for name in names if not figures or _family_name(name) is not None))
 
 
 def _rank(stem: str) -> int:
-    plain = stem.endswith(("-Regular", "-VF")) or "-" not in stem
-    return (0 if stem.startswith("NotoSans") else 1) if plain else 2
+    is_regular = stem.endswith(("-Regular", "-VF")) or "-" not in stem
+    return (0 if stem.startswith("NotoSans") else 1) if is_regular else 2
 
 
 @cache
-def _family(path: str) -> str | None:
+def _family_name(path: str) -> str | None:
     """The name of an outline font's family; None for a file that matplotlib cannot draw from."""
     from matplotlib.ft2font import FT2Font
 
@@ -80,7 +80,7 @@ def _family(path: str) -> str | None:
 @cache
 def _characters(path: str) -> frozenset[int]:
     """The code points a font has; empty for a file that is none."""
-    if _family(path) is not None:
+    if _family_name(path) is not None:
         from matplotlib.ft2font import FT2Font
 
         return frozenset(FT2Font(path).get_charmap())
@@ -91,32 +91,32 @@ def _characters(path: str) -> frozenset[int]:
     return frozenset()
 
 
-def families(text: Iterable[str]) -> list[str]:
+def font_families(text: Iterable[str]) -> list[str]:
     """The names of the font families to draw the text in, each known to matplotlib from now on."""
     paths, _ = fonts_for(text)
     manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
     for path in paths:
         manager.fontManager.addfont(path)
-    return [FAMILY, *dict.fromkeys(str(_family(str(path))) for path in paths)]
+    return [FAMILY, *dict.fromkeys(str(_family_name(str(path))) for path in paths)]
 
 
-def put_fonts(folder: Path, text: str) -> bool:
+def link_fonts(folder: Path, text: str) -> bool:
     """Links to the fonts for a PDF of this text in `folder`; returns whether these and the typesetter's own have all of it."""
-    paths, left = fonts_for(text, figures=False)
+    paths, missing = fonts_for(text, figures=False)
     folder.mkdir()
-    for number, path in enumerate([font_folder() / BASE[0], *paths]):
+    for number, path in enumerate([font_folder() / BASE_FONTS[0], *paths]):
         (folder / f"{number:03d}{path.suffix}").symlink_to(path.resolve())
-    return not left
+    return not missing
 
 
-def left_as_boxes(text: str, again: str) -> str | None:
+def missing_glyphs_message(text: str, command: str) -> str | None:
     """One line that names what no font of this machine has; None where there is nothing. again: the command to repeat."""
-    _, left = fonts_for(text, figures=False)
-    if not left:
+    _, missing = fonts_for(text, figures=False)
+    if not missing:
         return None
-    shown = " ".join(f"{c} (U+{ord(c):04X})" for c in sorted(left)[:5])
-    more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+    shown = " ".join(f"{c} (U+{ord(c):04X})" for c in sorted(missing)[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return (
         f"no font on this machine has {shown}{more}: boxes stand for them in the figures, and in the PDF where its own fonts "
-        f"lack them too; install a font that has them (Noto's have nearly all), then repeat: {again}"
+        f"lack them too; install a font that has them (Noto's have nearly all), then repeat: {command}"
     )

@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from harness.settings.process_environment import settle_caches
+from harness.settings.process_environment import set_up_caches
 
-OURS = ("backend", "backend_fallback", "interactive")  # the host's, and without effect on a figure that is only saved
+HOST_SETTINGS = ("backend", "backend_fallback", "interactive")  # the host's, and without effect on a figure that is only saved
 
 
 def matplotlib() -> Any:
     """The library, imported so that neither MPLBACKEND nor a matplotlibrc can make that fail or change its defaults."""
     if "matplotlib.font_manager" not in sys.modules:
-        settle_caches()
+        set_up_caches()
         _import()
     return sys.modules["matplotlib"]
 
@@ -34,16 +34,16 @@ def matplotlib() -> Any:
 def _import() -> None:
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None and spec.origin is not None
-    data = Path(spec.origin).parent / "mpl-data"
+    data_folder = Path(spec.origin).parent / "mpl-data"
     log = logging.getLogger("matplotlib")
-    before = log.level
+    saved_level = log.level
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.dict(os.environ, {"MATPLOTLIBRC": str(data / "matplotlibrc")}))
+        stack.enter_context(mock.patch.dict(os.environ, {"MATPLOTLIBRC": str(data_folder / "matplotlibrc")}))
         os.environ.pop("MPLBACKEND", None)  # a name that it does not know ends the import
         if os.path.isfile("matplotlibrc"):  # the current folder's is read before any other, and may be no such file at all
-            stack.enter_context(chdir(data))
+            stack.enter_context(chdir(data_folder))
         log.setLevel(logging.ERROR)  # it may say that it cannot keep a cache of the system's fonts
-        stack.callback(log.setLevel, before)
+        stack.callback(log.setLevel, saved_level)
         importlib.import_module("matplotlib.font_manager")
 
 
@@ -53,18 +53,18 @@ def font_folder() -> Path:
 
 
 @contextmanager
-def alone(settings: Mapping[str, Any]) -> Iterator[None]:
+def isolated_matplotlib(settings: Mapping[str, Any]) -> Iterator[None]:
     """matplotlib's defaults with `settings` over them, and no other fonts than its own; all as it was afterwards."""
-    library = matplotlib()
+    mpl = matplotlib()
     manager = sys.modules["matplotlib.font_manager"].fontManager  # type: ignore[attr-defined]
-    kept = manager.ttflist
+    saved_fonts = manager.ttflist
     log = logging.getLogger("matplotlib.font_manager")
-    said = log.level
-    with library.rc_context():
+    saved_level = log.level
+    with mpl.rc_context():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some settings are on their way out
-            defaults = {name: value for name, value in library.rcParamsDefault.items() if name not in OURS}
-            library.rcParams.update(defaults | dict(settings))
+            defaults = {name: value for name, value in mpl.rcParamsDefault.items() if name not in HOST_SETTINGS}
+            mpl.rcParams.update(defaults | dict(settings))
         manager.ttflist = []
         log.setLevel(logging.ERROR)  # a script whose font has no bold is drawn in its plain weight
         try:
@@ -73,5 +73,5 @@ def alone(settings: Mapping[str, Any]) -> Iterator[None]:
             yield
         finally:
             manager.addfont(font_folder() / "DejaVuSans.ttf")  # which lets it forget what it has found among ours
-            manager.ttflist = kept
-            log.setLevel(said)
+            manager.ttflist = saved_fonts
+            log.setLevel(saved_level)

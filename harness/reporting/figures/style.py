@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.reporting.figures.fonts import FAMILY, families
-from harness.reporting.figures.library import alone
+from harness.reporting.figures.fonts import FAMILY, font_families
+from harness.reporting.figures.library import isolated_matplotlib
 from harness.reporting.figures.library import matplotlib as library
-from harness.security.escaping import visible
+from harness.security.escaping import escape_invisible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-LINES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
+LINE_STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
 GREY = "#767676"
-MOST_TICKS = 25
-WIDTH = 7.0  # inches: the text width of the report
+MAX_TICKS = 25
+WIDTH_INCHES = 7.0  # inches: the text width of the report
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def house_style() -> Iterator[None]:
         "pdf.fonttype": 42,
         "axes.unicode_minus": True,
     }
-    with alone(settings):
+    with isolated_matplotlib(settings):
         yield
 
 
@@ -66,12 +66,12 @@ class Drawing:
 
     figure: Figure
     axes: list[Axes]
-    said: list[tuple[Axes, float, float, str]] = field(default_factory=list)
+    tooltips: list[tuple[Axes, float, float, str]] = field(default_factory=list)
 
-    def say(self, axis: Axes, x: float, y: float, text: str) -> None:
-        self.said.append((axis, float(x), float(y), text))
+    def add_tooltip(self, axis: Axes, x: float, y: float, text: str) -> None:
+        self.tooltips.append((axis, float(x), float(y), text))
 
-    def speak_plainly(self) -> None:
+    def disable_mathtext(self) -> None:
         """Every text that was given to the figure is drawn as text: no formula is set, nothing unseen is in it, any script has
         its fonts.
 
@@ -80,60 +80,60 @@ class Drawing:
         from matplotlib.text import Text
 
         texts: list[Text] = []
-        own: set[int] = set()
+        tick_text_ids: set[int] = set()
         for axes in self.figure.axes:
             for axis in (axes.xaxis, axes.yaxis):
-                own |= {id(text) for text in (*axis.get_ticklabels(which="both"), axis.offsetText)}
+                tick_text_ids |= {id(text) for text in (*axis.get_ticklabels(which="both"), axis.offsetText)}
         for text in self.figure.findobj(Text):
             assert isinstance(text, Text)
-            if id(text) not in own:
+            if id(text) not in tick_text_ids:
                 text.set_parse_math(False)
-                if (seen := visible(text.get_text(), keep="\n")) != text.get_text():
-                    text.set_text(seen)
+                if (escaped := escape_invisible(text.get_text(), keep="\n")) != text.get_text():
+                    text.set_text(escaped)
                 texts.append(text)
-        wanted = families("".join(text.get_text() for text in texts))
+        font_names = font_families("".join(text.get_text() for text in texts))
         for text in texts:
-            text.set_fontfamily(wanted)
+            text.set_fontfamily(font_names)
 
-    def places(self) -> list[dict[str, Any]]:
+    def tooltip_positions(self) -> list[dict[str, Any]]:
         """Every point in points (1/72 inch) from the figure's upper left corner. The figure must have been drawn."""
         height = 72 * self.figure.get_figheight()
-        found = []
-        for axis, x, y, text in self.said:
-            right, up = axis.transData.transform((x, y)) * 72 / self.figure.dpi
-            found.append({"x": round(float(right), 2), "y": round(float(height - up), 2), "text": visible(text)})
-        return found
+        positions = []
+        for axis, x, y, text in self.tooltips:
+            left, top = axis.transData.transform((x, y)) * 72 / self.figure.dpi
+            positions.append({"x": round(float(left), 2), "y": round(float(height - top), 2), "text": escape_invisible(text)})
+        return positions
 
 
-def drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
+def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
     library()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
     grid = {"height_ratios": options.pop("height_ratios")} if "height_ratios" in options else None
     axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid, **options)
     return Drawing(figure, list(axes.flat))
 
 
-def look(labels: Sequence[str], label: str) -> dict[str, Any]:
+def line_style(labels: Sequence[str], label: str) -> dict[str, Any]:
     """Colour, marker and line of a variant, the same in every figure of a run."""
     index = labels.index(label)
     return {
         "color": COLOURS[index % len(COLOURS)],
         "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": LINES[(index + index // len(COLOURS)) % len(LINES)],
+        "linestyle": LINE_STYLES[(index + index // len(COLOURS)) % len(LINE_STYLES)],
     }
 
 
-def small(labels: Sequence[str], label: str) -> dict[str, Any]:
-    return {**look(labels, label), "markersize": 2.8, "linewidth": 1.1}
+def thin_style(labels: Sequence[str], label: str) -> dict[str, Any]:
+    return {**line_style(labels, label), "markersize": 2.8, "linewidth": 1.1}
 
 
 def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:
     """A tick for the initial policy and for every iteration, or for so many that their numbers can be read."""
-    shown = range(0, iterations, -(-iterations // MOST_TICKS))
+    shown = range(0, iterations, -(-iterations // MAX_TICKS))
     axis.set_xticks([-1, *shown], [first, *map(str, shown)])
 
 
@@ -142,9 +142,9 @@ def iteration_axis(axis: Axes, iterations: int, first: str = "initial") -> None:
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
-def shared_legend(made: Drawing, axis: Axes, count: int) -> None:
+def shared_legend(plot: Drawing, axis: Axes, count: int) -> None:
     handles, names = axis.get_legend_handles_labels()
     if handles:
         longest = max(map(len, names))
         columns = max(1, min(count, 7, 84 // (longest + 8)))
-        made.figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3)
+        plot.figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3)

@@ -11,18 +11,18 @@ from typing import Any
 from harness.security import escaping as shown
 
 Block = dict[str, Any]
-LONGEST_TEXT = 400
-BREAK_AFTER = 40
+MAX_TEXT_CHARS = 400
+MAX_WORD_CHARS = 40
 NEW_LINE = " ⏎ "
 
 
-def section(title: str, *blocks: Block | None, alone: bool = False) -> Block:
+def section(title: str, *blocks: Block | None, page_break_after: bool = False) -> Block:
     """A section; blocks that have nothing to show (None) are left out. alone: in print, the next section begins a page."""
-    return {"title": title, "blocks": [block for block in blocks if block is not None], "alone": alone}
+    return {"title": title, "blocks": [block for block in blocks if block is not None], "alone": page_break_after}
 
 
-def text(words: str) -> Block:
-    return {"kind": "text", "text": words}
+def text(content: str) -> Block:
+    return {"kind": "text", "text": content}
 
 
 def bullets(sentences: Iterable[str]) -> Block:
@@ -43,8 +43,12 @@ def table(
     """
     if not rows:
         return None
-    first = [row[0] for row in rows]
-    starts = [i for i in range(1, len(first)) if first[i] != first[i - 1]] if len(set(first)) < len(first) else []
+    first_column = [row[0] for row in rows]
+    group_starts = (
+        [i for i in range(1, len(first_column)) if first_column[i] != first_column[i - 1]]
+        if len(set(first_column)) < len(first_column)
+        else []
+    )
     return {
         "kind": "table",
         "header": list(header),
@@ -53,7 +57,7 @@ def table(
         "align": list(align or "l" + "r" * (len(header) - 1)),
         "grow": list(grow or "0" + "1" * (len(header) - 1)),
         "size": size,
-        "groups": starts,
+        "groups": group_starts,
     }
 
 
@@ -65,20 +69,22 @@ def variants(entries: Sequence[dict[str, Any]]) -> Block:
     return {"kind": "variants", "entries": list(entries)}
 
 
-def visible(words: Any) -> str:
+def display_text(content: Any) -> str:
     """A stranger's text of any length, to be read in print: what is not seen written out, new lines marked, length bounded."""
-    seen = shown.visible(str(words).replace("\n", NEW_LINE))
-    return seen if len(seen) <= LONGEST_TEXT else seen[:LONGEST_TEXT] + " […]"
+    escaped = shown.escape_invisible(str(content).replace("\n", NEW_LINE))
+    return escaped if len(escaped) <= MAX_TEXT_CHARS else escaped[:MAX_TEXT_CHARS] + " […]"
 
 
-def settable(content: Any) -> Any:
+def sanitize(content: Any) -> Any:
     """The same content with every text safe to set: nothing that acts unseen is in it, and very long words are broken."""
     if isinstance(content, Mapping):
-        return {key: settable(value) for key, value in content.items()}
+        return {key: sanitize(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
-        return [settable(value) for value in content]
-    return _broken(shown.visible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
+        return [sanitize(value) for value in content]
+    return _break_long_words(shown.escape_invisible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
 
 
-def _broken(words: str) -> str:
-    return " ".join("\u200b".join(w[i : i + BREAK_AFTER] for i in range(0, len(w), BREAK_AFTER)) for w in words.split(" "))
+def _break_long_words(content: str) -> str:
+    return " ".join(
+        "\u200b".join(w[i : i + MAX_WORD_CHARS] for i in range(0, len(w), MAX_WORD_CHARS)) for w in content.split(" ")
+    )

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-TYPE, LINE = 7.5, 9.5  # size of type and line in a tip, in the figure's points
-ADVANCE = 0.602 * TYPE  # width of a character of the tips' fixed-width type
-GAP = 4.0
-REACH = 4.0
+FONT_SIZE, LINE_HEIGHT = 7.5, 9.5  # size of type and line in a tip, in the figure's points
+CHAR_WIDTH = 0.602 * FONT_SIZE  # width of a character of the tips' fixed-width type
+TOOLTIP_PADDING = 4.0
+POINT_RADIUS = 4.0
 
 
-def page(content: dict[str, Any], plots: Path) -> str:
+def html_page(content: dict[str, Any], plots: Path) -> str:
     """The whole page. plots: folder of the figures (NAME.svg and NAME.points.json)."""
     import jinja2
     from markupsafe import Markup
@@ -33,11 +33,11 @@ def page(content: dict[str, Any], plots: Path) -> str:
         c=content,
         style=Markup(style),
         style_digest=base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
-        figures={name: drawn(plots / f"{name}.svg") for name in names},
+        figures={name: embed_figure(plots / f"{name}.svg") for name in names},
     )
 
 
-def drawn(svg: Path) -> dict[str, Any]:
+def embed_figure(svg: Path) -> dict[str, Any]:
     """A figure with its size in points and the tips that lie over it."""
     source = svg.read_bytes()
     size = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', source)
@@ -48,28 +48,32 @@ def drawn(svg: Path) -> dict[str, Any]:
         "image": base64.b64encode(source).decode("ascii"),
         "width": width,
         "height": height,
-        "reach": REACH,
-        "tips": [tip(one, width, height) for one in points],
+        "reach": POINT_RADIUS,
+        "tips": [tooltip(one, width, height) for one in points],
     }
 
 
-def tip(point: dict[str, Any], width: float, height: float) -> dict[str, Any]:
+def tooltip(point: dict[str, Any], width: float, height: float) -> dict[str, Any]:
     """Where a point's tip lies: above it, or below where there is no room, and never beyond the figure's sides."""
-    head, colon, rest = point["text"].partition(": ")
-    lines = [head, rest] if colon else [head]
-    wide, high = max(map(len, lines)) * ADVANCE + 2 * GAP, len(lines) * LINE + GAP
-    left = min(max(point["x"] - wide / 2, 0.0), max(width - wide, 0.0))
-    above = point["y"] - REACH - GAP - high
-    top = above if above >= 0 else min(point["y"] + REACH + GAP, height)
+    title, colon, rest = point["text"].partition(": ")
+    lines = [title, rest] if colon else [title]
+    box_width, box_height = max(map(len, lines)) * CHAR_WIDTH + 2 * TOOLTIP_PADDING, len(lines) * LINE_HEIGHT + TOOLTIP_PADDING
+    left = min(max(point["x"] - box_width / 2, 0.0), max(width - box_width, 0.0))
+    above = point["y"] - POINT_RADIUS - TOOLTIP_PADDING - box_height
+    top = above if above >= 0 else min(point["y"] + POINT_RADIUS + TOOLTIP_PADDING, height)
     return {
         "x": point["x"],
         "y": point["y"],
         "left": round(left, 2),
         "top": round(top, 2),
-        "width": round(wide, 2),
-        "height": round(high, 2),
+        "width": round(box_width, 2),
+        "height": round(box_height, 2),
         "lines": [
-            {"x": round(left + GAP, 2), "y": round(top + GAP / 2 + TYPE + i * LINE, 2), "text": text}
+            {
+                "x": round(left + TOOLTIP_PADDING, 2),
+                "y": round(top + TOOLTIP_PADDING / 2 + FONT_SIZE + i * LINE_HEIGHT, 2),
+                "text": text,
+            }
             for i, text in enumerate(lines)
         ],
     }

@@ -8,46 +8,60 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis import stats
-from harness.analysis.collapse import Fall, Training, findings
-from harness.analysis.facts import Facts, Frame
+from harness.analysis.collapse import ScoreDrop, TrainingSummary, detect
+from harness.analysis.facts import Frame, RunResults
 from harness.records import INITIAL
-from harness.reporting.tables.leaderboard import mean_curves, share_array
+from harness.reporting.tables.leaderboard import mean_curves, unit_score_array
 
 COLUMNS = ["objective", "seed", "iteration", "finding", "evidence", "value", "bound", "source"]
 
 
-def collapse_table(facts: Facts) -> Frame:
+def collapse_table(results: RunResults) -> Frame:
     """Every finding of every player shown, in order; empty when nothing happened."""
-    measured = {
+    measurements_by_key = {
         key: dict(zip(rows["name"], rows["value"], strict=True))
-        for key, rows in facts.dynamics.groupby(["objective", "seed", "iteration"], dropna=False)
+        for key, rows in results.dynamics.groupby(["objective", "seed", "iteration"], dropna=False)
     }
-    initial = next((m for (objective, _, _), m in measured.items() if objective == INITIAL), {})
-    trained = dict(iter(facts.training.groupby(["objective", "seed", "iteration"])))
+    initial = next((m for (objective, _, _), m in measurements_by_key.items() if objective == INITIAL), {})
+    steps_by_key = dict(iter(results.training.groupby(["objective", "seed", "iteration"])))
     rows: list[tuple[Any, ...]] = []
-    for objective in facts.variants:
-        curves = mean_curves(facts, objective)
-        errors = stats.item_stderr(share_array(facts, objective, errors=True).swapaxes(1, 2)) if facts.counted else curves
-        for seed, curve, error in zip(facts.record["seeds"], curves, errors, strict=True):
+    for objective in results.variants:
+        curves = mean_curves(results, objective)
+        errors = (
+            stats.mean_stderr(unit_score_array(results, objective, errors=True).swapaxes(1, 2))
+            if results.averaged_tasks
+            else curves
+        )
+        for seed, curve, error in zip(results.record["seeds"], curves, errors, strict=True):
             for t in range(len(curve)):
                 key = (objective, seed, t)
-                steps = trained.get(key)
-                there = t and not np.isnan(curve[t - 1 : t + 1]).any()
-                fall = Fall(float(curve[t - 1] - curve[t]), float(np.hypot(error[t - 1], error[t]))) if there else None
-                training = training_of(steps) if steps is not None else None
-                where = f"{objective}/seed-{seed}/iteration-{t}"
-                for found in findings(initial, measured.get(key, {}), training, fall):
-                    rows.append((*key, found.name, found.evidence, found.value, found.bound, where))
+                steps = steps_by_key.get(key)
+                has_both = t and not np.isnan(curve[t - 1 : t + 1]).any()
+                score_drop = (
+                    ScoreDrop(float(curve[t - 1] - curve[t]), float(np.hypot(error[t - 1], error[t]))) if has_both else None
+                )
+                summary = summarize_training(steps) if steps is not None else None
+                source = f"{objective}/seed-{seed}/iteration-{t}"
+                for finding in detect(initial, measurements_by_key.get(key, {}), summary, score_drop):
+                    rows.append((*key, finding.name, finding.evidence, finding.value, finding.bound, source))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def training_of(steps: Frame) -> Training:
+def summarize_training(steps: Frame) -> TrainingSummary:
     """The steps of one iteration -> their beginning and their last quarter."""
-    end = steps.iloc[-max(1, len(steps) // 4) :]
-    reference = "log_ratio_real" in steps and bool(steps["log_ratio_real"].notna().any())
-    kind = "log_ratio" if reference else "logp"
-    against = f"{kind}_synthetic"
-    margin = (end[f"{kind}_real"] - end[against]).mean() if against in steps and steps[against].notna().any() else None
-    return Training(
-        len(steps), float(steps["loss"].iloc[0]), float(end["loss"].mean()), None if margin is None else float(margin), reference
+    last_quarter = steps.iloc[-max(1, len(steps) // 4) :]
+    uses_reference = "log_ratio_real" in steps and bool(steps["log_ratio_real"].notna().any())
+    kind = "log_ratio" if uses_reference else "logp"
+    synthetic_column = f"{kind}_synthetic"
+    margin = (
+        (last_quarter[f"{kind}_real"] - last_quarter[synthetic_column]).mean()
+        if synthetic_column in steps and steps[synthetic_column].notna().any()
+        else None
+    )
+    return TrainingSummary(
+        len(steps),
+        float(steps["loss"].iloc[0]),
+        float(last_quarter["loss"].mean()),
+        None if margin is None else float(margin),
+        uses_reference,
     )

@@ -15,26 +15,26 @@ from typing import Any
 import pandas as pd
 
 from harness.analysis import stats
-from harness.analysis.comparison import ITEMS, Answered, difference, holm, mcnemar
-from harness.analysis.facts import Facts, Frame
+from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm, mcnemar
+from harness.analysis.facts import Frame, RunResults
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import score_array
-from harness.reporting.tables.players import Arena, Player
+from harness.reporting.tables.players import ModelKey, PairedScores
 
 COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", "difference", "low", "high", "p", "p_holm",
            "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "clusters", "over",
            "source"]  # fmt: skip
-MEAN = "mean"
+MEAN_TASK = "mean"
 
 
-def by_bootstrap(table: Frame) -> bool:
+def is_bootstrap_table(table: Frame) -> bool:
     """Whether a kept comparisons.csv has the intervals and p-values of an earlier version, too narrow with few seeds."""
     return "redrawn" in table
 
 
-def as_now(table: Frame) -> Frame:
+def with_current_columns(table: Frame) -> Frame:
     """A kept comparisons.csv under today's columns; what it did not have is empty."""
-    if by_bootstrap(table):
+    if is_bootstrap_table(table):
         table = table.rename(columns={"redrawn": "over"})
     table = table.reindex(columns=COLUMNS).fillna({"panel": "", "question": ""})
     for column in ("items", "clusters"):
@@ -42,18 +42,18 @@ def as_now(table: Frame) -> Frame:
     return table
 
 
-def comparisons_table(arena: Arena) -> Frame:
+def comparisons_table(paired_scores: PairedScores) -> Frame:
     """Every pair of a panel at the last iteration, each against the initial policy, and the study's own contrasts."""
-    facts = arena.facts
+    results = paired_scores.results
     rows: list[dict[str, Any]] = []
-    last = facts.record["iterations"] - 1
-    start = Player(INITIAL, INITIAL_ITERATION)
-    for panel in facts.panels:
-        ends = [Player(label, last) for label in panel["labels"]]
-        pairs = [*itertools.combinations(ends, 2), *((end, start) for end in ends)]
-        rows += _compared(arena, panel["title"], [("", a, b) for a, b in pairs])
-    wanted = [(c["question"], Player(*c["a"]), Player(*c["b"])) for c in facts.study.get("contrasts", [])]
-    rows += _compared(arena, "study", wanted)
+    last = results.record["iterations"] - 1
+    initial_model = ModelKey(INITIAL, INITIAL_ITERATION)
+    for panel in results.panels:
+        last_models = [ModelKey(label, last) for label in panel["labels"]]
+        pairs = [*itertools.combinations(last_models, 2), *((end, initial_model) for end in last_models)]
+        rows += _comparison_rows(paired_scores, panel["title"], [("", a, b) for a, b in pairs])
+    contrasts = [(c["question"], ModelKey(*c["a"]), ModelKey(*c["b"])) for c in results.study.get("contrasts", [])]
+    rows += _comparison_rows(paired_scores, "study", contrasts)
     table: Frame = pd.DataFrame(rows, columns=COLUMNS)
     for column in COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]:
         table[column] = table[column].astype(float)
@@ -62,17 +62,19 @@ def comparisons_table(arena: Arena) -> Frame:
     return table
 
 
-def _compared(arena: Arena, panel: str, pairs: Sequence[tuple[str, Player, Player]]) -> list[dict[str, Any]]:
+def _comparison_rows(
+    paired_scores: PairedScores, panel: str, pairs: Sequence[tuple[str, ModelKey, ModelKey]]
+) -> list[dict[str, Any]]:
     """Rows per pair: the mean over tasks (its p adjusted over the panel's pairs), then every task (over tasks)."""
-    found = [rows for question, a, b in pairs if (rows := _pair(arena, panel, question, a, b))]
-    for rows, adjusted in zip(found, holm([rows[0]["p"] for rows in found]), strict=True):
+    rows_by_pair = [rows for question, a, b in pairs if (rows := _pair_rows(paired_scores, panel, question, a, b))]
+    for rows, adjusted in zip(rows_by_pair, holm([rows[0]["p"] for rows in rows_by_pair]), strict=True):
         rows[0]["p_holm"] = adjusted
-    return [row for rows in found for row in rows]
+    return [row for rows in rows_by_pair for row in rows]
 
 
-def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list[dict[str, Any]]:
-    facts = arena.facts
-    seeds = [s for s in facts.record["seeds"] if arena.finished(a, s) and arena.finished(b, s)]
+def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelKey, b: ModelKey) -> list[dict[str, Any]]:
+    results = paired_scores.results
+    seeds = [s for s in results.record["seeds"] if paired_scores.is_finished(a, s) and paired_scores.is_finished(b, s)]
     if not seeds:
         return []
     common = {
@@ -84,18 +86,18 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
         "iteration_b": b.iteration,
         "seeds": len(seeds),
     }
-    improved = len(seeds) > 1 and b.objective != INITIAL
-    mine, other = arena.answered(a, seeds), arena.answered(b, seeds)
-    rows = [{**common, "task": MEAN, **_numbers(mine, other)}]
-    if improved and mine is not None and other is not None:
-        rows[0]["probability_of_improvement"] = stats.probability_of_improvement(mine.per_seed, other.per_seed)
-    for task in facts.suite["task"]:
-        mine, other = arena.row(a, seeds, task["name"]), arena.row(b, seeds, task["name"])
-        row = {**common, "task": task["name"], **_numbers(mine, other)}
-        if mine is not None and other is not None and _countable(mine):
-            row["mcnemar_p"] = mcnemar(mine.values[0], other.values[0], mine.layouts[0])
-        if improved and not facts.scales[task["name"]].counted:
-            row["probability_of_improvement"] = _improved(facts, a, b, seeds, task["name"])
+    with_improvement = len(seeds) > 1 and b.objective != INITIAL
+    scores_a, scores_b = paired_scores.averaged_scores(a, seeds), paired_scores.averaged_scores(b, seeds)
+    rows = [{**common, "task": MEAN_TASK, **_difference_columns(scores_a, scores_b)}]
+    if with_improvement and scores_a is not None and scores_b is not None:
+        rows[0]["probability_of_improvement"] = stats.probability_of_improvement(scores_a.per_seed, scores_b.per_seed)
+    for task in results.suite["task"]:
+        scores_a, scores_b = paired_scores.task_scores(a, seeds, task["name"]), paired_scores.task_scores(b, seeds, task["name"])
+        row = {**common, "task": task["name"], **_difference_columns(scores_a, scores_b)}
+        if scores_a is not None and scores_b is not None and _mcnemar_applies(scores_a):
+            row["mcnemar_p"] = mcnemar(scores_a.values[0], scores_b.values[0], scores_a.layouts[0])
+        if with_improvement and not results.scales[task["name"]].counted:
+            row["probability_of_improvement"] = _task_improvement(results, a, b, seeds, task["name"])
         rows.append(row)
     for name in ("p", "mcnemar_p"):
         for row, adjusted in zip(rows[1:], holm([row.get(name) for row in rows[1:]]), strict=True):
@@ -103,35 +105,35 @@ def _pair(arena: Arena, panel: str, question: str, a: Player, b: Player) -> list
     return rows
 
 
-def _countable(mine: Answered) -> bool:
+def _mcnemar_applies(scores: ItemScores) -> bool:
     """Whether McNemar's test says of a row what the row's p says: of items alone, with items enough and all of one weight.
 
     Where seeds count as well it would take these seeds as given, and reject too often for others.
     """
-    return mine.over == ITEMS and mine.enough and len(mine.layouts[0].parts) == 1
+    return scores.over == OVER_ITEMS and scores.has_enough_items and len(scores.layouts[0].parts) == 1
 
 
-def _numbers(mine: Answered | None, other: Answered | None) -> dict[str, Any]:
+def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None) -> dict[str, Any]:
     """The difference and how sure it is; nothing but where that is said for what is not made of items."""
-    if mine is None or other is None:
+    if scores_a is None or scores_b is None:
         return {"p": None, "source": "none: not made of items that could be paired"}
-    found = difference(mine, other)
+    comparison = difference(scores_a, scores_b)
     return {
-        "difference": found.value,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p,
-        "items": found.items,
-        "clusters": found.clusters,
-        "over": found.over,
+        "difference": comparison.value,
+        "low": comparison.low,
+        "high": comparison.high,
+        "p": comparison.p,
+        "items": comparison.items,
+        "clusters": comparison.clusters,
+        "over": comparison.over,
         "source": "items.json of both",
     }
 
 
-def _improved(facts: Facts, a: Player, b: Player, seeds: Sequence[int], task: str) -> float:
+def _task_improvement(results: RunResults, a: ModelKey, b: ModelKey, seeds: Sequence[int], task: str) -> float:
     """How likely a random seed of a is better than one of b in one row, in the row's direction; NaN with a hole."""
-    number = [row["name"] for row in facts.suite["task"]].index(task)
-    sign = 1 if facts.scales[task].higher else -1
-    chosen = [facts.record["seeds"].index(seed) for seed in seeds]
-    mine, other = (sign * score_array(facts, p.objective)[chosen][:, [number], p.iteration] for p in (a, b))
-    return stats.probability_of_improvement(mine, other)
+    column = [row["name"] for row in results.suite["task"]].index(task)
+    sign = 1 if results.scales[task].higher_is_better else -1
+    seed_rows = [results.record["seeds"].index(seed) for seed in seeds]
+    scores_a, scores_b = (sign * score_array(results, p.objective)[seed_rows][:, [column], p.iteration] for p in (a, b))
+    return stats.probability_of_improvement(scores_a, scores_b)

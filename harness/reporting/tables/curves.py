@@ -14,49 +14,49 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis import stats
-from harness.analysis.comparison import BOTH
-from harness.analysis.facts import Facts, Frame, frame_of
-from harness.analysis.stability import Stability, churn, stability
+from harness.analysis.comparison import OVER_ITEMS_AND_SEEDS
+from harness.analysis.facts import Frame, RunResults, make_frame
+from harness.analysis.stability import Stability, flip_rate, stability
 from harness.errors import UserError
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import mean_curves, score_array
-from harness.reporting.tables.mean_errors import ItemErrors, interval_of
-from harness.reporting.tables.players import Arena, Player
+from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
+from harness.reporting.tables.players import ModelKey, PairedScores
 
-STABILITY = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
-DRIFT = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
-NEVER_NEGATIVE = ("drop", "largest_fall", "falls", "area_lost", "churn")
+STABILITY_COLUMNS = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
+DRIFT_COLUMNS = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
+NON_NEGATIVE = ("drop", "largest_fall", "falls", "area_lost", "churn")
 UNITS = {"best_iteration": "iteration", "falls": "iterations", "churn": "share of items"}
 
 
-def stability_table(facts: Facts, arena: Arena | None = None) -> Frame:
+def stability_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
     """Per variant: a row per seed and number, then a row over seeds (seed empty) with its interval from three seeds on.
 
     A seed's curve counts up to its first hole; only seeds with every iteration enter the row over seeds.
     """
-    errors, names = ItemErrors(arena or Arena(facts)), [row["name"] for row in facts.counted]
+    errors, names = ItemErrors(paired_scores or PairedScores(results)), [row["name"] for row in results.averaged_tasks]
     rows = []
-    for objective in facts.variants:
-        rows += _stability_rows(errors, objective, mean_curves(facts, objective), names)
-    return frame_of(rows, STABILITY)
+    for objective in results.variants:
+        rows += _stability_rows(errors, objective, mean_curves(results, objective), names)
+    return make_frame(rows, STABILITY_COLUMNS)
 
 
-def beside_table(facts: Facts, arena: Arena | None = None) -> Frame:
+def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
     """The same for every row that stands beside the mean, in the row's own unit and direction: drop, largest_fall and area_lost
     are what was lost, whether that is a fall or, where lower is better, a rise."""
-    errors = ItemErrors(arena or Arena(facts))
+    errors = ItemErrors(paired_scores or PairedScores(results))
     rows = []
-    for number, row in enumerate(facts.suite["task"]):
-        scale = facts.scales[row["name"]]
-        if scale.counted:
+    for column, row in enumerate(results.suite["task"]):
+        scale = results.scales[row["name"]]
+        if scale.in_mean:
             continue
-        for objective in facts.variants:
-            curves = score_array(facts, objective)[:, number]
+        for objective in results.variants:
+            curves = score_array(results, objective)[:, column]
             rows += [
-                {"task": row["name"], "higher_is_better": scale.higher, **one}
-                for one in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher)
+                {"task": row["name"], "higher_is_better": scale.higher_is_better, **one}
+                for one in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher_is_better)
             ]
-    return frame_of(rows, ["task", "higher_is_better", *STABILITY])
+    return make_frame(rows, ["task", "higher_is_better", *STABILITY_COLUMNS])
 
 
 def _stability_rows(
@@ -69,36 +69,41 @@ def _stability_rows(
 ) -> Iterator[dict[str, Any]]:
     """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. names: the rows of the suite that the
     curves are the mean of; task: the one row that stands beside the mean, or None for the mean over tasks."""
-    facts = errors.facts
-    planned = facts.record["iterations"]
+    results = errors.results
+    num_iterations = results.record["iterations"]
     unit = str(task["metric"]) if task else "score"
-    whole: dict[str, list[float]] = {}
-    finished: list[int] = []
-    for seed, curve in zip(facts.record["seeds"], curves, strict=True):
-        holes = np.flatnonzero(np.isnan(curve))
-        played = curve[: holes[0]] if holes.size else curve
-        found = stability(played, higher_is_better)
-        if found is None:
+    values_by_name: dict[str, list[float]] = {}
+    finished_seeds: list[int] = []
+    for seed, curve in zip(results.record["seeds"], curves, strict=True):
+        missing = np.flatnonzero(np.isnan(curve))
+        finished_curve = curve[: missing[0]] if missing.size else curve
+        summary = stability(finished_curve, higher_is_better)
+        if summary is None:
             continue
-        finished += [seed] if len(played) == planned else []
-        numbers = numbers_of(found) | ({} if task else mean_churn(facts, objective, seed, len(played)))
+        finished_seeds += [seed] if len(finished_curve) == num_iterations else []
+        numbers = stability_numbers(summary) | ({} if task else mean_churn(results, objective, seed, len(finished_curve)))
         for name, value in numbers.items():
-            yield _row(objective, seed, len(played), name, value, None, None, 1, unit)
-            if len(played) == planned:
-                whole.setdefault(name, []).append(value)
-    enough = not whole or errors.of(Player(objective, planned - 1), finished, names)[1]
-    for name, values in whole.items():
+            yield _row(objective, seed, len(finished_curve), name, value, None, None, 1, unit)
+            if len(finished_curve) == num_iterations:
+                values_by_name.setdefault(name, []).append(value)
+    has_enough_items = (
+        not values_by_name or errors.uncertainties(ModelKey(objective, num_iterations - 1), finished_seeds, names)[1]
+    )
+    for name, values in values_by_name.items():
         if name == "last":
-            interval, over = interval_of(errors, Player(objective, planned - 1), finished, names, np.array(values)), BOTH
+            interval, over = (
+                mean_interval(errors, ModelKey(objective, num_iterations - 1), finished_seeds, names, np.array(values)),
+                OVER_ITEMS_AND_SEEDS,
+            )
         else:
-            interval, over = stats.interval_of_mean(np.array(values)) if enough else None, "seeds"
-            if interval and name in NEVER_NEGATIVE:  # cut to what is possible, it covers as much
+            interval, over = stats.interval_of_mean(np.array(values)) if has_enough_items else None, "seeds"
+            if interval and name in NON_NEGATIVE:  # cut to what is possible, it covers as much
                 interval = max(interval[0], 0.0), interval[1]
-        yield _row(objective, None, planned, name, float(np.mean(values)), interval, over, len(values), unit)
+        yield _row(objective, None, num_iterations, name, float(np.mean(values)), interval, over, len(values), unit)
 
 
-def numbers_of(found: Stability) -> dict[str, float]:
-    return {name: float(getattr(found, name)) for name in Stability.__dataclass_fields__}
+def stability_numbers(summary: Stability) -> dict[str, float]:
+    return {name: float(getattr(summary, name)) for name in Stability.__dataclass_fields__}
 
 
 def _row(
@@ -116,68 +121,81 @@ def _row(
     over = over if interval else None
     source = "items.json of every iteration" if name == "churn" else "scores.csv"
     unit = UNITS.get(name, unit)
-    return dict(zip(STABILITY, (objective, seed, iterations, name, value, low, high, over, seeds, unit, source), strict=True))
+    return dict(
+        zip(STABILITY_COLUMNS, (objective, seed, iterations, name, value, low, high, over, seeds, unit, source), strict=True)
+    )
 
 
-def mean_churn(facts: Facts, objective: str, seed: int, iterations: int) -> dict[str, float]:
+def mean_churn(results: RunResults, objective: str, seed: int, iterations: int) -> dict[str, float]:
     """Churn between consecutive trained iterations, mean over them; nothing where there is only one."""
-    if facts.earlier is not None:
-        return facts.earlier.churn(objective, seed)
-    values = [value for t, value in churns(facts, objective, seed) if 0 < t < iterations]
+    if results.earlier_tables is not None:
+        return results.earlier_tables.churn(objective, seed)
+    values = [value for t, value in flip_rates(results, objective, seed) if 0 < t < iterations]
     return {"churn": float(np.mean(values))} if values else {}
 
 
-def churns(facts: Facts, objective: str, seed: int) -> Iterator[tuple[int, float]]:
+def flip_rates(results: RunResults, objective: str, seed: int) -> Iterator[tuple[int, float]]:
     """(iteration, share of items that changed since the iteration before, plain mean over the tasks of the mean); 0 compares with
     the initial policy.
     """
-    for t in range(facts.record["iterations"]):
-        before = facts.items.get((objective, seed, t - 1) if t else (INITIAL, None, INITIAL_ITERATION))
-        after = facts.items.get((objective, seed, t))
+    for t in range(results.record["iterations"]):
+        before = results.item_scores.get((objective, seed, t - 1) if t else (INITIAL, None, INITIAL_ITERATION))
+        after = results.item_scores.get((objective, seed, t))
         if before is None or after is None:
             continue
         shares = []
-        for task in facts.counted:
+        for task in results.averaged_tasks:
             old, new = before[task["name"]], after[task["name"]]
             if old["items"] != new["items"]:
                 raise UserError(
-                    f"{facts.root}: {task['name']} was asked with other items at iteration {t} of {objective} than before; "
+                    f"{results.root}: {task['name']} was asked with other items at iteration {t} of {objective} than before; "
                     "evaluate both on the same suite version"
                 )
             if old["values"] is not None and new["values"] is not None:
-                shares.append(churn(np.array(old["values"]), np.array(new["values"])))
+                shares.append(flip_rate(np.array(old["values"]), np.array(new["values"])))
         if shares:
             yield t, float(np.mean(shares))
 
 
-def drift_table(facts: Facts) -> Frame:
+def drift_table(results: RunResults) -> Frame:
     """One row per player and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
     seed the error over prompts."""
-    measured: Frame = facts.dynamics
-    flips = [
-        {"objective": o, "seed": s, "iteration": t, "name": "churn", "value": value, "stderr": None, "n": _asked(facts, o, s, t),
-         "unit": UNITS["churn"], "source": "items.json"}
-        for o in facts.variants for s in facts.record["seeds"] for t, value in churns(facts, o, s)
-    ]  # fmt: skip
-    if flips:
-        together = frame_of(flips)
-        measured = pd.concat([measured, together], ignore_index=True) if len(measured) else together
-    order = {name: i for i, name in enumerate([INITIAL, *facts.variants])}
-    measured = measured[measured["objective"].isin(list(order))]
+    measurements: Frame = results.dynamics
+    churn_rows = [
+        {
+            "objective": o,
+            "seed": s,
+            "iteration": t,
+            "name": "churn",
+            "value": value,
+            "stderr": None,
+            "n": _num_items(results, o, s, t),
+            "unit": UNITS["churn"],
+            "source": "items.json",
+        }
+        for o in results.variants
+        for s in results.record["seeds"]
+        for t, value in flip_rates(results, o, s)
+    ]
+    if churn_rows:
+        churn_table = make_frame(churn_rows)
+        measurements = pd.concat([measurements, churn_table], ignore_index=True) if len(measurements) else churn_table
+    order = {name: i for i, name in enumerate([INITIAL, *results.variants])}
+    measurements = measurements[measurements["objective"].isin(list(order))]
     rows = []
-    for (objective, iteration, name), mine in measured.groupby(["objective", "iteration", "name"], sort=False):
-        values = mine["value"].to_numpy(dtype=float)
+    for (objective, iteration, name), group in measurements.groupby(["objective", "iteration", "name"], sort=False):
+        values = group["value"].to_numpy(dtype=float)
         interval = stats.interval_of_mean(values)
-        error = float(mine["stderr"].iloc[0]) if len(mine) == 1 and not pd.isna(mine["stderr"].iloc[0]) else None
+        stderr = float(group["stderr"].iloc[0]) if len(group) == 1 and not pd.isna(group["stderr"].iloc[0]) else None
         low, high = interval if interval else (None, None)
         rows.append(
-            (objective, iteration, name, values.mean(), low, high, error, len(values), int(mine["n"].iloc[0]),
-             mine["unit"].iloc[0], mine["source"].iloc[0] if len(mine) == 1 else "dynamics.csv")
+            (objective, iteration, name, values.mean(), low, high, stderr, len(values), int(group["n"].iloc[0]),
+             group["unit"].iloc[0], group["source"].iloc[0] if len(group) == 1 else "dynamics.csv")
         )  # fmt: skip
     rows.sort(key=lambda row: (order[row[0]], row[1]))
-    return pd.DataFrame(rows, columns=DRIFT)
+    return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
 
 
-def _asked(facts: Facts, objective: str, seed: int, iteration: int) -> int:
-    tasks = facts.items[objective, seed, iteration]
-    return sum(len(tasks[row["name"]]["values"] or []) for row in facts.counted)
+def _num_items(results: RunResults, objective: str, seed: int, iteration: int) -> int:
+    tasks = results.item_scores[objective, seed, iteration]
+    return sum(len(tasks[row["name"]]["values"] or []) for row in results.averaged_tasks)

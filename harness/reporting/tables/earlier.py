@@ -4,105 +4,112 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.analysis.earlier_tables import MEASURED, STEPS_CSV, Earlier
-from harness.analysis.facts import Facts, Frame
+from harness.analysis.earlier_tables import MEASURED_TABLES, STEPS_CSV, EarlierTables
+from harness.analysis.facts import Frame, RunResults
 from harness.reporting.tables.comparisons import COLUMNS as COMPARISONS
-from harness.reporting.tables.comparisons import as_now, by_bootstrap
+from harness.reporting.tables.comparisons import is_bootstrap_table, with_current_columns
 from harness.reporting.tables.versions import COLUMNS as VERSIONS
-from harness.store.provenance import BEFORE_NUMBERS, NUMBERS_KEY, PROGRAM
+from harness.store.provenance import FIRST_NUMBERS_VERSION, NUMBERS_KEY, PROGRAM
 
-AS_PLAYED = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
-COLLAPSE, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
-SINCE = ("since_best", "since_best_low", "since_best_high", "since_best_p")
-OF_STANDING = ("chance_best", *SINCE)  # columns of standing.csv that need the items
+KEPT_TABLES = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
+COLLAPSE_CSV, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
+SINCE_BEST_COLUMNS = ("since_best", "since_best_low", "since_best_high", "since_best_p")
+RANKING_ITEM_COLUMNS = ("chance_best", *SINCE_BEST_COLUMNS)  # columns of standing.csv that need the items
 
 
-def repeated(earlier: Earlier) -> list[str]:
+def tables_kept_as_is(earlier_tables: EarlierTables) -> list[str]:
     """The tables that stand as they were computed when the run was played."""
-    names = [*AS_PLAYED, *([COLLAPSE] if _lacks(earlier, STEPS_CSV) else [])]  # a collapse is found in the steps, too
-    return [name for name in names if not _lacks(earlier, name)]
+    names = [
+        *KEPT_TABLES,
+        *([COLLAPSE_CSV] if _is_missing(earlier_tables, STEPS_CSV) else []),
+    ]  # a collapse is found in the steps, too
+    return [name for name in names if not _is_missing(earlier_tables, name)]
 
 
-def stay(earlier: Earlier) -> set[str]:
+def tables_not_written(earlier_tables: EarlierTables) -> set[str]:
     """The files that are not written: those that were read, those that are repeated, and those there is nothing for."""
-    there = {name for name in (*MEASURED, VERSIONS_CSV) if not _lacks(earlier, name)}
-    return there | set(repeated(earlier)) | ({STEPS_CSV} if _lacks(earlier, STEPS_CSV) else set())
+    available = {name for name in (*MEASURED_TABLES, VERSIONS_CSV) if not _is_missing(earlier_tables, name)}
+    return available | set(tables_kept_as_is(earlier_tables)) | ({STEPS_CSV} if _is_missing(earlier_tables, STEPS_CSV) else set())
 
 
-def _lacks(earlier: Earlier, name: str) -> bool:
-    found = earlier.table(name)
-    return found is None or (found.empty and name != COLLAPSE)  # that nothing was found is a finding
+def _is_missing(earlier_tables: EarlierTables, name: str) -> bool:
+    table = earlier_tables.table(name)
+    return table is None or (table.empty and name != COLLAPSE_CSV)  # that nothing was found is a finding
 
 
-def compared_before(earlier: Earlier) -> Frame:
+def earlier_comparisons(earlier_tables: EarlierTables) -> Frame:
     """The comparisons as they were computed when the run was played; empty where they are not kept."""
-    found = earlier.table("tables/comparisons.csv")
-    return pd.DataFrame(columns=COMPARISONS) if found is None else as_now(found)
+    table = earlier_tables.table("tables/comparisons.csv")
+    return pd.DataFrame(columns=COMPARISONS) if table is None else with_current_columns(table)
 
 
-def with_churn(earlier: Earlier, drift: Frame) -> Frame:
+def with_churn(earlier_tables: EarlierTables, drift: Frame) -> Frame:
     """The measurements with the churn of drift.csv as it stands."""
-    before = earlier.table("tables/drift.csv")
-    if before is None:
+    earlier_drift = earlier_tables.table("tables/drift.csv")
+    if earlier_drift is None:
         return drift
-    both: Frame = pd.concat([drift, before[before["name"] == "churn"]], ignore_index=True)
+    combined: Frame = pd.concat([drift, earlier_drift[earlier_drift["name"] == "churn"]], ignore_index=True)
     order = {name: i for i, name in enumerate(dict.fromkeys(drift["objective"]))}
-    rows = [row for row in both.to_dict("records") if row["objective"] in order]
+    rows = [row for row in combined.to_dict("records") if row["objective"] in order]
     rows.sort(key=lambda row: (order[row["objective"]], row["iteration"]))
     return pd.DataFrame(rows, columns=list(drift))
 
 
-def with_chances(earlier: Earlier, standing: Frame) -> Frame:
+def with_prob_best(earlier_tables: EarlierTables, ranking: Frame) -> Frame:
     """The standing with what needs the items, such as the chances of being best, as it stands."""
-    before = earlier.table("tables/standing.csv")
-    if before is None:
-        return standing
-    order = list(before)
-    before = before.fillna({"panel": ""}).set_index(["panel", "objective"])
-    for column in (c for c in OF_STANDING if c in before):
-        keys = zip(standing["panel"], standing["objective"], strict=True)
-        standing[column] = [before[column].get(key) for key in keys]
-    return standing[order] if sorted(order) == sorted(standing) else standing
+    earlier_ranking = earlier_tables.table("tables/standing.csv")
+    if earlier_ranking is None:
+        return ranking
+    order = list(earlier_ranking)
+    earlier_ranking = earlier_ranking.fillna({"panel": ""}).set_index(["panel", "objective"])
+    for column in (c for c in RANKING_ITEM_COLUMNS if c in earlier_ranking):
+        keys = zip(ranking["panel"], ranking["objective"], strict=True)
+        ranking[column] = [earlier_ranking[column].get(key) for key in keys]
+    return ranking[order] if sorted(order) == sorted(ranking) else ranking
 
 
-def versions_before(facts: Facts, earlier: Earlier) -> Frame:
+def earlier_versions(results: RunResults, earlier_tables: EarlierTables) -> Frame:
     """versions.csv as it stands, else what run.json says of the last time that the run was played."""
-    found = earlier.table(VERSIONS_CSV)
-    if found is not None:
-        return found
-    versions = {NUMBERS_KEY: BEFORE_NUMBERS, **facts.record["versions"]}
+    table = earlier_tables.table(VERSIONS_CSV)
+    if table is not None:
+        return table
+    versions = {NUMBERS_KEY: FIRST_NUMBERS_VERSION, **results.record["versions"]}
     return pd.DataFrame([(name, version, None, None, ".", "run.json") for name, version in versions.items()], columns=VERSIONS)
 
 
-def kept_sentences(facts: Facts) -> list[str]:
+def provenance_sentences(results: RunResults) -> list[str]:
     """What a report of such a run is made of, what it repeats and what it lacks; nothing for a run that has its facts."""
-    earlier = facts.earlier
-    if earlier is None:
+    earlier_tables = results.earlier_tables
+    if earlier_tables is None:
         return []
-    record = facts.record
-    numbers = next(row["version"] for row in versions_before(facts, earlier).to_dict("records") if row["name"] == NUMBERS_KEY)
-    by = f"{PROGRAM} {record['created_by_version']}, version {numbers} of its numbers"
-    there = [name for name in MEASURED if not _lacks(earlier, name)]
-    as_played = repeated(earlier)
-    said = [
-        f"Of this run the tables alone are kept here, neither its phases nor its small files. Read: {', '.join(there)}; every "
+    record = results.record
+    numbers = next(
+        row["version"] for row in earlier_versions(results, earlier_tables).to_dict("records") if row["name"] == NUMBERS_KEY
+    )
+    program_version = f"{PROGRAM} {record['created_by_version']}, version {numbers} of its numbers"
+    available = [name for name in MEASURED_TABLES if not _is_missing(earlier_tables, name)]
+    kept_as_is = tables_kept_as_is(earlier_tables)
+    sentences = [
+        "Of this run the tables alone are kept here, neither its phases nor its small files. Read: "
+        f"{', '.join(available)}; every "
         "mean, interval over seeds, cost and figure is made anew from them."
     ]
-    if as_played:
-        said.append(
-            f"As computed when the run was played (by {by}), because they need what is not kept: {', '.join(as_played)}; in "
+    if kept_as_is:
+        sentences.append(
+            f"As computed when the run was played (by {program_version}), because they need what is not "
+            f"kept: {', '.join(kept_as_is)}; in "
             "standing.csv the chance of being best and the gain on the initial policy; in stability.csv and drift.csv the churn."
         )
-    compared = earlier.table("tables/comparisons.csv")
-    if compared is not None and by_bootstrap(compared):
-        said.append(
+    comparisons = earlier_tables.table("tables/comparisons.csv")
+    if comparisons is not None and is_bootstrap_table(comparisons):
+        sentences.append(
             "Intervals and p-values of these comparisons and gains, the chances of being best and the intervals of the churn in "
             "drift.csv are from the bootstrap of that version: where seeds differ they are too narrow (simulated, a true null "
             "was rejected in up to 16 % of cases with five seeds, up to 22 % with three), so what they show by a little is "
             "weaker than it looks."
         )
-    lacking = [name for name in (*MEASURED, "tables/comparisons.csv") if _lacks(earlier, name)]
-    said.append(
-        f"Not kept, so not shown: what the players said, the counts of the data{''.join(f', {name}' for name in lacking)}."
+    missing = [name for name in (*MEASURED_TABLES, "tables/comparisons.csv") if _is_missing(earlier_tables, name)]
+    sentences.append(
+        f"Not kept, so not shown: what the players said, the counts of the data{''.join(f', {name}' for name in missing)}."
     )
-    return said
+    return sentences

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from harness.analysis.facts import Facts, Frame
+from harness.analysis.facts import Frame, RunResults
 from harness.records import INITIAL
 
 FILE = "first_ids.json"
@@ -14,27 +14,28 @@ COLUMNS = ["objective", "seed", "iteration", "depth", "n", "accuracy", "halves",
            "real_share", "synthetic_share", "source"]  # fmt: skip
 
 
-def first_ids_table(facts: Facts) -> Frame:
+def first_ids_table(results: RunResults) -> Frame:
     """One row per set of samples and depth; the initial policy's samples, which iteration 0 of a seed shares, are its own."""
     rows = [
-        {**key, **{name: one[name] for name in COLUMNS[3:-1]}, "source": facts.relative(folder / FILE)}
-        for key, folder, manifest in facts.drawn()
+        {**key, **{name: one[name] for name in COLUMNS[3:-1]}, "source": results.relative_path(folder / FILE)}
+        for key, folder, manifest in results.sample_sets()
         if FILE in manifest["outputs"]
-        for one in json.loads(facts.text(folder, manifest, FILE))["first_ids"]
+        for one in json.loads(results.read_text(folder, manifest, FILE))["first_ids"]
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def telling_line(table: Frame) -> str | None:
+def first_ids_sentence(table: Frame) -> str | None:
     """One sentence on the sets of samples in which the first ids tell more than chance would; None where there are none."""
-    found = table[table["telling"].astype(bool)]
-    if found.empty:
+    telling = table[table["telling"].astype(bool)]
+    if telling.empty:
         return None
-    worst = found.loc[found["accuracy"].idxmax()]
-    sets, told = len(table[["source"]].drop_duplicates()), len(found[["source"]].drop_duplicates())
+    worst = telling.loc[telling["accuracy"].idxmax()]
+    num_sets, num_telling = len(table[["source"]].drop_duplicates()), len(telling[["source"]].drop_duplicates())
     where = "the initial policy" if worst["objective"] == INITIAL else worst["objective"]
     return (
-        f"the first ids of a response alone tell real from synthetic in {told} of {sets} sets of samples, most in those of "
+        f"the first ids of a response alone tell real from synthetic in {num_telling} of {num_sets} sets "
+        "of samples, most in those of "
         f"{where} (seed {worst['seed']}, iteration {worst['iteration']}): accuracy {worst['accuracy']:.2f} with "
         f"{worst['depth']} id(s), at most {worst['halves_high']:.2f} between halves of the real ones (n = {worst['n']}); most by "
         f"{worst['told_by']}: real {worst['real_share']:.0%}, synthetic {worst['synthetic_share']:.0%}"

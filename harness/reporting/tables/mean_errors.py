@@ -11,64 +11,73 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.analysis import stats
-from harness.analysis.item_errors import LEAST_CLUSTERS, enough, item_errors, right_or_wrong
+from harness.analysis.item_errors import MIN_CLUSTERS, enough_items, is_binary, item_uncertainties
 from harness.analysis.stats import Uncertainty
 from harness.records import INITIAL
-from harness.reporting.tables.players import Arena, Player
+from harness.reporting.tables.players import ModelKey, PairedScores
 
 
 class ItemErrors:
     """What adds up to the error of sampling test items of a player's mean, or of one row: from the items themselves where the row
     is made of items, else from the recorded standard errors."""
 
-    def __init__(self, arena: Arena) -> None:
-        self.arena, self.facts = arena, arena.facts
+    def __init__(self, paired_scores: PairedScores) -> None:
+        self.paired_scores, self.results = paired_scores, paired_scores.results
 
-    def of(
-        self, player: Player, seeds: Sequence[int], names: Sequence[str], plain: bool = True
+    def uncertainties(
+        self, model: ModelKey, seeds: Sequence[int], names: Sequence[str], binary: bool = True
     ) -> tuple[list[Uncertainty], bool]:
         """Of the plain mean over these rows, as shares where they are counted, and whether every row has items enough for an
         interval. A variance is NaN where no error is known. plain: whether, for an interval,
         right and wrong answers that are all alike are given the error of one being otherwise, see `item_errors`."""
-        found: list[Uncertainty] = []
-        whole = True
+        terms: list[Uncertainty] = []
+        has_enough_items = True
         for name in names:
-            scale = self.facts.scales[name]
-            answered = self.arena.row(player, seeds, name)
-            if answered is not None:
-                values = scale.share(answered.values[0]) if scale.counted else answered.values[0]
-                found += item_errors(values, answered.layouts[0], plain and right_or_wrong(values))
-                whole = whole and enough(answered.layouts)
+            scale = self.results.scales[name]
+            item_scores = self.paired_scores.task_scores(model, seeds, name)
+            if item_scores is not None:
+                values = scale.share(item_scores.values[0]) if scale.counted else item_scores.values[0]
+                terms += item_uncertainties(values, item_scores.layouts[0], binary and is_binary(values))
+                has_enough_items = has_enough_items and enough_items(item_scores.layouts)
             else:
-                error, count = self._recorded(player, seeds, name)
-                found.append(Uncertainty((scale.error(error) if scale.counted else error) ** 2, max(1, count - 1)))
-                whole = whole and count >= LEAST_CLUSTERS
-        return [one.scaled(1 / len(names)) for one in found], whole
+                stderr, count = self._recorded_stderr(model, seeds, name)
+                terms.append(Uncertainty((scale.error(stderr) if scale.counted else stderr) ** 2, max(1, count - 1)))
+                has_enough_items = has_enough_items and count >= MIN_CLUSTERS
+        return [one.scaled(1 / len(names)) for one in terms], has_enough_items
 
-    def _recorded(self, player: Player, seeds: Sequence[int], name: str) -> tuple[float, int]:
+    def _recorded_stderr(self, model: ModelKey, seeds: Sequence[int], name: str) -> tuple[float, int]:
         """Root mean square over seeds of the standard errors in scores.csv, and the number of items, or of clusters of items."""
-        rows = self.facts.scores
-        rows = rows[(rows["objective"] == player.objective) & (rows["iteration"] == player.iteration) & (rows["task"] == name)]
-        if player.objective != INITIAL:
+        rows = self.results.scores
+        rows = rows[(rows["objective"] == model.objective) & (rows["iteration"] == model.iteration) & (rows["task"] == name)]
+        if model.objective != INITIAL:
             rows = rows[rows["seed"].isin(list(seeds))]
         count = rows["clusters"].fillna(rows["n"]).min()
         return float(np.sqrt((rows["stderr"].astype(float) ** 2).mean(skipna=False))), int(count)
 
 
-def interval_of(
-    errors: ItemErrors, player: Player, seeds: Sequence[int], names: Sequence[str], values: np.ndarray, level: float = stats.LEVEL
+def mean_interval(
+    errors: ItemErrors,
+    model: ModelKey,
+    seeds: Sequence[int],
+    names: Sequence[str],
+    values: np.ndarray,
+    level: float = stats.CONFIDENCE_LEVEL,
 ) -> stats.Interval | None:
     """The interval of a mean over seeds and over these rows, items and seeds added up. values: (S,) the seeds' means.
 
     None below three seeds, below five items in a row, and where an error is not known.
     """
-    if len(values) < stats.SEEDS_FOR_INTERVAL or np.isnan(values).any():
+    if len(values) < stats.MIN_SEEDS_FOR_INTERVAL or np.isnan(values).any():
         return None
-    items, whole = errors.of(player, seeds, names)
-    return stats.interval(float(values.mean()), stats.summed([*items, stats.over_seeds(values)]), level) if whole else None
+    item_terms, has_enough_items = errors.uncertainties(model, seeds, names)
+    return (
+        stats.interval(float(values.mean()), stats.sum_uncertainties([*item_terms, stats.seed_uncertainty(values)]), level)
+        if has_enough_items
+        else None
+    )
 
 
-def item_stderr(errors: ItemErrors, player: Player, seeds: Sequence[int]) -> float:
+def item_stderr(errors: ItemErrors, model: ModelKey, seeds: Sequence[int]) -> float:
     """Standard error of the mean over tasks from sampling items, as a share; NaN where a task has none."""
-    items, _ = errors.of(player, seeds, [row["name"] for row in errors.facts.counted], plain=False)
-    return float(np.sqrt(sum(one.variance for one in items)))
+    item_terms, _ = errors.uncertainties(model, seeds, [row["name"] for row in errors.results.counted], binary=False)
+    return float(np.sqrt(sum(one.variance for one in item_terms)))

@@ -11,134 +11,134 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.analysis.comparison import Answered
-from harness.analysis.facts import Facts
-from harness.analysis.item_errors import Layout, mean_of
+from harness.analysis.comparison import ItemScores
+from harness.analysis.facts import RunResults
+from harness.analysis.item_errors import ItemLayout, overall_mean
 from harness.errors import UserError
 from harness.records import INITIAL, INITIAL_ITERATION
 
 
 @dataclass(frozen=True)
-class Player:
+class ModelKey:
     """One side of a comparison: an objective after an iteration (the initial policy: -1)."""
 
     objective: str
     iteration: int
 
 
-class Arena:
+class PairedScores:
     """Players of one run, each read once.
 
     A row is paired when it is made of items for every player of the run: when the mean of what its items counted is its score. A
     corpus metric (BLEU, F1, a perplexity) is not.
     """
 
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self._layouts: dict[str, Layout] = {}
-        self._players: dict[tuple[Player, tuple[int, ...]], Answered] = {}
+    def __init__(self, results: RunResults) -> None:
+        self.results = results
+        self._layouts: dict[str, ItemLayout] = {}
+        self._scores_by_model: dict[tuple[ModelKey, tuple[int, ...]], ItemScores] = {}
 
     @cached_property
-    def paired(self) -> list[str]:
+    def paired_tasks(self) -> list[str]:
         """The rows that are made of items, in the suite's order; none where no items are kept (analysis/earlier_tables.py)."""
-        if not self.facts.items:
+        if not self.results.item_scores:
             return []
-        table = self.facts.scores
-        places = zip(table["objective"], table["seed"], table["iteration"], strict=True)
-        keys = [(o, None if pd.isna(s) else int(s), int(t)) for o, s, t in places]
+        table = self.results.scores
+        columns = zip(table["objective"], table["seed"], table["iteration"], strict=True)
+        keys = [(o, None if pd.isna(s) else int(s), int(t)) for o, s, t in columns]
         scores = {(*key, task): value for key, task, value in zip(keys, table["task"], table["value"], strict=True)}
-        loose = set()
-        for (objective, seed, iteration), player in self.facts.items.items():
-            for name, one in player.items():
-                if one["values"] is None:
-                    loose.add(name)
+        unpaired = set()
+        for (objective, seed, iteration), items_by_task in self.results.item_scores.items():
+            for name, item in items_by_task.items():
+                if item["values"] is None:
+                    unpaired.add(name)
                     continue
-                numbers = self._numbers(Player(objective, iteration), name, one["values"])
+                values = self._to_array(ModelKey(objective, iteration), name, item["values"])
                 score = scores.get((objective, seed, iteration, name))
-                if score is not None and not np.isnan(score) and not _makes(numbers, self._laid_out(name, one), score):
-                    loose.add(name)
-        return [row["name"] for row in self.facts.suite["task"] if row["name"] not in loose]
+                if score is not None and not np.isnan(score) and not _mean_is_score(values, self._layout_of(name, item), score):
+                    unpaired.add(name)
+        return [row["name"] for row in self.results.suite["task"] if row["name"] not in unpaired]
 
-    def _laid_out(self, name: str, one: Mapping[str, Any]) -> Layout:
+    def _layout_of(self, name: str, item: Mapping[str, Any]) -> ItemLayout:
         """The parts and clusters that items.json gives a row. Raises UserError where they do not fit the items."""
-        count = len(one["values"])
-        parts, ids = tuple(one.get("parts") or (count,)), one.get("clusters")
-        kept = self._layouts.get(name)
-        if kept and kept.items == count and kept.parts == parts and (ids is None) == (kept.clusters is None):
-            return kept  # which clusters there are follows from the items, whose hashes are compared
+        count = len(item["values"])
+        parts, ids = tuple(item.get("parts") or (count,)), item.get("clusters")
+        cached = self._layouts.get(name)
+        if cached and cached.items == count and cached.parts == parts and (ids is None) == (cached.clusters is None):
+            return cached  # which clusters there are follows from the items, whose hashes are compared
         if ids is not None and len(ids) != count:
             raise UserError(
-                f"{self.facts.root}: items.json: {name} has {count} values and {len(ids)} clusters; delete that evaluation's "
+                f"{self.results.root}: items.json: {name} has {count} values and {len(ids)} clusters; delete that evaluation's "
                 "folder and repeat the run's command"
             )
         numbers = {key: number for number, key in enumerate(dict.fromkeys(map(str, ids or ())))}
-        self._layouts[name] = Layout(parts, None if ids is None else tuple(numbers[str(key)] for key in ids))
+        self._layouts[name] = ItemLayout(parts, None if ids is None else tuple(numbers[str(key)] for key in ids))
         return self._layouts[name]
 
-    def layout(self, name: str) -> Layout:
+    def layout(self, name: str) -> ItemLayout:
         """The sizes of a paired row's parts, several in a group that weighs its tasks equally, and its clusters of items."""
-        return self._laid_out(name, next(player[name] for player in self.facts.items.values()))
+        return self._layout_of(name, next(player[name] for player in self.results.item_scores.values()))
 
-    def finished(self, player: Player, seed: int) -> bool:
+    def is_finished(self, model: ModelKey, seed: int) -> bool:
         """Whether the player was evaluated in this seed (the initial policy is the same in every seed)."""
-        return (player.objective, None if player.objective == INITIAL else seed, player.iteration) in self.facts.items
+        return (model.objective, None if model.objective == INITIAL else seed, model.iteration) in self.results.item_scores
 
-    def values(self, player: Player, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    def item_values(self, model: ModelKey, seeds: Sequence[int]) -> dict[str, np.ndarray]:
         """Paired row -> (S, I) what each item counted.
 
         Raises UserError when items were asked differently than of the initial policy, for such players cannot be paired, or when
         an item has no number.
         """
-        asked = self.facts.items.get((INITIAL, None, INITIAL_ITERATION))
-        cells = [None if player.objective == INITIAL else seed for seed in seeds]
-        found: dict[str, np.ndarray] = {}
-        for task in (row["name"] for row in self.facts.suite["task"]):
-            mine = [self.facts.items[player.objective, cell, player.iteration][task] for cell in cells]
-            if len({m["items"] for m in mine} | ({asked[task]["items"]} if asked else set())) > 1:
+        initial_items = self.results.item_scores.get((INITIAL, None, INITIAL_ITERATION))
+        seed_keys = [None if model.objective == INITIAL else seed for seed in seeds]
+        values_by_task: dict[str, np.ndarray] = {}
+        for task in (row["name"] for row in self.results.suite["task"]):
+            seed_items = [self.results.item_scores[model.objective, cell, model.iteration][task] for cell in seed_keys]
+            if len({m["items"] for m in seed_items} | ({initial_items[task]["items"]} if initial_items else set())) > 1:
                 raise UserError(
-                    f"{self.facts.root}: {task} was asked with unequal items of {player.objective} and the initial policy; "
+                    f"{self.results.root}: {task} was asked with unequal items of {model.objective} and the initial policy; "
                     "evaluate both on the same suite version"
                 )
-            if task in self.paired:
-                found[task] = self._numbers(player, task, [m["values"] for m in mine])
-        return found
+            if task in self.paired_tasks:
+                values_by_task[task] = self._to_array(model, task, [m["values"] for m in seed_items])
+        return values_by_task
 
-    def _numbers(self, player: Player, task: str, values: Sequence[Sequence[float]]) -> np.ndarray:
+    def _to_array(self, model: ModelKey, task: str, values: Sequence[Sequence[float]]) -> np.ndarray:
         try:
             numbers = np.array(values, dtype=float)
         except (TypeError, ValueError):
             numbers = np.array([np.nan])
         if np.isnan(numbers).any():
             raise UserError(
-                f"{self.facts.root}: items.json of {player.objective}, iteration {player.iteration}: {task} has an item without "
+                f"{self.results.root}: items.json of {model.objective}, iteration {model.iteration}: {task} has an item without "
                 "a number; delete that evaluation's folder and repeat the run's command"
             )
         return numbers
 
-    def answered(self, player: Player, seeds: Sequence[int]) -> Answered | None:
+    def averaged_scores(self, model: ModelKey, seeds: Sequence[int]) -> ItemScores | None:
         """The player's counted rows over these seeds, as shares; None where one of them is not paired, for a mean over some of
         the tasks is not the leaderboard's mean, where none is counted, and where the items are not kept."""
-        rows = [row["name"] for row in self.facts.counted]
-        if not rows or not set(rows) <= set(self.paired) or not all(self.finished(player, seed) for seed in seeds):
+        rows = [row["name"] for row in self.results.averaged_tasks]
+        if not rows or not set(rows) <= set(self.paired_tasks) or not all(self.is_finished(model, seed) for seed in seeds):
             return None
-        numbers = [self.paired.index(name) for name in rows]
-        return self._all(player, seeds).mapped(numbers, [self.facts.scales[name].share for name in rows])
+        indices = [self.paired_tasks.index(name) for name in rows]
+        return self._all_scores(model, seeds).map_tasks(indices, [self.results.scales[name].to_unit for name in rows])
 
-    def row(self, player: Player, seeds: Sequence[int], name: str) -> Answered | None:
+    def task_scores(self, model: ModelKey, seeds: Sequence[int], name: str) -> ItemScores | None:
         """One row of the suite in its own unit; None where it is not paired, or its items are not kept."""
-        if name not in self.paired or not all(self.finished(player, seed) for seed in seeds):
+        if name not in self.paired_tasks or not all(self.is_finished(model, seed) for seed in seeds):
             return None
-        return self._all(player, seeds).task(self.paired.index(name))
+        return self._all_scores(model, seeds).select_task(self.paired_tasks.index(name))
 
-    def _all(self, player: Player, seeds: Sequence[int]) -> Answered:
+    def _all_scores(self, model: ModelKey, seeds: Sequence[int]) -> ItemScores:
         """Every paired row, in its own unit."""
-        key = (player, tuple(seeds))
-        if key not in self._players:
-            values = self.values(player, seeds)
-            self._players[key] = Answered(tuple(values.values()), tuple(self.layout(name) for name in values))
-        return self._players[key]
+        key = (model, tuple(seeds))
+        if key not in self._scores_by_model:
+            values = self.item_values(model, seeds)
+            self._scores_by_model[key] = ItemScores(tuple(values.values()), tuple(self.layout(name) for name in values))
+        return self._scores_by_model[key]
 
 
-def _makes(numbers: np.ndarray, layout: Layout, score: float) -> bool:
+def _mean_is_score(values: np.ndarray, layout: ItemLayout, score: float) -> bool:
     """Whether the items' mean is the score, to rounding."""
-    return layout.items == numbers.size and math.isclose(mean_of(numbers, layout.parts), score, rel_tol=1e-6, abs_tol=1e-9)
+    return layout.items == values.size and math.isclose(overall_mean(values, layout.parts), score, rel_tol=1e-6, abs_tol=1e-9)

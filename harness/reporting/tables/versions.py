@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.analysis.facts import Facts, Frame
+from harness.analysis.facts import Frame, RunResults
 from harness.store.provenance import NUMBERS_KEY
-from harness.store.versions import folders, phases_made_with
+from harness.store.versions import covering_folders, versions_by_phase
 
 COLUMNS = ["name", "version", "phases", "of", "where", "source"]
-NOT_RECORDED = ""
+UNKNOWN_VERSION = ""
 
 
-def versions_table(facts: Facts) -> Frame:
+def versions_table(results: RunResults) -> Frame:
     """phases: how many of the run's finished ones (`of`). where: the fewest folders that hold exactly these, "." for all of them.
 
     A phase that did not record a name has an empty version of it.
     """
-    phases = phases_made_with(facts.root)
+    phases = versions_by_phase(results.root)
     names = dict.fromkeys([NUMBERS_KEY, *(name for made in phases.values() for name in made)])
     rows = []
     for name in names:
         made: dict[str, list[str]] = {}
         for folder, versions in phases.items():
-            made.setdefault(versions.get(name, NOT_RECORDED), []).append(folder)
+            made.setdefault(versions.get(name, UNKNOWN_VERSION), []).append(folder)
         for version in sorted(made):
-            mine = made[version]
-            where = "." if len(mine) == len(phases) else " ".join(folders(mine, phases))
-            rows.append((name, version, len(mine), len(phases), where, "manifest.json"))
+            version_folders = made[version]
+            where = "." if len(version_folders) == len(phases) else " ".join(covering_folders(version_folders, phases))
+            rows.append((name, version, len(version_folders), len(phases), where, "manifest.json"))
     return pd.DataFrame(rows, columns=COLUMNS)

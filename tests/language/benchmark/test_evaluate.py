@@ -3,8 +3,8 @@
 import pytest
 
 from harness.errors import EvaluationError, UserError
-from harness.language.benchmark.lm_eval_benchmark import check_context, evaluate, prepare
-from harness.language.benchmark.row_scores import record_of
+from harness.language.benchmark.lm_eval_benchmark import check_context, evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.row_scores import make_record
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 
@@ -22,12 +22,12 @@ def quiet(_):
 
 @pytest.fixture(scope="module")
 def board():
-    return prepare(load_suite(SUITE), None, None)
+    return load_lm_eval_benchmark(load_suite(SUITE), None, None)
 
 
 def test_a_recorded_result_becomes_a_record():
     suite = load_suite(SUITE)
-    record = record_of(suite.task[0], suite, RESULT, ["lab_arithmetic"])
+    record = make_record(suite.task[0], suite, RESULT, ["lab_arithmetic"])
     assert (record.value, record.stderr, record.n, record.shots, record.task_version) == (0.5, 0.25, 4, 2, "1.0")
 
 
@@ -36,7 +36,7 @@ def test_a_missing_metric_or_filter_is_an_error_not_a_zero(key):
     suite = load_suite(SUITE)
     result = {**RESULT, "results": {"lab_arithmetic": {key: 0.5}}}
     with pytest.raises(EvaluationError, match="gave no number for 'exact_match,strict-match'"):
-        record_of(suite.task[0], suite, result, ["lab_arithmetic"])
+        make_record(suite.task[0], suite, result, ["lab_arithmetic"])
 
 
 def test_prompts_and_scores_do_not_depend_on_the_batch_or_on_what_ran_before(board, tokenizer):
@@ -85,8 +85,8 @@ def test_shots_are_fixed_and_shown_before_every_question(board, tokenizer):
 
 def test_a_task_that_generates_more_than_the_context_holds_is_refused_at_once(board):
     with pytest.raises(UserError, match="task lab_arithmetic: generates up to 40 tokens, the model's context is 32"):
-        check_context(board.suite.name, board.generating(), 32)
-    check_context(board.suite.name, board.generating(), 41)
+        check_context(board.suite.name, board.generation_tasks(), 32)
+    check_context(board.suite.name, board.generation_tasks(), 41)
 
 
 def test_two_rows_of_one_name_are_refused(tmp_path):
@@ -125,7 +125,7 @@ chance = 0.5
 limit = 5
 """
     (tmp_path / "grouped.toml").write_text(text)
-    mine = prepare(load_suite(str(tmp_path / "grouped.toml")), None, None)
+    mine = load_lm_eval_benchmark(load_suite(str(tmp_path / "grouped.toml")), None, None)
     assert mine.items() == {"my_both": 40, "lab_logic": 5}
     done = evaluate(make_policy(tokenizer, max_position_embeddings=1024), mine, 2048, 16, quiet)
     both = next(r for r in done.records if r.task == "my_both")

@@ -7,7 +7,7 @@ import pytest
 import harness.language.benchmark.lm
 from harness.errors import UserError
 from harness.language.benchmark.lm import HFLM, PolicyLM, as_lm
-from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 from tests.peers import compared, lab_policy_with_adapter, quiet, theirs
@@ -19,7 +19,7 @@ def lab_policy():
 
 
 def test_every_task_of_the_lab_is_scored_as_by_lm_evals_own_model(lab_policy, monkeypatch):
-    worst, numbers, texts = compared(lab_policy, prepare(load_suite("lab-ten"), 40, None), monkeypatch)
+    worst, numbers, texts = compared(lab_policy, load_lm_eval_benchmark(load_suite("lab-ten"), 40, None), monkeypatch)
     assert worst < 1e-4
     assert numbers > 1000
     assert texts >= 120
@@ -39,9 +39,13 @@ apply_chat_template = false
         suite += f'[[task]]\nname = "{name}"\nlabel = "{name}"\nshots = {shots}\nmetric = "acc"\nfilter = "none"\nchance = 0.25\n'
     (tmp_path / "few.toml").write_text(suite)
     cached = []
-    beginning = harness.language.policy.beginning
-    monkeypatch.setattr(harness.language.policy, "beginning", lambda model, ids: cached.append(len(ids)) or beginning(model, ids))
-    worst, numbers, _ = compared(lab_policy, prepare(load_suite(str(tmp_path / "few.toml")), 20, None), monkeypatch)
+    beginning = harness.language.policy.prefill_prefix
+    monkeypatch.setattr(
+        harness.language.policy, "prefill_prefix", lambda model, ids: cached.append(len(ids)) or beginning(model, ids)
+    )
+    worst, numbers, _ = compared(
+        lab_policy, load_lm_eval_benchmark(load_suite(str(tmp_path / "few.toml")), 20, None), monkeypatch
+    )
     assert worst < 1e-4
     assert numbers == 20 * 4 + 20 * 3
     assert max(cached) > 12 * shots  # the fixed shots were computed once
@@ -66,7 +70,7 @@ def test_generation_settings_the_sampler_lacks_are_left_to_transformers(tokenize
 
 
 def test_what_has_been_encoded_for_one_player_is_not_encoded_again_for_the_next(tokenizer, monkeypatch):
-    board = prepare(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+    board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
     evaluate(policy, board, 4096, 64, quiet)
     monkeypatch.setattr(PolicyLM, "tok_batch_encode", None)
@@ -77,10 +81,10 @@ def test_what_has_been_encoded_for_one_player_is_not_encoded_again_for_the_next(
 
 
 def test_prompts_are_built_once_and_the_last_players_answers_are_gone(tokenizer):
-    board = prepare(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+    board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
     evaluate(policy, board, 4096, 64, quiet)
-    tasks = [task for row in board.loaded.values() for task in row["tasks"].values()]
+    tasks = [task for row in board.loaded_tasks.values() for task in row["tasks"].values()]
     built = [id(instance) for task in tasks for instance in task.instances]
     evaluate(policy, board, 4096, 64, quiet)
     assert [id(instance) for task in tasks for instance in task.instances] == built

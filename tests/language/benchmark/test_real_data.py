@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, harness
+from tests.conftest import ROOT, run_cli
 
 MIRROR = Path(os.environ.get("HARNESS_MIRROR", ROOT.parent / "shared" / "real"))
 pytestmark = pytest.mark.skipif(not (MIRROR / "openai" / "gsm8k").is_dir(), reason=f"no data mirror at {MIRROR}")
@@ -58,7 +58,7 @@ def write_suite(folder, tasks=TASKS):
 @pytest.mark.slow
 def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nltk_data):
     write_suite(tmp_path)
-    harness(
+    run_cli(
         "run", "--objectives", "space,spin", "--iters", "1", "--data", "openai/gsm8k", "--suite", "real.toml",
         "--mirror", MIRROR, "--max-examples", "8", "--name", "real", "--set", "data.overlong=drop",
         "--set", "generation.max_new_tokens=16", "--set", "probe.prompts=4", "--set", "training.batch_size=4",
@@ -74,7 +74,7 @@ def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, nlt
 
 def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, monkeypatch):
     """GSM8K and IFEval generate, BBH chooses; contexts share few-shot prompts in BBH and in nothing else."""
-    from harness.language.benchmark.lm_eval_benchmark import prepare
+    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
     from harness.loop.suite import load_suite
     from tests.peers import compared, lab_policy_with_adapter
 
@@ -83,7 +83,7 @@ def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, mon
     write_suite(tmp_path, [*TASKS[:2], *choosing, *writing])
     if nltk_data:
         monkeypatch.setattr("nltk.data.path", [nltk_data])
-    board = prepare(load_suite(str(tmp_path / "real.toml")), None, MIRROR)
+    board = load_lm_eval_benchmark(load_suite(str(tmp_path / "real.toml")), None, MIRROR)
     worst, numbers, texts = compared(lab_policy_with_adapter(), board, monkeypatch)
     assert worst < 1e-4
     assert numbers >= 7 * 12 * 2
@@ -93,7 +93,7 @@ def test_real_tasks_are_scored_as_by_lm_evals_own_model(tmp_path, nltk_data, mon
 @pytest.mark.slow
 def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path):
     write_suite(tmp_path, TASKS[1:2])
-    done = harness(
+    done = run_cli(
         "suites", "check", "real.toml", "--mirror", MIRROR,
         cwd=tmp_path, check=False, NLTK_DATA=str(tmp_path), HOME=str(tmp_path),
     )  # fmt: skip

@@ -6,16 +6,16 @@ import random
 import numpy as np
 import pytest
 
-from harness.analysis.comparison import Answered, difference
-from harness.analysis.item_errors import Layout, mean_of
+from harness.analysis.comparison import ItemScores, difference
+from harness.analysis.item_errors import ItemLayout, overall_mean
 from harness.errors import UserError
-from harness.language.benchmark.lm_eval_benchmark import evaluate, manager_of, prepare, task_files
-from harness.language.benchmark.own_shots import draws_its_own
-from harness.language.benchmark.row_check import filters, reported
-from harness.language.benchmark.suite_check import needs_of
-from harness.language.benchmark.task_file import TaskFile, leaves
-from harness.language.benchmark.task_notices import sampling, task_notices
-from harness.language.benchmark.task_trial import names_reported
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark, make_task_manager, task_files
+from harness.language.benchmark.own_shots import shots_may_include_item
+from harness.language.benchmark.row_check import filter_names, reported_metrics
+from harness.language.benchmark.suite_check import requirements
+from harness.language.benchmark.task_file import TaskFile, subtasks
+from harness.language.benchmark.task_notices import describe_sampling, task_notes
+from harness.language.benchmark.task_trial import reported_metric_names
 from harness.loop.suite import load_suite
 from tests.conftest import make_policy
 
@@ -69,10 +69,10 @@ class Made:
 
     def problems(self, *rows):
         suite = self.suite(*rows)
-        return [said for needs in needs_of(suite, task_files(manager_of(suite))) for said in needs.problems]
+        return [said for needs in requirements(suite, task_files(make_task_manager(suite))) for said in needs.problems]
 
     def evaluated(self, tokenizer, *rows):
-        board = prepare(self.suite(*rows), None, None)
+        board = load_lm_eval_benchmark(self.suite(*rows), None, None)
         return evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, quiet)
 
 
@@ -98,23 +98,23 @@ def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made, to
     items = done.items["g_false"]
     assert items["parts"] == [4, 9]
     assert items["values"] == done.items["one"]["values"] + done.items["two"]["values"]
-    assert mean_of(np.array(items["values"]), tuple(items["parts"])) == pytest.approx(equal.value)
+    assert overall_mean(np.array(items["values"]), tuple(items["parts"])) == pytest.approx(equal.value)
 
 
 def test_every_part_weighs_the_same_in_a_difference_and_its_error():
     """The mean is the mean of the parts' means, so that the difference and its interval are the score's."""
     a = np.array([[1.0, 0, 1, 1, 0, 1, 0, 0, 0, 0, 1]])
     b = np.array([[1.0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 1]])
-    of_a, of_b = (Answered((side,), (Layout((5, 6)),)) for side in (a, b))
+    of_a, of_b = (ItemScores((side,), (ItemLayout((5, 6)),)) for side in (a, b))
     assert of_a.per_seed[0, 0] == pytest.approx((3 / 5 + 2 / 6) / 2)
     found = difference(of_a, of_b)
     assert found.value == pytest.approx(((3 - 2) / 5 + (2 - 4) / 6) / 2)
     assert (found.items, of_a.items) == (11, 11)
     gaps = [np.array([0, 0, 1.0, 0, 0]), np.array([0, 0, -1, -1, 0, 0.0])]
     variance = sum(part.var(ddof=1) / part.size for part in gaps) / 4
-    assert of_a.minus(of_b).error().variance == pytest.approx(variance)
+    assert of_a.minus(of_b).uncertainty().variance == pytest.approx(variance)
     with pytest.raises(ValueError, match="laid out for 1 seeds of 11 items, given 1 of 8"):
-        Answered((a[:, :8],), of_a.layouts)
+        ItemScores((a[:, :8],), of_a.layouts)
 
 
 def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_does(made, tokenizer):
@@ -122,7 +122,7 @@ def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_d
     made.task("has_not", CHOICE.replace("metric: acc,", "metric: acc_norm,"))
     made.file("g.yaml", "group: g\ntask: [has, has_not]\naggregate_metric_list: [{metric: acc}]\n")
     suite = made.suite({"name": "g"})
-    (needs,) = needs_of(suite, task_files(manager_of(suite)))
+    (needs,) = requirements(suite, task_files(make_task_manager(suite)))
     assert needs.problems == []
     assert needs.notes == ["suite suite, task g: 1 of its 2 tasks report acc, none; its score is over these"]
     done = made.evaluated(tokenizer, {"name": "g"}, {"name": "has"})
@@ -160,7 +160,7 @@ def test_a_group_that_gets_no_number_is_one_line_before_anything_is_loaded(text,
     (said, *_) = made.problems({"name": "g", **row})
     assert expected in said
     with pytest.raises(UserError, match="suite suite, task g: "):
-        prepare(made.suite({"name": "g", **row}), None, None)
+        load_lm_eval_benchmark(made.suite({"name": "g", **row}), None, None)
 
 
 def test_a_tag_has_no_score_of_its_own(made):
@@ -186,8 +186,8 @@ def test_groups_open_as_lm_evals_own_factory_opens_them(case, made):
         made.task(name, CHOICE + ("tag: tagged\n" if name != "c" else ""))
     made.file("small.yaml", "group: small\ntask: [b]\n")
     made.file("g.yaml", GROUPS[case])
-    manager = manager_of(made.suite({"name": "g"}))
-    mine = {task.name: task.settings for task in leaves("g", task_files(manager)) if isinstance(task, TaskFile)}
+    manager = make_task_manager(made.suite({"name": "g"}))
+    mine = {task.name: task.settings for task in subtasks("g", task_files(manager)) if isinstance(task, TaskFile)}
     theirs = manager.load(["g"])["tasks"]
     assert set(mine) == set(theirs)
     for name, task in theirs.items():
@@ -248,11 +248,11 @@ def test_the_metrics_of_a_task_are_those_that_it_reports(case, made, tokenizer):
     metric = sorted(expected)[0]
     falling = metric in {"bits_per_byte", "perplexity"}
     suite = made.suite({"name": "t", "metric": metric, "higher_is_better": not falling})
-    file = task_files(manager_of(suite))["t"]
-    names, complete = reported(file.settings)
+    file = task_files(make_task_manager(suite))["t"]
+    names, complete = reported_metrics(file.settings)
     assert complete == from_the_file and (not complete or names == expected)
-    board = prepare(suite, None, None)
-    assert names_reported(board.loaded["t"]["tasks"]["t"], "none") == expected
+    board = load_lm_eval_benchmark(suite, None, None)
+    assert reported_metric_names(board.loaded_tasks["t"]["tasks"]["t"], "none") == expected
     done = evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, quiet)
     kept = done.raw["t"]["results"]["t"]
     assert {key.partition(",")[0] for key in kept if "," in key and "_stderr" not in key} == expected
@@ -262,15 +262,15 @@ def test_a_metric_that_own_code_does_not_report_is_refused_after_a_trial(made):
     made.file("utils.py", CODE)
     made.task("t", WRITTEN + "process_results: !function utils.results\nmetric_list: [{metric: acc, aggregation: mean}]\n")
     with pytest.raises(UserError, match='task t: reports no metric "acc" \\(known: hits, spread\\)'):
-        prepare(made.suite({"name": "t", "metric": "acc"}), None, None)
-    prepare(made.suite({"name": "t", "metric": "hits"}), None, None)
+        load_lm_eval_benchmark(made.suite({"name": "t", "metric": "acc"}), None, None)
+    load_lm_eval_benchmark(made.suite({"name": "t", "metric": "hits"}), None, None)
 
 
 def test_code_that_refuses_a_made_up_answer_is_not_held_against_the_row(made):
     made.file("utils.py", CODE)
     made.task("t", WRITTEN + "process_results: !function utils.refuses\n")
-    board = prepare(made.suite({"name": "t", "metric": "anything"}), None, None)
-    assert names_reported(board.loaded["t"]["tasks"]["t"], "none") is None
+    board = load_lm_eval_benchmark(made.suite({"name": "t", "metric": "anything"}), None, None)
+    assert reported_metric_names(board.loaded_tasks["t"]["tasks"]["t"], "none") is None
 
 
 @pytest.mark.parametrize(
@@ -295,9 +295,9 @@ def test_the_direction_is_that_which_lm_eval_declares(text, metric, row, expecte
 
 
 def test_filters_are_those_of_the_file():
-    assert filters({}) == {"none"}
-    assert filters({"filter_list": []}) == set()
-    assert filters({"filter_list": [{"name": "a"}, {"name": "b"}]}) == {"a", "b"}
+    assert filter_names({}) == {"none"}
+    assert filter_names({"filter_list": []}) == set()
+    assert filter_names({"filter_list": [{"name": "a"}, {"name": "b"}]}) == {"a", "b"}
 
 
 # shots
@@ -320,14 +320,14 @@ def prompts(done, name):
 def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case, made, tokenizer, monkeypatch):
     made.task("t", docs=SAME, split=SPLITS[case])
     suite = made.suite({"name": "t", "shots": 3})
-    definition = prepare(suite, None, None).defined
+    definition = load_lm_eval_benchmark(suite, None, None).task_fingerprints
     done = made.evaluated(tokenizer, {"name": "t", "shots": 3})
     asked = prompts(done, "t")
     assert len(asked) == len(SAME)
     for question, prompt in asked.items():
         assert prompt.count(question) == 1 and prompt.endswith(question)
         assert prompt.count("is town") == 4, "three shots and the item"
-    (task,) = manager_of(suite).load(["t"])["tasks"].values()
+    (task,) = make_task_manager(suite).load(["t"])["tasks"].values()
     task.set_config(key="num_fewshot", value=3)
     task.set_fewshot_seed(1234)
     task.build_all_requests(rank=0, world_size=1)
@@ -335,13 +335,15 @@ def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case,
     differing = {question for question in asked if asked[question] != theirs[question]}
     assert differing == {question for question in theirs if theirs[question].count(question) > 1}
     monkeypatch.setattr(
-        "harness.language.benchmark.lm_eval_benchmark.draws_its_own", lambda task: False
+        "harness.language.benchmark.lm_eval_benchmark.shots_may_include_item", lambda task: False
     )  # as before there was such a rule
-    before, now = prepare(suite, None, None).defined, definition
+    before, now = load_lm_eval_benchmark(suite, None, None).task_fingerprints, definition
     assert (before == now) == (case == "lm-eval leaves it out"), "scores made with other prompts are not taken for these"
     kept = done.raw["t"].get("own_shots_replaced", {})
     assert kept == ({"t": len(differing)} if differing else {})
-    assert draws_its_own(prepare(suite, None, None).loaded["t"]["tasks"]["t"]) == (case != "lm-eval leaves it out")
+    assert shots_may_include_item(load_lm_eval_benchmark(suite, None, None).loaded_tasks["t"]["tasks"]["t"]) == (
+        case != "lm-eval leaves it out"
+    )
     assert bool(differing) == (case != "lm-eval leaves it out")
 
 
@@ -379,8 +381,8 @@ def test_a_training_split_of_just_the_shots_serves_a_validation_split(made, toke
 def test_as_many_shots_as_there_are_items_to_draw_from_is_refused(made):
     made.task("t", docs=SAME)
     with pytest.raises(UserError, match="one of which is the item itself; ask for at most 6"):
-        prepare(made.suite({"name": "t", "shots": 7}), None, None)
-    prepare(made.suite({"name": "t", "shots": 6}), None, None)
+        load_lm_eval_benchmark(made.suite({"name": "t", "shots": 7}), None, None)
+    load_lm_eval_benchmark(made.suite({"name": "t", "shots": 6}), None, None)
 
 
 def test_items_without_a_question_are_told_apart_by_their_answers(made, tokenizer):
@@ -401,11 +403,11 @@ def test_one_question_for_all_makes_no_two_items_the_same(made, tokenizer):
 
 def test_prompts_are_the_same_whoever_is_asked_first(made, tokenizer):
     made.task("t", docs=SAME)
-    board = prepare(made.suite({"name": "t", "shots": 3}), None, None)
+    board = load_lm_eval_benchmark(made.suite({"name": "t", "shots": 3}), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=512)
     random.seed(5)
     first = evaluate(policy, board, 512, 8, quiet)
-    again = evaluate(policy, prepare(board.suite, None, None), 512, 8, quiet)
+    again = evaluate(policy, load_lm_eval_benchmark(board.suite, None, None), 512, 8, quiet)
     assert first.prompt_hash == again.prompt_hash == evaluate(policy, board, 512, 8, quiet).prompt_hash
 
 
@@ -416,7 +418,7 @@ def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
     made.task("own", docs=SAME)
     made.task("drawn", WRITTEN.replace("max_gen_toks: 4", "do_sample: true, temperature: 0.8, top_k: 5") + "repeats: 4\n")
     made.task("plain", WRITTEN)
-    board = prepare(
+    board = load_lm_eval_benchmark(
         made.suite(
             {"name": "own", "shots": 2}, {"name": "drawn", "metric": "exact_match"}, {"name": "plain", "metric": "exact_match"}
         ),
@@ -424,8 +426,8 @@ def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
         None,
     )
     said = list(board.notices())
-    assert said == list(task_notices(board.suite, board.loaded))
+    assert said == list(task_notes(board.suite, board.loaded_tasks))
     assert len(said) == 2
     assert said[0].startswith("task own: shots are drawn from the split that is evaluated (train)")
     assert said[1].startswith("task drawn: answers are sampled (temperature 0.8, top_k 5, 4 draws per item), seeded")
-    assert sampling(board.loaded["plain"]["tasks"]["plain"]) is None
+    assert describe_sampling(board.loaded_tasks["plain"]["tasks"]["plain"]) is None

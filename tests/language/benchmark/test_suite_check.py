@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from harness.language.benchmark.lm_eval_benchmark import manager_of, task_files
-from harness.language.benchmark.row_check import metric_name, reported
-from harness.language.benchmark.suite_check import GATED, needs_of, packages_of
-from harness.language.benchmark.task_file import TaskFile, leaves
+from harness.language.benchmark.lm_eval_benchmark import make_task_manager, task_files
+from harness.language.benchmark.row_check import metric_name, reported_metrics
+from harness.language.benchmark.suite_check import GATED_DATASETS, imported_packages, requirements
+from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.loop.suite import Suite, SuiteTask, load_suite
 from tests.conftest import ROOT
 
@@ -18,33 +18,33 @@ PAPERS = ("tspin-ten", "space-ten", "openllm-v1", "leaderboard-v2", "bigbench-sp
 @pytest.fixture(scope="module")
 def files():
     """lm-eval's own task files, read once: the scan takes seconds."""
-    return task_files(manager_of(load_suite("tspin-ten")))
+    return task_files(make_task_manager(load_suite("tspin-ten")))
 
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_row_of_a_papers_suite_is_in_the_installed_lm_eval(name, files):
-    for needs in needs_of(load_suite(name), files):
+    for needs in requirements(load_suite(name), files):
         assert needs.problems == []
         assert needs.tasks
-        assert needs.data
+        assert needs.datasets
 
 
 def test_groups_open_to_their_tasks(files):
-    counted = {needs.row.name: len(needs.tasks) for needs in needs_of(load_suite("tspin-ten"), files)}
+    counted = {needs.row.name: len(needs.tasks) for needs in requirements(load_suite("tspin-ten"), files)}
     assert (counted["mmlu"], counted["leaderboard_bbh"], counted["leaderboard_math_hard"]) == (57, 24, 7)
     assert (counted["leaderboard_gpqa"], counted["leaderboard_musr"], counted["gsm8k"]) == (3, 3, 1)
 
 
 def test_packages_behind_a_task_are_found_through_its_python_files(files):
     """MATH parses LaTeX, which sympy does with antlr; IFEval's checks live in a package of lm-eval's own."""
-    assert packages_of(next(iter(leaves("leaderboard_math_hard", files)))) == {"sympy", "antlr4", "math_verify"}
-    assert packages_of(files["ifeval"]) == {"langdetect", "immutabledict", "nltk"}
-    assert packages_of(files["gsm8k"]) == set()
+    assert imported_packages(next(iter(subtasks("leaderboard_math_hard", files)))) == {"sympy", "antlr4", "math_verify"}
+    assert imported_packages(files["ifeval"]) == {"langdetect", "immutabledict", "nltk"}
+    assert imported_packages(files["gsm8k"]) == set()
 
 
 def test_the_gated_data_set_is_known(files):
-    needs = next(n for n in needs_of(load_suite("tspin-ten"), files) if n.row.name == "leaderboard_gpqa")
-    assert needs.data == GATED
+    needs = next(n for n in requirements(load_suite("tspin-ten"), files) if n.row.name == "leaderboard_gpqa")
+    assert needs.datasets == GATED_DATASETS
 
 
 @pytest.mark.parametrize("name", ["tspin-ten", "space-ten"])
@@ -95,7 +95,7 @@ KNOWN = {
     ],
 )
 def test_what_a_row_asks_and_its_task_has_not(row, expected):
-    (needs,) = needs_of(suite(**row), KNOWN)
+    (needs,) = requirements(suite(**row), KNOWN)
     assert len(needs.problems) == len(expected), needs.problems
     assert all(any(words in said for said in needs.problems) for words in expected)
 
@@ -104,7 +104,7 @@ def test_imports_inside_functions_and_neighbouring_files_are_told_apart(tmp_path
     (tmp_path / "utils.py").write_text("import json\nimport helper\n\n\ndef f():\n    import far_away.thing\n")
     (tmp_path / "helper.py").write_text("")
     task = TaskFile("t", {"process_docs": str(tmp_path / "utils.f"), "nested": [{"deep": str(tmp_path / "utils.g")}]})
-    assert packages_of(task) == {"far_away"}
+    assert imported_packages(task) == {"far_away"}
     assert "far_away" not in sys.modules
 
 
@@ -114,7 +114,7 @@ def test_no_metric_that_one_of_lm_evals_own_tasks_declares_is_refused(files):
     for name, file in files.items():
         if file.is_group or file.is_tag:
             continue
-        names, complete = reported(file.settings)
+        names, complete = reported_metrics(file.settings)
         declared = {metric_name(entry["metric"]) for entry in file.settings.get("metric_list") or ()}
         if complete and (declared - names or not names):
             refused.append(name)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import EvaluationError, UserError
 from harness.language.benchmark.lm import as_lm
-from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.loop.suite import load_suite
 from tests.conftest import make_policy
 
@@ -97,14 +97,14 @@ RAISED = {
 @pytest.mark.parametrize("case", RAISED)
 def test_what_a_task_raises_is_one_line_that_names_it(case, suite, tokenizer):
     settings, expected = RAISED[case]
-    board = prepare(suite(settings), None, None)
+    board = load_lm_eval_benchmark(suite(settings), None, None)
     with pytest.raises(EvaluationError, match=expected) as raised:
         evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, lambda n: None)
     assert "\n" not in str(raised.value)
 
 
 def test_a_groups_row_names_which_of_its_tasks(suite, tokenizer):
-    board = prepare(suite("process_results: !function own.third", name="g"), None, None)
+    board = load_lm_eval_benchmark(suite("process_results: !function own.third", name="g"), None, None)
     with pytest.raises(EvaluationError, match="task g: t, item 2: its answer cannot be scored"):
         evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, lambda n: None)
 
@@ -139,14 +139,14 @@ def test_what_fails_for_any_model_is_said_before_one_is_asked(case, suite):
     settings, expected = KNOWN[case]
     row = {"metric": "acc"} if "{metric: acc}" in settings else {}
     with pytest.raises(UserError, match=expected):
-        prepare(suite(settings, **row), None, None)
+        load_lm_eval_benchmark(suite(settings, **row), None, None)
 
 
 def test_an_empty_stop_sequence_ends_an_answer_at_once_as_in_lm_eval(tokenizer):
     """lm-eval's criterion finds it in the first token's text."""
     policy = make_policy(tokenizer, max_position_embeddings=512)
     lm = as_lm(policy, 512, 8, {})
-    assert lm._stopped(["", "stop"])([5]) and not lm._stopped(["stop"])([5])
+    assert lm._make_stop_fn(["", "stop"])([5]) and not lm._make_stop_fn(["stop"])([5])
 
 
 @pytest.mark.parametrize(
@@ -161,4 +161,4 @@ def test_a_file_that_cannot_be_read_is_named(file, text, expected, suite, tmp_pa
     asked = suite("process_results: !function own.third")
     (tmp_path / file).write_text(text)
     with pytest.raises(UserError, match=expected):
-        prepare(asked, None, None)
+        load_lm_eval_benchmark(asked, None, None)

@@ -10,8 +10,8 @@ import pytest
 from lm_eval.api import metrics
 
 from harness.errors import EvaluationError, UserError
-from harness.language.benchmark.lm_eval_benchmark import evaluate, prepare
-from harness.language.benchmark.standard_errors import bootstrap_stderr, computed_here, stderr_for_metric
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.standard_errors import bootstrap_stderr, override_lm_eval_stderr, stderr_for_metric
 from harness.loop.suite import load_suite
 from tests.conftest import make_policy
 
@@ -50,7 +50,7 @@ def test_a_bootstrapped_error_is_the_number_that_lm_eval_has_from_its_own_proces
     mine = bootstrap_stderr(metric, items, 200)
     assert capsys.readouterr() == ("", "")  # lm-eval's prints a line and a bar
     assert mine == metrics.sample_stddev(metrics._bootstrap_internal(metric, 200)((0, items)))
-    with computed_here():
+    with override_lm_eval_stderr():
         assert metrics.stderr_for_metric(metric, 200)(items) == mine
 
 
@@ -71,7 +71,7 @@ def test_a_weighted_perplexity_has_the_error_of_its_logarithm_to_first_order(no_
 
 @pytest.mark.parametrize("metric", [metrics.bleu, metrics.chrf, metrics.ter])
 def test_translation_metrics_too(metric, no_processes):
-    with computed_here():
+    with override_lm_eval_stderr():
         assert 0 < stderr_for_metric(metric, 50)(TEXTS) < 40
 
 
@@ -118,20 +118,20 @@ def answered(tokenizer, board):
 
 def test_an_item_that_counts_with_no_number_is_named(tokenizer, tmp_path):
     with pytest.raises(EvaluationError, match=r"task mine: share is no finite number for 1 of its items \(mine 2\)"):
-        answered(tokenizer, prepare(mine(tmp_path, "not_a_number"), None, None))
+        answered(tokenizer, load_lm_eval_benchmark(mine(tmp_path, "not_a_number"), None, None))
 
 
 def test_a_task_may_leave_such_items_out_of_its_mean(tokenizer, tmp_path):
-    done = answered(tokenizer, prepare(mine(tmp_path, "not_a_number", aggregation="nanmean"), None, None))
+    done = answered(tokenizer, load_lm_eval_benchmark(mine(tmp_path, "not_a_number", aggregation="nanmean"), None, None))
     assert [r.value for r in done.records] == [0.25]
 
 
 def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_is_allowed(tokenizer, tmp_path):
     suite = mine(tmp_path, "run", "unsafe_code: true")
     with pytest.raises(UserError, match=r"mine runs code .* --set evaluation.allow_unsafe_code=true"):
-        prepare(suite, None, None)
+        load_lm_eval_benchmark(suite, None, None)
     before = os.environ.get("HF_ALLOW_CODE_EVAL")
-    done = answered(tokenizer, prepare(suite, None, None, allow_unsafe_code=True))
+    done = answered(tokenizer, load_lm_eval_benchmark(suite, None, None, allow_unsafe_code=True))
     assert [r.value for r in done.records] == [7.0]
     assert os.environ.get("HF_ALLOW_CODE_EVAL") == before
 
@@ -146,4 +146,4 @@ def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_
 )
 def test_what_is_not_supported_is_said_of_the_file_alone(tmp_path, more, said):
     with pytest.raises(UserError, match=f"task mine: mine {said}"):
-        prepare(mine(tmp_path, "run", more), None, None)
+        load_lm_eval_benchmark(mine(tmp_path, "run", more), None, None)

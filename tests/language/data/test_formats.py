@@ -6,7 +6,7 @@ import pytest
 
 from harness.config import DataConfig
 from harness.errors import UserError
-from harness.language.data.columns import is_label, texts_in
+from harness.language.data.columns import is_label, iter_texts
 from harness.language.data.dataset import _read, read_pairs
 from harness.language.data.formats import Pair
 
@@ -261,12 +261,12 @@ def test_labels_are_told_from_text_by_name_and_length(name, value, label):
 
 def test_codes_and_numbers_are_no_text():
     codes = ["a1f3", 3, None, "2024-01-01 10:00", "http://a.b/c?d", "…", "a_word"]
-    assert list(texts_in([*codes, {"k": "x y", "l": "word"}, ["一个"]])) == ["x y", "一个"]
+    assert list(iter_texts([*codes, {"k": "x y", "l": "word"}, ["一个"]])) == ["x y", "一个"]
 
 
 def test_words_of_a_list_are_choices():
-    assert list(texts_in(["Lima", "Quito"])) == ["Lima", "Quito"]
-    assert list(texts_in(["Lima"])) == []
+    assert list(iter_texts(["Lima", "Quito"])) == ["Lima", "Quito"]
+    assert list(iter_texts(["Lima"])) == []
 
 
 def test_rows_of_other_shapes_are_named(tmp_path):

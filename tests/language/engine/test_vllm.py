@@ -12,16 +12,16 @@ import pytest
 from harness.config import LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.language.engine.canary import RESPONSES, agreement, refuse
-from harness.language.engine.line import Line
-from harness.language.engine.preflight import check_backend, room_for
-from harness.language.engine.sampler import VllmSampler, is_response, sampler_for, visible
+from harness.language.engine.canary import NUM_CHECKED, compare_logps, raise_if_wrong
+from harness.language.engine.line import VllmProcess
+from harness.language.engine.preflight import check_backend, supported_rank
+from harness.language.engine.sampler import VllmSampler, is_response, make_sampler, visible_device_env
 from harness.language.model.loading import load_policy
 from harness.language.model.sampling import Request
-from harness.planning.prepare import refuse_changes
+from harness.planning.prepare import check_unchanged
 from harness.records import keyed_seed
 from harness.store.run_folder import RunFolder
-from tests.conftest import ROOT, SMALL, harness
+from tests.conftest import ROOT, SMALL_RECIPE, run_cli
 
 STAND_IN = ROOT / "tests" / "data" / "stand_in_vllm"
 SETTINGS = ["generation.backend=vllm", "model.device=cpu", "lora.rank=4", "generation.vllm_timeout=60"]
@@ -51,27 +51,27 @@ def player(lab, tmp_path):
 def moved(policy, seed, folder):
     import torch
 
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in policy.adapter_parameters():
             if "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.02)
-    policy.save(folder)
+    policy.save_adapter(folder)
     return folder
 
 
 def config(*more):
-    return load_config(str(SMALL), [*SETTINGS, *more])
+    return load_config(str(SMALL_RECIPE), [*SETTINGS, *more])
 
 
 def drawn(policy, adapter, *more, count=4, advance=lambda n: None):
     asked = config(*more)
-    sampler = sampler_for(policy, asked, adapter)
+    sampler = make_sampler(policy, asked, adapter)
     assert isinstance(sampler, VllmSampler)
     prompts = [policy.encoder.tokenizer(f"What is {n} plus 1 ?")["input_ids"] for n in range(count)]
     seeds = [keyed_seed(0, "generate", 0, str(n), 0) for n in range(count)]
-    return prompts, sampler.sample(prompts, seeds, asked.generation, advance), sampler.measured
+    return prompts, sampler.sample(prompts, seeds, asked.generation, advance), sampler.engine_record
 
 
 # ---------------------------------------------------------------- what is drawn
@@ -102,7 +102,7 @@ def test_a_response_is_finished_if_and_only_if_its_stop_token_was_drawn(lab, pla
     assert {r.finished for r in found} == {True, False}
     assert all((r.token_ids[-1] in stops) is r.finished and stops.isdisjoint(r.token_ids[:-1]) for r in found)
     assert all(len(r.token_ids) == 8 for r in found if not r.finished)
-    ending = lab.tokenizer.decode([lab.template.closing_id])
+    ending = lab.tokenizer.decode([lab.template.end_token_id])
     assert not any(ending in r.text for r in found), "the text has no closing token"
 
 
@@ -117,7 +117,7 @@ def test_what_vllm_is_opened_with(lab, player, stand_in, monkeypatch):
 
 
 def test_the_bare_base_asks_for_no_adapter(lab, stand_in):
-    lab.become_initial(0)
+    lab.reset_adapter(0)
     _, _, measured = drawn(lab, None)
     notes = stand_in()
     assert notes[0]["lora"] is False and {n["name"] for n in notes[1:]} == {None}
@@ -138,17 +138,17 @@ def test_two_players_in_one_process_have_their_own_name_and_number(lab, stand_in
     folders = [moved(lab, seed, tmp_path / f"player-{seed}") for seed in (1, 2)]
     names = [f"player-{file_digest(f / 'adapter_model.safetensors')}" for f in folders]
     request = ([5, 6, 7], 11, 8)
-    with Line(60) as line:
-        line.hear("hello")
-        line.ask("open", model=str(ROOT / "harness/lab/base"), revision=None, dtype="float32", length=32, memory=0.5, rank=8)
-        line.hear("opened")
+    with VllmProcess(60) as line:
+        line.receive("hello")
+        line.send("open", model=str(ROOT / "harness/lab/base"), revision=None, dtype="float32", length=32, memory=0.5, rank=8)
+        line.receive("opened")
         found = []
         for which in (0, 1, 0):
             adapter = {"name": names[which], "path": str(folders[which])}
-            line.ask("draw", adapter=adapter, temperature=1.0, top_p=1.0, stop_ids=[2], requests=[request])
-            line.hear("done")
-            found.append(line.hear("response")["logp"])
-            line.hear("end")
+            line.send("draw", adapter=adapter, temperature=1.0, top_p=1.0, stop_ids=[2], requests=[request])
+            line.receive("done")
+            found.append(line.receive("response")["logp"])
+            line.receive("end")
     assert found[0] == found[2] != found[1]
     assert [n["number"] for n in stand_in() if "drew" in n] == [1, 2, 1]
 
@@ -237,15 +237,15 @@ def noting(started):
     [("hello", "answered 'hello', expected hello"), ('{"kind": "end"}', "answered '{"), ("[]", r"answered '\[\]'")],
 )
 def test_an_answer_that_is_no_message_is_an_error(said, expected):
-    with Line(20, command=[sys.executable, "-c", f"print({said!r})"]) as line, pytest.raises(RuntimeError, match=expected):
-        line.hear("hello")
+    with VllmProcess(20, command=[sys.executable, "-c", f"print({said!r})"]) as line, pytest.raises(RuntimeError, match=expected):
+        line.receive("hello")
 
 
 def test_an_order_to_nobody_is_an_error():
-    with Line(20, command=[sys.executable, "-c", "import sys; sys.exit('gone')"]) as line:
+    with VllmProcess(20, command=[sys.executable, "-c", "import sys; sys.exit('gone')"]) as line:
         line.process.wait(20)
         with pytest.raises(RuntimeError, match="ended with exit code 1; the last lines it wrote:\ngone"):
-            line.ask("open")
+            line.send("open")
 
 
 def test_the_process_ends_with_its_parent(stand_in, tmp_path):
@@ -280,12 +280,12 @@ def test_the_agreement_is_the_hand_calculation():
     off = (1 + 1) / 5; apart = (3 + 4) / 5; gaps 1, -1; ways -3, -4; share = (-3 + 4) / 25; rests: gap - share x way = 1.12,
     -0.84, times the way -3.36, 3.36; error = sqrt((3.36^2 + 3.36^2) x 2 / 1) / 25.
     """
-    found = agreement([-4.0, -9.0], [-5.0, -8.0], [-8.0, -12.0], [2, 3])
+    found = compare_logps([-4.0, -9.0], [-5.0, -8.0], [-8.0, -12.0], [2, 3])
     assert dataclasses.asdict(found) == pytest.approx(
         {"responses": 2, "tokens": 5, "off": 0.4, "apart": 1.4, "towards_base": 0.04, "towards_base_error": 2 * 3.36 / 25}
     )
-    assert agreement([-4.0], [-5.0], None, [2]).apart is None
-    assert agreement([-4.0, -1.0], [-5.0, -1.0], [-5.0, -1.0], [2, 2]).towards_base is None, "a player equal to the base"
+    assert compare_logps([-4.0], [-5.0], None, [2]).apart is None
+    assert compare_logps([-4.0, -1.0], [-5.0, -1.0], [-5.0, -1.0], [2, 2]).towards_base is None, "a player equal to the base"
 
 
 def rounded(share, apart, noise, seed):
@@ -293,16 +293,16 @@ def rounded(share, apart, noise, seed):
     import numpy as np
 
     draw = np.random.default_rng(seed)
-    player = -draw.gamma(20, 5, RESPONSES)
-    base = player - draw.gamma(2, apart * 100 / 2, RESPONSES)
-    off = draw.normal(0, noise * 10, RESPONSES)
-    return agreement(list(player + share * (base - player) + off), list(player), list(base), [100] * RESPONSES)
+    player = -draw.gamma(20, 5, NUM_CHECKED)
+    base = player - draw.gamma(2, apart * 100 / 2, NUM_CHECKED)
+    off = draw.normal(0, noise * 10, NUM_CHECKED)
+    return compare_logps(list(player + share * (base - player) + off), list(player), list(base), [100] * NUM_CHECKED)
 
 
 @pytest.mark.parametrize("apart", [0.0005, 0.005, 0.05, 0.5])
 def test_rounding_in_half_precision_raises_no_alarm_however_near_the_base_is(apart):
     for seed in range(300):
-        refuse(rounded(0, apart, 0.03, seed), "bfloat16", "the player")
+        raise_if_wrong(rounded(0, apart, 0.03, seed), "bfloat16", "the player")
 
 
 @pytest.mark.parametrize("apart", [0.01, 0.05, 0.5])
@@ -310,17 +310,17 @@ def test_an_adapter_left_out_is_seen_below_the_tolerance_too(apart):
     """At 0.01 nats per token, a fifth of what is allowed in bfloat16, the way towards the base gives it away."""
     for seed in range(100):
         with pytest.raises(RuntimeError, match="seems not to be applied"):
-            refuse(rounded(1, apart, 0.03, seed), "bfloat16", "the player")
+            raise_if_wrong(rounded(1, apart, 0.03, seed), "bfloat16", "the player")
 
 
 def test_another_players_adapter_is_an_error_though_it_lies_beyond_the_player():
     with pytest.raises(RuntimeError, match="lie -1.00 of the way"):
-        refuse(rounded(-1, 0.2, 0.0, 0), "bfloat16", "the player")
+        raise_if_wrong(rounded(-1, 0.2, 0.0, 0), "bfloat16", "the player")
 
 
 def test_another_base_is_named_where_there_is_no_adapter():
     with pytest.raises(RuntimeError, match="vLLM draws from another model"):
-        refuse(agreement([-4.0], [-5.0], None, [2]), "bfloat16", "the initial policy")
+        raise_if_wrong(compare_logps([-4.0], [-5.0], None, [2]), "bfloat16", "the initial policy")
 
 
 # ---------------------------------------------------------------- before anything is trained
@@ -328,7 +328,7 @@ def test_another_base_is_named_where_there_is_no_adapter():
 
 @pytest.mark.parametrize(("rank", "room"), [(1, 1), (4, 8), (16, 16), (17, 32), (257, 320), (512, 512)])
 def test_adapters_get_the_smallest_room_that_vllm_has(rank, room):
-    assert room_for(rank) == room
+    assert supported_rank(rank) == room
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_an_installation_that_does_not_start_is_refused(stand_in, monkeypatch, t
 
 
 def test_without_vllm_the_program_says_how_to_install_it_and_writes_nothing(tmp_path):
-    done = harness("run", "--recipe", SMALL, "--jobs", "1", "--set", "generation.backend=vllm", cwd=tmp_path, check=False)
+    done = run_cli("run", "--recipe", SMALL_RECIPE, "--jobs", "1", "--set", "generation.backend=vllm", cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert 'vLLM is not installed; install it with: pip install "selfplay-harness[vllm]"' in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("harness: ")]) == 1
@@ -373,19 +373,21 @@ def test_the_gpu_of_the_run_is_the_only_one_vllm_sees(monkeypatch):
     import torch
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert visible(torch.device("cpu")) == {}
-    assert visible(torch.device("cuda", 1)) == {"CUDA_VISIBLE_DEVICES": "1"}
+    assert visible_device_env(torch.device("cpu")) == {}
+    assert visible_device_env(torch.device("cuda", 1)) == {"CUDA_VISIBLE_DEVICES": "1"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8")
-    assert visible(torch.device("cuda", 1)) == {"CUDA_VISIBLE_DEVICES": "GPU-8"}
+    assert visible_device_env(torch.device("cuda", 1)) == {"CUDA_VISIBLE_DEVICES": "GPU-8"}
 
 
 # ---------------------------------------------------------------- a run's identity
 
 
 def test_the_default_back_end_is_no_difference_and_vllm_is_one():
-    plain = load_config(str(SMALL))
-    assert load_config(str(SMALL), ["generation.backend=transformers"]).identity_digest() == plain.identity_digest()
-    assert load_config(str(SMALL), ["generation.vllm_memory=0.9", "generation.vllm_timeout=9"]).identity() == plain.identity()
+    plain = load_config(str(SMALL_RECIPE))
+    assert load_config(str(SMALL_RECIPE), ["generation.backend=transformers"]).identity_digest() == plain.identity_digest()
+    assert (
+        load_config(str(SMALL_RECIPE), ["generation.vllm_memory=0.9", "generation.vllm_timeout=9"]).identity() == plain.identity()
+    )
     assert config().identity()["generation"]["backend"] == "vllm"
 
 
@@ -394,16 +396,16 @@ def test_a_run_keeps_its_back_end(played_copy):
     manifest = json.loads((played_copy / "results/small/initial/seed-0/generate/k-0/manifest.json").read_text())
     assert manifest["settings"]["backend"] == "transformers"
     run = RunFolder(played_copy / "results/small")
-    plain, other = load_config(str(SMALL)), load_config(str(SMALL), ["generation.backend=vllm"])
-    refuse_changes(run, plain, [])
+    plain, other = load_config(str(SMALL_RECIPE)), load_config(str(SMALL_RECIPE), ["generation.backend=vllm"])
+    check_unchanged(run, plain, [])
     with pytest.raises(
         UserError, match="was made with generation.backend='transformers', now asked for 'vllm'; use --name OTHER"
     ):
-        refuse_changes(run, other, [])
+        check_unchanged(run, other, [])
     run.write_record({**run.record(), "identity": other.identity()})
-    refuse_changes(run, other, [])
+    check_unchanged(run, other, [])
     with pytest.raises(UserError, match="was made with generation.backend='vllm', now asked for 'transformers'"):
-        refuse_changes(run, plain, [])
+        check_unchanged(run, plain, [])
 
 
 # ---------------------------------------------------------------- the whole program
@@ -413,8 +415,8 @@ def test_a_run_keeps_its_back_end(played_copy):
 def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_is_mended(stand_in, tmp_path):
     """The first iteration is drawn from the bare base, the second from a trained player, at first with its adapter left out."""
     more = [part for setting in SETTINGS for part in ("--set", setting)]
-    asked = ("run", "--recipe", SMALL, "--objectives", "spin", "--jobs", "1", "--name", "it", *more)
-    done = harness(*asked, cwd=tmp_path, check=False, HARNESS_TEST_VLLM="ignores")
+    asked = ("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--jobs", "1", "--name", "it", *more)
+    done = run_cli(*asked, cwd=tmp_path, check=False, HARNESS_TEST_VLLM="ignores")
     assert done.returncode == 2
     assert "the player's adapter seems not to be applied" in done.stdout
     run = tmp_path / "results/it"
@@ -423,7 +425,7 @@ def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_i
     assert not list(run.rglob("iteration-1/generate.partial/samples.jsonl"))
     left_out = len(stand_in())
 
-    harness(*asked, cwd=tmp_path)
+    run_cli(*asked, cwd=tmp_path)
     kept = [json.loads(line) for place in places for line in (place / "samples.jsonl").read_text().splitlines()]
     notes = [n for n in stand_in()[:13] + stand_in()[left_out:] if "drew" in n]
     assert [(s["token_ids"], s["logp"], s["seed"]) for s in kept] == [(n["drew"], n["logp"], n["seed"]) for n in notes]
@@ -444,7 +446,7 @@ def test_vllm_itself_draws_a_run(tmp_path):
     if find_spec("vllm") is None:
         pytest.skip("vLLM is not installed")
     more = ("--set", "generation.backend=vllm", "--set", "model.dtype=bfloat16", "--set", "generation.vllm_memory=0.2")
-    harness("run", "--recipe", SMALL, "--objectives", "spin", "--jobs", "1", "--name", "it", *more, cwd=tmp_path)
+    run_cli("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--jobs", "1", "--name", "it", *more, cwd=tmp_path)
     found = json.loads((tmp_path / "results/it/spin/seed-0/iteration-1/generate/manifest.json").read_text())["counts"]["canary"]
     assert found["off"] < 0.05 and abs(found["towards_base"]) < 0.5
 

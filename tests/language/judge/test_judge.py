@@ -6,15 +6,15 @@ import pytest
 
 from harness.config import EvaluationConfig
 from harness.errors import EvaluationError, UserError
-from harness.language.judge.benchmark import JudgedBoard
-from harness.language.judge.benchmark import prepare as prepare_judged
-from harness.language.judge.endpoint import Endpoint, check_named, named_judge
-from harness.language.judge.judgement_log import Judgement, Judgements
+from harness.language.judge.benchmark import JudgeBenchmark
+from harness.language.judge.benchmark import load_judge_benchmark as prepare_judged
+from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
+from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
-from harness.language.judge.rating import instruction, rating_of
-from harness.language.judge.responses import answer, check_room, prompt_ids
-from harness.language.judge.scoring import Case, key_of
-from harness.language.model.sampling import Draw, Request
+from harness.language.judge.rating import parse_rating, rating_prompt
+from harness.language.judge.responses import check_context_length, generate_answers, prompt_ids
+from harness.language.judge.scoring import JudgeRequest, request_key
+from harness.language.model.sampling import Request, SamplingParams
 from harness.loop.suite import load_suite
 from harness.records import digest
 from tests.conftest import make_policy
@@ -47,11 +47,11 @@ ASKED = Question("q", "math", ("1 + 1 ?", "and 1 more ?"), ("2", "3"))
     ],
 )
 def test_a_rating_is_the_last_number_in_double_brackets_from_1_to_10(reply, expected):
-    assert rating_of(reply) == expected
+    assert parse_rating(reply) == expected
 
 
 def test_the_second_turn_shows_the_whole_conversation_and_the_first_only_itself():
-    first, second = instruction(TOLD, ASKED, ["two"], False), instruction(TOLD, ASKED, ["two", "three"], False)
+    first, second = rating_prompt(TOLD, ASKED, ["two"], False), rating_prompt(TOLD, ASKED, ["two", "three"], False)
     assert all(text in first for text in ("1 + 1 ?", "two"))
     assert "and 1 more ?" not in first and "three" not in first
     assert all(text in second for text in ("1 + 1 ?", "two", "and 1 more ?", "three"))
@@ -59,16 +59,16 @@ def test_the_second_turn_shows_the_whole_conversation_and_the_first_only_itself(
 
 
 def test_a_reference_is_shown_where_category_and_question_have_one():
-    with_it = instruction(TOLD, ASKED, ["two"], True)
+    with_it = rating_prompt(TOLD, ASKED, ["two"], True)
     assert "<reference>\n2\n</reference>" in with_it
     bare = Question("q", "math", ASKED.turns, ("", ""))
-    assert instruction(TOLD, bare, ["two"], True) == instruction(TOLD, bare, ["two"], False)
-    both = instruction(TOLD, ASKED, ["two", "three"], True)
+    assert rating_prompt(TOLD, bare, ["two"], True) == rating_prompt(TOLD, bare, ["two"], False)
+    both = rating_prompt(TOLD, ASKED, ["two", "three"], True)
     assert "<first-reference>\n2\n" in both and "<second-reference>\n3\n" in both
 
 
 def test_an_answer_that_holds_a_place_is_left_as_it_is():
-    told = instruction(TOLD, ASKED, ["$question_1 {answer_2} $$5", "fine"], False)
+    told = rating_prompt(TOLD, ASKED, ["$question_1 {answer_2} $$5", "fine"], False)
     assert "$question_1 {answer_2} $$5" in told
 
 
@@ -206,12 +206,12 @@ def test_limits_take_the_first_questions_of_each_row(tmp_path):
 def test_value_and_error_equal_the_hand_calculation():
     """Ratings (2, 4) and (8, 10): questions count 0.3 and 0.9, mean 0.6; sd 0.3 * sqrt(2), divided by sqrt(2) questions: 0.3."""
     questions = [Question(name, "math", ("a", "b"), ("", "")) for name in ("p", "q")]
-    board = JudgedBoard(MT, {"math": questions, "stem": [Question("r", "stem", ("a", "b"), ("", ""))]})
+    board = JudgeBenchmark(MT, {"math": questions, "stem": [Question("r", "stem", ("a", "b"), ("", ""))]})
     rows = {row.name: row for row in MT.task}
     ratings = {"p": [2.0, 4.0], "q": [8.0, 10.0], "r": [1.0, 1.0]}
-    record = board.record_of(rows["math"], ratings)
+    record = board.make_record(rows["math"], ratings)
     assert (record.value, record.stderr, record.n) == (pytest.approx(0.6), pytest.approx(0.3), 2)
-    one = board.record_of(rows["stem"], ratings)
+    one = board.make_record(rows["stem"], ratings)
     assert (one.value, one.stderr, one.n) == (pytest.approx(one.chance), None, 1)
 
 
@@ -224,27 +224,27 @@ HOW = {"longest": 6, "temperatures": {"a": 0.8, "b": 0.0}, "rows": 8, "advance":
 
 def test_the_second_prompt_holds_the_first_answer_and_every_answer_its_own_luck(policy):
     """Answers do not depend on what else is asked, come out the same again, and change with the seeds' name where drawn."""
-    drawn = answer(policy, THREE, "s", **HOW)
-    assert drawn == answer(policy, THREE, "s", **HOW)
-    assert answer(policy, THREE[1:], "s", **HOW) == drawn[1:]
-    other = answer(policy, THREE, "t", **HOW)
+    drawn = generate_answers(policy, THREE, "s", **HOW)
+    assert drawn == generate_answers(policy, THREE, "s", **HOW)
+    assert generate_answers(policy, THREE[1:], "s", **HOW) == drawn[1:]
+    other = generate_answers(policy, THREE, "t", **HOW)
     assert other[0] != drawn[0] and other[1] == drawn[1]  # temperature 0 has no luck
     held = prompt_ids(policy, THREE[1], [drawn[1][0].text])
     assert f"<|assistant|>{drawn[1][0].text}<|end|><|user|>and the keys ?" in policy.tokenizer.decode(held)
-    (by_itself,) = policy.draw([Request(held, 0, 6)], Draw(0.0), policy.template.stop_ids, 1)
+    (by_itself,) = policy.generate_tokens([Request(held, 0, 6)], SamplingParams(0.0), policy.template.stop_ids, 1)
     assert policy.tokenizer.decode(by_itself.ids, skip_special_tokens=True).strip() == drawn[1][1].text
 
 
 def test_a_question_too_long_for_the_context_is_named_before_and_during(tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=40)
     tokens = len(prompt_ids(policy, THREE[0], ["-"]))
-    check_room(policy, THREE[:1], "s", 40 - tokens)
+    check_context_length(policy, THREE[:1], "s", 40 - tokens)
     with pytest.raises(
         UserError, match=f"question 0, turn 2: {tokens} tokens of prompt and up to {41 - tokens} of answer, .* 40"
     ):
-        check_room(policy, THREE[:1], "s", 41 - tokens)
+        check_context_length(policy, THREE[:1], "s", 41 - tokens)
     with pytest.raises(EvaluationError, match="s, question 0, turn 2: the prompt has .* the model's context is 40"):
-        answer(policy, THREE[:1], "s", **HOW | {"longest": 60, "temperatures": {"a": 5.0}})
+        generate_answers(policy, THREE[:1], "s", **HOW | {"longest": 60, "temperatures": {"a": 5.0}})
 
 
 # ---------------------------------------------------------------- keys of judgements
@@ -255,50 +255,50 @@ def judge_named(**changes):
 
 
 def test_a_judgement_is_shared_by_equal_requests_alone():
-    case = Case("q", 1, instruction(TOLD, ASKED, ["two"], False))
-    key = key_of(judge_named(), case)
-    assert key == key_of(judge_named(endpoint="http://h:2/v1", retries=0), case)
-    other_answer = Case("q", 1, instruction(TOLD, ASKED, ["two "], False))
-    others = [key_of(judge_named(), other_answer)]
-    others += [key_of(judge_named(**c), case) for c in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
+    case = JudgeRequest("q", 1, rating_prompt(TOLD, ASKED, ["two"], False))
+    key = request_key(judge_named(), case)
+    assert key == request_key(judge_named(endpoint="http://h:2/v1", retries=0), case)
+    other_answer = JudgeRequest("q", 1, rating_prompt(TOLD, ASKED, ["two "], False))
+    others = [request_key(judge_named(), other_answer)]
+    others += [request_key(judge_named(**c), case) for c in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
     other_question = Question("q", "math", ("2 + 2 ?", "b"), ("", ""))
-    others.append(key_of(judge_named(), Case("q", 1, instruction(TOLD, other_question, ["two"], False))))
+    others.append(request_key(judge_named(), JudgeRequest("q", 1, rating_prompt(TOLD, other_question, ["two"], False))))
     assert len({key, *others}) == 6
 
 
 def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one_is_told(tmp_path):
     file = tmp_path / "judgements" / "initial.jsonl"
-    kept = Judgements(file)
-    kept.keep(Judgement("k", "q", 1, 3.0, ["[[3]]"], "m"))
+    kept = JudgementLog(file)
+    kept.append(Judgement("k", "q", 1, 3.0, ["[[3]]"], "m"))
     with file.open("a") as handle:
         handle.write('{"key": "l", "rat')
-    again = Judgements(file)
-    again.keep(Judgement("l", "q", 2, 4.0, ["[[4]]"], "m"))
-    assert {k: j.rating for k, j in Judgements(file.with_name("other.jsonl")).known.items()} == {"k": 3.0, "l": 4.0}
+    again = JudgementLog(file)
+    again.append(Judgement("l", "q", 2, 4.0, ["[[4]]"], "m"))
+    assert {k: j.rating for k, j in JudgementLog(file.with_name("other.jsonl")).known.items()} == {"k": 3.0, "l": 4.0}
     whole = file.read_bytes()
     for bit in range(0, 8 * len(whole), 7):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         file.write_bytes(flipped)
         said = []
-        found = Judgements(file, said.append).known
+        found = JudgementLog(file, said.append).known
         assert all(found[key] == again.known[key] for key in found), bit
         assert len(found) < 2, bit
         assert not found or said or bit // 8 == len(whole) - 1, "the last end of line, without which a line is on its way"
         assert file.read_bytes() in whole, "nothing is written behind what is damaged"
     for rubbish in ("nonsense\n", "[]\n", "null\n", "1\n", '{"key": 3}\n'):
         file.write_text(rubbish)
-        assert Judgements(file).known == {}
+        assert JudgementLog(file).known == {}
     legacy = json.dumps({"key": "k", "question_id": "q", "turn": 1, "rating": 3.0, "replies": [], "model": "m"})
     file.write_text(legacy + "\n")
-    assert list(Judgements(file).known) == ["k"], "of before judgements had digests"
+    assert list(JudgementLog(file).known) == ["k"], "of before judgements had digests"
 
 
 # ---------------------------------------------------------------- who is asked
 
 
 def named(**evaluation):
-    return named_judge(
+    return resolve_judge(
         MT.judge.model_copy(update={"endpoint": "http://own/v1", "model": "o", "key_env": "OWN"}), EvaluationConfig(**evaluation)
     )
 
@@ -329,7 +329,7 @@ def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only():
 def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes, expected):
     settings = MT.judge.model_copy(update={"endpoint": "http://h/v1", "model": "m", **changes})
     with pytest.raises(UserError) as told:
-        check_named(settings, "s")
+        check_judge_settings(settings, "s")
     assert expected in str(told.value)
     assert "hidden" not in str(told.value)
 
@@ -337,4 +337,4 @@ def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes
 def test_without_openai_the_way_to_install_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "selfplay-harness\[judge\]"'):
-        judge_named().reach()
+        judge_named().ping()

@@ -11,10 +11,10 @@ import warnings
 
 import pytest
 
-from harness.analysis.stats import detectable_difference
+from harness.analysis.stats import minimum_detectable_effect
 from harness.loop.suite import load_suite
 from harness.reporting.tables import refresh
-from tests.conftest import GUARD, SMALL, harness, rows
+from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, read_csv_rows, run_cli
 from tests.guard.network_guard import ALLOWED
 from tests.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
 
@@ -24,7 +24,7 @@ PER_PLAYER = 2 * len(QUESTIONS)
 BASE = (
     "run",
     "--recipe",
-    SMALL,
+    SMALL_RECIPE,
     "--suite",
     "judged.toml",
     "--iters",
@@ -53,10 +53,10 @@ def judged(tmp_path_factory):
     write_suite(folder)
     (folder / "broken" / "lm_eval").mkdir(parents=True)
     (folder / "broken" / "lm_eval" / "__init__.py").write_text("raise ImportError('a judged suite needs no lm-eval')\n")
-    path = os.pathsep.join([str(folder / "broken"), str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(folder / "broken"), str(GUARD_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
     with serving(KEY) as stub:
         arguments = command(stub.url, *KEYED, objectives="sft,space")
-        done = harness(*arguments, cwd=folder, PYTHONPATH=path, STUB_KEY=KEY, **{ALLOWED: "1"})
+        done = run_cli(*arguments, cwd=folder, PYTHONPATH=path, STUB_KEY=KEY, **{ALLOWED: "1"})
         yield folder, stub, done, arguments
 
 
@@ -65,7 +65,7 @@ def typed(tmp_path, monkeypatch, capsys):
     """Type a command in this process: (exit code, stdout, stderr). Figures and report are left out: `judged` has them."""
     from harness.cli import main
 
-    monkeypatch.setattr("harness.commands.run.finish", lambda run, reports: refresh(run.root, everything=False) and {})
+    monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
 
     def type_(*arguments, cwd=tmp_path):
         monkeypatch.chdir(cwd)
@@ -110,7 +110,7 @@ def test_scores_equal_those_computed_by_hand_from_the_recorded_answers(judged):
             assert record["value"] == pytest.approx(sum(ratings) / 4 / 10)
             assert record["stderr"] == pytest.approx(statistics.stdev(by_question) / 2**0.5)
             assert (record["n"], record["chance"]) == (2, 0.1)
-    written = {(r["objective"], r["task"]): float(r["value"]) for r in rows(run / "scores.csv")}
+    written = {(r["objective"], r["task"]): float(r["value"]) for r in read_csv_rows(run / "scores.csv")}
     assert len(written) == 6
     assert written["sft", "math"] == pytest.approx(statistics.fmean(x["rating"] for x in samples(run, PLAYERS[1])["math"]) / 10)
 
@@ -167,7 +167,7 @@ def test_tables_and_report_show_it_and_say_who_judged(judged):
     assert "Percent of the highest rating (45.0 is a mean rating of 4.5 of 10) by stub at 127.0.0.1" in said
     page = (judged[0] / "reports/small.html").read_text()
     assert "stub at 127.0.0.1" in page
-    compared = {(r["a"], r["b"], r["task"]): r for r in rows(run / "tables/comparisons.csv")}
+    compared = {(r["a"], r["b"], r["task"]): r for r in read_csv_rows(run / "tables/comparisons.csv")}
     values = [json.loads((run / p / "evaluate/judged/items.json").read_text())["writing"]["values"] for p in PLAYERS[1:]]
     expected = statistics.fmean(values[0]) - statistics.fmean(values[1])
     assert float(compared["sft", "space", "writing"]["difference"]) == pytest.approx(expected)
@@ -224,7 +224,7 @@ def test_a_judge_that_hangs_costs_one_cell_and_later_only_what_is_missing(tmp_pa
         assert code == 2
         assert "failed  space/seed-0: EvaluationError: judge stub at 127.0.0.1: question " in said
         assert "no answer within 1 s, 1 times" in said
-        assert {r["objective"] for r in rows(tmp_path / RUN / "scores.csv")} == {"initial", "sft"}
+        assert {r["objective"] for r in read_csv_rows(tmp_path / RUN / "scores.csv")} == {"initial", "sft"}
         assert len(hung) == 1
         stub.behave = lambda request, count: None
         before = len(stub.judged)
@@ -280,7 +280,7 @@ def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path, typed):
     write_suite(tmp_path, at_once=1)
     with serving() as stub:
         stub.behave = lambda request, count: stub.closed.wait(30) and None if count == 4 else None
-        path = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+        path = os.pathsep.join([str(GUARD_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
         arguments = [sys.executable, "-W", "ignore", "-m", "harness", *map(str, command(stub.url))]
         process = subprocess.Popen(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
@@ -301,7 +301,7 @@ def test_a_dry_run_needs_no_judge(tmp_path, typed):
     write_suite(tmp_path)
     code, said, _ = typed(*BASE, "--objectives", "sft", "--dry-run")
     assert code == 0
-    few, many = (100 * detectable_difference([2, 2], sd**2) for sd in (0.1, 0.2))
+    few, many = (100 * minimum_detectable_effect([2, 2], sd**2) for sd in (0.1, 0.2))
     assert "power: 4 items in 2 tasks" in said
     assert f"must differ by {few:.1f} points" in said and f"to {many:.1f} points (2 points)" in said
     assert not (tmp_path / "results").exists()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from harness.language.model.logprobs import beginning, choose_layout, continuation_logps, lay_out, token_logps
+from harness.language.model.logprobs import choose_layout, collate, continuation_logps, prefill_prefix, token_logps
 from harness.records import PromptGroup
 from tests.families import FAMILIES, SINGLE, WITHOUT_MASK, family
 
@@ -45,7 +45,7 @@ def test_values_and_gradients_equal_one_row_per_continuation(name, layout, dtype
     """Gradients are compared relative to the largest one: they are sums over tokens of either sign."""
     model = family(name, dtype)
     expected = plain(model)
-    found = continuation_logps(model, lay_out(GROUPS, layout), layout).logps
+    found = continuation_logps(model, collate(GROUPS, layout), layout).logps
     per_token = torch.tensor([max(1, len(c)) for _, c in ALL])
     assert float(((found - expected) / per_token).detach().abs().max()) <= tolerance
     wanted, got = gradients(model, expected), gradients(model, found)
@@ -59,9 +59,9 @@ def test_a_beginning_kept_as_keys_and_values_changes_nothing(name):
     model, start = family(name), [7, 8, 9, 10, 11, 12, 90]
     with torch.no_grad():
         expected = plain(model, start)
-        kept = beginning(model, start)
+        kept = prefill_prefix(model, start)
         for _ in range(2):  # the second use finds the cache as the first one did
-            found = continuation_logps(model, lay_out(GROUPS, "packed", len(start)), "packed", kept).logps
+            found = continuation_logps(model, collate(GROUPS, "packed", len(start)), "packed", kept).logps
             assert float((found - expected).abs().max()) <= 1e-10
 
 
@@ -79,16 +79,16 @@ def test_a_family_that_takes_no_mask_of_ours_falls_back_to_rows_and_says_why(nam
     assert choice.layout == "rows"
     assert choice.reason
     with torch.no_grad():
-        found = continuation_logps(model, lay_out(GROUPS, "rows"), "rows").logps
+        found = continuation_logps(model, collate(GROUPS, "rows"), "rows").logps
         assert float((found - plain(model)).abs().max()) <= 1e-6  # attention in float32, as above
 
 
 def test_a_wrong_mask_is_noticed_at_start_up(monkeypatch):
     """If continuations saw their siblings, the comparison would refuse the layout."""
-    from harness.language.model.packing import Packed
+    from harness.language.model.packing import PackedBatch
 
-    honest = Packed.mask
-    monkeypatch.setattr(Packed, "mask", lambda self, dtype, window=None: honest(_one_branch(self), dtype, window))
+    honest = PackedBatch.mask
+    monkeypatch.setattr(PackedBatch, "mask", lambda self, dtype, window=None: honest(_one_branch(self), dtype, window))
     choice = choose_layout(family("llama", torch.float32))
     assert choice.layout == "rows"
     assert "differs by" in choice.reason
@@ -107,8 +107,8 @@ def test_greedy_is_what_the_argmax_says_token_by_token():
         for _ in range(4):
             ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
         said, other = ids[3:], [*ids[3:6], (ids[6] + 1) % 97]
-        packed = lay_out([PromptGroup(ids[:3], [said, other, said[:2]])], "packed")
-        assert continuation_logps(model, packed, "packed", greedy=True).greedy.tolist() == [True, False, True]
+        packed = collate([PromptGroup(ids[:3], [said, other, said[:2]])], "packed")
+        assert continuation_logps(model, packed, "packed", with_greedy=True).is_greedy.tolist() == [True, False, True]
 
 
 def test_a_sum_over_many_unlikely_tokens_is_that_of_float64():
@@ -127,7 +127,7 @@ def test_a_sum_over_many_unlikely_tokens_is_that_of_float64():
 def test_a_continuation_is_summed_in_float64_in_a_float32_model():
     model = family("llama", torch.float32)
     groups = [PromptGroup([1, 5], [[(7 * i * i + 3 * i + k) % 97 for i in range(100)] for k in range(4)])]
-    packed = lay_out(groups, "packed")
+    packed = collate(groups, "packed")
     kept = []
 
     def noted(*given):
@@ -162,10 +162,10 @@ def test_no_tensor_of_rows_by_tokens_by_vocabulary_is_ever_made(monkeypatch):
     import harness.language.model.logprobs
 
     model = family("llama")
-    monkeypatch.setattr(harness.language.model.logprobs, "LOGITS_AT_ONCE", 97 * 4)
+    monkeypatch.setattr(harness.language.model.logprobs, "LOGITS_CHUNK_SIZE", 97 * 4)
     sizes = []
     head = model.get_base_model().get_output_embeddings()
     head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
-    continuation_logps(model, lay_out(GROUPS, "packed"), "packed").logps.sum().backward()
+    continuation_logps(model, collate(GROUPS, "packed"), "packed").logps.sum().backward()
     assert max(sizes) <= 97 * 4
     assert sum(sizes) == 97 * sum(len(c) for _, c in ALL)

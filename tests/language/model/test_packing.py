@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from harness.language.model.packing import PADDING, bins, fitted, in_order, pack, passes
+from harness.language.model.packing import PADDING_GROUP, batches_by_tokens, choose_width, first_fit_decreasing, pack, unsort
 from harness.records import PromptGroup
 
 ONE = PromptGroup([10, 11, 12], [[20, 21, 22], [30, 31]])
@@ -38,7 +38,7 @@ def test_a_window_counts_positions_not_columns():
 
 
 def test_a_cache_is_seen_by_all_and_positions_go_on_from_it():
-    packed = pack([ONE], cached=4)
+    packed = pack([ONE], prefix_length=4)
     assert packed.positions.tolist() == [[4, 5, 6, 7, 8, 7]]
     mask = packed.mask(torch.float32)
     assert mask.shape == (1, 1, 6, 10)
@@ -49,7 +49,7 @@ def test_padding_sees_only_padding_so_no_row_of_the_mask_is_empty():
     packed = pack([ONE, PromptGroup([1], [[2]])], width=9)
     mask = packed.mask(torch.float32)[0, 0]
     assert bool((mask == 0).any(dim=1).all())
-    empty = packed.group[0] == PADDING
+    empty = packed.group[0] == PADDING_GROUP
     assert not bool((mask[empty][:, ~empty] == 0).any())
 
 
@@ -84,7 +84,7 @@ def test_every_token_of_every_continuation_is_predicted_once_from_the_token_befo
 @pytest.mark.parametrize("seed", range(5))
 def test_rows_are_nearly_full_and_never_too_long(seed):
     widths = [g.width for g in random_groups(seed, count=400)]
-    found = bins(widths, max(widths))
+    found = first_fit_decreasing(widths, max(widths))
     assert sorted(i for row in found for i in row) == list(range(len(widths)))
     assert all(sum(widths[i] for i in row) <= max(widths) for row in found)
     assert sum(widths) / (len(found) * max(widths)) > 0.95
@@ -97,7 +97,7 @@ def test_hardly_any_column_is_empty_whatever_the_widths(seed, count):
     draw = random.Random(seed)
     for low, high in ((20, 57), (30, 57), (10, 200)):
         widths = [draw.randint(low, high) for _ in range(count)]
-        width, rows = fitted(widths)
+        width, rows = choose_width(widths)
         assert max(sum(widths[i] for i in row) for row in rows) <= width <= 2 * max(widths)
         assert sum(widths) / (len(rows) * width) > {8: 0.7, 32: 0.87, 200: 0.93}[count]
 
@@ -107,12 +107,12 @@ def test_hardly_any_column_is_empty_whatever_the_widths(seed, count):
 def test_passes_hold_the_budget_and_values_come_back_in_order(seed, budget):
     groups = random_groups(seed)
     parts = []
-    for numbers in passes(groups, budget):
+    for numbers in batches_by_tokens(groups, budget):
         assert len(numbers) == 1 or sum(groups[g].width for g in numbers) <= budget
         parts.append((numbers, [(g, tuple(c)) for g in numbers for c in groups[g].responses]))
-    assert in_order(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.responses]
+    assert unsort(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.responses]
 
 
 def test_alone_keeps_one_group_per_row_in_order():
-    packed = pack([ONE, PromptGroup([1], [[2]])], alone=True)
+    packed = pack([ONE, PromptGroup([1], [[2]])], one_per_row=True)
     assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30], [1, 0, 0, 0, 0, 0]]

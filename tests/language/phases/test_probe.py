@@ -8,11 +8,18 @@ import pandas as pd
 import pytest
 
 from harness.config import GenerationConfig
-from harness.language.phases.diagnostics import distinct_2, mean, probe, ratio, repetition, rewards
+from harness.language.phases.diagnostics import (
+    distinct_2,
+    mean_measurement,
+    ratio_measurement,
+    repetition,
+    reward_margins,
+    run_diagnostics,
+)
 from harness.language.records import Example
-from harness.reporting.report.content.dynamics import directions, drift_table
+from harness.reporting.report.content.dynamics import drift_table, kl_note
 from harness.world import EarlierCheckpoint
-from tests.conftest import make_policy, move_adapter
+from tests.conftest import make_policy, randomize_adapter
 
 EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
 SETTINGS = GenerationConfig(max_new_tokens=8)
@@ -20,15 +27,15 @@ SETTINGS = GenerationConfig(max_new_tokens=8)
 
 def test_a_mean_and_its_error_by_hand():
     """1 2 3: mean 2, sample variance 1, standard error sqrt(1 / 3)."""
-    found = mean("x", [1.0, 2.0, 3.0], "tokens")
+    found = mean_measurement("x", [1.0, 2.0, 3.0], "tokens")
     assert (found.value, found.n) == (2.0, 3)
     assert found.stderr == pytest.approx(math.sqrt(1 / 3))
-    assert mean("x", [1.0], "tokens").stderr is None
+    assert mean_measurement("x", [1.0], "tokens").stderr is None
 
 
 def test_a_ratio_and_its_error_by_hand():
     """(2 + 4) / (1 + 3) = 1.5; residuals 2 - 1.5 = 0.5 and 4 - 4.5 = -0.5 over the mean bottom 2: 0.25 each; sqrt(0.125 / 2)."""
-    found = ratio("x", [2.0, 4.0], [1.0, 3.0], "nats per token")
+    found = ratio_measurement("x", [2.0, 4.0], [1.0, 3.0], "nats per token")
     assert found.value == 1.5
     assert found.stderr == pytest.approx(math.sqrt(0.125 / 1 / 2))
 
@@ -53,13 +60,13 @@ def test_rewards_by_hand():
         {"token_ids": [8], "logp": -1.0, "real_logp": -5.0},
         {"token_ids": [1], "logp": -2.0, "real_logp": -2.0},
     ]
-    margin, agreement = rewards(said, [[1], [1], [1]], [-1.0, -4.0, -2.0], [-4.0, -1.0, -2.0])
+    margin, agreement = reward_margins(said, [[1], [1], [1]], [-1.0, -4.0, -2.0], [-4.0, -1.0, -2.0])
     assert margin.value == pytest.approx((2 + 1 + 0) / 3)
     assert (agreement.value, agreement.n) == (0.5, 2)
 
 
 def measured(policy, forerunners):
-    done = probe(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, forerunners)
+    done = run_diagnostics(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, forerunners)
     return {m.name: m.value for m in done.measurements}, done.samples
 
 
@@ -107,13 +114,15 @@ def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(toke
 
     def become(seed):
         policy.reset_adapter(seed)
-        move_adapter(policy.adapter_parameters())
+        randomize_adapter(policy.adapter_parameters())
 
     become(1)
     _, said = measured(policy, {})
     theirs_on_theirs = log_probabilities(policy, said)
     become(2)
-    done = probe(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": EarlierCheckpoint(lambda: become(1), said)})
+    done = run_diagnostics(
+        policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": EarlierCheckpoint(lambda: become(1), said)}
+    )
     theirs_on_mine = log_probabilities(policy, done.samples)
     become(2)
     mine_on_mine, mine_on_theirs = log_probabilities(policy, done.samples), log_probabilities(policy, said)
@@ -137,12 +146,12 @@ def drift(*names):
 
 
 def test_the_report_says_which_direction_is_known():
-    known = directions(drift("kl_previous", "kl_previous_policy", "kl_data_policy", "kl_policy_data"))
+    known = kl_note(drift("kl_previous", "kl_previous_policy", "kl_data_policy", "kl_policy_data"))
     assert "data and policy, in both directions" in known and "unknown" not in known and "one direction" not in known
-    real = directions(drift("heldout_nll_per_token", "kl_previous", "kl_previous_policy"))
+    real = kl_note(drift("heldout_nll_per_token", "kl_previous", "kl_previous_policy"))
     assert "Held-out NLL is KL(data ‖ policy) plus the data's own entropy" in real
     assert "KL(policy ‖ data) is unknown" in real
-    older = directions(drift("kl_previous"))
+    older = kl_note(drift("kl_previous"))
     assert "in one direction alone, KL(policy ‖ other): the other was not measured" in older
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.language.text.first_ids import DEPTHS, first_ids
-from harness.reporting.tables.first_ids import COLUMNS, telling_line
+from harness.language.text.first_ids import DEPTHS, measure_first_ids
+from harness.reporting.tables.first_ids import COLUMNS, first_ids_sentence
 
 
 def drawn(shares, n, seed=0):
@@ -15,7 +15,7 @@ def drawn(shares, n, seed=0):
 
 
 def test_one_token_that_only_real_responses_have_tells_them_all():
-    found = first_ids([[9, 1, 2]] * 50, [[1, 2, 3]] * 50, ("a",))
+    found = measure_first_ids([[9, 1, 2]] * 50, [[1, 2, 3]] * 50, ("a",))
     assert [one.depth for one in found] == list(DEPTHS) and found[0].n == 25
     assert found[0].accuracy == 1.0 and found[0].halves == 0.5 and found[0].telling
     assert (found[0].told_by, found[0].real_share, found[0].synthetic_share) == ((9,), 1.0, 0.0)
@@ -23,7 +23,7 @@ def test_one_token_that_only_real_responses_have_tells_them_all():
 
 def test_the_accuracy_is_that_of_the_best_classifier():
     """First ids with shares (0.8, 0.2) and (0.4, 0.6): 0.5 + 0.4 / 2 = 0.7, whatever the sample."""
-    found = first_ids(drawn((0.8, 0.2), 8000), drawn((0.4, 0.6), 8000, 1), ("a",))
+    found = measure_first_ids(drawn((0.8, 0.2), 8000), drawn((0.4, 0.6), 8000, 1), ("a",))
     assert found[0].accuracy == pytest.approx(0.7, abs=0.02)
     assert found[0].telling and abs(found[0].real_share - found[0].synthetic_share) == pytest.approx(0.4, abs=0.03)
 
@@ -31,7 +31,7 @@ def test_the_accuracy_is_that_of_the_best_classifier():
 def test_two_samples_of_one_distribution_are_seldom_told_apart():
     """In 60 pairs of samples: above all 200 splits of the real ones with probability 1/201 each, so hardly ever three times."""
     shares = np.full(40, 1 / 40)
-    told = [first_ids(drawn(shares, 200, 2 * k), drawn(shares, 200, 2 * k + 1), (k,))[0] for k in range(60)]
+    told = [measure_first_ids(drawn(shares, 200, 2 * k), drawn(shares, 200, 2 * k + 1), (k,))[0] for k in range(60)]
     assert sum(one.telling for one in told) <= 3
     assert np.mean([one.accuracy - one.halves for one in told]) == pytest.approx(0, abs=0.01)
     assert min(one.halves for one in told) > 0.6, "few responses and many ids look different by chance alone"
@@ -39,8 +39,8 @@ def test_two_samples_of_one_distribution_are_seldom_told_apart():
 
 def test_the_same_responses_give_the_same_numbers_and_too_few_give_none():
     real, synthetic = drawn((0.5, 0.5), 40), drawn((0.5, 0.5), 40, 1)
-    assert first_ids(real, synthetic, ("a",)) == first_ids(real, synthetic, ("a",))
-    assert first_ids(real[:3], synthetic, ("a",)) == [] and first_ids(real, synthetic[:1], ("a",)) == []
+    assert measure_first_ids(real, synthetic, ("a",)) == measure_first_ids(real, synthetic, ("a",))
+    assert measure_first_ids(real[:3], synthetic, ("a",)) == [] and measure_first_ids(real, synthetic[:1], ("a",)) == []
 
 
 def test_the_line_names_the_worst_set_and_its_token():
@@ -49,6 +49,6 @@ def test_the_line_names_the_worst_set_and_its_token():
         ("spin", 0, 2, 1, 50, 0.56, 0.55, 0.6, False, "the", 0.5, 0.4, "b/first_ids.json"),
     ]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    said = telling_line(table)
+    said = first_ids_sentence(table)
     assert "in 1 of 2 sets" in said and "spin (seed 0, iteration 1): accuracy 0.90" in said and "real 100%, synthetic 20%" in said
-    assert telling_line(table[1:]) is None
+    assert first_ids_sentence(table[1:]) is None

@@ -8,8 +8,8 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 
 from harness.errors import UserError
 from harness.language.text import template_limits
-from harness.language.text.template_limits import LimitedEnvironment, limited
-from harness.language.text.template_sizes import TooMuch
+from harness.language.text.template_limits import LimitedEnvironment, rendering_limits
+from harness.language.text.template_sizes import TemplateLimitExceeded
 from harness.language.text.templates import choose_template
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}BODY{% endfor %}{% endfor %}"
@@ -69,8 +69,8 @@ TOO_MUCH = {
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     """Less time and memory than in a run, so that the tests are short too."""
-    monkeypatch.setattr(template_limits, "SECONDS", 0.3)
-    monkeypatch.setattr(template_limits, "MEMORY", 1 << 28)
+    monkeypatch.setattr(template_limits, "MAX_SECONDS", 0.3)
+    monkeypatch.setattr(template_limits, "MAX_MEMORY", 1 << 28)
 
 
 @pytest.mark.parametrize("case", TOO_MUCH)
@@ -83,7 +83,7 @@ def test_a_chat_template_ends(case, tokenizer, monkeypatch):
 @pytest.mark.parametrize("case", ["loops", "a product", "sums that double"])
 def test_a_task_files_template_ends(case):
     """In lm-eval's place: the limited environment within the time."""
-    with pytest.raises((TooMuch, MemoryError)), limited():
+    with pytest.raises((TemplateLimitExceeded, MemoryError)), rendering_limits():
         LimitedEnvironment(loader=BaseLoader()).from_string(TOO_MUCH[case]).render()
 
 
@@ -120,7 +120,7 @@ def test_an_alarm_that_was_set_still_rings_and_other_threads_render():
     before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with limited():
+        with rendering_limits():
             pass
         until = time.monotonic() + 5
         while not heard and time.monotonic() < until:
@@ -130,7 +130,7 @@ def test_an_alarm_that_was_set_still_rings_and_other_threads_render():
         signal.signal(signal.SIGALRM, before)
 
     def render():
-        with limited():
+        with rendering_limits():
             heard.append(LimitedEnvironment().from_string("{{ 1 + 1 }}").render())
 
     thread = threading.Thread(target=render)
@@ -144,5 +144,5 @@ def test_lm_eval_renders_in_the_limited_environment():
 
     template_limits.limit_task_templates()
     assert lm_eval.utils.apply_template("{{ x | regex_replace('b', 'c') }}{{ [x] | tojson }}", {"x": "abab"}) == 'acac["abab"]'
-    with pytest.raises(TooMuch):
+    with pytest.raises(TemplateLimitExceeded):
         lm_eval.utils.apply_template(LONG + "{{ ([b] * 1000) | tojson | length }}", {})

@@ -7,9 +7,9 @@ import pytest
 
 from harness.errors import UserError
 from harness.language.benchmark.lm import PolicyLM
-from harness.language.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
+from harness.language.encoding import Encoder, SeamError, choose_template, encode_pair, encode_prompt, encode_response
 from harness.language.records import Example
-from harness.language.text.templates import freeze_date, reads_the_date
+from harness.language.text.templates import freeze_date, writes_date
 from harness.language.text.tokens import control_tokens
 from tests.tokenizer_kinds import BEGINNINGS, CHATML, KINDS, LOSSLESS, TEMPLATES, case, matrix, tokenizer
 
@@ -52,9 +52,9 @@ def test_prompt_and_response_together_are_the_ids_of_the_whole_text(entry):
             whole = once(tok, text) + ([tok.eos_token_id] if name == "instruction" else [])
             pair = encode_pair(tok, rendered, response, template)
             assert [*pair.prompt_ids, *pair.response_ids] == whole
-            assert pair.response_ids[-1] == template.closing_id and pair.response_ids.count(template.closing_id) == 1
+            assert pair.response_ids[-1] == template.end_token_id and pair.response_ids.count(template.end_token_id) == 1
             assert pair.prompt_ids == encode_prompt(tok, rendered, template)[: len(pair.prompt_ids)]
-            assert pair.moved == 0 or not response[0].isalnum(), "the seam moves for odd beginnings alone"
+            assert pair.seam_shift == 0 or not response[0].isalnum(), "the seam moves for odd beginnings alone"
             if kind in LOSSLESS:
                 decoded = tok.decode([*pair.prompt_ids, *pair.response_ids], clean_up_tokenization_spaces=False)
                 assert response in decoded, "to the byte"
@@ -69,7 +69,7 @@ def test_training_and_evaluation_lay_out_the_same_prompt_and_begin_it_once(entry
     lm.tokenizer, lm.add_bos_token, lm.custom_prefix_token_id = tok, None, None
     rendered = template.render(tok, PROMPTS[0])
     trained, asked = encode_prompt(tok, rendered, template), lm.tok_encode(rendered)
-    assert trained == asked if template.cut == 0 else trained == lm.tok_encode(rendered[: -template.cut])
+    assert trained == asked if template.seam_offset == 0 else trained == lm.tok_encode(rendered[: -template.seam_offset])
     begins = entry[1] == "added" or entry[2].startswith("bos+")
     assert trained.count(tok.convert_tokens_to_ids("<s>")) == int(begins)
     assert (trained[0] == tok.convert_tokens_to_ids("<s>")) == begins
@@ -92,7 +92,7 @@ def test_text_that_looks_like_a_control_token_is_text(entry):
         if kind in LOSSLESS:
             said = tok.decode([*quoting.prompt_ids, *quoting.response_ids], clean_up_tokenization_spaces=False)
             assert said.count(string) == controls(plain).count(tok.convert_tokens_to_ids(string)) + 5, string
-    assert control_tokens(tok).found_in("a <s> b </s> <s>") == ["<s>", "</s>"]
+    assert control_tokens(tok).find_in("a <s> b </s> <s>") == ["<s>", "</s>"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,9 +105,9 @@ def test_reading_a_text_with_marks_equals_reading_it_without(kind):
         "<|im_start|>user\na  b<|im_end|>\n<|im_start|>assistant\n",
         " a\n\n\nb",
     ):
-        quoted = control.token_ids(text + control.quoted("<s>"))
+        quoted = control.token_ids(text + control.quote("<s>"))
         assert quoted[: len(quoted) // 2] == control.token_ids(text + "< s>")[: len(quoted) // 2]
-        copy, original, names = control._copy("zqj")
+        copy, original, names = control._renamed_copy("zqj")
         renamed = control.pattern.sub(lambda found, names=names: names[found[0]], text)
         assert [original.get(i, i) for i in copy.encode(renamed, add_special_tokens=False).ids] == control.token_ids(text)
 
@@ -115,7 +115,7 @@ def test_reading_a_text_with_marks_equals_reading_it_without(kind):
 def test_a_beginning_token_that_is_forged_at_the_start_of_a_prompt_is_text():
     tok = tokenizer("mistral", "added")
     template = choose_template(tok, "instruction")
-    forged = Example("a", "x", "y", control_tokens(tok).quoted("<s> hello"))
+    forged = Example("a", "x", "y", control_tokens(tok).quote("<s> hello"))
     ids = Encoder(tok, template).prompt(forged)
     assert ids[0] == tok.bos_token_id and ids.count(tok.bos_token_id) == 1 and tok.decode(ids).count("<s>") == 2
 
@@ -129,17 +129,17 @@ def test_what_was_said_is_the_text_behind_the_template(kind, name):
     for response in RESPONSES:
         example = Example("a", PROMPTS[0], response, template.render(tok, PROMPTS[0]))
         ids = encoder.real(example)
-        assert encoder.spoken(encoder.prompt(example), ids[:-1], finished=True) == response
+        assert encoder.decode(encoder.prompt(example), ids[:-1], finished=True) == response
 
 
 def test_the_seam_moves_where_the_tokenizer_joins_a_line_break_and_the_opponent_goes_on_from_the_same_ids():
     tok, template = made("llama3", "none", "chatml")
     plain, odd = (Example(text, "a", text, template.render(tok, "a")) for text in ("b", "\n\nb"))
     encoder = Encoder(tok, template)
-    assert (encoder.pair(plain).moved, encoder.pair(odd).moved) == (0, 1)
-    assert encoder.prompt(odd) == encoder.prompt(plain)[:-1] == encoder.asked(odd)
+    assert (encoder.pair(plain).seam_shift, encoder.pair(odd).seam_shift) == (0, 1)
+    assert encoder.prompt(odd) == encoder.prompt(plain)[:-1] == encoder.generation_prompt(odd)
     assert encoder.response(plain, "c") == encoder.pair(Example("c", "a", "c", plain.rendered)).response_ids
-    with pytest.raises(NoSeam, match="begins with"):
+    with pytest.raises(SeamError, match="begins with"):
         encoder.response(plain, "\n\nb")
 
 
@@ -156,16 +156,16 @@ def test_no_seam_is_an_error():
         def __call__(self, text, **how):
             return tok(text[::-1] if text.endswith("reversed") else text, **how)
 
-    with pytest.raises(NoSeam, match="tokens of the prompt"):
+    with pytest.raises(SeamError, match="tokens of the prompt"):
         encode_pair(Joining(), template.render(tok, "how many ?"), "reversed", template)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen", "mistral"])
 def test_the_end_of_a_turn_is_the_token_that_the_template_ends_it_with(kind):
     chat, plain = (made(kind, "none", name) for name in ("chatml", "instruction"))
-    assert chat[1].closing_id == chat[0].convert_tokens_to_ids("<|im_end|>")
-    assert chat[1].stop_ids == {chat[1].closing_id, chat[0].eos_token_id}
-    assert plain[1].closing_id == plain[0].eos_token_id
+    assert chat[1].end_token_id == chat[0].convert_tokens_to_ids("<|im_end|>")
+    assert chat[1].stop_ids == {chat[1].end_token_id, chat[0].eos_token_id}
+    assert plain[1].end_token_id == plain[0].eos_token_id
     assert encode_response(*[plain[0], "it", plain[1]])[-1] == plain[0].eos_token_id
 
 
@@ -175,7 +175,7 @@ def test_an_added_token_that_is_not_flagged_special_ends_a_turn_too():
     tok.chat_template = CHATML.replace("<|im_end|>", "<end_of_turn>")
     template = choose_template(tok, "auto")
     end = tok.convert_tokens_to_ids("<end_of_turn>")
-    assert template.closing_id == end
+    assert template.end_token_id == end
     pair = encode_pair(tok, template.render(tok, "say <end_of_turn>"), "no <end_of_turn>", template)
     assert pair.response_ids.count(end) == 1 and pair.prompt_ids.count(end) == 1
 
@@ -183,7 +183,7 @@ def test_an_added_token_that_is_not_flagged_special_ends_a_turn_too():
 def test_thinking_is_switched_off_by_an_argument_of_the_template():
     tok = case("qwen", "none", "thinking")
     on, off = (choose_template(tok, "auto", arguments) for arguments in ({}, {"enable_thinking": False}))
-    assert on.lead == "<think>\n\n</think>\n\n" and off.lead == ""
+    assert on.response_prefix == "<think>\n\n</think>\n\n" and off.response_prefix == ""
     assert off.render(tok, "a").endswith("<think>\n\n</think>\n\n")
     ids = [encode_pair(tok, t.render(tok, "a"), "b", t) for t in (on, off)]
     assert [*ids[0].prompt_ids, *ids[0].response_ids] == [*ids[1].prompt_ids, *ids[1].response_ids]
@@ -194,7 +194,7 @@ def test_thinking_is_switched_off_by_an_argument_of_the_template():
 
 def test_a_date_in_the_template_stays_that_of_the_runs_beginning():
     tok = tokenizer("gpt2", "none", "{{ strftime_now('%d %b %Y') }} " + CHATML)
-    assert reads_the_date(tok) and not reads_the_date(tokenizer("gpt2", "none", CHATML))
+    assert writes_date(tok) and not writes_date(tokenizer("gpt2", "none", CHATML))
     began = datetime(2024, 2, 29, 12, 0)
     freeze_date(tok, began)
     first = choose_template(tok, "auto")
@@ -220,7 +220,7 @@ def test_a_template_that_cannot_be_used_is_one_line_that_says_what_to_type(text,
         choose_template(tok, "auto")
     assert "--set" in str(found.value)
     if isinstance(text, dict):
-        assert choose_template(tok, "auto", {"chat_template": "rag"}).closing_id == tok.convert_tokens_to_ids("<|im_end|>")
+        assert choose_template(tok, "auto", {"chat_template": "rag"}).end_token_id == tok.convert_tokens_to_ids("<|im_end|>")
 
 
 def test_a_default_system_turn_is_part_of_every_prompt_and_a_template_without_one_refuses_it():

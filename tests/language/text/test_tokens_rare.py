@@ -7,7 +7,7 @@ from tokenizers import AddedToken, processors
 
 from harness.config import load_config
 from harness.errors import UserError
-from harness.language.encoding import Encoder, NoSeam, choose_template, encode_pair, encode_prompt, encode_response
+from harness.language.encoding import Encoder, SeamError, choose_template, encode_pair, encode_prompt, encode_response
 from harness.language.text.tokens import control_tokens
 from tests.tokenizer_kinds import CHATML, KINDS, TEMPLATES, tokenizer
 
@@ -40,7 +40,7 @@ def test_text_that_a_normaliser_makes_look_like_a_control_token_is_text(kind, te
     tok = tokenizer(kind, "added", CHATML)
     tok.add_tokens([AddedToken("<|end|>", special=True, normalized=True)])
     template = choose_template(tok, "chat")
-    known = {control_tokens(tok).ids[s] for s in control_tokens(tok).strings} - {tok.unk_token_id}
+    known = {control_tokens(tok).added_token_ids[s] for s in control_tokens(tok).strings} - {tok.unk_token_id}
     assert known & set(tok(text, add_special_tokens=False)["input_ids"]), "the tokenizer is of that kind"
 
     def control(ids):
@@ -49,9 +49,9 @@ def test_text_that_a_normaliser_makes_look_like_a_control_token_is_text(kind, te
     def prompt(said):
         return control(encode_prompt(tok, template.render(tok, said), template))
 
-    assert control(encode_response(tok, f"a {text} b", template)) == [template.closing_id]
+    assert control(encode_response(tok, f"a {text} b", template)) == [template.end_token_id]
     assert prompt(f"is {text} an end ?") == prompt("is it an end ?") != []
-    plain = template.opening + "that is 3 ."
+    plain = template.example_prompt + "that is 3 ."
     assert control_tokens(tok).token_ids(plain) == tok(plain, add_special_tokens=False)["input_ids"]
 
 
@@ -69,7 +69,7 @@ def test_an_answer_with_a_thought_of_its_own_gets_no_empty_one_before_it(kind):
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
     )
     template = choose_template(tok, "chat")
-    assert template.lead == "<think>\n\n</think>\n\n"
+    assert template.response_prefix == "<think>\n\n</think>\n\n"
     rendered = template.render(tok, "how many ?")
     for answer in ("<think>\nI add 1\n</think>\n\nthat is 3 .", "that is 3 .", "it is a <think> , no more"):
         pair = encode_pair(tok, rendered, answer, template)
@@ -83,30 +83,30 @@ def test_a_template_that_makes_something_else_of_an_answer_is_an_error():
     text = TEMPLATES["thinking"].replace("m['content'].split('</think>')[-1].lstrip('\\n')", "m['content'].split('</think>')[-1]")
     tok = tokenizer("qwen", "none", text)  # leaves the thought out and writes an empty one
     template = choose_template(tok, "chat")
-    with pytest.raises(NoSeam, match="changes the response"):
-        encode_pair(tok, template.opening, "<think>\nI add\n</think>\n\nthat is 3 .", template)
+    with pytest.raises(SeamError, match="changes the response"):
+        encode_pair(tok, template.example_prompt, "<think>\nI add\n</think>\n\nthat is 3 .", template)
 
 
 @pytest.mark.parametrize("kind", ["llama2", "mistral", "gpt2"])
 def test_a_control_token_that_swallows_the_line_break_behind_it(kind):
     tok = phi3(kind)
     template = choose_template(tok, "chat")
-    assert tok.convert_ids_to_tokens(template.closing_id) == "<|end|>"
-    assert template.stop_ids == frozenset([template.closing_id, tok.eos_token_id])
+    assert tok.convert_ids_to_tokens(template.end_token_id) == "<|end|>"
+    assert template.stop_ids == frozenset([template.end_token_id, tok.eos_token_id])
     rendered = template.render(tok, "how many are 1 and 2 ?")
     for response in ("that is 3 .", "(it)", "a  b\t c", "1"):
         pair = encode_pair(tok, rendered, response, template)
         whole = tok(f"<|user|>\nhow many are 1 and 2 ?<|end|>\n<|assistant|>\n{response}<|end|>")["input_ids"]
-        assert [*pair.prompt_ids, *pair.response_ids] == whole and pair.moved == 0
-        assert Encoder(tok, template).spoken(pair.prompt_ids, pair.response_ids[:-1], True) == response
+        assert [*pair.prompt_ids, *pair.response_ids] == whole and pair.seam_shift == 0
+        assert Encoder(tok, template).decode(pair.prompt_ids, pair.response_ids[:-1], True) == response
 
 
 @pytest.mark.parametrize("kind", ["t5", "wordpiece"])
 def test_a_space_that_the_decoder_shows_before_a_response_is_not_said(kind):
     tok = tokenizer(kind, "added", CHATML)
     template = choose_template(tok, "chat")
-    pair = encode_pair(tok, template.opening, "that is 3", template)
-    assert Encoder(tok, template).spoken(pair.prompt_ids, pair.response_ids[:-1], True) == "that is 3"
+    pair = encode_pair(tok, template.example_prompt, "that is 3", template)
+    assert Encoder(tok, template).decode(pair.prompt_ids, pair.response_ids[:-1], True) == "that is 3"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_name_that_no_template_bears_is_not_taken_for_a_template():
     tok.chat_template = {"rag": CHATML, "tool_use": CHATML}
     with pytest.raises(UserError, match=r"chat_template='rga' is no template of the tokenizer, which has rag, tool_use"):
         choose_template(tok, "auto", {"chat_template": "rga"})
-    assert choose_template(tok, "auto", {"chat_template": CHATML}).opening.endswith("assistant\n")
+    assert choose_template(tok, "auto", {"chat_template": CHATML}).example_prompt.endswith("assistant\n")
 
 
 @pytest.mark.parametrize("name", ["tokenize", "add_generation_prompt", "return_dict", "padding"])
@@ -151,5 +151,5 @@ def test_what_was_said_behind_pieces_that_go_across_words_and_the_templates_end(
     for prompt in ("how many are 1 and 2 ?", "a", "what is [/INST] ?", "x\n\n"):
         for answer in ("that is 3 .", "it is 3 .", " that", "/INST] that"):
             pair = encode_pair(tok, template.render(tok, prompt), answer, template)
-            assert pair.moved > 0 or not answer.startswith("that")
-            assert encoder.spoken(pair.prompt_ids, pair.response_ids[:-1], True) == answer
+            assert pair.seam_shift > 0 or not answer.startswith("that")
+            assert encoder.decode(pair.prompt_ids, pair.response_ids[:-1], True) == answer

@@ -7,7 +7,7 @@ import pytest
 import transformers
 
 from harness.planning import prepare
-from tests.conftest import ROOT, SMALL, here, rows
+from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
 from tests.tokenizer_kinds import CHATML, tokenizer
 
 DATED = "{% if messages %}{{ strftime_now('%d %b %Y') }}\n{% endif %}" + CHATML
@@ -66,7 +66,11 @@ def asked(tmp_path, monkeypatch):
         (tmp_path / "tasks" / "plus.yaml").write_text(TASK % (tmp_path / "items.jsonl"))
         (tmp_path / "plain.toml").write_text(SUITE)
         (tmp_path / "chat.toml").write_text(SUITE.replace("[[task]]", "apply_chat_template = true\n[[task]]"))
-        kept = [x for x in SMALL.read_text().splitlines(True) if not x.startswith(("heldout", "distribution", "source", "suite"))]
+        kept = [
+            x
+            for x in SMALL_RECIPE.read_text().splitlines(True)
+            if not x.startswith(("heldout", "distribution", "source", "suite"))
+        ]
         recipe = (
             "".join(kept).replace("[data]", "[data]\nheldout_examples = 6").replace("builtin:lab/base", str(tmp_path / "model"))
         )
@@ -78,7 +82,7 @@ def asked(tmp_path, monkeypatch):
 
 
 def test_rows_that_quote_control_tokens_are_counted_and_the_seam_is_said(asked, tmp_path):
-    done = here(*asked(tokenizer("llama2", "added"), PAIRS + QUOTING), "--dry-run", cwd=tmp_path)
+    done = run_cli_in_process(*asked(tokenizer("llama2", "added"), PAIRS + QUOTING), "--dry-run", cwd=tmp_path)
     assert "template 'instruction'; prompt and response tokenised as one text, seam 1 character(s) before" in done.stdout
     assert "34 pairs checked; a response ends in '</s>', sampling stops at '</s>'" in done.stdout
     assert "4 rows hold text that looks like a control token" in done.stdout
@@ -87,14 +91,14 @@ def test_rows_that_quote_control_tokens_are_counted_and_the_seam_is_said(asked, 
 def test_a_model_without_a_chat_template_is_told_what_to_type_before_anything_is_written(asked, tmp_path):
     line = asked(tokenizer("mistral", "added"))
     chat = [tmp_path / "chat.toml" if a == tmp_path / "plain.toml" else a for a in line]
-    done = here(*chat, cwd=tmp_path, check=False)
+    done = run_cli_in_process(*chat, cwd=tmp_path, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "its tokenizer has none; use --set evaluation.apply_chat_template=false" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "results").exists()
-    here(*chat, "--set", "evaluation.apply_chat_template=false", cwd=tmp_path)
+    run_cli_in_process(*chat, "--set", "evaluation.apply_chat_template=false", cwd=tmp_path)
     suites = json.loads((tmp_path / "results/x/run.json").read_text())["suites"]
     assert suites["chat"]["version"] == "1+plain" and suites["chat"]["apply_chat_template"] is False
-    table = rows(tmp_path / "results/x/tables/first_ids.csv")
+    table = read_csv_rows(tmp_path / "results/x/tables/first_ids.csv")
     assert (tmp_path / "reports/x/first_ids.csv").read_bytes() == (tmp_path / "results/x/tables/first_ids.csv").read_bytes()
     assert {row["objective"] for row in table} >= {"initial"} and all(0.5 <= float(row["accuracy"]) <= 1 for row in table)
 
@@ -111,12 +115,12 @@ def test_a_run_that_goes_on_another_day_has_the_prompts_it_began_with(asked, tmp
             return cls.day
 
     monkeypatch.setattr(prepare, "datetime", Clock)
-    done = here(*line, "--iters", "1", cwd=tmp_path)
+    done = run_cli_in_process(*line, "--iters", "1", cwd=tmp_path)
     assert "writes a date into every prompt" in done.stderr
     first = (tmp_path / "results/x/data/train.jsonl").read_bytes()
     assert b"29 Feb 2024" in first
     Clock.day += timedelta(days=400)
-    done = here(*line, "--iters", "2", cwd=tmp_path)
+    done = run_cli_in_process(*line, "--iters", "2", cwd=tmp_path)
     assert (tmp_path / "results/x/data/train.jsonl").read_bytes() == first
     assert json.loads((tmp_path / "results/x/data/manifest.json").read_text())["settings"]["date"] == "2024-02-29T23:59:00"
 
@@ -142,7 +146,7 @@ def test_the_labs_own_prompts_are_laid_out_as_they_were():
         row = json.loads(line)
         rendered = template.render(tok, row["prompt"])
         pair = encode_pair(tok, rendered, row["response"], template)
-        assert pair.prompt_ids == tok(rendered, add_special_tokens=False)["input_ids"] and pair.moved == 0
+        assert pair.prompt_ids == tok(rendered, add_special_tokens=False)["input_ids"] and pair.seam_shift == 0
         assert pair.response_ids == [*tok(row["response"], add_special_tokens=False)["input_ids"], tok.eos_token_id]
 
 
@@ -153,24 +157,24 @@ def test_evaluation_in_the_chat_template_gives_it_its_arguments_and_ends_an_answ
     from harness.config import LoraConfig, ModelConfig
     from harness.language.benchmark.lm import as_lm
     from harness.language.model.loading import load_policy
-    from harness.language.model.sampling import Tokens
+    from harness.language.model.sampling import GeneratedTokens
     from tests.tokenizer_kinds import TEMPLATES
 
     tok = tokenizer("qwen", "none", TEMPLATES["thinking"])
     asked(tok)
     arguments = {"enable_thinking": False}
-    policy = load_policy(ModelConfig(path=str(tmp_path / "model")), LoraConfig(rank=4), "auto", arguments=arguments)
+    policy = load_policy(ModelConfig(path=str(tmp_path / "model")), LoraConfig(rank=4), "auto", template_arguments=arguments)
     drawn = tok("three<|im_end|>", add_special_tokens=False)["input_ids"]
     stops = []
 
     def draw(requests, how, stop_ids, rows, advance):
         stops.append(stop_ids)
-        return [Tokens(drawn, None) for _ in requests]
+        return [GeneratedTokens(drawn, None) for _ in requests]
 
-    policy.draw = draw
+    policy.generate_tokens = draw
     request = Instance("generate_until", {}, ("how many ?", {"until": ["\n\n"], "max_gen_toks": 8}), 0)
     for chat in (True, False):
-        lm = as_lm(policy, 64, 4, {}, chat=chat)
+        lm = as_lm(policy, 64, 4, {}, use_chat_template=chat)
         assert lm.apply_chat_template([{"role": "user", "content": "a"}]).endswith("<think>\n\n</think>\n\n")
         assert lm.generate_until([request]) == ["three"]
     end = tok.convert_tokens_to_ids("<|im_end|>")

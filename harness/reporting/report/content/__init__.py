@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.analysis.facts import Facts
-from harness.reporting.report.blocks import visible
+from harness.analysis.facts import RunResults
+from harness.reporting.report.blocks import display_text
 from harness.reporting.report.content.about import about_sections
 from harness.reporting.report.content.dynamics import dynamics_sections
 from harness.reporting.report.content.first_ids import first_ids_section
@@ -16,9 +16,9 @@ from harness.reporting.report.content.summary import summary_section
 from harness.reporting.report.content.tables import Tables
 
 
-def content(facts: Facts) -> dict[str, Any]:
+def content(results: RunResults) -> dict[str, Any]:
     """Everything the templates need, JSON-ready, the same for the same run folder."""
-    tables = Tables(facts)
+    tables = Tables(results)
     sections = [
         summary_section(tables),
         *study_sections(tables),
@@ -28,11 +28,11 @@ def content(facts: Facts) -> dict[str, Any]:
         published_section(tables),
         *about_sections(tables),
     ]
-    study = facts.study.get("title")
+    study = results.study.get("title")
     return {
         "title": study or "Self-play fine-tuning, iteration by iteration",
-        "name": visible(facts.record["name"]),
-        "suite": f"{facts.suite['name']} v{facts.suite['version']}",
-        "suite_title": visible(facts.suite["title"]),
+        "name": display_text(results.record["name"]),
+        "suite": f"{results.suite['name']} v{results.suite['version']}",
+        "suite_title": display_text(results.suite["title"]),
         "sections": [s for s in sections if s is not None and s["blocks"]],
     }

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from harness.records import INITIAL, INITIAL_ITERATION
-from harness.reporting.figures.training import NAMES
-from harness.reporting.report.blocks import Block, figure, samples, section, table, text, visible
+from harness.reporting.figures.training import MEASUREMENT_LABELS
+from harness.reporting.report.blocks import Block, display_text, figure, samples, section, table, text
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import MISSING
+from harness.reporting.tables.printed import DASH
 
-SHOWN_PROMPTS, LINES_PER_PROMPT = 2, 20
+NUM_PROMPTS, MAX_LINES_PER_PROMPT = 2, 20
 PHASES = ("generate", "score", "train", "evaluate", "probe")
 
 
@@ -57,40 +57,40 @@ def drift_section(tables: Tables) -> Block:
 def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
     """The initial policy and every objective's last iteration, measurement by measurement."""
     drift = tables.drift
-    names = [n for n in NAMES if (drift["name"] == n).any()]
-    players = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
+    names = [n for n in MEASUREMENT_LABELS if (drift["name"] == n).any()]
+    models = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
     rows = []
     for name in names:
-        cells = [NAMES[name], _unit(drift, name)]
-        counts = drift.loc[(drift["name"] == name) & drift["objective"].isin([o for o, _ in players]), "n"]
+        cells = [MEASUREMENT_LABELS[name], _unit(drift, name)]
+        counts = drift.loc[(drift["name"] == name) & drift["objective"].isin([o for o, _ in models]), "n"]
         cells.append(_range(counts.astype(int)))
-        for objective, iteration in players:
-            here = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
-            cells.append(_measured(here.iloc[0].to_dict()) if len(here) else MISSING)
+        for objective, iteration in models:
+            matching = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
+            cells.append(_format_measurement(matching.iloc[0].to_dict()) if len(matching) else DASH)
         rows.append(cells)
     where = f", {panel['title']}" if panel["title"] else ""
     caption = (
         f"Initial policy and iteration {tables.last}{where}; n: prompts (of each seed), for distinct-2 bigrams and for churn "
         "items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
-        f"{directions(tables)} Numbers: drift.csv."
+        f"{kl_note(tables)} Numbers: drift.csv."
     )
-    header = ["measurement", "unit", "n", *(objective for objective, _ in players)]
-    return table(header, rows, caption, "llr" + "r" * len(players), "000" + "1" * len(players), 6.4)
+    header = ["measurement", "unit", "n", *(objective for objective, _ in models)]
+    return table(header, rows, caption, "llr" + "r" * len(models), "000" + "1" * len(models), 6.4)
 
 
-def directions(tables: Tables) -> str:
+def kl_note(tables: Tables) -> str:
     """Which divergences were measured, and in which directions; where one cannot be known, that it is not."""
     names = set(tables.drift["name"])
-    said = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
+    note = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
     if "kl_previous" in names:
-        said += ": a policy and its opponent (previous), and the initial policy"
+        note += ": a policy and its opponent (previous), and the initial policy"
     if "kl_previous" in names and "kl_previous_policy" not in names:
-        said += ", in one direction alone, KL(policy ‖ other): the other was not measured"
+        note += ", in one direction alone, KL(policy ‖ other): the other was not measured"
     both = {"kl_data_policy", "kl_policy_data"}
     if both <= names:
-        return f"{said}; data and policy, in both directions, for the data's distribution is known."
+        return f"{note}; data and policy, in both directions, for the data's distribution is known."
     return (
-        f"{said}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
+        f"{note}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
         "token: the entropy is the same for all players, so differences of it are differences of that direction; KL(policy ‖ "
         "data) is unknown."
     )
@@ -98,7 +98,7 @@ def directions(tables: Tables) -> str:
 
 def _range(counts: Any) -> str:
     if not len(counts):
-        return MISSING
+        return DASH
     return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
 
 
@@ -106,7 +106,7 @@ def _unit(drift: Any, name: str) -> str:
     return str(drift.loc[drift["name"] == name, "unit"].iloc[0]).replace("share of ", "of ")
 
 
-def _measured(row: Mapping[Any, Any]) -> str:
+def _format_measurement(row: Mapping[Any, Any]) -> str:
     if not pd.isna(row["low"]):
         return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
     return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) or row["stderr"] == 0 else f" ± {row['stderr']:.1g}")
@@ -114,25 +114,30 @@ def _measured(row: Mapping[Any, Any]) -> str:
 
 def samples_section(tables: Tables) -> Block:
     """The first held-out prompts with the real response and what every player of the first seed said, iteration by iteration."""
-    facts = tables.facts
-    first = facts.record["seeds"][0]
+    results = tables.results
+    first_seed = results.record["seeds"][0]
     labels = tables.panels[0]["labels"]
-    initial = facts.samples.get((INITIAL, None, INITIAL_ITERATION), [])[:SHOWN_PROMPTS]
+    initial = results.samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
     shown = _iterations_shown(tables.last, len(labels))
     prompts = []
     for index, row in enumerate(initial):
-        said = []
-        for place in facts.places:
-            rows = facts.samples.get((place.objective, place.seed, place.iteration))
-            if rows is None or place.seed not in (None, first) or place.objective not in (INITIAL, *labels):
+        responses = []
+        for checkpoint in results.places:
+            rows = results.samples.get((checkpoint.objective, checkpoint.seed, checkpoint.iteration))
+            if rows is None or checkpoint.seed not in (None, first_seed) or checkpoint.objective not in (INITIAL, *labels):
                 continue
-            if place.objective != INITIAL and place.iteration not in shown:
+            if checkpoint.objective != INITIAL and checkpoint.iteration not in shown:
                 continue
-            who = "initial policy" if place.objective == INITIAL else f"{place.objective}, iter {place.iteration}"
-            said.append([who, visible(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")])
-        prompts.append({"id": row["example_id"], "prompt": visible(row["prompt"]), "real": visible(row["real"]), "said": said})
+            speaker = (
+                "initial policy" if checkpoint.objective == INITIAL else f"{checkpoint.objective}, iter {checkpoint.iteration}"
+            )
+            responses.append([speaker, display_text(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")])
+        prompts.append(
+            {"id": row["example_id"], "prompt": display_text(row["prompt"]), "real": display_text(row["real"]), "said": responses}
+        )
     note = (
-        f"The first held-out prompts, with the real response and one sample of every player at temperature 1 (seed {first}), "
+        "The first held-out prompts, with the real response and one sample of every player at temperature "
+        f"1 (seed {first_seed}), "
         f"iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
     )
     return section("What the players say", text(note), samples(prompts))
@@ -140,25 +145,25 @@ def samples_section(tables: Tables) -> Block:
 
 def _iterations_shown(last: int, objectives: int) -> list[int]:
     """All iterations where a prompt's lines fit half a page, else the first, the middle and the last, or the two ends."""
-    for some in (range(last + 1), (0, last // 2, last), (0, last)):
-        if len(set(some)) * objectives <= LINES_PER_PROMPT:
+    for candidates in (range(last + 1), (0, last // 2, last), (0, last)):
+        if len(set(candidates)) * objectives <= MAX_LINES_PER_PROMPT:
             break
-    return sorted(set(some))
+    return sorted(set(candidates))
 
 
 def cost_section(tables: Tables) -> Block:
     """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
     rows = []
-    for label in tables.facts.variants:
-        mine = tables.cost[tables.cost["objective"] == label]
+    for label in tables.results.variants:
+        label_costs = tables.cost[tables.cost["objective"] == label]
         cells = [label]
         for phase in PHASES[:3]:
-            tokens = mine.loc[mine["phase"] == phase, "tokens"].dropna()
-            cells.append(f"{tokens.iloc[0] / 1000:,.0f}" if len(tokens) else MISSING)
+            tokens = label_costs.loc[label_costs["phase"] == phase, "tokens"].dropna()
+            cells.append(f"{tokens.iloc[0] / 1000:,.0f}" if len(tokens) else DASH)
         for phase in PHASES:
-            here = mine[mine["phase"] == phase]
-            one = here.iloc[0] if len(here) else None
-            cells.append(MISSING if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}")
+            phase_costs = label_costs[label_costs["phase"] == phase]
+            cost_row = phase_costs.iloc[0] if len(phase_costs) else None
+            cells.append(DASH if cost_row is None else f"{cost_row['seconds']:,.0f}, {cost_row['peak_memory_gib']:.2f}")
         rows.append(cells)
     caption = (
         "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the machine "

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from harness.records import INITIAL
-from harness.reporting.report.blocks import Block, figure, section, table, text, visible
-from harness.reporting.report.content.beside import beside_section
+from harness.reporting.report.blocks import Block, display_text, figure, section, table, text
+from harness.reporting.report.content.beside import unaveraged_section
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import MISSING, footnote, printed_rows, with_interval
+from harness.reporting.tables.printed import DASH, footnote, leaderboard_rows, with_interval
 
-SHOWN_FINDINGS = 60
+MAX_FINDINGS = 60
 STATISTICS = (
     ("drop", "drop"),
     ("largest_fall", "largest fall"),
@@ -28,18 +28,18 @@ def results_sections(tables: Tables) -> list[Block | None]:
         scores_section(tables),
         comparisons_section(tables),
         stability_section(tables),
-        beside_section(tables),
+        unaveraged_section(tables),
         collapse_section(tables),
     ]
 
 
 def scores_section(tables: Tables) -> Block:
-    header, rows = printed_rows(tables.facts, tables.board)
+    header, rows = leaderboard_rows(tables.results, tables.leaderboard)
     labels = {*(label for panel in tables.panels for label in panel["labels"]), INITIAL}
     rows = [row for row in rows if row[0] in labels]
-    n, counted, beside = len(header), len(tables.facts.counted), len(tables.facts.beside)
-    grow = "00" + "1" * counted + "000" + "1" * beside
-    blocks = [table(header, rows, footnote(tables.facts), "ll" + "r" * (n - 2), grow, 6.6)]
+    num_columns, num_averaged, num_unaveraged = len(header), len(tables.results.counted), len(tables.results.beside)
+    grow = "00" + "1" * num_averaged + "000" + "1" * num_unaveraged
+    blocks = [table(header, rows, footnote(tables.results), "ll" + "r" * (num_columns - 2), grow, 6.6)]
     for number, panel in enumerate(tables.panels, 1):
         name = "tasks" if number == 1 else f"tasks-{number}"
         where = f", {panel['title']}" if panel["title"] else ""
@@ -60,7 +60,7 @@ def comparisons_section(tables: Tables) -> Block:
             cells = [a]
             for b in (*labels[:-1], INITIAL) if len(labels) > 1 else (INITIAL,):
                 pair = tables.pair(panel["title"], a, b) if a != b else None
-                cells.append(MISSING if a != b and pair is None else "" if pair is None else _cell(pair))
+                cells.append(DASH if a != b and pair is None else "" if pair is None else _format_difference(pair))
             rows.append(cells)
         over = tables.comparisons.loc[tables.comparisons["panel"] == panel["title"], "over"].dropna()
         per_task = (
@@ -68,48 +68,52 @@ def comparisons_section(tables: Tables) -> Block:
         )
         caption = (
             f"Row minus column at iteration {tables.last}{', ' + panel['title'] if panel['title'] else ''}, in points of the "
-            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else MISSING}"
+            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else DASH}"
             f"{', by bootstrap' if tables.by_bootstrap else ''} (none below five items a task), "
             "paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per "
-            f"task{per_task} and the probability of improvement: comparisons.csv." + _unpaired(tables)
+            f"task{per_task} and the probability of improvement: comparisons.csv." + _unpaired_note(tables)
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
         blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))
     return section("Who is ahead of whom", *blocks)
 
 
-def _unpaired(tables: Tables) -> str:
+def _unpaired_note(tables: Tables) -> str:
     """Why there is nothing to compare in the mean, where one of its rows has no items."""
-    table = tables.comparisons
-    loose = set(table.loc[table["difference"].isna(), "task"])
-    names = [visible(row["label"]) for row in tables.facts.counted if row["name"] in loose]
+    comparisons = tables.comparisons
+    unpaired = set(comparisons.loc[comparisons["difference"].isna(), "task"])
+    names = [display_text(row["label"]) for row in tables.results.counted if row["name"] in unpaired]
     return f" No mean is compared, for these are not made of items that could be paired: {', '.join(names)}." if names else ""
 
 
-def _cell(pair: dict) -> str:
+def _format_difference(pair: dict) -> str:
     stars = "" if pd.isna(pair["p_holm"]) else "**" if pair["p_holm"] < 0.01 else "*" if pair["p_holm"] < 0.05 else ""
     bounds = "" if pd.isna(pair["low"]) else f" [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
     return f"{100 * pair['difference']:+.1f}{stars}{bounds}"
 
 
 def stability_section(tables: Tables) -> Block:
-    whole = tables.stability[tables.stability["seed"].isna()]
+    over_seeds = tables.stability[tables.stability["seed"].isna()]
     rows = []
-    for label in tables.facts.variants:
-        mine = whole[whole["objective"] == label].set_index("name")
-        if mine.empty:
-            rows.append([label, *[MISSING] * (len(STATISTICS) + 2)])
+    for label in tables.results.variants:
+        label_rows = over_seeds[over_seeds["objective"] == label].set_index("name")
+        if label_rows.empty:
+            rows.append([label, *[DASH] * (len(STATISTICS) + 2)])
             continue
-        times = tables.stability[(tables.stability["objective"] == label) & (tables.stability["name"] == "best_iteration")]
-        at = " ".join(str(int(v)) for v in times[times["seed"].notna()]["value"])
-        cells = [label, at]
+        best_rows = tables.stability[(tables.stability["objective"] == label) & (tables.stability["name"] == "best_iteration")]
+        best_iterations = " ".join(str(int(v)) for v in best_rows[best_rows["seed"].notna()]["value"])
+        cells = [label, best_iterations]
         for name, _ in STATISTICS:
-            if name not in mine.index:
-                cells.append(MISSING)
+            if name not in label_rows.index:
+                cells.append(DASH)
                 continue
-            one = mine.loc[name].to_dict()
-            cells.append(_plain(one) if name == "falls" else with_interval(one["value"], one["low"], one["high"]))
-        rows.append([*cells, str(int(mine["seeds"].iloc[0]))])
+            statistic = label_rows.loc[name].to_dict()
+            cells.append(
+                _format_falls(statistic)
+                if name == "falls"
+                else with_interval(statistic["value"], statistic["low"], statistic["high"])
+            )
+        rows.append([*cells, str(int(label_rows["seeds"].iloc[0]))])
     caption = (
         "Per seed, then averaged over the seeds that finished every iteration; brackets: 95 % interval over seeds on these "
         "items (t; none below three seeds, or where all seeds agree). drop: best minus last; largest fall: from one iteration to "
@@ -121,34 +125,36 @@ def stability_section(tables: Tables) -> Block:
     return section("Stability", table(header, rows, caption, grow="0" * 8, size=7.6))
 
 
-def _plain(one: Mapping[Any, Any]) -> str:
-    brackets = "" if pd.isna(one["low"]) else f" [{one['low']:.1f}, {one['high']:.1f}]"
-    return f"{one['value']:.1f}{brackets}"
+def _format_falls(statistic: Mapping[Any, Any]) -> str:
+    brackets = "" if pd.isna(statistic["low"]) else f" [{statistic['low']:.1f}, {statistic['high']:.1f}]"
+    return f"{statistic['value']:.1f}{brackets}"
 
 
 def collapse_section(tables: Tables) -> Block:
     """What the detector found; a sentence where it found nothing."""
-    found = tables.collapse
-    if found.empty:
+    findings = tables.collapse
+    if findings.empty:
         return section(
             "Collapse", text("The collapse detector found nothing in any player. Its rules: harness/analysis/collapse.py.")
         )
-    found = found[found["objective"].isin(tables.facts.variants)]
-    counts = found.groupby(["finding", "objective"], sort=False).size()
-    summed = [[name, objective, str(count)] for (name, objective), count in counts.items()]
-    summed.sort()
+    findings = findings[findings["objective"].isin(tables.results.variants)]
+    counts = findings.groupby(["finding", "objective"], sort=False).size()
+    count_rows = [[name, objective, str(count)] for (name, objective), count in counts.items()]
+    count_rows.sort()
     rows = [
-        [r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], visible(r["evidence"])]
-        for r in found.head(SHOWN_FINDINGS).to_dict("records")
+        [r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], display_text(r["evidence"])]
+        for r in findings.head(MAX_FINDINGS).to_dict("records")
     ]
-    rest = f" The first {SHOWN_FINDINGS} of {len(found)}." if len(found) > SHOWN_FINDINGS else ""
+    truncation_note = f" The first {MAX_FINDINGS} of {len(findings)}." if len(findings) > MAX_FINDINGS else ""
     return section(
         "Collapse",
-        table(["finding", "objective", "players"], summed, "Players (one per seed and iteration) with a finding.", "llr", "000"),
+        table(
+            ["finding", "objective", "players"], count_rows, "Players (one per seed and iteration) with a finding.", "llr", "000"
+        ),
         table(
             ["objective", "seed", "iter", "finding", "evidence"],
             rows,
-            f"Every finding with its evidence.{rest} Bounds and where the evidence lies: collapse.csv; rules: "
+            f"Every finding with its evidence.{truncation_note} Bounds and where the evidence lies: collapse.csv; rules: "
             "harness/analysis/collapse.py.",
             "lrrll",
             "00001",

@@ -6,27 +6,27 @@ from typing import Any
 
 import pandas as pd
 
-from harness.reporting.report.blocks import Block, section, table, visible
+from harness.reporting.report.blocks import Block, display_text, section, table
 from harness.reporting.report.content.published import published_table
-from harness.reporting.report.content.summary import points
+from harness.reporting.report.content.summary import format_points
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.comparisons import MEAN
-from harness.reporting.tables.printed import MISSING, with_interval
+from harness.reporting.tables.comparisons import MEAN_TASK
+from harness.reporting.tables.printed import DASH, with_interval
 
-PASSES_SAID = "passes: all of them, a trained token as three, for its backward pass"
+PASSES_NOTE = "passes: all of them, a trained token as three, for its backward pass"
 
 
 def study_sections(tables: Tables) -> list[Block]:
-    study = tables.facts.study
+    study = tables.results.study
     if not study:
         return []
-    beside = published_table(tables, study["published"]) if study.get("published") else None
+    published = published_table(tables, study["published"]) if study.get("published") else None
     return [
         section(
             "The study",
             arms_block(tables),
             contrasts_block(tables),
-            beside,
+            published,
             chosen_block(tables),
             tuned_block(tables),
         )
@@ -51,116 +51,122 @@ def arms_block(tables: Tables) -> Block | None:
         ]
         tokens = [_thousands(row[f"tokens_{phase}"]) for phase in ("generate", "score", "train")]
         tokens.append(_thousands(row["token_passes"]))
-        rows.append([visible(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
+        rows.append([display_text(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
     header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "passes", "s"]
     caption = (
         "Mean over tasks in percent, with 95 % interval over items and seeds from three on, else ± item standard error. drawn, "
-        f"scored, trained: thousands of tokens per seed over all iterations; {PASSES_SAID}; s: seconds of drawing, scoring and "
-        f"training per seed, {machine_said(tables)}. Numbers: study.csv, from cost.csv."
+        f"scored, trained: thousands of tokens per seed over all iterations; {PASSES_NOTE}; s: seconds of drawing, scoring and "
+        f"training per seed, {machine_note(tables)}. Numbers: study.csv, from cost.csv."
     )
     align, grow = "ll" + "r" * (len(header) - 2), "10" + "0" * (len(header) - 2)
     return table(header, rows, caption, align, grow, 6.8)
 
 
-def machine_said(tables: Tables) -> str:
+def machine_note(tables: Tables) -> str:
     """What seconds depend on, and of which machine these are."""
-    hardware = tables.facts.record["hardware"]
-    made = tables.versions[tables.versions["name"].isin(list(hardware))]
-    several = bool(len(made)) and bool((made.groupby("name")["version"].nunique() > 1).any())
-    here = "several: versions.csv" if several else visible(f"{hardware.get('device')}, {hardware.get('cpus')} cores")
-    return f"which depend on the machine ({here}) and on what ran beside"
+    hardware = tables.results.record["hardware"]
+    machine_versions = tables.versions[tables.versions["name"].isin(list(hardware))]
+    has_several = bool(len(machine_versions)) and bool((machine_versions.groupby("name")["version"].nunique() > 1).any())
+    shown_machine = (
+        "several: versions.csv" if has_several else display_text(f"{hardware.get('device')}, {hardware.get('cpus')} cores")
+    )
+    return f"which depend on the machine ({shown_machine}) and on what ran beside"
 
 
 def _thousands(value: float) -> str:
-    return MISSING if pd.isna(value) else f"{value / 1000:,.0f}"
+    return DASH if pd.isna(value) else f"{value / 1000:,.0f}"
 
 
 def _seconds(value: float) -> str:
-    return MISSING if pd.isna(value) else f"{value:,.0f}"
+    return DASH if pd.isna(value) else f"{value:,.0f}"
 
 
 def contrasts_block(tables: Tables) -> Block | None:
-    compared = tables.comparisons
-    mine = compared[(compared["panel"] == "study") & (compared["task"] == MEAN)]
+    comparisons = tables.comparisons
+    study_rows = comparisons[(comparisons["panel"] == "study") & (comparisons["task"] == MEAN_TASK)]
     rows = []
-    for wanted in tables.facts.study.get("contrasts", []):
-        found = mine[(mine["question"] == wanted["question"]) & mine["difference"].notna()]
-        sides = [f"{label}, iter {t}" for label, t in (wanted["a"], wanted["b"])]
-        if found.empty:
-            rows.append([visible(wanted["question"]), *sides, MISSING, MISSING, "0"])
+    for contrast in tables.results.study.get("contrasts", []):
+        matching = study_rows[(study_rows["question"] == contrast["question"]) & study_rows["difference"].notna()]
+        sides = [f"{label}, iter {t}" for label, t in (contrast["a"], contrast["b"])]
+        if matching.empty:
+            rows.append([display_text(contrast["question"]), *sides, DASH, DASH, "0"])
             continue
-        row: dict[str, Any] = found.iloc[0].to_dict()
-        rows.append([visible(wanted["question"]), *sides, points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
+        row: dict[str, Any] = matching.iloc[0].to_dict()
+        rows.append([display_text(contrast["question"]), *sides, format_points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
     compute = tables.optional("tables/compute.csv")
-    rows = [[*row, *_compute(compute, row[0])] for row in rows]
-    how = "by bootstrap over" if tables.by_bootstrap else "over"
+    rows = [[*row, *_compute_cells(compute, row[0])] for row in rows]
+    method = "by bootstrap over" if tables.by_bootstrap else "over"
     caption = (
-        f"The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p {how} items, and seeds from "
+        f"The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p {method} items, and seeds from "
         "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv. passes, s: what a was made "
-        f"with, over b's, in thousands of token passes and in seconds, per seed up to its iteration; {PASSES_SAID}; seconds of "
-        f"drawing, scoring and training, {machine_said(tables)}. Numbers, drawn, scored and trained apart: compute.csv, from "
+        f"with, over b's, in thousands of token passes and in seconds, per seed up to its iteration; {PASSES_NOTE}; seconds of "
+        f"drawing, scoring and training, {machine_note(tables)}. Numbers, drawn, scored and trained apart: compute.csv, from "
         "cost.csv."
     )
     header = ["question", "a", "b", "a − b", "p", "seeds", "passes, a / b", "s, a / b"]
     return table(header, rows, caption, "lllrrrrr", "10000000", 6.6)
 
 
-def _compute(compute: Any, question: str) -> list[str]:
+def _compute_cells(compute: Any, question: str) -> list[str]:
     """A contrast's cost as two cells, `a / b = ratio` in token passes and in seconds."""
     if compute is None:
-        return [MISSING, MISSING]
-    (row,) = compute[[visible(q) == question for q in compute["question"]]].head(1).to_dict("records") or [{}]
+        return [DASH, DASH]
+    (row,) = compute[[display_text(q) == question for q in compute["question"]]].head(1).to_dict("records") or [{}]
     cells = []
-    for name, said in (("token_passes", _thousands), ("seconds", _seconds)):
+    for name, format_cost in (("token_passes", _thousands), ("seconds", _seconds)):
         ratio = row.get(f"{name}_ratio")
         cells.append(
-            MISSING if ratio is None or pd.isna(ratio) else f"{said(row[f'{name}_a'])} / {said(row[f'{name}_b'])} = {ratio:.2f}"
+            DASH
+            if ratio is None or pd.isna(ratio)
+            else f"{format_cost(row[f'{name}_a'])} / {format_cost(row[f'{name}_b'])} = {ratio:.2f}"
         )
     return cells
 
 
 def _p(value: float) -> str:
-    return MISSING if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return DASH if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def chosen_block(tables: Tables) -> Block | None:
     chosen = tables.optional("tables/chosen.csv")
     if chosen is None:
         return None
-    grid = tables.facts.study["grid"]
+    grid = tables.results.study["grid"]
     values = sorted(chosen["value"].unique())
-    decides = grid["choose"]
+    criterion = grid["choose"]
     rows = []
     for objective in chosen["objective"].unique():
-        mine = chosen[chosen["objective"] == objective].set_index("value").to_dict("index")
-        rows.append([objective, *(_candidate(mine.get(value), decides) for value in values)])
+        rows_by_value = chosen[chosen["objective"] == objective].set_index("value").to_dict("index")
+        rows.append([objective, *(_format_candidate(rows_by_value.get(value), criterion) for value in values)])
     caption = (
-        f"Every objective at every value of {grid['key']}: mean of {grid['validation']} at the {decides} iteration, items that "
+        f"Every objective at every value of {grid['key']}: mean of {grid['validation']} at the {criterion} iteration, items that "
         f"the leaderboard does not use, {tables.seeds} seed(s); ◀ chosen. ±: standard error of sampling items, at the last "
         "iteration. The scores elsewhere in this report are the chosen ones on the leaderboard. Numbers: chosen.csv."
     )
     return table(["objective", *(f"{value:g}" for value in values)], rows, caption, grow="0" * (len(values) + 1), size=8.5)
 
 
-def _candidate(row: dict[str, Any] | None, decides: str) -> str:
-    if row is None or pd.isna(row[f"validation_{decides}"]):
-        return MISSING
-    error = row["item_stderr_last"] if decides == "last" else float("nan")
+def _format_candidate(row: dict[str, Any] | None, criterion: str) -> str:
+    if row is None or pd.isna(row[f"validation_{criterion}"]):
+        return DASH
+    error = row["item_stderr_last"] if criterion == "last" else float("nan")
     mark = " ◀" if row["chosen"] else ""
-    return with_interval(row[f"validation_{decides}"], error=error) + mark
+    return with_interval(row[f"validation_{criterion}"], error=error) + mark
 
 
 def tuned_block(tables: Tables) -> Block | None:
-    study = tables.facts.study
+    study = tables.results.study
     if not study.get("tuned_by"):
         return None
-    variants = tables.facts.record["variants"]
+    variants = tables.results.record["variants"]
     common, tuned = (panel["labels"] for panel in study["panels"])
-    shared = tables.facts.record["identity"]["training"]
+    shared = tables.results.record["identity"]["training"]
     rows = []
     for a, b in zip(common, tuned, strict=True):
-        own = variants[b]["training"]
-        said = "the common setting" if a == b else ", ".join(f"{k} = {v:g}, common {shared[k]:g}" for k, v in own.items())
-        rows.append([a, b, said])
-    caption = f"Each objective's own setting was chosen by the run {visible(study['tuned_by'])} on validation items."
+        own_settings = variants[b]["training"]
+        difference = (
+            "the common setting" if a == b else ", ".join(f"{k} = {v:g}, common {shared[k]:g}" for k, v in own_settings.items())
+        )
+        rows.append([a, b, difference])
+    caption = f"Each objective's own setting was chosen by the run {display_text(study['tuned_by'])} on validation items."
     return table(["objective", "tuned variant", "its setting"], rows, caption, "lll", "001", 8)

@@ -6,180 +6,198 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.stats import SEEDS_FOR_INTERVAL
-from harness.reporting.report.blocks import Block, bullets, figure, section, table, text, visible
-from harness.reporting.report.content.beside import beside_sentences
+from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
+from harness.reporting.report.blocks import Block, bullets, display_text, figure, section, table, text
+from harness.reporting.report.content.beside import unaveraged_sentences
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.comparisons import MEAN
-from harness.reporting.tables.earlier import kept_sentences
-from harness.reporting.tables.printed import MISSING, items_note, percent, with_interval
+from harness.reporting.tables.comparisons import MEAN_TASK
+from harness.reporting.tables.earlier import provenance_sentences
+from harness.reporting.tables.printed import DASH, items_note, percent, with_interval
 
-SURE = 0.05
-LASTING = 0.01  # one point: a loss that is worth a sentence
+SIGNIFICANCE_LEVEL = 0.05
+MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a loss that is worth a sentence
 
 
 def summary_section(tables: Tables) -> Block:
-    failed = [f"Failed, shown as a hole below: {visible(cell)}: {visible(error)}" for cell, error in tables.facts.failed.items()]
+    failures = [
+        f"Failed, shown as a hole below: {display_text(cell)}: {display_text(error)}"
+        for cell, error in tables.results.failed_trials.items()
+    ]
     caption = (
-        f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.facts, visible)}. Numbers: "
+        "Mean over the tasks against iteration; dashed: the initial policy. "
+        f"{items_note(tables.results, display_text)}. Numbers: "
         "leaderboard.csv, their origin: scores.csv."
     )
-    asked = tables.facts.study.get("question")
+    question = tables.results.study.get("question")
     return section(
         "Summary",
-        text(visible(asked)) if asked else None,
-        bullets([*failed, *kept_sentences(tables.facts), *sentences(tables), *beside_sentences(tables)]),
-        figure("stability_curves", caption) if tables.facts.counted else None,
-        standing_block(tables),
-        alone=True,
+        text(display_text(question)) if question else None,
+        bullets([*failures, *provenance_sentences(tables.results), *sentences(tables), *unaveraged_sentences(tables)]),
+        figure("stability_curves", caption) if tables.results.counted else None,
+        ranking_block(tables),
+        page_break_after=True,
     )
 
 
 def sentences(tables: Tables) -> list[str]:
     """Answers in words. Nothing is said of objectives with a hole but that there is one."""
-    if not tables.facts.counted:
+    if not tables.results.counted:
         return ["No row of this suite enters a mean over tasks: every row is shown by itself."]
-    start = tables.initial()
-    ends = tables.standing[tables.standing["last"].notna()] if "last" in tables.standing else tables.standing.iloc[0:0]
-    if ends.empty or pd.isna(start["mean"]):
+    initial_scores = tables.initial_scores()
+    last_rows = tables.ranking[tables.ranking["last"].notna()] if "last" in tables.ranking else tables.ranking.iloc[0:0]
+    if last_rows.empty or pd.isna(initial_scores["mean"]):
         return ["No objective has been evaluated on every task at the last iteration, so nothing can be said yet."]
-    said = []
+    lines = []
     for panel in tables.panels:
-        mine = ends[ends["panel"] == panel["title"]]
+        panel_rows = last_rows[last_rows["panel"] == panel["title"]]
         where = f"{_capital(panel['title'])}: " if panel["title"] else ""
-        said += [where + one if where else _capital(one) for one in _of_panel(tables, panel, mine)]
-    if tables.seeds < SEEDS_FOR_INTERVAL:
-        said.append(
+        lines += [where + one if where else _capital(one) for one in _panel_sentences(tables, panel, panel_rows)]
+    if tables.seeds < MIN_SEEDS_FOR_INTERVAL:
+        lines.append(
             f"How sure? n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
             "test items; they say nothing about how another seed would have trained."
         )
     elif tables.by_bootstrap:
-        said.append(
+        lines.append(
             f"How sure? Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
             "added up), those of drops over seeds, on these items; differences, p-values and the chance of being best are as "
             "said above."
         )
     else:
-        said.append(
+        lines.append(
             f"How sure? Brackets of scores and of differences are 95 % intervals over items and {tables.seeds} seeds (Student's "
             "t, both variances added up), and so are p-values and the chance of being best; brackets of drops are over seeds, on "
             "these items."
         )
     if not _enough_items(tables):
-        said.append(
+        lines.append(
             "With fewer than five items (or clusters of items) in a task no interval and no p-value is given, of the task and "
             "of the mean it enters."
         )
-    said.append(
+    lines.append(
         "A best iteration is found on the items it is reported on, so it flatters every objective; the last one does not."
     )
-    return said
+    return lines
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _of_panel(tables: Tables, panel: dict[str, Any], mine: Any) -> list[str]:
-    holes = [label for label in panel["labels"] if label not in set(mine["objective"])]
-    said = []
-    if len(mine):
-        ahead = mine[mine["leader"].astype(bool)] if mine["leader"].any() else mine.loc[[mine["last"].idxmax()]]
-        top = ahead.iloc[0]
-        gain = tables.pair(panel["title"], top["objective"], "initial")
-        names = " and ".join(ahead["objective"])
-        first = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(top, 'last')} %"
+def _panel_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any) -> list[str]:
+    incomplete = [label for label in panel["labels"] if label not in set(panel_rows["objective"])]
+    lines = []
+    if len(panel_rows):
+        leaders = (
+            panel_rows[panel_rows["leader"].astype(bool)]
+            if panel_rows["leader"].any()
+            else panel_rows.loc[[panel_rows["last"].idxmax()]]
+        )
+        leader = leaders.iloc[0]
+        gain = tables.pair(panel["title"], leader["objective"], "initial")
+        names = " and ".join(leaders["objective"])
+        sentence = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(leader, 'last')} %"
         if gain is not None:
-            first += f", {points(gain)} against the initial policy's {percent(tables.initial()['mean'])} %"
-        if not pd.isna(top.get("chance_best")):
-            whose = "its" if len(ahead) == 1 else f"{top['objective']}'s"
-            first += f"; {whose} chance of being the best of {len(mine)} is {_chance(top['chance_best'])}"
-            first += " if only the items were drawn anew" if tables.seeds < SEEDS_FOR_INTERVAL else ""
-        said.append(first + ".")
-        said += _runner_up(tables, panel, mine, top)
-        said += _lasting(tables, mine)
-    if holes:
-        said.append(f"holes, about which nothing is said: {', '.join(holes)}.")
-    return said
+            sentence += f", {format_points(gain)} against the initial policy's {percent(tables.initial_scores()['mean'])} %"
+        if not pd.isna(leader.get("chance_best")):
+            possessive = "its" if len(leaders) == 1 else f"{leader['objective']}'s"
+            sentence += (
+                f"; {possessive} chance of being the best of {len(panel_rows)} is {_format_probability(leader['chance_best'])}"
+            )
+            sentence += " if only the items were drawn anew" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+        lines.append(sentence + ".")
+        lines += _runner_up_sentences(tables, panel, panel_rows, leader)
+        lines += _retention_sentences(tables, panel_rows)
+    if incomplete:
+        lines.append(f"holes, about which nothing is said: {', '.join(incomplete)}.")
+    return lines
 
 
-def _runner_up(tables: Tables, panel: dict[str, Any], mine: Any, top: Any) -> list[str]:
-    level, behind = [], []
-    for row in mine[(mine["objective"] != top["objective"]) & ~mine["leader"].astype(bool)].to_dict("records"):
-        pair = tables.pair(panel["title"], top["objective"], row["objective"])
+def _runner_up_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any, leader: Any) -> list[str]:
+    not_distinguishable, behind = [], []
+    for row in panel_rows[(panel_rows["objective"] != leader["objective"]) & ~panel_rows["leader"].astype(bool)].to_dict(
+        "records"
+    ):
+        pair = tables.pair(panel["title"], leader["objective"], row["objective"])
         if pair is None or pd.isna(pair["p_holm"]):
             continue
-        (behind if pair["p_holm"] < SURE else level).append(f"{row['objective']} by {lead(pair)}")
-    said, over = [], "over items alone, " if tables.seeds < SEEDS_FOR_INTERVAL else ""
-    if behind:
-        said.append(f"it is ahead of {'; '.join(behind)} ({over}p < 0.05 after Holm's correction).")
-    if level:
-        said.append(
-            "it cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; its lead and the "
-            f"lead's own interval: {'; '.join(level)}."
+        (behind if pair["p_holm"] < SIGNIFICANCE_LEVEL else not_distinguishable).append(
+            f"{row['objective']} by {format_difference(pair)}"
         )
-    return said
+    lines, scope = [], "over items alone, " if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+    if behind:
+        lines.append(f"it is ahead of {'; '.join(behind)} ({scope}p < 0.05 after Holm's correction).")
+    if not_distinguishable:
+        lines.append(
+            "it cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; its lead and the "
+            f"lead's own interval: {'; '.join(not_distinguishable)}."
+        )
+    return lines
 
 
 def _enough_items(tables: Tables) -> bool:
     """Whether a p could be given for the differences of means that there are: not where one of the tasks has few items."""
-    compared = tables.comparisons[tables.comparisons["difference"].notna() & (tables.comparisons["task"] == MEAN)]
+    compared = tables.comparisons[tables.comparisons["difference"].notna() & (tables.comparisons["task"] == MEAN_TASK)]
     return bool(compared.empty or compared["p"].notna().any())
 
 
-def _lasting(tables: Tables, mine: Any) -> list[str]:
+def _retention_sentences(tables: Tables, panel_rows: Any) -> list[str]:
     """What is known of the last iteration against the objective's best earlier one: lost, kept to within a point, or neither.
 
     Each is said only where the interval shows it: all of it below 0, or none of it below one point lost. The interval is right
     for all earlier iterations at once, among which the best was found. A best iteration that is the last one has lost nothing.
     """
-    if tables.last == 0 or "since_best" not in mine or not mine["since_best_low"].notna().any():
+    if tables.last == 0 or "since_best" not in panel_rows or not panel_rows["since_best_low"].notna().any():
         return []
-    lost, kept, open_ = [], [], []
-    for row in mine[mine["since_best_low"].notna()].to_dict("records"):
-        said = f"{row['objective']} {100 * row['since_best']:+.1f}" + bounds(row["since_best_low"], row["since_best_high"])
-        (lost if row["since_best_high"] < 0 else kept if row["since_best_low"] > -LASTING else open_).append(said)
-    found = []
-    over = " over items alone" if tables.seeds < SEEDS_FOR_INTERVAL else ""
-    if lost:
-        found.append(f"lower at the last iteration than at its best one (95 % interval{over} below 0): {'; '.join(lost)}.")
-    if kept:
-        found.append(f"at most a point below its best iteration at the last one (95 % interval{over}): {'; '.join(kept)}.")
-    if open_:
-        found.append(f"not known whether it lost anything since its best iteration: {'; '.join(open_)}.")
-    return found
+    declined, retained, unclear = [], [], []
+    for row in panel_rows[panel_rows["since_best_low"].notna()].to_dict("records"):
+        shown_change = f"{row['objective']} {100 * row['since_best']:+.1f}" + format_bounds(
+            row["since_best_low"], row["since_best_high"]
+        )
+        (
+            declined if row["since_best_high"] < 0 else retained if row["since_best_low"] > -MAX_NEGLIGIBLE_LOSS else unclear
+        ).append(shown_change)
+    lines = []
+    scope = " over items alone" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+    if declined:
+        lines.append(f"lower at the last iteration than at its best one (95 % interval{scope} below 0): {'; '.join(declined)}.")
+    if retained:
+        lines.append(f"at most a point below its best iteration at the last one (95 % interval{scope}): {'; '.join(retained)}.")
+    if unclear:
+        lines.append(f"not known whether it lost anything since its best iteration: {'; '.join(unclear)}.")
+    return lines
 
 
-def lead(pair: dict[str, Any]) -> str:
-    return f"{100 * pair['difference']:+.1f}" + bounds(pair["low"], pair["high"])
+def format_difference(pair: dict[str, Any]) -> str:
+    return f"{100 * pair['difference']:+.1f}" + format_bounds(pair["low"], pair["high"])
 
 
-def bounds(low: float, high: float) -> str:
+def format_bounds(low: float, high: float) -> str:
     """An interval of a difference in points; nothing where there is none."""
     return "" if pd.isna(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def points(pair: dict[str, Any]) -> str:
-    return f"{lead(pair)} points"
+def format_points(pair: dict[str, Any]) -> str:
+    return f"{format_difference(pair)} points"
 
 
 def _percent(row: Any, name: str) -> str:
     return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"], row[f"{name}_item_stderr"])
 
 
-def _chance(value: float) -> str:
+def _format_probability(value: float) -> str:
     return "above 99 %" if value > 0.99 else "below 1 %" if value < 0.01 else f"{100 * value:.0f} %"
 
 
-def standing_block(tables: Tables) -> Block | None:
+def ranking_block(tables: Tables) -> Block | None:
     """Final, best and drop with intervals and marks, one row per objective."""
-    several = len(tables.panels) > 1
+    has_several_panels = len(tables.panels) > 1
     rows = []
-    for row in tables.standing.to_dict("records"):
-        cells = [row["panel"]] if several else []
+    for row in tables.ranking.to_dict("records"):
+        cells = [row["panel"]] if has_several_panels else []
         cells.append(row["objective"])
         if pd.isna(row.get("last")):
-            rows.append([*cells, *[MISSING] * 8])
+            rows.append([*cells, *[DASH] * 8])
             continue
         gain = row.get("gain")
         rows.append(
@@ -187,12 +205,12 @@ def standing_block(tables: Tables) -> Block | None:
                 *cells,
                 _percent(row, "best"),
                 str(int(row["best_iteration"])),
-                _percent(row, "last") + _mark(row),
-                MISSING if pd.isna(gain) else f"{100 * gain:+.1f}" + bounds(row["gain_low"], row["gain_high"]),
+                _percent(row, "last") + _rank_mark(row),
+                DASH if pd.isna(gain) else f"{100 * gain:+.1f}" + format_bounds(row["gain_low"], row["gain_high"]),
                 with_interval(row.get("drop", float("nan")), row.get("drop_low"), row.get("drop_high")),  # type: ignore[arg-type]
-                MISSING if pd.isna(row.get("falls")) else f"{row['falls']:.1f}",
+                DASH if pd.isna(row.get("falls")) else f"{row['falls']:.1f}",
                 percent(row.get("churn", float("nan"))),
-                MISSING if pd.isna(row.get("chance_best")) else _chance(row["chance_best"]).replace(" %", ""),
+                DASH if pd.isna(row.get("chance_best")) else _format_probability(row["chance_best"]).replace(" %", ""),
             ]
         )
     header = ["objective", "best", "at", "last", "gain on initial", "drop", "falls", "churn", "chance best"]
@@ -203,13 +221,13 @@ def standing_block(tables: Tables) -> Block | None:
         "chance best: of having the highest true mean at the last iteration. Numbers: standing.csv, stability.csv, "
         "comparisons.csv."
     )
-    if several:
+    if has_several_panels:
         return table(["panel", *header], rows, caption, "ll" + "r" * 8, "000000000" + "0", 6.6)
     return table(header, rows, caption, grow="0" * 9, size=7.4)
 
 
-def _mark(row: dict[str, Any]) -> str:
+def _rank_mark(row: dict[str, Any]) -> str:
     if row["leader"]:
         return " ▲"
     p = row["behind_leader_p_holm"]
-    return "" if pd.isna(p) else " ▽" if p < SURE else " ="
+    return "" if pd.isna(p) else " ▽" if p < SIGNIFICANCE_LEVEL else " ="

@@ -6,56 +6,58 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.facts import Facts, Frame
+from harness.analysis.facts import Frame, RunResults
 from harness.analysis.text_columns import read_table
 from harness.errors import UserError
 from harness.records import INITIAL
-from harness.reporting.tables.comparisons import MEAN, as_now, by_bootstrap
+from harness.reporting.tables.comparisons import MEAN_TASK, is_bootstrap_table, with_current_columns
 
 
 class Tables:
     """Every table of a finished refresh. Raises UserError when one is missing or damaged."""
 
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
+    def __init__(self, results: RunResults) -> None:
+        self.results = results
 
     def read(self, name: str) -> Frame:
-        path = self.facts.root / name
+        path = self.results.root / name
         try:
             return read_table(path)
         except FileNotFoundError as error:
-            raise UserError(f"{path}: no such file; write the tables with: harness report {self.facts.record['name']}") from error
+            raise UserError(
+                f"{path}: no such file; write the tables with: harness report {self.results.record['name']}"
+            ) from error
         except (ValueError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); delete it and make the report again") from error
 
     def optional(self, name: str) -> Frame | None:
-        return self.read(name) if (self.facts.root / name).is_file() else None
+        return self.read(name) if (self.results.root / name).is_file() else None
 
     @cached_property
-    def board(self) -> Frame:
-        board = self.read("tables/leaderboard.csv")
-        board["seeds"] = board["seeds"].astype("Int64")
-        return board
+    def leaderboard(self) -> Frame:
+        leaderboard_table = self.read("tables/leaderboard.csv")
+        leaderboard_table["seeds"] = leaderboard_table["seeds"].astype("Int64")
+        return leaderboard_table
 
     @cached_property
-    def standing(self) -> Frame:
+    def ranking(self) -> Frame:
         return self.read("tables/standing.csv").fillna({"panel": ""})
 
     @cached_property
     def comparisons(self) -> Frame:
-        return as_now(self.read("tables/comparisons.csv"))
+        return with_current_columns(self.read("tables/comparisons.csv"))
 
     @cached_property
     def by_bootstrap(self) -> bool:
         """Whether the comparisons are those of an earlier version, kept as they stand."""
-        return by_bootstrap(self.read("tables/comparisons.csv"))
+        return is_bootstrap_table(self.read("tables/comparisons.csv"))
 
     @cached_property
     def stability(self) -> Frame:
         return self.read("tables/stability.csv")
 
     @cached_property
-    def beside(self) -> Frame:
+    def unaveraged(self) -> Frame:
         """Written for a suite with rows that stand beside the mean."""
         return self.read("tables/beside.csv")
 
@@ -77,30 +79,30 @@ class Tables:
 
     @property
     def panels(self) -> list[dict[str, Any]]:
-        return self.facts.panels
+        return self.results.panels
 
     @property
     def last(self) -> int:
-        return self.facts.record["iterations"] - 1
+        return self.results.record["iterations"] - 1
 
     @property
     def seeds(self) -> int:
-        return len(self.facts.record["seeds"])
+        return len(self.results.record["seeds"])
 
-    def initial(self) -> Frame:
-        return self.board[self.board["objective"] == INITIAL].iloc[0]
+    def initial_scores(self) -> Frame:
+        return self.leaderboard[self.leaderboard["objective"] == INITIAL].iloc[0]
 
     def pair(self, panel: str, a: str, b: str) -> dict[str, Any] | None:
         """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b; None without one."""
-        rows = self.comparisons[(self.comparisons["panel"] == panel) & (self.comparisons["task"] == MEAN)]
+        rows = self.comparisons[(self.comparisons["panel"] == panel) & (self.comparisons["task"] == MEAN_TASK)]
         rows = rows[rows["difference"].notna()]
         for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
-            found = rows[(rows["a"] == x) & (rows["b"] == y)]
-            if len(found):
-                row = found.iloc[0].to_dict()
-                ends = sorted((sign * row["low"], sign * row["high"]))
-                return row | {"difference": sign * row["difference"], "low": ends[0], "high": ends[1]}
+            matching = rows[(rows["a"] == x) & (rows["b"] == y)]
+            if len(matching):
+                row = matching.iloc[0].to_dict()
+                bounds = sorted((sign * row["low"], sign * row["high"]))
+                return row | {"difference": sign * row["difference"], "low": bounds[0], "high": bounds[1]}
         return None
 
     def has_figure(self, name: str) -> bool:
-        return Path(self.facts.root / "plots" / f"{name}.svg").exists()
+        return Path(self.results.root / "plots" / f"{name}.svg").exists()
