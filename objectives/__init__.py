@@ -1,6 +1,6 @@
 """Self-play objectives as pure mathematics of log-probabilities: one file each, torch and the standard library only.
 
-This package re-exports the contract and knows no concrete objective; `harness.discovery.variants` finds those by file name.
+This package re-exports the contract and knows no concrete objective; `harness.discovery` finds those by file name.
 """
 
 from objectives._contract import (

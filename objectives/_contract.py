@@ -186,13 +186,13 @@ class Objective(ABC):
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
-            object.__setattr__(self, spec.name, _validate(spec, getattr(self, spec.name)))
+            object.__setattr__(self, spec.name, _checked(spec, getattr(self, spec.name)))
 
 
-def _validate(spec: dataclasses.Field, value: Any) -> Any:
+def _checked(spec: dataclasses.Field, value: Any) -> Any:
     """The value of one hyper-parameter, widened from int to float where a float is declared; ValueError if unfit."""
-    type_name = spec.type.__name__ if isinstance(spec.type, type) else str(spec.type)
-    kinds = {kind.strip() for kind in type_name.split("|")}
+    spelled = spec.type.__name__ if isinstance(spec.type, type) else str(spec.type)
+    kinds = {kind.strip() for kind in spelled.split("|")}
     if value is None and "None" in kinds:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and "float" in kinds and "int" not in kinds:

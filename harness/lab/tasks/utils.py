@@ -32,6 +32,6 @@ def exact(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
 def obedience(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Whether the response follows the prompt's instruction, checked by program."""
     skill = Format()
-    fields = skill.parse_prompt(doc["prompt"])
+    fields = skill.fields_of(doc["prompt"])
     assert fields is not None
     return {"prompt_level_strict_acc": float(skill.obeys(fields, results[0]))}
