@@ -114,7 +114,7 @@ def test_a_shard_with_any_flipped_bit_is_made_again_and_said(tmp_path):
     for bit in range(8 * len(whole)):
         path.write_bytes(flipped(whole, bit))
         assert shards.get("x", "key") is None, bit
-        assert said == [f"{path}: damaged; what it held is made again"], bit
+        assert said == [f"{path}: damaged; its rows are computed again"], bit
         said.clear()
     for rubbish in (b"", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000):
         path.write_bytes(rubbish)
