@@ -189,7 +189,7 @@ def _without_lists(line: str) -> str:
 
 
 def _samples_digest(lines: list[str]) -> str:
-    """Equal to `loop.trials.content_digest` of these samples: a sample's content is its token ids in language, `content` elsewhere."""
+    """As `loop.trials.content_digest` of these samples: a sample's content is its token ids in language, `content` elsewhere."""
     rows = map(json.loads, lines)
     return digest(*(f"{row['example_id']} {row['index']} {row.get('token_ids', row.get('content'))}" for row in rows))
 
@@ -246,7 +246,7 @@ def remove_phase(root: Path, phase: str) -> None:
 def drop_outdated(root: Path) -> list[str]:
     """Remove from the small files the phases that the folders do not have, or have differently; returns those phases.
 
-    Where a trial's folder is there, it is what the run continues: a phase deleted or replaced in it must not return from the file.
+    Where a trial's folder is there, the run continues from it: a phase deleted or replaced in it must not return from the file.
     """
     dropped = []
     for unit in units(root):

@@ -58,8 +58,9 @@ def check_numbers_version(run: RunFolder) -> None:
     commit = f", commit {record['git_commit'][:10]}" if isinstance(record.get("git_commit"), str) else ""
     raise UserError(
         f"{run.root}: {_format_phases(others, phases)} made with version {', '.join(sorted(set(others.values())))} of this "
-        f"program's numbers, which are now version {NUMBERS_VERSION}: equal inputs give other numbers; use --name OTHER for a run "
-        f"of its own, or go on with the program that began it ({PROGRAM} {record.get('created_by_version', 'unknown')}{commit})"
+        f"program's numbers, which are now version {NUMBERS_VERSION}: equal inputs give other numbers; use --name OTHER for a "
+        f"run of its own, or go on with the program that began it ({PROGRAM} "
+        f"{record.get('created_by_version', 'unknown')}{commit})"
     )
 
 

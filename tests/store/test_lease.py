@@ -279,7 +279,7 @@ def test_a_folder_that_is_renamed_or_replaced_while_it_is_worked_in_is_one_line_
 
 def test_a_process_that_works_for_the_holder_stops_with_it(tmp_path):
     run, worker = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
-    with pytest.raises(LeaseLost, match="nobody holds it"):
+    with pytest.raises(LeaseLost, match="no process holds it"):
         worker.join_lock()
     with run.lock():
         worker.join_lock()
