@@ -231,9 +231,9 @@ def test_no_phase_goes_on_from_an_attempt_under_other_numbers(tmp_path, monkeypa
     found = None
     for numbers, kept in (("2", []), ("2", ["half"]), ("3", [])):
         monkeypatch.setattr(harness.store.run_folder, "package_versions", lambda numbers=numbers: {NUMBERS_KEY: numbers})
-        with contextlib.suppress(ZeroDivisionError), run.write_phase("train", {}, {}) as draft:
-            found = [path.name for path in draft.unfinished.glob("half")]
-            (draft.unfinished / "half").write_text("")
+        with contextlib.suppress(ZeroDivisionError), run.write_phase("train", {}, {}) as writer:
+            found = [path.name for path in writer.unfinished.glob("half")]
+            (writer.unfinished / "half").write_text("")
             raise ZeroDivisionError
         assert found == kept, numbers
 
