@@ -476,7 +476,7 @@ OBJECTIVES = {
         "couples_batch=True",
     ),
     "objective called initial": run(
-        "--objectives ./initial.py", '"initial" names something else in every run folder', **{"initial.py": objective()}
+        "--objectives ./initial.py", '"initial" is a reserved name in every run folder', **{"initial.py": objective()}
     ),
     "objective with a name no file should have": run(
         "--objectives ./a-b.py", "letters, digits and _ only", **{"a-b.py": objective()}

@@ -1,4 +1,4 @@
-"""Made-up batches of log-probabilities on which an objective's properties are tried, and ways to change one thing in them.
+"""Synthetic batches of log-probabilities on which an objective's properties are tested, and ways to change one thing in them.
 
 Legend: B prompts, K responses per prompt in a role; everything in float64 unless said otherwise, log-probabilities in nats.
 """
@@ -16,7 +16,6 @@ from objectives import Batch, Objective, Responses
 BATCH_SIZE = 4
 ROLE_NAMES = ("real", "synthetic", "proto")
 
-
 Shift = float | torch.Tensor
 
 
@@ -25,10 +24,10 @@ class PropertyViolation(Exception):
 
 
 class PropertyWarning(Exception):
-    """Something that is seldom meant; the message says what."""
+    """Something that is rarely intended; the message says what."""
 
 
-# ---------------------------------------------------------------- the objectives that are tried
+# ---------------------------------------------------------------- the objectives that are tested
 
 
 def variations(base: Objective) -> Iterator[Objective]:
@@ -79,7 +78,7 @@ def other_values(spec: dataclasses.Field, value: object) -> list[object]:
 
 
 def format_difference(base: Objective, other: Objective) -> str:
-    """` (with form='hinge')`: in what another objective of the class differs; nothing for the same one."""
+    """` (with form='hinge')`: the settings in which another objective of the class differs; empty for the same one."""
     settings = [
         f"{spec.name}={getattr(other, spec.name)!r}"
         for spec in dataclasses.fields(base)
@@ -122,7 +121,7 @@ def equal_start_batch(
     objective: Objective, lengths: Sequence[int] = (10,), nats: Sequence[float] = (1.0,), unlikely: str | None = None
 ) -> Batch:
     """The start of an iteration where all responses to a prompt are equally long and likely: row i has `lengths[i]` tokens of
-    `nats[i]`. unlikely: a role whose responses are ten times as many nats away.
+    `nats[i]`. unlikely: a role whose responses have ten times as many nats.
     """
     needs = objective.needs
     tokens = torch.tensor(lengths, dtype=torch.float64)[:, None]
@@ -145,13 +144,13 @@ def _make_batch(real: Responses | None, synthetic: Responses | None, proto: Resp
 
 
 def responses_by_role(batch: Batch) -> dict[str, Responses]:
-    """Name -> responses of every role that is there."""
+    """Name -> responses of every role that the batch has."""
     named = zip(ROLE_NAMES, (batch.real, batch.maybe_synthetic, batch.maybe_proto), strict=True)
     return {name: responses for name, responses in named if responses is not None}
 
 
 def logp_leaves(batch: Batch) -> dict[str, torch.Tensor]:
-    """Role -> its log-probabilities, the leaves that gradients arrive at."""
+    """Role -> its log-probabilities, the leaves of the gradients."""
     return {name: responses.logp for name, responses in responses_by_role(batch).items()}
 
 
@@ -175,13 +174,13 @@ def map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) ->
 
 
 def select_rows(batch: Batch, rows: Sequence[int]) -> Batch:
-    """The same batch with other rows, or the same in another order; gradients arrive at the batch it was taken from."""
+    """The batch with these rows, in this order; gradients flow to the original batch."""
     indices = list(rows)
     return map_tensors(batch, lambda t: t[indices])
 
 
 def roll_samples(batch: Batch) -> Batch:
-    """The same batch with the responses of each prompt and role turned round by one place."""
+    """The batch with the responses of each prompt and role rotated by one."""
     return map_tensors(batch, lambda t: t.roll(1, dims=1))
 
 
@@ -213,18 +212,18 @@ def shift_role(batch: Batch, role: str, sample: int | None = None, logp: Shift =
     return map_roles(batch, shift)
 
 
-# ---------------------------------------------------------------- what an objective makes of one
+# ---------------------------------------------------------------- what an objective computes on a batch
 
 
 def weighted_loss(objective: Objective, batch: Batch) -> torch.Tensor:
-    """Sum over the batch of weight times loss, what the training core differentiates."""
+    """Sum over the batch of weight times loss, which the training core differentiates."""
     output = objective.loss(batch)
     weight = torch.ones_like(output.loss) if output.weight is None else output.weight
     return (weight * output.loss).sum()
 
 
 def training_effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
-    """All that training takes from a batch: losses, weights, and the gradient of each role, zeros where none arrives."""
+    """Everything that training uses of a batch: losses, weights, and the gradient of each role, zeros where there is none."""
     output = objective.loss(batch)
     weight = torch.ones_like(output.loss) if output.weight is None else output.weight
     loss_sum = (weight * output.loss).sum()
@@ -235,12 +234,12 @@ def training_effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
 
 
 def logp_grads(objective: Objective, batch: Batch) -> dict[str, torch.Tensor]:
-    """Role -> (B, K), the slope of the batch's summed loss in each log-probability; zeros where none arrives."""
+    """Role -> (B, K), the gradient of the batch's summed loss in each log-probability; zeros where there is none."""
     return dict(zip(logp_leaves(batch), training_effect(objective, batch)[2:], strict=True))
 
 
 def all_close(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor], tolerance: float = 1e-11) -> bool:
-    """Whether two lists of tensors agree to rounding; numbers that are none agree with each other."""
+    """Whether two lists of tensors agree to rounding; NaN equals NaN."""
     return len(first) == len(second) and all(
         a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
         for a, b in zip(first, second, strict=True)

@@ -1,6 +1,6 @@
-"""The properties of a loss as a function: computable, finite, pure, row by row, and written about.
+"""The properties of a loss as a function: computable, finite, pure, row by row, and documented.
 
-Each check takes one objective and raises `Broken`, which says in one sentence what was probably done, or `Doubtful`.
+Each check takes one objective and raises `PropertyViolation`, with the likely mistake in one sentence, or `PropertyWarning`.
 Legend: B prompts, K responses per prompt in a role; float64 unless said otherwise.
 """
 
@@ -81,7 +81,7 @@ def weights_count_prompts(objective: Objective) -> None:
 
 
 def loss_and_gradient_are_finite(objective: Objective) -> None:
-    """Raises Doubtful for a loss that leaves floating point because it is exponential, where that is not declared."""
+    """Raises PropertyWarning for a loss that overflows because it is exponential, where that is not declared."""
     first_failure = ""
     for scale in NATS_SCALES:
         for at_start in (False, True):
@@ -97,7 +97,7 @@ def loss_and_gradient_are_finite(objective: Objective) -> None:
 
 
 def harmless_input_gives_a_finite_loss_and_gradient(objective: Objective) -> None:
-    """Asked of an exponential loss too: log-ratios of about one nat come in every batch."""
+    """Required of an exponential loss too: log-ratios of about one nat are in every batch."""
     _check_finite(objective, 1.0)
 
 
@@ -117,7 +117,7 @@ def _check_finite(objective: Objective, scale: float, at_start: bool = False, dt
 
 
 def _overflows_exponentially(objective: Objective, scale: float, at_start: bool, dtype: torch.dtype) -> bool:
-    """Whether loss or gradient is huge just before it leaves floating point, as an exponential is and log(1 + exp(x)) is not.
+    """Whether loss or gradient is huge just before it overflows, as an exponential is and log(1 + exp(x)) is not.
 
     The last finite scale is searched by bisection along the same batch.
     """
@@ -133,9 +133,9 @@ def _overflows_exponentially(objective: Objective, scale: float, at_start: bool,
 
 
 def may_overflow(objective: Objective) -> bool:
-    """Whether the loss is declared to be exponential by definition; training stops before an update by a number that is none.
+    """Whether the loss is declared to be exponential by definition; training stops before an update that is not finite.
 
-    SPIN's exponential form is known by name: its file is older than the declaration, and runs are resumed by the file's digest.
+    SPIN's exponential form is recognized by name: its file is older than the declaration, and runs are resumed by its digest.
     """
     return bool(objective.unbounded) or getattr(objective, "form", "") == "exponential"
 
@@ -147,7 +147,7 @@ def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
     batch = make_batch(objective)
     before = [tensor.detach().clone() for tensor in all_tensors(batch)]
     first = objective.loss(batch).loss.detach().clone()
-    if any(not torch.equal(was, now) for was, now in zip(before, all_tensors(batch), strict=True)):
+    if any(not torch.equal(old, new) for old, new in zip(before, all_tensors(batch), strict=True)):
         raise PropertyViolation("the loss changed its input in place")
     second = objective.loss(batch).loss.detach().clone()
     objective.loss(make_batch(objective, seed=1))
@@ -163,7 +163,7 @@ def _identical(first: torch.Tensor, second: torch.Tensor) -> bool:
 def random_numbers_and_settings_are_left_alone(objective: Objective) -> None:
     random_states = torch.get_rng_state(), random.getstate()
     try:
-        torch.rand(1)  # so that a loss that sets the seed it has already set is seen
+        torch.rand(1)  # so that a loss that sets the same seed again is noticed
         random.random()
         before = _process_settings()
         objective.loss(make_batch(objective))
@@ -171,8 +171,8 @@ def random_numbers_and_settings_are_left_alone(objective: Objective) -> None:
     finally:
         torch.set_rng_state(random_states[0])
         random.setstate(random_states[1])
-    for name, now in after.items():
-        if now != before[name]:
+    for name, value in after.items():
+        if value != before[name]:
             raise PropertyViolation(f"the loss changes {name}, which the rest of the run uses")
 
 
@@ -243,14 +243,14 @@ def splitting_the_batch_adds_up_to_the_same_gradient(objective: Objective) -> No
 
 
 def a_batch_of_one_row_is_finite(objective: Objective) -> None:
-    """The last optimizer step of an epoch may hold one prompt; asked where rows are coupled."""
+    """The last optimizer step of an epoch may hold one prompt; tested where rows are coupled."""
     if objective.needs.couples_batch and not torch.isfinite(weighted_loss(objective, select_rows(make_batch(objective), [0]))):
         raise PropertyWarning(
             "a batch of one row has no finite loss (a deviation over rows?): training stops where one is left over"
         )
 
 
-# ---------------------------------------------------------------- what is written about it
+# ---------------------------------------------------------------- documentation
 
 
 def hyper_parameters_are_documented(objective: Objective) -> None:
@@ -270,7 +270,7 @@ def title_citation_and_docstring_are_there(objective: Objective) -> None:
         raise PropertyViolation('the docstring does not say "Departures from the paper:", even if there are none')
 
 
-# What a run asks of its objectives before it begins: failing one of these ends in a crash or in numbers that mean nothing.
+# Run before every training run: failing one of these ends in a crash or in meaningless numbers.
 PREFLIGHT_CHECKS: tuple[Callable[[Objective], None], ...] = (
     loss_and_metrics_have_one_value_per_prompt,
     harmless_input_gives_a_finite_loss_and_gradient,

@@ -1,4 +1,4 @@
-"""The file of every objective of a run, kept in its `objectives/` and known by the digest in run.json."""
+"""Copies of the files of a run's objectives, in its `objectives/`, identified by the digest in run.json."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ COPIES_FOLDER = "objectives"
 
 
 def save_copy(run: RunFolder, variant: Variant, recorded_variants: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the variant's file beside the run where it is not there as it was played; a damaged copy is set aside.
+    """Copy the variant's file into the run folder where that has no equal copy; a damaged copy is set aside.
 
-    played: the variants in run.json. Where one of them was played with another file of the same name, that copy stays, and this
-    one has its digest in its name.
+    recorded_variants: those in run.json. Where one of them was trained with another file of the same name, that copy stays, and
+    this one has its digest in its name.
     """
-    other_digests = {known["source_digest"] for known in recorded_variants.values() if known["name"] == variant.name} - {
-        variant.source_digest
-    }
+    same_name = (recorded for recorded in recorded_variants.values() if recorded["name"] == variant.name)
+    other_digests = {recorded["source_digest"] for recorded in same_name} - {variant.source_digest}
     relative = f"{COPIES_FOLDER}/{variant.name}.py"
     if _copy_digest(run.root / relative) in other_digests:
         relative = f"{COPIES_FOLDER}/{variant.name}-{variant.source_digest}.py"
@@ -31,13 +30,13 @@ def save_copy(run: RunFolder, variant: Variant, recorded_variants: Mapping[str, 
     if (actual_digest := _copy_digest(target)) == variant.source_digest:
         return
     if actual_digest is not None or target.exists():
-        run.set_aside(relative, f"{target}: damaged (digest {actual_digest}, played with {variant.source_digest})")
+        run.set_aside(relative, f"{target}: damaged (digest {actual_digest}, trained with {variant.source_digest})")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, variant.path.read_bytes())
 
 
 def check_copies(root: Path, recorded_variants: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises DamagedError where a copy is of no file that its objective was played with. One that is not there is no fault."""
+    """Raises DamagedError where a copy is none of the files that its objective was trained with. A missing copy is allowed."""
     digests_by_name: dict[str, set[str]] = {}
     for variant in recorded_variants.values():
         digests_by_name.setdefault(variant["name"], set()).add(variant["source_digest"])
@@ -48,9 +47,8 @@ def check_copies(root: Path, recorded_variants: Mapping[str, Mapping[str, Any]])
         ):
             if (actual_digest := _copy_digest(path)) is not None and actual_digest not in digests:
                 raise DamagedError(
-                    f"{path}: damaged (digest {actual_digest}, played with {', '.join(sorted(digests))}); "
-                    "repeat the run's command, "
-                    "which sets it aside and writes it anew"
+                    f"{path}: damaged (digest {actual_digest}, trained with {', '.join(sorted(digests))}); repeat the run's "
+                    "command, which sets it aside and writes it anew"
                 )
 
 

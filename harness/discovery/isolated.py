@@ -1,7 +1,7 @@
-"""An objective's file is checked in a process of its own, so that whatever it does there ends as one line.
+"""Checks of an objective's file in a process of its own, so that even a crash or an endless loop is reported as one line.
 
-The process works in an empty folder, which is also where its temporary files go, with bounded memory; one that says nothing for
-too long is ended. This module imports no torch: the process that waits needs none.
+The process works in an empty folder, also for its temporary files, with bounded memory; a process without output for too long is
+killed. This module imports no torch: the waiting process needs none.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from harness.errors import UserError
 from harness.settings.paths import PACKAGE
 
 START_SECONDS = 300.0  # to import torch and the file
-PROPERTY_SECONDS = 60.0  # for one property, which takes milliseconds
+PROPERTY_SECONDS = 60.0  # for one property; most take milliseconds
 MEMORY_BYTES = 4 << 30  # bytes beyond what torch itself takes; a batch here has a few dozen numbers
 PROCESS_PROPERTY = "the file lets the check go on"
 
 
 def run_isolated_checks(variant: Variant, seconds: float = PROPERTY_SECONDS) -> Iterator[tuple[str, str, str]]:
-    """(name, verdict, reason) of every property, as they come; first one of the verdict `said`, the slopes at the start in words.
+    """(name, verdict, reason) of every property, as they come; the first has the verdict `said`: the gradient at the start.
 
-    seconds: most that one property may take. Raises UserError where the file cannot be loaded or refuses its hyper-parameters.
+    seconds: time limit of one property. Raises UserError where the file cannot be loaded or refuses its hyper-parameters.
     """
     with tempfile.TemporaryDirectory(prefix="harness-check-") as scratch, _start_process(Path(scratch), variant) as process:
         current_step, finished = "the file is loaded", False
@@ -70,10 +70,10 @@ def _start_process(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen
             **os.environ,
             "PYTHONPATH": path,
             "TMPDIR": str(scratch / "work"),
-            "TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch"),  # made by torch itself as soon as a tensor has no data
+            "TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch"),  # torch makes it at the first tensor on the meta device
             "PYTHONDONTWRITEBYTECODE": "1",
         },
-        start_new_session=True,  # a group of its own, so that whatever it starts is ended with it
+        start_new_session=True,  # a group of its own, so that its children are killed with it
     )
     request = {"path": str(variant.path.resolve()), "name": variant.name, "label": variant.label, "params": dict(variant.params)}
     try:
@@ -91,7 +91,7 @@ def _start_process(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen
 
 
 def _messages(process: subprocess.Popen[bytes], seconds: float) -> Iterator[Mapping[str, Any]]:
-    """What the process says, line by line. Raises TimeoutError when it says nothing for too long."""
+    """The process's messages, one a line. Raises TimeoutError after too long without one."""
     assert process.stdout is not None
     descriptor, buffer, timeout = process.stdout.fileno(), b"", START_SECONDS
     while True:
@@ -118,7 +118,7 @@ def _exit_reason(process: subprocess.Popen[bytes]) -> str:
 
 
 def main() -> None:
-    """Check the objective that standard input names; each line of standard output is one message."""
+    """Check the objective requested on standard input; each line of standard output is one message."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
@@ -157,7 +157,7 @@ def _check(variant: Variant, send_message: Any) -> None:
     with monitor.recording():
         bases = {repr(o): o for o in (variant.objective(t) for t in range(max(schedules, default=1)))}
         send_message(begins="the slopes at the start")
-        with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):  # what is wrong with it, the properties say
+        with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):  # the properties report what is wrong with it
             for base in bases.values():
                 send_message(result=["", "said", describe_start(base)])
         send_result(check_file(variant.path))
@@ -170,7 +170,7 @@ def _check(variant: Variant, send_message: Any) -> None:
 
 
 def _limit_memory() -> None:
-    """Most memory from here on; nothing where the system does not tell how much there is already."""
+    """Limit memory from here on; no limit where the system does not report current use."""
     import resource
 
     with contextlib.suppress(OSError, ValueError):

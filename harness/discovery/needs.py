@@ -1,6 +1,6 @@
-"""What an objective declares it makes use of: roles, samples, the reference, coupled rows, every hyper-parameter.
+"""Whether an objective uses what it declares: roles, samples, the reference, coupled rows, every hyper-parameter.
 
-Found by changing one thing in made-up batches and comparing all that training takes from them (losses, weights, gradients).
+Tested by changing one thing in synthetic batches and comparing everything that training uses (losses, weights, gradients).
 Legend: B prompts, K responses per prompt in a role; float64.
 """
 
@@ -29,13 +29,9 @@ from harness.discovery.batches import (
 )
 from objectives import Batch, Objective
 
-MANY_PROMPTS = 16  # prompts, so that a choice among samples falls on each of them
-SCALES_AND_SEEDS = (
-    (1.0, 0),
-    (0.05, 1),
-    (30.0, 2),
-    (3000.0, 3),
-)  # nats per token and seed: where a clip, a hinge or a weight may act
+MANY_PROMPTS = 16  # so many that a loss that selects among samples selects each of them once
+# Nats per token and seed: a clip, a hinge or a weight may act at one scale alone.
+SCALES_AND_SEEDS = ((1.0, 0), (0.05, 1), (30.0, 2), (3000.0, 3))
 
 
 def _batches(objective: Objective, prompts: int = MANY_PROMPTS) -> Iterator[Batch]:
@@ -66,7 +62,7 @@ def _metrics_depend_on(objective: Objective, role: str, reference: bool = False)
 
 
 def every_sample_is_used(objective: Objective) -> None:
-    """Each column of each role: a gradient arrives at it, or the loss follows it."""
+    """Each column of each role has a gradient, or changes the loss."""
     widths = {name: r.logp.shape[1] for name, r in responses_by_role(make_batch(objective)).items() if r.logp.shape[1] > 1}
     for role, width in widths.items():
         unused = [column for column in range(width) if not _sample_is_used(objective, role, column)]
@@ -120,7 +116,7 @@ def _rows_are_coupled(objective: Objective, batch: Batch) -> bool:
 
 
 def unbounded_is_needed(objectives: Sequence[Objective]) -> None:
-    """`unbounded` takes a check away, so it is asked whether anything overflows."""
+    """`unbounded` turns a check off, so something must overflow."""
     declared = [objective for objective in objectives if objective.unbounded]
     for objective in declared:
         if not isinstance(objective.unbounded, bool):
@@ -133,19 +129,19 @@ def unbounded_is_needed(objectives: Sequence[Objective]) -> None:
 
 
 def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
-    """Each changes something within its bounds, at least beside some values of the others.
+    """Each changes something within its bounds, at least together with some values of the others.
 
-    Raises Broken for one that changes nothing, Doubtful for one that changes the metrics or the loss's value alone and for two
-    choices that are one. A text without choices is not tried.
+    Raises PropertyViolation for one that changes nothing, PropertyWarning for one that changes the metrics or the loss's value
+    alone and for two equivalent choices. A text without choices is not tested.
     """
     base = objectives[0]
-    bases = list({repr(one): one for kind in form_variations(base) for one in variations(kind)}.values())
+    bases = list({repr(objective): objective for form in form_variations(base) for objective in variations(form)}.values())
     for spec in dataclasses.fields(base):
         pairs = [
-            (one, other)
-            for one in bases
-            for value in other_values(spec, getattr(one, spec.name))
-            if (other := with_value(one, spec.name, value)) is not None
+            (objective, other)
+            for objective in bases
+            for value in other_values(spec, getattr(objective, spec.name))
+            if (other := with_value(objective, spec.name, value)) is not None
         ]
         if not pairs:
             continue
@@ -155,7 +151,7 @@ def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
             raise PropertyViolation(
                 f"{spec.name} has no effect: neither the loss, nor its gradient, nor what it needs changes with it"
             )
-        if not any(one.needs != other.needs or _differ(one, other, _pushed) for one, other in pairs):
+        if not any(first.needs != second.needs or _differ(first, second, _weights_and_grads) for first, second in pairs):
             raise PropertyWarning(f"{spec.name} adds to the loss what has no gradient: training does not depend on it")
         for choice in spec.metadata.get("choices", ()):
             at_choice = [
@@ -180,8 +176,8 @@ def _differ(first: Objective, second: Objective, outputs: Callable[[Objective, B
     return any(not all_close(outputs(first, batch), outputs(second, batch)) for batch in _batches(first, BATCH_SIZE))
 
 
-def _pushed(objective: Objective, batch: Batch) -> list[torch.Tensor]:
-    return training_effect(objective, batch)[1:]  # weights and gradients
+def _weights_and_grads(objective: Objective, batch: Batch) -> list[torch.Tensor]:
+    return training_effect(objective, batch)[1:]
 
 
 def _metrics(objective: Objective, batch: Batch) -> list[torch.Tensor]:

@@ -20,12 +20,12 @@ from harness.discovery.batches import (
 from harness.discovery.checks import may_overflow
 from objectives import Batch, Objective
 
-# nats, beside log-probabilities of some hundred nats: a step that half precision loses, and one that float32 loses
+# Nats, for log-probabilities of some hundred nats: a step that half precision loses, and one that float32 loses.
 HALF_PRECISION_STEP, SINGLE_PRECISION_STEP = 0.003, 1e-8
 
 
 def precision_is_kept(objective: Objective) -> None:
-    """float32 gives what float64 gives up to the rounding of log-probabilities, and small steps of every input are followed."""
+    """float32 gives the loss of float64 up to the rounding of log-probabilities, and small steps of every input change it."""
     batch = make_batch(objective, 1.0 if may_overflow(objective) else 30.0, at_start=True)
     for number, role in enumerate(responses_by_role(batch)):
         batch = shift_role(batch, role, logp=0.3 + 0.1 * number)
@@ -54,7 +54,7 @@ def precision_is_kept(objective: Objective) -> None:
 
 
 def _follows_step(objective: Objective, batch: Batch, role: str, kind: str, step: float) -> bool:
-    """Whether most rows that a few nats move both ways, and that have a slope there, are moved by a small step too."""
+    """Whether a small step changes most rows that a few nats change in both directions and that have a gradient there."""
 
     def loss_after(shift: float) -> torch.Tensor:
         other = shift_role(batch, role, logp=shift) if kind == "logp" else shift_role(batch, role, reference=shift)
@@ -62,15 +62,14 @@ def _follows_step(objective: Objective, batch: Batch, role: str, kind: str, step
 
     base_loss, stepped, lowered, raised = (loss_after(shift) for shift in (0.0, step, -4.0, 4.0))
     smaller_change = torch.minimum((lowered - base_loss).abs(), (raised - base_loss).abs())
-    is_sensitive = smaller_change * step > 1e-13 * (
-        1 + base_loss.abs() + lowered.abs() + raised.abs()
-    )  # far above the rounding of the loss itself
+    loss_scale = 1 + base_loss.abs() + lowered.abs() + raised.abs()
+    is_sensitive = smaller_change * step > 1e-13 * loss_scale  # far above the rounding of the loss itself
     is_sensitive &= logp_grads(objective, batch)[role].any(dim=1)
     return not is_sensitive.any() or bool((stepped != base_loss)[is_sensitive].double().mean() > 0.5)
 
 
 def the_loss_works_on_any_device(objective: Objective) -> None:
-    """On torch's device without data, which refuses to be mixed with another; a loss that looks at values cannot be tried so."""
+    """On torch's meta device, which cannot be mixed with another; a loss that reads values cannot be tested this way."""
     try:
         objective.loss(map_tensors(make_batch(objective), lambda t: t.detach().to("meta")))
     except (RuntimeError, NotImplementedError, TypeError) as error:

@@ -1,8 +1,8 @@
-"""What an objective's code may turn in the process it runs in, for all that come after it: kept, and put back afterwards.
+"""Global state of the process, saved before an objective's code runs and restored after it.
 
-The working folder, torch's and numpy's switches, the global random states, the standard streams, signals and timers. `os._exit`
-raises SystemExit there, as `sys.exit` does, so that it ends what called it and not the program. The environment, imported modules
-and what else a program may do to itself stay as they were left.
+The working folder, torch's and numpy's settings, the global random states, the standard streams, signals and timers. Within,
+`os._exit` raises SystemExit, as `sys.exit` does, so that it ends its caller and not the program. The environment, imported
+modules and whatever else a program may change are not restored.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ STREAMS = ("stdout", "stderr")
 
 @contextlib.contextmanager
 def preserve_process_state() -> Iterator[list[str]]:
-    """Within, somebody's code runs; afterwards everything is as before. Yields a list that then names what had been changed."""
+    """Within, foreign code runs; afterwards the state is restored. Yields a list that then names what had changed."""
     changed: list[str] = []
-    settings = [(name, found(), found, put) for name, found, put in _process_settings()]
+    settings = [(name, get_value(), get_value, set_value) for name, get_value, set_value in _process_settings()]
     streams = {name: getattr(sys, name) for name in STREAMS}
     descriptor_copies = {number: os.dup(number) for number in (1, 2) if _is_open(number)}
     random_states = _random_states()
@@ -44,20 +44,20 @@ def preserve_process_state() -> Iterator[list[str]]:
                 os.dup2(copy, number)
                 changed.append(f"file descriptor {number} closed")
             os.close(copy)
-        for put, state in random_states:
-            put(state)
-        for name, old, found, put in settings:
+        for set_state, state in random_states:
+            set_state(state)
+        for name, old, get_value, set_value in settings:
             try:
-                new: Any = found()
-            except OSError:  # the working folder is no more
+                new: Any = get_value()
+            except OSError:  # the working folder was removed
                 new = None
             if new != old:
-                put(old)
+                set_value(old)
                 changed.append(name)
 
 
 def _raise_system_exit(real_exit: Callable[[int], Any]) -> Any:
-    """In place of `os._exit`: the same in processes that were forked off, SystemExit in this one, in whichever thread."""
+    """A substitute for `os._exit`: the same in forked processes, SystemExit in this one, in every thread."""
     process = os.getpid()
 
     def exit_process(status: int) -> None:
@@ -69,7 +69,7 @@ def _raise_system_exit(real_exit: Callable[[int], Any]) -> Any:
 
 
 class _UnclosableStream(io.TextIOBase):
-    """A standard stream that somebody may close without closing it."""
+    """A standard stream whose `close` only flushes it."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def _random_states() -> list[tuple[Setter, Any]]:
 
 
 def _process_settings() -> list[tuple[str, Callable[[], Any], Setter]]:
-    """(name, how it is asked, how it is set) of everything that can be asked."""
+    """(name, getter, setter) of every setting that can be read."""
     import numpy as np
     import torch
 

@@ -1,4 +1,4 @@
-"""The lines of `harness objectives check`, in order, and what each waits for: one cause gives one line."""
+"""The lines of `harness objectives check`, in order, and the checks that each depends on: one cause gives one line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.discovery import checks, needs, precision, slopes
-from harness.discovery import source_file as file
+from harness.discovery import checks, needs, precision, slopes, source_file
 from harness.discovery.batches import PropertyViolation, PropertyWarning, form_variations, format_difference, variations
 from objectives import Objective
 
@@ -17,7 +16,7 @@ Verdict = Literal["pass", "FAIL", "warning", "skip"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the check. `reason` is empty where it passed; `skip`: what it builds on failed, so it says nothing."""
+    """One line of the check. `reason` is empty where it passed; `skip`: a check that it depends on failed, so it was not run."""
 
     name: str
     verdict: Verdict
@@ -30,7 +29,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class PropertyCheck:
-    """One property. `over`: the objectives it is tried on, from the ones given; `after`: checks without which it says nothing."""
+    """One property. variations_of: the objectives it is tested on. depends_on: checks after whose failure it is skipped."""
 
     check: Callable[[Objective], None] | Callable[[Sequence[Objective]], None]
     variations_of: Callable[[Objective], Iterable[Objective]] | None
@@ -49,7 +48,7 @@ def base_only(base: Objective) -> Iterator[Objective]:
     yield base
 
 
-# What the later lines build on: without it, they would tell the same fault again in other words.
+# What later checks depend on: without it they would report the same fault again.
 COMPUTED = (checks.the_loss_can_be_computed, checks.loss_and_metrics_have_one_value_per_prompt)
 PURE = (*COMPUTED, checks.same_input_gives_same_output_and_is_unchanged)
 HARMLESS = (*PURE, checks.harmless_input_gives_a_finite_loss_and_gradient)
@@ -59,7 +58,7 @@ USED = (*FINITE, needs.declared_roles_are_used)
 READ = (*USED, needs.every_sample_is_used, needs.a_declared_reference_is_read)
 PUSHED = (*READ, slopes.the_start_pushes_the_real_response_up, slopes.the_start_pushes_no_other_response_up)
 UNITS = (*PUSHED, slopes.all_sides_are_counted_in_one_unit)
-# over=None: the check takes all variations of the objectives given at once.
+# variations_of=None: the check takes all variations of the objectives at once.
 CHECKS = (
     PropertyCheck(checks.title_citation_and_docstring_are_there, base_only),
     PropertyCheck(checks.hyper_parameters_are_documented, base_only),
@@ -103,7 +102,7 @@ def check_objective(
 ) -> Iterator[CheckResult]:
     """Every property of an objective, one result after the other, over its other legal hyper-parameters too.
 
-    bases: the objective as it is asked for, or several where a hyper-parameter has a schedule. begins: told each line's name.
+    bases: the objective as requested, or several where a hyper-parameter has a schedule. on_start: called with each line's name.
     """
     failed: set[str] = set()
     for property_check in property_checks:
@@ -121,17 +120,19 @@ def check_objective(
 
 def check_file(path: Path) -> CheckResult:
     """The imports of the file, without running it."""
-    return run_check("imports torch and the standard library alone", file.imports_torch_and_the_standard_library_alone, path)
+    return run_check(
+        "imports torch and the standard library alone", source_file.imports_torch_and_the_standard_library_alone, path
+    )
 
 
-def check_side_effects(monitor: file.SideEffectMonitor) -> Iterator[CheckResult]:
-    """What the file did while everything else was checked."""
-    for check in (file.nothing_outside_is_read_or_written, file.nothing_is_printed):
+def check_side_effects(monitor: source_file.SideEffectMonitor) -> Iterator[CheckResult]:
+    """What the file did while its properties were checked."""
+    for check in (source_file.nothing_outside_is_read_or_written, source_file.nothing_is_printed):
         yield run_check(_name(check), check, monitor)
 
 
 def run_check(name: str, check: Callable, subject: object, suffix: str = "") -> CheckResult:
-    """What one check says of one subject. Whatever else the file raises, leaving the process included, is a finding about it."""
+    """The result of one check on one subject. Any other exception of the file, an exit included, is a failure."""
     try:
         check(subject)
     except PropertyViolation as error:
@@ -140,7 +141,7 @@ def run_check(name: str, check: Callable, subject: object, suffix: str = "") -> 
         return CheckResult(name, "warning", f"{error}{suffix}")
     except SystemExit as error:
         return CheckResult(name, "FAIL", f"the loss ends the process with sys.exit({error.code!r}){suffix}")
-    except KeyboardInterrupt:  # the process hears no keyboard
+    except KeyboardInterrupt:  # raised by the file: the process has no terminal
         return CheckResult(name, "FAIL", f"the loss ends the process with KeyboardInterrupt{suffix}")
     except Exception as error:
         text = (str(error).splitlines() or [""])[0][:300]

@@ -1,4 +1,4 @@
-"""Where a loss pushes at the start of an iteration, and whether its sides are counted in one unit and against one reference.
+"""Gradients of a loss at the start of an iteration, and whether its terms use the same unit and their own references.
 
 The slope of a role is the derivative of the loss in its log-probability: below 0, training makes the response likelier.
 Legend: B prompts, K responses per prompt in a role; float64, log-probabilities in nats summed over a response's tokens.
@@ -27,14 +27,14 @@ from harness.discovery.batches import (
 )
 from objectives import Batch, Objective, Responses
 
-ROW_LENGTHS, ROW_NATS_PER_TOKEN = (10, 2, 40, 10), (1.0, 2.0, 0.5, 0.05)  # tokens and nats per token of the rows of a start
-SCALE_FACTOR = 3.0  # by which lengths and log-probabilities are multiplied
-STEPS = (1e-5, 1e-2)  # nats, of a central difference; the longer one is for a loss that rounds, as to float32
-SHIFTS = (0.7, 30.0, -30.0)  # nats, near and beyond where a hinge or a sigmoid is flat
+ROW_LENGTHS, ROW_NATS_PER_TOKEN = (10, 2, 40, 10), (1.0, 2.0, 0.5, 0.05)  # tokens and nats per token of a start batch's rows
+SCALE_FACTOR = 3.0  # multiplies lengths and log-probabilities
+STEPS = (1e-5, 1e-2)  # nats, of a central difference; the larger one is for a loss that rounds, for example to float32
+SHIFTS = (0.7, 30.0, -30.0)  # nats, small ones and ones where a hinge or a sigmoid is flat
 
 
 def _start_batches(objective: Objective) -> Iterator[Batch]:
-    """Starts of an iteration: all responses to a prompt alike, then some of a role much less likely, then any."""
+    """Starts of an iteration: all responses to a prompt equal, then those of one role much less likely, then random ones."""
     yield equal_start_batch(objective, ROW_LENGTHS, ROW_NATS_PER_TOKEN)
     for role in ROLE_NAMES[1:]:
         yield equal_start_batch(objective, ROW_LENGTHS, ROW_NATS_PER_TOKEN, unlikely=role)
@@ -55,8 +55,8 @@ def the_start_pushes_the_real_response_up(objective: Objective) -> None:
 
 
 def the_start_pushes_no_other_response_up(objective: Objective) -> None:
-    """For each other role that `pushes_up` does not name. A role that is pushed down from some start is held back by something
-    else in another (T-SPIN's synthetic response, between the real and the proto one); one that never is has its sign turned.
+    """For each other role that is not in `pushes_up`. A role that is pushed down at some start may be pushed up at another
+    (T-SPIN's synthetic response, between the real and the proto one); for one that never is, a sign is wrong.
     """
     declared_roles = objective.pushes_up
     if isinstance(declared_roles, str) or not set(declared_roles) <= set(ROLE_NAMES[1:]):
@@ -82,7 +82,7 @@ def _zero_tolerance(grad: torch.Tensor) -> float:
 
 
 def describe_start(objective: Objective) -> str:
-    """The slopes of each role at the start, in words; ten tokens of one nat each, all responses to a prompt alike."""
+    """The slopes of each role at the start, as a sentence; ten tokens of one nat each, all responses to a prompt equal."""
     batch = equal_start_batch(objective)
     output = objective.loss(batch)
     weight = 1.0 if output.weight is None else float(output.weight.sum())
@@ -104,20 +104,20 @@ def _format_number(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
-# ---------------------------------------------------------------- one unit on all sides
+# ---------------------------------------------------------------- one unit for all roles
 
 
 def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
     """All per token or all summed, and each response by its own length.
 
     A role is per token where its log-probabilities, reference and length may be multiplied together, and summed where its length
-    may be multiplied alone. Raises Doubtful where a side is linear in its log-probability: it may be a term of its own, as
-    a negative log-likelihood per token beside a penalty is.
+    may be multiplied alone. Raises PropertyWarning where a role is linear in its log-probability: it may be a term of its
+    own, such as a negative log-likelihood per token beside a penalty.
     """
     batches = [make_batch(objective, scale, seed=seed) for scale, seed in ((0.05, 0), (0.3, 1))]
     used_roles = [role for role in logp_leaves(batches[0]) if all(logp_grads(objective, b)[role].any() for b in batches)]
 
-    def unchanged(role: str, other: str, logp: float, length: float) -> bool:
+    def is_unchanged(role: str, other: str, logp: float, length: float) -> bool:
         return all(
             all_close(
                 _row_losses(objective, batch),
@@ -127,11 +127,11 @@ def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
             for batch in batches
         )
 
-    summed = [role for role in used_roles if unchanged(role, role, 1.0, SCALE_FACTOR)]
-    per_token = [role for role in used_roles if role not in summed and unchanged(role, role, SCALE_FACTOR, SCALE_FACTOR)]
+    summed = [role for role in used_roles if is_unchanged(role, role, 1.0, SCALE_FACTOR)]
+    per_token = [role for role in used_roles if role not in summed and is_unchanged(role, role, SCALE_FACTOR, SCALE_FACTOR)]
     for role in (role for role in used_roles if role not in per_token):
         for other in (other for other in used_roles if other not in (role, *summed)):
-            if unchanged(role, other, SCALE_FACTOR, SCALE_FACTOR):
+            if is_unchanged(role, other, SCALE_FACTOR, SCALE_FACTOR):
                 raise PropertyViolation(
                     f"the {role} log-probability is divided by the length of the {other} response, not by its own"
                 )
@@ -147,14 +147,14 @@ def _row_losses(objective: Objective, batch: Batch) -> list[torch.Tensor]:
 
 
 def _is_linear(objective: Objective, batch: Batch, role: str) -> bool:
-    """Whether the role's slopes stay the same when its log-probability moves, near and far and by other nats in each row."""
+    """Whether the role's slopes stay the same when its log-probability shifts, by small and large amounts that differ by row."""
     before = logp_grads(objective, batch)[role]
     shifted = (logp_grads(objective, shift_role(batch, role, logp=shift * _row_factors(batch)))[role] for shift in SHIFTS)
     return all(all_close([before], [slope], 1e-9) for slope in shifted)
 
 
 def _row_factors(batch: Batch) -> torch.Tensor:
-    """(B, 1) factors about 1, another in each row, so that a loss of means over rows sees them too."""
+    """(B, 1) factors about 1, different in each row, so that they also change a loss that subtracts means over rows."""
     return torch.linspace(0.5, 1.5, len(batch.real.logp), dtype=torch.float64)[:, None]
 
 
@@ -162,11 +162,12 @@ def _row_factors(batch: Batch) -> torch.Tensor:
 
 
 def each_response_is_held_against_its_own_reference(objective: Objective) -> None:
-    """A likelier response and a likelier reference push the loss to opposite sides, equally where only their log-ratio counts.
+    """A likelier response and a likelier reference change the loss in opposite directions, equally where only their log-ratio
+    counts.
 
-    Taken from the gradient in the reference. A response without a reference of its own is held against another's where only the
-    difference of the two moves its slope. Raises Doubtful where a response counts beyond its log-ratio and not linearly (a
-    missing or half normalised reference), and where one role has a reference and another, not linear, has none.
+    Tested with the gradient in the reference. A response without a reference of its own is compared with another's where only
+    the difference of the two changes its slope. Raises PropertyWarning where a response counts beyond its log-ratio and not
+    linearly (a missing or half normalised reference), and where one role has a reference and another, not linear, has none.
     """
     if not objective.needs.reference:
         return
@@ -175,13 +176,13 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
     with_reference, without_reference = [], []
     for role in logp_leaves(batches[0]):
         pairs = [(batch_grads[role][0], batch_grads[role][1]) for batch_grads in grads]
-        if not any(own.any() for own, _ in pairs):
+        if not any(logp_grad.any() for logp_grad, _ in pairs):
             continue
-        if not any(of_reference.any() for _, of_reference in pairs):
+        if not any(reference_grad.any() for _, reference_grad in pairs):
             without_reference.append(role)
             continue
         with_reference.append(role)
-        products = torch.cat([(own * of_reference).flatten() for own, of_reference in pairs])
+        products = torch.cat([(logp_grad * reference_grad).flatten() for logp_grad, reference_grad in pairs])
         if (products > 0).any() and not (products < 0).any():
             raise PropertyViolation(
                 f"a likelier {role} response and a likelier reference of it change the loss the same way: is the reference added "
@@ -189,7 +190,7 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
             )
     for role, other in ((role, other) for role in without_reference for other in with_reference):
         if _against_the_reference_of(objective, batches[0], role, other):
-            raise PropertyViolation(f"the {role} response is held against the reference of the {other} one, not against its own")
+            raise PropertyViolation(f"the {role} response is compared with the reference of the {other} one, not with its own")
     for role in with_reference:
         base_grad = _joint_grad(objective, batches[0], role, 0.0)
         if any(
@@ -199,21 +200,21 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
             raise PropertyWarning(f"the {role} response counts beyond its log-ratio: is a length missing on one side of it?")
     for role in without_reference if with_reference else ():
         if not _is_linear(objective, batches[0], role) and not _depends_on_reference(objective, batches[0], role):
-            raise PropertyWarning(f"the {with_reference[0]} response is held against its reference, the {role} one is not")
+            raise PropertyWarning(f"the {with_reference[0]} response is compared with its reference, the {role} one is not")
 
 
 def _against_the_reference_of(objective: Objective, batch: Batch, role: str, other: str) -> bool:
-    """Whether a role's slope stays where its log-probability and the other's reference move together, and only then."""
+    """Whether a role's slope stays the same when its log-probability and the other's reference shift together, and only then."""
 
-    def stays(logp: float, reference: float) -> bool:
+    def slope_stays(logp: float, reference: float) -> bool:
         shifted = shift_role(shift_role(batch, role, logp=logp), other, reference=reference)
         return all_close([logp_grads(objective, batch)[role]], [logp_grads(objective, shifted)[role]], 1e-9)
 
-    return stays(0.7, 0.7) and not stays(0.7, 0.0) and not stays(0.0, 0.7)
+    return slope_stays(0.7, 0.7) and not slope_stays(0.7, 0.0) and not slope_stays(0.0, 0.7)
 
 
 def _joint_grad(objective: Objective, batch: Batch, role: str, shift: float) -> torch.Tensor:
-    """(B, K), the slope in a role's log-probability and reference moved together, after its reference alone has been moved."""
+    """(B, K), the slope in a role's log-probability and reference together, after a shift of its reference alone."""
     logp_grad, reference_grad = _logp_and_reference_grads(
         objective, shift_role(batch, role, reference=shift * _row_factors(batch))
     )[role]
@@ -245,7 +246,7 @@ def _logp_and_reference_grads(objective: Objective, batch: Batch) -> dict[str, t
 
 
 def the_gradient_is_the_slope_of_the_loss(objective: Objective) -> None:
-    """Against a central difference. Raises Doubtful: to hold a part of the loss constant is a technique of its own."""
+    """Compared with a central difference. Raises PropertyWarning only, since detaching a part of the loss may be intended."""
     for seed in range(2):
         batch = make_batch(objective, seed=seed)
         value = float(weighted_loss(objective, batch).detach())

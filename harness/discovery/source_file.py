@@ -1,5 +1,5 @@
-"""What an objective's file reaches for beside log-probabilities: imports, read from its text; files, processes and the network,
-seen by Python's audit events while it is loaded and its losses are computed.
+"""What an objective's file uses beside log-probabilities: imports, from its source; files, processes and the network, from
+Python's audit events while it is loaded and its losses are computed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unittest import mock
 from harness.discovery.batches import PropertyViolation, PropertyWarning
 
 ALLOWED_MODULES = frozenset(sys.stdlib_module_names) | {"torch", "objectives", "__future__"}
-# Audit events (docs.python.org, "Audit events table") by how they begin -> what they are called here.
+# Prefix of an audit event (docs.python.org, "Audit events table") -> the effect in words.
 AUDIT_EVENTS = {
     "os.remove": "removes a file",
     "os.rename": "renames a file",
@@ -48,13 +48,18 @@ AUDIT_EVENTS = {
     "open": "",
 }
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-INTERPRETER_MODULES = ("importlib", "linecache", "tokenize", "zipimport")  # what Python itself reads: modules, lines of a warning
+INTERPRETER_MODULES = (
+    "importlib",
+    "linecache",
+    "tokenize",
+    "zipimport",
+)  # Python itself reads files there: modules, lines of a warning
 
 
 def foreign_imports(path: Path) -> list[tuple[str, int]]:
     """(module, line) of everything the file imports, at any depth, beside torch and the standard library.
 
-    An import for type checkers alone is none; a module's name that is computed is named as it is written.
+    An import for type checkers alone does not count; a computed module name is given as its source.
     """
     tree = ast.parse(path.read_bytes())
     imports = []
@@ -72,7 +77,7 @@ def foreign_imports(path: Path) -> list[tuple[str, int]]:
 
 
 def _runtime_nodes(node: ast.AST) -> Iterator[Any]:
-    """Every node below that is there at run time."""
+    """Every node below that exists at run time."""
     for child in ast.iter_child_nodes(node):
         yield child
         if isinstance(child, ast.If) and _name_of(child.test) == "TYPE_CHECKING":
@@ -96,11 +101,11 @@ def imports_torch_and_the_standard_library_alone(path: Path) -> None:
         )
 
 
-# ---------------------------------------------------------------- what it does
+# ---------------------------------------------------------------- side effects
 
 
 class SideEffectMonitor:
-    """What the code of one file did while watched: `effects` in words, in order, and what it `printed`."""
+    """Side effects of one file's code while monitored: `effects` in words, in order, and the text it `printed`."""
 
     def __init__(self, path: Path) -> None:
         self.file = str(path.resolve())
@@ -109,26 +114,26 @@ class SideEffectMonitor:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Watched within. Python keeps an audit hook for ever, so there is one, which is quiet when nothing is watched."""
+        """Monitored within. Python cannot remove an audit hook, so one is installed once and does nothing outside."""
         global _active_monitor
         if not _hook_installed:
             sys.addaudithook(_audit_hook)
             _hook_installed.append(True)
         previous, _active_monitor = _active_monitor, self
         try:
-            with contextlib.redirect_stdout(self.printed), self._torch():
+            with contextlib.redirect_stdout(self.printed), self._patched_torch():
                 yield
         finally:
             _active_monitor = previous
 
     @contextlib.contextmanager
-    def _torch(self) -> Iterator[None]:
-        """torch opens files without Python's knowledge: what is asked of it is told as Python's own `open` would."""
+    def _patched_torch(self) -> Iterator[None]:
+        """torch opens files without audit events: its functions are patched to send that of Python's own `open`."""
         import torch
 
         with contextlib.ExitStack() as stack:
-            for name, place, mode in (("save", 1, "w"), ("from_file", 0, "r")):
-                stack.enter_context(mock.patch.object(torch, name, _told(getattr(torch, name), place, mode)))
+            for name, position, mode in (("save", 1, "w"), ("from_file", 0, "r")):
+                stack.enter_context(mock.patch.object(torch, name, _with_open_event(getattr(torch, name), position, mode)))
             yield
 
     def record_event(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -144,7 +149,7 @@ class SideEffectMonitor:
             self.effects.append(sentence)
 
     def _line(self, frame: FrameType | None) -> int | None:
-        """The line of the file that asked for it; None where nothing of the file did, or Python reads for itself."""
+        """The line of the file that caused the event; None where the file did not, or Python reads modules."""
         while frame is not None:
             if frame.f_code.co_filename == self.file or os.path.realpath(frame.f_code.co_filename) == self.file:
                 return frame.f_lineno
@@ -161,19 +166,19 @@ _active_monitor: SideEffectMonitor | None = None
 def _audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
     global _active_monitor
     if _active_monitor is not None:
-        monitor, _active_monitor = _active_monitor, None  # what listening itself causes is not heard
+        monitor, _active_monitor = _active_monitor, None  # events caused by the hook itself are ignored
         try:
             monitor.record_event(event, arguments)
         finally:
             _active_monitor = monitor
 
 
-def _told(function: Callable[..., Any], place: int, mode: str) -> Callable[..., Any]:
-    """A function of torch's whose argument at `place` is a file's name, which is told as it is called."""
+def _with_open_event(function: Callable[..., Any], position: int, mode: str) -> Callable[..., Any]:
+    """A function of torch's whose argument at `position` is a file's name, with an `open` event before each call."""
 
     @functools.wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
-        file = arguments[place] if len(arguments) > place else named.get("f", named.get("filename"))
+        file = arguments[position] if len(arguments) > position else named.get("f", named.get("filename"))
         if isinstance(file, str | os.PathLike):
             _audit_hook("open", (file, mode, None))
         return function(*arguments, **named)

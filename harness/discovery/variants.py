@@ -1,8 +1,8 @@
 """Name or path -> objective, and the spelling of variants: `space`, `space:mu=3`, `./mine.py:gamma=2`.
 
-An objective's name is its file's stem; there is no list and no decorator. Three doors, in this order: a path, the
-`objectives` folder, entry points in the group `harness.objectives`. Listing imports nothing, and a file nobody asked for is
-never imported.
+An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the
+`objectives` folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for
+are imported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "harness.objectives"
 NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-MAX_LABEL_LENGTH = 200  # characters; a file system takes 255
+MAX_LABEL_LENGTH = 200  # characters; a file system allows 255 bytes
 MAX_TITLE_LENGTH = 1000  # characters of an objective's title, and of each part of its citation
 
 
@@ -91,7 +91,7 @@ def find_objective(name: str, folder: Path | None = None) -> Path:
 
 
 def load_objective(path: Path) -> type[Objective]:
-    """The one Objective subclass a file defines. Raises UserError that carries the file's own error, line included."""
+    """The one Objective subclass that a file defines. Raises UserError with the file's own error, line included."""
     from objectives import Citation, Objective  # torch takes a second to load
 
     if not NAME_PATTERN.fullmatch(path.stem):
@@ -123,7 +123,7 @@ def load_objective(path: Path) -> type[Objective]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Run a file as a module under a name of its own, leaving no bytecode beside it."""
+    """Run a file as a module under a unique name, without writing bytecode beside it."""
     raw = path.read_bytes()
     try:
         raw.decode("utf-8")
@@ -168,7 +168,7 @@ def error_line(path: Path, error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Variant:
-    """One objective with its settings. `label` names it in folders, tables and figures; lists in `params` are schedules."""
+    """One objective with its settings. `label` is its name in folders, tables and figures; lists in `params` are schedules."""
 
     name: str
     label: str
@@ -179,7 +179,7 @@ class Variant:
     examples: int | None = None  # trains on the first so many annotated pairs; None: on all
 
     def objective(self, iteration: int) -> Objective:
-        """The objective of one iteration, built afresh with plain numbers. Raises UserError for an unfit parameter."""
+        """The objective of one iteration, with schedules resolved to numbers. Raises UserError for an invalid parameter."""
         cls = load_objective(self.path)
         known = [f.name for f in dataclasses.fields(cls)]
         for name in self.params:
@@ -191,20 +191,20 @@ class Variant:
             with preserve_process_state():
                 return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
         except (ValueError, TypeError) as error:
-            command_name = self.name if self.path.parent == builtin_folder() else self.path  # what the command finds it by
+            command_name = self.name if self.path.parent == builtin_folder() else self.path  # by which the command finds it
             raise UserError(f"{self.label}: {error}; see: harness objectives show {command_name}") from error
-        except BaseException as error:  # its own check of its parameters may be any code
+        except BaseException as error:  # its check of its parameters may be any code
             if is_termination(error):
                 raise
             reason = f"{self.path}{error_line(self.path, error)}: {type(error).__name__}: {error}"
             raise UserError(f"{self.label}: cannot be built: {reason}") from error
 
     def objectives(self, iterations: int) -> list[Objective]:
-        """Those of all iterations, for what is asked of them before they are played: built until the last schedule has ended,
-        from where on they are one and the same.
+        """The objectives of all iterations, for checks before the run. After the end of the last schedule they are the same
+        object.
         """
-        built = [self.objective(t) for t in range(min(iterations, self.longest))]
-        return [built[min(t, len(built) - 1)] for t in range(iterations)]
+        scheduled_objectives = [self.objective(t) for t in range(min(iterations, self.longest))]
+        return [scheduled_objectives[min(t, len(scheduled_objectives) - 1)] for t in range(iterations)]
 
     @property
     def longest(self) -> int:
@@ -224,10 +224,12 @@ def parse_variants(
     """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
-    said: who named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
+    source: the option that named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
     """
-    found: dict[str, Path] = {}  # looking for an objective asks every installed package
-    variants = [_parse_variant(item.strip(), defaults or {}, folder, source, found) for item in text.split(",") if item.strip()]
+    path_by_name: dict[str, Path] = {}  # a search goes through every installed package, so each name is searched once
+    variants = [
+        _parse_variant(item.strip(), defaults or {}, folder, source, path_by_name) for item in text.split(",") if item.strip()
+    ]
     if not variants:
         raise UserError(f"{source} is empty; name at least one, for example space,spin (see: harness objectives)")
     for label, count in Counter(v.label for v in variants).items():
@@ -237,10 +239,10 @@ def parse_variants(
 
 
 def _parse_variant(
-    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, source: str, found: dict[str, Path]
+    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, source: str, path_by_name: dict[str, Path]
 ) -> Variant:
     name, *settings = text.split(":")
-    path = found[name] = found.get(name) or find_objective(name, folder)
+    path = path_by_name[name] = path_by_name.get(name) or find_objective(name, folder)
     overrides: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = map(str.strip, setting.partition("="))
@@ -264,7 +266,7 @@ def _parse_variant(
     suffix = "".join(f"-{key.rpartition('.')[2]}{_format_value(value)}" for key, value in overrides.items())
     label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
     if label in RESERVED_FOLDERS:
-        raise UserError(f'{path}: "{label}" names something else in every run folder; rename the file')
+        raise UserError(f'{path}: "{label}" is a reserved name in every run folder; rename the file')
     if len(label) > MAX_LABEL_LENGTH:
         raise UserError(f"{source} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
                         f"than {MAX_LABEL_LENGTH}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip

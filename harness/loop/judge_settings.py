@@ -1,4 +1,4 @@
-"""The [judge] section of a suite: who rates answers, to which questions, how they are drawn, and what the judge is told."""
+"""The [judge] section of a suite: which judge rates answers, to which questions, how they are sampled, the judge's prompts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from harness.config import MAX_COUNT, Section
 
-MIN_RATING, MAX_RATING = 1, 10  # a rating outside of these is none
-# Keys that are not what a suite asks, but where things are and how patiently; host and model are recorded by themselves.
+MIN_RATING, MAX_RATING = 1, 10  # a number outside of these is no rating
+# Keys that do not change a suite's scores: addresses, time limits, retries. Host and model are recorded separately.
 LOCATION_KEYS = frozenset({"endpoint", "model", "key_env", "questions", "timeout_seconds", "retries", "at_once"})
 PLACEHOLDERS = {
     "first": {"question_1", "answer_1"},
@@ -22,7 +22,7 @@ PLACEHOLDERS = {
 
 
 class Instructions(Section):
-    """What the judge is told, one message each; $question_1, $answer_1, $reference_1 and so on mark where texts go.
+    """The judge's prompts, one message each; $question_1, $answer_1, $reference_1 and so on mark where texts go.
 
     `first` rates the first answer, `second` the second one and shows the whole conversation; `again` follows a reply without a
     rating.
@@ -46,10 +46,10 @@ class Instructions(Section):
 
 
 class JudgeSettings(Section):
-    """Who judges and how. A run names its own judge with evaluation.judge_endpoint, judge_model and judge_key_env.
+    """The judge and its settings. A run names its own judge with evaluation.judge_endpoint, judge_model and judge_key_env.
 
     `questions` is a hub id, a folder or a file, from the suite's folder on; `key_env` the name of the environment variable that
-    holds the endpoint's key, absent for an endpoint that asks for none. `at_once` counts requests of one process, and a run
+    holds the endpoint's key, absent for an endpoint that needs none. `at_once` counts requests of one process, and a run
     has `--jobs` of them; `retries` is for requests that fail, `asked_again` for replies that hold no rating.
     """
 
@@ -63,7 +63,7 @@ class JudgeSettings(Section):
     temperature: float = Field(default=0.0, ge=0)  # of the judge
     max_tokens: int = Field(default=2048, ge=8)  # of one reply of the judge
     asked_again: int = Field(default=2, ge=0)
-    max_new_tokens: int = Field(default=1024, ge=1)  # of one answer of a player
-    temperatures: dict[str, Annotated[float, Field(ge=0)]]  # of a player's answers, by category; 0 takes the likeliest
+    max_new_tokens: int = Field(default=1024, ge=1)  # of one answer of a checkpoint
+    temperatures: dict[str, Annotated[float, Field(ge=0)]]  # of a checkpoint's answers, by category; 0 is greedy
     references_for: tuple[str, ...] = ()  # categories whose reference answers the judge is shown, where a question has one
     instructions: Instructions

@@ -1,7 +1,7 @@
-"""The phases of a round, each done once: what goes in, which settings count, what is written. Knows no objective by name.
+"""The phases of an iteration: inputs, settings and outputs of each. Contains no objective's name.
 
-Every phase is asked of the run folder first: already complete, it is reused. What all cells share (the initial policy's
-samples and log-probabilities) lies in `initial/` and is made once per run.
+Each phase is looked up in the run folder first and reused when complete. What all trials share (the initial policy's samples
+and log-probabilities) lies in `initial/` and is computed once per run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from objectives import Needs, Objective
 
 @dataclass
 class PhaseRunner:
-    """Everything the phases need, prepared and checked: see `prepare.prepare`."""
+    """Everything the phases need, loaded and checked by `planning.prepare.build_loop`."""
 
     config: RunConfig
     run: RunFolder
@@ -54,7 +54,7 @@ class PhaseRunner:
         return Checkpoint(seed, None, digest(self.policy.base_digest, str(seed)))
 
     def load_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Put a player into the adapter slot, always from disk. Raises UserError when the weights there are not the player's."""
+        """Load a checkpoint's adapter into the policy, always from disk. Raises UserError when its digest is another."""
         adapter, expected_digest = checkpoint.adapter, checkpoint.digest
         if adapter is None:
             result = self.run.find_phase(initial_adapter_folder(checkpoint.seed))
@@ -69,15 +69,15 @@ class PhaseRunner:
         self.policy.load_adapter(adapter)
 
     def save_initial_adapter(self, seed: int) -> None:
-        """Write down the adapter that every cell of this seed starts from, which a replay needs: it follows from the seed and the
-        weights' names, but a draw of it by another library or on another machine may differ."""
+        """Store the adapter that every trial of this seed starts from. It follows from the seed and the weights' names, but
+        another library or machine may initialize it differently, and a replay needs the same one."""
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.policy.reset_adapter(seed)
             self.policy.save_adapter(writer.path)
 
         inputs = {"base": self.policy.base_digest}
-        self._run_phase(initial_adapter_folder(seed), inputs, {"seed": seed, "lora": self.config.lora.model_dump()}, work)
+        self._run_phase(initial_adapter_folder(seed), inputs, {"seed": seed, "lora": self.config.lora.model_dump()}, compute)
 
     # ------------------------------------------------------------ generate
 
@@ -99,14 +99,14 @@ class PhaseRunner:
             elif needs.synthetic:
                 sampling_checkpoint = opponent if earlier == iteration else None
                 synthetic = self.generate(trial, examples, sampling_checkpoint, earlier, needs.synthetic, sources)
-            drawn_roles: set[Role] = {"synthetic"} if earlier == iteration else set()  # what this opponent drew itself
+            opponent_roles: set[Role] = {"synthetic"} if earlier == iteration else set()  # sampled from this opponent
             if iteration == 0:
-                drawn_roles.add("proto")
-            groups += build_groups(self.policy.encoder, examples, earlier, synthetic, proto, drawn_roles, real_logps)
+                opponent_roles.add("proto")
+            groups += build_groups(self.policy.encoder, examples, earlier, synthetic, proto, opponent_roles, real_logps)
         return groups, sources
 
     def link_shared_samples(self, trial: Trial, examples: list[Any], count: int, sources: dict[str, str]) -> list[Any]:
-        """Iteration 0's samples: the initial policy's, shared by all cells of a seed; the cell keeps a pointer to them."""
+        """Iteration 0's samples: the initial policy's, shared by all trials of a seed; the trial stores a pointer to them."""
         samples = self.shared_samples(trial, examples, count, sources)
         shared_inputs = {f"initial/seed-{trial.seed}/generate/k-{k}": sources[f"initial k-{k}"] for k in range(count)}
 
@@ -117,7 +117,7 @@ class PhaseRunner:
         return samples
 
     def shared_samples(self, trial: Trial, examples: list[Any], count: int, sources: dict[str, str]) -> list[Any]:
-        """Those of the initial policy's samples that respond to a cell's examples."""
+        """The initial policy's samples for a trial's examples."""
         example_ids, samples = {e.id for e in examples}, []
         for k in range(count):
             matching = [s for s in self.initial_samples(trial.seed, k) if s.example_id in example_ids]
@@ -126,20 +126,14 @@ class PhaseRunner:
         return samples
 
     def generate(
-        self,
-        trial: Trial,
-        examples: list[Any],
-        opponent: Checkpoint | None,
-        iteration: int,
-        count: int,
-        sources: dict[str, str],
+        self, trial: Trial, examples: list[Any], opponent: Checkpoint | None, iteration: int, count: int, sources: dict[str, str]
     ) -> list[Any]:
-        """The opponent's samples of one iteration; without an opponent, those that an earlier iteration left."""
+        """The opponent's samples of one iteration; without an opponent, those stored by an earlier iteration."""
         folder = f"{trial.folder(iteration)}/generate"
         if opponent is None:
             result = self.run.find_phase(folder)
             if result is None:
-                raise FileNotFoundError(f"{folder}: samples of an earlier iteration are gone; use --name OTHER")
+                raise FileNotFoundError(f"{folder}: samples of an earlier iteration are missing; use --name OTHER")
         else:
             result = self._generate(folder, opponent, examples, range(count), iteration, trial.seed)
         samples = read_jsonl(result.path / "samples.jsonl", self.world.sample_type)
@@ -156,25 +150,20 @@ class PhaseRunner:
         self, folder: str, checkpoint: Checkpoint, examples: list[Any], indices: Sequence[int], iteration: int, seed: int
     ) -> PhaseResult:
         inputs = {"player": checkpoint.digest, "examples": content_digest(examples)}
-        settings = {
-            **self.config.generation.identity_fields(),
-            "indices": list(indices),
-            "iteration": iteration,
-            "seed": seed,
-        }
+        settings = {**self.config.generation.identity_fields(), "indices": list(indices), "iteration": iteration, "seed": seed}
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.load_checkpoint(checkpoint)
             request = SampleRequest(examples, indices, iteration, seed, checkpoint.adapter, folder)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
                 partial_results = PartialResults(ChunkFiles(writer.unfinished, writer.notify), self.config.generation.shard)
-                done = self.world.generate(self.policy, self.config, request, advance, partial_results)
-            write_jsonl(writer.path / "samples.jsonl", done.samples)
-            for name, content in done.files.items():
+                generated = self.world.generate(self.policy, self.config, request, advance, partial_results)
+            write_jsonl(writer.path / "samples.jsonl", generated.samples)
+            for name, content in generated.files.items():
                 write_json(writer.path / name, content)
-            writer.counts.update(done.counts)
+            writer.counts.update(generated.counts)
 
-        return self._run_phase(folder, inputs, settings, work)[0]
+        return self._run_phase(folder, inputs, settings, compute)[0]
 
     # ------------------------------------------------------------ score
 
@@ -183,15 +172,15 @@ class PhaseRunner:
         checkpoint = self.initial_checkpoint(self.config.seeds[0])
         inputs = {"player": self._weights_digest(checkpoint), "examples": content_digest(self.data.train)}
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.load_checkpoint(checkpoint)
             groups = build_groups(self.policy.encoder, self.data.train, 0)
             with self.reporter.track("score the real responses", len(groups), "responses") as advance:
                 scored = score(self.policy, groups, self.config.model.tokens_per_pass, advance)
             writer.counts["responses"] = write_jsonl(writer.path / "scores.jsonl", scored.scores)
 
-        done, _ = self._run_phase("initial/score", inputs, {}, work)
-        return {s.example_id: s.reference_logp for s in read_jsonl(done.path / "scores.jsonl", Score)}
+        result, _ = self._run_phase("initial/score", inputs, {}, compute)
+        return {s.example_id: s.reference_logp for s in read_jsonl(result.path / "scores.jsonl", Score)}
 
     def score(
         self, trial: Trial, opponent: Checkpoint, iteration: int, groups: list[Group], sources: dict[str, str]
@@ -199,7 +188,7 @@ class PhaseRunner:
         """The opponent's log-probability of every response of the training set."""
         inputs = {"player": opponent.digest, **sources}
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.load_checkpoint(opponent)
             total = sum(len(g.responses()) for g in groups)
             with self.reporter.track("score", total, "responses") as advance:
@@ -209,7 +198,7 @@ class PhaseRunner:
             writer.counts["computed"] = scored.num_scored
             writer.counts["known_logp_max_difference"] = scored.max_difference
 
-        return self._run_phase(f"{trial.folder(iteration)}/score", inputs, {}, work)[0]
+        return self._run_phase(f"{trial.folder(iteration)}/score", inputs, {}, compute)[0]
 
     # ------------------------------------------------------------ train
 
@@ -239,11 +228,11 @@ class PhaseRunner:
         folder = f"{trial.folder(iteration)}/train"
         phase_settings |= self.run.only_recorded(folder, {"optimizer": optimizer_options(settings)})
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.load_checkpoint(opponent)
             scored_groups = with_reference_logps(groups, read_jsonl(scores.path / "scores.jsonl", Score)) if scores else groups
             shuffle_key = (trial.seed, "train", iteration)
-            epochs = int(settings.epochs)  # type: ignore[arg-type]  # resolved to a number by `at`
+            epochs = int(settings.epochs)  # type: ignore[arg-type]  # a number after `at_iteration`
             checkpointer = TrainingCheckpointer(writer.unfinished, settings.save_seconds, writer.notify)
             with self.reporter.track("train", len(scored_groups) * epochs, "prompts") as advance:
                 counts = train(
@@ -253,10 +242,10 @@ class PhaseRunner:
             writer.counts.update(counts)
             self.policy.save_adapter(writer.path / "adapter")
 
-        result, _ = self._run_phase(folder, inputs, phase_settings, work)
+        result, _ = self._run_phase(folder, inputs, phase_settings, compute)
         return Checkpoint(trial.seed, result.path / "adapter", result.digest_of(f"adapter/{ADAPTER_FILE}"))
 
-    # ------------------------------------------------------------ evaluate and probe
+    # ------------------------------------------------------------ evaluate, diagnostics
 
     def check_same_benchmark(self) -> None:
         """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
@@ -264,7 +253,7 @@ class PhaseRunner:
         self.run.lookup(*self._evaluation_phase(self.initial_checkpoint(self.config.seeds[0]), "initial"))
 
     def _evaluation_phase(self, checkpoint: Checkpoint, parent_folder: str) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """Folder, inputs and settings of a player's evaluation."""
+        """Folder, inputs and settings of a checkpoint's evaluation."""
         suite, limit = self.benchmark.suite, self.config.evaluation.limit
         folder = f"{parent_folder}/evaluate/{suite.name}"
         inputs = {"player": self._weights_digest(checkpoint), "suite": digest(suite.identity()), "tasks": self.benchmark.digest}
@@ -272,11 +261,11 @@ class PhaseRunner:
         return folder, inputs, {"limit": limit, **self.benchmark.judge_identity}
 
     def evaluate(self, checkpoint: Checkpoint, parent_folder: str) -> None:
-        """The leaderboard of one player; nothing is done where it is finished and only the small files hold it."""
+        """Score one checkpoint on the suite; nothing is done where that is finished and only the small files hold it."""
         suite = self.benchmark.suite
         judgement_log = self.run.root / "judgements" / suite.name / f"{parent_folder.replace('/', '_')}.jsonl"
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.load_checkpoint(checkpoint)
             with self.reporter.track(f"evaluate on {suite.name}", self.benchmark.requests(), "requests") as advance:
                 max_tokens_per_batch, batch_size = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
@@ -287,9 +276,9 @@ class PhaseRunner:
             initial_manifest = self.run.manifest_of(f"initial/evaluate/{suite.name}")
             if initial_manifest is not None and initial_manifest.counts["prompt_hash"] != result.prompt_hash:
                 raise UserError(
-                    f"{self.run.root}/{parent_folder}: suite {suite.name} asks other prompts "
-                    f"({result.prompt_hash}) than those the initial "
-                    f"policy answered ({initial_manifest.counts['prompt_hash']}); use --name OTHER to ask all players the same"
+                    f"{self.run.root}/{parent_folder}: suite {suite.name} asks other prompts ({result.prompt_hash}) than those "
+                    f"the initial policy answered ({initial_manifest.counts['prompt_hash']}); use --name OTHER to evaluate all "
+                    "checkpoints on the same prompts"
                 )
             for line in result.notes if parent_folder == "initial" else ():
                 self.reporter.show_line(line)
@@ -304,7 +293,7 @@ class PhaseRunner:
         if self.run.small_file_manifest(folder) is not None:
             self.run.lookup(folder, inputs, settings)
             return
-        self._run_phase(folder, inputs, settings, work)
+        self._run_phase(folder, inputs, settings, compute)
 
     def run_diagnostics(
         self,
@@ -313,7 +302,7 @@ class PhaseRunner:
         opponent: Checkpoint | None = None,
         opponent_result: PhaseResult | None = None,
     ) -> PhaseResult:
-        """Drift and likelihood of one player on held-out prompts. `before` is the probe of its opponent."""
+        """Drift and likelihood of one checkpoint on held-out prompts. opponent_result: the diagnostics of its opponent."""
         examples = self.data.heldout[: self.config.probe.prompts]
         inputs = {"player": self._weights_digest(checkpoint), "heldout": self.data_digests["heldout.jsonl"]}
         max_new_tokens = self.config.probe.max_new_tokens or self.config.generation.max_new_tokens
@@ -321,7 +310,7 @@ class PhaseRunner:
         if opponent is not None and opponent_result is not None:
             inputs |= {"opponent": self._weights_digest(opponent), "opponent_samples": opponent_result.digest_of("samples.jsonl")}
             initial_checkpoint, initial_result = self.initial_checkpoint(checkpoint.seed), self.run.find_phase("initial/probe")
-            assert initial_result is not None, "the initial policy is probed before any other"
+            assert initial_result is not None, "the diagnostics of the initial policy come first"
             inputs |= self.run.only_recorded(
                 f"{parent_folder}/probe", {"initial_samples": initial_result.digest_of("samples.jsonl")}
             )
@@ -334,11 +323,11 @@ class PhaseRunner:
                 ),
             }
 
-        def work(writer: PhaseWriter) -> None:
+        def compute(writer: PhaseWriter) -> None:
             self.load_checkpoint(checkpoint)
-            # drawn; scored: drawn, real, and a fresh draw of the data, the earlier checkpoints'; by each of these: drawn
+            # generated: 1; scored: these, real, fresh samples of the data, each earlier checkpoint's; by each of those: these
             responses_per_prompt = 3 + (self.config.data.distribution is not None) + 2 * len(earlier_checkpoints)
-            with self.reporter.track("probe", responses_per_prompt * len(examples), "responses") as advance:
+            with self.reporter.track("diagnostics", responses_per_prompt * len(examples), "responses") as advance:
                 result = self.world.diagnose(self.policy, self.config, examples, earlier_checkpoints, advance)
             measurements = [dataclasses.asdict(m) for m in result.measurements]
             write_json(writer.path / "measurements.json", {"measurements": measurements})
@@ -346,14 +335,14 @@ class PhaseRunner:
             writer.counts["prompts"] = len(examples)
 
         settings = {"prompts": len(examples), "max_new_tokens": max_new_tokens, "distribution": self.config.data.distribution}
-        return self._run_phase(f"{parent_folder}/probe", inputs, settings, work)[0]
+        return self._run_phase(f"{parent_folder}/probe", inputs, settings, compute)[0]
 
     def _weights_digest(self, checkpoint: Checkpoint) -> str:
         """The initial policy is the base whatever its adapter's seed, so its scores are shared by all seeds."""
         return self.policy.base_digest if checkpoint.adapter is None else checkpoint.digest
 
     def _run_phase(self, folder: str, inputs: dict[str, str], settings: dict[str, Any], compute: Any) -> tuple[PhaseResult, bool]:
-        """The phase at `folder`, complete: reused, or taken from a neighbour or done by `work` now (then True)."""
+        """The complete phase at `folder`: reused (False), or linked from another run or computed now (True)."""
         reused = self.run.lookup(folder, inputs, settings)
         if reused is not None:
             return reused, False

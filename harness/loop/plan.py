@@ -1,4 +1,4 @@
-"""Every phase a run consists of, in the order they are played, before any is: its folder, its kind, how much it has to do."""
+"""The planned phases of a run, in the order in which they run: folder, kind and amount of work of each."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PHASE_KINDS: tuple[PhaseKind, ...] = ("generate", "score", "train", "evaluate", 
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """One phase to come. `variant` is None where it belongs to the initial policy, which all cells share.
+    """One phase to come. `variant` is None where it belongs to the initial policy, which all trials share.
 
-    drawn: responses drawn per prompt; groups: prompts in the training set per annotated pair, history included; epochs: of
-    training.
+    responses_per_prompt: generated ones. groups_per_pair: prompts in the training set per annotated pair, history included.
+    epochs: of training.
     """
 
     folder: str
@@ -33,7 +33,7 @@ class PlannedPhase:
 
 
 def plan_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> list[PlannedPhase]:
-    """The phases of every cell, shared ones once. suite: the leaderboard's name."""
+    """The phases of every trial, shared ones once. suite: the suite's name."""
     phases = [PlannedPhase(f"initial/evaluate/{suite}", "evaluate"), PlannedPhase("initial/probe", "probe")]
     for variant in variants:
         needs = [objective.needs for objective in variant.objectives(config.iterations)]
@@ -49,8 +49,8 @@ def plan_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> l
 def responses_to_score(needs: Needs, iteration: int, cached_logp_agrees: bool) -> int:
     """Responses per prompt that go through the model when the training set of an iteration is scored.
 
-    What the opponent drew itself is known, and at iteration 0 the real responses too, where known log-probabilities agree with
-    scored ones.
+    Where cached log-probabilities agree with scored ones, the opponent's own samples are not scored again, and at iteration 0
+    neither are the real responses.
     """
     num_earlier = min(needs.history, iteration)
     if not cached_logp_agrees:
@@ -59,7 +59,7 @@ def responses_to_score(needs: Needs, iteration: int, cached_logp_agrees: bool) -
 
 
 def _iteration_phases(config: RunConfig, variant: Variant, needs: Needs, seed: int, t: int, suite: str) -> list[PlannedPhase]:
-    """The phases of one iteration of one cell, and what it needs of the initial policy."""
+    """The phases of one iteration of one trial, and those of the initial policy that it needs."""
     folder = f"{variant.label}/seed-{seed}/iteration-{t}"
     num_shared = max(needs.synthetic if t == 0 else 0, needs.proto)
     groups = min(needs.history, t) + 1

@@ -1,4 +1,4 @@
-"""The examples of a run as it keeps them: committed once, compared ever after."""
+"""The examples of a run: committed to its folder once, compared by every later command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def commit_data(
 ) -> tuple[Dataset, dict[str, str]]:
     """Commit the examples to `data/`, or check that the run's own are these. Raises UserError when the source has changed.
 
-    again: where only the small files of the run hold the phase, commit it anew; else the examples are compared with its digests.
+    rewrite: where only the small files of the run hold the phase, commit it anew; without, compare the examples with its digests.
     """
     settings = {"data": config.data.model_dump(), "base": policy.base_digest, **world.data_settings(policy, date)}
     result, recorded = run.lookup("data", {}, settings), run.small_file_manifest("data")
@@ -41,7 +41,7 @@ def commit_data(
 
 
 def _write_data(folder: Path, data: Dataset) -> dict[str, str]:
-    """The examples as the phase `data` keeps them; returns their digests by file."""
+    """Write the examples as the phase `data` stores them; returns their digests by file."""
     digests = {}
     for name, rows in (("train.jsonl", data.train), ("heldout.jsonl", data.heldout)):
         write_jsonl(folder / name, rows)

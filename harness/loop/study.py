@@ -1,4 +1,4 @@
-"""A prepared question: which variants to play, what to choose or compare, how to show it. studies/*.toml -> Study."""
+"""A study: which variants to train, what to choose or compare, how to show it. studies/*.toml -> Study."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.errors import UserError
 from harness.settings.safe_paths import FileName
 from harness.settings.toml_files import find_toml, read_toml
 
-TIE_TOLERANCE = 1e-9  # shares that differ by less differ by rounding: one answer of a million items is more
+TIE_TOLERANCE = 1e-9  # scores (0 to 1) that differ by less differ by rounding: one item in a million is more
 
 
 class Grid(Section):
-    """Every objective is played at each value of `key`, with the same budget; the validation suite alone chooses."""
+    """Every objective is trained at each value of `key`, with the same budget; the validation suite alone chooses."""
 
     key: str
     values: list[float] = Field(min_length=2)
@@ -32,7 +32,7 @@ class Arm(Section):
 
 
 class Contrast(Section):
-    """Two players to set against each other, `variant@iteration` with a number or `last`: the difference is a minus b."""
+    """Two checkpoints to compare, `variant@iteration` with a number or `last`: the difference is a minus b."""
 
     question: str = Field(max_length=2000)
     a: str = Field(pattern=r".+@(\d+|last)$")
@@ -58,7 +58,7 @@ class Study(Section):
     published: FileName | None = None
 
     def variants(self) -> str:
-        """What is played, as on the command line; with a grid, every objective at every value."""
+        """The variants to train, as on the command line; with a grid, every objective at every value."""
         if self.grid is None:
             return self.objectives
         return ",".join(
@@ -69,7 +69,7 @@ class Study(Section):
 
 
 def format_value(value: float) -> str:
-    """A setting's number as a variant has it: short where that is the number itself, and never another one."""
+    """A number as text: short where that is exactly the number, else in full."""
     if float(f"{value:g}") == value:
         return f"{value:g}"
     return str(int(value)) if value.is_integer() else repr(value)
@@ -92,7 +92,7 @@ def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str
     """Rows (objective, value, validation_last, validation_best, ...) with `chosen` set on one row per objective.
 
     The highest validation mean at the deciding iteration wins, the smaller value on a tie, whatever the order of summing. A
-    candidate without a number (its cell failed) cannot be chosen; an objective without any candidate left has no chosen row.
+    candidate without a number (its trial failed) cannot be chosen; an objective without any candidate left has no chosen row.
     """
     best: dict[str, Mapping[str, Any]] = {}
     score_column = f"validation_{grid.choose}"

@@ -40,13 +40,13 @@ KEYS_ADDED_LATER = ("range", "cluster")  # keys of a row that the first runs did
 
 
 class SuiteTask(Section):
-    """One row of the leaderboard. `limit` restricts the row to its first items, for trials.
+    """One row of the leaderboard. `limit` restricts the row to its first items, to try it out.
 
     A row enters the mean over tasks when its number rises from 0 to 1, or when it has a `range` (worst and best value, in either
-    direction, as [low, high]); any other row stands beside the mean: see
-    analysis/score_scale.py. `chance` is in the row's own unit.
+    direction, as [low, high]); any other row stands beside the mean: see analysis/score_scale.py. `chance` is in the row's own
+    unit.
 
-    `cluster` names what items share that are not independent of each other: a column of the task's documents (a passage, a
+    `cluster` is what dependent items share: a column of the task's documents (a passage, a
     subject, an id), or "doc_to_text", the question's own text. Items that are equal in it are one cluster, in all the tasks of a
     group; standard errors and tests then count clusters. n stays the number of items.
     """
@@ -100,7 +100,7 @@ class Suite(Section):
     include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
-    published: tuple[FileName, ...] = ()  # files of results/published that show this suite's numbers in papers
+    published: tuple[FileName, ...] = ()  # files of results/published with papers' numbers on this suite
     task: list[SuiteTask] = Field(min_length=1, max_length=1000)
     judge: JudgeSettings | None = None  # a suite has lm-eval's tasks or a judge, whose rows are categories of questions
 
@@ -117,14 +117,14 @@ class Suite(Section):
         return value
 
     def identity(self) -> str:
-        """What of a suite changes numbers, as text: the same as before there were judges for a suite that has none."""
+        """What of a suite changes numbers, as text; for a suite without a judge the text is as before suites could have one."""
         excluded: dict[str, Any] = {"source": True, "published": True, "judge": set(LOCATION_KEYS) if self.judge else True}
         unset = {n: {key for key in KEYS_ADDED_LATER if getattr(row, key) is None} for n, row in enumerate(self.task)}
         excluded["task"] = {n: keys for n, keys in unset.items() if keys}
         return self.model_dump_json(exclude=excluded)  # type: ignore[arg-type]
 
     def unaveraged_tasks(self) -> dict[str, str]:
-        """The rows that cannot enter the mean over tasks, by name, in words; numbers of a run may show others."""
+        """The rows that cannot enter the mean over tasks, by name, with the reason; the numbers of a run may exclude more."""
         scales = {row.name: (row, infer_scale(row.model_dump())) for row in self.task}
         return {name: describe_unaveraged(row.model_dump(), scale) for name, (row, scale) in scales.items() if not scale.in_mean}
 
@@ -154,7 +154,7 @@ def load_suite(name: str) -> Suite:
 
 
 def _format_error(error: ValidationError) -> str:
-    """The first finding as one clause. A missing key is named without what stands around it: an address may hold a password."""
+    """The first error as one clause. A missing key is named without its section's values: an address may hold a password."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
@@ -166,7 +166,7 @@ def _format_error(error: ValidationError) -> str:
 
 
 def _find_kind_error(suite: Suite) -> str | None:
-    """What a suite with a judge, or one without, has that it should not, or lacks; None when it is well."""
+    """A key that a suite with a judge, or one without, must not have or lacks, as a message; None when there is none."""
     if suite.judge is None:
         return None if suite.lm_eval else 'has neither "lm_eval", the version its tasks are of, nor a [judge]'
     for key in ("lm_eval", "include_defaults", "include_paths", "apply_chat_template"):

@@ -1,8 +1,8 @@
-"""The central loop: cells x iterations x phases, read top to bottom. Never touches a tensor and knows no objective by name.
+"""The training loop: trials x iterations x phases. Contains no tensor code and no objective's name.
 
-For each cell the player starts as the initial policy. In each iteration the opponent is the player; it generates, if the
-objective needs synthetic responses; it scores, if the objective needs a reference; a main player is trained from it, evaluated
-and probed, and becomes the player.
+For each trial the checkpoint starts as the initial policy. In each iteration the current checkpoint is the opponent: it
+generates, if the objective needs synthetic responses, and scores, if it needs a reference. A main player is trained from it,
+evaluated, measured by the diagnostics, and becomes the next checkpoint.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ NONFINITE_BASE_ADVICE = "use another model, or --set model.dtype=float32"
 
 @dataclass
 class TrainingLoop:
-    """The cells of a run and the phases they are played with. Made by `prepare.prepare`."""
+    """The trials of a run and the runner of their phases. Built by `planning.prepare.build_loop`."""
 
     trials: list[Trial]
     runner: PhaseRunner
-    write_tables: Callable[[Path], object] | None = None  # called with the run folder now and then, for whoever watches
+    write_tables: Callable[[Path], object] | None = None  # called with the run folder while the run goes on
     next_refresh: float = 0.0  # on the monotonic clock
 
     def run(self) -> dict[str, str]:
-        """Play every cell, one after the other; returns the cells that failed, with their error. The others are complete."""
+        """Run every trial, one after the other; returns the trials that failed, with their error. The others are complete."""
         pending = self.pending_trials()
         self.evaluate_base(pending)
         failed: dict[str, str] = {}
@@ -48,13 +48,13 @@ class TrainingLoop:
         return failed
 
     def pending_trials(self) -> list[Trial]:
-        """All cells but those of which only the small files are here: these are finished (see `remaining`)."""
+        """All trials but those of which only the small files are here: these are finished (see `planning.remaining`)."""
         finished_phases = FinishedPhases(self.runner.run.root)
         return [trial for trial in self.trials if not finished_phases.only_small_file(trial.name)]
 
     def evaluate_base(self, pending: Sequence[Trial]) -> None:
-        """Evaluate and probe the initial policy, which the cells to play start from. Raises UserError when it is not finished,
-        or when its numbers are not finite: no cell could do better.
+        """Evaluation and diagnostics of the initial policy, from which the pending trials start. Raises UserError when they
+        cannot be finished, or their numbers are not finite: every trial would fail too.
         """
         self.runner.reporter.show_line("initial policy")
         initial = self.runner.initial_checkpoint(self.runner.config.seeds[0])
@@ -70,7 +70,7 @@ class TrainingLoop:
         self.refresh()
 
     def prepare_shared(self, pending: Sequence[Trial]) -> None:
-        """What these cells would otherwise make when they first need it: the initial policy's samples and log-probabilities.
+        """Compute what the pending trials share before they start: the initial policy's samples and log-probabilities.
 
         Raises UserError where its numbers are not finite.
         """
@@ -91,9 +91,9 @@ class TrainingLoop:
             self.runner.initial_scores()
 
     def run_trial_safely(self, trial: Trial, on_progress: Callable[[], None]) -> str | None:
-        """Play one cell; whatever breaks it is recorded and returned, so that it does not cost the others.
+        """Run one trial; its error is recorded and returned, so that the other trials still run.
 
-        An objective that ends the program (`sys.exit`) ends its cell alone, whatever exit code it asks for.
+        An objective that ends the program (`sys.exit`) ends its trial alone, whatever the exit code.
         """
         try:
             self.run_trial(trial, on_progress)
@@ -102,7 +102,7 @@ class TrainingLoop:
         except BaseException as error:
             if is_termination(error):
                 raise
-            exit_note = " (its code told the program to end)" if isinstance(error, SystemExit) else ""
+            exit_note = " (its code ended the program)" if isinstance(error, SystemExit) else ""
             reason = f"{type(error).__name__}: {error}{exit_note}"
             self.runner.run.journal("cell failed", cell=trial.name, error=reason, traceback=traceback.format_exc())
             self.runner.reporter.show_line(f"{trial.name} failed: {reason}")
@@ -110,7 +110,7 @@ class TrainingLoop:
         return None
 
     def run_trial(self, trial: Trial, on_progress: Callable[[], None]) -> None:
-        """One cell, iteration by iteration; `progressed` is called when there is something new to see."""
+        """One trial, iteration by iteration; `on_progress` is called after every iteration that computed something."""
         runner = self.runner
         runner.save_initial_adapter(trial.seed)
         checkpoint = runner.initial_checkpoint(trial.seed)
@@ -131,7 +131,7 @@ class TrainingLoop:
 
     @contextmanager
     def _preserve_state(self, trial: Trial) -> Iterator[None]:
-        """Within, the objective's code runs; what it changed in the process is put back and named."""
+        """Within, the objective's code runs; what it changed in the process is restored and reported."""
         changed: list[str] = []
         try:
             with preserve_process_state() as changed:
@@ -143,7 +143,7 @@ class TrainingLoop:
                 self.runner.reporter.show_line(f"WARNING {trial.name}: {message}")
 
     def refresh(self) -> None:
-        """Draw what a watcher looks at, unless that was done lately: it may take a tenth of the time, not more."""
+        """Redraw tables and figures, at most so often that it takes a tenth of the run's time."""
         started = time.monotonic()
         if self.write_tables is None or started < self.next_refresh:
             return

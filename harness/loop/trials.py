@@ -1,4 +1,4 @@
-"""What is played: a cell, a player in it, and what names the things they are made from."""
+"""A trial (variant and seed), its checkpoints, and digests of what they are made from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The policy after some rounds: an adapter folder, or the initial policy of a seed. `digest` names its weights."""
+    """The policy after some iterations: an adapter folder, or the initial policy of a seed. `digest`: of its weights."""
 
     seed: int
     adapter: Path | None
@@ -38,12 +38,12 @@ class Checkpoint:
 
 
 def initial_adapter_folder(seed: int) -> str:
-    """Where the adapter that every cell of a seed starts from lies in the run folder."""
+    """Folder, in the run's, of the adapter that every trial of a seed starts from."""
     return f"initial/seed-{seed}/adapter"
 
 
 def content_digest(rows: Sequence[Any]) -> str:
-    """Digest of what examples or samples say, whichever file they stand in."""
+    """Digest of the contents of examples or samples, whichever file they are in."""
     return digest(*(row.identity() for row in rows))
 
 
@@ -60,12 +60,12 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
 
 
 def check_recipe_params(config: RunConfig, variant: Variant) -> None:
-    """Raises UserError, blaming whoever gave it, for a value of [objective.NAME] that the objective does not take alone."""
+    """Raises UserError, with the recipe or option it comes from, for a value of [objective.NAME] that the objective refuses."""
     section = config.objective.get(variant.name, {})
     recipe_keys = [key for key in section if key in variant.params]
     for key in recipe_keys:
         if variant.params[key] != section[key]:
-            continue  # another one was typed for the variant
+            continue  # the variant overrides it
         try:
             replace(variant, params={key: variant.params[key]}).objectives(variant.longest)
         except UserError as error:
@@ -79,5 +79,5 @@ def check_recipe_params(config: RunConfig, variant: Variant) -> None:
         try:
             training_settings(config, replace(variant, training={key: value}))
         except UserError as error:
-            said = config.source_of(f"objective.{variant.name}.training.{key}")
-            raise UserError(f"{said}: [objective.{variant.name}] {error}") from None
+            source = config.source_of(f"objective.{variant.name}.training.{key}")
+            raise UserError(f"{source}: [objective.{variant.name}] {error}") from None

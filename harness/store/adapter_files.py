@@ -1,4 +1,4 @@
-"""A peft adapter on disk: its files, and its weights' names, which hold the slot's name in memory and not on disk."""
+"""A peft adapter on disk: its files, and its weights' names, which contain the adapter's name in memory but not on disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LORA_WEIGHTS = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
 
 
 def to_module_name(name: str) -> str:
-    """`….lora_A.weight` -> `….lora_A.default.weight`; a name that holds the slot already stays as it is."""
+    """`….lora_A.weight` -> `….lora_A.default.weight`; a name that contains it already stays as it is."""
     for part in LORA_WEIGHTS:
         for suffix in (".weight", ""):
             if name.endswith(f".{part}{suffix}"):
@@ -21,7 +21,7 @@ def to_module_name(name: str) -> str:
 
 
 def to_peft_name(name: str) -> str:
-    """The same the other way: as peft writes it."""
+    """The inverse: the name as peft writes it."""
     for part in LORA_WEIGHTS:
         for suffix in (".weight", ""):
             if name.endswith(f".{part}{ADAPTER_SUFFIX}{suffix}"):
@@ -30,7 +30,7 @@ def to_peft_name(name: str) -> str:
 
 
 def sort_set_fields(path: Path) -> None:
-    """Put the sets in an adapter_config.json that peft has written into an order of their own: equal settings, equal bytes."""
+    """Sort the sets in an adapter_config.json that peft has written, so that equal settings give equal bytes."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings |= {name: sorted(settings[name]) for name in SET_FIELDS if isinstance(settings.get(name), list)}
     path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Small records of a phase that is not finished, each with a digest of what it says: used as they were written, or not at all."""
+"""Small records of an unfinished phase, each with a digest of its contents: used as they were written, or not at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.records import digest
 
 
 def write(path: Path, value: Any) -> None:
-    """Write a plain JSON value, whole or not at all."""
+    """Write a plain JSON value atomically."""
     write_json(path, {"digest": _digest(value), "kept": value})
 
 
 def read(path: Path) -> Any:
-    """What was put there; None when nothing was. Raises DamagedError when it is not what was put."""
+    """The value written; None when there is none. Raises DamagedError when the file is not what was written."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["digest"] == _digest(stored["kept"]):

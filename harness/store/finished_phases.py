@@ -1,7 +1,7 @@
-"""The finished phases of a run, wherever they are kept: in their folders, or in the small files of the run.
+"""The finished phases of a run, wherever they are stored: in their folders, or in the small files of the run.
 
-A cell whose folder is there is read from it alone. Of a cell without one (deleted to make room, or never on this machine) the
-small file is read. What all cells share is read phase by phase in the same way.
+A trial whose folder is there is read from it alone. For a trial without one (deleted to make room, or never on this machine) the
+small file is read. What all trials share is read phase by phase in the same way.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ Manifest = Mapping[str, Any]
 
 
 def failed_cells(root: Path) -> dict[str, str]:
-    """Cells that failed when the run was last played, with their error in one line. Raises DamagedError."""
+    """Trials that failed at the run's last command, with their error in one line. Raises DamagedError."""
     path = root / "failed.json"
-    said = read_json(path) if path.is_file() else {}
-    if not isinstance(said, dict) or not all(isinstance(error, str) for error in said.values()):
-        raise DamagedError(f"{path}: damaged (no list of failed cells); repeat the run's command, which writes it anew")
-    return said
+    errors = read_json(path) if path.is_file() else {}
+    if not isinstance(errors, dict) or not all(isinstance(error, str) for error in errors.values()):
+        raise DamagedError(f"{path}: damaged (no list of failed trials); repeat the run's command, which writes it anew")
+    return errors
 
 
 class FinishedPhases:
-    """What is finished in the run folder `root`; small files are read once. forgiving: a damaged one counts as none, for a
-    command that is going to set it aside.
+    """The finished phases of the run folder `root`; small files are read once. ignore_damaged: a damaged one counts as none,
+    for a command that is going to set it aside.
     """
 
     def __init__(self, root: Path, ignore_damaged: bool = False) -> None:
@@ -72,7 +72,7 @@ class FinishedPhases:
             raise UserError(f"{path}: does not hold {phase}/{name}; bring that folder from the machine that made it") from None
 
     def from_small_file(self, phase: str) -> PhaseSummaries:
-        """What the small file says, where it is what counts; {} where the folder does."""
+        """The phases of the small file, where there is no folder, which counts first; {} where there is."""
         unit = unit_of(phase)
         if self.has_folder(phase):
             return {}
@@ -92,12 +92,12 @@ class FinishedPhases:
         return self._folder_exists[folder]
 
     def only_small_file(self, trial: str) -> bool:
-        """Whether of a cell the small file is there and its folder is not."""
+        """Whether a trial has its small file here and not its folder."""
         exists = not self.has_folder(trial) and small_file_path(self.root, trial).exists()
         return exists and not (self.ignore_damaged and not self.from_small_file(trial))
 
     def phases(self) -> list[str]:
-        """Every finished phase of the run, in an order that does not depend on where it is kept."""
+        """Every finished phase of the run, in an order that does not depend on where it is stored."""
         names = set()
         for path in self.root.iterdir() if self.root.is_dir() else ():
             if path.name in (SHARED_UNIT, "data"):
@@ -113,5 +113,5 @@ class FinishedPhases:
         return sorted(names, key=lambda phase: phase.split("/"))
 
     def is_empty(self) -> bool:
-        """Whether nothing is there of any phase, neither a folder nor a small file."""
+        """Whether the run has neither a finished phase's folder nor a small file."""
         return not units(self.root) and next(self.root.rglob(MANIFEST), None) is None

@@ -1,17 +1,17 @@
-"""A lease: one process at a time works on something, as one file says that names its owner and is kept fresh while it lives.
+"""A lease: a lock file that names its owner, which renews it with heartbeats while it lives.
 
-Made without the operating system's locks, which some network file systems lack, and without comparing the clocks of two machines.
+It needs no locks of the operating system, which some network file systems lack, and compares no clocks of two machines.
 
     {"token", "host", "boot", "namespace", "pid", "started", "since", "beats"}    one JSON object, padded with spaces
 
 The file appears under its name with all of this in it (a hard link to a file that is complete; where there are no links, a file
-that must not exist yet). Its owner overwrites it in place every BEAT seconds with a higher `beats`. A dead owner on this host is
-known by its process id and start time. Of an owner that cannot be seen from here (another host, another container, another boot)
-the file is watched: one whose contents do not change for STALE seconds of this machine's own clock has no owner any more.
+that must not exist yet). Its owner overwrites it in place every HEARTBEAT_SECONDS with a higher `beats`. A dead owner on this
+host is known by its process id and start time. For an owner that cannot be seen from here (another host, container or boot) the
+file is watched: where its contents do not change for STALE_SECONDS of this machine's own clock, the owner is dead.
 
-A dead owner's file is renamed to a name of one's own before it is removed, and looked at again there: of several contenders one
-has it, and one that took a fresh file instead puts it back. An owner looks before what it commits whether the lease is still its
-own (`check`), so that one that was asleep for longer than STALE stops rather than writing on.
+A contender renames a dead owner's file to a unique name before removing it, and reads it again there: of several contenders
+one gets it, and one that renamed a new owner's file puts it back. Before every commit an owner checks that the lease is still its
+own (`check`), so that one that was suspended for longer than STALE_SECONDS stops instead of writing on.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from harness.files import make_folder
 from harness.store.process_identity import ProcessIdentity, current_process, parse_identity
 
 LEASE = ".lease"
-HEARTBEAT_SECONDS = 5.0  # seconds between two heartbeats: a contender elsewhere knows after so long that the owner lives
-# Seconds without one after which an owner elsewhere is taken for dead: twelve heartbeats, and the minute for which an NFS client
-# may keep what it knows of a file.
+HEARTBEAT_SECONDS = 5.0  # between two heartbeats: a contender on another host waits so long to see that the owner lives
+# Without a heartbeat for so long, an owner on another host counts as dead: twelve heartbeats, and the minute for which an NFS
+# client may cache a file's attributes.
 STALE_SECONDS = 60.0
-SETTLE_SECONDS = 0.05  # seconds after which one that took a dead owner's place looks whether another contender has it
-FILE_BYTES = 1024  # bytes of the file: a heartbeat never changes its length
+SETTLE_SECONDS = 0.05  # a contender that replaced a dead owner waits so long before it checks that no other one did
+FILE_BYTES = 1024  # a heartbeat never changes the file's length
 NO_LINK_ERRNOS = {
     errno.EPERM,
     errno.EACCES,
@@ -52,15 +52,15 @@ Notify = Callable[[str], None]
 
 
 class LeaseTaken(Exception):
-    """Another process has the lease; its text says which."""
+    """Another process has the lease; the message says which."""
 
 
 class LeaseLost(UserError):
-    """The lease is not this process's any more."""
+    """This process has lost the lease."""
 
 
 class Lease:
-    """The lease in the file `path`. beat, stale: seconds."""
+    """The lease in the file `path`."""
 
     def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS, stale_seconds: float = STALE_SECONDS) -> None:
         self.path, self.heartbeat_seconds, self.stale_seconds = path, heartbeat_seconds, stale_seconds
@@ -70,7 +70,7 @@ class Lease:
         self._thread: threading.Thread | None = None
 
     def acquire(self, notify: Notify | None = None) -> None:
-        """Take the lease, a dead owner's too. say: is told where it takes a while to know whether the owner is dead.
+        """Take the lease, a dead owner's too. notify: called with a line where that has to wait for a heartbeat.
 
         Raises LeaseTaken when another process has it, OSError when no file can be made there.
         """
@@ -95,36 +95,35 @@ class Lease:
         self._thread.start()
 
     def adopt(self) -> None:
-        """Let `check` compare with whoever has the lease now: for the processes that a holder starts. Raises LeaseLost."""
+        """Let `check` compare with the current owner: for worker processes that the owner starts. Raises LeaseLost."""
         with contextlib.suppress(OSError):
             self.owner = parse_identity(self._read())
         if self.owner is None:
-            raise LeaseLost(f"{self.path.parent}: nobody holds it any more; repeat the same command to go on")
+            raise LeaseLost(f"{self.path.parent}: no process holds it any more; repeat the same command to go on")
 
     def check(self) -> None:
-        """Raises LeaseLost when the file is gone or another's. Does nothing before the lease is taken."""
+        """Raises LeaseLost when the file is missing or another process's. Does nothing before the lease is taken."""
         if self.owner is None:
             return
-        holder = None
-        for pause in (0.0, 0.05, 0.1, 0.3):  # for an instant a contender may have it by mistake
+        current_owner = None
+        for pause in (0.0, 0.05, 0.1, 0.3):  # a contender may have renamed it for a moment
             time.sleep(pause)
             try:
-                holder = parse_identity(self._read())
+                current_owner = parse_identity(self._read())
             except OSError as error:
                 if pause == 0.3 and error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
                     raise
-                holder = None
-            if holder is not None and holder.token == self.owner.token:
+                current_owner = None
+            if current_owner is not None and current_owner.token == self.owner.token:
                 return
-        reason = f"{holder} has taken it" if holder is not None else "it was renamed, removed or replaced"
+        reason = f"{current_owner} has taken it" if current_owner is not None else "it was renamed, removed or replaced"
         raise LeaseLost(
-            f"{self.path.parent}: {reason} while this command worked in it, which stops here; what is "
-            "finished is kept: put it back, "
-            "or wait for the other, then repeat the same command to go on"
+            f"{self.path.parent}: {reason} while this command worked in it, which stops here; what is finished "
+            "is kept: put it back, or wait for the other, then repeat the same command to go on"
         )
 
     def release(self) -> None:
-        """Give the lease back. Does nothing when it is not this process's any more."""
+        """Release the lease. Does nothing when this process has lost it."""
         owner, self.owner = self.owner, None
         if owner is None or owner.pid != os.getpid():
             return
@@ -138,12 +137,12 @@ class Lease:
         return self.path.with_name(f"{self.path.name}.{name}")
 
     def _create_file(self, candidate: Path) -> bool:
-        """Make the file, whole; False when there is one."""
+        """Create the file with its contents; False when there is one."""
         try:
             os.link(candidate, self.path)
             return True
         except FileExistsError:
-            # Over NFS an answer may be lost and the question repeated: the number of links tells whether it was done.
+            # Over NFS a reply may be lost and the request repeated: the number of links shows whether it was done.
             return os.fstat(self._handle).st_nlink == 2
         except OSError as error:
             if error.errno not in NO_LINK_ERRNOS:
@@ -162,7 +161,7 @@ class Lease:
         return _read(self.path)
 
     def _wait_for_contenders(self) -> None:
-        """Having taken a dead owner's place: raises LeaseTaken where another contender did so at the same time, and has it."""
+        """After replacing a dead owner: raises LeaseTaken where another contender did so at the same time and has the lease."""
         time.sleep(SETTLE_SECONDS)
         try:
             self.check()
@@ -172,7 +171,7 @@ class Lease:
             raise LeaseTaken("another process") from None
 
     def _remove_dead(self, notify: Notify | None) -> bool:
-        """Remove the file of an owner that is dead; False when it went away by itself. Raises LeaseTaken for one that lives."""
+        """Remove a dead owner's file; False when it has gone meanwhile. Raises LeaseTaken where the owner is alive."""
         try:
             content = self._read()
         except FileNotFoundError:
@@ -184,15 +183,15 @@ class Lease:
         if alive is None:
             if notify is not None:
                 notify(
-                    f"{self.path}: of {owner or 'a process that it does not name'}, which cannot be seen from here; "
-                    f"waiting up to {self.stale_seconds:g} s for a sign of it"
+                    f"{self.path}: of {owner or 'an unnamed process'}, which cannot be seen from here; "
+                    f"waiting up to {self.stale_seconds:g} s for a heartbeat"
                 )
             if not self._is_unchanged(content):
                 return False
         return self._remove_if_same(owner.token if owner is not None else content)
 
     def _is_unchanged(self, content: bytes | None) -> bool:
-        """Watch the file: True when it stays as it is, False when it is another's or gone. Raises LeaseTaken at a heartbeat."""
+        """Watch the file: True when it stays the same, False when another owner's or gone. Raises LeaseTaken at a heartbeat."""
         until = time.monotonic() + self.stale_seconds
         while time.monotonic() < until:
             time.sleep(self.heartbeat_seconds / 5)
@@ -200,7 +199,7 @@ class Lease:
                 new_content = self._read()
             except FileNotFoundError:
                 return False
-            except OSError:  # a file system that cannot answer now: no sign of anything
+            except OSError:  # the file system cannot answer now: no heartbeat was seen
                 continue
             if new_content == content:
                 continue
@@ -212,30 +211,30 @@ class Lease:
         return True
 
     def _remove_if_same(self, expected: str | bytes | None) -> bool:
-        """Remove the file if it is the one meant, by its token or its contents; True when that was done, by this process."""
+        """Remove the file if its token or contents are `expected`; True when this process removed it."""
 
-        def is_meant(raw: bytes | None) -> bool:
+        def is_expected(raw: bytes | None) -> bool:
             owner = parse_identity(raw)
             return (owner.token if owner is not None else raw) == expected
 
         aside = self._sibling(f"{uuid.uuid4().hex}.gone")
         try:
-            if not is_meant(self._read()):
+            if not is_expected(self._read()):
                 return False
             self.path.rename(aside)
         except FileNotFoundError:
             return False
         try:
             content = _read(aside)
-        except FileNotFoundError:  # a dead owner's, tidied up by whoever has the lease by now
+        except FileNotFoundError:  # a dead owner's, already removed by the current one
             return True
-        if is_meant(content):
+        if is_expected(content):
             aside.unlink(missing_ok=True)
             return True
-        try:  # another contender was quicker, and this is its own
+        try:  # another contender was faster, and this file is its own
             os.link(aside, self.path)
         except FileExistsError:
-            pass  # a third one's already: whose this was will notice
+            pass  # a third one's already: the owner of this file will notice
         except OSError:
             if not self.path.exists():
                 aside.rename(self.path)
@@ -244,7 +243,7 @@ class Lease:
         return False
 
     def _remove_leftovers(self) -> None:
-        """Remove what killed contenders on this host left beside the file."""
+        """Remove the files of killed contenders on this host."""
         for path in self.path.parent.glob(f"{self.path.name}.*"):
             with contextlib.suppress(OSError):
                 owner = parse_identity(_read(path))
@@ -252,7 +251,7 @@ class Lease:
                     path.unlink()
 
     def _heartbeat(self, handle: int, owner: ProcessIdentity) -> None:
-        """Write heartbeats until the lease is given back: into the file that was made, whatever its name is by now."""
+        """Write heartbeats until the lease is released: into the file that was created, even after it was renamed."""
         beats = 0
         while not self._stop.wait(self.heartbeat_seconds):
             beats += 1
@@ -264,7 +263,7 @@ class Lease:
         if self._thread is not None:
             self._thread.join(timeout=self.heartbeat_seconds)
             if self._thread.is_alive():
-                return  # it waits for a file system that does not answer; its file stays open until it does
+                return  # it waits for the file system; its file stays open until then
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = -1
@@ -275,7 +274,7 @@ def _create(path: Path) -> int:
 
 
 def _read(path: Path) -> bytes:
-    """Contents as they are now: opened anew each time, which is when a network file system asks its server."""
+    """Current contents: opened anew each time, because a network file system asks its server only then."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return os.read(handle, 2 * FILE_BYTES)
@@ -299,8 +298,8 @@ def folder_lock(
 ) -> Iterator[Lease]:
     """Hold `folder` for writing. Raises UserError when another process holds it, or nothing can be written there.
 
-    place: what the folder is called in such a line; busy: what the other process does, and what to do then; elsewhere: what to
-    do where nothing can be written.
+    label: the folder's name in the error. busy_advice: what the other process does, and what to do then. unwritable_advice: what
+    to do where nothing can be written.
     """
     lease = Lease(folder / LEASE)
     try:
@@ -310,7 +309,9 @@ def folder_lock(
         raise UserError(f"{label or folder}: {error} {busy_advice}") from None
     except OSError as error:
         if lease.path.is_dir():
-            raise UserError(f"{lease.path}: a folder, not the file that says who works here; remove it, then repeat") from error
+            raise UserError(
+                f"{lease.path}: a folder, not the file that names the working process; remove it, then repeat"
+            ) from error
         raise UserError(
             f"{label or error.filename or folder}: cannot write here ({error.strerror}); {unwritable_advice}"
         ) from error

@@ -1,9 +1,9 @@
-"""Cells played on several machines, joined in one run folder. Everything is compared before anything is copied.
+"""Merging runs: trials run on several machines, in one run folder. Everything is compared before anything is copied.
 
-Two runs can be joined when they are of the same: settings, base model, data, suites, objectives, study, library versions,
-precision and version of this program's numbers. A cell may come as its folder or as its small file alone. A cell that both
-have must be the same cell: made from the same, with the same weights, items and scores. Seconds, memory and the machine differ by
-nature and are not compared.
+Two runs can be merged when these are the same: settings, base model, data, suites, objectives, study, library versions,
+precision and version of this program's numbers. A trial may come as its folder or as its small file alone. A trial that both
+have must be the same: equal inputs, weights, items and scores. Seconds, memory and the machine differ by nature and are not
+compared.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from harness.store.small_files import (
 from harness.store.verification import find_damage
 from harness.store.versions import versions_by_phase
 
-MACHINE_KEYS = {PROGRAM, "machine", "device", "cuda", "layout"}  # what may differ between the cells of one run
-# A step's record holds its seconds; an adapter's settings are in the phase's own, in an order that older versions left open.
+MACHINE_KEYS = {PROGRAM, "machine", "device", "cuda", "layout"}  # may differ between the trials of one run
+# A step's record holds its seconds; an adapter's settings are in the manifest, and older versions wrote them in any order.
 NONDETERMINISTIC_OUTPUTS = {"steps.jsonl", "adapter/adapter_config.json"}
-BASE_SCORE_FILES = ("scores.json", "items.json")  # of the initial policy's evaluation: what players are compared with
+BASE_SCORE_FILES = ("scores.json", "items.json")  # of the initial policy's evaluation: checkpoints are compared with these
 VARIANT_KEYS = ("source_digest", "params", "training", "examples")
 
 
 @dataclass
 class MergePlan:
-    """What joining `source` will do: `steps` in order, and what to tell of it."""
+    """What merging `source` will do: `steps` in order, and messages about it."""
 
     source: Path
     steps: list[Callable[[], None]] = field(default_factory=list)
@@ -52,14 +52,14 @@ class MergePlan:
 
 
 def plan_merge(run: RunFolder, source: Path, target_record: Mapping[str, Any] | None) -> tuple[MergePlan, dict[str, Any]]:
-    """What is to be done to have `source` in `run`, and the record of both. record: the run's so far, None for a new run.
+    """The plan to merge `source` into `run`, and the record of both. target_record: the run's so far, None for a new run.
 
     Raises UserError naming the first thing that differs, DamagedError for what is damaged. Writes nothing.
     """
     source_record = read_json(source / "run.json")
     target_finished, source_finished = FinishedPhases(run.root), FinishedPhases(source)
     if source_finished.is_empty():
-        raise UserError(f"{source}: holds neither phases nor small files, so there is nothing to join")
+        raise UserError(f"{source}: holds neither phases nor small files, so there is nothing to merge")
     for root in (run.root, source):
         failed_cells(root)
     if target_record is not None:
@@ -88,13 +88,13 @@ def _check_same_records(root: Path, target_record: Mapping[str, Any], source: Pa
     for name, here, there in _compared_values(target_record, source_record):
         if here != there:
             raise UserError(
-                f"{source}: cannot be joined with {root}: {name} is {_shorten(there)} there and {_shorten(here)} here; only runs "
-                "that differ in nothing but their cells are joined"
+                f"{source}: cannot be merged with {root}: {name} is {_shorten(there)} there and {_shorten(here)} here; only runs "
+                "that differ in their trials alone can be merged"
             )
 
 
 def _compared_values(target_record: Mapping[str, Any], source_record: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """(name, here, there) of everything two records must agree in; a setting that one does not know has its default there."""
+    """(name, here, there) of everything two records must agree in; a setting missing in one counts as its default."""
     yield "format_version", target_record.get("format_version"), source_record.get("format_version")
     yield "the base model's digest (base_digest)", target_record.get("base_digest"), source_record.get("base_digest")
     yield "the prompt template", target_record.get("template"), source_record.get("template")
@@ -130,8 +130,8 @@ def _check_same_versions(root: Path, source: Path) -> None:
         if here[name] != there[name]:
             old, new = (", ".join(sorted(versions)) for versions in (here[name], there[name]))
             raise UserError(
-                f"{source}: cannot be joined with {root}: made with {name} {new} there and {old} here; between them players can "
-                "differ for that alone: play the cells with one"
+                f"{source}: cannot be merged with {root}: made with {name} {new} there and {old} here; that alone can change "
+                "checkpoints: run all trials with one version"
             )
 
 
@@ -150,11 +150,11 @@ def _check_same_phase(
     here, there = _phase_summary(target_finished, phase), _phase_summary(source_finished, phase)
     differing = first_difference(_comparable_manifest(here, phase, shared), _comparable_manifest(there, phase, shared))
     if differing is None and shared and here.drawn != there.drawn:
-        differing = "the token ids drawn"
+        differing = "the generated token ids"
     if differing:
         raise UserError(
             f"{source_finished.root / phase}: is not the phase that {root} has: differs in {differing}; "
-            "leave the cell out of one of the two"
+            "leave the trial out of one of the two"
         )
 
 
@@ -163,10 +163,10 @@ def _phase_summary(finished_phases: FinishedPhases, phase: str) -> PhaseSummary:
 
 
 def _comparable_manifest(summary: PhaseSummary, phase: str, shared: bool) -> dict[str, Any]:
-    """A phase's manifest as far as it must be the same in both.
+    """The part of a phase's manifest that must be the same in both.
 
     Between processors the initial policy's log-probabilities and held-out measurements differ in their last digits, so of what
-    cells share are compared: the data, what it answered and scored, and the token ids it drew.
+    trials share only these are compared: the data, its answers and scores, and the token ids it generated.
     """
     outputs = {name: digest for name, digest in summary.manifest["outputs"].items() if name not in NONDETERMINISTIC_OUTPUTS}
     if shared and phase != "data":
@@ -183,18 +183,18 @@ def _plan_shared(
     summaries: dict[str, PhaseSummary] = {}
     if "data" not in phases:
         raise UserError(
-            f"{source_finished.root}: does not say which data its cells were trained on (no "
-            f"data/manifest.json, no {SHARED_UNIT} small file)"
+            f"{source_finished.root}: does not say which data its trials were trained on (no data/manifest.json, "
+            f"no {SHARED_UNIT} small file)"
         )
     for phase in phases:
         if target_finished.is_finished(phase):
             _check_same_phase(root, target_finished, source_finished, phase, shared=True)
-        one = (
+        is_same = (
             not target_finished.is_finished(phase)
             or first_difference(_phase_summary(target_finished, phase).manifest, _phase_summary(source_finished, phase).manifest)
             is None
         )
-        if not target_finished.has_folder(phase) and source_finished.has_folder(phase) and one:
+        if not target_finished.has_folder(phase) and source_finished.has_folder(phase) and is_same:
             plan.steps.append(lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase))
         elif not target_finished.is_finished(phase):
             summaries[phase] = _phase_summary(source_finished, phase)
@@ -221,17 +221,17 @@ def _plan_trial(
     )
     if only_in_source and only_in_target:
         raise UserError(
-            f"{source_finished.root}: of {trial} it has {only_in_source[0]} and {root} has "
-            f"{min(only_in_target)}; neither is the other's beginning"
+            f"{source_finished.root}: of {trial} it has {only_in_source[0]} and {root} has {min(only_in_target)}; "
+            "neither is a prefix of the other"
         )
     source_has_folder, target_has_folder = source_finished.has_folder(trial), target_finished.has_folder(trial)
     if target_has_folder and only_in_source and not source_has_folder:
         raise UserError(
-            f"{source_finished.root}: of {trial} it has small files alone, and {root} a folder that goes "
-            f"less far; bring the folder {trial}"
+            f"{source_finished.root}: of {trial} it has small files alone, and {root} a folder with fewer phases; "
+            f"bring the folder {trial}"
         )
     if not only_in_source and (target_has_folder or not source_has_folder or only_in_target):
-        plan.messages.append(f"{trial}: there already")
+        plan.messages.append(f"{trial}: already present")
         return
     if not source_has_folder:
         plan.steps.append(
@@ -247,7 +247,7 @@ def _plan_trial(
 
 
 def _copy_phase(source: Path, target: Path) -> None:
-    """Copy a finished phase: whole, under its name, or not at all. Raises DamagedError when it is not what was committed."""
+    """Copy a finished phase atomically. Raises DamagedError when it is not what was committed."""
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     if target.exists() and not has_files(target):
@@ -257,7 +257,7 @@ def _copy_phase(source: Path, target: Path) -> None:
 
 
 def _copy_trial(source: Path, root: Path, trial: str, phases: list[str]) -> None:
-    """All phases of a cell at once: half of them would count in place of the small file that holds all."""
+    """Copy all phases of a trial at once: a folder with some of them would count instead of the small file that has all."""
     target, partial = root / trial, root / f"{trial}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     for phase in phases:
@@ -273,14 +273,14 @@ def _copy_verified(source: Path, target: Path) -> None:
     result = RunFolder(target.parent).find_phase(target.name)
     damage = find_damage(target, result.manifest) if result else f"{source}: not a finished phase"
     if damage:
-        raise DamagedError(f"{damage.replace(str(target), str(source))}; mend it there first")
+        raise DamagedError(f"{damage.replace(str(target), str(source))}; repair it there first")
 
 
 # ---------------------------------------------------------------- the record of both
 
 
 def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, source_record: Mapping[str, Any]) -> dict[str, Any]:
-    """Variants, seeds, iterations and suites of both; all else is the run's own, or for a new run the first one's."""
+    """Variants, seeds, iterations and suites of both; all else is the run's own, or the source's for a new run."""
     if target_record is None:
         return {**source_record, "name": run.name}
     variants = dict(target_record["variants"])
@@ -297,7 +297,7 @@ def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, sour
 
 
 def copy_extra_files(run: RunFolder, source: Path, record: Mapping[str, Any]) -> None:
-    """What lies beside the phases: the objectives' files, a judge's answers, and which cells failed, where the run lacks them."""
+    """Copy what lies beside the phases where the run lacks it: objectives' files, a judge's replies, the failed trials."""
     for name in ("objectives", "judgements"):
         for path in sorted((source / name).rglob("*")):
             target = run.root / path.relative_to(source)

@@ -1,6 +1,6 @@
-"""Where a command may write: runs, reports and packages keep apart, so that no file of one is ever another's.
+"""Where a command may write: runs, reports and packages are kept apart, so that none overwrites another's files.
 
-Everything here is asked before any work. Places are compared with links resolved.
+Everything here is checked before any work. Paths are compared with links resolved.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from harness.errors import UserError
 from harness.store.lease import LEASE
 
 RUN_RECORD = "run.json"
-REPORT_PROVENANCE = "provenance.json"  # beside every report: whose it is
-STARTED_RUN_FILES = (RUN_RECORD, "journal.jsonl", "data", "data.partial")  # what a folder has in which a run has begun
+REPORT_PROVENANCE = "provenance.json"  # beside every report: of which run it is
+STARTED_RUN_FILES = (RUN_RECORD, "journal.jsonl", "data", "data.partial")  # in a folder in which a run has begun
 
-# Bytes of a folder that is written into: Linux takes 4,096 for a whole path, and a run's own go this much deeper.
+# Linux allows 4,096 bytes for a whole path; the paths inside a run are up to 768 bytes longer than its folder's.
 MAX_FOLDER_PATH_BYTES = 4096 - 768
 
 
 def enclosing_run(path: Path) -> Path | None:
-    """The run folder that `place` is or lies in; None where there is none."""
+    """The run folder that `path` is or lies in; None where there is none."""
     real_path = _resolve_links(path)
     return next((folder for folder in (real_path, *real_path.parents) if os.path.isfile(folder / RUN_RECORD)), None)
 
 
 def check_outside_runs(path: Path, option: str) -> None:
-    """Raises UserError where `place` is a run folder or lies in one: the run alone writes there."""
+    """Raises UserError where `path` is a run folder or lies in one: the run alone writes there."""
     if (enclosing := enclosing_run(path)) is not None:
         raise UserError(
             f"{option} {path}: {enclosing} is a run folder, in which only that run writes; name another with {option}"
@@ -37,18 +37,18 @@ def check_outside_runs(path: Path, option: str) -> None:
 
 
 def check_path(option: str, folder: Path) -> None:
-    """Raises UserError where the folder's name is too long for what goes below it, or the system refuses it."""
+    """Raises UserError where the folder's path is too long for the names below it, or the system refuses it."""
     if len(os.fsencode(folder.absolute())) > MAX_FOLDER_PATH_BYTES:
         raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
     try:
-        folder.exists()  # which names too long and other refusals end, where `lexists` says no
+        folder.exists()  # raises for names too long and other refusals, where `lexists` returns False
     except OSError as error:
         raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
 
 
 def check_writable(option: str, folder: Path) -> None:
     """Raises UserError where the folder, or the nearest above it, is a file, leads nowhere or may not be written to."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not existing.exists():
         raise UserError(f"{option} {folder}: {existing} is a link that leads nowhere; name another with {option} DIR")
     if not existing.is_dir():
@@ -60,13 +60,13 @@ def check_writable(option: str, folder: Path) -> None:
 def check_run_folder(root: Path) -> None:
     """Raises UserError where the run folder would lie in another run's, or is a folder of something else.
 
-    A new one, an empty one and one in which a run has begun are well.
+    A new one, an empty one and one in which a run has begun are allowed.
     """
     if (enclosing := enclosing_run(root.parent)) is not None:
         raise UserError(f"--results {root.parent}: {enclosing} is a run folder; name another place with --results DIR")
     if os.path.lexists(root) and not os.path.isdir(root):
-        what = "a link that leads nowhere" if os.path.islink(root) and not os.path.exists(root) else "a file"
-        raise UserError(f"{root}: is {what}, not a folder; use --results DIR or --name OTHER for the run")
+        kind = "a link that leads nowhere" if os.path.islink(root) and not os.path.exists(root) else "a file"
+        raise UserError(f"{root}: is {kind}, not a folder; use --results DIR or --name OTHER for the run")
     if os.path.isfile(root / REPORT_PROVENANCE) and not os.path.isfile(root / RUN_RECORD):
         raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
     if root.is_dir() and any(root.iterdir()) and not _begun(root):
@@ -74,15 +74,15 @@ def check_run_folder(root: Path) -> None:
 
 
 def _begun(root: Path) -> bool:
-    """Whether a run has begun in the folder, if only with a lease: a kill may leave that under the name it is made under."""
+    """Whether a run has begun in the folder, if only with a lease, or the temporary name of one that a kill left."""
     return any(entry.name in STARTED_RUN_FILES or entry.name.startswith(LEASE) for entry in root.iterdir())
 
 
 def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
-    """Raises UserError where a report as `pdf` could touch a file that is not its own.
+    """Raises UserError where a report written as `pdf` could overwrite a file that is not its own.
 
-    Beside the PDF lie its .html and a folder with its numbers. root: the run that is reported, which need not be there yet; None
-    for a page that is no run's. option: how the place was named.
+    Beside the PDF lie its .html and a folder with its numbers. root: the run that is reported, which need not exist yet; None
+    for a page that is no run's. option: the option that gave the path.
     """
     if pdf.suffix.lower() != ".pdf":
         raise UserError(f"{option} {pdf}: expected the name of a PDF, for example {pdf.name or 'report'}.pdf")
@@ -111,7 +111,7 @@ def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
 
 def _reported_run(numbers_folder: Path) -> str | None:
     """The name of the run whose report lies in a folder; None where there is no report."""
-    if not os.path.isfile(numbers_folder / REPORT_PROVENANCE):  # reading a FIFO would wait without end
+    if not os.path.isfile(numbers_folder / REPORT_PROVENANCE):  # reading a FIFO would block forever
         return None
     try:
         provenance: Any = json.loads((numbers_folder / REPORT_PROVENANCE).read_text(encoding="utf-8"))

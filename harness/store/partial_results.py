@@ -1,8 +1,8 @@
-"""Work kept inside a phase that is not finished: parts of it, each whole or not there, taken up again by the next attempt.
+"""Partial results of an unfinished phase: chunks of rows, each written atomically, reused by the next attempt.
 
-A shard is a JSON file under the name of its place in the work, with a key that says what it was made from and a digest of key and
-rows; a shard whose key or digest does not fit is made again. The folder belongs to a phase's draft and is gone when that is
-committed, so shards are never shared between phases, players or runs.
+A chunk is a JSON file named after its position, with a key of what it was computed from and a digest of key and rows; a chunk
+whose key or digest does not match is computed again. The folder belongs to an unfinished phase and is removed when that is
+committed, so chunks are never shared between phases, checkpoints or runs.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any, TypeVar
 from harness.errors import DamagedError
 from harness.files import json_round_trip
 from harness.progress import Advance
-from harness.store import checked_records as kept
+from harness.store import checked_records
 
 T = TypeVar("T")
 
 
 class ChunkFiles:
-    """A folder of shards; without a folder nothing is kept. notice: takes the line that says what is damaged."""
+    """A folder of chunks; without a folder nothing is stored. notify: called with a line about what is damaged."""
 
     def __init__(self, folder: Path | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
         self.folder, self.notify = folder, notify
 
     def get(self, name: str, key: str) -> list[Any] | None:
-        """The rows kept under `name` for exactly this `key`; None when there are none, or they are damaged, which is said."""
+        """The rows stored under `name` for exactly this `key`; None when there are none, or, with a notice, they are damaged."""
         if self.folder is None:
             return None
         try:
-            stored = kept.read(self.folder / f"{name}.json")
+            stored = checked_records.read(self.folder / f"{name}.json")
         except DamagedError as error:
-            self.notify(f"{error}; what it held is made again")
+            self.notify(f"{error}; its rows are computed again")
             return None
         return stored["rows"] if stored is not None and stored["key"] == key else None
 
     def put(self, name: str, key: str, rows: Sequence[Any]) -> None:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            kept.write(self.folder / f"{name}.json", json_round_trip({"key": key, "rows": list(rows)}))
+            checked_records.write(self.folder / f"{name}.json", json_round_trip({"key": key, "rows": list(rows)}))
 
     def map(
         self,
@@ -51,15 +51,15 @@ class ChunkFiles:
         compute: Callable[[Sequence[T]], list[Any]],
         advance: Advance = lambda n: None,
     ) -> list[Any]:
-        """`work` on `size` items after the other, its rows in order; what an earlier attempt has kept is not done again.
+        """Rows of `compute` on chunks of `chunk_size` items, in order; chunks stored by an earlier attempt are read instead.
 
-        A row is plain JSON: numbers, texts, lists. The parts do not depend on what was kept, so neither do the rows. advance is
-        told of what was kept; of the rest `work` tells.
+        A row is plain JSON: numbers, texts, lists. The chunks do not depend on what is stored, so neither do the rows. `advance`
+        is called for chunks that are read; for the others `compute` calls it.
         """
         all_rows: list[Any] = []
-        for number, start in enumerate(range(0, len(items), chunk_size)):
+        for index, start in enumerate(range(0, len(items), chunk_size)):
             chunk = items[start : start + chunk_size]
-            chunk_name, chunk_key = f"{name}-{number:05d}", key(chunk)
+            chunk_name, chunk_key = f"{name}-{index:05d}", key(chunk)
             rows = self.get(chunk_name, chunk_key)
             if rows is None:
                 rows = compute(chunk)
@@ -72,7 +72,7 @@ class ChunkFiles:
 
 @dataclass(frozen=True)
 class PartialResults:
-    """Where a phase that is not complete keeps what it has: shards of `size` rows each."""
+    """Where an unfinished phase stores its rows: chunks of `chunk_size` items."""
 
     chunks: ChunkFiles
     chunk_size: int

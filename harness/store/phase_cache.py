@@ -1,7 +1,7 @@
-"""Finished phases of the runs beside this one, found by what they were made from: equal inputs need no second making.
+"""Finished phases of other runs, looked up by inputs: a phase with equal inputs is linked instead of computed again.
 
 Two phases are the same when their kind, inputs (digests of weights, examples, samples and task documents), settings, base model
-and library versions are. A phase taken over is checked against its recorded digests and says where it came from.
+and library versions are. A linked phase is checked against its recorded digests, and its manifest has the source.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from harness.store.provenance import NUMBERS_KEY, PROGRAM, package_versions
 from harness.store.run_folder import FORMAT_VERSION, PhaseResult, RunFolder
 from harness.store.verification import find_damage
 
-# A new version may compute anew; of another version of this program's numbers nothing is taken over.
+# Phases made under other versions of these are computed again.
 KEY_VERSIONS = ("torch", "transformers", "peft", "lm_eval", "tokenizers", PROGRAM, NUMBERS_KEY, "vllm")
 
 
 class PhaseCache:
-    """The runs beside `run` that were made with the same base model; read once, when the first phase is looked for.
+    """The runs beside `run` that were made with the same base model; read once, at the first lookup.
 
-    Nothing of theirs is needed: what is damaged, foreign, changing or cannot be read is passed over, which the journal says.
+    None of their files is needed: what is damaged, foreign, changing or unreadable is skipped and noted in the journal.
     """
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
 
     def find(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> PhaseResult | None:
-        """A finished phase of another run made from exactly this, its files unharmed; None when there is none."""
+        """An undamaged finished phase of another run with exactly these inputs and settings; None when there is none."""
         for path in self._phases_by_key.get(_phase_key(Path(relative).name, inputs, settings, package_versions()), ()):
             with self._skip_on_error(path):
                 result = RunFolder(path.parent).find_phase(path.name)
@@ -44,17 +44,16 @@ class PhaseCache:
                     raise UserError(f"{path}: gone")
                 if damage := find_damage(path, result.manifest):
                     raise UserError(damage)
-                if odd := next((one for one in walk(path) if one.is_symlink() or not (one.is_file() or one.is_dir())), None):
-                    raise UserError(
-                        f"{odd}: neither a file nor a folder"
-                    )  # a FIFO that is linked keeps whoever flushes it waiting
+                special = (p for p in walk(path) if p.is_symlink() or not (p.is_file() or p.is_dir()))
+                if (special_file := next(special, None)) is not None:  # flushing a linked FIFO would block
+                    raise UserError(f"{special_file}: neither a file nor a folder")
                 if unexpected := sorted(folder_digests(path).keys() - result.manifest.outputs.keys()):
                     raise UserError(f"{path / unexpected[0]}: not among what was committed")
                 return result
         return None
 
     def link_into_run(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
-        """Commit what `find` finds as the run's own phase. False when there is none, or it went away meanwhile."""
+        """Commit the phase of `find` as the run's own. False when there is none, or it has gone meanwhile."""
         self.run.check_lock()
         result = self.find(relative, inputs, settings)
         if result is None:
@@ -92,7 +91,7 @@ class PhaseCache:
         return phases
 
     def _other_runs(self) -> list[Path]:
-        """The folders beside the run's that may hold a run."""
+        """The folders beside the run's that hold a run.json."""
         with self._skip_on_error(self.run.root.parent):
             folders = [self.run.root.with_name(name) for name in sorted(os.listdir(self.run.root.parent))]
             return [folder for folder in folders if folder != self.run.root and os.path.lexists(folder / "run.json")]
@@ -100,7 +99,7 @@ class PhaseCache:
 
     @contextlib.contextmanager
     def _skip_on_error(self, path: Path) -> Iterator[None]:
-        """Whatever is wrong with a neighbour's file is written down and costs no more than that file."""
+        """An unreadable file of another run is skipped and noted in the journal."""
         try:
             yield
         except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
@@ -112,7 +111,7 @@ class PhaseCache:
 
 
 def require_file(path: Path) -> Path:
-    """The path of a file. Raises UserError for anything else, which reading might wait for without end."""
+    """The path of a regular file. Raises UserError for anything else, whose reading might block forever."""
     if not path.is_file():
         raise UserError(f"{path}: no regular file")
     return path

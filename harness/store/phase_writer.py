@@ -1,4 +1,4 @@
-"""A phase in the making, and what an interrupted attempt at it left for the next one to go on from."""
+"""Writing a phase, and resuming from the partial results of an interrupted attempt."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import Any
 
 from harness.errors import DamagedError
 from harness.files import json_round_trip
-from harness.store import checked_records as kept
+from harness.store import checked_records
 
 UNFINISHED_FOLDER = "unfinished"
-INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE = (
-    "begun.json",
-    "attempts.json",
-    "hardware.json",
-)  # in it: what an attempt is made from, which, on what
+# In that folder: an attempt's inputs, its number and its machine.
+INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE = "begun.json", "attempts.json", "hardware.json"
 HARDWARE_SEPARATOR = ", then "
 
 
 class PhaseWriter:
-    """A phase being made: write files into `path`, put numbers into `counts`, then the store commits it.
+    """An unfinished phase: files are written into `path`, numbers put into `counts`, then RunFolder commits it.
 
-    `unfinished` is for what the next attempt may go on from; it is not part of the finished phase. notice: told what is damaged.
+    `unfinished` is for partial results that the next attempt can reuse; it is not part of the finished phase. notify: called
+    with a line about what is damaged.
     """
 
     def __init__(self, path: Path, notify: Callable[[str], None] = lambda line: None) -> None:
@@ -34,23 +32,24 @@ class PhaseWriter:
 
 
 def start_attempt(writer: PhaseWriter, inputs: Mapping[str, Any]) -> None:
-    """An empty folder but for what an earlier attempt at the same left to go on from; everything else is set aside.
+    """Make the folder, empty but for partial results of an earlier attempt with equal inputs; set everything else aside.
 
     Where one of that attempt's own records is damaged, nothing of it is used.
     """
     records = [writer.unfinished / name for name in (INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE)]
     expected = json_round_trip(dict(inputs))
     try:
-        if writer.unfinished.is_dir() and (odd := next((path for path in writer.unfinished.iterdir() if path.is_dir()), None)):
-            raise DamagedError(f"{odd}: a folder, not a file of this program")
-        previous = [kept.read(path) for path in records]
+        entries = writer.unfinished.iterdir() if writer.unfinished.is_dir() else ()
+        if (subfolder := next((path for path in entries if path.is_dir()), None)) is not None:
+            raise DamagedError(f"{subfolder}: a folder, not a file of this program")
+        previous = [checked_records.read(path) for path in records]
     except DamagedError as error:
         writer.notify(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
         previous = [None, None, None]
     if previous[0] != expected:
         set_attempt_aside(writer.path)
         writer.unfinished.mkdir(parents=True)
-        kept.write(records[0], expected)
+        checked_records.write(records[0], expected)
         previous = [expected, None, None]
     leftovers = [path for path in writer.path.iterdir() if path != writer.unfinished]
     if leftovers:
@@ -60,23 +59,23 @@ def start_attempt(writer: PhaseWriter, inputs: Mapping[str, Any]) -> None:
         for path in leftovers:
             path.rename(abandoned / path.name)
     writer.attempt = 1 + (previous[1] or 0)
-    kept.write(records[1], writer.attempt)
+    checked_records.write(records[1], writer.attempt)
 
 
 def record_hardware(writer: PhaseWriter, hardware: Mapping[str, str]) -> dict[str, str]:
-    """The machine of this attempt; where an earlier one, whose work is gone on from, had another: both, in this order."""
+    """The machine of this attempt; where the attempt that it resumes had another: both, in this order."""
     path = writer.unfinished / HARDWARE_FILE
-    previous = kept.read(path) or {}
+    previous = checked_records.read(path) or {}
     combined = {
-        key: was if (was := previous.get(key, value)).split(HARDWARE_SEPARATOR)[-1] == value else was + HARDWARE_SEPARATOR + value
+        key: old if (old := previous.get(key, value)).split(HARDWARE_SEPARATOR)[-1] == value else old + HARDWARE_SEPARATOR + value
         for key, value in hardware.items()
     }
-    kept.write(path, combined)
+    checked_records.write(path, combined)
     return combined
 
 
 def set_attempt_aside(partial: Path) -> None:
-    """An interrupted attempt is kept beside the new one until the next interruption, for whoever wants to look."""
+    """Rename an interrupted attempt; it stays for inspection until the next one is set aside."""
     if partial.exists():
         abandoned = partial.with_suffix(".abandoned")
         _remove(abandoned)

@@ -1,4 +1,4 @@
-"""A process, named so that it is known again from another one: its host, boot, container, number, start; and whether it lives."""
+"""Identity of a process (host, boot, container, pid, start time) that another process can check, and whether it is alive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process. boot, namespace, started: as Linux names them; None where the system does not say."""
+    """A process. boot, namespace, started: as Linux names them; None where the system has none. since: for messages."""
 
     token: str
     host: str
@@ -29,7 +29,7 @@ class ProcessIdentity:
         return f"process {self.pid} on {self.host} (since {self.since})"
 
     def is_alive(self) -> bool | None:
-        """Whether the process is there; None where that cannot be seen from this one."""
+        """Whether the process exists; None where this process cannot know."""
         if (self.boot, self.namespace) != (boot_id(), pid_namespace()):
             return None
         if self.boot is None and self.host != platform.node():
@@ -39,10 +39,10 @@ class ProcessIdentity:
         except ProcessLookupError:
             return False
         except (PermissionError, OverflowError):
-            pass  # there, and somebody else's
+            pass  # it exists, under another user
         started = start_time(self.pid)
         if started is None or self.started is None:
-            return None  # a process of this number: its heartbeat tells whether it is this one
+            return None  # a process with this pid, perhaps another one: the heartbeat decides
         return started == self.started
 
 
@@ -66,7 +66,7 @@ def pid_namespace() -> str | None:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process began, as a text that no other process of this number has; "ended" for one nobody has waited for yet."""
+    """When a process began, as a text that no other process with this pid has; "ended" for a zombie."""
     try:
         state, *after = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         return "ended" if state in "ZX" else after[18]  # the file's 22nd field, in clock ticks since the boot
@@ -79,7 +79,7 @@ def start_time(pid: int) -> str | None:
 
 
 def parse_identity(raw: bytes | None) -> ProcessIdentity | None:
-    """Whom the contents of a lease name; None where they name nobody."""
+    """The owner in the contents of a lease; None where there is none."""
     try:
         record = json.loads(raw or b"")
         identity = ProcessIdentity(**{field.name: record[field.name] for field in fields(ProcessIdentity)})

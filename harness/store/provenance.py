@@ -1,4 +1,4 @@
-"""What a number was made with: package versions, the checkout's commit, the largest memory a process has held."""
+"""What a number was made with: package versions, the checkout's commit, the process's peak memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 PROGRAM = "selfplay-harness"
 # The version of this program's own numbers. Raise it with every change after which equal inputs give other numbers: how text
-# becomes token ids, what is drawn, trained, scored or measured, in which order or precision. A run is not continued, and no phase
-# is taken over, across it.
+# becomes token ids, what is sampled, trained, scored or measured, in which order or precision. A run is not continued, and no
+# phase is reused, across versions.
 NUMBERS_VERSION = "2"
-FIRST_NUMBERS_VERSION = "1"  # of the runs made before it was recorded
+FIRST_NUMBERS_VERSION = "1"  # of runs made before the version was recorded
 NUMBERS_KEY = f"{PROGRAM} numbers"
 RECORDED_PACKAGES = (
     "torch", "transformers", "peft", "lm_eval", "datasets", "tokenizers", "numpy", "safetensors", "jinja2", "bitsandbytes",
@@ -25,13 +25,13 @@ PROC_STATUS, PROC_CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear
 
 
 def reset_peak_memory() -> None:
-    """Let the peak be counted from now on, where the system can (Linux); elsewhere it is the process's peak so far."""
+    """Count the peak from now on, where the system can (Linux); elsewhere it is the process's peak so far."""
     with contextlib.suppress(OSError):
         PROC_CLEAR_REFS.write_text("5")
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident memory since `forget_peak_memory`; on a GPU the core records device memory in its counts."""
+    """Largest resident memory since `reset_peak_memory`; the training core records device memory in its counts."""
     with contextlib.suppress(OSError):
         for line in PROC_STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -65,7 +65,7 @@ def git_state(folder: Path) -> dict[str, Any]:
         return completed.stdout.strip()
 
     top = git("rev-parse", "--show-toplevel")
-    if top is None or not (Path(top) / "harness" / "store.py").exists():
+    if top is None or not (Path(top) / "harness" / "store" / "run_folder.py").exists():
         return {"git_commit": None, "git_dirty": None}
     status = git("status", "--porcelain", "--", "harness", "objectives", "pyproject.toml")
     return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": None if status is None else bool(status)}

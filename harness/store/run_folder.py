@@ -1,8 +1,8 @@
-"""The run folder: paths, commit by rename, resume, journal, lease. Never knows what a phase computes.
+"""The run folder: paths, commit by rename, resume, journal, lock. Independent of what a phase computes.
 
 A phase works in `NAME.partial/`, writes `manifest.json` last, and the folder is renamed to `NAME`: the manifest exists if
 and only if the phase is complete, and renaming onto a finished folder is refused by the operating system. What an interrupted
-attempt kept in `NAME.partial/unfinished/` is taken up again by the next one that is made from the same, where it is intact.
+attempt stored in `NAME.partial/unfinished/` is reused, where intact, by the next one with the same inputs.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from harness.store.finished_phases import FinishedPhases
 from harness.store.lease import LEASE, Lease, Notify, folder_lock
 from harness.store.phase_writer import PhaseWriter, record_hardware, set_attempt_aside, start_attempt
 from harness.store.provenance import package_versions, peak_memory_bytes, reset_peak_memory
-from harness.store.small_files import SMALL_FILES_FOLDER as FACTS
-from harness.store.small_files import first_difference, remove_phase
+from harness.store.small_files import SMALL_FILES_FOLDER, first_difference, remove_phase
 from harness.store.verification import FORMAT_VERSION, checksum, find_damage, read_manifest, unused_name
 
 # ---------------------------------------------------------------- phases
@@ -36,7 +35,7 @@ from harness.store.verification import FORMAT_VERSION, checksum, find_damage, re
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """A complete phase: where it lies and what its manifest says."""
+    """A complete phase: its folder and its manifest."""
 
     path: Path
     manifest: PhaseManifest
@@ -50,10 +49,10 @@ class RunFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.hardware: dict[str, str] = {}  # what phases are made on from now, for their manifests
-        self.show_line: Callable[[str], None] = lambda line: None  # where a notice goes beside the journal
+        self.hardware: dict[str, str] = {}  # the machine of phases made from now on, for their manifests
+        self.show_line: Callable[[str], None] = lambda line: None  # shows a notice; the journal has it too
         self._notices_shown: set[str] = set()
-        self.lease: Lease | None = None  # while the run is held; compared before anything is committed
+        self.lease: Lease | None = None  # while the run is locked; checked before every commit
 
     @property
     def name(self) -> str:
@@ -61,8 +60,8 @@ class RunFolder:
 
     @contextlib.contextmanager
     def lock(self, notify: Notify | None = None) -> Iterator[None]:
-        """Hold the run for writing. say: is told where that has to wait. Raises UserError when another process holds it or the
-        folder cannot be written.
+        """Lock the run for writing. notify: called with a line where that has to wait. Raises UserError when another process
+        holds it or the folder cannot be written.
         """
         with folder_lock(self.root, notify) as self.lease:
             try:
@@ -71,13 +70,13 @@ class RunFolder:
                 self.lease = None
 
     def join_lock(self) -> None:
-        """Work in a run that the process which started this one holds. Raises UserError when it does not any more."""
+        """Work in a run that the parent process has locked. Raises UserError when it has lost the lock."""
         lease = Lease(self.root / LEASE)
         lease.adopt()
         self.lease = lease
 
     def check_lock(self) -> None:
-        """Raises UserError when the folder was renamed or replaced, or another process has taken it, since it was held."""
+        """Raises UserError when the folder was renamed or replaced, or another process has taken it, since it was locked."""
         if self.lease is not None:
             self.lease.check()
 
@@ -92,16 +91,16 @@ class RunFolder:
         return PhaseResult(path, read_manifest(path, read_json(path / MANIFEST)))
 
     def phases(self) -> list[str]:
-        """The folders of the run that hold a manifest, intact or not; what was set aside or is in the making is left out."""
+        """The folders of the run that hold a manifest, intact or not, without those set aside or unfinished."""
         folders = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST) if path.is_file())
         return sorted(
             folder.as_posix() for folder in folders if not any(part.endswith(RESERVED_SUFFIXES) for part in folder.parts)
         )
 
     def verify_phases(self, phases: Iterable[str], recompute: bool) -> None:
-        """Compare every file of the finished phases named with what was committed; damaged ones are set aside to be made again.
+        """Compare every file of these phases with its recorded digest. recompute: set damaged phases aside to be made again.
 
-        Raises DamagedError naming the first damaged file, or OtherFormatError, where that is not asked for (`recompute`).
+        Without it, raises DamagedError naming the first damaged file, or OtherFormatError.
         """
         for relative in phases:
             try:
@@ -115,8 +114,8 @@ class RunFolder:
                 self.set_aside(relative, str(error))
 
     def set_small_files_aside(self) -> None:
-        """Move small files that are damaged or of another format out of the way; what they held counts as never played where its
-        folder is not here.
+        """Move small files that are damaged or of another format out of the way; phases that only they held count as never
+        run.
         """
         for unit in small_files.units(self.root):
             try:
@@ -126,20 +125,20 @@ class RunFolder:
                 self.set_aside(relative, str(error).partition("; ")[0])
 
     def set_aside(self, relative: str, reason: str) -> None:
-        """Move a phase, or a file, out of the way under a name of its own, so that it is made again; nothing is deleted.
+        """Rename a phase, or a file, to an unused name, so that it is made again; nothing is deleted.
 
-        reason: what is wrong with it; the advice to have this done is left out.
+        reason: what is wrong with it; the advice to use `--recompute` is left out.
         """
         reason = reason.removesuffix(f"; {RECOMPUTE_ADVICE}").removesuffix(f", or {RECOMPUTE_ADVICE}")
-        if not relative.startswith(f"{FACTS}/"):
-            remove_phase(self.root, relative)  # it is to be made again, not to come back from the small files
+        if not relative.startswith(f"{SMALL_FILES_FOLDER}/"):
+            remove_phase(self.root, relative)  # else the small files would restore it
         new_path = unused_name(self.root / relative)
         (self.root / relative).rename(new_path)
         self.journal("set aside", phase=relative, where=new_path.name, reason=reason)
         self.show_line(f"{reason}; set aside as {new_path.name}, to be made again")
 
     def notify(self, line: str) -> None:
-        """Say a line that whoever watches should know, once, and write it down."""
+        """Show a line once and write it to the journal."""
         if line not in self._notices_shown:
             self._notices_shown.add(line)
             self.journal("notice", said=line)
@@ -165,7 +164,7 @@ class RunFolder:
         return result
 
     def small_file_manifest(self, relative: str) -> PhaseManifest | None:
-        """The manifest of a finished phase that only the small files hold; None where its folder is there, or nothing is."""
+        """The manifest of a finished phase that only the small files hold; None where its folder is there, or neither."""
         summary = FinishedPhases(self.root).from_small_file(relative).get(relative)
         return None if summary is None else read_manifest(self.root / relative, summary.manifest)
 
@@ -175,7 +174,7 @@ class RunFolder:
         return result.manifest if result else self.small_file_manifest(relative)
 
     def only_recorded(self, relative: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Of inputs or settings that runs made before lack: those that the phase's manifest has; all of a phase to be made."""
+        """Those of the values that the phase's manifest has, since older runs lack some; all of them for a new phase."""
         manifest = self.manifest_of(relative)
         return {
             key: value for key, value in values.items() if manifest is None or key in manifest.inputs or key in manifest.settings
@@ -183,9 +182,9 @@ class RunFolder:
 
     @contextlib.contextmanager
     def write_phase(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[PhaseWriter]:
-        """Make a phase: yields a Draft and commits it when the block ends well; leaves the partial folder otherwise.
+        """Write a phase: yields a PhaseWriter and commits it at the end of the block; after an error the partial folder stays.
 
-        Raises UserError where the disk is full or does not take what is written, whoever noticed it first.
+        Raises UserError where the disk is full or refuses what is written, wherever the error came from.
         """
         try:
             with self._write_phase(relative, inputs, settings) as writer:
@@ -236,7 +235,7 @@ class RunFolder:
         self.journal("committed", phase=relative, seconds=seconds)
 
     def link_from(self, relative: str, other: PhaseResult) -> None:
-        """Commit another run's finished phase as this run's own: the same files (linked where possible), and where from."""
+        """Commit another run's finished phase as this run's own: the same files (linked where possible), with its source."""
         path = self.root / relative
         partial = path.with_name(path.name + ".partial")
         self._clear_target(relative)
@@ -248,22 +247,21 @@ class RunFolder:
         self.journal("taken over", phase=relative, source=origin)
 
     def _manifest_to_commit(self, relative: str, manifest: PhaseManifest) -> PhaseManifest:
-        """The manifest to commit: that of the small files where these hold the phase, for it is the same phase again.
+        """The manifest to commit: the recorded one where the small files hold the phase already.
 
-        Raises UserError where it is not.
+        Raises UserError where the two differ.
         """
         recorded = self.small_file_manifest(relative)
         if recorded is not None and (differing := first_difference(asdict(recorded), asdict(manifest))):
             raise UserError(
-                f"{self.root / relative}: made again, it differs from what the run's small files record in "
-                f"{differing}; bring the "
-                f"folder {relative} from the machine that made it, or play the missing cells under --name OTHER and join both "
-                "with: harness merge"
+                f"{self.root / relative}: made again, it differs from what the run's small files record in {differing}; bring "
+                f"the folder {relative} from the machine that made it, or run the missing trials under --name OTHER and merge "
+                "both with: harness merge"
             )
         return recorded or manifest
 
     def _clear_target(self, relative: str) -> None:
-        """Set aside what has a phase's name and no manifest, as after half a copy; a finished phase stays where it is."""
+        """Set aside what has a phase's name and no manifest, as an interrupted copy leaves it; a finished phase stays."""
         path = self.root / relative
         is_occupied = path.is_file() or (path.is_dir() and any(path.iterdir()))
         if is_occupied and not (path / MANIFEST).is_file():
@@ -288,7 +286,7 @@ class RunFolder:
     # ------------------------------------------------------------ the run record
 
     def record(self) -> dict[str, Any] | None:
-        """run.json, or None for a new run. Raises DamagedError where it is no object."""
+        """run.json, or None for a new run. Raises DamagedError where it is no JSON object."""
         path = self.root / "run.json"
         if not path.exists():
             return None

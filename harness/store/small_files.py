@@ -1,11 +1,12 @@
-"""The small files of a run: what its tables, figures and report are made of, one compressed file per cell in `facts/`.
+"""The small files of a run: what its tables, figures and report are made from, one compressed file per trial in `facts/`.
 
-`facts/VARIANT/seed-N.jsonl.gz` holds every finished phase of a cell: its manifest and the texts the views read.
-`facts/initial.jsonl.gz` holds the same of what all cells share: the data's manifest, the initial policy's phases. Weights,
-examples and drawn responses are not in them, so they can be kept where those cannot: in a repository, or when a cell's folder is
-deleted.
+`facts/VARIANT/seed-N.jsonl.gz` holds every finished phase of a trial: its manifest and the texts that the report reads.
+`facts/initial.jsonl.gz` holds the same for what all trials share: the data's manifest, the initial policy's phases. Weights,
+examples and generated responses are not in them, so they fit where those do not: in a repository, or on this machine after a
+trial's folder was deleted.
 
-The first line names what follows and carries its digest; then one phase a line. The bytes depend on the phases alone.
+The first line is a header with format, unit and the digest of the rest; then one phase a line. The bytes depend on the phases
+alone.
 """
 
 from __future__ import annotations
@@ -27,34 +28,30 @@ from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.verification import read_manifest, read_verified
 
 SMALL_FILES_FOLDER = "facts"
-SHARED_UNIT = "initial"  # the unit of what all cells share
+SHARED_UNIT = "initial"  # the unit of what all trials share
 SUFFIX = ".jsonl.gz"
 FILE_FORMAT = 1
-MAX_BYTES = 512 << 20  # bytes of one file, unpacked
+MAX_BYTES = 512 << 20  # of one file, unpacked
 FULL_FILES = ("scores.json", "items.json", "measurements.json", "first_ids.json")
 STEPS_FILE, SAMPLES_FILE = "steps.jsonl", "samples.jsonl"
-NUM_SAMPLES = 8  # held-out prompts of which every player's response is kept
-COMPARED_FIELDS = (
-    "inputs",
-    "settings",
-    "outputs",
-)  # what two phases must have in common to be one; seconds and memory differ by chance
+NUM_SAMPLES = 8  # held-out prompts whose responses, of every checkpoint, are kept
+COMPARED_FIELDS = ("inputs", "settings", "outputs")  # of a manifest, equal in equal phases; seconds and memory are not
 
 
 @dataclass(frozen=True)
 class PhaseSummary:
-    """One phase as a small file holds it. drawn: names the token ids drawn, where the phase drew some."""
+    """One phase as a small file holds it. drawn: digest of the generated token ids, where the phase generated some."""
 
     manifest: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
     drawn: str = ""
 
 
-PhaseSummaries = dict[str, PhaseSummary]  # folder of a phase, from the run's -> what is kept of it
+PhaseSummaries = dict[str, PhaseSummary]  # folder of a phase, relative to the run's -> its summary
 
 
 def unit_of(phase: str) -> str:
-    """The unit a phase belongs to: its cell (`space/seed-0`), or what all cells share."""
+    """The unit of a phase: its trial (`space/seed-0`), or what all trials share."""
     first, _, rest = phase.partition("/")
     return SHARED_UNIT if first in (SHARED_UNIT, "data") else f"{first}/{rest.partition('/')[0]}"
 
@@ -71,7 +68,7 @@ def units(root: Path) -> list[str]:
 
 
 def has_files(folder: Path) -> bool:
-    """Whether any file lies below the folder; empty folders, as a deleted phase leaves them, are as good as none."""
+    """Whether any file lies below the folder; empty folders, as a deleted phase leaves them, do not count."""
     return any(files for _, _, files in os.walk(folder))
 
 
@@ -79,7 +76,7 @@ def has_files(folder: Path) -> bool:
 
 
 def read_small_file(root: Path, unit: str) -> PhaseSummaries:
-    """What is kept of a unit, {} where nothing is. Raises DamagedError when the file is not what was written."""
+    """The phases of a unit in its small file, {} without one. Raises DamagedError when the file is not what was written."""
     path = small_file_path(root, unit)
     try:
         with gzip.open(path) as handle:
@@ -100,9 +97,8 @@ def read_small_file(root: Path, unit: str) -> PhaseSummaries:
         raise _damaged_error(path, "its first line is not this program's") from error
     if file_format != FILE_FORMAT:
         raise OtherFormatError(
-            f"{path}: format {file_format!r:.60} of small files, this program reads {FILE_FORMAT}; use the "
-            "version that wrote it, "
-            f"or {RECOMPUTE_ADVICE}"
+            f"{path}: format {file_format!r:.60} of small files, this program reads {FILE_FORMAT}; use the version that wrote "
+            f"it, or {RECOMPUTE_ADVICE}"
         )
     if header_unit != unit:
         raise _damaged_error(path, f"is of {header_unit!r}")
@@ -122,9 +118,8 @@ def read_small_file(root: Path, unit: str) -> PhaseSummaries:
 
 def _damaged_error(path: Path, reason: str) -> DamagedError:
     return DamagedError(
-        f"{path}: damaged ({reason}); take it again from where it was kept, or {RECOMPUTE_ADVICE} (from "
-        "the cell's folder where that is here; "
-        "else the cell is played again)"
+        f"{path}: damaged ({reason}); copy it again from where it came from, or {RECOMPUTE_ADVICE} (from the trial's folder "
+        "where that is here; else the trial is run again)"
     )
 
 
@@ -140,7 +135,7 @@ def pack(unit: str, phases: Mapping[str, PhaseSummary]) -> bytes:
 
 
 def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) -> None:
-    """Whole or not at all; without phases there is no file."""
+    """Write the file atomically; without phases, remove it."""
     path = small_file_path(root, unit)
     if not phases:
         path.unlink(missing_ok=True)
@@ -152,16 +147,16 @@ def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) 
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, raw)
     except OSError as error:
-        if (trouble := disk_error(error)) is None:
+        if (problem := disk_error(error)) is None:
             raise
-        raise UserError(f"{path}: {trouble}; make room, then repeat the same command to go on") from error
+        raise UserError(f"{path}: {problem}; make room, then repeat the same command to go on") from error
 
 
 # ---------------------------------------------------------------- from the folders
 
 
 def phase_folders(root: Path, unit: str) -> Iterator[str]:
-    """Every finished phase of a unit whose folder is there, from the run's."""
+    """Every finished phase of a unit whose folder is there, relative to the run's."""
     for top in (root / SHARED_UNIT, root / "data") if unit == SHARED_UNIT else (root / unit,):
         for path in sorted(top.rglob(MANIFEST)):
             relative = path.parent.relative_to(root)
@@ -170,7 +165,7 @@ def phase_folders(root: Path, unit: str) -> Iterator[str]:
 
 
 def summarize_phase(root: Path, phase: str) -> PhaseSummary:
-    """What is kept of a finished phase. Raises DamagedError when what is read of it is not what was committed."""
+    """The summary of a finished phase's folder. Raises DamagedError when a file read is not what was committed."""
     folder = root / phase
     manifest = read_json(folder / MANIFEST)
     read_manifest(folder, manifest)
@@ -189,7 +184,7 @@ def summarize_phase(root: Path, phase: str) -> PhaseSummary:
 
 
 def _without_lists(line: str) -> str:
-    """A step without what it says of every single example, which no view shows and which would be most of the file."""
+    """A step's record without its values per example, which no table shows and which would be most of the file."""
     return json.dumps({key: value for key, value in json.loads(line).items() if not isinstance(value, list)}) + "\n"
 
 
@@ -200,9 +195,9 @@ def _samples_digest(lines: list[str]) -> str:
 
 
 def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
-    """Bring a unit's small file up to what its folders hold; what only the file holds stays in it.
+    """Update a unit's small file from its folders; what only the file holds stays in it.
 
-    again: read again what the file holds already, and compare it with its digests; a run that is being played has done that.
+    verify: read again the phases that the file holds already, and check their digests; a running run has done so.
 
     Raises UserError when the two disagree on a phase, DamagedError when one of them is damaged.
     """
@@ -215,16 +210,15 @@ def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
         current[phase] = summarize_phase(root, phase)
         if phase in recorded and (differing := first_difference(recorded[phase].manifest, current[phase].manifest)):
             raise UserError(
-                f"{root / phase}: differs from {small_file_path(root, unit)} in {differing}; delete the "
-                "one that is wrong: the file is "
-                "written anew from the folder"
+                f"{root / phase}: differs from {small_file_path(root, unit)} in {differing}; delete the one that is wrong: the "
+                "file is written anew from the folder"
             )
     if current:
         write_small_file(root, unit, recorded | current)
 
 
 def update_all_small_files(root: Path) -> None:
-    """`keep` of every unit of a run whose folders are there."""
+    """`update_small_file` for every unit of a run whose folders are there."""
     update_small_file(root, SHARED_UNIT)
     for label in read_json(root / "run.json")["variants"]:
         for folder in sorted((root / label).glob("seed-*")):
@@ -233,7 +227,7 @@ def update_all_small_files(root: Path) -> None:
 
 
 def first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
-    """The first of what the phase was made from and what was made that differs between two manifests of it."""
+    """The first input, setting or output that differs between two manifests of a phase, with both values; None: all equal."""
     for section in COMPARED_FIELDS:
         first_values, second_values = (json_round_trip(manifest.get(section) or {}) for manifest in (first, second))
         for name in sorted(first_values.keys() | second_values.keys()):
@@ -243,25 +237,25 @@ def first_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str
 
 
 def remove_phase(root: Path, phase: str) -> None:
-    """Take one phase out of its small file: it will be made again."""
+    """Remove one phase from its small file, because it will be made again."""
     recorded = read_small_file(root, unit := unit_of(phase))
     if phase in recorded:
         write_small_file(root, unit, {name: summary for name, summary in recorded.items() if name != phase})
 
 
 def drop_outdated(root: Path) -> list[str]:
-    """Take out of the small files whatever the folders beside them do not bear out; returns those phases.
+    """Remove from the small files the phases that the folders do not have, or have differently; returns those phases.
 
-    Where a cell's folder is there it is what is played on: a phase deleted or replaced in it is not to come back from the file.
+    Where a trial's folder is there, the run continues from it: a phase deleted or replaced in it must not return from the file.
     """
     dropped = []
     for unit in units(root):
         if unit != SHARED_UNIT and not has_files(root / unit):
             continue
         recorded = read_small_file(root, unit)
-        outdated = [phase for phase, kept in recorded.items() if not _is_current(root, unit, phase, kept)]
+        outdated = [phase for phase, summary in recorded.items() if not _is_current(root, unit, phase, summary)]
         if outdated:
-            write_small_file(root, unit, {phase: kept for phase, kept in recorded.items() if phase not in outdated})
+            write_small_file(root, unit, {phase: summary for phase, summary in recorded.items() if phase not in outdated})
             dropped += outdated
     return dropped
 
@@ -272,5 +266,5 @@ def _is_current(root: Path, unit: str, phase: str, summary: PhaseSummary) -> boo
         try:
             return first_difference(summary.manifest, dict(read_json(path))) is None
         except (DamagedError, ValueError, TypeError):
-            return True  # whoever needs the folder refuses it
+            return True  # an error follows where the folder is read
     return unit == SHARED_UNIT and not has_files(root / phase)

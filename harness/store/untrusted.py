@@ -1,7 +1,7 @@
-"""A run folder as somebody else may have made it: looked over before anything of it is read, shown or written.
+"""Untrusted run folders: validated before anything in them is read, shown or written.
 
-A run folder is data. Nothing in it is ever imported, and what its run.json names can only lie inside it: names are plain names,
-there is no link and no special file, sizes are bounded. What the program itself writes passes.
+A run folder is data. Nothing in it is ever imported, and the files that its run.json names are inside it: names are plain names,
+there are no links and no special files, sizes are bounded. Every folder that this program writes is valid.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from harness.files import RECOMPUTE_ADVICE, read_json, walk
 from harness.settings.safe_paths import RESERVED_FOLDERS, RESERVED_SUFFIXES, FileName
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
-MAX_JSON_BYTES = 512 << 20  # bytes of one .json file, which is read whole
+MAX_JSON_BYTES = 512 << 20  # of one .json file, which is read into memory
 MAX_CHECKPOINTS = 1_000_000  # variants x seeds x iterations
 Count = Annotated[int, Field(ge=1, le=MAX_CHECKPOINTS)]
-ShortText = Annotated[str, Field(max_length=10_000)]  # is printed, and drawn
+ShortText = Annotated[str, Field(max_length=10_000)]  # is printed and drawn in figures
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class _RecordModel(BaseModel):
-    """What the views take from a record; what else stands there is no matter."""
+    """The fields that tables and reports read from a record; others are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -94,11 +94,11 @@ class _Record(_RecordModel):
     @model_validator(mode="after")
     def _check_consistent(self) -> _Record:
         if reserved := sorted(RESERVED_FOLDERS & self.variants.keys()):
-            raise ValueError(f"a variant has the name {reserved[0]!r}, which is something else's")
+            raise ValueError(f"a variant has the name {reserved[0]!r}, which is reserved")
         if self.suite not in self.suites:
             raise ValueError(f"suite {self.suite!r} is not among its suites")
         if len(self.variants) * len(self.seeds) * self.iterations > MAX_CHECKPOINTS:
-            raise ValueError(f"names more than {MAX_CHECKPOINTS:,} players")
+            raise ValueError(f"names more than {MAX_CHECKPOINTS:,} checkpoints")
         if self.study is not None:
             named_labels = {label for panel in self.study.panels for label in panel.labels} | set(self.study.shown or ())
             if missing := sorted(named_labels - self.variants.keys()):
@@ -107,7 +107,7 @@ class _Record(_RecordModel):
 
 
 def validate_run_folder(root: Path) -> None:
-    """Raises UserError when something in the run folder could lead out of it, or its run.json is not one of this program's."""
+    """Raises UserError when something in the run folder could lead out of it, or its run.json is not valid."""
     check_files(root)
     check_record(root)
 
@@ -115,12 +115,12 @@ def validate_run_folder(root: Path) -> None:
 def check_files(root: Path, mending: bool = False) -> None:
     """Raises UserError when something in the run folder could lead out of it.
 
-    mending: what is neither a file nor a folder is going to be removed (`remove_special_files`), and is let pass.
+    mending: special files are about to be removed (`remove_special_files`), so they are allowed.
     """
     for path in walk(root):
         try:
             status = path.lstat()
-        except FileNotFoundError:  # of a process that works here now
+        except FileNotFoundError:  # removed by a process that works here now
             continue
         if stat.S_ISLNK(status.st_mode):
             raise UserError(f"{path}: a link; a run folder has none, and following it could leave the folder; remove it")
@@ -135,7 +135,7 @@ def _is_special(mode: int) -> bool:
 
 
 def remove_special_files(run: RunFolder) -> None:
-    """Remove FIFOs, sockets and devices, in which nothing is kept; set aside they would be refused again."""
+    """Remove FIFOs, sockets and devices, which hold no data; set aside they would be refused again."""
     for path in list(walk(run.root)):
         with contextlib.suppress(FileNotFoundError):
             if _is_special(path.lstat().st_mode):
@@ -144,7 +144,7 @@ def remove_special_files(run: RunFolder) -> None:
 
 
 def check_record(root: Path) -> None:
-    """Raises OtherFormatError or DamagedError when run.json, where it is there, is no record that this program reads."""
+    """Raises OtherFormatError or DamagedError when run.json exists and this program cannot read it."""
     path = root / "run.json"
     if not path.exists():
         return
@@ -167,7 +167,7 @@ def check_record(root: Path) -> None:
 
 
 def set_record_aside(run: RunFolder) -> None:
-    """Move a run.json that is damaged or of another format out of the way; the run's command then writes it anew."""
+    """Move a run.json that is damaged or of another format out of the way; the run's next command writes it anew."""
     try:
         check_record(run.root)
     except (DamagedError, OtherFormatError) as error:
@@ -178,26 +178,26 @@ FOLDERS = ("*/seed-*", "*/seed-*/iteration-*", "*/seed-*/iteration-*/evaluate", 
 
 
 def make_way(run: RunFolder, labels: Collection[str] = ()) -> None:
-    """Set aside what has the name of a file or folder that this program writes beside the phases, and is the other of the two.
+    """Set aside folders with the name of a file that this program writes beside the phases, and files with that of a folder.
 
-    labels: variants, whose folders may be in the way too. A file under the name of a phase is the store's to set aside.
+    labels: variants, whose folders count too. A file with the name of a phase is set aside by `RunFolder.write_phase`.
     """
     make_way_for_files(run)
     make_way_for_folders(run, labels)
 
 
 def make_ready(run: RunFolder, labels: Collection[str], recompute: bool) -> None:
-    """`make_way`; with `recompute` what is damaged beside the phases goes too: special files, small files, the record."""
+    """`make_way`; with `recompute` also set aside what is damaged beside the phases: special files, small files, the record."""
     make_way_for_files(run)  # first: the journal is written below
     if recompute:
         remove_special_files(run)
-        run.set_small_files_aside()  # before anything that is set aside is taken out of them
+        run.set_small_files_aside()  # before `set_aside` removes phases from them
         set_record_aside(run)
     make_way_for_folders(run, labels)
 
 
 def make_way_for_files(run: RunFolder) -> None:
-    """The folders among it; of the small files nothing is read."""
+    """Set aside folders with the name of a file; no small file is read."""
     files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]
     files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
     for name in files:
@@ -206,7 +206,7 @@ def make_way_for_files(run: RunFolder) -> None:
 
 
 def make_way_for_folders(run: RunFolder, labels: Collection[str] = ()) -> None:
-    """The files among it."""
+    """Set aside files with the name of a folder."""
     folders = [path.relative_to(run.root) for pattern in FOLDERS for path in sorted(run.root.glob(pattern))]
     inner = [path.as_posix() for path in folders if path.parts[0] not in RESERVED_FOLDERS - {"initial", "facts"}]
     for name in (*sorted(RESERVED_FOLDERS | set(labels)), *inner):
@@ -216,7 +216,7 @@ def make_way_for_folders(run: RunFolder, labels: Collection[str] = ()) -> None:
 
 @contextlib.contextmanager
 def explain_malformed(root: Path) -> Iterator[None]:
-    """Turn what a malformed file of a run folder makes the views stumble over into one line that says where they stumbled."""
+    """Report an error caused by a malformed file of a run folder as one line with its place in the code."""
     try:
         yield
     except UserError:
@@ -227,6 +227,6 @@ def explain_malformed(root: Path) -> Iterator[None]:
         innermost = own_frames[-1] if own_frames else innermost
         raise UserError(
             f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
-            f"{str(error)[:160]}, at {Path(innermost.filename).name}:{innermost.lineno}); the run's own "
-            "command names what is damaged"
+            f"{str(error)[:160]}, at {Path(innermost.filename).name}:{innermost.lineno}); repeat the run's own command, which "
+            "names what is damaged"
         ) from error

@@ -1,4 +1,4 @@
-"""Whether a finished phase is what was committed: its manifest and every file against their recorded digests."""
+"""Verification of finished phases: manifest and files are compared with their recorded digests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def read_manifest(folder: Path, fields: Any) -> PhaseManifest:
-    """The manifest of a phase from what its file says.
+    """The manifest of a phase from the contents of its file.
 
-    Raises DamagedError when that is not what was written, OtherFormatError when it is of another format version.
+    Raises DamagedError when they are not what was written, OtherFormatError when it is of another format version.
     """
     path = folder / MANIFEST
     if not isinstance(fields, Mapping) or type(version := fields.get("format_version")) is not int:
@@ -49,12 +49,12 @@ def read_manifest(folder: Path, fields: Any) -> PhaseManifest:
 
 
 def checksum(fields: Mapping[str, Any]) -> str:
-    """Names a manifest's contents, its own checksum left out."""
+    """Digest of a manifest without its own checksum."""
     return digest(json.dumps({key: value for key, value in fields.items() if key != "checksum"}, sort_keys=True))
 
 
 def find_damage(folder: Path, manifest: PhaseManifest) -> str | None:
-    """The first file of a finished phase that is not what was committed, and how; None when all are."""
+    """The first damaged file of a finished phase and what is wrong with it; None when all are as committed."""
     for name, recorded in manifest.outputs.items():
         path = folder / name
         if not path.is_file():
@@ -77,6 +77,6 @@ def read_verified(folder: Path, manifest: Mapping[str, Any], name: str) -> str:
 
 
 def unused_name(path: Path) -> Path:
-    """`NAME.damaged` beside a folder, or the first `NAME.N.damaged` that is free: what was set aside before stays."""
+    """`NAME.damaged` beside a folder, or the first unused `NAME.N.damaged`: what was set aside before stays."""
     names = itertools.chain([path.name], (f"{path.name}.{n}" for n in itertools.count(2)))
     return next(aside for aside in (path.with_name(f"{name}.damaged") for name in names) if not aside.exists())

@@ -1,7 +1,7 @@
-"""What the finished phases of a run were made with, libraries and machine, and what of it is another now.
+"""Library versions and machine of a run's finished phases, compared with the current ones.
 
-A run may be continued under other libraries or on another machine: that is said, and stands by phase in tables/versions.csv. It
-may not be continued under another version of this program's own numbers (`provenance.NUMBERS`).
+A run may be continued under other libraries or on another machine, with a warning; tables/versions.csv has the versions by
+phase. It may not be continued under another version of this program's own numbers (`provenance.NUMBERS_VERSION`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from harness.store.finished_phases import FinishedPhases
 from harness.store.provenance import FIRST_NUMBERS_VERSION, NUMBERS_KEY, NUMBERS_VERSION, PROGRAM
 from harness.store.run_folder import RunFolder
 
-VersionsByPhase = dict[str, dict[str, str]]  # folder of a phase, from the run's -> name -> version
-MAX_NAMED_FOLDERS = 4  # folders named in a line
+VersionsByPhase = dict[str, dict[str, str]]  # folder of a phase, relative to the run's -> name -> version
+MAX_NAMED_FOLDERS = 4  # in one message
 
 
 def versions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Versions and machine of one phase, by name; a manifest that does not speak of the program's numbers is of version 1."""
+    """Versions and machine of one phase, by name; a manifest without a version of the program's numbers is of version 1."""
     versions = {NUMBERS_KEY: FIRST_NUMBERS_VERSION}
     for key in ("versions", "hardware"):
         recorded = manifest.get(key)
@@ -30,7 +30,7 @@ def versions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def versions_by_phase(root: Path) -> VersionsByPhase:
-    """Every finished phase of a run. One whose manifest is damaged is left out: whoever needs the phase refuses it."""
+    """Every finished phase of a run. One with a damaged manifest is left out: an error follows where the phase is read."""
     versions, finished_phases = {}, FinishedPhases(root)
     for phase in finished_phases.phases():
         try:
@@ -45,24 +45,22 @@ def versions_by_phase(root: Path) -> VersionsByPhase:
 def check_numbers_version(run: RunFolder) -> None:
     """Raises UserError where a finished phase of the run was made under another version of this program's numbers.
 
-    A folder that holds a record and no phase, as a clone has it, can be played: nothing is mixed.
+    A folder with a record and no phase, as in a clone, can be run: no numbers are mixed.
     """
     phases, record = versions_by_phase(run.root), run.record() or {}
     others = {folder: versions[NUMBERS_KEY] for folder, versions in phases.items() if versions[NUMBERS_KEY] != NUMBERS_VERSION}
     last_numbers = _last_run_versions(record).get(NUMBERS_KEY, NUMBERS_VERSION)
-    if (
-        not others and last_numbers != NUMBERS_VERSION and phases.keys() - {"data"}
-    ):  # `data` is committed before the record is written
+    # `data` is committed before the record is written.
+    if not others and last_numbers != NUMBERS_VERSION and phases.keys() - {"data"}:
         others = dict.fromkeys(phases, last_numbers)
     if not others:
         return
     commit = f", commit {record['git_commit'][:10]}" if isinstance(record.get("git_commit"), str) else ""
     raise UserError(
-        f"{run.root}: {_format_phases(others, phases)} made with version "
-        f"{', '.join(sorted(set(others.values())))} of this program's "
-        f"numbers, which are now version {NUMBERS_VERSION}: equal inputs give other numbers; use --name "
-        "OTHER for a run of its own, or "
-        f"go on with the program that began it ({PROGRAM} {record.get('created_by_version', 'unknown')}{commit})"
+        f"{run.root}: {_format_phases(others, phases)} made with version {', '.join(sorted(set(others.values())))} of this "
+        f"program's numbers, which are now version {NUMBERS_VERSION}: equal inputs give other numbers; use --name OTHER for a "
+        f"run of its own, or go on with the program that began it ({PROGRAM} "
+        f"{record.get('created_by_version', 'unknown')}{commit})"
     )
 
 
@@ -84,9 +82,9 @@ def numbers_versions(root: Path) -> list[str]:
 
 
 def version_warning(run: RunFolder, current: Mapping[str, str]) -> str | None:
-    """One line that names every library and part of the machine that is another now than when a phase was made; None: all equal.
+    """One line with every library and part of the machine that has changed since a phase was made; None: no change.
 
-    now: name -> version, of what bears on the numbers of this run. What a phase did not record is no difference.
+    current: name -> version, of everything that this run's numbers depend on. What a phase did not record is no difference.
     """
     phases = versions_by_phase(run.root)
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
@@ -104,18 +102,18 @@ def version_warning(run: RunFolder, current: Mapping[str, str]) -> str | None:
         for differing, folders in groups.items()
     ]
     clauses += (
-        [f"{', '.join(f'{name} {old} (now {current[name]})' for name, old in last_run)} when the run was last played"]
+        [f"{', '.join(f'{name} {old} (now {current[name]})' for name, old in last_run)} at the run's last command"]
         if last_run
         else []
     )
     return (
-        f"WARNING made with other versions: {'; '.join(clauses)}; between them players can differ for that alone: "
-        "--name OTHER makes all of it with one"
+        f"WARNING made with other versions: {'; '.join(clauses)}; that alone can change checkpoints: "
+        "--name OTHER makes all phases with one version"
     )
 
 
 def _last_run_versions(record: Mapping[str, Any]) -> dict[str, str]:
-    """The versions in run.json: those of the last time that the run was played, whether or not a phase was made then."""
+    """The versions in run.json: those of the run's last command, whether or not it finished a phase."""
     versions = record.get("versions")
     return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, Mapping) else {}
 
@@ -133,7 +131,7 @@ def shorten_list(names: list[str]) -> str:
 
 
 def covering_folders(selected: Iterable[str], all_phases: Iterable[str]) -> list[str]:
-    """The fewest folders that hold exactly the phases `some` of `every`."""
+    """The fewest folders that hold exactly the phases `selected` among `all_phases`."""
     chosen = sorted(selected)
     total_counts, selected_counts = Counter[str](), Counter[str]()
     for counts, phases in ((total_counts, all_phases), (selected_counts, chosen)):

@@ -1,4 +1,4 @@
-"""Exact self-play games on a few outcomes, played with the objectives' own files: what each of them converges to.
+"""Exact self-play on a few outcomes with the objectives' own files: what each of them converges to.
 
 Not here: sampling, models, noise. Commands come in. Start with `exact.py`.
 """

@@ -1,4 +1,4 @@
-"""The claims as data, played: worlds x panels x variants -> one row per player, with what the law predicts for it."""
+"""The claims as data, solved: settings x panels x variants -> one row per policy, with the prediction of the law."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from harness.discovery.variants import parse_variants
 from harness.theory.exact import error_factor, kl, power_law, solve_iterations
 
 CLAIMS_FILE = Path(__file__).with_name("claims.toml")
-KL_TOLERANCE = 1e-9  # nats: what the solver leaves of a divergence that is nil
-SAME_POLICY_TOLERANCE = 1e-4  # largest difference of a probability between two players that are the same
-MIN_PROBABILITY = 1e-12  # a probability below which the solver's answer depends on where it stopped
+KL_TOLERANCE = 1e-9  # nats; the solver's error where a divergence is zero
+SAME_POLICY_TOLERANCE = 1e-4  # largest difference of a probability between equal policies
+MIN_PROBABILITY = 1e-12  # below it the solver's result depends on where it stopped
 Frame = Any
 
 
@@ -34,13 +34,13 @@ class Setting(Section):
 
 
 class Panel(Section):
-    """Variants held against one law: `attained` (KL is nil, in both directions, from iteration 0 on), `power` (see
-    `exact.power`) or `none`.
+    """Variants compared with one law: `attained` (KL is zero, in both directions, from iteration 0 on), `power` (see
+    `exact.power_law`) or `none`.
     """
 
     title: str
     law: Literal["attained", "power", "none"]
-    parameter: str | None = None  # the hyper-parameter whose inverse is the power
+    parameter: str | None = None  # the hyper-parameter whose inverse is the exponent
     source: str
     claim: str
     variants: list[str] = Field(min_length=1)
@@ -53,7 +53,7 @@ class Claims(Section):
 
 
 def load_claims(objectives: Sequence[str] | None = None, iterations: int | None = None) -> Claims:
-    """The shipped claims, or in the same worlds one panel of the objectives given, as on the command line. Raises UserError for
+    """The shipped claims, or in the same settings one panel of these objectives, as on the command line. Raises UserError for
     an objective that cannot be found, or none.
     """
     claims = Claims.model_validate(tomllib.loads(CLAIMS_FILE.read_text(encoding="utf-8")))
@@ -73,11 +73,11 @@ def load_claims(objectives: Sequence[str] | None = None, iterations: int | None 
 
 
 def iteration_table(claims: Claims) -> Frame:
-    """One row per world, variant and player (iteration -1: the initial policy).
+    """One row per setting, variant and policy (iteration -1: the initial policy).
 
-    kl: KL(data || player), kl_player_data: KL(player || data), nats. predicted_kl, predicted_kl_player_data: by the panel's law
-    from the exact opponent, empty without one. error_factor: by what the centred log-error was multiplied in this iteration;
-    predicted_factor likewise. p1..pV: the player itself.
+    kl: KL(data || policy), kl_player_data: KL(policy || data), nats. predicted_kl, predicted_kl_player_data: by the panel's law
+    from the exact opponent, empty without one. error_factor: the factor of the centred log-error in this iteration;
+    predicted_factor likewise. p1..pV: the policy's probabilities.
     """
     rows = []
     for setting in claims.world:
@@ -104,7 +104,7 @@ def iteration_table(claims: Claims) -> Frame:
 
 
 def describe(rows: Frame) -> str:
-    """What one variant did in one world, in words, from its rows in order; of closer and farther, by which direction of KL."""
+    """What one variant did in one setting, in words, from its rows in order; trends are given for both directions of KL."""
     max_kl = rows[["kl", "kl_player_data"]].max(axis=1).to_numpy()
     probabilities = rows[[c for c in rows if c.startswith("p") and c[1:].isdigit()]].dropna(axis=1).to_numpy()
     if probabilities.min() < MIN_PROBABILITY:
@@ -125,11 +125,11 @@ def describe(rows: Frame) -> str:
     forward, backward = (_describe_trend(rows[name].to_numpy()) for name in ("kl", "kl_player_data"))
     if forward == backward:
         return f"{forward}, in both directions"
-    return f"{forward} by KL(data ‖ player), {backward} by KL(player ‖ data)"
+    return f"{forward} by KL(data ‖ policy), {backward} by KL(policy ‖ data)"
 
 
 def _describe_trend(divergence: Any) -> str:
-    """What one direction of a divergence did over the iterations, in words."""
+    """The trend of one direction of KL over the iterations, in words."""
     falls = [b < a for a, b in itertools.pairwise(divergence)]
     if all(falls):
         return "comes closer at every iteration"
@@ -138,7 +138,7 @@ def _describe_trend(divergence: Any) -> str:
 
 
 def law_holds(panel: Panel, rows: Frame) -> str:
-    """`yes`, `no` or a dash: whether every player is where the law puts it, KL in both directions to 1e-3 of itself or 1e-9
+    """`yes`, `no` or a dash: whether every policy is as the law predicts, KL in both directions to 1e-3 of itself or 1e-9
     nats."""
     if panel.law == "none":
         return "–"

@@ -1,7 +1,7 @@
-"""The real objective files play the real game on a few outcomes: every expectation is a finite sum, every iteration is solved.
+"""Exact self-play of the real objective files on a few outcomes: every expectation is a finite sum, every iteration is solved.
 
-A policy is a softmax over all outcomes, so there is nothing that it could not become: what comes out is the population optimum
-under unlimited capacity, trained to convergence. Real runs have neither.
+A policy is a softmax over all outcomes, so it can represent every distribution: the result is the population optimum with
+unlimited capacity, trained to convergence. Real runs have neither.
 
 Legend: V outcomes; R rows, one per tuple (real, synthetic..., proto...) of outcomes. float64.
 """
@@ -20,14 +20,14 @@ LBFGS_OPTIONS = {"max_iter": 3000, "tolerance_grad": 1e-14, "tolerance_change": 
 
 
 def kl(data: torch.Tensor, policy: torch.Tensor) -> float:
-    """(V,), (V,) probabilities -> KL(data || player) in nats; what the first gives no probability adds nothing."""
+    """(V,), (V,) probabilities -> KL(data || policy) in nats; outcomes of probability zero in the data add nothing."""
     return float(torch.where(data > 0, data * (data.log() - policy.log()), 0.0).sum())
 
 
 def solve_iterations(
     objective_at: Callable[[int], Objective], data: torch.Tensor, start: torch.Tensor, lengths: torch.Tensor, iterations: int
 ) -> list[torch.Tensor]:
-    """The players of a whole game, the initial policy first: `iterations` + 1 arrays (V,)."""
+    """The policies of all iterations, the initial one first: `iterations` + 1 arrays (V,)."""
     policies = [start]
     for t in range(iterations):
         policies.append(solve_iteration(objective_at(t), data, policies, lengths))
@@ -37,10 +37,10 @@ def solve_iterations(
 def solve_iteration(
     objective: Objective, data: torch.Tensor, policies: Sequence[torch.Tensor], lengths: torch.Tensor
 ) -> torch.Tensor:
-    """The opponent's successor: the exact expected loss minimised over all policies on V outcomes.
+    """The next policy: the minimum of the exact expected loss over all policies on V outcomes.
 
-    data: (V,) the distribution of real responses. players: all so far, the initial policy first, the opponent last; older ones
-    wrote the synthetic responses of the history that the objective asks for, all scored by the opponent. lengths: (V,) tokens.
+    data: (V,) the distribution of real responses. policies: all so far, the initial one first, the opponent last; older ones
+    generate the synthetic responses of the objective's history, all scored by the opponent. lengths: (V,) tokens.
     """
     needs = objective.needs
     opponent = policies[-1]
@@ -79,13 +79,13 @@ def solve_iteration(
 
 
 def power_law(data: torch.Tensor, opponent: torch.Tensor, exponent: float) -> torch.Tensor:
-    """(V,) the player proportional to opponent * (data / opponent)^exponent: the log-error times (1 - exponent)."""
+    """(V,) the policy proportional to opponent * (data / opponent)^exponent: the log-error times (1 - exponent)."""
     return torch.softmax(opponent.log() + exponent * (data.log() - opponent.log()), dim=0)
 
 
 def error_factor(data: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> float:
-    """By what the log-error log(player / data), centred over outcomes, was multiplied (least squares); NaN where it was nil."""
-    error_before, error_after = (player.log() - data.log() for player in (before, after))
+    """The factor of the log-error log(policy / data), centred over outcomes (least squares); NaN where it was zero before."""
+    error_before, error_after = (policy.log() - data.log() for policy in (before, after))
     error_before, error_after = error_before - error_before.mean(), error_after - error_after.mean()
     return (
         float((error_before @ error_after) / (error_before @ error_before))

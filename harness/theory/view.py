@@ -1,4 +1,4 @@
-"""The theory page: games.csv and verdicts.csv, their curves, and the PDF and HTML page that show them, caveat included."""
+"""The theory page: games.csv and verdicts.csv, their curves, and the PDF and HTML page with the caveat."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from harness.security.escaping import to_csv_text
 from harness.theory.claims import KL_TOLERANCE, Claims, Frame, describe, iteration_table, law_holds
 
 CAVEAT = (
-    "What this page does not say: these are population optima. Every expectation is exact, the policy can become any "
-    "distribution over the outcomes, and every iteration is trained to convergence. A language model sees a few pairs once or "
-    "twice, cannot become everything and stops early; an objective whose optimum is far from the data may do well in practice, "
-    "and the reverse."
+    "These are population optima. Every expectation is exact, the policy can represent every distribution over the outcomes, "
+    "and every iteration is trained to convergence. A language model sees a few pairs once or twice, cannot represent every "
+    "distribution and stops early; an objective whose optimum is far from the data may do well in practice, and the reverse."
 )
-KL_FLOOR = 1e-10  # nats: KL below this is drawn on this line
+KL_FLOOR = 1e-10  # nats; KL below it is drawn at it
 FIGURE = "kl_curves"
 
 
 def write_theory(claims: Claims, reports: Path) -> Path:
-    """Play the claims and write reports/theory.pdf, .html and theory/ (csv, figure); returns the PDF's path."""
+    """Solve the claims and write reports/theory.pdf, .html and theory/ (csv, figure); returns the PDF's path."""
     iteration_rows = iteration_table(claims)
     verdict_rows = verdicts(claims, iteration_rows)
     pdf = reports / "theory.pdf"
@@ -46,7 +45,7 @@ def write_theory(claims: Claims, reports: Path) -> Path:
 
 
 def verdicts(claims: Claims, iteration_rows: Frame) -> Frame:
-    """One row per variant and world: what it did, whether its panel's law holds, the law's factor beside the measured one."""
+    """One row per variant and setting: what it did, whether its panel's law holds, the law's factor beside the measured one."""
     rows = []
     for panel in claims.panel:
         panel_rows = iteration_rows[iteration_rows["panel"] == panel.title]
@@ -75,8 +74,8 @@ def verdicts(claims: Claims, iteration_rows: Frame) -> Frame:
 
 
 def curves(claims: Claims, iteration_rows: Frame) -> Drawing:
-    """KL(data || player), thin and dotted KL(player || data), against iteration, logarithmic: a row per world, a column per
-    panel; rings: where the law puts the first.
+    """KL(data || policy), thin and dotted KL(policy || data), against iteration, logarithmic: a row per setting, a column per
+    panel; rings: the law's prediction of the first.
     """
     rows, columns = len(claims.world), len(claims.panel)
     plot = make_drawing(rows, columns, 2.45 * rows + 0.3, sharex=True, sharey=True)
@@ -98,7 +97,7 @@ def curves(claims: Claims, iteration_rows: Frame) -> Drawing:
                 for row in variant_rows.to_dict("records"):
                     checkpoint_name = "initial policy" if row["iteration"] < 0 else f"{label}, iteration {row['iteration']}"
                     values_text = (
-                        f"KL(data ‖ player) {_format_nats(row['kl'])} nats, KL(player ‖ data) "
+                        f"KL(data ‖ policy) {_format_nats(row['kl'])} nats, KL(policy ‖ data) "
                         f"{_format_nats(row['kl_player_data'])}"
                     )
                     plot.add_tooltip(axis, row["iteration"], max(row["kl"], KL_FLOOR), f"{checkpoint_name}: {values_text}")
@@ -119,10 +118,10 @@ def _format_nats(value: float) -> str:
 
 
 def content(claims: Claims, iteration_rows: Frame, verdict_rows: Frame) -> dict[str, Any]:
-    """The page as blocks."""
+    """The page's blocks."""
     caption = (
-        "KL(data ‖ player), and thin and dotted KL(player ‖ data), after every iteration of the exact game (i: initial policy); "
-        "rings: where the panel's law puts the player by the first, given its exact opponent; values below "
+        "KL(data ‖ policy), and thin and dotted KL(policy ‖ data), after every iteration of exact self-play (i: initial policy); "
+        "rings: the first as the panel's law predicts it from the exact opponent; values below "
         f"{KL_FLOOR:g} nats are drawn on the lowest line. Numbers: games.csv."
     )
     return {
@@ -161,8 +160,8 @@ def verdict_table(verdict_rows: Frame) -> dict[str, Any] | None:
     ]
     header = ["objective", "world", "KL initial", "iter 0", "last", "law holds", "factor by law", "factor", "what it does"]
     caption = (
-        "KL in nats: KL(data ‖ player); KL(player ‖ data). law holds: every player where the law puts it, to 1e-3 of both. "
-        "factor: by what iteration 0 multiplied the centred log-error log(player / data), by the law and as played. Numbers: "
+        "KL in nats: KL(data ‖ policy); KL(policy ‖ data). law holds: every policy is as the law predicts, to 1e-3 of both. "
+        "factor: of the centred log-error log(policy / data) in iteration 0, by the law and as solved. Numbers: "
         "verdicts.csv."
     )
     return table(header, rows, caption, "llrrrlrrl", "000000001", 7)
@@ -174,10 +173,8 @@ def _format_factor(value: Any) -> str:
 
 def settings_table(claims: Claims) -> dict[str, Any] | None:
     rows = [
-        [world.name, name, ", ".join(f"{v:g}" for v in values)]
-        for world in claims.world
-        for name, values in (("data", world.data), ("initial policy", world.start), ("length in tokens", world.lengths))
+        [setting.name, name, ", ".join(f"{v:g}" for v in values)]
+        for setting in claims.world
+        for name, values in (("data", setting.data), ("initial policy", setting.start), ("length in tokens", setting.lengths))
     ]
-    return table(
-        ["world", "", "outcome by outcome"], rows, "The distributions played on: harness/theory/claims.toml.", "lll", "001", 8
-    )
+    return table(["world", "", "outcome by outcome"], rows, "The distributions: harness/theory/claims.toml.", "lll", "001", 8)

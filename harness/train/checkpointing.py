@@ -1,8 +1,8 @@
-"""How far training has come: adapter, optimizer and counters in one file, written whole every few minutes, taken up after a kill.
+"""Training checkpoints: adapter, optimizer and counters in one file, written atomically every few minutes, restored after a kill.
 
-Everything that the next step depends on is in it, so an interrupted phase ends with the bytes of an unbroken one; the log of
-steps beside it is cut back to where training goes on from. Both belong to an unfinished phase. The state holds a digest of itself
-and one of the log up to its step: where either is of something else, training starts from its beginning.
+The file holds everything that the next step depends on, so an interrupted phase ends with the same bytes as an uninterrupted
+one; the log of steps beside it is truncated to the restored step. Both belong to an unfinished phase. The file holds digests of
+itself and of the log up to its step: where one of them does not match, training starts from its beginning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STATE_FILE, LOG_FILE = "training.safetensors", "steps.jsonl"
 
 @dataclass(frozen=True)
 class TrainerState:
-    """Counters after `step` steps: tokens trained on, the largest log-ratio before the first, prompts at once."""
+    """Counters after `step` steps: tokens trained on, largest log-ratio before the first, micro-batch size."""
 
     step: int
     tokens: int
@@ -33,9 +33,9 @@ class TrainerState:
 
 
 class TrainingCheckpointer:
-    """Keeps training's state in a folder, at most every `seconds`, and a line per step beside it; without a folder, nothing.
+    """Saves training's state in a folder, at most every `seconds`, and a line per step beside it; without a folder, nothing.
 
-    notice: takes the line that says what is damaged.
+    notify: called with a line about what is damaged.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TrainingCheckpointer:
         return self.path is not None and time.monotonic() - self.last_saved >= self.seconds
 
     def log(self, record: StepRecord) -> None:
-        """Add one step's line; it is there for whoever looks on, and after a kill up to the step that was kept."""
+        """Append one step's line: readable while training runs, truncated to the saved step after a kill."""
         if self.log_path is not None:
             line = (json.dumps(asdict(record)) + "\n").encode("utf-8")
             with self.log_path.open("ab") as handle:
@@ -74,7 +74,7 @@ class TrainingCheckpointer:
         self.last_saved = time.monotonic()
 
     def restore(self, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> TrainerState | None:
-        """Put the state kept last into parameters and optimizer; None, and nothing changed, where there is none intact."""
+        """Load the last saved state into parameters and optimizer; None, and nothing changed, where none is intact."""
         checkpoint = self._read() if self.path is not None and self.path.is_file() else None
         if checkpoint is None:
             self._truncate_log(0)
@@ -93,7 +93,7 @@ class TrainingCheckpointer:
         return state
 
     def _read(self) -> tuple[TrainerState, str, dict[str, torch.Tensor]] | None:
-        """Counters, the log's digest and tensors as they were kept; None, and a notice, where they are something else."""
+        """Counters, the log's digest and tensors as they were saved; None, with a notice, where the file is damaged."""
         from safetensors import safe_open
 
         try:
@@ -102,14 +102,14 @@ class TrainingCheckpointer:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             if _checkpoint_digest(tensors, state_json) == expected_digest:
                 return TrainerState(**json.loads(state_json)["reached"]), json.loads(state_json)["log"], tensors
-        except Exception as error:  # a damaged header raises a dozen unrelated kinds; each means: not what was kept
+        except Exception as error:  # a damaged header raises a dozen unrelated kinds
             if system_errno(error) is not None or isinstance(error, MemoryError):
-                raise  # the system refuses the file now; what is in it may be sound
+                raise  # the system cannot read the file now; its contents may be intact
         self.notify(f"{self.path}: damaged; training starts from its beginning")
         return None
 
     def _truncate_log(self, steps: int, digest: str | None = None) -> bool:
-        """Leave the log's first `steps` lines; False, and none left, where these are not the ones of that digest."""
+        """Truncate the log to its first `steps` lines; False, and an empty log, where their digest is not `digest`."""
         if self.log_path is None:
             return steps == 0
         lines = self.log_path.read_bytes().splitlines(keepends=True)[:steps] if self.log_path.is_file() else []
@@ -127,7 +127,7 @@ def _hasher(content: bytes = b"") -> hashlib.blake2b:
 
 
 def _checkpoint_digest(tensors: Mapping[str, torch.Tensor], state_json: str) -> str:
-    """Names what a state holds: its counters, and every tensor's name, precision, shape and bytes."""
+    """Digest of a state: its counters, and every tensor's name, precision, shape and bytes."""
     hasher = _hasher(state_json.encode("utf-8"))
     for name, tensor in sorted(tensors.items()):
         hasher.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())

@@ -1,7 +1,7 @@
-"""THE training core. Never sees an objective's name, the iteration number or a path outside its folder.
+"""The training core. Independent of an objective's name, the iteration number and paths.
 
-For each optimizer batch: the main player's log-probabilities of every response, the stored reference beside them, the
-objective's loss, gradients of sum(weight * loss), then one division by the batch's total weight, clipping and one step.
+For each optimizer batch: the main player's log-probabilities of every response, their stored references, the objective's
+loss, gradients of sum(weight * loss), then one division by the batch's total weight, clipping and one step.
 Summing and dividing once makes accumulation exact: the micro-batch changes speed and memory, never the gradient.
 
 Legend: B prompts in a micro-batch, K responses per prompt in one role, N = B * (responses per prompt) responses.
@@ -35,14 +35,13 @@ ROLE_ORDER: tuple[Role, ...] = ("real", "synthetic", "proto")
 # Largest |log_ratio| per response token allowed before the first update, by precision of the base: what batches of
 # different shape may differ by, far below what a wrong adapter, template or active dropout would cause.
 STEP0_TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
-GRAD_CACHE_MIN_RESPONSES = (
-    5  # responses per prompt from which "auto" trades a second forward pass for memory flat in their number
-)
+# Responses per prompt from which "auto" takes a second forward pass, so that memory does not grow with their number.
+GRAD_CACHE_MIN_RESPONSES = 5
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The prompts whose losses are computed together. Several `chunks` of their responses mean two passes over each."""
+    """The prompts whose losses are computed together. With `grad_cache`, each of the `chunks` of their responses runs twice."""
 
     groups: list[Group]
     chunks: list[Any]
@@ -51,7 +50,7 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class MicroBatchStats:
-    """What one micro-batch contributed: detached sums that the step record is made of."""
+    """One micro-batch's contribution to the step record: detached sums."""
 
     loss: float
     weight: float
@@ -78,8 +77,8 @@ def train(
     """Train the adapter in `policy`'s slot in place; returns counts for the manifest.
 
     groups: the training set, with stored references where the objective needs them. settings: one iteration's, schedules
-    resolved. order_key: what the order of examples is drawn from, together with the epoch. on_step: takes each StepRecord.
-    keeper: keeps how far training has come, and knows how far an earlier attempt came.
+    resolved. shuffle_key: seed of the order of examples, together with the epoch. on_step: called with each StepRecord.
+    checkpointer: saves the state of training, and restores that of an earlier attempt.
     Raises TrainingStopped before an update on a non-finite loss, gradient or log-probability, or when the step-0 invariant
     fails; and after one that left weights that are not finite.
     """
@@ -153,9 +152,9 @@ def train(
 
 
 class MicroBatcher:
-    """How many prompts go through the model at once: the setting's, halved whenever the device's memory runs out, never raised.
+    """Micro-batches of prompts; their size is the setting's, halved at every out-of-memory error, never raised.
 
-    Gradients are sums over the optimizer batch whatever its parts, so this changes them by rounding only.
+    Gradients are sums over the optimizer batch whatever the micro-batches, so halving changes them by rounding only.
     """
 
     def __init__(self, policy: Policy, objective: Objective, settings: TrainingConfig) -> None:
@@ -177,7 +176,7 @@ class MicroBatcher:
     def accumulate(self, batch: Sequence[Group], micro_batches: list[MicroBatch]) -> list[MicroBatchStats]:
         """`accumulate` over one optimizer batch. Raises TrainingStopped when not even one prompt at a time fits."""
         if self.micro_batch < self.settings.micro_batch:
-            micro_batches = self.split(batch)  # these were laid out ahead, perhaps before memory ran out
+            micro_batches = self.split(batch)  # these were prefetched, perhaps before memory ran out
         while True:
             try:
                 return accumulate(self.policy, micro_batches, self.objective)
@@ -198,7 +197,7 @@ class MicroBatcher:
 def make_micro_batches(
     policy: Policy, batch: Sequence[Group], objective: Objective, settings: TrainingConfig, micro_batch: int | None = None
 ) -> list[MicroBatch]:
-    """One optimizer batch as it goes through the model: micro-batches of prompts, in two-pass mode chunks of responses."""
+    """One optimizer batch as micro-batches of prompts; with gradient caching, their responses in chunks."""
     couples_batch = objective.needs.couples_batch
     per_prompt = len(batch[0].responses())
     grad_cache = (
@@ -209,7 +208,7 @@ def make_micro_batches(
     micro_batches = []
     count = -(-len(batch) // size)
     for index in range(count):
-        groups = list(batch[index::count])  # every part has prompts of every length, so that parts take the same time
+        groups = list(batch[index::count])  # each has prompts of every length, so that all take the same time
         prefixed = [PromptGroup(g.prompt, [r.content for _, r in g.responses()]) for g in groups]
         chunks = split_into_chunks(prefixed, micro_batch) if grad_cache else [prefixed]
         micro_batches.append(MicroBatch(groups, [policy.collate(chunk) for chunk in chunks], grad_cache))
@@ -217,7 +216,7 @@ def make_micro_batches(
 
 
 def split_into_chunks(groups: Sequence[PromptGroup], size: int) -> list[list[PromptGroup]]:
-    """Lists of at most `size` continuations, in order; a prefix is there again in every list that has some of its own."""
+    """Lists of at most `size` responses, in order; a prompt is repeated in every list that has some of its responses."""
     chunks: list[list[PromptGroup]] = [[]]
     capacity = size
     for group in groups:
@@ -232,11 +231,11 @@ def split_into_chunks(groups: Sequence[PromptGroup], size: int) -> list[list[Pro
 
 
 def accumulate(policy: Policy, micro_batches: Sequence[MicroBatch], objective: Objective) -> list[MicroBatchStats]:
-    """Add the gradient of sum(weight * loss) over one optimizer batch to the adapter: parts side by side, added in order.
+    """Add the gradient of sum(weight * loss) over one optimizer batch to the adapter: computed in parallel, added in order.
 
-    In two-pass mode the loss is first differentiated with respect to the log-probabilities, then each chunk of responses is
-    run again and backpropagated alone: the same gradient, with memory independent of the number of responses per prompt,
-    and exact over the whole optimizer batch for a loss that couples its rows.
+    With gradient caching (GradCache, arXiv:2101.06983) the loss is first differentiated with respect to the log-probabilities,
+    then each chunk of responses is run again and backpropagated alone: the same gradient, with memory independent of the number
+    of responses per prompt, and exact over the whole optimizer batch for a loss that couples its rows.
     """
     parameters = [p for _, p in policy.adapter_parameters()]
 
@@ -259,24 +258,23 @@ def accumulate(policy: Policy, micro_batches: Sequence[MicroBatch], objective: O
 
     if not micro_batches[0].grad_cache:
         results = policy.pool.map(full_pass, micro_batches)
-        add_to_grads(compute_grads for _, compute_grads in results)
-        return [done for done, _ in results]
+        add_to_grads(gradients for _, gradients in results)
+        return [batch_stats for batch_stats, _ in results]
     stats = []
     for micro_batch in micro_batches:
         with torch.no_grad():
             logps = torch.cat(policy.pool.map(policy.response_logps, micro_batch.chunks))
         logps.requires_grad_()
-        total, done = weighted_loss(micro_batch.groups, logps, objective)
-        (slope,) = torch.autograd.grad(total, logps)
-        add_to_grads(
-            policy.pool.map(chunk_pass, zip(micro_batch.chunks, slope.split([c.count for c in micro_batch.chunks]), strict=True))
-        )
-        stats.append(done)
+        total, batch_stats = weighted_loss(micro_batch.groups, logps, objective)
+        (logp_grads,) = torch.autograd.grad(total, logps)
+        split_grads = logp_grads.split([c.count for c in micro_batch.chunks])
+        add_to_grads(policy.pool.map(chunk_pass, zip(micro_batch.chunks, split_grads, strict=True)))
+        stats.append(batch_stats)
     return stats
 
 
 def weighted_loss(groups: Sequence[Group], logps: torch.Tensor, objective: Objective) -> tuple[torch.Tensor, MicroBatchStats]:
-    """(N,) log-probabilities, rows in the order of `Group.responses` -> sum(weight * loss) and what to record of it."""
+    """(N,) log-probabilities, rows in the order of `Group.responses` -> sum(weight * loss) and its statistics."""
     by_role = responses_by_role(groups, logps, objective.needs.reference)
     batch = Batch(by_role["real"], by_role.get("synthetic"), by_role.get("proto"))
     output: LossOutput = objective.loss(batch)
@@ -299,7 +297,7 @@ def weighted_loss(groups: Sequence[Group], logps: torch.Tensor, objective: Objec
 
 
 def responses_by_role(groups: Sequence[Group], logps: torch.Tensor, reference: bool) -> dict[Role, Responses]:
-    """(N,) values -> role -> Responses of (B, K) tensors; roles nobody has are absent."""
+    """(N,) values -> role -> Responses of (B, K) tensors; roles without responses are absent."""
     table = logps.view(len(groups), -1)  # (B, responses per prompt)
     by_role: dict[Role, Responses] = {}
     start = 0
@@ -331,7 +329,7 @@ def check_reference_matches(stats: Sequence[MicroBatchStats], precision: str) ->
     if not max_ratio <= limit:
         raise TrainingStopped(
             f"before the first update a log-ratio per token is {max_ratio:.3g}, expected at most {limit} in {precision}: "
-            "the player in training is not the opponent that was scored"
+            "the policy in training is not the opponent that was scored"
         )
     return max_ratio
 

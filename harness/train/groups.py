@@ -1,4 +1,4 @@
-"""Groups of one prompt with its responses, joined from examples, samples and stored scores. Knows no world."""
+"""Groups of one prompt with its responses, joined from examples, samples and stored scores, in any world."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def build_groups(
 ) -> list[Group]:
     """One Group per example with the responses of `iteration`, in the order of `examples`, samples ordered by index.
 
-    drawn_by_opponent: roles whose samples the opponent drew itself. real_logps: the opponent's log-probability of the real
-    responses, by example id, where it is known.
+    opponent_roles: roles whose samples the opponent generated itself. real_logps: the opponent's log-probability of the real
+    responses, by example id, where it has been computed.
     """
     by_example: dict[Role, dict[str, list[Any]]] = {"synthetic": {}, "proto": {}}
     samples_by_role: tuple[tuple[Role, Sequence[Any]], ...] = (("synthetic", synthetic), ("proto", proto))

@@ -1,7 +1,7 @@
-"""The machine that a run is played on, as far as its numbers may depend on it.
+"""The machine that a run is made on, as far as its numbers may depend on it.
 
 Two machines differ in the last bits of a sum where their kernels differ: another instruction set, another library, another number
-of threads. run.json says all of it for the last command; every phase's manifest says what tells its numbers from another's.
+of threads. run.json records all of it for the last command; every phase's manifest records what its numbers depend on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from harness.world import Policy
 
 PROC_CPUINFO = Path("/proc/cpuinfo")
-# What bounds the kernels that torch, oneDNN, MKL, OpenBLAS and cuBLAS choose, or how they share a sum out.
+# What bounds the kernels that torch, oneDNN, MKL, OpenBLAS and cuBLAS choose, or how they split a sum.
 KERNEL_VARIABLES = (
     "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "OPENBLAS_CORETYPE",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE",
@@ -28,11 +28,11 @@ LIBRARY_PATTERNS = {
     "oneDNN": r"(?:MKL-DNN|oneDNN) v([\w.]+)",
     "OpenMP": r"^\s*-\s*OpenMP (\d+)",
     "BLAS": r"BLAS_INFO=(\w+)",
-}  # of torch's account of how it was built
+}  # in torch's build configuration
 
 
 def manifest_hardware(policy: Policy) -> dict[str, str]:
-    """What every phase's manifest says: the machine as far as it tells two phases apart."""
+    """The machine as every phase's manifest records it."""
     kernels = torch.backends.cpu.get_cpu_capability()
     cuda = {"cuda": str(torch.version.cuda)} if policy.device.type == "cuda" else {}
     return {
@@ -45,7 +45,7 @@ def manifest_hardware(policy: Policy) -> dict[str, str]:
 
 
 def hardware(policy: Policy) -> dict[str, Any]:
-    """What run.json says of the machine, of its kernels, and of how the policy's rows go through it."""
+    """The machine, its kernels and the policy's layout as run.json records them."""
     return {
         "machine": platform.machine(),
         "processor": processor(),
@@ -64,7 +64,7 @@ def hardware(policy: Policy) -> dict[str, Any]:
 
 @cache
 def processor() -> str | None:
-    """The processor's name; None where the system does not tell."""
+    """The processor's name; None where the system does not report it."""
     try:
         match = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", PROC_CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
@@ -102,7 +102,7 @@ def libraries() -> dict[str, str]:
 
 
 def _driver_version() -> str | None:
-    """The NVIDIA driver's version, from the file that it shows on Linux."""
+    """The NVIDIA driver's version, from its file in /proc on Linux."""
     try:
         text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
     except OSError:

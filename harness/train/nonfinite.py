@@ -1,4 +1,4 @@
-"""A number that is not finite where every number must be: the error that carries the examples, and the file they go to."""
+"""A number that is not finite where every number must be: the error with the examples, and the file they are written to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NAMED_EXAMPLES = 5  # examples that a message names; the file has all of the
 
 @dataclass(frozen=True)
 class ResponseValues:
-    """One response with its log-probability, in nats, and the opponent's stored one; None where there is none."""
+    """One response with its log-probability, in nats, and the opponent's stored one; None where missing."""
 
     role: str
     token_ids: Sequence[int]
@@ -26,7 +26,7 @@ class ResponseValues:
 
 @dataclass
 class BadExample:
-    """One prompt among those a bad number came from. `numbers` are its own, by name; `number` is its place in what was asked."""
+    """One prompt of a batch with a non-finite number. values: its own numbers, by name. index: its position in the input."""
 
     index: int
     prompt_ids: Sequence[int]
@@ -42,7 +42,7 @@ class BadExample:
 
 
 class NonFiniteError(RuntimeError):
-    """Work that ended at a number that is not finite. `suspects`: the bad examples, or all; `facts`: numbers of the whole."""
+    """A computation gave a number that is not finite. examples: the bad ones, or all; context: numbers of the whole batch."""
 
     def __init__(self, message: str, examples: Sequence[BadExample] = (), **context: float) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class NonFiniteError(RuntimeError):
 
 
 def format_examples(examples: Sequence[BadExample]) -> str:
-    """The first few examples by name, or by their place where they have none."""
+    """The first few examples by id, or by position where they have none."""
     names = [example.example_id or f"number {example.index}" for example in examples]
     more = f" and {len(names) - MAX_NAMED_EXAMPLES} more" if len(names) > MAX_NAMED_EXAMPLES else ""
     return ", ".join(names[:MAX_NAMED_EXAMPLES]) + more
@@ -58,7 +58,7 @@ def format_examples(examples: Sequence[BadExample]) -> str:
 
 @contextmanager
 def map_indices(indices: Sequence[int]) -> Iterator[None]:
-    """Within, the i-th of what is asked is number `numbers[i]` of a longer list."""
+    """Within, the i-th input is number `indices[i]` of a longer list."""
     try:
         yield
     except NonFiniteError as error:
@@ -69,7 +69,7 @@ def map_indices(indices: Sequence[int]) -> Iterator[None]:
 
 @contextmanager
 def with_example_ids(example_ids: Sequence[str]) -> Iterator[None]:
-    """Within, the i-th of what is asked belongs to the example `example_ids[i]`."""
+    """Within, the i-th input belongs to the example `example_ids[i]`."""
     try:
         yield
     except NonFiniteError as error:
@@ -81,16 +81,16 @@ def with_example_ids(example_ids: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def dump_on_error(root: Path, phase: str, checkpoint_digest: str | None, decode: Callable[[list[int]], str]) -> Iterator[None]:
-    """Within, bad numbers leave their examples in PHASE.failed.json below `root`, and the error's line names player and file.
+    """Within, a non-finite number leaves its examples in PHASE.failed.json below `root`; the error names checkpoint and file.
 
-    decode: token ids -> text. What an earlier attempt left there is gone once the phase is begun again.
+    decode: token ids -> text. The file of an earlier attempt is removed when the phase starts again.
     """
     path = root / f"{phase}.failed.json"
     path.unlink(missing_ok=True)
     try:
         yield
     except NonFiniteError as error:
-        checkpoint_note = f"; player {checkpoint_digest}" if checkpoint_digest else ""
+        checkpoint_note = f"; checkpoint {checkpoint_digest}" if checkpoint_digest else ""
         file_note = f"; written out in {phase}.failed.json" if error.examples else ""
         error.args = (f"{error}{checkpoint_note}{file_note}",)
         if error.examples:
@@ -127,10 +127,10 @@ def _failure_record(
         "player": checkpoint_digest,
         "error": str(error),
         **{name: json_float(value) for name, value in error.context.items()},
-        "examples": [row(example) for example in sorted(error.examples, key=lambda one: not one.is_bad)],
+        "examples": [row(example) for example in sorted(error.examples, key=lambda example: not example.is_bad)],
     }
 
 
 def json_float(value: float | None) -> float | str | None:
-    """JSON has no word for nan and inf: they are written as text."""
+    """JSON has no nan and inf: they are written as text."""
     return value if value is None or math.isfinite(value) else str(value)

@@ -1,4 +1,4 @@
-"""Which examples of an optimizer step made its numbers bad: each of them computed alone, before the step is given up."""
+"""Which examples of an optimizer step made its numbers non-finite: each is computed alone before the step is abandoned."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class TrainingStopped(NonFiniteError):
 def nonfinite_step_error(
     policy: Policy, batch: Sequence[Group], single_example_loss: SingleExampleLoss, **context: float
 ) -> TrainingStopped:
-    """Why a step was given up, with the examples whose own log-probability, loss, weight or gradient is not finite.
+    """The error of an abandoned step, with the examples whose own log-probability, loss, weight or gradient is not finite.
 
-    Where none is bad by itself (a sum that overflowed, a loss that couples its rows), all of them. alone: an example's weighted
-    loss and its weight, its gradient left on the adapter; None where it has none of its own. facts: numbers of the whole step,
-    `step`, `loss` and `gradient_norm` among them.
+    Where none is bad by itself (a sum that overflowed, a loss that couples its rows), all of them. single_example_loss: an
+    example's weighted loss and its weight, its gradient left on the adapter; None where it has none of its own. context: numbers
+    of the whole step, `step`, `loss` and `gradient_norm` among them.
     """
-    examples = [_bad_example(policy, number, group, single_example_loss) for number, group in enumerate(batch)]
+    examples = [_bad_example(policy, index, group, single_example_loss) for index, group in enumerate(batch)]
     bad_examples = [example for example in examples if example.is_bad] or examples
     examples_note = f"examples {format_examples(bad_examples)}" + (
-        f" of {len(batch)}" if bad_examples[0].is_bad else ", none of them bad alone"
+        f" of {len(batch)}" if bad_examples[0].is_bad else ", none of them non-finite by itself"
     )
     message = (
         f"step {context['step']}: loss {context['loss']}, gradient norm {context['gradient_norm']}; nothing "

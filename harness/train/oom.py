@@ -1,4 +1,4 @@
-"""Work that did not fit the device's memory, done again in halves: slower, with the same numbers up to rounding."""
+"""Retries in halves after an out-of-memory error: slower, with the same numbers up to rounding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def halve_on_oom(work: Callable[[Sequence[int]], list[T]], items: Sequence[int])
 
 
 def shrink_on_oom(work: Callable[[int], T], size: int) -> T:
-    """`work(size)`, begun anew with half as many at a time where memory runs out. Raises torch's error when one does not fit."""
+    """`work(size)`, started again with half the size where memory runs out. Raises torch's error when one does not fit."""
     while True:
         try:
             return work(size)
@@ -35,6 +35,6 @@ def shrink_on_oom(work: Callable[[int], T], size: int) -> T:
 
 
 def empty_cache() -> None:
-    """Give memory that is kept for reuse back to the device."""
+    """Return memory that torch caches for reuse to the device."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -12,7 +12,7 @@ _END = object()
 
 
 def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The same items; up to `depth` of them are made in advance. What raises there is raised here, at the item's turn."""
+    """The same items; up to `depth` of them are prepared in advance. An error there is raised here, at the item's turn."""
     source = iter(items)
     with ThreadPoolExecutor(max_workers=1) as worker:
         pending: deque[Future] = deque(worker.submit(next, source, _END) for _ in range(depth))

@@ -1,4 +1,4 @@
-"""What an iteration's optimizer steps are made of: the order of examples, the rate of every step, the optimizer."""
+"""The optimizer steps of an iteration: the order of examples, the learning rate of every step, the optimizer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _group_length(group: Group) -> int:
 
 
 def optimizer_options(settings: TrainingConfig) -> dict[str, Any]:
-    """Everything that the update depends on beside the rate: said here, not left to a library's defaults.
+    """Everything that the update depends on beside the rate: set here, not left to a library's defaults.
 
     RMSProp (Tieleman and Hinton, 2012) with torch's values, which the papers' code uses; AdamW (arXiv:1711.05101) likewise.
     """
@@ -47,7 +47,7 @@ def optimizer_options(settings: TrainingConfig) -> dict[str, Any]:
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], settings: TrainingConfig) -> torch.optim.Optimizer:
-    """RMSProp as the papers, or AdamW; fresh for every iteration."""
+    """RMSProp as in the papers, or AdamW; new for every iteration."""
     classes = {"rmsprop": torch.optim.RMSprop, "adamw": torch.optim.AdamW}
     return classes[settings.optimizer](parameters, lr=0.0, **optimizer_options(settings))
 

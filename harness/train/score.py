@@ -1,9 +1,9 @@
-"""The opponent's log-probability of every response in this iteration's training set, computed once. Never sees a loss.
+"""The opponent's log-probability of every response in this iteration's training set, computed once, whatever the loss.
 
 A prompt with all its different responses, of earlier iterations too, goes through the model together, and a response that occurs
-twice is scored once. What the opponent has drawn itself, or has scored before, comes with a known log-probability: where these
-agree with scoring on the first prompts they are taken over; where they do not (half precision), everything is scored; and where
-they differ by more than precision explains, the responses are not the opponent's own, and the phase ends.
+twice is scored once. What the opponent has generated itself, or has scored before, has a cached log-probability. Where these
+agree with scoring on the first prompts they are used; where they do not (half precision), everything is scored; and where they
+differ by more than precision explains, the responses are not the opponent's own, and the phase ends with an error.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from harness.records import Group, PromptGroup, Role, Score
 from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, format_examples, with_example_ids
 from harness.world import Policy
 
-CACHED_LOGP_TOLERANCE = 1e-4  # nats by which a known log-probability may differ from the scored one
-# Nats by which they may differ at most, by precision of the base: so much for every token of the response, and so much for the
-# response. Single tokens differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
-# `engine.canary`), by less within this one.
+CACHED_LOGP_TOLERANCE = 1e-4  # nats by which a cached log-probability may differ from the scored one
+# Nats by which they may differ at most, by precision of the base: (per token of the response, per response). Single tokens
+# differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
+# language/engine/canary.py), by less within this one.
 MAX_LOGP_DIFFERENCE = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
 NUM_COMPARED_PROMPTS = 32  # prompts on which the two are compared
 
@@ -28,12 +28,12 @@ Ids = tuple[int, ...]
 
 
 class ScoreMismatch(NonFiniteError):
-    """Responses whose log-probability, kept when they were drawn, is not the opponent's. The message names the examples."""
+    """Responses whose log-probability, cached when they were generated, is not the opponent's. The message names the examples."""
 
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """One Score per response; how many responses went through the model, and how far known log-probabilities were off, if any."""
+    """One Score per response; how many responses went through the model; the largest error of a cached logp, in nats."""
 
     scores: list[Score]
     num_scored: int
@@ -41,11 +41,11 @@ class ScoredSet:
 
 
 def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, advance: Advance) -> ScoredSet:
-    """Scores in the order of `Group.responses`, in nats over the response's tokens, under the player in `policy`'s slot.
+    """Scores in the order of `Group.responses`, in nats over the response's tokens, under the checkpoint in `policy`.
 
-    columns: tokens that go through the model at a time. Because scores are stored, training holds one model, and the reference
-    can neither drift nor be the wrong adapter. Raises BadNumbers, naming the examples, where one is not finite, and ScoreMismatch
-    where a known one differs by more than precision explains.
+    max_tokens_per_batch: tokens per forward pass. Because scores are stored, training holds one model, and the reference can
+    neither drift nor be the wrong adapter. Raises NonFiniteError, naming the examples, where one is not finite, and
+    ScoreMismatch where a cached one differs by more than precision explains.
     """
     prompts: dict[str, list[int]] = {}
     cached_by_key: dict[tuple[str, Ids], float | None] = {}
@@ -61,11 +61,10 @@ def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, ad
             by_example[example].append(ids)
         with with_example_ids(list(by_example)):
             logps = policy.score([PromptGroup(prompts[e], ids) for e, ids in by_example.items()], max_tokens_per_batch, advance)
-        return dict(zip(((e, ids) for e, listed in by_example.items() for ids in listed), logps, strict=True))
+        return dict(zip(((e, ids) for e, responses in by_example.items() for ids in responses), logps, strict=True))
 
-    cached = {
-        key: value for key, value in cached_by_key.items() if value is not None and math.isfinite(value)
-    }  # others are scored
+    # Others are scored.
+    cached = {key: value for key, value in cached_by_key.items() if value is not None and math.isfinite(value)}
     compared_examples = list(dict.fromkeys(example for example, _ in cached))[:NUM_COMPARED_PROMPTS]
     compared = score_keys(compared_examples, [key for key in cached if key[0] in set(compared_examples)], lambda n: None)
     max_difference = max((abs(cached[key] - value) for key, value in compared.items()), default=None)
@@ -92,7 +91,7 @@ def _check_cached_logps(
     cached: Mapping[tuple[str, Ids], float],
     scored: Mapping[tuple[str, Ids], float],
 ) -> None:
-    """Raises ScoreMismatch where a known log-probability is not the scored one, however roughly the base computes."""
+    """Raises ScoreMismatch where cached and scored log-probability differ by more than the base's precision explains."""
     precision = "bfloat16" if policy.quantized else policy.precision
     per_token, per_response = MAX_LOGP_DIFFERENCE[precision]
     mismatched = [key for key, value in scored.items() if abs(cached[key] - value) > per_token * len(key[1]) + per_response]
@@ -100,17 +99,16 @@ def _check_cached_logps(
         return
     bad_examples = [
         BadExample(
-            number,
+            index,
             prompts[example],
             [ResponseValues("drawn", ids, scored[example, ids], cached[example, ids])],
             example_id=example,
         )
-        for number, (example, ids) in enumerate(mismatched)
+        for index, (example, ids) in enumerate(mismatched)
     ]
     worst = max(mismatched, key=lambda key: abs(cached[key] - scored[key]))
     raise ScoreMismatch(
-        f"{len(mismatched)} of {len(scored)} responses were drawn with other log-probabilities than the "
-        "opponent gives them, by up to "
+        f"{len(mismatched)} of {len(scored)} responses were generated with other log-probabilities than the opponent's, by up to "
         f"{abs(cached[worst] - scored[worst]):.3g} nats over {len(worst[1])} tokens, where {precision} explains "
         f"{per_token * len(worst[1]) + per_response:.2g}: {format_examples(bad_examples)}",
         bad_examples,

@@ -1,7 +1,7 @@
-"""Independent pieces of work side by side: one thread and one core each, results in the order of the pieces.
+"""Independent computations in parallel: one thread and one core each, results in the order of the inputs.
 
-Small matrix products do not fill several cores, but several of them at once do. torch itself keeps to one thread per lane, so
-a result is the same bits whatever the number of lanes: the pieces are cut without looking at it, and sums are taken in order.
+Small matrix products do not fill several cores, but several of them at once do. torch itself uses one thread in each, so a
+result is the same bits whatever the number of threads: the inputs are split without looking at it, and sums are taken in order.
 """
 
 from __future__ import annotations
@@ -17,22 +17,21 @@ R = TypeVar("R")
 
 
 class OrderedThreadPool:
-    """`count` pieces of work at a time; with one, everything happens in the caller's thread."""
+    """`num_threads` computations at a time; with one, everything runs in the caller's thread."""
 
     def __init__(self, num_threads: int = 1) -> None:
         self.num_threads = num_threads
-        self._pool = (
-            ThreadPoolExecutor(num_threads, "lane", torch.set_num_threads, (1,)) if num_threads > 1 else None
-        )  # a thread's own count
+        # torch's number of threads is a setting of each thread.
+        self._pool = ThreadPoolExecutor(num_threads, "lane", torch.set_num_threads, (1,)) if num_threads > 1 else None
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """[work(item), ...] in order, with gradients on or off as for the caller. The first error is raised, the rest dropped."""
+        """[function(item), ...] in order, with gradients on or off as in the caller. Raises the first error only."""
         if self._pool is None:
             return [function(item) for item in items]
         grad = torch.is_grad_enabled()
 
         def run(item: T) -> R:
-            with torch.set_grad_enabled(grad):  # the switch belongs to a thread
+            with torch.set_grad_enabled(grad):  # torch's setting of each thread
                 return function(item)
 
         futures = [self._pool.submit(run, item) for item in items]

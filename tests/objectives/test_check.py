@@ -109,7 +109,7 @@ def test_a_response_held_against_the_reference_of_another_is_said_to_be():
 
     (said,) = [r for r in check_objective([changed(FIELD["nce"], shared)()]) if r.verdict in ("FAIL", "warning")]
     assert (said.verdict, said.name) == ("FAIL", "each response is held against its own reference")
-    assert "the synthetic response is held against the reference of the real one" in said.reason
+    assert "the synthetic response is compared with the reference of the real one" in said.reason
 
 
 def test_one_cause_is_told_once():

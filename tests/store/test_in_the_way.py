@@ -101,8 +101,8 @@ def test_a_neighbours_phase_with_what_is_no_file_in_it_is_passed_over(tmp_path, 
     for run in (mine, other):
         run.root.mkdir()
         write_json(run.root / "run.json", {"base_digest": "b", "identity": {"model": {}}, "format_version": 3})
-    with other.write_phase("a/train", {"player": "p"}, {"lr": 0.1}) as draft:
-        write_json(draft.path / "out.json", {"x": 1})
+    with other.write_phase("a/train", {"player": "p"}, {"lr": 0.1}) as writer:
+        write_json(writer.path / "out.json", {"x": 1})
     assert PhaseCache(mine).find("a/train", {"player": "p"}, {"lr": 0.1}) is not None
     if odd == "fifo":
         os.mkfifo(other.root / "a/train/more")
@@ -119,13 +119,13 @@ def test_an_attempt_with_a_folder_under_a_files_name_is_made_from_its_beginning(
     run.show_line = said.append
     for attempt in range(2):
         try:
-            with run.write_phase("a", {"player": "one"}, {"n": 1}) as draft:
-                assert list(draft.unfinished.glob("mark")) == []
+            with run.write_phase("a", {"player": "one"}, {"n": 1}) as writer:
+                assert list(writer.unfinished.glob("mark")) == []
                 if attempt == 0:
-                    (draft.unfinished / "mark").write_text("x")
-                    (draft.unfinished / name).mkdir()
+                    (writer.unfinished / "mark").write_text("x")
+                    (writer.unfinished / name).mkdir()
                     raise LookupError
-                (draft.unfinished / name).write_text("x")
+                (writer.unfinished / name).write_text("x")
         except LookupError:
             pass
     assert run.find_phase("a").manifest.counts == {}

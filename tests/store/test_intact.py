@@ -18,7 +18,7 @@ from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import RECOMPUTE_ADVICE, write_json
 from harness.planning.prepare import write_failed_trials
 from harness.records import StepRecord, digest
-from harness.store import checked_records as kept
+from harness.store import checked_records
 from harness.store.partial_results import ChunkFiles
 from harness.store.phase_writer import ATTEMPTS_FILE, HARDWARE_FILE, INPUTS_FILE
 from harness.store.run_folder import RunFolder
@@ -114,7 +114,7 @@ def test_a_shard_with_any_flipped_bit_is_made_again_and_said(tmp_path):
     for bit in range(8 * len(whole)):
         path.write_bytes(flipped(whole, bit))
         assert shards.get("x", "key") is None, bit
-        assert said == [f"{path}: damaged; what it held is made again"], bit
+        assert said == [f"{path}: damaged; its rows are computed again"], bit
         said.clear()
     for rubbish in (b"", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000):
         path.write_bytes(rubbish)
@@ -133,12 +133,12 @@ def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, n
     def attempt(run, machine, fail):
         worked.clear()
         run.hardware = {"machine": machine}
-        with run.open("a", {"player": "one"}, {"n": 1}) as draft:
-            rows = ChunkFiles(draft.unfinished).map("x", [1], 1, str, lambda part: worked.append(1) or [1])
-            write_json(draft.path / "out.json", rows)
+        with run.write_phase("a", {"player": "one"}, {"n": 1}) as writer:
+            rows = ChunkFiles(writer.unfinished).map("x", [1], 1, str, lambda part: worked.append(1) or [1])
+            write_json(writer.path / "out.json", rows)
             if fail:
                 raise Killed
-        return run.finished("a").manifest
+        return run.find_phase("a").manifest
 
     template.mkdir()
     with pytest.raises(Killed):
@@ -166,10 +166,10 @@ def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, n
 
 
 def test_what_is_put_is_got_and_nothing_else(tmp_path):
-    assert kept.get(tmp_path / "x.json") is None
+    assert checked_records.read(tmp_path / "x.json") is None
     for value in (3, {"b": [1, 2.5, None], "a": "ü"}, []):
-        kept.put(tmp_path / "x.json", value)
-        assert kept.get(tmp_path / "x.json") == value
+        checked_records.write(tmp_path / "x.json", value)
+        assert checked_records.read(tmp_path / "x.json") == value
 
 
 # ---------------------------------------------------------------- phases
@@ -183,9 +183,9 @@ def run(tmp_path):
 
 
 def make(run, where="a/train"):
-    with run.open(where, {"player": "p"}, {"lr": 0.1}) as draft:
-        write_json(draft.path / "out.json", {"x": 1})
-    return run.finished(where)
+    with run.write_phase(where, {"player": "p"}, {"lr": 0.1}) as writer:
+        write_json(writer.path / "out.json", {"x": 1})
+    return run.find_phase(where)
 
 
 def resealed(fields, **changes):
@@ -215,13 +215,13 @@ def test_whatever_stands_in_a_manifests_place_is_one_line_and_recompute_mends_it
     for name, content in manifests(whole).items():
         (run.root / "a/train/manifest.json").write_bytes(content)
         with pytest.raises(DamagedError if not name.startswith("bit") else UserError) as told:
-            run.finished("a/train")
+            run.find_phase("a/train")
         assert "manifest.json: damaged" in str(told.value) or name.startswith("bit"), name
         assert str(told.value).endswith(RECOMPUTE_ADVICE), name
         with pytest.raises(UserError, match="--recompute"):
-            run.check(["a/train"], recompute=False)
-        run.check(["a/train"], recompute=True)
-        assert run.finished("a/train") is None
+            run.verify_phases(["a/train"], recompute=False)
+        run.verify_phases(["a/train"], recompute=True)
+        assert run.find_phase("a/train") is None
         assert make(run).manifest.outputs == outputs
     assert (run.root / "a/train.damaged/manifest.json").read_bytes() == b"[]", "nothing is deleted"
 
@@ -231,25 +231,25 @@ def test_a_phase_of_another_format_is_refused_with_its_version_and_set_aside_on_
     for version in (2, 4, 99):
         (run.root / "a/train/manifest.json").write_bytes(resealed(fields, format_version=version))
         with pytest.raises(OtherFormatError, match=rf"format version {version}, this program reads 3; use .*--recompute"):
-            run.check(["a/train"], recompute=False)
-        run.check(["a/train"], recompute=True)
+            run.verify_phases(["a/train"], recompute=False)
+        run.verify_phases(["a/train"], recompute=True)
         make(run)
     assert (run.root / "a/train.3.damaged").is_dir()
 
 
 def test_a_folder_under_a_phases_name_without_a_manifest_is_set_aside_and_made_again(run):
     said = []
-    run.say = said.append
+    run.show_line = said.append
     outputs = make(run).manifest.outputs
     (run.root / "a/train/manifest.json").unlink()
-    assert run.finished("a/train") is None
+    assert run.find_phase("a/train") is None
     assert make(run).manifest.outputs == outputs
     assert (run.root / "a/train.damaged/out.json").is_file()
     assert said == [f"{run.root}/a/train: not a finished phase (no manifest.json); set aside as train.damaged, to be made again"]
     (run.root / "a/train").rename(run.root / "whole")
     (run.root / "a/train").write_text("a file")
-    run.take_over("a/train", run.finished("whole"))
-    assert run.finished("a/train").manifest.outputs == outputs
+    run.link_from("a/train", run.find_phase("whole"))
+    assert run.find_phase("a/train").manifest.outputs == outputs
     assert (run.root / "a/train.2.damaged").read_text() == "a file"
     shutil.rmtree(run.root / "a/train")
     (run.root / "a/train").mkdir()
@@ -293,7 +293,7 @@ def test_an_objectives_copy_is_what_was_played(tmp_path, run):
         return {v.label: {"name": v.name, "source_digest": v.source_digest} for v in variants}
 
     said = []
-    run.say = said.append
+    run.show_line = said.append
     first = variant(b"one\r\n", "mine")
     copy = run.root / "objectives/mine.py"
     save_copy(run, first, {})

@@ -22,8 +22,8 @@ from harness.store.process_identity import ProcessIdentity, current_process, par
 from harness.store.run_folder import RunFolder
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from harness.store.lease import held\n"
-    "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    "import sys, time; from pathlib import Path; from harness.store.lease import folder_lock\n"
+    "with folder_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 )
 # Eight at once on one dead owner's file: each tries, holds for a while where it has it, and says so.
 CONTEND = """
@@ -241,8 +241,8 @@ def test_a_contender_that_took_a_fresh_lease_for_the_dead_one_puts_it_back(tmp_p
 def test_a_holder_whose_lease_was_taken_or_whose_folder_is_another_stops_in_one_line(tmp_path):
     run = RunFolder(tmp_path / "run")
     with run.lock():
-        with run.write_phase("data", {}, {}) as draft:
-            (draft.path / "train.jsonl").write_text("")
+        with run.write_phase("data", {}, {}) as writer:
+            (writer.path / "train.jsonl").write_text("")
         thief = leave(tmp_path / "run" / LEASE, host="thief")
         with pytest.raises(
             LeaseLost, match=rf"run: process {thief.pid} on thief .* has taken it while this command worked in it"
@@ -259,11 +259,11 @@ def test_a_folder_that_is_renamed_or_replaced_while_it_is_worked_in_is_one_line_
     run = RunFolder(tmp_path / "run")
 
     def train_while_it_moves():
-        with run.write_phase("a/train", {}, {}) as draft:
+        with run.write_phase("a/train", {}, {}) as writer:
             (tmp_path / "run").rename(tmp_path / "elsewhere")
             if replaced:
                 (tmp_path / "run" / "a" / "train.partial").mkdir(parents=True)
-            (draft.path / "steps.jsonl").write_text("1")
+            (writer.path / "steps.jsonl").write_text("1")
 
     said = "run: it was renamed, removed or replaced while this command worked in it"
     with run.lock():
@@ -279,7 +279,7 @@ def test_a_folder_that_is_renamed_or_replaced_while_it_is_worked_in_is_one_line_
 
 def test_a_process_that_works_for_the_holder_stops_with_it(tmp_path):
     run, worker = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
-    with pytest.raises(LeaseLost, match="nobody holds it"):
+    with pytest.raises(LeaseLost, match="no process holds it"):
         worker.join_lock()
     with run.lock():
         worker.join_lock()
@@ -305,7 +305,7 @@ def test_a_system_that_says_nothing_of_boots_and_containers_is_known_by_its_name
     assert mine.is_alive() is True
     assert replace(mine, pid=dead_process()).is_alive() is False
     assert replace(mine, host="far").is_alive() is None
-    assert replace(mine, start=None).is_alive() is None
+    assert replace(mine, started=None).is_alive() is None
     assert ProcessIdentity("t", "far", "b", "n", 1, None, "now").is_alive() is None
 
 

@@ -433,7 +433,7 @@ def test_seconds_and_step_times_are_no_difference_and_a_damaged_phase_is_not_cop
     other_text(part / "space/seed-0/iteration-1/train/steps.jsonl")
     manifest = json.loads((part / "initial/probe/manifest.json").read_text())
     rewrite_manifest(part / "initial/probe/manifest.json", {**manifest, "seconds": 99.0, "hardware": {"machine": "other"}})
-    assert "space/seed-0: there already" in run_cli_in_process("merge", "small", part, cwd=played_copy).stdout
+    assert "space/seed-0: already present" in run_cli_in_process("merge", "small", part, cwd=played_copy).stdout
     flipped(part)
     done = run_cli_in_process("merge", "new", part, cwd=played_copy, check=False)
     assert done.returncode == 1

@@ -19,9 +19,9 @@ def run(tmp_path):
 
 
 def make(run, where="a/train"):
-    with run.open(where, INPUTS, SETTINGS) as draft:
-        write_jsonl(draft.path / "rows.jsonl", [{"x": 1}])
-        draft.counts["rows"] = 1
+    with run.write_phase(where, INPUTS, SETTINGS) as writer:
+        write_jsonl(writer.path / "rows.jsonl", [{"x": 1}])
+        writer.counts["rows"] = 1
 
 
 def test_a_committed_phase_has_its_manifest_with_digests_and_counts(run):
@@ -35,16 +35,16 @@ def test_a_committed_phase_has_its_manifest_with_digests_and_counts(run):
 
 def test_a_failing_phase_is_not_there_and_its_remains_are_set_aside(run):
     def fail():
-        with run.open("a/train", INPUTS, SETTINGS) as draft:
-            (draft.path / "half").write_text("half")
+        with run.write_phase("a/train", INPUTS, SETTINGS) as writer:
+            (writer.path / "half").write_text("half")
             raise RuntimeError("boom")
 
     with pytest.raises(RuntimeError):
         fail()
-    assert run.finished("a/train") is None
+    assert run.find_phase("a/train") is None
     make(run)
     assert (run.root / "a/train.abandoned/half").exists()
-    assert run.finished("a/train") is not None
+    assert run.find_phase("a/train") is not None
     events = [json.loads(line)["event"] for line in (run.root / "journal.jsonl").read_text().splitlines()]
     assert events == ["started", "failed", "started", "committed"]
 
@@ -53,7 +53,7 @@ def test_nothing_finished_is_overwritten(run):
     make(run)
     with pytest.raises(OSError, match=r"not empty|exists"):
         make(run)
-    assert run.finished("a/train").manifest.counts == {"rows": 1}
+    assert run.find_phase("a/train").manifest.counts == {"rows": 1}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_another_format_version_is_refused(run):
     manifest = run.root / "a/train/manifest.json"
     write_json(manifest, {**read_json(manifest), "format_version": 99})
     with pytest.raises(UserError, match="format version 99"):
-        run.finished("a/train")
+        run.find_phase("a/train")
 
 
 def test_a_missing_number_is_never_written_as_nan(tmp_path):

@@ -108,12 +108,12 @@ def test_a_phase_goes_on_only_from_an_attempt_at_the_same(tmp_path):
     run.root.mkdir()
 
     def attempt(inputs, fail):
-        with run.write_phase("a", inputs, {}) as draft:
-            found = ChunkFiles(draft.unfinished).map("x", [1, 2], 1, str, lambda part: [f"{inputs} {part[0]}"])
-            (draft.path / "half.txt").write_text("half")
+        with run.write_phase("a", inputs, {}) as writer:
+            found = ChunkFiles(writer.unfinished).map("x", [1, 2], 1, str, lambda part: [f"{inputs} {part[0]}"])
+            (writer.path / "half.txt").write_text("half")
             if fail:
                 raise Killed
-            (draft.path / "out.json").write_text(json.dumps(found))
+            (writer.path / "out.json").write_text(json.dumps(found))
             return found
 
     with pytest.raises(Killed):

@@ -143,10 +143,10 @@ def test_what_the_record_alone_says_counts_too(run):
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "versions": {**now, "torch": "2.0.1"}}))
     said = version_warning(RunFolder(run), now)
-    assert f"torch 2.0.1 (now {now['torch']}) when the run was last played;" in str(said)
+    assert f"torch 2.0.1 (now {now['torch']}) at the run's last command;" in str(said)
     edit(run, "space", "versions", torch="2.0.1")
     said = version_warning(RunFolder(run), now)
-    assert "last played" not in str(said)
+    assert "last command" not in str(said)
     assert "(space)" in str(said)
     path.write_text(json.dumps({**record, "versions": {**now, NUMBERS_KEY: "99"}}))
     with pytest.raises(UserError, match="made with version 99 of this program's numbers"):
@@ -231,9 +231,9 @@ def test_no_phase_goes_on_from_an_attempt_under_other_numbers(tmp_path, monkeypa
     found = None
     for numbers, kept in (("2", []), ("2", ["half"]), ("3", [])):
         monkeypatch.setattr(harness.store.run_folder, "package_versions", lambda numbers=numbers: {NUMBERS_KEY: numbers})
-        with contextlib.suppress(ZeroDivisionError), run.write_phase("train", {}, {}) as draft:
-            found = [path.name for path in draft.unfinished.glob("half")]
-            (draft.unfinished / "half").write_text("")
+        with contextlib.suppress(ZeroDivisionError), run.write_phase("train", {}, {}) as writer:
+            found = [path.name for path in writer.unfinished.glob("half")]
+            (writer.unfinished / "half").write_text("")
             raise ZeroDivisionError
         assert found == kept, numbers
 

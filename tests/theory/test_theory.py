@@ -99,7 +99,7 @@ def game(divergences, probabilities=None, back=None):
         (game([1.0, 0.5, 1.2]), "swings and ends farther from the data than it began, in both"),
         (
             game([1.0, 0.5, 0.2], back=[1.0, 1.5, 2.0]),
-            "comes closer at every iteration by KL(data ‖ player), moves away at every iteration by KL(player ‖ data)",
+            "comes closer at every iteration by KL(data ‖ policy), moves away at every iteration by KL(policy ‖ data)",
         ),
         (game([1.0, 0.0, 0.0], back=[1.0, 0.5, 0.2]), "swings and ends closer"),
         (game([1.0, 0.5, 1.0, 0.5], [[0.2, 0.8], [0.6, 0.4], [0.2, 0.8], [0.6, 0.4]]), "returns every second iteration: a cycle"),

@@ -133,7 +133,7 @@ def test_a_sum_that_is_bad_only_together_names_all(policy):
 
     error = stopped(policy, make_groups(), Huge())
     assert len(error.examples) == 8
-    assert "none of them bad alone" in str(error)
+    assert "none of them non-finite by itself" in str(error)
 
 
 def test_an_update_that_leaves_weights_that_are_not_finite_stops_with_what_to_lower(policy):
@@ -223,7 +223,7 @@ def test_the_file_has_every_number_and_text_and_is_json_for_everyone(poisoned, t
         dump_on_error(tmp_path, phase, "abc", poisoned.tokenizer.decode),
     ):
         train(poisoned, groups, objective("space")(), TrainingConfig(batch_size=8), ("key",), quiet, quiet)
-    assert str(caught.value).endswith(f"; player abc; written out in {phase}.failed.json")
+    assert str(caught.value).endswith(f"; checkpoint abc; written out in {phase}.failed.json")
     assert "\n" not in str(caught.value)
 
     def no_constants(word):

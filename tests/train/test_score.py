@@ -61,7 +61,7 @@ def test_a_difference_that_precision_does_not_explain_ends_the_phase(policy, mon
     monkeypatch.setattr(type(policy), "precision", precision)
     assert score(policy, make_groups(policy, 0.99 * allowed), 256, quiet).num_scored == NUM_COMPARED_PROMPTS + 3 * COUNT
     with pytest.raises(
-        ScoreMismatch, match=f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS} responses were drawn with other.* x0, x1"
+        ScoreMismatch, match=f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS} responses were generated with other.* x0, x1"
     ) as caught:
         score(policy, make_groups(policy, 1.01 * allowed), 256, quiet)
     one = caught.value.examples[0].responses[0]
