@@ -160,9 +160,7 @@ def _trace(root: Path, phases: Sequence[str], example_id: str) -> None:
             for row in steps:
                 num_prompts = len(row["example_ids"])
                 pairs = zip(row["example_ids"], row.get("example_iterations", []), strict=False)  # absent in old runs
-                iteration_text = "".join(
-                    f", with the samples of iteration {iteration}" for id_, iteration in pairs if id_ == full_id
-                )
+                iteration_text = "".join(f", with the samples of iteration {t}" for id_, t in pairs if id_ == full_id)
                 echo(
                     f"{relative}  step {row['step']} (epoch {row['epoch']}) of {num_prompts} prompts, loss "
                     f"{row['loss']:.4f}{iteration_text}"

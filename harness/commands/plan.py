@@ -167,5 +167,9 @@ def print_power(config: RunConfig, benchmark: Benchmark) -> None:
     num_seeds = len(config.seeds)
     echo(
         f"power: that is the error of sampling items; the spread of training over {num_seeds} seed(s) adds to it"
-        + ("" if num_seeds >= MIN_SEEDS_FOR_INTERVAL else f" and needs {MIN_SEEDS_FOR_INTERVAL} seeds to be seen (--seeds 0,1,2)")
+        + (
+            ""
+            if num_seeds >= MIN_SEEDS_FOR_INTERVAL
+            else f" and cannot be seen below {MIN_SEEDS_FOR_INTERVAL} seeds (--seeds 0,1,2)"
+        )
     )

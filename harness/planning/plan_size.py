@@ -21,6 +21,6 @@ def check_plan_size(config: RunConfig) -> None:
     if num_checkpoints > MAX_CHECKPOINTS:
         product = f"{len(variants):,} objectives x {len(config.seeds):,} seeds x {config.iterations:,} iterations"
         raise UserError(
-            f"{product} are {num_checkpoints:,} checkpoints, more than {MAX_CHECKPOINTS:,}, each with its own folders and a "
-            "line per task in every table; ask for fewer (--objectives, --seeds, --iters), or run parts under other names (--name)"
+            f"{product} are {num_checkpoints:,} checkpoints, more than {MAX_CHECKPOINTS:,}, each with folders of its own and a "
+            "line per task in every table; ask for fewer (--objectives, --seeds, --iters), or run parts of it (--name)"
         )

@@ -18,7 +18,7 @@ from tests.conftest import run_cli_in_process
 
 def test_players_are_objectives_by_seeds_by_iterations():
     check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20)), iterations=10))
-    with pytest.raises(UserError, match=r"^2 objectives x 1,001 seeds x 10 iterations are 20,020 players, more than 20,000"):
+    with pytest.raises(UserError, match=r"^2 objectives x 1,001 seeds x 10 iterations are 20,020 checkpoints, more than 20,000"):
         check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20 + 1)), iterations=10))
 
 
