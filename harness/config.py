@@ -18,15 +18,8 @@ from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import number_problem, storage_problem
-from harness.settings.toml_files import (
-    find_toml,
-    iter_leaves,
-    iter_texts,
-    parse_toml_value,
-    read_toml,
-    set_nested,
-    setting_source,
-)
+from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
+from harness.settings.toml_files import find_toml, iter_leaves, iter_text, parse_toml_value, read_toml, set_nested, setting_source
 from harness.settings.validation import error_key, format_error, relevant_error
 
 T = TypeVar("T")
@@ -74,7 +67,7 @@ class ModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     attention: str | None = None  # transformers' attn_implementation: sdpa, eager, flash_attention_2
     quantize: Literal["nf4", "int8"] | None = None  # the frozen base in 4 or 8 bits (QLoRA); needs the extra `qlora`
-    run_code_from_model_repository: bool = False  # lets the model's repository run its own Python code on this machine
+    trust_remote_code: bool = False  # lets the model's repository run its own Python code on this machine
     cores: int | None = Field(default=None, ge=1)  # CPU cores of the run; None takes all
     tokens_per_pass: int = Field(default=2048, ge=1)
     merge_adapter: bool | None = None
@@ -250,7 +243,7 @@ class RunConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """The settings that all trials share and that change results; what merely extends or speeds up a run is left out."""
-        return {
+        identity = {
             "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
@@ -259,6 +252,10 @@ class RunConfig(Section):
             "probe": self.probe.model_dump(),
             **({"world": {"name": self.world}} if self.world != "language" else {}),  # older runs record none
         }
+        for old, new in RENAMED_KEYS.items():  # run folders keep the names that they began with
+            section, key = new.split(".")
+            identity[section][old.split(".")[1]] = identity[section].pop(key)
+        return identity
 
     def identity_digest(self) -> str:
         return digest(json.dumps(self.identity(), sort_keys=True))
@@ -276,19 +273,12 @@ def scheduled(value: T | Sequence[T], iteration: int) -> T:
 
 # Options of the command line by the setting they set.
 CLI_OPTIONS = {
-    "objectives": "--objectives",
-    "iterations": "--iters",
-    "seeds": "--seeds",
-    "evaluation.suite": "--suite",
-    "data.source": "--data",
-    "data.max_examples": "--max-examples",
-    "data.prompt_column": "--prompt-column",
-    "data.response_column": "--response-column",
-    "model.path": "--model",
-    "model.run_code_from_model_repository": "--run-code-from-model-repository",
-    "mirror": "--mirror",
-    "recompute": "--recompute",
-}
+    "objectives": "--objectives", "iterations": "--iters", "seeds": "--seeds", "evaluation.suite": "--suite",
+    "data.source": "--data", "data.max_examples": "--max-examples",
+    "data.prompt_column": "--prompt-column", "data.response_column": "--response-column",
+    "model.path": "--model", "model.trust_remote_code": "--trust-remote-code",
+    "mirror": "--mirror", "recompute": "--recompute",
+}  # fmt: skip
 
 
 def load_config(
@@ -326,6 +316,7 @@ def load_config(
                 raise UserError(f"{option_by_key[dotted_key]}: is given by {source} too; {other}")
             set_nested(tree, dotted_key, value, option_by_key, path)
             option_by_key[dotted_key] = source
+    rename_keys(tree, path, option_by_key)
     return validate_config(tree, path, option_by_key)
 
 
@@ -338,7 +329,7 @@ def validate_config(tree: Mapping[str, Any], path: Path, option_by_key: Mapping[
     def error_at(key: str, message: str) -> UserError:
         return UserError(f"{setting_source(key, option_by_key, path)}: {message}")
 
-    for key, text in iter_texts(tree):
+    for key, text in iter_text(tree):
         if len(text) > MAX_TEXT_CHARS:
             message = f"{key[:80]} has {len(text):,} characters, more than {MAX_TEXT_CHARS:,}; no setting is that long"
             raise error_at(key, message)
@@ -352,11 +343,11 @@ def validate_config(tree: Mapping[str, Any], path: Path, option_by_key: Mapping[
     except ValidationError as error:
         raise error_at(error_key(relevant_error(error)), format_error(error, RunConfig)) from None
     config._option_by_key.update(option_by_key)
-    for key, value in iter_texts(config.model_dump()):
+    for key, value in iter_text(config.model_dump()):
         if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
             message = f"{key}={value!r}: is empty, as an unset variable would be; give a value, or leave {key} out"
             raise error_at(key, message)
-    for key, value in iter_texts(config.model_dump()):
+    for key, value in iter_text(config.model_dump()):
         if redact(value) != value:
             raise error_at(
                 key,

@@ -28,6 +28,7 @@ from harness.planning.remaining import remaining_phases
 from harness.progress import Reporter
 from harness.security.redact import redact, redact_command
 from harness.settings.paths import PACKAGE, expand_user
+from harness.settings.renamed_keys import recorded_default
 from harness.settings.toml_files import format_setting
 from harness.sources.offline import go_offline
 from harness.store.phase_cache import PhaseCache
@@ -196,10 +197,11 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
     if (world := old_identity.get("world", {}).get("name", "language")) != config.world:
         raise UserError(f'{run.root}: was made in the world "{world}", now asked for "{config.world}"; use --name OTHER')
     for section, new_values in new_identity.items():
-        defaults = type(getattr(config, section)).model_fields
+        section_type = type(getattr(config, section))
         old_values = old_identity.get(section, {})
-        for key in dict.fromkeys([*new_values, *(k for k in old_values if k in defaults)]):
-            old_value, value = old_values.get(key, defaults[key].default), new_values.get(key, defaults[key].default)
+        for key in dict.fromkeys([*new_values, *(k for k in old_values if k in section_type.model_fields)]):
+            default = recorded_default(section_type, key)
+            old_value, value = old_values.get(key, default), new_values.get(key, default)
             if old_value != value:
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old_value!r}, now asked for {value!r}; "

@@ -97,7 +97,7 @@ def iter_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def iter_texts(tree: Any) -> Iterator[tuple[str, str]]:
+def iter_text(tree: Any) -> Iterator[tuple[str, str]]:
     """The texts among `iter_leaves(tree)`."""
     return ((key, value) for key, value in iter_leaves(tree) if isinstance(value, str))
 
