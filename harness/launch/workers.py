@@ -89,7 +89,7 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                         worker = _start_worker(worker.slot, num_workers)
                         workers.append(worker)
                         _send_setup(worker, loop)
-                if message_kind == "say":
+                if message_kind == "line":
                     reporter.show_line(message)
                     continue
                 if message_kind == "refused":
@@ -112,7 +112,7 @@ def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
 def _assign(worker: Worker, unassigned: deque[int]) -> None:
     if unassigned:
         worker.trial_index = unassigned.popleft()
-        worker.pipe.send(("play", worker.trial_index))
+        worker.pipe.send(("run", worker.trial_index))
 
 
 # ---------------------------------------------------------------- worker processes
@@ -171,7 +171,7 @@ class _PipeReporter(Reporter):
         self.pipe, self.trial_name = pipe, ""
 
     def show_line(self, line: str) -> None:
-        self.pipe.send(("say", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
+        self.pipe.send(("line", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
 
     @property
     def draws_bars(self) -> bool:
