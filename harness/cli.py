@@ -321,9 +321,7 @@ def main() -> Any:
         _print_error(f"harness: {error}")
         exit_code = 1
     except SystemExit as error:  # third-party code raised it, so its exit code is not passed on
-        _print_error(
-            f"harness: {_describe_system_exit(error)}; what is finished is kept; fix that code, then repeat the command"
-        )
+        _print_error(f"harness: {_describe_system_exit(error)}; what is finished is kept; fix that code, then repeat the command")
         exit_code = 1
     except Exception as error:
         import traceback
