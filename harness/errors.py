@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, a line that names thing, value and what to type next; and evaluations cut short."""
+"""The error for mistakes in a request, one line that names thing, value and what to type next; errors of the system."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from collections.abc import Iterable
 from harness.security.escaping import one_line
 from harness.security.redact import redact
 
-MAX_MESSAGE_CHARS = 500  # characters of a message: a value in it may be megabytes
+MAX_MESSAGE_CHARS = 500  # a value in a message may be megabytes
 
 
 class UserError(Exception):
     """A request that cannot be carried out. The command line prints its one line and exits with 1, no traceback.
 
-    The line is cut in the middle where it is too long, and a control character in it is shown, never sent to the terminal.
+    The line is cut in the middle where it is too long, and control characters in it are escaped.
     """
 
     def __init__(self, message: str) -> None:
-        message = redact(message)  # before it is cut, which could leave half an address
+        message = redact(message)  # before it is cut, which could leave half a URL
         line = one_line(message if len(message) < 8 * MAX_MESSAGE_CHARS else _shorten_middle(message, 4 * MAX_MESSAGE_CHARS))
         super().__init__(line if len(line) <= MAX_MESSAGE_CHARS else _shorten_middle(line, MAX_MESSAGE_CHARS))
 
 
 def _shorten_middle(text: str, max_chars: int) -> str:
-    """Beginning and end: the one names the thing, the other says what to do."""
+    """Beginning and end: the first names the thing, the last what to do."""
     return f"{text[: max_chars // 2]} … {text[-max_chars // 2 :]}"
 
 
@@ -42,7 +42,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class EvaluationError(Exception):
-    """An evaluation that cannot be finished now: no mistake in the request and no bug. What was done for it is kept."""
+    """An evaluation that cannot be finished now: no mistake in the request and no bug. Its partial results are kept."""
 
 
 class DamagedError(UserError):
@@ -54,7 +54,7 @@ class OtherFormatError(UserError):
 
 
 class TerminatedBySignal(BaseException):
-    """The program was told to end: by Ctrl-C, or by a scheduler that takes the machine away (SIGTERM). code: its exit code."""
+    """The program received SIGINT (Ctrl-C) or SIGTERM (a scheduler, say). `exit_code` is what it exits with."""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"signal {signal_number}")
@@ -62,30 +62,27 @@ class TerminatedBySignal(BaseException):
 
 
 def is_termination(error: BaseException) -> bool:
-    """Whether it is the user or a scheduler who ends the program, not code that raises what only they should."""
-    if isinstance(error, KeyboardInterrupt):  # as a library; the command line turns signals into `Ended`
+    """Whether the user or a scheduler ends the program, rather than third-party code that raises KeyboardInterrupt itself."""
+    if isinstance(error, KeyboardInterrupt):  # used as a library; the command line raises TerminatedBySignal
         return signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return isinstance(error, TerminatedBySignal)
 
 
 DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
-DISK_MESSAGES = (
-    "No space left on device",
-    "Disk quota exceeded",
-    "Read-only file system",
-)  # libraries that wrap the system's error
+# In the text of libraries that wrap the system's error.
+DISK_MESSAGES = ("No space left on device", "Disk quota exceeded", "Read-only file system")
 TOO_MANY_FILES_ERRNOS = {errno.EMFILE, errno.ENFILE}
-# What the system refuses for a time or for a name; no file is damaged by it.
+# Temporary or name-related errors of the system; they damage no file.
 REFUSED_ERRNOS = TOO_MANY_FILES_ERRNOS | {
     errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EBUSY, errno.ETXTBSY, errno.ENAMETOOLONG,
     errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP,
 }  # fmt: skip
-RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust end their messages
-OBJECTIVE_MODULE_PREFIX = "_objective_"  # what the modules of objectives' files are called
+RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # at the end of messages from libraries written in Rust
+OBJECTIVE_MODULE_PREFIX = "_objective_"  # of the module names of objective files
 
 
 def disk_error(error: BaseException | None) -> str | None:
-    """What the disk refused, in the system's words, where that is what is behind an error; else None."""
+    """The system's message where an error was caused by the disk; else None."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
             return os.strerror(error.errno)
@@ -96,7 +93,7 @@ def disk_error(error: BaseException | None) -> str | None:
 
 
 def system_errno(error: BaseException) -> int | None:
-    """The number of what the system refused: no room, or anything of REFUSED; None where something else is behind an error."""
+    """The errno of an error where it is one of DISK_ERRNOS or REFUSED_ERRNOS; else None."""
     if isinstance(error, OSError):
         number = error.errno
     else:
@@ -106,9 +103,9 @@ def system_errno(error: BaseException) -> int | None:
 
 
 def system_error_line(error: BaseException, default_location: object = None) -> str | None:
-    """The line for what the system refused: the file, or `where`, then its words and what to do. None where that is not it.
+    """The line for an error of the system: the file, or `default_location`, its message and what to do. Else None.
 
-    Of an error that an objective's own file raised nothing is made here: it is that file's.
+    None too for an error that an objective's own file raised.
     """
     number, reason = system_errno(error), disk_error(error)
     if objective_location(error) is not None or (number is None and reason is None):
@@ -128,21 +125,21 @@ def system_error_line(error: BaseException, default_location: object = None) -> 
     elif number in (errno.ENAMETOOLONG, errno.ELOOP):
         return f"{failure}; name another path"
     else:
-        remedy = "see that this file can be used here, then"
+        remedy = "make this file accessible, then"
     return f"{failure}; what is finished is kept: {remedy} repeat the same command to go on"
 
 
 def unexpected_error_line(error: BaseException) -> str | None:
-    """The line for an error that nobody has named, a file in the way or memory; None for a bug, whose traceback is wanted."""
+    """The line for an error not handled elsewhere (files, memory); None for a bug, whose traceback is needed."""
     if isinstance(error, MemoryError):
         return "out of memory; what is finished is kept: free memory or lower --jobs, then repeat the same command to go on"
     if isinstance(error, OSError) and (location := objective_location(error)) is not None:
-        return f"{location}: {type(error).__name__}: {error}; an objective uses no files, see: harness objectives check"
+        return f"{location}: {type(error).__name__}: {error}; an objective must not use files, see: harness objectives check"
     if (line := system_error_line(error)) is not None:
         return line
     if isinstance(error, OSError) and error.errno is not None and isinstance(error.filename, (str, bytes, os.PathLike)):
         file = _shorten_path(os.fsdecode(error.filename))
-        question = f"{file}: {os.strerror(error.errno)}; was it moved, removed or made meanwhile?"
+        question = f"{file}: {os.strerror(error.errno)}; was it moved, removed or created meanwhile?"
         return f"{question} what is finished is kept: repeat the same command to go on"
     return None
 
@@ -152,7 +149,7 @@ def _shorten_path(path: str) -> str:
 
 
 def objective_location(error: BaseException) -> str | None:
-    """`FILE, line N` where an objective's own file raised an error, or called what did; else None."""
+    """`FILE, line N` in an objective's own file that raised an error, or called the code that did; else None."""
     tb, location = error.__traceback__, None
     while tb is not None:
         frame = tb.tb_frame

@@ -1,4 +1,4 @@
-"""Files as phases leave them: JSON written whole or not at all, JSON lines, digests of contents. Knows no run folder."""
+"""Files of phases: JSON written atomically, JSON lines, digests of contents. Independent of run folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECOMPUTE_ADVICE = "repeat the run's command with --recompute to set aside what 
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write whole or not at all: a temporary file beside it, flushed, then renamed."""
+    """Write atomically: a temporary file in the same folder, flushed, then renamed."""
     write_text(path, json.dumps(_to_jsonable(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
 
 
@@ -39,7 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of a run folder says. Raises UserError when it is missing or not JSON."""
+    """The content of a JSON file of a run folder. Raises UserError when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -49,12 +49,12 @@ def read_json(path: Path) -> Any:
 
 
 def json_round_trip(value: Any) -> Any:
-    """The value as it reads back from a JSON file: a tuple is a list there, a key a text."""
+    """The value as read back from a JSON file: tuples become lists, keys texts."""
     return json.loads(json.dumps(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
-    """One JSON object a line; returns how many. NaN is refused: a missing number is missing."""
+    """One JSON object per line; returns how many. NaN is an error: a missing number is missing."""
     count = 0
     with path.open("w", encoding="utf-8", newline="") as handle:
         for row in rows:
@@ -64,7 +64,7 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
 
 
 def read_jsonl(path: Path, row_type: type[R] | None = None) -> list[R]:
-    """Rows of a JSON-lines file, as `record` dataclasses where one is given."""
+    """Rows of a JSON-lines file, as `row_type` dataclasses where one is given."""
     with path.open(encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
     return [row_type(**row) for row in rows] if row_type is not None else rows
@@ -81,14 +81,14 @@ def file_digest(path: Path) -> str:
 
 
 def bytes_digest(raw: bytes) -> str:
-    """The same of a file's bytes that were read already."""
+    """The same for bytes already read from a file."""
     return hashlib.blake2b(raw, digest_size=8).hexdigest()
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Everything below `folder`, folders too, in no order; links are named and not followed, however deep it is.
+    """Everything below `folder`, folders too, at any depth, in no order; links are yielded, not followed.
 
-    Raises OSError for a folder that cannot be listed; one that is removed meanwhile is left out.
+    Raises OSError for a folder that cannot be listed; one that is removed meanwhile is skipped.
     """
     pending = [folder]
     while pending:
@@ -100,8 +100,8 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """The folder and those above it that are not there; `Path.mkdir` calls itself for each, and Python ends that in the depth."""
-    missing = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
+    """Create the folder and its missing parents. `Path.mkdir(parents=True)` recurses, and fails in deep paths."""
+    missing = list(itertools.takewhile(lambda parent: not parent.exists(), (folder, *folder.parents)))
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
     if not folder.is_dir():
@@ -109,6 +109,6 @@ def make_folder(folder: Path) -> None:
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """Relative path -> digest of every file below `folder`, its manifest left out."""
+    """Relative path -> digest of every file below `folder` but its manifest."""
     files = sorted(p for p in walk(folder) if p.is_file() and p.name != MANIFEST)
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}

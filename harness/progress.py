@@ -1,4 +1,4 @@
-"""What the terminal shows while a phase works: a bar with the time left on a screen, one line per phase in a log file."""
+"""Progress of a phase on the terminal: a bar with the time left on a screen, one line per phase in a log file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Reporter:
 
     @contextmanager
     def track(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
-        """Yields `advance(n)`: n more of `total` units done, where the total is known."""
+        """Yields `advance(n)`: n more units done, of `total` where it is known."""
         began = time.perf_counter()
         completed = 0
         if self.draws_bars:

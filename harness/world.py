@@ -1,16 +1,16 @@
-"""What a world is to the self-play loop: a policy, annotated examples, a benchmark and diagnostics behind one protocol.
+"""The interface between the self-play loop and a world: a policy, annotated examples, a benchmark, diagnostics.
 
-A recipe names its world (`world = "language"` is the default). `loop/`, `train/` and `store/` know it by this file alone. It is
-one folder with a class `World`, named in WORLDS or as an entry point of the group `harness.worlds`. Methods with a body below
-are optional for a class that inherits from this one.
+A recipe names its world (`world = "language"` is the default). `loop/`, `train/` and `store/` use it through this file
+alone. It is one folder with a class `World`, listed in WORLDS or as an entry point of the group `harness.worlds`. Methods with
+a body below are optional for a class that inherits from this one.
 
-What prompts and responses hold is the world's own: token ids, arrays, numbers of outcomes. The shared code needs that len() of
-one is the number of units its log-probability sums over (tokens), and that tuple() tells equal ones. An example is a dataclass
-with `id` and `identity()`, a text that its digest is made from; a sample is one with `example_id`, `index`, `content` (the
-response), `logp` (as found while it was drawn) and `identity()`, which is "EXAMPLE_ID INDEX CONTENT". Their fields are the
-columns of data/train.jsonl and samples.jsonl.
+The world decides what prompts and responses are: token ids, arrays, numbers of outcomes. The shared code needs that len() is
+the number of units that the log-probability sums over (tokens), and that tuple() is equal for equal ones. An example is a
+dataclass with `id` and `identity()`, the text that its digest is computed from; a sample is one with `example_id`, `index`,
+`content` (the response), `logp` (computed while sampling) and `identity()`, which is "EXAMPLE_ID INDEX CONTENT". Their fields
+are the columns of data/train.jsonl and samples.jsonl.
 
-Legend: N responses of all groups handed over together. Log-probabilities are in nats, summed over a response's units.
+Legend: N responses of all groups of a batch. Log-probabilities are in nats, summed over a response's units.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from harness.train.thread_pool import OrderedThreadPool
 
 WORLDS = {"language": "harness.language.world"}  # name -> module with a class World
-GROUP = "harness.worlds"
+ENTRY_POINT_GROUP = "harness.worlds"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The annotated pairs of a run. counts: rows read, kept and left out, by reason; notes: what a user should know, by line."""
+    """The annotated pairs of a run. counts: rows read, kept and dropped, by reason; notes: lines for the user."""
 
     train: list[Any]
     heldout: list[Any]
@@ -52,9 +52,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """The responses to draw: for every example those of `indices`. A draw depends on (seed, iteration, example, index) alone.
+    """The responses to sample: for every example those of `indices`. Each depends on (seed, iteration, example, index) alone.
 
-    checkpoint: the adapter folder of the policy in the slot, None for the initial policy. folder: the phase's, from the run's.
+    checkpoint: folder of the loaded adapter, None for the initial policy. folder: the phase's, relative to the run's.
     """
 
     examples: Sequence[Any]
@@ -67,7 +67,7 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class Generated:
-    """Samples in the order of (example, index); counts for the manifest; files: name -> what JSON is written beside them."""
+    """Samples in the order of (example, index); counts for the manifest; files: name -> content of a JSON file beside them."""
 
     samples: list[Any]
     counts: Mapping[str, Any]
@@ -76,7 +76,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class EarlierCheckpoint:
-    """One that diagnostics compare with: `activate` puts it into the slot, `samples` are the rows its own diagnostics kept."""
+    """A checkpoint that diagnostics compare with: `activate` loads it, `samples` are the rows of its own diagnostics."""
 
     activate: Callable[[], None]
     samples: Sequence[Mapping[str, Any]]
@@ -84,7 +84,7 @@ class EarlierCheckpoint:
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """Measurements of one checkpoint on held-out examples, and the samples they were made from, as rows."""
+    """Measurements of one checkpoint on held-out examples, and the samples they were computed from, as rows."""
 
     measurements: list[Measurement]
     samples: list[dict[str, Any]]
@@ -94,15 +94,15 @@ class Encoder(Protocol):
     """An example's prompt and real response as the policy reads them."""
 
     @property
-    def sample_logps_hold(self) -> bool: ...  # whether a sample's own logp is that of the response as it is trained on
+    def sample_logps_hold(self) -> bool: ...  # whether a sample's own logp equals that of the response in training
     @property
-    def digest(self) -> Any: ...  # str, of whatever turns examples into what the policy reads
+    def digest(self) -> Any: ...  # str, of everything that determines the encoding
     def prompt(self, example: Any) -> Any: ...
     def real(self, example: Any) -> Any: ...
 
 
 class Policy(Protocol):
-    """A frozen base with one adapter slot, into which main player and opponent are put in turn."""
+    """A frozen base with one adapter slot, into which main player and opponent are loaded in turn."""
 
     @property
     def base_digest(self) -> str: ...
@@ -118,16 +118,16 @@ class Policy(Protocol):
     def quantized(self) -> bool: ...  # the base in 4 or 8 bits
     def adapter_parameters(self) -> list[tuple[str, torch.nn.Parameter]]: ...
     def reset_adapter(self, seed: int) -> None: ...  # to the initial policy
-    def load_adapter(self, adapter: Path) -> None: ...  # raises ValueError for another base's, BadNumbers
+    def load_adapter(self, adapter: Path) -> None: ...  # raises ValueError for another base's, NonFiniteError
     def save_adapter(self, adapter: Path) -> str: ...  # writes adapter_model.safetensors; its digest
     def gradient_checkpointing(self, enabled: bool) -> AbstractContextManager[None]: ...
     def collate(self, groups: Sequence[PromptGroup]) -> Any: ...  # a batch; its `count` is N
     def response_logps(self, batch: Any) -> torch.Tensor: ...  # (N,), with gradient where gradients are on
     def score(
         self, groups: Sequence[PromptGroup], max_tokens: int, advance: Advance = ...
-    ) -> list[float]: ...  # raises BadNumbers
-    def decode(self, content: Any) -> str: ...  # for the file that explains a number that is not finite
-    def layout(self) -> dict[str, Any]: ...  # how responses go through the model, for run.json
+    ) -> list[float]: ...  # raises NonFiniteError
+    def decode(self, content: Any) -> str: ...  # for the report on non-finite numbers
+    def layout(self) -> dict[str, Any]: ...  # how responses are batched through the model, for run.json
 
 
 class World(Protocol):
@@ -137,24 +137,24 @@ class World(Protocol):
     sample_type: type
 
     def check(self, config: RunConfig) -> None:
-        """Before anything is loaded."""
+        """Check the settings before anything is loaded."""
 
     def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Any: ...  # a Benchmark
     def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Any: ...  # a Policy
     def check_policy(self, config: RunConfig, policy: Any, benchmark: Any, checkpointing: bool) -> None:
-        """What policy, benchmark and settings ask of each other; checkpointing: some trial wants gradient checkpointing."""
+        """Check that policy, benchmark and settings fit. checkpointing: some trial uses gradient checkpointing."""
 
     def load_examples(self, config: RunConfig, policy: Any, mirror: Path | None) -> Dataset: ...
     def data_settings(self, policy: Any, date: datetime) -> dict[str, Any]:
-        """What the examples depend on beside the recipe's [data] and the base."""
+        """Settings that the examples depend on beside the recipe's [data] and the base."""
         return {}
 
     def notes(self, policy: Any, data: Dataset) -> Iterator[str]:
-        """What a user should see before anything is spent, by line."""
+        """Lines for the user before training starts."""
         return iter(())
 
     def record(self, policy: Any) -> dict[str, Any]:
-        """What run.json says of the policy."""
+        """The policy's entries in run.json."""
         return {"base_commit": None, "template": "none"}
 
     def generate(
@@ -164,13 +164,13 @@ class World(Protocol):
         self, policy: Any, config: RunConfig, examples: Sequence[Any], earlier: Mapping[str, EarlierCheckpoint], advance: Advance
     ) -> Diagnostics: ...  # `earlier` by name: "previous" is the opponent, "initial" the initial policy
     def measure_throughput(self, runner: Any, variants: Sequence[Any]) -> Any:
-        """planning.throughput.Calibration of this machine, for a dry run."""
-        raise UserError(f"--dry-run: the world {type(self).__module__} cannot estimate what a run costs")
+        """A planning.throughput.Throughput of this machine, for a dry run."""
+        raise UserError(f"--dry-run: the world {type(self).__module__} estimates no costs; run without --dry-run")
 
 
 def load_world(name: str) -> World:
-    """The world of that name. Raises UserError for one that no installed package declares."""
-    declared = {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    """The world of that name. Raises UserError for an unknown one."""
+    declared = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
     known = {**declared, **WORLDS}
     if name not in known:
         raise UserError(f'world = "{name}": unknown world{did_you_mean(name, known)}')

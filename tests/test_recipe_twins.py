@@ -6,11 +6,12 @@ import os
 import pytest
 import transformers
 
-from harness.config import PACKAGE, load_config
+from harness.config import load_config
 from harness.discovery.variants import parse_variants
 from harness.files import read_jsonl
 from harness.language.records import Example, Sample
 from harness.loop.suite import load_suite
+from harness.settings.paths import PACKAGE
 from harness.sources.mirror import is_hub_id
 from tests import twins
 from tests.conftest import read_csv_rows, run_cli, run_cli_in_process

@@ -1,5 +1,5 @@
-"""What each command of `harness` does: arguments in, one function called, lines printed.
+"""The commands of `harness`: each takes the parsed arguments, calls one function of another wing and prints lines.
 
-Not here: anything that a program could call for a result; that lives in the wing that does it. Only `cli.py` comes in.
+Not here: anything that a program could call for a result; that lives in its own wing. Only `cli.py` comes in.
 Start with `run.py`.
 """

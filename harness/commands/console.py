@@ -1,4 +1,4 @@
-"""The terminal a command talks to: plain lines, nothing in them acts on it."""
+"""The terminal that commands print to: plain lines, control characters in them escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command `fetch`: what a run needs of the hub, into a folder that a machine without a network runs from; and its check."""
+"""Command `fetch`: copy what a run needs from the hub into a mirror, for machines without a network; and check a mirror."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.store.output_folders import check_outside_runs
 
 
 def fetch_command(cli_args: Mapping[str, Any], to: Path, check: bool) -> int:
-    """Fetch, or check what was fetched; returns the exit code, 1 when the check finds something."""
+    """Fetch, or check what was fetched; returns the exit code, 1 when the check finds a problem."""
     if check:
         return _check_mirror(cli_args, to)
     check_outside_runs(to, "--to")
@@ -33,7 +33,7 @@ def fetch_command(cli_args: Mapping[str, Any], to: Path, check: bool) -> int:
 
     items = _hub_items(cli_args, to)
     if not items:
-        echo("nothing of it comes from the hub: it runs without a mirror")
+        echo("this run needs nothing from the hub: it runs without a mirror")
         return 0
     fetch(items, to, Reporter())
     echo(f"complete: {to}; on a machine without a network: harness run ... --mirror {to}")
@@ -48,23 +48,22 @@ def _hub_items(cli_args: Mapping[str, Any], to: Path) -> list[HubItem]:
 
     config = config_from_args(cli_args)
     suite = load_suite(config.evaluation.suite)
-    task_requirements = (
-        requirements(suite, task_files(make_task_manager(suite))) if suite.judge is None else []
-    )  # its rows are no tasks of lm-eval's
+    # the rows of a judged suite are no tasks of lm-eval
+    task_requirements = requirements(suite, task_files(make_task_manager(suite))) if suite.judge is None else []
     for problem in (line for row in task_requirements for line in row.problems):
         raise UserError(problem)
     return hub_items_of_run(config, suite, task_requirements, to)
 
 
 def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
-    """Every checksum of the mirror, and that nothing in it leads out of its folder; with a recipe or anything else asked for,
-    also that all of it is there.
+    """Check every checksum of the mirror and that nothing in it refers outside its folder; with options, also that it holds
+    what they need.
     """
     entry_folders = [to / relative_dir(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
     folders = dict.fromkeys([*(folder for folder in entry_folders if folder.exists()), *item_folders(to)])
     outside_problems = list(dict.fromkeys(line for folder in folders for line in outside_references(folder, to)))
     if not (to / MANIFEST_FILE).is_file() and not outside_problems:
-        raise UserError(f"--to {to}: no {MANIFEST_FILE} there; fetch into it first, or check the folder that was fetched into")
+        raise UserError(f"--to {to}: no {MANIFEST_FILE} there; fetch into it first, or name the folder that was fetched into")
     manifest = read_manifest(to)
     problems = list(outside_problems)
     for entry in manifest.entries:
@@ -85,7 +84,7 @@ def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
     for problem in problems:
         echo(f"PROBLEM  {problem}")
     if not problems:
-        echo("every file is there and intact, and nothing leads out of its folder")
+        echo("every file is there and intact, and nothing refers outside its folder")
     elif len(problems) > len(outside_problems):
-        echo(f"mend it where there is a hub: harness fetch ... --to {to}")
+        echo(f"repair it on a machine with a network: harness fetch ... --to {to}")
     return 1 if problems else 0

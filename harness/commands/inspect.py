@@ -1,4 +1,4 @@
-"""Commands that look at runs on disk: report, status, trace."""
+"""Commands that inspect run folders: report, status, trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.store.untrusted import explain_malformed, validate_run_folder
 
 
 def open_run(run: str, results: Path) -> RunFolder:
-    """A run by name below `results`, or by folder, looked over as a stranger's. Raises UserError with the nearest name."""
+    """A run by name below `results`, or by folder, validated as untrusted input. Raises UserError with the nearest name."""
     if not run.strip():
         raise UserError(f"the run's name is empty; expected the name of a run in {results}, or its folder")
     for candidate in (results / run, expand_user(run)):
@@ -27,7 +27,7 @@ def open_run(run: str, results: Path) -> RunFolder:
             validate_run_folder(candidate)
             return RunFolder(candidate if candidate.name not in ("", "..") else candidate.resolve())
         if (candidate / "run.json").is_dir():
-            validate_run_folder(candidate)  # which says so
+            validate_run_folder(candidate)  # raises
     known = [p.parent.name for p in results.glob("*/run.json")]
     raise UserError(f'no run "{run}" in {results}{did_you_mean(run, known)}')
 
@@ -44,10 +44,10 @@ def report_command(run: str, results: Path, pdf: Path | None) -> None:
 
 
 def status_command(run: str | None, results: Path) -> None:
-    """A grid per run: cells down, iterations across, one letter per phase.
+    """A grid per run: trials down, iterations across, one letter per phase.
 
-    Raises UserError, when all has been shown, for the first run that cannot be, or a manifest that is not what was written; the
-    other files of a phase are not read.
+    Raises UserError, after all is shown, for the first run that cannot be, or the first damaged manifest; other files of a phase
+    are not read.
     """
     if results.exists() and not results.is_dir():
         raise UserError(f"--results {results}: is a file, not a folder; name the folder that holds the run folders")
@@ -61,7 +61,7 @@ def status_command(run: str | None, results: Path) -> None:
             with explain_malformed(run_folder.root):
                 _print_status(run_folder)
         except UserError as error:
-            errors.append(error)  # of the others something can be said
+            errors.append(error)  # the other runs can still be shown
         except OSError as error:
             if (line := unexpected_error_line(error)) is None:
                 raise
@@ -78,7 +78,7 @@ def _print_status(run: RunFolder) -> None:
     assert record is not None
     suite = record["suite"]
     table = Table(title=f"{run.root}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("cell")
+    table.add_column("trial")
     for t in range(record["iterations"]):
         table.add_column(f"iter {t}")
     num_missing = num_small_only = 0
@@ -112,17 +112,17 @@ def _print_status(run: RunFolder) -> None:
             num_small_only += small_only
             table.add_row(f"{label}/seed-{seed}" + (" (small files)" if small_only else ""), *columns)
     console.print(table)
-    legend = ", ".join(f"{letter} {phase}" for letter, phase in PHASE_LETTERS)
+    legend = ", ".join(f"{letter} {'diagnostics' if phase == 'probe' else phase}" for letter, phase in PHASE_LETTERS)
     missing_text = f"{num_missing} phases" if num_missing else "none" + ("" if damage_errors else ", complete")
     echo(f"{legend}; · not done: {missing_text}" + (f"; ! damaged: {len(damage_errors)}" if damage_errors else "") + "\n")
     if num_small_only:
-        echo(f"small files: of {num_small_only} cell(s) there is no adapter here, so they can be neither extended nor pushed\n")
+        echo(f"small files: {num_small_only} trial(s) have no adapter here, so they can be neither extended nor pushed\n")
     if damage_errors:
         raise damage_errors[0]
 
 
 def trace_command(run: str, example_id: str, results: Path) -> None:
-    """Every place an example appears in, file by file; of a run that the run command would refuse, nothing."""
+    """Print every use of an example, file by file. Raises UserError first where the run is damaged."""
     run_folder = open_run(run, results)
     with explain_malformed(run_folder.root):
         check_undamaged(run_folder, run_folder.phases())
@@ -130,7 +130,7 @@ def trace_command(run: str, example_id: str, results: Path) -> None:
 
 
 def check_undamaged(run: RunFolder, phases: Sequence[str]) -> None:
-    """Raises UserError where a file of these phases is not what was committed, or an objective's copy not what was played."""
+    """Raises UserError where a file of these phases, or the run's copy of an objective, is not what was committed."""
     from harness.discovery.copies import check_copies
 
     run.verify_phases(phases, recompute=False)
@@ -140,8 +140,8 @@ def check_undamaged(run: RunFolder, phases: Sequence[str]) -> None:
 def _trace(root: Path, phases: Sequence[str], example_id: str) -> None:
     if "data" not in phases:
         raise UserError(
-            f"{root}: holds no examples (small files or tables alone, or its data is not finished); follow {example_id} on the "
-            "machine that played it, or make them with the run's command"
+            f"{root}: holds no examples (small files or tables alone, or its data is not finished); trace {example_id} on the "
+            "machine that ran it, or repeat the run's command to make them"
         )
     ids = set()
     for split in ("train", "heldout"):
@@ -151,7 +151,7 @@ def _trace(root: Path, phases: Sequence[str], example_id: str) -> None:
                 echo(f"data/{split}.jsonl  {row['id']}\n  prompt   {row['prompt']!r}\n  real     {row['real']!r}")
     if len(ids) != 1:
         match_text = f"{len(ids)} examples" if ids else "no example"
-        raise UserError(f"{example_id}: {match_text} of {root} begin so; take an id from {root / 'data' / 'train.jsonl'}")
+        raise UserError(f"{example_id}: {match_text} of {root} match; take an id from {root / 'data' / 'train.jsonl'}")
     (full_id,) = ids
     for path in sorted(path for phase in phases for path in (root / phase).rglob("*.jsonl")):
         relative = path.relative_to(root).as_posix()
@@ -159,8 +159,8 @@ def _trace(root: Path, phases: Sequence[str], example_id: str) -> None:
             steps = [r for r in _read_jsonl(path) if full_id in r["example_ids"]]
             for row in steps:
                 num_prompts = len(row["example_ids"])
-                pairs = zip(row["example_ids"], row.get("example_iterations", []), strict=False)  # runs made before had none
-                iteration_text = "".join(f", its pair of iteration {iteration}" for id_, iteration in pairs if id_ == full_id)
+                pairs = zip(row["example_ids"], row.get("example_iterations", []), strict=False)  # absent in old runs
+                iteration_text = "".join(f", with the samples of iteration {t}" for id_, t in pairs if id_ == full_id)
                 echo(
                     f"{relative}  step {row['step']} (epoch {row['epoch']}) of {num_prompts} prompts, loss "
                     f"{row['loss']:.4f}{iteration_text}"

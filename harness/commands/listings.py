@@ -1,4 +1,4 @@
-"""Commands that list what there is to play: objectives and suites."""
+"""Commands that list, show and check objectives and suites."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def _format_needs(needs: Mapping[str, Any]) -> str:
 
 
 def objectives_check_command(variant_text: str) -> int:
-    """What the check of an objective or a variant finds, line by line; returns the exit code, 1 when something fails."""
+    """Check an objective or a variant, a line per property; returns the exit code, 1 when one fails."""
     from harness.discovery.isolated import run_isolated_checks
     from harness.discovery.variants import parse_variants
 
     variant, *others = parse_variants(variant_text)
     if others:
-        raise UserError(f"objectives check {variant_text}: names {1 + len(others)} objectives; check one at a time")
+        raise UserError(f"objectives check {variant_text}: expected one objective, found {1 + len(others)}; check one at a time")
     if variant.training or variant.examples is not None:
         raise UserError(f"objectives check {variant_text}: takes hyper-parameters alone; leave training. and data. settings out")
     num_failed, num_skipped = 0, 0
@@ -77,7 +77,7 @@ def objectives_check_command(variant_text: str) -> int:
         elif verdict != "skip":
             echo(f"{verdict}  {name}" + (f": {reason}" if reason else ""))
     if num_skipped:
-        echo(f"skip  {num_skipped} more, which say nothing before that is mended")
+        echo(f"skip  {num_skipped} more, which mean nothing before that is fixed")
     return 1 if num_failed else 0
 
 
@@ -87,7 +87,7 @@ def suites_list_command() -> None:
     for path in sorted((PACKAGE / "suites").glob("*.toml")):
         suite = load_suite(path.stem)
         echo(f"{suite.name:<20} v{suite.version}  {len(suite.task):>2} tasks  {suite.title}")
-    echo("\nOne of them in full: harness suites show NAME; what it needs and lacks here: harness suites check NAME")
+    echo("\nOne of them in full: harness suites show NAME; what it needs and what is missing here: harness suites check NAME")
 
 
 def suites_show_command(name: str) -> None:
@@ -115,11 +115,11 @@ def suites_show_command(name: str) -> None:
         echo(f"questions: {suite.judge.questions}; an answer has at most {suite.judge.max_new_tokens} tokens")
         echo(f"temperature of the answers: {temperatures}")
         for kind, text in suite.judge.instructions.model_dump().items():
-            echo(f"\nthe judge is told ({kind}):\n{text.strip()}")
+            echo(f"\njudge prompt ({kind}):\n{text.strip()}")
 
 
 def suites_check_command(name: str, load: bool, mirror: str | None, settings: Sequence[str] = ()) -> int:
-    """What the suite needs, row by row, and what is in its way; returns the exit code, 1 when something is."""
+    """Check what a suite needs, row by row, and print its problems; returns the exit code, 1 when it has any."""
     from harness.loop.suite import load_suite
     from harness.planning.prepare import resolve_mirror
 
@@ -138,7 +138,7 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
 
 
 def _check_judge(suite: Suite, config: RunConfig, mirror: Path | None) -> int:
-    """A judged suite: its questions (always loaded, to be counted), the package, the judge."""
+    """Check a judged suite: its questions (always loaded, to be counted), the package, the judge."""
     from harness.language.judge.benchmark import load_judge_benchmark
     from harness.language.judge.endpoint import (
         INSTALL_COMMAND,
@@ -175,7 +175,7 @@ def _check_judge(suite: Suite, config: RunConfig, mirror: Path | None) -> int:
 
 
 def _format_clusters(row: SuiteTask, benchmark: Benchmark) -> str:
-    """How many clusters a row's items come in, by the suite's key; nothing for a row that names none."""
+    """The number of clusters of a row's items and the suite's key for them; empty for a row without clusters."""
     clusters = benchmark.clusters().get(row.name)
     return f" in {len(set(clusters))} clusters ({row.cluster})" if clusters is not None else ""
 
@@ -204,7 +204,7 @@ def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_cod
     echo(f"data sets: {', '.join(sorted(data)) or 'none but its own files'}")
     echo(f"packages beyond lm-eval's: {', '.join(sorted(packages)) or 'none'}")
     if gated := sorted(data & GATED_DATASETS):
-        echo(f"gated: {', '.join(gated)}: accept its terms on the hub and log in before you fetch it")
+        echo(f"gated: {', '.join(gated)}: accept the terms on the hub and log in before fetching")
     for note in (note for needs in task_requirements for note in needs.notes):
         echo(f"note: {note}")
     for description in suite.unaveraged_tasks().values():
@@ -212,7 +212,7 @@ def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_cod
     for problem in problems:
         echo(f"PROBLEM  {problem}")
     if problems:
-        raise UserError(f"suite {suite.name}: {len(problems)} problem(s), named above; mend the suite or what it lacks")
+        raise UserError(f"suite {suite.name}: {len(problems)} problem(s), listed above; fix the suite or install what is missing")
     echo("every task, metric, filter and package is there")
     if load:
         benchmark = load_lm_eval_benchmark(suite, None, mirror, allow_unsafe_code)

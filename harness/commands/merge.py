@@ -1,4 +1,4 @@
-"""The merge command: cells that were played on several machines become one run."""
+"""Command `merge`: trials that were run on several machines become one run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.store.run_folder import RunFolder
 
 
 def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
-    """Join the runs `folders` into the run `name`, which is made where there is none yet."""
+    """Join the runs `folders` into the run `name`, which is created if it does not exist."""
     from harness.commands.inspect import open_run
     from harness.commands.run import check_merge_folders, named_run, remove_empty
     from harness.reporting.tables import refresh
@@ -24,7 +24,7 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     sources = [open_run(folder, results).root for folder in folders]
     for source in sources:
         if source.resolve() == run.root.resolve():
-            raise UserError(f"{source}: is the run that is joined into; name the other folders")
+            raise UserError(f"{source}: is the target run itself; name only the other folders")
     check_merge_folders(run, results)
     new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     if run.root.exists():
@@ -34,7 +34,7 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
         make_way(run)
         record: dict[str, Any] | None = run.record()
         try:
-            for index, source in enumerate(sources):  # every two are compared before the first is copied
+            for index, source in enumerate(sources):  # compare every pair before anything is copied
                 with explain_malformed(source):
                     for other in (run, *map(RunFolder, sources[:index])):
                         plan_merge(other, source, other.record())

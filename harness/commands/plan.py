@@ -1,4 +1,4 @@
-"""What a run will do and cost, said before anything is spent: phases, tokens, time, disk, memory, smallest difference."""
+"""The plan and cost estimate of a run: phases, tokens, time, disk, memory, smallest detectable difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[PlannedPhase]:
-    """What will be done and what is there already, said; returns the phases that are to do."""
+    """Print what will be done and what is there already; returns the phases to do."""
     from harness.loop.plan import plan_phases
     from harness.planning.remaining import remaining_phases
 
@@ -46,7 +46,7 @@ def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], s
 
 
 def _format_list(items: Sequence[object]) -> str:
-    """All of them, or the first and the number of a list that nobody reads."""
+    """The items, or the first ones and the total of a long list."""
     listed_text = ", ".join(map(str, items[:MAX_LISTED]))
     return listed_text if len(items) <= MAX_LISTED else f"{listed_text}, … ({len(items):,} in all)"
 
@@ -54,7 +54,7 @@ def _format_list(items: Sequence[object]) -> str:
 def print_cost_estimate(
     config: RunConfig, run: RunFolder, variants: Sequence[Variant], to_do: Sequence[PlannedPhase], num_workers: int
 ) -> None:
-    """Load everything as the run would, try a little of each kind of phase, and say what the phases that are to do will cost.
+    """Load everything as the run would, time a small part of each kind of phase, and print what the phases to do will cost.
 
     Raises UserError for whatever would stop the run before training. Writes nothing.
     """
@@ -74,57 +74,47 @@ def print_cost_estimate(
         return
     throughput = runner.world.measure_throughput(runner, variants)
     sizes = Sizes(len(runner.data.train), min(config.probe.prompts, len(runner.data.heldout)), config.training.batch_size)
-    num_parallel = num_workers if runner.policy.device.type == "cuda" else 1  # on a CPU one cell already keeps every core busy
+    num_parallel = num_workers if runner.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
     _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel), throughput)
     _print_cost_basis(config, throughput, str(runner.policy.device), num_workers)
 
 
 def _print_cost_table(cost_estimate: CostEstimate, throughput: Throughput) -> None:
-    table = Table(title="the bill of what is to do", title_justify="left", box=None, pad_edge=False)
+    table = Table(title="cost estimate of what is to do", title_justify="left", box=None, pad_edge=False)
     table.add_column("phase")
     for column in ("to do", "prompts or items", "tokens", "time in one process", "disk"):
         table.add_column(column, justify="right")
     for kind, (count, cost) in cost_estimate.costs_by_kind.items():
         if count:
-            table.add_row(
-                kind,
-                str(count),
-                f"{cost.count:,.0f}",
-                f"{cost.tokens:,.0f}",
-                format_seconds(cost.seconds),
-                format_bytes(cost.disk_bytes),
-            )
+            amounts = (f"{cost.count:,.0f}", f"{cost.tokens:,.0f}", format_seconds(cost.seconds), format_bytes(cost.disk_bytes))
+            table.add_row("diagnostics" if kind == "probe" else kind, str(count), *amounts)
     total, num_phases = cost_estimate.total, sum(count for count, _ in cost_estimate.costs_by_kind.values())
     table.add_row(
         "all", str(num_phases), "", f"{total.tokens:,.0f}", format_seconds(total.seconds), format_bytes(total.disk_bytes)
     )
     console.print(table)
-    echo(f"time from start to end: about {format_seconds(cost_estimate.wall_seconds)} beside loading and the report")
+    echo(f"time from start to end: about {format_seconds(cost_estimate.wall_seconds)}, without loading and the report")
 
 
 def _print_cost_basis(config: RunConfig, throughput: Throughput, device: str, num_workers: int) -> None:
-    """Where the numbers come from, and what they leave out."""
+    """Print where the estimate comes from and what it leaves out."""
     num_responses = throughput.generation.count
     echo(
-        f"from: a calibration of {format_seconds(throughput.measuring_seconds)} on {device}: "
+        f"from: a throughput measurement of {format_seconds(throughput.measuring_seconds)} on {device}: "
         f"{num_responses} responses of the initial policy, "
         f"{throughput.generated_tokens:.1f} ± {throughput.generated_tokens_stderr:.1f} tokens (s.e.), "
         f"{100 * throughput.truncated_fraction:.0f} % cut off at "
         f"{config.generation.max_new_tokens}; optimizer steps of every objective; "
         f"{throughput.evaluation.timed_items} of {throughput.evaluation.items} items of the leaderboard. "
-        "Later players may write longer or shorter."
-        + (
-            ""
-            if throughput.evaluation.timed_items
-            else " Answers for the judge are taken at full length; its own time is not known."
-        )
-        + (" Drawing was tried by transformers, not by vLLM." if config.generation.backend == "vllm" else "")
+        "Later checkpoints may write longer or shorter responses."
+        + ("" if throughput.evaluation.timed_items else " Answers are assumed to have full length; the judge's time is unknown.")
+        + (" Generation was timed with transformers, not vLLM." if config.generation.backend == "vllm" else "")
     )
     memory = f"{format_bytes(throughput.peak_process_bytes)} per process"
     if throughput.peak_device_bytes is not None:
         memory = f"{format_bytes(throughput.peak_device_bytes)} on the device, {memory}"
     echo(
-        f"peak memory in it: {memory}, {num_workers} cell(s) at once (--jobs); micro-batch {config.training.micro_batch}, "
+        f"peak memory in it: {memory}, {num_workers} trial(s) at once (--jobs); micro-batch {config.training.micro_batch}, "
         f"{config.model.tokens_per_pass} tokens per pass, {config.generation.batch_size} responses at once"
     )
 
@@ -146,7 +136,7 @@ def format_bytes(num_bytes: float) -> str:
 
 
 def print_power(config: RunConfig, benchmark: Benchmark) -> None:
-    """The smallest difference this plan can hope to show, from the number of items per task alone."""
+    """Print the smallest difference that this plan can show, from the number of items per task alone."""
     from harness.analysis.clusters import effective_sample_size
     from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL, minimum_detectable_effect
 
@@ -154,8 +144,9 @@ def print_power(config: RunConfig, benchmark: Benchmark) -> None:
     if not items:
         return  # nothing is averaged over tasks
     effective_counts = {
-        name: round(effective_sample_size(found)) for name, found in benchmark.clusters().items() if name in items
+        name: round(effective_sample_size(clusters)) for name, clusters in benchmark.clusters().items() if name in items
     }
+    is_clustered = any(count < items[name] for name, count in effective_counts.items())
     counts = [effective_counts.get(name, count) for name, count in items.items()]
     # the variance of one item's difference: right or wrong on a share of the items, or ratings that differ by so many tenths
     has_judge = benchmark.suite.judge is not None
@@ -168,19 +159,14 @@ def print_power(config: RunConfig, benchmark: Benchmark) -> None:
         else ("they disagree on 10 % of the items", "30 %")
     )
     echo(
-        f"power: {sum(items.values())} items in {len(counts)} tasks; two players on the same items must "
-        f"differ by {min_points:.1f} "
-        f"points in the mean over tasks (if {min_assumption}) to {max_points:.1f} points ({max_assumption}) "
-        "to be told apart with 80 % power at the 5 % level"
-        + (
-            "; items of one cluster taken to be answered alike"
-            if any(effective_counts[n] < items[n] for n in effective_counts)
-            else ""
-        )
+        f"power: {sum(items.values())} items in {len(counts)} tasks; two checkpoints on the same items must "
+        f"differ by {min_points:.1f} points in the mean over tasks (if {min_assumption}) to {max_points:.1f} points "
+        f"({max_assumption}) to be told apart with 80 % power at the 5 % level"
+        + ("; items of a cluster are assumed to be answered alike" if is_clustered else "")
     )
     num_seeds = len(config.seeds)
     echo(
-        f"power: that is the error of sampling items; the spread of training over {num_seeds} seed(s) comes on top"
+        f"power: that is the error of sampling items; the spread of training over {num_seeds} seed(s) adds to it"
         + (
             ""
             if num_seeds >= MIN_SEEDS_FOR_INTERVAL

@@ -1,4 +1,4 @@
-"""Command `push`: a trained player as a folder with its card; to the hub only when asked in so many words."""
+"""Command `push`: a trained checkpoint as a folder with its model card; uploaded only with --upload."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def push_command(
         check_outside_runs(to, "--to")
     with tempfile.TemporaryDirectory() as scratch:
         with explain_malformed(root):
-            facts = RunResults(root)
-            adapter, seed, iteration = find_adapter(facts, label, seed, iteration)
+            run_results = RunResults(root)
+            adapter, seed, iteration = find_adapter(run_results, label, seed, iteration)
             folder_prefixes = ("data/", "initial/", *(f"{label}/seed-{seed}/iteration-{t}/" for t in range(iteration + 1)))
             needed_phases = [phase for phase in run_folder.phases() if f"{phase}/".startswith(folder_prefixes)]
             check_undamaged(run_folder, needed_phases)
-            package = write_adapter_package(facts, label, seed, iteration, adapter, to or Path(scratch) / "package")
+            package = write_adapter_package(run_results, label, seed, iteration, adapter, to or Path(scratch) / "package")
         for file in sorted(package.iterdir()):
             echo(f"{file.stat().st_size:>12,} bytes  {file.name}")
         if to is None and not upload:
@@ -50,5 +50,5 @@ def _upload(folder: Path, repo: str) -> None:
     try:
         huggingface_hub.create_repo(repo, private=True, exist_ok=True)
         huggingface_hub.upload_folder(repo_id=repo, folder_path=folder)
-    except Exception as error:  # no network, no token, no right to: each means that it was not uploaded
+    except Exception as error:  # no network, no token or no permission: in each case it was not uploaded
         raise UserError(f"--repo {repo}: not uploaded ({' '.join(str(error).split())[:200]})") from error

@@ -1,4 +1,4 @@
-"""The run command: a request becomes a plan, a game and the views of what came out."""
+"""Command `run`: plan a run, run it, write its tables, figures and report."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.store.run_folder import RunFolder
 
 
 def config_from_args(cli_args: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> RunConfig:
-    """The configuration of what was typed. said_by: option -> who gave it, where it was not typed. Raises UserError."""
+    """The configuration of a command. sources: option -> where it comes from, where it was not typed. Raises UserError."""
     seeds = cli_args.get("seeds")
     if isinstance(seeds, str):
         parsed_seeds = [parse_number(part) for part in seeds.split(",")]
         if not all(isinstance(seed, int) for seed in parsed_seeds):
             raise UserError(f"--seeds {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
         seeds = parsed_seeds
-    sources = {{"suite": "evaluation.suite"}.get(key, key): said for key, said in (sources or {}).items()}
+    sources = {{"suite": "evaluation.suite"}.get(key, key): source for key, source in (sources or {}).items()}
     cleared_settings = {"data__heldout": None, "data__distribution": None} if "data" in cli_args else {}
     config = load_config(
         cli_args.get("recipe", "lab"),
@@ -59,7 +59,7 @@ def config_from_args(cli_args: Mapping[str, Any], sources: Mapping[str, str] | N
 
 
 def run_command(cli_args: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
-    """Play the run; returns the exit code: 0 all complete, 2 some cells failed."""
+    """Run it; returns the exit code: 0 all complete, 2 some trials failed."""
     config = config_from_args(cli_args)
     if "name" in cli_args:
         name = cli_args["name"]
@@ -94,7 +94,7 @@ def check_output_folders(run: RunFolder, results: Path, reports: Path, dry_run: 
 
 
 def check_merge_folders(run: RunFolder, results: Path) -> None:
-    """The same for a run folder that is written to without a report."""
+    """`check_output_folders` for a run folder without a report."""
     check_path("--results", results)
     check_run_folder(run.root)
     check_writable("--results", results)
@@ -108,9 +108,9 @@ def plan_and_run(
     jobs: int | None,
     study: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Say the plan and, unless it is a dry run, carry it out; returns the cells that failed, with their error."""
+    """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
     from harness.commands.plan import print_cost_estimate, print_plan
-    from harness.launch import workers as workers
+    from harness.launch import workers
     from harness.loop.suite import load_suite
     from harness.planning.prepare import load_variants, prepare_run, write_failed_trials
     from harness.progress import Reporter
@@ -144,7 +144,7 @@ def plan_and_run(
             loop.write_tables = partial(refresh, everything=False)
         except (UserError, OSError):
             if new_folders and not (run.root / "data").exists():
-                remove_empty(new_folders)  # a refused request leaves nothing behind
+                remove_empty(new_folders)  # a request that fails leaves nothing behind
             raise
         failed = workers.run_trials(loop, num_workers)
         write_failed_trials(run, failed)
@@ -152,7 +152,7 @@ def plan_and_run(
 
 
 def write_and_list_views(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
-    """Write every view of the run and say where; returns the exit code."""
+    """Write every view of the run and print where; returns the exit code."""
     with run.lock(echo):
         paths = write_views(run, reports / f"{run.name}.pdf")
     for label, path in paths.items():
@@ -165,7 +165,7 @@ def write_and_list_views(run: RunFolder, reports: Path, failed: Mapping[str, str
 
 
 def first_ids_warning(root: Path) -> str | None:
-    """What the run's first_ids.csv has to warn of; None where it has nothing, or there is none."""
+    """The warning of the run's first_ids.csv; None without one."""
     from harness.analysis.text_columns import read_table
     from harness.reporting.tables.first_ids import first_ids_sentence
 
@@ -174,7 +174,7 @@ def first_ids_warning(root: Path) -> str | None:
 
 
 def remove_empty(new_folders: Sequence[Path]) -> None:
-    """The run's folder and those above it that were made for it, as far as nothing is in them."""
+    """Remove the new folder of a run, and the new ones above it, as far as they are empty."""
     for file in (LEASE, "journal.jsonl"):
         (new_folders[0] / file).unlink(missing_ok=True)
     for folder in new_folders:
@@ -183,7 +183,7 @@ def remove_empty(new_folders: Sequence[Path]) -> None:
 
 
 def write_views(run: RunFolder, pdf: Path) -> dict[str, Path]:
-    """Write every view of a run, its report as `pdf`; returns what to show the user."""
+    """Write every view of a run, its report as `pdf`; returns their paths by label."""
     from harness.reporting.figures.fonts import missing_glyphs_message
     from harness.reporting.report import write_report
     from harness.reporting.tables import refresh
@@ -200,6 +200,6 @@ def write_views(run: RunFolder, pdf: Path) -> dict[str, Path]:
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",
-        "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of it
+        "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of means
         "report": report_path,
     }

@@ -1,4 +1,4 @@
-"""The study command: a prepared question becomes one run, with its choice of settings where it makes one."""
+"""Command `study`: a prepared question becomes one run, with a choice of settings where the study makes one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def list_studies() -> None:
     for path in sorted((PACKAGE / "studies").glob("*.toml")):
         study = load_study(path.stem)
         echo(f"{study.name:<12}{study.title}: {study.question}")
-    echo("\nPlay one: harness study NAME (--dry-run shows the plan)")
+    echo("\nRun one: harness study NAME (--dry-run shows the plan)")
 
 
 def study_command(name: str, cli_args: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
-    """Play the study; returns the exit code: 0 all complete, 2 some cells failed or a setting could not be chosen."""
+    """Run the study; returns the exit code: 0 all complete, 2 some trials failed or a setting could not be chosen."""
     original_study = load_study(name)
     study = apply_overrides(original_study, cli_args)
     config = study_config(study, study.variants(), cli_args)
@@ -40,7 +40,7 @@ def study_command(name: str, cli_args: dict[str, Any], results: Path, reports: P
 
 
 def apply_overrides(study: Study, cli_args: Mapping[str, Any]) -> Study:
-    """The study with what was typed in place of its own settings. Raises UserError."""
+    """The study with options of the command line in place of its own settings. Raises UserError."""
     for key, value in cli_args.items():
         if isinstance(value, str) and not value.strip():
             raise UserError(f"--{key.replace('_', '-')} is empty; give a value, or leave it out")
@@ -48,14 +48,14 @@ def apply_overrides(study: Study, cli_args: Mapping[str, Any]) -> Study:
         raise UserError(f"--validation {cli_args['validation']}: study {study.name} chooses no setting; leave it out")
     updates: dict[str, Any] = {key: cli_args[key] for key in ("recipe", "objectives", "suite", "tuned_by") if key in cli_args}
     if "objectives" in cli_args:
-        updates |= {"arm": (), "contrast": ()}  # they speak of the study's own variants
+        updates |= {"arm": (), "contrast": ()}  # they refer to the study's own variants
     if study.grid is not None and "validation" in cli_args:
         updates["grid"] = study.grid.model_copy(update={"validation": cli_args["validation"]})
     return study.model_copy(update=updates)
 
 
 def check_variants(study: Study, config: RunConfig) -> None:
-    """Raises UserError when an arm or a contrast speaks of a variant that the study does not play."""
+    """Raises UserError when an arm or a contrast refers to a variant that the study does not run."""
     labels, label_of = labels_of(config)
     labels = set(labels)
     sides = [("arm", arm.variant) for arm in study.arm]
@@ -63,11 +63,11 @@ def check_variants(study: Study, config: RunConfig) -> None:
     for kind, text in sides:
         label = label_of(text)
         if label not in labels:
-            raise UserError(f"study {study.name}: a {kind} speaks of {text}, which is not played{did_you_mean(label, labels)}")
+            raise UserError(f"study {study.name}: {kind} of {text}, which is not among its variants{did_you_mean(label, labels)}")
 
 
 def labels_of(config: RunConfig) -> tuple[list[str], Callable[[str], str]]:
-    """The labels of what is played, and spelling -> label; what is spelled as it is played is not looked for again."""
+    """The labels of the configured variants, and a function from spelling to label, which reuses those labels."""
     from harness.discovery.variants import parse_variants
 
     labels = [variant.label for variant in parse_variants(config.objectives, config.objective)]
@@ -94,7 +94,7 @@ def study_config(study: Study, variants: str, cli_args: Mapping[str, Any], suite
 
 
 def study_run_name(study: Study, config: RunConfig) -> str:
-    """`study-NAME` on the study's own recipe, with the run's default name behind it on another."""
+    """`study-NAME` on the study's own recipe, followed by the run's default name on another."""
     from harness.planning.prepare import default_run_name
 
     run_name = default_run_name(config)
@@ -102,10 +102,10 @@ def study_run_name(study: Study, config: RunConfig) -> str:
 
 
 def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user: bool = False) -> dict[str, str]:
-    """Objective -> the variant with the setting that the run `tuned_by` chose for it, where that is not the common one.
+    """Objective -> the variant with the setting that the run `tuned_by` chose for it, where it differs from the common one.
 
-    typed: the run was named on the command line. One that cannot be read is refused then; one that a study names by itself may
-    be missing or damaged like any other run beside this one.
+    named_by_user: the run was given on the command line, so being unable to read it is an error. The study's own may be missing
+    or damaged.
     """
     from harness.analysis.facts import RunResults
     from harness.reporting.tables.study import chosen_table
@@ -118,7 +118,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
     root = results / study.tuned_by
     if not (root / "run.json").is_file():
         echo(
-            f"tuned settings: no run {root}, so every objective is played at the common setting only; to add them, play "
+            f"tuned settings: no run {root}, so every objective is run at the common setting only; to add them, run "
             "harness study lr first and repeat this command"
         )
         return {}
@@ -129,14 +129,14 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
         if named_by_user:
             raise
         echo(
-            f"tuned settings: the run {root} cannot be used ({UserError(str(error))}), so every objective is played at the "
-            "common setting only; to add them, mend it and repeat this command"
+            f"tuned settings: the run {root} cannot be used ({UserError(str(error))}), so every objective is run at the "
+            "common setting only; to add them, repair it and repeat this command"
         )
         return {}
     if other_numbers := [numbers for numbers in numbers_versions(root) if numbers != NUMBERS_VERSION]:
         echo(
             f"tuned settings: {root} chose them with version {', '.join(other_numbers)} of this program's numbers, which are now "
-            f"version {NUMBERS_VERSION}; to choose anew, play that study again with --results OTHER"
+            f"version {NUMBERS_VERSION}; to choose again, repeat that study with --results OTHER"
         )
     tuned = {}
     for objective in split_list(study.objectives):
@@ -159,7 +159,7 @@ def _recipe_value(config: RunConfig, key: str) -> Any:
 def _tune_and_evaluate(
     study: Study, config: RunConfig, run: RunFolder, cli_args: dict[str, Any], reports: Path, dry_run: bool, jobs: int | None
 ) -> int:
-    """Every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
+    """Run every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
     from harness.analysis.facts import RunResults
     from harness.reporting.tables.study import chosen_table
 
@@ -172,7 +172,7 @@ def _tune_and_evaluate(
     chosen = table[table["chosen"]]
     objectives_without_choice = [o for o in split_list(study.objectives) if o not in set(chosen["objective"])]
     for objective in objectives_without_choice:
-        echo(f"no setting of {objective} could be chosen: every candidate has a hole on {study.grid.validation}")
+        echo(f"no setting of {objective} could be chosen: every candidate lacks scores on {study.grid.validation}")
     if chosen.empty:
         return write_and_list_views(run, reports, failed) or 2
     chosen_variants = [f"{row['objective']}:{row['key']}={format_value(row['value'])}" for row in chosen.to_dict("records")]
@@ -182,9 +182,9 @@ def _tune_and_evaluate(
 
 
 def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], restrict_views: bool = False) -> dict[str, Any]:
-    """What run.json says of the study: labels in place of spellings, so that a report needs no objective file.
+    """run.json's entry of the study: labels in place of spellings, so that a report needs no objective file.
 
-    shown: the tables and figures show the variants of `config` alone (the candidates that were not chosen stay in chosen.csv).
+    restrict_views: tables and figures show the variants of `config` alone (other candidates stay in chosen.csv).
     """
     labels, label = labels_of(config)
 
@@ -216,7 +216,7 @@ def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], rest
 
 
 def _grid_record(study: Study, label: Any) -> dict[str, Any]:
-    """The grid as it is recorded: the suite by its name, and per objective [label, value] of every value."""
+    """run.json's entry of the grid: the suite by name, and per objective [label, value] of every value."""
     assert study.grid is not None
     grid = study.grid
     candidates = {

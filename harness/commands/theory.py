@@ -1,4 +1,4 @@
-"""Command `theory`: exact games on a few outcomes, written as a page."""
+"""Command `theory`: exact self-play iterations on a few outcomes, written as a page."""
 
 from __future__ import annotations
 

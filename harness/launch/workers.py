@@ -1,8 +1,8 @@
-"""Several cells at once, one process each: the parent hands out cells and draws the views, workers play.
+"""Several trials at once, one process each: the parent assigns trials and writes the views, workers run them.
 
-Cells share nothing that is still being made: what all of them start from is complete before the first is handed out, and a
-cell's numbers do not depend on how many cores or processes there are (see `lanes`). A worker that dies, with whatever exit code,
-costs its own cell only, and another takes its place; a parent that dies takes its workers with it.
+Trials share no unfinished phase: what they all start from is complete before the first is assigned. Their numbers do not depend
+on the number of cores or processes (see harness/train/thread_pool.py). A worker that dies, with whatever exit code, fails its
+own trial only and is replaced; when the parent dies, its workers exit.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from harness.planning.prepare import build_loop
 from harness.progress import Reporter
 from harness.store.run_folder import RunFolder
 
-EXIT = os._exit  # as it is; while an objective's code runs, the name leads elsewhere (see process_state)
+EXIT = os._exit  # the original: while an objective's code runs, os._exit is replaced (see discovery/process_state.py)
 
 
 def choose_num_workers(requested: int | None, config: RunConfig, num_trials: int) -> int:
-    """How many cells to play at once: as asked, else one per GPU or CPU core; never more than there are cells."""
+    """Number of trials to run at once: `requested`, else one per GPU or CPU core; at most `num_trials`."""
     return max(1, min(requested or num_slots(config), num_trials))
 
 
@@ -46,7 +46,7 @@ def num_slots(config: RunConfig) -> int:
 
 @dataclass
 class Worker:
-    """One process, the line to it, which of how many it is, and the number of the cell it is playing."""
+    """One process, the pipe to it, its slot on the machine, and the index of the trial it runs."""
 
     process: Any
     pipe: Connection
@@ -55,15 +55,15 @@ class Worker:
 
 
 def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
-    """Play every cell of `game`, `jobs` at a time; returns the cells that failed, with their error."""
+    """Run every trial of `loop`, `num_workers` at a time; returns the errors of those that failed, by name."""
     if num_workers < 2:
         return loop.run()
     pending_trials = loop.pending_trials()
     loop.evaluate_base(pending_trials)
     loop.prepare_shared(pending_trials)
     reporter, trials = loop.runner.reporter, loop.trials
-    pending_names = {cell.name for cell in pending_trials}
-    unassigned = deque(number for number, cell in enumerate(trials) if cell.name in pending_names)
+    pending_names = {trial.name for trial in pending_trials}
+    unassigned = deque(index for index, trial in enumerate(trials) if trial.name in pending_names)
     failed: dict[str, str] = {}
     workers = start_workers(num_workers)
     try:
@@ -77,8 +77,8 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                 name = trials[worker.trial_index].name
                 try:
                     message_kind, message = worker.pipe.recv()
-                except (EOFError, OSError):  # nobody at the other end any more
-                    worker.process.join(timeout=10)  # it may go on with the line closed
+                except (EOFError, OSError):  # the process is gone
+                    worker.process.join(timeout=10)  # it may run on with its pipe closed
                     worker.process.kill()
                     worker.process.join()
                     message_kind, message = "failed", f"its process ended with exit code {worker.process.exitcode}"
@@ -89,7 +89,7 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                         worker = _start_worker(worker.slot, num_workers)
                         workers.append(worker)
                         _send_setup(worker, loop)
-                if message_kind == "say":
+                if message_kind == "line":
                     reporter.show_line(message)
                     continue
                 if message_kind == "refused":
@@ -112,21 +112,21 @@ def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
 def _assign(worker: Worker, unassigned: deque[int]) -> None:
     if unassigned:
         worker.trial_index = unassigned.popleft()
-        worker.pipe.send(("play", worker.trial_index))
+        worker.pipe.send(("run", worker.trial_index))
 
 
-# ---------------------------------------------------------------- the workers' side
+# ---------------------------------------------------------------- worker processes
 
 
 def warm_up(num_workers: int) -> None:
-    """Let the libraries be loaded for the workers to come, in a process of their own, while the parent prepares the run."""
+    """Preload the libraries in the fork server while the parent prepares the run."""
     if num_workers > 1:
         _context()
         forkserver.ensure_running()
 
 
 def start_workers(num_workers: int) -> list[Worker]:
-    """Processes that wait for cells."""
+    """Processes that wait for trials."""
     return [_start_worker(slot, num_workers) for slot in range(num_workers)]
 
 
@@ -136,18 +136,17 @@ def _start_worker(slot: int, num_workers: int) -> Worker:
     process = context.Process(target=_worker_main, args=(slot, num_workers, worker_pipe), daemon=True, name=f"harness-{slot}")
     try:
         process.start()
-    except (ConnectionError, EOFError) as error:  # the server process is gone, or could not begin
+    except (ConnectionError, EOFError) as error:  # the fork server is gone, or could not start
         raise UserError(
-            f"--jobs {num_workers}: the processes that play cells cannot be started ({error}); what is "
-            "finished is kept: repeat the "
-            "same command with --jobs 1"
+            f"--jobs {num_workers}: worker processes cannot be started ({error}); what is finished is kept: repeat the same "
+            "command with --jobs 1"
         ) from error
     worker_pipe.close()
     return Worker(process, parent_pipe, slot)
 
 
 def _context() -> Any:
-    """Workers come from a server process that has the libraries but no threads and no GPU yet, so forking it is safe."""
+    """Workers are forked from a server process that has loaded the libraries but has no threads and no GPU, which is safe."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["harness.launch.workers", "harness.language.benchmark.lm", "harness.language.model.lora", "lm_eval.evaluator"]
@@ -156,7 +155,7 @@ def _context() -> Any:
 
 
 def stop_workers(workers: Sequence[Worker]) -> None:
-    """Hang up; a worker that waits for a cell leaves by itself, one that is playing is ended."""
+    """Close the pipes; an idle worker exits by itself, a busy one is killed."""
     for worker in workers:
         worker.pipe.close()
         worker.process.join(timeout=0 if worker.trial_index is not None else 10)
@@ -165,14 +164,14 @@ def stop_workers(workers: Sequence[Worker]) -> None:
 
 
 class _PipeReporter(Reporter):
-    """A reporter whose lines go to the parent."""
+    """A reporter that sends its lines to the parent."""
 
     def __init__(self, pipe: Connection) -> None:
         super().__init__()
         self.pipe, self.trial_name = pipe, ""
 
     def show_line(self, line: str) -> None:
-        self.pipe.send(("say", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
+        self.pipe.send(("line", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
 
     @property
     def draws_bars(self) -> bool:
@@ -180,10 +179,10 @@ class _PipeReporter(Reporter):
 
 
 def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
-    """Wait for cells and play them, until the parent hangs up."""
-    for signal_number in (signal.SIGINT, signal.SIGTERM):  # they reach every process of a terminal or a job; the parent decides
+    """Run the trials that arrive on the pipe, until it is closed."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM):  # sent to every process of a terminal or a job; the parent handles them
         signal.signal(signal_number, signal.SIG_IGN)
-    # A task may open processes of its own to run code with a time limit; a daemon may not. This one still ends with its parent.
+    # A task may start processes to run code with a time limit; a daemon may not. This one still exits with its parent.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -210,7 +209,7 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
 
 
 def _worker_config(config: RunConfig, slot: int, num_workers: int) -> RunConfig:
-    """The configuration with this worker's share of the machine: a GPU in turn, or its part of the cores."""
+    """The configuration with this worker's share of the machine: the GPUs in turn, or a part of the cores."""
     import torch
 
     model = config.model

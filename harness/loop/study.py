@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from harness.config import Section, format_error
+from harness.config import Section
 from harness.errors import UserError
 from harness.settings.safe_paths import FileName
 from harness.settings.toml_files import find_toml, read_toml
+from harness.settings.validation import format_error
 
 TIE_TOLERANCE = 1e-9  # scores (0 to 1) that differ by less differ by rounding: one item in a million is more
 

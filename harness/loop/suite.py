@@ -14,12 +14,13 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from harness.analysis.score_scale import describe_unaveraged, infer_scale
-from harness.config import Section, format_error
+from harness.config import Section
 from harness.errors import UserError
 from harness.loop.judge_settings import LOCATION_KEYS, MAX_RATING, MIN_RATING, JudgeSettings
 from harness.settings.paths import resolve_path
 from harness.settings.safe_paths import NAME_RULE, FileName, is_safe_name
 from harness.settings.toml_files import find_toml, read_toml
+from harness.settings.validation import format_error
 
 RESERVED_COLUMNS = {
     "objective",

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.config import RunConfig, TrainingConfig, format_error
+from harness.config import RunConfig, TrainingConfig
 from harness.discovery.variants import Variant
 from harness.errors import UserError
 from harness.records import digest
+from harness.settings.validation import format_error
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What a run will cost, from its plan and a calibration: prompts, tokens, seconds and bytes by kind of phase. Arithmetic alone.
+"""Cost estimate of a run, from its plan and the measured throughput: prompts, tokens, seconds, bytes by kind of phase.
 
 Tokens are those that go through the model: a prompt counts once per response it is trained with, as in the steps' records, and
-once per group where it is scored.
+once per group in scoring.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 SCORE_LINE_BYTES = 170  # a line of scores.jsonl
 STEP_LINE_BYTES = 450  # a line of steps.jsonl without its examples
 EXAMPLE_ID_BYTES = 20  # an example's id in it
-DIAGNOSTICS_LINE_BYTES = 900  # a line of the probe's samples beyond its response
+DIAGNOSTICS_LINE_BYTES = 900  # a line of the diagnostics' samples beyond its response
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one or several phases: prompts or items worked on, tokens, seconds in one process, bytes kept."""
+    """Cost of one or several phases: prompts or items processed, tokens, seconds in one process, bytes on disk."""
 
     count: float = 0.0
     tokens: float = 0.0
@@ -38,7 +38,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """Costs by kind of phase, and the wall time with `at_once` cells beside each other."""
+    """Number of phases and cost by kind of phase, and the wall time of all."""
 
     costs_by_kind: dict[PhaseKind, tuple[int, Cost]]
     wall_seconds: float
@@ -50,7 +50,7 @@ class CostEstimate:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the counts are made of: annotated pairs, prompts of the probe, prompts per optimizer step."""
+    """Sizes that costs are computed from: annotated pairs, prompts of the diagnostics, prompts per optimizer step."""
 
     num_pairs: int
     diagnostics_prompts: int
@@ -58,7 +58,7 @@ class Sizes:
 
 
 def estimate_cost(phases: Sequence[PlannedPhase], throughput: Throughput, sizes: Sizes, num_parallel: int) -> CostEstimate:
-    """The cost of phases that are still to do. at_once: cells that run beside each other, each at the speed measured."""
+    """The cost of phases still to do. num_parallel: trials that run at once, each at the measured speed."""
     costs = [estimate_phase(phase, throughput, sizes) for phase in phases]
     costs_by_kind: dict[PhaseKind, tuple[int, Cost]] = {}
     for kind in PHASE_KINDS:
@@ -77,7 +77,7 @@ def estimate_cost(phases: Sequence[PlannedPhase], throughput: Throughput, sizes:
 
 
 def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) -> Cost:
-    """One phase's cost."""
+    """The cost of one phase."""
     pairs = sizes.num_pairs if phase.variant is None else phase.variant.examples or sizes.num_pairs
     needs = phase.needs
     if phase.kind == "generate":
@@ -89,9 +89,8 @@ def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) ->
         num_scored = 1 if phase.variant is None else responses_to_score(needs, phase.iteration, throughput.cached_logp_agrees)
         num_generated = max(0, num_scored - 1)
         prompt_tokens = throughput.prompt_tokens if num_scored else 0.0
-        tokens = pairs * (
-            prompt_tokens + (throughput.real_tokens if num_scored else 0.0) + num_generated * throughput.generated_tokens
-        )
+        real_tokens = throughput.real_tokens if num_scored else 0.0
+        tokens = pairs * (prompt_tokens + real_tokens + num_generated * throughput.generated_tokens)
         return Cost(responses, tokens, pairs * throughput.scoring[num_scored].seconds_per_item, responses * SCORE_LINE_BYTES)
     if phase.kind == "train":
         assert phase.variant is not None

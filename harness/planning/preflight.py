@@ -1,4 +1,4 @@
-"""What a loaded model and its data must fit, and what a user should see, before anything is spent."""
+"""Checks of the objectives before training starts: their needs, and every loss once on made-up numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_RESPONSES = 1000  # per prompt and role
 
 
 def validate_needs(variant: Variant, objective: Objective) -> Needs:
-    """What an objective asks for. Raises UserError when it cannot say, asks for nonsense, or for more than is ever sampled."""
+    """An objective's needs. Raises UserError when their declaration raises, is invalid, or asks for too many responses."""
     try:
         needs = objective.needs
-    except (ValueError, TypeError) as error:  # its own refusal of parameters that do not go together
+    except (ValueError, TypeError) as error:  # the objective's own check of its parameters
         raise UserError(f"{variant.label}: {error}") from error
     except BaseException as error:
         if is_termination(error):
@@ -29,16 +29,16 @@ def validate_needs(variant: Variant, objective: Objective) -> Needs:
         raise UserError(f"{variant.label}: needs is {type(needs).__name__}, expected Needs(...); see objectives/README.md")
     for name in ("synthetic", "proto"):
         if (count := getattr(needs, name)) > MAX_RESPONSES:
-            raise UserError(f"{variant.label}: needs.{name}={count}: at most {MAX_RESPONSES} responses per prompt are drawn")
+            raise UserError(f"{variant.label}: needs.{name}={count}: at most {MAX_RESPONSES} responses per prompt are sampled")
     return needs
 
 
 def check_objectives(variants: Sequence[Variant], iterations: int) -> None:
     """Compute every loss of the run once on made-up log-probabilities; milliseconds.
 
-    Raises UserError for what would end in a crash or in wrong numbers hours later: another shape or type, a number that is none,
-    no gradient, an input that is changed, rows that see each other. Whether the loss is a good idea, `harness objectives check`
-    asks: a run may well be there to find out.
+    Raises UserError for what would end in a crash or in wrong numbers hours later: a wrong shape or type, a loss that is not
+    finite, no gradient, modified inputs, rows that influence each other. Whether the loss makes sense is left to
+    `harness objectives check`: finding out may be the purpose of the run.
     """
     for variant in variants:
         objectives = {repr(objective): objective for objective in variant.objectives(iterations)}
@@ -49,7 +49,7 @@ def check_objectives(variants: Sequence[Variant], iterations: int) -> None:
                         check(objective)
                 except (PropertyViolation, UndeclaredRead) as error:
                     raise UserError(f"{variant.label}: {error}; see: harness objectives check {variant.path}") from error
-                except BaseException as error:  # whatever the file raises, it would raise in training
+                except BaseException as error:  # it would be raised in training too
                     if is_termination(error):
                         raise
                     message = f"{variant.path}{error_line(variant.path, error)}: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""From a validated request to a Game: everything that can be wrong is found here, before anything is trained."""
+"""From a validated configuration to a TrainingLoop: everything that can be wrong is found here, before training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.config import RunConfig, format_setting, load_config, recorded_default
+from harness.config import RunConfig, load_config
 from harness.discovery.copies import save_copy
 from harness.discovery.variants import Variant, list_objectives, parse_variants
 from harness.errors import UserError, did_you_mean
@@ -28,6 +28,8 @@ from harness.planning.remaining import remaining_phases
 from harness.progress import Reporter
 from harness.security.redact import redact, redact_command
 from harness.settings.paths import PACKAGE, expand_user
+from harness.settings.renamed_keys import recorded_default
+from harness.settings.toml_files import format_setting
 from harness.sources.offline import go_offline
 from harness.store.phase_cache import PhaseCache
 from harness.store.provenance import PROGRAM, git_state, package_versions
@@ -46,7 +48,7 @@ def default_run_name(config: RunConfig) -> str:
 
 
 def load_variants(config: RunConfig) -> list[Variant]:
-    """The variants, every objective of every iteration built once, so that a bad parameter is found now."""
+    """The variants of a run. Every objective of every iteration is built once, so that a bad parameter is found now."""
     variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
     known_names = {*list_objectives(), *(variant.name for variant in variants)}
     for name in config.objective:
@@ -61,7 +63,7 @@ def load_variants(config: RunConfig) -> list[Variant]:
         except UserError:
             check_recipe_params(config, variant)
             raise
-        for objective in {id(one): one for one in objectives}.values():
+        for objective in {id(objective): objective for objective in objectives}.values():
             validate_needs(variant, objective)
     return variants
 
@@ -69,9 +71,9 @@ def load_variants(config: RunConfig) -> list[Variant]:
 def prepare_run(
     config: RunConfig, run: RunFolder, reporter: Reporter, cli_args: Mapping[str, Any], study: Mapping[str, Any] | None = None
 ) -> TrainingLoop:
-    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lease.
+    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lock.
 
-    study: what the record says of the study the run belongs to.
+    study: run.json's entry of the study that the run belongs to.
 
     Raises UserError for anything the user should change; nothing is trained or overwritten then.
     """
@@ -95,7 +97,7 @@ def prepare_run(
     if (line := continued_run_warning(loop)) is not None:
         reporter.show_line(line)
         run.journal("other versions", said=line)
-    loop.runner.check_same_benchmark()  # before the record names a suite or a judge that the scores are not of
+    loop.runner.check_same_benchmark()  # before run.json records a suite or a judge that the scores do not come from
     record = run_record(run, loop, variants, cli_args)
     run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
     return loop
@@ -109,11 +111,11 @@ def build_loop(
     dry_run: bool = False,
     rewrite_data: bool = True,
 ) -> TrainingLoop:
-    """The game of a run: model, tasks and data loaded and checked, the data committed. Every process of a run has its own.
+    """The training loop of a run: model, tasks and data loaded and checked, the data committed. Every process has its own.
 
-    reach: ask a judge whether it answers, which one process of a run does, where there is something to judge. dry: commit
-    nothing; such a game can be looked at and measured, not played. again: where only the small files of the data are here, write
-    the data's folder anew, which a run with nothing to do does not need.
+    ping_judge: check that the judge's endpoint answers; one process of a run does, where there is something to judge. dry_run:
+    commit nothing; such a loop can be inspected and timed, not run. rewrite_data: write the data's folder again where only its
+    small files are here; a run with nothing to do does not need it.
     """
     variants = load_variants(config)
     check_objectives(variants, config.iterations)
@@ -138,21 +140,21 @@ def build_loop(
     trials = [Trial(variant, seed) for variant in variants for seed in config.seeds]
     phase_cache = PhaseCache(run) if config.share else None
     gc.collect()
-    gc.freeze()  # tasks and data stay to the end: the collector need not walk through them again and again
+    gc.freeze()  # tasks and data stay to the end, so later garbage collections skip them
     return TrainingLoop(trials, PhaseRunner(config, run, world, policy, data, digests, benchmark, reporter, phase_cache))
 
 
-def preflight_notes(game: TrainingLoop) -> Iterator[str]:
-    """What a user should see before anything is spent, a line each."""
-    rounds = game.runner
-    yield from rounds.world.notes(rounds.policy, rounds.data)
-    yield from rounds.benchmark.notices()
+def preflight_notes(loop: TrainingLoop) -> Iterator[str]:
+    """Lines for the user before training starts."""
+    runner = loop.runner
+    yield from runner.world.notes(runner.policy, runner.data)
+    yield from runner.benchmark.notices()
 
 
 def template_date(run: RunFolder) -> datetime:
-    """What a chat template that writes the date takes for the present: the run's beginning, where it has begun.
+    """The date for chat templates that write one: when the run was started, else now.
 
-    It stands with the data, and in the record where the data is gone.
+    It is recorded with the data, and in run.json in case the data is gone.
     """
     data_manifest = run.manifest_of("data")
     recorded_date = data_manifest.settings.get("date") if data_manifest else (run.record() or {}).get("date")
@@ -160,7 +162,7 @@ def template_date(run: RunFolder) -> datetime:
 
 
 def load_run_suite(config: RunConfig) -> Suite:
-    """The run's suite; one that asks with or without a chat template otherwise than its file says has another version."""
+    """The run's suite. Its version changes where the recipe overrides whether it applies a chat template."""
     suite, apply_chat_template = load_suite(config.evaluation.suite), config.evaluation.apply_chat_template
     if apply_chat_template is None or apply_chat_template == suite.apply_chat_template:
         return suite
@@ -169,11 +171,11 @@ def load_run_suite(config: RunConfig) -> Suite:
 
 
 def resolve_mirror(config: RunConfig) -> Path | None:
-    """The folder that stands for the hub: --mirror, else the environment's HARNESS_MIRROR. With one, nothing is fetched."""
+    """The folder used in place of the hub: --mirror, else the environment's HARNESS_MIRROR. With one, nothing is fetched."""
     mirror_text = config.mirror or os.environ.get("HARNESS_MIRROR")
     if not mirror_text:
         return None
-    mirror = Path(os.path.realpath(expand_user(mirror_text)))  # `resolve` ends in an error of its own where links go in a circle
+    mirror = Path(os.path.realpath(expand_user(mirror_text)))  # Path.resolve raises for a cycle of links
     if not mirror.is_dir():
         raise UserError(f"--mirror {mirror_text}: " + ("is a file, not a folder" if mirror.exists() else "no such folder"))
     go_offline()
@@ -183,10 +185,8 @@ def resolve_mirror(config: RunConfig) -> Path | None:
 def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
     """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
 
-    The record is one of this program's (`stranger.look_over`).
-
-    More iterations, seeds, objectives or suites merely extend a run; anything that would change its numbers is refused. A setting
-    that did not exist when the run was made had its default.
+    The record has been validated (`store.untrusted.validate_run_folder`). More iterations, seeds, objectives or suites extend a
+    run; anything that would change its numbers is an error. A setting that an older run does not record had its default.
     """
     check_numbers_version(run)
     record = run.record()
@@ -215,14 +215,14 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
                            ("training", dict(variant.training)), ("examples", variant.examples)):  # fmt: skip
             if variant_record[key] != value:
                 raise UserError(
-                    f"{run.root}: {variant.label} was played with {key}={variant_record[key]!r}, now {value!r}; use --name OTHER"
+                    f"{run.root}: {variant.label} was run with {key}={variant_record[key]!r}, now {value!r}; use --name OTHER"
                 )
 
 
-def run_record(run: RunFolder, game: TrainingLoop, variants: Sequence[Variant], cli_args: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json says: resolved settings and what was passed, variants with source digest and citation, hardware."""
+def run_record(run: RunFolder, loop: TrainingLoop, variants: Sequence[Variant], cli_args: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of run.json: resolved settings and options, variants with source digest and citation, hardware."""
     previous = run.record() or {}
-    config, policy, suite = game.runner.config, game.runner.policy, game.runner.benchmark.suite
+    config, policy, suite = loop.runner.config, loop.runner.policy, loop.runner.benchmark.suite
     variant_records = {v.label: describe_variant(v, config.iterations) for v in variants}
     for variant in variants:
         save_copy(run, variant, previous.get("variants", {}))
@@ -242,16 +242,16 @@ def run_record(run: RunFolder, game: TrainingLoop, variants: Sequence[Variant], 
         "suite": suite.name,
         "hardware": hardware(policy),
         "base_digest": policy.base_digest,
-        **game.runner.world.record(policy),
+        **loop.runner.world.record(policy),
         "date": data_manifest.settings.get("date") if (data_manifest := run.manifest_of("data")) else previous.get("date"),
         "versions": package_versions(),
     }
 
 
 def continued_run_warning(loop: TrainingLoop) -> str | None:
-    """The line for a run that is continued under other libraries or on another machine than its finished phases were made with.
+    """The line for a run continued with other libraries or on another machine than its finished phases.
 
-    vLLM counts where the run draws with it; this program's own release does not, the version of its numbers does.
+    vLLM counts where the run samples with it. This program's release does not count: the version of its numbers does.
     """
     run, backend = loop.runner.run, loop.runner.config.generation.backend
     ignored = {PROGRAM} | ({"vllm"} - {backend})
@@ -265,7 +265,7 @@ def _redact_args(cli_args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:
-    """One variant for the record: settings as given, and the resolved hyper-parameters of every iteration."""
+    """run.json's entry of a variant: settings as given, and the resolved hyper-parameters of every iteration."""
     objectives = variant.objectives(iterations)
     first = objectives[0]
     return {
@@ -282,7 +282,7 @@ def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:
 
 
 def write_failed_trials(run: RunFolder, failed: Mapping[str, str]) -> None:
-    """failed.json: the cells that failed in the last invocation, empty when none did."""
+    """failed.json: the trials that failed in the last invocation, empty when none did."""
     if (run.root / "failed.json").is_dir():
-        run.set_aside("failed.json", f"{run.root / 'failed.json'}: a folder, not a list of failed cells")
-    write_json(run.root / "failed.json", {cell: redact(error) for cell, error in failed.items()})
+        run.set_aside("failed.json", f"{run.root / 'failed.json'}: a folder, not a list of failed trials")
+    write_json(run.root / "failed.json", {trial: redact(error) for trial, error in failed.items()})

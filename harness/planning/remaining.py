@@ -1,4 +1,4 @@
-"""What of a plan is still to be played. A cell of which only the small files are here counts as played, as far as they go."""
+"""The phases of a plan that are still to run. A trial with small files alone counts as finished as far as they go."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from harness.store.small_files import SHARED_UNIT, small_file_path, unit_of
 
 
 def remaining_phases(root: Path, phases: Sequence[PlannedPhase], ignore_damaged: bool = False) -> list[PlannedPhase]:
-    """The phases of a run that are to do, in the plan's order.
+    """The phases of a run that are still to do, in the plan's order.
 
-    What the cells to play need of the initial policy is made again where its folder is gone; it must come out as recorded.
-    forgiving: damaged small files count as none.
+    Phases of the initial policy that pending trials need are run again where their folder is gone; the result must be as
+    recorded. ignore_damaged: damaged small files count as none.
 
-    Raises UserError for a cell of which only the small files are here and which is asked for more than they hold: what comes next
-    begins from its adapter.
+    Raises UserError where a trial has small files alone and lacks some iterations: the next one starts from its adapter.
     """
     finished_phases = FinishedPhases(root, ignore_damaged)
     missing = [phase for phase in phases if not finished_phases.is_finished(phase.folder)]
-    first_missing: dict[str, PlannedPhase] = {}  # missing of a cell
+    first_missing: dict[str, PlannedPhase] = {}  # by trial
     for phase in missing:
         if phase.variant is not None:
             first_missing.setdefault(unit_of(phase.folder), phase)
@@ -39,7 +38,7 @@ def remaining_phases(root: Path, phases: Sequence[PlannedPhase], ignore_damaged:
 
 
 def _needed_by_trials(phase: PlannedPhase, seeds: set[str]) -> bool:
-    """Whether a shared phase goes into the cells of these seeds; scores do not."""
+    """Whether trials of these seeds use a shared phase; they do not use its scores."""
     parts = phase.folder.split("/")
     return parts[0] == SHARED_UNIT and phase.kind != "evaluate" and (phase.kind != "generate" or parts[1] in seeds)
 
@@ -48,8 +47,6 @@ def _small_files_only_message(root: Path, trial: str, phase: PlannedPhase, finis
     num_iterations = len({name.split("/")[2] for name in finished_phases.from_small_file(trial)})
     return (
         f"{root}: of {trial} only the small files are here, with {num_iterations} iteration(s); "
-        f"{phase.folder.removeprefix(trial + '/')} "
-        f"needs its adapter: bring the folder {trial} from the machine that played it, or delete "
-        f"{small_file_path(root, trial)} to play it "
-        "from its beginning"
+        f"{phase.folder.removeprefix(trial + '/')} needs its adapter: bring the folder {trial} from the machine that ran it, "
+        f"or delete {small_file_path(root, trial)} to run it from the start"
     )

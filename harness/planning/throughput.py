@@ -1,4 +1,4 @@
-"""What was measured of a machine's speed on a run: seconds of each kind of phase, tokens and bytes. Filled in by a world."""
+"""Throughput of a machine on a run: seconds, tokens and bytes by kind of phase. Measured by the world."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Timing:
-    """What was tried: how many prompts or items, in how many seconds."""
+    """A timed piece of work: number of prompts or items, and seconds."""
 
     count: int
     seconds: float
@@ -19,7 +19,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class EvaluationEstimate:
-    """One player's leaderboard, extrapolated from a trial of `tried` of its items: seconds, tokens, bytes kept."""
+    """The benchmark of one checkpoint, extrapolated from `timed_items` of its items: seconds, tokens, bytes on disk."""
 
     seconds: float
     tokens: float
@@ -30,7 +30,10 @@ class EvaluationEstimate:
 
 @dataclass
 class Throughput:
-    """Seconds on this machine, one process. Times are per prompt; `train` and `score` depend on what a prompt comes with."""
+    """Measurements on this machine, one process.
+
+    `training` is keyed by (variant's label, 0 for iteration 0 and 1 for later ones), `scoring` by responses scored per prompt.
+    """
 
     prompt_tokens: float
     real_tokens: float

@@ -1,4 +1,4 @@
-"""The terminal: whatever is printed, no text can colour, move or erase anything there, and no secret of an address is shown."""
+"""The terminal: no printed text can colour, move or erase anything there, and no secret in a URL is shown."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rich.text import Text
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
 
-ALLOWED_CONTROLS = "\n\t"  # what this program's own lines use
+ALLOWED_CONTROLS = "\n\t"  # used in this program's own lines
 
 
 def sanitize(value: Any) -> str:
-    """What may be written to a terminal as it is."""
+    """The text as it is safe on a terminal: secrets redacted, control characters escaped."""
     return escape_invisible(redact(str(value)), keep=ALLOWED_CONTROLS)
 
 
 class SafeConsole(Console):
-    """A console that takes text as text, in lines and in tables: no markup, no escape codes, no names of emoji."""
+    """A console that prints text literally, in lines and in tables: no markup, no escape codes, no names of emoji."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)

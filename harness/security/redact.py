@@ -1,4 +1,4 @@
-"""What may be secret in a text or a command is masked before it is written or printed."""
+"""Secrets in a text or a command are masked before it is written or printed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 
 MASK = "***"
-# Name and password of an address. A password that was not encoded may hold any of / @ ? # (browsers and curl take some of them):
-# behind a name and a colon everything up to the last @ of the word is masked, be it a port and a path with an @ in it.
-# As a path it has one slash of the two. JSON may write the slashes with backslashes, a proxy may stand without a scheme:
+# Name and password of a URL. A password that was not encoded may hold any of / @ ? # (browsers and curl accept some of them):
+# after a name and a colon everything up to the last @ of the word is masked, even a port and a path with an @ in it.
+# A URL read as a path has one slash of the two. JSON may escape the slashes, a proxy may have no scheme:
 # `name:password@host:port`.
 URL_CREDENTIALS = re.compile(
     r"(?:(?<=//)|(?<=\w\w:/)|(?<=\\/\\/)|(?<=\\\\/\\\\/))(?:[^\s\"'<>/?#]*:[^\s\"'<>]*@|[^\s\"'<>/?#]*@)"
@@ -23,16 +23,16 @@ SECRET_NAME = re.compile(r"(?i)(?:^|[._-])(?:token|(?:api)?key|secret|password|p
 
 
 def redact(text: str) -> str:
-    """The text without what asks in an address (`https://name:password@host`), secrets in its query, and tokens known by form."""
+    """The text without name and password of a URL (`https://name:password@host`), secrets in its query, and known tokens."""
     if "@" in text or ":/" in text or "//" in text or "%3A%2F%2F" in text.upper():
         text = QUERY_SECRET.sub(rf"\g<1>{MASK}", URL_CREDENTIALS.sub(f"{MASK}@", text))
     return KNOWN_TOKEN.sub(MASK, text)
 
 
 def redact_command(arguments: Sequence[str]) -> list[str]:
-    """A command line without secrets: as `masked`, and the value of whatever is named token, key, secret or password.
+    """A command line without secrets: as `redact`, and without the values of options named token, key, secret or password.
 
-    `--api-key X`, `--api-key=X` and `--set a.password=X`; `judge_key_env`, which names a variable, is no such name.
+    Covers `--api-key X`, `--api-key=X` and `--set a.password=X`, but not `judge_key_env`, which names a variable.
     """
     redacted: list[str] = []
     for argument in arguments:

@@ -1,6 +1,6 @@
-"""Numbers as they are meant: no truth value and no text in place of one, no nan or infinity, whole numbers written whole.
+"""Strict numbers: no boolean and no text in place of one, no nan or infinity, integers written without a point.
 
-A library that reads settings is kinder: true is 1 to it, "5" is 5, 9007199254740993.0 is 9007199254740992, 1e400 is infinite.
+pydantic alone is more lenient: it reads true as 1, "5" as 5, 9007199254740993.0 as 9007199254740992, 1e400 as infinity.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import date, time
 from typing import Any
 
 NOT_FINITE = "expected a finite number (a large one, such as 1000000, where no limit is meant)"
-TRUTH_VALUES = frozenset({"true", "false", "yes", "no", "on", "off"})
-MAX_INT = 2**63 - 1  # of the whole numbers that torch, numpy and pandas hold
+BOOLEAN_WORDS = frozenset({"true", "false", "yes", "no", "on", "off"})
+MAX_INT = 2**63 - 1  # the largest integer of torch, numpy and pandas
 INTEGER_PATTERN = re.compile(r"[+-]?[0-9]+(?:_[0-9]+)*")
 FLOAT_PATTERN = re.compile(
     r"[+-]?(?:[0-9]+(?:_[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:inf|nan)", re.IGNORECASE
@@ -22,7 +22,7 @@ FLOAT_PATTERN = re.compile(
 
 
 def parse_number(text: str) -> int | float | None:
-    """The number that a text is, in digits of ASCII; None where it is none. `inf` and `nan` are read, to be refused by name."""
+    """The number that a text spells in ASCII digits, else None. `inf` and `nan` are parsed, so that a message can name them."""
     stripped = text.strip()
     if len(stripped) < 400 and INTEGER_PATTERN.fullmatch(stripped):
         return int(stripped)
@@ -30,10 +30,10 @@ def parse_number(text: str) -> int | float | None:
 
 
 def number_problem(value: Any, annotation: Any) -> str | None:
-    """What of a value is no number where a setting of this annotation takes one; None where nothing is, or it takes none."""
+    """Why a value is no number of a setting's annotated type; None where it is one, or the setting takes no numbers."""
     allowed_types = set(_iter_types(annotation))
     if bool in allowed_types and not allowed_types & {int, float}:
-        return _no_truth_value(value, str in allowed_types)
+        return _boolean_problem(value, str in allowed_types)
     if Any in allowed_types or not allowed_types & {int, float}:
         return None
     for leaf in leaves(value):
@@ -53,28 +53,28 @@ def number_problem(value: Any, annotation: Any) -> str | None:
     return None
 
 
-def _no_truth_value(value: Any, texts: bool) -> str | None:
-    """What of a value is neither true nor false; 0, 1 and a text of digits are not either. texts: it may be a word as well."""
-    for one in leaves(value):
-        if isinstance(one, (int, float)) and not isinstance(one, bool):
+def _boolean_problem(value: Any, allows_text: bool) -> str | None:
+    """Why a value is neither true nor false; 0, 1 and a text of digits are not. allows_text: the setting takes words too."""
+    for leaf in leaves(value):
+        if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
             return "a number, expected true or false"
-        if isinstance(one, str) and (parse_number(one) is not None if texts else one.lower() not in TRUTH_VALUES):
+        if isinstance(leaf, str) and (parse_number(leaf) is not None if allows_text else leaf.lower() not in BOOLEAN_WORDS):
             return "a text, expected true or false"
     return None
 
 
-def what_is_not_kept(value: Any) -> str | None:
-    """What of a value, of whatever kind it may be, the record of a run could not hold; None where nothing is."""
-    for one in leaves(value):
-        if isinstance(one, date | time):
-            return f"{one} is a date or a time; put it in quotes where a text is meant"
-        if isinstance(one, float) and not math.isfinite(one):
+def storage_problem(value: Any) -> str | None:
+    """Why run.json could not hold a value of any type; None where it can."""
+    for leaf in leaves(value):
+        if isinstance(leaf, date | time):
+            return f"{leaf} is a date or a time; put it in quotes where a text is meant"
+        if isinstance(leaf, float) and not math.isfinite(leaf):
             return NOT_FINITE
     return None
 
 
 def _iter_types(annotation: Any) -> typing.Iterator[Any]:
-    """The types of the values that an annotation speaks of, in lists and unions too; those of a literal's values."""
+    """The types of values in an annotation: inside lists and unions too, and those of a Literal's values."""
     if typing.get_origin(annotation) is typing.Literal:
         yield from map(type, typing.get_args(annotation))
     elif inner := typing.get_args(annotation):
@@ -86,7 +86,7 @@ def _iter_types(annotation: Any) -> typing.Iterator[Any]:
 
 
 def leaves(value: Any) -> typing.Iterator[Any]:
-    """What is in lists and tables at any depth, or the value itself."""
+    """The plain values in lists and tables at any depth, or the value itself."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from leaves(inner)

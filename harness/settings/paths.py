@@ -1,4 +1,4 @@
-"""Where the installed package lies, and what a path in an option or a setting means."""
+"""The folder of the installed package, and how a path in an option or a setting is resolved."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 from harness.errors import UserError
 
 PACKAGE = Path(__file__).parent.parent
-STAND_IN_HOME_ENV = "HARNESS_STAND_IN_HOME"  # the folder that HOME names for the libraries' sake where there is no home
+STAND_IN_HOME_ENV = "HARNESS_STAND_IN_HOME"  # where there is no home: the folder that HOME is set to, for libraries
 
 
 def expand_user(text: str | os.PathLike[str]) -> Path:
-    """The path with a `~` at its beginning as the home folder, `~NAME` as that of the user NAME.
+    """The path with a leading `~` as the home folder, `~NAME` as that of the user NAME.
 
-    Raises UserError where there is no such home: a folder that is called `~` is never meant (it is ./~).
+    Raises UserError where there is no such home: nobody means a folder called `~` (it is ./~).
     """
     path_text = os.fspath(text)
     if "\0" in path_text:
-        raise UserError(f"{path_text}: holds the character NUL, which is in no path; write the path without it")
+        raise UserError(f"{path_text}: holds the character NUL, which no path may contain; leave it out")
     if not path_text.startswith("~"):
         return Path(path_text)
     user_part, slash, rest = path_text.partition("/")
     home = os.environ.get("HOME", "") if user_part == "~" else ""
     if home == os.environ.get(STAND_IN_HOME_ENV):
         home = ""
-    if not home:  # an empty HOME is none: os.path.expanduser would take it for the root folder
+    if not home:  # os.path.expanduser would read an empty HOME as the root folder
         home = _account_home(user_part[1:])
     if not home:
         reason = (
@@ -40,10 +40,10 @@ def expand_user(text: str | os.PathLike[str]) -> Path:
 
 
 def _account_home(name: str) -> str:
-    """The home folder that the system's list of users has for `name` (empty: for whoever this is); empty without one."""
+    """The home folder of the user `name` (empty: the current user) in the system's user list; empty without one."""
     try:
         import pwd
-    except ImportError:  # no list of users on this system
+    except ImportError:  # a system without a user list
         expanded = os.path.expanduser(f"~{name}")
         return "" if expanded.startswith("~") else expanded
     try:
@@ -53,9 +53,9 @@ def _account_home(name: str) -> str:
 
 
 def resolve_path(text: str, relative_to: Path | None = None) -> Path:
-    """`builtin:lab/base` -> a folder in the installed package; any other path is taken from `relative_to` or as it is.
+    """`builtin:lab/base` -> a folder in the installed package; any other path is relative to `relative_to`, where given.
 
-    Raises UserError for a home folder that is not there.
+    Raises UserError where a `~` has no home folder.
     """
     if text.startswith("builtin:"):
         return PACKAGE / text.removeprefix("builtin:")

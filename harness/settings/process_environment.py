@@ -1,6 +1,6 @@
-"""What a process finds around it and may not be able to use: a home for caches, a short folder for sockets, a terminal's letters.
+"""The environment a process needs: a cache folder, a short folder for sockets, an output encoding.
 
-What can be mended is mended for this process and those that it starts; nothing here changes a number.
+What is missing is replaced for this process and those that it starts; nothing here changes a number.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from harness.errors import UserError
 from harness.security.escaping import to_ascii
 from harness.settings.paths import STAND_IN_HOME_ENV, expand_user
 
-MAX_SOCKET_PATH_BYTES = 103  # bytes of a socket's path that every system takes
+MAX_SOCKET_PATH_BYTES = 103  # length of a socket's path that every system accepts
 LISTENER_NAME_BYTES = len("/pymp-xxxxxxxx/listener-xxxxxxxx")  # what multiprocessing adds to the temporary folder
 SHORT_TEMP_DIRS = ("/tmp", "/var/tmp", "/dev/shm")
 ASCII_ERROR_HANDLER = "harness.ascii"
-LAST_WAIT = 5.0  # seconds, for threads of libraries to end by themselves
+MAX_EXIT_WAIT_SECONDS = 5.0  # for threads of libraries to end by themselves
 
-notes: list[str] = []  # what had to be done otherwise, a line each, for whoever speaks to the user
+notes: list[str] = []  # what was replaced, a line each, to be printed to the user
 
 
 def set_up_process() -> None:
-    """Everything below, at the beginning of a command."""
+    """Everything below, at the start of a command."""
     set_up_streams()
     set_up_caches()
     set_up_sockets()
 
 
 def set_up_streams() -> None:
-    """A terminal or pipe that does not know a character gets it spelled in ASCII, instead of ending the program."""
+    """Characters outside the encoding of a terminal or pipe are written in ASCII, where Python would raise."""
     codecs.register_error(ASCII_ERROR_HANDLER, _replace_with_ascii)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or a stand-in that takes all
+        with contextlib.suppress(AttributeError, ValueError, OSError):  # none, closed, or a replacement that accepts everything
             stream.reconfigure(errors=ASCII_ERROR_HANDLER)  # type: ignore[union-attr]
 
 
@@ -52,13 +52,13 @@ def _replace_with_ascii(error: UnicodeError) -> tuple[str, int]:
 
 
 def set_up_caches() -> None:
-    """A cache folder for the libraries where there is no home: they would make a folder called `~`, or end in a traceback.
+    """A cache folder for the libraries where there is no home: they would make a folder called `~`, or raise.
 
-    One that is there already is left to them, whether or not it can be written to: models may lie in it.
+    An existing one is kept, writable or not: it may hold models.
     """
     home = _home()
     if home is not None and not os.environ.get("HOME"):
-        os.environ["HOME"] = str(home)  # an empty one would be the root folder
+        os.environ["HOME"] = str(home)  # an empty one would mean the root folder
     xdg_cache = os.environ.get("XDG_CACHE_HOME")
     cache = Path(xdg_cache) if xdg_cache else home / ".cache" if home else None
     if cache is not None and (cache.is_dir() or _can_create(cache)):
@@ -68,8 +68,8 @@ def set_up_caches() -> None:
     os.environ["XDG_CACHE_HOME"] = folder
     if home is None:
         os.environ["HOME"] = os.environ[STAND_IN_HOME_ENV] = folder
-    reason = f"{cache} cannot be made" if cache else "this user has no home folder"
-    notes.append(f"{reason}: what libraries keep for the next time is kept for this command only; HOME=FOLDER names another home")
+    reason = f"{cache} cannot be created" if cache else "this user has no home folder"
+    notes.append(f"{reason}: caches of libraries last for this command only; HOME=FOLDER sets another home")
 
 
 def _home() -> Path | None:
@@ -81,13 +81,13 @@ def _home() -> Path | None:
 
 def _can_create(folder: Path) -> bool:
     with contextlib.suppress(OSError):
-        existing = next(place for place in folder.absolute().parents if place.exists())
+        existing = next(parent for parent in folder.absolute().parents if parent.exists())
         return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     return False
 
 
 def set_up_sockets() -> None:
-    """A short folder for multiprocessing's sockets where the temporary one has a path too long for them."""
+    """A short folder for multiprocessing's sockets where the path of the temporary folder is too long for them."""
     if _sockets_fit():
         return
     from multiprocessing import process
@@ -103,48 +103,48 @@ def set_up_sockets() -> None:
 def _sockets_fit() -> bool:
     from multiprocessing import process
 
-    with contextlib.suppress(OSError):  # no temporary folder at all is said by whoever needs one
+    with contextlib.suppress(OSError):  # no temporary folder at all: reported by the code that needs one
         socket_dir = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
         return socket_dir is not None or len(os.fsencode(tempfile.gettempdir())) + LISTENER_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
     return True
 
 
 def check_hub() -> None:
-    """Raises UserError where the hub's address cannot be read: its library ends when it is imported, with a part of it shown."""
-    given = os.environ.get("HF_ENDPOINT", "")
+    """Raises UserError where the hub's address cannot be parsed: importing its library would raise, with a part of it shown."""
+    endpoint = os.environ.get("HF_ENDPOINT", "")
     try:
-        urlsplit(given).port  # noqa: B018 (asking is what raises)
+        urlsplit(endpoint).port  # noqa: B018 (the property raises)
     except ValueError:
         raise UserError(
-            f"HF_ENDPOINT={given}: cannot be read as an address; write / ? # @ : in a name or a password as %2F %3F %23 %40 %3A"
+            f"HF_ENDPOINT={endpoint}: cannot be read as an address; "
+            "write / ? # @ : in a name or a password as %2F %3F %23 %40 %3A"
         ) from None
 
 
 def check_sockets() -> None:
-    """Raises UserError where processes could not talk to one another."""
+    """Raises UserError where worker processes could not communicate."""
     set_up_sockets()
     if not _sockets_fit():
         raise UserError(
-            f"TMPDIR={tempfile.gettempdir()}: its path is too long for the sockets of several processes, "
-            f"and {', '.join(SHORT_TEMP_DIRS)} "
-            "cannot be written to; set TMPDIR to a shorter folder, or use --jobs 1"
+            f"TMPDIR={tempfile.gettempdir()}: its path is too long for the sockets of several processes, and "
+            f"{', '.join(SHORT_TEMP_DIRS)} cannot be written to; set TMPDIR to a shorter folder, or use --jobs 1"
         )
 
 
-def running() -> set[threading.Thread]:
-    """The threads for which Python would wait at the end."""
+def nondaemon_threads() -> set[threading.Thread]:
+    """The threads that Python would wait for at exit."""
     return {thread for thread in threading.enumerate() if not thread.daemon}
 
 
-def end_without(before: set[threading.Thread], code: int, seconds: float = LAST_WAIT) -> None:
-    """Let the process end with `code` though somebody's code has left a thread that does not end; others have `seconds`."""
-    left = running() - before
+def exit_despite_threads(before: set[threading.Thread], code: int, seconds: float = MAX_EXIT_WAIT_SECONDS) -> None:
+    """End the process with `code` even if third-party code has left a thread that does not end; it has `seconds` to."""
+    left = nondaemon_threads() - before
 
     def leave() -> None:
         time.sleep(seconds)
         if threading.main_thread().is_alive() or not any(thread.is_alive() for thread in left):
-            return  # the command was called as a function, and its caller goes on
-        print("harness: all is done; a thread that an objective's or a task's code left running is ended", file=sys.stderr)
+            return  # called as a function, by a program that goes on
+        print("harness: all is done; ending a thread that an objective's or a task's code left running", file=sys.stderr)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):
                 stream.flush()
@@ -158,7 +158,7 @@ def _remove_at_exit(folder: str) -> None:
     creator_pid = os.getpid()
 
     def remove() -> None:
-        if os.getpid() == creator_pid:  # a process that was forked leaves it alone
+        if os.getpid() == creator_pid:  # not in a forked process
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)

@@ -1,4 +1,4 @@
-"""What may become the name of a file or folder, so that nothing named in a recipe, suite or record leaves its folder."""
+"""Which names may become files or folders, so that no name in a recipe, suite or record leads out of its folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.errors import UserError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "letters, digits, '.', '_' and '-' only, at most 100, beginning with a letter or digit"
-# Of the store's own: a phase in the making, one given up, one set aside as damaged, a file in the making.
+# The store's own: an unfinished phase, an abandoned one, one set aside as damaged, an unfinished file.
 RESERVED_SUFFIXES = (".partial", ".abandoned", ".damaged", ".tmp")
-# What a run folder has beside its variants; "initial" names the untouched policy in every table too.
+# Folders of a run beside its variants'; "initial" is also the untouched policy in every table.
 RESERVED_FOLDERS = frozenset({"initial", "data", "facts", "judgements", "objectives", "plots", "tables"})
 
 
 def is_safe_name(text: str) -> bool:
-    """Whether a text can name one file or folder, and only there where it is put."""
+    """Whether a text can name one file or folder, and none elsewhere."""
     return bool(NAME_PATTERN.fullmatch(text)) and not text.endswith(RESERVED_SUFFIXES)
 
 
@@ -33,7 +33,7 @@ FileName = Annotated[str, AfterValidator(_check_name)]
 
 
 def join_inside(folder: Path, relative: str, source: str) -> Path:
-    """`folder / relative`. Raises UserError, naming `whose` words these are, when that could lie outside."""
+    """`folder / relative`. Raises UserError, which names `source`, when that could lie outside."""
     path = PurePosixPath(relative)
     if path.is_absolute() or "\\" in relative or "\0" in relative or ".." in path.parts:
         raise UserError(f"{source}: names {relative!r}, which could leave {folder}; nothing of it is used")

@@ -1,4 +1,4 @@
-"""Recipes, suites and studies as files: found by name or path, read as TOML, with who said what; and values as TOML has them."""
+"""Recipes, suites and studies as files: found by name or path, read as TOML, the source of each setting; values in TOML."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.errors import UserError, did_you_mean
 from harness.settings.numbers import leaves
 from harness.settings.paths import PACKAGE, resolve_path
 
-LARGEST_READ = 10**400
-TOO_LONG = "a whole number of more than 400 digits"
+MAX_INT_READ = 10**400
+TOO_MANY_DIGITS = "a whole number of more than 400 digits"
 SECTION_LINE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 KEY_LINE = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
@@ -64,19 +64,19 @@ def _unquote(name: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
     try:
-        return _loaded(path.read_text(encoding="utf-8-sig"))
+        return _parse_toml(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
     except RecursionError as error:
-        raise UserError(f"{path}: nested too deep; a .toml file here has sections of keys and values") from error
+        raise UserError(f"{path}: nested too deeply; expected sections of keys and values") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> str:
-    """The option that gave a setting, a part of it or what it is a part of; else the file, with the line where it is found."""
+    """The option that set a key, one of its sub-keys or its section; else the file, with the line where it is found."""
     for set_key, option in option_by_key.items():
         if key == set_key or key.startswith(f"{set_key}.") or set_key.startswith(f"{key}."):
             return option
@@ -84,22 +84,22 @@ def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> st
     return f"{path}: line {line}" if line else str(path)
 
 
-def walked(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every plain value in a tree with the dotted key it stands at, keys themselves included."""
+def iter_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value in a tree with its dotted key; names of keys are values too."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield key or "a key", name
-            yield from walked(inner, f"{key}.{name}" if key else name)
+            yield from iter_leaves(inner, f"{key}.{name}" if key else name)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from walked(inner, key)
+            yield from iter_leaves(inner, key)
     else:
         yield key, value
 
 
-def texts_of(tree: Any) -> Iterator[tuple[str, str]]:
-    """Those that are texts."""
-    return ((key, value) for key, value in walked(tree) if isinstance(value, str))
+def iter_text(tree: Any) -> Iterator[tuple[str, str]]:
+    """The texts among `iter_leaves(tree)`."""
+    return ((key, value) for key, value in iter_leaves(tree) if isinstance(value, str))
 
 
 def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key: Mapping[str, str], path: Path) -> None:
@@ -108,32 +108,30 @@ def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             parent_key = ".".join(parents[:depth])
-            raise UserError(
-                f"{setting_source(parent_key, option_by_key, path)}: {parent_key} is a value, not a "
-                f"section with a key {dotted_key}"
-            )
+            source = setting_source(parent_key, option_by_key, path)
+            raise UserError(f"{source}: {parent_key} is a value, not a section with a key {dotted_key}")
     tree[last] = value
 
 
 def parse_toml_value(text: str) -> Any:
-    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself: a date is a text here."""
+    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself, which a date is too."""
     try:
-        value = _loaded(f"value = {text}")["value"]
+        value = _parse_toml(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
     return text if isinstance(value, date | time) else value
 
 
-def _loaded(text: str) -> dict[str, Any]:
-    """Raises TOMLDecodeError for a whole number so long that Python does not write it out, in digits of any base."""
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Raises TOMLDecodeError for an integer too long for Python to print, in any base, too."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
     except ValueError as error:
-        raise tomllib.TOMLDecodeError(TOO_LONG) from error
-    if any(isinstance(one, int) and abs(one) >= LARGEST_READ for one in leaves(tree)):
-        raise tomllib.TOMLDecodeError(TOO_LONG)
+        raise tomllib.TOMLDecodeError(TOO_MANY_DIGITS) from error
+    if any(isinstance(leaf, int) and abs(leaf) >= MAX_INT_READ for leaf in leaves(tree)):
+        raise tomllib.TOMLDecodeError(TOO_MANY_DIGITS)
     return tree
 
 

@@ -145,7 +145,7 @@ def test_a_name_beside_a_file_of_that_name_says_what_to_type(written):
     ("text", "said"),
     [
         ("./mine.py:training.lr=1", "takes hyper-parameters alone"),
-        ("./mine.py,space", "names 2 objectives; check one at a time"),
+        ("./mine.py,space", "expected one objective, found 2; check one at a time"),
         ("./mine.py:data.examples=3", "takes hyper-parameters alone"),
     ],
 )

@@ -109,11 +109,11 @@ def test_what_is_billed_is_what_the_run_then_counts(tmp_path):
     ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--name", "b")
     said = run_cli_in_process(*ask, "--dry-run", cwd=tmp_path).stdout
     assert not (tmp_path / "results").exists()
-    for expected in ("data: ", "left out: ", "peak memory", "power: 10 items", "from: a calibration of"):
+    for expected in ("data: ", "left out: ", "peak memory", "power: 10 items", "from: a throughput measurement of"):
         assert expected in said
     run_cli_in_process(*ask, cwd=tmp_path)
     run = tmp_path / "results/b"
     manifests = [json.loads((run / f"sft/seed-0/iteration-{t}/train/manifest.json").read_text()) for t in range(2)]
     assert table_row(said, "train")[1:4] == ["2", "24", f"{sum(m['counts']['tokens'] for m in manifests):,}"]
     again = run_cli_in_process(*ask, "--iters", "3", "--dry-run", cwd=tmp_path).stdout
-    assert [table_row(again, kind)[1] for kind in ("train", "evaluate", "probe", "all")] == ["1", "1", "1", "3"]
+    assert [table_row(again, kind)[1] for kind in ("train", "evaluate", "diagnostics", "all")] == ["1", "1", "1", "3"]

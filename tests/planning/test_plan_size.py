@@ -18,7 +18,7 @@ from tests.conftest import run_cli_in_process
 
 def test_players_are_objectives_by_seeds_by_iterations():
     check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20)), iterations=10))
-    with pytest.raises(UserError, match=r"^2 objectives x 1,001 seeds x 10 iterations are 20,020 players, more than 20,000"):
+    with pytest.raises(UserError, match=r"^2 objectives x 1,001 seeds x 10 iterations are 20,020 checkpoints, more than 20,000"):
         check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20 + 1)), iterations=10))
 
 
@@ -69,7 +69,7 @@ def test_ten_thousand_variants_are_read_in_no_time():
 
 def test_a_key_without_end_is_one_line():
     for key in ("a." * 1_000_000, "objective.spin." + "n" * 5_000_000):
-        with pytest.raises(UserError, match="^--set .* no setting has one"):
+        with pytest.raises(UserError, match="^--set .* the longest allowed has"):
             load_config("lab", [f"{key}b=1"])
 
 
@@ -116,14 +116,14 @@ def test_the_ticks_of_many_iterations_can_be_read():
 def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     """What an arm or a contrast names is played, so its label is known: one look for each of three passes, not one per arm."""
     from harness.commands.study import check_variants, study_config, study_record
-    from harness.discovery import variants as discovery
+    from harness.discovery import variants
 
     names = [f"spin:beta={i}" for i in range(1, 301)]
     arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)
     head = f'title = "t"\nquestion = "q"\nobjectives = "{",".join(names)}"\niterations = 1\nseeds = [0]\n'
     (tmp_path / "a.toml").write_text(head + arms)
-    looked, find = [], discovery.find_objective
-    monkeypatch.setattr(discovery, "find_objective", lambda *a: looked.append(a) or find(*a))
+    looked, find = [], variants.find_objective
+    monkeypatch.setattr(variants, "find_objective", lambda *a: looked.append(a) or find(*a))
     study = load_study(str(tmp_path / "a.toml"))
     config = study_config(study, study.variants(), {})
     check_variants(study, config)

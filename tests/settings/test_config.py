@@ -5,12 +5,13 @@ import shlex
 
 import pytest
 
-from harness.config import format_setting, load_config
+from harness.config import load_config
 from harness.errors import UserError
 from harness.loop.trials import training_settings
 from harness.planning.prepare import check_unchanged, default_run_name, load_variants
 from harness.settings.paths import PACKAGE
 from harness.settings.process_environment import notes
+from harness.settings.toml_files import format_setting
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
 

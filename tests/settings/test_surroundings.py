@@ -74,7 +74,7 @@ def test_a_cache_that_is_there_or_can_be_made_is_left_to_the_libraries(environme
     assert "XDG_CACHE_HOME" not in os.environ and not surroundings.notes
     (tmp_path / ".cache").rmdir()
     surroundings.set_up_caches()
-    assert os.environ["HOME"] == str(tmp_path) and "cannot be made" in surroundings.notes[0]
+    assert os.environ["HOME"] == str(tmp_path) and "cannot be created" in surroundings.notes[0]
     Path(os.environ["XDG_CACHE_HOME"]).rmdir()
 
 
@@ -97,9 +97,9 @@ def test_sockets_have_a_short_folder_where_tmpdir_is_long(monkeypatch, tmp_path)
 
 def test_a_thread_that_is_left_does_not_keep_the_command_from_ending():
     text = (
-        "import sys, threading, time\nfrom harness.settings.process_environment import end_without, running\nbefore = running()\n"
-        "threading.Thread(target=time.sleep, args=(1000,)).start()\nend_without(before, 3, 0.1)\nsys.exit(3)"
+        "import sys, threading, time\nfrom harness.settings import process_environment as env\nbefore = env.nondaemon_threads()\n"
+        "threading.Thread(target=time.sleep, args=(1000,)).start()\nenv.exit_despite_threads(before, 3, 0.1)\nsys.exit(3)"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
-    assert "left running is ended" in done.stderr
+    assert "ending a thread" in done.stderr

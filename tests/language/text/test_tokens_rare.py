@@ -133,7 +133,7 @@ def test_a_name_that_no_template_bears_is_not_taken_for_a_template():
 
 @pytest.mark.parametrize("name", ["tokenize", "add_generation_prompt", "return_dict", "padding"])
 def test_how_a_template_is_called_is_no_argument_of_it(name):
-    with pytest.raises(UserError, match=f"data.template_arguments: {name} says how a template is called.*leave it out"):
+    with pytest.raises(UserError, match=f"data.template_arguments: {name} is set by this program itself; leave it out"):
         load_config("lab", [f"data.template_arguments={{{name}=true}}"])
     assert load_config("lab", ["data.template_arguments={enable_thinking=false}"]).data.template_arguments
 
