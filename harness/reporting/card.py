@@ -15,8 +15,8 @@ import pandas as pd
 from harness.analysis.facts import RunResults
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST, make_folder, write_bytes
+from harness.reporting.tables.formatting import DASH, own_unit, percent, unaveraged_note, with_interval
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.printed import DASH, own_unit, percent, unaveraged_note, with_interval
 from harness.security.escaping import escape_markdown
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_peft_name
 from harness.store.versions import versions_by_phase

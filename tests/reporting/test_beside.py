@@ -20,8 +20,8 @@ from harness.reporting.tables import refresh
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import drift_table, stability_table, unaveraged_table
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import PairedScores
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.ranking import ranking_table
 from tests.conftest import read_csv_rows, update_manifest_digests
 
 RIGHT = {"initial": 1, "space/0": 2, "space/1": 3, "spin/0": 1, "spin/1": 2}  # of 4 items

@@ -12,8 +12,8 @@ from harness.reporting.tables import refresh
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import drift_table, stability_table
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import PairedScores
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.ranking import ranking_table
 from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
 
 

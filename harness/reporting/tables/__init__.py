@@ -14,10 +14,10 @@ from harness.reporting.tables.cost import cost_totals
 from harness.reporting.tables.curves import drift_table, stability_table, unaveraged_table
 from harness.reporting.tables.earlier import earlier_comparisons, earlier_versions, tables_not_written, with_churn, with_prob_best
 from harness.reporting.tables.first_ids import first_ids_table
+from harness.reporting.tables.formatting import as_latex, as_markdown
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import PairedScores
-from harness.reporting.tables.printed import as_latex, as_markdown
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.ranking import ranking_table
 from harness.reporting.tables.study import chosen_table, study_table
 from harness.reporting.tables.versions import versions_table
 from harness.security.escaping import to_csv_text

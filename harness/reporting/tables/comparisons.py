@@ -19,7 +19,7 @@ from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm
 from harness.analysis.facts import Frame, RunResults
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import score_array
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", "difference", "low", "high", "p", "p_holm",
            "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "clusters", "over",
@@ -96,7 +96,7 @@ def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelK
         row = {**common, "task": task["name"], **_difference_columns(scores_a, scores_b)}
         if scores_a is not None and scores_b is not None and _mcnemar_applies(scores_a):
             row["mcnemar_p"] = mcnemar(scores_a.values[0], scores_b.values[0], scores_a.layouts[0])
-        if with_improvement and not results.scales[task["name"]].counted:
+        if with_improvement and not results.scales[task["name"]].in_mean:
             row["probability_of_improvement"] = _task_improvement(results, a, b, seeds, task["name"])
         rows.append(row)
     for name in ("p", "mcnemar_p"):

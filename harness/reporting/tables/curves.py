@@ -21,7 +21,7 @@ from harness.errors import UserError
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import mean_curves, score_array
 from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 STABILITY_COLUMNS = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
 DRIFT_COLUMNS = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]

@@ -15,7 +15,7 @@ from harness.analysis.stability import stability
 from harness.errors import UserError
 from harness.records import INITIAL
 from harness.reporting.tables.mean_errors import ItemErrors, item_stderr, mean_interval
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
 def score_array(results: RunResults, objective: str, column: str = "value") -> np.ndarray:

@@ -11,7 +11,7 @@ from harness.loop.study import Grid, choose
 from harness.reporting.tables.compute import FORWARD_PASSES
 from harness.reporting.tables.leaderboard import mean_curves
 from harness.reporting.tables.mean_errors import ItemErrors, item_stderr
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
 def chosen_table(results: RunResults) -> Frame:

@@ -115,7 +115,7 @@ def test_an_empty_continuation_counts_nothing_as_by_lm_eval_and_is_counted(token
 
 
 def test_nothing_behind_nothing_is_one_line(tokenizer):
-    with pytest.raises(UserError, match="task mine, item 1: a continuation without a token behind an empty context"):
+    with pytest.raises(UserError, match="task mine, item 1: a continuation without a token after an empty context"):
         as_lm(make_policy(tokenizer), 64, 4, {}).loglikelihood(scored(("", "ada"), ("", "")))
 
 

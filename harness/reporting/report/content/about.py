@@ -9,7 +9,7 @@ from typing import Any
 from harness.analysis.facts import RunResults
 from harness.reporting.report.blocks import Block, display_text, section, table, variants
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import DASH, ranges_note, unaveraged_note
+from harness.reporting.tables.formatting import DASH, ranges_note, unaveraged_note
 from harness.security.redact import redact_command
 from harness.store.versions import shorten_list
 
@@ -115,7 +115,7 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
         ["prompt template", record["template"]],
         *[[f"hardware: {k}", display_text(_format_value(v))] for k, v in record["hardware"].items() if k not in names_of_phases],
         *made_with,
-        ["judge", display_text(results.judge)] if results.judge else ["lm-eval pinned by suite", results.suite["lm_eval"]],
+        ["judge", display_text(results.judge_name)] if results.judge_name else ["lm-eval pinned by suite", results.suite["lm_eval"]],
         ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else DASH],
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from harness.reporting.report.content.published import published_table
 from harness.reporting.report.content.summary import format_points
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
-from harness.reporting.tables.printed import DASH, with_interval
+from harness.reporting.tables.formatting import DASH, with_interval
 
 PASSES_NOTE = "passes: all of them, a trained token as three, for its backward pass"
 

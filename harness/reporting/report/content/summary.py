@@ -12,7 +12,7 @@ from harness.reporting.report.content.beside import unaveraged_sentences
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.earlier import provenance_sentences
-from harness.reporting.tables.printed import DASH, items_note, percent, with_interval
+from harness.reporting.tables.formatting import DASH, items_note, percent, with_interval
 
 SIGNIFICANCE_LEVEL = 0.05
 MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a loss that is worth a sentence
@@ -33,7 +33,7 @@ def summary_section(tables: Tables) -> Block:
         "Summary",
         text(display_text(question)) if question else None,
         bullets([*failures, *provenance_sentences(tables.results), *sentences(tables), *unaveraged_sentences(tables)]),
-        figure("stability_curves", caption) if tables.results.counted else None,
+        figure("stability_curves", caption) if tables.results.averaged_tasks else None,
         ranking_block(tables),
         page_break_after=True,
     )
@@ -41,7 +41,7 @@ def summary_section(tables: Tables) -> Block:
 
 def sentences(tables: Tables) -> list[str]:
     """Answers in words. Nothing is said of objectives with a hole but that there is one."""
-    if not tables.results.counted:
+    if not tables.results.averaged_tasks:
         return ["No row of this suite enters a mean over tasks: every row is shown by itself."]
     initial_scores = tables.initial_scores()
     last_rows = tables.ranking[tables.ranking["last"].notna()] if "last" in tables.ranking else tables.ranking.iloc[0:0]
