@@ -244,7 +244,7 @@ def _metered(policy: Policy) -> Iterator[_Meter]:
         meter.generation_tokens += sum(len(r.prompt_ids) for r in requests) + sum(len(one.ids) for one in completions)
         return completions
 
-    policy.loglikelihood, policy.draw = timed_loglikelihood, timed_generate_tokens  # type: ignore[method-assign]
+    policy.loglikelihood, policy.generate_tokens = timed_loglikelihood, timed_generate_tokens  # type: ignore[method-assign]
     try:
         yield meter
     finally:

@@ -301,7 +301,7 @@ def _compact(batch: DecodeBatch, rows: list[int]) -> DecodeBatch:
     row_tensor = torch.tensor(rows, device=batch.mask.device)
     mask = batch.mask[row_tensor]
     first_column = int(mask.any(dim=0).long().argmax())
-    batch.cache.keep(row_tensor, first_column)
+    batch.cache.select(row_tensor, first_column)
     parts = (batch.position, batch.logits, batch.uniforms, batch.step)
     return DecodeBatch(
         [batch.request_indices[r] for r in rows], batch.cache, mask[:, first_column:], *(t[row_tensor] for t in parts)

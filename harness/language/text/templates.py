@@ -247,4 +247,4 @@ def _with_seam(tokenizer: Any, template: Template) -> Template:
         return sum(ids[: len(prompt)] != prompt for ids in wholes)
 
     longest = len(prompt_text) - len(prompt_text.rstrip())
-    return replace(template, offset=min(range(longest + 1), key=lambda cut: (count_mismatches(cut), cut)))
+    return replace(template, seam_offset=min(range(longest + 1), key=lambda cut: (count_mismatches(cut), cut)))
