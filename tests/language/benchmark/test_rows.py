@@ -113,7 +113,7 @@ def test_every_part_weighs_the_same_in_a_difference_and_its_error():
     gaps = [np.array([0, 0, 1.0, 0, 0]), np.array([0, 0, -1, -1, 0, 0.0])]
     variance = sum(part.var(ddof=1) / part.size for part in gaps) / 4
     assert of_a.minus(of_b).uncertainty().variance == pytest.approx(variance)
-    with pytest.raises(ValueError, match="laid out for 1 seeds of 11 items, given 1 of 8"):
+    with pytest.raises(ValueError, match="expected 1 seeds of 11 items, got 1 of 8"):
         ItemScores((a[:, :8],), of_a.layouts)
 
 
