@@ -119,7 +119,7 @@ def test_other_items_or_seeds_are_refused():
         ItemScores((np.zeros((1, 3)),), (ItemLayout((4,)),))
     with pytest.raises(ValueError, match="the same items in the same seeds"):
         difference(player(np.zeros((1, 9))), player(np.zeros((1, 8))))
-    with pytest.raises(ValueError, match="2 ids of clusters for 3 items"):
+    with pytest.raises(ValueError, match="2 cluster ids for 3 items"):
         ItemLayout((3,), (0, 1))
 
 
