@@ -37,10 +37,10 @@ class _FusedLora(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: Any, a: torch.Tensor, b: torch.Tensor, *options: Any):
-        ctx.scale, ctx.uses_merged_weights = options
+        ctx.scale, ctx.merged = options
         ctx.save_for_backward(x, weight, a, b)
         out = torch.nn.functional.linear(x, weight, bias)
-        return out if ctx.uses_merged_weights else out.addmm_(x @ a.t(), b.t(), alpha=ctx.scale)
+        return out if ctx.merged else out.addmm_(x @ a.t(), b.t(), alpha=ctx.scale)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: torch.Tensor):
@@ -50,7 +50,7 @@ class _FusedLora(torch.autograd.Function):
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = grad_output @ weight
-            grad_x = grad_x if ctx.uses_merged_weights else grad_x.addmm_(grad_hidden, a)
+            grad_x = grad_x if ctx.merged else grad_x.addmm_(grad_hidden, a)
         to_b = (grad_output.t() @ (x @ a.t())).mul_(ctx.scale)
         return grad_x, None, None, grad_hidden.t() @ x, to_b, None, None
 
@@ -65,7 +65,7 @@ class FusedLinear(PeftLinear):
         name = self.active_adapters[0]
         a: Any = self.lora_A[name].weight
         b: Any = self.lora_B[name].weight
-        if self.disable_adapters or self.uses_merged_weights or a.dtype != x.dtype:
+        if self.disable_adapters or self.merged or a.dtype != x.dtype:
             return super().forward(x, *args, **kwargs)
         base: Any = self.base_layer
         weight = self._merge_adapter(base.weight, a, b, self.scaling[name]) if self.merges else base.weight
