@@ -103,7 +103,7 @@ def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) ->
         timing = throughput.training[phase.variant.label, min(phase.iteration, 1)]
         steps = -(-pairs * phase.groups_per_pair // sizes.batch_size) * phase.epochs
         disk_bytes = throughput.adapter_bytes + steps * STEP_LINE_BYTES + prompts * EXAMPLE_ID_BYTES
-        return Cost(prompts, tokens, prompts * timing.each, disk_bytes)
+        return Cost(prompts, tokens, prompts * timing.seconds_per_item, disk_bytes)
     if phase.kind == "evaluate":
         evaluation = throughput.evaluation
         return Cost(evaluation.items, evaluation.tokens, evaluation.seconds, evaluation.disk_bytes)
