@@ -213,7 +213,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     )
     (table,) = by_title["Beside the mean"]
     assert ["Pages", "spin", "20", "12", "0", "30", "–", "18", "18", "1"] in table["rows"]
-    results = ("Summary", "Scores", "Who is ahead of whom", "Stability", "Beside the mean", "Collapse")
+    results = ("Summary", "Scores", "Pairwise comparisons", "Stability", "Beside the mean", "Collapse")
     shown = json.dumps([by_title[title] for title in results])
     assert not [wrong for wrong in ("1800", "3000", "1200", "nan") if wrong in shown]
     points = json.loads((run / "plots/tasks.points.json").read_text())

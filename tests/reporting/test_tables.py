@@ -73,7 +73,7 @@ def test_items_that_were_asked_differently_are_never_paired(run):
         kept["lab_arithmetic"]["items"] = "0" * 16
 
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", other)
-    with pytest.raises(UserError, match="lab_arithmetic was asked with unequal items of spin"):
+    with pytest.raises(UserError, match="lab_arithmetic was evaluated on different items for spin"):
         refresh(run)
 
 
