@@ -269,9 +269,9 @@ REQUESTS = st.fixed_dictionaries(
 def test_a_recipe_written_as_toml_or_json_reads_back_equal(request, tmp_path):
     config = validate_config(request, Path("here"), {})
     path = tmp_path / "r.toml"
-    dumped = config.model_dump(exclude_none=True)
+    dumped = config.model_dump(exclude_none=True, exclude={"recipe"})
     path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in dumped.items()), encoding="utf-8")
-    assert load_config(str(path)) == config
+    assert load_config(str(path)).model_copy(update={"recipe": config.recipe}) == config
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
 
 
@@ -293,7 +293,12 @@ def test_a_suite_written_as_toml_reads_back_equal(chance, shots, label, title, t
     assert load_suite(str(path)) == suite
 
 
-CELLS = st.lists(st.tuples(TEXT, st.floats(allow_nan=False), st.integers(-(2**53), 2**53)), min_size=1, max_size=6)
+# No text of a table holds a carriage return: names and settings refuse control characters, errors are made one line.
+CELLS = st.lists(
+    st.tuples(TEXT.filter(lambda text: "\r" not in text), st.floats(allow_nan=False), st.integers(-(2**53), 2**53)),
+    min_size=1,
+    max_size=6,
+)
 
 
 @given(cells=CELLS)

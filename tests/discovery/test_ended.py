@@ -35,7 +35,7 @@ def game_of(monkeypatch, train):
     """A game whose cells only train; returns it and what it wrote in its journal."""
     journal, said = [], []
     run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)))
-    rounds = SimpleNamespace(run=run, reporter=SimpleNamespace(say=said.append), train=train)
+    rounds = SimpleNamespace(run=run, reporter=SimpleNamespace(show_line=said.append), train=train)
     game = TrainingLoop([], rounds)
 
     def play_cell(cell, progressed):

@@ -59,14 +59,14 @@ def test_an_adapter_swapped_under_the_same_path_gives_its_own_scores(policy, tmp
 
 
 def test_the_merged_copy_of_a_layer_follows_every_way_its_weights_change(policy):
-    """`FusedLinear.kept` is W + s B A of weights that change in place: by copying, by an optimizer's step, by one entry."""
+    """`FusedLinear.merged_weight` is W + s B A of weights that change in place: by copying, by an optimizer's step, by one entry."""
     layer = next(m for m in policy.model.modules() if isinstance(m, FusedLinear))
     assert layer.merges
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
 
     def seen():
         policy.score(ROWS, 64)
-        return layer.kept[1].clone()
+        return layer.merged_weight[1].clone()
 
     def right():
         return torch.addmm(layer.base_layer.weight, b, a, alpha=layer.scaling["default"])

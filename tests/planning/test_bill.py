@@ -81,7 +81,7 @@ def test_wall_time_shares_cells_among_processes_but_never_below_the_longest_cell
 def test_a_variant_with_fewer_examples_is_billed_for_those(tmp_path):
     config = load_config("lab", ["training.epochs=1"], objectives="sft:data.examples=20", iterations=1)
     variants = parse_variants(config.objectives)
-    measured = Throughput(**{**vars(MEASURED), "train": {(variants[0].label, 0): Timing(10, 1.0)}})
+    measured = Throughput(**{**vars(MEASURED), "training": {(variants[0].label, 0): Timing(10, 1.0)}})
     cost = estimate_cost(plan_phases(config, variants, "s"), measured, Sizes(50, 8, 16), 1).costs_by_kind["train"][1]
     assert (cost.count, cost.tokens) == (20, 20 * (10 + 20))
     assert cost.kept == 1_000_000 + 2 * 450 + 20 * 20

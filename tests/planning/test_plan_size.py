@@ -115,8 +115,8 @@ def test_the_ticks_of_many_iterations_can_be_read():
 
 def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     """What an arm or a contrast names is played, so its label is known: one look for each of three passes, not one per arm."""
-    from harness import discovery
     from harness.commands.study import check_variants, study_config, study_record
+    from harness.discovery import variants as discovery
 
     names = [f"spin:beta={i}" for i in range(1, 301)]
     arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)

@@ -34,7 +34,7 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
         "suite": "s", "suites": {"s": {"name": "s", "version": "1", "task": rows}}, "seeds": list(seeds),
         "iterations": iterations, "variants": dict.fromkeys(labels), "name": "made",
     }  # fmt: skip
-    facts.__dict__["items"] = {
+    facts.__dict__["item_scores"] = {
         key: {
             task: {"items": "same", "values": list(values), **({"clusters": clusters} if clusters else {})}
             for task, values in tasks.items()

@@ -66,7 +66,7 @@ def stopped(policy, groups, loss, **settings):
 
 def spoiled(policy, groups, number, spoil):
     """SFT, but for what `spoil` makes of the loss of the example `number`, told by its log-probability."""
-    (target,) = policy.score([PromptGroup(groups[number].prompt_ids, [groups[number].real.token_ids])], 64)
+    (target,) = policy.score([PromptGroup(groups[number].prompt, [groups[number].real.content])], 64)
 
     class Spoiled(objective("sft")):
         def loss(self, batch):
@@ -177,7 +177,7 @@ def test_nothing_is_drawn_from_what_is_no_distribution(poisoned, temperature):
     """Every token is as likely as nan: neither the first nor the last of the vocabulary, and no run to the length limit."""
     requests = [Request([1, 3, POISON if i == 2 else 30 + i], i, 50) for i in range(5)]
     with pytest.raises(NonFiniteError, match="not finite after 0 tokens of a response") as caught:
-        poisoned.draw(requests, SamplingParams(temperature), frozenset({2}), 8)
+        poisoned.generate_tokens(requests, SamplingParams(temperature), frozenset({2}), 8)
     assert [one.index for one in caught.value.examples] == [2]
 
 

@@ -354,7 +354,7 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
             found += [(-1.0 if (k == answer) == right else -900.0, False) for k in range(len(group.responses))]
         return found
 
-    monkeypatch.setattr(policy, "judge", judge)
+    monkeypatch.setattr(policy, "loglikelihood", judge)
     (record,) = evaluate(policy, board, 4096, 8, quiet).records
     assert (record.value, record.stderr, record.n) == (float(right), 0.0, 6)
 

@@ -23,7 +23,7 @@ def make_groups(policy, off=0.0):
 
 
 def expected(policy, groups):
-    return [policy.score([PromptGroup(g.prompt_ids, [r.token_ids])], 64)[0] for g in groups for _, r in g.responses()]
+    return [policy.score([PromptGroup(g.prompt, [r.content])], 64)[0] for g in groups for _, r in g.responses()]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_known_log_probabilities_are_taken_within_a_ten_thousandth_of_a_nat_and_
 def test_a_response_of_two_iterations_is_scored_once(policy):
     """As with history: the same prompts and real responses in the groups of two iterations."""
     now = make_groups(policy)
-    before = [Group(g.example_id, 0, g.prompt_ids, g.real, g.synthetic[1:]) for g in now]
+    before = [Group(g.example_id, 0, g.prompt, g.real, g.synthetic[1:]) for g in now]
     done = score(policy, [*before, *now], 256, quiet)
     assert done.num_scored == NUM_COMPARED_PROMPTS + 2 * COUNT
     assert len(done.scores) == 5 * COUNT

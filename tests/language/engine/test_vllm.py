@@ -62,7 +62,8 @@ def moved(policy, seed, folder):
 
 
 def config(*more):
-    return load_config(str(SMALL_RECIPE), [*SETTINGS, *more])
+    given = {setting.partition("=")[0] for setting in more}
+    return load_config(str(SMALL_RECIPE), [*(s for s in SETTINGS if s.partition("=")[0] not in given), *more])
 
 
 def drawn(policy, adapter, *more, count=4, advance=lambda n: None):
@@ -255,7 +256,7 @@ def test_the_process_ends_with_its_parent(stand_in, tmp_path):
     import time
 
     code = (
-        "import time; from harness.language.engine.line import Line\nline = Line(60); line.hear('hello'); "
+        "import time; from harness.language.engine.line import VllmProcess\nline = VllmProcess(60); line.receive('hello'); "
         "print(line.process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
