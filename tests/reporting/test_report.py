@@ -92,7 +92,7 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
     assert said in (run / "tables/leaderboard.md").read_text()
     write_report(run, run.parent / "clustered.pdf")
     page = (run.parent / "clustered.html").read_text()
-    assert said in page and "errors count clusters" in page
+    assert said in page and "errors are those of sampling clusters" in page
     shown = model_card(RunResults(run), "spin", 0, 1)
     assert "6 in 4 clusters |" in shown and "of clusters of them where they share a question" in shown
 

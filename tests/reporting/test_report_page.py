@@ -107,9 +107,9 @@ def opened(browser, path):
     """The page, and everything it asked for and complained of."""
     sheet = browser.new_page(viewport={"width": 1100, "height": 900})
     asked, said = [], []
-    sheet.recording("request", lambda request: asked.append(request.url))
-    sheet.recording("console", lambda message: said.append(message.text))
-    sheet.recording("pageerror", lambda error: said.append(str(error)))
+    sheet.on("request", lambda request: asked.append(request.url))
+    sheet.on("console", lambda message: said.append(message.text))
+    sheet.on("pageerror", lambda error: said.append(str(error)))
     sheet.goto(path.as_uri())
     return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said
 

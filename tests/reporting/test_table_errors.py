@@ -168,7 +168,7 @@ class Written(Tables):
     def __init__(self, facts):
         super().__init__(facts)
         board, curves, compared, standing = tables(facts)
-        self.__dict__ |= {"board": board, "stability": curves, "comparisons": compared, "standing": standing}
+        self.__dict__ |= {"leaderboard": board, "stability": curves, "comparisons": compared, "ranking": standing}
 
 
 def test_a_loss_is_claimed_only_where_the_paired_interval_shows_it():

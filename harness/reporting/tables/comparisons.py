@@ -131,7 +131,7 @@ def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None
 
 
 def _task_improvement(results: RunResults, a: ModelKey, b: ModelKey, seeds: Sequence[int], task: str) -> float:
-    """Probability that a random seed of a is better than one of b in one row, in the row's direction; NaN where one is missing."""
+    """Probability that a random seed of a beats one of b in one row, in the row's direction; NaN where one is missing."""
     column = [row["name"] for row in results.suite["task"]].index(task)
     sign = 1 if results.scales[task].higher_is_better else -1
     seed_rows = [results.record["seeds"].index(seed) for seed in seeds]
