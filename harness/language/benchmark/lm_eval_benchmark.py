@@ -310,7 +310,7 @@ def evaluate(
             subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
             subtask_names = [] if subtasks == [row.name] else subtasks
             samples[row.name] = [
-                s | ({"task": leaf} if subtask_names else {}) for leaf in subtasks for s in samples_by_task[leaf]
+                s | ({"task": name} if subtask_names else {}) for name in subtasks for s in samples_by_task[name]
             ]
             equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
             items[row.name] = make_item_scores(row, samples[row.name], equal_tasks, benchmark.cluster_keys.get(row.name))
@@ -318,8 +318,8 @@ def evaluate(
                 record = make_record(row, benchmark.suite, plain_result, subtasks, samples[row.name])
                 if (cluster_keys := benchmark.cluster_keys.get(row.name)) is not None:
                     tasks = benchmark.loaded_tasks[row.name]["tasks"]
-                    by_leaf = {leaf: result["samples"][leaf] for leaf in subtasks}  # type: ignore[typeddict-item]
-                    record = with_cluster_stderr(row, record, by_leaf, cluster_keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
+                    by_subtask = {name: result["samples"][name] for name in subtasks}  # type: ignore[typeddict-item]
+                    record = with_cluster_stderr(row, record, by_subtask, cluster_keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
                 records.append(record)
             except EvaluationError:
                 check_items_finite(row, benchmark.suite, samples[row.name])

@@ -18,7 +18,7 @@ NEW_LINE = " ⏎ "
 
 def section(title: str, *blocks: Block | None, page_break_after: bool = False) -> Block:
     """A section; blocks that are None are left out. page_break_after: in print, the next section begins a page."""
-    return {"title": title, "blocks": [block for block in blocks if block is not None], "alone": page_break_after}
+    return {"title": title, "blocks": [block for block in blocks if block is not None], "page_break_after": page_break_after}
 
 
 def text(content: str) -> Block:

@@ -135,7 +135,12 @@ def samples_section(tables: Tables) -> Block:
                 [checkpoint_name, display_text(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")]
             )
         prompts.append(
-            {"id": row["example_id"], "prompt": display_text(row["prompt"]), "real": display_text(row["real"]), "said": responses}
+            {
+                "id": row["example_id"],
+                "prompt": display_text(row["prompt"]),
+                "real": display_text(row["real"]),
+                "responses": responses,
+            }
         )
     note = (
         "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
