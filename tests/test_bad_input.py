@@ -183,7 +183,7 @@ TOML = {
     "suite with more shots than there are": run(
         f"{SMALLER} --suite a.toml",
         "shots = 100000, but lab_arithmetic has",
-        "ask for fewer",
+        "use fewer",
         **{"a.toml": changed(SUITE, "shots = 2", "shots = 100000")},
     ),
     "suite with a label twice": run(

@@ -200,7 +200,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     assert pair["real"] in one["responses"][0]["text"]
     assert one["loss"] == "inf"
     page = (played_copy / "reports" / "small.html").read_text()
-    assert "Failed, shown as a hole below: broken/seed-0: TrainingStopped: step" in page
+    assert "Failed, missing below: broken/seed-0: TrainingStopped: step" in page
     assert "Holes, about which nothing is said: broken" in page
 
 

@@ -1,7 +1,7 @@
-"""A detector of collapse: names what happened to a player, with the evidence. Rules over plain numbers; knows no objective.
+"""Detect collapse of a checkpoint by rules over plain numbers, with the evidence; independent of the objective.
 
-Every rule compares a player with the initial policy on the same held-out prompts, or the end of an iteration's training with its
-beginning. The thresholds are settings of judgement, not laws: they stand in one place, and each finding says which one it passed.
+Every rule compares a checkpoint with the initial policy on the same held-out prompts, or the end of an iteration's training with
+its start. The thresholds are conventions: they are defined here alone, and each finding records the one it passed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 LENGTH_FACTOR = 2.0  # responses this many times as long as the initial policy's
-REPETITION_RISE = 0.2  # share of a response's bigrams that it had said before
+REPETITION_RISE = 0.2  # share of a response's bigrams that occurred in it before
 TRUNCATION_RISE = 0.2  # share of responses that no longer end
 MAX_LOSS_LEFT = 0.05  # share of an iteration's first loss that is left in its last quarter
-MIN_MARGIN_NATS = 0.05  # mean distance of real and synthetic log-ratio below which they cannot be told apart
+MIN_MARGIN_NATS = 0.05  # mean difference of real and synthetic log-ratio below which the margin counts as vanished
 MIN_SCORE_DROP = 0.05  # fall of the mean over tasks within one iteration, if it is twice its error of sampling items
-MIN_TRAINING_STEPS = 10  # optimizer steps below which an iteration's training says nothing
+MIN_TRAINING_STEPS = 10  # optimizer steps below which an iteration's training is not judged
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainingSummary:
 
 @dataclass(frozen=True)
 class ScoreDrop:
-    """What the mean over tasks lost against the iteration before, in score units, and the error of sampling items in it."""
+    """Loss of the mean over tasks against the iteration before, in score units, and its error of sampling items."""
 
     drop: float
     item_stderr: float
@@ -43,7 +43,7 @@ class ScoreDrop:
 
 @dataclass(frozen=True)
 class Finding:
-    """What happened, the number that shows it, and the bound it passed."""
+    """A rule that applies: its evidence in words, the value, and the bound that the value passed."""
 
     name: str
     evidence: str
@@ -54,9 +54,9 @@ class Finding:
 def detect(
     initial: Mapping[str, float], checkpoint: Mapping[str, float], training: TrainingSummary | None, score_drop: ScoreDrop | None
 ) -> Iterator[Finding]:
-    """What happened to one player. initial, player: probe measurements by name; what is missing is not judged.
+    """The findings for one checkpoint. initial, checkpoint: diagnostics by name; a rule without its measurement is skipped.
 
-    fall: None where this iteration or the one before has no mean over tasks.
+    score_drop: None where this iteration or the one before has no mean over tasks.
     """
 
     def before_and_after(name: str) -> tuple[float, float] | None:

@@ -1,12 +1,12 @@
-"""Two players on the same items: how large is the difference, and would other items and other seeds have shown it too?
+"""Paired comparison of two models on the same items: the difference, and whether other items and seeds would show it too.
 
-Legend: S seeds, I items of a task, N tasks, P players, D draws. numpy and scipy.
+Legend: S seeds, I items of a task, N tasks, P models, D draws. numpy and scipy.
 
-Every player has, per task, an array (S, I) of what each item counted. Items are the same in all seeds, so seeds and items are
-crossed, and a player's two errors are those of the seeds' means and of the items' means over seeds. Their variances are summed.
-What seeds and items have only together (noise of one answer in one seed) is in both, so it counts twice: the sum is never too
-small, and too large by at most a factor of two where there is nothing but such noise. Differences are taken item by item and
-seed by seed before anything is averaged, so they are paired. Below three seeds the items' error stands alone.
+Every model has, per task, an array (S, I) of item scores. Items are the same in all seeds, so seeds and items are crossed, and a
+model's two errors are those of the seeds' means and of the items' means over seeds. Their variances are summed. The interaction
+of seeds and items (noise of one answer in one seed) is in both, so it counts twice: the sum is never too small, and too large by
+at most a factor of two where there is nothing but such noise. Differences are taken item by item and seed by seed before
+averaging, so they are paired. Below three seeds the error is that of items alone.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ OVER_ITEMS, OVER_ITEMS_AND_SEEDS = "items", "items and seeds"
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference, its interval and two-sided p, None where too few items (or nothing that varies) cannot show them; over how
-    many seeds, items and clusters of items; over: what the error is made of."""
+    """Mean difference, its interval and two-sided p, None with too few items or without variation; the numbers of seeds, items
+    and clusters of items; over: the sources of error that are included."""
 
     value: float
     low: float | None
@@ -59,9 +59,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class ItemScores:
-    """One player's tasks, or two players' differences: per task what each item counted (S, I), and how the items are laid out.
+    """One model's tasks, or the differences of two: per task the item scores (S, I), and the layout of the items.
 
-    given: per task, whether the values come from right and wrong answers, for differences; found from the values if left out.
+    known_binary: per task, whether the values come from right and wrong answers, for differences; inferred if left out.
 
     Raises ValueError for another number of items than laid out, or of seeds than the first task's.
     """
@@ -74,7 +74,7 @@ class ItemScores:
         for values, layout in zip(self.values, self.layouts, strict=True):
             if values.shape != (self.seeds, layout.items):
                 raise ValueError(
-                    f"laid out for {self.seeds} seeds of {layout.items} items, given {values.shape[0]} of {values.shape[1]}"
+                    f"expected {self.seeds} seeds of {layout.items} items, got {values.shape[0]} of {values.shape[1]}"
                 )
 
     @property
@@ -93,7 +93,7 @@ class ItemScores:
 
     @property
     def has_enough_items(self) -> bool:
-        """Whether every task has the items that an interval needs."""
+        """Whether every task has enough items for an interval."""
         return enough_items(self.layouts)
 
     @cached_property
@@ -117,18 +117,18 @@ class ItemScores:
 
     def map_tasks(self, indices: Sequence[int], maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> ItemScores:
         """Some tasks, each through a linear map of its values."""
-        values = tuple(to(self.values[n]) for n, to in zip(indices, maps, strict=True))
+        values = tuple(linear_map(self.values[n]) for n, linear_map in zip(indices, maps, strict=True))
         return ItemScores(values, tuple(self.layouts[n] for n in indices))
 
     def minus(self, other: ItemScores) -> ItemScores:
         """Item by item and seed by seed. Raises ValueError where the other has other items or seeds."""
         if self.layouts != other.layouts or self.seeds != other.seeds:
-            raise ValueError("differences are taken between players with the same items in the same seeds")
+            raise ValueError("differences need two models with the same items in the same seeds")
         differences = tuple(a - b for a, b in zip(self.values, other.values, strict=True))
         return ItemScores(differences, self.layouts, tuple(a and b for a, b in zip(self.is_binary, other.is_binary, strict=True)))
 
     def item_uncertainties(self) -> list[Uncertainty]:
-        """What adds up to the error of the mean over tasks and these seeds, had other items been drawn: one per task and part."""
+        """The terms of the error of sampling items, of the mean over tasks and these seeds: one per task and part."""
         tasks = zip(self.values, self.layouts, self.is_binary, strict=True)
         return [error.scaled(1 / len(self.values)) for task in tasks for error in item_uncertainties(*task)]
 
@@ -143,11 +143,11 @@ class ItemScores:
 
 
 def difference(a: ItemScores, b: ItemScores, level: float = CONFIDENCE_LEVEL, num_comparisons: int = 1) -> Difference:
-    """a minus b in the plain mean over tasks, by Student's t. looks: among how many differences this one was picked out; its
-    interval and p are then those of Bonferroni, right for all of them together.
+    """a minus b in the plain mean over tasks, by Student's t. num_comparisons: the number of differences from which this one was
+    selected; interval and p are then Bonferroni's, valid for all of them together.
 
-    p is never below what a sign test could give with as many items (clusters) as differ, 2^(1 - m), and the interval holds 0
-    wherever p says that 0 is possible: a few answers are no certainty. Fewer than five items in a task: neither.
+    p is never below that of a sign test with as many items (clusters) as differ, 2^(1 - m), and the interval contains 0 wherever
+    p does not exclude it: few differing items cannot give certainty. Neither is given with fewer than five items in a task.
     """
     paired = a.minus(b)
     value = 0.0 if tied(a.mean, b.mean) else paired.mean
@@ -165,27 +165,27 @@ def difference(a: ItemScores, b: ItemScores, level: float = CONFIDENCE_LEVEL, nu
 
 
 def prob_best(models: Sequence[ItemScores], draws: int = NUM_DRAWS) -> np.ndarray | None:
-    """(P,) share of draws in which each has the highest true mean over tasks; ties are shared. None below five items a task.
+    """(P,) share of draws in which each model has the highest true mean over tasks; ties shared. None below five items a task.
 
-    The true means are drawn about the measured ones with the errors of items and seeds that all players share: normal, with
-    every part's and the seeds' covariance scaled by its own chi-square, which gives each difference the t distribution that its
-    interval has before the summing. Where all means are equally likely beforehand, it is the probability of being the best.
+    The true means are drawn around the measured ones with the joint errors of items and seeds: normal, with every part's and the
+    seeds' covariance scaled by its own chi-square, which gives each difference the t distribution that its interval has before
+    the summing. Under a flat prior on the means it is the posterior probability of being the best.
     """
     first = models[0]
     if not first.has_enough_items:
         return None
     generator = np.random.default_rng(0)
-    means = np.array([player.mean for player in models])
+    means = np.array([model.mean for model in models])
     drawn_means = np.tile(means, (draws, 1))
     for task, layout in enumerate(first.layouts):
-        item_means = np.stack([player.values[task].mean(axis=0) for player in models])
+        item_means = np.stack([model.values[task].mean(axis=0) for model in models])
         for part_shares, count in zip(cluster_shares(item_means, layout), layout.cluster_counts, strict=True):
             factor = _covariance_factor(part_shares.T) / len(first.layouts)
             drawn_means += _t_scale(generator, draws, count - 1) * (generator.standard_normal((draws, factor.shape[0])) @ factor)
-        if all(player.is_binary[task] for player in models):
+        if all(model.is_binary[task] for model in models):
             drawn_means += _unseen_variation(generator, draws, item_means, layout) / len(first.layouts)
     if first.seeds >= MIN_SEEDS_FOR_INTERVAL:
-        seed_means = np.stack([player.per_seed.mean(axis=1) for player in models], axis=1)
+        seed_means = np.stack([model.per_seed.mean(axis=1) for model in models], axis=1)
         factor = _covariance_factor(seed_means - seed_means.mean(axis=0)) / np.sqrt(first.seeds * (first.seeds - 1))
         drawn_means += _t_scale(generator, draws, first.seeds - 1) * (
             generator.standard_normal((draws, factor.shape[0])) @ factor
@@ -195,18 +195,18 @@ def prob_best(models: Sequence[ItemScores], draws: int = NUM_DRAWS) -> np.ndarra
 
 
 def _covariance_factor(deviations: np.ndarray) -> np.ndarray:
-    """(n, P) -> R (min(n, P), P) with R' R the same as of the deviations: normal draws times R have their covariance."""
+    """(n, P) deviations -> R (min(n, P), P) with R' R equal to theirs: normal draws times R have their covariance."""
     return np.asarray(np.linalg.qr(deviations, mode="r"))
 
 
 def _t_scale(generator: np.random.Generator, draws: int, df: int) -> np.ndarray:
-    """(D, 1) that makes normal draws those of t with df degrees of freedom."""
+    """(D, 1) factors that turn normal draws into draws of t with df degrees of freedom."""
     return np.sqrt(df / generator.chisquare(df, size=(draws, 1)))
 
 
 def _unseen_variation(generator: np.random.Generator, draws: int, item_means: np.ndarray, layout: ItemLayout) -> np.ndarray:
-    """(P, I) right and wrong -> (D, P): where all of a player's answers to a part are alike, an error as if one cluster were
-    otherwise (see `item_errors`), the same for all players that are alike."""
+    """(P, I) right and wrong -> (D, P): where all of a model's answers to a part agree, an error as if one cluster differed (see
+    `item_errors`), the same for all such models."""
     shifts = np.zeros((draws, len(item_means)))
     start = 0
     for count, size in zip(layout.cluster_counts, layout.parts, strict=True):
@@ -223,7 +223,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray, layout: ItemLayout | None = None) -> f
 
     One seed and no clusters: McNemar's exact test, a fair coin for every item on which the two disagree. A cluster of items, or
     an item that several seeds answer, keeps the size of its sum of (a - b) and has a fair coin for its sign (the exact form of
-    Durkalski et al. 2003, Statistics in Medicine 22:2417). It speaks of items; these seeds are taken as given.
+    Durkalski et al. 2003, Statistics in Medicine 22:2417). The test is over items; these seeds are taken as given.
     """
     if not (np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
         return None
@@ -246,7 +246,7 @@ def _heads_pmf(count: int) -> np.ndarray:
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """p-values adjusted for being looked at together (Holm 1979); a missing one stays missing and is not counted."""
+    """p-values adjusted for multiple comparisons (Holm 1979); a missing one stays missing and is not counted."""
     order = sorted((i for i, value in enumerate(p) if value is not None), key=lambda i: p[i])  # type: ignore[arg-type,return-value]
     adjusted: list[float | None] = [None] * len(p)
     running_max = 0.0

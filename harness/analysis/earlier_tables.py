@@ -1,7 +1,7 @@
-"""The tables of a run that was committed before there were small files: all that is kept of it here.
+"""The committed tables of a run of before there were small files: all that is left of it here.
 
-What was measured stands in scores.csv, training.csv, dynamics.csv and tables/cost.csv and is read from there. What was computed
-from the items (comparisons, the chance of being best, churn) cannot be computed again without them: it is kept as it stands.
+Measurements are read from scores.csv, training.csv, dynamics.csv and tables/cost.csv. What was computed from the items
+(comparisons, the chance of being best, churn) cannot be computed again without them and is kept as it is.
 """
 
 from __future__ import annotations
@@ -50,21 +50,19 @@ class EarlierTables:
             try:
                 self._cache[name] = read_table(path) if path.is_file() else None
             except (ValueError, UnicodeDecodeError) as error:
-                raise DamagedError(
-                    f"{path}: damaged ({' '.join(str(error).split())}); take it again from where it was kept"
-                ) from None
+                raise DamagedError(f"{path}: damaged ({' '.join(str(error).split())}); copy it again from its source") from None
         table = self._cache[name]
         return None if table is None else table.copy()
 
     def scores(self, suite: Mapping[str, Any]) -> Frame:
-        """The rows of scores.csv that are of this suite. Raises UserError where there is no scores.csv: then nothing is kept."""
+        """The rows of scores.csv that are of this suite. Raises UserError where there is no scores.csv: then nothing is left."""
         table = self.table("scores.csv")
         if table is None:
             raise UserError(
-                f"{self.root}: holds no phase, no small files and no scores.csv, so there is nothing to make tables of; play it "
+                f"{self.root}: holds no phase, no small files and no scores.csv, so there is nothing to make tables of; run it "
                 "with: harness run"
             )
-        if "clusters" not in table:  # written before items could be clusters
+        if "clusters" not in table:  # a table of before clusters were recorded
             table["clusters"] = pd.array([pd.NA] * len(table), dtype="Int64")
         return table[table["suite"] == f"{suite['name']} v{suite['version']}"].reset_index(drop=True)
 
@@ -82,7 +80,7 @@ class EarlierTables:
         return pd.DataFrame(columns=columns).astype({"seed": "Int64"}) if table is None else table
 
     def churn(self, objective: str, seed: int) -> dict[str, float]:
-        """A seed's mean churn as it was computed when the run was played."""
+        """A seed's mean churn as it was computed when the run was made."""
         mean_churn = self._churn_by_seed.get((objective, seed))
         return {} if mean_churn is None else {"churn": mean_churn}
 

@@ -1,7 +1,8 @@
-"""Reads a run's finished phases into plain tables. The only reader behind every csv, figure and report.
+"""Read a run's finished phases into plain tables. The only reader behind every csv, figure and report.
 
-A phase is finished if and only if its manifest exists, in its folder or in the run's small files; what is not finished is not
-there, never zero. Of runs made before there were small files a clone has the tables alone: they are read instead, see earlier.py.
+A phase is finished if and only if its manifest exists, in its folder or in the run's small files; what is not finished is
+missing, never zero. Of runs made before there were small files a clone has the tables alone: they are read instead, see
+earlier_tables.py.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ RESPONSE_ROLES = ("real", "synthetic", "proto")
 
 @dataclass(frozen=True)
 class CheckpointKey:
-    """Where one player's results lie, and its key in every table. The initial policy has no seed."""
+    """Folder of one checkpoint's results and its key in every table. The initial policy has no seed."""
 
     folder: Path
     objective: str
@@ -47,7 +48,7 @@ class RunResults:
     """Everything finished in one run folder, in an order that does not depend on the file system."""
 
     root: Path
-    suite_name: str | None = None  # None: the suite asked for last
+    suite_name: str | None = None  # None: the suite of the run's last command
     record: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,17 +56,17 @@ class RunResults:
 
     @property
     def variants(self) -> list[str]:
-        """The variants to show: all, or those that a study singles out."""
+        """The variants to show: all, or those that a study selects."""
         return list(self.study.get("shown") or self.record["variants"])
 
     @property
     def study(self) -> dict[str, Any]:
-        """What the record says of the study this run belongs to; empty for a run that belongs to none."""
+        """The record's entry on the study this run belongs to; empty for a run that belongs to none."""
         return self.record.get("study") or {}
 
     @property
     def panels(self) -> list[dict[str, Any]]:
-        """What is shown and compared together, {title, labels}: the study's panels, or one panel of everything."""
+        """Groups of variants that are shown and compared together, {title, labels}: the study's panels, or one of everything."""
         return self.study.get("panels") or [{"title": "", "labels": self.variants}]
 
     @property
@@ -74,13 +75,13 @@ class RunResults:
 
     @property
     def judge_name(self) -> str | None:
-        """Who rated the answers, as "MODEL at HOST"; None for a suite of lm-eval's tasks."""
+        """The judge that rated the answers, as "MODEL at HOST"; None for a suite of lm-eval's tasks."""
         judge = self.suite.get("judge")
         return f"{judge['model']} at {urlsplit(judge['endpoint']).hostname}" if judge else None
 
     @cached_property
     def checkpoints(self) -> list[CheckpointKey]:
-        """The initial policy, then all variants in the order they were asked for, seeds and iterations ascending."""
+        """The initial policy, then all variants in the order of the command, seeds and iterations ascending."""
         checkpoints = [CheckpointKey(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
         for variant in self.record["variants"]:
             for seed in self.record["seeds"]:
@@ -90,7 +91,7 @@ class RunResults:
         return checkpoints
 
     def iter_phases(self, phase: str) -> Iterator[tuple[CheckpointKey, Path, dict[str, Any]]]:
-        """(place, folder, manifest) of every finished phase of that relative name."""
+        """(checkpoint, folder, manifest) of every finished phase of that relative name."""
         for checkpoint in self.checkpoints:
             folder = checkpoint.folder / phase
             manifest = self.finished_phases.manifest(self.relative_path(folder))
@@ -103,7 +104,7 @@ class RunResults:
 
     @cached_property
     def earlier_tables(self) -> EarlierTables | None:
-        """The tables of a run of which nothing else is kept; None where there are phases, or the small files of some."""
+        """The tables of a run of which nothing else is left; None where there are phases, or the small files of some."""
         return EarlierTables(self.root) if self.finished_phases.is_empty() else None
 
     def read_text(self, folder: Path, manifest: dict[str, Any], name: str) -> str:
@@ -111,8 +112,8 @@ class RunResults:
         return self.finished_phases.text(self.relative_path(folder), manifest, name)
 
     def sample_sets(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
-        """Key, folder and manifest of every finished phase that drew samples; the initial policy's, which iteration 0 of a seed
-        shares, are its own."""
+        """Key, folder and manifest of every finished phase that generated samples; those of the initial policy, which iteration 0
+        of a seed shares, have a key of their own."""
         for seed in self.record["seeds"]:
             prefix = f"{INITIAL}/seed-{seed}/generate/k-"
             for phase in (phase for phase in self._phase_names if phase.startswith(prefix)):
@@ -131,7 +132,7 @@ class RunResults:
 
     @cached_property
     def scores(self) -> Frame:
-        """One row per player and task of the run's suite."""
+        """One row per checkpoint and task of the run's suite."""
         if self.earlier_tables is not None:
             return self.earlier_tables.scores(self.suite)
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
@@ -159,16 +160,16 @@ class RunResults:
 
     @cached_property
     def item_scores(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
-        """(objective, seed, iteration) -> task -> {items: hash of what was asked, values: what each item counted, or None; in a
-        group whose tasks weigh equally parts: their sizes; clusters: every item's, where items share one}."""
+        """(objective, seed, iteration) -> task -> {items: digest of items and prompts, values: each item's score, or None; parts:
+        sizes of a group's tasks of equal weight; clusters: index of every item's, where items share one}."""
         return {
-            (place.objective, place.seed, place.iteration): json.loads(self.read_text(folder, manifest, "items.json"))
-            for place, folder, manifest in self.iter_phases(f"evaluate/{self.suite['name']}")
+            (key.objective, key.seed, key.iteration): json.loads(self.read_text(folder, manifest, "items.json"))
+            for key, folder, manifest in self.iter_phases(f"evaluate/{self.suite['name']}")
         }
 
     @cached_property
     def scales(self) -> dict[str, ScoreScale]:
-        """How every row of the suite is read, by name: by what the suite says, and by every number of the run."""
+        """Range and direction of every row of the suite, by name: from the suite, and from every number of the run."""
         values: dict[str, list[float]] = {name: list(rows) for name, rows in self.scores.groupby("task")["value"]}
         return {
             row["name"]: infer_scale(row, values.get(row["name"], []), self._value_bounds(row["name"]))
@@ -176,10 +177,10 @@ class RunResults:
         }
 
     def _value_bounds(self, task: str) -> Iterator[float]:
-        """The least and the most that an item of the row counted, player by player; nothing for what is no number."""
+        """The least and the highest item score of the row, for every checkpoint; none where a score is not a number."""
         for items_by_task in self.item_scores.values():
             numbers = items_by_task.get(task, {}).get("values") or []
-            with contextlib.suppress(TypeError):  # said where the items are read
+            with contextlib.suppress(TypeError):  # an error where the items are compared (tables/paired_scores.py)
                 yield from (min(numbers), max(numbers)) if numbers else ()
 
     @property
@@ -189,7 +190,7 @@ class RunResults:
 
     @property
     def unaveraged_tasks(self) -> list[dict[str, Any]]:
-        """The rows of the suite that stand beside the mean, each in its own unit."""
+        """The rows of the suite that are not in the mean, each in its own unit."""
         return [row for row in self.suite["task"] if not self.scales[row["name"]].in_mean]
 
     @property
@@ -229,7 +230,7 @@ class RunResults:
 
     @cached_property
     def dynamics(self) -> Frame:
-        """One row per player and measurement."""
+        """One row per checkpoint and measurement."""
         if self.earlier_tables is not None:
             return self.earlier_tables.dynamics()
         rows = []
@@ -242,9 +243,9 @@ class RunResults:
 
     @cached_property
     def costs(self) -> Frame:
-        """One row per player and phase: tokens, seconds and peak memory.
+        """One row per checkpoint and phase: tokens, seconds and peak memory.
 
-        Shared samples of iteration 0 were drawn once per seed; a row marked `shared` tells what its own part of them cost, so
+        Shared samples of iteration 0 were generated once per seed; a row marked `shared` has the cost of its own part of them, so
         that rows of one objective add up to its cost, and rows that are not shared to the run's (with objective `initial`).
         """
         if self.earlier_tables is not None:
@@ -258,7 +259,7 @@ class RunResults:
                     if any(
                         self.finished_phases.manifest(self.relative_path(source)) is None for source in self._sources(manifest)
                     ):
-                        continue  # set aside, and not yet made again
+                        continue  # its source was set aside, and is not yet made again
                     counts, seconds = self._shared_cost(checkpoint, manifest)
                 rows.append(
                     {
@@ -284,7 +285,7 @@ class RunResults:
         return [join_inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
 
     def _shared_cost(self, checkpoint: CheckpointKey, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """Counts and seconds of a cell's part of the initial policy's samples, by its share of the prompts."""
+        """Counts and seconds of a trial's part of the initial policy's samples, by its share of the prompts."""
         num_examples = self.record["variants"][checkpoint.objective].get("examples")
         manifests = (self.finished_phases.manifest(self.relative_path(folder)) for folder in self._sources(manifest))
         sources = [source for source in manifests if source is not None]
@@ -295,17 +296,17 @@ class RunResults:
 
     @cached_property
     def held_out_samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
-        """What each player said to the same held-out prompts; where its folder is gone, to the first of them."""
+        """Each checkpoint's responses to the same held-out prompts; to the first of them where its folder is gone."""
         return {
-            (place.objective, place.seed, place.iteration): [
+            (key.objective, key.seed, key.iteration): [
                 json.loads(line) for line in self.read_text(folder, manifest, "samples.jsonl").splitlines()
             ]
-            for place, folder, manifest in self.iter_phases("probe")
+            for key, folder, manifest in self.iter_phases("probe")
         }
 
     @cached_property
     def failed_trials(self) -> dict[str, str]:
-        """Cells that failed when the run was last played, with their error in one line."""
+        """Trials that failed in the last run, with their error in one line."""
         return failed_cells(self.root)
 
 
@@ -316,7 +317,7 @@ def _with_integer_counts(table: Frame) -> Frame:
 
 
 def make_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Frame:
-    """The rows as a table whose seeds are whole numbers, or missing: pandas would read them as floats, which end at 2^53."""
+    """The rows as a table whose seeds are integers or missing: as pandas' floats they would be exact only up to 2^53."""
     table: Frame = pd.DataFrame(rows, columns=None if columns is None else list(columns))
     table["seed"] = pd.array([row["seed"] for row in rows], dtype="Int64")
     return table

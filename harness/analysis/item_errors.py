@@ -1,10 +1,10 @@
-"""The error of sampling test items: of a score or a difference, by task, by part, by cluster.
+"""The error of sampling test items, of a score or a difference, by task, by part, by cluster.
 
 Legend: S seeds, I items of a task, G clusters of a part, n its items.
 
 A task may consist of parts, given as their numbers of items in order: a group whose score is the plain mean of its tasks'
-whatever their sizes. Items that share a question (paraphrases, statements about one text) are one cluster: they are drawn
-together, so the sums of clusters vary independently, not the items.
+whatever their sizes. Items that share a question (paraphrases, statements about one text) are one cluster: they are sampled
+together, so the sums of clusters are independent, not the items.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 
 from harness.analysis.stats import Uncertainty, tied
 
-MIN_CLUSTERS = 5  # below this many in a part no interval and no p is given
+MIN_CLUSTERS = 5  # with fewer in a part no interval and no p is given
 VARIANCE_ROUNDING = 1e-18  # a variance below this is the rounding of sums: one answer of a million in one of ten seeds is 1e-14
-PartSizes = tuple[int, ...]  # numbers of items of a task's parts; one for a task that has none
+PartSizes = tuple[int, ...]  # numbers of items of a task's parts; a task without parts has one
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ItemLayout:
 
     def __post_init__(self) -> None:
         if self.clusters is not None and len(self.clusters) != self.items:
-            raise ValueError(f"{len(self.clusters)} ids of clusters for {self.items} items")
+            raise ValueError(f"{len(self.clusters)} cluster ids for {self.items} items")
 
     @property
     def items(self) -> int:
@@ -39,21 +39,21 @@ class ItemLayout:
 
     @cached_property
     def cluster_ids(self) -> list[np.ndarray]:
-        """(n,) per part: to which of the part's clusters, counted from 0, an item belongs."""
+        """(n,) per part: the index of an item's cluster within the part, from 0."""
         item_clusters = np.arange(self.items) if self.clusters is None else np.asarray(self.clusters)
         return [np.unique(part, return_inverse=True)[1] for part in split_parts(item_clusters, self.parts)]
 
     @cached_property
     def cluster_counts(self) -> list[int]:
-        """Clusters of every part."""
+        """Number of clusters of every part."""
         return [int(ids.max()) + 1 if ids.size else 0 for ids in self.cluster_ids]
 
     def cluster_sums(self, values: np.ndarray) -> list[np.ndarray]:
         """(..., I) -> per part (..., G), the sums over clusters."""
         values_by_part = split_parts(values, self.parts)
         return [
-            piece if count == ids.size else _sum_by_cluster(piece, ids, count)
-            for piece, ids, count in zip(values_by_part, self.cluster_ids, self.cluster_counts, strict=True)
+            part_values if count == ids.size else _sum_by_cluster(part_values, ids, count)
+            for part_values, ids, count in zip(values_by_part, self.cluster_ids, self.cluster_counts, strict=True)
         ]
 
 
@@ -79,8 +79,8 @@ def overall_mean(values: np.ndarray, parts: PartSizes) -> float:
 
 
 def cluster_shares(values: np.ndarray, layout: ItemLayout) -> list[np.ndarray]:
-    """(..., I) -> per part (..., G): each cluster's share in the deviation of the task's mean, such that the sum of their squares
-    is the mean's variance, G / (G - 1) * sum over clusters of (sum of deviations)^2 / n^2, by the number of parts squared."""
+    """(..., I) -> per part (..., G): each cluster's share in the deviation of the task's mean. The sum of their squares is the
+    mean's variance: G / (G - 1) * sum over clusters of (sum of deviations)^2 / n^2, divided by the number of parts squared."""
     centred = np.concatenate([p - p.mean(axis=-1, keepdims=True) for p in split_parts(values, layout.parts)], axis=-1)
     return [
         np.sqrt(count / (count - 1)) / (size * len(layout.parts)) * sums if count > 1 else np.full_like(sums, np.nan)
@@ -89,12 +89,12 @@ def cluster_shares(values: np.ndarray, layout: ItemLayout) -> list[np.ndarray]:
 
 
 def item_uncertainties(values: np.ndarray, layout: ItemLayout, binary: bool = False) -> list[Uncertainty]:
-    """(S, I) what each item counted, or by how much two players differ on it -> one uncertainty per part, which add up to that of
-    the task's mean over these seeds. The spread of the seeds is not in it.
+    """(S, I) item scores, or differences of two models' -> one uncertainty per part, which add up to that of the task's mean over
+    these seeds. The variance over seeds is not included.
 
-    plain: the values are right (1) and wrong (0), or differences of such, and an interval is wanted. Where all of a part are then
-    alike, the variance is that of one cluster being otherwise, 1 / G^2: that nothing was seen to vary does not mean that nothing
-    does. NaN for a part of one cluster.
+    binary: the values are right (1) and wrong (0), or differences of such, and an interval is wanted. Where all of a part are
+    then equal, the variance is that of one cluster being different, 1 / G^2: no observed variation does not mean that there is
+    none. NaN for a part of one cluster.
     """
     uncertainties = []
     for part_shares, count in zip(cluster_shares(values.mean(axis=0), layout), layout.cluster_counts, strict=True):
@@ -111,10 +111,10 @@ def is_binary(values: np.ndarray) -> bool:
 
 
 def num_differing_clusters(differences: np.ndarray, layout: ItemLayout) -> int:
-    """(S, I) differences -> how many clusters differ when summed over their items and the seeds: the coins of a sign test."""
+    """(S, I) differences -> number of clusters whose sum over items and seeds is not 0: the trials of a sign test."""
     return sum(int((~tied(sums, 0.0)).sum()) for sums in layout.cluster_sums(differences.sum(axis=0)))
 
 
 def enough_items(layouts: Sequence[ItemLayout]) -> bool:
-    """Whether every part has the items (clusters) that an interval needs."""
+    """Whether every part has enough items (clusters) for an interval."""
     return all(count >= MIN_CLUSTERS for layout in layouts for count in layout.cluster_counts)

@@ -1,4 +1,4 @@
-"""Values of tables and of documents as Python's own, and which of them say nothing."""
+"""Values of tables and documents as plain Python objects, and which of them are blank."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """A value of a table as Python's own: arrays are lists, and a float that is no number is a missing value."""
+    """A value of a table as a plain Python object: arrays become lists, and NaN becomes None."""
     if hasattr(value, "tolist") and not isinstance(value, (str, bytes)):
         value = value.tolist()
     if isinstance(value, dict):
@@ -17,7 +17,7 @@ def plain(value: Any) -> Any:
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a value says nothing: missing, white space, or a list or structure of such."""
+    """Whether a value is missing, white space, or a list or mapping of such."""
     if value is None or isinstance(value, str):
         return not (value or "").strip()
     if isinstance(value, (list, tuple, dict)):

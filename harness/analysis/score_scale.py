@@ -1,9 +1,9 @@
-"""How a suite's row is read: its direction, and whether its number is a share that enters the mean over tasks.
+"""The scale of a suite's row: range, direction, and whether its score is a share that enters the mean over tasks.
 
-A mean is taken over shares, numbers from 0 (worst) to 1 (best). A row's number is one when it rises from 0 to 1 by itself
+A mean is taken over shares, numbers from 0 (worst) to 1 (best). A row's score is one when it rises from 0 to 1 by itself
 (accuracy), or when the suite gives the row a `range`, which is mapped to 0..1 in the row's direction. Every other row (a
-perplexity, a BLEU from 0 to 100) stands beside the mean in its own unit. So does a row of which any number recorded in a run lies
-outside its range: for all players alike, for means of different rows are not comparable.
+perplexity, a BLEU from 0 to 100) is shown apart from the mean in its own unit. So is a row of which any number recorded in a run
+lies outside its range: for all checkpoints of the run, since means over different rows are not comparable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Metrics of lm-eval's registry whose values are not bound to 0..1. Others that are not show it by their values.
+# Metrics of lm-eval's registry whose values are not bound to 0..1. Others are recognised by their values.
 UNBOUNDED_METRICS = {
     "bits_per_byte",
     "bleu",
@@ -33,7 +33,7 @@ RANGE_TOLERANCE = 1e-9  # a mean of ones may be 1 + 2e-16
 
 @dataclass(frozen=True)
 class ScoreScale:
-    """One row's range and direction. counted: whether the row enters the mean; if not, `reason` says why."""
+    """One row's range and direction. in_mean: whether the row enters the mean; if not, `reason` is why."""
 
     low: float = 0.0
     high: float = 1.0
@@ -48,7 +48,7 @@ class ScoreScale:
         return (value - self.low) / self.width if self.higher_is_better else (self.high - value) / self.width
 
     def stderr_to_unit(self, stderr: Any) -> Any:
-        """A standard error in the row's own unit -> the share's."""
+        """A standard error in the row's own unit -> that of the share."""
         return stderr if self.is_identity else stderr / self.width
 
     @property
@@ -70,8 +70,8 @@ class ScoreScale:
 
 
 def infer_scale(row: Mapping[str, Any], values: Iterable[float] = (), items: Iterable[float] = ()) -> ScoreScale:
-    """How to read a row of a suite, as a record or a `SuiteTask`'s fields. values: the row's numbers as far as there are any;
-    items: what its items counted, which tell a score from 0 to 100 even where a poor player's is below 1."""
+    """The scale of a suite's row, given as a record or a `SuiteTask`'s fields. values: the row's scores as far as there are any;
+    items: item scores, which reveal a score from 0 to 100 even where that of a weak model is below 1."""
     higher_is_better = bool(row.get("higher_is_better", True))
     given_range = row.get("range")
     low, high = (float(end) for end in given_range) if given_range else (0.0, 1.0)
@@ -90,7 +90,7 @@ def infer_scale(row: Mapping[str, Any], values: Iterable[float] = (), items: Ite
 
 
 def describe_unaveraged(row: Mapping[str, Any], scale: ScoreScale) -> str:
-    """A row that stands beside the mean, in words: "Pages (word_perplexity, lower is better)"."""
+    """A row that is not in the mean, in words: "Pages (word_perplexity, lower is better)"."""
     parts = [str(row.get("metric")), "higher is better" if scale.higher_is_better else "lower is better"]
     if scale.reason != "lower is better":
         parts.append(scale.reason)

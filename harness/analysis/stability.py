@@ -1,4 +1,4 @@
-"""How one curve over iterations behaves, as numbers: best, drop, falls, area lost, churn. numpy only.
+"""Statistics of one curve over iterations: best, drop, falls, area lost, churn. numpy only.
 
 Legend: T points in time, I test items. Iterations count from 0, the first trained one. Two values that differ by no more than the
 rounding of the sums they come from are tied: equal numbers of right answers are neither a fall nor a better iteration.
@@ -16,7 +16,7 @@ from harness.analysis.stats import tied
 @dataclass(frozen=True)
 class Stability:
     """best: the highest mean and its iteration (the first, if tied). drop: best - last. largest_fall: the largest loss from one
-    iteration to the next, 0 if there is none. falls: how many iterations lost. area_lost: mean over iterations of the running
+    iteration to the next, 0 if there is none. falls: iterations that lost. area_lost: mean over iterations of the running
     best minus the value. In the unit of the scores, but for `best_iteration` and `falls`. Where lower is better, best is the
     lowest and a loss is a rise: drop, largest_fall and area_lost are what was lost, never negative, in either direction.
     """
@@ -55,9 +55,9 @@ def stability(curve: np.ndarray, higher_is_better: bool = True) -> Stability | N
 def flip_rate(before: np.ndarray, after: np.ndarray) -> float:
     """(I,), (I,) values of the same items before and after -> share of items whose value changed, by more than rounding.
 
-    Scores can stand still while answers change: half the churn of a constant score was forgetting. Raises ValueError on unequal
-    numbers of items.
+    A score can be constant while answers change: half of its churn was then forgetting. Raises ValueError on unequal numbers of
+    items.
     """
     if before.shape != after.shape:
-        raise ValueError(f"churn compares the same items: {before.shape[0]} before, {after.shape[0]} after")
+        raise ValueError(f"churn needs the same items: {before.shape[0]} before, {after.shape[0]} after")
     return float((~tied(before, after)).mean())

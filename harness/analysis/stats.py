@@ -1,7 +1,7 @@
 """Errors and intervals of means: Student's t, variances summed with Satterthwaite's degrees of freedom, aggregates over seeds.
 
-Legend: S seeds, N tasks, T points in time. numpy and scipy; knows nothing of tasks, and draws nothing: equal numbers give equal
-intervals. What the intervals cover is simulated in tests/bench/coverage.py.
+Legend: S seeds, N tasks, T points in time. numpy and scipy; independent of tasks, and without random numbers: equal numbers give
+equal intervals. The coverage of the intervals is simulated in tests/bench/coverage.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """How far an estimate may be off: its variance, in the square of its unit, and the variance's degrees of freedom."""
+    """Uncertainty of an estimate: its variance, in the square of its unit, and the variance's degrees of freedom."""
 
     variance: float
     df: float
@@ -34,7 +34,7 @@ class Uncertainty:
         return math.sqrt(self.variance)
 
     def scaled(self, factor: float) -> Uncertainty:
-        """Of the estimate times `factor`."""
+        """The uncertainty of the estimate times `factor`."""
         return Uncertainty(factor**2 * self.variance, self.df)
 
 
@@ -51,21 +51,21 @@ def satterthwaite(variances: Sequence[float], dfs: Sequence[float]) -> float:
 def sum_uncertainties(terms: Iterable[Uncertainty]) -> Uncertainty:
     """The uncertainty of a sum of independent estimates.
 
-    A variance that came out too small by chance would be given too little weight in Satterthwaite's formula and so too many
-    degrees of freedom, for the very sum that is too small: with three seeds true nulls are then rejected in up to 8 % of cases.
-    So the formula is fed with every variance's upper 75 % confidence bound, v * df / chi2(0.25, df), which keeps that below 6 %.
-    One part, or parts of equal df, have Satterthwaite's own degrees of freedom.
+    A variance that is too small by chance has too little weight in Satterthwaite's formula, which then gives too many degrees of
+    freedom to the very sum that is too small: with three seeds true nulls are rejected in up to 8 % of cases. So the formula is
+    evaluated at every variance's upper 75 % confidence bound, v * df / chi2(0.25, df), which keeps that below 6 %. One term, or
+    terms of equal df, have Satterthwaite's own degrees of freedom.
     """
-    nonzero = [part for part in terms if part.variance > 0 or math.isnan(part.variance)]
+    nonzero = [term for term in terms if term.variance > 0 or math.isnan(term.variance)]
     if not nonzero:
         return Uncertainty(0.0, math.inf)
-    dfs = [part.df for part in nonzero]
-    upper_bounds = [p.variance * p.df / float(scipy.special.chdtri(p.df, 1 - VARIANCE_BOUND_QUANTILE)) for p in nonzero]
-    return Uncertainty(sum(part.variance for part in nonzero), satterthwaite(upper_bounds, dfs))
+    dfs = [term.df for term in nonzero]
+    upper_bounds = [t.variance * t.df / float(scipy.special.chdtri(t.df, 1 - VARIANCE_BOUND_QUANTILE)) for t in nonzero]
+    return Uncertainty(sum(term.variance for term in nonzero), satterthwaite(upper_bounds, dfs))
 
 
 def interval(value: float, uncertainty: Uncertainty, level: float = CONFIDENCE_LEVEL) -> Interval | None:
-    """Student's t interval; None where nothing varies, for then nothing shows how far off the value may be."""
+    """Student's t interval; None where nothing varies, since the uncertainty cannot be estimated then."""
     if not uncertainty.variance > 0:  # NaN too
         return None
     half_width = float(scipy.special.stdtrit(uncertainty.df, (1 + level) / 2)) * uncertainty.stderr
@@ -78,10 +78,10 @@ def p_value(value: float, uncertainty: Uncertainty) -> float | None:
 
 
 def interval_of_mean(values: np.ndarray, generator: object = None, level: float = CONFIDENCE_LEVEL) -> Interval | None:
-    """(S,) one number per seed -> Student's t interval of their mean: what other seeds would give on the same items.
+    """(S,) one number per seed -> Student's t interval of their mean, over seeds on the same items.
 
-    None below three seeds, with a hole, and where all seeds have one and the same value. generator: not used, nothing is drawn;
-    it may be given as long as others call with one.
+    None below three seeds, with a missing value, and where all seeds have the same value. generator: not used; accepted for
+    earlier callers.
     """
     if values.size < MIN_SEEDS_FOR_INTERVAL or np.isnan(values).any() or tied(values.min(), values.max()):
         return None
@@ -93,7 +93,7 @@ def seed_interval(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """(S, N, T) -> lower and upper (T,) bounds of the mean over seeds and tasks, or None below three seeds.
 
-    `interval_of_mean` of the seeds' means over tasks, so whatever the tasks of a seed share is in it. NaN where there is none.
+    `interval_of_mean` of the seeds' means over tasks, so it includes what the tasks of a seed share. NaN where there is none.
     """
     if scores.shape[0] < MIN_SEEDS_FOR_INTERVAL:
         return None
@@ -108,7 +108,7 @@ def tied(a: float | np.ndarray, b: float | np.ndarray) -> np.ndarray:
 
 
 def task_mean(scores: np.ndarray) -> np.ndarray:
-    """(S, N, T) -> (S, T) plain mean over tasks; NaN wherever a task is missing: a hole is never averaged over."""
+    """(S, N, T) -> (S, T) plain mean over tasks; NaN wherever a task is missing: missing values are never skipped."""
     return scores.mean(axis=1)
 
 
@@ -121,14 +121,14 @@ def mean_stderr(stderrs: np.ndarray) -> np.ndarray:
 
 
 def interquartile_mean(scores: np.ndarray) -> float:
-    """(S, N) -> mean of the middle half of all S * N scores (rliable's IQM, arXiv:2108.13264). NaN with a hole."""
+    """(S, N) -> mean of the middle half of all S * N scores (rliable's IQM, arXiv:2108.13264). NaN with a missing value."""
     return math.nan if np.isnan(scores).any() else float(scipy.stats.trim_mean(scores.ravel(), proportiontocut=0.25))
 
 
 def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
-    """(S, N), (S', N) -> how likely a random seed of the first beats one of the second, mean over tasks; ties count half.
+    """(S, N), (S', N) -> probability that a random seed of the first beats one of the second, mean over tasks; ties count half.
 
-    rliable's definition (arXiv:2108.13264): the Mann-Whitney statistic over S * S' pairs, task by task. NaN with a hole.
+    rliable's definition (arXiv:2108.13264): the Mann-Whitney statistic over S * S' pairs, task by task. NaN with a missing value.
     """
     if np.isnan(scores).any() or np.isnan(others).any():
         return math.nan
@@ -138,7 +138,7 @@ def probability_of_improvement(scores: np.ndarray, others: np.ndarray) -> float:
 
 
 def minimum_detectable_effect(items: Sequence[int], disagreement: float, level: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true difference in the plain mean over tasks that a paired comparison of two players can be expected to show.
+    """The smallest true difference in the plain mean over tasks that a paired comparison of two models can detect.
 
     items: number of items per task. disagreement: share of items that one of the two answers correctly and the other does not;
     the difference of one item then has variance of at most `disagreement`. Two-sided z-test; the error of sampling items alone.
@@ -154,5 +154,5 @@ def chance_normalised(value: float, chance: float) -> float:
 
 
 def seed_std(values: np.ndarray) -> float:
-    """Standard deviation over seeds (n - 1); NaN for one seed: no spread can be known."""
+    """Standard deviation over seeds (n - 1); NaN for one seed."""
     return float(values.std(ddof=1)) if values.size > 1 else math.nan

@@ -1,4 +1,4 @@
-"""Which columns of the csv files are text, so that they are read as it: `null`, `NA` and `1e5` are names like any other."""
+"""Which columns of the csv files are text and must be read as text: `null`, `NA` and `1e5` are valid names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT_COLUMNS = {
     "drift.csv": _MEASURED,
     "dynamics.csv": _MEASURED,
     "first_ids.csv": (*_CHECKPOINT, "told_by"),
-    "leaderboard.csv": _CHECKPOINT,  # its other columns may have a task's name, and are numbers
+    "leaderboard.csv": _CHECKPOINT,  # its other columns are named after tasks, and are numbers
     "scores.csv": (*_CHECKPOINT, "task", "label", "metric", "filter", "task_version", "suite"),
     "stability.csv": (*_MEASURED, "over"),
     "standing.csv": ("panel", *_CHECKPOINT),

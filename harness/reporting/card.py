@@ -1,7 +1,7 @@
-"""A trained player as others take it: a folder in peft's own format with a model card, made from a run's files alone.
+"""A trained checkpoint as a package for others: a folder in peft's own format with a model card, made from a run's files alone.
 
-What stands in the card is what the run measured: objective and equation, settings, data, scores with their errors and n. Text of
-the run is escaped for Markdown; the header is JSON, which is YAML.
+The card has what the run measured: objective and equation, settings, data, scores with their errors and n. Text of the run is
+escaped for Markdown; the header is JSON, which is YAML.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 from harness.analysis.facts import RunResults
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST, make_folder, write_bytes
+from harness.reporting.tables.formatting import DASH, own_unit, percent, unaveraged_note, with_interval
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.printed import DASH, own_unit, percent, unaveraged_note, with_interval
 from harness.security.escaping import escape_markdown
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_peft_name
 from harness.store.versions import versions_by_phase
@@ -26,9 +26,9 @@ WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
 
 
 def find_adapter(results: RunResults, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
-    """The folder of a player's adapter, its seed and iteration (by default the run's first seed and last iteration).
+    """The folder of a checkpoint's adapter, its seed and iteration (by default the run's first seed and last iteration).
 
-    Raises UserError for a player that the run has not finished.
+    Raises UserError for a checkpoint that the run has not finished.
     """
     if label not in results.record["variants"]:
         raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
@@ -37,7 +37,8 @@ def find_adapter(results: RunResults, label: str, seed: int | None, iteration: i
     folder = results.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
     if not (folder / ADAPTER_FILE).is_file() and results.finished_phases.only_small_file(f"{label}/seed-{seed}"):
         raise UserError(
-            f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that played it"
+            f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that trained "
+            "it"
         )
     if not (folder / ADAPTER_FILE).is_file() or not (folder.parent / MANIFEST).is_file():
         raise UserError(
@@ -47,15 +48,15 @@ def find_adapter(results: RunResults, label: str, seed: int | None, iteration: i
 
 
 def write_adapter_package(results: RunResults, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
-    """The adapter, its settings and its card, in the folder `to`, which is new, empty or begun by the same; returns `to`.
+    """Write the adapter, its settings and its card to `to`, a folder that is new, empty or left by an interrupted call.
 
-    Every file is there whole or not at all, and peft's settings, without which nothing loads the folder, are the last.
+    Every file is complete or missing, and peft's settings, without which nothing loads the folder, are written last.
     Raises UserError, and writes nothing, where `to` holds anything else.
     """
     from safetensors.numpy import load_file, save
 
     weights = load_file(adapter / ADAPTER_FILE)
-    peft_weights = {to_peft_name(name): w for name, w in weights.items()}  # older runs kept the slot's name
+    peft_weights = {to_peft_name(name): w for name, w in weights.items()}  # older runs saved the names of the adapter slot
     files = {
         CARD_FILE: model_card(results, label, seed, iteration).encode("utf-8"),
         ADAPTER_FILE: save(peft_weights, metadata={"format": "pt"}),
@@ -76,7 +77,7 @@ def write_adapter_package(results: RunResults, label: str, seed: int, iteration:
 
 
 def model_card(results: RunResults, label: str, seed: int, iteration: int) -> str:
-    """The model card of one player."""
+    """The model card of one checkpoint."""
     record = results.record
     variant = record["variants"][label]
     citation = variant["citation"]
@@ -128,11 +129,11 @@ def model_card(results: RunResults, label: str, seed: int, iteration: int) -> st
 
 
 def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> list[str]:
-    """A line per task of this very player, then the mean over tasks of this player and of its objective over seeds."""
+    """A line per task of this checkpoint, then the mean over tasks of this checkpoint and of its objective over seeds."""
     table = results.scores
     checkpoint_scores = table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
     if checkpoint_scores.empty:
-        return ["This player has not been evaluated."]
+        return ["This checkpoint has not been evaluated."]
     suite = results.suite
     has_clusters = {
         task: not pd.isna(c) and c < n
@@ -179,7 +180,7 @@ def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> l
 
 
 def version_lines(results: RunResults, checkpoint_folder: str) -> list[str]:
-    """A line per phase of the player in the folder `player`: libraries and machine, said once where phases have the same."""
+    """Libraries and machine of a checkpoint's phases: one line per distinct combination, with the phases it is true of."""
     phases: dict[str, list[str]] = {}
     for folder, made_with in versions_by_phase(results.root).items():
         if folder.startswith(checkpoint_folder + "/"):
@@ -193,5 +194,5 @@ def version_lines(results: RunResults, checkpoint_folder: str) -> list[str]:
 
 
 def markdown_link(address: str) -> str:
-    """An address of the web as a link, whatever else as text."""
+    """A web address as a link, anything else as escaped text."""
     return f"<{address}>" if WEB_URL.fullmatch(address) else escape_markdown(address)

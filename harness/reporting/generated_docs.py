@@ -1,4 +1,4 @@
-"""Blocks of documentation that can drift: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
+"""Generated blocks of the documentation: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _entry(name: str, cls: type[Objective]) -> str:
 
 
 def replace_block(text: str, name: str, block: str) -> str:
-    """`text` with what stands between the markers of `name` replaced. Raises ValueError when they are missing."""
+    """`text` with the block between the markers of `name` replaced. Raises ValueError when they are missing."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
     pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(text):

@@ -115,11 +115,11 @@ def test_bonferroni_for_one_difference_picked_out_of_four():
 
 
 def test_other_items_or_seeds_are_refused():
-    with pytest.raises(ValueError, match="laid out for 1 seeds of 4 items, given 1 of 3"):
+    with pytest.raises(ValueError, match="expected 1 seeds of 4 items, got 1 of 3"):
         ItemScores((np.zeros((1, 3)),), (ItemLayout((4,)),))
     with pytest.raises(ValueError, match="the same items in the same seeds"):
         difference(player(np.zeros((1, 9))), player(np.zeros((1, 8))))
-    with pytest.raises(ValueError, match="2 ids of clusters for 3 items"):
+    with pytest.raises(ValueError, match="2 cluster ids for 3 items"):
         ItemLayout((3,), (0, 1))
 
 

@@ -20,8 +20,8 @@ from harness.reporting.tables import refresh
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import drift_table, stability_table, unaveraged_table
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import PairedScores
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.ranking import ranking_table
 from tests.conftest import read_csv_rows, update_manifest_digests
 
 RIGHT = {"initial": 1, "space/0": 2, "space/1": 3, "spin/0": 1, "spin/1": 2}  # of 4 items
@@ -213,7 +213,7 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
     )
     (table,) = by_title["Beside the mean"]
     assert ["Pages", "spin", "20", "12", "0", "30", "–", "18", "18", "1"] in table["rows"]
-    results = ("Summary", "Scores", "Who is ahead of whom", "Stability", "Beside the mean", "Collapse")
+    results = ("Summary", "Scores", "Pairwise comparisons", "Stability", "Beside the mean", "Collapse")
     shown = json.dumps([by_title[title] for title in results])
     assert not [wrong for wrong in ("1800", "3000", "1200", "nan") if wrong in shown]
     points = json.loads((run / "plots/tasks.points.json").read_text())

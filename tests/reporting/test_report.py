@@ -92,7 +92,7 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
     assert said in (run / "tables/leaderboard.md").read_text()
     write_report(run, run.parent / "clustered.pdf")
     page = (run.parent / "clustered.html").read_text()
-    assert said in page and "errors count clusters" in page
+    assert said in page and "errors are those of sampling clusters" in page
     shown = model_card(RunResults(run), "spin", 0, 1)
     assert "6 in 4 clusters |" in shown and "of clusters of them where they share a question" in shown
 
@@ -175,7 +175,7 @@ def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path)
                 except ValueError:
                     known |= set(NUMBER.findall(cell))
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for title in ("Summary", "Scores", "Who is ahead of whom", "Stability", "Drift", "Cost"):
+    for title in ("Summary", "Scores", "Pairwise comparisons", "Stability", "Drift", "Cost"):
         part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
         cells = [html.unescape(c) for c in re.findall(r'<td class="r[^"]*">(.*?)</td>', part)]
         printed = {n.lstrip("+-−") for cell in cells for n in NUMBER.findall(cell)}

@@ -42,9 +42,9 @@ def hostile(tmp_path):
         {"kind": "figure", "name": "f", "caption": HOSTILE},
         {"kind": "table", "header": [HOSTILE], "rows": [[HOSTILE]], "caption": HOSTILE, "align": ["l"], "grow": ["0"], "size": 8,
          "groups": []},
-        {"kind": "samples", "prompts": [{"prompt": HOSTILE, "real": HOSTILE, "id": HOSTILE, "said": [[HOSTILE, HOSTILE]]}]},
+        {"kind": "samples", "prompts": [{"prompt": HOSTILE, "real": HOSTILE, "id": HOSTILE, "responses": [[HOSTILE, HOSTILE]]}]},
     ]  # fmt: skip
-    section = {"title": HOSTILE, "blocks": blocks, "alone": False}
+    section = {"title": HOSTILE, "blocks": blocks, "page_break_after": False}
     content = {"title": HOSTILE, "name": HOSTILE, "suite": HOSTILE, "suite_title": HOSTILE, "sections": [section]}
     path = tmp_path / "hostile.html"
     path.write_text(html_page(content, plots), encoding="utf-8")
@@ -107,9 +107,9 @@ def opened(browser, path):
     """The page, and everything it asked for and complained of."""
     sheet = browser.new_page(viewport={"width": 1100, "height": 900})
     asked, said = [], []
-    sheet.recording("request", lambda request: asked.append(request.url))
-    sheet.recording("console", lambda message: said.append(message.text))
-    sheet.recording("pageerror", lambda error: said.append(str(error)))
+    sheet.on("request", lambda request: asked.append(request.url))
+    sheet.on("console", lambda message: said.append(message.text))
+    sheet.on("pageerror", lambda error: said.append(str(error)))
     sheet.goto(path.as_uri())
     return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said
 
@@ -124,7 +124,7 @@ def test_pointing_at_a_curve_shows_its_number(browser, report):
     assert last.locator(".tip").is_visible()
     words = " ".join(last.locator("text").all_text_contents())
     assert re.search(r"spin, iteration 1 \d+\.\d % ± \d+\.\d \(items\)", words)
-    box, figure = last.locator(".tip").bounding_box(), sheet.locator(".drawn").first.bounding_box()
+    box, figure = last.locator(".tip").bounding_box(), sheet.locator(".plot").first.bounding_box()
     assert figure["x"] <= box["x"] and box["x"] + box["width"] <= figure["x"] + figure["width"] + 1
 
 

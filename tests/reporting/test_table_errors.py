@@ -15,11 +15,11 @@ from harness.reporting.report.content.summary import _enough_items, _retention_s
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
+from harness.reporting.tables.formatting import as_markdown, items_note
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.mean_errors import ItemErrors
-from harness.reporting.tables.players import ModelKey, PairedScores
-from harness.reporting.tables.printed import as_markdown, items_note
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+from harness.reporting.tables.ranking import ranking_table
 
 TASKS = ("one", "two")
 

@@ -12,8 +12,8 @@ from harness.reporting.tables import refresh
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import drift_table, stability_table
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import PairedScores
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.ranking import ranking_table
 from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
 
 
@@ -73,7 +73,7 @@ def test_items_that_were_asked_differently_are_never_paired(run):
         kept["lab_arithmetic"]["items"] = "0" * 16
 
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", other)
-    with pytest.raises(UserError, match="lab_arithmetic was asked with unequal items of spin"):
+    with pytest.raises(UserError, match="lab_arithmetic was evaluated on different items for spin"):
         refresh(run)
 
 

@@ -238,7 +238,7 @@ def test_of_a_run_committed_before_small_files_every_table_is_kept_or_made_anew(
     measured = [p for p in before if p.relative_to(run).as_posix() in MEASURED_TABLES]
     assert [p for p in measured if after[p] != before[p]] == []
     page = (played_copy / "r.html").read_text()
-    assert "As computed when the run was played" in page
+    assert "As computed when the run was made" in page
     assert "tables/comparisons.csv" in page
     assert RunResults(run).item_scores == {}
 
@@ -282,7 +282,8 @@ def test_what_is_not_kept_of_such_a_run_is_named_and_not_invented(played_copy, r
         run_cli_in_process("report", "small", "--out", "r.pdf", cwd=played_copy)
         page = (played_copy / "r.html").read_text()
         assert (
-            "Not kept, so not shown: what the players said, the counts of the data, training.csv, tables/comparisons.csv." in page
+            "Not here, so not shown: the checkpoints' responses, the counts of the data, training.csv, tables/comparisons.csv."
+            in page
         )
         assert not (run / "training.csv").exists()
         assert (run / "tables/collapse.csv").read_bytes() == collapse

@@ -1,8 +1,8 @@
-"""The loaded policy as lm-eval sees it. lm-eval keeps the tasks, this file does the computing.
+"""The loaded policy as an lm-eval model: lm-eval keeps the tasks, this file computes log-likelihoods and generations.
 
-Tokenisation, chat template and the cutting of long contexts are those of lm-eval's own transformers model, which this extends.
-What is new: a question's choices share their context, contexts that begin alike share their beginning, and generation goes
-through the sampler that self-play uses.
+Tokenisation, chat template and truncation of long contexts are those of lm-eval's own transformers model, which this extends.
+What is new: the choices of a question share the forward pass of their context, contexts with a common prefix share its pass, and
+generation uses the sampler of the self-play loop.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from harness.records import PromptGroup, digest, keyed_seed
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
 EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
-MAX_CACHED_ENCODINGS = 10_000  # pairs of context and continuation; beyond that they are encoded again for every player
-EMPTY_CONTINUATION_ERROR = (
-    "a continuation without a token behind an empty context, which lm-eval cannot score; leave out the task"
-)
+MAX_CACHED_ENCODINGS = 10_000  # pairs of context and continuation; beyond that they are encoded again for every checkpoint
+EMPTY_CONTINUATION_ERROR = "a continuation without a token after an empty context, which lm-eval cannot score; leave out the task"
 
 T = TypeVar("T")
 _Base: Any = HFLM  # built by a decorator that hides its signature
@@ -48,16 +46,16 @@ class PolicyLM(_Base):
     partial_results: PartialResults
     turn_end_ids: frozenset[int]
     request_labels: Sequence[str] = ()  # task and item of the requests that are being scored
-    without_token: Counter[str]  # task -> continuations of which the tokens of context and continuation together leave nothing
-    settings_cache: dict[str, GenerationSettings]  # of the tasks' requests so far
-    num_calls: int = 0  # of lm-eval's for answers, in an order that depends on the suite alone
+    without_token: Counter[str]  # task -> continuations that add no token to those of their context
+    settings_cache: dict[str, GenerationSettings]  # by the request's generation_kwargs as JSON
+    num_calls: int = 0  # calls by lm-eval so far; their order depends on the suite alone
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> Any:
         self.request_labels = [f"task {request.task_name}, item {request.doc_id}" for request in requests]
         try:
             return super().loglikelihood(requests, disable_tqdm=True)  # the harness shows the progress
-        except IndexError as error:  # its own, of an empty continuation behind an empty context
-            empty_labels = [who for who, r in zip(self.request_labels, requests, strict=True) if not self._has_tokens(r)]
+        except IndexError as error:  # lm-eval's own, for an empty continuation after an empty context
+            empty_labels = [label for label, r in zip(self.request_labels, requests, strict=True) if not self._has_tokens(r)]
             if not empty_labels:
                 raise
             raise UserError(f"{empty_labels[0]}: {EMPTY_CONTINUATION_ERROR}") from error
@@ -68,7 +66,7 @@ class PolicyLM(_Base):
         return bool(request.args[0]) or bool(self.tok_encode(request.args[1], add_special_tokens=False))
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[float]:
-        """Log-probability of every text as a whole, in windows that do not overlap, the first behind the beginning token."""
+        """Log-probability of every text as a whole, in windows that do not overlap, the first after the prefix token."""
         windows = [
             [(None, *make_disjoint_window(window)) for window in get_rolling_token_windows(
                 token_list=self.tok_encode(request.args[0]),
@@ -90,20 +88,19 @@ class PolicyLM(_Base):
         return pair
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None) -> Any:
-        """[(texts, context ids, continuation ids)] -> [(log-probability in nats, whether greedy decoding would say it)]."""
+        """[(texts, context ids, continuation ids)] -> [(log-probability in nats, whether it is the greedy continuation)]."""
         indices_by_context: dict[tuple[int, ...], list[int]] = {}
         for i, (_, context, continuation) in enumerate(requests):
             max_context = self.max_length + 1 - len(continuation)  # the last token is never fed; too long is cut on the left
             label = self.request_labels[i] if self.request_labels else f"request {i}"
             if max_context < 1:
                 raise UserError(
-                    f"{label}: a continuation of {len(continuation)} tokens, the model's context is "
-                    f"{self.max_length}, and lm-eval "
-                    "cuts no continuation; leave the task out or use a model with a longer context"
+                    f"{label}: a continuation of {len(continuation)} tokens, the model's context is {self.max_length}, and "
+                    "lm-eval cuts no continuation; leave the task out or use a model with a longer context"
                 )
             if not context:
                 raise UserError(f"{label}: a context without a token, which lm-eval cannot score; leave out the task")
-            if not continuation:  # no token of its own behind the context's: 0 nats, as lm-eval counts it
+            if not continuation:  # no token beyond the context's: 0 nats, as lm-eval counts it
                 self.without_token[label.partition(",")[0]] += 1
             indices_by_context.setdefault(tuple(context[-max_context:]), []).append(i)
         groups = [PromptGroup(context, [requests[i][2] for i in members]) for context, members in indices_by_context.items()]
@@ -118,7 +115,7 @@ class PolicyLM(_Base):
     def _resumable_map(
         self, kind: str, items: Sequence[T], key: Callable[[Sequence[T]], str], compute: Callable[[Sequence[T]], list[Any]]
     ) -> list[Any]:
-        """Answers, kept while the phase is unfinished."""
+        """Answers in the order of `items`, stored chunk by chunk while the phase is unfinished."""
         self.num_calls += 1
         name = f"{kind}-{self.num_calls:03d}"
         return self.partial_results.chunks.map(name, items, self.partial_results.chunk_size, key, compute, self.advance)
@@ -134,8 +131,8 @@ class PolicyLM(_Base):
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
         """One text per request, cut before the first stop sequence.
 
-        A task's `repeats` come as the same request several times: each is drawn by itself where the task samples. Equal requests
-        without sampling are answered once.
+        A task's `repeats` come as the same request several times: each is sampled by itself where the task samples. Equal
+        requests without sampling are answered once.
         """
         settings = [self._generation_settings(request) for request in requests]
         repeat_counts: Counter[Any] = Counter()
@@ -145,7 +142,7 @@ class PolicyLM(_Base):
             if setting.sampled:
                 repeat = repeat_counts[request.task_name, request.args[0]]
                 repeat_counts[request.task_name, request.args[0]] += 1
-            task_name = request.task_name if repeat else None  # the first draw of a question is the same whatever the task
+            task_name = request.task_name if repeat else None  # the first sample of a question is the same whatever the task
             indices_by_key.setdefault((setting, request.args[0], task_name, repeat), []).append(i)
         texts: dict[int, str] = {}
         by_setting: dict[Any, list[Any]] = {}
@@ -161,7 +158,7 @@ class PolicyLM(_Base):
         return [texts[i] for i in range(len(requests))]
 
     def _generation_settings(self, request: Any) -> GenerationSettings:
-        """The settings of a request, resolved once for all that have the same. Raises UserError for settings that are refused."""
+        """The settings of a request, resolved once for all that have the same. Raises UserError for unsupported settings."""
         key = json.dumps(request.args[1], sort_keys=True, default=str)
         if key not in self.settings_cache:
             self.settings_cache[key] = resolve_settings(self.model, request.args[1], self.max_gen_toks, self._eos, key)
@@ -176,14 +173,14 @@ class PolicyLM(_Base):
         return keyed_seed("evaluate", context, task_name, repeat) if repeat else keyed_seed("evaluate", context)
 
     def _sample(self, keys: Sequence[Any]) -> list[str]:
-        """Texts of one way of drawing; the number of tokens and the stop sequences are each request's own."""
+        """Texts of requests with equal sampling settings; the number of tokens and the stop sequences are each request's own."""
         requests = []
         for key in keys:
             settings, context = key[0], key[1]
             if settings.max_gen_toks >= self.max_length:
                 raise UserError(
-                    f"{settings.max_gen_toks} tokens to generate, the model's context is {self.max_length}; use "
-                    "a model with a longer one"
+                    f"{settings.max_gen_toks} tokens to generate, the model's context is {self.max_length}; "
+                    "use a model with a longer one"
                 )
             prompt = self._encode_context(context)[settings.max_gen_toks - self.max_length :]
             max_new_tokens = settings.decoding.max_new_tokens or (
@@ -191,7 +188,7 @@ class PolicyLM(_Base):
             )
             if max_new_tokens < 1:
                 raise UserError(
-                    f"max_length={settings.max_length} leaves no room for an answer behind {len(prompt)} tokens of a prompt"
+                    f"max_length={settings.max_length} leaves no room for an answer after a prompt of {len(prompt)} tokens"
                 )
             logits_processor = settings.decoding.logits_processor(self.model, prompt, max_new_tokens)
             requests.append(
@@ -204,7 +201,7 @@ class PolicyLM(_Base):
             completions = self.policy.generate_tokens(
                 chunk, decoding.sampling_params, stop_ids, int(self.batch_size), self.advance
             )
-            return [tokens.ids for tokens in completions]
+            return [completion.ids for completion in completions]
 
         def fingerprint(chunk: Sequence[Request]) -> str:
             return digest(
@@ -214,15 +211,15 @@ class PolicyLM(_Base):
             )
 
         settings_digest = digest(*(key[0].name for key in keys))
-        drawn: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
+        generated_ids: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
         turn_end_texts = [self.tokenizer.decode([i]) for i in self.turn_end_ids]
         return [
             postprocess_generated_text(self.tok_decode(ids), stop=[*key[0].until, *turn_end_texts], think_end_token=None)
-            for ids, key in zip(drawn, keys, strict=True)
+            for ids, key in zip(generated_ids, keys, strict=True)
         ]
 
     def _hf_generate(self, keys: Sequence[Any]) -> list[str]:
-        """Texts by transformers' `generate`, one request at a time under its own seed, so that no other changes it."""
+        """Texts by transformers' `generate`, one request at a time under its own seed, so that no text depends on the others."""
 
         def generate_texts(chunk: Sequence[Any]) -> list[str]:
             texts = []
@@ -240,7 +237,7 @@ class PolicyLM(_Base):
         return self._resumable_map("searched", keys, fingerprint, generate_texts)
 
     def _make_stop_fn(self, until: list[str]) -> Callable[[list[int]], bool]:
-        """Whether a stop sequence has just been completed. A token has at least one byte, so the last few tokens tell."""
+        """Whether a stop sequence has just been completed. A token has at least one byte, so the last few tokens suffice."""
         tail_length = max((len(stop.encode()) for stop in until), default=0) + 2
 
         def has_stopped(ids: list[int]) -> bool:
@@ -252,9 +249,9 @@ class PolicyLM(_Base):
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How a request is answered. name: the task's settings as text; longest: tokens asked for; until: stop sequences.
+    """How a request is answered. name: the task's settings as text; max_gen_toks: tokens asked for; until: stop sequences.
 
-    whole_length: `max_length` of the settings, prompt and answer together. Equal where the names are.
+    max_length: that of the settings, prompt and answer together. Two are equal where their names are.
     """
 
     name: str
@@ -270,9 +267,9 @@ class GenerationSettings:
 
 
 def resolve_settings(model: Any, settings: Any, max_gen_toks: int, eos: str | None, name: str = "") -> GenerationSettings:
-    """A task's generation settings as lm-eval's transformers model reads them. longest: tokens where the task does not say.
+    """A task's generation settings as lm-eval's transformers model reads them. max_gen_toks: for a task that sets none.
 
-    Raises UserError for settings under which that model fails, or equal commands would give other answers.
+    Raises UserError for settings under which that model fails, or under which equal commands would give different answers.
     """
     try:
         gen_kwargs: Any = normalize_gen_kwargs(settings or {}, max_gen_toks)
@@ -303,11 +300,11 @@ def as_lm(
     partial_results: PartialResults = NO_PARTIAL_RESULTS,
     use_chat_template: bool = False,
 ) -> PolicyLM:
-    """columns: tokens that go through the model at a time when scoring; rows: responses generated at a time.
+    """max_tokens_per_batch: for scoring; batch_size: responses generated at a time.
 
-    encodings: filled with what has been encoded, for the next player of the same run. advance: told of every answered request.
-    unfinished: where answers are kept until the phase is complete. chat: whether tasks are asked in the chat template, so that
-    an answer ends where its turn does.
+    encoding_cache: filled here, reused for the next checkpoint of the same run. advance: called for every answered request.
+    partial_results: where answers are stored until the phase is complete. use_chat_template: whether prompts are in the chat
+    template, so that an answer ends with its turn.
     """
     model = PolicyLM(
         pretrained=policy.model,
@@ -320,11 +317,7 @@ def as_lm(
     model.turn_end_ids = (
         frozenset({policy.template.end_token_id}) if use_chat_template and policy.template.kind == "chat" else frozenset()
     )
-    model.policy, model.max_tokens_per_batch, model.encoding_cache, model.advance = (
-        policy,
-        max_tokens_per_batch,
-        encoding_cache,
-        advance,
-    )
+    model.policy, model.max_tokens_per_batch = policy, max_tokens_per_batch
+    model.encoding_cache, model.advance = encoding_cache, advance
     model.partial_results, model.settings_cache, model.without_token = partial_results, {}, Counter()
     return model

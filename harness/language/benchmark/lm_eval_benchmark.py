@@ -1,6 +1,6 @@
-"""A player -> lm-eval -> EvalRecords and every evaluated sample. `lm` is the model that lm-eval asks.
+"""Evaluate one checkpoint with lm-eval: EvalRecords and every evaluated sample. `lm.py` is the model class it calls.
 
-lm-eval keeps the task's semantics; this file keeps three promises lm-eval does not: its response cache (not keyed by the
+lm-eval defines what a task means; this file guarantees three things that lm-eval does not: its response cache (not keyed by the
 model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
 or device count, and their hash is recorded; a metric or filter that is not in the result is an error, never a zero.
 """
@@ -46,25 +46,23 @@ from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
 EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
 FEWSHOT_SEED = 1234  # lm-eval's own default
-EMPTY_CONTINUATION_NOTE = (
-    "continuations leave no token behind those of their context; they count 0 nats and as greedy, as in lm-eval"
-)
+EMPTY_CONTINUATION_NOTE = "continuations add no token to those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
 
 @dataclass
 class LmEvalBenchmark:
-    """A suite with its tasks loaded: made once per run, used for every player. `leaves` maps a row to its lm-eval tasks.
+    """A suite with its tasks loaded: made once per run, used for every checkpoint.
 
-    `encodings` keeps the token ids of contexts and continuations, and the tasks keep their prompts: the same for every player of
-    one tokenizer, and a board serves only one.
+    `encoding_cache` holds the token ids of contexts and continuations, and the tasks hold their prompts: both are the same for
+    every checkpoint with one tokenizer, and a benchmark is used with one only.
     """
 
     suite: Suite
     loaded_tasks: dict[str, Any]
     limit: int | None
     encoding_cache: EncodingCache = field(default_factory=dict)
-    tokenizer: Any = None  # of the first player evaluated
+    tokenizer: Any = None  # of the first checkpoint evaluated
     raw_name: str = "lm_eval.json"
     judge_identity: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -76,7 +74,7 @@ class LmEvalBenchmark:
 
     @property
     def digest(self) -> str:
-        """Names every document asked and the version of its task, whatever file they came from."""
+        """Digest of every evaluated document and its task's version, whatever file they came from."""
         return self._digest
 
     @cached_property
@@ -89,7 +87,7 @@ class LmEvalBenchmark:
 
     @property
     def task_fingerprints(self) -> dict[str, str]:
-        """Names how every task asks and scores: its file, the code that file calls, and the pool its shots are taken from."""
+        """Digest of how every task builds prompts and scores: its file, the code that file calls, the pool of its shots."""
         return {"definition": self._fingerprint}
 
     @cached_property
@@ -100,9 +98,8 @@ class LmEvalBenchmark:
                 random.seed(LM_EVAL_SEEDS["random"])  # as while loading
                 fewshot_docs = list(task.fewshot_docs()) if row.shots else []
             parts += [row.name, name, task_fingerprint(task), json.dumps(fewshot_docs, sort_keys=True, default=str)]
-            parts += (
-                ["without the item itself"] if shots_may_include_item(task) else []
-            )  # scores made before had it among the shots
+            # earlier versions could have the item itself among its shots
+            parts += ["without the item itself"] if shots_may_include_item(task) else []
         return digest(*parts)
 
     def _iter_tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
@@ -112,16 +109,16 @@ class LmEvalBenchmark:
                 yield row, name, task
 
     def generation_tasks(self) -> Iterator[tuple[str, Any]]:
-        """The tasks that are answered in writing, by name."""
+        """The tasks with generated answers, by name."""
         return ((name, task) for _, name, task in self._iter_tasks() if task.OUTPUT_TYPE == "generate_until")
 
     def notices(self) -> Iterator[str]:
-        """Where a task is not asked exactly as lm-eval asks it, or its number is over a part of a group."""
+        """Where a task's prompts differ from lm-eval's, or a row's score is over a part of its group."""
         yield from self.notes
         yield from task_notes(self.suite, self.loaded_tasks)
 
     def items(self) -> dict[str, int]:
-        """How many items each row asks."""
+        """Number of items of each row."""
         counts = {}
         for row in self.suite.task:
             doc_ids = _limited_doc_ids(self, [row])
@@ -130,18 +127,18 @@ class LmEvalBenchmark:
         return counts
 
     def clusters(self) -> dict[str, list[int]]:
-        """Row -> the cluster of every item it asks, for the rows that name one."""
+        """Row -> the cluster of every item, for the rows that name one."""
         rows = [row for row in self.suite.task if row.name in self.cluster_keys]
         return {row.name: item_clusters(self.cluster_keys[row.name], _limited_doc_ids(self, [row])) for row in rows}
 
     def requests(self) -> int | None:
-        """How many requests a player answers; known once the first player's prompts are built."""
+        """Number of requests per checkpoint; known once the first checkpoint's prompts are built."""
         tasks = [task for row in self.loaded_tasks.values() for task in row["tasks"].values()]
         instance_lists = [getattr(task, "_instances", None) for task in tasks]
         return sum(len(instances) for instances in instance_lists if instances) if all(instance_lists) else None
 
     def check_ready(self, ping: bool) -> None:
-        """`prepare` has checked everything there is to check."""
+        """Nothing: `load_lm_eval_benchmark` has checked everything there is to check."""
 
     def check_context(self, policy: Policy) -> None:
         check_context(self.suite.name, self.generation_tasks(), policy.context_length)
@@ -179,16 +176,16 @@ def load_lm_eval_benchmark(
         for row in suite.task:
             check_loaded_task(suite, row, loaded[row.name])
         keys_by_row = {row.name: cluster_keys(suite, row, loaded[row.name]["tasks"]) for row in suite.task}
-    keys = {name: mine for name, mine in keys_by_row.items() if mine}
+    keys = {name: row_keys for name, row_keys in keys_by_row.items() if row_keys}
     notes = tuple(note for row in task_requirements for note in row.notes)
     return LmEvalBenchmark(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes, cluster_keys=keys)
 
 
 def task_files(manager: Any) -> dict[str, TaskFile]:
-    """Every task, group and tag that an lm-eval TaskManager found, as far as its files tell; no data set is loaded."""
+    """Every task, group and tag of an lm-eval TaskManager, from the task files alone; no data set is loaded."""
     tagged: dict[str, list[str]] = {}
     for name, entry in manager.task_index.items():
-        if entry.cfg:  # of a tag the index has its tasks here
+        if entry.cfg:  # a tag has none
             for tag in entry.tags:
                 tagged.setdefault(tag, []).append(name)
     files = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
@@ -200,7 +197,7 @@ def task_files(manager: Any) -> dict[str, TaskFile]:
 
 
 def make_task_manager(suite: Suite) -> Any:
-    """lm-eval's index of the suite's task files; with lm-eval's own this takes seconds."""
+    """lm-eval's index of the suite's task files; with lm-eval's own tasks this takes seconds."""
     silence_lm_eval()
     from lm_eval.tasks import TaskManager
 
@@ -223,21 +220,20 @@ def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         _cache_requests(task, random_state)
         task.set_config(key="num_fewshot", value=row.shots)
         if row.shots and row.shots > (pool_size := len(task.fewshot_docs())):
-            raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool_size} examples to draw them from; ask for fewer")
+            raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool_size} examples to draw them from; use fewer")
         exclude_item_from_shots(task, where)
         wrap_task_errors(task, where)
     return loaded  # type: ignore[return-value]
 
 
 def _cache_requests(task: Any, random_state: RandomState) -> None:
-    """Let lm-eval build the task's prompts for the first player and show the same ones to all who are asked the same."""
+    """Let lm-eval build the task's requests once and reuse them for every checkpoint with the same options."""
     original_build = task.build_all_requests
     built_options: dict[str, Any] = {}
 
     def build_or_reuse(**options: Any) -> None:
-        request_options = {
-            name: value for name, value in options.items() if name != "chat_template"
-        }  # a method of the player's model
+        # chat_template is a method of the model, another object each time
+        request_options = {name: value for name, value in options.items() if name != "chat_template"}
         if not getattr(task, "_instances", None) or built_options != request_options:
             built_options.clear()
             task._instances = []
@@ -246,7 +242,7 @@ def _cache_requests(task: Any, random_state: RandomState) -> None:
                 original_build(**options)
             built_options.update(request_options)
         for instance in task._instances:
-            instance.resps, instance.filtered_resps = [], {}  # what the last player answered
+            instance.resps, instance.filtered_resps = [], {}  # the previous checkpoint's answers
 
     task.build_all_requests = build_or_reuse
 
@@ -259,10 +255,10 @@ def evaluate(
     advance: Advance,
     partial_results: PartialResults = NO_PARTIAL_RESULTS,
 ) -> EvalResult:
-    """Scores of the player in `policy`'s slot on every row. Raises RuntimeError when a row's metric or filter is missing.
+    """Scores of the checkpoint in `policy`'s slot on every row. Raises EvaluationError when a row's metric or filter is missing.
 
-    columns: tokens that go through the model at a time when scoring; rows: responses generated at a time; unfinished: where
-    answers are kept until the phase is complete.
+    max_tokens_per_batch: for scoring; batch_size: responses generated at a time; partial_results: where answers are stored until
+    the phase is complete.
     """
     from lm_eval import evaluator
 
@@ -271,7 +267,9 @@ def evaluate(
 
     benchmark.tokenizer = benchmark.tokenizer or policy.tokenizer
     if benchmark.tokenizer is not policy.tokenizer:
-        raise RuntimeError(f"suite {benchmark.suite.name}: its prompts were built with another tokenizer; prepare it anew")
+        raise RuntimeError(
+            f"suite {benchmark.suite.name}: its prompts were built with another tokenizer; load the benchmark again"
+        )
     model = as_lm(
         policy,
         max_tokens_per_batch,
@@ -295,7 +293,7 @@ def evaluate(
             random.seed(LM_EVAL_SEEDS["random"])
             result = evaluator.evaluate(
                 lm=model,
-                task_dict=_limited_concat([benchmark.loaded_tasks[row.name] for row in row_group]),
+                task_dict=_merge_loaded_rows([benchmark.loaded_tasks[row.name] for row in row_group]),
                 samples=_limited_doc_ids(benchmark, row_group),
                 cache_requests=False,
                 bootstrap_iters=BOOTSTRAP_ITERATIONS,
@@ -305,15 +303,14 @@ def evaluate(
                 fewshot_as_multiturn=benchmark.suite.fewshot_as_multiturn and benchmark.suite.apply_chat_template,
             )
         assert result is not None
-        plain_result = json.loads(
-            json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None
-        )  # nan and inf: no number
+        # nan and inf become None: no number
+        plain_result = json.loads(json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None)
         samples_by_task = plain_result.pop("samples")
         for row in row_group:
             subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
             subtask_names = [] if subtasks == [row.name] else subtasks
             samples[row.name] = [
-                s | ({"task": leaf} if subtask_names else {}) for leaf in subtasks for s in samples_by_task[leaf]
+                s | ({"task": name} if subtask_names else {}) for name in subtasks for s in samples_by_task[name]
             ]
             equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
             items[row.name] = make_item_scores(row, samples[row.name], equal_tasks, benchmark.cluster_keys.get(row.name))
@@ -321,8 +318,8 @@ def evaluate(
                 record = make_record(row, benchmark.suite, plain_result, subtasks, samples[row.name])
                 if (cluster_keys := benchmark.cluster_keys.get(row.name)) is not None:
                     tasks = benchmark.loaded_tasks[row.name]["tasks"]
-                    by_leaf = {leaf: result["samples"][leaf] for leaf in subtasks}  # type: ignore[typeddict-item]
-                    record = with_cluster_stderr(row, record, by_leaf, cluster_keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
+                    by_subtask = {name: result["samples"][name] for name in subtasks}  # type: ignore[typeddict-item]
+                    record = with_cluster_stderr(row, record, by_subtask, cluster_keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
                 records.append(record)
             except EvaluationError:
                 check_items_finite(row, benchmark.suite, samples[row.name])
@@ -342,12 +339,12 @@ def evaluate(
 
 
 def count_replaced_shots(benchmark: LmEvalBenchmark, row: SuiteTask) -> dict[str, int]:
-    """lm-eval task behind the row -> items of which a shot was replaced, for it read as they do."""
+    """lm-eval task behind the row -> number of items of which a shot was replaced, because it had the item's own text."""
     return {name: task.shots_replaced for name, task in benchmark.loaded_tasks[row.name]["tasks"].items()}
 
 
 def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
-    """Rows that lm-eval can evaluate in one go, so that their requests share passes: no lm-eval task or group occurs twice."""
+    """Rows that lm-eval can evaluate in one call, so that their requests share batches: no task or group occurs twice."""
     groups: list[tuple[set[str], list[SuiteTask]]] = []
     for row in benchmark.suite.task:
         names = {name for kind in benchmark.loaded_tasks[row.name].values() for name in kind} | {row.name}
@@ -360,13 +357,13 @@ def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
     return [rows for _, rows in groups]
 
 
-def _limited_concat(loaded_rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Several of lm-eval's loaded tasks as one."""
-    return {kind: {name: item for one in loaded_rows for name, item in one[kind].items()} for kind in loaded_rows[0]}
+def _merge_loaded_rows(loaded_rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Several of lm-eval's loaded rows as one."""
+    return {kind: {name: item for row in loaded_rows for name, item in row[kind].items()} for kind in loaded_rows[0]}
 
 
 def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
-    """Raises EvaluationError, naming them, where items count for a score that is no number with what is none.
+    """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
 
     samples: lm-eval's, with None where it had NaN or an infinity.
     """
@@ -374,9 +371,8 @@ def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[s
     if bad_samples:
         shown_items = ", ".join(f"{s.get('task', row.name)} {s['doc_id']}" for s in bad_samples[:3])
         raise EvaluationError(
-            f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad_samples)} "
-            f"of its items ({shown_items}"
-            f"{', ...' if len(bad_samples) > 3 else ''}); leave the task out, or take another metric"
+            f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad_samples)} of its items "
+            f"({shown_items}{', ...' if len(bad_samples) > 3 else ''}); leave the task out, or take another metric"
         )
 
 

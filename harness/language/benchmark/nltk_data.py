@@ -9,7 +9,7 @@ from typing import Any
 
 
 def missing_nltk_data(resource: str, mirror: Path | None) -> str | None:
-    """What to do about NLTK data that is not there; None when it is, in the mirror or on the machine."""
+    """How to install NLTK data that is missing; None when it is there, in the mirror or on the machine."""
     import nltk
 
     with use_nltk_data(mirror):
@@ -22,7 +22,7 @@ def missing_nltk_data(resource: str, mirror: Path | None) -> str | None:
 
 @contextlib.contextmanager
 def use_nltk_data(mirror: Path | None) -> Iterator[None]:
-    """Let NLTK look in the mirror's `nltk_data` first, and never download: a missing resource is an error at once."""
+    """Within it NLTK searches the mirror's `nltk_data` first, and never downloads: a missing resource is an error at once."""
     try:
         import nltk
     except ImportError:

@@ -1,10 +1,10 @@
-"""An item is never among its own shots.
+"""Few-shot examples never contain the evaluated item itself.
 
 lm-eval draws a task's shots from its training split, else its validation split, else its test split, and leaves the item itself
 out only where `fewshot_split` and `test_split` have one name. Where both are one split in another way (a test split alone, a
-validation split that is evaluated), or a document stands twice in the data, an item would be asked with its own text and answer
-before it. Here such a shot is replaced by another of the pool, or left out where there is no other. All other shots are those
-that lm-eval draws, so that only the prompts of such items differ from lm-eval's; `Task.shots_replaced` counts them.
+validation split that is evaluated), or a document occurs twice in the data, an item's prompt would contain its own text and
+answer. Here such a shot is replaced by another of the pool, or left out where there is no other. All other shots are those that
+lm-eval draws, so that only the prompts of such items differ from lm-eval's; `Task.shots_replaced` counts them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from harness.language.random_state import keep_random_state
 from harness.records import keyed_seed
 
 NUM_QUESTIONS_COMPARED = 20  # examples of a pool, to see whether their questions differ
-SPARE_EXAMPLES = (
-    50  # examples beyond the shots asked for: no document stands so often that lm-eval's own drawing runs out of others
-)
+SPARE_EXAMPLES = 50  # beyond the shots needed: no document occurs so often that lm-eval's own drawing runs out of others
 
 
 def eval_and_fewshot_splits(task: Any) -> tuple[str | None, str | None]:
@@ -39,7 +37,7 @@ def eval_and_fewshot_splits(task: Any) -> tuple[str | None, str | None]:
 
 
 def shots_may_include_item(task: Any) -> bool:
-    """Whether a task with shots has its items among what they are drawn from, and lm-eval does not leave them out."""
+    """Whether a task's shots are drawn from its own items, and lm-eval does not leave out the evaluated one."""
     if not _has_shots(task):
         return False
     eval_split, fewshot_split = eval_and_fewshot_splits(task)
@@ -61,9 +59,8 @@ def exclude_item_from_shots(task: Any, where: str) -> None:
     num_fewshot, pool_size = task.config.num_fewshot, len(task.sampler.fewshot_docs())
     if shots_may_include_item(task) and num_fewshot >= pool_size:
         raise UserError(
-            f"{where}: shots = {num_fewshot}, but {task.task_name} draws them from the {pool_size} "
-            "examples that are evaluated, one of "
-            f"which is the item itself; ask for at most {pool_size - 1}"
+            f"{where}: shots = {num_fewshot}, but {task.task_name} draws them from the {pool_size} examples that are evaluated, "
+            f"one of which is the item itself; use at most {pool_size - 1}"
         )
     sampler, same_text = task.sampler, _SameText(task)
     original_sample, original_set_rnd, original_fewshot_context = sampler.sample, sampler.set_rnd, task.fewshot_context
@@ -100,19 +97,21 @@ def _pool_suffices(sampler: Any, n: int, eval_doc: Any) -> bool:
 
 
 def _remaining_shots(sampler: Any, shots: Sequence[Any], item: Any, same_text: _SameText) -> Iterator[Any]:
-    """What else is in the pool, shuffled by the item alone: lm-eval's own draws for later items stay as they are."""
+    """The rest of the pool, shuffled by a seed of the item alone: lm-eval's own draws for later items stay as they are."""
     pool = list(sampler.fewshot_docs())
     random.Random(keyed_seed("shots", item)).shuffle(pool)
     return (doc for doc in pool if doc not in shots and not same_text(doc, item))
 
 
 class _SameText:
-    """Whether a document of the pool reads as an item does: the same question with the same choices; where the question does not
-    tell items apart (there is none, or one for all: a text to be continued, choices that are questions) the same answer too."""
+    """Whether a document of the pool has an item's text: the same question with the same choices; where the question does not
+    identify an item (there is none, or one for all: a text to be continued, choices that are questions) the same answer too."""
 
     def __init__(self, task: Any) -> None:
         self.task = task
-        self._question_cache: dict[int, tuple[Any, Any]] = {}  # questions of documents, each kept so that its id stays its own
+        self._question_cache: dict[
+            int, tuple[Any, Any]
+        ] = {}  # id -> document, question; the reference keeps the id from being reused
 
     def __call__(self, shot: Any, item: Any) -> bool:
         if shot == item:

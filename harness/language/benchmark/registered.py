@@ -1,4 +1,4 @@
-"""What lm-eval's registries say of metrics by their names."""
+"""lm-eval's registries of metrics: the defaults of a task, and whether higher is better."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def default_metrics(output_type: str) -> Sequence[str]:
-    """The metrics of a task that lists none."""
+    """The metrics of a task whose file lists none."""
     from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY
 
     return DEFAULT_METRIC_REGISTRY.get(output_type, [])

@@ -1,7 +1,7 @@
-"""What of a suite's row its lm-eval task does not have: metric, filter, direction, shots; and groups and tags without a number.
+"""Check a suite's row against its lm-eval task: metric, filter, direction, shots; and groups and tags without a score.
 
-Read from the task files alone, as lm-eval 0.4.13 reads them. What only running tells (a metric that the task's own Python code
-reports) is left to `task_trial`.
+Read from the task files alone, as lm-eval 0.4.13 reads them. What is known only by running (a metric that the task's own Python
+code reports) is left to `task_trial`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.language.benchmark import registered
 from harness.language.benchmark.task_file import TaskFile
 from harness.loop.suite import SuiteTask
 
-# What lm-eval's own process_results computes; another metric in the list of such a task is never reported.
+# The metrics that lm-eval's own process_results computes; any other in the list of such a task is never reported.
 METRICS_BY_OUTPUT_TYPE = {
     "multiple_choice": {
         "acc",
@@ -56,7 +56,7 @@ def reported_metrics(settings: Mapping[str, Any]) -> tuple[set[str], bool]:
 
 
 def metric_name(metric: Any) -> str:
-    """A metric's name; `!function utils.f`, read as a path or resolved, is called by the function's name."""
+    """A metric's name; that of `!function utils.f`, read as a path or resolved, is the function's."""
     if _is_plain_name(metric):
         return metric
     return getattr(metric, "__name__", str(metric).rpartition(".")[2])
@@ -74,7 +74,7 @@ def filter_names(settings: Mapping[str, Any]) -> set[str]:
 
 
 def higher_is_better(settings: Mapping[str, Any], metric: str) -> bool | None:
-    """Whether lm-eval says that higher is better of a metric of this task; None where it says nothing."""
+    """Whether higher is better for a metric of this task in lm-eval; None where it is not declared."""
     metric_list = settings.get("metric_list")
     for entry in metric_list if isinstance(metric_list, list) else ():
         if isinstance(entry, Mapping) and metric_name(entry.get("metric")) == metric and "higher_is_better" in entry:
@@ -83,21 +83,20 @@ def higher_is_better(settings: Mapping[str, Any], metric: str) -> bool | None:
 
 
 def direction_problems(row: SuiteTask, tasks: Sequence[TaskFile]) -> Iterator[str]:
-    """The first task of which lm-eval says the contrary of the row."""
+    """The first task for which lm-eval declares the opposite direction of the row's."""
     for task in tasks:
         declared = higher_is_better(task.settings, row.metric)
         if declared is not None and declared != row.higher_is_better:
             yield (
-                f"lm-eval says of {row.metric} in {task.name} that {'higher' if declared else 'lower'} is "
-                "better, the row says the "
-                f"contrary; write higher_is_better = {str(declared).lower()} in the row"
+                f"in lm-eval {'higher' if declared else 'lower'} {row.metric} is better for {task.name}, the row declares the "
+                f"opposite; write higher_is_better = {str(declared).lower()} in the row"
             )
             return
 
 
 def shots_problems(row: SuiteTask, task: TaskFile) -> Iterator[str]:
     if task.settings.get("num_fewshot") == 0 and row.shots:
-        yield f"{task.name} is fixed at 0 shots, the suite asks for {row.shots}"
+        yield f"{task.name} is fixed at 0 shots, the suite has shots = {row.shots}; set it to 0"
 
 
 def missing_metric_or_filter(row: SuiteTask, task: TaskFile) -> Iterator[str]:
@@ -120,14 +119,14 @@ def tag_problem(row: SuiteTask, tag: TaskFile) -> str:
 
 
 def group_problems(row: SuiteTask, group: TaskFile) -> Iterator[str]:
-    """Why lm-eval gives the group no number under the row's metric and filter."""
+    """Why lm-eval gives the group no score under the row's metric and filter."""
     if not group.members:
         yield "is a group without a list of tasks (task: [...]), which has no score"
         return
     aggregated = aggregate_entries(group.settings.get("aggregate_metric_list"))
     advice = f"add aggregate_metric_list: [{{metric: {row.metric}}}] to its file, or name its tasks as rows"
     if not aggregated:
-        yield f"is a group that averages nothing (no aggregate_metric_list), so it has no score; {advice}"
+        yield f"is a group without aggregate_metric_list, so it has no score; {advice}"
         return
     matching = [entry for entry in aggregated if entry.get("metric") == row.metric]
     if not matching:
@@ -135,8 +134,8 @@ def group_problems(row: SuiteTask, group: TaskFile) -> Iterator[str]:
         yield f"is a group that averages {other_metrics}, not {row.metric}; {advice}"
         return
     filter_lists = [_iter_strings(entry["filter_list"]) for entry in matching if entry.get("filter_list") is not None]
-    if len(filter_lists) == len(matching) and not any(row.filter in one for one in filter_lists):
-        known_filters = ", ".join(sorted({name for one in filter_lists for name in one}))
+    if len(filter_lists) == len(matching) and not any(row.filter in names for names in filter_lists):
+        known_filters = ", ".join(sorted({name for names in filter_lists for name in names}))
         yield f'is a group that averages {row.metric} of filter {known_filters}, not of "{row.filter}"'
 
 
@@ -148,4 +147,4 @@ def aggregate_entries(aggregate_metric_list: Any) -> list[Mapping[str, Any]]:
 
 
 def _iter_strings(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(one) for one in value]
+    return [value] if isinstance(value, str) else [str(entry) for entry in value]

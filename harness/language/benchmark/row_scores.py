@@ -1,4 +1,4 @@
-"""lm-eval's result -> a row's record, and what each of its items counted."""
+"""lm-eval's result -> a row's record, and the score of each of its items."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.records import EvalRecord, digest
 
 
 def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Sequence[str]) -> list[str]:
-    """The lm-eval tasks that the row's number is over: all behind it, or of a group those that report the metric."""
+    """The lm-eval tasks that the row's score is over: all behind it, or of a group those that report the metric."""
     key = f"{row.metric},{row.filter}"
-    reporting = [leaf for leaf in subtasks if key in result["results"].get(leaf, {})]
+    reporting = [subtask for subtask in subtasks if key in result["results"].get(subtask, {})]
     return reporting or list(subtasks)
 
 
@@ -26,7 +26,7 @@ def make_record(
     subtasks: Sequence[str],
     samples: Sequence[Mapping[str, Any]] | None = None,
 ) -> EvalRecord:
-    """The row's number out of lm-eval's result; `leaves` are the lm-eval tasks behind it, n those of its samples that count.
+    """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n: those of its samples that count.
 
     Raises EvaluationError when metric or filter is not there.
     """
@@ -38,7 +38,7 @@ def make_record(
         reason = f"it is {value!r}" if key in scores else f"it has {', '.join(reported_keys) or 'nothing'}"
         raise EvaluationError(f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} ({reason})")
     stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
-    n = sum(result["n-samples"][leaf]["effective"] for leaf in subtasks)
+    n = sum(result["n-samples"][subtask]["effective"] for subtask in subtasks)
     if samples is not None:  # a document may leave the metric out
         n = sum(s["filter"] == row.filter and row.metric in s for s in samples)
     versions = result.get("versions", {})
@@ -72,12 +72,12 @@ def make_item_scores(
     equal_tasks: bool = False,
     keys: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """What each item counted for the row's score, in the order asked, and a hash that names the items and their prompts.
+    """Each item's contribution to the row's score, in the order of evaluation, and a digest of the items and their prompts.
 
     `values` is None where the metric is not made of one number per item (a corpus metric): such rows cannot be paired. Numbers
-    that do not make the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
-    task of a group counts the same: how many of the items are each task's. `clusters`, where items share one (keys: of every
-    lm-eval task's documents): the number of every item's, in order of first appearance.
+    whose mean is not the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
+    task of a group has the same weight: the number of items of each task. `clusters`, where items share one (keys: of every
+    lm-eval task's documents): the index of every item's cluster, in order of first appearance.
     """
     counted_samples = [s for s in samples if s["filter"] == row.filter]
     counted_samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))

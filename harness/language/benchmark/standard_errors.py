@@ -1,11 +1,11 @@
-"""Standard errors of lm-eval's metrics, computed in this process: lm-eval starts a pool of its own for those it bootstraps.
+"""Standard errors of lm-eval's metrics, computed in this process: lm-eval starts a process pool for those it bootstraps.
 
-A pool cannot be opened inside the processes that play cells, and where it can it takes every core. The resamples are lm-eval's
-own, from the same seeds, so the number is the one it gives for as many resamples. It gives none for perplexities per word or byte
-and for the Brier score, whose error is a bootstrap here as well.
+A pool cannot be opened inside the worker processes that run trials, and elsewhere it takes every core. The resamples are
+lm-eval's own, from the same seeds, so the number is the one it gives for as many resamples. It gives none for perplexities per
+word or byte and for the Brier score, whose error is a bootstrap here as well.
 
-Where a suite names a row's clusters, clusters are what is drawn: a mean over items has the cluster-robust error, any other metric
-that has an error at all a bootstrap that redraws whole clusters.
+Where a suite names a row's clusters, clusters are resampled: a mean over items has the cluster-robust error, any other metric
+that has an error at all a bootstrap over whole clusters.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lm_eval.api import metrics
 from harness.analysis.clusters import cluster_robust_stderr
 
 RESAMPLES_PER_SEED = 1000  # resamples per seed, as lm-eval has them
-SLOW_METRICS = {"bleu", "chrf", "chrf++", "ter"}  # of which lm-eval takes fewer resamples
+SLOW_METRICS = {"bleu", "chrf", "chrf++", "ter"}  # for which lm-eval takes fewer resamples
 SLOW_ITERATIONS = 100
 BOOTSTRAPPED_HERE = (
     metrics.weighted_perplexity,
@@ -40,7 +40,7 @@ def bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], items: Sequenc
     chunk = min(RESAMPLES_PER_SEED, iters)
     estimates = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a resample may lack a class, which some metrics remark upon
+        warnings.simplefilter("ignore")  # a resample may lack a class, of which some metrics warn
         for seed in range(iters // chunk):
             rng = random.Random(seed)
             estimates += [statistic(rng.choices(items, k=len(items))) for _ in range(chunk)]
@@ -48,7 +48,7 @@ def bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], items: Sequenc
 
 
 def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Callable[[Sequence[Any]], float] | None:
-    """lm-eval's choice of an error for an aggregation, and a bootstrap for some that it leaves without."""
+    """lm-eval's choice of an error for an aggregation, and a bootstrap for some that have none there."""
     if metric in BOOTSTRAPPED_HERE and bootstrap_iters > 0:
         return lambda items: bootstrap_stderr(metric, items, bootstrap_iters)
     return _lm_eval_stderr_for_metric(metric, bootstrap_iters)
@@ -59,7 +59,7 @@ _lm_eval_stderr_for_metric = metrics.stderr_for_metric
 
 @dataclass(frozen=True)
 class Item:
-    """What one item counted, in the form its metric's aggregation takes; which lm-eval task and cluster it is of."""
+    """One item's value, in the form its metric's aggregation takes, with its lm-eval task and its cluster."""
 
     task: str
     cluster: int
@@ -69,15 +69,15 @@ class Item:
 def clustered_row_stderr(
     items: Sequence[Item], metric: str, aggregations: Mapping[str, Any], equal_tasks: bool, score: float, iters: int
 ) -> float | None:
-    """The standard error of a row whose items come in clusters; None where none can be known.
+    """The standard error of a row whose items come in clusters; None where it cannot be estimated.
 
-    aggregations: of the metric, by lm-eval task; several are a group's. equal_tasks: whether these count the same whatever their
-    size. Where the mean over items, or a group's of its tasks', is the score, the error is cluster-robust. Otherwise clusters are
-    redrawn, task by task, where lm-eval bootstraps (it knows no error for an aggregation of a task's own, nor has one here);
-    clusters that reach from one task of a group into another then leave the error unknown.
+    aggregations: of the metric, by lm-eval task; several are a group's. equal_tasks: whether these have the same weight whatever
+    their size. Where the score is the mean over items, or a group's mean of its tasks', the error is cluster-robust. Otherwise
+    clusters are resampled, task by task, where lm-eval bootstraps (neither lm-eval nor this file has an error for an aggregation
+    of a task's own); where a cluster spans several tasks of a group the error is then unknown.
     """
     tasks = [item.task for item in items]
-    scalars = [item.value.item() if getattr(item.value, "shape", None) == () else item.value for item in items]  # numpy's
+    scalars = [item.value.item() if getattr(item.value, "shape", None) == () else item.value for item in items]  # of numpy
     if all(isinstance(value, (bool, int, float)) for value in scalars):
         values = [float(value) for value in scalars]
         if math.isclose(_mean(values, tasks, equal_tasks), score, rel_tol=1e-6, abs_tol=1e-9):
@@ -101,7 +101,7 @@ def clustered_row_stderr(
 
 def cluster_bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], clusters: Sequence[Sequence[Any]], iters: int) -> float:
     """Standard deviation of a statistic over `iters` resamples of whole clusters of items."""
-    return bootstrap_stderr(lambda drawn: statistic(list(chain.from_iterable(drawn))), clusters, iters)
+    return bootstrap_stderr(lambda resample: statistic(list(chain.from_iterable(resample))), clusters, iters)
 
 
 def _mean(values: Sequence[float], tasks: Sequence[str], equal_tasks: bool) -> float:
@@ -111,12 +111,12 @@ def _mean(values: Sequence[float], tasks: Sequence[str], equal_tasks: bool) -> f
     values_by_task: dict[str, list[float]] = {}
     for value, task in zip(values, tasks, strict=True):
         values_by_task.setdefault(task, []).append(value)
-    return math.fsum(math.fsum(mine) / len(mine) for mine in values_by_task.values()) / len(values_by_task)
+    return math.fsum(math.fsum(task_values) / len(task_values) for task_values in values_by_task.values()) / len(values_by_task)
 
 
 @contextmanager
 def override_lm_eval_stderr() -> Iterator[None]:
-    """While it lasts, lm-eval takes its standard errors from here."""
+    """Within it lm-eval takes its standard errors from this file."""
     with (
         mock.patch.object(metrics, "bootstrap_stderr", bootstrap_stderr),
         mock.patch.object(evaluator_utils, "stderr_for_metric", stderr_for_metric),

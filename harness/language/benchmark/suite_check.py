@@ -1,7 +1,7 @@
-"""What a suite asks for, read from the task files alone: metrics, filters, data sets, packages. Nothing is loaded or downloaded.
+"""What a suite requires, read from the task files alone: metrics, filters, data sets, packages. Nothing is loaded or downloaded.
 
-A task file is lm-eval's YAML, already read: its kind, its settings, its tags. Python files that it names are read as text for
-what they import, so that a missing package is known before a data set is fetched or a model trained.
+A task file is lm-eval's YAML, already read: its kind, its settings, its tags. Python files that it names are parsed for their
+imports, so that a missing package is known before a data set is fetched or a model trained.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ LAZY_DEPENDENCIES = {"sympy.parsing.latex": "antlr4"}  # what a module needs onl
 
 @dataclass
 class TaskRequirements:
-    """What one row of the suite needs. problems: one line each, naming the thing and what to do; notes:
-    what one should know of a row that is well."""
+    """What one row of the suite needs. problems: one line each, naming the thing and what to do; notes: on a row without
+    problems."""
 
     row: SuiteTask
     tasks: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class TaskRequirements:
 
 
 def requirements(suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool = False) -> list[TaskRequirements]:
-    """Every row against the task files at hand. files: by name, all that are installed or in the suite's folders."""
+    """The requirements of every row. files: by name, all that are installed or in the suite's folders."""
     return [_row_requirements(suite, row, files, allow_unsafe_code) for row in suite.task]
 
 
@@ -67,7 +67,7 @@ def _row_requirements(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile
         similar_names = [name for name in files if name[:1] == row.name[:1]]
         if (file := _find_unreadable_file(suite, row.name)) is not None:
             required.problems.append(
-                f"{where}: lm-eval leaves out {file}, which it cannot read: no YAML, or an `include` that is not there"
+                f"{where}: lm-eval skips {file}, which it cannot read: not YAML, or an `include` that does not exist"
             )
             return required
         required.problems.append(
@@ -78,7 +78,7 @@ def _row_requirements(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile
     if task_file.is_tag:
         required.problems.append(f"{where}: {tag_problem(row, task_file)}")
     if task_file.is_group:
-        required.problems += [f"{where}: {said}" for said in group_problems(row, task_file)]
+        required.problems += [f"{where}: {problem}" for problem in group_problems(row, task_file)]
     tasks, missing_by_task = [], []
     for task in subtasks(row.name, files):
         if isinstance(task, str):
@@ -86,40 +86,41 @@ def _row_requirements(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile
             continue
         required.tasks.append(task.name)
         tasks.append(task)
-        required.problems += [f"{where}: {said}" for said in shots_problems(row, task)]
-        required.problems += [f"{where}: {task.name} {said}" for said in unsupported_features(task.settings, allow_unsafe_code)]
+        required.problems += [f"{where}: {problem}" for problem in shots_problems(row, task)]
+        unsupported = unsupported_features(task.settings, allow_unsafe_code)
+        required.problems += [f"{where}: {task.name} {problem}" for problem in unsupported]
         missing_by_task.append(list(missing_metric_or_filter(row, task)))
         if path := task.settings.get("dataset_path"):
             required.datasets.add(str(path))
         try:
             required.packages |= imported_packages(task)
-        except (SyntaxError, ValueError) as error:  # no Python, no UTF-8
+        except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
             required.problems.append(
                 f"{where}: {task.name} names Python code that cannot be read: {' '.join(str(error).split())}"
             )
-    required.problems += [f"{where}: {said}" for said in direction_problems(row, tasks)]
-    incomplete = [said for said in missing_by_task if said]
+    required.problems += [f"{where}: {problem}" for problem in direction_problems(row, tasks)]
+    incomplete = [problems for problems in missing_by_task if problems]
     if len(incomplete) == len(missing_by_task):  # a group's score is over the tasks that report it
         prefix = "none of its tasks reports the row's metric and filter: " if len(incomplete) > 1 else ""
-        required.problems += [f"{where}: {prefix}{said}" for said in (incomplete[0] if incomplete else ())]
+        required.problems += [f"{where}: {prefix}{problem}" for problem in (incomplete[0] if incomplete else ())]
     elif incomplete:
         num_complete = len(missing_by_task) - len(incomplete)
         required.notes.append(
-            f"{where}: {num_complete} of its {len(missing_by_task)} tasks report {row.metric}, "
-            f"{row.filter}; its score is over these"
+            f"{where}: {num_complete} of its {len(missing_by_task)} tasks report {row.metric}, {row.filter}; "
+            "its score is over these"
         )
     return required
 
 
 def _find_unreadable_file(suite: Suite, name: str) -> Path | None:
-    """A file in the suite's folders that says it is the task or group; lm-eval skips what it cannot read."""
+    """A file in the suite's folders that declares the task or group; lm-eval skips what it cannot read."""
     name_pattern = re.compile(rf"^(task|group):\s*[\"']?{re.escape(name)}[\"']?\s*$", re.MULTILINE)
     files = (file for folder in suite.include_folders() for file in sorted(folder.rglob("*.yaml")))
     return next((file for file in files if name_pattern.search(file.read_text(encoding="utf-8", errors="replace"))), None)
 
 
 def imported_packages(task: TaskFile) -> set[str]:
-    """Top-level names of the packages that the Python files behind a task import, but lm-eval's and the standard library's."""
+    """Top-level names of the packages that a task's Python files import, except lm-eval and the standard library."""
     packages: set[str] = set()
     seen: set[Path] = set()
     pending = [path for text in _iter_strings(task.settings) if (path := _python_file(text)) is not None]
@@ -158,7 +159,7 @@ def _iter_strings(value: Any) -> Iterator[str]:
 
 
 def _python_file(text: str) -> Path | None:
-    """`/folder/utils.function` names /folder/utils.py."""
+    """`/folder/utils.function` -> /folder/utils.py; None where there is no such file."""
     if not text.startswith("/") or "\n" in text:
         return None
     path = Path(text.rpartition(".")[0] + ".py")
@@ -166,7 +167,7 @@ def _python_file(text: str) -> Path | None:
 
 
 def _imported_modules(path: Path) -> Iterator[str]:
-    """Every module a file imports, at any depth; of `from a import b` both a and a.b, for b may be a module."""
+    """Every module a file imports, at any depth; for `from a import b` both a and a.b, since b may be a module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

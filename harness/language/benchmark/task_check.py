@@ -1,4 +1,4 @@
-"""What of an lm-eval task file is not supported, as far as its text tells: one line each. Nothing is loaded."""
+"""Settings of an lm-eval task file that are not supported, one line each, read from the file alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ REGEX_FILTERS = {"regex", "regex_pos", "multi_choice_regex"}
 
 
 def unsupported_features(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterator[str]:
-    """What is in the way of a task's settings, without the task's name."""
+    """Settings of a task that are not supported, one line each, without the task's name."""
     if settings.get("unsafe_code") and not allow_unsafe_code:
         yield (
             "runs code that the model has written (unsafe_code: true); allow it with --set evaluation.allow_unsafe_code=true "
-            "on a machine that may be harmed, or leave the task out"
+            "in an environment where that is safe, or leave the task out"
         )
-    for name, what in (("doc_to_image", "pictures"), ("doc_to_audio", "sound")):
+    for name, modality in (("doc_to_image", "image"), ("doc_to_audio", "audio")):
         if settings.get(name):
-            yield f"asks with {what} ({name}), which is not supported; leave the task out"
+            yield f"has {modality} inputs ({name}), which are not supported; leave the task out"
     repeats = settings.get("repeats")
     if repeats is not None and (not isinstance(repeats, int) or repeats < 1):
         yield f"repeats={repeats!r}: expected a whole number from 1"
@@ -42,7 +42,10 @@ def _filter_problems(settings: Mapping[str, Any], repeats: int) -> Iterator[str]
         for step in (entry.get("filter") if isinstance(entry, Mapping) else None) or ():
             function = step.get("function") if isinstance(step, Mapping) else None
             if function == "take_first_k" and isinstance(k := step.get("k"), int) and k > repeats:
-                yield f"filter {entry.get('name')} takes the first {k} answers, repeats is {repeats}; ask for as many"
+                yield (
+                    f"filter {entry.get('name')} takes the first {k} answers, but repeats is {repeats}; "
+                    f"set repeats to at least {k}"
+                )
             pattern = step.get("regex_pattern") if function in REGEX_FILTERS else None
             if isinstance(pattern, str) and (regex_error := _find_regex_error(pattern)):
                 yield f"filter {entry.get('name')}: regex_pattern {pattern!r} is no regular expression ({regex_error})"

@@ -1,7 +1,7 @@
 """The clusters of a row's items, as the suite names them: a column of the documents, or the question's own text.
 
-In a group, documents of several tasks with the same value are one cluster: the parts of GPQA hold the same questions, a task in
-several wordings holds every question in each.
+In a group, documents of several tasks with the same value are one cluster: the subsets of GPQA contain the same questions, a task
+in several wordings contains every question in each.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ ClusterKeys = dict[str, list[str]]  # lm-eval task -> the cluster's key of every
 
 
 def cluster_keys(suite: Suite, row: SuiteTask, tasks: Mapping[str, Any]) -> ClusterKeys:
-    """The key of every document behind a row that names a cluster; nothing for one that does not.
+    """The key of every document behind a row that names a cluster; empty for one that does not.
 
     tasks: lm-eval's, loaded, by name. Raises UserError where a document has no such column or nothing in it, where the question
-    is no text, and where all documents are one cluster, of whose mean no error can be known.
+    is no text, and where all documents are one cluster, so that the mean has no standard error.
     """
     if row.cluster is None:
         return {}
@@ -36,7 +36,7 @@ def cluster_keys(suite: Suite, row: SuiteTask, tasks: Mapping[str, Any]) -> Clus
             metrics = reported_metric_names(task, row.filter) if len(tasks) > 1 else None
             if metrics is None or row.metric in metrics:
                 raise
-    check_several_clusters([key for mine in keys.values() for key in mine], where)
+    check_several_clusters([key for task_keys in keys.values() for key in task_keys], where)
     return keys
 
 
@@ -54,14 +54,14 @@ def _question_key(where: str, what: str, task: Any, doc: Any) -> str:
         message = " ".join(str(error).split())[:200]
         raise UserError(f"{where}: {what} has no question ({type(error).__name__}: {message})") from error
     if not isinstance(text, (str, list)):
-        raise UserError(f"{where}: the question of {what} is no text but {text!r}; name a column of its documents")
+        raise UserError(f"{where}: the question of {what} is not a text but {text!r}; name a column of its documents")
     if (key := value_key(text)) is None:
         raise UserError(f"{where}: {what} has no question; name a column of its documents")
     return key
 
 
 def item_clusters(keys: ClusterKeys, doc_ids: Mapping[str, Sequence[int]] | None) -> list[int]:
-    """The cluster of every item asked, tasks by name, documents in order. asked: which documents of every task; None: all."""
+    """The cluster of every evaluated item, tasks by name, documents in order. doc_ids: those of every task; None: all."""
     return number_clusters(
         [key for name in sorted(keys) for key in (keys[name] if doc_ids is None else [keys[name][n] for n in doc_ids[name]])]
     )
@@ -76,10 +76,10 @@ def with_cluster_stderr(
     equal_tasks: bool,
     iters: int,
 ) -> EvalRecord:
-    """A row's record with the error of sampling clusters in place of that of sampling items, and how many clusters there are.
+    """A row's record with the error of sampling clusters in place of that of sampling items, and the number of clusters.
 
-    samples: lm-eval's own, by task, as its aggregations take them. equal_tasks: whether a group's tasks count the same whatever
-    their size. iters: resamples for a metric whose error is bootstrapped.
+    samples: lm-eval's own, by task, as its aggregations take them. equal_tasks: whether a group's tasks have the same weight
+    whatever their size. iters: resamples for a metric whose error is bootstrapped.
     """
     from harness.language.benchmark.standard_errors import Item, clustered_row_stderr  # lm-eval takes seconds to load
 

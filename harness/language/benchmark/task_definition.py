@@ -1,4 +1,4 @@
-"""What an lm-eval task's file and its code say, as a text that differs where they do and is the same on every machine."""
+"""Fingerprint of an lm-eval task: its settings and code as a text that changes with them and is the same on every machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-# Named apart (the task, its version, its documents), or paths of one machine, as lm-eval adds them.
+# Recorded elsewhere (the task, its version, its documents), or paths of one machine, which lm-eval adds.
 EXCLUDED_SETTINGS = {"task", "metadata", "dataset_path", "dataset_name", "dataset_kwargs"}
 
 
 def task_fingerprint(task: Any) -> str:
-    """The settings of a task loaded by lm-eval; a function in them stands for the whole file it comes from."""
+    """The settings of a task loaded by lm-eval as JSON; a function is replaced by the whole file it comes from."""
     settings = task.config.to_dict(keep_callable=True)
     return json.dumps(
         _to_jsonable({key: value for key, value in settings.items() if key not in EXCLUDED_SETTINGS}), sort_keys=True
@@ -22,20 +22,20 @@ def task_fingerprint(task: Any) -> str:
 
 
 def _to_jsonable(value: Any) -> Any:
-    """JSON without addresses of objects, which differ from one process to the next."""
+    """A value for JSON without addresses of objects, which differ from one process to the next."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, Mapping):
-        return {str(key): _to_jsonable(one) for key, one in value.items()}
+        return {str(key): _to_jsonable(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_jsonable(one) for one in value]
+        return [_to_jsonable(inner) for inner in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(json.dumps(_to_jsonable(one), sort_keys=True) for one in value)
+        return sorted(json.dumps(_to_jsonable(inner), sort_keys=True) for inner in value)
     return source_code(value) if callable(value) else type(value).__qualname__
 
 
 def source_code(function: Callable[..., Any]) -> list[str]:
-    """A function's name and the text of its file, so that a changed helper beside it counts too; and arguments bound to it."""
+    """A function's name and the text of its file, which includes the helpers it calls there; and arguments bound to it."""
     if isinstance(function, functools.partial):
         bound = json.dumps(_to_jsonable([function.args, function.keywords]), sort_keys=True)
         return [*source_code(function.func), bound]

@@ -1,4 +1,4 @@
-"""lm-eval's task files as its index has them: tasks, groups and tags, and the tasks behind each of them. Nothing is loaded."""
+"""lm-eval's task files as its index lists them: tasks, groups and tags, and the tasks behind each. Nothing is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TASK_DEFINING_KEYS = {"dataset_path", "custom_dataset", "class"}
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One of lm-eval's tasks, groups or tags. members: what a group or tag names; settings: its own, as its file has them."""
+    """One of lm-eval's tasks, groups or tags. members: what a group or tag lists; settings: those of its own file."""
 
     name: str
     settings: Mapping[str, Any]
@@ -29,7 +29,7 @@ class TaskFile:
 
 
 def subtasks(name: str, files: Mapping[str, TaskFile]) -> Iterator[TaskFile | str]:
-    """The tasks behind a name, groups and tags opened; a name that leads nowhere comes back as text.
+    """The tasks behind a name, groups and tags expanded; an unknown name is returned as text.
 
     A group's settings are those of its tasks unless a member has its own, as in lm-eval's factory.
     """
@@ -55,7 +55,7 @@ def _expand(
 def _expand_member(
     member: Any, group: str, overrides: Mapping[str, Any], files: Mapping[str, TaskFile], ancestors: tuple[str, ...]
 ) -> Iterator[TaskFile | str]:
-    """A name, a task with settings of its own, or a group: one that there is, or one written out in place."""
+    """member: a name, a task with settings of its own, or a group: an existing one, or one defined in place."""
     member_settings = member if isinstance(member, Mapping) else {}
     if "group" in member_settings:
         name = str(member_settings["group"])

@@ -1,4 +1,4 @@
-"""What a user should know of a suite's tasks before anything is asked: where they are not asked exactly as lm-eval asks them."""
+"""Notes on a suite's tasks for the user, before anything is evaluated: where prompts or answers differ from plain lm-eval's."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ def task_notes(suite: Suite, loaded: Mapping[str, Mapping[str, Any]]) -> Iterato
         if overlapping:
             eval_split, _ = eval_and_fewshot_splits(tasks[overlapping[0]])
             yield (
-                f"task {_row_label(row.name, overlapping)}: shots are drawn from the split that is "
-                f"evaluated ({eval_split}); an item that "
-                "lm-eval would show among its own shots gets another in its place, so these prompts differ from lm-eval's"
+                f"task {_row_label(row.name, overlapping)}: shots are drawn from the split that is evaluated ({eval_split}); an "
+                "item that lm-eval would show among its own shots is replaced there, so these prompts differ from lm-eval's"
             )
         sampled = {name: description for name, task in tasks.items() if (description := describe_sampling(task)) is not None}
         if sampled:
             description = "; ".join(dict.fromkeys(sampled.values()))
             yield (
-                f"task {_row_label(row.name, list(sampled))}: answers are sampled ({description}), seeded: "
-                "equal commands, equal answers"
+                f"task {_row_label(row.name, list(sampled))}: answers are sampled ({description}) with fixed seeds: "
+                "equal commands give equal answers"
             )
 
 
@@ -42,7 +41,7 @@ def _row_label(row: str, tasks: Sequence[str]) -> str:
 
 
 def describe_sampling(task: Any) -> str | None:
-    """How a task's answers are drawn, in words; None for answers that are not drawn, or not written."""
+    """How a task's answers are sampled, in words; None for answers that are not sampled, or not generated."""
     config = getattr(task, "config", None)
     if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or config is None:
         return None
@@ -52,7 +51,7 @@ def describe_sampling(task: Any) -> str | None:
         return None
     repeats = int(config.repeats or 1)
     parts = [f"{key} {settings[key]:g}" for key in ("temperature", "top_p", "top_k", "min_p") if _is_number(settings.get(key))]
-    return ", ".join([*parts, *([f"{repeats} draws per item"] if repeats > 1 else [])]) or "temperature 1"
+    return ", ".join([*parts, *([f"{repeats} samples per item"] if repeats > 1 else [])]) or "temperature 1"
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What surrounds lm-eval's tasks while they are loaded, built and scored: random states, leave to run code, quiet arithmetic."""
+"""Context managers around loading, building and scoring of lm-eval tasks: random states, code execution, numpy warnings."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LM_EVAL_SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval'
 
 
 class RandomState:
-    """Global random states that go on from where they were left: some task files draw from them while a task is loaded and built.
+    """Global random states that continue from where they were left: some task files use them while a task is loaded and built.
 
-    It begins as in a `simple_evaluate` of the row alone, so that such tasks ask the same, whatever else a suite asks.
+    They start as in a `simple_evaluate` of the row alone, so that such tasks have the same prompts in every suite.
     """
 
     def __init__(self) -> None:
@@ -47,28 +47,28 @@ class RandomState:
 
 @contextlib.contextmanager
 def allow_code_execution(allowed: bool) -> Iterator[None]:
-    """Metrics of the `evaluate` package that run code ask the environment whether they may."""
+    """Set the environment variable that metrics of the `evaluate` package check before they run code."""
     with mock.patch.dict(os.environ, {"HF_ALLOW_CODE_EVAL": "1"} if allowed else {}):
         yield
 
 
 @contextlib.contextmanager
 def ignore_arithmetic_warnings() -> Iterator[None]:
-    """lm-eval divides by the length of a choice, which may be empty; what is no number in a score is an error elsewhere."""
+    """lm-eval divides by the length of a choice, which may be empty; a score that is not finite is an error elsewhere."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
 
 
 def silence_lm_eval() -> None:
-    """lm-eval logs every request type and every override; the harness records the same in files."""
+    """No log lines of lm-eval on every request type and every override: the harness records the same in files."""
     import functools
 
     import lm_eval.api.task
     import tqdm
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would tear ours apart
+    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would break the harness's own
     limit_task_templates()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     with contextlib.suppress(ImportError):

@@ -1,8 +1,8 @@
-"""What only running tells of a loaded lm-eval task: the metrics that its own Python code reports, tried on made-up answers.
+"""Try a loaded lm-eval task on made-up answers, to see which metrics its own Python code reports.
 
-A task's `process_results` may return any names, whatever its file lists. It is called on its first items with an answer that no
-model gave; only the names of what comes back count. Code marked as unsafe is not run, nor a metric of Hugging Face's evaluate,
-which may be fetched; where the code refuses a made-up answer, nothing is known and nothing is said.
+A task's `process_results` may return any names, whatever its file lists. It is called on its first items with a made-up answer,
+and only the names in its result are used. Code marked as unsafe is not run, nor a metric of Hugging Face's evaluate, which may be
+downloaded; where the code fails on a made-up answer the metrics are unknown, and no problem is reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DUMMY_ANSWER = "0"
 
 
 def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> None:
-    """Raises UserError for a row to which lm-eval would give no number, as far as that can be known without a model."""
+    """Raises UserError for a row to which lm-eval would give no score, as far as that can be known without a model."""
     where = f"suite {suite.name}, task {row.name}"
     group = loaded.get("groups", {}).get(row.name)
     if group is not None:
@@ -43,10 +43,10 @@ def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -
 
 
 def _check_metrics_exist(where: str, name: str, task: Any) -> None:
-    """A metric or an aggregation that lm-eval did not find is None until it is called, which is after the answers."""
+    """Raises UserError for a metric or aggregation that lm-eval lacks: it is None there, and fails only after the answers."""
     for metric, function in (getattr(task, "_aggregation_list", None) or {}).items():
         if not callable(function):
-            raise UserError(f"{where}: {name} puts {metric} together by an aggregation that lm-eval does not have")
+            raise UserError(f"{where}: {name} aggregates {metric} with a function that lm-eval does not have")
     _check_binary_f1(where, name, task)
     if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
         return
@@ -56,7 +56,7 @@ def _check_metrics_exist(where: str, name: str, task: Any) -> None:
 
 
 def _check_binary_f1(where: str, name: str, task: Any) -> None:
-    """lm-eval's own f1 is of two classes, and fails as soon as a player says a third."""
+    """lm-eval's f1 is binary and fails when a third class is predicted."""
     from lm_eval.api.metrics import f1_score
 
     uses_lm_eval_f1 = any(function is f1_score for function in (getattr(task, "_aggregation_list", None) or {}).values())
@@ -67,9 +67,8 @@ def _check_binary_f1(where: str, name: str, task: Any) -> None:
     )
     if max_choices > 2:
         raise UserError(
-            f"{where}: {name} lists f1, which in lm-eval is of two classes and fails at a third; its items "
-            f"have {max_choices} choices; "
-            "give f1 an aggregation of its own there, or leave it out"
+            f"{where}: {name} lists f1, which in lm-eval is binary and fails at a third class; its items have {max_choices} "
+            "choices; give f1 an aggregation of its own there, or leave it out"
         )
 
 
@@ -80,7 +79,8 @@ def reported_metric_names(task: Any, filter_name: str) -> set[str] | None:
     names, complete = reported_metrics(settings)
     if complete and not has_own_scoring:
         return names
-    uses_hf_evaluate = any(isinstance(one, Mapping) and one.get("hf_evaluate") for one in settings.get("metric_list") or ())
+    metric_list = settings.get("metric_list") or ()
+    uses_hf_evaluate = any(isinstance(entry, Mapping) and entry.get("hf_evaluate") for entry in metric_list)
     if getattr(task, "UNSAFE_CODE", False) or uses_hf_evaluate:
         return None
     metrics: set[str] = set()
@@ -88,13 +88,13 @@ def reported_metric_names(task: Any, filter_name: str) -> set[str] | None:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED):
                 metrics |= set(task.process_results(doc, _dummy_answers(task, doc, filter_name)))
-    except Exception:  # a stranger's code, on an answer it was not made for
+    except Exception:  # third-party code, called with a made-up answer
         return None
     return metrics or None
 
 
 def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
-    """What lm-eval would hand to process_results for one document: one filtered answer per request."""
+    """What lm-eval would pass to process_results for one document: one filtered answer per request."""
     from lm_eval.api.instance import Instance
 
     output_type = task.OUTPUT_TYPE

@@ -1,4 +1,4 @@
-"""A suite whose answers a model behind an OpenAI-compatible endpoint rates (MT-Bench).
+"""Suites whose responses an LLM judge behind an OpenAI-compatible endpoint rates (MT-Bench).
 
 Start with `benchmark.py`.
 """

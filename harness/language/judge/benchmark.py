@@ -1,7 +1,7 @@
-"""A judged suite as a leaderboard: the player answers, the judge rates, every category is a row.
+"""A judged suite as a benchmark: the checkpoint answers, the judge rates, every category is a row.
 
-An item is a question. It counts the mean of its two ratings as tenths of the scale, so a row's value is its mean rating / 10, the
-lowest possible one is 0.1 (the row's chance level), and n is the number of questions. A question's two ratings hang together (the
+An item is a question. Its score is the mean of its two ratings divided by 10, so a row's value is its mean rating / 10, the
+lowest possible one is 0.1 (the row's chance level), and n is the number of questions. A question's two ratings are dependent (the
 second answer continues the first), so they are one cluster: the standard error is the standard deviation over questions (n - 1)
 of these means, divided by the square root of their number; none for one question. Where a row names a `cluster`, a column of its
 questions, questions that are equal in it are one cluster too.
@@ -38,7 +38,7 @@ STEPS_PER_QUESTION = 4  # two answers, two judgements
 
 @dataclass
 class JudgeBenchmark:
-    """A suite with its questions, by row: made once per run, used for every player."""
+    """A suite with its questions, by row: made once per run, used for every checkpoint."""
 
     suite: Suite  # with the judge that the run names
     questions: dict[str, list[Question]]
@@ -51,13 +51,13 @@ class JudgeBenchmark:
 
     @cached_property
     def endpoint(self) -> Endpoint:
-        """Raises UserError when none is named."""
+        """Raises UserError when the run names no judge, or settings of it that cannot be used."""
         check_judge_settings(self.settings, self.suite.name)
         return Endpoint(self.settings)
 
     @property
     def digest(self) -> str:
-        return digest(*(f"{row} {question.digest}" for row, mine in self.questions.items() for question in mine))
+        return digest(*(f"{row} {q.digest}" for row, row_questions in self.questions.items() for q in row_questions))
 
     @property
     def task_fingerprints(self) -> Mapping[str, str]:
@@ -66,17 +66,17 @@ class JudgeBenchmark:
 
     @property
     def judge_identity(self) -> Mapping[str, Any]:
-        """Another judge gives other numbers."""
+        """Host and model: scores of different judges are not comparable."""
         return {"judge": {"host": self.endpoint.host, "model": self.endpoint.model}}
 
     def notices(self) -> Iterator[str]:
         return iter(())
 
     def items(self) -> dict[str, int]:
-        return {row: len(mine) for row, mine in self.questions.items()}
+        return {row: len(row_questions) for row, row_questions in self.questions.items()}
 
     def clusters(self) -> dict[str, list[int]]:
-        return {row.name: found for row in self.suite.task if (found := self._clusters(row)) is not None}
+        return {row.name: clusters for row in self.suite.task if (clusters := self._clusters(row)) is not None}
 
     def requests(self) -> int | None:
         return STEPS_PER_QUESTION * sum(self.items().values())
@@ -105,9 +105,9 @@ class JudgeBenchmark:
             policy, questions, seed_name, settings.max_new_tokens, settings.temperatures, batch_size, advance
         )
         judge_requests = [
-            self._judge_request(q, given, turn)
-            for q, given in zip(questions, answers, strict=True)
-            for turn in range(1, len(given) + 1)
+            self._judge_request(question, question_answers, turn)
+            for question, question_answers in zip(questions, answers, strict=True)
+            for turn in range(1, len(question_answers) + 1)
         ]
         judgements = rate_answers(
             self.endpoint, judge_requests, JudgementLog(judgement_log, partial_results.chunks.notify), advance
@@ -115,7 +115,7 @@ class JudgeBenchmark:
         ratings, samples = {}, {row.name: [] for row in self.suite.task}
         for n, question in enumerate(questions):
             question_judgements = judgements[2 * n : 2 * n + 2]
-            ratings[question.id] = [one.rating for one in question_judgements]
+            ratings[question.id] = [judgement.rating for judgement in question_judgements]
             samples[question.category] += self._samples(question, answers[n], question_judgements)
         prompts = [policy.tokenizer.decode(prompt_ids(policy, question, [])) for question in questions]
         return EvalResult(
@@ -127,7 +127,7 @@ class JudgeBenchmark:
         )
 
     def make_record(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> EvalRecord:
-        """The row's number from every question's ratings, by question id."""
+        """The row's score. ratings: question id -> ratings of its turns."""
         values, clusters = self._values(row, ratings), self._clusters(row)
         n = len(values)
         return EvalRecord(
@@ -147,25 +147,25 @@ class JudgeBenchmark:
         )
 
     def _clusters(self, row: SuiteTask) -> list[int] | None:
-        """The cluster of every question of a row that names one. Raises UserError for a question without it."""
+        """The cluster of every question of a row; None where it names none. Raises UserError for a question without it."""
         if row.cluster is None:
             return None
         keys = cluster_keys(self.suite, row, self.questions[row.name])
         return number_clusters(keys)
 
     def _all_questions(self) -> list[Question]:
-        return [question for mine in self.questions.values() for question in mine]
+        return [question for row_questions in self.questions.values() for question in row_questions]
 
     def _judge_request(self, question: Question, answers: Sequence[Answer], turn: int) -> JudgeRequest:
         shows_reference = question.category in self.settings.references_for
-        answer_texts = [one.text for one in answers[:turn]]
+        answer_texts = [answer.text for answer in answers[:turn]]
         return JudgeRequest(question.id, turn, rating_prompt(self.settings.instructions, question, answer_texts, shows_reference))
 
     def _values(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> list[float]:
         return [statistics.fmean(ratings[question.id]) / MAX_RATING for question in self.questions[row.name]]
 
     def _items(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-        """What each question counted, and a hash that names questions and judge: another judge's ratings are no pair."""
+        """Each question's score, and a digest of questions and judge: ratings of different judges are not paired."""
         items_digest = digest(self.endpoint.host, self.endpoint.model, *(q.digest for q in self.questions[row.name]))
         item_scores = {"items": items_digest, "values": self._values(row, ratings)}
         clusters = self._clusters(row)
@@ -179,18 +179,18 @@ class JudgeBenchmark:
                 "turn": turn,
                 "question": question.turns[turn - 1],
                 "reference": question.references[turn - 1],
-                "answer": given.text,
-                "finished": given.finished,
-                "rating": judged.rating,
-                "replies": judged.replies,
-                "judge": judged.model,
-                "key": judged.key,
+                "answer": answer.text,
+                "finished": answer.finished,
+                "rating": judgement.rating,
+                "replies": judgement.replies,
+                "judge": judgement.model,
+                "key": judgement.key,
             }
-            for turn, (given, judged) in enumerate(zip(answers, judgements, strict=True), start=1)
+            for turn, (answer, judgement) in enumerate(zip(answers, judgements, strict=True), start=1)
         ]
 
     def _raw(self, answers: Sequence[Sequence[Answer]], judgements: Sequence[Judgement]) -> dict[str, Any]:
-        """Who judged, and the mean ratings from 1 to 10 as MT-Bench reports them: overall and by turn."""
+        """The judge's model and host, and the mean ratings from 1 to 10 as MT-Bench reports them: overall and by turn."""
         by_turn = {turn: statistics.fmean(j.rating for j in judgements if j.turn == turn) for turn in (1, 2)}
         return {
             "judge": self.endpoint.model,
@@ -199,14 +199,14 @@ class JudgeBenchmark:
             "mean_rating_by_turn": by_turn,
             "judgements": len(judgements),
             "judgements_after_asking_again": sum(len(j.replies) > 1 for j in judgements),
-            "answers_cut_off": sum(not one.finished for given in answers for one in given),
+            "answers_cut_off": sum(not answer.finished for question_answers in answers for answer in question_answers),
         }
 
 
 def load_judge_benchmark(suite: Suite, evaluation: EvaluationConfig, mirror: Path | None) -> JudgeBenchmark:
-    """The suite's questions, by row, the first `limit` of each where there is one. Questions of no row's category are not asked.
+    """The suite's questions, by row, the first `limit` of each where there is one. Questions of no row's category are left out.
 
-    Raises UserError for questions that are not there or malformed, and for a row without any.
+    Raises UserError for questions that are missing or malformed, and for a row without any.
     """
     assert suite.judge is not None
     settings = resolve_judge(suite.judge, evaluation)

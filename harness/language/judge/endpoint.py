@@ -1,8 +1,8 @@
-"""The judge's endpoint: where it is, whether it answers, and one chat request at a time. The only file that imports openai.
+"""The judge's endpoint: its address, a ping, and one chat request at a time. The only file that imports openai.
 
-openai's client repeats requests that fail in passing (429, 5xx, no connection, no answer in time) and waits between them; what
-is left after that is an EvaluationError. The key is read from the environment when it is needed, sent, and cut out of every text
-that comes back, so that it reaches no file and no message; addresses that hold a name, a password or a query are refused.
+openai's client retries requests that fail transiently (429, 5xx, no connection, no answer in time) with a delay; a request that
+fails after that is an EvaluationError. The key is read from the environment when it is needed, sent, and removed from every text
+that is received, so that it gets into no file and no message; addresses that hold a name, a password or a query are an error.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harness.loop.judge_settings import JudgeSettings
 from harness.sources.offline import network_allowed
 
 INSTALL_COMMAND = 'pip install "selfplay-harness[judge]"'
-DUMMY_KEY = "none"  # openai's client wants some key; without this it would send the one of OPENAI_API_KEY anywhere
-PING_TIMEOUT_SECONDS, PING_RETRIES = 60.0, 2  # at most, for the request that only asks whether somebody is there
-MAX_QUOTED_CHARS = 200  # characters of what came back that an error quotes
+DUMMY_KEY = "none"  # openai's client requires a key; without this it would send that of OPENAI_API_KEY to any endpoint
+PING_TIMEOUT_SECONDS, PING_RETRIES = 60.0, 2  # upper limits for the ping
+MAX_QUOTED_CHARS = 200  # characters of a response that an error quotes
 
 
 def resolve_judge(settings: JudgeSettings, evaluation: EvaluationConfig) -> JudgeSettings:
-    """The suite's settings with the judge that the run names. A suite's key goes to the suite's own endpoint only."""
+    """The suite's settings with the judge that the run names. A suite's key is sent to the suite's own endpoint only."""
     overrides = {"endpoint": evaluation.judge_endpoint, "key_env": evaluation.judge_key_env} if evaluation.judge_endpoint else {}
     if evaluation.judge_key_env:
         overrides["key_env"] = evaluation.judge_key_env
@@ -70,17 +70,17 @@ def check_judge_settings(settings: JudgeSettings, suite: str) -> None:
 
 
 def is_openai_installed() -> bool:
-    """Whether openai's client is."""
+    """Whether the package openai is installed."""
     return importlib.util.find_spec("openai") is not None
 
 
 def host_of(endpoint: str) -> str:
-    """The machine an endpoint is on, without its port: a server that was started again is the same judge."""
+    """Host name of an endpoint, without its port: a server restarted on another port is the same judge."""
     return urlsplit(endpoint).hostname or ""
 
 
 class Endpoint:
-    """One judge behind its address. Threads may share it."""
+    """One judge behind its address. Safe to share between threads."""
 
     def __init__(self, settings: JudgeSettings) -> None:
         assert settings.endpoint and settings.model
@@ -89,7 +89,7 @@ class Endpoint:
         self.name = f"judge {self.model} at {self.host}"
 
     def request(self, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
-        """The body of a chat request: everything that decides the reply."""
+        """The body of a chat request: everything that the reply depends on."""
         return {
             "model": self.model,
             "messages": list(messages),
@@ -121,7 +121,7 @@ class Endpoint:
                 completion = client.chat.completions.create(**request)
             choices = getattr(completion, "choices", None)
             if not choices:
-                raise EvaluationError(f"its answer is no chat completion: {self._clean(str(completion))!r}")
+                raise EvaluationError(f"its response is not a chat completion: {self._clean(str(completion))!r}")
             return self._without_key(getattr(choices[0].message, "content", None) or "")
         except openai.APITimeoutError:
             message = f"no answer within {client.timeout:g} s, {client.max_retries + 1} times"
@@ -152,5 +152,5 @@ class Endpoint:
         return " ".join(self._without_key(text).split())[:MAX_QUOTED_CHARS]
 
     def _without_key(self, text: str) -> str:
-        """Servers quote what they were sent, in errors above all."""
+        """Servers may quote the request, above all in errors."""
         return text.replace(self._key, "(key)") if self._key else text

@@ -1,9 +1,9 @@
-"""Judgements kept as they come, one JSON line each, so that a failed or killed evaluation pays for none of them twice.
+"""Judgements saved as they arrive, one JSON line each, so that a failed or killed evaluation repeats none of them.
 
-A judgement is found by a digest of the host and the whole request: model, instruction, question, answers, sampling. Two players
-share one only where they gave the same answers to the same question, which is when the judge would be sent the same bytes; any
-difference in an answer is another key. Files are only appended to, one per player, and only by the process that evaluates it.
-Every line has a digest of its own; one that is damaged is no judgement, and what it said is asked again.
+A judgement is looked up by a digest of the host and the whole request: model, instruction, question, answers, sampling. Two
+checkpoints share one only where their answers to a question are the same, so that the request has the same bytes. Files are only
+appended to, one per checkpoint, and only by the process that evaluates it. Every line has a digest of its own; a damaged one is
+ignored, and its judgement is requested again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from harness.records import digest
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge said of one answer. `replies` are its messages in turn; the rating is in the last."""
+    """A judge's rating of one answer. `replies` are its messages in order; the rating is in the last."""
 
     key: str
     question_id: str
@@ -31,7 +31,7 @@ class Judgement:
 
 
 class JudgementLog:
-    """Every judgement kept in the folder of `file`, and `file` to keep more in. notice: is told what is damaged."""
+    """The judgements in the folder of `file`; new ones are appended to `file`. notify: called with a line on damaged ones."""
 
     def __init__(self, file: Path, notify: Callable[[str], None] = lambda line: None) -> None:
         self.file = file
@@ -41,14 +41,13 @@ class JudgementLog:
             lines = _complete_lines(path)
             judgements = [_parse_line(line) for line in lines]
             if num_damaged := judgements.count(None):
-                notify(
-                    f"{path}: {num_damaged} of {len(lines)} judgements damaged; what they said is asked again where it is needed"
-                )
-            if path == file:  # nothing must be written behind a line that a kill cut off; others' may be on its way
-                intact_bytes = b"".join(line + b"\n" for line, one in zip(lines, judgements, strict=True) if one is not None)
+                notify(f"{path}: {num_damaged} of {len(lines)} judgements damaged; they are requested again where needed")
+            if path == file:  # never append after a line that a kill cut off; other processes may be writing the other files
+                intact = (line for line, judgement in zip(lines, judgements, strict=True) if judgement is not None)
+                intact_bytes = b"".join(line + b"\n" for line in intact)
                 if file.is_file() and file.read_bytes() != intact_bytes:
                     write_text(file, intact_bytes.decode("utf-8"))
-            self.known |= {one.key: one for one in judgements if one is not None}
+            self.known |= {judgement.key: judgement for judgement in judgements if judgement is not None}
 
     def append(self, judgement: Judgement) -> None:
         fields = asdict(judgement)
@@ -58,12 +57,12 @@ class JudgementLog:
 
 
 def _complete_lines(path: Path) -> list[bytes]:
-    """The whole lines of a file."""
+    """The lines of a file that end in a line break; empty where there is no file."""
     return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
 
 
 def _parse_line(line: bytes) -> Judgement | None:
-    """The judgement of a line; None where it is not what was written. A line of before there were digests has none."""
+    """The judgement of a line; None where it is damaged. Lines of earlier versions have no digest."""
     try:
         fields = json.loads(line.decode("utf-8"))
         if "digest" in fields and fields.pop("digest") != _digest(fields):

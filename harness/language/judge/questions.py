@@ -1,4 +1,4 @@
-"""Rows of a file or a hub data set -> a judged suite's questions, two turns each, with reference answers where there are any."""
+"""Rows of a file or a hub data set -> the questions of a judged suite: two turns each, and reference answers if there are any."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TURNS = 2
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, turn by turn. `references` holds one text per turn, empty where there is none; `row` all of its columns."""
+    """A question of several turns. `references` holds one text per turn, empty where there is none; `row` all of its columns."""
 
     id: str
     category: str
@@ -35,7 +35,7 @@ def load_questions(source: str, folder: Path, mirror: Path | None) -> list[Quest
     """Every question of a file (relative ones start at `folder`), a folder or a hub id, in its order.
 
     A row has prompt_id, category, prompt and reference, or FastChat's question_id, category, turns and reference.
-    Raises UserError for a source that is not there or a row that is no question of two turns.
+    Raises UserError for a source that does not exist or a row that is not a question of two turns.
     """
     local_path = resolve_path(source, folder)
     source_name = str(local_path) if local_path.exists() else source
@@ -68,6 +68,6 @@ def _parse_question(where: str, row: Any) -> Question:
 
 
 def _as_string_list(value: Any) -> Sequence[str] | None:
-    """A list of texts, whether Python's or an array of a table; None for anything else."""
+    """A list of texts, from a Python list or an array of a table; None for anything else."""
     items = value.tolist() if hasattr(value, "tolist") else value
     return items if isinstance(items, list) and all(isinstance(text, str) for text in items) else None

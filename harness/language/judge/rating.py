@@ -1,4 +1,4 @@
-"""What the judge is asked about an answer, and the rating in what it replies."""
+"""The judge's prompt for an answer, and the rating in its reply."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ RATING = re.compile(r"\[\[\s*(\d+(?:\.\d+)?)\s*\]\]")
 
 
 def rating_prompt(instructions: Instructions, question: Question, answers: Sequence[str], shows_reference: bool) -> str:
-    """The message that asks for a rating of the last of `answers`, the one to turn len(answers).
+    """The message that requests a rating of the last of `answers`, the one to turn len(answers).
 
-    Texts are put in once, so that an answer which itself holds a place's name is left as it is.
+    Texts are substituted once, so that an answer that contains a placeholder's name is left as it is.
     """
     turn = len(answers)
     turn_name = ("first", "second")[turn - 1]
@@ -29,7 +29,7 @@ def rating_prompt(instructions: Instructions, question: Question, answers: Seque
 
 
 def parse_rating(reply: str) -> float | None:
-    """The last rating in double square brackets, from 1 to 10; None where there is none. The last, because a judge may quote."""
+    """The last rating in double square brackets, from 1 to 10; None without one. The last, because a judge may quote others."""
     ratings = RATING.findall(reply)
     value = float(ratings[-1]) if ratings else None
     return value if value is not None and MIN_RATING <= value <= MAX_RATING else None

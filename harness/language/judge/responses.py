@@ -1,7 +1,7 @@
-"""A player's answers to both turns of every question, through its template and sampler; the second prompt holds the first answer.
+"""A checkpoint's answers to both turns of every question, by its template and sampler; the second prompt holds the first answer.
 
-A draw's seed depends on the suite, the question and the turn alone: the same player gives the same text again, and all players
-draw from the same uniforms, so that they are compared under equal luck.
+A seed depends on the suite, the question and the turn alone: the same checkpoint gives the same text again, and all checkpoints
+are sampled with the same uniforms, so that they are compared on common random numbers.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from harness.language.policy import Policy
 from harness.progress import Advance
 from harness.records import keyed_seed
 
-SHORTEST_ANSWER = "-"  # stands for a first answer where only the least length of what comes behind it is asked
+SHORTEST_ANSWER = "-"  # a stand-in for the first answer, for the least possible length of a second prompt
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `finished` says whether the player ended it or was cut off."""
+    """One answer; `finished`: whether it ends with a stop token, else it was cut off."""
 
     text: str
     finished: bool
@@ -37,14 +37,14 @@ def generate_answers(
     batch_size: int,
     advance: Advance,
 ) -> list[list[Answer]]:
-    """Two answers per question, in the order given; all questions of one turn and temperature are drawn together.
+    """Two answers per question, in the order of `questions`; all of one turn and temperature are generated together.
 
-    An answer has at most `longest` tokens, a second one fewer where the context leaves less. name: what the seeds are of.
+    An answer has at most `max_new_tokens` tokens, a second one fewer where the context leaves less. name: part of the seeds.
     Raises EvaluationError when a second prompt fills the context by itself.
     """
     answers: list[list[Answer]] = [[] for _ in questions]
     for turn in range(TURNS):
-        prompts = [prompt_ids(policy, q, [a.text for a in given]) for q, given in zip(questions, answers, strict=True)]
+        prompts = [prompt_ids(policy, q, [a.text for a in earlier]) for q, earlier in zip(questions, answers, strict=True)]
         for question, prompt in zip(questions, prompts, strict=True):
             if len(prompt) >= policy.context_length:
                 raise EvaluationError(
@@ -65,13 +65,13 @@ def generate_answers(
                 batch_size,
                 advance,
             )
-            for n, tokens in zip(indices, completions, strict=True):
-                answers[n].append(_decode_answer(policy, tokens.ids))
+            for n, completion in zip(indices, completions, strict=True):
+                answers[n].append(_decode_answer(policy, completion.ids))
     return answers
 
 
 def prompt_ids(policy: Policy, question: Question, answers: Sequence[str]) -> list[int]:
-    """The conversation up to where answer number len(answers) begins, in the policy's template."""
+    """Token ids of the conversation up to the answer after `answers`, in the policy's template."""
     messages = [{"role": "user", "content": question.turns[0]}]
     for turn, text in enumerate(answers, start=1):
         messages += [{"role": "assistant", "content": text}, {"role": "user", "content": question.turns[turn]}]
@@ -79,21 +79,20 @@ def prompt_ids(policy: Policy, question: Question, answers: Sequence[str]) -> li
 
 
 def check_context_length(policy: Policy, questions: Sequence[Question], name: str, max_new_tokens: int) -> None:
-    """Raises UserError when a question, even with a short first answer, leaves no room for one of `longest` tokens."""
+    """Raises UserError when a question, even with a short first answer, leaves no room for `max_new_tokens` tokens."""
     for question in questions:
         for answers in ([], [SHORTEST_ANSWER]):
             prompt_tokens = len(prompt_ids(policy, question, answers))
             if prompt_tokens + max_new_tokens > policy.context_length:
                 raise UserError(
                     f"suite {name}, question {question.id}, turn {len(answers) + 1}: {prompt_tokens} tokens of prompt and up to "
-                    f"{max_new_tokens} of answer, the model's context is {policy.context_length}; use a "
-                    "model with a longer context, "
-                    "or a copy of the suite with fewer judge.max_new_tokens"
+                    f"{max_new_tokens} of answer, the model's context is {policy.context_length}; use a model with a longer "
+                    "context, or a copy of the suite with fewer judge.max_new_tokens"
                 )
 
 
 def _decode_answer(policy: Policy, ids: Sequence[int]) -> Answer:
     finished = ids[-1] in policy.template.stop_ids
-    # special tokens a player writes would open a turn of somebody else's in the next prompt
+    # generated special tokens would open another role's turn in the next prompt
     text = policy.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return Answer(text.strip(), finished)

@@ -1,4 +1,4 @@
-"""Every answer of a player is rated: several requests at once, each judgement kept as it comes, none asked for twice."""
+"""Rate every answer of a checkpoint: concurrent requests, each judgement saved as it arrives, none requested twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.records import digest
 
 @dataclass(frozen=True)
 class JudgeRequest:
-    """One answer before the judge: which one, and the message that asks for its rating."""
+    """The request for a rating of one answer."""
 
     question_id: str
     turn: int  # 1 or 2
@@ -34,24 +34,24 @@ class JudgeRequest:
 
 
 def request_key(endpoint: Endpoint, request: JudgeRequest) -> str:
-    """Names the request byte for byte and the host it goes to."""
+    """Digest of the host and the exact request."""
     return digest(endpoint.host, json.dumps(endpoint.request(request.messages()), sort_keys=True))
 
 
 def rate_answers(
     endpoint: Endpoint, requests: Sequence[JudgeRequest], judgement_log: JudgementLog, advance: Advance
 ) -> list[Judgement]:
-    """One judgement per case, in the order given; those already kept are not asked for again.
+    """One judgement per request, in the order of `requests`; those in the log are not requested again.
 
-    Raises EvaluationError for the first case that could not be judged, after what was under way has come in and been kept.
+    Raises EvaluationError for the first request that failed, after those under way have arrived and been saved.
     """
-    keys = [request_key(endpoint, case) for case in requests]
-    pending = {key: case for key, case in zip(keys, requests, strict=True) if key not in judgement_log.known}
+    keys = [request_key(endpoint, request) for request in requests]
+    pending = {key: request for key, request in zip(keys, requests, strict=True) if key not in judgement_log.known}
     advance(len(requests) - len(pending))
     has_failed = threading.Event()
 
     def rate_one(key: str, request: JudgeRequest) -> Judgement | None:
-        """None where another case has failed before this one was begun."""
+        """None where another request failed before this one was started."""
         if has_failed.is_set():
             return None
         try:
@@ -63,7 +63,7 @@ def rate_answers(
     failure: BaseException | None = None
     pool = ThreadPoolExecutor(endpoint.settings.at_once, thread_name_prefix="judge")
     try:
-        for future in as_completed([pool.submit(rate_one, key, case) for key, case in pending.items()]):
+        for future in as_completed([pool.submit(rate_one, key, request) for key, request in pending.items()]):
             failure = failure or future.exception()
             if future.exception() is None and (judgement := future.result()) is not None:
                 judgement_log.append(judgement)
@@ -76,7 +76,7 @@ def rate_answers(
 
 
 def _rate(endpoint: Endpoint, key: str, request: JudgeRequest) -> Judgement:
-    """One rating. A reply without one is answered with a request for it, `asked_again` times at most."""
+    """One rating. After a reply without one the judge is asked for it again, `asked_again` times at most."""
     messages, replies = request.messages(), []
     for _ in range(1 + endpoint.settings.asked_again):
         try:
@@ -91,7 +91,6 @@ def _rate(endpoint: Endpoint, key: str, request: JudgeRequest) -> Judgement:
             messages = [*messages, {"role": "assistant", "content": replies[-1]}, follow_up]
     last_reply = " ".join(replies[-1].split())[:MAX_QUOTED_CHARS]
     raise EvaluationError(
-        f"{endpoint.name}: {request.label}: no rating from {MIN_RATING} to {MAX_RATING} in double square "
-        f"brackets in {len(replies)} "
-        f"replies; the last one: {last_reply!r}"
+        f"{endpoint.name}: {request.label}: no rating from {MIN_RATING} to {MAX_RATING} in double square brackets "
+        f"in {len(replies)} replies; the last one: {last_reply!r}"
     )

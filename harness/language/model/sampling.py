@@ -312,7 +312,7 @@ def _merge(first: DecodeBatch, second: DecodeBatch) -> DecodeBatch:
     """Two batches as one: the one with fewer columns is padded on the left, where its rows are masked."""
     columns = max(first.mask.shape[1], second.mask.shape[1])
     masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (first, second)]
-    first.cache.append(second.cache)
+    first.cache.concat(second.cache)
     longest = max(first.uniforms.shape[1], second.uniforms.shape[1])
     uniforms = [torch.nn.functional.pad(f.uniforms, (0, longest - f.uniforms.shape[1])) for f in (first, second)]
     return DecodeBatch(

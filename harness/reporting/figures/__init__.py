@@ -1,4 +1,4 @@
-"""Tables -> matplotlib figures in one house style. Reads no run files and shows no number the tables lack."""
+"""Tables -> matplotlib figures in one style. Reads no run files and shows no number that is not in the tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMATS = ("png", "svg", "pdf")
 def write_figures(
     results: RunResults, leaderboard_table: Frame, drift: Frame, panels: Sequence[dict[str, Any]], folder: Path, everything: bool
 ) -> list[Path]:
-    """The figures of a run as png, svg and pdf, or the stability curves alone; returns the paths.
+    """Write the figures of a run as png, svg and pdf, or the stability curves alone; returns the paths.
 
     A second panel or a seventh variant has figures of its own: `tasks-2`, `training-2`.
     """
@@ -50,7 +50,7 @@ def _figure_name(kind: str, number: int) -> str:
 
 
 def save_figure(plot: Drawing, stem: Path) -> list[Path]:
-    """One figure in every format, and beside them what its points say (`.points.json`, for the HTML report)."""
+    """Write one figure in every format, and beside them the tooltips of its points (`.points.json`, for the HTML report)."""
     plot.disable_mathtext()
     paths = []
     for kind in FORMATS:
@@ -58,7 +58,7 @@ def save_figure(plot: Drawing, stem: Path) -> list[Path]:
         temporary = path.with_name(path.name + ".tmp")
         metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph .* missing")  # said once, of the whole report
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # reported once for the whole report
             plot.figure.savefig(temporary, format=kind, metadata=metadata)
         temporary.replace(path)
         paths.append(path)

@@ -16,20 +16,20 @@ from harness.reporting.figures.library import font_folder, matplotlib
 
 FAMILY = "DejaVu Sans"
 BASE_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
-EXTRA_FONTS = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf")  # of matplotlib's own, asked before the system's
-PLACEHOLDER_FONTS = ("lastresort", "last resort", "adobeblank", "adobe blank", "notdef")  # fonts that have a box for everything
+EXTRA_FONTS = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf")  # of matplotlib's own, tried before the system's
+PLACEHOLDER_FONTS = ("lastresort", "last resort", "adobeblank", "adobe blank", "notdef")
 
 
 def missing_characters(text: Iterable[str]) -> set[str]:
-    """The characters of the text that are seen and that DejaVu Sans does not have in both of its weights."""
+    """The characters of the text, without line breaks and tabs, that DejaVu Sans does not have in both of its weights."""
     regular, bold = (_characters(str(font_folder() / name)) for name in BASE_FONTS)
     return {c for c in set(text) if ord(c) not in regular or ord(c) not in bold} - set("\n\r\t")
 
 
 def fonts_for(text: Iterable[str], figures: bool = True) -> tuple[list[Path], set[str]]:
-    """(font files that together have what DejaVu Sans lacks of the text, characters that no font here has).
+    """(font files that together have what DejaVu Sans lacks of the text, characters that no installed font has).
 
-    figures: only fonts with outlines, which matplotlib can draw; the PDF also takes pictures, as of emoji.
+    figures: only outline fonts, which matplotlib can draw; the PDF also takes bitmap fonts, as of emoji.
     """
     missing = missing_characters(text)
     return _choose_fonts(frozenset(missing), figures) if missing else ([], set())
@@ -37,7 +37,7 @@ def fonts_for(text: Iterable[str], figures: bool = True) -> tuple[list[Path], se
 
 @cache
 def _choose_fonts(characters: frozenset[str], figures: bool) -> tuple[list[Path], set[str]]:
-    """The fewest fonts, greedily: the one with most of what is left, the first by name where several have as much."""
+    """A greedy cover: always the font with most of the remaining characters, the first in order among equals."""
     fonts: list[Path] = []
     remaining = set(characters)
     coverage = {path: {c for c in characters if ord(c) in _characters(path)} for path in _candidate_fonts(figures)}
@@ -52,7 +52,7 @@ def _choose_fonts(characters: frozenset[str], figures: bool) -> tuple[list[Path]
 
 @cache
 def _candidate_fonts(figures: bool) -> tuple[str, ...]:
-    """matplotlib's own, then the system's: Noto's plain ones first, then by name, so that the order is the machine's alone."""
+    """matplotlib's own, then the system's: Noto Sans first, then by name, so that the order depends on the machine alone."""
     manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
     names = [name for name in manager.findSystemFonts() if not any(word in Path(name).stem.lower() for word in PLACEHOLDER_FONTS)]
     names.sort(key=lambda name: (_rank(Path(name).stem), Path(name).name, name))
@@ -72,14 +72,14 @@ def _family_name(path: str) -> str | None:
 
     try:
         font = FT2Font(path)
-    except Exception:  # whatever its library says of a file that is no font, or of pictures only
+    except Exception:  # any error of its library: not a font, or a bitmap font
         return None
     return font.family_name if font.scalable else None
 
 
 @cache
 def _characters(path: str) -> frozenset[int]:
-    """The code points a font has; empty for a file that is none."""
+    """The code points a font has; empty for a file that is not a font."""
     if _family_name(path) is not None:
         from matplotlib.ft2font import FT2Font
 
@@ -92,7 +92,7 @@ def _characters(path: str) -> frozenset[int]:
 
 
 def font_families(text: Iterable[str]) -> list[str]:
-    """The names of the font families to draw the text in, each known to matplotlib from now on."""
+    """The names of the font families for the text; registers them with matplotlib."""
     paths, _ = fonts_for(text)
     manager: Any = sys.modules[matplotlib().__name__ + ".font_manager"]
     for path in paths:
@@ -101,7 +101,7 @@ def font_families(text: Iterable[str]) -> list[str]:
 
 
 def link_fonts(folder: Path, text: str) -> bool:
-    """Links to the fonts for a PDF of this text in `folder`; returns whether these and the typesetter's own have all of it."""
+    """Link the fonts for a PDF of this text into `folder`; returns whether these and typst's own have every character."""
     paths, missing = fonts_for(text, figures=False)
     folder.mkdir()
     for number, path in enumerate([font_folder() / BASE_FONTS[0], *paths]):
@@ -110,7 +110,7 @@ def link_fonts(folder: Path, text: str) -> bool:
 
 
 def missing_glyphs_message(text: str, command: str) -> str | None:
-    """One line that names what no font of this machine has; None where there is nothing. again: the command to repeat."""
+    """One line with the characters that no installed font has; None without any. command: the one to repeat."""
     _, missing = fonts_for(text, figures=False)
     if not missing:
         return None

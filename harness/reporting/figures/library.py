@@ -1,7 +1,7 @@
-"""matplotlib by itself: its own defaults and its own fonts, whatever the surroundings ask of it.
+"""matplotlib isolated from the environment: its own defaults and fonts.
 
-A notebook's MPLBACKEND, somebody's matplotlibrc and another version of a font on the system have no say in a figure; nothing goes
-through pyplot, so no window system is looked for. Characters that matplotlib's fonts lack are drawn in fonts of the system.
+A notebook's MPLBACKEND, a user's matplotlibrc and another version of a font on the system do not affect a figure; pyplot is not
+used, so no window system is needed. Characters that matplotlib's fonts lack are drawn in fonts of the system.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from unittest import mock
 
 from harness.settings.process_environment import set_up_caches
 
-HOST_SETTINGS = ("backend", "backend_fallback", "interactive")  # the host's, and without effect on a figure that is only saved
+HOST_SETTINGS = ("backend", "backend_fallback", "interactive")  # left as they are: without effect on a figure that is only saved
 
 
 def matplotlib() -> Any:
-    """The library, imported so that neither MPLBACKEND nor a matplotlibrc can make that fail or change its defaults."""
+    """The library, imported so that neither MPLBACKEND nor a matplotlibrc can break the import or change its defaults."""
     if "matplotlib.font_manager" not in sys.modules:
         set_up_caches()
         _import()
@@ -39,22 +39,22 @@ def _import() -> None:
     saved_level = log.level
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, {"MATPLOTLIBRC": str(data_folder / "matplotlibrc")}))
-        os.environ.pop("MPLBACKEND", None)  # a name that it does not know ends the import
-        if os.path.isfile("matplotlibrc"):  # the current folder's is read before any other, and may be no such file at all
+        os.environ.pop("MPLBACKEND", None)  # an unknown name fails the import
+        if os.path.isfile("matplotlibrc"):  # the current folder's is read first, whatever it contains
             stack.enter_context(chdir(data_folder))
-        log.setLevel(logging.ERROR)  # it may say that it cannot keep a cache of the system's fonts
+        log.setLevel(logging.ERROR)  # no warning that the font cache cannot be written
         stack.callback(log.setLevel, saved_level)
         importlib.import_module("matplotlib.font_manager")
 
 
 def font_folder() -> Path:
-    """Where the fonts lie that come with matplotlib."""
+    """The folder of the fonts that come with matplotlib."""
     return Path(matplotlib().get_data_path()) / "fonts" / "ttf"
 
 
 @contextmanager
 def isolated_matplotlib(settings: Mapping[str, Any]) -> Iterator[None]:
-    """matplotlib's defaults with `settings` over them, and no other fonts than its own; all as it was afterwards."""
+    """matplotlib's defaults with `settings` over them and its own fonts only; restored afterwards."""
     mpl = matplotlib()
     manager = sys.modules["matplotlib.font_manager"].fontManager  # type: ignore[attr-defined]
     saved_fonts = manager.ttflist
@@ -62,7 +62,7 @@ def isolated_matplotlib(settings: Mapping[str, Any]) -> Iterator[None]:
     saved_level = log.level
     with mpl.rc_context():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # some settings are on their way out
+            warnings.simplefilter("ignore")  # some settings are deprecated
             defaults = {name: value for name, value in mpl.rcParamsDefault.items() if name not in HOST_SETTINGS}
             mpl.rcParams.update(defaults | dict(settings))
         manager.ttflist = []
@@ -72,6 +72,6 @@ def isolated_matplotlib(settings: Mapping[str, Any]) -> Iterator[None]:
                 manager.addfont(path)
             yield
         finally:
-            manager.addfont(font_folder() / "DejaVuSans.ttf")  # which lets it forget what it has found among ours
+            manager.addfont(font_folder() / "DejaVuSans.ttf")  # clears its cache of our fonts
             manager.ttflist = saved_fonts
             log.setLevel(saved_level)

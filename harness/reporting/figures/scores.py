@@ -32,8 +32,8 @@ MAX_END_LABEL_CHARS = 10
 def stability_curves(
     leaderboard_table: Frame, unit_scores: Frame, panels: Sequence[dict[str, Any]], tasks: Sequence[dict], iterations: int
 ) -> Drawing:
-    """Mean over tasks against iteration: does an objective get better, and does it stay so? One set of axes per panel. shares:
-    scores.csv of the tasks that the mean is taken over, each value a share of 1.
+    """Mean over tasks against iteration: does an objective get better, and does it stay so? One set of axes per panel.
+    unit_scores: scores.csv of the tasks that the mean is taken over, each value a share of 1.
 
     Bars: standard error of sampling items (one seed) or the 95 % interval over items and seeds (three or more). With several
     seeds each is a thin line.
@@ -63,7 +63,7 @@ def stability_curves(
     first.set_ylabel(f"mean of {len(tasks)} tasks, %")
     if len(panels) > 1 or max(map(len, panels[0]["labels"])) > MAX_END_LABEL_CHARS:
         _panel_legend(plot, panels)
-    bars_note = _what_bars_mean(seeds)
+    bars_note = _bars_note(seeds)
     if len(panels) == 1:
         first.set_title(bars_note, fontweight="normal", color="#333333")
     else:
@@ -94,14 +94,14 @@ def _draw_curve(
     for x, row in zip(positions, joined.to_dict("records"), strict=True):
         where = "initial policy" if row["objective"] == INITIAL else f"{label}, iteration {row['iteration']}"
         tooltip = f"{where}: {100 * row['mean']:.1f} %"
-        if row["item_stderr"] > 1e-9:  # all answers alike show no error
+        if row["item_stderr"] > 1e-9:  # equal answers give no error estimate
             tooltip += f" ± {100 * row['item_stderr']:.1f} (items)"
         if not pd.isna(row["mean_low"]):
             tooltip += f", {100 * row['mean_low']:.1f} to {100 * row['mean_high']:.1f} over items and {row['seeds']} seeds"
         plot.add_tooltip(axis, x, 100 * row["mean"], tooltip)
 
 
-def _what_bars_mean(seeds: int) -> str:
+def _bars_note(seeds: int) -> str:
     if seeds >= 3:
         return f"Band: 95 % interval over items and {seeds} seeds. Thin lines: seeds. Dashed: initial policy."
     if seeds == 2:
@@ -138,7 +138,7 @@ def _label_ends(axis: Axes, ends: list[tuple[float, str]], labels: Sequence[str]
 
 
 def _set_percent_limits(axis: Axes, min_span: float = 20.0) -> None:
-    """At least `least` points from bottom to top, so that noise does not look like a trend, and no more than percent allow."""
+    """At least `min_span` points from bottom to top, so that noise does not look like a trend, and no more than percent allow."""
     low, high = axis.get_ylim()
     padding = max(0.0, min_span - (high - low)) / 2
     axis.set_ylim(max(-4.0, low - padding), min(104.0, high + padding))
@@ -153,7 +153,7 @@ def task_curves(
     scales: Mapping[str, ScoreScale] | None = None,
 ) -> Drawing:
     """One small curve per task, each on axes of its own, with its chance level dotted: in percent, or in the task's own unit
-    where that is no share (scales: by name); a row that stands beside the mean has no chance level."""
+    where that is not a share (scales: by name); a row that is not in the mean has no chance level."""
     columns = min(5, len(tasks))
     rows = math.ceil(len(tasks) / columns)
     plot = make_drawing(rows, columns, 1.55 * rows + 0.45, sharex=True)

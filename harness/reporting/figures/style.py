@@ -1,6 +1,6 @@
-"""The house style of every figure: type, colours, axes. A variant keeps its colour, marker and line through all of them.
+"""The style of every figure: type, colours, axes. A variant has the same colour, marker and line in all of them.
 
-The colours (Okabe and Ito) stay apart for colour-blind readers and, with markers and lines, in grey print.
+The colours (Okabe and Ito) are distinct for colour-blind readers and, with markers and lines, in grey print.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINE_STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
 GREY = "#767676"
 MAX_TICKS = 25
-WIDTH_INCHES = 7.0  # inches: the text width of the report
+WIDTH_INCHES = 7.0  # the text width of the report
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def house_style() -> Iterator[None]:
 
 @dataclass
 class Drawing:
-    """A figure and what its points say when one points at them: (axes, x, y, text) in data coordinates."""
+    """A figure and the tooltips of its points: (axes, x, y, text) in data coordinates."""
 
     figure: Figure
     axes: list[Axes]
@@ -72,10 +72,9 @@ class Drawing:
         self.tooltips.append((axis, float(x), float(y), text))
 
     def disable_mathtext(self) -> None:
-        """Every text that was given to the figure is drawn as text: no formula is set, nothing unseen is in it, any script has
-        its fonts.
+        """Draw every text literally, without mathtext: invisible characters are escaped, and any script has its fonts.
 
-        The numbers at the axes are left alone: matplotlib writes some of them as formulas itself.
+        Tick labels are left alone: matplotlib writes some of them as mathtext itself.
         """
         from matplotlib.text import Text
 
@@ -96,7 +95,7 @@ class Drawing:
             text.set_fontfamily(font_names)
 
     def tooltip_positions(self) -> list[dict[str, Any]]:
-        """Every point in points (1/72 inch) from the figure's upper left corner. The figure must have been drawn."""
+        """The tooltips with positions in points (1/72 inch) from the upper left corner. The figure must have been drawn."""
         height = 72 * self.figure.get_figheight()
         positions = []
         for axis, x, y, text in self.tooltips:
@@ -132,7 +131,7 @@ def thin_style(labels: Sequence[str], label: str) -> dict[str, Any]:
 
 
 def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:
-    """A tick for the initial policy and for every iteration, or for so many that their numbers can be read."""
+    """Ticks for the initial policy and for every iteration, or for as many as can be read."""
     shown = range(0, iterations, -(-iterations // MAX_TICKS))
     axis.set_xticks([-1, *shown], [first, *map(str, shown)])
 

@@ -1,4 +1,4 @@
-"""What training did, step by step, and how the players drifted, iteration by iteration."""
+"""Training curves by step, and the drift of the checkpoints by iteration."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ MEASUREMENT_LABELS = {
 
 
 def training_curves(training: Frame, variants: Sequence[str], seed: int) -> list[Drawing]:
-    """Real and synthetic responses apart, step by step through all iterations, one seed: log-ratio to the opponent where the
-    objective has a reference, else the mean log-probability; and the loss below. At most six variants to a figure."""
+    """Real and synthetic responses, step by step through all iterations, one seed: log-ratio to the opponent where the objective
+    has a reference, else the mean log-probability; and the loss below. At most six variants to a figure."""
     seed_rows = training[training["seed"] == seed]
     trained = [v for v in variants if (seed_rows["objective"] == v).any()]
     return [_training_figure(seed_rows, trained[i : i + MAX_VARIANTS]) for i in range(0, len(trained), MAX_VARIANTS)]
@@ -78,7 +78,7 @@ def _training_figure(training: Frame, trained: Sequence[str]) -> Drawing:
 
 
 def _add_end_tooltips(plot: Drawing, axis: Axes, rows: Frame, column: str, label: str, unit: str) -> None:
-    """The value at every iteration's last step: what one reads when pointing there."""
+    """A tooltip with the value at every iteration's last step."""
     for iteration, steps in rows.groupby("iteration"):
         last = steps.index[-1]
         if not pd.isna(rows.loc[last, column]):

@@ -1,4 +1,4 @@
-"""Tables, figures and provenance of a run -> a PDF with every printed number in a csv beside it. Computes no statistic."""
+"""Tables, figures and provenance of a run -> a PDF and an HTML page; every printed number is also in a csv. Computes nothing."""
 
 from harness.reporting.report.document import write_pdf_and_html, write_report
 

@@ -1,6 +1,6 @@
-"""What a report is made of: sections of blocks, plain data that the PDF's and the HTML's templates both read.
+"""The content of a report: sections of blocks, plain data that the templates of the PDF and the HTML page both read.
 
-No text of a model or data set is ever source code of a template: all of it passes through `settable` and stays data.
+No text of a model or data set is ever source code of a template: all of it passes through `sanitize` and stays data.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.security import escaping as shown
+from harness.security import escaping
 
 Block = dict[str, Any]
 MAX_TEXT_CHARS = 400
@@ -17,8 +17,8 @@ NEW_LINE = " ⏎ "
 
 
 def section(title: str, *blocks: Block | None, page_break_after: bool = False) -> Block:
-    """A section; blocks that have nothing to show (None) are left out. alone: in print, the next section begins a page."""
-    return {"title": title, "blocks": [block for block in blocks if block is not None], "alone": page_break_after}
+    """A section; blocks that are None are left out. page_break_after: in print, the next section begins a page."""
+    return {"title": title, "blocks": [block for block in blocks if block is not None], "page_break_after": page_break_after}
 
 
 def text(content: str) -> Block:
@@ -38,7 +38,7 @@ def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, align: str = "", grow: str = "", size: float = 8.0
 ) -> Block | None:
     """A table, or None without rows. align: l or r per column (default: first left, others right); grow: 1 for columns that take
-    the free width, 0 for those as wide as their text (default: all but the first); size of type in points for print. A rule is
+    the free width, 0 for those as wide as their text (default: all but the first); size: of type in points, for print. A rule is
     drawn where the first column changes, if it repeats.
     """
     if not rows:
@@ -70,18 +70,18 @@ def variants(entries: Sequence[dict[str, Any]]) -> Block:
 
 
 def display_text(content: Any) -> str:
-    """A stranger's text of any length, to be read in print: what is not seen written out, new lines marked, length bounded."""
-    escaped = shown.escape_invisible(str(content).replace("\n", NEW_LINE))
+    """Untrusted text of any length, made printable: invisible characters escaped, line breaks marked, length bounded."""
+    escaped = escaping.escape_invisible(str(content).replace("\n", NEW_LINE))
     return escaped if len(escaped) <= MAX_TEXT_CHARS else escaped[:MAX_TEXT_CHARS] + " […]"
 
 
 def sanitize(content: Any) -> Any:
-    """The same content with every text safe to set: nothing that acts unseen is in it, and very long words are broken."""
+    """The same content with every text safe to typeset: invisible characters escaped, very long words broken."""
     if isinstance(content, Mapping):
         return {key: sanitize(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
         return [sanitize(value) for value in content]
-    return _break_long_words(shown.escape_invisible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
+    return _break_long_words(escaping.escape_invisible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
 
 
 def _break_long_words(content: str) -> str:

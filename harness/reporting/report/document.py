@@ -1,4 +1,4 @@
-"""Writes the PDF, the HTML page and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
+"""Write the PDF, the HTML page and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEMPLATE = Path(__file__).with_name("report.typ")
 
 
 def write_report(root: Path, pdf: Path) -> Path:
-    """Report of the run folder `root`: `pdf`, the same as .html, and the folder of its numbers; returns `pdf`.
+    """Write the report of the run folder `root`: `pdf`, the same as .html, and the folder of its numbers; returns `pdf`.
 
     The same folder gives the same bytes. The tables and figures of the run must have been written (`tables.refresh`). Raises
     UserError when a table is missing or damaged, or `pdf` cannot be written.
@@ -41,7 +41,7 @@ def write_report(root: Path, pdf: Path) -> Path:
     numbers_folder = pdf.with_suffix("")
     try:
         make_folder(numbers_folder)
-        write_json(  # first: it says whose folder this is
+        write_json(  # first: it marks the folder as this run's
             numbers_folder / REPORT_PROVENANCE,
             {
                 "run": results.record["name"],
@@ -53,7 +53,7 @@ def write_report(root: Path, pdf: Path) -> Path:
             },
         )
         for name in names:
-            write_bytes(numbers_folder / Path(name).name, (root / name).read_bytes())  # in place of a link, and not through it
+            write_bytes(numbers_folder / Path(name).name, (root / name).read_bytes())  # replaces a link, never writes through it
         for name in set(OPTIONAL_TABLES) - set(names):  # an earlier report had it
             (numbers_folder / Path(name).name).unlink(missing_ok=True)
         for block in (
@@ -68,7 +68,8 @@ def write_report(root: Path, pdf: Path) -> Path:
 
 
 def write_pdf_and_html(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
-    """The content, with the figures in the folder `plots`, as `pdf` and as the same name with .html; each whole or not there."""
+    """Write the content, with the figures in the folder `plots`, as `pdf` and as the same name with .html; each complete or not
+    at all."""
     report_content = sanitize(report_content)
     try:
         compile_pdf(report_content, plots, pdf)
@@ -99,7 +100,7 @@ def compile_pdf(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
 
 
 def phase_versions(results: RunResults) -> dict[str, dict[str, list[str]]]:
-    """Library, or part of the machine -> version -> the folders of the phases made with it; "." is all of them."""
+    """Library, or part of the machine -> version -> the folders of the phases made with it; "." for all of them."""
     folders_by_version: dict[str, dict[str, list[str]]] = {}
     for row in Tables(results).versions.to_dict("records"):
         folders_by_version.setdefault(row["name"], {})[row["version"]] = row["where"].split()
@@ -107,7 +108,7 @@ def phase_versions(results: RunResults) -> dict[str, dict[str, list[str]]]:
 
 
 def adapter_digests(results: RunResults) -> dict[str, str]:
-    """Digest of the weights behind every row of the tables."""
+    """Folder of every finished training -> digest of its adapter's weights."""
     return {
         results.relative_path(folder): next(v for k, v in manifest["outputs"].items() if k.endswith(".safetensors"))
         for _, folder, manifest in results.iter_phases("train")

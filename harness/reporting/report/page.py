@@ -1,6 +1,6 @@
-"""The report as one HTML file that loads nothing: figures and style are inside, tips on hover are drawn without a script.
+"""The report as one HTML file that loads nothing: figures and style are inside, tooltips are drawn without a script.
 
-All text passes through the template's escaping; the page's own security policy forbids scripts and anything from outside.
+All text passes through the template's escaping; the page's own security policy forbids scripts and any external resource.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-FONT_SIZE, LINE_HEIGHT = 7.5, 9.5  # size of type and line in a tip, in the figure's points
-CHAR_WIDTH = 0.602 * FONT_SIZE  # width of a character of the tips' fixed-width type
+FONT_SIZE, LINE_HEIGHT = 7.5, 9.5  # of a tooltip, in the figure's points
+CHAR_WIDTH = 0.602 * FONT_SIZE  # of the tooltips' fixed-width type
 TOOLTIP_PADDING = 4.0
 POINT_RADIUS = 4.0
 
@@ -38,7 +38,7 @@ def html_page(content: dict[str, Any], plots: Path) -> str:
 
 
 def embed_figure(svg: Path) -> dict[str, Any]:
-    """A figure with its size in points and the tips that lie over it."""
+    """A figure with its size in points and the tooltips over it."""
     source = svg.read_bytes()
     size = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', source)
     assert size, f"{svg}: no view box"
@@ -49,12 +49,12 @@ def embed_figure(svg: Path) -> dict[str, Any]:
         "width": width,
         "height": height,
         "reach": POINT_RADIUS,
-        "tips": [tooltip(one, width, height) for one in points],
+        "tips": [tooltip(point, width, height) for point in points],
     }
 
 
 def tooltip(point: dict[str, Any], width: float, height: float) -> dict[str, Any]:
-    """Where a point's tip lies: above it, or below where there is no room, and never beyond the figure's sides."""
+    """Position of a point's tooltip: above it, or below where there is no room, and never beyond the figure's sides."""
     title, colon, rest = point["text"].partition(": ")
     lines = [title, rest] if colon else [title]
     box_width, box_height = max(map(len, lines)) * CHAR_WIDTH + 2 * TOOLTIP_PADDING, len(lines) * LINE_HEIGHT + TOOLTIP_PADDING

@@ -1,4 +1,4 @@
-"""Facts of a run -> tidy csv files, the leaderboard in print, and figures. Never imports torch."""
+"""Results of a run -> tidy csv files, the leaderboard as Markdown and LaTeX, and figures. Never imports torch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from harness.reporting.tables.cost import cost_totals
 from harness.reporting.tables.curves import drift_table, stability_table, unaveraged_table
 from harness.reporting.tables.earlier import earlier_comparisons, earlier_versions, tables_not_written, with_churn, with_prob_best
 from harness.reporting.tables.first_ids import first_ids_table
+from harness.reporting.tables.formatting import as_latex, as_markdown
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.players import PairedScores
-from harness.reporting.tables.printed import as_latex, as_markdown
-from harness.reporting.tables.standing import ranking_table
+from harness.reporting.tables.paired_scores import PairedScores
+from harness.reporting.tables.ranking import ranking_table
 from harness.reporting.tables.study import chosen_table, study_table
 from harness.reporting.tables.versions import versions_table
 from harness.security.escaping import to_csv_text
 
 
 def refresh(root: Path, everything: bool = True) -> list[Path]:
-    """Write the tables and figures of a run folder anew; returns their paths. The same facts give the same bytes.
+    """Write the tables and figures of a run folder anew; returns their paths. The same phases give the same bytes.
 
-    everything=False leaves out what takes long (comparisons, all figures but the stability curves): what a watcher
-    of a running game looks at.
+    everything=False leaves out what takes long (comparisons, all figures but the stability curves): it writes what is shown
+    while a run is in progress.
     """
     results = RunResults(root)
     paired_scores = PairedScores(results)
@@ -62,7 +62,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             if earlier_tables is None
             else earlier_versions(results, earlier_tables),
         }
-        if not (first_ids := first_ids_table(results)).empty:  # runs made before this was measured have none
+        if not (first_ids := first_ids_table(results)).empty:  # runs of earlier versions have none
             tables["tables/first_ids.csv"] = first_ids
         if results.study.get("arms"):
             tables["tables/study.csv"] = study_table(results, leaderboard_table)
@@ -73,7 +73,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     if earlier_tables is not None:
         tables = {name: table for name, table in tables.items() if name not in tables_not_written(earlier_tables)}
     (root / "tables").mkdir(exist_ok=True)
-    (root / "tables/beside.csv").unlink(missing_ok=True)  # of a suite that had such rows
+    (root / "tables/beside.csv").unlink(missing_ok=True)  # left by a suite that had such rows
     for name, table in tables.items():
         write_text(root / name, to_csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(results, leaderboard_table))

@@ -1,4 +1,4 @@
-"""Findings of the collapse detector, one row each, with where the evidence lies."""
+"""Findings of the collapse detector, one row each, with the source of the evidence: collapse.csv."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = ["objective", "seed", "iteration", "finding", "evidence", "value", "bo
 
 
 def collapse_table(results: RunResults) -> Frame:
-    """Every finding of every player shown, in order; empty when nothing happened."""
+    """Every finding of every checkpoint shown, in order; empty when there is none."""
     measurements_by_key = {
         key: dict(zip(rows["name"], rows["value"], strict=True))
         for key, rows in results.dynamics.groupby(["objective", "seed", "iteration"], dropna=False)
@@ -48,7 +48,7 @@ def collapse_table(results: RunResults) -> Frame:
 
 
 def summarize_training(steps: Frame) -> TrainingSummary:
-    """The steps of one iteration -> their beginning and their last quarter."""
+    """The steps of one iteration -> a summary of the first step and the last quarter."""
     last_quarter = steps.iloc[-max(1, len(steps) // 4) :]
     uses_reference = "log_ratio_real" in steps and bool(steps["log_ratio_real"].notna().any())
     kind = "log_ratio" if uses_reference else "logp"

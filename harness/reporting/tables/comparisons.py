@@ -1,9 +1,9 @@
-"""Objectives set against each other at one iteration each, on the same items: comparisons.csv.
+"""Paired comparisons of two models, each an objective after an iteration, on the same items: comparisons.csv.
 
-Everything compared has the same items (their hashes are compared) and the same seeds; a seed that one of the two has not finished
-is left out of that comparison, whose `seeds` says how many are in it. The mean is compared in shares of 1, every task in its own
-unit; a row that is not made of items is never paired: its numbers are empty, and so are the mean's where it enters the mean.
-Below five items (clusters of items) a task there is a difference, and no interval and no p.
+Both have the same items (their digests are compared) and the same seeds; a seed that one of the two has not finished is left out
+of that comparison, whose `seeds` is the number included. The mean is compared in shares of 1, every task in its own unit; a row
+without item scores is never paired: its numbers are empty, and so are the mean's where it enters the mean. Below five items
+(clusters of items) a task there is a difference, and no interval and no p.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm
 from harness.analysis.facts import Frame, RunResults
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import score_array
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", "difference", "low", "high", "p", "p_holm",
            "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "clusters", "over",
@@ -28,12 +28,12 @@ MEAN_TASK = "mean"
 
 
 def is_bootstrap_table(table: Frame) -> bool:
-    """Whether a kept comparisons.csv has the intervals and p-values of an earlier version, too narrow with few seeds."""
+    """Whether a committed comparisons.csv has the intervals and p-values of an earlier version, too narrow with few seeds."""
     return "redrawn" in table
 
 
 def with_current_columns(table: Frame) -> Frame:
-    """A kept comparisons.csv under today's columns; what it did not have is empty."""
+    """A committed comparisons.csv with the current columns; those it lacks are empty."""
     if is_bootstrap_table(table):
         table = table.rename(columns={"redrawn": "over"})
     table = table.reindex(columns=COLUMNS).fillna({"panel": "", "question": ""})
@@ -43,7 +43,7 @@ def with_current_columns(table: Frame) -> Frame:
 
 
 def comparisons_table(paired_scores: PairedScores) -> Frame:
-    """Every pair of a panel at the last iteration, each against the initial policy, and the study's own contrasts."""
+    """Every pair of a panel at the last iteration, each model against the initial policy, and the study's own contrasts."""
     results = paired_scores.results
     rows: list[dict[str, Any]] = []
     last = results.record["iterations"] - 1
@@ -106,15 +106,15 @@ def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelK
 
 
 def _mcnemar_applies(scores: ItemScores) -> bool:
-    """Whether McNemar's test says of a row what the row's p says: of items alone, with items enough and all of one weight.
+    """Whether McNemar's test has the hypothesis of the row's p: over items alone, with enough items and all of one weight.
 
-    Where seeds count as well it would take these seeds as given, and reject too often for others.
+    Where the p is over seeds as well, McNemar's test would take these seeds as given, and reject too often for others.
     """
     return scores.over == OVER_ITEMS and scores.has_enough_items and len(scores.layouts[0].parts) == 1
 
 
 def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None) -> dict[str, Any]:
-    """The difference and how sure it is; nothing but where that is said for what is not made of items."""
+    """The difference with its interval and p; only a `source` that explains it where a side has no item scores."""
     if scores_a is None or scores_b is None:
         return {"p": None, "source": "none: not made of items that could be paired"}
     comparison = difference(scores_a, scores_b)
@@ -131,9 +131,9 @@ def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None
 
 
 def _task_improvement(results: RunResults, a: ModelKey, b: ModelKey, seeds: Sequence[int], task: str) -> float:
-    """How likely a random seed of a is better than one of b in one row, in the row's direction; NaN with a hole."""
+    """Probability that a random seed of a beats one of b in one row, in the row's direction; NaN where one is missing."""
     column = [row["name"] for row in results.suite["task"]].index(task)
     sign = 1 if results.scales[task].higher_is_better else -1
     seed_rows = [results.record["seeds"].index(seed) for seed in seeds]
-    scores_a, scores_b = (sign * score_array(results, p.objective)[seed_rows][:, [column], p.iteration] for p in (a, b))
+    scores_a, scores_b = (sign * score_array(results, m.objective)[seed_rows][:, [column], m.iteration] for m in (a, b))
     return stats.probability_of_improvement(scores_a, scores_b)

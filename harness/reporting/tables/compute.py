@@ -1,8 +1,9 @@
-"""What either side of a study's contrast was played with, in tokens and in seconds: compute.csv, sums of cost.csv.
+"""Cost of both sides of a study's contrast, in tokens and in seconds: compute.csv, sums of cost.csv.
 
-"Equal compute" is two statements. Tokens depend on the objective and the data alone: those trained (with their prompts), drawn
+"Equal compute" has two measures. Tokens depend on the objective and the data alone: those trained (with their prompts), generated
 and scored (responses), and in one number, where a trained token counts three, for the backward pass costs about two forward ones.
-Seconds depend on the machine and on what ran beside, and tell what tokens do not: drawing goes token by token, small steps wait.
+Seconds depend on the machine and on what else ran on it, and include what tokens do not: generation is sequential, small steps
+are latency-bound.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ COLUMNS = [
 
 
 def compute_table(results: RunResults) -> Frame:
-    """One row per contrast of the study: each side's cost up to its iteration, mean over the seeds that have played both, and a's
-    over b's. Seconds are those of drawing, scoring and training. No numbers where no seed has played both."""
+    """One row per contrast of the study: each side's cost up to its iteration, mean over the seeds that have both, and the ratio
+    of a to b. Seconds are those of generation, scoring and training. No numbers where no seed has both."""
     rows = []
     for contrast in results.study.get("contrasts", []):
         sides = {side: (str(label), int(iteration)) for side, (label, iteration) in (("a", contrast["a"]), ("b", contrast["b"]))}
@@ -54,7 +55,7 @@ def compute_table(results: RunResults) -> Frame:
 
 
 def cost_of_model(results: RunResults, label: str, iteration: int, seeds: list[int]) -> dict[str, float]:
-    """Tokens and seconds that made one player, from the initial policy on, mean over seeds; none of a kind are 0."""
+    """Tokens and seconds of one model, from the initial policy on, mean over seeds; 0 for a kind of token without any."""
     costs = results.costs
     model_rows = costs[(costs["objective"] == label) & costs["seed"].isin(seeds) & (costs["iteration"] <= iteration)]
     totals: dict[str, float] = {}

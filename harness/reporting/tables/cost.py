@@ -1,4 +1,4 @@
-"""What every objective cost in all, phase by phase: sums of cost.csv over seeds and iterations."""
+"""Total cost of every objective by phase: sums of cost.csv over seeds and iterations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COLUMNS = ["objective", "phase", "phases", "tokens", "seconds", "peak_memory_gib
 
 
 def cost_totals(results: RunResults) -> Frame:
-    """One row per variant and phase: how many were summed, tokens (empty where none are counted), seconds, highest memory."""
+    """One row per variant and phase: number of phases, tokens (empty where none are counted), seconds, highest memory."""
     rows = []
     costs = results.costs
     for label in results.variants:

@@ -1,8 +1,8 @@
-"""What the curves did: stability per objective and seed, and drift per iteration, with intervals from three seeds on.
+"""Statistics of the curves: stability per objective and seed, and drift per iteration, with intervals from three seeds on.
 
-What a seed's curve did (its best value, drop, falls) is bounded over seeds, on the items that were asked; `last` is the
-leaderboard's mean and has its interval, over items and seeds. Both tables are long: one row per number. A seed whose curve has a
-hole is left out of the row over seeds, whose n says so.
+Statistics of a seed's curve (its best value, drop, falls) have intervals over seeds, on these items; `last` is the leaderboard's
+mean and has its interval, over items and seeds. Both tables are long: one row per number. A seed with an incomplete curve is left
+out of the row over seeds, whose `seeds` is the number included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.errors import UserError
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import mean_curves, score_array
 from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 STABILITY_COLUMNS = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
 DRIFT_COLUMNS = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
@@ -32,7 +32,7 @@ UNITS = {"best_iteration": "iteration", "falls": "iterations", "churn": "share o
 def stability_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
     """Per variant: a row per seed and number, then a row over seeds (seed empty) with its interval from three seeds on.
 
-    A seed's curve counts up to its first hole; only seeds with every iteration enter the row over seeds.
+    A seed's curve ends at its first missing point; only seeds with every iteration enter the row over seeds.
     """
     errors, names = ItemErrors(paired_scores or PairedScores(results)), [row["name"] for row in results.averaged_tasks]
     rows = []
@@ -42,8 +42,8 @@ def stability_table(results: RunResults, paired_scores: PairedScores | None = No
 
 
 def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
-    """The same for every row that stands beside the mean, in the row's own unit and direction: drop, largest_fall and area_lost
-    are what was lost, whether that is a fall or, where lower is better, a rise."""
+    """The same for every row that is not in the mean, in the row's own unit and direction: drop, largest_fall and area_lost are
+    what was lost, a fall or, where lower is better, a rise."""
     errors = ItemErrors(paired_scores or PairedScores(results))
     rows = []
     for column, row in enumerate(results.suite["task"]):
@@ -53,8 +53,8 @@ def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = N
         for objective in results.variants:
             curves = score_array(results, objective)[:, column]
             rows += [
-                {"task": row["name"], "higher_is_better": scale.higher_is_better, **one}
-                for one in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher_is_better)
+                {"task": row["name"], "higher_is_better": scale.higher_is_better, **stability_row}
+                for stability_row in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher_is_better)
             ]
     return make_frame(rows, ["task", "higher_is_better", *STABILITY_COLUMNS])
 
@@ -68,7 +68,7 @@ def _stability_rows(
     higher_is_better: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. names: the rows of the suite that the
-    curves are the mean of; task: the one row that stands beside the mean, or None for the mean over tasks."""
+    curves are the mean of; task: the one row that is not in the mean, or None for the mean over tasks."""
     results = errors.results
     num_iterations = results.record["iterations"]
     unit = str(task["metric"]) if task else "score"
@@ -97,7 +97,7 @@ def _stability_rows(
             )
         else:
             interval, over = stats.interval_of_mean(np.array(values)) if has_enough_items else None, "seeds"
-            if interval and name in NON_NEGATIVE:  # cut to what is possible, it covers as much
+            if interval and name in NON_NEGATIVE:  # cutting off impossible values keeps its coverage
                 interval = max(interval[0], 0.0), interval[1]
         yield _row(objective, None, num_iterations, name, float(np.mean(values)), interval, over, len(values), unit)
 
@@ -127,7 +127,7 @@ def _row(
 
 
 def mean_churn(results: RunResults, objective: str, seed: int, iterations: int) -> dict[str, float]:
-    """Churn between consecutive trained iterations, mean over them; nothing where there is only one."""
+    """Churn between consecutive trained iterations, mean over them; empty where there is only one."""
     if results.earlier_tables is not None:
         return results.earlier_tables.churn(objective, seed)
     values = [value for t, value in flip_rates(results, objective, seed) if 0 < t < iterations]
@@ -148,7 +148,7 @@ def flip_rates(results: RunResults, objective: str, seed: int) -> Iterator[tuple
             old, new = before[task["name"]], after[task["name"]]
             if old["items"] != new["items"]:
                 raise UserError(
-                    f"{results.root}: {task['name']} was asked with other items at iteration {t} of {objective} than before; "
+                    f"{results.root}: {task['name']} was evaluated on other items at iteration {t} of {objective} than before; "
                     "evaluate both on the same suite version"
                 )
             if old["values"] is not None and new["values"] is not None:
@@ -158,7 +158,7 @@ def flip_rates(results: RunResults, objective: str, seed: int) -> Iterator[tuple
 
 
 def drift_table(results: RunResults) -> Frame:
-    """One row per player and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
+    """One row per model and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
     seed the error over prompts."""
     measurements: Frame = results.dynamics
     churn_rows = [

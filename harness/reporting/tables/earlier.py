@@ -1,4 +1,4 @@
-"""What of a run's tables is not made anew where only its tables are kept (analysis/earlier_tables.py), and how that is said."""
+"""A run of which only the tables are left (analysis/earlier_tables.py): which are kept as they are, and notes on it."""
 
 from __future__ import annotations
 
@@ -18,33 +18,31 @@ RANKING_ITEM_COLUMNS = ("chance_best", *SINCE_BEST_COLUMNS)  # columns of standi
 
 
 def tables_kept_as_is(earlier_tables: EarlierTables) -> list[str]:
-    """The tables that stand as they were computed when the run was played."""
-    names = [
-        *KEPT_TABLES,
-        *([COLLAPSE_CSV] if _is_missing(earlier_tables, STEPS_CSV) else []),
-    ]  # a collapse is found in the steps, too
+    """The tables that are kept as they were computed when the run was made."""
+    # collapse.csv is made anew only where its evidence, the steps, is there
+    names = [*KEPT_TABLES, *([COLLAPSE_CSV] if _is_missing(earlier_tables, STEPS_CSV) else [])]
     return [name for name in names if not _is_missing(earlier_tables, name)]
 
 
 def tables_not_written(earlier_tables: EarlierTables) -> set[str]:
-    """The files that are not written: those that were read, those that are repeated, and those there is nothing for."""
+    """The files that are not written: those that were read, those that are kept as they are, and those without data."""
     available = {name for name in (*MEASURED_TABLES, VERSIONS_CSV) if not _is_missing(earlier_tables, name)}
     return available | set(tables_kept_as_is(earlier_tables)) | ({STEPS_CSV} if _is_missing(earlier_tables, STEPS_CSV) else set())
 
 
 def _is_missing(earlier_tables: EarlierTables, name: str) -> bool:
     table = earlier_tables.table(name)
-    return table is None or (table.empty and name != COLLAPSE_CSV)  # that nothing was found is a finding
+    return table is None or (table.empty and name != COLLAPSE_CSV)  # without a finding it is empty, and not missing
 
 
 def earlier_comparisons(earlier_tables: EarlierTables) -> Frame:
-    """The comparisons as they were computed when the run was played; empty where they are not kept."""
+    """The comparisons as they were computed when the run was made; empty where they are not kept."""
     table = earlier_tables.table("tables/comparisons.csv")
     return pd.DataFrame(columns=COMPARISONS) if table is None else with_current_columns(table)
 
 
 def with_churn(earlier_tables: EarlierTables, drift: Frame) -> Frame:
-    """The measurements with the churn of drift.csv as it stands."""
+    """The measurements with the churn of the committed drift.csv."""
     earlier_drift = earlier_tables.table("tables/drift.csv")
     if earlier_drift is None:
         return drift
@@ -56,7 +54,7 @@ def with_churn(earlier_tables: EarlierTables, drift: Frame) -> Frame:
 
 
 def with_prob_best(earlier_tables: EarlierTables, ranking: Frame) -> Frame:
-    """The standing with what needs the items, such as the chances of being best, as it stands."""
+    """The ranking with those columns of the committed one that need the items, such as the chances of being best."""
     earlier_ranking = earlier_tables.table("tables/standing.csv")
     if earlier_ranking is None:
         return ranking
@@ -69,7 +67,7 @@ def with_prob_best(earlier_tables: EarlierTables, ranking: Frame) -> Frame:
 
 
 def earlier_versions(results: RunResults, earlier_tables: EarlierTables) -> Frame:
-    """versions.csv as it stands, else what run.json says of the last time that the run was played."""
+    """The committed versions.csv, else the versions that run.json has of the last command."""
     table = earlier_tables.table(VERSIONS_CSV)
     if table is not None:
         return table
@@ -78,7 +76,7 @@ def earlier_versions(results: RunResults, earlier_tables: EarlierTables) -> Fram
 
 
 def provenance_sentences(results: RunResults) -> list[str]:
-    """What a report of such a run is made of, what it repeats and what it lacks; nothing for a run that has its facts."""
+    """Sources of the report of such a run, what is kept as it was and what is missing; empty for a run that has its phases."""
     earlier_tables = results.earlier_tables
     if earlier_tables is None:
         return []
@@ -90,26 +88,25 @@ def provenance_sentences(results: RunResults) -> list[str]:
     available = [name for name in MEASURED_TABLES if not _is_missing(earlier_tables, name)]
     kept_as_is = tables_kept_as_is(earlier_tables)
     sentences = [
-        "Of this run the tables alone are kept here, neither its phases nor its small files. Read: "
-        f"{', '.join(available)}; every "
-        "mean, interval over seeds, cost and figure is made anew from them."
+        "Of this run only the tables are here, neither its phases nor its small files. Read: "
+        f"{', '.join(available)}; every mean, interval over seeds, cost and figure is computed from them."
     ]
     if kept_as_is:
         sentences.append(
-            f"As computed when the run was played (by {program_version}), because they need what is not "
-            f"kept: {', '.join(kept_as_is)}; in "
-            "standing.csv the chance of being best and the gain on the initial policy; in stability.csv and drift.csv the churn."
+            f"As computed when the run was made (by {program_version}), because their sources are not "
+            f"here: {', '.join(kept_as_is)}; in standing.csv the chance of being best and the gain on the initial policy; in "
+            "stability.csv and drift.csv the churn."
         )
     comparisons = earlier_tables.table("tables/comparisons.csv")
     if comparisons is not None and is_bootstrap_table(comparisons):
         sentences.append(
             "Intervals and p-values of these comparisons and gains, the chances of being best and the intervals of the churn in "
             "drift.csv are from the bootstrap of that version: where seeds differ they are too narrow (simulated, a true null "
-            "was rejected in up to 16 % of cases with five seeds, up to 22 % with three), so what they show by a little is "
-            "weaker than it looks."
+            "was rejected in up to 16 % of cases with five seeds, up to 22 % with three), so what is barely significant in them "
+            "may not be."
         )
     missing = [name for name in (*MEASURED_TABLES, "tables/comparisons.csv") if _is_missing(earlier_tables, name)]
     sentences.append(
-        f"Not kept, so not shown: what the players said, the counts of the data{''.join(f', {name}' for name in missing)}."
+        f"Not here, so not shown: the checkpoints' responses, the counts of the data{''.join(f', {name}' for name in missing)}."
     )
     return sentences

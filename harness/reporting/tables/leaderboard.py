@@ -1,7 +1,7 @@
 """Scores of a run -> the leaderboard: every task, objective and iteration, means with their errors.
 
-A row that misses a task has no mean; a cell that was not played is empty. Two versions of a suite never enter one average. A
-task's column is in the task's own unit; what is averaged over tasks are shares of the rows that are counted (see row_scale.py).
+A row that misses a task has no mean; what was not evaluated is empty. Two versions of a suite never enter one average. A task's
+column is in the task's own unit; means over tasks are over the rows in the mean, as shares (see analysis/score_scale.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.analysis.stability import stability
 from harness.errors import UserError
 from harness.records import INITIAL
 from harness.reporting.tables.mean_errors import ItemErrors, item_stderr, mean_interval
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
 def score_array(results: RunResults, objective: str, column: str = "value") -> np.ndarray:
@@ -51,18 +51,18 @@ def unit_score_array(results: RunResults, objective: str, errors: bool = False) 
 
 
 def mean_curves(results: RunResults, objective: str) -> np.ndarray:
-    """(S, T) means over the counted tasks; NaN with a hole, and everywhere for a suite without a counted task."""
+    """(S, T) means over the averaged tasks; NaN where one is missing, and everywhere for a suite without such tasks."""
     shares = unit_score_array(results, objective)
     return stats.task_mean(shares) if shares.shape[1] else np.full((shares.shape[0], shares.shape[2]), np.nan)
 
 
 def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
-    """One row per objective and iteration: tasks averaged over finished seeds, the plain mean of those counted, errors and n.
+    """One row per objective and iteration: tasks averaged over finished seeds, the plain mean of the averaged ones, errors and n.
 
-    A seed that misses a task has no mean there and is left out of that row alone, whose `seeds` says how many are in it.
+    A seed that misses a task has no mean there and is left out of that row alone, whose `seeds` is the number included.
     `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed. `mean_low`
-    and `mean_high` bound the mean had other items been asked and other seeds trained (95 %, the two variances added up), from
-    three seeds and five items a task on.
+    and `mean_high` are the 95 % interval of the mean over items and seeds (the two variances added up), from three seeds and five
+    items a task on.
     """
     tasks = [row["name"] for row in results.suite["task"]]
     errors = ItemErrors(paired_scores or PairedScores(results))
@@ -82,7 +82,9 @@ def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) 
             seeds = int(is_complete.sum())
             is_averaged = has_mean and seeds > 0
             model = ModelKey(objective, t)
-            finished_seeds = [s for s, whole in zip(results.record["seeds"], np.atleast_1d(is_complete), strict=False) if whole]
+            finished_seeds = [
+                s for s, finished in zip(results.record["seeds"], np.atleast_1d(is_complete), strict=False) if finished
+            ]
             interval = (
                 mean_interval(errors, model, finished_seeds, averaged_names, means)
                 if is_averaged and objective != INITIAL

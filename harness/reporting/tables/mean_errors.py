@@ -1,7 +1,7 @@
-"""How far a mean over tasks and seeds may be off, from the items themselves where a row is made of items.
+"""Errors and intervals of means over tasks and seeds, from the item scores where a row has them.
 
-Legend: S seeds. Seeds answer the same items: the error of items is that of the items' means over seeds, the error of seeds that
-of the seeds' means, and both add up.
+Legend: S seeds. All seeds have the same items: the error of items is that of the items' means over seeds, the error of seeds that
+of the seeds' means, and the variances add up.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from harness.analysis import stats
 from harness.analysis.item_errors import MIN_CLUSTERS, enough_items, is_binary, item_uncertainties
 from harness.analysis.stats import Uncertainty
 from harness.records import INITIAL
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
 class ItemErrors:
-    """What adds up to the error of sampling test items of a player's mean, or of one row: from the items themselves where the row
-    is made of items, else from the recorded standard errors."""
+    """The terms of the error of sampling test items, of a model's mean or of one row: from the item scores where the row has
+    them, else from the recorded standard errors."""
 
     def __init__(self, paired_scores: PairedScores) -> None:
         self.paired_scores, self.results = paired_scores, paired_scores.results
@@ -27,9 +27,9 @@ class ItemErrors:
     def uncertainties(
         self, model: ModelKey, seeds: Sequence[int], names: Sequence[str], binary: bool = True
     ) -> tuple[list[Uncertainty], bool]:
-        """Of the plain mean over these rows, as shares where they are counted, and whether every row has items enough for an
-        interval. A variance is NaN where no error is known. plain: whether, for an interval,
-        right and wrong answers that are all alike are given the error of one being otherwise, see `item_errors`."""
+        """Of the plain mean over these rows, as shares where they are in the mean, and whether every row has enough items for an
+        interval. A variance is NaN where no error is known. binary: whether, for an interval, right and wrong answers that are
+        all equal are given the error of one being different, see `item_errors`."""
         terms: list[Uncertainty] = []
         has_enough_items = True
         for name in names:
@@ -43,7 +43,7 @@ class ItemErrors:
                 stderr, count = self._recorded_stderr(model, seeds, name)
                 terms.append(Uncertainty((scale.stderr_to_unit(stderr) if scale.in_mean else stderr) ** 2, max(1, count - 1)))
                 has_enough_items = has_enough_items and count >= MIN_CLUSTERS
-        return [one.scaled(1 / len(names)) for one in terms], has_enough_items
+        return [term.scaled(1 / len(names)) for term in terms], has_enough_items
 
     def _recorded_stderr(self, model: ModelKey, seeds: Sequence[int], name: str) -> tuple[float, int]:
         """Root mean square over seeds of the standard errors in scores.csv, and the number of items, or of clusters of items."""
@@ -80,4 +80,4 @@ def mean_interval(
 def item_stderr(errors: ItemErrors, model: ModelKey, seeds: Sequence[int]) -> float:
     """Standard error of the mean over tasks from sampling items, as a share; NaN where a task has none."""
     item_terms, _ = errors.uncertainties(model, seeds, [row["name"] for row in errors.results.averaged_tasks], binary=False)
-    return float(np.sqrt(sum(one.variance for one in item_terms)))
+    return float(np.sqrt(sum(term.variance for term in item_terms)))

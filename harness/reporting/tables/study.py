@@ -1,4 +1,4 @@
-"""What a study chose, and its arms side by side."""
+"""The settings that a study chose, and its arms side by side: chosen.csv, study.csv."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.loop.study import Grid, choose
 from harness.reporting.tables.compute import FORWARD_PASSES
 from harness.reporting.tables.leaderboard import mean_curves
 from harness.reporting.tables.mean_errors import ItemErrors, item_stderr
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
 def chosen_table(results: RunResults) -> Frame:
     """One row per objective and candidate of a study's grid: its validation mean at the last and at the best iteration, and
-    whether it was chosen. Empty numbers where a seed or iteration is missing. Raises UserError for a run without a grid."""
+    whether it was chosen. Numbers are empty where a seed or iteration is missing. Raises UserError for a run without a grid."""
     grid = results.study.get("grid")
     if not grid:
-        raise UserError(f"{results.root}: is not a run that chooses settings; make one with: harness study lr")
+        raise UserError(f"{results.root}: not a run that chooses settings; make one with: harness study lr")
     if results.earlier_tables is not None and (kept_table := results.earlier_tables.table("tables/chosen.csv")) is not None:
         return kept_table
     validation = RunResults(results.root, grid["validation"])
@@ -47,10 +47,10 @@ def chosen_table(results: RunResults) -> Frame:
 
 
 def study_table(results: RunResults, leaderboard_table: Frame) -> Frame:
-    """A study's arms side by side: scores at the iterations it shows and at the last, and what each cost.
+    """A study's arms side by side: scores at the iterations it shows and at the last, and the cost of each.
 
-    Cost is per seed, over all iterations: tokens drawn, scored and trained, together as passes (see `tables.compute`), and
-    seconds of all phases but evaluation and probe. An arm that has not finished an iteration has an empty score there.
+    Cost is per seed, over all iterations: tokens generated, scored and trained, together as passes (see `tables.compute`), and
+    seconds of all phases but evaluation and diagnostics. An arm that has not finished an iteration has an empty score there.
     """
     last = results.record["iterations"] - 1
     shown = sorted({*results.study.get("iterations_shown", []), last})

@@ -113,7 +113,7 @@ def test_every_part_weighs_the_same_in_a_difference_and_its_error():
     gaps = [np.array([0, 0, 1.0, 0, 0]), np.array([0, 0, -1, -1, 0, 0.0])]
     variance = sum(part.var(ddof=1) / part.size for part in gaps) / 4
     assert of_a.minus(of_b).uncertainty().variance == pytest.approx(variance)
-    with pytest.raises(ValueError, match="laid out for 1 seeds of 11 items, given 1 of 8"):
+    with pytest.raises(ValueError, match="expected 1 seeds of 11 items, got 1 of 8"):
         ItemScores((a[:, :8],), of_a.layouts)
 
 
@@ -133,7 +133,7 @@ def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_d
 @pytest.mark.parametrize(
     ("text", "row", "expected"),
     [
-        ("group: g\ntask: [a, b]\n", {}, "is a group that averages nothing (no aggregate_metric_list)"),
+        ("group: g\ntask: [a, b]\n", {}, "is a group without aggregate_metric_list, so it has no score"),
         ("group: g\ntask: [a, b]\naggregate_metric_list: [{metric: f1}]\n", {}, "is a group that averages f1, not acc"),
         (
             "group: g\ntask: [a, b]\naggregate_metric_list: {metric: acc, filter_list: strict}\n",
@@ -280,10 +280,10 @@ def test_code_that_refuses_a_made_up_answer_is_not_held_against_the_row(made):
             KINDS["rolling"][0],
             "word_perplexity",
             {},
-            "that lower is better, the row says the contrary; write higher_is_better = false",
+            "in lm-eval lower word_perplexity is better for t, the row declares the opposite; write higher_is_better = false",
         ),
-        (CHOICE, "acc", {"higher_is_better": False}, "that higher is better"),
-        (CHOICE.replace("true", "false"), "acc", {}, "that lower is better"),
+        (CHOICE, "acc", {"higher_is_better": False}, "in lm-eval higher acc is better for t"),
+        (CHOICE.replace("true", "false"), "acc", {}, "in lm-eval lower acc is better for t"),
         (CHOICE.replace("true", "false"), "acc", {"higher_is_better": False}, None),
         (KINDS["rolling"][0], "word_perplexity", {"higher_is_better": False}, None),
     ],
@@ -380,7 +380,7 @@ def test_a_training_split_of_just_the_shots_serves_a_validation_split(made, toke
 
 def test_as_many_shots_as_there_are_items_to_draw_from_is_refused(made):
     made.task("t", docs=SAME)
-    with pytest.raises(UserError, match="one of which is the item itself; ask for at most 6"):
+    with pytest.raises(UserError, match="one of which is the item itself; use at most 6"):
         load_lm_eval_benchmark(made.suite({"name": "t", "shots": 7}), None, None)
     load_lm_eval_benchmark(made.suite({"name": "t", "shots": 6}), None, None)
 
@@ -429,5 +429,5 @@ def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
     assert said == list(task_notes(board.suite, board.loaded_tasks))
     assert len(said) == 2
     assert said[0].startswith("task own: shots are drawn from the split that is evaluated (train)")
-    assert said[1].startswith("task drawn: answers are sampled (temperature 0.8, top_k 5, 4 draws per item), seeded")
+    assert said[1].startswith("task drawn: answers are sampled (temperature 0.8, top_k 5, 4 samples per item) with fixed seeds")
     assert describe_sampling(board.loaded_tasks["plain"]["tasks"]["plain"]) is None

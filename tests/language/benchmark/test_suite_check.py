@@ -89,7 +89,7 @@ KNOWN = {
         ({"name": "tt"}, ['no such task (did you mean "t"?)']),
         ({"metric": "exact_match"}, ['t has no metric "exact_match"']),
         ({"filter": "strict"}, ['t has no filter "strict" (it has none)']),
-        ({"shots": 3}, ["t is fixed at 0 shots, the suite asks for 3"]),
+        ({"shots": 3}, ["t is fixed at 0 shots, the suite has shots = 3; set it to 0"]),
         ({"name": "u", "metric": "f1", "filter": "none"}, ['u has no filter "none" (it has strict)']),
         ({"name": "g"}, ["its group names gone"]),  # t alone reports it: lm-eval's score is over that
     ],

@@ -82,14 +82,14 @@ RAISED = {
     ),
     "a target": (
         HALF + "doc_to_target: !function own.question",
-        "task t, item 2: its right answer cannot be read: KeyError: 'c'",
+        "task t, item 2: its target cannot be computed: KeyError: 'c'",
     ),
     "a filter": (
         HALF + "filter_list:\n  - name: none\n    filter: [{function: multi_choice_regex, regex_pattern: 'x'}]",
         "task t: its filters fail on the answers: KeyError: 'choices'",
     ),
-    "lists": ("process_results: !function own.lists", r"task t: the items' numbers cannot be put together \(m\): TypeError"),
-    "an aggregation": (HALF + AGGREGATED % "fails", r"task t: the items' numbers .* \(m\): ZeroDivisionError: division by zero"),
+    "lists": ("process_results: !function own.lists", r"task t: its items' scores cannot be aggregated \(m\): TypeError"),
+    "an aggregation": (HALF + AGGREGATED % "fails", r"task t: its items' scores .* \(m\): ZeroDivisionError: division by zero"),
     "no number": (HALF + AGGREGATED % "nothing", r"task t: lm-eval gave no number for 'm,none' \(it is None\)"),
 }
 
@@ -112,11 +112,11 @@ def test_a_groups_row_names_which_of_its_tasks(suite, tokenizer):
 KNOWN = {
     "an aggregation that is none": (
         HALF + "metric_list:\n  - {metric: m, aggregation: harmonic, higher_is_better: true}\n",
-        "t puts m together by an aggregation that lm-eval does not have",
+        "t aggregates m with a function that lm-eval does not have",
     ),
     "more than it draws": (
         HALF + "repeats: 4\nfilter_list:\n  - name: none\n    filter: [{function: take_first_k, k: 5}]\n",
-        "t filter none takes the first 5 answers, repeats is 4",
+        "t filter none takes the first 5 answers, but repeats is 4; set repeats to at least 5",
     ),
     "no expression": (
         HALF + "filter_list:\n  - name: none\n    filter: [{function: regex, regex_pattern: '(['}]\n",
@@ -125,7 +125,7 @@ KNOWN = {
     "a number to stop at": (HALF + "generation_kwargs: {until: [5]}", r"until=\[5\], expected texts"),
     "f1 of three classes": (
         "output_type: multiple_choice\ndoc_to_choice: [a, b, c]\ndoc_to_target: 0\nmetric_list: [{metric: acc}, {metric: f1}]\n",
-        "t lists f1, which in lm-eval is of two classes and fails at a third; its items have 3 choices",
+        "t lists f1, which in lm-eval is binary and fails at a third class; its items have 3 choices",
     ),
     "no filter": (
         HALF + "filter_list:\n  - name: none\n    filter: [{function: nothere}]\n",
@@ -153,8 +153,8 @@ def test_an_empty_stop_sequence_ends_an_answer_at_once_as_in_lm_eval(tokenizer):
     ("file", "text", "expected"),
     [
         ("own.py", "def third(:\n", r"t names Python code that cannot be read: invalid syntax \(.*own.py, line 1\)"),
-        ("t.yaml", "task: t\noutput_type: [\n", "lm-eval leaves out .*t.yaml, which it cannot read"),
-        ("t.yaml", "task: t\ninclude: nothere.yaml\n", "lm-eval leaves out .*t.yaml, which it cannot read"),
+        ("t.yaml", "task: t\noutput_type: [\n", "lm-eval skips .*t.yaml, which it cannot read"),
+        ("t.yaml", "task: t\ninclude: nothere.yaml\n", "lm-eval skips .*t.yaml, which it cannot read"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(file, text, expected, suite, tmp_path):

@@ -139,8 +139,8 @@ def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ("doc_to_image: picture", "asks with pictures"),
-        ("doc_to_audio: sound", "asks with sound"),
+        ("doc_to_image: picture", "has image inputs"),
+        ("doc_to_audio: sound", "has audio inputs"),
         ("repeats: 0", "repeats=0: expected a whole number from 1"),
     ],
 )

@@ -219,7 +219,7 @@ def test_value_and_error_equal_the_hand_calculation():
 
 
 THREE = [Question(str(n), c, (f"count the pens : {n} .", "and the keys ?"), ("", "")) for n, c in enumerate(("a", "b", "a"))]
-HOW = {"longest": 6, "temperatures": {"a": 0.8, "b": 0.0}, "rows": 8, "advance": QUIET}
+HOW = {"max_new_tokens": 6, "temperatures": {"a": 0.8, "b": 0.0}, "batch_size": 8, "advance": QUIET}
 
 
 def test_the_second_prompt_holds_the_first_answer_and_every_answer_its_own_luck(policy):
@@ -244,7 +244,7 @@ def test_a_question_too_long_for_the_context_is_named_before_and_during(tokenize
     ):
         check_context_length(policy, THREE[:1], "s", 41 - tokens)
     with pytest.raises(EvaluationError, match="s, question 0, turn 2: the prompt has .* the model's context is 40"):
-        generate_answers(policy, THREE[:1], "s", **HOW | {"longest": 60, "temperatures": {"a": 5.0}})
+        generate_answers(policy, THREE[:1], "s", **HOW | {"max_new_tokens": 60, "temperatures": {"a": 5.0}})
 
 
 # ---------------------------------------------------------------- keys of judgements

@@ -1,4 +1,4 @@
-"""What the report says, as plain data. Every number comes from the tables of the run; these files choose, round and word."""
+"""The content of the report as plain data. Every number comes from the tables of the run; these files select, round and word."""
 
 from __future__ import annotations
 

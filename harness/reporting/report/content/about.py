@@ -1,4 +1,4 @@
-"""What was played and with what: objectives, their deviations, settings, suite, provenance."""
+"""What was run and with what: objectives, their deviations, settings, suite, provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from harness.analysis.facts import RunResults
 from harness.reporting.report.blocks import Block, display_text, section, table, variants
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import DASH, ranges_note, unaveraged_note
+from harness.reporting.tables.formatting import DASH, ranges_note, unaveraged_note
 from harness.security.redact import redact_command
 from harness.store.versions import shorten_list
 
@@ -28,7 +28,7 @@ def about_sections(tables: Tables) -> list[Block]:
             table(
                 ["shared setting", "value"],
                 settings_rows(results.record["identity"]),
-                "Settings all cells share.",
+                "Settings all trials share.",
                 "ll",
                 "01",
                 7.5,
@@ -50,7 +50,7 @@ def suite_block(results: RunResults) -> Block | None:
         for t in results.suite["task"]
     ]  # fmt: skip
     header = ["task", "stands for", "shots", "metric", "filter", "chance", "items", *(["cluster"] if has_clusters else [])]
-    cluster_note = "; cluster: what items share that are drawn together, errors count clusters" if has_clusters else ""
+    cluster_note = "; cluster: what dependent items share; errors are those of sampling clusters" if has_clusters else ""
     caption = (
         f"The suite {results.suite['name']} "
         f"v{results.suite['version']}{ranges_note(results)}{unaveraged_note(results)}{cluster_note}."
@@ -123,14 +123,14 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
 
 
 def _format_value(value: Any) -> str:
-    """What run.json says of the machine as a reader takes it in: names with their values, lists in a line."""
+    """A value of run.json's hardware as text: names with their values, lists in a line."""
     if isinstance(value, Mapping):
-        return "; ".join(f"{name} {_format_value(one)}" for name, one in value.items()) or DASH
+        return "; ".join(f"{name} {_format_value(inner)}" for name, inner in value.items()) or DASH
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def version_rows(tables: Tables) -> list[list[str]]:
-    """One row per library and part of the machine: the version of all phases, or each version with how many it is true of."""
+    """One row per library and part of the machine: the version of all phases, or each version with its number of phases."""
     rows = []
     for name, name_rows in tables.versions.groupby("name", sort=False):
         versions = name_rows.to_dict("records")

@@ -1,4 +1,4 @@
-"""Rows that stand beside the mean over tasks: each in its own unit, read in its own direction."""
+"""Rows of the suite that are not in the mean over tasks: each in its own unit and direction."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.analysis.stats import tied
 from harness.records import INITIAL
 from harness.reporting.report.blocks import Block, display_text, section, table
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import DASH, own_unit
+from harness.reporting.tables.formatting import DASH, own_unit
 
 LOSS_COLUMNS = (("drop", "lost since best"), ("largest_fall", "largest loss"), ("falls", "losses"))
 
 
 def unaveraged_section(tables: Tables) -> Block | None:
-    """One line per row and objective; nothing for a suite whose rows all enter the mean."""
+    """One line per row and objective; None for a suite whose rows all enter the mean."""
     if not tables.results.unaveraged_tasks:
         return None
     rows = [_task_row(tables, task, label) for task in tables.results.unaveraged_tasks for label in tables.results.variants]
@@ -35,11 +35,10 @@ def unaveraged_section(tables: Tables) -> Block | None:
         display_text(describe_unaveraged(row, tables.results.scales[row["name"]])) for row in tables.results.unaveraged_tasks
     ]
     caption = (
-        f"Not in the mean, each in its own unit: {'; '.join(descriptions)}. best, at: of each seed's "
-        "curve, in the row's direction; "
-        "lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % interval over seeds from three "
-        "on (last: over items and seeds), for the difference to the initial policy over items (from three seeds on, items and "
-        "seeds), where the row is made of items that can be paired. "
+        f"Not in the mean, each in its own unit: {'; '.join(descriptions)}. best, at: of each seed's curve, in the row's "
+        "direction; lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % interval over seeds from "
+        "three on (last: over items and seeds), for the difference to the initial policy over items (from three seeds on, items "
+        "and seeds), where the row is made of items that can be paired. "
         "Numbers: beside.csv, comparisons.csv, leaderboard.csv."
     )
     return section("Beside the mean", table(header, rows, caption, "ll" + "r" * 8, "0" * 10, 7))
@@ -85,7 +84,7 @@ def _minus_initial(tables: Tables, name: str, label: str) -> str:
 
 
 def unaveraged_sentences(tables: Tables) -> list[str]:
-    """Per row: whose number is the best at the last iteration, in the row's direction, and the initial policy's."""
+    """Per row: the best score at the last iteration, in the row's direction, and the initial policy's."""
     sentences = []
     for task in tables.results.unaveraged_tasks:
         scale = tables.results.scales[task["name"]]
@@ -100,9 +99,8 @@ def unaveraged_sentences(tables: Tables) -> list[str]:
         best_rows = last_rows[tied(values, values.max() if scale.higher_is_better else values.min())]
         best_word = "highest" if scale.higher_is_better else "lowest"
         sentences.append(
-            f"Beside the mean, {display_text(describe_unaveraged(task, scale))}: the {best_word} at the "
-            f"last iteration ({tables.last}) is "
-            f"{' and '.join(best_rows['objective'])}'s, {own_unit(best_rows[task['name']].iloc[0])}; the initial policy's is "
-            f"{own_unit(tables.initial_scores()[task['name']])}."
+            f"Beside the mean, {display_text(describe_unaveraged(task, scale))}: the {best_word} at the last iteration "
+            f"({tables.last}) is {' and '.join(best_rows['objective'])}'s, {own_unit(best_rows[task['name']].iloc[0])}; the "
+            f"initial policy's is {own_unit(tables.initial_scores()[task['name']])}."
         )
     return sentences

@@ -1,4 +1,4 @@
-"""Training, drift, what players say, and what it cost."""
+"""Training, drift, the checkpoints' responses, and cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.figures.training import MEASUREMENT_LABELS
 from harness.reporting.report.blocks import Block, display_text, figure, samples, section, table, text
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import DASH
+from harness.reporting.tables.formatting import DASH
 
 NUM_PROMPTS, MAX_LINES_PER_PROMPT = 2, 20
 PHASES = ("generate", "score", "train", "evaluate", "probe")
@@ -23,7 +23,7 @@ def dynamics_sections(tables: Tables) -> list[Block]:
 
 def training_section(tables: Tables) -> Block:
     caption = (
-        "What training did to real and synthetic responses, each by itself, step by step (first seed). Objectives with a "
+        "Real and synthetic responses in training, step by step (first seed). Objectives with a "
         "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
         "response. Thin vertical lines: a new iteration begins. Numbers: training.csv."
     )
@@ -79,7 +79,7 @@ def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
 
 
 def kl_note(tables: Tables) -> str:
-    """Which divergences were measured, and in which directions; where one cannot be known, that it is not."""
+    """Which divergences were measured, in which directions, and which are unknown."""
     names = set(tables.drift["name"])
     note = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
     if "kl_previous" in names:
@@ -91,7 +91,7 @@ def kl_note(tables: Tables) -> str:
         return f"{note}; data and policy, in both directions, for the data's distribution is known."
     return (
         f"{note}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
-        "token: the entropy is the same for all players, so differences of it are differences of that direction; KL(policy ‖ "
+        "token: the entropy is the same for all checkpoints, so differences of it are differences of that direction; KL(policy ‖ "
         "data) is unknown."
     )
 
@@ -113,7 +113,7 @@ def _format_measurement(row: Mapping[Any, Any]) -> str:
 
 
 def samples_section(tables: Tables) -> Block:
-    """The first held-out prompts with the real response and what every player of the first seed said, iteration by iteration."""
+    """The first held-out prompts with the real response and those of every checkpoint of the first seed, by iteration."""
     results = tables.results
     first_seed = results.record["seeds"][0]
     labels = tables.panels[0]["labels"]
@@ -128,19 +128,25 @@ def samples_section(tables: Tables) -> Block:
                 continue
             if checkpoint.objective != INITIAL and checkpoint.iteration not in shown:
                 continue
-            speaker = (
+            checkpoint_name = (
                 "initial policy" if checkpoint.objective == INITIAL else f"{checkpoint.objective}, iter {checkpoint.iteration}"
             )
-            responses.append([speaker, display_text(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")])
+            responses.append(
+                [checkpoint_name, display_text(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")]
+            )
         prompts.append(
-            {"id": row["example_id"], "prompt": display_text(row["prompt"]), "real": display_text(row["real"]), "said": responses}
+            {
+                "id": row["example_id"],
+                "prompt": display_text(row["prompt"]),
+                "real": display_text(row["real"]),
+                "responses": responses,
+            }
         )
     note = (
-        "The first held-out prompts, with the real response and one sample of every player at temperature "
-        f"1 (seed {first_seed}), "
-        f"iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
+        "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
+        f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
     )
-    return section("What the players say", text(note), samples(prompts))
+    return section("What the checkpoints say", text(note), samples(prompts))
 
 
 def _iterations_shown(last: int, objectives: int) -> list[int]:
@@ -166,10 +172,10 @@ def cost_section(tables: Tables) -> Block:
             cells.append(DASH if cost_row is None else f"{cost_row['seconds']:,.0f}, {cost_row['peak_memory_gib']:.2f}")
         rows.append(cells)
     caption = (
-        "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the machine "
-        "and on what ran beside, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and iterations. The "
-        "initial policy's samples are drawn once and shared; each objective is charged its part of them. Phases taken over from "
-        "another run cost what they cost there. Numbers: cost_total.csv, per iteration cost.csv."
+        "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the "
+        "machine and on what else ran on it, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "
+        "iterations. The initial policy's samples are generated once and shared; each objective's cost includes its part of "
+        "them. Phases reused from another run have their cost of there. Numbers: cost_total.csv, per iteration cost.csv."
     )
     header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
     return section("Cost", table(header, rows, caption, size=6.8))

@@ -1,4 +1,4 @@
-"""Whether a response's first ids give away that it is synthetic."""
+"""Whether a response's first token ids reveal that it is synthetic."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def first_ids_section(tables: Tables) -> Block | None:
         for r in highest.to_dict("records")
     ]  # fmt: skip
     return section(
-        "What the first tokens give away",
+        "What the first tokens reveal",
         text(
             f"{sentence[0].upper()}{sentence[1:]}."
             if sentence
-            else "In no set of samples do the first ids tell real from synthetic."
+            else "In no set of samples do the first ids distinguish real from synthetic."
         ),
         table(
             ["samples of", "seed", "iter", "ids", "n", "accuracy", "halves of the real", "most by", "real", "synthetic"],
             rows,
-            "Accuracy of the best classifier that knows a response's first ids alone; beside it that between random halves of "
+            "Accuracy of the best classifier on a response's first ids alone; beside it that between random halves of "
             f"the real responses. The {len(rows)} highest of {len(first_ids)}; all: first_ids.csv. A dot is a space.",
             "lrrrrrllrr",
             "0000000100",

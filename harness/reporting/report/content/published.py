@@ -15,13 +15,13 @@ SAME, SOURCE, WHERE, PAGE, STATUS = "same_suite", "source", "table", "page", "st
 
 
 def published_section(tables: Tables) -> Block | None:
-    """The tables that the suite names as its paper's; nothing for a suite that is no paper's."""
+    """The tables that the suite names as its paper's; None for a suite that names none."""
     names = tables.results.suite.get("published") or []
     return section("Published numbers", *(published_table(tables, name) for name in names)) if names else None
 
 
 def published_table(tables: Tables, name: str) -> Block | None:
-    """One file of results/published; a sentence where the results folder has none (it is kept in the project's checkout).
+    """One file of results/published; a sentence where the results folder has none (the files are in the project's checkout).
 
     Raises UserError for a file without its source.
     """

@@ -1,4 +1,4 @@
-"""Scores and what they are worth: the leaderboard, one curve per task, pairwise comparisons, stability, collapse."""
+"""Scores and their uncertainty: the leaderboard, one curve per task, pairwise comparisons, stability, collapse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.records import INITIAL
 from harness.reporting.report.blocks import Block, display_text, figure, section, table, text
 from harness.reporting.report.content.beside import unaveraged_section
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.printed import DASH, footnote, leaderboard_rows, with_interval
+from harness.reporting.tables.formatting import DASH, footnote, leaderboard_rows, with_interval
 
 MAX_FINDINGS = 60
 STATISTICS = (
@@ -79,15 +79,15 @@ def comparisons_section(tables: Tables) -> Block:
         )
         columns = [*(labels[:-1] if len(labels) > 1 else []), "initial"]
         blocks.append(table(["", *columns], rows, caption, size=7.4 if len(columns) < 7 else 6.4))
-    return section("Who is ahead of whom", *blocks)
+    return section("Pairwise comparisons", *blocks)
 
 
 def _unpaired_note(tables: Tables) -> str:
-    """Why there is nothing to compare in the mean, where one of its rows has no items."""
+    """A note on the rows that prevent a comparison of means, because they have no item scores; else empty."""
     comparisons = tables.comparisons
     unpaired = set(comparisons.loc[comparisons["difference"].isna(), "task"])
     names = [display_text(row["label"]) for row in tables.results.averaged_tasks if row["name"] in unpaired]
-    return f" No mean is compared, for these are not made of items that could be paired: {', '.join(names)}." if names else ""
+    return f" No mean is compared, because these rows have no item scores to pair: {', '.join(names)}." if names else ""
 
 
 def _format_difference(pair: dict) -> str:
@@ -122,8 +122,8 @@ def stability_section(tables: Tables) -> Block:
         "Per seed, then averaged over the seeds that finished every iteration; brackets: 95 % interval over seeds on these "
         "items (t; none below three seeds, or where all seeds agree). drop: best minus last; largest fall: from one iteration to "
         "the next; falls: iterations that lost; area lost: running best minus value, mean over iterations; churn: share of items "
-        "whose correctness flips from one iteration to the next. Every noise makes these larger than 0, so they are no proof "
-        "of a loss. Points and percent. Numbers, each seed's too: stability.csv."
+        "whose correctness flips from one iteration to the next. Noise alone makes these larger than 0, so they do not prove "
+        "a loss. Points and percent. Numbers, also of each seed: stability.csv."
     )
     header = ["objective", "best at (each seed)", *(title for _, title in STATISTICS), "seeds"]
     return section("Stability", table(header, rows, caption, grow="0" * 8, size=7.6))
@@ -135,11 +135,11 @@ def _format_falls(statistic: Mapping[Any, Any]) -> str:
 
 
 def collapse_section(tables: Tables) -> Block:
-    """What the detector found; a sentence where it found nothing."""
+    """The findings of the collapse detector; a sentence where there are none."""
     findings = tables.collapse
     if findings.empty:
         return section(
-            "Collapse", text("The collapse detector found nothing in any player. Its rules: harness/analysis/collapse.py.")
+            "Collapse", text("The collapse detector found nothing in any checkpoint. Its rules: harness/analysis/collapse.py.")
         )
     findings = findings[findings["objective"].isin(tables.results.variants)]
     counts = findings.groupby(["finding", "objective"], sort=False).size()
@@ -153,12 +153,16 @@ def collapse_section(tables: Tables) -> Block:
     return section(
         "Collapse",
         table(
-            ["finding", "objective", "players"], count_rows, "Players (one per seed and iteration) with a finding.", "llr", "000"
+            ["finding", "objective", "checkpoints"],
+            count_rows,
+            "Checkpoints (one per seed and iteration) with a finding.",
+            "llr",
+            "000",
         ),
         table(
             ["objective", "seed", "iter", "finding", "evidence"],
             rows,
-            f"Every finding with its evidence.{truncation_note} Bounds and where the evidence lies: collapse.csv; rules: "
+            f"Every finding with its evidence.{truncation_note} Bounds and source of the evidence: collapse.csv; rules: "
             "harness/analysis/collapse.py.",
             "lrrll",
             "00001",

@@ -1,4 +1,4 @@
-"""The section of a study: its question, its arms, its contrasts, and what it chose."""
+"""The section of a study: its arms, its contrasts, and the settings it chose."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from harness.reporting.report.content.published import published_table
 from harness.reporting.report.content.summary import format_points
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
-from harness.reporting.tables.printed import DASH, with_interval
+from harness.reporting.tables.formatting import DASH, with_interval
 
-PASSES_NOTE = "passes: all of them, a trained token as three, for its backward pass"
+PASSES_NOTE = "passes: forward passes of all tokens, a trained one counted as three, for its backward pass"
 
 
 def study_sections(tables: Tables) -> list[Block]:
@@ -54,23 +54,23 @@ def arms_block(tables: Tables) -> Block | None:
         rows.append([display_text(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
     header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "passes", "s"]
     caption = (
-        "Mean over tasks in percent, with 95 % interval over items and seeds from three on, else ± item standard error. drawn, "
-        f"scored, trained: thousands of tokens per seed over all iterations; {PASSES_NOTE}; s: seconds of drawing, scoring and "
-        f"training per seed, {machine_note(tables)}. Numbers: study.csv, from cost.csv."
+        "Mean over tasks in percent, with 95 % interval over items and seeds from three on, else ± item standard error. drawn "
+        f"(generated), scored, trained: thousands of tokens per seed over all iterations; {PASSES_NOTE}; s: seconds of "
+        f"generation, scoring and training per seed, {machine_note(tables)}. Numbers: study.csv, from cost.csv."
     )
     align, grow = "ll" + "r" * (len(header) - 2), "10" + "0" * (len(header) - 2)
     return table(header, rows, caption, align, grow, 6.8)
 
 
 def machine_note(tables: Tables) -> str:
-    """What seconds depend on, and of which machine these are."""
+    """A note that seconds depend on the machine, and which one it was."""
     hardware = tables.results.record["hardware"]
     machine_versions = tables.versions[tables.versions["name"].isin(list(hardware))]
     has_several = bool(len(machine_versions)) and bool((machine_versions.groupby("name")["version"].nunique() > 1).any())
     shown_machine = (
         "several: versions.csv" if has_several else display_text(f"{hardware.get('device')}, {hardware.get('cpus')} cores")
     )
-    return f"which depend on the machine ({shown_machine}) and on what ran beside"
+    return f"which depend on the machine ({shown_machine}) and on what else ran on it"
 
 
 def _thousands(value: float) -> str:
@@ -98,10 +98,9 @@ def contrasts_block(tables: Tables) -> Block | None:
     method = "by bootstrap over" if tables.by_bootstrap else "over"
     caption = (
         f"The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p {method} items, and seeds from "
-        "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv. passes, s: what a was made "
-        f"with, over b's, in thousands of token passes and in seconds, per seed up to its iteration; {PASSES_NOTE}; seconds of "
-        f"drawing, scoring and training, {machine_note(tables)}. Numbers, drawn, scored and trained apart: compute.csv, from "
-        "cost.csv."
+        "three on, paired on both; p corrected over these rows (Holm). Per task: comparisons.csv. passes, s: cost of a "
+        f"over that of b, in thousands of token passes and in seconds, per seed up to its iteration; {PASSES_NOTE}; seconds of "
+        f"generation, scoring and training, {machine_note(tables)}. Numbers, also by kind of token: compute.csv, from cost.csv."
     )
     header = ["question", "a", "b", "a − b", "p", "seeds", "passes, a / b", "s, a / b"]
     return table(header, rows, caption, "lllrrrrr", "10000000", 6.6)

@@ -1,4 +1,4 @@
-"""The first page: which objective, at which iteration, is how sure to be best, and does it last."""
+"""The first page: which objective is best at which iteration, with what certainty, and whether it lasts."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.reporting.report.content.beside import unaveraged_sentences
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.earlier import provenance_sentences
-from harness.reporting.tables.printed import DASH, items_note, percent, with_interval
+from harness.reporting.tables.formatting import DASH, items_note, percent, with_interval
 
 SIGNIFICANCE_LEVEL = 0.05
-MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a loss that is worth a sentence
+MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a larger loss is worth a sentence
 
 
 def summary_section(tables: Tables) -> Block:
     failures = [
-        f"Failed, shown as a hole below: {display_text(cell)}: {display_text(error)}"
-        for cell, error in tables.results.failed_trials.items()
+        f"Failed, missing below: {display_text(trial)}: {display_text(error)}"
+        for trial, error in tables.results.failed_trials.items()
     ]
     caption = (
         "Mean over the tasks against iteration; dashed: the initial policy. "
@@ -40,28 +40,28 @@ def summary_section(tables: Tables) -> Block:
 
 
 def sentences(tables: Tables) -> list[str]:
-    """Answers in words. Nothing is said of objectives with a hole but that there is one."""
+    """The results in sentences. Incomplete objectives are listed and not compared."""
     if not tables.results.averaged_tasks:
         return ["No row of this suite enters a mean over tasks: every row is shown by itself."]
     initial_scores = tables.initial_scores()
     last_rows = tables.ranking[tables.ranking["last"].notna()] if "last" in tables.ranking else tables.ranking.iloc[0:0]
     if last_rows.empty or pd.isna(initial_scores["mean"]):
-        return ["No objective has been evaluated on every task at the last iteration, so nothing can be said yet."]
+        return ["No objective has been evaluated on every task at the last iteration, so nothing can be compared yet."]
     lines = []
     for panel in tables.panels:
         panel_rows = last_rows[last_rows["panel"] == panel["title"]]
         where = f"{_capital(panel['title'])}: " if panel["title"] else ""
-        lines += [where + one if where else _capital(one) for one in _panel_sentences(tables, panel, panel_rows)]
+        lines += [where + line if where else _capital(line) for line in _panel_sentences(tables, panel, panel_rows)]
     if tables.seeds < MIN_SEEDS_FOR_INTERVAL:
         lines.append(
             f"How sure? n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
-            "test items; they say nothing about how another seed would have trained."
+            "test items; they do not include the variation between seeds."
         )
     elif tables.by_bootstrap:
         lines.append(
             f"How sure? Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
-            "added up), those of drops over seeds, on these items; differences, p-values and the chance of being best are as "
-            "said above."
+            "added up), those of drops over seeds, on these items; for differences, p-values and the chance of being best see "
+            "above."
         )
     else:
         lines.append(
@@ -71,11 +71,12 @@ def sentences(tables: Tables) -> list[str]:
         )
     if not _enough_items(tables):
         lines.append(
-            "With fewer than five items (or clusters of items) in a task no interval and no p-value is given, of the task and "
-            "of the mean it enters."
+            "With fewer than five items (or clusters of items) in a task no interval and no p-value is given for the task and "
+            "for the mean it enters."
         )
     lines.append(
-        "A best iteration is found on the items it is reported on, so it flatters every objective; the last one does not."
+        "A best iteration is selected on the items it is reported on, so it is biased upward for every objective; the last one "
+        "is not."
     )
     return lines
 
@@ -104,12 +105,12 @@ def _panel_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any) -> 
             sentence += (
                 f"; {possessive} chance of being the best of {len(panel_rows)} is {_format_probability(leader['chance_best'])}"
             )
-            sentence += " if only the items were drawn anew" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+            sentence += " over items alone" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
         lines.append(sentence + ".")
         lines += _runner_up_sentences(tables, panel, panel_rows, leader)
         lines += _retention_sentences(tables, panel_rows)
     if incomplete:
-        lines.append(f"holes, about which nothing is said: {', '.join(incomplete)}.")
+        lines.append(f"incomplete, not compared: {', '.join(incomplete)}.")
     return lines
 
 
@@ -129,23 +130,23 @@ def _runner_up_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any,
         lines.append(f"it is ahead of {'; '.join(behind)} ({scope}p < 0.05 after Holm's correction).")
     if not_distinguishable:
         lines.append(
-            "it cannot be told apart, once all pairs are corrected for (Holm, p ≥ 0.05), from the following; its lead and the "
-            f"lead's own interval: {'; '.join(not_distinguishable)}."
+            "its difference to the following is not significant after correction for all pairs (Holm, p ≥ 0.05); its lead and "
+            f"the lead's own interval: {'; '.join(not_distinguishable)}."
         )
     return lines
 
 
 def _enough_items(tables: Tables) -> bool:
-    """Whether a p could be given for the differences of means that there are: not where one of the tasks has few items."""
+    """Whether the differences of means have p-values, which they lack where one of the tasks has few items."""
     compared = tables.comparisons[tables.comparisons["difference"].notna() & (tables.comparisons["task"] == MEAN_TASK)]
     return bool(compared.empty or compared["p"].notna().any())
 
 
 def _retention_sentences(tables: Tables, panel_rows: Any) -> list[str]:
-    """What is known of the last iteration against the objective's best earlier one: lost, kept to within a point, or neither.
+    """The last iteration against the objective's best earlier one: declined, retained to within a point, or unclear.
 
-    Each is said only where the interval shows it: all of it below 0, or none of it below one point lost. The interval is right
-    for all earlier iterations at once, among which the best was found. A best iteration that is the last one has lost nothing.
+    Declined where the whole interval is below 0, retained where none of it is below one point lost. The interval is valid for
+    all earlier iterations at once, from which the best was selected. A best iteration that is the last one has lost nothing.
     """
     if tables.last == 0 or "since_best" not in panel_rows or not panel_rows["since_best_low"].notna().any():
         return []
@@ -173,7 +174,7 @@ def format_difference(pair: dict[str, Any]) -> str:
 
 
 def format_bounds(low: float, high: float) -> str:
-    """An interval of a difference in points; nothing where there is none."""
+    """An interval of a difference in points; empty where there is none."""
     return "" if pd.isna(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
@@ -216,7 +217,7 @@ def ranking_block(tables: Tables) -> Block | None:
     header = ["objective", "best", "at", "last", "gain on initial", "drop", "falls", "churn", "chance best"]
     caption = (
         "Percent and points. best, at: top of the mean curve, its interval corrected for the choice; last: the last iteration, ▲ "
-        "leads, ▽ behind the leader (p < 0.05, Holm), = not told apart from it; gain: paired over items and seeds; drop, falls, "
+        "leads, ▽ behind the leader (p < 0.05, Holm), = not significantly; gain: paired over items and seeds; drop, falls, "
         "churn: per seed, then averaged (best minus last; iterations that lost; share of items that flip between iterations); "
         "chance best: of having the highest true mean at the last iteration. Numbers: standing.csv, stability.csv, "
         "comparisons.csv."

@@ -1,4 +1,4 @@
-"""The csv files of a run as the report reads them: what is printed is what lies beside it."""
+"""The csv files of a run as the report reads them: every printed number is in one of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Tables:
 
     @cached_property
     def by_bootstrap(self) -> bool:
-        """Whether the comparisons are those of an earlier version, kept as they stand."""
+        """Whether the comparisons are the bootstrap ones of an earlier version, kept as they are."""
         return is_bootstrap_table(self.read("tables/comparisons.csv"))
 
     @cached_property
@@ -58,7 +58,7 @@ class Tables:
 
     @cached_property
     def unaveraged(self) -> Frame:
-        """Written for a suite with rows that stand beside the mean."""
+        """Exists for a suite with rows that are not in the mean."""
         return self.read("tables/beside.csv")
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The players of a run as they are set against each other: what every item counted, and the errors of their means."""
+"""Item scores of a run's models for paired comparisons."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ModelKey:
 
 
 class PairedScores:
-    """Players of one run, each read once.
+    """Item scores of every model of one run, each read once.
 
-    A row is paired when it is made of items for every player of the run: when the mean of what its items counted is its score. A
-    corpus metric (BLEU, F1, a perplexity) is not.
+    A row is paired when, for every model of the run, the mean of its item scores is its score. A corpus metric (BLEU, F1, a
+    perplexity) is not.
     """
 
     def __init__(self, results: RunResults) -> None:
@@ -40,7 +40,7 @@ class PairedScores:
 
     @cached_property
     def paired_tasks(self) -> list[str]:
-        """The rows that are made of items, in the suite's order; none where no items are kept (analysis/earlier_tables.py)."""
+        """The paired rows in the suite's order; none where no item scores are left (analysis/earlier_tables.py)."""
         if not self.results.item_scores:
             return []
         table = self.results.scores
@@ -65,7 +65,7 @@ class PairedScores:
         parts, ids = tuple(item.get("parts") or (count,)), item.get("clusters")
         cached = self._layouts.get(name)
         if cached and cached.items == count and cached.parts == parts and (ids is None) == (cached.clusters is None):
-            return cached  # which clusters there are follows from the items, whose hashes are compared
+            return cached  # the clusters follow from the items, whose digests are compared
         if ids is not None and len(ids) != count:
             raise UserError(
                 f"{self.results.root}: items.json: {name} has {count} values and {len(ids)} clusters; delete that evaluation's "
@@ -77,26 +77,26 @@ class PairedScores:
 
     def layout(self, name: str) -> ItemLayout:
         """The sizes of a paired row's parts, several in a group that weighs its tasks equally, and its clusters of items."""
-        return self._layout_of(name, next(player[name] for player in self.results.item_scores.values()))
+        return self._layout_of(name, next(items_by_task[name] for items_by_task in self.results.item_scores.values()))
 
     def is_finished(self, model: ModelKey, seed: int) -> bool:
-        """Whether the player was evaluated in this seed (the initial policy is the same in every seed)."""
+        """Whether the model was evaluated in this seed (the initial policy is the same in every seed)."""
         return (model.objective, None if model.objective == INITIAL else seed, model.iteration) in self.results.item_scores
 
     def item_values(self, model: ModelKey, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-        """Paired row -> (S, I) what each item counted.
+        """Paired row -> (S, I) item scores.
 
-        Raises UserError when items were asked differently than of the initial policy, for such players cannot be paired, or when
-        an item has no number.
+        Raises UserError when items or prompts differ from the initial policy's, so that the models cannot be paired, or when an
+        item has no number.
         """
         initial_items = self.results.item_scores.get((INITIAL, None, INITIAL_ITERATION))
         seed_keys = [None if model.objective == INITIAL else seed for seed in seeds]
         values_by_task: dict[str, np.ndarray] = {}
         for task in (row["name"] for row in self.results.suite["task"]):
-            seed_items = [self.results.item_scores[model.objective, cell, model.iteration][task] for cell in seed_keys]
+            seed_items = [self.results.item_scores[model.objective, seed, model.iteration][task] for seed in seed_keys]
             if len({m["items"] for m in seed_items} | ({initial_items[task]["items"]} if initial_items else set())) > 1:
                 raise UserError(
-                    f"{self.results.root}: {task} was asked with unequal items of {model.objective} and the initial policy; "
+                    f"{self.results.root}: {task} was evaluated on different items for {model.objective} and the initial policy; "
                     "evaluate both on the same suite version"
                 )
             if task in self.paired_tasks:
@@ -116,8 +116,8 @@ class PairedScores:
         return numbers
 
     def averaged_scores(self, model: ModelKey, seeds: Sequence[int]) -> ItemScores | None:
-        """The player's counted rows over these seeds, as shares; None where one of them is not paired, for a mean over some of
-        the tasks is not the leaderboard's mean, where none is counted, and where the items are not kept."""
+        """The model's averaged rows over these seeds, as shares; None where one of them is not paired (a mean over some of the
+        tasks is not the leaderboard's mean), where there is none, and where item scores are missing."""
         rows = [row["name"] for row in self.results.averaged_tasks]
         if not rows or not set(rows) <= set(self.paired_tasks) or not all(self.is_finished(model, seed) for seed in seeds):
             return None
@@ -125,7 +125,7 @@ class PairedScores:
         return self._all_scores(model, seeds).map_tasks(indices, [self.results.scales[name].to_unit for name in rows])
 
     def task_scores(self, model: ModelKey, seeds: Sequence[int], name: str) -> ItemScores | None:
-        """One row of the suite in its own unit; None where it is not paired, or its items are not kept."""
+        """One row of the suite in its own unit; None where it is not paired, or its item scores are missing."""
         if name not in self.paired_tasks or not all(self.is_finished(model, seed) for seed in seeds):
             return None
         return self._all_scores(model, seeds).select_task(self.paired_tasks.index(name))
@@ -140,5 +140,5 @@ class PairedScores:
 
 
 def _mean_is_score(values: np.ndarray, layout: ItemLayout, score: float) -> bool:
-    """Whether the items' mean is the score, to rounding."""
+    """Whether the mean of the item scores is the score, to rounding."""
     return layout.items == values.size and math.isclose(overall_mean(values, layout.parts), score, rel_tol=1e-6, abs_tol=1e-9)

@@ -30,7 +30,7 @@ def own_unit(value: float) -> str:
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
     """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value.
 
-    An error of 0, of answers that are all alike, is not printed: that nothing was seen to vary does not mean that nothing does.
+    An error of 0, of answers that are all equal, is not printed: no observed variation does not mean that there is none.
     """
     if pd.isna(value):
         return DASH
@@ -41,7 +41,7 @@ def with_interval(value: float, low: float = math.nan, high: float = math.nan, e
 
 def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred; then the rows
-    that stand beside the mean, in their own units."""
+    that are not in the mean, in their own units."""
     tasks, unaveraged = results.averaged_tasks, results.unaveraged_tasks
     header = [
         "objective",
@@ -70,7 +70,7 @@ def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[lis
 
 
 def footnote(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
-    """What the numbers of a leaderboard are: suite, items per task, the star, the errors. safe: how to show a suite's words."""
+    """Explanation of a leaderboard: suite, items per task, the star, the errors. safe: escapes the suite's texts."""
     suite = results.suite
     mean = (
         f"mean: plain mean of the {len(results.averaged_tasks)} tasks"
@@ -90,23 +90,23 @@ def footnote(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
 
 
 def ranges_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
-    """Which rows are shown as shares of a range of their own; nothing where none is."""
+    """Which rows are shown as shares of a range of their own; empty where none is."""
     ranges = []
     for row in results.averaged_tasks:
         if not (scale := results.scales[row["name"]]).is_identity:
-            way = "" if scale.higher_is_better else ", the lowest counts 100"
-            ranges.append(f"{safe(row['label'])} ({safe(row['metric'])}) from {scale.low:g} to {scale.high:g}{way}")
+            direction = "" if scale.higher_is_better else ", the lowest counts 100"
+            ranges.append(f"{safe(row['label'])} ({safe(row['metric'])}) from {scale.low:g} to {scale.high:g}{direction}")
     return f"; in percent of its range: {', '.join(ranges)}" if ranges else ""
 
 
 def unaveraged_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
-    """Which rows stand beside the mean, and why; nothing where none does."""
+    """Which rows are not in the mean, and why; empty where all are."""
     descriptions = [safe(describe_unaveraged(row, results.scales[row["name"]])) for row in results.unaveraged_tasks]
     return f"; beside the mean, in its own unit: {', '.join(descriptions)}" if descriptions else ""
 
 
 def items_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
-    """How many items every task has, and of tasks whose items share a question how many clusters these are."""
+    """Number of items per task, and of clusters for tasks whose items share questions."""
     counts = sorted({int(n) for n in results.scores["n"]})
     if not counts:
         return "no task has been evaluated"

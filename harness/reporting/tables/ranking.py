@@ -1,4 +1,4 @@
-"""Who stands where at the end of a run, and how sure that is: standing.csv."""
+"""Ranking of the objectives at the end of a run, with uncertainty: standing.csv."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from harness.records import INITIAL
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.leaderboard import mean_curves
 from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
-from harness.reporting.tables.players import ModelKey, PairedScores
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
 def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stability: Frame, comparisons: Frame) -> Frame:
-    """One row per panel and objective: best and last iteration with intervals, drop, and how sure it is to be the best.
+    """One row per panel and objective: best and last iteration with intervals, drop, and the probability of being the best.
 
-    `best` is picked out of all trained iterations, so its interval is Bonferroni's for that many. `since_best` is the last
-    iteration minus that best one, item by item and seed by seed, with Bonferroni's interval and p for having been picked out of
-    all earlier iterations; empty where the last iteration is the best one. `chance_best`: how likely it is to have the highest
-    mean at the last iteration (see `chance_of_being_best`). Several objectives may share the lead. `behind_leader_p_holm`:
-    adjusted p of the difference to the panel's first leader at the last iteration, empty for leaders.
+    `best` is selected from all trained iterations, so its interval is Bonferroni's for that many. `since_best` is the last
+    iteration minus that best one, item by item and seed by seed, with Bonferroni's interval and p for the selection from all
+    earlier iterations; empty where the last iteration is the best one. `chance_best`: probability of the highest mean at the last
+    iteration (see `comparison.prob_best`). Several objectives may share the lead. `behind_leader_p_holm`: adjusted p of the
+    difference to the panel's first leader at the last iteration, empty for leaders.
     """
     results = paired_scores.results
     last = results.record["iterations"] - 1
@@ -89,7 +89,7 @@ def _mean_columns(name: str, value: float, low: float | None, high: float | None
 
 
 def _best_interval(errors: ItemErrors, label: str, best_iteration: int) -> Interval | None:
-    """Of the mean at the best iteration, at a level that is right for every iteration at once."""
+    """The interval of the mean at the best iteration, at a level that is valid for all iterations at once."""
     results = errors.results
     means = mean_curves(results, label)[:, best_iteration]
     seeds = [seed for seed, mean in zip(results.record["seeds"], means, strict=True) if not np.isnan(mean)]
@@ -133,13 +133,13 @@ def _find_comparison(comparisons: Frame, panel: str, label: str, other: str) -> 
 
 
 def prob_best_of(paired_scores: PairedScores, labels: Sequence[str], iteration: int) -> dict[str, float]:
-    """Label -> chance of being the panel's best; empty unless every objective has finished the same seeds (no one is judged on
-    fewer), and below five items a task."""
+    """Label -> probability of being the panel's best; empty unless every objective has finished all seeds (all are compared
+    on the same ones), and below five items a task."""
     seeds = paired_scores.results.record["seeds"]
     models = [ModelKey(label, iteration) for label in labels]
-    if len(models) < 2 or not all(paired_scores.is_finished(player, seed) for player in models for seed in seeds):
+    if len(models) < 2 or not all(paired_scores.is_finished(model, seed) for model in models for seed in seeds):
         return {}
-    item_scores = [one for player in models if (one := paired_scores.averaged_scores(player, seeds)) is not None]
+    item_scores = [scores for model in models if (scores := paired_scores.averaged_scores(model, seeds)) is not None]
     if len(item_scores) < len(models) or (probabilities := prob_best(item_scores)) is None:
         return {}
-    return {label: float(c) for label, c in zip(labels, probabilities, strict=True)}
+    return {label: float(probability) for label, probability in zip(labels, probabilities, strict=True)}
