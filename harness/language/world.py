@@ -87,7 +87,7 @@ class World:
     def generate(
         self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial_results: PartialResults
     ) -> Generated:
-        """By the policy or by vLLM; beside the samples how well their first ids alone tell them from the real responses."""
+        """By the policy or by vLLM; with the samples how well their first ids alone tell them from the real responses."""
         sampler = make_sampler(policy, config, request.checkpoint)
         samples = generating.generate(
             sampler,
@@ -99,9 +99,10 @@ class World:
             advance,
             partial_results,
         )
-        found = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
-        measured = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
-        return Generated(samples, {**generating.sample_counts(samples), **measured}, {"first_ids.json": {"first_ids": found}})
+        first_ids = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
+        engine_record = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
+        counts = {**generating.sample_counts(samples), **engine_record}
+        return Generated(samples, counts, {"first_ids.json": {"first_ids": first_ids}})
 
     def diagnose(
         self,
@@ -111,8 +112,8 @@ class World:
         earlier: Mapping[str, EarlierCheckpoint],
         advance: Advance,
     ) -> Diagnostics:
-        longest = config.probe.max_new_tokens or config.generation.max_new_tokens
-        settings = config.generation.model_copy(update={"max_new_tokens": longest})
+        max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
+        settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
         distribution = find_distribution(config.data.distribution)
         return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.language.model.checkpointing import checkpointable_layers, gradient_checkpointing
 from harness.language.model.loading import load_policy, weight_files
 from harness.language.model.logprobs import collate, continuation_logps
-from harness.language.model.quantised import quantization_config
+from harness.language.model.quantization import quantization_config
 from harness.records import PromptGroup
 from tests.conftest import ROOT, SMALL_RECIPE, make_policy, read_csv_rows, run_cli, run_cli_in_process
 from tests.families import FAMILIES, SINGLE, family

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from harness.config import RunConfig
 from harness.errors import UserError
-from harness.language.engine.line import VllmProcess
+from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.loading import choose_device, choose_dtype
 
 # What `max_lora_rank` may be in vLLM 0.33 (vllm/config/lora.py).

@@ -20,9 +20,9 @@ import torch
 from harness.config import GenerationConfig, RunConfig
 from harness.files import file_digest
 from harness.language.encoding import Encoder
-from harness.language.engine.canary import check_adapter
-from harness.language.engine.line import VllmProcess
+from harness.language.engine.adapter_check import check_adapter
 from harness.language.engine.preflight import supported_rank
+from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.sampling import GeneratedTokens, Request
 from harness.language.policy import Advance, Completion, Policy
 from harness.store.adapter_files import ADAPTER_FILE

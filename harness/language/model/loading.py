@@ -17,10 +17,10 @@ from harness.config import LoraConfig, ModelConfig
 from harness.errors import UserError, system_error_line
 from harness.files import file_digest
 from harness.language.model.context import find_context_length, reduced_context_note
+from harness.language.model.initial_adapter import start_from_adapter
 from harness.language.model.logprobs import LayoutCheck
 from harness.language.model.lora import add_adapter
-from harness.language.model.quantised import keep_gradients, quantization_config
-from harness.language.model.start import start_from_adapter
+from harness.language.model.quantization import keep_gradients, quantization_config
 from harness.language.model.supported import auto_class
 from harness.language.model.targets import placement_notes
 from harness.language.model.verify import UnsupportedModel, forward_changes_modules, verify_model

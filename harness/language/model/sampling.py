@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.language.model.beginnings import common_prefix_length
 from harness.language.model.cache import GrowingCache
 from harness.language.model.logprobs import bare_model, device_of, prefill_prefix
+from harness.language.model.prefix_sharing import common_prefix_length
 from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues
 
 MIN_SHARED_PREFIX = 16  # tokens all prompts must begin with before they are computed apart

@@ -12,10 +12,10 @@ import pytest
 from harness.config import LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.language.engine.canary import NUM_CHECKED, compare_logps, raise_if_wrong
-from harness.language.engine.line import VllmProcess
+from harness.language.engine.adapter_check import NUM_CHECKED, compare_logps, raise_if_wrong
 from harness.language.engine.preflight import check_backend, supported_rank
 from harness.language.engine.sampler import VllmSampler, is_response, make_sampler, visible_device_env
+from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.loading import load_policy
 from harness.language.model.sampling import Request
 from harness.planning.prepare import check_unchanged
@@ -255,7 +255,7 @@ def test_the_process_ends_with_its_parent(stand_in, tmp_path):
     import time
 
     code = (
-        "import time; from harness.language.engine.line import Line\nline = Line(60); line.hear('hello'); "
+        "import time; from harness.language.engine.vllm_process import Line\nline = Line(60); line.hear('hello'); "
         "print(line.process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
