@@ -1,8 +1,8 @@
 """(prompt, response) -> token ids. Never sees a model.
 
 Legend: ids are plain lists of token ids. A response's ids end in the end token when the response is real, or when the
-checkpoint emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because re-tokenising
-a sampled text need not give the sampled tokens.
+checkpoint emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because
+re-tokenising a sampled text need not give the sampled tokens.
 
 The seam: prompt and real response are tokenised as one text and cut where the ids of the prompt end, so that the real response
 has the ids which a model that read whole texts would write. Tokenised apart they need not have: Llama 2's and Mistral's
@@ -129,7 +129,7 @@ class Encoder:
         return self.pair(example).response_ids
 
     def response(self, example: Example, text: str) -> list[int]:
-        """Ids of another response to the example's prompt, behind the same ids. Raises SeamError where they do not stay the same."""
+        """Ids of another response to the example's prompt, behind the same ids. Raises SeamError where these change."""
         prompt_ids, pair = self.prompt(example), encode_pair(self.tokenizer, example.rendered, text, self.template)
         full_ids = [*pair.prompt_ids, *pair.response_ids]
         if full_ids[: len(prompt_ids)] != prompt_ids:

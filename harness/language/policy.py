@@ -350,7 +350,7 @@ class Policy:
         return self.layout_check.layout == "packed" and not getattr(config, "sliding_window", None)
 
     def to_completion(self, prompt: Sequence[int], generated: GeneratedTokens) -> Completion:
-        """Generated tokens as a response: its text leaves out the stop token, and what the template has between prompt and text."""
+        """Generated tokens as a response: its text leaves out the stop token and what the template has before the text."""
         finished = generated.ids[-1] in self.stop_ids
         text = self.encoder.decode(prompt, generated.ids[:-1] if finished else generated.ids, finished)
         assert generated.logp is not None

@@ -1,12 +1,12 @@
 """Rows of annotated pairs in the shapes in which they are published -> Pairs: prompt, real response, turns before it.
 
-    prompt + response     each as text or as turns: a prompt (PROMPTS) beside a response (RESPONSES). This covers Alpaca, Dolly,
-                          GSM8K, TRL's prompt + completion, and prompt + chosen, where `chosen` may repeat the prompt
+    prompt + response     each as text or as turns: a column of PROMPT_COLUMNS beside one of RESPONSE_COLUMNS. This covers Alpaca,
+                          Dolly, GSM8K, TRL's prompt + completion, and prompt + chosen, where `chosen` may repeat the prompt
     a conversation        messages, ShareGPT's conversations, SPIN's real: the answer that data.turns names, with all before it
     chosen                without a prompt: a conversation of turns or HH-RLHF's text, of which the last answer is the response
 
 The first row's columns decide, prompt + response before a conversation; data.prompt_column and data.response_column overrule
-them. What becomes of other columns says harness/language/data/columns.py.
+them. Other columns: harness/language/data/columns.py.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class Pair:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked or nothing is answered."""
+        """Whether the prompt or the response is empty."""
         return not (self.turns[-1]["content"] if self.turns else self.prompt).strip() or not self.real.strip()
 
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """The columns of prompt and response. Without a prompt, `response` holds whole conversations; last: their last answer."""
+    """The columns of prompt and response. Without a prompt, `response` holds whole conversations."""
 
     prompt: str | None
     response: str
@@ -80,7 +80,7 @@ class ColumnLayout:
 
 
 def pairs_from_rows(rows: list[tuple[str, Any]], settings: DataConfig, source: str) -> tuple[list[Pair], str]:
-    """The pairs of a source's rows, as they stand, and one line that says which columns they were made of. Raises UserError."""
+    """The pairs of a source's rows, as they stand, and one line on the columns they were made of. Raises UserError."""
     first = rows[0][1]
     if not isinstance(first, dict):
         raise UserError(f"data {source}: a row is {type(first).__name__}, expected an object with named columns")
@@ -100,16 +100,16 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Colum
             raise UserError(f"data {source}: no column {name!r}; it has {_join_names(row)}")
     others = [name for name in row if name not in (prompt, response, *column_names(settings.ignore_columns))]
     columns = {str(name).lower(): name for name in others}
-    found_columns = [
+    prompt_by_name, response_by_name = (
         next((columns[name] for name in known if name in columns), None) for known in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
-    ]
+    )
     if prompt is not None and response is None:
         turns = parse_turns(row[prompt], f"data {source}")
         if turns and turns[-1].role == "assistant" and not (isinstance(row[prompt], str) and is_hh_prompt(row[prompt])):
             return ColumnLayout(None, prompt)
-    if response is not None and prompt is None and found_columns[0] is None and parse_turns(row[response], f"data {source}"):
+    if response is not None and prompt is None and prompt_by_name is None and parse_turns(row[response], f"data {source}"):
         return ColumnLayout(None, response, takes_last_answer=True)
-    prompt, response = prompt or found_columns[0], response or found_columns[1]
+    prompt, response = prompt or prompt_by_name, response or response_by_name
     if prompt is not None and response is not None:
         return ColumnLayout(prompt, response)
     set_column = settings.prompt_column or settings.response_column
@@ -128,7 +128,7 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Colum
 
 
 class _PairReader:
-    """Pairs from the rows of one layout; remembers which columns were of use and which were not."""
+    """Pairs from the rows of one layout; records which columns were used and which were not."""
 
     def __init__(self, settings: DataConfig, layout: ColumnLayout) -> None:
         self.layout = layout
@@ -146,9 +146,8 @@ class _PairReader:
         for name in (self.layout.prompt, self.layout.response):
             if name is not None and name not in row:
                 raise UserError(
-                    f"{where}: no column {name!r}; it has {_join_names(row) or 'none'}; put rows of "
-                    "another shape than the first's "
-                    "into a file of their own"
+                    f"{where}: no column {name!r}; it has {_join_names(row) or 'none'}; put rows of another shape than the "
+                    "first's into a file of their own"
                 )
         unwanted = ("false", "0", "0.0") if str(self.layout.response).lower() == "completion" else ("false",)
         if str(row.get("label")).lower() in unwanted and "label" not in self.ignored_columns:
@@ -245,9 +244,8 @@ class _PairReader:
             value = row[name]
             texts = value if isinstance(value, list) and all(isinstance(text, str) for text in value) else [value]
             context_text = "\n\n".join(self._context_text(text, name, where) for text in texts)
-            already_there = is_on_own_lines(
-                context_text, content
-            )  # a prompt may be made up already of columns that are kept beside it
+            # a prompt may be made up already of columns that are kept beside it
+            already_there = is_on_own_lines(context_text, content)
             (self.unused_columns if already_there else self.used_columns)[name] = None
             if not already_there:
                 content = f"{content}\n\n{context_text}" if content.strip() else context_text
@@ -281,10 +279,10 @@ class _PairReader:
                     f"{where}: column {name!r} must be a list of [question, answer] or of turns with role and content; "
                     f"mend it, or go on without it with {ignore_hint(name, self.ignored_columns)}"
                 )
-            earlier = to_messages(history_turns, where)
-            if earlier[-1]["role"] == "user" and earlier[-1]["content"].strip() == prompt_turns[0]["content"].strip():
-                earlier = earlier[:-1]  # a history that ends in what is asked now
-            prompt_turns = [*earlier, *prompt_turns]
+            messages = to_messages(history_turns, where)
+            if messages[-1]["role"] == "user" and messages[-1]["content"].strip() == prompt_turns[0]["content"].strip():
+                messages = messages[:-1]  # a history that ends in the prompt
+            prompt_turns = [*messages, *prompt_turns]
         return prompt_turns
 
     def _add_system(
@@ -302,7 +300,7 @@ class _PairReader:
         return prompt_turns
 
     def _take_columns(self, row: dict[str, Any], candidates: tuple[str, ...], used_names: set[str | None]) -> list[str]:
-        """The row's columns of some names that say something and are not ignored; from now on they are taken."""
+        """The row's columns of some names that are neither blank nor ignored; they are added to `used_names`."""
         present = [
             name
             for name in row
@@ -314,7 +312,7 @@ class _PairReader:
         return present
 
     def _check_turn_fields(self, turns: list[Turn], column: str, where: str) -> None:
-        """What else is said of the turns that are used: as for columns."""
+        """The other fields of the turns that are used: treated as columns are."""
         for turn in turns:
             for key, value in turn.extra.items():
                 self._check_unused(f"{column}.{key}", value, [content_text(turn.content, where)] if turn.content else [], where)
