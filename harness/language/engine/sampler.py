@@ -123,13 +123,13 @@ class VllmSampler:
                 num_reported += message["count"]
                 advance(message["count"])
             elif len(tokens) == len(requests):
-                raise process.failure(f"sent more than the {len(requests)} responses asked for")
+                raise process.failure(f"sent more than the {len(requests)} responses requested")
             elif not is_response(message, requests[len(tokens)], stop_ids, vocab_size) or banned_ids & set(message["ids"]):
                 raise process.failure(f"sent something that is no response to its request: {str(message)[:200]}")
             else:
                 tokens.append(GeneratedTokens(message["ids"], message["logp"]))
         if len(tokens) != len(requests):
-            raise process.failure(f"sent {len(tokens)} responses, {len(requests)} were asked for")
+            raise process.failure(f"sent {len(tokens)} responses, {len(requests)} were requested")
         advance(len(requests) - num_reported)
         return tokens
 

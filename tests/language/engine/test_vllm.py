@@ -164,7 +164,7 @@ def test_two_players_in_one_process_have_their_own_name_and_number(lab, stand_in
             r"checkpoint-\w+, at most 0.005 expected in float32 and lie 1.00 of the way .* the checkpoint's adapter seems not",
         ),
         ("dies", "(?s)ended with exit code 3; the last lines it wrote:.*illegal memory access"),
-        ("few", "sent 3 responses, 4 were asked for"),
+        ("few", "sent 3 responses, 4 were requested"),
         ("nonsense", "sent something that is no response"),
         ("silent", "sent something that is no response"),
     ],
