@@ -87,5 +87,5 @@ def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
     if not problems:
         echo("every file is there and intact, and nothing leads out of its folder")
     elif len(problems) > len(outside_problems):
-        echo(f"mend it where there is a hub: harness fetch ... --to {to}")
+        echo(f"mend it on a machine with the hub: harness fetch ... --to {to}")
     return 1 if problems else 0
