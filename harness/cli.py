@@ -55,10 +55,12 @@ def run(
     prompt_column: Annotated[str | None, typer.Option(help="Column of the prompts, where it cannot be told.")] = None,
     response_column: Annotated[str | None, typer.Option(help="Column of the responses, likewise.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a folder or a hub id.")] = None,
-    run_code_from_model_repository: Annotated[
+    trust_remote_code: Annotated[
         bool | None,
         typer.Option(
-            "--run-code-from-model-repository", help="Let the model's repository run its own Python code here, with your rights."
+            "--trust-remote-code",
+            "--run-code-from-model-repository",
+            help="Let the model's repository run its own Python code here, with your rights.",
         ),
     ] = None,
     max_examples: Annotated[int | None, typer.Option(help="Train on at most this many pairs.")] = None,
@@ -85,7 +87,7 @@ def run(
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
         "model": model, "max_examples": max_examples,
         "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
-        "set": settings, "name": name, "run_code_from_model_repository": run_code_from_model_repository,
+        "set": settings, "name": name, "trust_remote_code": trust_remote_code,
         "recompute": recompute,
     }  # fmt: skip
     raise typer.Exit(run_command({k: v for k, v in options.items() if v is not None}, results, reports, dry_run, jobs))

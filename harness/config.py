@@ -19,6 +19,7 @@ from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import number_problem, what_is_not_kept
 from harness.settings.paths import PACKAGE as PACKAGE  # the folder that `builtin:` means  # the folder that `builtin:` means
+from harness.settings.process_environment import notes
 from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source, texts_of, walked
 from harness.settings.toml_files import format_setting as format_setting
 from harness.settings.validation import error_key, relevant_error
@@ -76,7 +77,7 @@ class ModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     attention: str | None = None  # transformers' attn_implementation: sdpa, eager, flash_attention_2
     quantize: Literal["nf4", "int8"] | None = None  # the frozen base in 4 or 8 bits (QLoRA); needs the extra `qlora`
-    run_code_from_model_repository: bool = False  # lets the model's repository run its own Python code on this machine
+    trust_remote_code: bool = False  # lets the model's repository run its own Python code on this machine
     cores: int | None = Field(default=None, ge=1)  # CPU cores of the run; None takes all
     tokens_per_pass: int = Field(default=2048, ge=1)
     merge_adapter: bool | None = None
@@ -253,7 +254,7 @@ class RunConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """The settings all cells share and that change their numbers; what merely extends or speeds a run is left out."""
-        return {
+        identity = {
             "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
             "lora": self.lora.model_dump(),
             "data": self.data.model_dump(),
@@ -262,6 +263,10 @@ class RunConfig(Section):
             "probe": self.probe.model_dump(),
             **({"world": {"name": self.world}} if self.world != "language" else {}),  # runs that are older name none
         }
+        for old, new in RENAMED_KEYS.items():  # run folders keep the names that they began with
+            section, key = new.split(".")
+            identity[section][old.split(".")[1]] = identity[section].pop(key)
+        return identity
 
     def identity_digest(self) -> str:
         return digest(json.dumps(self.identity(), sort_keys=True))
@@ -288,10 +293,34 @@ CLI_OPTIONS = {
     "data.prompt_column": "--prompt-column",
     "data.response_column": "--response-column",
     "model.path": "--model",
-    "model.run_code_from_model_repository": "--run-code-from-model-repository",
+    "model.trust_remote_code": "--trust-remote-code",
     "mirror": "--mirror",
     "recompute": "--recompute",
 }
+
+
+# Settings that had another name: recipes and --set may still use it, and run.json goes on to.
+RENAMED_KEYS = {"model.run_code_from_model_repository": "model.trust_remote_code"}
+
+
+def recorded_default(section: type[Section], key: str) -> Any:
+    """The default of a setting by the name that run.json has for it."""
+    names = {old.split(".")[1]: new.split(".")[1] for old, new in RENAMED_KEYS.items()}
+    return section.model_fields[key if key in section.model_fields else names[key]].default
+
+
+def _rename_keys(tree: dict[str, Any], path: Path, option_by_key: dict[str, str]) -> None:
+    """Bring settings under their present names. Raises UserError where both names are used."""
+    for old, new in RENAMED_KEYS.items():
+        section, old_key, new_key = tree.get(old.split(".")[0]), old.split(".")[1], new.split(".")[1]
+        if not isinstance(section, dict) or old_key not in section:
+            continue
+        source = setting_source(old, option_by_key, path)
+        if new_key in section:
+            raise UserError(f"{source}: {old} is the old name of {new}, which is given too; leave one out")
+        section[new_key] = section.pop(old_key)
+        option_by_key[new] = source
+        notes.append(f"{source}: {old} is called {new} now; both names work")
 
 
 def load_config(
@@ -332,6 +361,7 @@ def load_config(
                 raise UserError(f"{option_by_key[dotted_key]}: is given by {who} too; {other}")
             set_nested(tree, dotted_key, value, option_by_key, path)
             option_by_key[dotted_key] = who
+    _rename_keys(tree, path, option_by_key)
     return validate_config(tree, path, option_by_key)
 
 

@@ -36,7 +36,7 @@ def stability(curve: np.ndarray, higher_is_better: bool = True) -> Stability | N
         return None
     if not higher_is_better:
         mirrored = stability(-curve)
-        return mirrored and replace(mirrored, best=-mirrored.best, last_saved=-mirrored.last)
+        return mirrored and replace(mirrored, best=-mirrored.best, last=-mirrored.last)
     steps = np.where(tied(curve[1:], curve[:-1]), 0.0, np.diff(curve))
     running_best = np.maximum.accumulate(curve)
     drawdown = np.where(tied(running_best, curve), 0.0, running_best - curve)

@@ -200,7 +200,7 @@ def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_cod
             problems.append(f"task {row.name}: {nltk_problem}")
     problems += missing_from_mirror(suite, task_requirements, mirror)
     console.print(table)
-    data, packages = ({name for needs in task_requirements for name in getattr(needs, kind)} for kind in ("data", "packages"))
+    data, packages = ({name for needs in task_requirements for name in getattr(needs, kind)} for kind in ("datasets", "packages"))
     echo(f"data sets: {', '.join(sorted(data)) or 'none but its own files'}")
     echo(f"packages beyond lm-eval's: {', '.join(sorted(packages)) or 'none'}")
     if gated := sorted(data & GATED_DATASETS):

@@ -92,7 +92,7 @@ def _print_cost_table(cost_estimate: CostEstimate, throughput: Throughput) -> No
                 f"{cost.count:,.0f}",
                 f"{cost.tokens:,.0f}",
                 format_seconds(cost.seconds),
-                format_bytes(cost.kept),
+                format_bytes(cost.disk_bytes),
             )
     total, num_phases = cost_estimate.total, sum(count for count, _ in cost_estimate.costs_by_kind.values())
     table.add_row(

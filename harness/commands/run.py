@@ -41,7 +41,7 @@ def config_from_args(cli_args: Mapping[str, Any], sources: Mapping[str, str] | N
         data__prompt_column=cli_args.get("prompt_column"),
         data__response_column=cli_args.get("response_column"),
         model__path=cli_args.get("model"),
-        model__run_code_from_model_repository=cli_args.get("run_code_from_model_repository"),
+        model__trust_remote_code=cli_args.get("trust_remote_code"),
         mirror=cli_args.get("mirror"),
         recompute=cli_args.get("recompute"),
     )

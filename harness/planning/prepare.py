@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.config import RunConfig, format_setting, load_config
+from harness.config import RunConfig, format_setting, load_config, recorded_default
 from harness.discovery.copies import save_copy
 from harness.discovery.variants import Variant, list_objectives, parse_variants
 from harness.errors import UserError, did_you_mean
@@ -197,10 +197,11 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
     if (world := old_identity.get("world", {}).get("name", "language")) != config.world:
         raise UserError(f'{run.root}: was made in the world "{world}", now asked for "{config.world}"; use --name OTHER')
     for section, new_values in new_identity.items():
-        defaults = type(getattr(config, section)).model_fields
+        section_type = type(getattr(config, section))
         old_values = old_identity.get(section, {})
-        for key in dict.fromkeys([*new_values, *(k for k in old_values if k in defaults)]):
-            old_value, value = old_values.get(key, defaults[key].default), new_values.get(key, defaults[key].default)
+        for key in dict.fromkeys([*new_values, *(k for k in old_values if k in section_type.model_fields)]):
+            default = recorded_default(section_type, key)
+            old_value, value = old_values.get(key, default), new_values.get(key, default)
             if old_value != value:
                 raise UserError(
                     f"{run.root}: was made with {section}.{key}={old_value!r}, now asked for {value!r}; "

@@ -243,7 +243,7 @@ class RunFolder:
         set_attempt_aside(partial)
         shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
         origin = os.path.relpath(other.path, self.root)
-        manifest = replace(other.manifest, cluster_counts={**other.manifest.counts, "taken_from": origin})
+        manifest = replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin})
         self._commit(partial, path, self._manifest_to_commit(relative, manifest))
         self.journal("taken over", phase=relative, source=origin)
 

@@ -95,10 +95,10 @@ def test_code_of_a_repository_runs_only_when_asked_for_by_name(with_code, tmp_pa
     refused = run_cli_in_process(*ask, cwd=tmp_path, check=False)
     assert refused.returncode == 1, refused.stderr
     assert "Python code that it wants to run on this machine" in refused.stderr
-    assert "--run-code-from-model-repository" in refused.stderr
+    assert "--trust-remote-code" in refused.stderr
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "results/coded").exists()
-    run_cli(*ask, "--run-code-from-model-repository", cwd=tmp_path, **home)
+    run_cli(*ask, "--trust-remote-code", cwd=tmp_path, **home)
     assert (tmp_path / "ran").exists()
     record = json.loads((tmp_path / "results/coded/run.json").read_text())
     assert record["identity"]["model"]["run_code_from_model_repository"] is True

@@ -10,6 +10,7 @@ from harness.errors import UserError
 from harness.loop.trials import training_settings
 from harness.planning.prepare import check_unchanged, default_run_name, load_variants
 from harness.settings.paths import PACKAGE
+from harness.settings.process_environment import notes
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 
 
@@ -85,3 +86,18 @@ def test_what_a_line_says_to_type_is_read_as_the_value_meant(key, value, typed):
         [_, setting] = shlex.split(typed)
         section, name = key.split(".")
         assert getattr(getattr(load_config("lab", [setting]), section), name) == value
+
+
+def test_the_old_name_of_a_setting_works_says_the_new_one_and_is_what_run_folders_hold(tmp_path):
+    notes.clear()
+    old = load_config("smoke", ["model.run_code_from_model_repository=true"])
+    assert notes == ["--set model.run_code_from_model_repository: model.run_code_from_model_repository is called "
+                     "model.trust_remote_code now; both names work"]  # fmt: skip
+    notes.clear()
+    new = load_config("smoke", ["model.trust_remote_code=true"])
+    assert notes == []
+    assert old.model == new.model
+    assert old.identity() == new.identity()
+    assert new.identity()["model"]["run_code_from_model_repository"] is True
+    with pytest.raises(UserError, match="is the old name of model.trust_remote_code, which is given too; leave one out"):
+        load_config("smoke", ["model.trust_remote_code=true", "model.run_code_from_model_repository=true"])

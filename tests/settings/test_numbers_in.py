@@ -244,7 +244,7 @@ def test_a_setting_given_twice_is_an_error():
         (["iterations=3"], {"iterations": 5}, "^--set iterations: is given by --iters too; leave one out"),
         (
             ["iterations=3"],
-            {"iterations": 5, "said_by": {"iterations": "study lr: iterations"}},
+            {"iterations": 5, "sources": {"iterations": "study lr: iterations"}},
             "type --iters in place of --set",
         ),
     ):

@@ -150,9 +150,11 @@ class PolicyLM(_Base):
         texts: dict[int, str] = {}
         by_setting: dict[Any, list[Any]] = {}
         for key in indices_by_key:
-            by_setting.setdefault((key[0].decoding.how, key[0].decoding.stop_ids, key[0].decoding.whole), []).append(key)
+            by_setting.setdefault(
+                (key[0].decoding.sampling_params, key[0].decoding.stop_ids, key[0].decoding.uses_generate), []
+            ).append(key)
         for keys in by_setting.values():
-            uses_generate = keys[0][0].decoding.whole
+            uses_generate = keys[0][0].decoding.uses_generate
             for key, text in zip(keys, (self._hf_generate if uses_generate else self._sample)(keys), strict=True):
                 texts.update(dict.fromkeys(indices_by_key[key], text))
                 self.advance(len(indices_by_key[key]) - 1)
@@ -178,14 +180,14 @@ class PolicyLM(_Base):
         requests = []
         for key in keys:
             settings, context = key[0], key[1]
-            if settings.longest >= self.max_length:
+            if settings.max_gen_toks >= self.max_length:
                 raise UserError(
-                    f"{settings.longest} tokens to generate, the model's context is {self.max_length}; use "
+                    f"{settings.max_gen_toks} tokens to generate, the model's context is {self.max_length}; use "
                     "a model with a longer one"
                 )
-            prompt = self._encode_context(context)[settings.longest - self.max_length :]
+            prompt = self._encode_context(context)[settings.max_gen_toks - self.max_length :]
             max_new_tokens = settings.decoding.max_new_tokens or (
-                settings.max_length - len(prompt) if settings.max_length else settings.longest
+                settings.max_length - len(prompt) if settings.max_length else settings.max_gen_toks
             )
             if max_new_tokens < 1:
                 raise UserError(
@@ -199,12 +201,16 @@ class PolicyLM(_Base):
         stop_ids = decoding.stop_ids | {self.eot_token_id} | self.turn_end_ids
 
         def generate_tokens(chunk: Sequence[Request]) -> list[Any]:
-            completions = self.policy.generate_tokens(chunk, decoding.how, stop_ids, int(self.batch_size), self.advance)
-            return [settings.ids for settings in completions]
+            completions = self.policy.generate_tokens(
+                chunk, decoding.sampling_params, stop_ids, int(self.batch_size), self.advance
+            )
+            return [tokens.ids for tokens in completions]
 
         def fingerprint(chunk: Sequence[Request]) -> str:
             return digest(
-                str(decoding.how), settings_digest, *(f"{list(r.prompt_ids)} {r.seed} {r.max_new_tokens}" for r in chunk)
+                str(decoding.sampling_params),
+                settings_digest,
+                *(f"{list(r.prompt_ids)} {r.seed} {r.max_new_tokens}" for r in chunk),
             )
 
         settings_digest = digest(*(key[0].name for key in keys))
@@ -314,6 +320,11 @@ def as_lm(
     model.turn_end_ids = (
         frozenset({policy.template.end_token_id}) if use_chat_template and policy.template.kind == "chat" else frozenset()
     )
-    model.policy, model.columns, model.encoding_cache, model.advance = policy, max_tokens_per_batch, encoding_cache, advance
-    model.unfinished, model.settings, model.without_token = partial_results, {}, Counter()
+    model.policy, model.max_tokens_per_batch, model.encoding_cache, model.advance = (
+        policy,
+        max_tokens_per_batch,
+        encoding_cache,
+        advance,
+    )
+    model.partial_results, model.settings_cache, model.without_token = partial_results, {}, Counter()
     return model

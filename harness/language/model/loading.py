@@ -78,8 +78,8 @@ def load_policy(
         torch.set_num_threads(1)
         pool = OrderedThreadPool(model.cores or os.cpu_count() or 1)
     path = resolve_model(model.path, mirror, model.revision)
-    hub_kwargs: dict[str, Any] = {"trust_remote_code": model.run_code_from_model_repository}
-    if mirror is not None and model.run_code_from_model_repository and Path(path).is_dir():
+    hub_kwargs: dict[str, Any] = {"trust_remote_code": model.trust_remote_code}
+    if mirror is not None and model.trust_remote_code and Path(path).is_dir():
         check_no_foreign_code(path)
     if revision := model.revision or commit:
         hub_kwargs["revision"] = revision
@@ -205,10 +205,10 @@ def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> st
     message = " ".join(str(error).split())
     if (system_message := system_error_line(error)) is not None:
         return system_message
-    if "trust_remote_code" in message and not model.run_code_from_model_repository:
+    if "trust_remote_code" in message and not model.trust_remote_code:
         return (
             "its repository holds Python code that it wants to run on this machine, with your rights; if you have read that code "
-            "and trust it: --run-code-from-model-repository"
+            "and trust it: --trust-remote-code"
         )
     folder = Path(path)
     if folder.is_dir() and not any(folder.glob("*.safetensors")):

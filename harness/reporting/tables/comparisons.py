@@ -96,7 +96,7 @@ def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelK
         row = {**common, "task": task["name"], **_difference_columns(scores_a, scores_b)}
         if scores_a is not None and scores_b is not None and _mcnemar_applies(scores_a):
             row["mcnemar_p"] = mcnemar(scores_a.values[0], scores_b.values[0], scores_a.layouts[0])
-        if with_improvement and not results.scales[task["name"]].counted:
+        if with_improvement and not results.scales[task["name"]].in_mean:
             row["probability_of_improvement"] = _task_improvement(results, a, b, seeds, task["name"])
         rows.append(row)
     for name in ("p", "mcnemar_p"):

@@ -36,12 +36,12 @@ class ItemErrors:
             scale = self.results.scales[name]
             item_scores = self.paired_scores.task_scores(model, seeds, name)
             if item_scores is not None:
-                values = scale.share(item_scores.values[0]) if scale.counted else item_scores.values[0]
+                values = scale.to_unit(item_scores.values[0]) if scale.in_mean else item_scores.values[0]
                 terms += item_uncertainties(values, item_scores.layouts[0], binary and is_binary(values))
                 has_enough_items = has_enough_items and enough_items(item_scores.layouts)
             else:
                 stderr, count = self._recorded_stderr(model, seeds, name)
-                terms.append(Uncertainty((scale.error(stderr) if scale.counted else stderr) ** 2, max(1, count - 1)))
+                terms.append(Uncertainty((scale.stderr_to_unit(stderr) if scale.in_mean else stderr) ** 2, max(1, count - 1)))
                 has_enough_items = has_enough_items and count >= MIN_CLUSTERS
         return [one.scaled(1 / len(names)) for one in terms], has_enough_items
 
@@ -79,5 +79,5 @@ def mean_interval(
 
 def item_stderr(errors: ItemErrors, model: ModelKey, seeds: Sequence[int]) -> float:
     """Standard error of the mean over tasks from sampling items, as a share; NaN where a task has none."""
-    item_terms, _ = errors.uncertainties(model, seeds, [row["name"] for row in errors.results.counted], binary=False)
+    item_terms, _ = errors.uncertainties(model, seeds, [row["name"] for row in errors.results.averaged_tasks], binary=False)
     return float(np.sqrt(sum(one.variance for one in item_terms)))

@@ -95,7 +95,12 @@ def _best_interval(errors: ItemErrors, label: str, best_iteration: int) -> Inter
     seeds = [seed for seed, mean in zip(results.record["seeds"], means, strict=True) if not np.isnan(mean)]
     level = 1 - (1 - CONFIDENCE_LEVEL) / results.record["iterations"]
     return mean_interval(
-        errors, ModelKey(label, best_iteration), seeds, [r["name"] for r in results.counted], means[~np.isnan(means)], level
+        errors,
+        ModelKey(label, best_iteration),
+        seeds,
+        [r["name"] for r in results.averaged_tasks],
+        means[~np.isnan(means)],
+        level,
     )
 
 

@@ -106,6 +106,8 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
     names_of_phases = set(tables.versions["name"])
     dirty = {True: " with uncommitted changes", False: "", None: ""}[record["git_dirty"]]
     step0 = results.costs["step0"].dropna()
+    pinned = ["lm-eval pinned by suite", results.suite["lm_eval"]]
+    benchmark_version = ["judge", display_text(results.judge_name)] if results.judge_name else pinned
     return [
         ["program", f"selfplay-harness {record['created_by_version']}"],
         ["commit", f"{record['git_commit'] or 'not run from a checkout'}{dirty}"],
@@ -115,7 +117,7 @@ def provenance_rows(tables: Tables) -> list[list[str]]:
         ["prompt template", record["template"]],
         *[[f"hardware: {k}", display_text(_format_value(v))] for k, v in record["hardware"].items() if k not in names_of_phases],
         *made_with,
-        ["judge", display_text(results.judge)] if results.judge else ["lm-eval pinned by suite", results.suite["lm_eval"]],
+        benchmark_version,
         ["step-0 invariant", f"|log-ratio| per token before an update ≤ {step0.max():.2g} nats" if len(step0) else DASH],
     ]  # fmt: skip
 

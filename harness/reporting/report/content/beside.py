@@ -18,9 +18,9 @@ LOSS_COLUMNS = (("drop", "lost since best"), ("largest_fall", "largest loss"), (
 
 def unaveraged_section(tables: Tables) -> Block | None:
     """One line per row and objective; nothing for a suite whose rows all enter the mean."""
-    if not tables.results.beside:
+    if not tables.results.unaveraged_tasks:
         return None
-    rows = [_task_row(tables, task, label) for task in tables.results.beside for label in tables.results.variants]
+    rows = [_task_row(tables, task, label) for task in tables.results.unaveraged_tasks for label in tables.results.variants]
     header = [
         "row",
         "objective",
@@ -31,7 +31,9 @@ def unaveraged_section(tables: Tables) -> Block | None:
         "minus initial",
         *(title for _, title in LOSS_COLUMNS),
     ]
-    descriptions = [display_text(describe_unaveraged(row, tables.results.scales[row["name"]])) for row in tables.results.beside]
+    descriptions = [
+        display_text(describe_unaveraged(row, tables.results.scales[row["name"]])) for row in tables.results.unaveraged_tasks
+    ]
     caption = (
         f"Not in the mean, each in its own unit: {'; '.join(descriptions)}. best, at: of each seed's "
         "curve, in the row's direction; "
@@ -85,7 +87,7 @@ def _minus_initial(tables: Tables, name: str, label: str) -> str:
 def unaveraged_sentences(tables: Tables) -> list[str]:
     """Per row: whose number is the best at the last iteration, in the row's direction, and the initial policy's."""
     sentences = []
-    for task in tables.results.beside:
+    for task in tables.results.unaveraged_tasks:
         scale = tables.results.scales[task["name"]]
         leaderboard_table = tables.leaderboard
         last_rows = leaderboard_table[

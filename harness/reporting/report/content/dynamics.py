@@ -117,13 +117,13 @@ def samples_section(tables: Tables) -> Block:
     results = tables.results
     first_seed = results.record["seeds"][0]
     labels = tables.panels[0]["labels"]
-    initial = results.samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
+    initial = results.held_out_samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
     shown = _iterations_shown(tables.last, len(labels))
     prompts = []
     for index, row in enumerate(initial):
         responses = []
-        for checkpoint in results.places:
-            rows = results.samples.get((checkpoint.objective, checkpoint.seed, checkpoint.iteration))
+        for checkpoint in results.checkpoints:
+            rows = results.held_out_samples.get((checkpoint.objective, checkpoint.seed, checkpoint.iteration))
             if rows is None or checkpoint.seed not in (None, first_seed) or checkpoint.objective not in (INITIAL, *labels):
                 continue
             if checkpoint.objective != INITIAL and checkpoint.iteration not in shown:

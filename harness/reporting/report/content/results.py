@@ -37,7 +37,11 @@ def scores_section(tables: Tables) -> Block:
     header, rows = leaderboard_rows(tables.results, tables.leaderboard)
     labels = {*(label for panel in tables.panels for label in panel["labels"]), INITIAL}
     rows = [row for row in rows if row[0] in labels]
-    num_columns, num_averaged, num_unaveraged = len(header), len(tables.results.counted), len(tables.results.beside)
+    num_columns, num_averaged, num_unaveraged = (
+        len(header),
+        len(tables.results.averaged_tasks),
+        len(tables.results.unaveraged_tasks),
+    )
     grow = "00" + "1" * num_averaged + "000" + "1" * num_unaveraged
     blocks = [table(header, rows, footnote(tables.results), "ll" + "r" * (num_columns - 2), grow, 6.6)]
     for number, panel in enumerate(tables.panels, 1):
@@ -82,7 +86,7 @@ def _unpaired_note(tables: Tables) -> str:
     """Why there is nothing to compare in the mean, where one of its rows has no items."""
     comparisons = tables.comparisons
     unpaired = set(comparisons.loc[comparisons["difference"].isna(), "task"])
-    names = [display_text(row["label"]) for row in tables.results.counted if row["name"] in unpaired]
+    names = [display_text(row["label"]) for row in tables.results.averaged_tasks if row["name"] in unpaired]
     return f" No mean is compared, for these are not made of items that could be paired: {', '.join(names)}." if names else ""
 
 

@@ -33,7 +33,7 @@ def summary_section(tables: Tables) -> Block:
         "Summary",
         text(display_text(question)) if question else None,
         bullets([*failures, *provenance_sentences(tables.results), *sentences(tables), *unaveraged_sentences(tables)]),
-        figure("stability_curves", caption) if tables.results.counted else None,
+        figure("stability_curves", caption) if tables.results.averaged_tasks else None,
         ranking_block(tables),
         page_break_after=True,
     )
@@ -41,7 +41,7 @@ def summary_section(tables: Tables) -> Block:
 
 def sentences(tables: Tables) -> list[str]:
     """Answers in words. Nothing is said of objectives with a hole but that there is one."""
-    if not tables.results.counted:
+    if not tables.results.averaged_tasks:
         return ["No row of this suite enters a mean over tasks: every row is shown by itself."]
     initial_scores = tables.initial_scores()
     last_rows = tables.ranking[tables.ranking["last"].notna()] if "last" in tables.ranking else tables.ranking.iloc[0:0]
