@@ -186,9 +186,9 @@ class Policy:
         """Prompts with their responses as `response_logps` takes them."""
         return collate(groups, self.layout_check.layout)
 
-    def response_logps(self, packed: PackedBatch) -> torch.Tensor:
+    def response_logps(self, batch: PackedBatch) -> torch.Tensor:
         """(N,) log-probability of every response given its prompt, in one pass, with gradient where gradients are on."""
-        return continuation_logps(self.model, packed, self.layout_check.layout).logps
+        return continuation_logps(self.model, batch, self.layout_check.layout).logps
 
     @torch.no_grad()
     def score(self, groups: Sequence[PromptGroup], max_tokens_per_batch: int, advance: Advance = lambda n: None) -> list[float]:

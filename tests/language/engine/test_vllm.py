@@ -62,7 +62,8 @@ def moved(policy, seed, folder):
 
 
 def config(*more):
-    return load_config(str(SMALL_RECIPE), [*SETTINGS, *more])
+    changed = {setting.partition("=")[0] for setting in more}
+    return load_config(str(SMALL_RECIPE), [*(s for s in SETTINGS if s.partition("=")[0] not in changed), *more])
 
 
 def drawn(policy, adapter, *more, count=4, advance=lambda n: None):
@@ -271,7 +272,7 @@ def test_the_process_ends_with_its_parent(stand_in, tmp_path):
     raise AssertionError("still there after ten seconds")
 
 
-# ---------------------------------------------------------------- the canary's arithmetic
+# ---------------------------------------------------------------- the adapter check's arithmetic
 
 
 def test_the_agreement_is_the_hand_calculation():
