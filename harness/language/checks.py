@@ -11,7 +11,7 @@ from harness.language.model.checkpointing import checkpointable_layers
 from harness.language.model.decoding import model_override_notes
 from harness.language.policy import Policy
 from harness.language.text.templates import check_chat_template, choose_template
-from harness.language.text.token_notices import tokenization_notes
+from harness.language.text.token_notes import tokenization_notes
 from harness.loop.suite import Suite
 
 

@@ -156,13 +156,13 @@ class Policy:
         from safetensors.torch import load_file
 
         saved_weights = {to_module_name(name): tensor for name, tensor in load_file(adapter / ADAPTER_FILE).items()}
-        own = dict(self.adapter_parameters())
-        if saved_weights.keys() != own.keys() or any(saved_weights[n].shape != own[n].shape for n in own):
+        parameters = dict(self.adapter_parameters())
+        if saved_weights.keys() != parameters.keys() or any(saved_weights[n].shape != p.shape for n, p in parameters.items()):
             raise ValueError(f"{adapter}: an adapter of another base model, rank or targets")
         if not all(bool(tensor.isfinite().all()) for tensor in saved_weights.values()):
             raise NonFiniteError(f"{adapter}: weights that are not finite")
         with torch.no_grad():
-            for name, parameter in own.items():
+            for name, parameter in parameters.items():
                 parameter.copy_(saved_weights[name])
 
     def save_adapter(self, adapter: Path) -> str:
@@ -304,15 +304,14 @@ class Policy:
         prompts = [r.prompt_ids for r in requests]
         own_sampler = self.layout_check.sampler == "own"
         max_requests = MAX_REQUESTS_PER_BATCH if self.device.type == "cpu" else max(MAX_REQUESTS_PER_BATCH, 16 * batch_size)
-        batches = (
-            [
+        if own_sampler:
+            batches = [
                 [prefix_group.members[n] for n in indices]
                 for prefix_group in self.group_by_prefix(prompts)
                 for indices in split_batches([prompts[m] for m in prefix_group.members], max_requests)
             ]
-            if own_sampler
-            else batches_by_length(requests, batch_size)
-        )
+        else:
+            batches = batches_by_length(requests, batch_size)
 
         def generate_batch(indices: Sequence[int]) -> list[GeneratedTokens]:
             batch_requests = [requests[n] for n in indices]
@@ -326,13 +325,10 @@ class Policy:
 
                 try:
                     with map_indices(indices):
+                        common = (self.model, batch_requests, params, stop_ids, size)
                         if own_sampler:
-                            return generate_tokens(
-                                self.model, batch_requests, params, stop_ids, size, self.can_share_prefix, report
-                            )
-                        return generate_with_transformers(
-                            self.model, batch_requests, params, stop_ids, size, self.layout_check.sampler, report
-                        )
+                            return generate_tokens(*common, self.can_share_prefix, report)
+                        return generate_with_transformers(*common, self.layout_check.sampler, report)
                 except torch.OutOfMemoryError:
                     advance(-sum(finished_counts))
                     raise

@@ -99,8 +99,8 @@ def parse_turns(value: Any, where: str) -> list[Turn] | None:
 
 
 def _question_and_answer(entry: dict[str, Any], keys: tuple[str, str]) -> list[Turn]:
-    rest = {str(key): value for key, value in entry.items() if key not in keys and value is not None}
-    return [Turn("user", entry[keys[0]], rest), Turn("assistant", entry[keys[1]])]
+    extra = {str(key): value for key, value in entry.items() if key not in keys and value is not None}
+    return [Turn("user", entry[keys[0]], extra), Turn("assistant", entry[keys[1]])]
 
 
 def _parse_text(text: str, where: str) -> list[Turn] | None:
@@ -108,7 +108,7 @@ def _parse_text(text: str, where: str) -> list[Turn] | None:
     if (start := re.match(r"\s*(?=Human:)", text)) is not None:
         pieces = HH_TURN.split(text[start.end() :])[1:]
         roles = {"Human": "user", "Assistant": "assistant"}
-        return [Turn(roles[who], content) for who, content in zip(pieces[::2], pieces[1::2], strict=True)]
+        return [Turn(roles[speaker], content) for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)]
     if text.lstrip().startswith("[{"):
         try:
             value = json.loads(text)
@@ -138,8 +138,8 @@ def _parse_turn(raw: dict[str, Any], where: str) -> Turn:
     role = check_text(role, "a turn's role", where)
     known = {*CHAT_ROLES, *ROLE_ALIASES}
     name = role.strip().lower() if role.strip().lower() in known else role
-    rest = {str(k): v for k, v in raw.items() if k not in (*ROLE_KEYS, *CONTENT_KEYS) and v is not None}
-    return Turn(ROLE_ALIASES.get(name, name), content, rest)
+    extra = {str(k): v for k, v in raw.items() if k not in (*ROLE_KEYS, *CONTENT_KEYS) and v is not None}
+    return Turn(ROLE_ALIASES.get(name, name), content, extra)
 
 
 def content_text(value: Any, where: str, name: str = "a turn's content") -> str:

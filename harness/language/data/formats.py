@@ -11,6 +11,7 @@ them. Other columns: harness/language/data/columns.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,7 @@ PROMPT_COLUMNS = ("prompt", "question", "instruction", "query", "input")
 RESPONSE_COLUMNS = ("response", "completion", "output", "answer", "chosen", "real")
 CONVERSATION_COLUMNS = ("messages", "conversations", "conversation", "real", "chosen")
 MAX_LISTED = 6  # files named in a line
+Row = dict[str, Any]
 Message = dict[str, str]
 
 
@@ -90,7 +92,7 @@ def pairs_from_rows(rows: list[tuple[str, Any]], settings: DataConfig, source: s
     return pairs, f"{source}: {_describe_files(rows, source)}{reader.describe()}"
 
 
-def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> ColumnLayout:
+def find_layout(settings: DataConfig, source: str, row: Row) -> ColumnLayout:
     """The columns of prompt and response, by the names in a row or as the settings have them. Raises UserError."""
     prompt, response = settings.prompt_column, settings.response_column
     if prompt is not None and prompt == response:
@@ -98,8 +100,8 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Colum
     for name in (prompt, response):
         if name is not None and name not in row:
             raise UserError(f"data {source}: no column {name!r}; it has {_join_names(row)}")
-    others = [name for name in row if name not in (prompt, response, *column_names(settings.ignore_columns))]
-    columns = {str(name).lower(): name for name in others}
+    excluded_columns = (prompt, response, *column_names(settings.ignore_columns))
+    columns = {str(name).lower(): name for name in row if name not in excluded_columns}
     prompt_by_name, response_by_name = (
         next((columns[name] for name in known if name in columns), None) for known in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
     )
@@ -119,11 +121,8 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Colum
     if set_column is not None:
         missing = "response" if response is None else "prompt"
         raise UserError(f"data {source}: no column {missing!r}; it has {_join_names(row)}; use --set data.{missing}_column=NAME")
-    hint = (
-        "split `text` into a column for each, named in --set data.prompt_column=NAME --set data.response_column=NAME"
-        if "text" in columns
-        else "use --set data.prompt_column=NAME --set data.response_column=NAME"
-    )
+    hint = "split `text` into a column for each, named in" if "text" in columns else "use"
+    hint += " --set data.prompt_column=NAME --set data.response_column=NAME"
     raise UserError(f"data {source}: cannot tell prompt from response among the columns {_join_names(row)}; {hint}")
 
 
@@ -171,7 +170,7 @@ class _PairReader:
             return Pair(prompt_turns[0]["content"], real, where)
         return Pair(_as_text(prompt_turns), real, where, tuple(prompt_turns))
 
-    def _from_conversation(self, row: dict[str, Any], where: str) -> tuple[list[Message], str, list[str]]:
+    def _from_conversation(self, row: Row, where: str) -> tuple[list[Message], str, list[str]]:
         """(turns before the response, response, the other texts of the conversation)"""
         column = self.layout.response
         turns = parse_conversation(row[column], column, where)
@@ -183,18 +182,15 @@ class _PairReader:
         self._check_turn_fields(turns[: answer_at + 1], column, where)
         return to_messages(turns[:answer_at], where), content_text(turns[answer_at].content, where), later
 
-    def _from_two_columns(self, row: dict[str, Any], where: str) -> tuple[list[Message], str, list[str]]:
+    def _from_two_columns(self, row: Row, where: str) -> tuple[list[Message], str, list[str]]:
         prompt, response = self.layout.prompt, self.layout.response
         assert prompt is not None
         prompt_turns = self._prompt_turns(row[prompt], prompt, where)
         value = row[response]
         turns = parse_turns(value, where) if not isinstance(value, str) or response.lower() == "chosen" else None
         if turns is None:
-            return (
-                prompt_turns,
-                content_text(value, where, response) if is_content_parts(value) else check_text(value, response, where),
-                [],
-            )
+            text = content_text(value, where, response) if is_content_parts(value) else check_text(value, response, where)
+            return prompt_turns, text, []
         *earlier_turns, answer = turns
         if answer.role != "assistant":
             raise UserError(f"{where}: {response} ends in a turn of {answer.role!r}, expected the assistant's answer")
@@ -228,9 +224,7 @@ class _PairReader:
             raise UserError(f"{where}: {name} ends in a turn of {messages[-1]['role']!r}, expected the user's")
         return messages
 
-    def _add_context(
-        self, prompt_turns: list[Message], row: dict[str, Any], used_names: set[str | None], where: str
-    ) -> list[Message]:
+    def _add_context(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
         """The last turn with what belongs to it in columns of their own, each behind a blank line."""
         context_names = [name for name in row if str(name).lower() in CONTEXT_COLUMNS] if self.layout.prompt is not None else []
         context_names.sort(key=lambda name: CONTEXT_COLUMNS.index(str(name).lower()))
@@ -239,9 +233,8 @@ class _PairReader:
             if name in used_names or name in self.ignored_columns:
                 continue
             used_names.add(name)
-            if is_blank(row[name]):
+            if is_blank(value := row[name]):
                 continue
-            value = row[name]
             texts = value if isinstance(value, list) and all(isinstance(text, str) for text in value) else [value]
             context_text = "\n\n".join(self._context_text(text, name, where) for text in texts)
             # a prompt may be made up already of columns that are kept beside it
@@ -260,9 +253,7 @@ class _PairReader:
             )
         return check_text(value, name, where)
 
-    def _add_history(
-        self, prompt_turns: list[Message], row: dict[str, Any], used_names: set[str | None], where: str
-    ) -> list[Message]:
+    def _add_history(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
         for name in self._take_columns(row, HISTORY_COLUMNS, used_names):
             if len(prompt_turns) > 1:
                 raise UserError(
@@ -285,9 +276,7 @@ class _PairReader:
             prompt_turns = [*messages, *prompt_turns]
         return prompt_turns
 
-    def _add_system(
-        self, prompt_turns: list[Message], row: dict[str, Any], used_names: set[str | None], where: str
-    ) -> list[Message]:
+    def _add_system(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
         for name in self._take_columns(row, SYSTEM_COLUMNS, used_names):
             text = self._context_text(row[name], name, where)
             system_texts = [turn["content"].strip() for turn in prompt_turns if turn["role"] in ("system", "developer")]
@@ -299,13 +288,10 @@ class _PairReader:
             prompt_turns = prompt_turns if system_texts else [{"role": "system", "content": text}, *prompt_turns]
         return prompt_turns
 
-    def _take_columns(self, row: dict[str, Any], candidates: tuple[str, ...], used_names: set[str | None]) -> list[str]:
+    def _take_columns(self, row: Row, candidates: tuple[str, ...], used_names: set[str | None]) -> list[str]:
         """The row's columns of some names that are neither blank nor ignored; they are added to `used_names`."""
-        present = [
-            name
-            for name in row
-            if str(name).lower() in candidates and name not in used_names and name not in self.ignored_columns
-        ]
+        unused_names = [name for name in row if name not in used_names and name not in self.ignored_columns]
+        present = [name for name in unused_names if str(name).lower() in candidates]
         used_names.update(present)
         present = [name for name in present if not is_blank(row[name])]
         self.used_columns.update(dict.fromkeys(present))
@@ -318,21 +304,19 @@ class _PairReader:
                 self._check_unused(f"{column}.{key}", value, [content_text(turn.content, where)] if turn.content else [], where)
 
     def _check_other_columns(
-        self, row: dict[str, Any], used_names: set[str | None], pair_texts: list[str], other_texts: list[str], where: str
+        self, row: Row, used_names: set[str | None], pair_texts: list[str], other_texts: list[str], where: str
     ) -> None:
         self.seen_columns.update(map(str, row))
         for name, value in row.items():
             if name not in used_names:
                 self._check_unused(str(name), value, pair_texts, where, other_texts)
 
-    def _check_unused(
-        self, name: str, value: Any, pair_texts: list[str], where: str, other_texts: list[str] | None = None
-    ) -> None:
+    def _check_unused(self, name: str, value: Any, pair_texts: list[str], where: str, other_texts: Sequence[str] = ()) -> None:
         if is_blank(value):
             return
         self.unused_columns[name] = None
         if name not in self.ignored_columns and name.lower() not in OTHER_RESPONSE_COLUMNS:
-            check_no_unused_text(name, value, pair_texts, other_texts or [], where, self.ignored_columns, self.context_columns)
+            check_no_unused_text(name, value, pair_texts, other_texts, where, self.ignored_columns, self.context_columns)
 
     def check_context_columns(self, source: str) -> None:
         """Raises UserError when no row has a column that the settings put behind the prompt."""
