@@ -30,7 +30,7 @@ REUSED_PROMPT_SKILLS = ("misconceptions",)  # every question is in the benchmark
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a stretch of pre-training text is made of.
+    """What a stage's pre-training text consists of.
 
     Looking something up in the prompt is hard at this size: the skills in `lookups` occur `weight` times as often and with
     fewer careless speakers, and a share of the text are `drills`, which are only repeating and looking up.

@@ -17,7 +17,7 @@ import torch
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
-from harness.language.benchmark import lm_eval_benchmark as evaluating
+from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate
 from harness.language.phases.diagnostics import find_distribution, run_diagnostics
 from harness.language.phases.generate import generate
 from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
@@ -259,17 +259,17 @@ def _time_evaluation(runner: PhaseRunner, seconds_per_token: float) -> Evaluatio
     """
     benchmark, policy, config = runner.benchmark, cast(Policy, runner.policy), runner.config
     item_counts = benchmark.items()
-    if not isinstance(benchmark, evaluating.LmEvalBenchmark):
+    if not isinstance(benchmark, LmEvalBenchmark):
         return _estimate_judged(benchmark, sum(item_counts.values()), seconds_per_token)
     max_items = max(len(t.eval_docs) for row in benchmark.loaded_tasks.values() for t in row["tasks"].values())
     limit = min(INITIAL_ITEMS, max_items)
     while True:
         item_limit = min(limit, benchmark.limit or limit)
         partial_benchmark = replace(benchmark, limit=item_limit)
-        evaluating.evaluate(policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
+        evaluate(policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
         began = time.perf_counter()
         with _metered(policy) as meter:
-            result = evaluating.evaluate(
+            result = evaluate(
                 policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None
             )
         seconds = time.perf_counter() - began

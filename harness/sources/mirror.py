@@ -3,7 +3,7 @@
     DIR/ORG/NAME/...          data sets, under their hub id
     DIR/models/ORG/NAME/...   models and adapters
     DIR/nltk_data/...         NLTK's resources
-    DIR/mirror.json           per entry: kind, id, revision asked for, commit, and size and SHA-256 of every file
+    DIR/mirror.json           per entry: kind, id, revision requested, commit, and size and SHA-256 of every file
 
 `harness fetch` writes it. A folder without an entry was put there by hand and is taken as it is. Nothing here uses a network.
 """

@@ -28,7 +28,7 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
     """The files of a split in the order of their names.
 
     A folder of which no file is named after a split is the split `train`, if it is one file or the numbered parts of one. Raises
-    UserError, listing the files, where none is of the split, or it cannot be told which are.
+    UserError, listing the files, where none is of the split, or several could be.
     """
     if config is not None and (folder / config).is_dir():
         folder = folder / config

@@ -82,7 +82,7 @@ class ColumnLayout:
 
 
 def pairs_from_rows(rows: list[tuple[str, Any]], settings: DataConfig, source: str) -> tuple[list[Pair], str]:
-    """The pairs of a source's rows, as they stand, and one line on the columns they were made of. Raises UserError."""
+    """The pairs of a source's rows, as they stand, and one line on the columns they come from. Raises UserError."""
     first = rows[0][1]
     if not isinstance(first, dict):
         raise UserError(f"data {source}: a row is {type(first).__name__}, expected an object with named columns")

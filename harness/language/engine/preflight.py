@@ -59,7 +59,7 @@ def check_backend(config: RunConfig) -> None:
     device = choose_device(config.model.device)
     if device.type != vllm_device:
         raise UserError(
-            f"model.device={config.model.device}: generation.backend=vllm wants a GPU, but the run computes on {device.type} and "
+            f"model.device={config.model.device}: generation.backend=vllm needs a GPU, but the run computes on {device.type} and "
             f"vLLM on {vllm_device or 'none'}; use a machine with a GPU, {TRANSFORMERS_HINT}"
         )
     precision = str(choose_dtype(config.model.dtype, device)).removeprefix("torch.")

@@ -27,7 +27,7 @@ MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more fin
 class Adapters:
     """A whole number for every adapter name, counted up and never given twice.
 
-    vLLM keeps an adapter under its number and does not look at the files again (vllm#31326), and cached prompts under its name
+    vLLM keeps an adapter under its number and does not read the files again (vllm#31326), and cached prompts under its name
     (vllm#42125): a name here is made of the weights' digest, so neither can stand for two checkpoints.
     """
 

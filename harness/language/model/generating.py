@@ -82,7 +82,7 @@ def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[i
 
 
 class _BatchSampler:
-    """One batch: draws each row's next token from the logits that `generate` passes, and tells it when all rows have ended."""
+    """One batch: draws each row's next token from the logits that `generate` passes, and stops it when all rows have ended."""
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ BASE_PRESERVING_INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # 
 def start_from_adapter(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | None = None) -> None:
     """Let `policy` start from a saved adapter: its initial policy is that adapter whatever the seed.
 
-    adapter: a folder or a hub id; mirror: the folder that stands for the hub. Raises UserError when it is not there, is no plain
+    adapter: a folder or a hub id; mirror: the folder in place of the hub. Raises UserError when it is not there, is no plain
     LoRA adapter in safetensors, was made for another base, or its rank, alpha or targets are not those of the run.
     """
     folder = _adapter_folder(adapter, mirror)
@@ -133,7 +133,7 @@ def _adapter_folder(adapter: str, mirror: Path | None) -> Path:
 
     try:
         return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
-    except Exception as error:  # no network, no such repository, gated: each means that the adapter is not to be had
+    except Exception as error:  # no network, no such repository, gated: each means that there is no adapter
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"model.adapter={adapter}: cannot be fetched ({reason}); give a folder or a hub id") from error
 

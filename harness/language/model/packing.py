@@ -21,7 +21,7 @@ from harness.records import PromptGroup
 
 PADDING_GROUP = -1  # the group of columns of padding
 ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
-ACCEPTABLE_OVERHEAD = 1.03  # columns laid out per column used with which no better width is looked for
+ACCEPTABLE_OVERHEAD = 1.03  # columns per column used up to which no better width is searched
 
 
 @dataclass(frozen=True)

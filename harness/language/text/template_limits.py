@@ -225,7 +225,7 @@ def _check_replace_filter(s: Any, old: Any, new: Any, count: Any = None) -> Any:
 
 
 def _check_layout_filter(value: Any, *arguments: Any, **named: Any) -> Any:
-    """For what puts something at the beginning of each line, or fills up to a length."""
+    """For filters that insert text at the start of each line, or fill up to a length."""
     check_lengths([*arguments, *named.values()])
     if isinstance(value, str):  # each of its lines may get that far
         check_size((value.count("\n") + 1) * widest([*arguments, *named.values()]))

@@ -349,7 +349,7 @@ def test_what_vllm_cannot_do_is_refused(stand_in, settings, expected):
 def test_a_run_on_a_cpu_is_refused(stand_in, monkeypatch):
     monkeypatch.setenv("HARNESS_TEST_VLLM", "cuda")
     with pytest.raises(
-        UserError, match="model.device=cpu: generation.backend=vllm wants a GPU, but the run computes on cpu and vLLM on cuda"
+        UserError, match="model.device=cpu: generation.backend=vllm needs a GPU, but the run computes on cpu and vLLM on cuda"
     ):
         check_backend(config())
 
