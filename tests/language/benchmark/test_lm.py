@@ -106,7 +106,7 @@ def test_an_empty_continuation_counts_nothing_as_by_lm_eval_and_is_counted(token
     policy = make_policy(tokenizer)
     requests = [(("", ""), [5, 6, 7], ids) for ids in ([], [8], [9, 10])]
     lm = as_lm(policy, 64, 4, {})
-    lm.asking = ["task mine, item 0"] * 3
+    lm.request_labels = ["task mine, item 0"] * 3
     found = lm._loglikelihood_tokens(requests)
     expected = theirs(policy, 64, 4, {})._loglikelihood_tokens(requests, disable_tqdm=True)
     assert found[0] == expected[0] == (0.0, True)
