@@ -441,7 +441,7 @@ def test_an_evaluation_set_that_a_mirror_lacks_is_named_by_the_run_and_by_the_su
     (copied / "mirror" / "mirror.json").unlink()  # by hand, and still without it
     code, _, error = type_(monkeypatch, capsys, "run", "--recipe", "own-recipe.toml", "--mirror", "mirror")
     assert code == 1
-    expected = f"data set tiny/evalset: {copied.resolve()}/mirror lacks it; on a machine with the hub: harness fetch --suite"
+    expected = f"data set tiny/evalset: not in {copied.resolve()}/mirror; on a machine with the hub: harness fetch --suite"
     assert expected in error
     monkeypatch.setenv("HARNESS_MIRROR", "")
     code, said, _ = type_(monkeypatch, capsys, "suites", "check", "own.toml", "--mirror", "mirror")
