@@ -83,7 +83,7 @@ def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) ->
     if phase.kind == "generate":
         responses = pairs * phase.responses_per_prompt
         tokens = responses * (throughput.prompt_tokens + throughput.generated_tokens)
-        return Cost(responses, tokens, responses * throughput.generation.each, responses * throughput.sample_bytes)
+        return Cost(responses, tokens, responses * throughput.generation.seconds_per_item, responses * throughput.sample_bytes)
     if phase.kind == "score":
         responses = pairs * (1 + needs.synthetic * phase.groups_per_pair + needs.proto)
         num_scored = 1 if phase.variant is None else responses_to_score(needs, phase.iteration, throughput.cached_logp_agrees)
@@ -92,7 +92,7 @@ def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) ->
         tokens = pairs * (
             prompt_tokens + (throughput.real_tokens if num_scored else 0.0) + num_generated * throughput.generated_tokens
         )
-        return Cost(responses, tokens, pairs * throughput.scoring[num_scored].each, responses * SCORE_LINE_BYTES)
+        return Cost(responses, tokens, pairs * throughput.scoring[num_scored].seconds_per_item, responses * SCORE_LINE_BYTES)
     if phase.kind == "train":
         assert phase.variant is not None
         prompts = pairs * phase.groups_per_pair * phase.epochs
@@ -103,7 +103,7 @@ def estimate_phase(phase: PlannedPhase, throughput: Throughput, sizes: Sizes) ->
         timing = throughput.training[phase.variant.label, min(phase.iteration, 1)]
         steps = -(-pairs * phase.groups_per_pair // sizes.batch_size) * phase.epochs
         disk_bytes = throughput.adapter_bytes + steps * STEP_LINE_BYTES + prompts * EXAMPLE_ID_BYTES
-        return Cost(prompts, tokens, prompts * timing.each, disk_bytes)
+        return Cost(prompts, tokens, prompts * timing.seconds_per_item, disk_bytes)
     if phase.kind == "evaluate":
         evaluation = throughput.evaluation
         return Cost(evaluation.items, evaluation.tokens, evaluation.seconds, evaluation.disk_bytes)
