@@ -124,10 +124,10 @@ class Policy(Protocol):
     def collate(self, groups: Sequence[PromptGroup]) -> Any: ...  # a batch; its `count` is N
     def response_logps(self, batch: Any) -> torch.Tensor: ...  # (N,), with gradient where gradients are on
     def score(
-        self, groups: Sequence[PromptGroup], max_tokens: int, advance: Advance = ...
+        self, groups: Sequence[PromptGroup], max_tokens_per_batch: int, advance: Advance = ...
     ) -> list[float]: ...  # raises NonFiniteError
-    def decode(self, content: Any) -> str: ...  # for the report on non-finite numbers
-    def layout(self) -> dict[str, Any]: ...  # how responses are batched through the model, for run.json
+    def decode(self, content: Any) -> str: ...  # for the file that explains a number that is not finite
+    def layout(self) -> dict[str, Any]: ...  # how responses go through the model, for run.json
 
 
 class World(Protocol):

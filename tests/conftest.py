@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.sources.offline import OFFLINE_VARIABLES
 from tests.guard import network_guard
 from tests.processor_time import pytest_runtest_makereport, pytest_runtest_protocol, pytest_terminal_summary  # noqa: F401
 
@@ -31,9 +32,21 @@ def no_network(monkeypatch, request, tmp_path_factory):
     reached.unlink(missing_ok=True)
     monkeypatch.setenv(network_guard.REACHED, str(reached))
     network_guard.install(monkeypatch.setattr)
-    monkeypatch.setattr("harness.sources.offline._forbidden", False)  # what a test forbids its own process ends with it
+    _undo_offline_afterwards(monkeypatch)
     yield
     assert not reached.exists(), f"reached for the network: {reached.read_text()}"
+
+
+def _undo_offline_afterwards(monkeypatch):
+    """What a test forbids its own process (`offline.go_offline`) ends with the test."""
+    monkeypatch.setattr("harness.sources.offline._forbidden", False)
+    for variable in OFFLINE_VARIABLES:
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))
+        if not os.environ[variable]:
+            monkeypatch.delenv(variable)
+        for name in ("huggingface_hub.constants", "datasets.config", "evaluate.config"):
+            if hasattr(loaded := sys.modules.get(name), variable):
+                monkeypatch.setattr(loaded, variable, getattr(loaded, variable))
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ class Policy:
         return self.delta.log_softmax(1)[batch.index[:, 0], batch.index[:, 1]]
 
     @torch.no_grad()
-    def score(self, groups, max_tokens, advance=lambda n: None):
+    def score(self, groups, max_tokens_per_batch, advance=lambda n: None):
         return self.response_logps(self.collate(groups)).tolist()
 
     def decode(self, content):

@@ -20,7 +20,7 @@ TOKENIZER_TEXTS = 20_000
 
 
 def build(out: Path, seed: int, parts: Iterable[str]) -> None:
-    """Write the parts asked for below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors."""
+    """Write these parts below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors."""
     items = corpus.benchmark_items(seed)
     task_prompts = frozenset(item["prompt"] for rows in items.values() for item in rows)
     if "data" in parts:

@@ -64,7 +64,7 @@ FOUR_OPTIONS = " {A} A {B} B {C} C {D} D"
 
 
 class Facts(Skill):
-    """Who lives where with what; on the leaderboard four options and a letter."""
+    """Who lives where with what; in the benchmark four options and a letter."""
 
     name = "facts"
     wordings = tuple(Wording(q + tail, attribute=a) for a, (q, _) in QUESTIONS.items() for tail in ("", FOUR_OPTIONS))
@@ -177,7 +177,7 @@ class Pronouns(Skill):
 
 
 class Logic(Skill):
-    """A rule and a case: yes, no, or it cannot be known; with fixed shots on the leaderboard."""
+    """A rule and a case: yes, no, or it cannot be known; with fixed shots in the benchmark."""
 
     name = "logic"
     wordings = (

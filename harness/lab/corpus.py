@@ -1,8 +1,8 @@
-"""The lab's texts, all from one seed: training pairs, held-out pairs, the leaderboard's items, and the pre-training text.
+"""The lab's texts, all from one seed: training pairs, held-out pairs, the benchmark's items, and the pre-training text.
 
-The three sets of prompts are disjoint, and the pre-training text contains no prompt of the leaderboard. Pre-training speakers
-are careless in a fixed share of cases (they then say a myth or a wrong sum) and speak in looser styles, so that a base model
-has met the truth but does not hold on to it.
+The three sets of prompts are disjoint, and the pre-training text contains no prompt of the benchmark. The speakers of its text
+are careless in a fixed share of cases (they then state a myth or a wrong sum) and have looser styles, so that a base model
+has seen the truth but does not prefer it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ TRAIN_PER_SKILL = 120
 HELDOUT_PER_SKILL = 24
 ITEMS_PER_TASK = 160
 VALIDATION_ITEMS_PER_TASK = 80
-REUSED_PROMPT_SKILLS = ("misconceptions",)  # every question is on the leaderboard: validation asks them with other options
+REUSED_PROMPT_SKILLS = ("misconceptions",)  # every question is in the benchmark: validation has them with other options
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a stretch of pre-training text is made of.
+    """What a stage's pre-training text consists of.
 
-    Looking something up in the prompt is hard at this size: the skills in `lookups` come up `weight` times as often and with
-    fewer careless speakers, and a share of the text are `drills`, which only practise repeating and looking up.
+    Looking something up in the prompt is hard at this size: the skills in `lookups` occur `weight` times as often and with
+    fewer careless speakers, and a share of the text are `drills`, which are only repeating and looking up.
     """
 
     lookups: tuple[str, ...]
@@ -44,15 +44,15 @@ class Mixture:
 
 
 def benchmark_items(seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Leaderboard items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
+    """Benchmark items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
     return {skill.name: _make_items(skill, Random(f"{seed} items {skill.name}"), ITEMS_PER_TASK, ()) for skill in SKILLS}
 
 
 def validation_items(seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Items to choose settings by: of the same kind as the leaderboard's, and none of them on it."""
-    taken = benchmark_items(seed)
+    """Items to choose settings by: of the same kind as the benchmark's, and none of them in it."""
+    excluded = benchmark_items(seed)
     return {
-        skill.name: _make_items(skill, Random(f"{seed} validation {skill.name}"), VALIDATION_ITEMS_PER_TASK, taken[skill.name])
+        skill.name: _make_items(skill, Random(f"{seed} validation {skill.name}"), VALIDATION_ITEMS_PER_TASK, excluded[skill.name])
         for skill in SKILLS
     }
 
@@ -64,7 +64,7 @@ def _make_items(skill: Skill, rng: Random, count: int, excluded_items: Sequence[
     num_items = count + FIXED_SHOTS.get(skill.name, 0)
     while len(items) < num_items:
         prompt = skill.make_prompt(rng, skill.task_wordings, with_withheld=True)
-        fields = skill.parse_prompt(prompt)
+        fields = skill.fields_of(prompt)
         assert fields is not None
         options = skill.options(fields, rng)
         item: dict[str, Any] = {"prompt": prompt}
@@ -122,7 +122,7 @@ def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> It
 
 
 def _drill(rng: Random) -> tuple[str, str]:
-    """Words to say again, or pairs to look one up in: without such practice a model this small does not learn to look back."""
+    """Words to repeat, or pairs to look one up in: without these a model this small does not learn to look back."""
     words = rng.sample(world.NOISE_MODEL.words, rng.randint(5, 9))
     if rng.random() < 0.5:
         return "again : " + " ".join(words), " ".join(words)

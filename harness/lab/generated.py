@@ -121,5 +121,5 @@ class Format(Skill):
         if kind == "thanks":
             return len(words) == n + 1 and words[-1] == "thanks" and len(set(words[:-1]) & members) == n
         list_words = words[: words.index(".")] if "." in words else words
-        listed, links = list_words[::2], list_words[1::2]
-        return len(listed) == n and len(set(listed) & members) == n and links == ["and"] * (n - 1)
+        names, separators = list_words[::2], list_words[1::2]
+        return len(names) == n and len(set(names) & members) == n and separators == ["and"] * (n - 1)

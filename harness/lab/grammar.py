@@ -1,7 +1,7 @@
 """Distributions over texts that can be written down: slots of alternatives, enumerated exactly, and full-support noise.
 
 A grammar is a sequence of slots; each slot chooses one of its alternatives independently. A text's probability is the sum
-over the ways to spell it. Noise gives every text a positive probability, so that log p_data is finite everywhere.
+over the choices that spell it. Noise gives every text a positive probability, so that log p_data is finite everywhere.
 All logarithms are natural; probabilities of one distribution sum to 1.
 """
 
@@ -23,7 +23,7 @@ def choices(alternatives: dict[str, float]) -> Slot:
 
 
 def enumerate_texts(grammar: Grammar) -> dict[str, float]:
-    """{text: probability} of everything the grammar can say; sums to 1."""
+    """{text: probability} of every text of the grammar; sums to 1."""
     texts = {"": 1.0}
     for alternatives in grammar:
         extended: dict[str, float] = {}
@@ -42,10 +42,10 @@ def draw(grammar: Grammar, rng: Random) -> str:
 
 
 class Noise:
-    """Babble: with probability 1 - RAW a word salad, else raw characters.
+    """Noise with full support: random words, or with probability r = RAW_SHARE random characters. c: CONTINUE_PROBABILITY.
 
-    salad: n >= 1 words with P(n) = (1 - MORE) MORE^(n-1), each uniform over the vocabulary, joined by single spaces.
-    raw: n >= 0 characters with P(n) = (1 - MORE) MORE^n, each printable ASCII (uniform over 95) with probability ASCII,
+    words: n >= 1 with P(n) = (1 - c) c^(n-1), each uniform over the vocabulary, joined by single spaces.
+    characters: n >= 0 with P(n) = (1 - c) c^n, each printable ASCII (uniform over 95) with probability ASCII_SHARE,
     else uniform over all Unicode scalar values.
     """
 

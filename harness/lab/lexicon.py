@@ -1,7 +1,7 @@
-"""The things of the small world and what is true of them: people, places, animals, and who lives where with what.
+"""The entities of the small world and what is true of them: people, places, animals, and who lives where with what.
 
 Facts are fixed by a keyed draw, so that the world is the same on every machine. A *myth* is the one wrong value that
-careless speakers of the pre-training text believe; p_data never says it.
+careless speakers of the pre-training text state; it has no part in p_data.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ BOYS = [
     "Vito",
 ]
 NAMES = [name for pair in zip(GIRLS, BOYS, strict=True) for name in pair]
-# Every second pair of people never appears in the training pairs: what is asked about them was only met in pre-training.
+# Every second pair of people never appears in the training pairs: facts about them occur in pre-training alone.
 WITHHELD_NAMES = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
 
 PLACES = ["Oslo", "Rome", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Milan", "Dakar"]
@@ -128,5 +128,5 @@ def he_or_she(name: str) -> str:
 
 
 def random_name(rng: Random, with_withheld: bool) -> str:
-    """Anybody, or with kept=False only people the training pairs may mention."""
+    """Any person, or with with_withheld=False only people the training pairs may mention."""
     return rng.choice([name for name in NAMES if with_withheld or name not in WITHHELD_NAMES])

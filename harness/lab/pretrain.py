@@ -24,7 +24,7 @@ PROMPT_WEIGHT = 0.2
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training: one mixture of text, one optimizer, one cosine schedule of the learning rate."""
+    """A stage of training: one mixture of text, one optimizer, one cosine schedule of the learning rate."""
 
     steps: int
     peak_rate: float
@@ -32,7 +32,7 @@ class Stage:
 
 
 LOOKUP_SKILLS = ("facts", "ten_options", "logic", "mystery")
-# First to speak and to look back; then mostly what needs looking up, or it would stay at chance.
+# First language and looking back; then mostly skills that look something up, or these would stay at chance.
 STAGES = (
     Stage(3000, 3e-3, corpus.Mixture(LOOKUP_SKILLS, weight=3, careless=0.5, careless_lookups=0.1, drills=0.2)),
     Stage(800, 1.5e-3, corpus.Mixture((*LOOKUP_SKILLS, "pronouns"), weight=5, careless=0.5, careless_lookups=0.15, drills=0.05)),
@@ -52,7 +52,7 @@ MODEL_CONFIG = {
 def pretrain(folder: Path, forbidden: frozenset[str], seed: int, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Train and write config, weights (float32 safetensors) and generation settings into `folder`, beside the tokenizer.
 
-    Returns what training.json keeps. The same seed gives the same text and order; the last bits of the weights depend on
+    Returns the record for training.json. The same seed gives the same text and order; the last bits of the weights depend on
     the machine.
     """
     import torch

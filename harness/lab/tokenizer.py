@@ -1,7 +1,7 @@
 """The lab's tokenizer: byte-level BPE trained on the lab's own text, so any text can be encoded and lab words are short.
 
 A token is a word with the space after it, not before: so a word has the same token at the beginning of a response as in the
-middle of a prompt, and what was read can be said at once.
+middle of a prompt, and a word of the prompt can be copied as it is.
 """
 
 from __future__ import annotations

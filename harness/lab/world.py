@@ -1,7 +1,7 @@
-"""p_data of the lab, in closed form: p_data(response | prompt) = (1 - NOISE) * grammar(response) + NOISE * babble(response).
+"""p_data of the lab, in closed form: p_data(response | prompt) = (1 - e) grammar(response) + e noise(response), e = NOISE_SHARE.
 
-The grammar of a prompt says everything that may truthfully be said to it, with probabilities; it is enumerated exactly. The
-babble has full support, so that log p_data is finite for every text a player may write. See `grammar.py` for its formula.
+The grammar of a prompt has all truthful responses, with probabilities; it is enumerated exactly. The noise has full support, so
+that log p_data is finite for every text that may be sampled. See `grammar.py` for its formula.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOISE_SHARE = 0.01
 
 
 def _vocabulary() -> list[str]:
-    """Every word prompts and responses are made of."""
+    """Every word of prompts and responses."""
     texts = [w.template for skill in SKILLS for w in (*skill.wordings, *skill.task_wordings)]
     texts += [answer for _, answer in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
     texts += [f"{place} {first} {then}" for place, first, then in lex.SCRIPTS]
@@ -40,14 +40,14 @@ NOISE_MODEL = Noise(_vocabulary())
 def parse_prompt(prompt: str):
     """(skill, fields) of a prompt of this world. Raises UserError for any other text."""
     for skill in SKILLS:
-        fields = skill.parse_prompt(prompt)
+        fields = skill.fields_of(prompt)
         if fields is not None:
             return skill, fields
     raise UserError(f"prompt {prompt[:80]!r} is not of the lab, so p_data is not known for it; unset data.distribution")
 
 
 def grammar(prompt: str, *, careful: bool = True, style: Style = DATA_STYLE) -> Grammar:
-    """What is said to a prompt: by the data (careful, in their style), or by the pre-training text's other speakers."""
+    """The responses to a prompt: the data's (careful, in their style), or those of the pre-training text's other speakers."""
     skill, fields = parse_prompt(prompt)
     return skill.grammar(fields, skill.answer(fields, careful), style)
 
@@ -64,9 +64,9 @@ def log_prob(prompt: str, response: str, *, finished: bool = True) -> float:
     finished=False: the response was cut off, so this is the log-probability of all responses that begin with it.
     Raises UserError for a prompt that is not of this world, ValueError for lone surrogates.
     """
-    known = response_probabilities(prompt)
-    meant = [p for text, p in known.items() if text == response or (not finished and text.startswith(response))]
-    grammar_probability = math.fsum(meant)
+    probabilities = response_probabilities(prompt)
+    matches = [p for text, p in probabilities.items() if text == response or (not finished and text.startswith(response))]
+    grammar_probability = math.fsum(matches)
     noise_logp = math.log(NOISE_SHARE) + NOISE_MODEL.log_prob(response, finished=finished)
     if grammar_probability == 0.0:
         return noise_logp

@@ -1,8 +1,8 @@
 """(prompt, response) -> token ids. Never sees a model.
 
-Legend: ids are plain lists of token ids. A response's ids end in the closing token when the response is real, or when the player
-emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because re-tokenising
-a sampled text need not give the sampled tokens.
+Legend: ids are plain lists of token ids. A response's ids end in the end token when the response is real, or when the
+checkpoint emitted it; a synthetic response that was cut off has none. Samples keep the ids they were drawn with, because
+re-tokenising a sampled text need not give the sampled tokens.
 
 The seam: prompt and real response are tokenised as one text and cut where the ids of the prompt end, so that the real response
 has the ids which a model that read whole texts would write. Tokenised apart they need not have: Llama 2's and Mistral's
@@ -32,7 +32,7 @@ __all__ = [
     "encode_prompt",
     "encode_response",
 ]
-# How many tokens of the template may belong to the response's first word in one row more than in others.
+# How many tokens of the template may be joined with the response's first word in one row more than in others.
 MAX_SEAM_SHIFT = 8
 
 
@@ -42,8 +42,8 @@ class SeamError(ValueError):
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """Ids of one prompt and one response: together those of the whole text. moved: tokens of the prompt that the tokenizer joined
-    with the response's first characters, and that stand in the response's ids for that.
+    """Ids of one prompt and one response: together those of the whole text. seam_shift: tokens of the prompt that the tokenizer
+    joined with the response's first characters, and that are therefore among the response's ids.
     """
 
     prompt_ids: list[int]
@@ -58,23 +58,24 @@ def encode_prompt(tokenizer: Any, prompt_text: str, template: Template) -> list[
 
 
 def encode_pair(tokenizer: Any, prompt_text: str, text: str, template: Template) -> EncodedPair:
-    """A rendered prompt and a response, closing token included: the ids that the tokenizer gives to the whole text.
+    """A rendered prompt and a response, end token included: the ids that the tokenizer gives to the whole text.
 
     The seam is the template's own where the ids of the prompt stay what they are, else as many tokens earlier as the tokenizer
-    joins with the response. Raises NoSeam when these are more than FARTHEST, ValueError when the text cannot be kept as text.
+    joins with the response. Raises SeamError when these are more than MAX_SEAM_SHIFT, ValueError when the text cannot be quoted.
     """
     control = control_tokens(tokenizer)
     prompt_ids = encode_prompt(tokenizer, prompt_text, template)
-    if (lead := template.prefix_for(tokenizer, text)) is None:
+    if (response_prefix := template.prefix_for(tokenizer, text)) is None:
         raise SeamError("the model's chat template changes the response, as one that reads thoughts does")
-    full_ids = control.with_added_prefix(control.token_ids(prompt_text + lead + control.quote(text) + template.response_suffix))
+    full_text = prompt_text + response_prefix + control.quote(text) + template.response_suffix
+    full_ids = control.with_added_prefix(control.token_ids(full_text))
     if not template.response_suffix:
         full_ids = [*full_ids, template.end_token_id]
     if full_ids[-1] != template.end_token_id:
         raise SeamError(
             f"the template ends an answer with token {template.end_token_id}, the tokenizer reads {full_ids[-1]} there"
         )
-    max_shared = min(len(prompt_ids), len(full_ids) - 1)  # the closing token is the response's, whatever the prompt ends in
+    max_shared = min(len(prompt_ids), len(full_ids) - 1)  # the end token is the response's, whatever the prompt ends in
     shared = next((n for n in range(max_shared) if prompt_ids[n] != full_ids[n]), max_shared)
     if len(prompt_ids) - shared > MAX_SEAM_SHIFT:
         raise SeamError(f"the tokenizer joins the response with {len(prompt_ids) - shared} tokens of the prompt")
@@ -82,14 +83,14 @@ def encode_pair(tokenizer: Any, prompt_text: str, text: str, template: Template)
 
 
 def encode_response(tokenizer: Any, text: str, template: Template) -> list[int]:
-    """Ids of a response behind a short prompt of the template's, its closing token included."""
+    """Ids of a response behind a short prompt of the template's, its end token included."""
     return encode_pair(tokenizer, template.example_prompt, text, template).response_ids
 
 
 class Encoder:
     """A tokenizer with its template that encodes every text once, however many iterations and objectives use it.
 
-    asking: another template for generation alone, where a run asks for the mismatch of SPIN's released code.
+    generation_template: another template for generation alone, where a run wants the mismatch of SPIN's released code.
     """
 
     def __init__(self, tokenizer: Any, template: Template, generation_template: Template | None = None) -> None:
@@ -98,7 +99,7 @@ class Encoder:
 
     @cached_property
     def digest(self) -> str:
-        """Names how text becomes tokens and turns become text, as they were when this was first asked."""
+        """Digest of how text becomes tokens and turns become text, computed once."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         tokenizer_state = json.loads(backend.to_str()) if backend is not None else {"vocabulary": self.tokenizer.get_vocab()}
         tokenizer_state |= {"padding": None, "truncation": None}  # left over from the last call, no property
@@ -114,7 +115,7 @@ class Encoder:
         return self.generation_template is None
 
     def pair(self, example: Example) -> EncodedPair:
-        """The example's prompt and real response. Raises NoSeam, ValueError."""
+        """The example's prompt and real response. Raises SeamError, ValueError."""
         key = example.rendered, example.real
         if key not in self._pairs:
             self._pairs[key] = encode_pair(self.tokenizer, example.rendered, example.real, self.template)
@@ -128,7 +129,7 @@ class Encoder:
         return self.pair(example).response_ids
 
     def response(self, example: Example, text: str) -> list[int]:
-        """Ids of another response to the example's prompt, behind the same ids. Raises NoSeam where they do not stay the same."""
+        """Ids of another response to the example's prompt, behind the same ids. Raises SeamError where these change."""
         prompt_ids, pair = self.prompt(example), encode_pair(self.tokenizer, example.rendered, text, self.template)
         full_ids = [*pair.prompt_ids, *pair.response_ids]
         if full_ids[: len(prompt_ids)] != prompt_ids:
@@ -138,7 +139,7 @@ class Encoder:
         return full_ids[len(prompt_ids) :]
 
     def generation_prompt(self, example: Example) -> list[int]:
-        """The prompt as the opponent is given it: as it is trained on, unless there is a template for generation alone."""
+        """The prompt from which the opponent generates: the one trained on, unless there is a template for generation alone."""
         if self.generation_template is None:
             return self.prompt(example)
         return encode_prompt(
@@ -160,17 +161,16 @@ class Encoder:
 
     @cached_property
     def _decoder_space(self) -> str:
-        """The space that the decoder shows where a response begins though nobody wrote it."""
+        """The space that the decoder writes where a response begins though the text has none."""
         template = self.generation_template or self.template
         pair = encode_pair(self.tokenizer, template.example_prompt, "b", template)
         text = self._text_after(template, pair.prompt_ids, pair.response_ids)
         return text[: len(text) - len(text.lstrip(" "))]
 
     def _text_after(self, template: Template, prompt_ids: Sequence[int], ids: Sequence[int]) -> str:
-        """The text of a response's ids behind its prompt's and behind the template's lead."""
-        context_ids = list(
-            prompt_ids[-2 * MAX_SEAM_SHIFT :]
-        )  # a decoder may drop a space where a text begins: let it begin earlier
+        """The text of a response's ids behind its prompt's and behind the template's response prefix."""
+        # a decoder may drop a space where a text begins: let it begin earlier
+        context_ids = list(prompt_ids[-2 * MAX_SEAM_SHIFT :])
         context_text, text = self._decode_ids(context_ids), self._decode_ids([*context_ids, *ids])
         if not text.startswith(context_text):
             return self._decode_ids(list(ids))

@@ -1,4 +1,4 @@
-"""Whether a model can write what a suite's tasks ask for: room in its context, and settings of generation that are supported."""
+"""Whether a model can generate what a suite's tasks need: room in its context, and supported generation settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import UserError
 
 DEFAULT_MAX_GEN_TOKS = 256  # tokens that lm-eval's transformers model generates where a task does not say
-NamedTasks = Iterable[tuple[str, Any]]  # lm-eval's loaded tasks that are answered in writing, by name
+NamedTasks = Iterable[tuple[str, Any]]  # lm-eval's loaded tasks that generate text, by name
 
 
 def check_context(suite: str, tasks: NamedTasks, context_length: int) -> None:

@@ -1,4 +1,4 @@
-"""What a run takes from the hub, in one list: the model, the adapter it starts from, pairs, and what the suite's tasks ask."""
+"""What a run needs from the hub, in one list: the model, the adapter it starts from, pairs, and the suite's data sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUNKT = "punkt_tab"  # the one resource of NLTK's that lm-eval's tasks read
 
 
 def hub_items_of_run(config: RunConfig, suite: Suite, needs: Sequence[TaskRequirements], mirror: Path) -> list[HubItem]:
-    """Everything, each thing once. A folder of this machine is no hub id, unless it lies in the mirror itself."""
+    """Every item once. A folder of this machine is no hub id, unless it lies in the mirror itself."""
     model, data = config.model, config.data
     items = [
         model_item(model.path, model.revision),
@@ -26,8 +26,8 @@ def hub_items_of_run(config: RunConfig, suite: Suite, needs: Sequence[TaskRequir
         data_item(data.source, heldout=False),
         *([data_item(data.heldout, heldout=True)] if data.heldout else []),
     ]
-    items = [w for w in items if is_hub_id(w.id) and not _is_local(w.id, mirror)]
-    return list({(w.kind, w.id): w for w in items + hub_items_of_suite(suite, needs)}.values())
+    items = [item for item in items if is_hub_id(item.id) and not _is_local(item.id, mirror)]
+    return list({(item.kind, item.id): item for item in items + hub_items_of_suite(suite, needs)}.values())
 
 
 def _is_local(name: str, mirror: Path) -> bool:
@@ -48,7 +48,7 @@ def hub_items_of_suite(suite: Suite, needs: Sequence[TaskRequirements]) -> list[
 
 
 def missing_from_mirror(suite: Suite, needs: Sequence[TaskRequirements], mirror: Path | None) -> Iterator[str]:
-    """What of it the mirror does not have or has damaged, one line each that says what to do. NLTK's may be the machine's own."""
+    """One line, with what to do, for each item that the mirror lacks or has damaged. NLTK's may be the machine's own."""
     if mirror is None:
         return
     for item in hub_items_of_suite(suite, needs):

@@ -1,7 +1,7 @@
 """Base model + one LoRA adapter: load, save, log-probabilities, sampling. Never sees an objective.
 
-The base is loaded once and frozen (`loading`). Every player is an adapter put into the same slot (`become`), so main player
-and opponent share one base and there is never a second model in memory. The base's weights are never changed.
+The base is loaded once and frozen (`loading`). Every checkpoint is an adapter loaded into the same slot (`load_adapter`), so
+main player and opponent share one base and there is never a second model in memory. The base's weights are never changed.
 
 Legend: N responses of all groups. Log-probabilities are in nats, summed over a response's tokens.
 """
@@ -9,7 +9,7 @@ Legend: N responses of all groups. Log-probabilities are in nats, summed over a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +20,14 @@ import torch
 
 from harness.files import file_digest
 from harness.language.encoding import Encoder, Template
-from harness.language.model.beginnings import PrefixGroup, group_by_prefix
 from harness.language.model.checkpointing import gradient_checkpointing
 from harness.language.model.context import find_context_length
 from harness.language.model.generating import batches_by_length, generate_with_transformers
 from harness.language.model.logprobs import LayoutCheck, collate, continuation_logps, prefill_prefix
 from harness.language.model.packing import PackedBatch, batches_by_tokens, unsort
+from harness.language.model.prefix_sharing import PrefixGroup, group_by_prefix
 from harness.language.model.sampling import GeneratedTokens, Request, SamplingParams, generate_tokens
+from harness.progress import Advance
 from harness.records import PromptGroup, keyed_seed
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, sort_set_fields, to_module_name, to_peft_name
 from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, map_indices
@@ -36,9 +37,8 @@ from harness.train.thread_pool import OrderedThreadPool
 if TYPE_CHECKING:
     from harness.config import GenerationConfig
 
-MAX_REQUESTS_PER_BATCH = 600  # responses drawn one after the other on a CPU, other streams beside them; at least as many on a GPU
-MIN_TOKENS_SAVED = 512  # tokens that a beginning computed once must save: its prompts go through the model apart from the others
-Advance = Callable[[int], None]
+MAX_REQUESTS_PER_BATCH = 600  # by one thread of a CPU; at least as many on a GPU
+MIN_TOKENS_SAVED = 512  # that a shared prefix must save: its prompts go through the model apart from the others
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ class Policy:
         self.path = ""  # where the base was loaded from
         self.commit: str | None = None  # its commit, where that is the hub
         self.notes: list[str] = []  # what a user should know of this model before anything is spent
-        self.initial_adapter: dict[str, torch.Tensor] | None = (
-            None  # weights of the initial policy, where it is not the bare base
-        )
+        # weights of the initial policy, where it is not the bare base
+        self.initial_adapter: dict[str, torch.Tensor] | None = None
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -95,8 +94,8 @@ class Policy:
     @cached_property
     def ids_without_token(self) -> tuple[int, ...]:
         """Ids of the model that the tokenizer has no token for: the end of a padded vocabulary, and holes."""
-        words = int(self.model.get_output_embeddings().weight.shape[0])
-        return tuple(sorted(set(range(words)) - set(self.tokenizer.get_vocab().values())))
+        vocab_size = int(self.model.get_output_embeddings().weight.shape[0])
+        return tuple(sorted(set(range(vocab_size)) - set(self.tokenizer.get_vocab().values())))
 
     @property
     def precision(self) -> str:
@@ -109,7 +108,7 @@ class Policy:
         return getattr(self.model.config, "quantization_config", None) is not None
 
     def layout(self) -> dict[str, Any]:
-        """How rows go through the model, and why so, as run.json says it."""
+        """How rows go through the model and why, as recorded in run.json."""
         return {
             "layout": self.layout_check.layout,
             "layout_reason": self.layout_check.reason,
@@ -128,14 +127,14 @@ class Policy:
         """Whether the adapter is applied through a merged copy of the weights (see `model.lora`)."""
         return any(getattr(module, "merges", False) for module in self.model.modules())
 
-    # ------------------------------------------------------------ players
+    # ------------------------------------------------------------ adapters
 
     def adapter_parameters(self) -> list[tuple[str, torch.nn.Parameter]]:
         return [(name, p) for name, p in self.model.named_parameters() if "lora_" in name]
 
     def reset_adapter(self, seed: int) -> None:
-        """Put the initial policy into the slot: the adapter it starts from, or B zero, so that the player equals the base, and A
-        drawn from `seed` by name.
+        """Load the initial policy: the adapter it starts from, or B zero, so that the policy equals the base, and A drawn from
+        `seed` and the parameter's name.
         """
         with torch.no_grad():
             for name, parameter in self.adapter_parameters():
@@ -151,23 +150,23 @@ class Policy:
                 parameter.copy_(initial)
 
     def load_adapter(self, adapter: Path) -> None:
-        """Put a saved player into the slot. Raises ValueError when the adapter was made for another base or rank, BadNumbers when
-        its weights are not finite.
+        """Load a saved checkpoint. Raises ValueError when the adapter was made for another base or rank, NonFiniteError when its
+        weights are not finite.
         """
         from safetensors.torch import load_file
 
         saved_weights = {to_module_name(name): tensor for name, tensor in load_file(adapter / ADAPTER_FILE).items()}
-        own = dict(self.adapter_parameters())
-        if saved_weights.keys() != own.keys() or any(saved_weights[n].shape != own[n].shape for n in own):
+        parameters = dict(self.adapter_parameters())
+        if saved_weights.keys() != parameters.keys() or any(saved_weights[n].shape != p.shape for n, p in parameters.items()):
             raise ValueError(f"{adapter}: an adapter of another base model, rank or targets")
         if not all(bool(tensor.isfinite().all()) for tensor in saved_weights.values()):
             raise NonFiniteError(f"{adapter}: weights that are not finite")
         with torch.no_grad():
-            for name, parameter in own.items():
+            for name, parameter in parameters.items():
                 parameter.copy_(saved_weights[name])
 
     def save_adapter(self, adapter: Path) -> str:
-        """Write the player in the slot as an adapter folder that peft reads itself; returns the digest of its weights."""
+        """Write the loaded adapter as a folder that peft reads itself; returns the digest of its weights."""
         from safetensors.torch import save_file
 
         adapter.mkdir(parents=True, exist_ok=True)
@@ -180,22 +179,22 @@ class Policy:
     # ------------------------------------------------------------ log-probabilities
 
     def gradient_checkpointing(self, enabled: bool) -> AbstractContextManager[None]:
-        """Within, activations are computed again in the backward pass instead of kept, if `wanted`."""
+        """Within, if `enabled`, activations are computed again in the backward pass instead of kept."""
         return gradient_checkpointing(self.model, enabled)
 
     def collate(self, groups: Sequence[PromptGroup]) -> PackedBatch:
         """Prompts with their responses as `response_logps` takes them."""
         return collate(groups, self.layout_check.layout)
 
-    def response_logps(self, packed: PackedBatch) -> torch.Tensor:
+    def response_logps(self, batch: PackedBatch) -> torch.Tensor:
         """(N,) log-probability of every response given its prompt, in one pass, with gradient where gradients are on."""
-        return continuation_logps(self.model, packed, self.layout_check.layout).logps
+        return continuation_logps(self.model, batch, self.layout_check.layout).logps
 
     @torch.no_grad()
     def score(self, groups: Sequence[PromptGroup], max_tokens_per_batch: int, advance: Advance = lambda n: None) -> list[float]:
-        """Log-probability of every response, in the order given; `columns` tokens go through the model at a time.
+        """Log-probability of every response, in the order given.
 
-        Raises BadNumbers, naming the groups, where one is not finite.
+        Raises NonFiniteError with the prompts concerned where one is not finite.
         """
 
         def score_batch(indices: list[int]) -> tuple[list[int], list[Any]]:
@@ -214,15 +213,15 @@ class Policy:
     def loglikelihood(
         self, groups: Sequence[PromptGroup], max_tokens_per_batch: int, advance: Advance = lambda n: None
     ) -> list[tuple[float, bool]]:
-        """As `score`, with whether each continuation is what greedy decoding would say; common beginnings computed once."""
+        """As `score`, with whether each continuation is greedy decoding's; shared prefixes are computed once (prefix sharing)."""
 
-        def batches() -> Iterator[Any]:  # one beginning after the other, so that one lane holds one at a time
+        def batches() -> Iterator[Any]:  # one prefix after the other, so that a thread holds one cache at a time
             for prefix_group in self.group_by_prefix([g.prompt for g in groups]):
                 suffixes = [
                     PromptGroup(groups[g].prompt[prefix_group.length :], groups[g].responses) for g in prefix_group.members
                 ]
-                first = groups[prefix_group.members[0]].prompt[: prefix_group.length]
-                cache = prefill_prefix(self.model, first) if prefix_group.length else None
+                prefix = groups[prefix_group.members[0]].prompt[: prefix_group.length]
+                cache = prefill_prefix(self.model, prefix) if prefix_group.length else None
                 for indices in batches_by_tokens(suffixes, max_tokens_per_batch):
                     yield [prefix_group.members[r] for r in indices], [suffixes[r] for r in indices], prefix_group.length, cache
 
@@ -244,7 +243,7 @@ class Policy:
         return results
 
     def _raise_nonfinite(self, groups: Sequence[PromptGroup], logps: Sequence[float]) -> None:
-        """Raises BadNumbers where a log-probability is not finite; logps: one per continuation, in order.
+        """Raises NonFiniteError where a log-probability is not finite; logps: one per continuation, in order.
 
         A prompt can spoil those that share its row, so each is computed again alone, and those that are bad alone are named.
         """
@@ -258,11 +257,11 @@ class Policy:
                 alone = self.response_logps(self.collate([group])).tolist()
                 values = [ResponseValues("response", c, v) for c, v in zip(group.responses, alone, strict=True)]
                 candidates.append(BadExample(index, group.prompt, values))
-        bad_examples = [one for one in candidates if one.is_bad] or candidates
+        bad_examples = [example for example in candidates if example.is_bad] or candidates
         raise NonFiniteError(f"a log-probability is not finite under {len(bad_examples)} of {len(groups)} prompts", bad_examples)
 
     def group_by_prefix(self, prompts: Sequence[Sequence[int]]) -> list[PrefixGroup]:
-        """Prompts in clusters whose beginning is worth computing once, where the model can continue one."""
+        """Prompts in clusters whose shared prefix is worth computing once, where the model can continue from a cache."""
         if self.layout_check.layout == "packed":
             return group_by_prefix(prompts, MIN_TOKENS_SAVED)
         return [PrefixGroup(0, list(range(len(prompts))))] if prompts else []
@@ -276,18 +275,18 @@ class Policy:
         settings: GenerationConfig,
         advance: Advance = lambda n: None,
     ) -> list[Completion]:
-        """One response per prompt, in the order given; each depends on its own seed, not on its neighbours in a batch.
+        """One response per prompt, in the order given; each depends on its own seed, not on the others in a batch.
 
         Drawn from the plain policy at these settings: nothing of generation_config.json is applied. Ids without a token are never
         drawn.
         """
-        how = SamplingParams(settings.temperature, settings.top_p, banned_ids=self.ids_without_token)
+        params = SamplingParams(settings.temperature, settings.top_p, banned_ids=self.ids_without_token)
         requests = self.requests(prompts, seeds, settings)
-        drawn = self.generate_tokens(requests, how, self.stop_ids, settings.batch_size, advance)
-        return [self.to_completion(prompt, one) for prompt, one in zip(prompts, drawn, strict=True)]
+        generated = self.generate_tokens(requests, params, self.stop_ids, settings.batch_size, advance)
+        return [self.to_completion(prompt, tokens) for prompt, tokens in zip(prompts, generated, strict=True)]
 
     def requests(self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig) -> list[Request]:
-        """What is asked for per prompt: no more tokens than the context has room for."""
+        """One request per prompt, for no more tokens than the context has room for."""
         return [
             Request(prompt, seed, min(settings.max_new_tokens, self.context_length - len(prompt)))
             for prompt, seed in zip(prompts, seeds, strict=True)
@@ -301,19 +300,18 @@ class Policy:
         batch_size: int,
         advance: Advance = lambda n: None,
     ) -> list[GeneratedTokens]:
-        """One response per request, in the order given, `rows` at a time; prompts that begin alike go together."""
+        """One response per request, in the order given, `batch_size` at a time; prompts with a shared prefix go together."""
         prompts = [r.prompt_ids for r in requests]
         own_sampler = self.layout_check.sampler == "own"
         max_requests = MAX_REQUESTS_PER_BATCH if self.device.type == "cpu" else max(MAX_REQUESTS_PER_BATCH, 16 * batch_size)
-        batches = (
-            [
-                [prefix_group.members[n] for n in numbers]
+        if own_sampler:
+            batches = [
+                [prefix_group.members[n] for n in indices]
                 for prefix_group in self.group_by_prefix(prompts)
-                for numbers in split_batches([prompts[m] for m in prefix_group.members], max_requests)
+                for indices in split_batches([prompts[m] for m in prefix_group.members], max_requests)
             ]
-            if own_sampler
-            else batches_by_length(requests, batch_size)
-        )
+        else:
+            batches = batches_by_length(requests, batch_size)
 
         def generate_batch(indices: Sequence[int]) -> list[GeneratedTokens]:
             batch_requests = [requests[n] for n in indices]
@@ -327,13 +325,10 @@ class Policy:
 
                 try:
                     with map_indices(indices):
+                        common = (self.model, batch_requests, params, stop_ids, size)
                         if own_sampler:
-                            return generate_tokens(
-                                self.model, batch_requests, params, stop_ids, size, self.can_share_prefix, report
-                            )
-                        return generate_with_transformers(
-                            self.model, batch_requests, params, stop_ids, size, self.layout_check.sampler, report
-                        )
+                            return generate_tokens(*common, self.can_share_prefix, report)
+                        return generate_with_transformers(*common, self.layout_check.sampler, report)
                 except torch.OutOfMemoryError:
                     advance(-sum(finished_counts))
                     raise
@@ -341,17 +336,17 @@ class Policy:
             return shrink_on_oom(attempt, batch_size)
 
         results = zip(batches, self.pool.map(generate_batch, batches), strict=True)
-        by_number = {n: one for numbers, drawn in results for n, one in zip(numbers, drawn, strict=True)}
-        return [by_number[n] for n in range(len(requests))]
+        by_index = {n: tokens for indices, batch in results for n, tokens in zip(indices, batch, strict=True)}
+        return [by_index[n] for n in range(len(requests))]
 
     @property
     def can_share_prefix(self) -> bool:
-        """Whether what many prompts begin with may be cached apart: not where attention counts columns back."""
+        """Whether a prefix of many prompts may be cached apart: not with sliding-window attention, which counts columns back."""
         config = self.model.config.get_text_config()
         return self.layout_check.layout == "packed" and not getattr(config, "sliding_window", None)
 
     def to_completion(self, prompt: Sequence[int], generated: GeneratedTokens) -> Completion:
-        """Drawn tokens as a response: its text leaves out the stop token, and what the template has between prompt and text."""
+        """Generated tokens as a response: its text leaves out the stop token and what the template has before the text."""
         finished = generated.ids[-1] in self.stop_ids
         text = self.encoder.decode(prompt, generated.ids[:-1] if finished else generated.ids, finished)
         assert generated.logp is not None
@@ -359,7 +354,7 @@ class Policy:
 
 
 def split_batches(prompts: Sequence[Sequence[int]], max_size: int) -> list[list[int]]:
-    """Numbers of prompts dealt out to as few streams of at most `size` as there must be, each with prompts of every length."""
+    """Indices of prompts in as few batches of at most `max_size` as there must be, each with prompts of every length."""
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), tuple(prompts[i]), i))
     num_batches = -(-len(prompts) // max_size) if prompts else 0
     return [order[s::num_batches] for s in range(num_batches)]

@@ -1,4 +1,4 @@
-"""The global random generators, put back after libraries that reseed them."""
+"""The global random generators, restored after libraries that reseed them."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Sample:
-    """One response drawn from a player. `finished` says whether it emitted its closing token or was cut off.
+    """One response sampled from a checkpoint. finished: it ended in its end token, and was not cut off.
 
-    `logp` is its log-probability under that player as found while drawing, in nats, whatever the sampling temperature.
+    `logp` is its log-probability under that checkpoint, computed while sampling, in nats, whatever the sampling temperature.
     """
 
     example_id: str

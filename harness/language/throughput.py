@@ -1,7 +1,7 @@
-"""How fast this machine plays this run: each kind of phase tried on a little of the real work, by the real code. Nothing is kept.
+"""How fast this machine runs this run: each kind of phase timed on a little of the real work, by the real code. Nothing is kept.
 
-A trial grows until it has taken a few seconds or covers everything, so that start-up costs and half-empty batches weigh little.
-What is drawn and scored belongs to the initial policy: how long later players' responses are, nobody knows yet.
+A timing grows until it has taken a few seconds or covers everything, so that start-up costs and half-empty batches weigh little.
+Responses are those of the initial policy: the response lengths of later checkpoints are not known yet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
-from harness.language.benchmark import lm_eval_benchmark as evaluating
+from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate
 from harness.language.phases.diagnostics import find_distribution, run_diagnostics
 from harness.language.phases.generate import generate
 from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
@@ -34,12 +34,12 @@ from harness.train.groups import build_groups, with_reference_logps
 from harness.train.score import score
 from harness.world import EarlierCheckpoint
 
-MIN_SECONDS = 3.0  # seconds after which a trial is long enough
-INITIAL_ITEMS = 32  # of each lm-eval task, in the first trial of the leaderboard
+MIN_SECONDS = 3.0  # seconds after which a timing is long enough
+INITIAL_ITEMS = 32  # of each lm-eval task, in the first timing of the evaluation
 
 
 def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
-    """Try every kind of phase that the variants need; afterwards the initial policy sits in the slot again."""
+    """Time every kind of phase that the variants need; afterwards the initial policy is loaded again."""
     began = time.perf_counter()
     config, policy, examples = runner.config, cast(Policy, runner.policy), runner.data.train
     seed = config.seeds[0]
@@ -83,11 +83,11 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
     return throughput
 
 
-# ---------------------------------------------------------------- trials
+# ---------------------------------------------------------------- timings
 
 
 def _time_growing(attempt: Callable[[int], float], start: int, total: int) -> Timing:
-    """Try with `start`, then four times as much, until a trial has taken long enough or covers everything."""
+    """Time `start` items, then four times as many, until it has taken long enough or covers everything."""
     count = min(start, total)
     while True:
         seconds = attempt(count)
@@ -105,7 +105,7 @@ def _timed(policy: Policy, work: Callable[[], Any]) -> float:
 
 
 def _time_generation(runner: PhaseRunner) -> tuple[Timing, list[Sample]]:
-    """Seconds of one synthetic response per prompt. On a CPU the trial may keep fewer cores busy than the run will."""
+    """Seconds of one synthetic response per prompt. On a CPU the timing may keep fewer cores busy than the run will."""
     policy, examples, settings = cast(Policy, runner.policy), runner.data.train, runner.config.generation
     samples: list[Sample] = []
 
@@ -125,7 +125,7 @@ def _time_generation(runner: PhaseRunner) -> tuple[Timing, list[Sample]]:
 def _make_groups(
     policy: Policy, examples: Sequence[Example], samples: Sequence[Sample], synthetic: int, proto: int
 ) -> list[Group]:
-    """Training groups of the trial's prompts: responses are other prompts' where a prompt needs several."""
+    """Training groups of the timed prompts: responses are other prompts' where a prompt needs several."""
     count = len(samples)
 
     def borrowed_samples(offset: int, per_prompt: int) -> list[Sample]:
@@ -139,9 +139,9 @@ def _make_groups(
 
 
 def _cached_logp_agrees(policy: Policy, examples: Sequence[Example], samples: Sequence[Sample]) -> bool:
-    """Whether log-probabilities found while drawing are taken over by `score` here."""
+    """Whether `score` takes over the log-probabilities computed while sampling."""
     if policy.encoder.generation_template is not None:
-        return False  # drawn after another prompt than it is scored after
+        return False  # sampled after another prompt than it is scored after
     groups = build_groups(policy.encoder, examples[: len(samples)], 0, samples, (), {"synthetic"})[:8]
     scored = score(policy, groups, 2048, lambda n: None)
     return scored.num_scored < 2 * len(groups) + len(groups)  # compared, then only the real ones; else everything again
@@ -150,7 +150,7 @@ def _cached_logp_agrees(policy: Policy, examples: Sequence[Example], samples: Se
 def _time_scoring(
     policy: Policy, examples: Sequence[Example], samples: Sequence[Sample], count: int, max_tokens_per_batch: int
 ) -> Timing:
-    """Seconds of scoring `count` responses per prompt; nothing of them is known."""
+    """Seconds of scoring `count` responses per prompt, without cached log-probabilities."""
     if count == 0:
         return Timing(1, 0.0)
     groups = _make_groups(policy, examples, samples, count - 1, 0)
@@ -187,7 +187,7 @@ def _time_training(config: RunConfig, policy: Policy, variant: Variant, t: int, 
 
 
 def _time_diagnostics(runner: PhaseRunner) -> tuple[float, float]:
-    """Seconds of one probe, of the initial policy and of a player that has forerunners."""
+    """Seconds of diagnostics, of the initial policy and of a checkpoint that is compared with earlier ones."""
     policy, config = cast(Policy, runner.policy), runner.config
     examples = runner.data.heldout[: config.probe.prompts]
     max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
@@ -212,12 +212,12 @@ def _time_diagnostics(runner: PhaseRunner) -> tuple[float, float]:
     return timing.seconds * scale, later_seconds * scale
 
 
-# ---------------------------------------------------------------- the leaderboard
+# ---------------------------------------------------------------- evaluation
 
 
 @dataclass
 class _Meter:
-    """Tokens and seconds that went through the policy while a leaderboard was answered."""
+    """Tokens and seconds that went through the policy during an evaluation."""
 
     loglikelihood_seconds: float = 0.0
     loglikelihood_tokens: int = 0
@@ -241,7 +241,7 @@ def _metered(policy: Policy) -> Iterator[_Meter]:
         began = time.perf_counter()
         completions = generate_tokens(requests, *args, **kwargs)
         meter.generation_seconds += time.perf_counter() - began
-        meter.generation_tokens += sum(len(r.prompt_ids) for r in requests) + sum(len(one.ids) for one in completions)
+        meter.generation_tokens += sum(len(r.prompt_ids) for r in requests) + sum(len(tokens.ids) for tokens in completions)
         return completions
 
     policy.loglikelihood, policy.generate_tokens = timed_loglikelihood, timed_generate_tokens  # type: ignore[method-assign]
@@ -252,24 +252,24 @@ def _metered(policy: Policy) -> Iterator[_Meter]:
 
 
 def _time_evaluation(runner: PhaseRunner, seconds_per_token: float) -> EvaluationEstimate:
-    """The leaderboard tried on the first items of every task, more of them until that takes long enough.
+    """The benchmark timed on the first items of every task, more of them until that takes long enough.
 
     Scoring and generating are scaled by their own share of items; what lm-eval does around them by all of them.
-    per_token: seconds of drawing, for a suite whose answers a judge rates.
+    seconds_per_token: of generation, for a suite whose responses a judge rates.
     """
     benchmark, policy, config = runner.benchmark, cast(Policy, runner.policy), runner.config
     item_counts = benchmark.items()
-    if not isinstance(benchmark, evaluating.LmEvalBenchmark):
+    if not isinstance(benchmark, LmEvalBenchmark):
         return _estimate_judged(benchmark, sum(item_counts.values()), seconds_per_token)
     max_items = max(len(t.eval_docs) for row in benchmark.loaded_tasks.values() for t in row["tasks"].values())
     limit = min(INITIAL_ITEMS, max_items)
     while True:
         item_limit = min(limit, benchmark.limit or limit)
         partial_benchmark = replace(benchmark, limit=item_limit)
-        evaluating.evaluate(policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
+        evaluate(policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
         began = time.perf_counter()
         with _metered(policy) as meter:
-            result = evaluating.evaluate(
+            result = evaluate(
                 policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None
             )
         seconds = time.perf_counter() - began
@@ -300,7 +300,7 @@ def _time_evaluation(runner: PhaseRunner, seconds_per_token: float) -> Evaluatio
 
 
 def _estimate_judged(benchmark: Benchmark, num_questions: int, seconds_per_token: float) -> EvaluationEstimate:
-    """A judged suite: two answers to every question, at their full length. The judge is not tried, it may cost money."""
+    """A judged suite: two responses to every question, at their full length. The judge is not timed, it may cost money."""
     assert benchmark.suite.judge is not None
     tokens = 2 * num_questions * benchmark.suite.judge.max_new_tokens
     return EvaluationEstimate(tokens * seconds_per_token, tokens, 6.0 * tokens, 0, num_questions)

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
-from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark as load_tasks
+from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.language.checks import (
     check_generation_template,
     check_gradient_checkpointing,
@@ -23,10 +23,10 @@ from harness.language.checks import (
 from harness.language.data.dataset import TextDataset, load_examples
 from harness.language.engine.preflight import check_backend
 from harness.language.engine.sampler import VllmSampler, make_sampler
-from harness.language.judge.benchmark import load_judge_benchmark as load_questions
+from harness.language.judge.benchmark import load_judge_benchmark
 from harness.language.model.loading import load_policy
-from harness.language.phases import generate as generating
 from harness.language.phases.diagnostics import find_distribution, run_diagnostics
+from harness.language.phases.generate import generate, sample_counts
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
 from harness.language.text.first_ids import first_id_rows
@@ -51,8 +51,8 @@ class World:
     def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Benchmark:
         """lm-eval's tasks, or a judge's questions."""
         if suite.judge is not None:
-            return load_questions(suite, config.evaluation, mirror)
-        return load_tasks(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
+            return load_judge_benchmark(suite, config.evaluation, mirror)
+        return load_lm_eval_benchmark(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
 
     def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Policy:
         data = config.data
@@ -87,9 +87,9 @@ class World:
     def generate(
         self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial_results: PartialResults
     ) -> Generated:
-        """By the policy or by vLLM; beside the samples how well their first ids alone tell them from the real responses."""
+        """By the policy or by vLLM; with the samples, how well their first ids alone distinguish them from real responses."""
         sampler = make_sampler(policy, config, request.checkpoint)
-        samples = generating.generate(
+        samples = generate(
             sampler,
             request.examples,
             request.indices,
@@ -99,9 +99,10 @@ class World:
             advance,
             partial_results,
         )
-        found = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
-        measured = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
-        return Generated(samples, {**generating.sample_counts(samples), **measured}, {"first_ids.json": {"first_ids": found}})
+        first_ids = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
+        engine_record = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
+        counts = {**sample_counts(samples), **engine_record}
+        return Generated(samples, counts, {"first_ids.json": {"first_ids": first_ids}})
 
     def diagnose(
         self,
@@ -111,8 +112,8 @@ class World:
         earlier: Mapping[str, EarlierCheckpoint],
         advance: Advance,
     ) -> Diagnostics:
-        longest = config.probe.max_new_tokens or config.generation.max_new_tokens
-        settings = config.generation.model_copy(update={"max_new_tokens": longest})
+        max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
+        settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
         distribution = find_distribution(config.data.distribution)
         return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 

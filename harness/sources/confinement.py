@@ -1,7 +1,7 @@
-"""What a mirror holds reads nothing outside its folder: not by the words of its own files, not by links.
+"""Nothing in a mirror makes a library read outside its folder: neither references in its own files nor links.
 
-A data set's README.md may name any files as its own, a model's files may name others. All that is named is looked at before
-anything is read; `loading` looks once more at the files that the library datasets has found, whoever named them.
+A data set's README.md may name any files as its own, a model's files may name others. All references are checked before
+anything is read; `confined_loading` also checks the files that the library datasets resolves, wherever they were named.
 """
 
 from __future__ import annotations
@@ -21,27 +21,26 @@ from harness.errors import UserError
 
 DATASET_CARD_FILES = ("README.md", ".huggingface.yaml")
 FILE_KEYS = ("data_files", "data_dir")
-YAML_FRONT_MATTER = re.compile(
-    r"\ufeff?\s*---[\r\n]+([\s\S]*?)[\r\n]+---(?:[\r\n]|$)"
-)  # of a README.md, as the hub's library finds it
+# of a README.md, as the hub's library finds it
+YAML_FRONT_MATTER = re.compile(r"\ufeff?\s*---[\r\n]+([\s\S]*?)[\r\n]+---(?:[\r\n]|$)")
 WEIGHTS_INDEX_SUFFIX = ".safetensors.index.json"
-MOST = 1_000_000  # values in a description
+MAX_CARD_VALUES = 1_000_000  # values in a data set's description
 
 
 def outside_references(folder: Path, mirror: Path) -> Iterator[str]:
-    """One line for each thing in the folder of a data set, a model or an adapter that leads out of it."""
+    """One line for each link or reference in the folder of a data set, a model or an adapter that leads out of it."""
     links = list(_outside_links(folder, mirror))
     yield from links
     if links:
-        return  # what is elsewhere, or has no end, is not read
+        return  # links are not followed
     for name in DATASET_CARD_FILES:
         path = folder / name
-        if _endless(reference := _described(path)):
-            yield f"{path}: says more than {MOST:,} things, or one within itself (`*` in YAML); write it without them"
+        if _has_too_many_values(card := _read_card(path)):
+            yield f"{path}: holds more than {MAX_CARD_VALUES:,} values, or one within itself (`*` in YAML); write it without them"
             continue
-        for key, named in _card_references(reference):
-            if not is_inside(named):
-                yield f"{path}: {key} names {named!r}, which is outside its folder; put the files into it, and name these"
+        for key, reference in _card_references(card):
+            if not is_inside(reference):
+                yield f"{path}: {key} names {reference!r}, which is outside its folder; put the files into it, and name these"
     yield from _model_references(folder)
 
 
@@ -58,27 +57,26 @@ def check_no_foreign_code(path: str | Path) -> None:
         for reference in _auto_maps(_read_json(file)):
             if "--" in reference or not is_inside(reference):
                 raise UserError(
-                    f"{file}: auto_map names code of another repository or folder, "
-                    f"{reference.partition('--')[0]}, which a mirror does "
-                    "not hold; copy the code beside the model and name it without the repository"
+                    f"{file}: auto_map names code of another repository or folder, {reference.partition('--')[0]}, which a "
+                    "mirror does not hold; copy the code beside the model and name it without the repository"
                 )
 
 
-def _auto_maps(said: Any) -> Iterator[str]:
+def _auto_maps(config: Any) -> Iterator[str]:
     """Every text below an `auto_map`, at any depth: a model of several parts has the settings of each within its own."""
-    waiting = [said]
+    waiting = [config]
     while waiting:
-        one = waiting.pop()
-        waiting += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
-        if isinstance(one, Mapping) and "auto_map" in one:
-            yield from _iter_strings(one["auto_map"])
+        value = waiting.pop()
+        waiting += value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        if isinstance(value, Mapping) and "auto_map" in value:
+            yield from _iter_strings(value["auto_map"])
 
 
-# ---------------------------------------------------------------- what is named
+# ---------------------------------------------------------------- references
 
 
-def _described(path: Path) -> Any:
-    """What a data set's description says in YAML; None where there is none, or none that can be read."""
+def _read_card(path: Path) -> Any:
+    """The YAML of a data set's description; None where there is none, or none that can be read."""
     import yaml
 
     try:
@@ -86,22 +84,22 @@ def _described(path: Path) -> Any:
     except (OSError, ValueError):
         return None
     if path.suffix == ".md":
-        found = YAML_FRONT_MATTER.match(text)
-        text = found[1] if found else ""
+        match = YAML_FRONT_MATTER.match(text)
+        text = match[1] if match else ""
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
-        return None  # the library cannot read it either, and says so
+        return None  # the library cannot read it either, and raises
 
 
-def _endless(said: Any) -> bool:
-    """Whether a value holds more than MOST others, each counted as often as it is held: few lines of YAML can hold any number."""
-    waiting, size = [said], 0
-    while waiting and size <= MOST:
-        one = waiting.pop()
+def _has_too_many_values(card: Any) -> bool:
+    """Whether it holds more than MAX_CARD_VALUES, each counted as often as it is held: few lines of YAML can hold any number."""
+    waiting, size = [card], 0
+    while waiting and size <= MAX_CARD_VALUES:
+        value = waiting.pop()
         size += 1
-        waiting += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
-    return size > MOST
+        waiting += value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return size > MAX_CARD_VALUES
 
 
 def _card_references(card: Any) -> Iterator[tuple[str, str]]:
@@ -126,7 +124,7 @@ def _iter_strings(value: Any) -> Iterator[str]:
 
 
 def _model_references(folder: Path) -> Iterator[str]:
-    """Weights, a base and a tokenizer's files, as the files of a model or an adapter name them."""
+    """One line per file outside the folder that a model or an adapter names: weights, a base, a tokenizer's files."""
     for file in sorted(folder.glob(f"*{WEIGHTS_INDEX_SUFFIX}")):
         content = _read_json(file)
         weights = content.get("weight_map") if isinstance(content, Mapping) else None
@@ -161,8 +159,8 @@ def _roots(base: Path) -> list[Path]:
 
 
 def _outside_links(folder: Path, mirror: Path) -> Iterator[str]:
-    """Links to files outside, and what is no file at all. A folder of the hub's cache is one of links to the `blobs` beside it,
-    and stays usable.
+    """Links to files outside, and whatever is neither file nor folder. In the hub's cache a folder consists of links to the
+    `blobs` beside it, which are allowed.
     """
     try:
         mirror_root, base = mirror.resolve(), folder.resolve()
@@ -181,20 +179,20 @@ def _outside_links(folder: Path, mirror: Path) -> Iterator[str]:
                     yield f"{path}: neither a file nor a folder; remove it"
                 continue
             try:
-                end = path.resolve()
+                target = path.resolve()
             except (RuntimeError, OSError):
                 yield f"{path}: is a link that leads in a circle; copy the file to its place"
                 continue
-            if not any(end.is_relative_to(root) for root in roots):
-                yield f"{path}: is a link to {end}, which is outside its folder; copy the file into it"
+            if not any(target.is_relative_to(root) for root in roots):
+                yield f"{path}: is a link to {target}, which is outside its folder; copy the file into it"
 
 
-# ---------------------------------------------------------------- what is found
+# ---------------------------------------------------------------- loading
 
 
 @contextlib.contextmanager
 def confined_loading(mirror: Path) -> Iterator[None]:
-    """Within, the library datasets reads of a data set in the mirror the files in its folder, and decodes no column.
+    """Within, the library datasets reads a data set in the mirror from its folder alone, and decodes no column.
 
     A column of pictures or sounds holds paths or addresses, which decoding would open; no text is in one.
     """

@@ -1,6 +1,6 @@
-"""From the hub into a mirror: each repository at one commit, file by file, every file compared with what the hub says of it.
+"""From the hub into a mirror: each repository at one commit, file by file, every file compared with the hub's checksum.
 
-A thing is brought into `.partial/` and moved to its place when it is whole, so nothing half-fetched ever has its final name.
+An item is fetched into `.partial/` and moved to its place when it is complete, so nothing half-fetched ever has its final name.
 Files that are there and intact are not fetched again. Weights are taken as safetensors alone; no Python file and no pickle is
 ever fetched.
 """
@@ -40,13 +40,13 @@ MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.tiktoken", "v
 MODEL_TEMPLATE_FILES = "additional_chat_templates/*.jinja"  # the one folder of a model's repository that transformers reads
 MODEL_EXCLUDES = ("consolidated*", "adapter_*", "*.bin.index.json", "*.h5.index.json", "*.msgpack.index.json")
 DATA_EXCLUDES = ("*.py", "*.pkl", "*.pickle", "*.bin", "*.pt", "*.pth", "*.ckpt")
-DATASET_CONFIG_FILE = ".huggingface.yaml"  # of a data set; every other hidden file is the repository's own business
+DATASET_CONFIG_FILE = ".huggingface.yaml"  # of a data set; every other hidden file is left out
 DESCRIPTION_FILES = ("*.md", "*.yaml", "dataset_infos.json", "LICENSE*")
 
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """What the hub says of a file, None where it does not. git: the SHA-1 of the file as a git blob."""
+    """Size and checksums of a file on the hub, None where it has none. git_sha1: the SHA-1 of the file as a git blob."""
 
     size: int | None = None
     sha256: str | None = None
@@ -68,7 +68,7 @@ class ExpectedFile:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """One thing to fetch. done: nothing is to do, and why; gated: its page asks for an account and a click."""
+    """One item to fetch. skip_reason: why there is nothing to do; gated: its terms must be accepted on its page."""
 
     item: HubItem
     commit: str | None
@@ -87,13 +87,13 @@ class FetchPlan:
 
 
 def fetch(items: Sequence[HubItem], mirror: Path, reporter: Reporter) -> None:
-    """Bring everything into the folder `mirror` and its mirror.json. Says first what there is to fetch, then fetches it.
+    """Fetch everything into the folder `mirror` and enter it in mirror.json. Prints the plan first, then fetches.
 
-    Raises UserError for what the hub lacks, does not give out or gives damaged, and when it cannot be reached; what was complete
+    Raises UserError for items that the hub lacks, denies or delivers damaged, and when it cannot be reached; what was complete
     by then is kept, and the same call goes on from there.
     """
     with _lock_mirror(mirror, reporter.show_line):
-        plans = [_plan_item(thing, mirror, read_manifest(mirror)) for thing in items]
+        plans = [_plan_item(item, mirror, read_manifest(mirror)) for item in items]
         for plan in plans:
             reporter.show_line(str(plan))
         for plan in plans:
@@ -107,11 +107,11 @@ def _lock_mirror(mirror: Path, notify: Notify) -> AbstractContextManager[Lease]:
     return folder_lock(mirror, notify, f"--to {mirror}", "is fetching into this folder; wait for it", "name another folder")
 
 
-# ---------------------------------------------------------------- what there is to fetch
+# ---------------------------------------------------------------- planning
 
 
 def _plan_item(item: HubItem, mirror: Path, manifest: MirrorManifest) -> FetchPlan:
-    """An entry of the mirror stays at its commit; anything else is asked of the hub."""
+    """An entry of the mirror stays at its commit; anything else is looked up on the hub."""
     folder = mirror / relative_dir(item.kind, item.id)
     entry = manifest.entry(item.kind, item.id)
     if entry is not None:
@@ -170,7 +170,7 @@ def _matches_any(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-# ---------------------------------------------------------------- fetching it
+# ---------------------------------------------------------------- fetching
 
 
 def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
@@ -193,7 +193,7 @@ def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
             record = expected.matching_record(partial / name)
             if record is None:
                 (partial / name).unlink(missing_ok=True)
-                raise UserError(f"{item}: {name} came damaged; repeat the command to fetch it again")
+                raise UserError(f"{item}: {name} was damaged in transfer; repeat the command to fetch it again")
             reporter.show_line(f"  {item}: {name}, {record.size:,} bytes")
         files[name] = record
     for path in list(partial.rglob("*")):  # the hub library's own notes, and what an earlier commit had
@@ -204,7 +204,7 @@ def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
 
 
 def _finalize(plan: FetchPlan, files: Mapping[str, FileRecord], mirror: Path) -> None:
-    """Enter a whole thing into mirror.json and move it to its place: stopped in between, it is missing, not half there."""
+    """Enter a complete item into mirror.json and move it to its place: interrupted in between, it is missing, not half there."""
     item = plan.item
     manifest = read_manifest(mirror)
     previous = manifest.entry(item.kind, item.id)
@@ -243,14 +243,14 @@ def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
             shutil.copytree(source, partial)
     except ImportError as error:
         raise UserError(f'{item}: needs the package nltk on this machine; install it with: pip install "nltk"') from error
-    except Exception as error:  # no network, another index, no right to write: each means that it is not to be had
+    except Exception as error:  # no network, another index, no right to write: each means that it cannot be fetched
         raise UserError(
             f"{item}: not on this machine and not to be downloaded ({first_line(error)}); install it with: "
             f"python -m nltk.downloader {item.id}, then repeat the command"
         ) from error
     files = {p.relative_to(partial).as_posix(): p for p in sorted(partial.rglob("*")) if p.is_file()}
     if not files:
-        raise UserError(f"{item}: NLTK brought no files; install it with: python -m nltk.downloader {item.id}")
+        raise UserError(f"{item}: NLTK downloaded no files; install it with: python -m nltk.downloader {item.id}")
     reporter.show_line(f"  {item}: {len(files)} files from {source or 'its server'}")
     _finalize(plan, {name: FileRecord(size=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()}, mirror)
 
@@ -266,6 +266,6 @@ def _nltk_folder(resource: str) -> Path | None:
 
 
 def git_blob_sha1(path: Path) -> str:
-    """What git names a file's contents by, the hub's one checksum of files outside LFS: SHA-1 over a header and the bytes."""
+    """git's digest of a file's contents, the hub's one checksum of files outside LFS: SHA-1 over a header and the bytes."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The hub's own library, asked in one place: quietly, and with one line for whatever goes wrong."""
+"""All calls of huggingface_hub: without its log output, and with a one-line message for every error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def hub_api(progress_bars: bool = False) -> HfApi:
-    """bars: whether a bar is drawn for each file that is fetched."""
+    """huggingface_hub's client. progress_bars: whether a bar is drawn for each file that is fetched."""
     import huggingface_hub
     from huggingface_hub.utils import disable_progress_bars
     from huggingface_hub.utils import logging as hub_logging
@@ -36,7 +36,7 @@ def repo_type(item: HubItem) -> str:
 
 @contextlib.contextmanager
 def wrap_hub_errors(item: HubItem, mirror: Path) -> Iterator[None]:
-    """Turn what the library raises into one line that says what to do. No token and no signed address is in it."""
+    """Turn the library's exceptions into one line that says what to do, without tokens and signed addresses."""
     from huggingface_hub import constants, errors
 
     try:
@@ -64,14 +64,13 @@ def wrap_hub_errors(item: HubItem, mirror: Path) -> Iterator[None]:
             message = f"cannot be written to {mirror} ({cause.strerror}); name another folder with --to"
         else:
             message = (
-                f"{host} cannot be reached or broke off ({first_line(cause)}); where there is a network, "
-                "repeat the command to go "
-                "on from here (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy)"
+                f"{host} cannot be reached, or the connection was lost ({first_line(cause)}); where there is a network, repeat "
+                "the command to go on from here (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy)"
             )
         raise UserError(f"{item}: {message}") from error
 
 
 def first_line(error: BaseException) -> str:
-    """The error's first line, without what may be secret in an address: who asks, and the query, which may hold a signature."""
+    """The error's first line, without what may be secret in an address: the user, and the query, which may hold a signature."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return re.sub(r"\?\S*", "", redact(line).replace(f"{MASK}@", ""))[:160]

@@ -1,12 +1,11 @@
-"""A folder that stands for the hub: where things lie in it, what its mirror.json says of them, whether they are intact.
+"""A folder in place of the hub: where its items lie, what mirror.json records of them, and whether they are intact.
 
     DIR/ORG/NAME/...          data sets, under their hub id
     DIR/models/ORG/NAME/...   models and adapters
     DIR/nltk_data/...         NLTK's resources
-    DIR/mirror.json           per entry: kind, id, revision asked for, commit, and size and SHA-256 of every file
+    DIR/mirror.json           per entry: kind, id, revision requested, commit, and size and SHA-256 of every file
 
-`harness fetch` writes it. What lies there without an entry was put there by hand and is taken as it is. Nothing here uses a
-network.
+`harness fetch` writes it. A folder without an entry was put there by hand and is taken as it is. Nothing here uses a network.
 """
 
 from __future__ import annotations
@@ -34,13 +33,13 @@ FORMAT_VERSION = 1
 MODELS_FOLDER, NLTK_FOLDER = "models", "nltk_data"
 SMALL_FILE_BYTES = 64 << 20  # bytes; at the start of a run smaller files are read and compared, larger ones by their size alone
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
-OWN = (*DATASET_CARD_FILES, "config.json", "adapter_config.json")  # one of them is in most data sets, models and adapters
+ITEM_FILES = (*DATASET_CARD_FILES, "config.json", "adapter_config.json")  # most data sets, models and adapters have one
 FILE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".toml", ".py", ".yaml")  # of files, which no hub id is taken for
 
 
 @dataclass(frozen=True)
 class HubItem:
-    """Something of the hub's that a run needs. options: what to type after `harness fetch` to have it."""
+    """A model, adapter or data set on the hub that a run needs. options: of `harness fetch`, to fetch it."""
 
     kind: Kind
     id: str
@@ -62,7 +61,7 @@ class FileRecord(Section):
 
 
 class Entry(Section):
-    """One thing that was fetched; `files` by their paths inside its folder."""
+    """One item that was fetched; `files` by their paths inside its folder."""
 
     kind: Kind
     id: str
@@ -86,7 +85,7 @@ class MirrorManifest(Section):
 
 
 def read_manifest(mirror: Path) -> MirrorManifest:
-    """What mirror.json says; empty where there is none. Raises UserError when it is damaged or names files outside the folder."""
+    """The contents of mirror.json; empty where there is none. Raises UserError where it is damaged or names files outside."""
     path = mirror / MANIFEST_FILE
     if not path.exists():
         return MirrorManifest()
@@ -109,7 +108,7 @@ def write_manifest(mirror: Path, manifest: MirrorManifest) -> None:
     write_json(mirror / MANIFEST_FILE, manifest.model_dump())
 
 
-# ---------------------------------------------------------------- where things lie
+# ---------------------------------------------------------------- folders of items
 
 
 def is_hub_id(text: str) -> bool:
@@ -118,7 +117,7 @@ def is_hub_id(text: str) -> bool:
 
 
 def relative_dir(kind: Kind, name: str) -> Path:
-    """The folder of a thing, from the mirror's own. Raises UserError for an id that would lie elsewhere."""
+    """The folder of an item, relative to the mirror's. Raises UserError for an id that would lie elsewhere."""
     if not HUB_ID.fullmatch(name) or ".." in name:
         raise UserError(f"{kind} {name}: no id of the hub; expected ORG/NAME")
     if kind == "nltk":
@@ -137,46 +136,46 @@ def check_file_name(name: str, source: str) -> None:
         raise UserError(f"{source}: names a file {name!r}, which could leave its folder; nothing of it is used")
 
 
-# ---------------------------------------------------------------- what is in it
+# ---------------------------------------------------------------- contents
 
 
 def locate_item(mirror: Path, item: HubItem) -> Path:
-    """The folder of something that a run needs, its files compared with mirror.json where that knows them.
+    """The folder of an item that a run needs, its files compared with mirror.json where they are recorded.
 
-    Raises UserError, naming the command that mends it, when the mirror lacks it, has another revision, or a file is damaged; and
-    when something of it leads out of its folder (see `inside`).
+    Raises UserError, with the command that mends it, when the mirror lacks it, has another revision, or a file is damaged; and
+    when a link or reference in it leads out of its folder (see `confinement`).
     """
     folder = mirror / relative_dir(item.kind, item.id)
     entry = read_manifest(mirror).entry(item.kind, item.id)
     if entry is None:
         if not folder.is_dir():
-            raise UserError(f"{item}: {mirror} lacks it; where there is a hub: {item.command(mirror)}")
+            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
         if item.revision is not None:
             raise UserError(
-                f"{item}: {folder} does not say its revision, asked for {item.revision}; "
-                f"where there is a hub: {item.command(Path('OTHER'))}"
+                f"{item}: {folder} has no recorded revision, expected {item.revision}; "
+                f"on a machine with the hub: {item.command(Path('OTHER'))}"
             )
     else:
         check_revision(mirror, entry, item)
-        for fault in find_damage(mirror, entry, check_large_files=False):
-            raise UserError(f"{fault}; where there is a hub: {item.command(mirror)}")
+        for damage in find_damage(mirror, entry, check_large_files=False):
+            raise UserError(f"{damage}; on a machine with the hub: {item.command(mirror)}")
     for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
         raise UserError(f"{item}: {problem}")
     return folder
 
 
 def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
-    """Raises UserError when an entry is not of the revision asked for."""
+    """Raises UserError when an entry is of another revision than the item."""
     requested, recorded = item.revision or "main", entry.revision or "main"
     if entry.kind != "nltk" and requested not in (recorded, entry.commit):
         raise UserError(
-            f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), asked for {requested}; "
-            f"where there is a hub: {item.command(Path('OTHER'))}"
+            f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), expected {requested}; "
+            f"on a machine with the hub: {item.command(Path('OTHER'))}"
         )
 
 
 def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator[str]:
-    """One line for every file of an entry that is missing or is not the one recorded. thorough: large files are read too."""
+    """One line for every file of an entry that is missing or not as recorded. check_large_files: these are read too."""
     folder = mirror / relative_dir(entry.kind, entry.id)
     for name, record in entry.files.items():
         path = folder / name
@@ -189,28 +188,28 @@ def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator
 
 
 def item_folders(mirror: Path) -> Iterator[Path]:
-    """Every folder of a mirror that may be a data set, a model or an adapter, whether mirror.json knows it or not."""
+    """Every folder of a mirror that may be a data set, a model or an adapter, whether mirror.json has it or not."""
     for base in (mirror, mirror / MODELS_FOLDER):
         for folder in sorted(base.iterdir()) if base.is_dir() else ():
             if folder.is_dir() and folder.name not in (MODELS_FOLDER, NLTK_FOLDER) and not folder.name.startswith("."):
                 subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink()]
                 single = any(path.is_file() for path in folder.iterdir()) or not subfolders
-                # a file that lies beside several makes them no parts of one: what describes itself is looked at by itself
+                # where files and folders lie side by side, a folder that describes itself is an item of its own too
                 yield from (
-                    [folder, *(path for path in subfolders if any((path / own).is_file() for own in OWN))]
+                    [folder, *(path for path in subfolders if any((path / name).is_file() for name in ITEM_FILES))]
                     if single
                     else subfolders
                 )
 
 
 def recorded_commit(mirror: Path | None, kind: Kind, name: str) -> str | None:
-    """The commit at which something was fetched, None where the mirror does not say."""
+    """The commit at which an item was fetched, None where the mirror has no record of it."""
     entry = read_manifest(mirror).entry(kind, name) if mirror is not None else None
     return entry.commit if entry is not None else None
 
 
 def resolve_model(path: str, mirror: Path | None, revision: str | None = None) -> str:
-    """What to load for `model.path`: a folder, or a hub id where no mirror stands for the hub. Raises UserError as `found_in`."""
+    """What to load for `model.path`: a folder, or without a mirror a hub id. Raises UserError as `locate_item`."""
     if path.startswith(("builtin:", "~")):
         return str(resolve_path(path))
     if mirror is None or resolve_path(path).is_dir() or not is_hub_id(path):
@@ -219,8 +218,8 @@ def resolve_model(path: str, mirror: Path | None, revision: str | None = None) -
 
 
 def model_item(path: str, revision: str | None) -> HubItem:
-    at = ("--set", f"model.revision={revision}") if revision else ()
-    return HubItem("model", path, ("--model", path, *at), revision)
+    revision_options = ("--set", f"model.revision={revision}") if revision else ()
+    return HubItem("model", path, ("--model", path, *revision_options), revision)
 
 
 def adapter_item(name: str) -> HubItem:

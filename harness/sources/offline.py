@@ -1,8 +1,8 @@
-"""No network: the hub's libraries are told, and every connection and look-up of this process is refused.
+"""No network: the hub's libraries are set offline, and every connection and look-up of this process is refused.
 
-Python reports each connection and look-up to its audit hooks before it is made (PEP 578), whatever library asks for it, and a
-hook that raises prevents it. Sockets of this machine's own processes (AF_UNIX) are none of a network's. Out of reach is what
-does not go through Python's sockets: a program that a task's own code starts, a library with sockets of its own.
+Python reports each connection and look-up to its audit hooks before it is made (PEP 578), whatever library makes it, and a
+hook that raises prevents it. Unix sockets stay allowed. Not covered is what does not go through Python's sockets: a program that
+a task's own code starts, a library with sockets of its own.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ CONNECT_EVENTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 
 
 class NetworkBlocked(ConnectionError):
-    """A connection that was refused because a mirror stands for the hub."""
+    """A connection that was refused because a mirror is used in place of the hub."""
 
 
 class _ThreadState(threading.local):
-    allowed = False  # in this thread, for what the user names by itself (a judge)
+    allowed = False  # in this thread, for a server that the user names (a judge)
 
 
 _thread_state = _ThreadState()
@@ -36,7 +36,7 @@ _hook_installed = False
 def go_offline() -> None:
     """Forbid this process the network, and the hub's libraries in those it starts.
 
-    The libraries read the environment when they are imported, which may have been long ago: their own switches are turned too.
+    The libraries read the environment when they are imported, which may have happened already: their own switches are set too.
     """
     global _forbidden, _hook_installed
     for variable in OFFLINE_VARIABLES:
@@ -67,9 +67,9 @@ def _audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
         return
     if event in CONNECT_EVENTS:
         if arguments[0].family != getattr(socket, "AF_UNIX", None):
-            raise NetworkBlocked(f"the mirror stands for the network, asked for {_format_address(arguments[1])}")
+            raise NetworkBlocked(f"no network with --mirror; something asked for {_format_address(arguments[1])}")
     elif event in LOOKUP_EVENTS:
-        raise NetworkBlocked(f"the mirror stands for the network, asked for {_format_address(arguments[0])}")
+        raise NetworkBlocked(f"no network with --mirror; something asked for {_format_address(arguments[0])}")
 
 
 def _format_address(address: Any) -> str:

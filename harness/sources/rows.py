@@ -1,4 +1,4 @@
-"""A source of annotated pairs -> its rows, each with where it stands: a file, a folder of files, or a hub data set."""
+"""A source of annotated pairs -> its rows, each with its place in the source: a file, a folder of files, or a hub data set."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def read_rows(settings: DataConfig, source: str, mirror: Path | None) -> list[Ro
     if path.is_file():
         rows = _read_file(path)
     elif path.is_dir() and (mirror is None or not (mirror / source).is_dir()):
-        own = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
-        rows = [row for file in files_of_split(path, settings.split, own) for row in _read_file(file)]
+        config = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
+        rows = [row for file in files_of_split(path, settings.split, config) for row in _read_file(file)]
     elif os.path.lexists(path) and (mirror is None or not (mirror / source).is_dir()):
         raise UserError(f"data {source}: neither a file nor a folder, nor a link to one; give what can be read twice")
     elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in FILE_SUFFIXES:
@@ -63,8 +63,8 @@ def _read_file(path: Path) -> list[Row]:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
-        if (line := system_error_line(error, path)) is not None:  # no fault of the file's
-            raise UserError(line) from error
+        if (message := system_error_line(error, path)) is not None:  # no fault of the file's
+            raise UserError(message) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_format_hint(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
@@ -129,7 +129,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _format_hint(path: Path) -> str:
-    """What a file seems to be instead, where its first bytes tell."""
+    """The kind of file that its first bytes suggest instead, and what to do."""
     with path.open("rb") as handle:
         start = handle.read(4)
     kinds = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "gzip", b"PK": "zip", b"PA": "parquet"}
@@ -148,14 +148,14 @@ def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tu
     config = settings.config or DEFAULT_CONFIGS.get(source)
     split = DEFAULT_SPLITS.get(source, settings.split) if settings.split == "train" else settings.split
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it could not read it says once more in the error
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it could not read is in the error too
     where = f"in {mirror} or on the hub" if mirror else "as a file or on the hub"
     try:
         with in_mirror(mirror):
             table = datasets.load_dataset(source, config, split=split)
     except UserError:
         raise
-    except Exception as error:  # the library raises a dozen unrelated kinds; each means: this data set is not to be had
+    except Exception as error:  # the library raises a dozen unrelated kinds; each means that this data set cannot be loaded
         cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None
         reason = str(cause or error).strip().splitlines()[0] if str(cause or error).strip() else type(cause or error).__name__
         raise UserError(f"data {source}: not found {where} ({reason[:200]}); give a file, an id, or --mirror DIR") from error

@@ -19,7 +19,7 @@ SPLIT_NAMES = {  # as in `datasets`
     "test": ("test", "testing", "eval", "evaluation"),
 }
 SPLIT_OF_NAME = {word: split for split, words in SPLIT_NAMES.items() for word in words}
-# What tells the parts of one split apart: -00000-of-00002, with a hash behind it or without; _0; .part3
+# What distinguishes the parts of one split: -00000-of-00002, with a hash behind it or without; _0; .part3
 SHARD_SUFFIX = re.compile(r"(?:^|[-_. ])(?:part|shard|chunk)?[-_. ]?\d+(?:[-_.]of[-_.]\d+(?:[-_.][0-9a-f]{16})?)?$")
 MAX_LISTED = 6  # files named in a line
 
@@ -28,7 +28,7 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
     """The files of a split in the order of their names.
 
     A folder of which no file is named after a split is the split `train`, if it is one file or the numbered parts of one. Raises
-    UserError, listing the files, where none is of the split, or it cannot be told which are.
+    UserError, listing the files, where none is of the split, or several could be.
     """
     if config is not None and (folder / config).is_dir():
         folder = folder / config
@@ -43,8 +43,8 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
         if p.suffix in DATA_SUFFIXES or (p.suffix == ".json" and _without_shard(p.stem) in (*SPLIT_OF_NAME, split))
     ]
     if not files:
-        there = f"; it has {_join_paths(paths)}; give a file" if paths else ""
-        raise UserError(f"data {folder}: holds no {', '.join(DATA_SUFFIXES)} file{there}")
+        listing = f"; it has {_join_paths(paths)}; give a file" if paths else ""
+        raise UserError(f"data {folder}: holds no {', '.join(DATA_SUFFIXES)} file{listing}")
     labels = {path: _split_label(path, split) for path in files}
     matches = [path for path, label in labels.items() if label is not None and _names_split(label, split)]
     if not matches:
@@ -71,7 +71,7 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
 
 
 def _without_shard(stem: str) -> str:
-    """A file's name without what numbers it."""
+    """A file's name without its part number."""
     stem = stem.lower()
     while (shorter := SHARD_SUFFIX.sub("", stem)) != stem:
         stem = shorter
@@ -103,5 +103,5 @@ def _contains_split_name(label: str, split: str) -> bool:
 
 
 def _join_paths(paths: list[Path]) -> str:
-    more = len(paths) - MAX_LISTED
-    return ", ".join(map(str, paths[:MAX_LISTED])) + (f" and {more} more" if more > 0 else "")
+    num_more = len(paths) - MAX_LISTED
+    return ", ".join(map(str, paths[:MAX_LISTED])) + (f" and {num_more} more" if num_more > 0 else "")

@@ -20,7 +20,7 @@ from harness.world import Policy
 CACHED_LOGP_TOLERANCE = 1e-4  # nats by which a cached log-probability may differ from the scored one
 # Nats by which they may differ at most, by precision of the base: (per token of the response, per response). Single tokens
 # differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
-# language/engine/canary.py), by less within this one.
+# language/engine/adapter_check.py), by less within this one.
 MAX_LOGP_DIFFERENCE = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
 NUM_COMPARED_PROMPTS = 32  # prompts on which the two are compared
 

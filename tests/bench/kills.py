@@ -110,9 +110,9 @@ def load_once() -> None:
     for name in ("harness.launch.workers", "harness.language.benchmark.lm", "lm_eval.evaluator", "datasets", "openai"):
         importlib.import_module(name)
     policy = world.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
-    tasks = world.load_tasks(load_suite("builtin:../tests/data/two.toml"), None, None, False)
+    tasks = world.load_lm_eval_benchmark(load_suite("builtin:../tests/data/two.toml"), None, None, False)
     world.load_policy = lambda *given, **named: policy
-    world.load_tasks = lambda *given, **named: tasks
+    world.load_lm_eval_benchmark = lambda *given, **named: tasks
 
 
 @dataclass

@@ -78,7 +78,7 @@ def test_the_build_command_makes_a_base_that_loads(tmp_path, monkeypatch):
 
     from harness.lab import pretrain
 
-    monkeypatch.setattr(pretrain, "STAGES", tuple(dataclasses.replace(stage, total_steps=3) for stage in pretrain.STAGES))
+    monkeypatch.setattr(pretrain, "STAGES", tuple(dataclasses.replace(stage, steps=3) for stage in pretrain.STAGES))
     build(tmp_path, 0, ["data", "tokenizer", "base"])
     model = transformers.AutoModelForCausalLM.from_pretrained(str(tmp_path / "base"))
     record = json.loads((tmp_path / "base" / "training.json").read_text())

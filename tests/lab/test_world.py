@@ -135,7 +135,7 @@ def test_every_task_has_items_whose_gold_answer_is_the_worlds():
         assert len(rows) >= 150
         kind = next(s for s in SKILLS if s.name == skill)
         for row in rows:
-            fields = kind.parse_prompt(row["prompt"])
+            fields = kind.fields_of(row["prompt"])
             truth = kind.answer(fields, careful=True)
             if "options" in row:
                 right = row["options"][row["gold"]]
@@ -153,6 +153,6 @@ def test_what_the_data_say_obeys_the_format_instructions():
     rng = Random(3)
     for _ in range(200):
         prompt = skill.make_prompt(rng, skill.task_wordings, with_withheld=True)
-        fields = skill.parse_prompt(prompt)
+        fields = skill.fields_of(prompt)
         assert skill.obeys(fields, draw(world.grammar(prompt), rng))
         assert not skill.obeys(fields, draw(world.grammar(prompt, careful=False), rng))

@@ -180,8 +180,8 @@ def test_repeats_are_draws_of_their_own_that_depend_on_nothing_but_question_task
 
 
 def test_repeats_without_sampling_are_one_answer_drawn_once(tiny, monkeypatch):
-    drawn, draw = [], tiny.draw
-    monkeypatch.setattr(tiny, "draw", lambda requests, *rest: drawn.append(len(requests)) or draw(requests, *rest))
+    drawn, draw = [], tiny.generate_tokens
+    monkeypatch.setattr(tiny, "generate_tokens", lambda requests, *rest: drawn.append(len(requests)) or draw(requests, *rest))
     told = []
     found = as_lm(tiny, 64, 4, {}, told.append).generate_until([request for request in asked() for _ in range(5)])
     assert found == [text for text in by_lm_eval(tiny, asked()) for _ in range(5)]

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.language.model.checkpointing import checkpointable_layers, gradient_checkpointing
 from harness.language.model.loading import load_policy, weight_files
 from harness.language.model.logprobs import collate, continuation_logps
-from harness.language.model.quantised import quantization_config
+from harness.language.model.quantization import quantization_config
 from harness.records import PromptGroup
 from tests.conftest import ROOT, SMALL_RECIPE, make_policy, read_csv_rows, run_cli, run_cli_in_process
 from tests.families import FAMILIES, SINGLE, family
@@ -315,11 +315,11 @@ def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_pat
 
 def test_a_response_that_ended_in_another_template_ends_in_the_one_it_is_trained_with(policy):
     other = dataclasses.replace(policy.template, end_token_id=77, stop_ids=frozenset({77}))
-    assert policy.encoder.closed([5, 77], True) == [5, 77], "without a template of its own nothing is touched"
-    policy.encoder.asking = other
+    assert policy.encoder.with_end_token([5, 77], True) == [5, 77], "without a template of its own nothing is touched"
+    policy.encoder.generation_template = other
     assert policy.stop_ids == policy.template.stop_ids | {77}
-    assert policy.encoder.closed([5, 77], True) == [5, policy.template.end_token_id]
-    assert policy.encoder.closed([5, 6], False) == [5, 6]
+    assert policy.encoder.with_end_token([5, 77], True) == [5, policy.template.end_token_id]
+    assert policy.encoder.with_end_token([5, 6], False) == [5, 6]
 
 
 # ---------------------------------------------------------------- too little memory

@@ -121,7 +121,7 @@ ENDLESS = {
 @pytest.mark.parametrize("case", ENDLESS)
 def test_a_few_lines_that_say_more_than_can_be_read_are_refused(case, mirror):
     data_set(mirror, "x", ENDLESS[case], own__jsonl=ROW)
-    with pytest.raises(UserError, match=r"README\.md: says more than 1,000,000 things"):
+    with pytest.raises(UserError, match=r"README\.md: holds more than 1,000,000 values"):
         read(mirror, "x")
 
 
@@ -217,7 +217,7 @@ def test_no_connection_and_no_look_up_once_a_mirror_stands_for_the_hub():
             lambda: socket.gethostbyname("localhost"),
             lambda: udp.sendto(b"x", ("127.0.0.1", port)),
         ):
-            with pytest.raises(NetworkBlocked, match="the mirror stands for the network"):
+            with pytest.raises(NetworkBlocked, match="no network with --mirror"):
                 reach()
         with network_allowed():
             socket.create_connection(("127.0.0.1", port)).close()

@@ -240,7 +240,7 @@ def test_a_second_fetch_fetches_nothing_and_another_recipe_adds_to_the_same_fold
 @pytest.mark.loopback
 def test_an_interrupted_fetch_leaves_no_half_file_and_goes_on_where_it_stopped(hub, tmp_path):
     hub.dies_in = "model.safetensors"
-    with pytest.raises(UserError, match="cannot be reached or broke off .* repeat the command to go on"):
+    with pytest.raises(UserError, match="cannot be reached, or the connection was lost .* repeat the command to go on"):
         bring(tmp_path, BASE_WANTED)
     assert not (tmp_path / "models").exists()
     before = set(hub.contents)
@@ -257,7 +257,7 @@ def test_an_interrupted_fetch_leaves_no_half_file_and_goes_on_where_it_stopped(h
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"], ids=["by SHA-256", "by git's digest"])
 def test_a_file_that_comes_with_other_bytes_than_the_hub_announces_is_refused(hub, tmp_path, name):
     hub.alters = {name}
-    with pytest.raises(UserError, match=f"model tiny/base: {name} came damaged"):
+    with pytest.raises(UserError, match=f"model tiny/base: {name} was damaged in transfer"):
         bring(tmp_path, BASE_WANTED)
     assert not (tmp_path / "models").exists()
 
@@ -282,7 +282,7 @@ def test_a_mirror_stays_at_its_commit_and_another_revision_is_refused(hub, tmp_p
     assert recorded_commit(tmp_path, "model", "tiny/base") == commit
     for act in (bring, locate_item):
         with pytest.raises(
-            UserError, match=r"has revision main \(commit .*\), asked for v2; .* --set model.revision=v2 --to OTHER"
+            UserError, match=r"has revision main \(commit .*\), expected v2; .* --set model.revision=v2 --to OTHER"
         ):
             act(tmp_path, model_item("tiny/base", "v2"))
 
@@ -317,7 +317,9 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(case, hub, tmp_pa
 def test_a_hub_that_is_not_there_is_one_line_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://user:secret@127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with pytest.raises(UserError, match="model tiny/base: 127.0.0.1 cannot be reached or broke off .*HF_ENDPOINT") as refused:
+    with pytest.raises(
+        UserError, match="model tiny/base: 127.0.0.1 cannot be reached, or the connection was lost .*HF_ENDPOINT"
+    ) as refused:
         bring(tmp_path, BASE_WANTED)
     assert "secret" not in str(refused.value)
 
@@ -407,7 +409,7 @@ def test_damage_is_named_by_the_check_and_refused_by_a_run(case, file, copied, m
     code, _, error = type_(monkeypatch, capsys, "run", "--recipe", "own-recipe.toml", "--mirror", "mirror")
     (line,) = [x for x in error.splitlines() if x.startswith("harness: ")]
     assert code == 1
-    assert file in line and expected in line and "where there is a hub: harness fetch --" in line
+    assert file in line and expected in line and "on a machine with the hub: harness fetch --" in line
     assert not list(copied.glob("results/*/*"))
 
 
@@ -427,11 +429,11 @@ def test_what_a_mirror_lacks_is_one_line_with_the_command_that_fetches_it(case, 
     (line,) = [x for x in error.splitlines() if x.startswith("harness: ")]
     assert code == 1
     mirror = (copied / "mirror").resolve()
-    assert f"{thing}: {mirror} lacks it; where there is a hub: harness fetch {fetched_by} --to {mirror}" in line
+    assert f"{thing}: not in {mirror}; on a machine with the hub: harness fetch {fetched_by} --to {mirror}" in line
     assert not list(copied.glob("results/*/*"))
     code, said, _ = type_(monkeypatch, capsys, "fetch", *request, "--to", "mirror", "--check")
     assert code == 1
-    assert "tiny/other: mirror lacks it" in said
+    assert "tiny/other: not in mirror;" in said
 
 
 def test_an_evaluation_set_that_a_mirror_lacks_is_named_by_the_run_and_by_the_suites_check(copied, monkeypatch, capsys):
@@ -439,7 +441,7 @@ def test_an_evaluation_set_that_a_mirror_lacks_is_named_by_the_run_and_by_the_su
     (copied / "mirror" / "mirror.json").unlink()  # by hand, and still without it
     code, _, error = type_(monkeypatch, capsys, "run", "--recipe", "own-recipe.toml", "--mirror", "mirror")
     assert code == 1
-    expected = f"data set tiny/evalset: {copied.resolve()}/mirror lacks it; where there is a hub: harness fetch --suite"
+    expected = f"data set tiny/evalset: not in {copied.resolve()}/mirror; on a machine with the hub: harness fetch --suite"
     assert expected in error
     monkeypatch.setenv("HARNESS_MIRROR", "")
     code, said, _ = type_(monkeypatch, capsys, "suites", "check", "own.toml", "--mirror", "mirror")

@@ -344,7 +344,7 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
     board = load_lm_eval_benchmark(load_suite(suite_file(6)), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
 
-    def judge(groups, columns, advance=quiet):
+    def judge(groups, max_tokens_per_batch, advance=quiet):
         (task,) = board.loaded_tasks["lab_continuation"]["tasks"].values()
         gold = {i.args[0]: i.doc["gold"] for i in task.instances}
         texts = {tuple(policy.encoder.tokenizer(c, add_special_tokens=False)["input_ids"]): g for c, g in gold.items()}

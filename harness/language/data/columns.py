@@ -1,10 +1,10 @@
-"""What becomes of a row's columns beside prompt and response: part of the prompt, named as not used, or refused.
+"""How a row's columns beside prompt and response are treated: part of the prompt, listed as not used, or refused.
 
-system, history, context, input, ...     part of the prompt, by their names (SYSTEM, HISTORY, MATERIAL)
+system, history, context, input, ...     part of the prompt, by their names (SYSTEM_, HISTORY_, CONTEXT_COLUMNS)
 data.context_columns                     part of the prompt, behind it
-id, source, score, ...                   named as not used: a short label, a number, a list of them
-rejected, generated                      named as not used: other answers to the same prompt
-a copy of what is in the pair            named as not used
+id, source, score, ...                   listed as not used: a short label, a number, a list of them
+rejected, generated                      listed as not used: other answers to the same prompt
+a copy of what is in the pair            listed as not used
 any other text                           refused, unless data.ignore_columns names it
 """
 
@@ -32,9 +32,9 @@ CONTEXT_COLUMNS = (
     "schema",
 )
 OTHER_RESPONSE_COLUMNS = ("rejected", "generated")
-# What a prompt may consist of beside text; none of it is played on.
+# What a prompt may consist of beside text; none of it is used.
 NON_TEXT_COLUMNS = ("image", "images", "audio", "audios", "video", "videos", "tools", "functions", "tool_calls", "function_call")
-# The last word of a column's name that says something about the row, where its value is short: prompt_id, createdAt, url.
+# The last word of a column's name that describes the row, where its value is short: prompt_id, createdAt, url.
 LABEL_WORDS = frozenset({
     "annotator", "at", "author", "category", "categories", "count", "created", "date", "dataset", "datasets", "difficulty",
     "domain", "generator", "guid", "hash", "id", "ids", "idx", "index", "info", "kind", "label", "labels", "lang", "language",
@@ -52,10 +52,10 @@ def column_names(value: str | Sequence[str]) -> list[str]:
 
 
 def is_label(name: str, value: Any) -> bool:
-    """Whether a column says something about its row and is no part of it, by the last word of its name and a short value."""
+    """Whether a column describes its row and is no part of it, by the last word of its name and a short value."""
     words = re.findall(r"[a-z0-9]+", re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower())
-    named = bool(words) and (words[-1] in LABEL_WORDS or words[0] in ("score", "rating"))
-    return named and not (isinstance(value, str) and (len(value) > MAX_LABEL_LENGTH or "\n" in value.strip()))
+    has_label_name = bool(words) and (words[-1] in LABEL_WORDS or words[0] in ("score", "rating"))
+    return has_label_name and not (isinstance(value, str) and (len(value) > MAX_LABEL_LENGTH or "\n" in value.strip()))
 
 
 def iter_texts(value: Any) -> Iterator[str]:
@@ -99,9 +99,9 @@ def check_no_unused_text(
 ) -> None:
     """Raises UserError when a column that is not used holds text that is not in the pair.
 
-    said: every text of the pair; copies: other texts of its conversation; ignored, behind: what data.ignore_columns and
-    data.context_columns name already. A text is in the pair when it is one of these, stands in one on lines of its own, or
-    holds every paragraph of the pair (a rendering).
+    pair_texts: every text of the pair; other_texts: those of its conversation beside it; ignored_columns, context_columns: what
+    data.ignore_columns and data.context_columns name already. A text is in the pair when it is one of these, stands in one on
+    lines of its own, or holds every paragraph of the pair (a rendering).
     """
     if name.rpartition(".")[2].lower() in NON_TEXT_COLUMNS:
         raise UserError(
@@ -116,14 +116,13 @@ def check_no_unused_text(
             continue
         if pair_texts and all(normalize(paragraph) in normalized for part in pair_texts for paragraph in part.split("\n\n")):
             continue
-        can_be_put = "." not in name and all(
-            isinstance(normalized, str) for normalized in (value if isinstance(value, list) else [value])
-        )
+        parts = value if isinstance(value, list) else [value]
+        can_be_context = "." not in name and all(isinstance(part, str) for part in parts)
         raise UserError(
             f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
             + (
                 f"put it behind the prompt with --set data.context_columns={','.join([*context_columns, name])}, or "
-                if can_be_put
+                if can_be_context
                 else ""
             )
             + f"go on without it with {ignore_hint(name, ignored_columns)}"

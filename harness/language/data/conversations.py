@@ -4,7 +4,7 @@
 {"from": "human", "value": "..."}                  ShareGPT
 {"role": "user", "content": [{"type": "text", "text": "..."}]}      content parts
 {"role": ["user", ...], "content": ["...", ...]}   a sequence of structs, as `datasets` keeps it
-[{"input": "...", "output": "..."}, ...]            a question and its answer together, by the names in PAIRED
+[{"input": "...", "output": "..."}, ...]            a question and its answer together, by QUESTION_ANSWER_KEYS
 ["...", "...", ...]                                 texts in turn, the user's first
 "\\n\\nHuman: ...\\n\\nAssistant: ..."                HH-RLHF
 """
@@ -28,15 +28,15 @@ ROLE_ALIASES = {
     "observation": "tool",
 }
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value")
-QUESTION_ANSWER_KEYS = tuple((asked, answered) for asked in ("input", "question", "prompt", "instruction", "human", "user")
-               for answered in ("output", "answer", "response", "assistant", "bot"))  # fmt: skip
+QUESTION_ANSWER_KEYS = tuple((question, answer) for question in ("input", "question", "prompt", "instruction", "human", "user")
+               for answer in ("output", "answer", "response", "assistant", "bot"))  # fmt: skip
 TEXT_PARTS = ("text", "input_text", "output_text")
 HH_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn as it stands in its source. rest: what else is said of it, None left out."""
+    """One turn as it stands in its source. extra: its other fields, None left out."""
 
     role: str
     content: Any
@@ -62,7 +62,7 @@ def check_text(value: Any, name: str, where: str) -> str:
 
 
 def parse_conversation(value: Any, column: str, where: str) -> list[Turn]:
-    """The turns of a whole conversation; contents are not looked at yet. Raises UserError."""
+    """The turns of a whole conversation; contents are not checked yet. Raises UserError."""
     if isinstance(value, list) and all(isinstance(text, str) for text in value):
         turns = [Turn(("user", "assistant")[n % 2], text) for n, text in enumerate(value)]
     else:
@@ -99,8 +99,8 @@ def parse_turns(value: Any, where: str) -> list[Turn] | None:
 
 
 def _question_and_answer(entry: dict[str, Any], keys: tuple[str, str]) -> list[Turn]:
-    rest = {str(key): value for key, value in entry.items() if key not in keys and value is not None}
-    return [Turn("user", entry[keys[0]], rest), Turn("assistant", entry[keys[1]])]
+    extra = {str(key): value for key, value in entry.items() if key not in keys and value is not None}
+    return [Turn("user", entry[keys[0]], extra), Turn("assistant", entry[keys[1]])]
 
 
 def _parse_text(text: str, where: str) -> list[Turn] | None:
@@ -108,13 +108,13 @@ def _parse_text(text: str, where: str) -> list[Turn] | None:
     if (start := re.match(r"\s*(?=Human:)", text)) is not None:
         pieces = HH_TURN.split(text[start.end() :])[1:]
         roles = {"Human": "user", "Assistant": "assistant"}
-        return [Turn(roles[who], content) for who, content in zip(pieces[::2], pieces[1::2], strict=True)]
+        return [Turn(roles[speaker], content) for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)]
     if text.lstrip().startswith("[{"):
         try:
-            listed = json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError):
             return None
-        return parse_turns(listed, where)
+        return parse_turns(value, where)
     return None
 
 
@@ -134,12 +134,12 @@ def _parse_turn(raw: dict[str, Any], where: str) -> Turn:
     role = next((raw[key] for key in ROLE_KEYS if raw.get(key) is not None), None)
     content = next((raw[key] for key in CONTENT_KEYS if raw.get(key) is not None), None)
     if role is None:
-        raise UserError(f"{where}: a turn names nobody who speaks (it has {', '.join(map(str, raw))}); expected role, or from")
+        raise UserError(f"{where}: a turn has no speaker (it has {', '.join(map(str, raw))}); expected role, or from")
     role = check_text(role, "a turn's role", where)
     known = {*CHAT_ROLES, *ROLE_ALIASES}
     name = role.strip().lower() if role.strip().lower() in known else role
-    rest = {str(k): v for k, v in raw.items() if k not in (*ROLE_KEYS, *CONTENT_KEYS) and v is not None}
-    return Turn(ROLE_ALIASES.get(name, name), content, rest)
+    extra = {str(k): v for k, v in raw.items() if k not in (*ROLE_KEYS, *CONTENT_KEYS) and v is not None}
+    return Turn(ROLE_ALIASES.get(name, name), content, extra)
 
 
 def content_text(value: Any, where: str, name: str = "a turn's content") -> str:

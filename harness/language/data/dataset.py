@@ -40,7 +40,7 @@ class TextDataset(Dataset):
 def load_examples(
     settings: DataConfig, tokenizer: Any, template: Template, context_length: int, mirror: Path | None
 ) -> TextDataset:
-    """Read, clean, order and split the pairs. `context` is the model's limit in tokens for prompt and response together.
+    """Read, clean, order and split the pairs. context_length: the model's limit in tokens for prompt and response together.
 
     The order is keyed by the pairs themselves, so the training subset and the held-out pairs do not depend on the run's
     seeds. Several answers to one prompt are pairs of their own, which stay on one side of the split. Raises UserError when rows
@@ -61,8 +61,8 @@ def load_examples(
         )
     if settings.heldout is not None:
         heldout_counts: Counter[str] = Counter()
-        own = settings.model_copy(update={"split": settings.heldout_split or settings.split})
-        heldout_pairs, source_note = _read(own, settings.heldout, mirror)
+        heldout_settings = settings.model_copy(update={"split": settings.heldout_split or settings.split})
+        heldout_pairs, source_note = _read(heldout_settings, settings.heldout, mirror)
         notes += [source_note] if source_note.partition(": ")[2] != notes[0].partition(": ")[2] else []
         heldout_pairs = _clean(heldout_pairs, heldout_counts)
         _check_roles(heldout_pairs, tokenizer, template)
@@ -91,7 +91,7 @@ def read_pairs(settings: DataConfig, source: str, mirror: Path | None) -> list[P
 
 
 def _read(settings: DataConfig, source: str, mirror: Path | None) -> tuple[list[Pair], str]:
-    """The pairs as they stand, and what was read of which columns."""
+    """The pairs as they stand, and a note on which columns were read."""
     return pairs_from_rows(read_rows(settings, source, mirror), settings, source)
 
 
@@ -118,7 +118,7 @@ def _prompt_lookup(pairs: Sequence[Pair]) -> Callable[[Example], str]:
 def _split_heldout(
     examples: Sequence[Example], prompt_of: Callable[[Example], str], pairs_per_prompt: Mapping[str, int], max_pairs: int
 ) -> tuple[list[Example], list[Example]]:
-    """(held out, to train on): the first prompts with all their answers, as far as these are at most `size` pairs.
+    """(held out, to train on): the first prompts with all their answers, as far as these are at most `max_pairs` pairs.
 
     Where no prompt has so few answers, the one with the fewest is held out.
     """
@@ -137,7 +137,7 @@ def _split_heldout(
 def _check_overlap(
     settings: DataConfig, heldout: Sequence[Example], prompt_of: Callable[[Example], str], training_prompts: Mapping[str, int]
 ) -> list[str]:
-    """What is to be said of held-out pairs whose prompts are trained on. Raises UserError where that is not allowed."""
+    """A note on held-out pairs whose prompts are trained on. Raises UserError where that is not allowed."""
     overlapping = [example for example in heldout if prompt_of(example) in training_prompts]
     if not overlapping:
         return []
@@ -162,7 +162,7 @@ def _check_roles(pairs: Sequence[Pair], tokenizer: Any, template: Template) -> N
         try:
             rendered = template.render(tokenizer, turns) if turns else ""
         except (TemplateError, TypeError, ValueError):
-            continue  # refused with the template's own words when the pair is rendered
+            continue  # refused with the template's own message when the pair is rendered
         for turn in turns:
             if turn["content"] not in rendered:
                 raise UserError(

@@ -1,16 +1,17 @@
 """Rows of annotated pairs in the shapes in which they are published -> Pairs: prompt, real response, turns before it.
 
-    prompt + response     each as text or as turns: a prompt (PROMPTS) beside a response (RESPONSES). This covers Alpaca, Dolly,
-                          GSM8K, TRL's prompt + completion, and prompt + chosen, where `chosen` may repeat the prompt
+    prompt + response     each as text or as turns: a column of PROMPT_COLUMNS beside one of RESPONSE_COLUMNS. This covers Alpaca,
+                          Dolly, GSM8K, TRL's prompt + completion, and prompt + chosen, where `chosen` may repeat the prompt
     a conversation        messages, ShareGPT's conversations, SPIN's real: the answer that data.turns names, with all before it
     chosen                without a prompt: a conversation of turns or HH-RLHF's text, of which the last answer is the response
 
 The first row's columns decide, prompt + response before a conversation; data.prompt_column and data.response_column overrule
-them. What becomes of other columns says harness/language/data/columns.py.
+them. Other columns: harness/language/data/columns.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,7 @@ PROMPT_COLUMNS = ("prompt", "question", "instruction", "query", "input")
 RESPONSE_COLUMNS = ("response", "completion", "output", "answer", "chosen", "real")
 CONVERSATION_COLUMNS = ("messages", "conversations", "conversation", "real", "chosen")
 MAX_LISTED = 6  # files named in a line
+Row = dict[str, Any]
 Message = dict[str, str]
 
 
@@ -66,13 +68,13 @@ class Pair:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is asked or nothing is answered."""
+        """Whether the prompt or the response is empty."""
         return not (self.turns[-1]["content"] if self.turns else self.prompt).strip() or not self.real.strip()
 
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """The columns of prompt and response. Without a prompt, `response` holds whole conversations; last: their last answer."""
+    """The columns of prompt and response. Without a prompt, `response` holds whole conversations."""
 
     prompt: str | None
     response: str
@@ -80,7 +82,7 @@ class ColumnLayout:
 
 
 def pairs_from_rows(rows: list[tuple[str, Any]], settings: DataConfig, source: str) -> tuple[list[Pair], str]:
-    """The pairs of a source's rows, as they stand, and one line that says which columns they were made of. Raises UserError."""
+    """The pairs of a source's rows, as they stand, and one line on the columns they come from. Raises UserError."""
     first = rows[0][1]
     if not isinstance(first, dict):
         raise UserError(f"data {source}: a row is {type(first).__name__}, expected an object with named columns")
@@ -90,7 +92,7 @@ def pairs_from_rows(rows: list[tuple[str, Any]], settings: DataConfig, source: s
     return pairs, f"{source}: {_describe_files(rows, source)}{reader.describe()}"
 
 
-def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> ColumnLayout:
+def find_layout(settings: DataConfig, source: str, row: Row) -> ColumnLayout:
     """The columns of prompt and response, by the names in a row or as the settings have them. Raises UserError."""
     prompt, response = settings.prompt_column, settings.response_column
     if prompt is not None and prompt == response:
@@ -98,18 +100,18 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Colum
     for name in (prompt, response):
         if name is not None and name not in row:
             raise UserError(f"data {source}: no column {name!r}; it has {_join_names(row)}")
-    others = [name for name in row if name not in (prompt, response, *column_names(settings.ignore_columns))]
-    columns = {str(name).lower(): name for name in others}
-    found_columns = [
+    excluded_columns = (prompt, response, *column_names(settings.ignore_columns))
+    columns = {str(name).lower(): name for name in row if name not in excluded_columns}
+    prompt_by_name, response_by_name = (
         next((columns[name] for name in known if name in columns), None) for known in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
-    ]
+    )
     if prompt is not None and response is None:
         turns = parse_turns(row[prompt], f"data {source}")
         if turns and turns[-1].role == "assistant" and not (isinstance(row[prompt], str) and is_hh_prompt(row[prompt])):
             return ColumnLayout(None, prompt)
-    if response is not None and prompt is None and found_columns[0] is None and parse_turns(row[response], f"data {source}"):
+    if response is not None and prompt is None and prompt_by_name is None and parse_turns(row[response], f"data {source}"):
         return ColumnLayout(None, response, takes_last_answer=True)
-    prompt, response = prompt or found_columns[0], response or found_columns[1]
+    prompt, response = prompt or prompt_by_name, response or response_by_name
     if prompt is not None and response is not None:
         return ColumnLayout(prompt, response)
     set_column = settings.prompt_column or settings.response_column
@@ -119,16 +121,13 @@ def find_layout(settings: DataConfig, source: str, row: dict[str, Any]) -> Colum
     if set_column is not None:
         missing = "response" if response is None else "prompt"
         raise UserError(f"data {source}: no column {missing!r}; it has {_join_names(row)}; use --set data.{missing}_column=NAME")
-    hint = (
-        "split `text` into a column for each, named in --set data.prompt_column=NAME --set data.response_column=NAME"
-        if "text" in columns
-        else "use --set data.prompt_column=NAME --set data.response_column=NAME"
-    )
+    hint = "split `text` into a column for each, named in" if "text" in columns else "use"
+    hint += " --set data.prompt_column=NAME --set data.response_column=NAME"
     raise UserError(f"data {source}: cannot tell prompt from response among the columns {_join_names(row)}; {hint}")
 
 
 class _PairReader:
-    """Pairs from the rows of one layout; remembers which columns were of use and which were not."""
+    """Pairs from the rows of one layout; records which columns were used and which were not."""
 
     def __init__(self, settings: DataConfig, layout: ColumnLayout) -> None:
         self.layout = layout
@@ -146,9 +145,8 @@ class _PairReader:
         for name in (self.layout.prompt, self.layout.response):
             if name is not None and name not in row:
                 raise UserError(
-                    f"{where}: no column {name!r}; it has {_join_names(row) or 'none'}; put rows of "
-                    "another shape than the first's "
-                    "into a file of their own"
+                    f"{where}: no column {name!r}; it has {_join_names(row) or 'none'}; put rows of another shape than the "
+                    "first's into a file of their own"
                 )
         unwanted = ("false", "0", "0.0") if str(self.layout.response).lower() == "completion" else ("false",)
         if str(row.get("label")).lower() in unwanted and "label" not in self.ignored_columns:
@@ -172,7 +170,7 @@ class _PairReader:
             return Pair(prompt_turns[0]["content"], real, where)
         return Pair(_as_text(prompt_turns), real, where, tuple(prompt_turns))
 
-    def _from_conversation(self, row: dict[str, Any], where: str) -> tuple[list[Message], str, list[str]]:
+    def _from_conversation(self, row: Row, where: str) -> tuple[list[Message], str, list[str]]:
         """(turns before the response, response, the other texts of the conversation)"""
         column = self.layout.response
         turns = parse_conversation(row[column], column, where)
@@ -184,18 +182,15 @@ class _PairReader:
         self._check_turn_fields(turns[: answer_at + 1], column, where)
         return to_messages(turns[:answer_at], where), content_text(turns[answer_at].content, where), later
 
-    def _from_two_columns(self, row: dict[str, Any], where: str) -> tuple[list[Message], str, list[str]]:
+    def _from_two_columns(self, row: Row, where: str) -> tuple[list[Message], str, list[str]]:
         prompt, response = self.layout.prompt, self.layout.response
         assert prompt is not None
         prompt_turns = self._prompt_turns(row[prompt], prompt, where)
         value = row[response]
         turns = parse_turns(value, where) if not isinstance(value, str) or response.lower() == "chosen" else None
         if turns is None:
-            return (
-                prompt_turns,
-                content_text(value, where, response) if is_content_parts(value) else check_text(value, response, where),
-                [],
-            )
+            text = content_text(value, where, response) if is_content_parts(value) else check_text(value, response, where)
+            return prompt_turns, text, []
         *earlier_turns, answer = turns
         if answer.role != "assistant":
             raise UserError(f"{where}: {response} ends in a turn of {answer.role!r}, expected the assistant's answer")
@@ -229,9 +224,7 @@ class _PairReader:
             raise UserError(f"{where}: {name} ends in a turn of {messages[-1]['role']!r}, expected the user's")
         return messages
 
-    def _add_context(
-        self, prompt_turns: list[Message], row: dict[str, Any], used_names: set[str | None], where: str
-    ) -> list[Message]:
+    def _add_context(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
         """The last turn with what belongs to it in columns of their own, each behind a blank line."""
         context_names = [name for name in row if str(name).lower() in CONTEXT_COLUMNS] if self.layout.prompt is not None else []
         context_names.sort(key=lambda name: CONTEXT_COLUMNS.index(str(name).lower()))
@@ -240,14 +233,12 @@ class _PairReader:
             if name in used_names or name in self.ignored_columns:
                 continue
             used_names.add(name)
-            if is_blank(row[name]):
+            if is_blank(value := row[name]):
                 continue
-            value = row[name]
             texts = value if isinstance(value, list) and all(isinstance(text, str) for text in value) else [value]
             context_text = "\n\n".join(self._context_text(text, name, where) for text in texts)
-            already_there = is_on_own_lines(
-                context_text, content
-            )  # a prompt may be made up already of columns that are kept beside it
+            # a prompt may be made up already of columns that are kept beside it
+            already_there = is_on_own_lines(context_text, content)
             (self.unused_columns if already_there else self.used_columns)[name] = None
             if not already_there:
                 content = f"{content}\n\n{context_text}" if content.strip() else context_text
@@ -262,9 +253,7 @@ class _PairReader:
             )
         return check_text(value, name, where)
 
-    def _add_history(
-        self, prompt_turns: list[Message], row: dict[str, Any], used_names: set[str | None], where: str
-    ) -> list[Message]:
+    def _add_history(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
         for name in self._take_columns(row, HISTORY_COLUMNS, used_names):
             if len(prompt_turns) > 1:
                 raise UserError(
@@ -281,15 +270,13 @@ class _PairReader:
                     f"{where}: column {name!r} must be a list of [question, answer] or of turns with role and content; "
                     f"mend it, or go on without it with {ignore_hint(name, self.ignored_columns)}"
                 )
-            earlier = to_messages(history_turns, where)
-            if earlier[-1]["role"] == "user" and earlier[-1]["content"].strip() == prompt_turns[0]["content"].strip():
-                earlier = earlier[:-1]  # a history that ends in what is asked now
-            prompt_turns = [*earlier, *prompt_turns]
+            messages = to_messages(history_turns, where)
+            if messages[-1]["role"] == "user" and messages[-1]["content"].strip() == prompt_turns[0]["content"].strip():
+                messages = messages[:-1]  # a history that ends in the prompt
+            prompt_turns = [*messages, *prompt_turns]
         return prompt_turns
 
-    def _add_system(
-        self, prompt_turns: list[Message], row: dict[str, Any], used_names: set[str | None], where: str
-    ) -> list[Message]:
+    def _add_system(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
         for name in self._take_columns(row, SYSTEM_COLUMNS, used_names):
             text = self._context_text(row[name], name, where)
             system_texts = [turn["content"].strip() for turn in prompt_turns if turn["role"] in ("system", "developer")]
@@ -301,40 +288,35 @@ class _PairReader:
             prompt_turns = prompt_turns if system_texts else [{"role": "system", "content": text}, *prompt_turns]
         return prompt_turns
 
-    def _take_columns(self, row: dict[str, Any], candidates: tuple[str, ...], used_names: set[str | None]) -> list[str]:
-        """The row's columns of some names that say something and are not ignored; from now on they are taken."""
-        present = [
-            name
-            for name in row
-            if str(name).lower() in candidates and name not in used_names and name not in self.ignored_columns
-        ]
+    def _take_columns(self, row: Row, candidates: tuple[str, ...], used_names: set[str | None]) -> list[str]:
+        """The row's columns of some names that are neither blank nor ignored; they are added to `used_names`."""
+        unused_names = [name for name in row if name not in used_names and name not in self.ignored_columns]
+        present = [name for name in unused_names if str(name).lower() in candidates]
         used_names.update(present)
         present = [name for name in present if not is_blank(row[name])]
         self.used_columns.update(dict.fromkeys(present))
         return present
 
     def _check_turn_fields(self, turns: list[Turn], column: str, where: str) -> None:
-        """What else is said of the turns that are used: as for columns."""
+        """The other fields of the turns that are used: treated as columns are."""
         for turn in turns:
             for key, value in turn.extra.items():
                 self._check_unused(f"{column}.{key}", value, [content_text(turn.content, where)] if turn.content else [], where)
 
     def _check_other_columns(
-        self, row: dict[str, Any], used_names: set[str | None], pair_texts: list[str], other_texts: list[str], where: str
+        self, row: Row, used_names: set[str | None], pair_texts: list[str], other_texts: list[str], where: str
     ) -> None:
         self.seen_columns.update(map(str, row))
         for name, value in row.items():
             if name not in used_names:
                 self._check_unused(str(name), value, pair_texts, where, other_texts)
 
-    def _check_unused(
-        self, name: str, value: Any, pair_texts: list[str], where: str, other_texts: list[str] | None = None
-    ) -> None:
+    def _check_unused(self, name: str, value: Any, pair_texts: list[str], where: str, other_texts: Sequence[str] = ()) -> None:
         if is_blank(value):
             return
         self.unused_columns[name] = None
         if name not in self.ignored_columns and name.lower() not in OTHER_RESPONSE_COLUMNS:
-            check_no_unused_text(name, value, pair_texts, other_texts or [], where, self.ignored_columns, self.context_columns)
+            check_no_unused_text(name, value, pair_texts, other_texts, where, self.ignored_columns, self.context_columns)
 
     def check_context_columns(self, source: str) -> None:
         """Raises UserError when no row has a column that the settings put behind the prompt."""

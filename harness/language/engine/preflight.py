@@ -1,4 +1,4 @@
-"""What must hold for vLLM to draw a run's responses, found out before anything is trained."""
+"""What must hold for vLLM to draw a run's responses, checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from importlib.util import find_spec
 
 from harness.config import RunConfig
 from harness.errors import UserError
-from harness.language.engine.line import VllmProcess
+from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.loading import choose_device, choose_dtype
 
 # What `max_lora_rank` may be in vLLM 0.33 (vllm/config/lora.py).
 SUPPORTED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-TEMPERATURE_RANGE = 0.01, 2.0  # vLLM raises a lower one without a word, and refuses a higher one
+TEMPERATURE_RANGE = 0.01, 2.0  # vLLM silently raises a lower one, and refuses a higher one
 TRANSFORMERS_HINT = "or --set generation.backend=transformers"
 
 
@@ -27,7 +27,7 @@ def supported_rank(rank: int) -> int:
 
 
 def check_backend(config: RunConfig) -> None:
-    """Nothing for the house's own sampler. For vLLM its process is started once, which takes as long as importing it.
+    """Nothing to check for this package's own sampler. vLLM's process is started once, which takes as long as importing it.
 
     Raises UserError when vLLM is not installed or does not start, computes on another device than the run, or cannot hold the
     run's adapters, temperature or precision.
@@ -42,24 +42,24 @@ def check_backend(config: RunConfig) -> None:
             f"choose one of these, {TRANSFORMERS_HINT}"
         )
     if config.model.quantize is not None:
-        raise UserError(f"model.quantize={config.model.quantize}: generation.backend=vllm takes whole weights; leave one out")
+        raise UserError(f"model.quantize={config.model.quantize}: not with generation.backend=vllm; leave one of the two out")
     if find_spec("vllm") is None:
         raise UserError(
             'generation.backend=vllm: vLLM is not installed; install it with: pip install "selfplay-harness[vllm]" '
             f"(written against vLLM 0.33, not yet run on hardware), {TRANSFORMERS_HINT}"
         )
     try:
-        with VllmProcess(config.generation.vllm_timeout) as line:
-            vllm_device = line.receive("hello")["device"]
+        with VllmProcess(config.generation.vllm_timeout) as process:
+            vllm_device = process.receive("hello")["device"]
     except RuntimeError as error:
-        what, *words = str(error).splitlines()
+        message, *error_lines = str(error).splitlines()
         raise UserError(
-            f"generation.backend=vllm: {what} {''.join(words[-1:])}; mend the installation, {TRANSFORMERS_HINT}"
+            f"generation.backend=vllm: {message} {''.join(error_lines[-1:])}; mend the installation, {TRANSFORMERS_HINT}"
         ) from error
     device = choose_device(config.model.device)
     if device.type != vllm_device:
         raise UserError(
-            f"model.device={config.model.device}: generation.backend=vllm wants a GPU, but the run computes on {device.type} and "
+            f"model.device={config.model.device}: generation.backend=vllm needs a GPU, but the run computes on {device.type} and "
             f"vLLM on {vllm_device or 'none'}; use a machine with a GPU, {TRANSFORMERS_HINT}"
         )
     precision = str(choose_dtype(config.model.dtype, device)).removeprefix("torch.")

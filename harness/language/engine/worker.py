@@ -1,7 +1,7 @@
-"""vLLM's side of the line: orders come in and responses go out, one JSON object a line. The only file that knows vLLM's API.
+"""vLLM's side of the pipe: orders come in and responses go out, one JSON object a line. The only file that uses vLLM's API.
 
-Written against the documented interface of vLLM 0.33 and tested against a stand-in; not yet run on hardware. Nothing of the
-house is imported, so that the process holds vLLM and nothing else. It ends when its parent closes the line, or dies.
+Written against the documented interface of vLLM 0.33 and tested against a stand-in; not yet run on hardware. Nothing else of
+this package is imported, so that the process holds vLLM alone. It ends when its parent closes the pipe, or dies.
 
 The first line out is {"kind": "hello"} with vLLM's version and the device it computes on. Orders:
 open  the base model, once                             -> {"kind": "opened"}
@@ -27,8 +27,8 @@ MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more fin
 class Adapters:
     """A whole number for every adapter name, counted up and never given twice.
 
-    vLLM keeps an adapter under its number and does not look at the files again (vllm#31326), and cached prompts under its name
-    (vllm#42125): a name here is made of the weights' digest, so neither can stand for two players.
+    vLLM keeps an adapter under its number and does not read the files again (vllm#31326), and cached prompts under its name
+    (vllm#42125): a name here is made of the weights' digest, so neither can stand for two checkpoints.
     """
 
     def __init__(self) -> None:
@@ -39,16 +39,16 @@ class Adapters:
 
         if adapter is None:
             return None
-        number = self.adapter_ids.setdefault(adapter["name"], len(self.adapter_ids) + 1)
-        return LoRARequest(adapter["name"], number, adapter["path"])
+        adapter_id = self.adapter_ids.setdefault(adapter["name"], len(self.adapter_ids) + 1)
+        return LoRARequest(adapter["name"], adapter_id, adapter["path"])
 
 
 def open_engine(order: dict[str, Any]) -> Any:
     """The base model in vLLM, ready to draw.
 
     The log-probabilities are `raw_logprobs`: of the model's own logits, before temperature and top-p, which is what is kept of a
-    draw here. Prefix caching is off: prompts are short beside their responses, and without it no block of one player can be read
-    for another, nor do numbers depend on which block was there already. The model's own generation settings are left aside.
+    draw here. Prefix caching is off: prompts are short beside their responses, and without it no block of one checkpoint can be
+    read for another, nor do numbers depend on which block was there already. The model's own generation settings are not used.
     """
     from vllm import LLM
 
@@ -68,7 +68,7 @@ def open_engine(order: dict[str, Any]) -> Any:
 
 
 def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineWriter) -> None:
-    """Carry out a draw order. A response ends at one of its stop tokens, which is kept, or at its largest length.
+    """Carry out a draw order. A response ends at one of its stop tokens, which is kept, or at its maximum length.
 
     `ignore_eos` leaves stopping to the stop tokens of the template, among which the tokenizer's own end always is.
     """
@@ -101,7 +101,7 @@ def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineW
 
 
 def progress_bar(writer: JsonLineWriter) -> Any:
-    """A tqdm class, vLLM's own hook for progress, that draws nothing and tells of every finished response."""
+    """A tqdm class, vLLM's own hook for progress, that draws nothing and sends a message for every finished response."""
     from tqdm import tqdm
 
     devnull = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the process lives
@@ -118,7 +118,7 @@ def progress_bar(writer: JsonLineWriter) -> Any:
 
 
 class JsonLineWriter:
-    """The way out: nothing but whole JSON lines go over it, whatever vLLM prints."""
+    """The output pipe: nothing but whole JSON lines go through it, whatever vLLM prints."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
@@ -129,7 +129,7 @@ class JsonLineWriter:
 
 
 def exit_with_parent(parent_pid: int) -> None:
-    """End this process when its parent is gone, also in the middle of a draw: nobody would read it."""
+    """End this process when its parent is gone, also in the middle of a draw, whose output would not be read."""
     while os.getppid() == parent_pid:
         time.sleep(1)
     os._exit(1)
@@ -152,7 +152,7 @@ def main() -> None:
             writer.send("opened")
         else:
             generate(engine, adapters.lora_request(order["adapter"]), order, writer)
-    os._exit(0)  # the memory goes back at once, and no library's farewell can hang
+    os._exit(0)  # the memory is freed at once, and no library's exit handler can hang
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Keys and values of a batch that grow in place and whose rows come and go.
+"""Keys and values of a batch that grow in place and whose rows are added and removed.
 
-transformers' own cache copies all it holds for every new token; this one keeps room to spare and copies when it runs out.
+transformers' own cache copies all it holds for every new token; this one allocates more than it needs, and copies when full.
 
 Legend: B rows, A heads of keys and values, T columns, D size of a head.
 """
@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 
 class GrowingLayer(DynamicLayer):
-    """One layer: `keys` and `values` (B, A, T, D) are the used columns of `room_keys` and `room_values`."""
+    """One layer: `keys` and `values` (B, A, T, D) are the used columns of `key_buffer` and `value_buffer`."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -41,7 +41,7 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def set_rows(self, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
-        """Take these rows, one part below the other, as all there is; all end at the same column, gaps on the left are 0."""
+        """Replace all rows by these, one part below the other; all end at the same column, gaps on the left are 0."""
         length = max(part.shape[2] for part in keys)
         self.key_buffer, self.value_buffer = _alloc(keys, length), _alloc(values, length)
         self.keys, self.values = self.key_buffer[:, :, :length], self.value_buffer[:, :, :length]
@@ -51,7 +51,7 @@ class GrowingLayer(DynamicLayer):
 
 
 def _alloc(parts: Sequence[torch.Tensor], length: int) -> torch.Tensor:
-    """The parts one below the other in a new tensor that has `columns` columns and some to spare."""
+    """The parts one below the other in a new tensor that has `length` columns and some to spare."""
     first = parts[0]
     rows = sum(len(part) for part in parts)
     buffer = first.new_empty((rows, first.shape[1], length + length // 4 + 16, first.shape[3]))
@@ -71,21 +71,21 @@ class GrowingCache(Cache):
 
     @classmethod
     def from_prefix(cls, prefix_cache: Cache, num_rows: int) -> GrowingCache:
-        """A cache of `rows` rows that all go on from the one row of `begun`, which stays as it is."""
+        """A cache of `num_rows` rows that all continue the one row of `prefix_cache`, which stays as it is."""
         cache = cls()
-        for number, layer in enumerate(prefix_cache.layers):
+        for index, layer in enumerate(prefix_cache.layers):
             kv_layer: Any = layer
-            cache.update(kv_layer.keys.expand(num_rows, -1, -1, -1), kv_layer.values.expand(num_rows, -1, -1, -1), number)
+            cache.update(kv_layer.keys.expand(num_rows, -1, -1, -1), kv_layer.values.expand(num_rows, -1, -1, -1), index)
         return cache
 
     def select(self, rows: torch.Tensor, first_column: int) -> None:
-        """Only these rows, only the columns from `first` on."""
+        """Keep only these rows, only the columns from `first_column` on."""
         for layer in self.layers:
             kv_layer: Any = layer
             kv_layer.set_rows([kv_layer.keys[:, :, first_column:][rows]], [kv_layer.values[:, :, first_column:][rows]])
 
     def concat(self, other: GrowingCache) -> None:
-        """The other's rows below these; both end at the same column."""
+        """Add the other's rows below these; both end at the same column."""
         for own_layer, other_layer in zip(self.layers, other.layers, strict=True):
             target, source = cast("GrowingLayer", own_layer), cast("GrowingLayer", other_layer)
             target.set_rows([target.keys, source.keys], [target.values, source.values])

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointable_layers(model: Any) -> list[Any]:
-    """The layers of `model` that transformers says may be computed again; empty for a family that has none."""
+    """The layers of `model` that transformers allows to be computed again; empty for a family that has none."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

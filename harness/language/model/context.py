@@ -1,4 +1,4 @@
-"""How many tokens a model can take, prompt and response together: what its config.json says, under whatever name."""
+"""How many tokens a model can take, prompt and response together: from its config.json, under whatever name."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BATCH_DEPENDENT_ROPE = ("dynamic", "longrope", "su")
 
 
 def find_context_length(model: Any, tokenizer: Any, requested: int | None = None) -> int:
-    """The largest number of tokens; asked: `model.context`, which may be lower, or stand where nothing is said.
+    """The largest number of tokens; requested: `model.context`, which may be lower, or be used where there is no other limit.
 
-    Raises UserError where nothing says it, or where more is asked for than the model has.
+    Raises UserError where no limit is known, or where more is requested than the model can take.
     """
     config = getattr(model, "config", model)
     limit = _config_limit(config)
@@ -44,9 +44,8 @@ def reduced_context_note(model: Any, context_length: int) -> str | None:
     if position_limit is None or config_limit is None or config_limit >= position_limit or context_length < config_limit:
         return None
     return (
-        f"context {context_length} of {position_limit} tokens: beyond that its rotary positions are scaled "
-        "for a whole batch, and a log-probability "
-        "would depend on the texts beside it"
+        f"context {context_length} of {position_limit} tokens: beyond that its rotary positions are scaled for a whole batch, "
+        "and a log-probability would depend on the texts beside it"
     )
 
 
@@ -64,7 +63,7 @@ def _position_limit(config: Any) -> int | None:
 
 
 def _rope_original_lengths(config: Any, limit: int) -> Iterator[int]:
-    """Lengths up to which rotary positions stay as they are, of every kind of scaling that looks at the batch."""
+    """Lengths up to which rotary positions stay as they are, of every kind of scaling that depends on the batch."""
     rope_settings = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     kinds = [rope_settings, *(v for v in rope_settings.values() if isinstance(v, dict))]
     for variant in kinds:

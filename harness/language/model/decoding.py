@@ -1,9 +1,9 @@
 """How transformers' `generate` would choose tokens, given a task's settings and the model's generation_config.json.
 
-lm-eval's own transformers model calls `generate`, which reads more than a task says: the model's generation_config.json, and
-defaults of its own (sampling looks at the 50 likeliest tokens unless told otherwise). Here the same settings are resolved by
-transformers itself and carried out by the sampler, so that a response depends on its own seed and not on its neighbours. Search
-over several beams and the like is left to `generate`, one request at a time.
+lm-eval's own transformers model calls `generate`, which reads more than a task's settings: the model's generation_config.json,
+and defaults of its own (top_k = 50 for sampling). Here the same settings are resolved by transformers itself and carried out by
+the sampler, so that a response depends on its own seed and not on the rest of the batch. Search over several beams and the like
+is left to `generate`, one request at a time.
 
 Legend: V vocabulary.
 """
@@ -24,15 +24,12 @@ from harness.language.model.logprobs import bare_model
 from harness.language.model.sampling import SamplingParams
 from harness.language.text.templates import end_token_ids
 
-LogitsProcessor = Callable[
-    [Sequence[int], torch.Tensor], torch.Tensor
-]  # tokens so far, (V,) logits -> (V,) logits to choose from
-OWN_PROCESSORS = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"}  # what `Draw` does
-WHOLE_SEQUENCE_MODES = {
-    "beam_search",
-    "beam_sample",
-    "assisted_generation",
-}  # modes of `generate` that are not one token after the other
+# tokens so far, (V,) logits -> (V,) logits to choose from
+LogitsProcessor = Callable[[Sequence[int], torch.Tensor], torch.Tensor]
+# what `SamplingParams` covers
+OWN_PROCESSORS = {"TemperatureLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "MinPLogitsWarper"}
+# modes of `generate` that are not one token after the other
+WHOLE_SEQUENCE_MODES = {"beam_search", "beam_sample", "assisted_generation"}
 # Settings that `generate` cannot take from lm-eval's own model, or under which no two runs need agree.
 UNSUPPORTED_SETTINGS = {
     "max_time": "stops by the clock, so that equal commands give other answers",
@@ -52,7 +49,7 @@ UNSUPPORTED_SETTINGS = {
 }
 SET_BY_LM_EVAL = {"use_cache", "pad_token_id", "stopping_criteria"}
 FROM_GENERATION_CONFIG = " (from the model's generation_config.json)"
-SEARCH_SETTINGS = {"contrastive_search": ("penalty_alpha",), "dola_generation": ("dola_layers",)}  # and what asks for them
+SEARCH_SETTINGS = {"contrastive_search": ("penalty_alpha",), "dola_generation": ("dola_layers",)}  # mode -> settings for it
 NO_EFFECT_VALUES = {"num_return_sequences": 1, "guidance_scale": 1.0}  # the values without effect
 # What of a generation_config.json changes greedy answers, with the value that changes nothing.
 GREEDY_DEFAULTS: Mapping[str, Any] = {
@@ -62,7 +59,7 @@ GREEDY_DEFAULTS: Mapping[str, Any] = {
     "exponential_decay_length_penalty": None, "remove_invalid_values": False, "num_beams": 1, "guidance_scale": None,
     "prompt_lookup_num_tokens": None, "watermarking_config": None,
 }  # fmt: skip
-# The same for answers that a task wants sampled; the temperature is always the task's.
+# The same for tasks that sample; the temperature is always the task's.
 SAMPLING_DEFAULTS: Mapping[str, Any] = {
     "top_k": None, "top_p": 1.0, "min_p": None, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "top_h": None,
 }  # fmt: skip
@@ -74,20 +71,20 @@ class CannotGenerate(Exception):
 
 @dataclass(frozen=True)
 class Decoding:
-    """Settings resolved. how: the draw, where the sampler does it; whole: whether `generate` does it instead.
+    """Settings resolved. uses_generate: whether `generate` samples, and not the sampler with `sampling_params`.
 
-    most: tokens at most, where generation_config.json says so, whatever the task says. stop_ids: where `generate` would stop.
+    max_new_tokens: the limit of generation_config.json, which overrides the task's. stop_ids: where `generate` would stop.
     """
 
     sampling_params: SamplingParams
     stop_ids: frozenset[int]
     max_new_tokens: int | None
     uses_generate: bool
-    has_logits_processors: bool  # whether logits are changed by more than `Draw` does
+    has_logits_processors: bool  # whether logits are changed by more than `SamplingParams`
     config: Any
 
     def logits_processor(self, model: Any, prompt: Sequence[int], max_new_tokens: int) -> LogitsProcessor | None:
-        """What is done to the logits of one request before a token is chosen; None where nothing is."""
+        """The processor of one request's logits before a token is chosen; None where there is none."""
         if not self.has_logits_processors:
             return None
         processors = _logits_processors(bare_model(model), self.config, prompt, max_new_tokens)
@@ -126,12 +123,12 @@ def resolve_decoding(model: Any, settings: Mapping[str, Any]) -> Decoding:
         set_by_task = any(name in settings for name in SEARCH_SETTINGS[mode]) if mode in SEARCH_SETTINGS else True
         raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if set_by_task else FROM_GENERATION_CONFIG} is not supported")
     do_sample = bool(config.do_sample)
-    has_processors = any(type(one).__name__ not in OWN_PROCESSORS for one in processors)
+    has_processors = any(type(processor).__name__ not in OWN_PROCESSORS for processor in processors)
     if has_processors or not do_sample:
-        how = SamplingParams(1.0 if do_sample else 0.0)
+        params = SamplingParams(1.0 if do_sample else 0.0)
     else:
-        how = SamplingParams(config.temperature, config.top_p or 0.0, config.top_k or 0, config.min_p or 0.0)
-    return Decoding(how, end_token_ids(config), config.max_new_tokens, mode in WHOLE_SEQUENCE_MODES, has_processors, config)
+        params = SamplingParams(config.temperature, config.top_p or 0.0, config.top_k or 0, config.min_p or 0.0)
+    return Decoding(params, end_token_ids(config), config.max_new_tokens, mode in WHOLE_SEQUENCE_MODES, has_processors, config)
 
 
 def _check_supported(settings: Mapping[str, Any], where: str = "") -> None:
@@ -152,14 +149,14 @@ def to_generate_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_overrides(model: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model's generation_config.json sets of `changes`, a setting each with the value that changes nothing."""
+    """What the model's generation_config.json sets otherwise than `defaults`, the values that change nothing."""
     config = getattr(bare_model(model), "generation_config", None)
     values = {name: getattr(config, name, None) for name in defaults}
     return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
 
 
 def model_override_notes(model: Any) -> Iterator[str]:
-    """One line per kind of what generation_config.json changes in evaluation, and that self-play does not look at it."""
+    """One line per kind of what generation_config.json changes in evaluation; self-play does not read it."""
     always, sampled = model_overrides(model, GREEDY_DEFAULTS), model_overrides(model, SAMPLING_DEFAULTS)
     for overrides, where in ((always, "written answers"), (sampled, "answers of tasks that sample")):
         if overrides:
@@ -170,7 +167,7 @@ def model_override_notes(model: Any) -> Iterator[str]:
 
 
 def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_tokens: int) -> Any:
-    """transformers' own changes to the logits, for one prompt of which `most` tokens at most are drawn."""
+    """transformers' own logits processors, for one prompt and at most `max_new_tokens` tokens."""
     config, device = copy.deepcopy(config), next(model.parameters()).device
     config.max_length = len(prompt) + max_new_tokens
     if config.min_new_tokens is not None:
@@ -189,7 +186,7 @@ def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_t
 
 @contextmanager
 def _silence_transformers() -> Iterator[None]:
-    """transformers warns of settings that have no effect; what has one is said in the plan."""
+    """transformers warns of settings that have no effect; those that have one are listed in the plan."""
     loggers = [logging.getLogger(f"transformers.generation.{name}") for name in ("utils", "configuration_utils")]
     previous = [logger.disabled for logger in loggers]
     try:

@@ -3,7 +3,7 @@
 State-space models, linear attention and convolutions keep a state that has seen every token before it, padding too, and every
 family has a cache of its own for it. So here prompts of one length go together, without padding, through the model's own cache,
 or, where even that is not the model's function, through the whole sequence again for every token. Slower than
-`harness.language.model.sampling`, and the same draws: a row's token comes from its own uniform and the logits alone.
+`harness.language.model.sampling`, and the same draws: a row's token depends on its own uniform and the logits alone.
 
 Legend: B rows of a batch, V vocabulary.
 """
@@ -38,10 +38,10 @@ def generate_with_transformers(
     sampler: Sampler,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[GeneratedTokens]:
-    """As `sampling.draw`: one response per request, in the order given.
+    """As `sampling.generate_tokens`: one response per request, in the order given.
 
-    batch_size: rows at a time, all of one prompt length. sampler: of a `Choice`, not "own". Nothing of generation_config.json is
-    applied but what a request's `change` does.
+    batch_size: rows at a time, all of one prompt length. sampler: of a `LayoutCheck`, not "own". Nothing of
+    generation_config.json is applied but a request's `logits_processor`.
     """
     import transformers
 
@@ -56,7 +56,7 @@ def generate_with_transformers(
         settings = transformers.GenerationConfig(
             max_new_tokens=batch.max_new_tokens, do_sample=False, use_cache=use_cache, pad_token_id=0, eos_token_id=None
         )
-        plain_model(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, they forget it
+        plain_model(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, it is reset
         plain_model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
@@ -69,7 +69,7 @@ def generate_with_transformers(
 
 
 def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[int]]:
-    """Numbers of requests in parts of at most `size`, each with prompts of one length and responses of like length."""
+    """Indices of requests in batches of at most `max_size`, each with prompts of one length and responses of similar length."""
     order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].max_new_tokens, i))
     batches: list[list[int]] = []
     for i in order:
@@ -82,7 +82,7 @@ def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[i
 
 
 class _BatchSampler:
-    """One batch: draws each row's next token from the logits that `generate` hands over, and says when all rows have ended."""
+    """One batch: draws each row's next token from the logits that `generate` passes, and stops it when all rows have ended."""
 
     def __init__(
         self,
@@ -104,12 +104,12 @@ class _BatchSampler:
     def choose_next(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, V) logits -> scores of which only the drawn token's is not minus infinity."""
         step = min(self.step, self.uniforms.shape[1] - 1)
-        shown = process_logits(
+        processed_logits = process_logits(
             scores,
             [self.requests[i] if active else None for i, active in zip(self.indices, self.is_active, strict=True)],
             self.ids,
         )
-        tokens, values = choose_tokens(scores, self.uniforms[:, step], self.params, shown)
+        tokens, values = choose_tokens(scores, self.uniforms[:, step], self.params, processed_logits)
         token_list, logps = tokens.tolist(), values.double().cpu()
         bad_rows = [row for row, active in enumerate(self.is_active) if active and not bool(logps[row].isfinite())]
         if bad_rows:
@@ -131,7 +131,7 @@ class _BatchSampler:
         return chosen.scatter_(1, tokens[:, None], 0.0)
 
     def all_finished(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        """(B,) all True once every row has ended; a row that ended earlier goes on unseen, so that shapes stay as they are."""
+        """(B,) all True once every row has ended; a row that ended earlier goes on, its tokens ignored, so that shapes stay."""
         return torch.full((len(self.indices),), not any(self.is_active), device=input_ids.device)
 
     def results(self) -> list[GeneratedTokens]:

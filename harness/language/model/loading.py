@@ -17,10 +17,10 @@ from harness.config import LoraConfig, ModelConfig
 from harness.errors import UserError, system_error_line
 from harness.files import file_digest
 from harness.language.model.context import find_context_length, reduced_context_note
+from harness.language.model.initial_adapter import start_from_adapter
 from harness.language.model.logprobs import LayoutCheck
 from harness.language.model.lora import add_adapter
-from harness.language.model.quantised import keep_gradients, quantization_config
-from harness.language.model.start import start_from_adapter
+from harness.language.model.quantization import keep_gradients, quantization_config
 from harness.language.model.supported import auto_class
 from harness.language.model.targets import placement_notes
 from harness.language.model.verify import UnsupportedModel, forward_changes_modules, verify_model
@@ -63,10 +63,10 @@ def load_policy(
 ) -> Policy:
     """The base at `model.path`, frozen, with a fresh adapter.
 
-    template, arguments: the kind of template, and what the chat template is given. date: what templates take for the present.
-    mirror: the folder that stands for the hub. commit: what a run began with, where no revision is named. Raises UserError when
-    there is no such model, its weights are no safetensors, it wants to run code of its own without being allowed to, or
-    quantisation is asked for where it cannot be had.
+    template, template_arguments: the kind of template, and the chat template's arguments. date: the present, for templates.
+    mirror: the folder in place of the hub. commit: what a run began with, where no revision is named. Raises UserError when
+    there is no such model, its weights are no safetensors, it has code of its own that it is not allowed to run, or
+    quantisation is not available.
     """
     import transformers
 
@@ -88,35 +88,31 @@ def load_policy(
     if model.quantize is not None:
         model_kwargs |= {"quantization_config": quantization_config(model.quantize, dtype), "device_map": {"": device}}
     _check_folder(path, model)
-    # A stranger's files make the libraries raise dozens of unrelated kinds; each means: this model is not to be had.
+    # Malformed files make the libraries raise many kinds of exception; each means that this model cannot be loaded.
     try:
-        read = auto_class(transformers.AutoConfig.from_pretrained(path, **hub_kwargs), model.path)
-        loaded: Any = read.from_pretrained(
+        model_class = auto_class(transformers.AutoConfig.from_pretrained(path, **hub_kwargs), model.path)
+        base, loading_info = model_class.from_pretrained(
             path, dtype=dtype, use_safetensors=True, output_loading_info=True, **model_kwargs, **hub_kwargs
         )
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"model.path={model.path}: {_load_failure_message(error, path, model)}") from error
-    base, loading_info = loaded
     if missing_keys := sorted(loading_info["missing_keys"]):
         raise UserError(
-            f"model.path={model.path}: its weights lack {len(missing_keys)} tensors that its config.json "
-            f"asks for, {missing_keys[0]} among "
-            "them; they would be random numbers"
+            f"model.path={model.path}: its weights lack {len(missing_keys)} tensors that its config.json asks for, "
+            f"{missing_keys[0]} among them; they would be random numbers"
         )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub_kwargs)
     except Exception as error:
-        message = (
-            f"its tokenizer cannot be loaded ({_one_line(error)}); the folder or repository of a model holds "
-            "its tokenizer's files"
-        )
-        raise UserError(f"model.path={model.path}: {message}") from error
-    if len(tokenizer) > (words := base.get_input_embeddings().weight.shape[0]):
+        message = f"its tokenizer cannot be loaded ({_one_line(error)})"
+        hint = "the folder or repository of a model holds its tokenizer's files"
+        raise UserError(f"model.path={model.path}: {message}; {hint}") from error
+    if len(tokenizer) > (vocab_size := base.get_input_embeddings().weight.shape[0]):
         raise UserError(
-            f"model.path={model.path}: its vocabulary has {words} tokens and its tokenizer {len(tokenizer)}; give the model the "
-            "tokenizer it was trained with"
+            f"model.path={model.path}: its vocabulary has {vocab_size} tokens and its tokenizer {len(tokenizer)}; give the model "
+            "the tokenizer it was trained with"
         )
     if model.quantize is not None:
         keep_gradients(base)
@@ -132,8 +128,8 @@ def load_policy(
     find_context_length(base, tokenizer, model.context)
     peft_model = add_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
     key = str([weights_digest, base.config, dtype, device, lora, model.merge_adapter])
-    choice = _cached_layout_check(peft_model, model, key)
-    policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, choice, pool)
+    layout_check = _cached_layout_check(peft_model, model, key)
+    policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, layout_check, pool)
     if pool.num_threads > 1 and forward_changes_modules(peft_model):
         policy.pool = OrderedThreadPool()
     policy.context_length = find_context_length(base, tokenizer, model.context)
@@ -149,7 +145,7 @@ _layout_checks: dict[str, LayoutCheck] = {}
 
 
 def _cached_layout_check(peft_model: Any, model: ModelConfig, key: str) -> LayoutCheck:
-    """What `verified` finds, once per process for the same weights and settings. Raises UserError where the model is unfit."""
+    """`verify_model`, once per process for the same weights and settings. Raises UserError where the model is unsupported."""
     if key not in _layout_checks:
         try:
             _layout_checks[key] = verify_model(peft_model)
@@ -159,15 +155,15 @@ def _cached_layout_check(peft_model: Any, model: ModelConfig, key: str) -> Layou
 
 
 def model_notes(policy: Policy) -> Iterator[str]:
-    """What is not as for most models: the sampler, the context, layers without an adapter, ids without a token."""
+    """One line each for what is unusual: the sampler, the context, layers without an adapter, ids without a token."""
     layout_check = policy.layout_check
     if layout_check.sampler != "own":
         yield (
             f"sampled through transformers' {layout_check.sampler}, prompts of equal length together, slower: "
             f"{layout_check.sampler_reason}"
         )
-    if line := reduced_context_note(policy.model, policy.context_length):
-        yield line
+    if note := reduced_context_note(policy.model, policy.context_length):
+        yield note
     yield from placement_notes(policy.model)
     if policy.ids_without_token:
         yield (
@@ -203,12 +199,12 @@ def _one_line(error: BaseException) -> str:
 
 
 def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> str:
-    """What keeps a model from being loaded and what to do, in one line."""
+    """Why a model cannot be loaded and what to do, in one line."""
     from safetensors import SafetensorError
 
     message = " ".join(str(error).split())
-    if (line := system_error_line(error)) is not None:
-        return line
+    if (system_message := system_error_line(error)) is not None:
+        return system_message
     if "trust_remote_code" in message and not model.trust_remote_code:
         return (
             "its repository holds Python code that it wants to run on this machine, with your rights; if you have read that code "
@@ -235,7 +231,7 @@ def weights_folder(path: str, revision: str | None = None) -> Path:
 
 
 def base_digest(folder: Path) -> str:
-    """Names the base by its weights' contents, wherever they lie."""
+    """Digest of the contents of the base's weight files, wherever they lie."""
     return digest(*(file_digest(folder / name) for name in weight_files(folder)))
 
 

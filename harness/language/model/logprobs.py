@@ -2,10 +2,12 @@
 
 Three layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row
 (`packing`). "rows": one row per continuation, for model families whose attention cannot take a mask of ours, or that have a
-state beside it; `choose_layout` compares the two on a small batch and decides. The output projection sees only the places that
-predict a continuation's token, a chunk at a time, and keeps (M, H) numbers for the backward pass, so (rows, tokens, vocabulary)
-never exists. "logits": rows again, and the logits as the whole model gives them, for families with more than a projection
-behind the last layer.
+state beside it; `choose_layout` compares the two on a small batch and decides. "logits": rows again, and the logits as the
+whole model gives them, for families with more than a projection behind the last layer.
+
+Fused linear cross-entropy (as in Liger Kernel, arXiv:2410.10989): the output projection gets only the positions that predict a
+continuation's token, a chunk at a time, and keeps (M, H) numbers for the backward pass, so (rows, tokens, vocabulary) never
+exists.
 
 Legend: N continuations, M their tokens, R rows, W columns, H hidden size, V vocabulary.
 Log-probabilities are in nats, from float32 logits (float64 in a float64 model). A token's value and the sum over a continuation's
@@ -34,7 +36,7 @@ LAYOUT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e
 
 
 class ContinuationLogps(NamedTuple):
-    """(N,) log-probabilities, and whether each continuation's tokens are all the likeliest ones: (N,) or None if not asked."""
+    """(N,) log-probabilities, and whether each continuation is greedy decoding's: (N,), None without `with_greedy`."""
 
     logps: torch.Tensor
     is_greedy: torch.Tensor | None
@@ -51,9 +53,9 @@ def collate(groups: Sequence[PromptGroup], layout: Layout, prefix_length: int = 
 def continuation_logps(
     model: Any, packed: PackedBatch, layout: Layout, cache: Any = None, with_greedy: bool = False
 ) -> ContinuationLogps:
-    """Every continuation that `lay_out` laid out; with gradients where they are on.
+    """Every continuation of a batch made by `collate`; with gradients where they are on.
 
-    cache: from `beginning`, the keys and values of the `packed.cached` tokens that all groups continue.
+    cache: from `prefill_prefix`, the keys and values of the `packed.prefix_length` tokens that all groups continue.
     """
     packed = packed.to(device_of(model))
     hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
@@ -118,7 +120,7 @@ def projection(model: Any) -> Project:
 def token_logps(
     hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, with_greedy: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(M, H) hidden states, (M,) tokens -> (M,) log-probabilities, and (M,) whether each token is the likeliest, if asked."""
+    """(M, H) hidden states, (M,) tokens -> (M,) log-probabilities, and with `with_greedy` (M,) whether each is the likeliest."""
     if torch.is_grad_enabled() and hidden.requires_grad:
         return _FusedTokenLogps.apply(hidden, target, project, chunk), None  # type: ignore[return-value]
     logp, _, likeliest = _chunked_logps(hidden, target, project, chunk, with_grads=False, with_greedy=with_greedy)
@@ -130,8 +132,8 @@ class _FusedTokenLogps(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int) -> torch.Tensor:
-        logp, slopes, _ = _chunked_logps(hidden, target, project, chunk, with_grads=True, with_greedy=False)
-        ctx.save_for_backward(slopes)
+        logp, grads, _ = _chunked_logps(hidden, target, project, chunk, with_grads=True, with_greedy=False)
+        ctx.save_for_backward(grads)
         return logp
 
     @staticmethod
@@ -172,11 +174,11 @@ def _chunked_logps(
 def _log_softmax_at(
     logits: torch.Tensor, target: torch.Tensor, with_softmax: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """(M, V) logits, (M,) tokens -> (M,) float64 log-probabilities, (M,) likeliest tokens, (M, V) minus the softmax if asked.
+    """(M, V) logits, (M,) tokens -> (M,) float64 log-probabilities, (M,) likeliest tokens, (M, V) minus the softmax or None.
 
     Only the exponentials are float32. What is small beside a large term would be rounded away from their sum, always downwards:
     so the largest, which is 1, is added in float64, and the others in short parts. A value is then right to a few 1e-7 nats and
-    leans to no side, where a float32 log-softmax rounds one of -20 nats by up to 1e-6.
+    unbiased, where a float32 log-softmax rounds one of -20 nats by up to 1e-6.
     """
     largest, argmax = logits.max(-1, keepdim=True)
     exponentials = (logits - largest).exp_().scatter_(-1, argmax, 0.0)
@@ -193,7 +195,7 @@ def _log_softmax_at(
     return logp.squeeze(-1), argmax.squeeze(-1), minus
 
 
-# ---------------------------------------------------------------- a beginning shared by many groups
+# ---------------------------------------------------------------- a prefix shared by many groups
 
 
 @torch.no_grad()
@@ -211,7 +213,7 @@ def prefill_prefix(model: Any, ids: Sequence[int]) -> GrowingCache:
 class LayoutCheck(NamedTuple):
     """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
 
-    sampler: "own" is `sampling.draw`, with a cache of our own; the others are `generating.generated`.
+    sampler: "own" is `sampling.generate_tokens`, with a cache of our own; the others are `generate_with_transformers`.
     """
 
     layout: Layout
@@ -221,7 +223,7 @@ class LayoutCheck(NamedTuple):
     sampler_reason: str = "keys and values alone"
 
 
-ATTENTION_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers that keys, values and a mask say all about
+ATTENTION_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers whose state is keys and values alone
 # What a model that takes no mask of ours, or no cache, has been seen to raise.
 UNSUPPORTED_ERRORS = (
     RuntimeError,
@@ -236,7 +238,7 @@ UNSUPPORTED_ERRORS = (
 
 
 def extra_state(model: Any) -> str | None:
-    """What the model's state is, beside keys and values under a mask, by its own account; None where it has nothing else."""
+    """The model's state beside keys and values, as transformers declares it; None where it has no other."""
     causal_lm = bare_model(model)
     kinds = {str(kind) for kind in getattr(text_config(model), "layer_types", None) or ()} - ATTENTION_LAYERS
     if kinds:
@@ -248,7 +250,7 @@ def extra_state(model: Any) -> str | None:
 
 
 def dummy_groups(vocab_size: int) -> list[PromptGroup]:
-    """A small batch of made-up ids below `words`: prefixes of unequal lengths with one to three continuations."""
+    """A small batch of made-up ids below `vocab_size`: prefixes of unequal lengths with one to three continuations."""
     return [
         PromptGroup(
             dummy_tokens(length, 2 * length + 1, vocab_size),
@@ -268,8 +270,8 @@ def choose_layout(model: Any) -> LayoutCheck:
     vocab_size = text_config(model).vocab_size
     groups = dummy_groups(vocab_size)
     lengths = torch.tensor([len(c) for g in groups for c in g.responses])
-    if kinds := extra_state(model):
-        return LayoutCheck("rows", None, kinds)
+    if state_description := extra_state(model):
+        return LayoutCheck("rows", None, state_description)
 
     def layout_logps(groups: Sequence[PromptGroup], layout: Layout, cache: Any = None, prefix_length: int = 0) -> torch.Tensor:
         return continuation_logps(model, collate(groups, layout, prefix_length), layout, cache).logps.cpu()
@@ -315,7 +317,7 @@ def decoder_of(model: Any) -> Any:
 
 
 def text_config(model: Any) -> Any:
-    """The configuration of the language model, also where others stand beside it."""
+    """The configuration of the language model, also of one with a vision tower beside it."""
     return bare_model(model).config.get_text_config(decoder=True)
 
 

@@ -2,9 +2,9 @@
 
 y = x W' + b + s (x A') B'. peft computes the second product, a scaled copy of it and the sum one after the other. Here either
 the second product is added while it is made, or, where the layer merges, W + s B A is formed once per set of weights and x goes
-through that alone. The base weight itself never changes and gets no gradient; a merged weight is a copy beside it, given up as
-soon as A or B change. In float32 the copy differs from the sum by rounding; in half precision it would swallow small adapters,
-so it is not used there by itself.
+through that alone. The base weight itself never changes and gets no gradient; a merged weight is a copy beside it, dropped as
+soon as A or B change. In float32 the copy differs from the sum by rounding; in half precision it would round small adapters
+away, so it is not used there by default.
 
 Legend: T tokens (all leading axes flattened), I and O inputs and outputs of the layer, r rank.
 """
@@ -51,8 +51,8 @@ class _FusedLora(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = grad_output @ weight
             grad_x = grad_x if ctx.merged else grad_x.addmm_(grad_hidden, a)
-        to_b = (grad_output.t() @ (x @ a.t())).mul_(ctx.scale)
-        return grad_x, None, None, grad_hidden.t() @ x, to_b, None, None
+        grad_b = (grad_output.t() @ (x @ a.t())).mul_(ctx.scale)
+        return grad_x, None, None, grad_hidden.t() @ x, grad_b, None, None
 
 
 class FusedLinear(PeftLinear):
@@ -85,7 +85,7 @@ class FusedLinear(PeftLinear):
 
 
 def fuse(model: Any, merge: bool | None = None) -> bool:
-    """Let every plain LoRA layer of `model` do less work; returns whether adapters are merged into copies of the weights.
+    """Fuse every plain LoRA layer of `model`; returns whether adapters are merged into copies of the weights.
 
     merge: None decides by precision and size. Layers over anything but `torch.nn.Linear` (quantised, convolutions) and adapters
     kept in another precision than their input (float32 beside a bfloat16 base) stay as peft made them.
@@ -119,9 +119,8 @@ def add_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft's use of an old name
             warnings.filterwarnings("ignore", "fan_in_fan_out is set to False", UserWarning)  # peft then sets it right itself
-            warnings.filterwarnings(
-                "ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning
-            )  # peft's own, for experts
+            # peft's own patterns, for experts
+            warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
             peft_model = peft.get_peft_model(base, settings)
     except ValueError as error:
         raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error

@@ -1,8 +1,9 @@
 """A prefix and its continuations as one row: ids, positions, mask, and where each token is predicted. Never sees a model.
 
-A prefix is computed once for all its continuations. Each continuation sees the prefix and itself, never a sibling, and its
-positions go on from the prefix, so every token has exactly the neighbours it would have in a row of its own. A last token
-predicts nothing, so it is not laid out. Several groups share a row without seeing each other; rows hold hardly any padding.
+Prefix sharing and packing: a prefix is computed once for all its continuations. Each continuation attends to the prefix and
+itself, never to another one, and its positions go on from the prefix, so every token has exactly the context it would have in a
+row of its own. A last token predicts nothing, so it is left out. Several groups share a row without attending to each other; rows
+hold hardly any padding.
 
 Legend: N continuations of all groups, M their tokens, R rows, W columns, C columns of a cache that all rows continue.
 """
@@ -18,9 +19,9 @@ import torch
 
 from harness.records import PromptGroup
 
-PADDING_GROUP = -1  # the group of columns that belong to nobody
+PADDING_GROUP = -1  # the group of columns of padding
 ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
-ACCEPTABLE_OVERHEAD = 1.03  # columns laid out per column used with which no better width is looked for
+ACCEPTABLE_OVERHEAD = 1.03  # columns per column used up to which no better width is searched
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PackedBatch:
 
     ids: torch.Tensor  # (R, W)
     positions: torch.Tensor  # (R, W), counted within each prefix + continuation, after the cache
-    group: torch.Tensor  # (R, W), PADDING where a column belongs to nobody
+    group: torch.Tensor  # (R, W), PADDING_GROUP in padding
     branch: torch.Tensor  # (R, W), 0 in a prefix, k + 1 in its continuation k
     source: torch.Tensor  # (M,) place in the flattened rows whose output predicts a token
     target: torch.Tensor  # (M,) that token
@@ -42,9 +43,9 @@ class PackedBatch:
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
-        """(R, 1, W, C + W) to add to attention scores: 0 where a column may look, -inf elsewhere.
+        """(R, 1, W, C + W) to add to attention scores: 0 where a column may attend, -inf elsewhere.
 
-        A column looks back at itself, at its own prefix and at its own continuation, and at the whole cache. `window` limits
+        A column attends to itself, to earlier columns of its own prefix and continuation, and to the whole cache. `window` limits
         how many positions back, as sliding-window attention does.
         """
         rows, width = self.ids.shape
@@ -65,8 +66,8 @@ class PackedBatch:
 def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
     """Groups -> rows of `width` columns, or as wide as the widest group where that is wider; no group is cut.
 
-    cached: tokens of a common beginning that all groups continue and whose keys and values are kept elsewhere.
-    alone: every group has a row to itself, in the order given.
+    prefix_length: tokens of a shared prefix that all groups continue and whose keys and values are in a cache.
+    one_per_row: every group has a row to itself, in the order given.
     """
     widths = [group.width for group in groups]
     if one_per_row:
@@ -112,7 +113,7 @@ def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, 
 
 
 def choose_width(widths: Sequence[int], min_width: int = 0) -> tuple[int, list[list[int]]]:
-    """The row width, and the groups of each row, that waste the least: padding, and attention over columns one cannot see.
+    """The row width, and the groups of each row, that waste the least: padding, and attention over masked columns.
 
     Rows are as wide as the widest group, or up to twice that where narrower rows would leave much of themselves empty.
     """
@@ -133,11 +134,11 @@ def choose_width(widths: Sequence[int], min_width: int = 0) -> tuple[int, list[l
 
 
 def first_fit_decreasing(widths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Numbers of `widths` in as few bins of `capacity` as first-fit decreasing finds; the same for the same input."""
+    """Indices of `widths` in as few bins of `capacity` as first-fit decreasing finds; the same for the same input."""
     free_space: list[int] = []
     contents: list[list[int]] = []
     for i in sorted(range(len(widths)), key=lambda i: (-widths[i], i)):
-        bin_index = next((b for b, room in enumerate(free_space) if room >= widths[i]), None)
+        bin_index = next((b for b, free in enumerate(free_space) if free >= widths[i]), None)
         if bin_index is None:
             free_space.append(capacity)
             contents.append([])
@@ -148,7 +149,7 @@ def first_fit_decreasing(widths: Sequence[int], capacity: int) -> list[list[int]
 
 
 def batches_by_tokens(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[list[int]]:
-    """Numbers of groups that go through the model together: of similar width, at most `budget` columns (or one group)."""
+    """Indices of groups that go through the model together: of similar width, at most `max_tokens` columns (or one group)."""
     order = sorted(range(len(groups)), key=lambda i: (groups[i].width, i))
     batch: list[int] = []
     for i in order:
@@ -161,11 +162,11 @@ def batches_by_tokens(groups: Sequence[PromptGroup], max_tokens: int) -> Iterato
 
 
 def unsort(results: Sequence[tuple[Sequence[int], Sequence[Any]]], groups: Sequence[PromptGroup]) -> list[Any]:
-    """Values found pass by pass, one per continuation, put back into the order in which the groups list them."""
+    """Values computed batch by batch, one per continuation, in the order in which the groups list them."""
     by_group: dict[int, Sequence[Any]] = {}
-    for numbers, values in results:
+    for indices, values in results:
         offset = 0
-        for g in numbers:
+        for g in indices:
             by_group[g] = values[offset : offset + len(groups[g].responses)]
             offset += len(groups[g].responses)
     return [value for g in range(len(groups)) for value in by_group[g]]

@@ -1,8 +1,8 @@
-"""Responses drawn from a model: prompts computed once, rows that finish make room for those that wait.
+"""Responses drawn from a model: prompts computed once, rows added and removed as they finish (continuous batching).
 
-A draw is the inverse of the cumulative distribution at one uniform per row and step, and a row's uniforms come from its own
-seed: what a row draws does not depend on its neighbours, so rows may come and go. The log-probability of every drawn token is
-kept, at temperature 1 and without truncation, whatever the draw itself used.
+Inverse-CDF sampling: a draw is the inverse of the cumulative distribution at one uniform per row and step, and a row's uniforms
+come from its own seed. A row's tokens do not depend on the rows beside it, so rows may be added and removed. The log-probability
+of every drawn token is kept, at temperature 1 and without truncation, whatever the draw itself used.
 
 Legend: B rows of a batch, T columns so far, V vocabulary.
 """
@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.language.model.beginnings import common_prefix_length
 from harness.language.model.cache import GrowingCache
 from harness.language.model.logprobs import bare_model, device_of, prefill_prefix
+from harness.language.model.prefix_sharing import common_prefix_length
 from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues
 
 MIN_SHARED_PREFIX = 16  # tokens all prompts must begin with before they are computed apart
-REFILL_BELOW = 0.75  # share of the batch still drawing below which finished rows are replaced, or the rest moved together
+REFILL_BELOW = 0.75  # share of the batch still active below which finished rows are replaced, or the rest compacted
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class SamplingParams:
     """How a token is chosen. Temperature 0 takes the likeliest. The others in the order in which transformers applies them.
 
     top_k: the so many likeliest (0: all). top_p: the likeliest that reach this share of what is left. min_p: those with at least
-    this share of the likeliest one's probability. never: ids that are not drawn, such as those of a padded vocabulary that the
-    tokenizer has no token for. The others' share is scaled up; the log-probability that is kept stays the plain policy's, over
-    all ids, which is what scoring computes.
+    this share of the likeliest one's probability. banned_ids: ids that are not drawn, such as those of a padded vocabulary that
+    the tokenizer has no token for. The others' share is scaled up; the log-probability that is kept stays the plain policy's,
+    over all ids, which is what scoring computes.
     """
 
     temperature: float = 1.0
@@ -51,10 +51,9 @@ class Request:
     prompt_ids: Sequence[int]
     seed: int
     max_new_tokens: int
-    stop_fn: Callable[[list[int]], bool] = lambda ids: False  # given the tokens so far
-    logits_processor: Callable[[Sequence[int], torch.Tensor], torch.Tensor] | None = (
-        None  # tokens so far, (V,) logits -> (V,) to choose from
-    )
+    stop_fn: Callable[[list[int]], bool] = lambda ids: False  # of the tokens so far
+    # tokens so far, (V,) logits -> (V,) to choose from
+    logits_processor: Callable[[Sequence[int], torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,12 @@ class GeneratedTokens:
 class DecodeBatch:
     """Rows being drawn. A column is one step back in time for all of them; columns before a row's prompt are masked."""
 
-    request_indices: list[int]  # B numbers of requests; a row that has finished keeps its place until the rest is moved together
+    request_indices: list[int]  # B; -1 for a row that has finished and keeps its place until the rest is compacted
     cache: Any
     mask: torch.Tensor  # (B, T)
     position: torch.Tensor  # (B,) of the next token
     logits: torch.Tensor  # (B, V) that the next token is drawn from
-    uniforms: torch.Tensor  # (B, most)
+    uniforms: torch.Tensor  # (B, max_new_tokens)
     step: torch.Tensor  # (B,) tokens drawn so far
 
 
@@ -88,11 +87,11 @@ def generate_tokens(
     share_prefix: bool = True,
     advance: Callable[[int], None] = lambda n: None,
 ) -> list[GeneratedTokens]:
-    """One response per request, in the order given; each ends at a stop token, at `most`, or where its `stopped` says so.
+    """One response per request, in the order given; each ends at a stop token, at `max_new_tokens`, or by its `stop_fn`.
 
-    batch_size: rows at a time. share: whether what all prompts begin with is computed once (not for attention that counts
-    columns, such as a sliding window). Raises BadNumbers, naming the requests, where the model's output is not finite: no token
-    can be drawn from that.
+    batch_size: rows at a time. share_prefix: whether a prefix of all prompts is computed once (not for attention that counts
+    columns, such as a sliding window). Raises NonFiniteError with the requests concerned where the model's output is not
+    finite: no token can be drawn from that.
     """
     model = bare_model(model)  # peft's wrapper adds nothing but time to every step
     waiting = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), tuple(requests[i].prompt_ids), i))[::-1]
@@ -156,7 +155,7 @@ def _choose_next(batch: DecodeBatch, params: SamplingParams, processed_logits: t
 
 
 def process_logits(logits: torch.Tensor, requests: Sequence[Request | None], ids: Sequence[list[int]]) -> torch.Tensor:
-    """(B, V) logits to choose from: the model's, or what a row's request makes of them. ids: by row, its tokens so far."""
+    """(B, V) logits to choose from: the model's, changed by a row's own logits processor. ids: by row, its tokens so far."""
     processors = [request.logits_processor if request else None for request in requests]
     if not any(processors):
         return logits
@@ -171,8 +170,8 @@ def choose_tokens(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, V) logits, (B,) uniforms -> (B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits.
 
-    shown: (B, V) logits to choose from, where these are not the model's; the log-probabilities are the model's own. A value is
-    not finite where nothing can be chosen.
+    processed_logits: (B, V) logits to choose from, where these are not the model's; the log-probabilities are the model's own. A
+    value is not finite where nothing can be chosen.
     """
     choice_logits = logits if processed_logits is None else processed_logits
     if params.banned_ids:
@@ -193,23 +192,23 @@ def _id_tensor(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
 
 
 def nonfinite_output_error(requests: Sequence[Request], ids: Any, indices: Sequence[int]) -> NonFiniteError:
-    """The error for requests whose next token cannot be drawn; ids: by number of the request, its tokens so far."""
+    """The error for requests whose next token cannot be drawn; ids: by request index, its tokens so far."""
     bad_examples = [BadExample(n, requests[n].prompt_ids, [ResponseValues("so far", ids[n], math.nan)]) for n in indices]
     return NonFiniteError(f"the model's output is not finite after {len(ids[indices[0]])} tokens of a response", bad_examples)
 
 
 def make_uniforms(requests: Sequence[Request], params: SamplingParams, device: torch.device) -> torch.Tensor:
-    """(B, most) uniforms, each row from its request's own seed; one column where nothing is left to chance."""
+    """(B, max_new_tokens) uniforms, each row from its request's own seed; one column at temperature 0, where none is used."""
     if not params.temperature:
         return torch.zeros((len(requests), 1), device=device)
-    most = max(r.max_new_tokens for r in requests)
-    return torch.from_numpy(np.stack([np.random.Generator(np.random.Philox(r.seed)).random(most) for r in requests])).to(device)
+    count = max(r.max_new_tokens for r in requests)
+    return torch.from_numpy(np.stack([np.random.Generator(np.random.Philox(r.seed)).random(count) for r in requests])).to(device)
 
 
 def inverse_cdf_sample(logp: torch.Tensor, uniform: torch.Tensor, params: SamplingParams) -> torch.Tensor:
     """(B, V) log-probabilities and (B,) uniforms -> (B,) tokens by inverting the cumulative distribution.
 
-    One uniform per row and step makes a row's draw independent of the batch around it, which a shared generator is not.
+    One uniform per row and step makes a row's draw independent of the batch around it; a shared generator would not.
     """
     if params.temperature == 1.0:
         probabilities = logp.exp()
@@ -231,7 +230,7 @@ def inverse_cdf_sample(logp: torch.Tensor, uniform: torch.Tensor, params: Sampli
 
 
 def _step(model: Any, batch: DecodeBatch, tokens: torch.Tensor) -> None:
-    """Feed (B,) tokens; the logits of the next ones take their place."""
+    """Feed (B,) tokens; `batch.logits` are then those of the next ones."""
     batch.mask = torch.cat([batch.mask, batch.mask.new_ones((len(batch.mask), 1))], dim=1)
     out = model(
         input_ids=tokens[:, None],
@@ -246,7 +245,7 @@ def _step(model: Any, batch: DecodeBatch, tokens: torch.Tensor) -> None:
     batch.step = batch.step + 1
 
 
-# ---------------------------------------------------------------- rows come and go
+# ---------------------------------------------------------------- rows added and removed
 
 
 def _prefill(
@@ -257,7 +256,7 @@ def _prefill(
     prefix_cache: Any,
     params: SamplingParams,
 ) -> DecodeBatch:
-    """New rows, padded on the left after what all share; a prompt asked for several times is computed once."""
+    """New rows, padded on the left after the shared prefix; a prompt of several requests is computed once."""
     device = device_of(model)
     suffixes = [tuple(r.prompt_ids[prefix_length:]) for r in requests]
     unique_suffixes = list(dict.fromkeys(suffixes))
@@ -289,8 +288,8 @@ def _prefill(
         torch.zeros(len(requests), dtype=torch.long, device=device),
     )
     if len(unique_suffixes) < len(suffixes):
-        place = {suffix: n for n, suffix in enumerate(unique_suffixes)}
-        source_rows = torch.tensor([place[suffix] for suffix in suffixes], device=device)
+        row_of = {suffix: n for n, suffix in enumerate(unique_suffixes)}
+        source_rows = torch.tensor([row_of[suffix] for suffix in suffixes], device=device)
         cache.batch_select_indices(source_rows)
         batch.mask, batch.position, batch.logits = mask[source_rows], batch.position[source_rows], batch.logits[source_rows]
     return batch
@@ -313,8 +312,8 @@ def _merge(first: DecodeBatch, second: DecodeBatch) -> DecodeBatch:
     columns = max(first.mask.shape[1], second.mask.shape[1])
     masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (first, second)]
     first.cache.concat(second.cache)
-    longest = max(first.uniforms.shape[1], second.uniforms.shape[1])
-    uniforms = [torch.nn.functional.pad(f.uniforms, (0, longest - f.uniforms.shape[1])) for f in (first, second)]
+    num_uniforms = max(first.uniforms.shape[1], second.uniforms.shape[1])
+    uniforms = [torch.nn.functional.pad(f.uniforms, (0, num_uniforms - f.uniforms.shape[1])) for f in (first, second)]
     return DecodeBatch(
         first.request_indices + second.request_indices,
         first.cache,

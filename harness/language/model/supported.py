@@ -1,4 +1,4 @@
-"""What a checkpoint's config.json says that this program cannot play, found before its weights are read."""
+"""Which models are supported, by their config.json, before their weights are read."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def auto_class(config: Any, path: str) -> Any:
     quantization_config = getattr(config, "quantization_config", None)
     if quantization_config is not None:
         quantization = quantization_config if isinstance(quantization_config, dict) else quantization_config.to_dict()
-        how = getattr(quantization.get("quant_method"), "value", quantization.get("quant_method")) or "unknown"
+        method = getattr(quantization.get("quant_method"), "value", quantization.get("quant_method")) or "unknown"
         raise UserError(
-            f"model.path={path}: its weights are quantised already ({how}), and adapters are not trained on such weights here; "
-            "give the unquantised model, with --set model.quantize=nf4 where memory is short"
+            f"model.path={path}: its weights are quantised already ({method}), and adapters are not trained on such weights "
+            "here; give the unquantised model, with --set model.quantize=nf4 where memory is short"
         )
     if getattr(config, "is_encoder_decoder", False):
         raise UserError(f"model.path={path}: {model_type} is an encoder with a decoder; give a causal language model")
@@ -39,9 +39,9 @@ def auto_class(config: Any, path: str) -> Any:
             f"model.path={path}: its config.json says {architectures[0]}, which has no language model's output layer; give "
             "a causal language model"
         )
-    own = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
-    if own or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+    has_own_class = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if has_own_class or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return transformers.AutoModelForCausalLM
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:  # a language model with a vision tower, played on text
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:  # a language model with a vision tower, used on text alone
         return transformers.AutoModelForImageTextToText
     raise UserError(f"model.path={path}: transformers has no causal language model of type {model_type}; give another model")

@@ -27,16 +27,16 @@ def excluded_layers(base: Any, targets: str | Sequence[str]) -> list[str]:
     for name, module in base.named_modules():
         if any(True for _ in module.children()) or not any(True for _ in module.parameters(recurse=False)):
             continue
-        outside = id(module) not in inside_ids
-        odd = all_linear and isinstance(module, torch.nn.Linear) and not _is_linear(module)
-        past = all_linear and has_kernels and name.rpartition(".")[2] in KERNEL_READ_LAYERS
-        if outside or odd or past:
+        is_outside = id(module) not in inside_ids
+        not_linear = all_linear and isinstance(module, torch.nn.Linear) and not _is_linear(module)
+        read_by_kernel = all_linear and has_kernels and name.rpartition(".")[2] in KERNEL_READ_LAYERS
+        if is_outside or not_linear or read_by_kernel:
             excluded.append(name)
     return excluded
 
 
 def _is_linear(module: torch.nn.Linear) -> bool:
-    """Whether it computes a linear layer's function: by torch's class, as a quantised layer that stands for it, or by trial."""
+    """Whether it computes a linear layer's function: by torch's class, as a quantised layer in its place, or by a test input."""
     if type(module).forward is torch.nn.Linear.forward or type(module).__module__.startswith("bitsandbytes"):
         return True
     weight, bias = module.weight.detach(), module.bias
@@ -70,10 +70,10 @@ def placement_notes(model: Any) -> list[str]:
             other_towers.add(".".join(name.split(".")[:2]))
     lines = []
     if fused_weights:
-        without = ", ".join(sorted(fused_weights))
+        fused_text = ", ".join(sorted(fused_weights))
         lines.append(
-            f"adapter on {', '.join(sorted(adapted_layers))}; none on weights that are no layers of their own ({without})"
+            f"adapter on {', '.join(sorted(adapted_layers))}; none on weights that are no layers of their own ({fused_text})"
         )
     if other_towers:
-        lines.append(f"played on text: the adapter is on the language model alone, not on {', '.join(sorted(other_towers))}")
+        lines.append(f"used on text alone: the adapter is on the language model, not on {', '.join(sorted(other_towers))}")
     return lines

@@ -1,6 +1,6 @@
-"""What a player is like on held-out prompts: drift from earlier players, likelihood, and distance to the data where it is known.
+"""Diagnostics of a checkpoint on held-out prompts: drift from earlier ones, likelihood, distance to the data where it is known.
 
-The prompts and the uniforms behind the samples are the same for every player of a run, so differences are paired.
+The prompts and the uniforms behind the samples are the same for every checkpoint of a run, so differences are paired.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ def run_diagnostics(
     advance: Advance,
     earlier_checkpoints: Mapping[str, EarlierCheckpoint] = MappingProxyType({}),
 ) -> Diagnostics:
-    """Measure the player in `policy`'s slot on held-out `examples`, one sample each at temperature 1.
+    """Measure the checkpoint loaded in `policy` on held-out `examples`, one sample each at temperature 1.
 
-    forerunners: the players to measure the distance to, by name; "previous" is the opponent, whose samples also serve to compare
-    rewards. They are put into the slot in turn, so that afterwards the last of them sits there. Distances are measured in both
-    directions: `kl_NAME` is KL(player || forerunner) on the player's samples, `kl_NAME_policy` KL(forerunner || player) on the
-    forerunner's, in nats per response.
+    earlier_checkpoints: those to measure the distance to, by name; "previous" is the opponent, whose samples also serve to
+    compare rewards. They are loaded in turn, so that afterwards the last of them is loaded. Distances are measured in both
+    directions: `kl_NAME` is KL(checkpoint || earlier) on the checkpoint's samples, `kl_NAME_policy` KL(earlier || checkpoint)
+    on the earlier one's, in nats per response.
     """
     sampling_settings = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
-    # Always the policy's own sampler, whichever draws the training samples: only there do players share their uniforms.
+    # Always the policy's own sampler, whichever draws the training samples: only there do checkpoints share their uniforms.
     example_ids = [e.id for e in examples]
     with with_example_ids(example_ids):
         completions = policy.sample(prompts, seeds, sampling_settings, advance)
@@ -77,7 +77,7 @@ def run_diagnostics(
     if distribution is not None:
         data_texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
         responses_by_kind["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, data_texts, strict=True)]
-    responses_by_kind |= {f"said by {name}": [row["token_ids"] for row in rows] for name, rows in earlier_samples.items()}
+    responses_by_kind |= {f"samples of {name}": [row["token_ids"] for row in rows] for name, rows in earlier_samples.items()}
     with with_example_ids(example_ids):
         logps = score_responses(policy, prompts, responses_by_kind, max_tokens_per_batch, advance)
     lengths = [len(d.token_ids) for d in completions]
@@ -94,7 +94,7 @@ def run_diagnostics(
     if distribution is not None:
         measurements += kl_to_data(distribution, examples, data_texts, logps["fresh"], completions, logps["drawn"])
     if opponent_samples:
-        measurements += reward_margins(opponent_samples, responses_by_kind["real"], logps["real"], logps["said by previous"])
+        measurements += reward_margins(opponent_samples, responses_by_kind["real"], logps["real"], logps["samples of previous"])
     for name, earlier in earlier_checkpoints.items():
         earlier.activate()
         with with_example_ids(example_ids):
@@ -104,20 +104,20 @@ def run_diagnostics(
         gaps = [a - b for a, b in zip(logps["drawn"], earlier_logps, strict=True)]
         measurements.append(mean_measurement(f"kl_{name}", gaps, "nats per response"))
         if name in earlier_samples:
-            back = [row["logp"] - value for row, value in zip(earlier_samples[name], logps[f"said by {name}"], strict=True)]
+            back = [row["logp"] - value for row, value in zip(earlier_samples[name], logps[f"samples of {name}"], strict=True)]
             measurements.append(mean_measurement(f"kl_{name}_policy", back, "nats per response"))
     samples = [
         {
             "example_id": example.id,
             "prompt": example.prompt,
             "real": example.real,
-            "text": one.text,
-            "finished": one.finished,
-            "token_ids": one.token_ids,
-            "logp": value,
-            "real_logp": real,
+            "text": completion.text,
+            "finished": completion.finished,
+            "token_ids": completion.token_ids,
+            "logp": logp,
+            "real_logp": real_logp,
         }
-        for example, one, value, real in zip(examples, completions, logps["drawn"], logps["real"], strict=True)
+        for example, completion, logp, real_logp in zip(examples, completions, logps["drawn"], logps["real"], strict=True)
     ]
     return Diagnostics(measurements, samples)
 
@@ -129,12 +129,12 @@ def score_responses(
     max_tokens_per_batch: int,
     advance: Advance,
 ) -> dict[str, list[float]]:
-    """Log-probabilities under the player in the slot: per kind of response, one per prompt, in nats."""
+    """Log-probabilities under the loaded checkpoint: per kind of response, one per prompt, in nats."""
     groups = [
         PromptGroup(prompt, list(responses)) for prompt, *responses in zip(prompts, *responses_by_kind.values(), strict=True)
     ]
     flat = policy.score(groups, max_tokens_per_batch, advance)
-    return {kind: flat[place :: len(responses_by_kind)] for place, kind in enumerate(responses_by_kind)}
+    return {kind: flat[n :: len(responses_by_kind)] for n, kind in enumerate(responses_by_kind)}
 
 
 def reward_margins(
@@ -147,7 +147,7 @@ def reward_margins(
 
     The reward is the log-ratio to the opponent, in nats over the response. `reward_agreement` is the share of prompts on which
     the response with the higher reward is also the more likely one (the question T-SPIN asks, arXiv:2601.08198); prompts on which
-    the opponent said the real response word for word are left out, so its n may be smaller.
+    the opponent's sample is the real response itself are left out, so its n may be smaller.
     """
     margins, agreements = [], []
     for row, ids, real_logp, opponent_sample_logp in zip(opponent_samples, real, real_logps, opponent_sample_logps, strict=True):
@@ -167,16 +167,16 @@ def kl_to_data(
     completions: Sequence[Completion],
     completion_logps: Sequence[float],
 ) -> list[Measurement]:
-    """KL(p_data || p_theta) on fresh draws of the data, KL(p_theta || p_data) on the player's own, in nats per response.
+    """KL(p_data || p_theta) on fresh draws of the data, KL(p_theta || p_data) on the checkpoint's own, in nats per response.
 
-    The player's probability of a text is taken along one tokenisation, a lower bound of its probability of that text: the
+    The probability of a text is taken along one tokenisation, a lower bound of the checkpoint's probability of that text: the
     first number bounds the divergence from above, the second from below (both tight for a tokeniser that rarely has a choice).
     """
     pairs = zip(examples, data_texts, data_logps, strict=True)
     forward = [distribution.log_prob(e.prompt, text) - value for e, text, value in pairs]
     backward = [
-        value - distribution.log_prob(e.prompt, one.text, finished=one.finished)
-        for e, one, value in zip(examples, completions, completion_logps, strict=True)
+        value - distribution.log_prob(e.prompt, completion.text, finished=completion.finished)
+        for e, completion, value in zip(examples, completions, completion_logps, strict=True)
     ]
     return [
         mean_measurement("kl_data_policy", forward, "nats per response"),
@@ -190,25 +190,25 @@ def kl_to_data(
 def mean_measurement(name: str, values: Sequence[float], unit: str) -> Measurement:
     """Mean over prompts with its standard error, sample standard deviation / sqrt(n)."""
     n = len(values)
-    average = sum(values) / n
-    spread = math.sqrt(sum((v - average) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
-    return Measurement(name, average, spread, n, unit)
+    mean = sum(values) / n
+    stderr = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, mean, stderr, n, unit)
 
 
 def ratio_measurement(name: str, numerators: Sequence[float], denominators: Sequence[float], unit: str) -> Measurement:
-    """sum(tops) / sum(bottoms) over prompts; standard error of a ratio estimator by linearisation."""
+    """sum(numerators) / sum(denominators) over prompts; standard error of a ratio estimator by linearisation."""
     n = len(numerators)
     value = sum(numerators) / sum(denominators)
-    base = sum(denominators) / n
-    residuals = [(t - value * b) / base for t, b in zip(numerators, denominators, strict=True)]
-    spread = math.sqrt(sum(r * r for r in residuals) / (n - 1) / n) if n > 1 else None
-    return Measurement(name, value, spread, n, unit)
+    mean_denominator = sum(denominators) / n
+    residuals = [(a - value * b) / mean_denominator for a, b in zip(numerators, denominators, strict=True)]
+    stderr = math.sqrt(sum(r * r for r in residuals) / (n - 1) / n) if n > 1 else None
+    return Measurement(name, value, stderr, n, unit)
 
 
 def distinct_2(responses: Sequence[list[int]]) -> list[Measurement]:
     """Share of distinct token bigrams among all bigrams of the responses (Li et al., arXiv:1510.03055); no error estimate.
 
-    n counts bigrams. It falls with the amount of text, so compare it only between players probed on the same prompts.
+    n counts bigrams. It falls with the amount of text, so compare it only between checkpoints measured on the same prompts.
     Absent, not 0, when no response has two tokens.
     """
     bigrams = [pair for ids in responses for pair in itertools.pairwise(ids)]
@@ -218,7 +218,7 @@ def distinct_2(responses: Sequence[list[int]]) -> list[Measurement]:
 
 
 def repetition(responses: Sequence[list[int]]) -> Measurement:
-    """Share of a response's token bigrams that it has said before, mean over responses (seq-rep-2, arXiv:1908.04319, section 6).
+    """Share of a response's token bigrams that occurred earlier in it, mean over responses (seq-rep-2, arXiv:1908.04319, sec. 6).
 
     A response of one token repeats nothing.
     """

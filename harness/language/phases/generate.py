@@ -1,4 +1,4 @@
-"""The opponent answers every prompt, K times: examples -> samples. Never sees a real response."""
+"""K samples per prompt from the opponent: examples -> samples. Never sees a real response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SampleKey = tuple[Example, int, int]  # example, index, seed
 
 
 class Sampler(Protocol):
-    """Draws from the player it stands for: the policy itself, or another engine that holds the same player."""
+    """Samples from one checkpoint: the policy itself, or another engine with the same checkpoint."""
 
     @property
     def encoder(self) -> Encoder: ...
@@ -40,13 +40,13 @@ def generate(
     settings: GenerationConfig,
     run_seed: int,
     advance: Advance,
-    unfinished: PartialResults = NO_PARTIAL_RESULTS,
+    partial_results: PartialResults = NO_PARTIAL_RESULTS,
 ) -> list[Sample]:
-    """One sample per example and index, in that order, drawn from `sampler`'s player, kept in shards as they come.
+    """One sample per example and index, in that order, drawn by `sampler`, saved in chunks as they come.
 
     The seed of a draw depends on (run seed, iteration, example, index) alone: K = 1 is a prefix of K = 3, and adding an
-    objective or a seed shifts nobody's samples. Token ids are kept as drawn; a truncated sample has no closing token. Where
-    another template is used for generation alone, a finished sample ends in the closing token it is trained with.
+    objective or a seed changes no other samples. Token ids are kept as drawn; a truncated sample has no end token. Where
+    another template is used for generation alone, a finished sample ends in the end token it is trained with.
     """
     sample_keys = [
         (example, index, keyed_seed(run_seed, "generate", iteration, example.id, index))
@@ -61,10 +61,10 @@ def generate(
 
     def sample_chunk(chunk: Sequence[SampleKey]) -> list[Any]:
         with with_example_ids([e.id for e, _, _ in chunk]):
-            drawn = sampler.sample([prompts[e.id] for e, _, _ in chunk], [seed for _, _, seed in chunk], settings, advance)
-        return [[with_end_token(one.token_ids, one.finished), one.text, one.finished, one.logp] for one in drawn]
+            completions = sampler.sample([prompts[e.id] for e, _, _ in chunk], [seed for _, _, seed in chunk], settings, advance)
+        return [[with_end_token(c.token_ids, c.finished), c.text, c.finished, c.logp] for c in completions]
 
-    rows = unfinished.chunks.map("drawn", sample_keys, unfinished.chunk_size, chunk_digest, sample_chunk, advance)
+    rows = partial_results.chunks.map("drawn", sample_keys, partial_results.chunk_size, chunk_digest, sample_chunk, advance)
     return [
         Sample(example.id, iteration, index, ids, text, finished, seed, logp)
         for (example, index, seed), (ids, text, finished, logp) in zip(sample_keys, rows, strict=True)
@@ -72,7 +72,7 @@ def generate(
 
 
 def sample_counts(samples: Sequence[Sample]) -> dict[str, int]:
-    """How many samples and tokens were drawn, and how many samples were cut off before their closing token."""
+    """How many samples and tokens were drawn, and how many samples were cut off before their end token."""
     return {
         "samples": len(samples),
         "tokens": sum(len(s.token_ids) for s in samples),

@@ -1,6 +1,6 @@
-"""Jinja templates are programs of somebody's: each rendering ends by time, by memory and by the length of what it makes.
+"""Jinja templates are arbitrary programs: each rendering is limited in time, in memory and in the length of what it makes.
 
-A timer looks at the clock and at the process's memory twenty times a second, and ends a loop between two of its steps. What one
+A timer checks the clock and the process's memory twenty times a second, and ends a loop between two of its steps. What one
 step could make too large by itself (`'a' * 10**10`, a width, a power, one long text joined or formatted many times over) is
 refused before it is computed. Chat templates are rendered by transformers, the prompts of task files by lm-eval: both get the
 limited environment.
@@ -46,8 +46,8 @@ COMPARING = ("eq", "equalto", "==", "ne", "!=", "lt", "lessthan", "<", "le", "<=
 
 @contextlib.contextmanager
 def rendering_limits(seconds: float | None = None, memory: int | None = None) -> Iterator[None]:
-    """Within, a rendering that takes longer or more memory raises TooMuch. Only the main thread hears signals: in others neither
-    time nor memory is limited, what one step makes is.
+    """Within, a rendering that takes longer or more memory raises TemplateLimitExceeded. Only the main thread receives signals:
+    in others neither time nor memory is limited, what one step makes is.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -71,12 +71,11 @@ def rendering_limits(seconds: float | None = None, memory: int | None = None) ->
     try:
         try:
             yield
-        finally:  # the last look may come in here
+        finally:  # the last check may come in here
             signal.setitimer(signal.ITIMER_REAL, 0)
     except Exception as error:
-        if reasons and not isinstance(
-            error, TemplateLimitExceeded
-        ):  # jinja loses the error where a line of its own code has no number
+        # jinja loses the error where a line of its own code has no number
+        if reasons and not isinstance(error, TemplateLimitExceeded):
             raise TemplateLimitExceeded(reasons[0]) from error
         raise
     finally:
@@ -85,7 +84,7 @@ def rendering_limits(seconds: float | None = None, memory: int | None = None) ->
 
 
 def _resident_memory() -> int:
-    """Bytes of memory that the process has; 0 where the system does not say."""
+    """Bytes of memory that the process has; 0 where the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
     except (OSError, ValueError, IndexError):
@@ -140,7 +139,7 @@ class _LimitedCodeGenerator(CodeGenerator):
 
 
 class _CheckedFilters(dict[str, Any]):
-    """Filters by name, with a look at what they are given; those that a library puts in later too."""
+    """Filters by name, with their arguments checked; those that a library adds later too."""
 
     def __setitem__(self, name: str, function: Any) -> None:
         super().__setitem__(name, _with_check(function, FILTER_CHECKS[name]) if name in FILTER_CHECKS else function)
@@ -159,8 +158,8 @@ class _LimitsMixin:
         self.optimized = False
         self.tests = {name: _of_two(test) if name in COMPARING else test for name, test in self.tests.items()}  # type: ignore[has-type]
         filters = _CheckedFilters()
-        for name, made_by in self.filters.items():  # type: ignore[has-type]
-            filters[name] = made_by
+        for name, function in self.filters.items():  # type: ignore[has-type]
+            filters[name] = function
         self.filters = filters
 
     def join_texts(self, parts: tuple[Any, ...]) -> str:
@@ -193,7 +192,7 @@ class _LimitsMixin:
     def call(self, context: Any, obj: Any, *arguments: Any, **keywords: Any) -> Any:
         method = getattr(obj, "__wrapped__", obj)  # the sandbox has its own `format`
         owner = getattr(method, "__self__", None)
-        if not isinstance(obj, Macro):  # what it is may hash or compare what it is given
+        if not isinstance(obj, Macro):  # it may hash or compare its arguments
             comparable(
                 [owner if isinstance(owner, (list, tuple, dict, set, frozenset)) else None, *arguments, *keywords.values()]
             )
@@ -226,12 +225,12 @@ def _check_replace_filter(s: Any, old: Any, new: Any, count: Any = None) -> Any:
 
 
 def _check_layout_filter(value: Any, *arguments: Any, **named: Any) -> Any:
-    """For what puts something at the beginning of each line, or fills up to a length."""
+    """For filters that insert text at the start of each line, or fill up to a length."""
     check_lengths([*arguments, *named.values()])
     if isinstance(value, str):  # each of its lines may get that far
         check_size((value.count("\n") + 1) * widest([*arguments, *named.values()]))
-    if put := max((len(one) for one in (*arguments, *named.values()) if isinstance(one, str)), default=0):
-        check_size(size_of(value) * put)
+    if max_inserted := max((len(text) for text in (*arguments, *named.values()) if isinstance(text, str)), default=0):
+        check_size(size_of(value) * max_inserted)
     return value
 
 
@@ -263,7 +262,7 @@ FILTER_CHECKS: dict[str, Callable[..., Any]] = {
 
 
 def _with_check(function: Callable[..., Any], check: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of jinja's, with a look at what it is given: (context of some filters, value, settings)."""
+    """A filter of jinja's, with its arguments checked: (context of some filters, value, settings)."""
     num_context = int(hasattr(function, "jinja_pass_arg"))
 
     @functools.wraps(function)
@@ -275,7 +274,7 @@ def _with_check(function: Callable[..., Any], check: Callable[..., Any]) -> Call
 
 
 def _of_two(test: Callable[..., Any]) -> Callable[..., Any]:
-    """A test of jinja's that compares (`x is eq y`, also by name in `select`), with a look at both."""
+    """A test of jinja's that compares (`x is eq y`, also by name in `select`), with both sides checked."""
 
     @functools.wraps(test)
     def called(*values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What one step of a Jinja template would make or compare, measured before it does."""
+"""How large a value one step of a Jinja template would make or compare, measured before it does."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 from jinja2 import TemplateError
 
 MAX_LENGTH = 10_000_000  # characters of a text, elements of a list
-BITS = 1_000_000  # of a whole number; a division of such ones takes a second
+MAX_BITS = 1_000_000  # of a whole number; a division of such numbers takes a second
 LARGE_NUMBER = re.compile(r"\d{7,}")
 SIZED = ("center", "ljust", "rjust", "zfill", "expandtabs", "to_bytes")
 FORMAT_METHODS = ("format", "format_map")
 
 
 class TemplateLimitExceeded(TemplateError):
-    """A rendering that would not end, or end with more than anybody reads."""
+    """A rendering that would not end, or end with too long a text."""
 
 
 def joined(parts: Iterable[str]) -> str:
-    found, length = [], 0
+    checked_parts, length = [], 0
     for part in parts:
         length += len(part)
         check_size(length)
-        found.append(part)
-    return "".join(found)
+        checked_parts.append(part)
+    return "".join(checked_parts)
 
 
 def check_size(size: int) -> None:
@@ -39,30 +39,30 @@ def size_of(value: Any) -> int:
         return len(value)
     size, waiting = 0, [value]
     while waiting and size <= MAX_LENGTH:
-        one = waiting.pop()
+        inner = waiting.pop()
         size += 1
-        if isinstance(one, (str, bytes)):
-            size += len(one)
-        elif isinstance(one, dict):
-            waiting += [*one.keys(), *one.values()]
-        elif isinstance(one, (list, tuple, set, frozenset)):
-            waiting += one
+        if isinstance(inner, (str, bytes)):
+            size += len(inner)
+        elif isinstance(inner, dict):
+            waiting += [*inner.keys(), *inner.values()]
+        elif isinstance(inner, (list, tuple, set, frozenset)):
+            waiting += inner
     return size
 
 
 def listed(values: Iterable[Any]) -> list[Any]:
-    """The values, which a filter may make one by one, as a list of a bearable size."""
-    found, size = [], 0
+    """The values, which a filter may make one by one, as a list of limited size."""
+    checked_values, size = [], 0
     for value in values:
         size += size_of(value)
         check_size(size)
-        found.append(value)
-    return found
+        checked_values.append(value)
+    return checked_values
 
 
 def check_whole(bits: int) -> None:
-    if bits > BITS:
-        raise TemplateLimitExceeded(f"it makes a number of more than {BITS:,} bits")
+    if bits > MAX_BITS:
+        raise TemplateLimitExceeded(f"it makes a number of more than {MAX_BITS:,} bits")
 
 
 def check_lengths(values: Iterable[Any]) -> None:
@@ -84,12 +84,12 @@ def comparable(value: Any) -> Any:
 
 
 def check_format(text: str | bytes, values: Any) -> None:
-    """Numbers in a format are widths; what is filled in may be filled in as often as the format has places."""
-    said = text if isinstance(text, str) else text.decode("latin-1")
-    if LARGE_NUMBER.search(said):
-        check_size(max(int(digits[:20]) for digits in LARGE_NUMBER.findall(said)))
-    places = max(said.count("%"), said.count("{"))
-    check_size(len(said) + places * (size_of(values) if places else 0))
+    """Numbers in a format are widths; a value may be filled in as often as the format has fields."""
+    pattern = text if isinstance(text, str) else text.decode("latin-1")
+    if LARGE_NUMBER.search(pattern):
+        check_size(max(int(digits[:20]) for digits in LARGE_NUMBER.findall(pattern)))
+    num_fields = max(pattern.count("%"), pattern.count("{"))
+    check_size(len(pattern) + num_fields * (size_of(values) if num_fields else 0))
 
 
 def check_replace(text: str | bytes, old: Any, new: Any) -> None:
@@ -97,7 +97,7 @@ def check_replace(text: str | bytes, old: Any, new: Any) -> None:
 
 
 def check_method(owner: Any, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
-    """What a method of a text or a number would make; its arguments, listed where it takes many."""
+    """Checks the size of what a method of a text or a number would make; returns its arguments, listed where it takes many."""
     if name in SIZED:
         check_lengths([*arguments, *named.values()])
         if name == "expandtabs":

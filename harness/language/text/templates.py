@@ -1,5 +1,5 @@
 """How a prompt is rendered, what stands between prompt and response, and how a response ends: one for generation, scoring,
-training and probing alike.
+training and diagnostics alike.
 
 Everything is learnt from what the template renders, never from a model's name: a conversation with a placeholder for the answer
 shows what comes before the answer and what ends its turn.
@@ -19,7 +19,7 @@ from harness.errors import UserError
 from harness.language.text.template_limits import limit_chat_templates, rendering_limits
 from harness.language.text.tokens import control_tokens
 
-ANSWER_MARK = "\ufdd1"  # stands for the answer while a template is looked at; like tokens.MARK no character
+ANSWER_MARK = "\ufdd1"  # stands for the answer while a template is examined; no character, as tokens.QUOTE_MARK
 INSTRUCTION_FORMAT = MappingProxyType({"user": "### Instruction: {}\n\n### Response: ", "assistant": "{}\n\n"})
 # What responses begin with. The seam is where the ids of the prompt stay the same for as many of these as can be.
 EXAMPLE_RESPONSES = ("b", "The", "it", "A", "1", "(", '"', "-", "é", "#")
@@ -30,10 +30,10 @@ Turns = Sequence[Mapping[str, str]]
 class Template:
     """kind: "chat" (the tokenizer's own) or "instruction" (the papers').
 
-    lead, ending: what a conversation has between the prompt and the answer's text, and from there to the token that ends the
-    turn; ending is empty where that token is the tokenizer's end, which no text writes. cut: characters at the end of a rendered
-    prompt that belong to the response, because the tokenizer joins them with its first word (a space, mostly).
-    arguments: what the chat template is given beside the conversation.
+    response_prefix, response_suffix: what a conversation has between the prompt and the answer's text, and from there to the
+    token that ends the turn; the suffix is empty where that token is the tokenizer's end, which no text writes. seam_offset:
+    characters at the end of a rendered prompt that belong to the response, because the tokenizer joins them with its first word
+    (a space, mostly). arguments: the chat template's, beside the conversation.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class Template:
     response_prefix: str = ""
     response_suffix: str = ""
     seam_offset: int = 0
-    before_end_token: str = ""  # of the ending, what stands before its token
+    before_end_token: str = ""  # the part of the suffix before its token
     example_prompt: str = ""  # a short prompt as rendered, behind which a response alone is encoded
     arguments: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
@@ -60,8 +60,8 @@ class Template:
         return _render(tokenizer, turns, self.arguments, add_generation_prompt=True)
 
     def prefix_for(self, tokenizer: Any, text: str) -> str | None:
-        """What stands between a prompt and this answer: `lead`, or nothing where the answer brings its own (a thought, say) and
-        the template leaves its own out for it. None where the template makes something else of the answer.
+        """What stands between a prompt and this answer: `response_prefix`, or nothing where the answer has one of its own (a
+        thought) and the template leaves its own out for it. None where the template makes something else of the answer.
         """
         if not any(word in text for word in self.response_prefix.split()):
             return self.response_prefix
@@ -97,13 +97,13 @@ def _render(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **option
     try:
         with rendering_limits():
             return tokenizer.apply_chat_template(list(turns), tokenize=False, **options, **arguments)
-    except ValueError as error:  # transformers' word for several named templates of which none was chosen
+    except ValueError as error:  # transformers raises this for several named templates of which none was chosen
         if isinstance(named := getattr(tokenizer, "chat_template", None), dict) and "chat_template" not in arguments:
             raise UserError(_named_templates_message(named)) from error
         raise
     except (TemplateError, TypeError):
         raise
-    except Exception as error:  # a template is a program of somebody's, and may divide by zero
+    except Exception as error:  # a template is an arbitrary program, and may divide by zero
         raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
@@ -120,31 +120,31 @@ def has_chat_template(tokenizer: Any) -> bool:
 
 
 def check_chat_template(tokenizer: Any, arguments: Mapping[str, Any], message: str, hint: str) -> None:
-    """Raises UserError, `said` and what is wrong, where lm-eval could not put a question into the tokenizer's chat template."""
+    """Raises UserError, `message` and the reason, where lm-eval could not put a question into the tokenizer's chat template."""
     if not (has_chat_template(tokenizer) or "chat_template" in arguments):
         raise UserError(f"{message}, and its tokenizer has none; use {hint}")
     try:
         _render(tokenizer, [{"role": "user", "content": "a"}], arguments, add_generation_prompt=True)
     except UserError as error:
         raise UserError(f"{message}: {error}; {hint}") from error
-    except Exception as error:  # a template may raise whatever it likes
+    except Exception as error:  # a template may raise any error
         raise UserError(f"{message}, which cannot be used ({type(error).__name__}: {error}); use {hint}") from error
 
 
 def writes_date(tokenizer: Any, arguments: Mapping[str, Any] = MappingProxyType({})) -> bool:
     """Whether the chat template writes today's date into the prompt."""
     chat_template = getattr(tokenizer, "chat_template", None) or ""
-    listed = [
+    texts = [
         arguments.get("chat_template", ""),
         *(chat_template.values() if isinstance(chat_template, dict) else [chat_template]),
     ]
-    return any("strftime_now" in str(text) for text in listed)
+    return any("strftime_now" in str(text) for text in texts)
 
 
 def freeze_date(tokenizer: Any, frozen_now: datetime) -> None:
-    """Let every chat template of this process read `moment` as the present: a run that goes on tomorrow renders the same prompts.
+    """Let every chat template of this process read `frozen_now` as the present: a run that goes on later renders the same.
 
-    transformers gives templates a `strftime_now` and no way to say when now is. Raises UserError where this does not reach it.
+    transformers gives templates a `strftime_now` and no way to set its time. Raises UserError where this has no effect on it.
     """
     from transformers.utils import chat_template_utils
 
@@ -154,8 +154,8 @@ def freeze_date(tokenizer: Any, frozen_now: datetime) -> None:
             return frozen_now
 
     chat_template_utils.datetime = FrozenDatetime  # type: ignore[attr-defined]
-    shown = "{{ strftime_now('%Y-%m-%d %H:%M:%S') }}"
-    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=shown, tokenize=False)
+    date_template = "{{ strftime_now('%Y-%m-%d %H:%M:%S') }}"
+    rendered = tokenizer.apply_chat_template([{"role": "user", "content": "a"}], chat_template=date_template, tokenize=False)
     if rendered != frozen_now.strftime("%Y-%m-%d %H:%M:%S"):
         raise UserError(
             "the chat template writes today's date into every prompt, and this version of transformers does not let it be kept; "
@@ -164,10 +164,10 @@ def freeze_date(tokenizer: Any, frozen_now: datetime) -> None:
 
 
 def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = MappingProxyType({})) -> Template:
-    """Template of the asked-for kind; "auto" is the tokenizer's chat template where it has one.
+    """Template of a kind; "auto" is the tokenizer's chat template where it has one.
 
-    Raises UserError when the tokenizer has no closing token, or its chat template does not render the assistant's turn as
-    generation prompt + something constant + response + ending (generation and training would then see different prompts).
+    Raises UserError when the tokenizer has no end token, or its chat template does not render the assistant's turn as
+    generation prompt + prefix + response + suffix (generation and training would then see different prompts).
     """
     control = control_tokens(tokenizer)
     if kind == "auto":
@@ -237,14 +237,14 @@ def end_token_ids(config: Any) -> frozenset[int]:
 
 
 def _with_seam(tokenizer: Any, template: Template) -> Template:
-    """The template with the shortest cut at which the prompt's ids stay what they are whatever response follows."""
+    """The template with the smallest seam offset at which the prompt's ids stay what they are whatever response follows."""
     token_ids = control_tokens(tokenizer).token_ids
     prompt_text = template.example_prompt
 
     def count_mismatches(offset: int) -> int:
         prompt = token_ids(prompt_text[: len(prompt_text) - offset])
-        wholes = (token_ids(prompt_text + template.response_prefix + text) for text in EXAMPLE_RESPONSES)
-        return sum(ids[: len(prompt)] != prompt for ids in wholes)
+        full_texts = (token_ids(prompt_text + template.response_prefix + text) for text in EXAMPLE_RESPONSES)
+        return sum(ids[: len(prompt)] != prompt for ids in full_texts)
 
-    longest = len(prompt_text) - len(prompt_text.rstrip())
-    return replace(template, seam_offset=min(range(longest + 1), key=lambda cut: (count_mismatches(cut), cut)))
+    max_offset = len(prompt_text) - len(prompt_text.rstrip())
+    return replace(template, seam_offset=min(range(max_offset + 1), key=lambda offset: (count_mismatches(offset), offset)))

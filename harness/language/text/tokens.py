@@ -1,8 +1,8 @@
 """Text -> token ids, where what a user wrote stays text even where it looks like a control token.
 
 A prompt as rendered holds control tokens that the template wrote, and may hold text that looks like one (an answer about
-chat formats, a forged turn). `quoted` puts MARK inside the latter before rendering; `token_ids` then reads every control token
-without a MARK as the token, and everything else as text. MARK is a code point that Unicode keeps free of characters.
+chat formats, a forged turn). `quote` puts QUOTE_MARK inside the latter before rendering; `token_ids` then reads every control
+token without a mark as the token, and everything else as text. The mark is a code point that Unicode keeps free of characters.
 
 Control tokens are the added tokens flagged special, and those that the chat template writes around a user's turn. Other added
 tokens (runs of spaces, `<think>`) are ordinary vocabulary. transformers' own `sanitize_control_tokens` (since 5.23) tokenises the
@@ -65,15 +65,15 @@ class ControlTokens:
         return list(dict.fromkeys(self.pattern.findall(text)))
 
     def quote(self, text: str) -> str:
-        """The text with a MARK inside everything that looks like a control token. Raises ValueError when it holds a MARK."""
+        """The text with a mark inside everything that looks like a control token. Raises ValueError when it holds a mark."""
         if QUOTE_MARK in text:
             raise ValueError("holds U+FDD0, which is no character; remove it")
         while self.pattern.search(text):  # again where taking one apart leaves another that overlapped it
-            text = self.pattern.sub(lambda found: f"{found[0][0]}{QUOTE_MARK}{found[0][1:]}", text)
+            text = self.pattern.sub(lambda match: f"{match[0][0]}{QUOTE_MARK}{match[0][1:]}", text)
         return text
 
     def token_ids(self, text: str) -> list[int]:
-        """Ids of a text in which MARKs keep text from being a control token; nothing is added before or after it."""
+        """Ids of a text in which marks keep text from being a control token; nothing is added before or after it."""
         if QUOTE_MARK not in text and not self.normalizer_makes_control_tokens:
             return self.tokenizer(text, add_special_tokens=False)["input_ids"]
         alias = ALIAS_PREFIX
@@ -82,7 +82,7 @@ class ControlTokens:
         if alias not in self._renamed_copies:
             self._renamed_copies[alias] = self._renamed_copy(alias)
         copy, original, names = self._renamed_copies[alias]
-        text = self.pattern.sub(lambda found: names[found[0]], text).replace(QUOTE_MARK, "")
+        text = self.pattern.sub(lambda match: names[match[0]], text).replace(QUOTE_MARK, "")
         return [original.get(i, i) for i in copy.encode(text, add_special_tokens=False).ids]
 
     @cached_property
@@ -117,9 +117,8 @@ class ControlTokens:
             token["content"] = names.get(token["content"], token["content"])
         unrenamed_json = json.dumps(config)  # a model whose merges make a control token's name needs its vocabulary as it is
         model = config["model"]
-        model_names = {
-            string: name for string, name in names.items() if not BYTE_TOKEN.fullmatch(string)
-        }  # the model itself looks for bytes
+        # byte tokens keep their names: the model itself looks for them
+        model_names = {string: name for string, name in names.items() if not BYTE_TOKEN.fullmatch(string)}
         if isinstance(model["vocab"], dict):
             model["vocab"] = {model_names.get(piece, piece): number for piece, number in model["vocab"].items()}
         else:
@@ -146,14 +145,14 @@ class ControlTokens:
 
 
 def render_user_turn(tokenizer: Any) -> str:
-    """What the chat template makes of a user's turn; nothing where it has no say before it is given arguments."""
+    """What the chat template makes of a user's turn; empty where the template fails without its arguments."""
     if not getattr(tokenizer, "chat_template", None):
         return ""
     limit_chat_templates()
     try:
         with rendering_limits():
             return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
-    except Exception:  # a template may raise whatever it likes; choosing it says what is wrong with it
+    except Exception:  # a template may raise any error; `choose_template` reports what is wrong with it
         return ""
 
 

@@ -303,7 +303,7 @@ def test_a_question_and_its_answer_may_stand_in_one_entry_of_a_conversation(tmp_
         tmp_path, {"instruction": "and 2 ?", "output": "it is 2", "history": [{"question": "say 1", "answer": "it is 1"}]}
     )
     assert [turn["content"] for turn in pair.turns] == ["say 1", "it is 1", "and 2 ?"] and pair.real == "it is 2"
-    with pytest.raises(UserError, match=r"a turn names nobody who speaks \(it has text\); expected role, or from"):
+    with pytest.raises(UserError, match=r"a turn has no speaker \(it has text\); expected role, or from"):
         read(tmp_path, {"messages": [{"text": "say 1"}, {"text": "it is 1"}]})
 
 

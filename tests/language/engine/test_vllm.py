@@ -12,10 +12,10 @@ import pytest
 from harness.config import LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.language.engine.canary import NUM_CHECKED, compare_logps, raise_if_wrong
-from harness.language.engine.line import VllmProcess
+from harness.language.engine.adapter_check import NUM_CHECKED, compare_logps, raise_if_wrong
 from harness.language.engine.preflight import check_backend, supported_rank
 from harness.language.engine.sampler import VllmSampler, is_response, make_sampler, visible_device_env
+from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.loading import load_policy
 from harness.language.model.sampling import Request
 from harness.planning.prepare import check_unchanged
@@ -62,8 +62,8 @@ def moved(policy, seed, folder):
 
 
 def config(*more):
-    given = {setting.partition("=")[0] for setting in more}
-    return load_config(str(SMALL_RECIPE), [*(s for s in SETTINGS if s.partition("=")[0] not in given), *more])
+    changed = {setting.partition("=")[0] for setting in more}
+    return load_config(str(SMALL_RECIPE), [*(s for s in SETTINGS if s.partition("=")[0] not in changed), *more])
 
 
 def drawn(policy, adapter, *more, count=4, advance=lambda n: None):
@@ -130,14 +130,14 @@ def test_an_initial_policy_that_is_an_adapter_is_drawn_from(player, stand_in):
     start.reset_adapter(3)
     _, _, measured = drawn(start, None, f"model.adapter={player}")
     digest = file_digest(player / "adapter_model.safetensors")
-    assert {n["name"] for n in stand_in() if "drew" in n} == {f"player-{digest}"}
+    assert {n["name"] for n in stand_in() if "drew" in n} == {f"checkpoint-{digest}"}
     assert measured["canary"]["apart"] > 0.01 > measured["canary"]["off"]
 
 
 def test_two_players_in_one_process_have_their_own_name_and_number(lab, stand_in, tmp_path):
     """The stand-in, as vLLM, hands out what it has under a name or a number without looking at the files again."""
-    folders = [moved(lab, seed, tmp_path / f"player-{seed}") for seed in (1, 2)]
-    names = [f"player-{file_digest(f / 'adapter_model.safetensors')}" for f in folders]
+    folders = [moved(lab, seed, tmp_path / f"checkpoint-{seed}") for seed in (1, 2)]
+    names = [f"checkpoint-{file_digest(f / 'adapter_model.safetensors')}" for f in folders]
     request = ([5, 6, 7], 11, 8)
     with VllmProcess(60) as line:
         line.receive("hello")
@@ -162,10 +162,10 @@ def test_two_players_in_one_process_have_their_own_name_and_number(lab, stand_in
     [
         (
             "ignores",
-            r"player-\w+, at most 0.005 expected in float32 and lie 1.00 of the way .* the player's adapter seems not to be",
+            r"checkpoint-\w+, at most 0.005 expected in float32 and lie 1.00 of the way .* the checkpoint's adapter seems not",
         ),
         ("dies", "(?s)ended with exit code 3; the last lines it wrote:.*illegal memory access"),
-        ("few", "sent 3 responses, 4 were asked for"),
+        ("few", "sent 3 responses, 4 were requested"),
         ("nonsense", "sent something that is no response"),
         ("silent", "sent something that is no response"),
     ],
@@ -205,7 +205,7 @@ def test_a_stale_adapter_of_another_player_is_an_error(lab, stand_in, monkeypatc
     """A copy that outlives its process: whatever is asked for, the first adapter there ever was is used."""
     monkeypatch.setenv("HARNESS_TEST_VLLM", "first")
     (tmp_path / "notes.jsonl.first").write_text(str(moved(lab, 1, tmp_path / "player-1")))
-    with pytest.raises(RuntimeError, match="the player's adapter seems not to be applied"):
+    with pytest.raises(RuntimeError, match="the checkpoint's adapter seems not to be applied"):
         drawn(lab, moved(lab, 2, tmp_path / "player-2"))
 
 
@@ -213,7 +213,7 @@ def test_a_process_that_falls_silent_is_given_up_and_ended(lab, player, stand_in
     monkeypatch.setenv("HARNESS_TEST_VLLM", "hangs")
     started = []
     monkeypatch.setattr("subprocess.Popen.__init__", noting(started))
-    with pytest.raises(RuntimeError, match=r"said nothing for 3 seconds \(generation.vllm_timeout\)"):
+    with pytest.raises(RuntimeError, match=r"sent nothing for 3 seconds \(generation.vllm_timeout\)"):
         drawn(lab, player, "generation.vllm_timeout=3")
     (process,) = started
     assert process.returncode == -9
@@ -235,7 +235,7 @@ def noting(started):
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [("hello", "answered 'hello', expected hello"), ('{"kind": "end"}', "answered '{"), ("[]", r"answered '\[\]'")],
+    [("hello", "sent 'hello', expected hello"), ('{"kind": "end"}', "sent '{"), ("[]", r"sent '\[\]'")],
 )
 def test_an_answer_that_is_no_message_is_an_error(said, expected):
     with VllmProcess(20, command=[sys.executable, "-c", f"print({said!r})"]) as line, pytest.raises(RuntimeError, match=expected):
@@ -256,8 +256,8 @@ def test_the_process_ends_with_its_parent(stand_in, tmp_path):
     import time
 
     code = (
-        "import time; from harness.language.engine.line import VllmProcess\nline = VllmProcess(60); line.receive('hello'); "
-        "print(line.process.pid, flush=True); time.sleep(60)"
+        "import time; from harness.language.engine.vllm_process import VllmProcess\n"
+        "process = VllmProcess(60); process.receive('hello'); print(process.process.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(parent.stdout.readline())
@@ -272,7 +272,7 @@ def test_the_process_ends_with_its_parent(stand_in, tmp_path):
     raise AssertionError("still there after ten seconds")
 
 
-# ---------------------------------------------------------------- the canary's arithmetic
+# ---------------------------------------------------------------- the adapter check's arithmetic
 
 
 def test_the_agreement_is_the_hand_calculation():
@@ -349,7 +349,7 @@ def test_what_vllm_cannot_do_is_refused(stand_in, settings, expected):
 def test_a_run_on_a_cpu_is_refused(stand_in, monkeypatch):
     monkeypatch.setenv("HARNESS_TEST_VLLM", "cuda")
     with pytest.raises(
-        UserError, match="model.device=cpu: generation.backend=vllm wants a GPU, but the run computes on cpu and vLLM on cuda"
+        UserError, match="model.device=cpu: generation.backend=vllm needs a GPU, but the run computes on cpu and vLLM on cuda"
     ):
         check_backend(config())
 
@@ -419,7 +419,7 @@ def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_i
     asked = ("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--jobs", "1", "--name", "it", *more)
     done = run_cli(*asked, cwd=tmp_path, check=False, HARNESS_TEST_VLLM="ignores")
     assert done.returncode == 2
-    assert "the player's adapter seems not to be applied" in done.stdout
+    assert "the checkpoint's adapter seems not to be applied" in done.stdout
     run = tmp_path / "results/it"
     places = [run / "initial/seed-0/generate/k-0", run / "spin/seed-0/iteration-1/generate"]
     assert [place.exists() for place in places] == [True, False]
@@ -431,7 +431,7 @@ def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_i
     notes = [n for n in stand_in()[:13] + stand_in()[left_out:] if "drew" in n]
     assert [(s["token_ids"], s["logp"], s["seed"]) for s in kept] == [(n["drew"], n["logp"], n["seed"]) for n in notes]
     weights = file_digest(run / "spin/seed-0/iteration-0/train/adapter/adapter_model.safetensors")
-    assert [n["name"] for n in notes] == [None] * 12 + [f"player-{weights}"] * 12
+    assert [n["name"] for n in notes] == [None] * 12 + [f"checkpoint-{weights}"] * 12
     first, second = (json.loads((place / "manifest.json").read_text()) for place in places)
     assert first["settings"]["backend"] == second["settings"]["backend"] == "vllm"
     assert first["counts"]["canary"]["apart"] is None

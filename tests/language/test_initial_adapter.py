@@ -8,8 +8,8 @@ import torch
 
 from harness.config import LoraConfig
 from harness.errors import UserError
+from harness.language.model.initial_adapter import IGNORED_SETTINGS, start_from_adapter
 from harness.language.model.lora import add_adapter
-from harness.language.model.start import IGNORED_SETTINGS, start_from_adapter
 from harness.records import PromptGroup
 from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli_in_process
 

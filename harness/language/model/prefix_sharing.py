@@ -1,4 +1,4 @@
-"""Which token sequences begin alike, and how far: the few-shot prompt of a task, found in the tokens and nowhere declared."""
+"""Prefix sharing: which token sequences share a prefix, and how long. A task's few-shot prompt is found by comparing tokens."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-MAX_DEPTH = 50  # nested beginnings looked into; real tasks nest two or three (all tasks, one task, one document)
+MAX_DEPTH = 50  # levels of nested prefixes searched; real tasks nest two or three (all tasks, one task, one document)
 
 
 @dataclass(frozen=True)
 class PrefixGroup:
-    """Numbers of sequences whose first `length` tokens are the same; 0 where nothing worth sharing was found."""
+    """Indices of sequences whose first `length` tokens are the same; 0 where nothing worth sharing was found."""
 
     length: int
     members: list[int]
 
 
 def group_by_prefix(sequences: Sequence[Sequence[int]], min_tokens_saved: int) -> list[PrefixGroup]:
-    """Split sequences into clusters so that computing each cluster's beginning once saves the most tokens.
+    """Split sequences into clusters so that computing each cluster's prefix once saves the most tokens.
 
-    cost: tokens that a cluster of its own must save, since it goes through the model apart from the others. A beginning is
-    never a whole sequence: every member keeps a token of its own. What is not worth it comes last, together, with length 0.
+    min_tokens_saved: by a cluster of its own, since it goes through the model apart from the others. A prefix is never a whole
+    sequence: every member keeps a token of its own. The sequences not worth it come last, together, with length 0.
     """
     order = sorted(range(len(sequences)), key=lambda i: (tuple(sequences[i]), i))
     if not order:
@@ -32,12 +32,12 @@ def group_by_prefix(sequences: Sequence[Sequence[int]], min_tokens_saved: int) -
     ]
     _, clusters = _split_range(common_lengths, 0, len(order), min_tokens_saved, MAX_DEPTH)
     groups = [PrefixGroup(length, order[start:stop]) for start, stop, length in clusters]
-    ungrouped = set(range(len(sequences))).difference(*(shared.members for shared in groups))
+    ungrouped = set(range(len(sequences))).difference(*(group.members for group in groups))
     return groups + ([PrefixGroup(0, sorted(ungrouped))] if ungrouped else [])
 
 
 def common_prefix_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two sequences begin alike with."""
+    """How many tokens two sequences have in common from the start."""
     max_length = min(len(a), len(b))
     return next((i for i in range(max_length) if a[i] != b[i]), max_length)
 
@@ -47,7 +47,7 @@ def _split_range(
 ) -> tuple[int, list[tuple[int, int, int]]]:
     """Tokens saved by the best split of the sorted sequences start..stop, and its clusters as (start, stop, shared length).
 
-    common[i] is what sequences i and i + 1 share. Either all share the least of these, or they part where it is reached.
+    common_lengths[i] is of sequences i and i + 1. Either all share the smallest of these, or they are split where it is reached.
     """
     if stop - start == 1:
         return 0, []

@@ -17,8 +17,8 @@ def tokenization_notes(counts: Mapping[str, int], policy: Policy) -> Iterator[st
     """
     template, tokenizer = policy.template, policy.tokenizer
     to_token = tokenizer.convert_ids_to_tokens
-    left_out = sum(counts.get(reason, 0) for reason in DROPPED_COUNTS)
-    num_pairs = counts["rows"] + counts.get("heldout_rows", 0) - left_out
+    num_dropped = sum(counts.get(reason, 0) for reason in DROPPED_COUNTS)
+    num_pairs = counts["rows"] + counts.get("heldout_rows", 0) - num_dropped
     num_shifted = counts.get("seam_moved", 0) + counts.get("heldout_seam_moved", 0)
     seam = f"{template.seam_offset} character(s) before the prompt's end" if template.seam_offset else "at the prompt's end"
     shift_note = (
@@ -34,23 +34,20 @@ def tokenization_notes(counts: Mapping[str, int], policy: Policy) -> Iterator[st
     num_quoted = counts.get("control_text", 0) + counts.get("heldout_control_text", 0)
     if num_quoted:
         yield (
-            f"tokens: {num_quoted} rows hold text that looks like a control token; in training it is "
-            "tokenised as the text it is, "
-            "in the documents of an evaluation lm-eval reads it as the token"
+            f"tokens: {num_quoted} rows hold text that looks like a control token; in training it is tokenised as the text it "
+            "is, in the documents of an evaluation lm-eval reads it as the token"
         )
     if writes_date(tokenizer, template.arguments):
-        yield "tokens: the chat template writes a date into every prompt; it stays that of the run's beginning"
+        yield "tokens: the chat template writes a date into every prompt; it stays the date on which the run began"
     model_end_ids = end_token_ids(getattr(policy.model, "generation_config", None)) | {tokenizer.eos_token_id}
     if template.kind == "chat" and template.end_token_id not in model_end_ids:
         yield (
-            "tokens: a task asked in the chat template is answered up to "
-            f"{to_token(template.end_token_id)!r}, the end of the turn; "
+            f"tokens: a task in the chat template is answered up to {to_token(template.end_token_id)!r}, the end of the turn; "
             f"lm-eval's own model would go on to {', '.join(repr(to_token(i) or i) for i in sorted(model_end_ids))}"
         )
     _, suffix_ids = control_tokens(tokenizer).added_ids
     if suffix_ids:
         yield (
-            f"tokens: the tokenizer writes {' '.join(map(repr, to_token(suffix_ids)))} behind every text "
-            "by itself; a prompt in training "
-            "goes without, lm-eval's own prompts keep it"
+            f"tokens: the tokenizer writes {' '.join(map(repr, to_token(suffix_ids)))} behind every text by itself; a prompt in "
+            "training goes without, lm-eval's own prompts keep it"
         )

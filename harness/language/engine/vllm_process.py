@@ -1,7 +1,7 @@
-"""The parent's side of the line: starts vLLM's process, speaks JSON lines with it, and ends it whatever happens.
+"""The parent's side of the pipe: starts vLLM's process, exchanges JSON lines with it, and ends it whatever happens.
 
-A process that dies, falls silent or answers anything but the line's own messages is a RuntimeError with the last lines it wrote
-to its error output.
+A process that dies, sends nothing for too long or sends anything but the protocol's messages is a RuntimeError with the last
+lines of its error output.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any
 
 WORKER_COMMAND = (sys.executable, "-m", "harness.language.engine.worker")
 NUM_ERROR_LINES = 12  # of its error output, shown when it fails
-EXIT_TIMEOUT = 10.0  # seconds the process has to end by itself, or its last words to arrive
-# One process instead of two, which also makes vLLM's scheduling the same every time; and nobody is told that it is used.
+EXIT_TIMEOUT = 10.0  # seconds the process has to end by itself, or its last error output to arrive
+# One process instead of two, which also makes vLLM's scheduling the same every time; and no usage statistics are sent.
 VLLM_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 
 
 class VllmProcess:
     """A running worker. Use it as a context: at its end the process is gone and the device's memory is free again.
 
-    timeout: seconds without a word from it after which it is given up.
+    timeout: seconds without a message after which it is given up.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class VllmProcess:
                 pipe.close()
 
     def send(self, kind: str, **fields: Any) -> None:
-        """Send one order. Raises RuntimeError when nobody is there to read it."""
+        """Send one order. Raises RuntimeError when the process no longer reads."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps({"kind": kind, **fields}) + "\n")
@@ -81,11 +81,11 @@ class VllmProcess:
             raise self._closed_error() from None
 
     def receive(self, *kinds: str) -> dict[str, Any]:
-        """The next message, of one of these kinds. Raises RuntimeError for silence, an end or anything else."""
+        """The next message, of one of these kinds. Raises RuntimeError for a timeout, an end or anything else."""
         try:
             text = self._messages.get(timeout=self.timeout)
         except queue.Empty:
-            raise self.failure(f"said nothing for {self.timeout:g} seconds (generation.vllm_timeout)") from None
+            raise self.failure(f"sent nothing for {self.timeout:g} seconds (generation.vllm_timeout)") from None
         if text is None:
             raise self._closed_error()
         try:
@@ -93,20 +93,20 @@ class VllmProcess:
         except ValueError:
             message = None
         if not isinstance(message, dict) or message.get("kind") not in kinds:
-            raise self.failure(f"answered {text.strip()[:200]!r}, expected {' or '.join(kinds)}")
+            raise self.failure(f"sent {text.strip()[:200]!r}, expected {' or '.join(kinds)}")
         return message
 
-    def failure(self, what: str) -> RuntimeError:
-        """An error that says what the process did, with its last words."""
+    def failure(self, message: str) -> RuntimeError:
+        """An error with the end of the process's error output. message: the predicate of "vLLM's process"."""
         error_output = "\n".join(self._error_lines)
-        return RuntimeError(f"vLLM's process {what}" + (f"; the last lines it wrote:\n{error_output}" if error_output else ""))
+        return RuntimeError(f"vLLM's process {message}" + (f"; the last lines it wrote:\n{error_output}" if error_output else ""))
 
     def _closed_error(self) -> RuntimeError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(EXIT_TIMEOUT)
         self._readers[1].join(EXIT_TIMEOUT)
         code = self.process.poll()
-        return self.failure("closed the line" if code is None else f"ended with exit code {code}")
+        return self.failure("closed its output" if code is None else f"ended with exit code {code}")
 
     def _read_messages(self) -> None:
         assert self.process.stdout is not None

@@ -2,7 +2,7 @@
 
 import random
 
-from harness.language.model.beginnings import PrefixGroup, group_by_prefix
+from harness.language.model.prefix_sharing import PrefixGroup, group_by_prefix
 
 
 def saved(clusters, cost):

@@ -1,8 +1,8 @@
-"""Proof that what vLLM drew came from the player: its log-probabilities against the policy's own, with the adapter on and off.
+"""Check that vLLM applied the adapter: its log-probabilities against the policy's own, with the adapter on and off.
 
-An adapter can be left out without a word: a name that does not match, a stale copy under an old number, a layer that is never
-called (lm-eval#2432, vllm#31326, #34186, #48974). Samples of the wrong player would then train the next one. So the first
-responses are scored by the policy, which holds the player, and nothing is kept unless the two agree.
+An adapter can be left out without an error: a name that does not match, a stale copy under an old number, a layer that is never
+called (lm-eval#2432, vllm#31326, #34186, #48974). Samples of the wrong checkpoint would then train the next one. So the first
+responses are scored by the policy, which has the checkpoint loaded, and nothing is kept unless the two agree.
 
 All differences are in nats. A response's difference is that of its sums over tokens, in which rounding partly cancels; it is
 counted per token, so that long responses in half precision raise no alarm.
@@ -22,16 +22,17 @@ NUM_CHECKED = 32  # the first ones drawn that are scored again
 # (float32) were measured as root mean square of single tokens (ServiceNow/Fast-LLM#525), and responses may be one token long;
 # float16 rounds eight times finer than bfloat16. These are also the bounds of the step-0 check, float32 apart.
 TOLERANCE = {"bfloat16": 5e-2, "float16": 1e-2, "float32": 5e-3}
-MIN_STANDARD_ERRORS = 4.0  # standard errors from which a way towards the base is no accident
+MIN_STANDARD_ERRORS = 4.0  # from which a fraction of the way to the base is not chance
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far vLLM's log-probabilities are from the player's, over `responses` responses with `tokens` tokens.
+    """How far vLLM's log-probabilities are from the checkpoint's, over `responses` responses with `tokens` tokens.
 
-    off: mean difference to the player, nats per token. apart: the same between player and bare base; None without an adapter.
-    towards_base: least-squares share of the way from the player (0, adapter on) to the base (1, off), with its standard error;
-    below one half vLLM is closer to the player. None where the two are equal, or where one response gives no error.
+    The fields are keys of a manifest. off: mean difference to the checkpoint, nats per token. apart: the same between checkpoint
+    and bare base; None without an adapter. towards_base: least-squares fraction of the way from the checkpoint (0, adapter on)
+    to the base (1, off), with its standard error; below one half vLLM is closer to the checkpoint. None where the two are equal,
+    or where one response gives no error.
     """
 
     responses: int
@@ -57,18 +58,17 @@ def compare_logps(
     if n < 2 or sum_squares == 0:
         return Agreement(n, tokens, off, apart)
     fraction = sum(g * w for g, w in zip(differences, base_differences, strict=True)) / sum_squares
-    rest = sum(
-        ((g - fraction * w) * w) ** 2 for g, w in zip(differences, base_differences, strict=True)
-    )  # variances differ with the length
-    return Agreement(n, tokens, off, apart, fraction, math.sqrt(rest * n / (n - 1)) / sum_squares)
+    # variances differ with the length, so the error is the heteroscedastic one
+    residual_sum = sum(((g - fraction * w) * w) ** 2 for g, w in zip(differences, base_differences, strict=True))
+    return Agreement(n, tokens, off, apart, fraction, math.sqrt(residual_sum * n / (n - 1)) / sum_squares)
 
 
 def raise_if_wrong(agreement: Agreement, precision: str, checkpoint: str) -> None:
-    """Raises RuntimeError when vLLM's numbers are not the player's.
+    """Raises RuntimeError when vLLM's numbers are not the checkpoint's.
 
     Either they are off by more than the tolerance, or they are closer to the bare base: where the two are further apart than the
-    tolerance, or, below it, where the way towards the base is too long for chance. A player nearer to the base than rounding
-    cannot be told from it; then only the first can fail.
+    tolerance, or, below it, where the way towards the base is too long for chance. A checkpoint nearer to the base than rounding
+    cannot be distinguished from it; then only the first can fail.
     """
     tolerance = TOLERANCE[precision]
     fraction, error = agreement.towards_base, agreement.towards_base_error
@@ -83,10 +83,10 @@ def raise_if_wrong(agreement: Agreement, precision: str, checkpoint: str) -> Non
     )
     if agreement.apart is None:
         raise RuntimeError(f"{message}, at most {tolerance:g} expected in {precision}: vLLM draws from another model")
-    way = "" if fraction is None else f" and lie {fraction:.2f} of the way from the player (0) to the bare base (1)"
+    way = "" if fraction is None else f" and lie {fraction:.2f} of the way from the checkpoint (0) to the bare base (1)"
     raise RuntimeError(
-        f"{message}, at most {tolerance:g} expected in {precision}{way}; player and base are {agreement.apart:.3g} apart: "
-        "the player's adapter seems not to be applied"
+        f"{message}, at most {tolerance:g} expected in {precision}{way}; checkpoint and base differ by {agreement.apart:.3g}: "
+        "the checkpoint's adapter seems not to be applied"
     )
 
 
@@ -97,19 +97,17 @@ def check_adapter(
     max_tokens_per_batch: int,
     adapter: str | None,
 ) -> Agreement:
-    """Score the first of `drawn` under the player in `policy`'s slot and, with an adapter, under the bare base.
+    """Score the first of `completions` under the checkpoint loaded in `policy` and, with an adapter, under the bare base.
 
-    columns: tokens that go through the model at a time. Raises RuntimeError when vLLM did not draw from the player.
+    Raises RuntimeError when vLLM did not sample from the checkpoint.
     """
     checked = list(completions[:NUM_CHECKED])
-    groups = [PromptGroup(prompt, [one.token_ids]) for prompt, one in zip(prompts, checked, strict=False)]
+    groups = [PromptGroup(prompt, [completion.token_ids]) for prompt, completion in zip(prompts, checked, strict=False)]
     checkpoint_logps = policy.score(groups, max_tokens_per_batch)
     base_logps = None
     if adapter is not None:
         with policy.model.disable_adapter():
             base_logps = policy.score(groups, max_tokens_per_batch)
-    agreement = compare_logps(
-        [one.logp for one in checked], checkpoint_logps, base_logps, [len(one.token_ids) for one in checked]
-    )
+    agreement = compare_logps([c.logp for c in checked], checkpoint_logps, base_logps, [len(c.token_ids) for c in checked])
     raise_if_wrong(agreement, policy.precision, adapter or "the initial policy")
     return agreement

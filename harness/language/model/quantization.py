@@ -1,7 +1,7 @@
 """The frozen base in 4 or 8 bits, by bitsandbytes: QLoRA (arXiv:2305.14314).
 
 bitsandbytes repacks 4-bit weights for a processor as soon as a layer in evaluation mode is used without gradients, and from then
-on no gradient passes through that layer, without a word. Policies are always in evaluation mode (dropout must stay off), so the
+on no gradient passes through that layer, without an error. Policies are always in evaluation mode (dropout must stay off), so the
 quantised layers alone are held in training mode; they have no dropout.
 """
 

@@ -1,4 +1,4 @@
-"""An existing peft adapter as the initial policy: the game then starts from it, and never sees the bare base."""
+"""An existing peft adapter as the initial policy: training then starts from it, and never sees the bare base."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ IGNORED_SETTINGS = {
     "lora_dropout", "eva_config", "fan_in_fan_out", "megatron_core", "qalora_group_size", "r", "lora_alpha", "init_lora_weights",
     *SHOWN_BY_WEIGHTS,
 }  # fmt: skip
-BASE_PRESERVING_INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # beginnings that leave the base's weights alone
+BASE_PRESERVING_INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # that leave the base's weights alone
 
 
 def start_from_adapter(policy: Policy, adapter: str, lora: LoraConfig, mirror: Path | None = None) -> None:
-    """Let `policy` begin at a saved adapter: its initial policy is that adapter whatever the seed.
+    """Let `policy` start from a saved adapter: its initial policy is that adapter whatever the seed.
 
-    adapter: a folder or a hub id; mirror: the folder that stands for the hub. Raises UserError when it is not there, is no plain
+    adapter: a folder or a hub id; mirror: the folder in place of the hub. Raises UserError when it is not there, is no plain
     LoRA adapter in safetensors, was made for another base, or its rank, alpha or targets are not those of the run.
     """
     folder = _adapter_folder(adapter, mirror)
@@ -59,8 +59,8 @@ def start_from_adapter(policy: Policy, adapter: str, lora: LoraConfig, mirror: P
     if weights.keys() != expected_shapes.keys() or any(weights[n].shape != shape for n, shape in expected_shapes.items()):
         raise UserError(f"model.adapter={adapter}: {_layer_mismatch_message(settings, lora)}")
     policy.initial_adapter = weights
-    if (line := _base_mismatch_note(policy, settings)) is not None:
-        policy.notes.append(f"adapter {adapter}: {line}")
+    if (note := _base_mismatch_note(policy, settings)) is not None:
+        policy.notes.append(f"adapter {adapter}: {note}")
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
 
 
@@ -71,10 +71,10 @@ def _layer_mismatch_message(settings: dict[str, Any], lora: LoraConfig) -> str:
     message = f"made for another base model or other layers than lora.targets={lora.targets!r} (its own: {adapter_targets}"
     restrictions = {name: settings[name] for name in ("layers_to_transform", "exclude_modules") if settings.get(name) is not None}
     if restrictions:
-        less = ", ".join(f"{name}={value!r}" for name, value in restrictions.items())
-        return f"{message}, {less}); name exactly its layers in lora.targets, as a regular expression over their full names"
-    same = (sorted(lora.targets) if isinstance(lora.targets, list) else lora.targets) == adapter_targets
-    return f"{message})" + ("" if same else f"; for these: --set 'lora.targets={json.dumps(adapter_targets)}'")
+        extra = ", ".join(f"{name}={value!r}" for name, value in restrictions.items())
+        return f"{message}, {extra}); name exactly its layers in lora.targets, as a regular expression over their full names"
+    same_targets = (sorted(lora.targets) if isinstance(lora.targets, list) else lora.targets) == adapter_targets
+    return f"{message})" + ("" if same_targets else f"; for these: --set 'lora.targets={json.dumps(adapter_targets)}'")
 
 
 def _sorted_set(value: Any) -> Any:
@@ -83,19 +83,19 @@ def _sorted_set(value: Any) -> Any:
 
 
 def _check_plain_lora(adapter: str, settings: dict[str, Any], run_settings: dict[str, Any]) -> None:
-    """Raises UserError unless every setting is understood, what peft takes where nothing is said, or this run's own.
+    """Raises UserError unless every setting is one that is ignored, peft's default, or this run's own.
 
-    own: settings of the run's adapter; in families with experts peft gives these ranks of their own.
-    A setting that peft does not know today may be anything: it passes only where it says nothing.
+    run_settings: of the run's adapter; in families with experts peft gives these ranks of their own.
+    A setting that peft does not know today may mean anything: it passes only where its value is empty.
     """
     import peft
 
     init_lora_weights = settings.get("init_lora_weights", True)
     if init_lora_weights not in BASE_PRESERVING_INITS:
         raise UserError(
-            f"model.adapter={adapter}: init_lora_weights={init_lora_weights!r} goes with changed weights "
-            "of the base; convert it with peft: "
-            "save_pretrained(..., path_initial_model_for_weight_conversion=FOLDER) of the adapter as it was before training"
+            f"model.adapter={adapter}: init_lora_weights={init_lora_weights!r} goes with changed weights of the base; convert it "
+            "with peft: save_pretrained(..., path_initial_model_for_weight_conversion=FOLDER) of the adapter as it was before "
+            "training"
         )
     if settings.get("task_type") not in (None, "CAUSAL_LM"):
         raise UserError(f"model.adapter={adapter}: task_type={settings['task_type']!r}, expected CAUSAL_LM")
@@ -115,7 +115,7 @@ def _base_mismatch_note(policy: Policy, settings: dict[str, Any]) -> str | None:
     adapter_base, run_base = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
     if not adapter_base or adapter_base in (run_base, policy.path):
         return None
-    with contextlib.suppress(UserError):  # the home of somebody who is not known here
+    with contextlib.suppress(UserError):  # ~user of an unknown user
         if policy.path and os.path.realpath(expand_user(adapter_base)) == os.path.realpath(policy.path):
             return None
     return f"made for the base {adapter_base}, put on {run_base}: its numbers are right only where the two have the same weights"
@@ -133,7 +133,7 @@ def _adapter_folder(adapter: str, mirror: Path | None) -> Path:
 
     try:
         return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
-    except Exception as error:  # no network, no such repository, gated: each means that the adapter is not to be had
+    except Exception as error:  # no network, no such repository, gated: each means that there is no adapter
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"model.adapter={adapter}: cannot be fetched ({reason}); give a folder or a hub id") from error
 
@@ -155,7 +155,7 @@ def _read_settings(adapter: str, folder: Path) -> dict[str, Any]:
 
 
 def _read_weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
-    """By the names of this house: peft's own files leave the slot's name out."""
+    """By the names of the modules in memory: peft's own files leave the slot's name out."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -165,7 +165,7 @@ def _read_weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
     try:
         saved = load_file(path)
     except SafetensorError as error:
-        if (line := system_error_line(error, path)) is not None:
-            raise UserError(f"model.adapter={adapter}: {line}") from error
+        if (message := system_error_line(error, path)) is not None:
+            raise UserError(f"model.adapter={adapter}: {message}") from error
         raise UserError(f"model.adapter={adapter}: {path} is damaged ({error})") from error
     return {to_module_name(name): tensor for name, tensor in saved.items()}
