@@ -109,7 +109,7 @@ from pathlib import Path
 # the libraries, loaded once for all attempts
 import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
 import harness.language.policy, harness.loop.phase_runner
-from harness import store
+from harness.store import run_folder as store
 from harness.cli import main
 
 def die(): os.kill(os.getpid(), signal.SIGKILL)
@@ -117,7 +117,7 @@ def die(): os.kill(os.getpid(), signal.SIGKILL)
 def arm(moment, phase):
     at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
     if moment == "middle":
-        write, save = harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save
+        write, save = harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter
         def half(path, rows):
             if at(path):
                 path.write_text('{"half": tr'); die()
@@ -126,7 +126,7 @@ def arm(moment, phase):
             if at(adapter):
                 adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
             return save(self, adapter)
-        harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save = half, half_save
+        harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter = half, half_save
     elif moment == "before-manifest":
         write_json = store.write_json
         def never(path, value):
@@ -201,7 +201,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     assert one["loss"] == "inf"
     page = (played_copy / "reports" / "small.html").read_text()
     assert "Failed, missing below: broken/seed-0: TrainingStopped: step" in page
-    assert "Holes, about which nothing is said: broken" in page
+    assert "ncomplete, not compared: broken" in page
 
 
 def test_an_objective_by_path_works_with_no_other_change(tmp_path):

@@ -449,4 +449,4 @@ def test_a_run_is_not_joined_into_itself(played_copy):
     empty.mkdir()
     shutil.copy(played_copy / "results/small/run.json", empty)
     done = run_cli_in_process("merge", "small", "empty", cwd=played_copy, check=False)
-    assert "nothing to join" in done.stderr
+    assert "nothing to merge" in done.stderr
