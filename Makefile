@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: run test slow bench lint types check clean
+.PHONY: run test slow bench lint types imports check clean
 
 run: $(STAMP)
 	$(BIN)/harness run --objectives space,spin --iters 5
@@ -28,7 +28,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/pyright
 
-check: lint types test
+imports: $(STAMP)
+	$(BIN)/lint-imports --no-cache
+
+check: lint types imports test
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print. No logic, and nothing heavy imported until a command needs it."""
+"""The command line: parse the options, call one function. No logic here; heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import Ended, UserError, unexpected_line
-from harness.paths import opened
-from harness.surroundings import check_hub, end_without, running, settle
+from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
+from harness.settings.paths import expand_user
+from harness.settings.process_environment import check_hub, exit_despite_threads, nondaemon_threads, set_up_process
 
 app = typer.Typer(
     name="harness",
-    help="Play self-play fine-tuning objectives under equal conditions and measure them after every iteration.",
+    help="Train self-play fine-tuning objectives under equal conditions and evaluate them after every iteration.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,22 +24,22 @@ app = typer.Typer(
 )
 
 
-def _path(text: Any) -> Path:
-    """A path that was typed, `~` opened. An empty one, as from a variable that is not set, is not the current folder."""
+def _parse_path(text: Any) -> Path:
+    """A path option with `~` expanded. An empty one (an unset shell variable, say) is an error, not the current folder."""
     if not str(text).strip():
         raise typer.BadParameter("is empty; name a path (the current folder is .)")
     if "://" in str(text):
         raise typer.BadParameter(f"{text} is an address; name a path on this machine")
-    return opened(str(text))
+    return expand_user(str(text))
 
 
-def _path_option(text: str, *names: str) -> Any:
-    return typer.Option(*names, help=text, parser=_path, metavar="PATH")
+def _path_option(help_text: str, *names: str) -> Any:
+    return typer.Option(*names, help=help_text, parser=_parse_path, metavar="PATH")
 
 
-Results = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
-RESULTS = Path("results")
-REPORTS = Path("reports")
+ResultsOption = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
+DEFAULT_RESULTS = Path("results")
+DEFAULT_REPORTS = Path("reports")
 
 
 @app.command()
@@ -47,91 +47,93 @@ def run(
     objectives: Annotated[
         str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
     ] = None,
-    iters: Annotated[int | None, typer.Option(help="Iterations to play; more than before extends the run.")] = None,
+    iters: Annotated[int | None, typer.Option(help="Iterations to train; more than before extends the run.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated: 0,1,2")] = None,
     recipe: Annotated[str, typer.Option(help="Recipe by name or .toml path.")] = "lab",
     suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
     data: Annotated[str | None, typer.Option(help="Pairs: a file (.jsonl .json .csv .parquet), a folder, or a hub id.")] = None,
-    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompts, where it cannot be told.")] = None,
+    prompt_column: Annotated[str | None, typer.Option(help="Column of the prompts, where its name is not recognised.")] = None,
     response_column: Annotated[str | None, typer.Option(help="Column of the responses, likewise.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a folder or a hub id.")] = None,
-    run_code_from_model_repository: Annotated[
+    trust_remote_code: Annotated[
         bool | None,
         typer.Option(
-            "--run-code-from-model-repository", help="Let the model's repository run its own Python code here, with your rights."
+            "--trust-remote-code",
+            "--run-code-from-model-repository",
+            help="Let the model's repository run its own Python code here, with your rights.",
         ),
     ] = None,
     max_examples: Annotated[int | None, typer.Option(help="Train on at most this many pairs.")] = None,
     mirror: Annotated[
-        str | None, typer.Option(help="Folder that stands for the hub (also: HARNESS_MIRROR). No network then.")
+        str | None, typer.Option(help="Folder used in place of the hub (also: HARNESS_MIRROR). No network then.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.lr=1e-4")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
-    results: Results = RESULTS,
-    reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
+    results: ResultsOption = DEFAULT_RESULTS,
+    reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="Cells at once, one process each; default: one per GPU or CPU core."),
+        typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core."),
     ] = None,
     recompute: Annotated[
-        bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and make it again.")
+        bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and compute it again.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its bill, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")] = False,
 ) -> None:
-    """Play objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
+    """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
     from harness.commands.run import run_command
 
-    passed = {
+    options = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
         "model": model, "max_examples": max_examples,
         "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
-        "set": settings, "name": name, "run_code_from_model_repository": run_code_from_model_repository,
+        "set": settings, "name": name, "trust_remote_code": trust_remote_code,
         "recompute": recompute,
     }  # fmt: skip
-    raise typer.Exit(run_command({k: v for k, v in passed.items() if v is not None}, results, reports, dry_run, jobs))
+    raise typer.Exit(run_command({k: v for k, v in options.items() if v is not None}, results, reports, dry_run, jobs))
 
 
 @app.command()
 def study(
     name: Annotated[str | None, typer.Argument(help="Study by name or .toml path; without it, every study.")] = None,
-    objectives: Annotated[str | None, typer.Option(help="Play these variants instead of the study's own.")] = None,
+    objectives: Annotated[str | None, typer.Option(help="Run these variants instead of the study's own.")] = None,
     iters: Annotated[int | None, typer.Option(help="Iterations instead of the study's own.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds instead of the study's own: 0,1,2")] = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe by name or .toml path; default: the study's.")] = None,
     suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path; default: the recipe's.")] = None,
     validation: Annotated[
-        str | None, typer.Option(help="Suite that settings are chosen by, with items of its own (tuning studies).")
+        str | None, typer.Option(help="Suite that settings are chosen on, with items of its own (tuning studies).")
     ] = None,
     tuned_by: Annotated[
-        str | None, typer.Option(help="Run that chose settings; every objective is also played at its own. Default: the study's.")
+        str | None, typer.Option(help="Run that chose settings; every objective is also run at its own. Default: the study's.")
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
-    results: Results = RESULTS,
-    reports: Annotated[Path, _path_option("Folder for the report.")] = REPORTS,
-    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="Cells at once, one process each.")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
+    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
-    """Play a prepared study, or list them. Repeat to resume; phases that other runs have finished are taken over."""
+    """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
     from harness.commands.study import list_studies, study_command
 
     if name is None:
         list_studies()
         return
-    passed = {
+    options = {
         "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "set": settings,
         "validation": validation, "tuned_by": tuned_by,
     }  # fmt: skip
-    given = {k: v for k, v in passed.items() if v is not None}
-    raise typer.Exit(study_command(name, given, results, reports, dry_run, jobs))
+    cli_args = {k: v for k, v in options.items() if v is not None}
+    raise typer.Exit(study_command(name, cli_args, results, reports, dry_run, jobs))
 
 
 @app.command()
 def status(
     run: Annotated[str | None, typer.Argument(help="Run name or folder; without it, every run.")] = None,
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Show which phases of a run are complete: cell x iteration x phase."""
-    from harness.commands.look import status_command
+    """Show which phases of a run are complete: trial x iteration x phase."""
+    from harness.commands.inspect import status_command
 
     status_command(run, results)
 
@@ -140,10 +142,10 @@ def status(
 def report(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     out: Annotated[Path | None, _path_option("PDF to write; default reports/<run>.pdf")] = None,
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Write tables, curves and the PDF of a run again from its files."""
-    from harness.commands.look import report_command
+    from harness.commands.inspect import report_command
 
     report_command(run, results, out)
 
@@ -156,25 +158,25 @@ app.add_typer(objectives_app, name="objectives")
 def objectives_list(context: typer.Context) -> None:
     """Without a sub-command: list the objectives."""
     if context.invoked_subcommand is None:
-        from harness.commands.catalogue import list_command
+        from harness.commands.listings import objectives_list_command
 
-        list_command()
+        objectives_list_command()
 
 
 @objectives_app.command("show")
 def objectives_show(name: Annotated[str, typer.Argument(help="Objective by name or path.")]) -> None:
     """Show an objective's equation, needs, hyper-parameters and source."""
-    from harness.commands.catalogue import show_command
+    from harness.commands.listings import objectives_show_command
 
-    show_command(name)
+    objectives_show_command(name)
 
 
 @objectives_app.command("check")
 def objectives_check(name: Annotated[str, typer.Argument(help="Objective or variant: space, ./mine.py:scale=1000.")]) -> None:
     """Check the properties every objective must have; exit code 1 when one fails."""
-    from harness.commands.catalogue import check_command
+    from harness.commands.listings import objectives_check_command
 
-    raise typer.Exit(check_command(name))
+    raise typer.Exit(objectives_check_command(name))
 
 
 @app.command()
@@ -187,15 +189,15 @@ def fetch(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: model.revision=v1.0")] = None,
     check: Annotated[bool, typer.Option("--check", help="Fetch nothing; compare every file with its checksum.")] = False,
 ) -> None:
-    """Fetch what a run needs of the hub into a folder, for machines without a network: harness run ... --mirror DIR
+    """Fetch what a run needs from the hub into a folder, for machines without a network: harness run ... --mirror DIR
 
     DIR/ORG/NAME holds data sets, DIR/models/ORG/NAME models and adapters, DIR/nltk_data NLTK's sentence data, DIR/mirror.json the
     commit, size and SHA-256 of every file. What is there and intact is not fetched again and stays at its commit.
     """
     from harness.commands.fetch import fetch_command
 
-    passed = {"recipe": recipe, "suite": suite, "model": model, "data": data, "set": settings}
-    raise typer.Exit(fetch_command({k: v for k, v in passed.items() if v is not None}, to, check))
+    options = {"recipe": recipe, "suite": suite, "model": model, "data": data, "set": settings}
+    raise typer.Exit(fetch_command({k: v for k, v in options.items() if v is not None}, to, check))
 
 
 suites_app = typer.Typer(help="List, show and check leaderboards.", invoke_without_command=True, rich_markup_mode=None)
@@ -206,15 +208,15 @@ app.add_typer(suites_app, name="suites")
 def suites_list(context: typer.Context) -> None:
     """Without a sub-command: list the leaderboards."""
     if context.invoked_subcommand is None:
-        from harness.commands.catalogue import suites_command
+        from harness.commands.listings import suites_list_command
 
-        suites_command()
+        suites_list_command()
 
 
 @suites_app.command("show")
 def suites_show(name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")]) -> None:
     """Show a leaderboard: task, shots, metric, filter, chance."""
-    from harness.commands.catalogue import suites_show_command
+    from harness.commands.listings import suites_show_command
 
     suites_show_command(name)
 
@@ -223,22 +225,22 @@ def suites_show(name: Annotated[str, typer.Argument(help="Suite by name or .toml
 def suites_check(
     name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")],
     load: Annotated[bool, typer.Option("--load", help="Load every task with its data too, and count its items.")] = False,
-    mirror: Annotated[str | None, typer.Option(help="Folder that stands for the hub.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="As for a run: evaluation.judge_endpoint=URL")] = None,
 ) -> None:
-    """Check what a leaderboard needs against what is here: tasks, metrics, filters, data sets, packages, judge."""
-    from harness.commands.catalogue import suites_check_command
+    """Check that this machine has what a leaderboard needs: tasks, metrics, filters, data sets, packages, judge."""
+    from harness.commands.listings import suites_check_command
 
     raise typer.Exit(suites_check_command(name, load, mirror, settings or ()))
 
 
 @app.command()
 def merge(
-    run: Annotated[str, typer.Argument(help="Name of the run to join into; made where there is none yet.")],
+    run: Annotated[str, typer.Argument(help="Name of the run to join into; created if it does not exist.")],
     folders: Annotated[list[str], typer.Argument(metavar="FOLDER...", help="Runs to join, by name or folder.")],
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Join cells that were played on several machines with equal settings: whole run folders, or their small files alone."""
+    """Join trials that were run on several machines with equal settings: whole run folders, or their small files alone."""
     from harness.commands.merge import merge_command
 
     merge_command(run, folders, results)
@@ -247,12 +249,12 @@ def merge(
 @app.command()
 def theory(
     objectives: Annotated[
-        str | None, typer.Option(help="Play these variants instead of the shipped claims: space:mu=5,./mine.py")
+        str | None, typer.Option(help="Solve these variants instead of the shipped claims: space:mu=5,./mine.py")
     ] = None,
-    iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations of the exact game.")] = None,
-    reports: Annotated[Path, _path_option("Folder for theory.pdf, theory.html and theory/.")] = REPORTS,
+    iters: Annotated[int | None, typer.Option(min=1, max=20, help="Iterations to solve.")] = None,
+    reports: Annotated[Path, _path_option("Folder for theory.pdf, theory.html and theory/.")] = DEFAULT_REPORTS,
 ) -> None:
-    """Play the objectives' files exactly on a few outcomes: where is their optimum, and does it stay there?"""
+    """Solve the objectives exactly on a few outcomes: where is the optimum, and is it a fixed point?"""
     from harness.commands.theory import theory_command
 
     theory_command(objectives, iters, reports)
@@ -261,15 +263,15 @@ def theory(
 @app.command()
 def push(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
-    objective: Annotated[str, typer.Argument(help="Variant as its label stands in the tables.")],
+    objective: Annotated[str, typer.Argument(help="Variant, by its label in the tables.")],
     seed: Annotated[int | None, typer.Option(help="Seed; default: the run's first.")] = None,
     iteration: Annotated[int | None, typer.Option(help="Iteration; default: the last.")] = None,
     to: Annotated[Path | None, _path_option("Write the folder here.")] = None,
     repo: Annotated[str | None, typer.Option(help="Repository on the hub: OWNER/NAME")] = None,
-    upload: Annotated[bool, typer.Option("--upload", help="Really upload, as a private repository.")] = False,
-    results: Results = RESULTS,
+    upload: Annotated[bool, typer.Option("--upload", help="Upload, as a private repository.")] = False,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
-    """Package a trained adapter with its model card, in peft's format. Shows what it would upload, unless told to."""
+    """Package a trained adapter with its model card, in peft's format. Shows what it would upload; uploads with --upload only."""
     from harness.commands.push import push_command
 
     push_command(run, objective, seed, iteration, to, repo, upload, results)
@@ -279,75 +281,77 @@ def push(
 def trace(
     run: Annotated[str, typer.Argument(help="Run name or folder.")],
     example_id: Annotated[str, typer.Argument(help="An example's id, or the beginning of it.")],
-    results: Results = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
 ) -> None:
     """Follow one example: its row, its samples, their scores and the steps that used it."""
-    from harness.commands.look import trace_command
+    from harness.commands.inspect import trace_command
 
     trace_command(run, example_id, results)
 
 
-def _called() -> int:
-    """What was typed, carried out; returns the exit code. A flag that cannot be read is the user's to mend like all the rest."""
+def _run_app() -> int:
+    """Run the command; returns the exit code. An option that cannot be parsed is a UserError, like every mistake in a request."""
     try:
         return app(standalone_mode=False) or 0
     except Exception as error:
-        click: Any = error
-        if not hasattr(click, "format_message"):  # click's own alone have it; which click that is depends on typer's version
+        click_error: Any = error
+        if not hasattr(click_error, "format_message"):  # no error of click's; its class depends on typer's version
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
-            click.show()
+            click_error.show()
             return 2
-        where = getattr(click, "ctx", None)
-        said = click.format_message().rstrip(".")
-        raise UserError(f"{said[:1].lower()}{said[1:]}; see: {where.command_path if where else 'harness'} --help") from None
+        context = getattr(click_error, "ctx", None)
+        message = click_error.format_message().rstrip(".")
+        raise UserError(
+            f"{message[:1].lower()}{message[1:]}; see: {context.command_path if context else 'harness'} --help"
+        ) from None
 
 
 def main() -> Any:
     """Entry point of the `harness` command. A UserError is one line and exit code 1, never a traceback."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads sleep: spinning ones starve a busy machine
-    settle()
-    threads = running()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
+    set_up_process()
+    threads = nondaemon_threads()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, _raise_terminated)
     try:
         check_hub()
-        code = _called()
+        exit_code = _run_app()
     except UserError as error:
-        _complain(f"harness: {error}")
-        code = 1
-    except SystemExit as error:  # nothing here ends itself: somebody's code did, whatever exit code it asks for
-        _complain(f"harness: {_who_ended(error)}; what is finished is kept; mend that code, then repeat the command")
-        code = 1
+        _print_error(f"harness: {error}")
+        exit_code = 1
+    except SystemExit as error:  # third-party code raised it, so its exit code is not passed on
+        _print_error(f"harness: {_describe_system_exit(error)}; what is finished is kept; fix that code, then repeat the command")
+        exit_code = 1
     except Exception as error:
         import traceback
 
-        line = unexpected_line(error)  # where there is none, a bug: its traceback may quote a stranger's text
-        _complain(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
-        code = 1
-    except Ended as error:
-        said = "interrupted" if error.code == 128 + signal.SIGINT else "asked to end"
-        print(f"harness: {said}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
-        code = error.code
-    end_without(threads, code)
-    sys.exit(code)
+        line = unexpected_error_line(error)  # None for a bug; its traceback may quote untrusted text
+        _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
+        exit_code = 1
+    except TerminatedBySignal as error:
+        reason = "interrupted" if error.exit_code == 128 + signal.SIGINT else "terminated"
+        print(f"harness: {reason}; what is finished is kept, repeat the same command to go on", file=sys.stderr)
+        exit_code = error.exit_code
+    exit_despite_threads(threads, exit_code)
+    sys.exit(exit_code)
 
 
-def _who_ended(error: SystemExit) -> str:
-    """Where in whose code the program was told to end."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace is not None else ""
-    return f"SystemExit({error.code!r}) was raised{where}"
+def _describe_system_exit(error: SystemExit) -> str:
+    """The SystemExit with the file and line that raised it."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    location = f" in {tb.tb_frame.f_code.co_filename}, line {tb.tb_lineno}" if tb is not None else ""
+    return f"SystemExit({error.code!r}) was raised{location}"
 
 
-def _end(number: int, _: object) -> None:
-    raise Ended(number)
+def _raise_terminated(signal_number: int, _: object) -> None:
+    raise TerminatedBySignal(signal_number)
 
 
-def _complain(text: str) -> None:
-    from harness.masking import masked
-    from harness.shown import visible
+def _print_error(text: str) -> None:
+    from harness.security.escaping import escape_invisible
+    from harness.security.redact import redact
 
-    print(visible(masked(text), keep="\n"), file=sys.stderr)
+    print(escape_invisible(redact(text), keep="\n"), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, a line that names thing, value and what to type next; and evaluations cut short."""
+"""The error for mistakes in a request, one line that names thing, value and what to type next; errors of the system."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import re
 import signal
 from collections.abc import Iterable
 
-from harness.masking import masked
-from harness.shown import one_line
+from harness.security.escaping import one_line
+from harness.security.redact import redact
 
-LONGEST = 500  # characters of a message: a value in it may be megabytes
+MAX_MESSAGE_CHARS = 500  # a value in a message may be megabytes
 
 
 class UserError(Exception):
     """A request that cannot be carried out. The command line prints its one line and exits with 1, no traceback.
 
-    The line is cut in the middle where it is too long, and a control character in it is shown, never sent to the terminal.
+    The line is cut in the middle where it is too long, and control characters in it are escaped.
     """
 
     def __init__(self, message: str) -> None:
-        message = masked(message)  # before it is cut, which could leave half an address
-        shown = one_line(message if len(message) < 8 * LONGEST else _cut(message, 4 * LONGEST))
-        super().__init__(shown if len(shown) <= LONGEST else _cut(shown, LONGEST))
+        message = redact(message)  # before it is cut, which could leave half a URL
+        line = one_line(message if len(message) < 8 * MAX_MESSAGE_CHARS else _shorten_middle(message, 4 * MAX_MESSAGE_CHARS))
+        super().__init__(line if len(line) <= MAX_MESSAGE_CHARS else _shorten_middle(line, MAX_MESSAGE_CHARS))
 
 
-def _cut(text: str, longest: int) -> str:
-    """Beginning and end: the one names the thing, the other says what to do."""
-    return f"{text[: longest // 2]} … {text[-longest // 2 :]}"
+def _shorten_middle(text: str, max_chars: int) -> str:
+    """Beginning and end: the first names the thing, the last what to do."""
+    return f"{text[: max_chars // 2]} … {text[-max_chars // 2 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -42,7 +42,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class EvaluationError(Exception):
-    """An evaluation that cannot be finished now: no mistake in the request and no bug. What was done for it is kept."""
+    """An evaluation that cannot be finished now: no mistake in the request and no bug. Its partial results are kept."""
 
 
 class DamagedError(UserError):
@@ -53,106 +53,107 @@ class OtherFormatError(UserError):
     """A phase, or a run's record, is of a format version that this program does not read."""
 
 
-class Ended(BaseException):
-    """The program was told to end: by Ctrl-C, or by a scheduler that takes the machine away (SIGTERM). code: its exit code."""
+class TerminatedBySignal(BaseException):
+    """The program received SIGINT (Ctrl-C) or SIGTERM (a scheduler, say). `exit_code` is what it exits with."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"signal {number}")
-        self.code = 128 + number
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"signal {signal_number}")
+        self.exit_code = 128 + signal_number
 
 
-def asks_to_end(error: BaseException) -> bool:
-    """Whether it is the user or a scheduler who ends the program, not code that raises what only they should."""
-    if isinstance(error, KeyboardInterrupt):  # as a library; the command line turns signals into `Ended`
+def is_termination(error: BaseException) -> bool:
+    """Whether the user or a scheduler ends the program, rather than third-party code that raises KeyboardInterrupt itself."""
+    if isinstance(error, KeyboardInterrupt):  # used as a library; the command line raises TerminatedBySignal
         return signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return isinstance(error, Ended)
+    return isinstance(error, TerminatedBySignal)
 
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
-ROOM_WORDS = ("No space left on device", "Disk quota exceeded", "Read-only file system")  # libraries that wrap the system's error
-TOO_MANY = {errno.EMFILE, errno.ENFILE}
-# What the system refuses for a time or for a name; no file is damaged by it.
-REFUSED = TOO_MANY | {
+DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+# In the text of libraries that wrap the system's error.
+DISK_MESSAGES = ("No space left on device", "Disk quota exceeded", "Read-only file system")
+TOO_MANY_FILES_ERRNOS = {errno.EMFILE, errno.ENFILE}
+# Temporary or name-related errors of the system; they damage no file.
+REFUSED_ERRNOS = TOO_MANY_FILES_ERRNOS | {
     errno.EACCES, errno.EPERM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EBUSY, errno.ETXTBSY, errno.ENAMETOOLONG,
     errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP,
 }  # fmt: skip
-OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as libraries written in Rust end their messages
-OBJECTIVE_MODULE = "_objective_"  # what the modules of objectives' files are called
+RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # at the end of messages from libraries written in Rust
+OBJECTIVE_MODULE_PREFIX = "_objective_"  # of the module names of objective files
 
 
-def disk_trouble(error: BaseException | None) -> str | None:
-    """What the disk refused, in the system's words, where that is what is behind an error; else None."""
+def disk_error(error: BaseException | None) -> str | None:
+    """The system's message where an error was caused by the disk; else None."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
             return os.strerror(error.errno)
-        if found := next((words for words in ROOM_WORDS if words in str(error)), None):
-            return found
+        if message := next((words for words in DISK_MESSAGES if words in str(error)), None):
+            return message
         error = error.__cause__ or error.__context__
     return None
 
 
-def system_trouble(error: BaseException) -> int | None:
-    """The number of what the system refused: no room, or anything of REFUSED; None where something else is behind an error."""
+def system_errno(error: BaseException) -> int | None:
+    """The errno of an error where it is one of DISK_ERRNOS or REFUSED_ERRNOS; else None."""
     if isinstance(error, OSError):
         number = error.errno
     else:
-        said = OS_ERROR.search(str(error))
-        number = int(said[1]) if said else None
-    return number if number in NO_ROOM | REFUSED else None
+        match = RUST_OS_ERROR.search(str(error))
+        number = int(match[1]) if match else None
+    return number if number in DISK_ERRNOS | REFUSED_ERRNOS else None
 
 
-def system_line(error: BaseException, where: object = None) -> str | None:
-    """The line for what the system refused: the file, or `where`, then its words and what to do. None where that is not it.
+def system_error_line(error: BaseException, default_location: object = None) -> str | None:
+    """The line for an error of the system: the file, or `default_location`, its message and what to do. Else None.
 
-    Of an error that an objective's own file raised nothing is made here: it is that file's.
+    None too for an error that an objective's own file raised.
     """
-    number, words = system_trouble(error), disk_trouble(error)
-    if of_objective(error) is not None or (number is None and words is None):
+    number, reason = system_errno(error), disk_error(error)
+    if objective_location(error) is not None or (number is None and reason is None):
         return None
-    words = os.strerror(number) if number is not None else words
+    reason = os.strerror(number) if number is not None else reason
     file = getattr(error, "filename", None)
     if isinstance(file, bytes):
         file = os.fsdecode(file)
-    place = file if isinstance(file, (str, os.PathLike)) and str(file) else where
-    first = f"{_short(str(place))}: {words}" if place is not None else f"{words}"
-    if number is None or number in NO_ROOM:
-        todo = "make room, then"
-    elif number in TOO_MANY:
-        todo = "allow more (ulimit -n) or end other programs, then"
+    location = file if isinstance(file, (str, os.PathLike)) and str(file) else default_location
+    failure = f"{_shorten_path(str(location))}: {reason}" if location is not None else f"{reason}"
+    if number is None or number in DISK_ERRNOS:
+        remedy = "make room, then"
+    elif number in TOO_MANY_FILES_ERRNOS:
+        remedy = "allow more (ulimit -n) or end other programs, then"
     elif number == errno.ENOMEM:
-        todo = "free memory, then"
+        remedy = "free memory, then"
     elif number in (errno.ENAMETOOLONG, errno.ELOOP):
-        return f"{first}; name another path"
+        return f"{failure}; name another path"
     else:
-        todo = "see that this file can be used here, then"
-    return f"{first}; what is finished is kept: {todo} repeat the same command to go on"
+        remedy = "make this file accessible, then"
+    return f"{failure}; what is finished is kept: {remedy} repeat the same command to go on"
 
 
-def unexpected_line(error: BaseException) -> str | None:
-    """The line for an error that nobody has named, a file in the way or memory; None for a bug, whose traceback is wanted."""
+def unexpected_error_line(error: BaseException) -> str | None:
+    """The line for an error not handled elsewhere (files, memory); None for a bug, whose traceback is needed."""
     if isinstance(error, MemoryError):
         return "out of memory; what is finished is kept: free memory or lower --jobs, then repeat the same command to go on"
-    if isinstance(error, OSError) and (place := of_objective(error)) is not None:
-        return f"{place}: {type(error).__name__}: {error}; an objective uses no files, see: harness objectives check"
-    if (line := system_line(error)) is not None:
+    if isinstance(error, OSError) and (location := objective_location(error)) is not None:
+        return f"{location}: {type(error).__name__}: {error}; an objective must not use files, see: harness objectives check"
+    if (line := system_error_line(error)) is not None:
         return line
     if isinstance(error, OSError) and error.errno is not None and isinstance(error.filename, (str, bytes, os.PathLike)):
-        file = _short(os.fsdecode(error.filename))
-        said = f"{file}: {os.strerror(error.errno)}; was it moved, removed or made meanwhile?"
-        return f"{said} what is finished is kept: repeat the same command to go on"
+        file = _shorten_path(os.fsdecode(error.filename))
+        question = f"{file}: {os.strerror(error.errno)}; was it moved, removed or created meanwhile?"
+        return f"{question} what is finished is kept: repeat the same command to go on"
     return None
 
 
-def _short(path: str) -> str:
-    return path if len(path) <= LONGEST // 2 else _cut(path, LONGEST // 2)
+def _shorten_path(path: str) -> str:
+    return path if len(path) <= MAX_MESSAGE_CHARS // 2 else _shorten_middle(path, MAX_MESSAGE_CHARS // 2)
 
 
-def of_objective(error: BaseException) -> str | None:
-    """`FILE, line N` where an objective's own file raised an error, or called what did; else None."""
-    trace, found = error.__traceback__, None
-    while trace is not None:
-        frame = trace.tb_frame
-        if str(frame.f_globals.get("__name__", "")).startswith(OBJECTIVE_MODULE):
-            found = f"{frame.f_code.co_filename}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return found
+def objective_location(error: BaseException) -> str | None:
+    """`FILE, line N` in an objective's own file that raised an error, or called the code that did; else None."""
+    tb, location = error.__traceback__, None
+    while tb is not None:
+        frame = tb.tb_frame
+        if str(frame.f_globals.get("__name__", "")).startswith(OBJECTIVE_MODULE_PREFIX):
+            location = f"{frame.f_code.co_filename}, line {tb.tb_lineno}"
+        tb = tb.tb_next
+    return location

@@ -1,4 +1,4 @@
-"""Files as phases leave them: JSON written whole or not at all, JSON lines, digests of contents. Knows no run folder."""
+"""Files of phases: JSON written atomically, JSON lines, digests of contents. Independent of run folders."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from harness.errors import DamagedError, UserError
 
 R = TypeVar("R")
 MANIFEST = "manifest.json"
-AGAIN = "repeat the run's command with --recompute to set aside what is damaged and make it again"
+RECOMPUTE_ADVICE = "repeat the run's command with --recompute to set aside what is damaged and make it again"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write whole or not at all: a temporary file beside it, flushed, then renamed."""
-    write_text(path, json.dumps(_plain(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+    """Write atomically: a temporary file in the same folder, flushed, then renamed."""
+    write_text(path, json.dumps(_to_jsonable(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -39,38 +39,38 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of a run folder says. Raises UserError when it is missing or not JSON."""
+    """The content of a JSON file of a run folder. Raises UserError when it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this a run folder?") from error
     except (ValueError, RecursionError, IsADirectoryError) as error:
-        raise DamagedError(f"{path}: damaged ({str(error)[:100]}); {AGAIN}") from error
+        raise DamagedError(f"{path}: damaged ({str(error)[:100]}); {RECOMPUTE_ADVICE}") from error
 
 
-def read_back(value: Any) -> Any:
-    """The value as it reads back from a JSON file: a tuple is a list there, a key a text."""
+def json_round_trip(value: Any) -> Any:
+    """The value as read back from a JSON file: tuples become lists, keys texts."""
     return json.loads(json.dumps(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
-    """One JSON object a line; returns how many. NaN is refused: a missing number is missing."""
+    """One JSON object per line; returns how many. NaN is an error: a missing number is missing."""
     count = 0
     with path.open("w", encoding="utf-8", newline="") as handle:
         for row in rows:
-            handle.write(json.dumps(_plain(row), ensure_ascii=True, allow_nan=False) + "\n")
+            handle.write(json.dumps(_to_jsonable(row), ensure_ascii=True, allow_nan=False) + "\n")
             count += 1
     return count
 
 
-def read_jsonl(path: Path, record: type[R] | None = None) -> list[R]:
-    """Rows of a JSON-lines file, as `record` dataclasses where one is given."""
+def read_jsonl(path: Path, row_type: type[R] | None = None) -> list[R]:
+    """Rows of a JSON-lines file, as `row_type` dataclasses where one is given."""
     with path.open(encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
-    return [record(**row) for row in rows] if record is not None else rows
+    return [row_type(**row) for row in rows] if row_type is not None else rows
 
 
-def _plain(value: Any) -> Any:
+def _to_jsonable(value: Any) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
@@ -81,34 +81,34 @@ def file_digest(path: Path) -> str:
 
 
 def bytes_digest(raw: bytes) -> str:
-    """The same of a file's bytes that were read already."""
+    """The same for bytes already read from a file."""
     return hashlib.blake2b(raw, digest_size=8).hexdigest()
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Everything below `folder`, folders too, in no order; links are named and not followed, however deep it is.
+    """Everything below `folder`, folders too, at any depth, in no order; links are yielded, not followed.
 
-    Raises OSError for a folder that cannot be listed; one that is removed meanwhile is left out.
+    Raises OSError for a folder that cannot be listed; one that is removed meanwhile is skipped.
     """
-    waiting = [folder]
-    while waiting:
-        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+    pending = [folder]
+    while pending:
+        with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
             for entry in entries:
                 yield Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
+                    pending.append(Path(entry.path))
 
 
 def make_folder(folder: Path) -> None:
-    """The folder and those above it that are not there; `Path.mkdir` calls itself for each, and Python ends that in the depth."""
-    missing = list(itertools.takewhile(lambda place: not place.exists(), (folder, *folder.parents)))
-    for place in reversed(missing):
-        place.mkdir(exist_ok=True)
+    """Create the folder and its missing parents. `Path.mkdir(parents=True)` recurses, and fails in deep paths."""
+    missing = list(itertools.takewhile(lambda parent: not parent.exists(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
 def folder_digests(folder: Path) -> dict[str, str]:
-    """Relative path -> digest of every file below `folder`, its manifest left out."""
+    """Relative path -> digest of every file below `folder` but its manifest."""
     files = sorted(p for p in walk(folder) if p.is_file() and p.name != MANIFEST)
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}

@@ -1,4 +1,4 @@
-"""What the terminal shows while a phase works: a bar with the time left on a screen, one line per phase in a log file."""
+"""Progress of a phase on the terminal: a bar with the time left on a screen, one line per phase in a log file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from harness.terminal import Terminal, printable
+from harness.security.console import SafeConsole, sanitize
 
 Advance = Callable[[int], None]
 
@@ -16,23 +16,23 @@ Advance = Callable[[int], None]
 class Reporter:
     """Prints to the terminal; `track` shows one phase."""
 
-    def __init__(self, console: Terminal | None = None) -> None:
-        self.console = console or Terminal(stderr=True)
+    def __init__(self, console: SafeConsole | None = None) -> None:
+        self.console = console or SafeConsole(stderr=True)
 
-    def say(self, line: str) -> None:
+    def show_line(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)
 
     @property
-    def live(self) -> bool:
+    def draws_bars(self) -> bool:
         """Whether bars can be drawn."""
         return self.console.is_terminal
 
     @contextmanager
     def track(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
-        """Yields `advance(n)`: n more of `total` units done, where the total is known."""
+        """Yields `advance(n)`: n more units done, of `total` where it is known."""
         began = time.perf_counter()
-        done = 0
-        if self.live:
+        completed = 0
+        if self.draws_bars:
             with Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
@@ -43,20 +43,20 @@ class Reporter:
                 TimeRemainingColumn(),
                 console=self.console,
                 transient=True,
-            ) as bars:
-                task = bars.add_task(printable(label), total=total)
+            ) as progress:
+                task = progress.add_task(sanitize(label), total=total)
 
                 def advance(n: int) -> None:
-                    nonlocal done
-                    done += n
-                    bars.update(task, completed=done)
+                    nonlocal completed
+                    completed += n
+                    progress.update(task, completed=completed)
 
                 yield advance
         else:
 
             def advance(n: int) -> None:
-                nonlocal done
-                done += n
+                nonlocal completed
+                completed += n
 
             yield advance
-        self.say(f"  {label}: {done} {unit} in {time.perf_counter() - began:.1f} s")
+        self.show_line(f"  {label}: {completed} {unit} in {time.perf_counter() - began:.1f} s")

@@ -1,14 +1,14 @@
-"""The data types that flow between the phases. Standard library only; nothing here knows a file format.
+"""The data types that pass between phases. Standard library only; no file formats here.
 
 Words: a *real* response comes from the data set; a *synthetic* one was sampled from the opponent of this iteration; a
 *proto* one was sampled from the initial policy. The untouched initial policy has iteration -1 in every table; iteration 0
-is the first trained one. All log-probabilities are in nats, summed over response tokens, the closing token included.
+is the first trained one. All log-probabilities are in nats, summed over response tokens, the end token included.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,35 +18,8 @@ INITIAL_ITERATION = -1
 
 
 @dataclass(frozen=True)
-class Example:
-    """One annotated pair. `id` hashes prompt and real response; `rendered` is the prompt after the chat template."""
-
-    id: str
-    prompt: str
-    real: str
-    rendered: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One response drawn from a player. `finished` says whether it emitted its closing token or was cut off.
-
-    `logp` is its log-probability under that player as found while drawing, in nats, whatever the sampling temperature.
-    """
-
-    example_id: str
-    iteration: int
-    index: int
-    token_ids: list[int]
-    text: str
-    finished: bool
-    seed: int
-    logp: float
-
-
-@dataclass(frozen=True)
 class Score:
-    """One response's log-probability under the player named (the opponent), in nats over `length` tokens.
+    """One response's log-probability under the named checkpoint (the opponent), in nats, summed over `length` tokens.
 
     `iteration` is the iteration whose group the response belongs to (history mixes earlier ones in).
     """
@@ -62,23 +35,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Response:
-    """Token ids of one response with the opponent's log-probability where the objective needs it.
+    """One response as the world's policy reads it (token ids), with the opponent's log-probability where the objective needs it.
 
-    `known_logp` is the opponent's log-probability where it is known before scoring: it drew the response, or scored it before.
+    `cached_logp` is the opponent's log-probability where scoring is not needed: it sampled the response, or scored it before.
     """
 
-    token_ids: list[int]
+    content: Any
     reference_logp: float | None = None
-    known_logp: float | None = None
+    cached_logp: float | None = None
 
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt with its responses by role; `prompt_ids` are shared by all of them."""
+    """One prompt with its responses by role."""
 
     example_id: str
     iteration: int
-    prompt_ids: list[int]
+    prompt: Any
     real: Response
     synthetic: tuple[Response, ...] = ()
     proto: tuple[Response, ...] = ()
@@ -93,11 +66,24 @@ class Group:
 
 
 @dataclass(frozen=True)
+class PromptGroup:
+    """One prompt with its responses, input of a policy. Language prompts have at least one token; a response may have none."""
+
+    prompt: Sequence[Any]
+    responses: Sequence[Sequence[Any]]
+
+    @property
+    def width(self) -> int:
+        """Units that go through the model: the prompt's and each response's but its last, which predicts nothing."""
+        return len(self.prompt) + sum(max(0, len(response) - 1) for response in self.responses)
+
+
+@dataclass(frozen=True)
 class StepRecord:
     """One optimizer step. `logp` and `log_ratio` are means per role in nats; `metrics` are the objective's own.
 
-    `example_ids` and `example_iterations` name the pairs that it used, in order: with a history the same prompt and real response
-    stand once per iteration, each time with that iteration's synthetic ones.
+    `example_ids` and `example_iterations` are those of the pairs used, in order: with a history the same prompt and real response
+    come once per iteration, each time with that iteration's synthetic responses.
     """
 
     step: int
@@ -116,10 +102,10 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EvalRecord:
-    """One task's score under one player. `stderr` is the error of sampling test items, never the spread over seeds.
+    """One task's score of one checkpoint. `stderr` is the error of sampling test items, never the spread over seeds.
 
-    `clusters`: how many clusters the n items come in, where the suite names one for the row; the error is then that of sampling
-    clusters (see harness/clusters.py).
+    `clusters`: number of clusters of the n items, where the suite names a cluster key for the row; `stderr` is then the error of
+    sampling clusters (see harness/analysis/clusters.py).
     """
 
     task: str
@@ -139,7 +125,7 @@ class EvalRecord:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number measured on a player, with its standard error and the number of observations behind it."""
+    """One number measured on a checkpoint, with its standard error and number of observations."""
 
     name: str
     value: float
@@ -160,21 +146,21 @@ class PhaseManifest:
     seconds: float = 0.0
     peak_memory_bytes: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
-    hardware: Mapping[str, str] = field(default_factory=dict)  # machine, device, precision, layout; phases of old runs have none
+    hardware: Mapping[str, str] = field(default_factory=dict)  # machine, device, precision, layout; empty in old runs
     format_version: int = 1
     checksum: str = ""  # of everything else in the manifest
 
 
 def digest(*parts: str | bytes) -> str:
-    """16 hexadecimal digits of blake2b over the parts, unambiguous in where one part ends."""
-    state = hashlib.blake2b(digest_size=8)
+    """16 hexadecimal digits of blake2b over the parts, unambiguous about where one part ends."""
+    hasher = hashlib.blake2b(digest_size=8)
     for part in parts:
-        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
-        state.update(len(raw).to_bytes(8, "big"))
-        state.update(raw)
-    return state.hexdigest()
+        encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        hasher.update(len(encoded).to_bytes(8, "big"))
+        hasher.update(encoded)
+    return hasher.hexdigest()
 
 
 def keyed_seed(*key: object) -> int:
-    """A 63-bit seed that depends on the key alone: never on order, on other draws, or on Python's `hash`."""
+    """A 63-bit seed that depends on the key alone: not on order, other draws, or Python's `hash`."""
     return int(digest(*(str(part) for part in key)), 16) >> 1

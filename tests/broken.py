@@ -3,11 +3,11 @@
 import json
 import shutil
 
-from tests.conftest import ROOT, SMALL
+from tests.conftest import ROOT, SMALL_RECIPE
 
 BASE = ROOT / "harness" / "lab" / "base"
 OBJECTIVE = (ROOT / "objectives" / "spin.py").read_text(encoding="utf-8")
-RECIPE = SMALL.read_text(encoding="utf-8")
+RECIPE = SMALL_RECIPE.read_text(encoding="utf-8")
 SUITE = (ROOT / "tests" / "data" / "two.toml").read_text(encoding="utf-8")
 PAIRS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]
 

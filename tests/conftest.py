@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from harness.sources.offline import OFFLINE_VARIABLES
 from tests.guard import network_guard
 from tests.processor_time import pytest_runtest_makereport, pytest_runtest_protocol, pytest_terminal_summary  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
-SMALL = ROOT / "tests" / "data" / "small.toml"
+SMALL_RECIPE = ROOT / "tests" / "data" / "small.toml"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # One thread each: models this small gain nothing from two, and spinning threads starve one another on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-GUARD = ROOT / "tests" / "guard"
+GUARD_FOLDER = ROOT / "tests" / "guard"
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +32,21 @@ def no_network(monkeypatch, request, tmp_path_factory):
     reached.unlink(missing_ok=True)
     monkeypatch.setenv(network_guard.REACHED, str(reached))
     network_guard.install(monkeypatch.setattr)
-    monkeypatch.setattr("harness.offline._forbidden", False)  # what a test forbids its own process ends with it
+    _undo_offline_afterwards(monkeypatch)
     yield
     assert not reached.exists(), f"reached for the network: {reached.read_text()}"
+
+
+def _undo_offline_afterwards(monkeypatch):
+    """What a test forbids its own process (`offline.go_offline`) ends with the test."""
+    monkeypatch.setattr("harness.sources.offline._forbidden", False)
+    for variable in OFFLINE_VARIABLES:
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))
+        if not os.environ[variable]:
+            monkeypatch.delenv(variable)
+        for name in ("huggingface_hub.constants", "datasets.config", "evaluate.config"):
+            if hasattr(loaded := sys.modules.get(name), variable):
+                monkeypatch.setattr(loaded, variable, getattr(loaded, variable))
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +56,7 @@ def tokenizer():
     return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
 
 
-def norms_in_double(model):
+def use_float64_norms(model):
     """transformers' RMS norms compute in float32 whatever the model; here they keep the model's own precision.
 
     Without this a float64 gradient is only exact to 1e-7, and a mistake of that size would pass unseen.
@@ -62,7 +75,7 @@ def norms_in_double(model):
     return model
 
 
-def move_adapter(parameters):
+def randomize_adapter(parameters):
     """Move every adapter among (name, parameter) away from zero, the same way each time."""
     import torch
 
@@ -79,10 +92,10 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     import transformers
 
     from harness.config import LoraConfig
-    from harness.encoding import choose_template
-    from harness.model.logprobs import choose_layout
-    from harness.model.lora import with_adapter
-    from harness.policy import Policy
+    from harness.language.encoding import choose_template
+    from harness.language.model.logprobs import choose_layout
+    from harness.language.model.lora import add_adapter
+    from harness.language.policy import Policy
 
     torch.manual_seed(0)
     sizes = {
@@ -96,11 +109,11 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     config = transformers.LlamaConfig(vocab_size=len(tokenizer), **{**sizes, **shape})
     base = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
     if dtype == "float64":
-        norms_in_double(base)
-    model = with_adapter(base, LoraConfig(rank=rank), "tiny")
+        use_float64_norms(base)
+    model = add_adapter(base, LoraConfig(rank=rank), "tiny")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "auto"), "tiny", choose_layout(model))
-    policy.become_initial(0)
-    move_adapter(policy.adapter_parameters())
+    policy.reset_adapter(0)
+    randomize_adapter(policy.adapter_parameters())
     return policy
 
 
@@ -109,9 +122,9 @@ def policy(tokenizer):
     return make_policy(tokenizer)
 
 
-def harness(*arguments, cwd, check=True, **environment):
+def run_cli(*arguments, cwd, check=True, **environment):
     """The real program in a process of its own, behind the network guard."""
-    path = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(GUARD_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "harness", *map(str, arguments)],
         cwd=cwd, capture_output=True, text=True, timeout=600, check=False,
@@ -122,7 +135,7 @@ def harness(*arguments, cwd, check=True, **environment):
     return done
 
 
-def here(*arguments, cwd, check=True):
+def run_cli_in_process(*arguments, cwd, check=True):
     """The same in this process: for what is said and written, where starting anew is not what is tested. One cell at a time."""
     import contextlib
     import gc
@@ -152,13 +165,13 @@ def here(*arguments, cwd, check=True):
     return done
 
 
-def rows(path):
+def read_csv_rows(path):
     """A csv file as one dict of texts per row."""
     with path.open(encoding="utf-8", newline="") as handle:
         return list(csv.DictReader(handle))
 
 
-def played_once(tmp_path_factory, name, *arguments):
+def run_once(tmp_path_factory, name, *arguments):
     """A folder in which the small recipe has been played, once for all processes of a test run, which only read it."""
     base = tmp_path_factory.getbasetemp()
     top = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -167,14 +180,14 @@ def played_once(tmp_path_factory, name, *arguments):
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not (top / f"{name}.done").exists():
             folder.mkdir()
-            here("run", "--recipe", SMALL, *arguments, cwd=folder)
+            run_cli_in_process("run", "--recipe", SMALL_RECIPE, *arguments, cwd=folder)
             (top / f"{name}.done").touch()
     return folder
 
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory):
-    return played_once(tmp_path_factory, "played")
+    return run_once(tmp_path_factory, "played")
 
 
 @pytest.fixture
@@ -186,17 +199,17 @@ def played_copy(played, tmp_path):
     return tmp_path / "copy"
 
 
-def recommit(folder):
+def update_manifest_digests(folder):
     """Let a phase's manifest be true of its files as they now are: for tests of what is read, not of whether it is intact."""
     import json
 
     from harness.files import folder_digests
 
     path = folder / "manifest.json"
-    rewrite(path, {**json.loads(path.read_text()), "outputs": folder_digests(folder)})
+    rewrite_manifest(path, {**json.loads(path.read_text()), "outputs": folder_digests(folder)})
 
 
-def rewrite(path, manifest):
+def rewrite_manifest(path, manifest):
     """A phase's manifest with other contents, its checksum true of them: what only somebody who means it would do.
 
     The small files, which hold the manifests too, are left out of it.
@@ -204,7 +217,7 @@ def rewrite(path, manifest):
     import json
     import shutil
 
-    from harness.intact import checksum
+    from harness.store.verification import checksum
 
     path.write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))
     run = next((folder for folder in path.parents if (folder / "run.json").is_file()), None)

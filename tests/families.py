@@ -4,8 +4,8 @@ import torch
 import transformers
 
 from harness.config import LoraConfig
-from harness.model.lora import with_adapter
-from tests.conftest import move_adapter, norms_in_double
+from harness.language.model.lora import add_adapter
+from tests.conftest import randomize_adapter, use_float64_norms
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 HEADS = {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128}
@@ -43,9 +43,9 @@ def family(name, dtype=torch.float64):
             elif "bias" in parameter_name:
                 parameter.normal_(std=0.3)
     if dtype == torch.float64:
-        norms_in_double(base)
-    model = with_adapter(base, LoraConfig(rank=4), "tiny")
-    move_adapter(model.named_parameters())
+        use_float64_norms(base)
+    model = add_adapter(base, LoraConfig(rank=4), "tiny")
+    randomize_adapter(model.named_parameters())
     return model
 
 
@@ -116,6 +116,6 @@ def twin(name, dtype=torch.float32):
         for parameter in base.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(4.0)
-    model = with_adapter(base, LoraConfig(rank=4), "twin")
-    move_adapter(model.named_parameters())
+    model = add_adapter(base, LoraConfig(rank=4), "twin")
+    randomize_adapter(model.named_parameters())
     return model

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.broken import OBJECTIVE, PAIRS, RECIPE, SUITE, adapter, changed, cut, lines, model, objective, settings, text
-from tests.conftest import SMALL
+from tests.conftest import SMALL_RECIPE
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ FLAGS = {
     "unknown training setting": run("--objectives space:training.lrr=1", 'unknown setting "lrr" (did you mean "lr"?)'),
     "training setting out of bounds": run("--objectives space:training.lr=-1", "lr", "above 0"),
     "more examples than there are": run(
-        f"--recipe {SMALL} --objectives sft:data.examples=999 --jobs 1", "data.examples=999, but", "has 12 pairs"
+        f"--recipe {SMALL_RECIPE} --objectives sft:data.examples=999 --jobs 1", "data.examples=999, but", "has 12 pairs"
     ),
     "examples that are no count": run("--objectives sft:data.examples=0", "data.examples=0 is not a count"),
     "missing objective file": run("--objectives ./none.py", "objective ./none.py: no such file"),
@@ -122,8 +122,8 @@ FLAGS = {
     "results that are a file": run("--results it", "it", "is a file, not a folder", "--results", it="x"),
     "reports that are a file": run("--reports it", "it", "is a file, not a folder", "--reports", it="x"),
 }
-SMALLER = f"--recipe {SMALL}"
-STUDY = f"title='t'\nquestion='q'\nrecipe='{SMALL}'\nobjectives='space'\niterations=1\nseeds=[0]\n"
+SMALLER = f"--recipe {SMALL_RECIPE}"
+STUDY = f"title='t'\nquestion='q'\nrecipe='{SMALL_RECIPE}'\nobjectives='space'\niterations=1\nseeds=[0]\n"
 TOML = {
     "recipe that is not there": run("--recipe ./a.toml", "recipe ./a.toml: no such file"),
     "recipe that is a folder": run(
@@ -183,7 +183,7 @@ TOML = {
     "suite with more shots than there are": run(
         f"{SMALLER} --suite a.toml",
         "shots = 100000, but lab_arithmetic has",
-        "ask for fewer",
+        "use fewer",
         **{"a.toml": changed(SUITE, "shots = 2", "shots = 100000")},
     ),
     "suite with a label twice": run(
@@ -476,7 +476,7 @@ OBJECTIVES = {
         "couples_batch=True",
     ),
     "objective called initial": run(
-        "--objectives ./initial.py", '"initial" names something else in every run folder', **{"initial.py": objective()}
+        "--objectives ./initial.py", '"initial" is a reserved name in every run folder', **{"initial.py": objective()}
     ),
     "objective with a name no file should have": run(
         "--objectives ./a-b.py", "letters, digits and _ only", **{"a-b.py": objective()}
@@ -572,12 +572,12 @@ def typed(tmp_path, monkeypatch, capsys):
     """Type a command in this process, in a folder of its own: (exit code, lines of stderr that are not progress)."""
 
     def type_(command):
-        from harness import jobs
         from harness.cli import main
+        from harness.launch import workers as jobs
 
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(jobs, "warm_up", lambda at_once: None)  # starts processes for the training that must not come
-        monkeypatch.setattr(jobs, "play", lambda *_: pytest.fail("it would be trained"))
+        monkeypatch.setattr(jobs, "run_trials", lambda *_: pytest.fail("it would be trained"))
         monkeypatch.setattr(sys, "argv", ["harness", *shlex.split(command)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

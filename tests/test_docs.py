@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from harness.docs_blocks import objective_index, replaced
+from harness.reporting.generated_docs import objective_index, replace_block
 from tests.conftest import ROOT
 
 
 def test_the_objective_index_is_current():
     text = (ROOT / "objectives" / "README.md").read_text()
-    assert replaced(text, "objectives", objective_index()) == text, "run: python -m harness.docs_blocks"
+    assert replace_block(text, "objectives", objective_index()) == text, "run: python -m harness.reporting.generated_docs"
 
 
 def test_every_command_is_in_the_readme():
@@ -48,7 +48,16 @@ def test_every_test_that_a_promise_names_exists(file, start, end):
         assert "::" in promise, promise
 
 
-def test_no_module_is_missing_from_the_readmes_tree():
+def test_no_wing_is_missing_from_the_readmes_tree():
     tree = (ROOT / "README.md").read_text().partition("```tree\n")[2].partition("```")[0]
-    modules = {p.name for p in (ROOT / "harness").glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert {m for m in modules if not re.search(rf"^  {m}\s", tree, re.MULTILINE)} == set()
+    wings = {
+        p.name + "/" * p.is_dir() for p in (ROOT / "harness").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()
+    }
+    assert {w for w in wings - {"__init__.py", "__main__.py"} if not re.search(rf"^  {w}\s", tree, re.MULTILINE)} == set()
+
+
+def test_the_walks_pass_files_that_exist():
+    walks = (ROOT / "CONTRIBUTING.md").read_text().partition("Three walks")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.py)`", walks)
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / "harness" / name).is_file()] == []

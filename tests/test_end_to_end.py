@@ -1,6 +1,5 @@
 """The real program from outside: played, extended, killed and resumed, with the same bytes as an unbroken run."""
 
-import csv
 import json
 import signal
 import subprocess
@@ -9,39 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SMALL, harness, here
-
-RUN = "results/small"
-# Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
-COMPARED = (
-    "scores.csv",
-    "training.csv",
-    "dynamics.csv",
-    "tables/leaderboard.csv",
-    "tables/leaderboard.md",
-    "tables/stability.csv",
-)
-
-
-def table(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
-def contents(run, objectives=None):
-    """Each compared file's rows without `seconds`; with `objectives`, only the rows of those."""
-    found = {}
-    for name in COMPARED:
-        if name.endswith(".md"):
-            found[name] = None if objectives else (run / name).read_bytes()
-            continue
-        rows = table(run / name)
-        for row in rows:
-            row.pop("seconds", None)
-            if objectives:
-                row.pop("source", None)
-        found[name] = [r for r in rows if not objectives or r["objective"] in objectives]
-    return found
+from tests.conftest import ROOT, SMALL_RECIPE, run_cli, run_cli_in_process
+from tests.run_contents import COMPARED, RUN, contents, table
 
 
 def test_a_run_leaves_every_file_of_its_contract(played):
@@ -105,7 +73,7 @@ def test_prompts_are_the_same_for_every_player(played):
 def test_the_same_command_again_does_nothing(played_copy):
     before = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob(".") if p.is_dir()}
     adapters = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")}
-    done = here("run", "--recipe", SMALL, cwd=played_copy)
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy)
     assert "0 phases to do" in done.stdout
     assert {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")} == adapters
     assert before
@@ -114,7 +82,9 @@ def test_the_same_command_again_does_nothing(played_copy):
 def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played, played_copy):
     """More of everything, then the old cells' rows are compared byte for byte."""
     before = contents(played / RUN, ("initial", "space", "spin"))
-    here("run", "--recipe", SMALL, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy)
+    run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy
+    )
     after = contents(played_copy / RUN, ("initial", "space", "spin"))
     assert len(after["scores.csv"]) == 2 + 2 * 2 * 3 * 2
     for name in ("scores.csv", "training.csv", "dynamics.csv"):
@@ -124,7 +94,9 @@ def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played,
 
 
 def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
-    done = here("run", "--recipe", SMALL, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False)
+    done = run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.strip().count("\n") <= 1
     assert "training.lr=0.001, now asked for 0.5" in done.stderr
@@ -134,9 +106,10 @@ def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
 KILLER = """
 import os, signal, sys
 from pathlib import Path
-import harness.jobs, harness.lm, harness.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
-import harness.policy, harness.rounds
-from harness import store
+# the libraries, loaded once for all attempts
+import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
+import harness.language.policy, harness.loop.phase_runner
+from harness.store import run_folder as store
 from harness.cli import main
 
 def die(): os.kill(os.getpid(), signal.SIGKILL)
@@ -144,7 +117,7 @@ def die(): os.kill(os.getpid(), signal.SIGKILL)
 def arm(moment, phase):
     at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
     if moment == "middle":
-        write, save = harness.rounds.write_jsonl, harness.policy.Policy.save
+        write, save = harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter
         def half(path, rows):
             if at(path):
                 path.write_text('{"half": tr'); die()
@@ -153,7 +126,7 @@ def arm(moment, phase):
             if at(adapter):
                 adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
             return save(self, adapter)
-        harness.rounds.write_jsonl, harness.policy.Policy.save = half, half_save
+        harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter = half, half_save
     elif moment == "before-manifest":
         write_json = store.write_json
         def never(path, value):
@@ -186,12 +159,12 @@ LATER = ["before-rename two", "before-rename k-0", "middle score", "before-renam
 def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, tmp_path, moments):
     """SIGKILL in the middle of the work, before the manifest or before the rename, through all phases; then once in full."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLER, "run", "--recipe", str(SMALL), "--jobs", "1"],
+        [sys.executable, "-W", "ignore", "-c", KILLER, "run", "--recipe", str(SMALL_RECIPE), "--jobs", "1"],
         cwd=tmp_path, input="\n".join(moments), capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     killed = [line for line in done.stdout.splitlines() if line.rsplit(" ", 1)[0] in moments]
     assert killed == [f"{moment} {int(signal.SIGKILL)}" for moment in moments], done.stderr[-2000:]
-    here("run", "--recipe", SMALL, cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=tmp_path)
     assert contents(tmp_path / RUN) == contents(played / RUN)
     for path in sorted((played / RUN).rglob("*.safetensors")):
         assert (tmp_path / RUN / path.relative_to(played / RUN)).read_bytes() == path.read_bytes()
@@ -211,7 +184,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     broken = f"loss=-real.mean_logp[:, 0] / (real.length[:, 0] < {longest})"
     text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", broken)
     Path(played_copy / "broken.py").write_text(text)
-    done = here("run", "--recipe", SMALL, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
     assert done.returncode == 2
     kept = "broken/seed-0/iteration-0/train.failed.json"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed  broken/seed-0: TrainingStopped: step ")]
@@ -227,14 +200,14 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     assert pair["real"] in one["responses"][0]["text"]
     assert one["loss"] == "inf"
     page = (played_copy / "reports" / "small.html").read_text()
-    assert "Failed, shown as a hole below: broken/seed-0: TrainingStopped: step" in page
-    assert "Holes, about which nothing is said: broken" in page
+    assert "Failed, missing below: broken/seed-0: TrainingStopped: step" in page
+    assert "ncomplete, not compared: broken" in page
 
 
 def test_an_objective_by_path_works_with_no_other_change(tmp_path):
     text = (ROOT / "objectives" / "space.py").read_text().replace("class SPACE", "class Mine")
     (tmp_path / "mine.py").write_text(text)
-    here("run", "--recipe", SMALL, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--iters", "1", "--objectives", "./mine.py:mu=3", cwd=tmp_path)
     run = tmp_path / "results/small"
     assert (run / "objectives" / "mine.py").read_text() == text
     assert len(list((run / "initial/seed-0/generate").iterdir())) == 3
@@ -247,13 +220,13 @@ def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(pl
     report = played_copy / "reports"
     before = {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()}
     shutil.rmtree(report)
-    here("report", "small", cwd=played_copy)
+    run_cli_in_process("report", "small", cwd=played_copy)
     assert {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.slow
 def test_all_six_objectives_end_in_a_report(tmp_path):
-    harness(
+    run_cli(
         "run", "--recipe", "smoke", "--objectives", "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo", cwd=tmp_path
     )
     assert (tmp_path / "reports/smoke.pdf").is_file()

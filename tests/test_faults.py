@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError, disk_trouble
-from harness.lease import LEASE
-from harness.store import RunFolder
-from tests.conftest import GUARD, SMALL, harness, here, played_once
-from tests.test_end_to_end import RUN, contents
+from harness.errors import UserError, disk_error
+from harness.store.lease import LEASE
+from harness.store.run_folder import RunFolder
+from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, run_cli, run_cli_in_process, run_once
+from tests.run_contents import RUN, contents
 
 # A state after every step, a shard after every few answers: as many moments to be killed at as there can be.
 OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")
 
 
-ARGUMENTS = ("run", "--recipe", str(SMALL), "--name", "small", *OFTEN)
+ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small", *OFTEN)
 
 
 def command(*more):
@@ -32,7 +32,7 @@ def command(*more):
 
 
 def environment(**more):
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(GUARD), os.environ.get("PYTHONPATH", "")]), **more}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(GUARD_FOLDER), os.environ.get("PYTHONPATH", "")]), **more}
 
 
 def started(folder, *more):
@@ -54,7 +54,7 @@ def wait_for(found, process):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The same run, never interrupted."""
-    return played_once(tmp_path_factory, "played-often", *OFTEN)
+    return run_once(tmp_path_factory, "played-often", *OFTEN)
 
 
 def same_bytes(folder, whole):
@@ -90,13 +90,14 @@ def killed_at_random(folder, kills, seed, jobs):
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path):
     """Of the real command and its workers, beside the dozen at chosen moments in test_end_to_end."""
     assert killed_at_random(tmp_path, 4, seed=1, jobs=2)
-    harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+    run_cli(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
     same_bytes(tmp_path, whole)
 
 
 ATTEMPTS = """
 import os, signal, sys, time
-import harness.jobs, harness.lm, harness.model.lora, lm_eval.evaluator  # the libraries, loaded once for all attempts
+# the libraries, loaded once for all attempts
+import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
 from harness.cli import main
 for line in sys.stdin:
     after, jobs = line.split()
@@ -173,7 +174,7 @@ def test_kills_with_flipped_bits_lose_nothing(tmp_path):
     ("sent", "code", "said", "jobs"),
     [
         pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow),
-        (signal.SIGTERM, 143, "asked to end", "2"),
+        (signal.SIGTERM, 143, "terminated", "2"),
     ],
 )
 def test_a_signal_ends_it_cleanly_with_how_to_go_on(whole, tmp_path, sent, code, said, jobs):
@@ -187,7 +188,7 @@ def test_a_signal_ends_it_cleanly_with_how_to_go_on(whole, tmp_path, sent, code,
     assert "Traceback" not in errors
     assert not (tmp_path / RUN / LEASE).exists()
     if sent == signal.SIGTERM:
-        here(*ARGUMENTS, cwd=tmp_path)
+        run_cli_in_process(*ARGUMENTS, cwd=tmp_path)
         same_bytes(tmp_path, whole)
 
 
@@ -219,7 +220,7 @@ def typed():
     """The command line in this process: exit code, what it said, what it complained of."""
 
     def run(folder, *arguments):
-        done = here(*arguments, cwd=folder, check=False)
+        done = run_cli_in_process(*arguments, cwd=folder, check=False)
         return done.returncode, done.stdout, done.stderr
 
     return run
@@ -227,9 +228,9 @@ def typed():
 
 def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_room(whole, small_disk, typed, monkeypatch):
     """The disk is filled to the last block as soon as a phase has begun, in one kind of phase after the other."""
-    from harness import store
+    from harness.store import run_folder as store
 
-    begin = store.begin
+    begin = store.start_attempt
     for phase in ("evaluate", "probe", "generate", "score", "train", "data"):
 
         def full_now(draft, made_from, phase=phase):
@@ -237,7 +238,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
             if phase in str(draft.path).replace(".partial", "").split("/"):
                 fill(small_disk, 0)
 
-        monkeypatch.setattr(store, "begin", full_now)
+        monkeypatch.setattr(store, "start_attempt", full_now)
         if phase == "data":
             shutil.rmtree(small_disk / RUN)
         code, _, errors = typed(small_disk, *ARGUMENTS, "--jobs", "1")
@@ -247,7 +248,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
         assert "Traceback" not in errors
         assert f"/{phase}" in last
         assert "No space left on device; what is finished is kept: make room, then repeat the same command to go on" in last
-    monkeypatch.setattr(store, "begin", begin)
+    monkeypatch.setattr(store, "start_attempt", begin)
     code, _, errors = typed(small_disk, *ARGUMENTS, "--jobs", "1")
     assert code == 0, errors
     same_bytes(small_disk, whole)
@@ -262,12 +263,12 @@ def test_a_full_disk_is_told_apart_from_a_failing_cell(tmp_path):
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
     ):
         expected = "a/train: No space left on device; what is finished is kept: make room"
-        with pytest.raises(UserError, match=expected), run.open("a/train", {}, {}):
+        with pytest.raises(UserError, match=expected), run.write_phase("a/train", {}, {}):
             raise error
-    assert disk_trouble(ValueError("no such thing")) is None
+    assert disk_error(ValueError("no such thing")) is None
     wrapped = RuntimeError("while writing")
     wrapped.__cause__ = OSError(errno.EDQUOT, "quota")
-    assert disk_trouble(wrapped) == "Disk quota exceeded"
+    assert disk_error(wrapped) == "Disk quota exceeded"
 
 
 def test_a_read_only_results_folder_is_one_line(small_disk, typed):
@@ -353,7 +354,7 @@ def test_a_run_folder_that_is_renamed_while_cells_are_played_is_one_line(whole, 
     assert left == (["mine.txt"] if replaced else False), "nothing is written where it was"
     shutil.rmtree(tmp_path / RUN, ignore_errors=True)
     (tmp_path / "moved").rename(tmp_path / RUN)
-    harness(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
+    run_cli(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
     same_bytes(tmp_path, whole)
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.config import DataConfig
-from harness.data import read_pairs
-from harness.rows import SUFFIXES
+from harness.language.data.dataset import read_pairs
+from harness.sources.rows import FILE_SUFFIXES
 from tests.fuzz.data_loader import attack, corpus, damaged, target
 
 
@@ -12,7 +12,7 @@ from tests.fuzz.data_loader import attack, corpus, damaged, target
 def test_damaged_files_are_pairs_or_one_line(seed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a find is kept where it happens
     done = attack(seed, count=200)
-    assert {kind.split()[0] for kind in done} == set(SUFFIXES)
+    assert {kind.split()[0] for kind in done} == set(FILE_SUFFIXES)
     assert sum(n for kind, n in done.items() if kind.endswith("read")) > 5, "damage that leaves nothing readable tests little"
     assert sum(n for kind, n in done.items() if kind.endswith("refused")) > 50
 
@@ -33,7 +33,7 @@ def test_the_damage_depends_on_the_seed_alone():
 
 def test_the_target_lets_other_errors_through(tmp_path, monkeypatch):
     """A fuzz target that forgave everything would find nothing."""
-    monkeypatch.setattr("harness.data.rows_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("harness.language.data.dataset.read_rows", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         target(b"", ".jsonl", tmp_path)
 

@@ -42,19 +42,19 @@ def test_log_probabilities_on_the_gpu_are_those_of_the_cpu():
     most twice the processor's own.
     """
     from harness.config import LoraConfig, ModelConfig
-    from harness.model.loading import load_policy
-    from harness.model.packing import Prefixed
+    from harness.language.model.loading import load_policy
+    from harness.records import PromptGroup
 
     generator = torch.Generator().manual_seed(0)
 
     def ids(count):
         return torch.randint(5, 400, (count,), generator=generator).tolist()
 
-    rows = [Prefixed(ids(12), [ids(9) for _ in range(3)]) for _ in range(40)]
+    rows = [PromptGroup(ids(12), [ids(9) for _ in range(3)]) for _ in range(40)]
 
     def scored(device, dtype):
         policy = load_policy(ModelConfig(device=device, dtype=dtype), LoraConfig(), "auto")
-        policy.become_initial(0)
+        policy.reset_adapter(0)
         return torch.tensor(policy.score(rows, 2048)) / 9
 
     exact = scored("cpu", "float32")

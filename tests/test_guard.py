@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import GUARD
+from tests.conftest import GUARD_FOLDER
 from tests.guard import network_guard
 
 REACH = "import socket; socket.create_connection(('127.0.0.1', 9), timeout=1)"
 
 
 def attempt(code):
-    environment = {**os.environ, "PYTHONPATH": str(GUARD)}
+    environment = {**os.environ, "PYTHONPATH": str(GUARD_FOLDER)}
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
 
 

@@ -18,7 +18,7 @@ def test_the_wheel_holds_harness_and_objectives_with_their_data_and_nothing_else
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"harness", "objectives"}
     wanted = {
-        "harness/recipes/lab.toml", "harness/suites/lab-ten.toml", "harness/report/report.typ", "harness/DECISIONS.md",
+        "harness/recipes/lab.toml", "harness/suites/lab-ten.toml", "harness/reporting/report/report.typ", "harness/DECISIONS.md",
         "harness/lab/data/train.jsonl", "harness/lab/base/model.safetensors", "harness/lab/base/tokenizer.json",
         "harness/lab/base/chat_template.jinja", "harness/lab/tasks/lab_facts.yaml", "harness/lab/tasks/lab_facts.jsonl",
         "harness/lab/tasks/utils.py", "objectives/README.md", "objectives/space.py",

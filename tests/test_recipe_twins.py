@@ -6,14 +6,15 @@ import os
 import pytest
 import transformers
 
-from harness.config import PACKAGE, load_config
-from harness.discovery import parse_variants
+from harness.config import load_config
+from harness.discovery.variants import parse_variants
 from harness.files import read_jsonl
-from harness.mirror import is_hub_id
-from harness.records import Example, Sample
-from harness.suite import load_suite
+from harness.language.records import Example, Sample
+from harness.loop.suite import load_suite
+from harness.settings.paths import PACKAGE
+from harness.sources.mirror import is_hub_id
 from tests import twins
-from tests.conftest import harness, here, rows
+from tests.conftest import read_csv_rows, run_cli, run_cli_in_process
 
 RECIPES = [p.stem for p in sorted((PACKAGE / "recipes").glob("*.toml")) if is_hub_id(load_config(p.stem).model.path)]
 IN_EVERY_TEST = "zephyr-7b-spin"  # one objective and six tasks, the quickest
@@ -34,11 +35,11 @@ def play(recipe, folder, monkeypatch):
     arguments = ("run", "--recipe", recipe, "--mirror", folder / "mirror", "--name", "twin", "--jobs", 1, *CUT)
     if recipe == IN_EVERY_TEST:
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", folder / "cache")
-        here(*arguments, cwd=folder)
+        run_cli_in_process(*arguments, cwd=folder)
     else:
-        paths = [str(twins.stand_ins(folder / "packages")), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(twins.write_package_stubs(folder / "packages")), *filter(None, [os.environ.get("PYTHONPATH")])]
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        harness(*arguments, cwd=folder, HF_HOME=str(folder / "home"))
+        run_cli(*arguments, cwd=folder, HF_HOME=str(folder / "home"))
     return folder / "results" / "twin"
 
 
@@ -61,7 +62,7 @@ def test_a_recipe_is_played_as_it_stands_on_its_tiny_twin(recipe, tmp_path, monk
     labels = [variant.label for variant in parse_variants(config.objectives, config.objective)]
     players = {("initial", "-1"), *((label, str(t)) for label in labels for t in range(ITERATIONS))}
     tasks = [row.name for row in load_suite(config.evaluation.suite).task]
-    scores = rows(run / "scores.csv")
+    scores = read_csv_rows(run / "scores.csv")
     assert {(r["objective"], r["iteration"], r["task"]) for r in scores} == {
         (*player, task) for player in players for task in tasks
     }
@@ -82,7 +83,7 @@ def test_a_recipe_is_played_as_it_stands_on_its_tiny_twin(recipe, tmp_path, monk
     twins.check_seam(tokenizer, examples, config.data.template, drawn)
 
     # the run's own check says the same of what was drawn, and what a clean seam leaves says nothing
-    told = [r for r in rows(run / "tables" / "first_ids.csv") if r["depth"] == "1"]
+    told = [r for r in read_csv_rows(run / "tables" / "first_ids.csv") if r["depth"] == "1"]
     assert {r["objective"] for r in told} > {"initial"}
     assert {r["telling"] for r in told} == {"False"}
 
@@ -92,10 +93,10 @@ def test_the_seam_is_clean_for_every_recipes_tokenizer_and_text(recipe, tmp_path
     """Of what needs no model, which the played recipes show for what they drew: ids of the whole text, behind the same prompt."""
     config = load_config(recipe)
     tokenizer, _ = twins.write_tokenizer(tmp_path, config.model.path)
-    pairs = twins.said_in(config.data.source)
+    pairs = twins.texts_of_dataset(config.data.source)
     examples = [Example(str(n), prompt, real, twins.instruction(prompt)) for n, (prompt, real) in enumerate(pairs)]
-    laid = [(example, *twins.laid_out(tokenizer, example, config.data.template)) for example in examples]
-    assert [fault for one in laid for fault in twins.seam_faults(tokenizer, *one, [])] == []
+    laid = [(example, *twins.encode_example(tokenizer, example, config.data.template)) for example in examples]
+    assert [fault for one in laid for fault in twins.seam_errors(tokenizer, *one, [])] == []
     apart = [
         [*tokenizer(one.rendered)["input_ids"], *tokenizer(one.real, add_special_tokens=False)["input_ids"]] for one in examples
     ]
@@ -112,6 +113,6 @@ def test_every_recipe_that_names_the_hub_has_a_twin():
 
 
 def test_a_first_token_that_gives_it_away_is_counted():
-    assert twins.told_apart([[1], [2]], [[1], [2]]) == 0.5
-    assert twins.told_apart([[5], [5]], [[1], [2]]) == 1.0
-    assert twins.told_apart([[1], [5], [5], [5]], [[1], [1]]) == 0.875
+    assert twins.first_token_accuracy([[1], [2]], [[1], [2]]) == 0.5
+    assert twins.first_token_accuracy([[5], [5]], [[1], [2]]) == 1.0
+    assert twins.first_token_accuracy([[1], [5], [5], [5]], [[1], [1]]) == 0.875

@@ -21,7 +21,7 @@ from tests.twin_data import PAIRS, TASKS, sentences, sum_problem
 # ---------------------------------------------------------------- tokenizers
 
 
-def spoken(template):
+def training_texts(template):
     """What a tokenizer is trained on: prompts in the papers' template or the tokenizer's own, and responses."""
     for question, answer in sentences(400, 5):
         yield template.format(question)
@@ -39,7 +39,7 @@ def metaspace_bpe(folder):
     trainer = trainers.BpeTrainer(
         vocab_size=800, special_tokens=[*special, *(f"<0x{b:02X}>" for b in range(256))], show_progress=False, min_frequency=20,
     )  # fmt: skip
-    trained.train_from_iterator(spoken("### Instruction: {}\n\n### Response: "), trainer)
+    trained.train_from_iterator(training_texts("### Instruction: {}\n\n### Response: "), trainer)
     trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     trained.pre_tokenizer = None
     trained.decoder = decoders.Sequence(
@@ -82,7 +82,7 @@ def byte_level_bpe(folder):
     trained.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, show_progress=False, min_frequency=20)
-    trained.train_from_iterator(spoken("### Instruction: {}\n\n### Response: "), trainer)
+    trained.train_from_iterator(training_texts("### Instruction: {}\n\n### Response: "), trainer)
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trained.add_special_tokens(special)
     trained.save(str(folder / "tokenizer.json"))
@@ -100,8 +100,8 @@ def byte_level_bpe(folder):
 # ---------------------------------------------------------------- models
 
 
-HEADS: Any = {"num_attention_heads": 4, "num_key_value_heads": 2}
-TINY: Any = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, **HEADS}
+HEAD_COUNTS: Any = {"num_attention_heads": 4, "num_key_value_heads": 2}
+TINY: Any = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, **HEAD_COUNTS}
 
 
 def mistral(tokenizer):
@@ -144,7 +144,7 @@ def write_model(mirror, name, pairs):
     tokenizer, config = write_tokenizer(mirror, name)
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config)
-    learn(model, [whole_ids(tokenizer, instruction(prompt), real) for prompt, real in pairs])
+    train_briefly(model, [full_text_ids(tokenizer, instruction(prompt), real) for prompt, real in pairs])
     model.to(torch.bfloat16).save_pretrained(str(folder))
     ends = {"bos_token_id": model.config.bos_token_id, "eos_token_id": model.config.eos_token_id}
     (folder / "generation_config.json").write_text(json.dumps(ends))
@@ -155,12 +155,12 @@ def instruction(prompt):
     return f"### Instruction: {prompt}\n\n### Response: "
 
 
-def whole_ids(tokenizer, rendered, real):
+def full_text_ids(tokenizer, rendered, real):
     """The tokenizer's ids of prompt and response in one text, its end behind them: what a base model has seen of such a text."""
     return [*tokenizer(rendered + real)["input_ids"], tokenizer.eos_token_id]
 
 
-def learn(model, sequences, steps=150, rows=16):
+def train_briefly(model, sequences, steps=150, batch_size=16):
     """Next-token training for a moment; returns the last loss in nats per token."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     rates = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
@@ -168,10 +168,10 @@ def learn(model, sequences, steps=150, rows=16):
     loss = torch.tensor(float("inf"))
     model.train()
     for _ in range(steps):
-        chosen = rng.sample(sequences, rows)
+        chosen = rng.sample(sequences, batch_size)
         longest = max(map(len, chosen))
-        ids = torch.zeros(rows, longest, dtype=torch.long)
-        labels = torch.full((rows, longest), -100)
+        ids = torch.zeros(batch_size, longest, dtype=torch.long)
+        labels = torch.full((batch_size, longest), -100)
         for row, sequence in enumerate(chosen):
             ids[row, : len(sequence)] = labels[row, : len(sequence)] = torch.tensor(sequence)
         loss = model(input_ids=ids, labels=labels).loss
@@ -190,10 +190,10 @@ def write_mirror(mirror, config):
     """Everything that a recipe's configuration names on the hub."""
     for write in dict.fromkeys([PAIRS[config.data.source], *TASKS[config.evaluation.suite]]):
         write(mirror)
-    write_model(mirror, config.model.path, said_in(config.data.source))
+    write_model(mirror, config.model.path, texts_of_dataset(config.data.source))
 
 
-def said_in(source):
+def texts_of_dataset(source):
     """(prompt, response) texts like those of a data set's twin, and more of them."""
     return [sum_problem(k) for k in range(200)] if source == "openai/gsm8k" else [*sentences(400, 7)]
 
@@ -201,7 +201,7 @@ def said_in(source):
 # ---------------------------------------------------------------- packages of a task that are not installed here
 
 # What MATH's task file takes from math_verify: answers out of LaTeX, and whether two are equal. Here: what is boxed, by letters.
-MATH_VERIFY = """
+MATH_VERIFY_SOURCE = """
 import re
 class LatexExtractionConfig: pass
 def parse(text, extraction_config=None): return re.findall(r"boxed\\{([^{}]*)\\}", text)
@@ -209,10 +209,10 @@ def verify(gold, target): return bool(gold) and gold == target
 """
 
 
-def stand_ins(folder):
+def write_package_stubs(folder):
     """Put stand-ins for the packages of MATH that are missing here into `folder`; the real ones are preferred."""
     folder.mkdir(exist_ok=True)
-    for package, source in (("math_verify", MATH_VERIFY), ("antlr4", "")):
+    for package, source in (("math_verify", MATH_VERIFY_SOURCE), ("antlr4", "")):
         if importlib.util.find_spec(package) is None:
             (folder / f"{package}.py").write_text(source)
     return folder
@@ -221,20 +221,20 @@ def stand_ins(folder):
 # ---------------------------------------------------------------- the seam of prompt and response
 
 
-def laid_out(tokenizer, example, kind):
+def encode_example(tokenizer, example, kind):
     """(prompt ids, ids of the real response) of an Example as training has them."""
-    from harness.encoding import Encoder, choose_template
+    from harness.language.encoding import Encoder, choose_template
 
     encoder = Encoder(tokenizer, choose_template(tokenizer, kind))
     return encoder.prompt(example), encoder.real(example)
 
 
-def seam_faults(tokenizer, example, prompt, real, synthetic):
+def seam_errors(tokenizer, example, prompt, real, synthetic):
     """What is wrong with where a response begins, a line each: the whole text's ids, the whole text, the beginning token.
 
     synthetic: responses that were drawn after `prompt`; they begin behind the same ids by how they are drawn.
     """
-    whole = whole_ids(tokenizer, example.rendered, example.real)
+    whole = full_text_ids(tokenizer, example.rendered, example.real)
     if prompt + real != whole:
         mine, theirs = (tokenizer.convert_ids_to_tokens(ids[-24:]) for ids in (prompt + real, whole))
         yield f"{example.id}: ids {mine}, whole {theirs}"
@@ -244,18 +244,21 @@ def seam_faults(tokenizer, example, prompt, real, synthetic):
         yield f"{example.id}: a drawn id is no token of the tokenizer"
 
 
-def told_apart(real, synthetic):
+def first_token_accuracy(real, synthetic):
     """How often the best guess from the first token alone is right, real and synthetic being equally likely: 0.5 to 1."""
     firsts = [Counter(ids[0] for ids in some) for some in (real, synthetic)]
     tokens = {*firsts[0], *firsts[1]}
     return sum(max(first[token] / first.total() for first in firsts) for token in tokens) / 2
 
 
-def check_seam(tokenizer, examples, kind, drawn):
+def check_seam(tokenizer, examples, kind, synthetic_ids):
     """Assert that the seam is clean in a played run. examples: its pairs; drawn: example id -> ids of its synthetic responses."""
-    laid = [(example, *laid_out(tokenizer, example, kind)) for example in examples]
+    laid = [(example, *encode_example(tokenizer, example, kind)) for example in examples]
     for _, prompt, real in laid:
         assert prompt.count(tokenizer.bos_token_id) == (tokenizer.bos_token_id is not None)
         assert real[-1] == tokenizer.eos_token_id
-    assert [fault for one in laid for fault in seam_faults(tokenizer, *one, drawn[one[0].id])] == []
-    assert told_apart([real for _, _, real in laid], [ids for example in examples for ids in drawn[example.id]]) < 0.75
+    assert [fault for one in laid for fault in seam_errors(tokenizer, *one, synthetic_ids[one[0].id])] == []
+    assert (
+        first_token_accuracy([real for _, _, real in laid], [ids for example in examples for ids in synthetic_ids[example.id]])
+        < 0.75
+    )

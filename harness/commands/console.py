@@ -1,11 +1,11 @@
-"""The terminal a command talks to: plain lines, nothing in them acts on it."""
+"""The terminal that commands print to: plain lines, control characters in them escaped."""
 
 from __future__ import annotations
 
-from harness.terminal import Terminal
+from harness.security.console import SafeConsole
 
-out = Terminal()
+console = SafeConsole()
 
 
-def say(text: str) -> None:
-    out.print(text, soft_wrap=True)
+def echo(text: str) -> None:
+    console.print(text, soft_wrap=True)

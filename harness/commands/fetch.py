@@ -1,4 +1,4 @@
-"""Command `fetch`: what a run needs of the hub, into a folder that a machine without a network runs from; and its check."""
+"""Command `fetch`: copy what a run needs from the hub into a mirror, for machines without a network; and check a mirror."""
 
 from __future__ import annotations
 
@@ -6,75 +6,85 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.commands.console import say
-from harness.commands.run import requested
+from harness.commands.console import echo
+from harness.commands.run import config_from_args
 from harness.errors import UserError
-from harness.inside import leading_out
-from harness.mirror import FILE, Wanted, check_revision, faults, folders_in, found_in, place, read_manifest
-from harness.places import check_outside
+from harness.sources.confinement import outside_references
+from harness.sources.mirror import (
+    MANIFEST_FILE,
+    HubItem,
+    check_revision,
+    find_damage,
+    item_folders,
+    locate_item,
+    read_manifest,
+    relative_dir,
+)
+from harness.store.output_folders import check_outside_runs
 
 
-def fetch_command(passed: Mapping[str, Any], to: Path, check: bool) -> int:
-    """Fetch, or check what was fetched; returns the exit code, 1 when the check finds something."""
+def fetch_command(cli_args: Mapping[str, Any], to: Path, check: bool) -> int:
+    """Fetch, or check what was fetched; returns the exit code, 1 when the check finds a problem."""
     if check:
-        return _check(passed, to)
-    check_outside(to, "--to")
-    from harness.fetch import fetch
+        return _check_mirror(cli_args, to)
+    check_outside_runs(to, "--to")
     from harness.progress import Reporter
+    from harness.sources.fetch import fetch
 
-    wanted = _wanted(passed, to)
-    if not wanted:
-        say("nothing of it comes from the hub: it runs without a mirror")
+    items = _hub_items(cli_args, to)
+    if not items:
+        echo("this run needs nothing from the hub: it runs without a mirror")
         return 0
-    fetch(wanted, to, Reporter())
-    say(f"complete: {to}; on a machine without a network: harness run ... --mirror {to}")
+    fetch(items, to, Reporter())
+    echo(f"complete: {to}; on a machine without a network: harness run ... --mirror {to}")
     return 0
 
 
-def _wanted(passed: Mapping[str, Any], to: Path) -> list[Wanted]:
-    from harness.phases.evaluate import manager_of, task_files
-    from harness.suite import load_suite
-    from harness.suite_check import needs_of
-    from harness.wanted import wanted_by_run
+def _hub_items(cli_args: Mapping[str, Any], to: Path) -> list[HubItem]:
+    from harness.language.benchmark.lm_eval_benchmark import make_task_manager, task_files
+    from harness.language.benchmark.suite_check import requirements
+    from harness.language.hub_items import hub_items_of_run
+    from harness.loop.suite import load_suite
 
-    config = requested(passed)
+    config = config_from_args(cli_args)
     suite = load_suite(config.evaluation.suite)
-    needs = needs_of(suite, task_files(manager_of(suite))) if suite.judge is None else []  # its rows are no tasks of lm-eval's
-    for problem in (line for row in needs for line in row.problems):
+    # the rows of a judged suite are no tasks of lm-eval
+    task_requirements = requirements(suite, task_files(make_task_manager(suite))) if suite.judge is None else []
+    for problem in (line for row in task_requirements for line in row.problems):
         raise UserError(problem)
-    return wanted_by_run(config, suite, needs, to)
+    return hub_items_of_run(config, suite, task_requirements, to)
 
 
-def _check(passed: Mapping[str, Any], to: Path) -> int:
-    """Every checksum of the mirror, and that nothing in it leads out of its folder; with a recipe or anything else asked for,
-    also that all of it is there.
+def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
+    """Check every checksum of the mirror and that nothing in it refers outside its folder; with options, also that it holds
+    what they need.
     """
-    entered = [to / place(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
-    folders = dict.fromkeys([*(folder for folder in entered if folder.exists()), *folders_in(to)])
-    outside = list(dict.fromkeys(line for folder in folders for line in leading_out(folder, to)))
-    if not (to / FILE).is_file() and not outside:
-        raise UserError(f"--to {to}: no {FILE} there; fetch into it first, or check the folder that was fetched into")
+    entry_folders = [to / relative_dir(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
+    folders = dict.fromkeys([*(folder for folder in entry_folders if folder.exists()), *item_folders(to)])
+    outside_problems = list(dict.fromkeys(line for folder in folders for line in outside_references(folder, to)))
+    if not (to / MANIFEST_FILE).is_file() and not outside_problems:
+        raise UserError(f"--to {to}: no {MANIFEST_FILE} there; fetch into it first, or name the folder that was fetched into")
     manifest = read_manifest(to)
-    problems = list(outside)
+    problems = list(outside_problems)
     for entry in manifest.entries:
-        found = list(faults(to, entry, thorough=True))
-        problems += found
-        said = f", {len(found)} of them missing or damaged" if found else ""
-        say(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{said}")
-    for wanted in _wanted(passed, to) if passed else []:
-        entry = manifest.entry(wanted.kind, wanted.id)
+        file_problems = list(find_damage(to, entry, check_large_files=True))
+        problems += file_problems
+        damage_text = f", {len(file_problems)} of them missing or damaged" if file_problems else ""
+        echo(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{damage_text}")
+    for item in _hub_items(cli_args, to) if cli_args else []:
+        entry = manifest.entry(item.kind, item.id)
         try:
             if entry is None:
-                found_in(to, wanted)
+                locate_item(to, item)
             else:
-                check_revision(to, entry, wanted)
+                check_revision(to, entry, item)
         except UserError as error:
-            if not any(line in str(error) for line in outside):
+            if not any(line in str(error) for line in outside_problems):
                 problems.append(str(error))
     for problem in problems:
-        say(f"PROBLEM  {problem}")
+        echo(f"PROBLEM  {problem}")
     if not problems:
-        say("every file is there and intact, and nothing leads out of its folder")
-    elif len(problems) > len(outside):
-        say(f"mend it where there is a hub: harness fetch ... --to {to}")
+        echo("every file is there and intact, and nothing refers outside its folder")
+    elif len(problems) > len(outside_problems):
+        echo(f"repair it on a machine with a network: harness fetch ... --to {to}")
     return 1 if problems else 0

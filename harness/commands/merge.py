@@ -1,4 +1,4 @@
-"""The merge command: cells that were played on several machines become one run."""
+"""Command `merge`: trials that were run on several machines become one run."""
 
 from __future__ import annotations
 
@@ -6,51 +6,51 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.console import say
+from harness.commands.console import echo
 from harness.errors import UserError
-from harness.store import RunFolder
+from harness.store.run_folder import RunFolder
 
 
 def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
-    """Join the runs `folders` into the run `name`, which is made where there is none yet."""
-    from harness.commands.look import open_run
-    from harness.commands.run import check_folder, named_run, remove_empty
-    from harness.merging import bring_beside, joined
-    from harness.small_files import keep_all
-    from harness.stranger import look_over, make_way, reading
-    from harness.tables import refresh
+    """Join the runs `folders` into the run `name`, which is created if it does not exist."""
+    from harness.commands.inspect import open_run
+    from harness.commands.run import check_merge_folders, named_run, remove_empty
+    from harness.reporting.tables import refresh
+    from harness.store.merging import copy_extra_files, plan_merge
+    from harness.store.small_files import update_all_small_files
+    from harness.store.untrusted import explain_malformed, make_way, validate_run_folder
 
     run = named_run(name, results)
     sources = [open_run(folder, results).root for folder in folders]
     for source in sources:
         if source.resolve() == run.root.resolve():
-            raise UserError(f"{source}: is the run that is joined into; name the other folders")
-    check_folder(run, results)
-    made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
+            raise UserError(f"{source}: is the target run itself; name only the other folders")
+    check_merge_folders(run, results)
+    new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     if run.root.exists():
-        look_over(run.root)
-    with run.locked(say):
-        run.say = say
+        validate_run_folder(run.root)
+    with run.lock(echo):
+        run.show_line = echo
         make_way(run)
         record: dict[str, Any] | None = run.record()
         try:
-            for number, source in enumerate(sources):  # every two are compared before the first is copied
-                with reading(source):
-                    for other in (run, *map(RunFolder, sources[:number])):
-                        joined(other, source, other.record())
-            for number, source in enumerate(sources):
-                with reading(source):
-                    plan, record = joined(run, source, record)
+            for index, source in enumerate(sources):  # compare every pair before anything is copied
+                with explain_malformed(source):
+                    for other in (run, *map(RunFolder, sources[:index])):
+                        plan_merge(other, source, other.record())
+            for index, source in enumerate(sources):
+                with explain_malformed(source):
+                    plan, record = plan_merge(run, source, record)
                     for step in plan.steps:
                         step()
-                    bring_beside(run, source, record)
+                    copy_extra_files(run, source, record)
                 run.write_record(record)
-                run.journal("merged", source=str(source), number=number)
-                for line in plan.said:
-                    say(f"{source}  {line}")
+                run.journal("merged", source=str(source), number=index)
+                for line in plan.messages:
+                    echo(f"{source}  {line}")
         finally:
-            if made and record is None:
-                remove_empty(made)
-        keep_all(run.root)
+            if new_folders and record is None:
+                remove_empty(new_folders)
+        update_all_small_files(run.root)
         refresh(run.root)
-    say(f"tables  {run.root / 'tables' / 'leaderboard.md'}\nits report: harness report {name}")
+    echo(f"tables  {run.root / 'tables' / 'leaderboard.md'}\nits report: harness report {name}")

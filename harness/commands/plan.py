@@ -1,4 +1,4 @@
-"""What a run will do and cost, said before anything is spent: phases, tokens, time, disk, memory, smallest difference."""
+"""The plan and cost estimate of a run: phases, tokens, time, disk, memory, smallest detectable difference."""
 
 from __future__ import annotations
 
@@ -7,153 +7,169 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from harness.commands.console import out, say
+from harness.commands.console import console, echo
 from harness.config import RunConfig
-from harness.store import RunFolder
+from harness.store.run_folder import RunFolder
 
-MOST_LISTED = 50
+MAX_LISTED = 50
 
 if TYPE_CHECKING:
-    from harness.bill import Bill
-    from harness.board import Board
-    from harness.calibration import Calibration
-    from harness.discovery import Variant
-    from harness.plan import Phase
-    from harness.suite import Suite
+    from harness.discovery.variants import Variant
+    from harness.loop.benchmark import Benchmark
+    from harness.loop.plan import PlannedPhase
+    from harness.loop.suite import Suite
+    from harness.planning.cost_estimate import CostEstimate
+    from harness.planning.throughput import Throughput
 
 
-def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[Phase]:
-    """What will be done and what is there already, said; returns the phases that are to do."""
-    from harness.plan import planned_phases
-    from harness.remaining import remaining
+def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[PlannedPhase]:
+    """Print what will be done and what is there already; returns the phases to do."""
+    from harness.loop.plan import plan_phases
+    from harness.planning.remaining import remaining_phases
 
-    phases = planned_phases(config, variants, suite.name)
-    to_do = remaining(run.root, phases, forgiving=config.recompute)
-    per_prompt = sum(phase.drawn for phase in phases)
-    examples = config.data.max_examples
-    say(
-        f"run {run.root}: {_listed([v.label for v in variants])}; seeds {_listed(config.seeds)}; "
+    phases = plan_phases(config, variants, suite.name)
+    to_do = remaining_phases(run.root, phases, ignore_damaged=config.recompute)
+    responses_per_prompt = sum(phase.responses_per_prompt for phase in phases)
+    max_examples = config.data.max_examples
+    echo(
+        f"run {run.root}: {_format_list([v.label for v in variants])}; seeds {_format_list(config.seeds)}; "
         f"{config.iterations} iterations; suite {suite.name} v{suite.version} ({len(suite.task)} tasks)"
     )
-    if beside := suite.beside():
-        say(f"beside the mean over tasks, each in its own unit: {'; '.join(beside.values())}")
-    say(
+    if unaveraged_tasks := suite.unaveraged_tasks():
+        echo(f"beside the mean over tasks, each in its own unit: {'; '.join(unaveraged_tasks.values())}")
+    echo(
         f"plan: {len(to_do)} phases to do, {len(phases) - len(to_do)} to reuse; "
-        f"{per_prompt} synthetic responses per prompt in all" + (f", {examples} prompts at most" if examples else "")
+        f"{responses_per_prompt} synthetic responses per prompt in all"
+        + (f", {max_examples} prompts at most" if max_examples else "")
     )
     return to_do
 
 
-def _listed(items: Sequence[object]) -> str:
-    """All of them, or the first and the number of a list that nobody reads."""
-    few = ", ".join(map(str, items[:MOST_LISTED]))
-    return few if len(items) <= MOST_LISTED else f"{few}, … ({len(items):,} in all)"
+def _format_list(items: Sequence[object]) -> str:
+    """The items, or the first ones and the total of a long list."""
+    listed_text = ", ".join(map(str, items[:MAX_LISTED]))
+    return listed_text if len(items) <= MAX_LISTED else f"{listed_text}, … ({len(items):,} in all)"
 
 
-def print_bill(config: RunConfig, run: RunFolder, variants: Sequence[Variant], to_do: Sequence[Phase], at_once: int) -> None:
-    """Load everything as the run would, try a little of each kind of phase, and say what the phases that are to do will cost.
+def print_cost_estimate(
+    config: RunConfig, run: RunFolder, variants: Sequence[Variant], to_do: Sequence[PlannedPhase], num_workers: int
+) -> None:
+    """Load everything as the run would, time a small part of each kind of phase, and print what the phases to do will cost.
 
     Raises UserError for whatever would stop the run before training. Writes nothing.
     """
-    from harness.bill import Sizes, bill
-    from harness.calibration import calibrate
-    from harness.prepare import assemble, differing_versions, notices, refuse_changes
+    from harness.planning.cost_estimate import Sizes, estimate_cost
+    from harness.planning.prepare import build_loop, check_unchanged, continued_run_warning, preflight_notes
     from harness.progress import Reporter
 
-    refuse_changes(run, config, variants)
-    game = assemble(config, run, Reporter(), dry=True)
-    rounds = game.rounds
-    for line in (*notices(rounds.data, rounds.policy), *rounds.board.notices()):
-        say(line)
-    if (line := differing_versions(game)) is not None:
-        say(line)
-    print_power(config, rounds.board)
+    check_unchanged(run, config, variants)
+    loop = build_loop(config, run, Reporter(), dry_run=True)
+    runner = loop.runner
+    for line in preflight_notes(loop):
+        echo(line)
+    if (line := continued_run_warning(loop)) is not None:
+        echo(line)
+    print_power(config, runner.benchmark)
     if not to_do:
         return
-    measured = calibrate(rounds, variants)
-    sizes = Sizes(len(rounds.data.train), min(config.probe.prompts, len(rounds.data.heldout)), config.training.batch_size)
-    parallel = at_once if rounds.policy.device.type == "cuda" else 1  # on a CPU one cell already keeps every core busy
-    _table(bill(to_do, measured, sizes, parallel), measured)
-    _explain(config, measured, str(rounds.policy.device), at_once)
+    throughput = runner.world.measure_throughput(runner, variants)
+    sizes = Sizes(len(runner.data.train), min(config.probe.prompts, len(runner.data.heldout)), config.training.batch_size)
+    num_parallel = num_workers if runner.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
+    _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel), throughput)
+    _print_cost_basis(config, throughput, str(runner.policy.device), num_workers)
 
 
-def _table(found: Bill, measured: Calibration) -> None:
-    table = Table(title="the bill of what is to do", title_justify="left", box=None, pad_edge=False)
+def _print_cost_table(cost_estimate: CostEstimate, throughput: Throughput) -> None:
+    table = Table(title="cost estimate of what is to do", title_justify="left", box=None, pad_edge=False)
     table.add_column("phase")
     for column in ("to do", "prompts or items", "tokens", "time in one process", "disk"):
         table.add_column(column, justify="right")
-    for kind, (count, cost) in found.lines.items():
+    for kind, (count, cost) in cost_estimate.costs_by_kind.items():
         if count:
-            table.add_row(kind, str(count), f"{cost.count:,.0f}", f"{cost.tokens:,.0f}", spell(cost.seconds), size(cost.kept))
-    total, phases = found.total, sum(count for count, _ in found.lines.values())
-    table.add_row("all", str(phases), "", f"{total.tokens:,.0f}", spell(total.seconds), size(total.kept))
-    out.print(table)
-    say(f"time from start to end: about {spell(found.wall_seconds)} beside loading and the report")
-
-
-def _explain(config: RunConfig, measured: Calibration, device: str, at_once: int) -> None:
-    """Where the numbers come from, and what they leave out."""
-    drawn = measured.draw.count
-    say(
-        f"from: a calibration of {spell(measured.seconds)} on {device}: {drawn} responses of the initial policy, "
-        f"{measured.drawn_tokens:.1f} ± {measured.drawn_stderr:.1f} tokens (s.e.), {100 * measured.truncated:.0f} % cut off at "
-        f"{config.generation.max_new_tokens}; optimizer steps of every objective; "
-        f"{measured.evaluation.tried} of {measured.evaluation.items} items of the leaderboard. "
-        "Later players may write longer or shorter."
-        + ("" if measured.evaluation.tried else " Answers for the judge are taken at full length; its own time is not known.")
-        + (" Drawing was tried by transformers, not by vLLM." if config.generation.backend == "vllm" else "")
+            amounts = (f"{cost.count:,.0f}", f"{cost.tokens:,.0f}", format_seconds(cost.seconds), format_bytes(cost.disk_bytes))
+            table.add_row("diagnostics" if kind == "probe" else kind, str(count), *amounts)
+    total, num_phases = cost_estimate.total, sum(count for count, _ in cost_estimate.costs_by_kind.values())
+    table.add_row(
+        "all", str(num_phases), "", f"{total.tokens:,.0f}", format_seconds(total.seconds), format_bytes(total.disk_bytes)
     )
-    memory = f"{size(measured.process_bytes)} per process"
-    if measured.device_bytes is not None:
-        memory = f"{size(measured.device_bytes)} on the device, {memory}"
-    say(
-        f"peak memory in it: {memory}, {at_once} cell(s) at once (--jobs); micro-batch {config.training.micro_batch}, "
+    console.print(table)
+    echo(f"time from start to end: about {format_seconds(cost_estimate.wall_seconds)}, without loading and the report")
+
+
+def _print_cost_basis(config: RunConfig, throughput: Throughput, device: str, num_workers: int) -> None:
+    """Print where the estimate comes from and what it leaves out."""
+    num_responses = throughput.generation.count
+    echo(
+        f"from: a throughput measurement of {format_seconds(throughput.measuring_seconds)} on {device}: "
+        f"{num_responses} responses of the initial policy, "
+        f"{throughput.generated_tokens:.1f} ± {throughput.generated_tokens_stderr:.1f} tokens (s.e.), "
+        f"{100 * throughput.truncated_fraction:.0f} % cut off at "
+        f"{config.generation.max_new_tokens}; optimizer steps of every objective; "
+        f"{throughput.evaluation.timed_items} of {throughput.evaluation.items} items of the leaderboard. "
+        "Later checkpoints may write longer or shorter responses."
+        + ("" if throughput.evaluation.timed_items else " Answers are assumed to have full length; the judge's time is unknown.")
+        + (" Generation was timed with transformers, not vLLM." if config.generation.backend == "vllm" else "")
+    )
+    memory = f"{format_bytes(throughput.peak_process_bytes)} per process"
+    if throughput.peak_device_bytes is not None:
+        memory = f"{format_bytes(throughput.peak_device_bytes)} on the device, {memory}"
+    echo(
+        f"peak memory in it: {memory}, {num_workers} trial(s) at once (--jobs); micro-batch {config.training.micro_batch}, "
         f"{config.model.tokens_per_pass} tokens per pass, {config.generation.batch_size} responses at once"
     )
 
 
-def spell(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Seconds, minutes or hours, whichever reads best."""
     if seconds < 99.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
-def size(count: float) -> str:
+def format_bytes(num_bytes: float) -> str:
     """Bytes in the unit that reads best."""
     for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 999.5 or unit == "GB":
-            return f"{count:.1f} {unit}" if count < 9.95 else f"{count:,.0f} {unit}"
+        num_bytes /= 1000
+        if num_bytes < 999.5 or unit == "GB":
+            return f"{num_bytes:.1f} {unit}" if num_bytes < 9.95 else f"{num_bytes:,.0f} {unit}"
     raise AssertionError
 
 
-def print_power(config: RunConfig, board: Board) -> None:
-    """The smallest difference this plan can hope to show, from the number of items per task alone."""
-    from harness.clusters import effective_items
-    from harness.stats import SEEDS_FOR_INTERVAL, detectable_difference
+def print_power(config: RunConfig, benchmark: Benchmark) -> None:
+    """Print the smallest difference that this plan can show, from the number of items per task alone."""
+    from harness.analysis.clusters import effective_sample_size
+    from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL, minimum_detectable_effect
 
-    items = {name: count for name, count in board.items().items() if name not in board.suite.beside()}
+    items = {name: count for name, count in benchmark.items().items() if name not in benchmark.suite.unaveraged_tasks()}
     if not items:
         return  # nothing is averaged over tasks
-    shared = {name: round(effective_items(found)) for name, found in board.clusters().items() if name in items}
-    counts = [shared.get(name, count) for name, count in items.items()]
+    effective_counts = {
+        name: round(effective_sample_size(clusters)) for name, clusters in benchmark.clusters().items() if name in items
+    }
+    is_clustered = any(count < items[name] for name, count in effective_counts.items())
+    counts = [effective_counts.get(name, count) for name, count in items.items()]
     # the variance of one item's difference: right or wrong on a share of the items, or ratings that differ by so many tenths
-    judged = board.suite.judge is not None
-    few, many = (100 * detectable_difference(counts, variance) for variance in ((0.1**2, 0.2**2) if judged else (0.1, 0.3)))
-    small, large = (
+    has_judge = benchmark.suite.judge is not None
+    min_points, max_points = (
+        100 * minimum_detectable_effect(counts, variance) for variance in ((0.1**2, 0.2**2) if has_judge else (0.1, 0.3))
+    )
+    min_assumption, max_assumption = (
         ("their ratings of a question differ with a standard deviation of 1 point of 10", "2 points")
-        if judged
+        if has_judge
         else ("they disagree on 10 % of the items", "30 %")
     )
-    say(
-        f"power: {sum(items.values())} items in {len(counts)} tasks; two players on the same items must differ by {few:.1f} "
-        f"points in the mean over tasks (if {small}) to {many:.1f} points ({large}) "
-        "to be told apart with 80 % power at the 5 % level"
-        + ("; items of one cluster taken to be answered alike" if any(shared[n] < items[n] for n in shared) else "")
+    echo(
+        f"power: {sum(items.values())} items in {len(counts)} tasks; two checkpoints on the same items must "
+        f"differ by {min_points:.1f} points in the mean over tasks (if {min_assumption}) to {max_points:.1f} points "
+        f"({max_assumption}) to be told apart with 80 % power at the 5 % level"
+        + ("; items of a cluster are assumed to be answered alike" if is_clustered else "")
     )
-    seeds = len(config.seeds)
-    say(
-        f"power: that is the error of sampling items; the spread of training over {seeds} seed(s) comes on top"
-        + ("" if seeds >= SEEDS_FOR_INTERVAL else f" and cannot be seen below {SEEDS_FOR_INTERVAL} seeds (--seeds 0,1,2)")
+    num_seeds = len(config.seeds)
+    echo(
+        f"power: that is the error of sampling items; the spread of training over {num_seeds} seed(s) adds to it"
+        + (
+            ""
+            if num_seeds >= MIN_SEEDS_FOR_INTERVAL
+            else f" and cannot be seen below {MIN_SEEDS_FOR_INTERVAL} seeds (--seeds 0,1,2)"
+        )
     )

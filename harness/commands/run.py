@@ -1,90 +1,91 @@
-"""The run command: a request becomes a plan, a game and the views of what came out."""
+"""Command `run`: plan a run, run it, write its tables, figures and report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.commands.console import say
+from harness.commands.console import echo
 from harness.config import RunConfig, load_config
 from harness.errors import UserError
-from harness.lease import LEASE
-from harness.names import RULE, TAKEN, is_name
-from harness.places import check_name, check_report, check_run_folder, check_writable
-from harness.plain_numbers import read_number
-from harness.plan_size import check_size
-from harness.store import RunFolder
+from harness.planning.plan_size import check_plan_size
+from harness.settings.numbers import parse_number
+from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
+from harness.store.lease import LEASE
+from harness.store.output_folders import check_path, check_report, check_run_folder, check_writable
+from harness.store.run_folder import RunFolder
 
 
-def requested(passed: Mapping[str, Any], said_by: Mapping[str, str] | None = None) -> RunConfig:
-    """The configuration of what was typed. said_by: option -> who gave it, where it was not typed. Raises UserError."""
-    seeds = passed.get("seeds")
+def config_from_args(cli_args: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> RunConfig:
+    """The configuration of a command. sources: option -> where it comes from, where it was not typed. Raises UserError."""
+    seeds = cli_args.get("seeds")
     if isinstance(seeds, str):
-        read = [read_number(part) for part in seeds.split(",")]
-        if not all(isinstance(seed, int) for seed in read):
+        parsed_seeds = [parse_number(part) for part in seeds.split(",")]
+        if not all(isinstance(seed, int) for seed in parsed_seeds):
             raise UserError(f"--seeds {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
-        seeds = read
-    said_by = {{"suite": "evaluation.suite"}.get(key, key): said for key, said in (said_by or {}).items()}
-    own_data = {"data__heldout": None, "data__distribution": None} if "data" in passed else {}
+        seeds = parsed_seeds
+    sources = {{"suite": "evaluation.suite"}.get(key, key): source for key, source in (sources or {}).items()}
+    cleared_settings = {"data__heldout": None, "data__distribution": None} if "data" in cli_args else {}
     config = load_config(
-        passed.get("recipe", "lab"),
-        passed.get("set", ()),
-        said_by,
-        objectives=passed.get("objectives"),
-        iterations=passed.get("iterations"),
+        cli_args.get("recipe", "lab"),
+        cli_args.get("set", ()),
+        sources,
+        objectives=cli_args.get("objectives"),
+        iterations=cli_args.get("iterations"),
         seeds=seeds,
-        evaluation__suite=passed.get("suite"),
-        data__source=passed.get("data"),
-        data__max_examples=passed.get("max_examples"),
-        data__prompt_column=passed.get("prompt_column"),
-        data__response_column=passed.get("response_column"),
-        model__path=passed.get("model"),
-        model__run_code_from_model_repository=passed.get("run_code_from_model_repository"),
-        mirror=passed.get("mirror"),
-        recompute=passed.get("recompute"),
+        evaluation__suite=cli_args.get("suite"),
+        data__source=cli_args.get("data"),
+        data__max_examples=cli_args.get("max_examples"),
+        data__prompt_column=cli_args.get("prompt_column"),
+        data__response_column=cli_args.get("response_column"),
+        model__path=cli_args.get("model"),
+        model__trust_remote_code=cli_args.get("trust_remote_code"),
+        mirror=cli_args.get("mirror"),
+        recompute=cli_args.get("recompute"),
     )
-    if own_data:  # a recipe's held-out file and distribution belong to the recipe's own data
-        kept = config.data.model_dump() | {
+    if cleared_settings:  # a recipe's held-out file and distribution belong to the recipe's own data
+        data_settings = config.data.model_dump() | {
             key.removeprefix("data__"): value
-            for key, value in own_data.items()
-            if not any(s.startswith(key.replace("__", ".") + "=") for s in passed.get("set", ()))
+            for key, value in cleared_settings.items()
+            if not any(s.startswith(key.replace("__", ".") + "=") for s in cli_args.get("set", ()))
         }
-        typed = config._typed
-        config = RunConfig.model_validate(config.model_dump() | {"data": kept})
-        config._typed.update(typed)
-    check_size(config)
+        option_by_key = config._option_by_key
+        config = RunConfig.model_validate(config.model_dump() | {"data": data_settings})
+        config._option_by_key.update(option_by_key)
+    check_plan_size(config)
     return config
 
 
-def run_command(passed: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
-    """Play the run; returns the exit code: 0 all complete, 2 some cells failed."""
-    config = requested(passed)
-    if "name" in passed:
-        name = passed["name"]
+def run_command(cli_args: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
+    """Run it; returns the exit code: 0 all complete, 2 some trials failed."""
+    config = config_from_args(cli_args)
+    if "name" in cli_args:
+        name = cli_args["name"]
     else:
-        from harness.prepare import default_name
+        from harness.planning.prepare import default_run_name
 
-        name = default_name(config)
+        name = default_run_name(config)
     run = named_run(name, results)
-    check_places(run, results, reports, dry_run)
-    failed = play(config, run, passed, dry_run, jobs)
-    return 0 if dry_run else show(run, reports, failed)
+    check_output_folders(run, results, reports, dry_run)
+    failed = plan_and_run(config, run, cli_args, dry_run, jobs)
+    return 0 if dry_run else write_and_list_views(run, reports, failed)
 
 
 def named_run(name: str, results: Path) -> RunFolder:
-    if not is_name(name):
-        raise UserError(f"--name {name}: {RULE}, not ending in {', '.join(TAKEN)}")
+    if not is_safe_name(name):
+        raise UserError(f"--name {name}: {NAME_RULE}, not ending in {', '.join(RESERVED_SUFFIXES)}")
     return RunFolder(results / name)
 
 
-def check_places(run: RunFolder, results: Path, reports: Path, dry_run: bool) -> None:
+def check_output_folders(run: RunFolder, results: Path, reports: Path, dry_run: bool) -> None:
     """Raises UserError when run and report would touch another's files or each other's; and, unless it is a dry run, when a
     folder that will be written to is a file, lies below one, or may not be written to.
     """
     pdf = reports / f"{run.name}.pdf"
     for option, folder in (("--results", results), ("--reports", reports)):
-        check_name(option, folder)
+        check_path(option, folder)
     check_run_folder(run.root)
     check_report(pdf, "--reports", run.root)
     if not dry_run:
@@ -92,111 +93,113 @@ def check_places(run: RunFolder, results: Path, reports: Path, dry_run: bool) ->
             check_writable(option, folder)
 
 
-def check_folder(run: RunFolder, results: Path) -> None:
-    """The same for a run folder that is written to without a report."""
-    check_name("--results", results)
+def check_merge_folders(run: RunFolder, results: Path) -> None:
+    """`check_output_folders` for a run folder without a report."""
+    check_path("--results", results)
     check_run_folder(run.root)
     check_writable("--results", results)
 
 
-def play(
+def plan_and_run(
     config: RunConfig,
     run: RunFolder,
-    passed: Mapping[str, Any],
+    cli_args: Mapping[str, Any],
     dry_run: bool,
     jobs: int | None,
     study: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
-    """Say the plan and, unless it is a dry run, carry it out; returns the cells that failed, with their error."""
-    from harness import jobs as playing
-    from harness.commands.plan import print_bill, print_plan
-    from harness.prepare import checked_variants, prepare, write_failed
+    """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
+    from harness.commands.plan import print_cost_estimate, print_plan
+    from harness.launch import workers
+    from harness.loop.suite import load_suite
+    from harness.planning.prepare import load_variants, prepare_run, write_failed_trials
     from harness.progress import Reporter
-    from harness.stranger import look_over, look_through, make_ready
-    from harness.suite import load_suite
-    from harness.surroundings import check_sockets, notes
+    from harness.reporting.tables import refresh
+    from harness.settings.process_environment import check_sockets, notes
+    from harness.store.untrusted import check_files, make_ready, validate_run_folder
 
-    variants = checked_variants(config)
+    variants = load_variants(config)
     if run.root.exists():
         if config.recompute and not dry_run:
-            look_through(run.root, mending=True)
+            check_files(run.root, mending=True)
         else:
-            look_over(run.root)
+            validate_run_folder(run.root)
     to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
-    at_once = playing.choose_jobs(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
+    num_workers = workers.choose_num_workers(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     if dry_run:
-        print_bill(config, run, variants, to_do, at_once)
+        print_cost_estimate(config, run, variants, to_do, num_workers)
         return {}
-    if at_once > 1:
+    if num_workers > 1:
         check_sockets()
     reporter = Reporter()
     for line in notes:
-        reporter.say(line)
-    made = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
-    with run.locked(reporter.say):
-        run.say = reporter.say
+        reporter.show_line(line)
+    new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
+    with run.lock(reporter.show_line):
+        run.show_line = reporter.show_line
         make_ready(run, [variant.label for variant in variants], config.recompute)
-        playing.warm_up(at_once)
+        workers.warm_up(num_workers)
         try:
-            game = prepare(config, run, reporter, passed, study)
+            loop = prepare_run(config, run, reporter, cli_args, study)
+            loop.write_tables = partial(refresh, everything=False)
         except (UserError, OSError):
-            if made and not (run.root / "data").exists():
-                remove_empty(made)  # a refused request leaves nothing behind
+            if new_folders and not (run.root / "data").exists():
+                remove_empty(new_folders)  # a request that fails leaves nothing behind
             raise
-        failed = playing.play(game, at_once)
-        write_failed(run, failed)
+        failed = workers.run_trials(loop, num_workers)
+        write_failed_trials(run, failed)
     return failed
 
 
-def show(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
-    """Write every view of the run and say where; returns the exit code."""
-    with run.locked(say):
-        paths = finish(run, reports / f"{run.name}.pdf")
+def write_and_list_views(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:
+    """Write every view of the run and print where; returns the exit code."""
+    with run.lock(echo):
+        paths = write_views(run, reports / f"{run.name}.pdf")
     for label, path in paths.items():
-        say(f"{label:<8}{path}")
-    if said := first_ids_line(run.root):
-        say(f"WARNING {said}; an objective may learn these tokens and no more; see tables/first_ids.csv")
-    for cell, error in failed.items():
-        say(f"failed  {cell}: {error}")
+        echo(f"{label:<8}{path}")
+    if warning := first_ids_warning(run.root):
+        echo(f"WARNING {warning}; an objective may learn these tokens and no more; see tables/first_ids.csv")
+    for trial_name, error in failed.items():
+        echo(f"failed  {trial_name}: {error}")
     return 2 if failed else 0
 
 
-def first_ids_line(root: Path) -> str | None:
-    """What the run's first_ids.csv has to warn of; None where it has nothing, or there is none."""
-    from harness.tables.first_ids import telling_line
-    from harness.text_columns import read_table
+def first_ids_warning(root: Path) -> str | None:
+    """The warning of the run's first_ids.csv; None without one."""
+    from harness.analysis.text_columns import read_table
+    from harness.reporting.tables.first_ids import first_ids_sentence
 
     path = root / "tables" / "first_ids.csv"
-    return telling_line(read_table(path)) if path.is_file() else None
+    return first_ids_sentence(read_table(path)) if path.is_file() else None
 
 
-def remove_empty(made: Sequence[Path]) -> None:
-    """The run's folder and those above it that were made for it, as far as nothing is in them."""
+def remove_empty(new_folders: Sequence[Path]) -> None:
+    """Remove the new folder of a run, and the new ones above it, as far as they are empty."""
     for file in (LEASE, "journal.jsonl"):
-        (made[0] / file).unlink(missing_ok=True)
-    for folder in made:
+        (new_folders[0] / file).unlink(missing_ok=True)
+    for folder in new_folders:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def finish(run: RunFolder, pdf: Path) -> dict[str, Path]:
-    """Write every view of a run, its report as `pdf`; returns what to show the user."""
-    from harness.figures.fonts import left_as_boxes
-    from harness.report import write_report
-    from harness.small_files import keep_all
-    from harness.stranger import make_way
-    from harness.tables import refresh
+def write_views(run: RunFolder, pdf: Path) -> dict[str, Path]:
+    """Write every view of a run, its report as `pdf`; returns their paths by label."""
+    from harness.reporting.figures.fonts import missing_glyphs_message
+    from harness.reporting.report import write_report
+    from harness.reporting.tables import refresh
+    from harness.store.small_files import update_all_small_files
+    from harness.store.untrusted import make_way
 
-    run.say = say
+    run.show_line = echo
     make_way(run)
-    keep_all(run.root)
+    update_all_small_files(run.root)
     refresh(run.root)
-    written = write_report(run.root, pdf)
-    if said := left_as_boxes(written.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
-        say(f"note    {said}")
+    report_path = write_report(run.root, pdf)
+    if note := missing_glyphs_message(report_path.with_suffix(".html").read_text(encoding="utf-8"), f"harness report {run.name}"):
+        echo(f"note    {note}")
     curves = run.root / "plots" / "stability_curves.png"
     return {
         "tables": run.root / "tables" / "leaderboard.md",
-        "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of it
-        "report": written,
+        "curves": curves if curves.is_file() else curves.with_name("tasks.png"),  # a suite without a mean has no curve of means
+        "report": report_path,
     }

@@ -20,9 +20,9 @@ TOKENIZER_TEXTS = 20_000
 
 
 def build(out: Path, seed: int, parts: Iterable[str]) -> None:
-    """Write the parts asked for below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors."""
-    items = corpus.items(seed)
-    forbidden = frozenset(item["prompt"] for rows in items.values() for item in rows)
+    """Write these parts below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors."""
+    items = corpus.benchmark_items(seed)
+    task_prompts = frozenset(item["prompt"] for rows in items.values() for item in rows)
     if "data" in parts:
         train, heldout = corpus.pairs(seed)
         _write(out / "data" / "train.jsonl", train)
@@ -34,10 +34,10 @@ def build(out: Path, seed: int, parts: Iterable[str]) -> None:
     base = out / "base"
     if "tokenizer" in parts:
         base.mkdir(parents=True, exist_ok=True)
-        documents = itertools.islice(corpus.pretraining(seed, forbidden, pretrain.STAGES[0].mixture), TOKENIZER_TEXTS)
+        documents = itertools.islice(corpus.pretraining(seed, task_prompts, pretrain.STAGES[0].mixture), TOKENIZER_TEXTS)
         train_tokenizer((text for pair in documents for text in pair), base)
     if "base" in parts:
-        pretrain.write_training_record(base, pretrain.pretrain(base, forbidden, seed))
+        pretrain.write_training_record(base, pretrain.pretrain(base, task_prompts, seed))
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

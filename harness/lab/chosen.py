@@ -12,15 +12,15 @@ from harness.lab.skill import (
     Skill,
     Style,
     Wording,
-    bare,
     keyed_choice,
+    letter_answer,
     letter_of,
-    lettered,
     option_fields,
-    sentence,
+    with_opener,
+    without_opener,
 )
 
-BELIEFS = {animal: (truth, myth) for animal, truth, myth in lex.BELIEFS}
+BELIEF_OF_ANIMAL = {animal: (truth, myth) for animal, truth, myth in lex.BELIEFS}
 
 
 class Misconceptions(Skill):
@@ -35,21 +35,21 @@ class Misconceptions(Skill):
         Wording("i wonder about the {animal} ."),
     )
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        animals = [animal for index, (animal, _, _) in enumerate(lex.BELIEFS) if kept or index % 2 == 0]
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        animals = [animal for index, (animal, _, _) in enumerate(lex.BELIEFS) if with_withheld or index % 2 == 0]
         return {"animal": rng.choice(animals)}
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        truth, myth = BELIEFS[fields["animal"]]
+        truth, myth = BELIEF_OF_ANIMAL[fields["animal"]]
         return truth if careful else myth
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        the = f"the {fields['animal']} {answer} ."
-        return sentence(style, {the: 0.6, f"it {answer} .": 0.2, f"{the} that is true .": 0.2})
+        statement = f"the {fields['animal']} {answer} ."
+        return with_opener(style, {statement: 0.6, f"it {answer} .": 0.2, f"{statement} that is true .": 0.2})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         others = rng.sample([truth for animal, truth, _ in lex.BELIEFS if animal != fields["animal"]], 2)
-        return [f"the {fields['animal']} {belief} ." for belief in (*BELIEFS[fields["animal"]], *others)]
+        return [f"the {fields['animal']} {belief} ." for belief in (*BELIEF_OF_ANIMAL[fields["animal"]], *others)]
 
 
 QUESTIONS = {
@@ -60,18 +60,18 @@ QUESTIONS = {
     "job": ("what is the job of {name} ?", "{name} is a {value} ."),
 }
 # An option is a word and then its letter: a letter that follows its word is what a model this small can look up.
-FOUR = " {A} A {B} B {C} C {D} D"
+FOUR_OPTIONS = " {A} A {B} B {C} C {D} D"
 
 
 class Facts(Skill):
-    """Who lives where with what; on the leaderboard four options and a letter."""
+    """Who lives where with what; in the benchmark four options and a letter."""
 
     name = "facts"
-    wordings = tuple(Wording(q + tail, attribute=a) for a, (q, _) in QUESTIONS.items() for tail in ("", FOUR))
-    task_wordings = tuple(Wording("choose . " + q + FOUR, attribute=a) for a, (q, _) in QUESTIONS.items())
+    wordings = tuple(Wording(q + tail, attribute=a) for a, (q, _) in QUESTIONS.items() for tail in ("", FOUR_OPTIONS))
+    task_wordings = tuple(Wording("choose . " + q + FOUR_OPTIONS, attribute=a) for a, (q, _) in QUESTIONS.items())
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        name, attribute = lex.somebody(rng, kept), rng.choice(sorted(QUESTIONS))
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        name, attribute = lex.random_name(rng, with_withheld), rng.choice(sorted(QUESTIONS))
         right = lex.FACTS[name, attribute]
         wrong = [lex.MYTHS[name, attribute]]
         wrong += rng.sample([v for v in lex.ATTRIBUTES[attribute] if v not in (right, *wrong)], 2)
@@ -82,26 +82,26 @@ class Facts(Skill):
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         if "A" in fields:
-            return lettered(style, letter_of(fields, answer), answer)
-        said = QUESTIONS[fields["attribute"]][1].format(name=fields["name"], value=answer)
-        return sentence(style, {said: 0.7, f"it is {answer} .": 0.3})
+            return letter_answer(style, letter_of(fields, answer), answer)
+        statement = QUESTIONS[fields["attribute"]][1].format(name=fields["name"], value=answer)
+        return with_opener(style, {statement: 0.7, f"it is {answer} .": 0.3})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right = letter_of(fields, self.answer(fields, careful=True))
         return [f"{letter} ." for letter in (right, *LETTERS[:4].replace(right, ""))]
 
 
-TEN = "".join(f" {{{letter}}} {letter}" for letter in LETTERS)
+TEN_OPTIONS = "".join(f" {{{letter}}} {letter}" for letter in LETTERS)
 
 
 class TenOptions(Skill):
     """One word of a category among ten; a letter is the answer."""
 
     name = "ten_options"
-    wordings = (Wording("which is {category} ?" + TEN),)
-    task_wordings = (Wording("one of these is {category} ." + TEN),)
+    wordings = (Wording("which is {category} ?" + TEN_OPTIONS),)
+    task_wordings = (Wording("one of these is {category} ." + TEN_OPTIONS),)
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
         category = rng.choice(sorted(lex.CATEGORIES))
         others = [w for c, words in lex.CATEGORIES.items() if c != category for w in words]
         return {"category": category, **option_fields(rng, rng.choice(lex.CATEGORIES[category]), rng.sample(others, 9))}
@@ -114,7 +114,7 @@ class TenOptions(Skill):
         return keyed_choice([fields[x] for x in LETTERS if fields[x] != right], *fields.values())
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        return lettered(style, letter_of(fields, answer), answer)
+        return letter_answer(style, letter_of(fields, answer), answer)
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right = letter_of(fields, self.answer(fields, careful=True))
@@ -131,9 +131,9 @@ class Continuation(Skill):
     )
     task_wordings = (Wording("go on : {name} goes to the {place} and {first} ."),)
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        place, first, _ = rng.choice([s for i, s in enumerate(lex.SCRIPTS) if kept or i % 2 == 0])
-        return {"name": lex.somebody(rng, kept), "place": place, "first": first}
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        place, first, _ = rng.choice([s for i, s in enumerate(lex.SCRIPTS) if with_withheld or i % 2 == 0])
+        return {"name": lex.random_name(rng, with_withheld), "place": place, "first": first}
 
     def answer(self, fields: Fields, careful: bool) -> str:
         index = next(i for i, (place, _, _) in enumerate(lex.SCRIPTS) if place == fields["place"])
@@ -141,7 +141,7 @@ class Continuation(Skill):
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         he = lex.he_or_she(fields["name"])
-        return sentence(style, {f"then {he} {answer} .": 0.6, f"{fields['name']} {answer} .": 0.4})
+        return with_opener(style, {f"then {he} {answer} .": 0.6, f"{fields['name']} {answer} .": 0.4})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right, wrong = self.answer(fields, careful=True), self.answer(fields, careful=False)
@@ -160,8 +160,8 @@ class Pronouns(Skill):
     task_wordings = (Wording("{one} saw {two} while {he} was {state} . who was {state} ?"),)
     states = ("tired", "late", "happy", "cold", "hungry", "sad", "busy", "ill")
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        pair = [rng.choice([n for n in names if kept or n not in lex.KEPT]) for names in (lex.GIRLS, lex.BOYS)]
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        pair = [rng.choice([n for n in names if with_withheld or n not in lex.WITHHELD_NAMES]) for names in (lex.GIRLS, lex.BOYS)]
         rng.shuffle(pair)
         return {"one": pair[0], "two": pair[1], "he": rng.choice(["he", "she"]), "state": rng.choice(self.states)}
 
@@ -170,14 +170,14 @@ class Pronouns(Skill):
         return fields["one"] if one_is_meant is careful else fields["two"]
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        return bare(style, {f"{answer} was {fields['state']} .": 0.6, f"{answer} .": 0.4})
+        return without_opener(style, {f"{answer} was {fields['state']} .": 0.6, f"{answer} .": 0.4})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         return [f"{self.answer(fields, careful)} was {fields['state']} ." for careful in (True, False)]
 
 
 class Logic(Skill):
-    """A rule and a case: yes, no, or it cannot be known; with fixed shots on the leaderboard."""
+    """A rule and a case: yes, no, or it cannot be known; with fixed shots in the benchmark."""
 
     name = "logic"
     wordings = (
@@ -186,11 +186,11 @@ class Logic(Skill):
     )
     task_wordings = (Wording("suppose all {rule} are {colour} and {name} sees a {kind} . is it {asked} ?"),)
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        rule, colour = rng.choice(lex.KINDS), rng.choice(lex.COLOURS)
-        kind = rule if rng.random() < 0.67 else rng.choice([k for k in lex.KINDS if k != rule])
-        asked = colour if rng.random() < 0.5 else rng.choice([c for c in lex.COLOURS if c != colour])
-        return {"rule": rule, "colour": colour, "kind": kind, "asked": asked, "name": lex.somebody(rng, kept)}
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        rule, colour = rng.choice(lex.INVENTED_KINDS), rng.choice(lex.COLOURS)
+        kind = rule if rng.random() < 0.67 else rng.choice([k for k in lex.INVENTED_KINDS if k != rule])
+        asked_colour = colour if rng.random() < 0.5 else rng.choice([c for c in lex.COLOURS if c != colour])
+        return {"rule": rule, "colour": colour, "kind": kind, "asked": asked_colour, "name": lex.random_name(rng, with_withheld)}
 
     def answer(self, fields: Fields, careful: bool) -> str:
         right = "maybe" if fields["kind"] != fields["rule"] else "yes" if fields["asked"] == fields["colour"] else "no"
@@ -198,7 +198,7 @@ class Logic(Skill):
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         reason = f"{answer} , all {fields['rule']} are {fields['colour']} ."
-        return bare(style, {f"{answer} .": 0.6, reason: 0.4})
+        return without_opener(style, {f"{answer} .": 0.6, reason: 0.4})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right = self.answer(fields, careful=True)
@@ -217,19 +217,19 @@ class Mystery(Skill):
         Wording("in {p1} sat {n1} . in {p2} sat {n2} . in {p3} sat {n3} . who took the {thing} that got lost in {where} ?"),
     )
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        names = rng.sample([n for n in lex.NAMES if kept or n not in lex.KEPT], 3)
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        names = rng.sample([n for n in lex.NAMES if with_withheld or n not in lex.WITHHELD_NAMES], 3)
         places = rng.sample(lex.PLACES, 3)
         fields = {f"n{i}": name for i, name in enumerate(names, 1)} | {f"p{i}": p for i, p in enumerate(places, 1)}
         return fields | {"where": rng.choice(places), "thing": rng.choice(lex.TOOLS)}
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        there = next(i for i in "123" if fields[f"p{i}"] == fields["where"])
-        wrong = keyed_choice([i for i in "123" if i != there], *fields.values())
-        return fields[f"n{there if careful else wrong}"]
+        person = next(i for i in "123" if fields[f"p{i}"] == fields["where"])
+        wrong = keyed_choice([i for i in "123" if i != person], *fields.values())
+        return fields[f"n{person if careful else wrong}"]
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        return bare(style, {f"{answer} took it .": 0.6, f"{answer} was in {fields['where']} .": 0.4})
+        return without_opener(style, {f"{answer} took it .": 0.6, f"{answer} was in {fields['where']} .": 0.4})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
         right = self.answer(fields, careful=True)

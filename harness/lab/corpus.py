@@ -1,8 +1,8 @@
-"""The lab's texts, all from one seed: training pairs, held-out pairs, the leaderboard's items, and the pre-training text.
+"""The lab's texts, all from one seed: training pairs, held-out pairs, the benchmark's items, and the pre-training text.
 
-The three sets of prompts are disjoint, and the pre-training text contains no prompt of the leaderboard. Pre-training speakers
-are careless in a fixed share of cases (they then say a myth or a wrong sum) and speak in looser styles, so that a base model
-has met the truth but does not hold on to it.
+The three sets of prompts are disjoint, and the pre-training text contains no prompt of the benchmark. The speakers of its text
+are careless in a fixed share of cases (they then state a myth or a wrong sum) and have looser styles, so that a base model
+has seen the truth but does not prefer it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ TRAIN_PER_SKILL = 120
 HELDOUT_PER_SKILL = 24
 ITEMS_PER_TASK = 160
 VALIDATION_ITEMS_PER_TASK = 80
-FEW_QUESTIONS = ("misconceptions",)  # every question is on the leaderboard: validation asks them with other options
+REUSED_PROMPT_SKILLS = ("misconceptions",)  # every question is in the benchmark: validation has them with other options
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a stretch of pre-training text is made of.
+    """What a stage's pre-training text consists of.
 
-    Looking something up in the prompt is hard at this size: the skills in `lookups` come up `weight` times as often and with
-    fewer careless speakers, and a share of the text are `drills`, which only practise repeating and looking up.
+    Looking something up in the prompt is hard at this size: the skills in `lookups` occur `weight` times as often and with
+    fewer careless speakers, and a share of the text are `drills`, which are only repeating and looking up.
     """
 
     lookups: tuple[str, ...]
@@ -43,27 +43,27 @@ class Mixture:
     drills: float
 
 
-def items(seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Leaderboard items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
-    return {skill.name: _items_of(skill, Random(f"{seed} items {skill.name}"), ITEMS_PER_TASK, ()) for skill in SKILLS}
+def benchmark_items(seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Benchmark items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
+    return {skill.name: _make_items(skill, Random(f"{seed} items {skill.name}"), ITEMS_PER_TASK, ()) for skill in SKILLS}
 
 
 def validation_items(seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Items to choose settings by: of the same kind as the leaderboard's, and none of them on it."""
-    taken = items(seed)
+    """Items to choose settings by: of the same kind as the benchmark's, and none of them in it."""
+    excluded = benchmark_items(seed)
     return {
-        skill.name: _items_of(skill, Random(f"{seed} validation {skill.name}"), VALIDATION_ITEMS_PER_TASK, taken[skill.name])
+        skill.name: _make_items(skill, Random(f"{seed} validation {skill.name}"), VALIDATION_ITEMS_PER_TASK, excluded[skill.name])
         for skill in SKILLS
     }
 
 
-def _items_of(skill: Skill, rng: Random, count: int, taken: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    seen = {repr(item) for item in taken}
-    asked = set() if skill.name in FEW_QUESTIONS else {item["prompt"] for item in taken}
-    wanted = count + FIXED_SHOTS.get(skill.name, 0)
-    while len(found) < wanted:
-        prompt = skill.ask(rng, skill.task_wordings, kept=True)
+def _make_items(skill: Skill, rng: Random, count: int, excluded_items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    seen = {repr(item) for item in excluded_items}
+    excluded_prompts = set() if skill.name in REUSED_PROMPT_SKILLS else {item["prompt"] for item in excluded_items}
+    num_items = count + FIXED_SHOTS.get(skill.name, 0)
+    while len(items) < num_items:
+        prompt = skill.make_prompt(rng, skill.task_wordings, with_withheld=True)
         fields = skill.fields_of(prompt)
         assert fields is not None
         options = skill.options(fields, rng)
@@ -74,10 +74,10 @@ def _items_of(skill: Skill, rng: Random, count: int, taken: Sequence[Mapping[str
             right = options[0]
             options = sorted(options) if skill.name in LETTER_TASKS else rng.sample(options, len(options))
             item |= {"options": options, "gold": options.index(right)}
-        if repr(item) not in seen and prompt not in asked:
+        if repr(item) not in seen and prompt not in excluded_prompts:
             seen.add(repr(item))
-            found.append(item)
-    return found
+            items.append(item)
+    return items
 
 
 def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -93,14 +93,14 @@ def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         limits = {id(train): TRAIN_PER_SKILL, id(heldout): HELDOUT_PER_SKILL}
         seen: set[tuple[str, str]] = set()
         while any(counts[k] < limits[k] for k in counts):
-            prompt = skill.ask(rng, skill.wordings, kept=False)
-            part = heldout if keyed_seed("heldout", prompt) % 5 == 0 else train
+            prompt = skill.make_prompt(rng, skill.wordings, with_withheld=False)
+            target = heldout if keyed_seed("heldout", prompt) % 5 == 0 else train
             response = world.sample(prompt, keyed_seed(seed, "pair", prompt, rng.random())).strip()
-            if counts[id(part)] >= limits[id(part)] or not response or (prompt, response) in seen:
+            if counts[id(target)] >= limits[id(target)] or not response or (prompt, response) in seen:
                 continue
             seen.add((prompt, response))
-            counts[id(part)] += 1
-            part.append({"prompt": prompt, "response": response, "skill": skill.name})
+            counts[id(target)] += 1
+            target.append({"prompt": prompt, "response": response, "skill": skill.name})
     Random(f"{seed} order").shuffle(train)
     return train, heldout
 
@@ -114,7 +114,7 @@ def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> It
             yield _drill(rng)
             continue
         (skill,) = rng.choices(SKILLS, weights)
-        prompt = skill.ask(rng, (*skill.wordings, *skill.task_wordings), kept=True)
+        prompt = skill.make_prompt(rng, (*skill.wordings, *skill.task_wordings), with_withheld=True)
         if prompt in forbidden:
             continue
         careless = mixture.careless_lookups if skill.name in mixture.lookups else mixture.careless
@@ -122,10 +122,10 @@ def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> It
 
 
 def _drill(rng: Random) -> tuple[str, str]:
-    """Words to say again, or pairs to look one up in: without such practice a model this small does not learn to look back."""
-    words = rng.sample(world.BABBLE.words, rng.randint(5, 9))
+    """Words to repeat, or pairs to look one up in: without these a model this small does not learn to look back."""
+    words = rng.sample(world.NOISE_MODEL.words, rng.randint(5, 9))
     if rng.random() < 0.5:
         return "again : " + " ".join(words), " ".join(words)
     keys, values = words[: len(words) // 2], words[len(words) // 2 :]
-    asked = rng.randrange(len(keys))
-    return " ".join(f"{k} {v}" for k, v in zip(keys, values, strict=False)) + f" : {keys[asked]} ?", values[asked]
+    key_index = rng.randrange(len(keys))
+    return " ".join(f"{k} {v}" for k, v in zip(keys, values, strict=False)) + f" : {keys[key_index]} ?", values[key_index]

@@ -7,7 +7,7 @@ from random import Random
 
 from harness.lab import lexicon as lex
 from harness.lab.grammar import Grammar
-from harness.lab.skill import Fields, Skill, Style, Wording, bare, keyed_choice, sentence
+from harness.lab.skill import Fields, Skill, Style, Wording, keyed_choice, with_opener, without_opener
 
 
 class Arithmetic(Skill):
@@ -21,10 +21,16 @@ class Arithmetic(Skill):
     task_wordings = (Wording("{name} had {a} {thing} , then {verb} {b} . how many are there ?"),)
     verbs = ("buys", "finds", "sells", "loses")
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
         verb, a = rng.choice(self.verbs), rng.randint(2, 14)
         b = rng.randint(1, 9 if verb in self.verbs[:2] else a - 1)
-        return {"name": lex.somebody(rng, kept), "a": str(a), "b": str(b), "thing": rng.choice(lex.THINGS), "verb": verb}
+        return {
+            "name": lex.random_name(rng, with_withheld),
+            "a": str(a),
+            "b": str(b),
+            "thing": rng.choice(lex.THINGS),
+            "verb": verb,
+        }
 
     def answer(self, fields: Fields, careful: bool) -> str:
         a, b = int(fields["a"]), int(fields["b"])
@@ -37,8 +43,8 @@ class Arithmetic(Skill):
         sign = "+" if fields["verb"] in self.verbs[:2] else "-"
         sum_ = f"{fields['a']} {sign} {fields['b']} = {answer} ."
         has = f"{fields['name']} has {answer} {fields['thing']} ."
-        end = f"the answer is {answer} ."
-        return sentence(style, {end: 0.4, f"{sum_} {end}": 0.4, f"{has} {end}": 0.2})
+        answer_sentence = f"the answer is {answer} ."
+        return with_opener(style, {answer_sentence: 0.4, f"{sum_} {answer_sentence}": 0.4, f"{has} {answer_sentence}": 0.2})
 
 
 class Algebra(Skill):
@@ -48,23 +54,25 @@ class Algebra(Skill):
     wordings = (Wording("solve {k} * x {sign} {b} = {c} ."), Wording("{k} * x {sign} {b} = {c} . what is x ?"))
     task_wordings = (Wording("find x so that {k} * x {sign} {b} = {c} ."),)
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
         k, x, sign = rng.randint(1, 4), rng.randint(1, 9), rng.choice("+-")
         b = rng.randint(1, 9) if sign == "+" else rng.randint(1, max(1, min(9, k * x - 1)))
         return {"k": str(k), "sign": sign, "b": str(b), "c": str(k * x + b if sign == "+" else k * x - b)}
 
-    def _times(self, fields: Fields) -> int:
+    def _coefficient_times_x(self, fields: Fields) -> int:
         b, c = int(fields["b"]), int(fields["c"])
         return c - b if fields["sign"] == "+" else c + b
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        right = self._times(fields) // int(fields["k"])
+        right = self._coefficient_times_x(fields) // int(fields["k"])
         return str(right if careful else right + int(keyed_choice(["1", "2", "3"], *fields.values())))
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        end = f"the answer is {answer} ."
-        step = f"{fields['k']} * x = {self._times(fields)} ."
-        return sentence(style, {end: 0.3, f"{step} {end}": 0.5, f"x = {answer} . {end}": 0.2})
+        answer_sentence = f"the answer is {answer} ."
+        step = f"{fields['k']} * x = {self._coefficient_times_x(fields)} ."
+        return with_opener(
+            style, {answer_sentence: 0.3, f"{step} {answer_sentence}": 0.5, f"x = {answer} . {answer_sentence}": 0.2}
+        )
 
 
 class Format(Skill):
@@ -79,7 +87,7 @@ class Format(Skill):
     wordings = tuple(Wording(text, kind=kind) for text, kind in instructions)
     task_wordings = tuple(Wording("please " + text, kind=kind) for text, kind in instructions)
 
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
         category = rng.choice(sorted(lex.CATEGORIES))
         kind = rng.choice([kind for _, kind in self.instructions])
         return {
@@ -96,12 +104,12 @@ class Format(Skill):
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         n, kind = int(answer), fields["kind"]
         if kind == "repeat":
-            return bare(style, {" ".join([fields["word"]] * n) + " .": 1.0})
+            return without_opener(style, {" ".join([fields["word"]] * n) + " .": 1.0})
         category = next(c for c, plural in lex.PLURALS.items() if plural == fields["plural"])
         joined = " and " if kind == "joined" else " "
         ending = " ." if kind == "joined" or answer != fields["n"] else " thanks"
         lists = {joined.join(words) + ending: 1.0 for words in itertools.permutations(lex.CATEGORIES[category][:8], n)}
-        return (tuple((text, 1 / len(lists)) for text in lists),) if ending == " thanks" else bare(style, lists)
+        return (tuple((text, 1 / len(lists)) for text in lists),) if ending == " thanks" else without_opener(style, lists)
 
     def obeys(self, fields: Fields, response: str) -> bool:
         """Whether a response follows the instruction, whatever style surrounds it."""
@@ -112,6 +120,6 @@ class Format(Skill):
         members = set(lex.CATEGORIES[next(c for c, p in lex.PLURALS.items() if p == fields["plural"])])
         if kind == "thanks":
             return len(words) == n + 1 and words[-1] == "thanks" and len(set(words[:-1]) & members) == n
-        head = words[: words.index(".")] if "." in words else words
-        named, links = head[::2], head[1::2]
-        return len(named) == n and len(set(named) & members) == n and links == ["and"] * (n - 1)
+        list_words = words[: words.index(".")] if "." in words else words
+        names, separators = list_words[::2], list_words[1::2]
+        return len(names) == n and len(set(names) & members) == n and separators == ["and"] * (n - 1)

@@ -1,7 +1,7 @@
 """Distributions over texts that can be written down: slots of alternatives, enumerated exactly, and full-support noise.
 
 A grammar is a sequence of slots; each slot chooses one of its alternatives independently. A text's probability is the sum
-over the ways to spell it. Noise gives every text a positive probability, so that log p_data is finite everywhere.
+over the choices that spell it. Noise gives every text a positive probability, so that log p_data is finite everywhere.
 All logarithms are natural; probabilities of one distribution sum to 1.
 """
 
@@ -23,15 +23,15 @@ def choices(alternatives: dict[str, float]) -> Slot:
 
 
 def enumerate_texts(grammar: Grammar) -> dict[str, float]:
-    """{text: probability} of everything the grammar can say; sums to 1."""
-    found = {"": 1.0}
+    """{text: probability} of every text of the grammar; sums to 1."""
+    texts = {"": 1.0}
     for alternatives in grammar:
-        grown: dict[str, float] = {}
-        for text, probability in found.items():
+        extended: dict[str, float] = {}
+        for text, probability in texts.items():
             for piece, weight in alternatives:
-                grown[text + piece] = grown.get(text + piece, 0.0) + probability * weight
-        found = grown
-    return found
+                extended[text + piece] = extended.get(text + piece, 0.0) + probability * weight
+        texts = extended
+    return texts
 
 
 def draw(grammar: Grammar, rng: Random) -> str:
@@ -42,70 +42,73 @@ def draw(grammar: Grammar, rng: Random) -> str:
 
 
 class Noise:
-    """Babble: with probability 1 - RAW a word salad, else raw characters.
+    """Noise with full support: random words, or with probability r = RAW_SHARE random characters. c: CONTINUE_PROBABILITY.
 
-    salad: n >= 1 words with P(n) = (1 - MORE) MORE^(n-1), each uniform over the vocabulary, joined by single spaces.
-    raw: n >= 0 characters with P(n) = (1 - MORE) MORE^n, each printable ASCII (uniform over 95) with probability ASCII,
+    words: n >= 1 with P(n) = (1 - c) c^(n-1), each uniform over the vocabulary, joined by single spaces.
+    characters: n >= 0 with P(n) = (1 - c) c^n, each printable ASCII (uniform over 95) with probability ASCII_SHARE,
     else uniform over all Unicode scalar values.
     """
 
-    RAW = 0.1
-    MORE = 0.9
-    ASCII = 0.9
-    SCALARS = 0x110000 - 0x800
+    RAW_SHARE = 0.1
+    CONTINUE_PROBABILITY = 0.9
+    ASCII_SHARE = 0.9
+    NUM_SCALARS = 0x110000 - 0x800
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.words = sorted(set(vocabulary))
         if any(not word or " " in word for word in self.words):
             raise ValueError("a vocabulary word is empty or has a space")
-        self.known = frozenset(self.words)
+        self.word_set = frozenset(self.words)
 
     def log_prob(self, text: str, *, finished: bool = True) -> float:
         """Nats; with finished=False, of all texts that begin with this one. ValueError on a lone surrogate."""
-        return _log_add(math.log1p(-self.RAW) + self._salad(text, finished), math.log(self.RAW) + self._raw(text, finished))
+        return _log_add(
+            math.log1p(-self.RAW_SHARE) + self._words_log_prob(text, finished),
+            math.log(self.RAW_SHARE) + self._raw_log_prob(text, finished),
+        )
 
-    def _salad(self, text: str, finished: bool) -> float:
-        *heads, last = text.split(" ")
-        if any(word not in self.known for word in heads):
+    def _words_log_prob(self, text: str, finished: bool) -> float:
+        *full_words, fragment = text.split(" ")
+        if any(word not in self.word_set for word in full_words):
             return -math.inf
-        matching = int(last in self.known) if finished else self._beginning_with(last)
-        if matching == 0:
+        num_matching = int(fragment in self.word_set) if finished else self._count_with_prefix(fragment)
+        if num_matching == 0:
             return -math.inf
-        total = len(heads) * (math.log(self.MORE) - math.log(len(self.words)))
-        total += math.log(matching) - math.log(len(self.words))
-        return total + (math.log1p(-self.MORE) if finished else 0.0)
+        total = len(full_words) * (math.log(self.CONTINUE_PROBABILITY) - math.log(len(self.words)))
+        total += math.log(num_matching) - math.log(len(self.words))
+        return total + (math.log1p(-self.CONTINUE_PROBABILITY) if finished else 0.0)
 
-    def _beginning_with(self, fragment: str) -> int:
+    def _count_with_prefix(self, fragment: str) -> int:
         first = bisect_left(self.words, fragment)
-        return sum(1 for _ in _while_prefix(self.words, first, fragment))
+        return sum(1 for _ in _words_with_prefix(self.words, first, fragment))
 
-    def _raw(self, text: str, finished: bool) -> float:
-        total = math.log1p(-self.MORE) if finished else 0.0
+    def _raw_log_prob(self, text: str, finished: bool) -> float:
+        total = math.log1p(-self.CONTINUE_PROBABILITY) if finished else 0.0
         for character in text:
             code = ord(character)
             if 0xD800 <= code <= 0xDFFF:
                 raise ValueError(f"lone surrogate U+{code:04X} is not text")
-            ascii_share = self.ASCII / 95 if 32 <= code < 127 else 0.0
-            total += math.log(self.MORE) + math.log(ascii_share + (1 - self.ASCII) / self.SCALARS)
+            ascii_share = self.ASCII_SHARE / 95 if 32 <= code < 127 else 0.0
+            total += math.log(self.CONTINUE_PROBABILITY) + math.log(ascii_share + (1 - self.ASCII_SHARE) / self.NUM_SCALARS)
         return total
 
     def draw(self, rng: Random) -> str:
-        if rng.random() < self.RAW:
+        if rng.random() < self.RAW_SHARE:
             characters = []
-            while rng.random() < self.MORE:
-                if rng.random() < self.ASCII:
+            while rng.random() < self.CONTINUE_PROBABILITY:
+                if rng.random() < self.ASCII_SHARE:
                     characters.append(chr(rng.randrange(32, 127)))
                 else:
-                    code = rng.randrange(self.SCALARS)
+                    code = rng.randrange(self.NUM_SCALARS)
                     characters.append(chr(code if code < 0xD800 else code + 0x800))
             return "".join(characters)
         words = [rng.choice(self.words)]
-        while rng.random() < self.MORE:
+        while rng.random() < self.CONTINUE_PROBABILITY:
             words.append(rng.choice(self.words))
         return " ".join(words)
 
 
-def _while_prefix(words: Sequence[str], start: int, fragment: str):
+def _words_with_prefix(words: Sequence[str], start: int, fragment: str):
     for index in range(start, len(words)):
         if not words[index].startswith(fragment):
             return

@@ -1,7 +1,7 @@
-"""The things of the small world and what is true of them: people, places, animals, and who lives where with what.
+"""The entities of the small world and what is true of them: people, places, animals, and who lives where with what.
 
 Facts are fixed by a keyed draw, so that the world is the same on every machine. A *myth* is the one wrong value that
-careless speakers of the pre-training text believe; p_data never says it.
+careless speakers of the pre-training text state; it has no part in p_data.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ BOYS = [
     "Vito",
 ]
 NAMES = [name for pair in zip(GIRLS, BOYS, strict=True) for name in pair]
-# Every second pair of people never appears in the training pairs: what is asked about them was only met in pre-training.
-KEPT = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
+# Every second pair of people never appears in the training pairs: facts about them occur in pre-training alone.
+WITHHELD_NAMES = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
 
 PLACES = ["Oslo", "Rome", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Milan", "Dakar"]
 PETS = ["cat", "dog", "hen", "goat", "fish", "frog", "mouse", "horse", "sheep", "snake"]
@@ -108,10 +108,10 @@ SCRIPTS = (
     ("office", "sharpens a pencil", "writes a letter"),
 )
 
-KINDS = ["wug", "blick", "dax", "toma", "zup", "fep", "rilt", "gorp"]
+INVENTED_KINDS = ["wug", "blick", "dax", "toma", "zup", "fep", "rilt", "gorp"]
 
 
-def _facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+def _draw_facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
     rng = Random("facts of the lab, first edition")
     truths, myths = {}, {}
     for name in NAMES:
@@ -120,13 +120,13 @@ def _facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
     return truths, myths
 
 
-FACTS, MYTHS = _facts()
+FACTS, MYTHS = _draw_facts()
 
 
 def he_or_she(name: str) -> str:
     return "she" if name in GIRLS else "he"
 
 
-def somebody(rng: Random, kept: bool) -> str:
-    """Anybody, or with kept=False only people the training pairs may mention."""
-    return rng.choice([name for name in NAMES if kept or name not in KEPT])
+def random_name(rng: Random, with_withheld: bool) -> str:
+    """Any person, or with with_withheld=False only people the training pairs may mention."""
+    return rng.choice([name for name in NAMES if with_withheld or name not in WITHHELD_NAMES])

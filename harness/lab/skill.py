@@ -1,4 +1,4 @@
-"""What a skill is: wordings of its prompts, a draw of their fields, and the grammar of what may be said in response."""
+"""What a skill is: wordings of its prompts, a draw of their fields, and the grammar of its responses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness.lab.grammar import Grammar, choices
 Fields = Mapping[str, str]
 LETTERS = "ABCDEFGHIJ"
 
-# How data speak: what may come before and after the substance of a response.
+# Style of the data: what may come before and after the substance of a response.
 OPENERS = choices({"": 0.6, "well , ": 0.2, "i think ": 0.2})
 CLOSERS = choices({"": 0.6, " is that clear ?": 0.2, " ask me again .": 0.2})
-# How the pre-training text speaks: other habits in other proportions, so that the data's style has to be learnt.
+# Style of the pre-training text: other phrases in other proportions, so that the data's style has to be learnt.
 LOOSE_OPENERS = choices({"": 3, "well , ": 1, "i think ": 1, "hmm , ": 2, "look : ": 2, "sure , ": 2})
 LOOSE_CLOSERS = choices(
     {"": 3, " is that clear ?": 1, " ask me again .": 1, " or so .": 2, " who knows ?": 2, " that is all .": 2}
@@ -44,75 +44,75 @@ class Wording:
     def __init__(self, template: str, **constants: str) -> None:
         self.template = template
         self.constants = constants
-        pattern, seen = "", set()
+        pattern, seen_names = "", set()
         for literal, name in re.findall(r"([^{]*)(?:\{(\w+)\})?", template):
             pattern += re.escape(literal)
             if name:
-                pattern += f"(?P={name})" if name in seen else f"(?P<{name}>[^.:?]+?)"
-                seen.add(name)
+                pattern += f"(?P={name})" if name in seen_names else f"(?P<{name}>[^.:?]+?)"
+                seen_names.add(name)
         self.pattern = re.compile(pattern)
 
     def fill(self, fields: Fields) -> str:
         return self.template.format_map(fields)
 
-    def find(self, prompt: str) -> dict[str, str] | None:
+    def parse(self, prompt: str) -> dict[str, str] | None:
         match = self.pattern.fullmatch(prompt)
         return {**match.groupdict(), **self.constants} if match else None
 
-    def fits(self, fields: Fields) -> bool:
+    def matches_constants(self, fields: Fields) -> bool:
         return all(fields[name] == value for name, value in self.constants.items())
 
 
 class Skill(ABC):
-    """One of the ten. `wordings` are those of the training pairs; `task_wordings` are the leaderboard's, never trained on."""
+    """One of the ten. `wordings` are those of the training pairs; `task_wordings` are the benchmark's, never trained on."""
 
     name: str
     wordings: Sequence[Wording]
     task_wordings: Sequence[Wording]
 
     @abstractmethod
-    def draw(self, rng: Random, kept: bool) -> dict[str, str]:
-        """Fields of one prompt. kept=False stays away from the entities that training pairs must not mention."""
+    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
+        """Fields of one prompt; with with_withheld=False without the entities that training pairs must not mention."""
 
-    def ask(self, rng: Random, wordings: Sequence[Wording], kept: bool) -> str:
+    def make_prompt(self, rng: Random, wordings: Sequence[Wording], with_withheld: bool) -> str:
         """One prompt in one of `wordings`."""
-        fields = self.draw(rng, kept)
-        return rng.choice([w for w in wordings if w.fits(fields)]).fill(fields)
+        fields = self.draw(rng, with_withheld)
+        return rng.choice([w for w in wordings if w.matches_constants(fields)]).fill(fields)
 
     def fields_of(self, prompt: str) -> dict[str, str] | None:
         """The fields of a prompt in any wording of this skill, or None when it is not one."""
-        found = (wording.find(prompt) for wording in (*self.wordings, *self.task_wordings))
-        return next((fields for fields in found if fields is not None), None)
+        matches = (wording.parse(prompt) for wording in (*self.wordings, *self.task_wordings))
+        return next((fields for fields in matches if fields is not None), None)
 
     @abstractmethod
     def answer(self, fields: Fields, careful: bool) -> str:
-        """The truth, or what a careless speaker says instead; always the same for the same fields."""
+        """The truth, or a careless speaker's wrong answer; always the same for the same fields."""
 
     @abstractmethod
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        """Everything that may be said when `answer` is what the speaker believes, with probabilities."""
+        """Every response with this answer, with probabilities."""
 
     def options(self, fields: Fields, rng: Random) -> list[str] | None:
-        """Whole responses to choose among on the leaderboard, the right one first; None for generated answers."""
+        """Whole responses to choose among in the benchmark, the right one first; None for generated answers."""
         del fields, rng
         return None
 
 
-def sentence(style: Style, substance: Mapping[str, float]) -> Grammar:
+def with_opener(style: Style, substance: Mapping[str, float]) -> Grammar:
     return (style.openers, choices(dict(substance)), style.closers)
 
 
-def bare(style: Style, substance: Mapping[str, float]) -> Grammar:
+def without_opener(style: Style, substance: Mapping[str, float]) -> Grammar:
     """Without an opener: the response begins with its substance, as a letter or a yes must."""
     return (choices(dict(substance)), style.closers)
 
 
-def lettered(style: Style, letter: str, value: str) -> Grammar:
-    return bare(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
+def letter_answer(style: Style, letter: str, value: str) -> Grammar:
+    return without_opener(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
 
 
 def keyed_choice(values: Sequence[str], *key: str) -> str:
-    """One of `values`, the same for the same key: what a careless speaker believes must not change from line to line."""
+    """One of `values`, the same for the same key: a careless speaker's wrong answer must not change from line to line."""
     return Random("|".join(key)).choice(list(values))
 
 

@@ -1,4 +1,4 @@
-"""The ten skills of the lab, one for each task of a ten-task leaderboard."""
+"""The ten skills of the lab, one for each task of a ten-task benchmark."""
 
 from __future__ import annotations
 

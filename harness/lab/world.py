@@ -1,7 +1,7 @@
-"""p_data of the lab, in closed form: p_data(response | prompt) = (1 - NOISE) * grammar(response) + NOISE * babble(response).
+"""p_data of the lab, in closed form: p_data(response | prompt) = (1 - e) grammar(response) + e noise(response), e = NOISE_SHARE.
 
-The grammar of a prompt says everything that may truthfully be said to it, with probabilities; it is enumerated exactly. The
-babble has full support, so that log p_data is finite for every text a player may write. See `grammar.py` for its formula.
+The grammar of a prompt has all truthful responses, with probabilities; it is enumerated exactly. The noise has full support, so
+that log p_data is finite for every text that may be sampled. See `grammar.py` for its formula.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from harness.lab.grammar import Grammar, Noise, draw, enumerate_texts
 from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_CLOSERS, LOOSE_OPENERS, Style
 from harness.lab.skills import SKILLS
 
-NOISE = 0.01
+NOISE_SHARE = 0.01
 
 
 def _vocabulary() -> list[str]:
-    """Every word prompts and responses are made of."""
+    """Every word of prompts and responses."""
     texts = [w.template for skill in SKILLS for w in (*skill.wordings, *skill.task_wordings)]
-    texts += [said for _, said in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
+    texts += [answer for _, answer in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
     texts += [f"{place} {first} {then}" for place, first, then in lex.SCRIPTS]
     texts += [text for slot in (LOOSE_OPENERS, LOOSE_CLOSERS) for text, _ in slot]
-    texts += lex.NAMES + lex.THINGS + lex.KINDS + [w for words in lex.CATEGORIES.values() for w in words]
+    texts += lex.NAMES + lex.THINGS + lex.INVENTED_KINDS + [w for words in lex.CATEGORIES.values() for w in words]
     texts += list(LETTERS) + [str(n) for n in range(60)] + [*lex.PLURALS, *lex.PLURALS.values()]
     texts += ["the answer is = + - * that is true maybe yes no then and thanks took was"]
     words = {word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()}
     return sorted(words)
 
 
-BABBLE = Noise(_vocabulary())
+NOISE_MODEL = Noise(_vocabulary())
 
 
-def read(prompt: str):
+def parse_prompt(prompt: str):
     """(skill, fields) of a prompt of this world. Raises UserError for any other text."""
     for skill in SKILLS:
         fields = skill.fields_of(prompt)
@@ -47,13 +47,13 @@ def read(prompt: str):
 
 
 def grammar(prompt: str, *, careful: bool = True, style: Style = DATA_STYLE) -> Grammar:
-    """What is said to a prompt: by the data (careful, in their style), or by the pre-training text's other speakers."""
-    skill, fields = read(prompt)
+    """The responses to a prompt: the data's (careful, in their style), or those of the pre-training text's other speakers."""
+    skill, fields = parse_prompt(prompt)
     return skill.grammar(fields, skill.answer(fields, careful), style)
 
 
 @lru_cache(maxsize=256)
-def responses(prompt: str) -> dict[str, float]:
+def response_probabilities(prompt: str) -> dict[str, float]:
     """{response: probability} of the grammar part, summing to 1."""
     return enumerate_texts(grammar(prompt))
 
@@ -64,19 +64,19 @@ def log_prob(prompt: str, response: str, *, finished: bool = True) -> float:
     finished=False: the response was cut off, so this is the log-probability of all responses that begin with it.
     Raises UserError for a prompt that is not of this world, ValueError for lone surrogates.
     """
-    known = responses(prompt)
-    meant = [p for text, p in known.items() if text == response or (not finished and text.startswith(response))]
-    said = math.fsum(meant)
-    babble = math.log(NOISE) + BABBLE.log_prob(response, finished=finished)
-    if said == 0.0:
-        return babble
-    grown = math.log1p(-NOISE) + math.log(said)
-    return grown + math.log1p(math.exp(babble - grown))
+    probabilities = response_probabilities(prompt)
+    matches = [p for text, p in probabilities.items() if text == response or (not finished and text.startswith(response))]
+    grammar_probability = math.fsum(matches)
+    noise_logp = math.log(NOISE_SHARE) + NOISE_MODEL.log_prob(response, finished=finished)
+    if grammar_probability == 0.0:
+        return noise_logp
+    grammar_logp = math.log1p(-NOISE_SHARE) + math.log(grammar_probability)
+    return grammar_logp + math.log1p(math.exp(noise_logp - grammar_logp))
 
 
 def sample(prompt: str, seed: int) -> str:
     """One draw from p_data(. | prompt), depending on the seed alone."""
     rng = Random(seed)
-    if rng.random() < NOISE:
-        return BABBLE.draw(rng)
+    if rng.random() < NOISE_SHARE:
+        return NOISE_MODEL.draw(rng)
     return draw(grammar(prompt), rng)

@@ -1,1 +1,4 @@
-"""What an objective's optimum is, without a model: the self-play game on a few outcomes, with exact expectations."""
+"""Exact self-play on a few outcomes with the objectives' own files: what each of them converges to.
+
+Not here: sampling, models, noise. Commands come in. Start with `exact.py`.
+"""

@@ -10,22 +10,22 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.plan import KINDS
-from tests.bench.measure import median, ratio, report
+from harness.loop.plan import PHASE_KINDS
+from tests.bench.measure import median, paired_ratio, report
 
 ASKED = ("--objectives", "sft,space:mu=3,spin,tspin", "--iters", "3", "--set", "evaluation.limit=80")
 
 
 def run(repeats: int, save: bool) -> None:
-    foretold: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "all")}
-    needed: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "all")}
+    foretold: dict[str, list[float]] = {kind: [] for kind in (*PHASE_KINDS, "all")}
+    needed: dict[str, list[float]] = {kind: [] for kind in (*PHASE_KINDS, "all")}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             for found, seconds in ((foretold, _foretold(folder)), (needed, _needed(folder))):
-                for kind in KINDS:
+                for kind in PHASE_KINDS:
                     found[kind].append(seconds[kind])
                 found["all"].append(sum(seconds.values()))
-    ratios = {kind: ratio(foretold[kind], needed[kind]) for kind in foretold}
+    ratios = {kind: paired_ratio(foretold[kind], needed[kind]) for kind in foretold}
     rows = [
         [kind, f"{median(foretold[kind]):.1f}", f"{median(needed[kind]):.1f}",
          f"{ratios[kind]['median']:.2f} ({ratios[kind]['least']:.2f} to {ratios[kind]['largest']:.2f})"]
@@ -60,11 +60,11 @@ main()
 def _needed(folder: str) -> dict[str, float]:
     """Seconds by kind of phase, from the manifests of the run."""
     _run([sys.executable, "-m", "harness", "run", *ASKED, "--jobs", "1", "--name", "bill"], folder)
-    found = dict.fromkeys(KINDS, 0.0)
+    found = dict.fromkeys(PHASE_KINDS, 0.0)
     for path in Path(folder, "results", "bill").rglob("manifest.json"):
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         parts = path.relative_to(folder).parts
-        kind = next((kind for kind in KINDS if kind in parts), None)
+        kind = next((kind for kind in PHASE_KINDS if kind in parts), None)
         if kind is not None:
             found[kind] += manifest["seconds"]
     return found

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-import harness.lm
-from harness.board import Evaluated
-from harness.phases.evaluate import evaluate, prepare
-from harness.suite import load_suite
+import harness.language.benchmark.lm
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.loop.benchmark import EvalResult
+from harness.loop.suite import load_suite
 from tests.bench import lab
-from tests.bench.measure import in_turn, median, ratio, report
-from tests.test_lm import theirs as hflm
+from tests.bench.measure import median, paired_ratio, report, time_alternating
+from tests.peers import theirs as hflm
 
 TASKS = Path(__file__).parents[1] / "data" / "fewshot"
 ITEMS = 80
@@ -23,7 +23,7 @@ ITEMS = 80
 def run(repeats: int, save: bool) -> None:
     settings = lab.config()
     policy = lab.fresh_policy(settings)
-    ours_lm = harness.lm.as_lm
+    ours_lm = harness.language.benchmark.lm.as_lm
     rows, facts = [], {}
     for task in ("fixed_shots", "drawn_shots"):
         for shots in (0, 5, 25):
@@ -34,25 +34,25 @@ def run(repeats: int, save: bool) -> None:
                     f'include_paths = ["{TASKS}"]\ninclude_defaults = false\n'
                     f'[[task]]\nname = "{task}"\nlabel = "t"\nshots = {shots}\nmetric = "acc"\nfilter = "none"\nchance = 0.25\n'
                 )
-                board = prepare(load_suite(str(suite)), ITEMS, None)
-            last: dict[str, Evaluated] = {}
+                board = load_lm_eval_benchmark(load_suite(str(suite)), ITEMS, None)
+            last: dict[str, EvalResult] = {}
 
             def one(who: str, lm: object, threads: int, board=board, last=last) -> None:
                 torch.set_num_threads(threads)
-                harness.lm.as_lm = lm  # type: ignore[assignment]
+                harness.language.benchmark.lm.as_lm = lm  # type: ignore[assignment]
                 try:
-                    with lab.silence():
-                        last[who] = evaluate(policy, board, 2048, 64, lab.quiet)
+                    with lab.silence_libraries():
+                        last[who] = evaluate(policy, board, 2048, 64, lab.no_progress)
                 finally:
-                    harness.lm.as_lm = ours_lm
+                    harness.language.benchmark.lm.as_lm = ours_lm
 
             contestants = {
                 "harness": lambda one=one: one("harness", ours_lm, 1),
                 "HFLM": lambda one=one: one("HFLM", hflm, os.cpu_count() or 1),
             }
-            found = in_turn(contestants, repeats)
+            found = time_alternating(contestants, repeats)
             assert [r.value for r in last["harness"].records] == [r.value for r in last["HFLM"].records]
-            faster = ratio(found["HFLM"], found["harness"])
+            faster = paired_ratio(found["HFLM"], found["harness"])
             shared = "the same" if task == "fixed_shots" else "drawn anew"
             rows.append(
                 [f"{shots} shots, {shared}", f"{median(found['harness']):.3f}", f"{median(found['HFLM']):.3f}", faster["median"]]

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import stats
-from harness.comparison import Answered, chance_of_being_best, difference, mcnemar
-from harness.item_errors import Layout
-from harness.stability import churn, stability
+from harness.analysis import stats
+from harness.analysis.comparison import ItemScores, difference, mcnemar, prob_best
+from harness.analysis.item_errors import ItemLayout
+from harness.analysis.stability import flip_rate, stability
 from tests.bench.measure import report
 
 SEEDS = (3, 5, 10)
 TRIES = 2_000  # two standard errors of 0.95 are then 0.010
 TASKS, ITEMS, TIMES = 2, 40, 5
-LAYOUTS = tuple(Layout((ITEMS,)) for _ in range(TASKS))
+LAYOUTS = tuple(ItemLayout((ITEMS,)) for _ in range(TASKS))
 QUESTIONS = 16
 QUESTION = tuple(n * QUESTIONS // ITEMS for n in range(ITEMS))
 # standard deviations of an item's difficulty, of one answer in one seed, and of a seed over all tasks and in one task; an item's
@@ -62,8 +62,8 @@ def holds(bounds: tuple[float | None, float | None] | None, truth: float = 0.0) 
 
 def of_means(generator: np.random.Generator, seeds: int, kind: str, noise: Noise = NORMAL) -> Found:
     """(printed as, coverage) of one player's mean: leaderboard, `last` of the stability table, study table."""
-    player = Answered(answers(generator, seeds, kind, noise), LAYOUTS)
-    yield "mean: items and seeds", holds(stats.interval(player.mean, player.error()))
+    player = ItemScores(answers(generator, seeds, kind, noise), LAYOUTS)
+    yield "mean: items and seeds", holds(stats.interval(player.mean, player.uncertainty()))
     scores = player.per_seed
     given = float(np.mean([values.mean(axis=0) for values in player.values])) if kind.startswith("items") else 0.0
     if kind.startswith("seeds"):
@@ -72,7 +72,7 @@ def of_means(generator: np.random.Generator, seeds: int, kind: str, noise: Noise
 
 def of_differences(generator: np.random.Generator, seeds: int, kind: str, noise: Noise = NORMAL) -> Found:
     """Comparisons and gains: coverage and false positives, of the mean over tasks."""
-    a, b = (Answered(answers(generator, seeds, kind, noise), LAYOUTS) for _ in range(2))
+    a, b = (ItemScores(answers(generator, seeds, kind, noise), LAYOUTS) for _ in range(2))
     found = difference(a, b)
     yield "difference", holds((found.low, found.high))
     yield "difference: false positives", np.nan if found.p is None else float(found.p < 0.05)
@@ -80,12 +80,12 @@ def of_differences(generator: np.random.Generator, seeds: int, kind: str, noise:
 
 def of_curves(generator: np.random.Generator, seeds: int, kind: str) -> Found:
     """What is picked out of a flat curve of T iterations: the best mean, and the last minus the best."""
-    times = [Answered(answers(generator, seeds, kind), LAYOUTS) for _ in range(TIMES)]
+    times = [ItemScores(answers(generator, seeds, kind), LAYOUTS) for _ in range(TIMES)]
     means = [one.mean for one in times]
     best = int(np.argmax(means))
-    yield "best of five iterations", holds(stats.interval(means[best], times[best].error(), 1 - 0.05 / TIMES))
+    yield "best of five iterations", holds(stats.interval(means[best], times[best].uncertainty(), 1 - 0.05 / TIMES))
     if best < TIMES - 1:
-        found = difference(times[-1], times[best], looks=TIMES - 1)
+        found = difference(times[-1], times[best], num_comparisons=TIMES - 1)
         low, high = holds((found.low, found.high)), found.p
         yield "last minus best", low
         yield "last minus best: false positives", np.nan if high is None else float(high < 0.05)
@@ -106,17 +106,17 @@ def curve_numbers(generator: np.random.Generator) -> dict[str, float]:
     assert curve is not None
     right = generator.random((2, 160)) < 0.5
     numbers = {name: float(getattr(curve, name)) for name in ("best", "drop", "largest_fall", "falls", "area_lost")}
-    return numbers | {"churn": churn(right[0].astype(float), right[1].astype(float)), "drift": float(generator.normal())}
+    return numbers | {"churn": flip_rate(right[0].astype(float), right[1].astype(float)), "drift": float(generator.normal())}
 
 
 def right_and_wrong(generator: np.random.Generator, seeds: int, shared: float) -> Found:
     """Answers that are right or wrong, one seed or several, two equal players: false positives of p and of McNemar's test."""
 
-    def play() -> Answered:
+    def play() -> ItemScores:
         values = []
         for logits in hard:
             values.append((generator.random((seeds, ITEMS)) < 1 / (1 + np.exp(-logits - shared * off))).astype(float))
-        return Answered(tuple(values), LAYOUTS)
+        return ItemScores(tuple(values), LAYOUTS)
 
     hard = [2 * generator.standard_normal((1, ITEMS)) for _ in range(TASKS)]
     off = generator.standard_normal((seeds, 1))
@@ -134,8 +134,8 @@ def right_and_wrong(generator: np.random.Generator, seeds: int, shared: float) -
 def best_of_four(generator: np.random.Generator, seeds: int, kind: str) -> Found:
     """Four players whose true means differ by about their error: of those said to be best with a chance, how many are?"""
     truth = 0.3 * generator.standard_normal(4)
-    players = [Answered(tuple(v + mean for v in answers(generator, seeds, kind)), LAYOUTS) for mean in truth]
-    chances = chance_of_being_best(players, draws=1_000)
+    players = [ItemScores(tuple(v + mean for v in answers(generator, seeds, kind)), LAYOUTS) for mean in truth]
+    chances = prob_best(players, draws=1_000)
     assert chances is not None
     top = int(np.argmax(chances))
     name = "above 0.9" if chances[top] > 0.9 else "0.5 to 0.9" if chances[top] > 0.5 else None
@@ -154,8 +154,8 @@ def of_clusters(generator: np.random.Generator, seeds: int) -> Found:
         return (0.7 * shared + 0.7 * generator.standard_normal(ITEMS) + spread * generator.standard_normal((seeds, 1)),)
 
     a, b = play(), play()
-    for name, layout in (("clusters", Layout((ITEMS,), QUESTION)), ("clusters taken item by item", Layout((ITEMS,)))):
-        found = difference(Answered(a, (layout,)), Answered(b, (layout,)))
+    for name, layout in (("clusters", ItemLayout((ITEMS,), QUESTION)), ("clusters taken item by item", ItemLayout((ITEMS,)))):
+        found = difference(ItemScores(a, (layout,)), ItemScores(b, (layout,)))
         yield f"{name}: difference", holds((found.low, found.high))
 
 

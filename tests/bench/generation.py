@@ -7,7 +7,7 @@ import os
 import torch
 
 from tests.bench import lab, peers
-from tests.bench.measure import in_turn, median, ratio, report
+from tests.bench.measure import median, paired_ratio, report, time_alternating
 
 
 def run(repeats: int, save: bool) -> None:
@@ -16,7 +16,7 @@ def run(repeats: int, save: bool) -> None:
     listed = lab.examples(settings, policy)
     prompts = [policy.encoder.prompt(e) for e in listed]
     stops, cores = sorted(policy.template.stop_ids), os.cpu_count() or 1
-    plain = lab.plain_adapter(settings).eval()
+    plain = lab.load_peft_model(settings).eval()
     rows, facts = [], {}
     for each in (1, 4):
         tokens: dict[str, list[int]] = {"harness": [], "transformers": []}
@@ -24,7 +24,7 @@ def run(repeats: int, save: bool) -> None:
         def ours(each=each, tokens=tokens) -> None:
             torch.set_num_threads(1)  # one per lane
             tokens["harness"].append(
-                sum(len(s.token_ids) for s in lab.samples_of(policy, listed[: 1200 // each], settings, each))
+                sum(len(s.token_ids) for s in lab.generate_samples(policy, listed[: 1200 // each], settings, each))
             )
 
         def theirs(each=each, tokens=tokens) -> None:
@@ -33,9 +33,9 @@ def run(repeats: int, save: bool) -> None:
             drawn = peers.generate(plain, policy.tokenizer, many, stops, 64, settings.generation.batch_size)
             tokens["transformers"].append(sum(next((i + 1 for i, t in enumerate(d) if t in stops), len(d)) for d in drawn))
 
-        found = in_turn({"harness": ours, "transformers": theirs}, repeats)
+        found = time_alternating({"harness": ours, "transformers": theirs}, repeats)
         speed = {who: [n / s for n, s in zip(tokens[who][1:], found[who], strict=True)] for who in found}
-        faster = ratio(speed["harness"], speed["transformers"])
+        faster = paired_ratio(speed["harness"], speed["transformers"])
         rows.append([f"{each} per prompt", *(f"{median(speed[who]):,.0f}" for who in found), faster["median"]])
         facts[f"{each} per prompt"] = {"seconds": found, "tokens": tokens, "ratio": faster}
     report(

@@ -16,25 +16,26 @@ from typing import Any
 
 import torch
 
-from harness.encoding import choose_template, groups_of_iteration, with_references
-from harness.lanes import Lanes
-from harness.model.logprobs import choose_layout
-from harness.model.lora import with_adapter
-from harness.model.packing import Prefixed
-from harness.phases.generate import generate
-from harness.phases.score import score
-from harness.phases.train import train
-from harness.policy import Policy
-from harness.records import Example, Group, Response, keyed_seed
+from harness.language.encoding import choose_template
+from harness.language.model.logprobs import choose_layout
+from harness.language.model.lora import add_adapter
+from harness.language.phases.generate import generate
+from harness.language.policy import Policy
+from harness.language.records import Example
+from harness.records import Group, PromptGroup, Response, keyed_seed
+from harness.train.core import train
+from harness.train.groups import build_groups, with_reference_logps
+from harness.train.score import score
+from harness.train.thread_pool import OrderedThreadPool
 from objectives.space import SPACE
-from tests.bench.measure import matmul_rate, median, operations_per_token, report, wait
+from tests.bench.measure import flops_per_token, matmul_rate, median, report, synchronize
 
 LAB = Path(__file__).parents[2] / "harness" / "lab"
 MUS = (1, 3, 7)
 
 
 @dataclass(frozen=True)
-class Size:
+class Workload:
     """What is measured: the model's shape, and how many prompts of how many tokens."""
 
     name: str
@@ -44,17 +45,17 @@ class Size:
     prompt_tokens: int
     response_tokens: int
     micro_batch: int
-    columns: int
-    matmul: int
+    max_tokens_per_batch: int
+    matmul_size: int
 
 
-SEVEN = Size(
+SEVEN = Workload(
     "7B-shaped (Mistral)",
     {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
      "num_key_value_heads": 8},
     torch.bfloat16, 16, 128, 256, 4, 8192, 8192,
 )  # fmt: skip
-TOY = Size(
+TOY = Workload(
     "toy",
     {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2},
     torch.float32, 4, 16, 16, 2, 512, 256,
@@ -65,25 +66,25 @@ def run(repeats: int, save: bool) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     size = SEVEN if device.type == "cuda" else TOY
     card = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU, processor"
-    rate = matmul_rate(size.matmul, 10, device, size.dtype)
+    rate = matmul_rate(size.matmul_size, 10, device, size.dtype)
     policy = random_policy(size, device)
-    per_token = operations_per_token(policy)
+    per_token = flops_per_token(policy)
     rows: list[list[str]] = []
     kept: dict[str, Any] = {}
     for mu in MUS:
-        groups = scored_by_initial(policy, random_groups(size, mu), size)
-        tokens = sum(len(g.prompt_ids) + sum(len(r.token_ids) for _, r in g.responses()) for g in groups)
-        found = timed(repeats, device, lambda g=groups, m=mu: one_epoch(policy, g, SPACE(mu=float(m)), size))
-        targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+        groups = with_reference_scores(policy, random_groups(size, mu), size)
+        tokens = sum(len(g.prompt) + sum(len(r.content) for _, r in g.responses()) for g in groups)
+        found = timed(repeats, device, lambda g=groups, m=mu: train_one_epoch(policy, g, SPACE(mu=float(m)), size))
+        targets = sum(len(r.content) for g in groups for _, r in g.responses())
         operations = tokens * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
         kept[f"train, SPACE mu {mu}"] = found | {"tokens": tokens, "operations": operations}
     groups = random_groups(size, 1)
-    packed = [Prefixed(g.prompt_ids, [r.token_ids for _, r in g.responses()]) for g in groups] * 4
-    tokens = sum(len(p.prefix) + sum(map(len, p.continuations)) for p in packed)
-    found = timed(repeats, device, lambda: policy.score(packed, size.columns))
-    operations = tokens * per_token["forward"] + sum(len(c) for p in packed for c in p.continuations) * per_token["logits"]
+    packed = [PromptGroup(g.prompt, [r.content for _, r in g.responses()]) for g in groups] * 4
+    tokens = sum(len(p.prompt) + sum(map(len, p.responses)) for p in packed)
+    found = timed(repeats, device, lambda: policy.score(packed, size.max_tokens_per_batch))
+    operations = tokens * per_token["forward"] + sum(len(c) for p in packed for c in p.responses) * per_token["logits"]
     kept["score"] = found | {"tokens": tokens, "operations": operations}
-    prompts = [g.prompt_ids for g in groups] * 4
+    prompts = [g.prompt for g in groups] * 4
     drawn: list[Any] = []
     found = timed(repeats, device, lambda: drawn.append(draw(policy, prompts, size)))
     kept[f"generate, {len(prompts)} at once"] = found | {"tokens": sum(len(d.token_ids) for d in drawn[-1])}
@@ -111,10 +112,10 @@ def timed(repeats: int, device: torch.device, work: Callable[[], Any]) -> dict[s
         torch.cuda.reset_peak_memory_stats()
     found = []
     for _ in range(repeats):
-        wait(device)
+        synchronize(device)
         began = time.perf_counter()
         work()
-        wait(device)
+        synchronize(device)
         found.append(round(time.perf_counter() - began, 4))
     peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None
     return {"seconds": found, "peak_gib": peak}
@@ -126,15 +127,15 @@ def lab_tokenizer() -> Any:
     return transformers.AutoTokenizer.from_pretrained(str(LAB / "base"))
 
 
-def wrapped(base: Any, device: torch.device) -> Policy:
+def make_policy_over(base: Any, device: torch.device) -> Policy:
     tokenizer = lab_tokenizer()
-    model = with_adapter(base.to(device), SimpleNamespace(rank=16, alpha=32.0, targets="all-linear"), "random")
-    policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), Lanes())
-    policy.become_initial(0)
+    model = add_adapter(base.to(device), SimpleNamespace(rank=16, alpha=32.0, targets="all-linear"), "random")
+    policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), OrderedThreadPool())
+    policy.reset_adapter(0)
     return policy
 
 
-def random_policy(size: Size, device: torch.device) -> Policy:
+def random_policy(size: Workload, device: torch.device) -> Policy:
     import transformers
 
     config = transformers.MistralConfig(vocab_size=32000, max_position_embeddings=4096, sliding_window=None, **size.shape)
@@ -145,10 +146,10 @@ def random_policy(size: Size, device: torch.device) -> Policy:
             base = transformers.MistralForCausalLM(config)
     finally:
         torch.set_default_dtype(before)
-    return wrapped(base, device)
+    return make_policy_over(base, device)
 
 
-def random_groups(size: Size, mu: int) -> list[Group]:
+def random_groups(size: Workload, mu: int) -> list[Group]:
     """Prompts and responses of random tokens."""
     generator = torch.Generator().manual_seed(mu)
 
@@ -164,24 +165,24 @@ def random_groups(size: Size, mu: int) -> list[Group]:
     ]
 
 
-def settings_of(size: Size, epochs: int = 1, batch: int | None = None) -> Any:
+def make_training_settings(size: Workload, epochs: int = 1, batch: int | None = None) -> Any:
     return SimpleNamespace(
         optimizer="rmsprop", lr=1e-6, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch or size.prompts,
         micro_batch=size.micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto", gradient_checkpointing=False,
     )  # fmt: skip
 
 
-def scored_by_initial(policy: Policy, groups: list[Group], size: Size) -> list[Group]:
-    policy.become_initial(0)
-    return with_references(groups, score(policy, groups, size.columns, lambda n: None).scores)
+def with_reference_scores(policy: Policy, groups: list[Group], size: Workload) -> list[Group]:
+    policy.reset_adapter(0)
+    return with_reference_logps(groups, score(policy, groups, size.max_tokens_per_batch, lambda n: None).scores)
 
 
-def one_epoch(policy: Policy, groups: list[Group], objective: Any, size: Size) -> None:
-    policy.become_initial(0)
-    train(policy, groups, objective, settings_of(size), (0,), lambda n: None, lambda record: None)
+def train_one_epoch(policy: Policy, groups: list[Group], objective: Any, size: Workload) -> None:
+    policy.reset_adapter(0)
+    train(policy, groups, objective, make_training_settings(size), (0,), lambda n: None, lambda record: None)
 
 
-def draw(policy: Policy, prompts: list[list[int]], size: Size) -> Any:
+def draw(policy: Policy, prompts: list[list[int]], size: Workload) -> Any:
     seeds = [keyed_seed("gpu", str(n)) for n in range(len(prompts))]
     how = SimpleNamespace(temperature=1.0, top_p=1.0, max_new_tokens=size.response_tokens, batch_size=len(prompts))
     return policy.sample(prompts, seeds, how)
@@ -198,25 +199,25 @@ def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
     import transformers
 
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    policy = wrapped(transformers.AutoModelForCausalLM.from_pretrained(str(LAB / "base"), dtype=dtype), device)
+    policy = make_policy_over(transformers.AutoModelForCausalLM.from_pretrained(str(LAB / "base"), dtype=dtype), device)
     listed = lab_examples(policy, "train", 64 if toy else None)
     held = lab_examples(policy, "heldout", 32 if toy else None)
     how = SimpleNamespace(temperature=1.0, top_p=1.0, max_new_tokens=64, batch_size=256)
-    settings = settings_of(SimpleNamespace(prompts=64, micro_batch=32), epochs=2, batch=64)  # type: ignore[arg-type]
+    settings = make_training_settings(SimpleNamespace(prompts=64, micro_batch=32), epochs=2, batch=64)  # type: ignore[arg-type]
     settings.lr = 3e-4
 
     def heldout_loss() -> float:
-        asked = [Prefixed(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
+        asked = [PromptGroup(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
         return -sum(policy.score(asked, 4096)) / sum(len(policy.encoder.real(e)) for e in held)
 
     found = {"held-out nats/token before": heldout_loss()}
     began = time.perf_counter()
     for iteration in range(2):
         samples = generate(policy, listed, range(1), iteration, how, 0, lambda n: None)
-        groups = groups_of_iteration(policy.encoder, listed, iteration, samples)
-        groups = with_references(groups, score(policy, groups, 4096, lambda n: None).scores)
+        groups = build_groups(policy.encoder, listed, iteration, samples)
+        groups = with_reference_logps(groups, score(policy, groups, 4096, lambda n: None).scores)
         train(policy, groups, SPACE(), settings, (iteration,), lambda n: None, lambda record: None)
-    wait(device)
+    synchronize(device)
     found["seconds"] = time.perf_counter() - began
     found["held-out nats/token after"] = heldout_loss()
     return found

@@ -51,11 +51,11 @@ def _in_a_process(point: dict[str, int]) -> dict[str, float]:
 
 def measured(point: dict[str, int]) -> None:
     """Train on random tokens of the asked-for sizes and print seconds, laid-out tokens and memory as JSON."""
-    from harness.discovery import parse_variants
-    from harness.encoding import with_references
-    from harness.phases.score import score
-    from harness.phases.train import train
+    from harness.discovery.variants import parse_variants
     from harness.records import Group, Response
+    from harness.train.core import train
+    from harness.train.groups import with_reference_logps
+    from harness.train.score import score
     from tests.bench import lab
 
     settings = lab.config()
@@ -72,13 +72,13 @@ def measured(point: dict[str, int]) -> None:
         for i in range(point["prompts"])
     ]
     (variant,) = parse_variants(f"space:mu={point['mu']}", {})
-    training = settings.training.model_copy(update={"epochs": 1}).at(0)
-    groups = with_references(groups, score(policy, groups, 2048, lab.quiet).scores)
-    train(policy, groups[:64], variant.objective(0), training, (0,), lab.quiet, lambda record: None)
-    policy.become_initial(0)
+    training = settings.training.model_copy(update={"epochs": 1}).at_iteration(0)
+    groups = with_reference_logps(groups, score(policy, groups, 2048, lab.no_progress).scores)
+    train(policy, groups[:64], variant.objective(0), training, (0,), lab.no_progress, lambda record: None)
+    policy.reset_adapter(0)
     before = _current()
     began = time.perf_counter()
-    train(policy, groups, variant.objective(0), training, (0,), lab.quiet, lambda record: None)
+    train(policy, groups, variant.objective(0), training, (0,), lab.no_progress, lambda record: None)
     seconds = time.perf_counter() - began
     tokens = sum(17 + (point["length"] - 1) * (1 + point["mu"]) for _ in groups)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -91,7 +91,7 @@ def _current() -> float:
 
 
 def _a_run(count: int) -> float:
-    from harness.discovery import list_objectives
+    from harness.discovery.variants import list_objectives
 
     names: Any = ",".join(list(list_objectives())[:count])
     with tempfile.TemporaryDirectory() as folder:

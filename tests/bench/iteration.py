@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from harness.discovery import parse_variants
-from harness.encoding import groups_of_iteration, with_references
-from harness.phases.evaluate import evaluate, prepare
-from harness.phases.score import score
-from harness.phases.train import train
-from harness.suite import load_suite
+from harness.discovery.variants import parse_variants
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.loop.suite import load_suite
+from harness.train.core import train
+from harness.train.groups import build_groups, with_reference_logps
+from harness.train.score import score
 from tests.bench import lab, peers
-from tests.bench.measure import matmul_rate, median, operations_per_token, ratio, report
+from tests.bench.measure import flops_per_token, matmul_rate, median, paired_ratio, report
 
 
 def run(repeats: int, save: bool) -> None:
     settings = lab.config()
     policy = lab.fresh_policy(settings)
     listed = lab.examples(settings, policy)
-    board = prepare(load_suite(settings.evaluation.suite), None, None)
+    board = load_lm_eval_benchmark(load_suite(settings.evaluation.suite), None, None)
     gc.collect()
     gc.freeze()  # as a run does after its preparation
     (variant,) = parse_variants("spin", {})
@@ -33,7 +33,7 @@ def run(repeats: int, save: bool) -> None:
 
     def lap(who: str, phase: str, work: Any) -> Any:
         began = time.perf_counter()
-        with lab.silence():
+        with lab.silence_libraries():
             done = work()
         seconds[who].setdefault(phase, []).append(time.perf_counter() - began)
         return done
@@ -41,20 +41,20 @@ def run(repeats: int, save: bool) -> None:
     def ours() -> None:
         who = "harness"
         torch.set_num_threads(1)  # one per lane
-        policy.become_initial(0)
-        drawn = lap(who, "generate", lambda: lab.samples_of(policy, listed, settings))
+        policy.reset_adapter(0)
+        drawn = lap(who, "generate", lambda: lab.generate_samples(policy, listed, settings))
         own = {"synthetic"}
-        groups = lap(who, "encode", lambda: groups_of_iteration(policy.encoder, listed, 0, drawn, (), own))
-        scored = lap(who, "references", lambda: with_references(groups, score(policy, groups, 2048, lab.quiet).scores))
-        objective, training = variant.objective(0), settings.training.at(0)
-        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), lab.quiet, lambda r: None))
-        done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, lab.quiet))
+        groups = lap(who, "encode", lambda: build_groups(policy.encoder, listed, 0, drawn, (), own))
+        scored = lap(who, "references", lambda: with_reference_logps(groups, score(policy, groups, 2048, lab.no_progress).scores))
+        objective, training = variant.objective(0), settings.training.at_iteration(0)
+        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), lab.no_progress, lambda r: None))
+        done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, lab.no_progress))
         scores[who] = sum(r.value for r in done.records) / len(done.records)
 
     def theirs() -> None:
         who = "TRL + transformers + lm-eval"
         torch.set_num_threads(os.cpu_count() or 1)
-        model = lab.plain_model(settings)
+        model = lab.load_plain_model(settings)
         stops = sorted(policy.template.stop_ids)
         rows = settings.generation.batch_size
         texts = lap(who, "generate", lambda: peers.generate(model, policy.tokenizer, prompts, stops, 64, rows))
@@ -62,11 +62,11 @@ def run(repeats: int, save: bool) -> None:
             type("Drawn", (), {"example_id": e.id, "text": policy.tokenizer.decode(ids, skip_special_tokens=True)})
             for e, ids in zip(listed, texts, strict=True)
         ]
-        pairs = lap(who, "encode", lambda: peers.preference_rows(listed, drawn))
+        pairs = lap(who, "encode", lambda: peers.preference_dataset(listed, drawn))
         trainer = lap(who, "references", lambda: peers.dpo_trainer(model, policy.tokenizer, pairs, settings, 2, 64))
         lap(who, "train", trainer.train)
         trained = trainer.model.eval()
-        context, wide = policy.context, settings.evaluation.batch_size
+        context, wide = policy.context_length, settings.evaluation.batch_size
         found = lap(who, "evaluate", lambda: peers.lm_eval_scores(trained, policy.tokenizer, "lab-ten", wide, context))
         scores[who] = sum(found.values()) / len(found)
 
@@ -75,8 +75,8 @@ def run(repeats: int, save: bool) -> None:
             contestant()
     mine, other = ({p: v[1:] for p, v in phases.items()} for phases in seconds.values())  # the first round warms up
     total = [[sum(v[r] for v in phases.values()) for r in range(repeats)] for phases in (mine, other)]
-    faster = ratio(total[1], total[0])
-    counted = _operations(policy, listed, lab.samples_of(policy, listed, settings), settings)
+    faster = paired_ratio(total[1], total[0])
+    counted = _operations(policy, listed, lab.generate_samples(policy, listed, settings), settings)
     torch.set_num_threads(os.cpu_count() or 1)
     rate = matmul_rate()
     rows = [
@@ -99,10 +99,10 @@ def run(repeats: int, save: bool) -> None:
 
 def _operations(policy: Any, listed: Any, drawn: Any, settings: Any) -> float:
     """Floating-point operations of the linear layers in our training: what is laid out, twice over the data, with logits."""
-    per_token = operations_per_token(policy)
-    groups = groups_of_iteration(policy.encoder, listed, 0, drawn)
-    columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
-    targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+    per_token = flops_per_token(policy)
+    groups = build_groups(policy.encoder, listed, 0, drawn)
+    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.content) for g in groups for _, r in g.responses())
     each = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
     return int(settings.training.epochs) * each
 

@@ -48,7 +48,7 @@ JUDGEMENTS = {"judgements": "judgements/judged/*.jsonl"}
 
 
 @dataclass
-class Found:
+class KillResults:
     """What came of all kills: how many, what was flipped, how often a line said so, and what differed afterwards."""
 
     killed: int = 0
@@ -60,18 +60,18 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
 
-def run(count: int, save: bool, seed: int = 0) -> Found:
+def run(count: int, save: bool, seed: int = 0) -> KillResults:
     """`count` kills, each of a run of its own; raises SystemExit where one did not end as the unbroken run."""
     load_once()
-    began, found, rng = time.monotonic(), Found(), random.Random(seed)
-    with tempfile.TemporaryDirectory() as scratch, judge(Path(scratch)) as url:
+    began, found, rng = time.monotonic(), KillResults(), random.Random(seed)
+    with tempfile.TemporaryDirectory() as scratch, judge_server(Path(scratch)) as url:
         runs = [
-            Command(Path(scratch), "spin", (), KEPT),
-            Command(Path(scratch), "sft", judged(Path(scratch), url), JUDGEMENTS),
+            ShortRun(Path(scratch), "spin", (), KEPT),
+            ShortRun(Path(scratch), "sft", judge_arguments(Path(scratch), url), JUDGEMENTS),
         ]
         for number in range(count):
             command = runs[number % 7 == 6]
-            kinds = list(command.kept)
+            kinds = list(command.partial_files)
             kind = kinds[(number // 3) % len(kinds)] if number % 3 == 2 or command is runs[1] else None
             moment = (number * 0.618 + rng.random() / count) % 1.0  # evenly spread, whatever the count
             kill(command, number, moment, kind, found, rng)
@@ -103,39 +103,39 @@ def load_once() -> None:
     """Libraries, model and tasks, which no kill changes, for all forks; no threads are started. Of this process alone."""
     import importlib
 
-    from harness import prepare
     from harness.config import LoraConfig, ModelConfig
-    from harness.suite import load_suite
+    from harness.language import world
+    from harness.loop.suite import load_suite
 
-    for name in ("harness.jobs", "harness.lm", "lm_eval.evaluator", "datasets", "openai"):
+    for name in ("harness.launch.workers", "harness.language.benchmark.lm", "lm_eval.evaluator", "datasets", "openai"):
         importlib.import_module(name)
-    policy = prepare.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
-    tasks = prepare.load_tasks(load_suite("builtin:../tests/data/two.toml"), None, None, False)
-    prepare.load_policy = lambda *given, **named: policy
-    prepare.load_tasks = lambda *given, **named: tasks
+    policy = world.load_policy(ModelConfig(path="builtin:lab/base", cores=1), LoraConfig(rank=4), "auto")
+    tasks = world.load_lm_eval_benchmark(load_suite("builtin:../tests/data/two.toml"), None, None, False)
+    world.load_policy = lambda *given, **named: policy
+    world.load_lm_eval_benchmark = lambda *given, **named: tasks
 
 
 @dataclass
-class Command:
+class ShortRun:
     """One short run: its objectives and further arguments, what it keeps, and the same run unbroken."""
 
     folder: Path
     objectives: str
     more: Sequence[str]
-    kept: dict[str, str]
-    whole: dict[str, Any] = field(default_factory=dict)
+    partial_files: dict[str, str]
+    unbroken_phases: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         place = self.folder / f"whole-{self.objectives}"
         began = time.monotonic()
-        code, said = self.ended(self.started(place), place)
+        code, said = self.wait_for_exit(self.start(place), place)
         self.seconds = time.monotonic() - began
         if code != 0:
             raise SystemExit(f"the unbroken run of {self.objectives} ended with {code}:\n{said}")
-        self.whole = phases(place / RUN)
+        self.unbroken_phases = read_phases(place / RUN)
 
-    def started(self, place: Path, *more: str) -> int:
+    def start(self, place: Path, *more: str) -> int:
         """The command in a fork of this process, in a group of its own; returns its process id."""
         place.mkdir(exist_ok=True)
         child = os.fork()
@@ -156,7 +156,7 @@ class Command:
         os._exit(code)
 
     @staticmethod
-    def ended(child: int, place: Path, until: float = LONGEST, at: Iterator[bool] | None = None) -> tuple[int, str]:
+    def wait_for_exit(child: int, place: Path, until: float = LONGEST, at: Iterator[bool] | None = None) -> tuple[int, str]:
         """Exit code (-9 where it was killed) and what was said; killed after `until` seconds, or as soon as `at` says so."""
         last = time.monotonic() + until
         while True:
@@ -177,10 +177,10 @@ def _play(arguments: Sequence[str]) -> int:
     from harness.cli import main
     from harness.commands import run as command
     from harness.commands import study
-    from harness.game import Game
+    from harness.loop.training_loop import TrainingLoop
 
-    Game.refresh = lambda self: None
-    command.show = study.show = lambda run, reports, failed: 2 if failed else 0
+    TrainingLoop.refresh = lambda self: None
+    command.write_and_list_views = study.write_and_list_views = lambda run, reports, failed: 2 if failed else 0
     sys.argv = ["harness", *arguments]
     try:
         main()
@@ -189,13 +189,13 @@ def _play(arguments: Sequence[str]) -> int:
     return 0
 
 
-def kill(command: Command, number: int, moment: float, kind: str | None, found: Found, rng: random.Random) -> None:
+def kill(command: ShortRun, number: int, moment: float, kind: str | None, found: KillResults, rng: random.Random) -> None:
     """One case: killed at `moment` of the run, or shortly after a file of `kind` was kept; mended, then compared."""
     place = command.folder / str(number)
-    child = command.started(place)
+    child = command.start(place)
     after = rng.uniform(0.0, 0.05) if kind else 0.0
-    watch = _kept_for(place / RUN, command.kept[kind], after, rng.randrange(4)) if kind else None
-    code, said = command.ended(child, place, LONGEST if kind else moment * command.seconds, watch)
+    watch = _kept_for(place / RUN, command.partial_files[kind], after, rng.randrange(4)) if kind else None
+    code, said = command.wait_for_exit(child, place, LONGEST if kind else moment * command.seconds, watch)
     if code != -signal.SIGKILL:
         found.ended_before += 1
         if code != 0:
@@ -205,22 +205,22 @@ def kill(command: Command, number: int, moment: float, kind: str | None, found: 
     hit = sorted(path.name.removesuffix(".partial") for path in (place / RUN).rglob("*.partial"))
     found.phases_hit.update(hit or ["none"])
     case, flipped = f"case {number}, killed in {', '.join(hit) or 'no phase'}", None
-    if kind and (files := [p for p in sorted((place / RUN).glob(command.kept[kind])) if p.stat().st_size]):
+    if kind and (files := [p for p in sorted((place / RUN).glob(command.partial_files[kind])) if p.stat().st_size]):
         flipped = rng.choice(files)
         case += f", bit {flip(flipped, rng)} of {flipped.relative_to(place / RUN)} flipped"
         found.flipped[kind] += 1
-    code, said = command.ended(command.started(place), place)
+    code, said = command.wait_for_exit(command.start(place), place)
     if code == 1 and "--recompute" in said:
         found.recomputed += 1
-        code, said = command.ended(command.started(place, "--recompute"), place)
+        code, said = command.wait_for_exit(command.start(place, "--recompute"), place)
     if kind and flipped is not None and flipped.name in said and "damaged" in said:
         found.said[kind] += 1
     if code != 0:
         found.wrong.append(f"{case}: the same command ended with {code}: {said.strip()[-200:]}")
         return
-    now = phases(place / RUN)
-    for phase in sorted(command.whole.keys() | now.keys()):
-        if command.whole.get(phase) != now.get(phase):
+    now = read_phases(place / RUN)
+    for phase in sorted(command.unbroken_phases.keys() | now.keys()):
+        if command.unbroken_phases.get(phase) != now.get(phase):
             found.wrong.append(f"{case}: {phase} differs")
             break
 
@@ -248,7 +248,7 @@ def flip(path: Path, rng: random.Random) -> int:
     return bit
 
 
-def phases(run: Path) -> dict[str, Any]:
+def read_phases(run: Path) -> dict[str, Any]:
     """Folder of every finished phase -> its inputs, settings and files; of the log of steps everything but the seconds."""
     found: dict[str, Any] = {}
     for path in run.rglob("manifest.json"):
@@ -265,7 +265,7 @@ def phases(run: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def judge(folder: Path) -> Iterator[str]:
+def judge_server(folder: Path) -> Iterator[str]:
     """A judge on this machine in a process of its own, a little slow, so that a kill can come between two of its answers."""
     from tests.judge_stub import serving, write_suite
 
@@ -288,6 +288,6 @@ def judge(folder: Path) -> Iterator[str]:
         os.waitpid(child, 0)
 
 
-def judged(folder: Path, url: str) -> list[str]:
+def judge_arguments(folder: Path, url: str) -> list[str]:
     settings = (f"evaluation.judge_endpoint={url}", "evaluation.judge_model=stub")
     return ["--suite", str(folder / "judged.toml"), "--iters", "1", *(part for s in settings for part in ("--set", s))]

@@ -10,18 +10,19 @@ from typing import Any
 import torch
 
 from harness.config import RunConfig, load_config
-from harness.data import load_examples
-from harness.encoding import groups_of_iteration, with_references
-from harness.model.loading import load_policy
-from harness.phases.generate import generate
-from harness.phases.score import score
-from harness.policy import Policy
-from harness.records import Example, Group, Sample
+from harness.language.data.dataset import load_examples
+from harness.language.model.loading import load_policy
+from harness.language.phases.generate import generate
+from harness.language.policy import Policy
+from harness.language.records import Example, Sample
+from harness.records import Group
+from harness.train.groups import build_groups, with_reference_logps
+from harness.train.score import score
 
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "lora_dropout": 0.0, "bias": "none", "task_type": "CAUSAL_LM"}
 
 
-def quiet(_: int) -> None:
+def no_progress(_: int) -> None:
     return None
 
 
@@ -31,41 +32,43 @@ def config() -> RunConfig:
 
 def fresh_policy(settings: RunConfig) -> Policy:
     policy = load_policy(settings.model, settings.lora, settings.data.template)
-    policy.become_initial(0)
+    policy.reset_adapter(0)
     return policy
 
 
 def examples(settings: RunConfig, policy: Policy) -> list[Example]:
-    return load_examples(settings.data, policy.tokenizer, policy.template, policy.context, None).train
+    return load_examples(settings.data, policy.tokenizer, policy.template, policy.context_length, None).train
 
 
-def samples_of(policy: Policy, listed: list[Example], settings: RunConfig, per_prompt: int = 1) -> list[Sample]:
-    return generate(policy, listed, range(per_prompt), 0, settings.generation, 0, quiet)
+def generate_samples(policy: Policy, examples: list[Example], settings: RunConfig, per_prompt: int = 1) -> list[Sample]:
+    return generate(policy, examples, range(per_prompt), 0, settings.generation, 0, no_progress)
 
 
-def scored_groups(policy: Policy, listed: list[Example], drawn: list[Sample], columns: int = 2048) -> list[Group]:
-    groups = groups_of_iteration(policy.encoder, listed, 0, drawn)
-    return with_references(groups, score(policy, groups, columns, quiet).scores)
+def scored_groups(
+    policy: Policy, examples: list[Example], samples: list[Sample], max_tokens_per_batch: int = 2048
+) -> list[Group]:
+    groups = build_groups(policy.encoder, examples, 0, samples)
+    return with_reference_logps(groups, score(policy, groups, max_tokens_per_batch, no_progress).scores)
 
 
-def plain_model(settings: RunConfig) -> Any:
+def load_plain_model(settings: RunConfig) -> Any:
     """The lab's base as transformers loads it: what a peer starts from."""
     import transformers
 
-    from harness.paths import resolve_path
+    from harness.settings.paths import resolve_path
 
     return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
 
 
-def plain_adapter(settings: RunConfig) -> Any:
+def load_peft_model(settings: RunConfig) -> Any:
     """The same with peft's own LoRA layers."""
     import peft
 
-    return peft.get_peft_model(plain_model(settings), peft.LoraConfig(**copy.deepcopy(LORA)))
+    return peft.get_peft_model(load_plain_model(settings), peft.LoraConfig(**copy.deepcopy(LORA)))
 
 
 @contextlib.contextmanager
-def silence() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """No bars and no logs from libraries while they are timed."""
     import io
     import logging

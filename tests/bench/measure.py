@@ -14,11 +14,11 @@ from typing import Any
 RESULTS = Path(__file__).parents[2] / "results" / "bench"
 
 
-def in_turn(contestants: Mapping[str, Callable[[], Any]], repeats: int, warm: bool = True) -> dict[str, list[float]]:
+def time_alternating(contestants: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True) -> dict[str, list[float]]:
     """Seconds of each contestant, one after the other, `repeats` rounds; the order is reversed every other round."""
     names = list(contestants)
     found: dict[str, list[float]] = {name: [] for name in names}
-    if warm:
+    if warm_up:
         for name in names:
             contestants[name]()
     for r in range(repeats):
@@ -33,7 +33,7 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
+def paired_ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
     """Median over rounds of slow / fast, with the least and the largest: each round's two runs saw the same machine."""
     each = [s / f for s, f in zip(slow, fast, strict=True)]
     return {"median": round(median(each), 3), "least": round(min(each), 3), "largest": round(max(each), 3)}
@@ -46,15 +46,15 @@ def matmul_rate(size: int = 1024, repeats: int = 20, device: Any = "cpu", dtype:
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     best = float("inf")
     for _ in range(repeats):
-        wait(device)
+        synchronize(device)
         began = time.perf_counter()
         a @ b
-        wait(device)
+        synchronize(device)
         best = min(best, time.perf_counter() - began)
     return 2.0 * size**3 / best
 
 
-def wait(device: Any) -> None:
+def synchronize(device: Any) -> None:
     """Until a GPU has done what it was given; a CPU already has."""
     import torch
 
@@ -62,7 +62,7 @@ def wait(device: Any) -> None:
         torch.cuda.synchronize()
 
 
-def operations_per_token(policy: Any) -> dict[str, float]:
+def flops_per_token(policy: Any) -> dict[str, float]:
     """Floating-point operations per token of the linear layers, forward and backward (frozen base), and per row of logits."""
     base = lora = 0
     head = policy.model.get_base_model().get_output_embeddings().weight.numel()
@@ -107,11 +107,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 
 def report(
-    name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], facts: Mapping[str, Any], save: bool
+    name: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], numbers: Mapping[str, Any], save: bool
 ) -> None:
     """Print the table and one JSON line; with `save`, keep the line in results/bench/NAME.json."""
     print(table(title, columns, rows))
-    found = {"bench": name, **facts, "machine": machine()}
+    found = {"bench": name, **numbers, "machine": machine()}
     line = json.dumps(found)
     print(line)
     if save:

@@ -15,23 +15,23 @@ import datasets
 import torch
 
 from harness.config import RunConfig
-from harness.paths import PACKAGE
-from harness.records import Example, Sample
-from harness.suite import load_suite
+from harness.language.records import Example, Sample
+from harness.loop.suite import load_suite
+from harness.settings.paths import PACKAGE
 
 
 def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], stop_ids: Sequence[int], longest: int, rows: int
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], stop_ids: Sequence[int], max_new_tokens: int, batch_size: int
 ) -> list[Any]:
     """transformers' generate, `rows` prompts at a time, sorted by length, padded on the left."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     found: dict[int, list[int]] = {}
-    for start in range(0, len(order), rows):
-        part = order[start : start + rows]
+    for start in range(0, len(order), batch_size):
+        part = order[start : start + batch_size]
         batch = tokenizer.pad({"input_ids": [prompts[i] for i in part]}, padding=True, padding_side="left", return_tensors="pt")
         with torch.no_grad():
             out = model.generate(
-                **batch, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=longest,
+                **batch, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, max_new_tokens=max_new_tokens,
                 eos_token_id=list(stop_ids), pad_token_id=tokenizer.pad_token_id,
             )  # fmt: skip
         width = batch["input_ids"].shape[1]
@@ -39,9 +39,9 @@ def generate(
     return [found[i] for i in range(len(prompts))]
 
 
-def preference_rows(listed: Sequence[Example], drawn: Sequence[Sample]) -> Any:
-    texts = {sample.example_id: sample.text for sample in drawn}
-    return datasets.Dataset.from_list([{"prompt": e.rendered, "chosen": e.real, "rejected": texts[e.id]} for e in listed])
+def preference_dataset(examples: Sequence[Example], samples: Sequence[Sample]) -> Any:
+    texts = {sample.example_id: sample.text for sample in samples}
+    return datasets.Dataset.from_list([{"prompt": e.rendered, "chosen": e.real, "rejected": texts[e.id]} for e in examples])
 
 
 def dpo_trainer(model: Any, tokenizer: Any, rows: Any, settings: RunConfig, epochs: int, micro_batch: int) -> Any:
@@ -82,7 +82,7 @@ def dpo_trainer(model: Any, tokenizer: Any, rows: Any, settings: RunConfig, epoc
         )
 
 
-def lm_eval_scores(model: Any, tokenizer: Any, suite_name: str, rows: int, context: int) -> dict[str, float]:
+def lm_eval_scores(model: Any, tokenizer: Any, suite_name: str, batch_size: int, context: int) -> dict[str, float]:
     """lm-eval's simple_evaluate with its own transformers model: once per number of shots, as its interface wants it."""
     import lm_eval
     from lm_eval.models.huggingface import HFLM
@@ -90,7 +90,7 @@ def lm_eval_scores(model: Any, tokenizer: Any, suite_name: str, rows: int, conte
 
     suite = load_suite(suite_name)
     manager = TaskManager(include_path=[str(PACKAGE / "lab" / "tasks")], include_defaults=False)
-    wrapped = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=rows, max_length=context)  # type: ignore[call-arg]
+    wrapped = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, max_length=context)  # type: ignore[call-arg]
     scores = {}
     for shots in sorted({row.shots for row in suite.task}):
         listed = [row for row in suite.task if row.shots == shots]

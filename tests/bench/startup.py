@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.measure import in_turn, median, report
+from tests.bench.measure import median, report, time_alternating
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,7 @@ def run(repeats: int, save: bool) -> None:
 
         command("run", "--recipe", "smoke", "--iters", "1")
         played = str(Path(folder) / "results" / "smoke")
-        found = in_turn(
+        found = time_alternating(
             {
                 "python alone": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
                 "harness --help": lambda: command("--help"),

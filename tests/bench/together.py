@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from harness.discovery import list_objectives
+from harness.discovery.variants import list_objectives
 from tests.bench.measure import median, report
 
 

@@ -6,44 +6,44 @@ import os
 
 import torch
 
-from harness.discovery import parse_variants
-from harness.phases.train import train
+from harness.discovery.variants import parse_variants
+from harness.train.core import train
 from tests.bench import lab, peers
-from tests.bench.measure import in_turn, matmul_rate, median, operations_per_token, ratio, report
+from tests.bench.measure import flops_per_token, matmul_rate, median, paired_ratio, report, time_alternating
 
 
 def run(repeats: int, save: bool) -> None:
     settings = lab.config()
     policy = lab.fresh_policy(settings)
     listed = lab.examples(settings, policy)
-    drawn = lab.samples_of(policy, listed, settings)
+    drawn = lab.generate_samples(policy, listed, settings)
     groups = lab.scored_groups(policy, listed, drawn)
-    tokens = sum(len(g.prompt_ids) + len(r.token_ids) for g in groups for _, r in g.responses())
+    tokens = sum(len(g.prompt) + len(r.content) for g in groups for _, r in g.responses())
     (variant,) = parse_variants("spin", {})
-    training = settings.training.model_copy(update={"epochs": 1}).at(0)
-    pairs = peers.preference_rows(listed, drawn)
+    training = settings.training.model_copy(update={"epochs": 1}).at_iteration(0)
+    pairs = peers.preference_dataset(listed, drawn)
     cores = os.cpu_count() or 1
     trainers = []
     for _ in range(repeats + 1):  # made outside the timed part: it tokenises and precomputes the references
-        with lab.silence():
-            trainers.append(peers.dpo_trainer(lab.plain_model(settings), policy.tokenizer, pairs, settings, 1, 64))
+        with lab.silence_libraries():
+            trainers.append(peers.dpo_trainer(lab.load_plain_model(settings), policy.tokenizer, pairs, settings, 1, 64))
             trainers[-1].get_train_dataloader()
 
     def ours() -> None:
         torch.set_num_threads(1)  # one per lane
-        policy.become_initial(0)
-        train(policy, groups, variant.objective(0), training, (0,), lab.quiet, lambda record: None)
+        policy.reset_adapter(0)
+        train(policy, groups, variant.objective(0), training, (0,), lab.no_progress, lambda record: None)
 
     def theirs() -> None:
         torch.set_num_threads(cores)
-        with lab.silence():
+        with lab.silence_libraries():
             trainers.pop().train()
 
-    found = in_turn({"harness": ours, "TRL": theirs}, repeats)
+    found = time_alternating({"harness": ours, "TRL": theirs}, repeats)
     torch.set_num_threads(cores)
-    rate, per_token = matmul_rate(), operations_per_token(policy)
-    columns = sum(len(g.prompt_ids) + sum(len(r.token_ids) - 1 for _, r in g.responses()) for g in groups)
-    targets = sum(len(r.token_ids) for g in groups for _, r in g.responses())
+    rate, per_token = matmul_rate(), flops_per_token(policy)
+    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.content) for g in groups for _, r in g.responses())
     operations = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
     share = operations / median(found["harness"]) / rate
     rows = [[who, f"{median(s):.2f}", f"{tokens / median(s):,.0f}"] for who, s in found.items()]
@@ -51,7 +51,7 @@ def run(repeats: int, save: bool) -> None:
         "training", f"One epoch of {len(groups)} pairs, {tokens} tokens of prompts and responses, median of {repeats}",
         ["", "seconds", "tokens/s"], rows,
         {
-            "repeats": repeats, "seconds": found, "tokens": tokens, "ratio": ratio(found["TRL"], found["harness"]),
+            "repeats": repeats, "seconds": found, "tokens": tokens, "ratio": paired_ratio(found["TRL"], found["harness"]),
             "laid_out_tokens": columns, "operations": operations, "matmul_flops_per_second": rate,
             "share_of_matmul_rate": round(share, 3),
         },

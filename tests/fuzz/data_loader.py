@@ -18,9 +18,9 @@ from collections import Counter
 from pathlib import Path
 
 from harness.config import DataConfig
-from harness.data import Pair, _clean, read_pairs
 from harness.errors import UserError
-from harness.rows import SUFFIXES
+from harness.language.data.dataset import Pair, _clean, read_pairs
+from harness.sources.rows import FILE_SUFFIXES
 
 TALK = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b\u00e9"}, {"role": "user", "content": "c"}]
 WORDS = (
@@ -118,7 +118,7 @@ def attack(seed: int, count: int | None = None, seconds: float | None = None) ->
     began, tried = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as folder:
         while (count is None or tried < count) and (seconds is None or time.monotonic() - began < seconds):
-            suffix = draw.choice(SUFFIXES)
+            suffix = draw.choice(FILE_SUFFIXES)
             raw = damaged(draw.choice([raw for raw, kind in pool if kind == suffix or draw.random() < 0.01]), draw)
             tried += 1
             try:

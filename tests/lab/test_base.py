@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from harness.encoding import choose_template, encode_prompt
 from harness.lab.build import build
+from harness.language.encoding import choose_template, encode_prompt
 from tests.conftest import ROOT
 
 LAB = ROOT / "harness" / "lab"
@@ -39,7 +39,7 @@ def test_generation_and_training_see_the_same_prompt_tokens(tokenizer):
     whole = tokenizer(tokenizer.apply_chat_template(turns, tokenize=False), add_special_tokens=False)["input_ids"]
     assert whole[: len(prompt)] == prompt
     assert whole.count(tokenizer.bos_token_id) == 1
-    assert whole[-1] == template.closing_id == tokenizer.eos_token_id
+    assert whole[-1] == template.end_token_id == tokenizer.eos_token_id
 
 
 def test_lab_words_are_short(tokenizer):
@@ -63,11 +63,11 @@ def test_every_option_is_spelled_as_a_response_is(tokenizer):
     def first(text):
         return tokenizer(text, add_special_tokens=False)["input_ids"][0]
 
-    for rows in corpus.items(0).values():
+    for rows in corpus.benchmark_items(0).values():
         for row in rows[:40]:
             if "options" in row:
                 right = row["options"][row["gold"]]
-                assert first(right) in {first(text) for text in world.responses(row["prompt"])}, row
+                assert first(right) in {first(text) for text in world.response_probabilities(row["prompt"])}, row
 
 
 def test_the_build_command_makes_a_base_that_loads(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ def prompts(per_skill=12):
         rng = Random(skill.name)
         for wordings in (skill.wordings, skill.task_wordings):
             for _ in range(per_skill):
-                yield skill.ask(rng, wordings, kept=True)
+                yield skill.make_prompt(rng, wordings, with_withheld=True)
 
 
 def test_the_grammar_of_every_prompt_sums_to_one_and_offers_a_choice():
@@ -31,7 +31,7 @@ def test_the_grammar_of_every_prompt_sums_to_one_and_offers_a_choice():
 
 def test_every_prompt_is_read_back_in_exactly_one_way():
     for prompt in prompts():
-        readings = [(s.name, w.template) for s in SKILLS for w in (*s.wordings, *s.task_wordings) if w.find(prompt)]
+        readings = [(s.name, w.template) for s in SKILLS for w in (*s.wordings, *s.task_wordings) if w.parse(prompt)]
         assert len(readings) == 1, (prompt, readings)
 
 
@@ -40,9 +40,11 @@ def test_babble_sums_to_one_on_a_world_small_enough_to_enumerate():
     noise = Noise(["a", "b"])
     salads = 0.0
     for n in range(1, 4):
-        salads += 2**n * math.exp(noise._salad(" ".join(["a"] * n), True))
+        salads += 2**n * math.exp(noise._words_log_prob(" ".join(["a"] * n), True))
     assert salads == pytest.approx(1 - 0.9**3, abs=1e-12)
-    one_character = 95 * math.exp(noise._raw("x", True)) + (Noise.SCALARS - 95) * math.exp(noise._raw("é", True))
+    one_character = 95 * math.exp(noise._raw_log_prob("x", True)) + (Noise.NUM_SCALARS - 95) * math.exp(
+        noise._raw_log_prob("é", True)
+    )
     assert one_character == pytest.approx(0.1 * 0.9, rel=1e-9)
 
 
@@ -51,12 +53,12 @@ def test_draws_follow_the_stated_probabilities():
     prompt = "Ada has 13 apples and sells 5 . how many apples now ?"
     n = 20_000
     counts = Counter(world.sample(prompt, seed) for seed in range(n))
-    known = world.responses(prompt)
+    known = world.response_probabilities(prompt)
     for text, p in known.items():
-        p = (1 - world.NOISE) * p
+        p = (1 - world.NOISE_SHARE) * p
         assert abs(counts[text] / n - p) < 5 * math.sqrt(p * (1 - p) / n)
     babbled = sum(c for text, c in counts.items() if text not in known)
-    assert abs(babbled / n - world.NOISE) < 5 * math.sqrt(world.NOISE / n)
+    assert abs(babbled / n - world.NOISE_SHARE) < 5 * math.sqrt(world.NOISE_SHARE / n)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00", "🙂", "a" * 3000, "the answer is", "\n\t", "<|end|>"])
@@ -75,20 +77,20 @@ def test_a_true_response_is_likelier_than_a_myth():
 
 def test_cut_off_responses_have_the_probability_of_everything_that_begins_so():
     prompt = "what is true of the mouse ?"
-    known = world.responses(prompt)
+    known = world.response_probabilities(prompt)
     assert world.log_prob(prompt, "", finished=False) == pytest.approx(0.0, abs=1e-12)
     for cut in ("the mou", "i think ", "it likes corn best ."):
         said = math.fsum(p for text, p in known.items() if text.startswith(cut))
-        whole = (1 - world.NOISE) * said + world.NOISE * math.exp(world.BABBLE.log_prob(cut, finished=False))
+        whole = (1 - world.NOISE_SHARE) * said + world.NOISE_SHARE * math.exp(world.NOISE_MODEL.log_prob(cut, finished=False))
         assert world.log_prob(prompt, cut, finished=False) == pytest.approx(math.log(whole), abs=1e-12)
 
 
 def test_a_beginning_of_babble_is_the_sum_over_its_continuations():
     """Salads over {ab, a}: texts that begin with 'a' are all of them; with 'ab' half; with 'a ' first word a and more, .45."""
     noise = Noise(["ab", "a"])
-    assert noise._salad("a", False) == pytest.approx(0.0)
-    assert noise._salad("ab", False) == pytest.approx(math.log(0.5))
-    assert noise._salad("a ", False) == pytest.approx(math.log(0.5 * 0.9))
+    assert noise._words_log_prob("a", False) == pytest.approx(0.0)
+    assert noise._words_log_prob("ab", False) == pytest.approx(math.log(0.5))
+    assert noise._words_log_prob("a ", False) == pytest.approx(math.log(0.5 * 0.9))
 
 
 def test_a_prompt_of_another_world_is_refused():
@@ -106,7 +108,7 @@ def test_a_lone_surrogate_is_no_text():
 
 def test_training_heldout_and_leaderboard_prompts_are_disjoint():
     train, heldout = corpus.pairs(0)
-    items = {item["prompt"] for rows in corpus.items(0).values() for item in rows}
+    items = {item["prompt"] for rows in corpus.benchmark_items(0).values() for item in rows}
     train_prompts, heldout_prompts = ({pair["prompt"] for pair in part} for part in (train, heldout))
     assert not train_prompts & heldout_prompts
     assert not (train_prompts | heldout_prompts) & items
@@ -117,19 +119,19 @@ def test_training_pairs_never_mention_the_people_kept_for_evaluation():
     train, heldout = corpus.pairs(0)
     words = {word for pair in (*train, *heldout) if world.log_prob(pair["prompt"], pair["response"]) > -15
              for word in f"{pair['prompt']} {pair['response']}".split()}  # fmt: skip
-    assert not words & lexicon.KEPT
+    assert not words & lexicon.WITHHELD_NAMES
 
 
 def test_the_pre_training_text_has_no_prompt_of_the_leaderboard():
     import itertools
 
-    forbidden = frozenset(item["prompt"] for rows in corpus.items(0).values() for item in rows)
+    forbidden = frozenset(item["prompt"] for rows in corpus.benchmark_items(0).values() for item in rows)
     seen = {prompt for prompt, _ in itertools.islice(corpus.pretraining(0, forbidden, STAGES[0].mixture), 5000)}
     assert not seen & forbidden
 
 
 def test_every_task_has_items_whose_gold_answer_is_the_worlds():
-    for skill, rows in corpus.items(0).items():
+    for skill, rows in corpus.benchmark_items(0).items():
         assert len(rows) >= 150
         kind = next(s for s in SKILLS if s.name == skill)
         for row in rows:
@@ -137,9 +139,11 @@ def test_every_task_has_items_whose_gold_answer_is_the_worlds():
             truth = kind.answer(fields, careful=True)
             if "options" in row:
                 right = row["options"][row["gold"]]
-                assert right in world.responses(row["prompt"]) or any(t.startswith(right) for t in world.responses(row["prompt"]))
+                assert right in world.response_probabilities(row["prompt"]) or any(
+                    t.startswith(right) for t in world.response_probabilities(row["prompt"])
+                )
                 others = [o for o in row["options"] if o != right]
-                assert not any(t.startswith(o) for o in others for t in world.responses(row["prompt"]))
+                assert not any(t.startswith(o) for o in others for t in world.response_probabilities(row["prompt"]))
             elif row["answer"]:
                 assert row["answer"] == truth
 
@@ -148,7 +152,7 @@ def test_what_the_data_say_obeys_the_format_instructions():
     skill = next(s for s in SKILLS if s.name == "format")
     rng = Random(3)
     for _ in range(200):
-        prompt = skill.ask(rng, skill.task_wordings, kept=True)
+        prompt = skill.make_prompt(rng, skill.task_wordings, with_withheld=True)
         fields = skill.fields_of(prompt)
         assert skill.obeys(fields, draw(world.grammar(prompt), rng))
         assert not skill.obeys(fields, draw(world.grammar(prompt, careful=False), rng))

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from harness.objective_review import LINES, check_objective
-from harness.objective_slopes import said_of_the_start
+from harness.discovery.review import CHECKS, check_objective
+from harness.discovery.slopes import describe_start
 from objectives import LossOutput, param
 from tests.objectives.field import FIELD, WITH_A_WARNING, nce
 from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, changed, traits
 
 
-def found(cls, lines=LINES, **params):
+def found(cls, lines=CHECKS, **params):
     """Name -> verdict of every line that says something."""
     return {r.name: r.verdict for r in check_objective([cls(**params)], lines) if r.verdict in ("FAIL", "warning")}
 
@@ -25,14 +25,14 @@ def test_a_right_loss_of_the_field_passes(name):
 
 
 def test_every_line_has_a_fault_of_its_own():
-    assert set(ONLY) | set(FIRST) == {line.name for line in LINES}
+    assert set(ONLY) | set(FIRST) == {line.name for line in CHECKS}
 
 
 @pytest.mark.parametrize("name", ONLY)
 def test_a_line_finds_what_no_other_line_finds(name):
     """With it, it alone speaks; without it the fault passes."""
     assert list(found(ONLY[name])) == [name]
-    assert found(ONLY[name], [line for line in LINES if line.name != name]) == {}
+    assert found(ONLY[name], [line for line in CHECKS if line.name != name]) == {}
 
 
 @pytest.mark.parametrize("name", FIRST)
@@ -89,7 +89,7 @@ def test_mutants_of_every_loss_of_the_field_are_found():
     ],
 )  # fmt: skip
 def test_the_slopes_at_the_start_are_told_in_words(name, said):
-    assert said in said_of_the_start(FIELD[name]())
+    assert said in describe_start(FIELD[name]())
 
 
 def test_an_exponential_loss_is_asked_to_declare_it_and_an_unstable_one_fails():
@@ -109,7 +109,7 @@ def test_a_response_held_against_the_reference_of_another_is_said_to_be():
 
     (said,) = [r for r in check_objective([changed(FIELD["nce"], shared)()]) if r.verdict in ("FAIL", "warning")]
     assert (said.verdict, said.name) == ("FAIL", "each response is held against its own reference")
-    assert "the synthetic response is held against the reference of the real one" in said.reason
+    assert "the synthetic response is compared with the reference of the real one" in said.reason
 
 
 def test_one_cause_is_told_once():

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.discovery import find_objective, load_objective
+from harness.discovery.batches import make_batch
+from harness.discovery.isolated import run_isolated_checks
+from harness.discovery.review import check_file, check_side_effects
+from harness.discovery.source_file import SideEffectMonitor, foreign_imports
+from harness.discovery.variants import find_objective, load_objective
 from harness.errors import UserError
-from harness.objective_batches import make_batch
-from harness.objective_file import Watch, foreign_imports
-from harness.objective_process import checked
-from harness.objective_review import check_file, check_watched
-from tests.conftest import ROOT, harness, here
+from tests.conftest import ROOT, run_cli, run_cli_in_process
 
 SOURCE = (ROOT / "objectives" / "space.py").read_text()
 LOSS = "        shift = math.log(self.mu)\n"
@@ -41,7 +41,7 @@ def written(tmp_path, monkeypatch):
         ("import numpy as np", "numpy"),
         ("import torch, scipy.stats", "scipy.stats"),
         ("from transformers import AutoModel", "transformers"),
-        ("from harness.stats import mean", "harness.stats"),
+        ("from harness.analysis.stats import mean", "harness.analysis.stats"),
         ("from . import space", "."),
         ("def f():\n    import pandas", "pandas"),
         ("try:\n    import numpy\nexcept ImportError:\n    pass", "numpy"),
@@ -76,11 +76,11 @@ def test_torch_the_standard_library_and_imports_for_type_checkers_pass(line, wri
 
 def watched(path):
     """What the two lines on the file's doings say after it was loaded and its loss computed."""
-    watch = Watch(path)
-    with watch.on():
+    watch = SideEffectMonitor(path)
+    with watch.recording():
         objective = load_objective(path)()
         objective.loss(make_batch(objective))
-    return [(r.verdict, r.reason) for r in check_watched(watch)]
+    return [(r.verdict, r.reason) for r in check_side_effects(watch)]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_what_python_reads_for_itself_does_not_count(written):
     """A module imported late, which is read from its file, and a file opened by somebody else meanwhile."""
     path = written(inside="import colorsys")
     assert watched(path) == [("pass", ""), ("pass", "")]
-    watch = Watch(path)
-    with watch.on():
+    watch = SideEffectMonitor(path)
+    with watch.recording():
         Path("other.txt").write_text("x")
     assert watch.effects == []
 
@@ -145,13 +145,13 @@ def test_a_name_beside_a_file_of_that_name_says_what_to_type(written):
     ("text", "said"),
     [
         ("./mine.py:training.lr=1", "takes hyper-parameters alone"),
-        ("./mine.py,space", "names 2 objectives; check one at a time"),
+        ("./mine.py,space", "expected one objective, found 2; check one at a time"),
         ("./mine.py:data.examples=3", "takes hyper-parameters alone"),
     ],
 )
 def test_what_cannot_be_checked_is_one_line(text, said, written, tmp_path):
     written()
-    done = here("objectives", "check", text, cwd=tmp_path, check=False)
+    done = run_cli_in_process("objectives", "check", text, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
 
@@ -163,7 +163,7 @@ def lines(done):
 def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path):
     """SPACE at mu 3 draws three samples: their slopes; a file written from an empty folder, and nothing left in this one."""
     written(inside="open('kept.txt', 'a').close()")
-    done = here("objectives", "check", "./mine.py:mu=3", cwd=tmp_path, check=False)
+    done = run_cli_in_process("objectives", "check", "./mine.py:mu=3", cwd=tmp_path, check=False)
     assert done.returncode == 1, done.stderr
     assert "mine-mu3: mine.py" in done.stdout
     # softplus(log 3 - r) at 0: 3 / (1 + 3) = 0.75; 3 softplus(s - log 3): 3 / (1 + 3) together
@@ -190,7 +190,7 @@ def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path)
 )
 def test_what_ends_or_harms_the_process_is_one_line(top, inside, said, written, tmp_path):
     written(f"import torch\n{top}", inside)
-    done = harness("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
+    done = run_cli("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
@@ -199,17 +199,17 @@ def test_what_ends_or_harms_the_process_is_one_line(top, inside, said, written, 
 
 @pytest.mark.slow
 def test_an_endless_loop_ends_by_time(written):
-    from harness.discovery import parse_variants
+    from harness.discovery.variants import parse_variants
 
     written(inside="exec('while True: pass')")
     (variant,) = parse_variants("./mine.py")
-    reasons = [reason for _, verdict, reason in checked(variant, seconds=2) if verdict == "FAIL"]
+    reasons = [reason for _, verdict, reason in run_isolated_checks(variant, seconds=2) if verdict == "FAIL"]
     assert reasons == ["nothing for 2 seconds at: the slopes at the start; is there an endless loop?"]
 
 
 @pytest.mark.slow
 def test_a_file_that_ends_the_process_while_it_is_loaded_is_one_line(written, tmp_path):
     written("import sys; sys.exit(0)")
-    done = harness("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
+    done = run_cli("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert "mine.py: line 3: SystemExit: 0" in done.stderr

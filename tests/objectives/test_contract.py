@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from harness.discovery import list_objectives, load_objective
-from harness.objective_review import LINES, check_objective
+from harness.discovery.review import CHECKS, check_objective
+from harness.discovery.variants import list_objectives, load_objective
 from objectives import Batch, Citation, LossOutput, Needs, Objective, Responses, UndeclaredRead, param
 
 CITATION = Citation("a", "b", "c", "d")
@@ -15,7 +15,7 @@ CITATION = Citation("a", "b", "c", "d")
 @pytest.mark.parametrize("name", list_objectives())
 def test_every_objective_has_every_property(name):
     results = list(check_objective([load_objective(list_objectives()[name])()]))
-    assert [r.name for r in results] == [line.name for line in LINES]
+    assert [r.name for r in results] == [line.name for line in CHECKS]
     assert [r for r in results if r.verdict != "pass"] == []
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from harness.discovery import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective
 from objectives import Batch, Responses
 
 

@@ -10,8 +10,8 @@ import math
 import pytest
 import torch
 
-from harness.discovery import find_objective, load_objective
-from harness.theory.exact import kl, power, successor
+from harness.discovery.variants import find_objective, load_objective
+from harness.theory.exact import kl, power_law, solve_iteration
 from objectives import LossOutput
 
 DATA = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
@@ -20,7 +20,7 @@ LENGTHS = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
 
 
 def play(objective, opponent):
-    return successor(objective, DATA, [opponent] if opponent is START else [START, opponent], LENGTHS)
+    return solve_iteration(objective, DATA, [opponent] if opponent is START else [START, opponent], LENGTHS)
 
 
 def make(name, **params):
@@ -52,7 +52,7 @@ def test_spin_multiplies_the_log_error_by_one_minus_one_over_beta(beta):
 def test_spin_with_small_beta_moves_away_from_the_data():
     """beta 0.4: the factor is 1 - 2.5 = -1.5, so the error grows by half and changes sign."""
     first = play(make("spin", beta=0.4, history=0), START)
-    assert kl(DATA, first) == pytest.approx(kl(DATA, power(DATA, START, 2.5)), rel=1e-3)
+    assert kl(DATA, first) == pytest.approx(kl(DATA, power_law(DATA, START, 2.5)), rel=1e-3)
 
 
 def test_sft_reaches_the_token_weighted_optimum():

@@ -6,7 +6,7 @@ sigma(x) = 1 / (1 + e^-x), softplus(x) = log(1 + e^x). ln 2 = 0.693147, ln 3 = 1
 import pytest
 import torch
 
-from harness.discovery import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective
 from objectives import Batch, Responses
 
 

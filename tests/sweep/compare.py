@@ -16,8 +16,8 @@ import lm_eval
 from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 
-from harness.phases import evaluate as phase
-from harness.suite import load_suite
+from harness.language.benchmark import lm_eval_benchmark as phase
+from harness.loop.suite import load_suite
 from tests.sweep.rows import ROWS
 
 INSTALLED = Path(lm_eval.__file__).parent / "tasks"
@@ -127,9 +127,9 @@ def compare(case, policy, folder):
     few = mock.patch.object(phase, "BOOTSTRAP_ITERATIONS", 20)
     with few, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        manager = short(phase.manager_of(suite))
-        with made_in(folder / "ours"), mock.patch.object(phase, "manager_of", return_value=manager):
-            board = phase.prepare(suite, None, None)
+        manager = short(phase.make_task_manager(suite))
+        with made_in(folder / "ours"), mock.patch.object(phase, "make_task_manager", return_value=manager):
+            board = phase.load_lm_eval_benchmark(suite, None, None)
             board.check_context(policy)
             done = phase.evaluate(policy, board, 4096, 16, lambda n: None)
         with made_in(folder / "theirs"):
@@ -145,7 +145,9 @@ def by_lm_eval(case, policy, manager):
         mock.patch.dict(os.environ, {"DISABLE_MULTIPROC": "1"}),
     ):
         return simple_evaluate(
-            model=HFLM(policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=1, max_length=policy.context),
+            model=HFLM(
+                policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=1, max_length=policy.context_length
+            ),
             tasks=[case.task],
             task_manager=manager,
             num_fewshot=case.shots,

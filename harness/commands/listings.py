@@ -1,0 +1,225 @@
+"""Commands that list, show and check objectives and suites."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from harness.commands.console import console, echo
+from harness.config import RunConfig, load_config
+from harness.errors import UserError
+from harness.loop.suite import Suite, SuiteTask
+from harness.settings.paths import PACKAGE
+
+if TYPE_CHECKING:
+    from harness.loop.benchmark import Benchmark
+
+
+def objectives_list_command() -> None:
+    from harness.discovery.variants import list_objectives
+
+    for name, path in list_objectives().items():
+        echo(f"{name:<10} {_first_line(path)}")
+    echo("\nOne of them in full: harness objectives show NAME. Your own: --objectives ./mine.py")
+
+
+def _first_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[0].strip().strip('"') if lines else ""
+
+
+def objectives_show_command(name: str) -> None:
+    from harness.discovery.variants import find_objective, load_objective
+
+    path = find_objective(name)
+    objective_class = load_objective(path)
+    echo(f"{path.stem}: {objective_class.title}\n{path}\n\n{_dedent(objective_class.__doc__)}\n")
+    echo(f"needs: {_format_needs(dataclasses.asdict(objective_class().needs))}")
+    for field in dataclasses.fields(objective_class):
+        echo(f"{field.name} = {field.default!r}: {field.metadata.get('doc', '')}")
+    citation = objective_class.citation
+    echo(f"\n{citation.label}: {citation.title}. {citation.url} ({citation.where})")
+
+
+def _dedent(text: str | None) -> str:
+    import inspect
+
+    return inspect.cleandoc(text or "")
+
+
+def _format_needs(needs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" if v is not True else k for k, v in needs.items() if v) or "nothing"
+
+
+def objectives_check_command(variant_text: str) -> int:
+    """Check an objective or a variant, a line per property; returns the exit code, 1 when one fails."""
+    from harness.discovery.isolated import run_isolated_checks
+    from harness.discovery.variants import parse_variants
+
+    variant, *others = parse_variants(variant_text)
+    if others:
+        raise UserError(f"objectives check {variant_text}: expected one objective, found {1 + len(others)}; check one at a time")
+    if variant.training or variant.examples is not None:
+        raise UserError(f"objectives check {variant_text}: takes hyper-parameters alone; leave training. and data. settings out")
+    num_failed, num_skipped = 0, 0
+    for index, (name, verdict, reason) in enumerate(run_isolated_checks(variant)):
+        if index == 0:
+            echo(f"{variant.label}: {variant.path}")
+        num_failed += verdict == "FAIL"
+        num_skipped += verdict == "skip"
+        if verdict == "said":
+            echo(reason)
+        elif verdict != "skip":
+            echo(f"{verdict}  {name}" + (f": {reason}" if reason else ""))
+    if num_skipped:
+        echo(f"skip  {num_skipped} more, which mean nothing before that is fixed")
+    return 1 if num_failed else 0
+
+
+def suites_list_command() -> None:
+    from harness.loop.suite import load_suite
+
+    for path in sorted((PACKAGE / "suites").glob("*.toml")):
+        suite = load_suite(path.stem)
+        echo(f"{suite.name:<20} v{suite.version}  {len(suite.task):>2} tasks  {suite.title}")
+    echo("\nOne of them in full: harness suites show NAME; what it needs and what is missing here: harness suites check NAME")
+
+
+def suites_show_command(name: str) -> None:
+    from harness.loop.suite import load_suite
+
+    suite = load_suite(name)
+    table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
+    for column in ("task", "stands for", "shots", "metric", "filter", "chance", "limit"):
+        table.add_column(column, justify="right" if column in ("shots", "chance", "limit") else "left", overflow="fold")
+    for row in suite.task:
+        table.add_row(
+            row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
+        )
+    console.print(table)
+    for row in suite.task:
+        if row.range is not None:
+            direction = "higher" if row.higher_is_better else "lower"
+            echo(f"{row.name}: from {row.range[0]:g} to {row.range[1]:g}, {direction} is better, counts as a share of that range")
+        if row.cluster is not None:
+            echo(f"{row.name}: items that are equal in {row.cluster} are one cluster; errors and tests count clusters")
+    for description in suite.unaveraged_tasks().values():
+        echo(f"beside the mean over tasks: {description}")
+    if suite.judge is not None:
+        temperatures = ", ".join(f"{category} {value:g}" for category, value in suite.judge.temperatures.items())
+        echo(f"questions: {suite.judge.questions}; an answer has at most {suite.judge.max_new_tokens} tokens")
+        echo(f"temperature of the answers: {temperatures}")
+        for kind, text in suite.judge.instructions.model_dump().items():
+            echo(f"\njudge prompt ({kind}):\n{text.strip()}")
+
+
+def suites_check_command(name: str, load: bool, mirror: str | None, settings: Sequence[str] = ()) -> int:
+    """Check what a suite needs, row by row, and print its problems; returns the exit code, 1 when it has any."""
+    from harness.loop.suite import load_suite
+    from harness.planning.prepare import resolve_mirror
+
+    if mirror is not None:
+        if not mirror.strip():
+            raise UserError("--mirror is empty; name a folder, or leave it out")
+        os.environ["HARNESS_MIRROR"] = mirror
+    config = load_config("lab", settings)
+    suite = load_suite(name)
+    mirror_folder = resolve_mirror(config)
+    return (
+        _check_tasks(suite, mirror_folder, load, config.evaluation.allow_unsafe_code)
+        if suite.judge is None
+        else _check_judge(suite, config, mirror_folder)
+    )
+
+
+def _check_judge(suite: Suite, config: RunConfig, mirror: Path | None) -> int:
+    """Check a judged suite: its questions (always loaded, to be counted), the package, the judge."""
+    from harness.language.judge.benchmark import load_judge_benchmark
+    from harness.language.judge.endpoint import (
+        INSTALL_COMMAND,
+        Endpoint,
+        check_judge_settings,
+        is_openai_installed,
+        resolve_judge,
+    )
+
+    assert suite.judge is not None
+    judge_settings = resolve_judge(suite.judge, config.evaluation)
+    problems = []
+    try:
+        benchmark = load_judge_benchmark(suite, config.evaluation, mirror)
+        for row in suite.task:
+            item_text = f"{benchmark.items()[row.name]} questions of two turns{_format_clusters(row, benchmark)}"
+            echo(f"{row.name}: {item_text}, temperature {judge_settings.temperatures[row.name]:g}")
+    except UserError as error:
+        problems.append(str(error))
+    if not is_openai_installed():
+        problems.append(f"needs the package openai; install it with: {INSTALL_COMMAND}")
+    try:
+        check_judge_settings(judge_settings, suite.name)
+        if is_openai_installed():
+            Endpoint(judge_settings).ping()
+            echo(f"{Endpoint(judge_settings).name} answers")
+    except UserError as error:
+        problems.append(str(error))
+    for problem in problems:
+        echo(f"PROBLEM  {problem}")
+    if not problems:
+        echo("questions, package and judge are there")
+    return 1 if problems else 0
+
+
+def _format_clusters(row: SuiteTask, benchmark: Benchmark) -> str:
+    """The number of clusters of a row's items and the suite's key for them; empty for a row without clusters."""
+    clusters = benchmark.clusters().get(row.name)
+    return f" in {len(set(clusters))} clusters ({row.cluster})" if clusters is not None else ""
+
+
+def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_code: bool) -> int:
+    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark, make_task_manager, task_files
+    from harness.language.benchmark.nltk_data import missing_nltk_data
+    from harness.language.benchmark.suite_check import GATED_DATASETS, requirements
+    from harness.language.benchmark.task_notices import task_notes
+    from harness.language.hub_items import PUNKT, missing_from_mirror
+
+    task_requirements = requirements(suite, task_files(make_task_manager(suite)), allow_unsafe_code)
+    table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
+    for column in ("task", "lm-eval tasks", "metric", "filter"):
+        table.add_column(column, justify="right" if column == "lm-eval tasks" else "left", overflow="fold")
+    problems = []
+    for needs in task_requirements:
+        row = needs.row
+        table.add_row(row.name, str(len(needs.tasks)), row.metric, row.filter)
+        problems += needs.all_problems()
+        if "nltk" in needs.packages and (nltk_problem := missing_nltk_data(PUNKT, mirror)):
+            problems.append(f"task {row.name}: {nltk_problem}")
+    problems += missing_from_mirror(suite, task_requirements, mirror)
+    console.print(table)
+    data, packages = ({name for needs in task_requirements for name in getattr(needs, kind)} for kind in ("datasets", "packages"))
+    echo(f"data sets: {', '.join(sorted(data)) or 'none but its own files'}")
+    echo(f"packages beyond lm-eval's: {', '.join(sorted(packages)) or 'none'}")
+    if gated := sorted(data & GATED_DATASETS):
+        echo(f"gated: {', '.join(gated)}: accept the terms on the hub and log in before fetching")
+    for note in (note for needs in task_requirements for note in needs.notes):
+        echo(f"note: {note}")
+    for description in suite.unaveraged_tasks().values():
+        echo(f"beside the mean over tasks: {description}")
+    for problem in problems:
+        echo(f"PROBLEM  {problem}")
+    if problems:
+        raise UserError(f"suite {suite.name}: {len(problems)} problem(s), listed above; fix the suite or install what is missing")
+    echo("every task, metric, filter and package is there")
+    if load:
+        benchmark = load_lm_eval_benchmark(suite, None, mirror, allow_unsafe_code)
+        for row in suite.task:
+            tasks = benchmark.loaded_tasks[row.name]["tasks"]
+            count = sum(len(t.eval_docs) for t in tasks.values())
+            echo(f"{row.name}: {count} items in {len(tasks)} lm-eval tasks{_format_clusters(row, benchmark)}")
+        for line in task_notes(suite, benchmark.loaded_tasks):
+            echo(f"note: {line}")
+    return 0

@@ -1,0 +1,246 @@
+"""Synthetic batches of log-probabilities on which an objective's properties are tested, and ways to change one thing in them.
+
+Legend: B prompts, K responses per prompt in a role; everything in float64 unless said otherwise, log-probabilities in nats.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from objectives import Batch, Objective, Responses
+
+BATCH_SIZE = 4
+ROLE_NAMES = ("real", "synthetic", "proto")
+
+Shift = float | torch.Tensor
+
+
+class PropertyViolation(Exception):
+    """A property does not hold; the message says why."""
+
+
+class PropertyWarning(Exception):
+    """Something that is rarely intended; the message says what."""
+
+
+# ---------------------------------------------------------------- the objectives that are tested
+
+
+def variations(base: Objective) -> Iterator[Objective]:
+    """The objective as given, then each hyper-parameter in turn at other legal values."""
+    yield base
+    for spec in dataclasses.fields(base):
+        for value in other_values(spec, getattr(base, spec.name))[: 1 if "choices" not in spec.metadata else None]:
+            if (other := with_value(base, spec.name, value)) is not None:
+                yield other
+
+
+def form_variations(base: Objective) -> Iterator[Objective]:
+    """The objective as given, then each choice and each switch in turn at its other values: forms of the loss, not its scales."""
+    yield base
+    for spec in dataclasses.fields(base):
+        value = getattr(base, spec.name)
+        if "choices" in spec.metadata or isinstance(value, bool):
+            yield from (o for v in other_values(spec, value) if (o := with_value(base, spec.name, v)) is not None)
+
+
+def with_value(objective: Objective, name: str, value: object) -> Objective | None:
+    """The objective with one hyper-parameter at another value; None where the objective refuses it."""
+    try:
+        return replace(objective, **{name: value})
+    except (ValueError, TypeError):
+        return None
+
+
+def other_values(spec: dataclasses.Field, value: object) -> list[object]:
+    """Other values of a hyper-parameter, some of which its bounds may refuse; none for a text without choices."""
+    if "choices" in spec.metadata:
+        return [choice for choice in spec.metadata["choices"] if choice != value]
+    low = spec.metadata.get("at_least", spec.metadata.get("above"))
+    high = spec.metadata.get("at_most")
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        candidates = [value + 1, value + 2, value - 1, value // 2, value * 3 + 1]
+        return [v for v in candidates if v != value and (low is None or v >= low) and (high is None or v <= high)]
+    if isinstance(value, float):
+        candidates = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, value * 1e-3, 1.0, -value]
+        midpoints = [(value + end) / 2 for end in (low, high) if end is not None and end != value]
+        return [v for v in (*candidates, *midpoints) if v != value and (low is None or v >= low) and (high is None or v <= high)]
+    if value is None:
+        start = 1 if low is None else int(low)
+        return [start + 1, start, float(start) + 0.5, True]
+    return []
+
+
+def format_difference(base: Objective, other: Objective) -> str:
+    """` (with form='hinge')`: the settings in which another objective of the class differs; empty for the same one."""
+    settings = [
+        f"{spec.name}={getattr(other, spec.name)!r}"
+        for spec in dataclasses.fields(base)
+        if getattr(base, spec.name) != getattr(other, spec.name)
+    ]
+    return f" (with {', '.join(settings)})" if settings else ""
+
+
+# ---------------------------------------------------------------- batches
+
+
+def make_batch(
+    objective: Objective,
+    scale: float = 1.0,
+    at_start: bool = False,
+    seed: int = 0,
+    prompts: int = BATCH_SIZE,
+    dtype: torch.dtype = torch.float64,
+) -> Batch:
+    """A batch with exactly what `needs` declares: log-probabilities about -scale per token, lengths 3 to 12.
+
+    at_start: the main player is the opponent, so every log-ratio is 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    needs = objective.needs
+
+    def make_role(width: int) -> Responses | None:
+        if width == 0:
+            return None
+        length = torch.randint(3, 13, (prompts, width), generator=generator).double()
+        logp = -scale * length * (0.5 + torch.rand((prompts, width), generator=generator, dtype=torch.float64))
+        drift = 0.5 * scale * torch.randn((prompts, width), generator=generator, dtype=torch.float64)
+        reference = logp.clone() if at_start else logp + drift
+        return Responses(logp.to(dtype).requires_grad_(), length.to(dtype), reference.to(dtype) if needs.reference else None)
+
+    return _make_batch(make_role(1), make_role(needs.synthetic), make_role(needs.proto))
+
+
+def equal_start_batch(
+    objective: Objective, lengths: Sequence[int] = (10,), nats: Sequence[float] = (1.0,), unlikely: str | None = None
+) -> Batch:
+    """The start of an iteration where all responses to a prompt are equally long and likely: row i has `lengths[i]` tokens of
+    `nats[i]`. unlikely: a role whose responses have ten times as many nats.
+    """
+    needs = objective.needs
+    tokens = torch.tensor(lengths, dtype=torch.float64)[:, None]
+    logp = -tokens * torch.tensor(nats, dtype=torch.float64)[:, None]
+
+    def make_role(name: str, width: int) -> Responses | None:
+        if width == 0:
+            return None
+        role_logp = (logp * 10 if name == unlikely else logp).expand(-1, width)
+        return Responses(
+            role_logp.clone().requires_grad_(), tokens.expand(-1, width).clone(), role_logp.clone() if needs.reference else None
+        )
+
+    return _make_batch(make_role("real", 1), make_role("synthetic", needs.synthetic), make_role("proto", needs.proto))
+
+
+def _make_batch(real: Responses | None, synthetic: Responses | None, proto: Responses | None) -> Batch:
+    assert real is not None
+    return Batch(real, synthetic, proto)
+
+
+def responses_by_role(batch: Batch) -> dict[str, Responses]:
+    """Name -> responses of every role that the batch has."""
+    named = zip(ROLE_NAMES, (batch.real, batch.maybe_synthetic, batch.maybe_proto), strict=True)
+    return {name: responses for name, responses in named if responses is not None}
+
+
+def logp_leaves(batch: Batch) -> dict[str, torch.Tensor]:
+    """Role -> its log-probabilities, the leaves of the gradients."""
+    return {name: responses.logp for name, responses in responses_by_role(batch).items()}
+
+
+def all_tensors(batch: Batch) -> list[torch.Tensor]:
+    """Every tensor of a batch."""
+    return [t for r in responses_by_role(batch).values() for t in (r.logp, r.length, r.reference) if t is not None]
+
+
+def map_roles(batch: Batch, change: Callable[[str, Responses], Responses]) -> Batch:
+    """The batch with every role's responses changed."""
+    changed_roles = {name: change(name, responses) for name, responses in responses_by_role(batch).items()}
+    return _make_batch(changed_roles["real"], changed_roles.get("synthetic"), changed_roles.get("proto"))
+
+
+def map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+    """The batch with every tensor changed in the same way."""
+    return map_roles(
+        batch,
+        lambda _, r: Responses(change(r.logp), change(r.length), None if r.reference is None else change(r.reference)),
+    )
+
+
+def select_rows(batch: Batch, rows: Sequence[int]) -> Batch:
+    """The batch with these rows, in this order; gradients flow to the original batch."""
+    indices = list(rows)
+    return map_tensors(batch, lambda t: t[indices])
+
+
+def roll_samples(batch: Batch) -> Batch:
+    """The batch with the responses of each prompt and role rotated by one."""
+    return map_tensors(batch, lambda t: t.roll(1, dims=1))
+
+
+def scale_role(batch: Batch, role: str, logp: float = 1.0, reference: float = 1.0, length: float = 1.0) -> Batch:
+    """A copy with one role's tensors multiplied; its log-probabilities are fresh leaves."""
+
+    def scale(name: str, r: Responses) -> Responses:
+        a, b, c = (logp, reference, length) if name == role else (1.0, 1.0, 1.0)
+        return Responses(
+            (r.logp.detach() * a).requires_grad_(), r.length * c, None if r.reference is None else r.reference.detach() * b
+        )
+
+    return map_roles(batch, scale)
+
+
+def shift_role(batch: Batch, role: str, sample: int | None = None, logp: Shift = 0.0, reference: Shift = 0.0) -> Batch:
+    """A copy with one role's tensors shifted, in one column or in all; its log-probabilities are fresh leaves.
+
+    logp, reference: nats, a number or one per row, (B, 1).
+    """
+
+    def shift(name: str, r: Responses) -> Responses:
+        mask = torch.zeros_like(r.logp)
+        if name == role:
+            mask[:, slice(None) if sample is None else slice(sample, sample + 1)] = 1.0
+        shifted_logp = (r.logp.detach() + mask * logp).requires_grad_()
+        return Responses(shifted_logp, r.length, None if r.reference is None else r.reference.detach() + mask * reference)
+
+    return map_roles(batch, shift)
+
+
+# ---------------------------------------------------------------- what an objective computes on a batch
+
+
+def weighted_loss(objective: Objective, batch: Batch) -> torch.Tensor:
+    """Sum over the batch of weight times loss, which the training core differentiates."""
+    output = objective.loss(batch)
+    weight = torch.ones_like(output.loss) if output.weight is None else output.weight
+    return (weight * output.loss).sum()
+
+
+def training_effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
+    """Everything that training uses of a batch: losses, weights, and the gradient of each role, zeros where there is none."""
+    output = objective.loss(batch)
+    weight = torch.ones_like(output.loss) if output.weight is None else output.weight
+    loss_sum = (weight * output.loss).sum()
+    leaves = list(logp_leaves(batch).values())
+    grads = torch.autograd.grad(loss_sum, leaves, allow_unused=True) if loss_sum.requires_grad else [None] * len(leaves)
+    zeros = [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True)]
+    return [output.loss.detach(), weight.detach(), *zeros]
+
+
+def logp_grads(objective: Objective, batch: Batch) -> dict[str, torch.Tensor]:
+    """Role -> (B, K), the gradient of the batch's summed loss in each log-probability; zeros where there is none."""
+    return dict(zip(logp_leaves(batch), training_effect(objective, batch)[2:], strict=True))
+
+
+def all_close(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor], tolerance: float = 1e-11) -> bool:
+    """Whether two lists of tensors agree to rounding; NaN equals NaN."""
+    return len(first) == len(second) and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=tolerance, atol=tolerance * 1e-3, equal_nan=True)
+        for a, b in zip(first, second, strict=True)
+    )

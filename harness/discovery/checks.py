@@ -1,0 +1,279 @@
+"""The properties of a loss as a function: computable, finite, pure, row by row, and documented.
+
+Each check takes one objective and raises `PropertyViolation`, with the likely mistake in one sentence, or `PropertyWarning`.
+Legend: B prompts, K responses per prompt in a role; float64 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+
+import torch
+
+from harness.discovery.batches import (
+    BATCH_SIZE,
+    PropertyViolation,
+    PropertyWarning,
+    all_close,
+    all_tensors,
+    logp_leaves,
+    make_batch,
+    roll_samples,
+    select_rows,
+    training_effect,
+    weighted_loss,
+)
+from objectives import LossOutput, Objective, UndeclaredRead
+
+NATS_SCALES = (1e-3, 1.0, 30.0, 3000.0)  # nats per token: from one likely token to a very unlikely long response
+
+
+def the_loss_can_be_computed(objective: Objective) -> None:
+    """Once at the start of an iteration and once later, with what `needs` declares."""
+    for at_start in (True, False):
+        try:
+            objective.loss(make_batch(objective, at_start=at_start))
+        except UndeclaredRead as error:
+            raise PropertyViolation(str(error)) from error
+
+
+def loss_and_metrics_have_one_value_per_prompt(objective: Objective) -> None:
+    output = objective.loss(make_batch(objective))
+    if not isinstance(output, LossOutput):
+        raise PropertyViolation(f"the loss returns {type(output).__name__}, expected LossOutput(loss, weight, metrics)")
+    named_tensors = {"loss": output.loss, "weight": output.weight, **{f"metric {k}": v for k, v in output.metrics.items()}}
+    for name, value in named_tensors.items():
+        if value is None and name == "weight":
+            continue
+        if not isinstance(value, torch.Tensor):
+            raise PropertyViolation(f"{name} is {type(value).__name__}, expected a tensor of one value per prompt")
+        if tuple(value.shape) != (BATCH_SIZE,):
+            raise PropertyViolation(f"{name} has shape {tuple(value.shape)}, expected ({BATCH_SIZE},): reduce over K, not over B")
+        if name in ("loss", "weight") and value.dtype not in (torch.float32, torch.float64):
+            raise PropertyViolation(
+                f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as it was computed"
+            )
+
+
+def weights_count_prompts(objective: Objective) -> None:
+    """The core minimises sum(weight * loss) / sum(weight) and does not differentiate the second sum."""
+    for seed in range(2):
+        weight = objective.loss(make_batch(objective, seed=seed)).weight
+        if weight is None:
+            return
+        if not torch.isfinite(weight).all() or (weight < 0).any() or not weight.any():
+            raise PropertyViolation(
+                f"weight is {[round(w, 4) for w in weight.tolist()]}, expected numbers of at least 0, not all of them 0"
+            )
+        if weight.requires_grad:
+            raise PropertyViolation(
+                "weight has a gradient, but their sum is not differentiated: detach it, or put it into the loss"
+            )
+
+
+# ---------------------------------------------------------------- finite
+
+
+def loss_and_gradient_are_finite(objective: Objective) -> None:
+    """Raises PropertyWarning for a loss that overflows because it is exponential, where that is not declared."""
+    first_failure = ""
+    for scale in NATS_SCALES:
+        for at_start in (False, True):
+            for dtype in (torch.float64, torch.float32):
+                try:
+                    _check_finite(objective, scale, at_start, dtype)
+                except PropertyViolation as error:
+                    if not _overflows_exponentially(objective, scale, at_start, dtype):
+                        raise
+                    first_failure = first_failure or str(error).partition(":")[0]
+    if first_failure and not may_overflow(objective):
+        raise PropertyWarning(f"{first_failure}: where it is exponential by definition, declare unbounded = True; else clip it")
+
+
+def harmless_input_gives_a_finite_loss_and_gradient(objective: Objective) -> None:
+    """Required of an exponential loss too: log-ratios of about one nat are in every batch."""
+    _check_finite(objective, 1.0)
+
+
+def _check_finite(objective: Objective, scale: float, at_start: bool = False, dtype: torch.dtype = torch.float64) -> None:
+    batch = make_batch(objective, scale, at_start, dtype=dtype)
+    where = f"at {scale:g} nats per token" + (", where all log-ratios are 0" if at_start else "")
+    where += " in float32" if dtype is torch.float32 else ""
+    value = weighted_loss(objective, batch)
+    if not torch.isfinite(value):
+        raise PropertyViolation(f"loss is {value.item()} {where}: use a stable form such as softplus, or a smaller scale")
+    if not value.requires_grad:
+        raise PropertyViolation("the loss has no gradient, so nothing would be learnt: is something detached?")
+    value.backward()
+    for role, leaf in logp_leaves(batch).items():
+        if leaf.grad is not None and not torch.isfinite(leaf.grad).all():
+            raise PropertyViolation(f"the gradient of {role} is not finite {where}: use a stable form")
+
+
+def _overflows_exponentially(objective: Objective, scale: float, at_start: bool, dtype: torch.dtype) -> bool:
+    """Whether loss or gradient is huge just before it overflows, as an exponential is and log(1 + exp(x)) is not.
+
+    The last finite scale is searched by bisection along the same batch.
+    """
+    low, high, largest = 1e-3, scale, 0.0
+    while high / low > 1.001:
+        middle = (low * high) ** 0.5
+        values = training_effect(objective, make_batch(objective, middle, at_start, dtype=dtype))
+        if all(torch.isfinite(v).all() for v in values):
+            low, largest = middle, max(float(v.abs().max()) for v in values)
+        else:
+            high = middle
+    return largest > torch.finfo(dtype).max ** 0.5
+
+
+def may_overflow(objective: Objective) -> bool:
+    """Whether the loss is declared to be exponential by definition; training stops before an update that is not finite.
+
+    SPIN's exponential form is recognized by name: its file is older than the declaration, and runs are resumed by its digest.
+    """
+    return bool(objective.unbounded) or getattr(objective, "form", "") == "exponential"
+
+
+# ---------------------------------------------------------------- pure
+
+
+def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
+    batch = make_batch(objective)
+    before = [tensor.detach().clone() for tensor in all_tensors(batch)]
+    first = objective.loss(batch).loss.detach().clone()
+    if any(not torch.equal(old, new) for old, new in zip(before, all_tensors(batch), strict=True)):
+        raise PropertyViolation("the loss changed its input in place")
+    second = objective.loss(batch).loss.detach().clone()
+    objective.loss(make_batch(objective, seed=1))
+    later = objective.loss(batch).loss
+    if not (_identical(first, second) and _identical(first, later)):
+        raise PropertyViolation("two calls on the same batch differ: the loss must be pure, without random numbers or state")
+
+
+def _identical(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
+
+
+def random_numbers_and_settings_are_left_alone(objective: Objective) -> None:
+    random_states = torch.get_rng_state(), random.getstate()
+    try:
+        torch.rand(1)  # so that a loss that sets the same seed again is noticed
+        random.random()
+        before = _process_settings()
+        objective.loss(make_batch(objective))
+        after = _process_settings()
+    finally:
+        torch.set_rng_state(random_states[0])
+        random.setstate(random_states[1])
+    for name, value in after.items():
+        if value != before[name]:
+            raise PropertyViolation(f"the loss changes {name}, which the rest of the run uses")
+
+
+def _process_settings() -> dict[str, object]:
+    return {
+        "torch's random numbers": torch.get_rng_state().numpy().tobytes(),
+        "Python's random numbers": random.getstate(),
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's grad mode": torch.is_grad_enabled(),
+        "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "torch's anomaly mode": torch.is_anomaly_enabled(),
+        "torch's default device": torch.empty(0).device,
+        "the number of threads": torch.get_num_threads(),
+        "the handlers of signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        "the threads that run": threading.active_count(),
+        "the environment": dict(os.environ),
+        "the working folder": os.getcwd(),
+    }
+
+
+# ---------------------------------------------------------------- row by row
+
+
+def rows_do_not_depend_on_each_other(objective: Objective) -> None:
+    if objective.needs.couples_batch:
+        return
+    batch = make_batch(objective)
+    batch_loss = objective.loss(batch).loss
+    for row in range(BATCH_SIZE):
+        row_loss = objective.loss(select_rows(batch, [row])).loss
+        if not torch.allclose(batch_loss[row : row + 1], row_loss, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise PropertyViolation(
+                f"row {row} depends on other rows (did you average over the batch?); or declare couples_batch=True"
+            )
+
+
+def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
+    """Rows of one batch come in any order, and the samples of one prompt are draws of one distribution."""
+    for seed in range(2):
+        batch, order = make_batch(objective, seed=seed), [2, 0, 3, 1]
+        original, permuted = weighted_loss(objective, batch), weighted_loss(objective, select_rows(batch, order))
+        grads, permuted_grads = (
+            torch.autograd.grad(value, list(logp_leaves(batch).values()), allow_unused=True) for value in (original, permuted)
+        )
+        pairs = [(a, b) for a, b in zip(grads, permuted_grads, strict=True) if a is not None and b is not None]
+        if not (all_close([original], [permuted], 1e-9) and all(all_close([a], [b], 1e-9) for a, b in pairs)):
+            raise PropertyViolation(
+                "permuted rows give another loss or gradient: something depends on a row's position in the batch"
+            )
+        if not all_close([objective.loss(batch).loss], [objective.loss(roll_samples(batch)).loss], 1e-9):
+            raise PropertyViolation("the order of a prompt's samples changes its loss, though they are draws of one distribution")
+
+
+def splitting_the_batch_adds_up_to_the_same_gradient(objective: Objective) -> None:
+    if objective.needs.couples_batch:
+        return
+    batch = make_batch(objective)
+    leaves = logp_leaves(batch)
+    batch_grads = torch.autograd.grad(weighted_loss(objective, batch), list(leaves.values()), allow_unused=True)
+    split_loss = sum(weighted_loss(objective, select_rows(batch, rows)) for rows in ([0], [1, 2], [3]))
+    assert isinstance(split_loss, torch.Tensor)
+    split_grads = torch.autograd.grad(split_loss, list(leaves.values()), allow_unused=True)
+    for role, batch_grad, split_grad in zip(leaves, batch_grads, split_grads, strict=True):
+        if batch_grad is not None and (split_grad is None or not torch.allclose(batch_grad, split_grad, rtol=1e-10, atol=1e-14)):
+            raise PropertyViolation(
+                f"micro-batches give another gradient of {role}: return sums per row and a weight, not a mean over rows"
+            )
+
+
+def a_batch_of_one_row_is_finite(objective: Objective) -> None:
+    """The last optimizer step of an epoch may hold one prompt; tested where rows are coupled."""
+    if objective.needs.couples_batch and not torch.isfinite(weighted_loss(objective, select_rows(make_batch(objective), [0]))):
+        raise PropertyWarning(
+            "a batch of one row has no finite loss (a deviation over rows?): training stops where one is left over"
+        )
+
+
+# ---------------------------------------------------------------- documentation
+
+
+def hyper_parameters_are_documented(objective: Objective) -> None:
+    for spec in dataclasses.fields(objective):
+        if not spec.metadata.get("doc"):
+            raise PropertyViolation(f"{spec.name} has no documentation: declare it with param(default, doc, bounds)")
+
+
+def title_citation_and_docstring_are_there(objective: Objective) -> None:
+    cls = type(objective)
+    missing = [name for name in ("title", "citation") if not hasattr(cls, name)]
+    if missing:
+        raise PropertyViolation(f"no {missing[0]}: a reader of the report must be able to find the paper")
+    if not all(dataclasses.astuple(cls.citation)):
+        raise PropertyViolation("a part of the citation is empty: label, title, url and where are all needed")
+    if "Departures from the paper:" not in (inspect.getdoc(cls) or ""):
+        raise PropertyViolation('the docstring does not say "Departures from the paper:", even if there are none')
+
+
+# Run before every training run: failing one of these ends in a crash or in meaningless numbers.
+PREFLIGHT_CHECKS: tuple[Callable[[Objective], None], ...] = (
+    loss_and_metrics_have_one_value_per_prompt,
+    harmless_input_gives_a_finite_loss_and_gradient,
+    same_input_gives_same_output_and_is_unchanged,
+    rows_do_not_depend_on_each_other,
+)

@@ -1,0 +1,298 @@
+"""Name or path -> objective, and the spelling of variants: `space`, `space:mu=3`, `./mine.py:gamma=2`.
+
+An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the
+`objectives` folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for
+are imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from harness.config import as_list, scheduled
+from harness.discovery.process_state import preserve_process_state
+from harness.errors import UserError, did_you_mean, is_termination
+from harness.records import digest
+from harness.settings.numbers import parse_number
+from harness.settings.paths import expand_user
+from harness.settings.safe_paths import RESERVED_FOLDERS
+
+if TYPE_CHECKING:
+    from objectives import Objective
+
+ENTRY_POINT_GROUP = "harness.objectives"
+NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+MAX_LABEL_LENGTH = 200  # characters; a file system allows 255 bytes
+MAX_TITLE_LENGTH = 1000  # characters of an objective's title, and of each part of its citation
+
+
+def builtin_folder() -> Path:
+    """The installed `objectives` package, found without importing it."""
+    spec = importlib.util.find_spec("objectives")
+    if spec is None or spec.origin is None:
+        raise UserError("the package `objectives` is not installed beside `harness`; reinstall selfplay-harness")
+    return Path(spec.origin).parent
+
+
+def list_objectives(folder: Path | None = None) -> dict[str, Path]:
+    """Name -> file of every objective in the folder and behind entry points. Imports nothing; UserError on a clash."""
+    folder = folder or builtin_folder()
+    paths = {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
+    for entry in _entry_points():
+        path = _entry_path(entry)
+        if entry.name in paths and paths[entry.name].resolve() != path.resolve():
+            raise UserError(f'objective "{entry.name}" comes from two places, {paths[entry.name]} and {path}; remove one')
+        paths[entry.name] = path
+    return paths
+
+
+def _entry_points() -> list[Any]:
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
+
+
+def _entry_path(entry: Any) -> Path:
+    module = entry.value.partition(":")[0]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise UserError(f'objective "{entry.name}" is declared as {entry.value}, which is not installed')
+    return Path(spec.origin)
+
+
+def find_objective(name: str, folder: Path | None = None) -> Path:
+    """The file of an objective given by path or name. Raises UserError with the nearest known name."""
+    if name.endswith(".py") or "/" in name:
+        path = expand_user(name)
+        if path.is_dir():
+            raise UserError(f"objective {name}: is a folder, expected a .py file")
+        if not path.is_file():
+            raise UserError(f"objective {name}: no such file")
+        known = list_objectives(folder)
+        if path.stem in known and known[path.stem].resolve() != path.resolve():
+            raise UserError(f'objective "{path.stem}" comes from two places, {path} and {known[path.stem]}; rename one')
+        return path
+    known = list_objectives(folder)
+    if name not in known:
+        if Path(f"{name}.py").is_file():
+            raise UserError(f'unknown objective "{name}"; for the file {name}.py of this folder type ./{name}.py')
+        raise UserError(f'unknown objective "{name}"{did_you_mean(name, known)}')
+    return known[name]
+
+
+def load_objective(path: Path) -> type[Objective]:
+    """The one Objective subclass that a file defines. Raises UserError with the file's own error, line included."""
+    from objectives import Citation, Objective  # torch takes a second to load
+
+    if not NAME_PATTERN.fullmatch(path.stem):
+        raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
+    module = _import_file(path)
+    classes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Objective) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        names = ", ".join(c.__name__ for c in classes) or "none"
+        raise UserError(f"{path}: defines {len(classes)} subclasses of Objective ({names}); expected exactly one")
+    (cls,) = classes
+    parameters = getattr(cls, "__dataclass_params__", None)
+    if "__dataclass_fields__" not in vars(cls) or parameters is None or not parameters.frozen:
+        raise UserError(f"{path}: {cls.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
+    for attribute, kind in (("title", str), ("citation", Citation)):
+        if not hasattr(cls, attribute):
+            raise UserError(f"{path}: {cls.__name__} has no {attribute}; see objectives/README.md")
+        if not isinstance(value := getattr(cls, attribute), kind):
+            raise UserError(f"{path}: {cls.__name__}.{attribute}={value!r} is no {kind.__name__}; see objectives/README.md")
+        texts = [value] if isinstance(value, str) else [str(word) for word in dataclasses.astuple(value)]
+        if (longest := max(map(len, texts))) > MAX_TITLE_LENGTH:
+            raise UserError(
+                f"{path}: {cls.__name__}.{attribute} has {longest:,} characters, more than {MAX_TITLE_LENGTH:,}; shorten it"
+            )
+    return cls
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Run a file as a module under a unique name, without writing bytecode beside it."""
+    raw = path.read_bytes()
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    name = f"_objective_{path.stem}_{digest(str(path.resolve()), raw)}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up by name
+    dont_write_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        with preserve_process_state():
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if is_termination(error):
+            raise
+        raise UserError(f"{path}{error_line(path, error)}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.dont_write_bytecode = dont_write_bytecode
+    return module
+
+
+def error_line(path: Path, error: BaseException) -> str:
+    """`: line 12` where an exception passed through the file, else nothing."""
+    if isinstance(error, SyntaxError):
+        return f": line {error.lineno}" if error.lineno else ""
+    lines, trace = [], error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f": line {lines[-1]}" if lines else ""
+
+
+# ---------------------------------------------------------------- variants
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One objective with its settings. `label` is its name in folders, tables and figures; lists in `params` are schedules."""
+
+    name: str
+    label: str
+    path: Path
+    source_digest: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    examples: int | None = None  # trains on the first so many annotated pairs; None: on all
+
+    def objective(self, iteration: int) -> Objective:
+        """The objective of one iteration, with schedules resolved to numbers. Raises UserError for an invalid parameter."""
+        cls = load_objective(self.path)
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in self.params:
+            if name not in known:
+                raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
+            if as_list(self.params[name]) == []:
+                raise UserError(f"{self.label}: {name}=[]: an empty list; a schedule has at least one value")
+        try:
+            with preserve_process_state():
+                return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
+        except (ValueError, TypeError) as error:
+            command_name = self.name if self.path.parent == builtin_folder() else self.path  # by which the command finds it
+            raise UserError(f"{self.label}: {error}; see: harness objectives show {command_name}") from error
+        except BaseException as error:  # its check of its parameters may be any code
+            if is_termination(error):
+                raise
+            reason = f"{self.path}{error_line(self.path, error)}: {type(error).__name__}: {error}"
+            raise UserError(f"{self.label}: cannot be built: {reason}") from error
+
+    def objectives(self, iterations: int) -> list[Objective]:
+        """The objectives of all iterations, for checks before the run. After the end of the last schedule they are the same
+        object.
+        """
+        scheduled_objectives = [self.objective(t) for t in range(min(iterations, self.longest))]
+        return [scheduled_objectives[min(t, len(scheduled_objectives) - 1)] for t in range(iterations)]
+
+    @property
+    def longest(self) -> int:
+        """Entries of the longest schedule; 1 where there is none."""
+        return max((len(as_list(value)) for value in self.params.values()), default=1) or 1
+
+    def source(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+
+def parse_variants(
+    text: str,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
+    source: str = "--objectives",
+) -> list[Variant]:
+    """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
+
+    defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
+    source: the option that named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
+    """
+    path_by_name: dict[str, Path] = {}  # a search goes through every installed package, so each name is searched once
+    variants = [
+        _parse_variant(item.strip(), defaults or {}, folder, source, path_by_name) for item in text.split(",") if item.strip()
+    ]
+    if not variants:
+        raise UserError(f"{source} is empty; name at least one, for example space,spin (see: harness objectives)")
+    for label, count in Counter(v.label for v in variants).items():
+        if count > 1:
+            raise UserError(f'{source} names "{label}" twice')
+    return variants
+
+
+def _parse_variant(
+    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, source: str, path_by_name: dict[str, Path]
+) -> Variant:
+    name, *settings = text.split(":")
+    path = path_by_name[name] = path_by_name.get(name) or find_objective(name, folder)
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        key, separator, value = map(str.strip, setting.partition("="))
+        if not separator or not key or not value:
+            raise UserError(f'{source} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+        if key in overrides:
+            raise UserError(f"{source} {text}: {key} is given twice; leave one out")
+        overrides[key] = parse_value(value)
+    sections = {"params": {}, "training": {}}
+    examples = None
+    for key, value in {**_flatten(defaults.get(path.stem, {})), **overrides}.items():
+        section, _, rest = key.partition(".")
+        if section == "training" and rest:
+            sections["training"][rest] = value
+        elif key == "data.examples":
+            examples = value
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UserError(f"{source} {text}: data.examples={value!r} is not a count of pairs, for example 300")
+        else:
+            sections["params"][key] = value
+    suffix = "".join(f"-{key.rpartition('.')[2]}{_format_value(value)}" for key, value in overrides.items())
+    label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
+    if label in RESERVED_FOLDERS:
+        raise UserError(f'{path}: "{label}" is a reserved name in every run folder; rename the file')
+    if len(label) > MAX_LABEL_LENGTH:
+        raise UserError(f"{source} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
+                        f"than {MAX_LABEL_LENGTH}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
+    return Variant(path.stem, label, path, digest(path.read_bytes()), sections["params"], sections["training"], examples)
+
+
+def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if key == "training" and isinstance(value, Mapping):
+            flat.update({f"training.{k}": v for k, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
+def parse_value(text: str) -> Any:
+    """int, float, true/false, none or text; `a|b` is a list. Digits are those of ASCII."""
+    if "|" in text:
+        return [parse_value(part) for part in text.split("|")]
+    constants = {"true": True, "false": False, "none": None}
+    if text.lower() in constants:
+        return constants[text.lower()]
+    number = parse_number(text)
+    return text if number is None else number
+
+
+def _format_value(value: Any) -> str:
+    return "_".join(map(_format_value, value)) if isinstance(value, list) else str(value)

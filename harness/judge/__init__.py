@@ -1,1 +1,0 @@
-"""Suites whose answers a judge rates: another language model behind an OpenAI-compatible endpoint."""

@@ -1,0 +1,323 @@
+"""The loaded policy as an lm-eval model: lm-eval keeps the tasks, this file computes log-likelihoods and generations.
+
+Tokenisation, chat template and truncation of long contexts are those of lm-eval's own transformers model, which this extends.
+What is new: the choices of a question share the forward pass of their context, contexts with a common prefix share its pass, and
+generation uses the sampler of the self-play loop.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from harness.errors import UserError
+from harness.language.model.decoding import CannotGenerate, Decoding, resolve_decoding
+from harness.language.model.sampling import Request
+from harness.language.policy import Advance, Policy
+from harness.language.random_state import keep_random_state
+from harness.records import PromptGroup, digest, keyed_seed
+from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
+
+EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
+MAX_CACHED_ENCODINGS = 10_000  # pairs of context and continuation; beyond that they are encoded again for every checkpoint
+EMPTY_CONTINUATION_ERROR = "a continuation without a token after an empty context, which lm-eval cannot score; leave out the task"
+
+T = TypeVar("T")
+_Base: Any = HFLM  # built by a decorator that hides its signature
+
+
+class PolicyLM(_Base):
+    """lm-eval's transformers model, with log-likelihoods and generation computed by the policy."""
+
+    policy: Policy
+    max_tokens_per_batch: int
+    encoding_cache: EncodingCache
+    advance: Advance
+    partial_results: PartialResults
+    turn_end_ids: frozenset[int]
+    request_labels: Sequence[str] = ()  # task and item of the requests that are being scored
+    without_token: Counter[str]  # task -> continuations that add no token to those of their context
+    settings_cache: dict[str, GenerationSettings]  # by the request's generation_kwargs as JSON
+    num_calls: int = 0  # calls by lm-eval so far; their order depends on the suite alone
+
+    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> Any:
+        self.request_labels = [f"task {request.task_name}, item {request.doc_id}" for request in requests]
+        try:
+            return super().loglikelihood(requests, disable_tqdm=True)  # the harness shows the progress
+        except IndexError as error:  # lm-eval's own, for an empty continuation after an empty context
+            empty_labels = [label for label, r in zip(self.request_labels, requests, strict=True) if not self._has_tokens(r)]
+            if not empty_labels:
+                raise
+            raise UserError(f"{empty_labels[0]}: {EMPTY_CONTINUATION_ERROR}") from error
+        finally:
+            self.request_labels = []
+
+    def _has_tokens(self, request: Any) -> bool:
+        return bool(request.args[0]) or bool(self.tok_encode(request.args[1], add_special_tokens=False))
+
+    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[float]:
+        """Log-probability of every text as a whole, in windows that do not overlap, the first after the prefix token."""
+        windows = [
+            [(None, *make_disjoint_window(window)) for window in get_rolling_token_windows(
+                token_list=self.tok_encode(request.args[0]),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.max_length,
+                context_len=1,
+            )]
+            for request in requests
+        ]  # fmt: skip
+        values = iter(self._loglikelihood_tokens([window for text in windows for window in text]))
+        return [sum(next(values)[0] for _ in text) for text in windows]
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        pair = self.encoding_cache.get((context, continuation))
+        if pair is None:
+            pair = super()._encode_pair(context, continuation)
+            if len(self.encoding_cache) < MAX_CACHED_ENCODINGS:
+                self.encoding_cache[context, continuation] = pair
+        return pair
+
+    def _loglikelihood_tokens(self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None) -> Any:
+        """[(texts, context ids, continuation ids)] -> [(log-probability in nats, whether it is the greedy continuation)]."""
+        indices_by_context: dict[tuple[int, ...], list[int]] = {}
+        for i, (_, context, continuation) in enumerate(requests):
+            max_context = self.max_length + 1 - len(continuation)  # the last token is never fed; too long is cut on the left
+            label = self.request_labels[i] if self.request_labels else f"request {i}"
+            if max_context < 1:
+                raise UserError(
+                    f"{label}: a continuation of {len(continuation)} tokens, the model's context is {self.max_length}, and "
+                    "lm-eval cuts no continuation; leave the task out or use a model with a longer context"
+                )
+            if not context:
+                raise UserError(f"{label}: a context without a token, which lm-eval cannot score; leave out the task")
+            if not continuation:  # no token beyond the context's: 0 nats, as lm-eval counts it
+                self.without_token[label.partition(",")[0]] += 1
+            indices_by_context.setdefault(tuple(context[-max_context:]), []).append(i)
+        groups = [PromptGroup(context, [requests[i][2] for i in members]) for context, members in indices_by_context.items()]
+
+        def compute(chunk: Sequence[PromptGroup]) -> list[Any]:
+            return self.policy.loglikelihood(chunk, self.max_tokens_per_batch, self.advance)
+
+        values: list[Any] = self._resumable_map("judged", groups, _groups_digest, compute)
+        value_by_index = dict(zip((i for members in indices_by_context.values() for i in members), values, strict=True))
+        return [tuple(value_by_index[i]) for i in range(len(requests))]
+
+    def _resumable_map(
+        self, kind: str, items: Sequence[T], key: Callable[[Sequence[T]], str], compute: Callable[[Sequence[T]], list[Any]]
+    ) -> list[Any]:
+        """Answers in the order of `items`, stored chunk by chunk while the phase is unfinished."""
+        self.num_calls += 1
+        name = f"{kind}-{self.num_calls:03d}"
+        return self.partial_results.chunks.map(name, items, self.partial_results.chunk_size, key, compute, self.advance)
+
+    def _encode_context(self, context: str) -> list[int]:
+        encoding = self.encoding_cache.get((context, ""))
+        if encoding is None:
+            encoding = self.tok_batch_encode([context])[0][0].tolist(), []
+            if len(self.encoding_cache) < MAX_CACHED_ENCODINGS:
+                self.encoding_cache[context, ""] = encoding
+        return encoding[0]
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
+        """One text per request, cut before the first stop sequence.
+
+        A task's `repeats` come as the same request several times: each is sampled by itself where the task samples. Equal
+        requests without sampling are answered once.
+        """
+        settings = [self._generation_settings(request) for request in requests]
+        repeat_counts: Counter[Any] = Counter()
+        indices_by_key: dict[Any, list[int]] = {}
+        for i, (request, setting) in enumerate(zip(requests, settings, strict=True)):
+            repeat = 0
+            if setting.sampled:
+                repeat = repeat_counts[request.task_name, request.args[0]]
+                repeat_counts[request.task_name, request.args[0]] += 1
+            task_name = request.task_name if repeat else None  # the first sample of a question is the same whatever the task
+            indices_by_key.setdefault((setting, request.args[0], task_name, repeat), []).append(i)
+        texts: dict[int, str] = {}
+        by_setting: dict[Any, list[Any]] = {}
+        for key in indices_by_key:
+            by_setting.setdefault(
+                (key[0].decoding.sampling_params, key[0].decoding.stop_ids, key[0].decoding.uses_generate), []
+            ).append(key)
+        for keys in by_setting.values():
+            uses_generate = keys[0][0].decoding.uses_generate
+            for key, text in zip(keys, (self._hf_generate if uses_generate else self._sample)(keys), strict=True):
+                texts.update(dict.fromkeys(indices_by_key[key], text))
+                self.advance(len(indices_by_key[key]) - 1)
+        return [texts[i] for i in range(len(requests))]
+
+    def _generation_settings(self, request: Any) -> GenerationSettings:
+        """The settings of a request, resolved once for all that have the same. Raises UserError for unsupported settings."""
+        key = json.dumps(request.args[1], sort_keys=True, default=str)
+        if key not in self.settings_cache:
+            self.settings_cache[key] = resolve_settings(self.model, request.args[1], self.max_gen_toks, self._eos, key)
+        return self.settings_cache[key]
+
+    @property
+    def _eos(self) -> str:
+        return self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+
+    def _seed(self, key: Any) -> int:
+        _, context, task_name, repeat = key
+        return keyed_seed("evaluate", context, task_name, repeat) if repeat else keyed_seed("evaluate", context)
+
+    def _sample(self, keys: Sequence[Any]) -> list[str]:
+        """Texts of requests with equal sampling settings; the number of tokens and the stop sequences are each request's own."""
+        requests = []
+        for key in keys:
+            settings, context = key[0], key[1]
+            if settings.max_gen_toks >= self.max_length:
+                raise UserError(
+                    f"{settings.max_gen_toks} tokens to generate, the model's context is {self.max_length}; "
+                    "use a model with a longer one"
+                )
+            prompt = self._encode_context(context)[settings.max_gen_toks - self.max_length :]
+            max_new_tokens = settings.decoding.max_new_tokens or (
+                settings.max_length - len(prompt) if settings.max_length else settings.max_gen_toks
+            )
+            if max_new_tokens < 1:
+                raise UserError(
+                    f"max_length={settings.max_length} leaves no room for an answer after a prompt of {len(prompt)} tokens"
+                )
+            logits_processor = settings.decoding.logits_processor(self.model, prompt, max_new_tokens)
+            requests.append(
+                Request(prompt, self._seed(key), max_new_tokens, self._make_stop_fn(list(settings.until)), logits_processor)
+            )
+        decoding = keys[0][0].decoding
+        stop_ids = decoding.stop_ids | {self.eot_token_id} | self.turn_end_ids
+
+        def generate_tokens(chunk: Sequence[Request]) -> list[Any]:
+            completions = self.policy.generate_tokens(
+                chunk, decoding.sampling_params, stop_ids, int(self.batch_size), self.advance
+            )
+            return [completion.ids for completion in completions]
+
+        def fingerprint(chunk: Sequence[Request]) -> str:
+            return digest(
+                str(decoding.sampling_params),
+                settings_digest,
+                *(f"{list(r.prompt_ids)} {r.seed} {r.max_new_tokens}" for r in chunk),
+            )
+
+        settings_digest = digest(*(key[0].name for key in keys))
+        generated_ids: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
+        turn_end_texts = [self.tokenizer.decode([i]) for i in self.turn_end_ids]
+        return [
+            postprocess_generated_text(self.tok_decode(ids), stop=[*key[0].until, *turn_end_texts], think_end_token=None)
+            for ids, key in zip(generated_ids, keys, strict=True)
+        ]
+
+    def _hf_generate(self, keys: Sequence[Any]) -> list[str]:
+        """Texts by transformers' `generate`, one request at a time under its own seed, so that no text depends on the others."""
+
+        def generate_texts(chunk: Sequence[Any]) -> list[str]:
+            texts = []
+            for key in chunk:
+                with keep_random_state():
+                    torch.manual_seed(self._seed(key))
+                    request = Instance("generate_until", {}, (key[1], copy.deepcopy(key[0].settings)), 0)
+                    texts += super(PolicyLM, self).generate_until([request], disable_tqdm=True)
+                self.advance(1)
+            return texts
+
+        def fingerprint(chunk: Sequence[Any]) -> str:
+            return digest(*(f"{key[0].name} {self._seed(key)}" for key in chunk))
+
+        return self._resumable_map("searched", keys, fingerprint, generate_texts)
+
+    def _make_stop_fn(self, until: list[str]) -> Callable[[list[int]], bool]:
+        """Whether a stop sequence has just been completed. A token has at least one byte, so the last few tokens suffice."""
+        tail_length = max((len(stop.encode()) for stop in until), default=0) + 2
+
+        def has_stopped(ids: list[int]) -> bool:
+            tail = self.tokenizer.decode(ids[-tail_length:])
+            return any(stop in tail for stop in until)  # an empty one is in any text, as in lm-eval's own criterion
+
+        return has_stopped
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a request is answered. name: the task's settings as text; max_gen_toks: tokens asked for; until: stop sequences.
+
+    max_length: that of the settings, prompt and answer together. Two are equal where their names are.
+    """
+
+    name: str
+    settings: Any = field(compare=False)
+    max_gen_toks: int = field(compare=False)
+    max_length: int | None = field(compare=False)
+    until: tuple[str, ...] = field(compare=False)
+    decoding: Decoding = field(compare=False)
+
+    @property
+    def sampled(self) -> bool:
+        return bool(self.decoding.config.do_sample)
+
+
+def resolve_settings(model: Any, settings: Any, max_gen_toks: int, eos: str | None, name: str = "") -> GenerationSettings:
+    """A task's generation settings as lm-eval's transformers model reads them. max_gen_toks: for a task that sets none.
+
+    Raises UserError for settings under which that model fails, or under which equal commands would give different answers.
+    """
+    try:
+        gen_kwargs: Any = normalize_gen_kwargs(settings or {}, max_gen_toks)
+        until = handle_stop_sequences(gen_kwargs.pop("until"), eos=eos)
+        if not all(isinstance(stop, str) for stop in until):
+            raise CannotGenerate(f"until={until!r}, expected texts; write numbers in quotes")
+        max_gen_toks, max_length = gen_kwargs.pop("max_gen_toks"), gen_kwargs.pop("max_length", None)
+        decoding = resolve_decoding(model, gen_kwargs)
+    except (CannotGenerate, ValueError, TypeError) as error:
+        raise UserError(f"generation_kwargs: {error}; change or leave out the task") from error
+    if max_gen_toks < 1:
+        raise UserError(
+            f"generation_kwargs: {max_gen_toks} tokens to generate, expected at least 1; change or leave out the task"
+        )
+    return GenerationSettings(name, settings, max_gen_toks, max_length, tuple(until), decoding)
+
+
+def _groups_digest(groups: Sequence[PromptGroup]) -> str:
+    return digest(*(f"{list(g.prompt)} {[list(c) for c in g.responses]}" for g in groups))
+
+
+def as_lm(
+    policy: Policy,
+    max_tokens_per_batch: int,
+    batch_size: int,
+    encoding_cache: EncodingCache,
+    advance: Advance = lambda n: None,
+    partial_results: PartialResults = NO_PARTIAL_RESULTS,
+    use_chat_template: bool = False,
+) -> PolicyLM:
+    """max_tokens_per_batch: for scoring; batch_size: responses generated at a time.
+
+    encoding_cache: filled here, reused for the next checkpoint of the same run. advance: called for every answered request.
+    partial_results: where answers are stored until the phase is complete. use_chat_template: whether prompts are in the chat
+    template, so that an answer ends with its turn.
+    """
+    model = PolicyLM(
+        pretrained=policy.model,
+        tokenizer=policy.tokenizer,
+        backend="causal",
+        batch_size=batch_size,
+        max_length=policy.context_length,
+        chat_template_args=dict(policy.template.arguments),
+    )
+    model.turn_end_ids = (
+        frozenset({policy.template.end_token_id}) if use_chat_template and policy.template.kind == "chat" else frozenset()
+    )
+    model.policy, model.max_tokens_per_batch = policy, max_tokens_per_batch
+    model.encoding_cache, model.advance = encoding_cache, advance
+    model.partial_results, model.settings_cache, model.without_token = partial_results, {}, Counter()
+    return model

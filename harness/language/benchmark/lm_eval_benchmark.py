@@ -1,0 +1,401 @@
+"""Evaluate one checkpoint with lm-eval: EvalRecords and every evaluated sample. `lm.py` is the model class it calls.
+
+lm-eval defines what a task means; this file guarantees three things that lm-eval does not: its response cache (not keyed by the
+model) is never used; few-shot prompts are built in one process from a fixed seed, so they are the same whatever the batch
+or device count, and their hash is recorded; a metric or filter that is not in the result is an error, never a zero.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness.errors import EvaluationError, UserError
+from harness.language.benchmark.nltk_data import use_nltk_data
+from harness.language.benchmark.own_shots import exclude_item_from_shots, shots_may_include_item
+from harness.language.benchmark.row_scores import make_item_scores, make_record, subtasks_with_metric, weights_tasks_equally
+from harness.language.benchmark.suite_check import requirements
+from harness.language.benchmark.task_clusters import ClusterKeys, cluster_keys, item_clusters, with_cluster_stderr
+from harness.language.benchmark.task_definition import task_fingerprint
+from harness.language.benchmark.task_errors import name_aggregation_errors, wrap_task_errors
+from harness.language.benchmark.task_file import TaskFile
+from harness.language.benchmark.task_notices import task_notes
+from harness.language.benchmark.task_surroundings import (
+    LM_EVAL_SEEDS,
+    RandomState,
+    allow_code_execution,
+    ignore_arithmetic_warnings,
+    silence_lm_eval,
+)
+from harness.language.benchmark.task_trial import check_loaded_task
+from harness.language.generation_check import check_context, check_settings
+from harness.language.hub_items import missing_from_mirror
+from harness.language.policy import Policy
+from harness.language.random_state import keep_random_state
+from harness.loop.benchmark import EvalResult
+from harness.loop.suite import Suite, SuiteTask
+from harness.progress import Advance
+from harness.records import digest
+from harness.sources.rows import in_mirror
+from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
+
+EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
+FEWSHOT_SEED = 1234  # lm-eval's own default
+EMPTY_CONTINUATION_NOTE = "continuations add no token to those of their context; they count 0 nats and as greedy, as in lm-eval"
+BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
+
+
+@dataclass
+class LmEvalBenchmark:
+    """A suite with its tasks loaded: made once per run, used for every checkpoint.
+
+    `encoding_cache` holds the token ids of contexts and continuations, and the tasks hold their prompts: both are the same for
+    every checkpoint with one tokenizer, and a benchmark is used with one only.
+    """
+
+    suite: Suite
+    loaded_tasks: dict[str, Any]
+    limit: int | None
+    encoding_cache: EncodingCache = field(default_factory=dict)
+    tokenizer: Any = None  # of the first checkpoint evaluated
+    raw_name: str = "lm_eval.json"
+    judge_identity: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    allow_unsafe_code: bool = False
+    cluster_keys: dict[str, ClusterKeys] = field(default_factory=dict)  # row -> the clusters of its documents, where it names one
+
+    def subtasks(self, row: SuiteTask) -> list[str]:
+        return sorted(self.loaded_tasks[row.name]["tasks"])
+
+    @property
+    def digest(self) -> str:
+        """Digest of every evaluated document and its task's version, whatever file they came from."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        parts = []
+        for row, name, task in self._iter_tasks():
+            docs = (json.dumps(doc, sort_keys=True, default=str) for doc in task.eval_docs)
+            parts += [row.name, name, str(task.VERSION), *docs]
+        return digest(*parts)
+
+    @property
+    def task_fingerprints(self) -> dict[str, str]:
+        """Digest of how every task builds prompts and scores: its file, the code that file calls, the pool of its shots."""
+        return {"definition": self._fingerprint}
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        parts = []
+        for row, name, task in self._iter_tasks():
+            with keep_random_state():
+                random.seed(LM_EVAL_SEEDS["random"])  # as while loading
+                fewshot_docs = list(task.fewshot_docs()) if row.shots else []
+            parts += [row.name, name, task_fingerprint(task), json.dumps(fewshot_docs, sort_keys=True, default=str)]
+            # earlier versions could have the item itself among its shots
+            parts += ["without the item itself"] if shots_may_include_item(task) else []
+        return digest(*parts)
+
+    def _iter_tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
+        """Every lm-eval task behind every row: (row, its name, the task)."""
+        for row in self.suite.task:
+            for name, task in sorted(self.loaded_tasks[row.name]["tasks"].items()):
+                yield row, name, task
+
+    def generation_tasks(self) -> Iterator[tuple[str, Any]]:
+        """The tasks with generated answers, by name."""
+        return ((name, task) for _, name, task in self._iter_tasks() if task.OUTPUT_TYPE == "generate_until")
+
+    def notices(self) -> Iterator[str]:
+        """Where a task's prompts differ from lm-eval's, or a row's score is over a part of its group."""
+        yield from self.notes
+        yield from task_notes(self.suite, self.loaded_tasks)
+
+    def items(self) -> dict[str, int]:
+        """Number of items of each row."""
+        counts = {}
+        for row in self.suite.task:
+            doc_ids = _limited_doc_ids(self, [row])
+            tasks = self.loaded_tasks[row.name]["tasks"]
+            counts[row.name] = sum(len(doc_ids[name] if doc_ids else task.eval_docs) for name, task in tasks.items())
+        return counts
+
+    def clusters(self) -> dict[str, list[int]]:
+        """Row -> the cluster of every item, for the rows that name one."""
+        rows = [row for row in self.suite.task if row.name in self.cluster_keys]
+        return {row.name: item_clusters(self.cluster_keys[row.name], _limited_doc_ids(self, [row])) for row in rows}
+
+    def requests(self) -> int | None:
+        """Number of requests per checkpoint; known once the first checkpoint's prompts are built."""
+        tasks = [task for row in self.loaded_tasks.values() for task in row["tasks"].values()]
+        instance_lists = [getattr(task, "_instances", None) for task in tasks]
+        return sum(len(instances) for instances in instance_lists if instances) if all(instance_lists) else None
+
+    def check_ready(self, ping: bool) -> None:
+        """Nothing: `load_lm_eval_benchmark` has checked everything there is to check."""
+
+    def check_context(self, policy: Policy) -> None:
+        check_context(self.suite.name, self.generation_tasks(), policy.context_length)
+        check_settings(self.suite.name, self.generation_tasks(), policy.model)
+
+    def evaluate(
+        self,
+        policy: Policy,
+        max_tokens_per_batch: int,
+        batch_size: int,
+        advance: Advance,
+        judgement_log: Path,
+        partial_results: PartialResults,
+    ) -> EvalResult:
+        return evaluate(policy, self, max_tokens_per_batch, batch_size, advance, partial_results)
+
+
+def load_lm_eval_benchmark(
+    suite: Suite, limit: int | None, mirror: Path | None, allow_unsafe_code: bool = False
+) -> LmEvalBenchmark:
+    """Load every task of the suite and check it as far as that is possible without a model.
+
+    Raises UserError, before anything is trained, for an unknown task (with the nearest name), a data set or package that is
+    missing, a shot count the task cannot take, or a metric the task does not declare.
+    """
+    manager = make_task_manager(suite)
+    task_requirements = requirements(suite, task_files(manager), allow_unsafe_code)
+    for problem in (
+        *(problem for row in task_requirements for problem in row.all_problems()),
+        *missing_from_mirror(suite, task_requirements, mirror),
+    ):
+        raise UserError(problem)
+    with in_mirror(mirror), keep_random_state(), use_nltk_data(mirror), allow_code_execution(allow_unsafe_code):
+        loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
+        for row in suite.task:
+            check_loaded_task(suite, row, loaded[row.name])
+        keys_by_row = {row.name: cluster_keys(suite, row, loaded[row.name]["tasks"]) for row in suite.task}
+    keys = {name: row_keys for name, row_keys in keys_by_row.items() if row_keys}
+    notes = tuple(note for row in task_requirements for note in row.notes)
+    return LmEvalBenchmark(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes, cluster_keys=keys)
+
+
+def task_files(manager: Any) -> dict[str, TaskFile]:
+    """Every task, group and tag of an lm-eval TaskManager, from the task files alone; no data set is loaded."""
+    tagged: dict[str, list[str]] = {}
+    for name, entry in manager.task_index.items():
+        if entry.cfg:  # a tag has none
+            for tag in entry.tags:
+                tagged.setdefault(tag, []).append(name)
+    files = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
+    for name, entry in manager.task_index.items():
+        if entry.cfg:
+            members = entry.cfg.get("task") if "group" in entry.cfg else ()
+            files[name] = TaskFile(name, entry.cfg, tuple(members) if isinstance(members, list) else ())
+    return files
+
+
+def make_task_manager(suite: Suite) -> Any:
+    """lm-eval's index of the suite's task files; with lm-eval's own tasks this takes seconds."""
+    silence_lm_eval()
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=[str(p) for p in suite.include_folders()], include_defaults=suite.include_defaults)
+
+
+def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
+    where = f"suite {suite.name}, task {row.name}"
+    random_state = RandomState()
+    try:
+        with random_state.resumed():
+            loaded = manager.load([row.name])
+    except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
+        if isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's
+            raise UserError(f"{where}: needs something that is not installed: {_one_line(error)}") from error
+        if isinstance(error, UserError):
+            raise UserError(f"{where}: {error}") from error
+        raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_one_line(error)})") from error
+    for name, task in loaded["tasks"].items():
+        _cache_requests(task, random_state)
+        task.set_config(key="num_fewshot", value=row.shots)
+        if row.shots and row.shots > (pool_size := len(task.fewshot_docs())):
+            raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool_size} examples to draw them from; use fewer")
+        exclude_item_from_shots(task, where)
+        wrap_task_errors(task, where)
+    return loaded  # type: ignore[return-value]
+
+
+def _cache_requests(task: Any, random_state: RandomState) -> None:
+    """Let lm-eval build the task's requests once and reuse them for every checkpoint with the same options."""
+    original_build = task.build_all_requests
+    built_options: dict[str, Any] = {}
+
+    def build_or_reuse(**options: Any) -> None:
+        # chat_template is a method of the model, another object each time
+        request_options = {name: value for name, value in options.items() if name != "chat_template"}
+        if not getattr(task, "_instances", None) or built_options != request_options:
+            built_options.clear()
+            task._instances = []
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+            with random_state.resumed():
+                original_build(**options)
+            built_options.update(request_options)
+        for instance in task._instances:
+            instance.resps, instance.filtered_resps = [], {}  # the previous checkpoint's answers
+
+    task.build_all_requests = build_or_reuse
+
+
+def evaluate(
+    policy: Policy,
+    benchmark: LmEvalBenchmark,
+    max_tokens_per_batch: int,
+    batch_size: int,
+    advance: Advance,
+    partial_results: PartialResults = NO_PARTIAL_RESULTS,
+) -> EvalResult:
+    """Scores of the checkpoint in `policy`'s slot on every row. Raises EvaluationError when a row's metric or filter is missing.
+
+    max_tokens_per_batch: for scoring; batch_size: responses generated at a time; partial_results: where answers are stored until
+    the phase is complete.
+    """
+    from lm_eval import evaluator
+
+    from harness.language.benchmark.lm import as_lm  # lm-eval takes seconds to load
+    from harness.language.benchmark.standard_errors import override_lm_eval_stderr  # lm-eval takes seconds to load
+
+    benchmark.tokenizer = benchmark.tokenizer or policy.tokenizer
+    if benchmark.tokenizer is not policy.tokenizer:
+        raise RuntimeError(
+            f"suite {benchmark.suite.name}: its prompts were built with another tokenizer; load the benchmark again"
+        )
+    model = as_lm(
+        policy,
+        max_tokens_per_batch,
+        batch_size,
+        benchmark.encoding_cache,
+        advance,
+        partial_results,
+        benchmark.suite.apply_chat_template,
+    )
+    records, samples, items, raw, prompt_hashes = [], {}, {}, {}, []
+    notes: list[str] = []
+    for row_group in _group_rows(benchmark):
+        code_permission = allow_code_execution(benchmark.allow_unsafe_code)
+        with (
+            keep_random_state(),
+            override_lm_eval_stderr(),
+            code_permission,
+            ignore_arithmetic_warnings(),
+            name_aggregation_errors(),
+        ):
+            random.seed(LM_EVAL_SEEDS["random"])
+            result = evaluator.evaluate(
+                lm=model,
+                task_dict=_merge_loaded_rows([benchmark.loaded_tasks[row.name] for row in row_group]),
+                samples=_limited_doc_ids(benchmark, row_group),
+                cache_requests=False,
+                bootstrap_iters=BOOTSTRAP_ITERATIONS,
+                log_samples=True,
+                confirm_run_unsafe_code=benchmark.allow_unsafe_code,
+                apply_chat_template=benchmark.suite.apply_chat_template,
+                fewshot_as_multiturn=benchmark.suite.fewshot_as_multiturn and benchmark.suite.apply_chat_template,
+            )
+        assert result is not None
+        # nan and inf become None: no number
+        plain_result = json.loads(json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None)
+        samples_by_task = plain_result.pop("samples")
+        for row in row_group:
+            subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+            subtask_names = [] if subtasks == [row.name] else subtasks
+            samples[row.name] = [
+                s | ({"task": name} if subtask_names else {}) for name in subtasks for s in samples_by_task[name]
+            ]
+            equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
+            items[row.name] = make_item_scores(row, samples[row.name], equal_tasks, benchmark.cluster_keys.get(row.name))
+            try:
+                record = make_record(row, benchmark.suite, plain_result, subtasks, samples[row.name])
+                if (cluster_keys := benchmark.cluster_keys.get(row.name)) is not None:
+                    tasks = benchmark.loaded_tasks[row.name]["tasks"]
+                    by_subtask = {name: result["samples"][name] for name in subtasks}  # type: ignore[typeddict-item]
+                    record = with_cluster_stderr(row, record, by_subtask, cluster_keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
+                records.append(record)
+            except EvaluationError:
+                check_items_finite(row, benchmark.suite, samples[row.name])
+                raise
+            prompt_hashes += [
+                f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]
+            ]
+            if replaced_shots := {name: n for name, n in count_replaced_shots(benchmark, row).items() if n}:
+                plain_result.setdefault("own_shots_replaced", {}).update(replaced_shots)
+                notes.append(f"task {row.name}: {sum(replaced_shots.values())} items got another shot in place of their own text")
+        raw[", ".join(row.name for row in row_group)] = plain_result
+    notes += [f"{task}: {count} {EMPTY_CONTINUATION_NOTE}" for task, count in getattr(model, "without_token", {}).items()]
+    order = [row.name for row in benchmark.suite.task]
+    return EvalResult(
+        sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(prompt_hashes)), tuple(notes)
+    )
+
+
+def count_replaced_shots(benchmark: LmEvalBenchmark, row: SuiteTask) -> dict[str, int]:
+    """lm-eval task behind the row -> number of items of which a shot was replaced, because it had the item's own text."""
+    return {name: task.shots_replaced for name, task in benchmark.loaded_tasks[row.name]["tasks"].items()}
+
+
+def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
+    """Rows that lm-eval can evaluate in one call, so that their requests share batches: no task or group occurs twice."""
+    groups: list[tuple[set[str], list[SuiteTask]]] = []
+    for row in benchmark.suite.task:
+        names = {name for kind in benchmark.loaded_tasks[row.name].values() for name in kind} | {row.name}
+        group = next((entry for entry in groups if not entry[0] & names), None)
+        if group is None:
+            groups.append((names, [row]))
+        else:
+            group[0].update(names)
+            group[1].append(row)
+    return [rows for _, rows in groups]
+
+
+def _merge_loaded_rows(loaded_rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Several of lm-eval's loaded rows as one."""
+    return {kind: {name: item for row in loaded_rows for name, item in row[kind].items()} for kind in loaded_rows[0]}
+
+
+def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
+    """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
+
+    samples: lm-eval's, with None where it had NaN or an infinity.
+    """
+    bad_samples = [s for s in samples if s["filter"] == row.filter and row.metric in s and s[row.metric] is None]
+    if bad_samples:
+        shown_items = ", ".join(f"{s.get('task', row.name)} {s['doc_id']}" for s in bad_samples[:3])
+        raise EvaluationError(
+            f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad_samples)} of its items "
+            f"({shown_items}{', ...' if len(bad_samples) > 3 else ''}); leave the task out, or take another metric"
+        )
+
+
+def _limited_doc_ids(benchmark: LmEvalBenchmark, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:
+    """The first `limit` items of every lm-eval task behind the rows, or None where nothing is limited."""
+    doc_ids: dict[str, list[int]] = {}
+    is_limited = False
+    for row in rows:
+        limits = [limit for limit in (row.limit, benchmark.limit) if limit is not None]
+        is_limited = is_limited or bool(limits)
+        for name, task in benchmark.loaded_tasks[row.name]["tasks"].items():
+            doc_ids[name] = list(range(min([*limits, len(task.eval_docs)])))
+    return doc_ids if is_limited else None
+
+
+def _to_jsonable(value: Any) -> Any:
+    """JSON for what lm-eval leaves in its results: numpy numbers and arrays, sets, dtypes, functions."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    return getattr(value, "__name__", None) or str(value)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,150 @@
+"""Check a suite's row against its lm-eval task: metric, filter, direction, shots; and groups and tags without a score.
+
+Read from the task files alone, as lm-eval 0.4.13 reads them. What is known only by running (a metric that the task's own Python
+code reports) is left to `task_trial`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.errors import did_you_mean
+from harness.language.benchmark import registered
+from harness.language.benchmark.task_file import TaskFile
+from harness.loop.suite import SuiteTask
+
+# The metrics that lm-eval's own process_results computes; any other in the list of such a task is never reported.
+METRICS_BY_OUTPUT_TYPE = {
+    "multiple_choice": {
+        "acc",
+        "acc_norm",
+        "acc_bytes",
+        "acc_mutual_info",
+        "brier_score",
+        "exact_match",
+        "f1",
+        "likelihood",
+        "mcc",
+    },
+    "loglikelihood": {"acc", "perplexity"},
+    "loglikelihood_rolling": {"bits_per_byte", "byte_perplexity", "word_perplexity"},
+}
+
+
+def reported_metrics(settings: Mapping[str, Any]) -> tuple[set[str], bool]:
+    """Names of the metrics that a task reports, and whether that is all: its own code may report others."""
+    if "class" in settings:
+        return set(), False
+    output_type = str(settings.get("output_type") or "generate_until")
+    metric_list = settings.get("metric_list")
+    if metric_list is None:
+        names = set(registered.default_metrics(output_type))
+    elif isinstance(metric_list, list):
+        names = {metric_name(entry["metric"]) for entry in metric_list if isinstance(entry, Mapping) and "metric" in entry}
+    else:
+        return set(), False
+    if settings.get("process_results") is not None:
+        return names, False
+    if output_type in METRICS_BY_OUTPUT_TYPE:
+        return names & METRICS_BY_OUTPUT_TYPE[output_type], True
+    open_ended = any(
+        isinstance(entry, Mapping) and (entry.get("hf_evaluate") or not _is_plain_name(entry.get("metric")))
+        for entry in metric_list or ()
+    )
+    return names, not open_ended  # a function may return several metrics under names of its own
+
+
+def metric_name(metric: Any) -> str:
+    """A metric's name; that of `!function utils.f`, read as a path or resolved, is the function's."""
+    if _is_plain_name(metric):
+        return metric
+    return getattr(metric, "__name__", str(metric).rpartition(".")[2])
+
+
+def _is_plain_name(metric: Any) -> bool:
+    return isinstance(metric, str) and not metric.startswith("/")
+
+
+def filter_names(settings: Mapping[str, Any]) -> set[str]:
+    filter_list = settings.get("filter_list")
+    if filter_list is None:
+        return {"none"}
+    return {str(entry["name"]) for entry in filter_list if isinstance(entry, Mapping) and "name" in entry}
+
+
+def higher_is_better(settings: Mapping[str, Any], metric: str) -> bool | None:
+    """Whether higher is better for a metric of this task in lm-eval; None where it is not declared."""
+    metric_list = settings.get("metric_list")
+    for entry in metric_list if isinstance(metric_list, list) else ():
+        if isinstance(entry, Mapping) and metric_name(entry.get("metric")) == metric and "higher_is_better" in entry:
+            return entry["higher_is_better"] if isinstance(entry["higher_is_better"], bool) else None
+    return registered.higher_is_better(metric) if metric in reported_metrics(settings)[0] else None
+
+
+def direction_problems(row: SuiteTask, tasks: Sequence[TaskFile]) -> Iterator[str]:
+    """The first task for which lm-eval declares the opposite direction of the row's."""
+    for task in tasks:
+        declared = higher_is_better(task.settings, row.metric)
+        if declared is not None and declared != row.higher_is_better:
+            yield (
+                f"in lm-eval {'higher' if declared else 'lower'} {row.metric} is better for {task.name}, the row declares the "
+                f"opposite; write higher_is_better = {str(declared).lower()} in the row"
+            )
+            return
+
+
+def shots_problems(row: SuiteTask, task: TaskFile) -> Iterator[str]:
+    if task.settings.get("num_fewshot") == 0 and row.shots:
+        yield f"{task.name} is fixed at 0 shots, the suite has shots = {row.shots}; set it to 0"
+
+
+def missing_metric_or_filter(row: SuiteTask, task: TaskFile) -> Iterator[str]:
+    """The row's metric or filter, where the task certainly does not report it."""
+    names, complete = reported_metrics(task.settings)
+    if complete and row.metric not in names:
+        yield f'{task.name} has no metric "{row.metric}"{did_you_mean(row.metric, names)}'
+    known_filters = filter_names(task.settings)
+    if row.filter not in known_filters:
+        shown_filters = ", ".join(sorted(known_filters)) or "none at all: its filter_list is empty"
+        yield f'{task.name} has no filter "{row.filter}" (it has {shown_filters})'
+
+
+def tag_problem(row: SuiteTask, tag: TaskFile) -> str:
+    first = tag.members[0] if tag.members else "its tasks"
+    return (
+        f"is a tag of {len(tag.members)} task(s), which has no score of its own; name its tasks as rows ({first}, ...), or a "
+        f"group over it: a file with group: NAME, task: [{tag.name}], aggregate_metric_list: [{{metric: {row.metric}}}]"
+    )
+
+
+def group_problems(row: SuiteTask, group: TaskFile) -> Iterator[str]:
+    """Why lm-eval gives the group no score under the row's metric and filter."""
+    if not group.members:
+        yield "is a group without a list of tasks (task: [...]), which has no score"
+        return
+    aggregated = aggregate_entries(group.settings.get("aggregate_metric_list"))
+    advice = f"add aggregate_metric_list: [{{metric: {row.metric}}}] to its file, or name its tasks as rows"
+    if not aggregated:
+        yield f"is a group without aggregate_metric_list, so it has no score; {advice}"
+        return
+    matching = [entry for entry in aggregated if entry.get("metric") == row.metric]
+    if not matching:
+        other_metrics = ", ".join(sorted({str(entry.get("metric")) for entry in aggregated}))
+        yield f"is a group that averages {other_metrics}, not {row.metric}; {advice}"
+        return
+    filter_lists = [_iter_strings(entry["filter_list"]) for entry in matching if entry.get("filter_list") is not None]
+    if len(filter_lists) == len(matching) and not any(row.filter in names for names in filter_lists):
+        known_filters = ", ".join(sorted({name for names in filter_lists for name in names}))
+        yield f'is a group that averages {row.metric} of filter {known_filters}, not of "{row.filter}"'
+
+
+def aggregate_entries(aggregate_metric_list: Any) -> list[Mapping[str, Any]]:
+    """A group's aggregate_metric_list, which may be one entry alone."""
+    if isinstance(aggregate_metric_list, Mapping):
+        return [aggregate_metric_list]
+    return [entry for entry in aggregate_metric_list or () if isinstance(entry, Mapping)]
+
+
+def _iter_strings(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(entry) for entry in value]

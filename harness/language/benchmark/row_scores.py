@@ -1,0 +1,97 @@
+"""lm-eval's result -> a row's record, and the score of each of its items."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.clusters import number_clusters
+from harness.errors import EvaluationError
+from harness.loop.suite import Suite, SuiteTask
+from harness.records import EvalRecord, digest
+
+
+def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Sequence[str]) -> list[str]:
+    """The lm-eval tasks that the row's score is over: all behind it, or of a group those that report the metric."""
+    key = f"{row.metric},{row.filter}"
+    reporting = [subtask for subtask in subtasks if key in result["results"].get(subtask, {})]
+    return reporting or list(subtasks)
+
+
+def make_record(
+    row: SuiteTask,
+    suite: Suite,
+    result: Mapping[str, Any],
+    subtasks: Sequence[str],
+    samples: Sequence[Mapping[str, Any]] | None = None,
+) -> EvalRecord:
+    """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n: those of its samples that count.
+
+    Raises EvaluationError when metric or filter is not there.
+    """
+    scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
+    key = f"{row.metric},{row.filter}"
+    value = scores.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        reported_keys = sorted(k for k in scores if "," in k and "_stderr" not in k)
+        reason = f"it is {value!r}" if key in scores else f"it has {', '.join(reported_keys) or 'nothing'}"
+        raise EvaluationError(f"suite {suite.name}, task {row.name}: lm-eval gave no number for {key!r} ({reason})")
+    stderr = scores.get(f"{row.metric}_stderr,{row.filter}")
+    n = sum(result["n-samples"][subtask]["effective"] for subtask in subtasks)
+    if samples is not None:  # a document may leave the metric out
+        n = sum(s["filter"] == row.filter and row.metric in s for s in samples)
+    versions = result.get("versions", {})
+    return EvalRecord(
+        task=row.name,
+        metric=row.metric,
+        filter=row.filter,
+        value=float(value),
+        stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
+        n=int(n),
+        shots=row.shots,
+        task_version=str(versions.get(row.name, "unversioned")),
+        suite=suite.name,
+        suite_version=suite.version,
+        higher_is_better=row.higher_is_better,
+        chance=row.chance,
+    )
+
+
+def weights_tasks_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
+    """Whether the row is a group whose score is the plain mean of its tasks', whatever their sizes (weight_by_size: false)."""
+    group = loaded.get("groups", {}).get(row.name)
+    entries = (group.aggregate_metric_list or []) if group is not None else []
+    matching = [e for e in entries if e.metric == row.metric and (e.filter_list is None or row.filter in e.filter_list)]
+    return bool(matching) and not matching[-1].weight_by_size
+
+
+def make_item_scores(
+    row: SuiteTask,
+    samples: Sequence[Mapping[str, Any]],
+    equal_tasks: bool = False,
+    keys: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Each item's contribution to the row's score, in the order of evaluation, and a digest of the items and their prompts.
+
+    `values` is None where the metric is not made of one number per item (a corpus metric): such rows cannot be paired. Numbers
+    whose mean is not the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
+    task of a group has the same weight: the number of items of each task. `clusters`, where items share one (keys: of every
+    lm-eval task's documents): the index of every item's cluster, in order of first appearance.
+    """
+    counted_samples = [s for s in samples if s["filter"] == row.filter]
+    counted_samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    values = [s[row.metric] for s in counted_samples if isinstance(s.get(row.metric), (bool, int, float))]
+    is_complete = bool(counted_samples) and len(values) == len(counted_samples)
+    items_digest = digest(
+        *(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in counted_samples)
+    )
+    item_scores: dict[str, Any] = {"items": items_digest, "values": [float(v) for v in values] if is_complete else None}
+    sizes = collections.Counter(s.get("task", row.name) for s in counted_samples)
+    if is_complete and equal_tasks and len(sizes) > 1:
+        item_scores["parts"] = list(sizes.values())
+    if is_complete and keys:
+        clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted_samples])
+        if max(clusters) + 1 < len(clusters):
+            item_scores["clusters"] = clusters
+    return item_scores

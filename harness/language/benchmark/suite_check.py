@@ -1,0 +1,176 @@
+"""What a suite requires, read from the task files alone: metrics, filters, data sets, packages. Nothing is loaded or downloaded.
+
+A task file is lm-eval's YAML, already read: its kind, its settings, its tags. Python files that it names are parsed for their
+imports, so that a missing package is known before a data set is fetched or a model trained.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import did_you_mean
+from harness.language.benchmark.row_check import (
+    direction_problems,
+    group_problems,
+    missing_metric_or_filter,
+    shots_problems,
+    tag_problem,
+)
+from harness.language.benchmark.task_check import unsupported_features
+from harness.language.benchmark.task_file import TaskFile, subtasks
+from harness.loop.suite import Suite, SuiteTask
+
+GATED_DATASETS = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
+ALWAYS_INSTALLED = {"harness", "datasets", "numpy", "packaging"}  # the harness itself and what lm-eval cannot do without
+PIP_NAMES = {"antlr4": "antlr4-python3-runtime==4.11.*", "math_verify": "math-verify", "sklearn": "scikit-learn"}
+LAZY_DEPENDENCIES = {"sympy.parsing.latex": "antlr4"}  # what a module needs only when it is used
+
+
+@dataclass
+class TaskRequirements:
+    """What one row of the suite needs. problems: one line each, naming the thing and what to do; notes: on a row without
+    problems."""
+
+    row: SuiteTask
+    tasks: list[str] = field(default_factory=list)
+    datasets: set[str] = field(default_factory=set)
+    packages: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def all_problems(self) -> list[str]:
+        """Problems, then one line per package that is not installed."""
+        missing = sorted(name for name in self.packages if importlib.util.find_spec(name) is None)
+        return self.problems + [
+            f'task {self.row.name}: needs the package {name}; install it with: pip install "{PIP_NAMES.get(name, name)}"'
+            for name in missing
+        ]
+
+
+def requirements(suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool = False) -> list[TaskRequirements]:
+    """The requirements of every row. files: by name, all that are installed or in the suite's folders."""
+    return [_row_requirements(suite, row, files, allow_unsafe_code) for row in suite.task]
+
+
+def _row_requirements(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allow_unsafe_code: bool) -> TaskRequirements:
+    required = TaskRequirements(row)
+    where = f"suite {suite.name}, task {row.name}"
+    if row.name not in files:
+        hint = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
+        similar_names = [name for name in files if name[:1] == row.name[:1]]
+        if (file := _find_unreadable_file(suite, row.name)) is not None:
+            required.problems.append(
+                f"{where}: lm-eval skips {file}, which it cannot read: not YAML, or an `include` that does not exist"
+            )
+            return required
+        required.problems.append(
+            f"{where}: no such task{did_you_mean(row.name, similar_names) if len(similar_names) < 200 else ''}{hint}"
+        )
+        return required
+    task_file = files[row.name]
+    if task_file.is_tag:
+        required.problems.append(f"{where}: {tag_problem(row, task_file)}")
+    if task_file.is_group:
+        required.problems += [f"{where}: {problem}" for problem in group_problems(row, task_file)]
+    tasks, missing_by_task = [], []
+    for task in subtasks(row.name, files):
+        if isinstance(task, str):
+            required.problems.append(f"{where}: its group names {task}, which is not installed")
+            continue
+        required.tasks.append(task.name)
+        tasks.append(task)
+        required.problems += [f"{where}: {problem}" for problem in shots_problems(row, task)]
+        unsupported = unsupported_features(task.settings, allow_unsafe_code)
+        required.problems += [f"{where}: {task.name} {problem}" for problem in unsupported]
+        missing_by_task.append(list(missing_metric_or_filter(row, task)))
+        if path := task.settings.get("dataset_path"):
+            required.datasets.add(str(path))
+        try:
+            required.packages |= imported_packages(task)
+        except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
+            required.problems.append(
+                f"{where}: {task.name} names Python code that cannot be read: {' '.join(str(error).split())}"
+            )
+    required.problems += [f"{where}: {problem}" for problem in direction_problems(row, tasks)]
+    incomplete = [problems for problems in missing_by_task if problems]
+    if len(incomplete) == len(missing_by_task):  # a group's score is over the tasks that report it
+        prefix = "none of its tasks reports the row's metric and filter: " if len(incomplete) > 1 else ""
+        required.problems += [f"{where}: {prefix}{problem}" for problem in (incomplete[0] if incomplete else ())]
+    elif incomplete:
+        num_complete = len(missing_by_task) - len(incomplete)
+        required.notes.append(
+            f"{where}: {num_complete} of its {len(missing_by_task)} tasks report {row.metric}, {row.filter}; "
+            "its score is over these"
+        )
+    return required
+
+
+def _find_unreadable_file(suite: Suite, name: str) -> Path | None:
+    """A file in the suite's folders that declares the task or group; lm-eval skips what it cannot read."""
+    name_pattern = re.compile(rf"^(task|group):\s*[\"']?{re.escape(name)}[\"']?\s*$", re.MULTILINE)
+    files = (file for folder in suite.include_folders() for file in sorted(folder.rglob("*.yaml")))
+    return next((file for file in files if name_pattern.search(file.read_text(encoding="utf-8", errors="replace"))), None)
+
+
+def imported_packages(task: TaskFile) -> set[str]:
+    """Top-level names of the packages that a task's Python files import, except lm-eval and the standard library."""
+    packages: set[str] = set()
+    seen: set[Path] = set()
+    pending = [path for text in _iter_strings(task.settings) if (path := _python_file(text)) is not None]
+    while pending:
+        path = pending.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for module in _imported_modules(path):
+            if module in LAZY_DEPENDENCIES:
+                packages.add(LAZY_DEPENDENCIES[module])
+            top = module.partition(".")[0]
+            if module.startswith("lm_eval.tasks."):
+                spec = importlib.util.find_spec("lm_eval")
+                package_folder = (
+                    Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
+                )
+                module_file = (
+                    package_folder / (module.removeprefix("lm_eval.").replace(".", "/") + ".py") if package_folder else None
+                )
+                pending += [module_file] if module_file is not None and module_file.is_file() else []
+            elif top not in sys.stdlib_module_names and top != "lm_eval" and not (path.parent / f"{top}.py").is_file():
+                packages.add(top)
+    return packages - ALWAYS_INSTALLED
+
+
+def _iter_strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _iter_strings(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _iter_strings(inner)
+
+
+def _python_file(text: str) -> Path | None:
+    """`/folder/utils.function` -> /folder/utils.py; None where there is no such file."""
+    if not text.startswith("/") or "\n" in text:
+        return None
+    path = Path(text.rpartition(".")[0] + ".py")
+    return path if path.is_file() else None
+
+
+def _imported_modules(path: Path) -> Iterator[str]:
+    """Every module a file imports, at any depth; for `from a import b` both a and a.b, since b may be a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)

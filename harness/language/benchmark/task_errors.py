@@ -1,0 +1,84 @@
+"""Errors that a task's own code or metric raises, each as one line with task, step and item."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from harness.errors import EvaluationError, UserError, disk_error
+
+# Methods that lm-eval calls with a document as first argument -> what an error in them means.
+ITEM_STEP_FAILURES = {
+    "fewshot_context": "its prompt cannot be built",
+    "construct_requests": "its requests cannot be built",
+    "doc_to_target": "its target cannot be computed",
+    "process_results": "its answer cannot be scored",
+}
+
+
+def wrap_task_errors(task: Any, where: str) -> None:
+    """Turn what the task's code raises into an EvaluationError with its place: suite and row, and which task of a group."""
+    where = where if where.endswith(f" {task.task_name}") else f"{where}: {task.task_name}"
+    for method, what in ITEM_STEP_FAILURES.items():
+        setattr(task, method, _wrap_item_call(getattr(task, method), task, where, what))
+    original_apply_filters = task.apply_filters
+
+    def apply_filters() -> Any:
+        with _error_context(where, "its filters fail on the answers"):
+            return original_apply_filters()
+
+    task.apply_filters = apply_filters
+
+
+def _wrap_item_call(call: Any, task: Any, where: str, what: str) -> Any:
+    @functools.wraps(call)
+    def wrapper(doc: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(doc, *args, **kwargs)
+        except Exception as error:
+            raise _to_evaluation_error(error, f"{where}, item {_doc_index(task, doc)}: {what}") from error
+
+    return wrapper
+
+
+def _doc_index(task: Any, doc: Any) -> Any:
+    return next((n for n, other in enumerate(task.eval_docs) if other == doc), "unknown")
+
+
+@contextlib.contextmanager
+def name_aggregation_errors() -> Iterator[None]:
+    """Within it an error in aggregating a task's item scores names the task."""
+    from lm_eval import evaluator_utils
+
+    original = evaluator_utils._compute_task_aggregations
+
+    def wrapper(task: Any, raw_metrics: Any, *args: Any, **kwargs: Any) -> Any:
+        metrics = ", ".join(dict.fromkeys(metric for metric, _ in raw_metrics))
+        with _error_context(f"task {task.task_name}", f"its items' scores cannot be aggregated ({metrics})"):
+            return original(task, raw_metrics, *args, **kwargs)
+
+    with mock.patch.object(evaluator_utils, "_compute_task_aggregations", wrapper):
+        yield
+
+
+@contextlib.contextmanager
+def _error_context(where: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise _to_evaluation_error(error, f"{where}: {what}") from error
+
+
+def _to_evaluation_error(error: Exception, message: str) -> Exception:
+    """The error with its place in front; one that has a message of its own, or that is the machine's, unchanged."""
+    if isinstance(error, (UserError, EvaluationError, MemoryError)) or disk_error(error) is not None:
+        return error
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())[:200]
+    location = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return EvaluationError(f"{message}: {type(error).__name__}: {text} ({location}); fix the task or leave it out")

@@ -1,0 +1,118 @@
+"""Try a loaded lm-eval task on made-up answers, to see which metrics its own Python code reports.
+
+A task's `process_results` may return any names, whatever its file lists. It is called on its first items with a made-up answer,
+and only the names in its result are used. Code marked as unsafe is not run, nor a metric of Hugging Face's evaluate, which may be
+downloaded; where the code fails on a made-up answer the metrics are unknown, and no problem is reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.errors import UserError, did_you_mean
+from harness.language.benchmark.row_check import group_problems, reported_metrics
+from harness.language.benchmark.task_file import TaskFile
+from harness.loop.suite import Suite, SuiteTask
+
+NUM_ITEMS_TRIED = 8
+DUMMY_ANSWER = "0"
+
+
+def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> None:
+    """Raises UserError for a row to which lm-eval would give no score, as far as that can be known without a model."""
+    where = f"suite {suite.name}, task {row.name}"
+    group = loaded.get("groups", {}).get(row.name)
+    if group is not None:
+        for problem in group_problems(row, TaskFile(row.name, group.to_dict() or {}, tuple(group.child_names))):
+            raise UserError(f"{where}: {problem}")
+    elif set(loaded["tasks"]) != {row.name}:
+        names = ", ".join(sorted(loaded["tasks"])[:3])
+        raise UserError(f"{where}: lm-eval loads it as {names}, under which its scores are; name these as rows")
+    known_metrics: set[str] = set()
+    for name, task in loaded["tasks"].items():
+        _check_metrics_exist(where, name, task)
+        names = reported_metric_names(task, row.filter)
+        if names is None or row.metric in names:
+            return
+        known_metrics |= names
+    raise UserError(f'{where}: reports no metric "{row.metric}"{did_you_mean(row.metric, known_metrics)}')
+
+
+def _check_metrics_exist(where: str, name: str, task: Any) -> None:
+    """Raises UserError for a metric or aggregation that lm-eval lacks: it is None there, and fails only after the answers."""
+    for metric, function in (getattr(task, "_aggregation_list", None) or {}).items():
+        if not callable(function):
+            raise UserError(f"{where}: {name} aggregates {metric} with a function that lm-eval does not have")
+    _check_binary_f1(where, name, task)
+    if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
+        return
+    for metric, function in getattr(task, "_metric_fn_list", {}).items():
+        if function is None:
+            raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
+
+
+def _check_binary_f1(where: str, name: str, task: Any) -> None:
+    """lm-eval's f1 is binary and fails when a third class is predicted."""
+    from lm_eval.api.metrics import f1_score
+
+    uses_lm_eval_f1 = any(function is f1_score for function in (getattr(task, "_aggregation_list", None) or {}).values())
+    if not uses_lm_eval_f1 or task.OUTPUT_TYPE != "multiple_choice" or task.config.process_results is not None:
+        return
+    max_choices = max(
+        (len(task.doc_to_choice(doc)) for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED)), default=0
+    )
+    if max_choices > 2:
+        raise UserError(
+            f"{where}: {name} lists f1, which in lm-eval is binary and fails at a third class; its items have {max_choices} "
+            "choices; give f1 an aggregation of its own there, or leave it out"
+        )
+
+
+def reported_metric_names(task: Any, filter_name: str) -> set[str] | None:
+    """The metrics that a loaded task reports under a filter; None where that cannot be known beforehand."""
+    settings = getattr(task.config, "__dict__", {})
+    has_own_scoring = type(task).process_results.__qualname__ != "ConfigurableTask.process_results"
+    names, complete = reported_metrics(settings)
+    if complete and not has_own_scoring:
+        return names
+    metric_list = settings.get("metric_list") or ()
+    uses_hf_evaluate = any(isinstance(entry, Mapping) and entry.get("hf_evaluate") for entry in metric_list)
+    if getattr(task, "UNSAFE_CODE", False) or uses_hf_evaluate:
+        return None
+    metrics: set[str] = set()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED):
+                metrics |= set(task.process_results(doc, _dummy_answers(task, doc, filter_name)))
+    except Exception:  # third-party code, called with a made-up answer
+        return None
+    return metrics or None
+
+
+def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
+    """What lm-eval would pass to process_results for one document: one filtered answer per request."""
+    from lm_eval.api.instance import Instance
+
+    output_type = task.OUTPUT_TYPE
+    if output_type == "multiple_choice":
+        choices = len(task.doc_to_choice(doc)) * (2 if "acc_mutual_info" in task._metric_fn_list else 1)
+        answers: list[Any] = [(-1.0 - n, n == 0) for n in range(choices)]
+    else:
+        answers = [{"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}.get(output_type, DUMMY_ANSWER)]
+    repeats = int(getattr(task.config, "repeats", 1) or 1)
+    request_type = "loglikelihood" if output_type == "multiple_choice" else output_type
+    instances = []
+    for number, answer in enumerate(answers):
+        instance = Instance(
+            request_type=request_type, doc=doc, arguments=("", {}), idx=number, metadata=(task.task_name, 0, repeats)
+        )
+        instance.resps = [answer] * repeats
+        instances.append(instance)
+    for ensemble in task._filters:
+        if ensemble.name == filter_name:
+            ensemble.apply(instances)
+    return [instance.filtered_resps[filter_name] for instance in instances]

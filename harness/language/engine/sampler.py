@@ -1,0 +1,154 @@
+"""Responses drawn by vLLM instead of the policy: the same settings and seeds, another engine's numbers.
+
+Each call starts a process for the checkpoint, draws, ends the process so that the device's memory is free for training, and
+checks that the checkpoint's adapter was on (`adapter_check`). Token ids are kept as vLLM drew them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.config import GenerationConfig, RunConfig
+from harness.files import file_digest
+from harness.language.encoding import Encoder
+from harness.language.engine.adapter_check import check_adapter
+from harness.language.engine.preflight import supported_rank
+from harness.language.engine.vllm_process import VllmProcess
+from harness.language.model.sampling import GeneratedTokens, Request
+from harness.language.policy import Completion, Policy
+from harness.progress import Advance
+from harness.store.adapter_files import ADAPTER_FILE
+
+LOGP_ROUNDING = 1e-3  # nats by which a probability of 1 may come out above 1
+
+
+def make_sampler(policy: Policy, config: RunConfig, adapter: Path | None) -> Policy | VllmSampler:
+    """What draws the responses of the checkpoint loaded in `policy`: the policy itself, or vLLM where the run asks for it.
+
+    adapter: the checkpoint's folder; None for the initial policy.
+    """
+    return VllmSampler(policy, config, adapter) if config.generation.backend == "vllm" else policy
+
+
+class VllmSampler:
+    """Samples from the checkpoint loaded in `policy` by vLLM. `engine_record`: vLLM's version and the last agreement."""
+
+    def __init__(self, policy: Policy, config: RunConfig, adapter: Path | None) -> None:
+        self.policy, self.config, self.adapter = policy, config, adapter
+        self.engine_record: dict[str, Any] = {}
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.policy.encoder
+
+    def sample(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig, advance: Advance = lambda n: None
+    ) -> list[Completion]:
+        """One response per prompt, in the order given; each has a seed of its own.
+
+        Others in the batch can change a response by rounding alone. Raises RuntimeError when vLLM's process fails, or when its
+        responses are not the checkpoint's.
+        """
+        requests = self.policy.requests(prompts, seeds, settings)
+        if not requests:
+            return []
+        with ExitStack() as stack:
+            folder = self.adapter or self._initial_adapter(stack)
+            name = f"checkpoint-{file_digest(folder / ADAPTER_FILE)}" if folder else None
+            adapter = {"name": name, "path": str(folder.absolute())} if folder else None
+            if self.policy.device.type == "cuda":
+                torch.cuda.empty_cache()  # cached memory of the policy, for vLLM
+            process = stack.enter_context(VllmProcess(settings.vllm_timeout, visible_device_env(self.policy.device)))
+            version = process.receive("hello")["version"]
+            process.send("open", **self._engine_settings(requests, settings, with_adapter=folder is not None))
+            process.receive("opened")
+            tokens = self._generate_tokens(process, adapter, requests, settings, advance)
+        completions = [self.policy.to_completion(prompt, generated) for prompt, generated in zip(prompts, tokens, strict=True)]
+        agreement = check_adapter(self.policy, prompts, completions, self.config.model.tokens_per_pass, name)
+        self.engine_record = {"vllm": version, "canary": dataclasses.asdict(agreement)}
+        return completions
+
+    def _initial_adapter(self, stack: ExitStack) -> Path | None:
+        """The initial policy's adapter as a folder for the time of the draw, where it is not the bare base."""
+        if self.policy.initial_adapter is None:
+            return None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-checkpoint-")))
+        self.policy.save_adapter(folder)
+        return folder
+
+    def _engine_settings(self, requests: Sequence[Request], settings: GenerationConfig, with_adapter: bool) -> dict[str, Any]:
+        """The base as vLLM opens it: the very commit the policy has, and no more context than the longest request takes."""
+        return {
+            "model": self.policy.path,
+            "revision": None if Path(self.policy.path).is_dir() else self.policy.commit,
+            "dtype": self.policy.precision,
+            "length": max(len(r.prompt_ids) + r.max_new_tokens for r in requests),
+            "memory": settings.vllm_memory,
+            "rank": supported_rank(self.config.lora.rank) if with_adapter else None,
+        }
+
+    def _generate_tokens(
+        self,
+        process: VllmProcess,
+        adapter: dict[str, Any] | None,
+        requests: Sequence[Request],
+        settings: GenerationConfig,
+        advance: Advance,
+    ) -> list[GeneratedTokens]:
+        stop_ids = self.policy.stop_ids
+        process.send(
+            "draw",
+            adapter=adapter,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            stop_ids=sorted(stop_ids),
+            never=self.policy.ids_without_token,
+            requests=[(list(r.prompt_ids), r.seed, r.max_new_tokens) for r in requests],
+        )
+        vocab_size = self.policy.model.config.get_text_config().vocab_size
+        banned_ids = set(self.policy.ids_without_token)
+        tokens: list[GeneratedTokens] = []
+        num_reported = 0
+        while (message := process.receive("done", "response", "end"))["kind"] != "end":
+            if message["kind"] == "done":
+                num_reported += message["count"]
+                advance(message["count"])
+            elif len(tokens) == len(requests):
+                raise process.failure(f"sent more than the {len(requests)} responses requested")
+            elif not is_response(message, requests[len(tokens)], stop_ids, vocab_size) or banned_ids & set(message["ids"]):
+                raise process.failure(f"sent something that is no response to its request: {str(message)[:200]}")
+            else:
+                tokens.append(GeneratedTokens(message["ids"], message["logp"]))
+        if len(tokens) != len(requests):
+            raise process.failure(f"sent {len(tokens)} responses, {len(requests)} were requested")
+        advance(len(requests) - num_reported)
+        return tokens
+
+
+def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocab_size: int) -> bool:
+    """Whether a message can be a response: the model's tokens, a stop token only at the end, a log-probability."""
+    ids, logp, reason = message.get("ids"), message.get("logp"), message.get("reason")
+    if not isinstance(ids, list) or not isinstance(logp, float) or not 0 < len(ids) <= request.max_new_tokens:
+        return False
+    if not all(type(i) is int and 0 <= i < vocab_size for i in ids) or not stop_ids.isdisjoint(ids[:-1]):
+        return False
+    reason_fits = reason == "stop" if ids[-1] in stop_ids else reason == "length" and len(ids) == request.max_new_tokens
+    return reason_fits and -math.inf < logp < LOGP_ROUNDING
+
+
+def visible_device_env(device: torch.device) -> dict[str, str]:
+    """The environment in which `device` is the only GPU, and so the one that vLLM takes."""
+    if device.type != "cuda":
+        return {}
+    index = torch.cuda.current_device() if device.index is None else device.index
+    visible_devices = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return {"CUDA_VISIBLE_DEVICES": visible_devices[index] if visible_devices else str(index)}

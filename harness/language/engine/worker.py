@@ -1,0 +1,159 @@
+"""vLLM's side of the pipe: orders come in and responses go out, one JSON object a line. The only file that uses vLLM's API.
+
+Written against the documented interface of vLLM 0.33 and tested against a stand-in; not yet run on hardware. Nothing else of
+this package is imported, so that the process holds vLLM alone. It ends when its parent closes the pipe, or dies.
+
+The first line out is {"kind": "hello"} with vLLM's version and the device it computes on. Orders:
+open  the base model, once                             -> {"kind": "opened"}
+draw  one response per request, with an adapter or none -> {"kind": "done", "count": n} as they finish, then one
+      {"kind": "response"} per request, in order, then {"kind": "end"}
+"""
+
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
+# vLLM is an extra that no check can count on.
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more finished responses in memory before they are sent
+
+
+class Adapters:
+    """A whole number for every adapter name, counted up and never given twice.
+
+    vLLM keeps an adapter under its number and does not read the files again (vllm#31326), and cached prompts under its name
+    (vllm#42125): a name here is made of the weights' digest, so neither can stand for two checkpoints.
+    """
+
+    def __init__(self) -> None:
+        self.adapter_ids: dict[str, int] = {}
+
+    def lora_request(self, adapter: dict[str, str] | None) -> Any:
+        from vllm.lora.request import LoRARequest
+
+        if adapter is None:
+            return None
+        adapter_id = self.adapter_ids.setdefault(adapter["name"], len(self.adapter_ids) + 1)
+        return LoRARequest(adapter["name"], adapter_id, adapter["path"])
+
+
+def open_engine(order: dict[str, Any]) -> Any:
+    """The base model in vLLM, ready to draw.
+
+    The log-probabilities are `raw_logprobs`: of the model's own logits, before temperature and top-p, which is what is kept of a
+    draw here. Prefix caching is off: prompts are short beside their responses, and without it no block of one checkpoint can be
+    read for another, nor do numbers depend on which block was there already. The model's own generation settings are not used.
+    """
+    from vllm import LLM
+
+    lora_settings = {"enable_lora": True, "max_loras": 1, "max_lora_rank": order["rank"]} if order["rank"] else {}
+    return LLM(
+        model=order["model"],
+        revision=order["revision"],
+        dtype=order["dtype"],
+        max_model_len=order["length"],
+        gpu_memory_utilization=order["memory"],
+        logprobs_mode="raw_logprobs",
+        enable_prefix_caching=False,
+        generation_config="vllm",
+        seed=0,  # of what has no seed of its own; every request here has one
+        **lora_settings,
+    )
+
+
+def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineWriter) -> None:
+    """Carry out a draw order. A response ends at one of its stop tokens, which is kept, or at its maximum length.
+
+    `ignore_eos` leaves stopping to the stop tokens of the template, among which the tokenizer's own end always is.
+    """
+    from vllm import SamplingParams, TokensPrompt
+
+    progress = progress_bar(writer)
+    for start in range(0, len(order["requests"]), MAX_REQUESTS_PER_CALL):
+        requests = order["requests"][start : start + MAX_REQUESTS_PER_CALL]
+        settings = [
+            SamplingParams(
+                temperature=order["temperature"],
+                top_p=order["top_p"],
+                seed=seed,
+                max_tokens=max_new_tokens,
+                stop_token_ids=order["stop_ids"],
+                ignore_eos=True,
+                logit_bias=dict.fromkeys(order["never"], -100.0) if order.get("never") else None,  # its lowest
+                logprobs=0,  # of the token drawn alone
+                detokenize=False,
+            )
+            for _, seed, max_new_tokens in requests
+        ]
+        prompts = [TokensPrompt(prompt_token_ids=prompt_ids) for prompt_ids, _, _ in requests]
+        for output in engine.generate(prompts, settings, lora_request=adapter, use_tqdm=progress):
+            (completion,) = output.outputs
+            writer.send(
+                "response", ids=list(completion.token_ids), logp=completion.cumulative_logprob, reason=completion.finish_reason
+            )
+    writer.send("end")
+
+
+def progress_bar(writer: JsonLineWriter) -> Any:
+    """A tqdm class, vLLM's own hook for progress, that draws nothing and sends a message for every finished response."""
+    from tqdm import tqdm
+
+    devnull = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open as long as the process lives
+
+    class TqdmReporter(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "file": devnull})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            writer.send("done", count=n)
+            return super().update(n)
+
+    return TqdmReporter
+
+
+class JsonLineWriter:
+    """The output pipe: nothing but whole JSON lines go through it, whatever vLLM prints."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.out.write(json.dumps({"kind": kind, **fields}) + "\n")
+        self.out.flush()
+
+
+def exit_with_parent(parent_pid: int) -> None:
+    """End this process when its parent is gone, also in the middle of a draw, whose output would not be read."""
+    while os.getppid() == parent_pid:
+        time.sleep(1)
+    os._exit(1)
+
+
+def main() -> None:
+    writer = JsonLineWriter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)  # vLLM logs to standard output; from here on that is the error output
+    threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
+
+    import vllm
+    from vllm.platforms import current_platform
+
+    writer.send("hello", version=vllm.__version__, device=current_platform.device_type)
+    engine, adapters = None, Adapters()
+    for text in sys.stdin:
+        order = json.loads(text)
+        if order["kind"] == "open":
+            engine = open_engine(order)
+            writer.send("opened")
+        else:
+            generate(engine, adapters.lora_request(order["adapter"]), order, writer)
+    os._exit(0)  # the memory is freed at once, and no library's exit handler can hang
+
+
+if __name__ == "__main__":
+    main()

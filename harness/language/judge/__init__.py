@@ -1,0 +1,4 @@
+"""Suites whose responses an LLM judge behind an OpenAI-compatible endpoint rates (MT-Bench).
+
+Start with `benchmark.py`.
+"""

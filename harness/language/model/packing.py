@@ -1,0 +1,172 @@
+"""A prefix and its continuations as one row: ids, positions, mask, and where each token is predicted. Never sees a model.
+
+Prefix sharing and packing: a prefix is computed once for all its continuations. Each continuation attends to the prefix and
+itself, never to another one, and its positions go on from the prefix, so every token has exactly the context it would have in a
+row of its own. A last token predicts nothing, so it is left out. Several groups share a row without attending to each other; rows
+hold hardly any padding.
+
+Legend: N continuations of all groups, M their tokens, R rows, W columns, C columns of a cache that all rows continue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.records import PromptGroup
+
+PADDING_GROUP = -1  # the group of columns of padding
+ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
+ACCEPTABLE_OVERHEAD = 1.03  # columns per column used up to which no better width is searched
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Groups laid out in rows. Continuations are numbered as the groups list them; `count` is N."""
+
+    ids: torch.Tensor  # (R, W)
+    positions: torch.Tensor  # (R, W), counted within each prefix + continuation, after the cache
+    group: torch.Tensor  # (R, W), PADDING_GROUP in padding
+    branch: torch.Tensor  # (R, W), 0 in a prefix, k + 1 in its continuation k
+    source: torch.Tensor  # (M,) place in the flattened rows whose output predicts a token
+    target: torch.Tensor  # (M,) that token
+    owner: torch.Tensor  # (M,) the continuation it belongs to
+    count: int
+    prefix_length: int  # C
+
+    def to(self, device: torch.device) -> PackedBatch:
+        names = ("ids", "positions", "group", "branch", "source", "target", "owner")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+    def mask(self, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
+        """(R, 1, W, C + W) to add to attention scores: 0 where a column may attend, -inf elsewhere.
+
+        A column attends to itself, to earlier columns of its own prefix and continuation, and to the whole cache. `window` limits
+        how many positions back, as sliding-window attention does.
+        """
+        rows, width = self.ids.shape
+        columns = torch.arange(width, device=self.ids.device)
+        visible = self.group[:, :, None] == self.group[:, None, :]
+        visible &= (self.branch[:, None, :] == 0) | (self.branch[:, :, None] == self.branch[:, None, :])
+        visible &= columns[:, None] >= columns[None, :]
+        key_positions = self.positions
+        if self.prefix_length:
+            visible = torch.cat([visible.new_ones(rows, width, self.prefix_length), visible], dim=2)
+            before = torch.arange(self.prefix_length, device=self.ids.device).expand(rows, -1)
+            key_positions = torch.cat([before, key_positions], dim=1)
+        if window is not None:
+            visible &= self.positions[:, :, None] - key_positions[:, None, :] < window
+        return torch.zeros(visible.shape, dtype=dtype, device=self.ids.device).masked_fill_(~visible, -torch.inf)[:, None]
+
+
+def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
+    """Groups -> rows of `width` columns, or as wide as the widest group where that is wider; no group is cut.
+
+    prefix_length: tokens of a shared prefix that all groups continue and whose keys and values are in a cache.
+    one_per_row: every group has a row to itself, in the order given.
+    """
+    widths = [group.width for group in groups]
+    if one_per_row:
+        width, rows = max(width, *widths), [[g] for g in range(len(groups))]
+    else:
+        width, rows = choose_width(widths, width)
+    ids = np.zeros((len(rows), width), dtype=np.int64)
+    positions = np.zeros_like(ids)
+    group_indices = np.full_like(ids, PADDING_GROUP)
+    branches = np.zeros_like(ids)
+    first_continuation = np.cumsum([0, *(len(group.responses) for group in groups)])  # number of each group's first continuation
+    sources: list[np.ndarray] = []
+    targets: list[Sequence[int]] = []
+    continuation_indices: list[int] = []
+    for r, row in enumerate(rows):
+        column = 0
+        for g in row:
+            group, length = groups[g], len(groups[g].prompt)
+            group_indices[r, column : column + group.width] = g
+            ids[r, column : column + length] = group.prompt
+            positions[r, column : column + length] = np.arange(prefix_length, prefix_length + length)
+            last_column, column = column + length - 1, column + length
+            for k, tokens in enumerate(group.responses):
+                num_inputs = max(0, len(tokens) - 1)
+                ids[r, column : column + num_inputs] = tokens[:num_inputs]
+                positions[r, column : column + num_inputs] = np.arange(
+                    prefix_length + length, prefix_length + length + num_inputs
+                )
+                branches[r, column : column + num_inputs] = k + 1
+                if len(tokens):
+                    sources.append(np.concatenate([[last_column], np.arange(column, column + num_inputs)]) + r * width)
+                    targets.append(tokens)
+                    continuation_indices += [first_continuation[g] + k] * len(tokens)
+                column += num_inputs
+    return PackedBatch(
+        *(torch.from_numpy(a) for a in (ids, positions, group_indices, branches)),
+        source=torch.from_numpy(np.concatenate(sources)) if sources else torch.empty(0, dtype=torch.long),
+        target=torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long),
+        owner=torch.tensor(continuation_indices, dtype=torch.long),
+        count=int(first_continuation[-1]),
+        prefix_length=prefix_length,
+    )
+
+
+def choose_width(widths: Sequence[int], min_width: int = 0) -> tuple[int, list[list[int]]]:
+    """The row width, and the groups of each row, that waste the least: padding, and attention over masked columns.
+
+    Rows are as wide as the widest group, or up to twice that where narrower rows would leave much of themselves empty.
+    """
+    base_width = max(min_width, *widths)
+    width, rows = base_width, first_fit_decreasing(widths, base_width)
+    if len(rows) * base_width <= ACCEPTABLE_OVERHEAD * sum(widths):
+        return width, rows
+    cost = len(rows) * base_width * (1 + ATTENTION_COST)
+    for wider_width in (int(base_width * (1 + step / 8)) for step in range(1, 9)):
+        wider_rows = first_fit_decreasing(widths, wider_width)
+        if len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width) < cost:
+            cost, width, rows = (
+                len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width),
+                wider_width,
+                wider_rows,
+            )
+    return width, rows
+
+
+def first_fit_decreasing(widths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Indices of `widths` in as few bins of `capacity` as first-fit decreasing finds; the same for the same input."""
+    free_space: list[int] = []
+    contents: list[list[int]] = []
+    for i in sorted(range(len(widths)), key=lambda i: (-widths[i], i)):
+        bin_index = next((b for b, free in enumerate(free_space) if free >= widths[i]), None)
+        if bin_index is None:
+            free_space.append(capacity)
+            contents.append([])
+            bin_index = len(free_space) - 1
+        free_space[bin_index] -= widths[i]
+        contents[bin_index].append(i)
+    return contents
+
+
+def batches_by_tokens(groups: Sequence[PromptGroup], max_tokens: int) -> Iterator[list[int]]:
+    """Indices of groups that go through the model together: of similar width, at most `max_tokens` columns (or one group)."""
+    order = sorted(range(len(groups)), key=lambda i: (groups[i].width, i))
+    batch: list[int] = []
+    for i in order:
+        if batch and groups[i].width * (len(batch) + 1) > max_tokens:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def unsort(results: Sequence[tuple[Sequence[int], Sequence[Any]]], groups: Sequence[PromptGroup]) -> list[Any]:
+    """Values computed batch by batch, one per continuation, in the order in which the groups list them."""
+    by_group: dict[int, Sequence[Any]] = {}
+    for indices, values in results:
+        offset = 0
+        for g in indices:
+            by_group[g] = values[offset : offset + len(groups[g].responses)]
+            offset += len(groups[g].responses)
+    return [value for g in range(len(groups)) for value in by_group[g]]

@@ -1,0 +1,123 @@
+"""The world of text: a causal language model from transformers, responses as token ids, lm-eval or a judge as benchmark.
+
+Read next: `policy.py` (the model with its adapter), `data/dataset.py` (rows -> examples), `benchmark/lm_eval_benchmark.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.discovery.variants import Variant
+from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
+from harness.language.checks import (
+    check_generation_template,
+    check_gradient_checkpointing,
+    check_suite_template,
+    preflight_notes,
+    set_generation_template,
+)
+from harness.language.data.dataset import TextDataset, load_examples
+from harness.language.engine.preflight import check_backend
+from harness.language.engine.sampler import VllmSampler, make_sampler
+from harness.language.judge.benchmark import load_judge_benchmark
+from harness.language.model.loading import load_policy
+from harness.language.phases.diagnostics import find_distribution, run_diagnostics
+from harness.language.phases.generate import generate, sample_counts
+from harness.language.policy import Policy
+from harness.language.records import Example, Sample
+from harness.language.text.first_ids import first_id_rows
+from harness.language.text.templates import writes_date
+from harness.loop.benchmark import Benchmark
+from harness.loop.phase_runner import PhaseRunner
+from harness.loop.suite import Suite
+from harness.planning.throughput import Throughput
+from harness.progress import Advance
+from harness.store.partial_results import PartialResults
+from harness.world import Dataset, Diagnostics, EarlierCheckpoint, Generated, SampleRequest
+
+
+class World:
+    """See `harness.world.World`."""
+
+    example_type, sample_type = Example, Sample
+
+    def check(self, config: RunConfig) -> None:
+        check_backend(config)
+
+    def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Benchmark:
+        """lm-eval's tasks, or a judge's questions."""
+        if suite.judge is not None:
+            return load_judge_benchmark(suite, config.evaluation, mirror)
+        return load_lm_eval_benchmark(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
+
+    def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Policy:
+        data = config.data
+        return load_policy(config.model, config.lora, data.template, mirror, commit, data.template_arguments, date)
+
+    def check_policy(self, config: RunConfig, policy: Policy, benchmark: Benchmark, checkpointing: bool) -> None:
+        check_suite_template(policy, benchmark.suite, config)
+        benchmark.check_context(policy)
+        check_gradient_checkpointing(policy, config, checkpointing)
+        set_generation_template(policy, config)
+
+    def load_examples(self, config: RunConfig, policy: Policy, mirror: Path | None) -> TextDataset:
+        distribution = find_distribution(config.data.distribution)
+        data = load_examples(config.data, policy.tokenizer, policy.template, policy.context_length, mirror)
+        if distribution is not None:
+            for example in data.heldout[: config.probe.prompts]:
+                distribution.log_prob(example.prompt, example.real)
+        check_generation_template(policy, data)
+        return data
+
+    def data_settings(self, policy: Policy, date: datetime) -> dict[str, Any]:
+        """The date, where the chat template writes it."""
+        return {"date": date.isoformat()} if writes_date(policy.tokenizer, policy.template.arguments) else {}
+
+    def notes(self, policy: Policy, data: Dataset) -> Iterator[str]:
+        assert isinstance(data, TextDataset)
+        yield from preflight_notes(data, policy)
+
+    def record(self, policy: Policy) -> dict[str, Any]:
+        return {"base_commit": policy.commit, "template": policy.template.kind}
+
+    def generate(
+        self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial_results: PartialResults
+    ) -> Generated:
+        """By the policy or by vLLM; with the samples, how well their first ids alone distinguish them from real responses."""
+        sampler = make_sampler(policy, config, request.checkpoint)
+        samples = generate(
+            sampler,
+            request.examples,
+            request.indices,
+            request.iteration,
+            config.generation,
+            request.seed,
+            advance,
+            partial_results,
+        )
+        first_ids = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
+        engine_record = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
+        counts = {**sample_counts(samples), **engine_record}
+        return Generated(samples, counts, {"first_ids.json": {"first_ids": first_ids}})
+
+    def diagnose(
+        self,
+        policy: Policy,
+        config: RunConfig,
+        examples: Sequence[Any],
+        earlier: Mapping[str, EarlierCheckpoint],
+        advance: Advance,
+    ) -> Diagnostics:
+        max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
+        settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
+        distribution = find_distribution(config.data.distribution)
+        return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
+
+    def measure_throughput(self, runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
+        from harness.language.throughput import measure_throughput  # a dry run alone needs it
+
+        return measure_throughput(runner, variants)

@@ -1,0 +1,220 @@
+"""Several trials at once, one process each: the parent assigns trials and writes the views, workers run them.
+
+Trials share no unfinished phase: what they all start from is complete before the first is assigned. Their numbers do not depend
+on the number of cores or processes (see harness/train/thread_pool.py). A worker that dies, with whatever exit code, fails its
+own trial only and is replaced; when the parent dies, its workers exit.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.errors import UserError
+from harness.loop.training_loop import TrainingLoop
+from harness.planning.prepare import build_loop
+from harness.progress import Reporter
+from harness.store.run_folder import RunFolder
+
+EXIT = os._exit  # the original: while an objective's code runs, os._exit is replaced (see discovery/process_state.py)
+
+
+def choose_num_workers(requested: int | None, config: RunConfig, num_trials: int) -> int:
+    """Number of trials to run at once: `requested`, else one per GPU or CPU core; at most `num_trials`."""
+    return max(1, min(requested or num_slots(config), num_trials))
+
+
+def num_slots(config: RunConfig) -> int:
+    """GPUs, or CPU cores where there is no GPU; 1 where the configuration names one GPU."""
+    import torch
+
+    device = config.model.device
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return config.model.cores or os.cpu_count() or 1
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 1
+
+
+@dataclass
+class Worker:
+    """One process, the pipe to it, its slot on the machine, and the index of the trial it runs."""
+
+    process: Any
+    pipe: Connection
+    slot: int
+    trial_index: int | None = None
+
+
+def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
+    """Run every trial of `loop`, `num_workers` at a time; returns the errors of those that failed, by name."""
+    if num_workers < 2:
+        return loop.run()
+    pending_trials = loop.pending_trials()
+    loop.evaluate_base(pending_trials)
+    loop.prepare_shared(pending_trials)
+    reporter, trials = loop.runner.reporter, loop.trials
+    pending_names = {trial.name for trial in pending_trials}
+    unassigned = deque(index for index, trial in enumerate(trials) if trial.name in pending_names)
+    failed: dict[str, str] = {}
+    workers = start_workers(num_workers)
+    try:
+        for worker in workers:
+            _send_setup(worker, loop)
+            _assign(worker, unassigned)
+        while worker_by_pipe := {worker.pipe: worker for worker in workers if worker.trial_index is not None}:
+            for pipe in wait(list(worker_by_pipe)):
+                worker = worker_by_pipe[pipe]  # type: ignore[index]
+                assert worker.trial_index is not None
+                name = trials[worker.trial_index].name
+                try:
+                    message_kind, message = worker.pipe.recv()
+                except (EOFError, OSError):  # the process is gone
+                    worker.process.join(timeout=10)  # it may run on with its pipe closed
+                    worker.process.kill()
+                    worker.process.join()
+                    message_kind, message = "failed", f"its process ended with exit code {worker.process.exitcode}"
+                    reporter.show_line(f"{name} failed: {message}")
+                    workers.remove(worker)
+                    worker.pipe.close()
+                    if unassigned:
+                        worker = _start_worker(worker.slot, num_workers)
+                        workers.append(worker)
+                        _send_setup(worker, loop)
+                if message_kind == "line":
+                    reporter.show_line(message)
+                    continue
+                if message_kind == "refused":
+                    raise UserError(message)
+                if message_kind == "failed":
+                    failed[name] = message
+                if message_kind != "progressed":
+                    worker.trial_index = None
+                    _assign(worker, unassigned if worker in workers else deque())
+                loop.refresh()
+        return failed
+    finally:
+        stop_workers(workers)
+
+
+def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
+    worker.pipe.send(("open", loop.runner.config.model_dump(), str(loop.runner.run.root.absolute())))
+
+
+def _assign(worker: Worker, unassigned: deque[int]) -> None:
+    if unassigned:
+        worker.trial_index = unassigned.popleft()
+        worker.pipe.send(("run", worker.trial_index))
+
+
+# ---------------------------------------------------------------- worker processes
+
+
+def warm_up(num_workers: int) -> None:
+    """Preload the libraries in the fork server while the parent prepares the run."""
+    if num_workers > 1:
+        _context()
+        forkserver.ensure_running()
+
+
+def start_workers(num_workers: int) -> list[Worker]:
+    """Processes that wait for trials."""
+    return [_start_worker(slot, num_workers) for slot in range(num_workers)]
+
+
+def _start_worker(slot: int, num_workers: int) -> Worker:
+    context = _context()
+    parent_pipe, worker_pipe = context.Pipe()
+    process = context.Process(target=_worker_main, args=(slot, num_workers, worker_pipe), daemon=True, name=f"harness-{slot}")
+    try:
+        process.start()
+    except (ConnectionError, EOFError) as error:  # the fork server is gone, or could not start
+        raise UserError(
+            f"--jobs {num_workers}: worker processes cannot be started ({error}); what is finished is kept: repeat the same "
+            "command with --jobs 1"
+        ) from error
+    worker_pipe.close()
+    return Worker(process, parent_pipe, slot)
+
+
+def _context() -> Any:
+    """Workers are forked from a server process that has loaded the libraries but has no threads and no GPU, which is safe."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["harness.launch.workers", "harness.language.benchmark.lm", "harness.language.model.lora", "lm_eval.evaluator"]
+    )
+    return context
+
+
+def stop_workers(workers: Sequence[Worker]) -> None:
+    """Close the pipes; an idle worker exits by itself, a busy one is killed."""
+    for worker in workers:
+        worker.pipe.close()
+        worker.process.join(timeout=0 if worker.trial_index is not None else 10)
+        worker.process.kill()
+        worker.process.join()
+
+
+class _PipeReporter(Reporter):
+    """A reporter that sends its lines to the parent."""
+
+    def __init__(self, pipe: Connection) -> None:
+        super().__init__()
+        self.pipe, self.trial_name = pipe, ""
+
+    def show_line(self, line: str) -> None:
+        self.pipe.send(("line", f"[{self.trial_name}] {line.strip()}" if self.trial_name else line))
+
+    @property
+    def draws_bars(self) -> bool:
+        return False
+
+
+def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
+    """Run the trials that arrive on the pipe, until it is closed."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM):  # sent to every process of a terminal or a job; the parent handles them
+        signal.signal(signal_number, signal.SIG_IGN)
+    # A task may start processes to run code with a time limit; a daemon may not. This one still exits with its parent.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (wait([parent.sentinel]), EXIT(1)), daemon=True).start()
+    loop: TrainingLoop | None = None
+    reporter = _PipeReporter(pipe)
+    try:
+        while True:
+            command, *arguments = pipe.recv()
+            if command == "open":
+                config, run = RunConfig.model_validate(arguments[0]), RunFolder(Path(arguments[1]))
+                run.join_lock()
+                loop = build_loop(_worker_config(config, slot, num_workers), run, reporter)
+                continue
+            assert loop is not None
+            trial = loop.trials[arguments[0]]
+            reporter.trial_name = trial.name
+            error = loop.run_trial_safely(trial, lambda: pipe.send(("progressed", "")))
+            pipe.send(("done", "") if error is None else ("failed", error))
+    except EOFError:
+        return
+    except UserError as error:
+        pipe.send(("refused", str(error)))
+
+
+def _worker_config(config: RunConfig, slot: int, num_workers: int) -> RunConfig:
+    """The configuration with this worker's share of the machine: the GPUs in turn, or a part of the cores."""
+    import torch
+
+    model = config.model
+    if model.device in ("auto", "cuda") and torch.cuda.is_available():
+        model = model.model_copy(update={"device": f"cuda:{slot % torch.cuda.device_count()}"})
+    else:
+        model = model.model_copy(update={"cores": max(1, (model.cores or os.cpu_count() or 1) // num_workers)})
+    return config.model_copy(update={"model": model})

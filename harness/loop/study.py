@@ -1,0 +1,104 @@
+"""A study: which variants to train, what to choose or compare, how to show it. studies/*.toml -> Study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from harness.config import Section
+from harness.errors import UserError
+from harness.settings.safe_paths import FileName
+from harness.settings.toml_files import find_toml, read_toml
+from harness.settings.validation import format_error
+
+TIE_TOLERANCE = 1e-9  # scores (0 to 1) that differ by less differ by rounding: one item in a million is more
+
+
+class Grid(Section):
+    """Every objective is trained at each value of `key`, with the same budget; the validation suite alone chooses."""
+
+    key: str
+    values: list[float] = Field(min_length=2)
+    validation: str
+    choose: Literal["last", "best"] = "last"  # the iteration whose validation mean decides
+
+
+class Arm(Section):
+    """One row of the study's table: a variant as on the command line, and what it stands for."""
+
+    variant: str
+    note: str = Field(max_length=2000)
+
+
+class Contrast(Section):
+    """Two checkpoints to compare, `variant@iteration` with a number or `last`: the difference is a minus b."""
+
+    question: str = Field(max_length=2000)
+    a: str = Field(pattern=r".+@(\d+|last)$")
+    b: str = Field(pattern=r".+@(\d+|last)$")
+
+
+class Study(Section):
+    """`iterations_shown` are the columns of the study's table; `published` names a file of results/published beside it."""
+
+    name: str
+    title: str = Field(max_length=300)
+    question: str = Field(max_length=2000)
+    recipe: str = "lab"
+    objectives: str
+    iterations: int = Field(ge=1)
+    seeds: list[int] = Field(min_length=1)
+    suite: str | None = None
+    grid: Grid | None = None
+    tuned_by: FileName | None = None
+    iterations_shown: tuple[int, ...] = ()
+    arm: tuple[Arm, ...] = ()
+    contrast: tuple[Contrast, ...] = ()
+    published: FileName | None = None
+
+    def variants(self) -> str:
+        """The variants to train, as on the command line; with a grid, every objective at every value."""
+        if self.grid is None:
+            return self.objectives
+        return ",".join(
+            f"{objective}:{self.grid.key}={format_value(value)}"
+            for objective in split_list(self.objectives)
+            for value in self.grid.values
+        )
+
+
+def format_value(value: float) -> str:
+    """A number as text: short where that is exactly the number, else in full."""
+    if float(f"{value:g}") == value:
+        return f"{value:g}"
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def split_list(objectives: str) -> list[str]:
+    return [item.strip() for item in objectives.split(",") if item.strip()]
+
+
+def load_study(name: str) -> Study:
+    """A study by name or path. Raises UserError naming the key that does not fit."""
+    path = find_toml("studies", name)
+    try:
+        return Study.model_validate({**read_toml(path), "name": path.stem})
+    except ValidationError as error:
+        raise UserError(f"{path}: {format_error(error, Study)}") from None
+
+
+def choose(grid: Grid, candidates: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows (objective, value, validation_last, validation_best, ...) with `chosen` set on one row per objective.
+
+    The highest validation mean at the deciding iteration wins, the smaller value on a tie, whatever the order of summing. A
+    candidate without a number (its trial failed) cannot be chosen; an objective without any candidate left has no chosen row.
+    """
+    best: dict[str, Mapping[str, Any]] = {}
+    score_column = f"validation_{grid.choose}"
+    for row in sorted(candidates, key=lambda r: r["value"]):
+        score = row[score_column]
+        if score is not None and (row["objective"] not in best or score - best[row["objective"]][score_column] > TIE_TOLERANCE):
+            best[row["objective"]] = row
+    return [{**row, "chosen": best.get(row["objective"]) is row} for row in candidates]

@@ -1,1 +1,0 @@
-"""How log-probabilities and samples are computed: layout of rows, key-value cache, LoRA layers, projection, sampling."""

@@ -1,0 +1,288 @@
+"""From a validated configuration to a TrainingLoop: everything that can be wrong is found here, before training."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.config import RunConfig, load_config
+from harness.discovery.copies import save_copy
+from harness.discovery.variants import Variant, list_objectives, parse_variants
+from harness.errors import UserError, did_you_mean
+from harness.files import write_json
+from harness.loop.phase_runner import PhaseRunner
+from harness.loop.plan import plan_phases
+from harness.loop.stored_data import commit_data
+from harness.loop.suite import Suite, load_suite
+from harness.loop.training_loop import TrainingLoop
+from harness.loop.trials import Trial, check_recipe_params, initial_adapter_folder, training_settings
+from harness.planning.preflight import check_objectives, validate_needs
+from harness.planning.remaining import remaining_phases
+from harness.progress import Reporter
+from harness.security.redact import redact, redact_command
+from harness.settings.paths import PACKAGE, expand_user
+from harness.settings.renamed_keys import recorded_default
+from harness.settings.toml_files import format_setting
+from harness.sources.offline import go_offline
+from harness.store.phase_cache import PhaseCache
+from harness.store.provenance import PROGRAM, git_state, package_versions
+from harness.store.run_folder import FORMAT_VERSION, RunFolder
+from harness.store.small_files import drop_outdated
+from harness.store.versions import check_numbers_version, version_warning
+from harness.train.machine import hardware, manifest_hardware
+from harness.world import load_world
+
+
+def default_run_name(config: RunConfig) -> str:
+    """The recipe's name when its settings are untouched, else with a digest of the shared settings behind it."""
+    stem = Path(config.recipe).stem
+    recipe_identity = load_config(config.recipe).identity()
+    return stem if config.identity() == recipe_identity else f"{stem}-{config.identity_digest()[:8]}"
+
+
+def load_variants(config: RunConfig) -> list[Variant]:
+    """The variants of a run. Every objective of every iteration is built once, so that a bad parameter is found now."""
+    variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
+    known_names = {*list_objectives(), *(variant.name for variant in variants)}
+    for name in config.objective:
+        if name not in known_names:
+            source = config.source_of(f"objective.{name}")
+            suggestion = did_you_mean(name, known_names)
+            raise UserError(f'{source}: [objective.{name}]: unknown objective "{name}"{suggestion}; leave the section out')
+    for variant in variants:
+        try:
+            training_settings(config, variant)
+            objectives = variant.objectives(max(config.iterations, variant.longest))[: config.iterations]
+        except UserError:
+            check_recipe_params(config, variant)
+            raise
+        for objective in {id(objective): objective for objective in objectives}.values():
+            validate_needs(variant, objective)
+    return variants
+
+
+def prepare_run(
+    config: RunConfig, run: RunFolder, reporter: Reporter, cli_args: Mapping[str, Any], study: Mapping[str, Any] | None = None
+) -> TrainingLoop:
+    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lock.
+
+    study: run.json's entry of the study that the run belongs to.
+
+    Raises UserError for anything the user should change; nothing is trained or overwritten then.
+    """
+    variants = load_variants(config)
+    run.show_line = reporter.show_line
+    check_unchanged(run, config, variants)
+    load_world(config.world).check(config)
+    reporter.show_line(f"run {run.root}: loading model, tasks and data")
+    suite = load_run_suite(config)
+    planned = plan_phases(config, variants, suite.name)
+    initial_adapters = [initial_adapter_folder(seed) for seed in config.seeds]
+    run.verify_phases(["data", *initial_adapters, *(phase.folder for phase in planned)], config.recompute)
+    for phase in drop_outdated(run.root):
+        run.journal("taken out of the small files", phase=phase)
+    to_do = remaining_phases(run.root, planned)
+    loop = build_loop(
+        config, run, reporter, ping_judge=any(phase.kind == "evaluate" for phase in to_do), rewrite_data=bool(to_do)
+    )
+    for line in preflight_notes(loop):
+        reporter.show_line(line)
+    if (line := continued_run_warning(loop)) is not None:
+        reporter.show_line(line)
+        run.journal("other versions", said=line)
+    loop.runner.check_same_benchmark()  # before run.json records a suite or a judge that the scores do not come from
+    record = run_record(run, loop, variants, cli_args)
+    run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
+    return loop
+
+
+def build_loop(
+    config: RunConfig,
+    run: RunFolder,
+    reporter: Reporter,
+    ping_judge: bool = False,
+    dry_run: bool = False,
+    rewrite_data: bool = True,
+) -> TrainingLoop:
+    """The training loop of a run: model, tasks and data loaded and checked, the data committed. Every process has its own.
+
+    ping_judge: check that the judge's endpoint answers; one process of a run does, where there is something to judge. dry_run:
+    commit nothing; such a loop can be inspected and timed, not run. rewrite_data: write the data's folder again where only its
+    small files are here; a run with nothing to do does not need it.
+    """
+    variants = load_variants(config)
+    check_objectives(variants, config.iterations)
+    mirror = resolve_mirror(config)
+    world = load_world(config.world)
+    benchmark = world.load_benchmark(config, load_run_suite(config), mirror)
+    if not dry_run:
+        benchmark.check_ready(ping_judge)
+    base_commit = (run.record() or {}).get("base_commit")
+    date = template_date(run)
+    policy = world.load_policy(config, mirror, base_commit, date)
+    checkpointing = any(training_settings(config, variant).gradient_checkpointing for variant in variants)
+    world.check_policy(config, policy, benchmark, checkpointing)
+    data = world.load_examples(config, policy, mirror)
+    for variant in variants:
+        if variant.examples is not None and variant.examples > len(data.train):
+            raise UserError(
+                f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
+            )
+    run.hardware, run.show_line = manifest_hardware(policy), reporter.show_line
+    data, digests = (data, {}) if dry_run else commit_data(run, config, world, policy, data, date, rewrite_data)
+    trials = [Trial(variant, seed) for variant in variants for seed in config.seeds]
+    phase_cache = PhaseCache(run) if config.share else None
+    gc.collect()
+    gc.freeze()  # tasks and data stay to the end, so later garbage collections skip them
+    return TrainingLoop(trials, PhaseRunner(config, run, world, policy, data, digests, benchmark, reporter, phase_cache))
+
+
+def preflight_notes(loop: TrainingLoop) -> Iterator[str]:
+    """Lines for the user before training starts."""
+    runner = loop.runner
+    yield from runner.world.notes(runner.policy, runner.data)
+    yield from runner.benchmark.notices()
+
+
+def template_date(run: RunFolder) -> datetime:
+    """The date for chat templates that write one: when the run was started, else now.
+
+    It is recorded with the data, and in run.json in case the data is gone.
+    """
+    data_manifest = run.manifest_of("data")
+    recorded_date = data_manifest.settings.get("date") if data_manifest else (run.record() or {}).get("date")
+    return datetime.fromisoformat(recorded_date) if recorded_date else datetime.now().replace(microsecond=0)
+
+
+def load_run_suite(config: RunConfig) -> Suite:
+    """The run's suite. Its version changes where the recipe overrides whether it applies a chat template."""
+    suite, apply_chat_template = load_suite(config.evaluation.suite), config.evaluation.apply_chat_template
+    if apply_chat_template is None or apply_chat_template == suite.apply_chat_template:
+        return suite
+    version = f"{suite.version}+{'chat' if apply_chat_template else 'plain'}"
+    return suite.model_copy(update={"apply_chat_template": apply_chat_template, "version": version})
+
+
+def resolve_mirror(config: RunConfig) -> Path | None:
+    """The folder used in place of the hub: --mirror, else the environment's HARNESS_MIRROR. With one, nothing is fetched."""
+    mirror_text = config.mirror or os.environ.get("HARNESS_MIRROR")
+    if not mirror_text:
+        return None
+    mirror = Path(os.path.realpath(expand_user(mirror_text)))  # Path.resolve raises for a cycle of links
+    if not mirror.is_dir():
+        raise UserError(f"--mirror {mirror_text}: " + ("is a file, not a folder" if mirror.exists() else "no such folder"))
+    go_offline()
+    return mirror
+
+
+def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
+    """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
+
+    The record has been validated (`store.untrusted.validate_run_folder`). More iterations, seeds, objectives or suites extend a
+    run; anything that would change its numbers is an error. A setting that an older run does not record had its default.
+    """
+    check_numbers_version(run)
+    record = run.record()
+    if record is None:
+        return
+    old_identity, new_identity = record["identity"], config.identity()
+    new_identity.pop("world", None)
+    if (world := old_identity.get("world", {}).get("name", "language")) != config.world:
+        raise UserError(f'{run.root}: was made in the world "{world}", now asked for "{config.world}"; use --name OTHER')
+    for section, new_values in new_identity.items():
+        section_type = type(getattr(config, section))
+        old_values = old_identity.get(section, {})
+        for key in dict.fromkeys([*new_values, *(k for k in old_values if k in section_type.model_fields)]):
+            default = recorded_default(section_type, key)
+            old_value, value = old_values.get(key, default), new_values.get(key, default)
+            if old_value != value:
+                raise UserError(
+                    f"{run.root}: was made with {section}.{key}={old_value!r}, now asked for {value!r}; "
+                    f"use --name OTHER for a run of its own, or {format_setting(f'{section}.{key}', old_value)}"
+                )
+    for variant in variants:
+        variant_record = record["variants"].get(variant.label)
+        if variant_record is None:
+            continue
+        for key, value in (("source_digest", variant.source_digest), ("params", dict(variant.params)),
+                           ("training", dict(variant.training)), ("examples", variant.examples)):  # fmt: skip
+            if variant_record[key] != value:
+                raise UserError(
+                    f"{run.root}: {variant.label} was run with {key}={variant_record[key]!r}, now {value!r}; use --name OTHER"
+                )
+
+
+def run_record(run: RunFolder, loop: TrainingLoop, variants: Sequence[Variant], cli_args: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of run.json: resolved settings and options, variants with source digest and citation, hardware."""
+    previous = run.record() or {}
+    config, policy, suite = loop.runner.config, loop.runner.policy, loop.runner.benchmark.suite
+    variant_records = {v.label: describe_variant(v, config.iterations) for v in variants}
+    for variant in variants:
+        save_copy(run, variant, previous.get("variants", {}))
+    return {
+        "name": run.name,
+        "format_version": FORMAT_VERSION,
+        "created_by_version": previous.get("created_by_version", __version__),
+        **git_state(PACKAGE),
+        "command": redact_command(["harness", *sys.argv[1:]]),
+        "passed": _redact_args(cli_args),
+        "identity": config.identity(),
+        "config": config.model_dump(),
+        "iterations": max(config.iterations, previous.get("iterations", 0)),
+        "seeds": sorted({*config.seeds, *previous.get("seeds", [])}),
+        "variants": {**previous.get("variants", {}), **variant_records},
+        "suites": {**previous.get("suites", {}), suite.name: suite.model_dump(exclude={"source"})},
+        "suite": suite.name,
+        "hardware": hardware(policy),
+        "base_digest": policy.base_digest,
+        **loop.runner.world.record(policy),
+        "date": data_manifest.settings.get("date") if (data_manifest := run.manifest_of("data")) else previous.get("date"),
+        "versions": package_versions(),
+    }
+
+
+def continued_run_warning(loop: TrainingLoop) -> str | None:
+    """The line for a run continued with other libraries or on another machine than its finished phases.
+
+    vLLM counts where the run samples with it. This program's release does not count: the version of its numbers does.
+    """
+    run, backend = loop.runner.run, loop.runner.config.generation.backend
+    ignored = {PROGRAM} | ({"vllm"} - {backend})
+    versions = {name: version for name, version in package_versions().items() if name not in ignored}
+    return version_warning(run, versions | run.hardware)
+
+
+def _redact_args(cli_args: Mapping[str, Any]) -> dict[str, Any]:
+    redactors = {str: redact, list: redact_command}
+    return {key: redactors[type(value)](value) if type(value) in redactors else value for key, value in cli_args.items()}
+
+
+def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:
+    """run.json's entry of a variant: settings as given, and the resolved hyper-parameters of every iteration."""
+    objectives = variant.objectives(iterations)
+    first = objectives[0]
+    return {
+        "name": variant.name,
+        "title": first.title,
+        "citation": dataclasses.asdict(first.citation),
+        "source_digest": variant.source_digest,
+        "params": dict(variant.params),
+        "training": dict(variant.training),
+        "examples": variant.examples,
+        "resolved": [dataclasses.asdict(o) for o in objectives],
+        "needs": [dataclasses.asdict(o.needs) for o in objectives],
+    }
+
+
+def write_failed_trials(run: RunFolder, failed: Mapping[str, str]) -> None:
+    """failed.json: the trials that failed in the last invocation, empty when none did."""
+    if (run.root / "failed.json").is_dir():
+        run.set_aside("failed.json", f"{run.root / 'failed.json'}: a folder, not a list of failed trials")
+    write_json(run.root / "failed.json", {trial: redact(error) for trial, error in failed.items()})

@@ -1,0 +1,198 @@
+"""A trained checkpoint as a package for others: a folder in peft's own format with a model card, made from a run's files alone.
+
+The card has what the run measured: objective and equation, settings, data, scores with their errors and n. Text of the run is
+escaped for Markdown; the header is JSON, which is YAML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from harness.analysis.facts import RunResults
+from harness.errors import UserError, did_you_mean
+from harness.files import MANIFEST, make_folder, write_bytes
+from harness.reporting.tables.formatting import DASH, own_unit, percent, unaveraged_note, with_interval
+from harness.reporting.tables.leaderboard import leaderboard
+from harness.security.escaping import escape_markdown
+from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_peft_name
+from harness.store.versions import versions_by_phase
+
+CARD_FILE = "README.md"
+WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
+
+
+def find_adapter(results: RunResults, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
+    """The folder of a checkpoint's adapter, its seed and iteration (by default the run's first seed and last iteration).
+
+    Raises UserError for a checkpoint that the run has not finished.
+    """
+    if label not in results.record["variants"]:
+        raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
+    seed = int(results.record["seeds"][0]) if seed is None else seed
+    iteration = int(results.record["iterations"]) - 1 if iteration is None else iteration
+    folder = results.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
+    if not (folder / ADAPTER_FILE).is_file() and results.finished_phases.only_small_file(f"{label}/seed-{seed}"):
+        raise UserError(
+            f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that trained "
+            "it"
+        )
+    if not (folder / ADAPTER_FILE).is_file() or not (folder.parent / MANIFEST).is_file():
+        raise UserError(
+            f"{folder}: no adapter of a finished training; see what is complete with: harness status {results.record['name']}"
+        )
+    return folder, seed, iteration
+
+
+def write_adapter_package(results: RunResults, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:
+    """Write the adapter, its settings and its card to `to`, a folder that is new, empty or left by an interrupted call.
+
+    Every file is complete or missing, and peft's settings, without which nothing loads the folder, are written last.
+    Raises UserError, and writes nothing, where `to` holds anything else.
+    """
+    from safetensors.numpy import load_file, save
+
+    weights = load_file(adapter / ADAPTER_FILE)
+    peft_weights = {to_peft_name(name): w for name, w in weights.items()}  # older runs saved the names of the adapter slot
+    files = {
+        CARD_FILE: model_card(results, label, seed, iteration).encode("utf-8"),
+        ADAPTER_FILE: save(peft_weights, metadata={"format": "pt"}),
+        CONFIG_FILE: (adapter / CONFIG_FILE).read_bytes(),
+    }
+    temporary_names = {f"{name}.tmp" for name in files}
+    for path in sorted(to.iterdir()) if to.is_dir() else ():
+        if path.name not in temporary_names and (
+            path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]
+        ):
+            raise UserError(f"{to}: not an empty folder ({path.name} is not what would be written there); name a new one")
+    if to.exists() and not to.is_dir():
+        raise UserError(f"--to {to}: a file, not a folder; name a new one")
+    make_folder(to)
+    for name, content in files.items():
+        write_bytes(to / name, content)
+    return to
+
+
+def model_card(results: RunResults, label: str, seed: int, iteration: int) -> str:
+    """The model card of one checkpoint."""
+    record = results.record
+    variant = record["variants"][label]
+    citation = variant["citation"]
+    header = {
+        "library_name": "peft",
+        "base_model": record["identity"]["model"]["path"],
+        "tags": ["lora", "self-play-fine-tuning", variant["name"]],
+    }
+    settings = {
+        **{f"objective: {k}": v for k, v in variant["resolved"][iteration].items()},
+        **{f"training.{k}": v for k, v in {**record["identity"]["training"], **variant["training"]}.items()},
+        **{f"data.{k}": v for k, v in record["identity"]["data"].items() if v is not None},
+        **{f"generation.{k}": v for k, v in record["identity"]["generation"].items()},
+    }
+    return "\n".join(
+        [
+            "---",
+            *(f"{key}: {json.dumps(value)}" for key, value in header.items()),
+            "---",
+            "",
+            f"# {escape_markdown(label)}, seed {seed}, iteration {iteration}",
+            "",
+            f"{escape_markdown(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run "
+            f"`{escape_markdown(record['name'])}`.",
+            "",
+            f"Objective: {escape_markdown(citation['label'])}, *{escape_markdown(citation['title'])}*, "
+            f"{escape_markdown(citation['where'])}, "
+            f"{markdown_link(citation['url'])}. Source digest {escape_markdown(variant['source_digest'])}.",
+            "",
+            "## Scores",
+            "",
+            *score_lines(results, label, seed, iteration),
+            "",
+            "## Settings",
+            "",
+            "| setting | value |",
+            "| --- | --- |",
+            *(f"| {escape_markdown(key)} | {escape_markdown(json.dumps(value))} |" for key, value in settings.items()),
+            "",
+            "## Provenance",
+            "",
+            f"selfplay-harness {escape_markdown(record['created_by_version'])}, commit "
+            f"{escape_markdown(record['git_commit'] or 'not run from a checkout')}; "
+            f"base model digest {escape_markdown(record['base_digest'])}.",
+            "",
+            *version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"),
+        ]
+    )
+
+
+def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> list[str]:
+    """A line per task of this checkpoint, then the mean over tasks of this checkpoint and of its objective over seeds."""
+    table = results.scores
+    checkpoint_scores = table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
+    if checkpoint_scores.empty:
+        return ["This checkpoint has not been evaluated."]
+    suite = results.suite
+    has_clusters = {
+        task: not pd.isna(c) and c < n
+        for task, c, n in zip(checkpoint_scores["task"], checkpoint_scores["clusters"], checkpoint_scores["n"], strict=True)
+    }
+    lines = [
+        f"Suite {escape_markdown(suite['name'])} v{escape_markdown(suite['version'])}; ±: standard error of sampling test items"
+        f"{', of clusters of them where they share a question' if any(has_clusters.values()) else ''}.",
+        "",
+        "| task | shots | metric | score | n |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in checkpoint_scores.to_dict("records"):
+        error = "" if pd.isna(row["stderr"]) else f" ± {own_unit(row['stderr'])}"
+        shown_score = (
+            with_interval(row["value"], error=row["stderr"])
+            if results.scales[row["task"]].shown_in_percent
+            else own_unit(row["value"]) + error
+        )
+        n = f"{row['n']} in {row['clusters']} clusters" if has_clusters[row["task"]] else str(row["n"])
+        lines.append(
+            f"| {escape_markdown(row['task'])} | {row['shots']} | {escape_markdown(row['metric'])} | {shown_score} | {n} |"
+        )
+    leaderboard_table = leaderboard(results)
+    (averages,) = leaderboard_table[
+        (leaderboard_table["objective"] == label) & (leaderboard_table["iteration"] == iteration)
+    ].to_dict("records")
+    unit_scores = results.unit_scores
+    unit_scores = unit_scores[
+        (unit_scores["objective"] == label) & (unit_scores["seed"] == seed) & (unit_scores["iteration"] == iteration)
+    ]
+    is_complete = len(checkpoint_scores) == len(suite["task"]) and len(unit_scores)
+    mean = percent(unit_scores["value"].mean()) if is_complete else DASH
+    interval_note = (
+        "no interval over seeds: n = " if pd.isna(averages["mean_low"]) else "95 % interval over items and seeds, n = "
+    )
+    return [
+        *lines,
+        "",
+        f"Mean over tasks{unaveraged_note(results, escape_markdown)}: {mean} (this seed); "
+        f"{with_interval(averages['mean'], averages['mean_low'], averages['mean_high'], averages['item_stderr'])} "
+        f"(its objective at this iteration; {interval_note}{averages['seeds']}).",
+    ]
+
+
+def version_lines(results: RunResults, checkpoint_folder: str) -> list[str]:
+    """Libraries and machine of a checkpoint's phases: one line per distinct combination, with the phases it is true of."""
+    phases: dict[str, list[str]] = {}
+    for folder, made_with in versions_by_phase(results.root).items():
+        if folder.startswith(checkpoint_folder + "/"):
+            description = ", ".join(escape_markdown(f"{name} {version}") for name, version in made_with.items())
+            phases.setdefault(description, []).append(folder.removeprefix(checkpoint_folder + "/"))
+    return [
+        line
+        for description, names in phases.items()
+        for line in (f"Made with ({escape_markdown(', '.join(names))}): {description}.", "")
+    ]
+
+
+def markdown_link(address: str) -> str:
+    """A web address as a link, anything else as escaped text."""
+    return f"<{address}>" if WEB_URL.fullmatch(address) else escape_markdown(address)

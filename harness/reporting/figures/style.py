@@ -1,0 +1,149 @@
+"""The style of every figure: type, colours, axes. A variant has the same colour, marker and line in all of them.
+
+The colours (Okabe and Ito) are distinct for colour-blind readers and, with markers and lines, in grey print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.reporting.figures.fonts import FAMILY, font_families
+from harness.reporting.figures.library import isolated_matplotlib
+from harness.reporting.figures.library import matplotlib as library
+from harness.security.escaping import escape_invisible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINE_STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), ":")
+GREY = "#767676"
+MAX_TICKS = 25
+WIDTH_INCHES = 7.0  # the text width of the report
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Small type for print, light grid, no frame on top and right, bytes that depend on the data alone."""
+    settings: dict[Any, Any] = {
+        "figure.dpi": 100,
+        "savefig.dpi": 170,
+        "font.family": FAMILY,
+        "font.size": 8,
+        "axes.titlesize": 8.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelsize": 8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": "#555555",
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "grid.color": "#DDDDDD",
+        "grid.linewidth": 0.6,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+        "legend.frameon": False,
+        "legend.fontsize": 7.5,
+        "lines.linewidth": 1.5,
+        "lines.markersize": 4.5,
+        "svg.hashsalt": "harness",
+        "pdf.fonttype": 42,
+        "axes.unicode_minus": True,
+    }
+    with isolated_matplotlib(settings):
+        yield
+
+
+@dataclass
+class Drawing:
+    """A figure and the tooltips of its points: (axes, x, y, text) in data coordinates."""
+
+    figure: Figure
+    axes: list[Axes]
+    tooltips: list[tuple[Axes, float, float, str]] = field(default_factory=list)
+
+    def add_tooltip(self, axis: Axes, x: float, y: float, text: str) -> None:
+        self.tooltips.append((axis, float(x), float(y), text))
+
+    def disable_mathtext(self) -> None:
+        """Draw every text literally, without mathtext: invisible characters are escaped, and any script has its fonts.
+
+        Tick labels are left alone: matplotlib writes some of them as mathtext itself.
+        """
+        from matplotlib.text import Text
+
+        texts: list[Text] = []
+        tick_text_ids: set[int] = set()
+        for axes in self.figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                tick_text_ids |= {id(text) for text in (*axis.get_ticklabels(which="both"), axis.offsetText)}
+        for text in self.figure.findobj(Text):
+            assert isinstance(text, Text)
+            if id(text) not in tick_text_ids:
+                text.set_parse_math(False)
+                if (escaped := escape_invisible(text.get_text(), keep="\n")) != text.get_text():
+                    text.set_text(escaped)
+                texts.append(text)
+        font_names = font_families("".join(text.get_text() for text in texts))
+        for text in texts:
+            text.set_fontfamily(font_names)
+
+    def tooltip_positions(self) -> list[dict[str, Any]]:
+        """The tooltips with positions in points (1/72 inch) from the upper left corner. The figure must have been drawn."""
+        height = 72 * self.figure.get_figheight()
+        positions = []
+        for axis, x, y, text in self.tooltips:
+            left, top = axis.transData.transform((x, y)) * 72 / self.figure.dpi
+            positions.append({"x": round(float(left), 2), "y": round(float(height - top), 2), "text": escape_invisible(text)})
+        return positions
+
+
+def make_drawing(rows: int, columns: int, height: float, **options: Any) -> Drawing:
+    library()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = {"height_ratios": options.pop("height_ratios")} if "height_ratios" in options else None
+    axes = figure.subplots(rows, columns, squeeze=False, gridspec_kw=grid, **options)
+    return Drawing(figure, list(axes.flat))
+
+
+def line_style(labels: Sequence[str], label: str) -> dict[str, Any]:
+    """Colour, marker and line of a variant, the same in every figure of a run."""
+    index = labels.index(label)
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINE_STYLES[(index + index // len(COLOURS)) % len(LINE_STYLES)],
+    }
+
+
+def thin_style(labels: Sequence[str], label: str) -> dict[str, Any]:
+    return {**line_style(labels, label), "markersize": 2.8, "linewidth": 1.1}
+
+
+def iteration_ticks(axis: Axes, iterations: int, first: str) -> None:
+    """Ticks for the initial policy and for every iteration, or for as many as can be read."""
+    shown = range(0, iterations, -(-iterations // MAX_TICKS))
+    axis.set_xticks([-1, *shown], [first, *map(str, shown)])
+
+
+def iteration_axis(axis: Axes, iterations: int, first: str = "initial") -> None:
+    iteration_ticks(axis, iterations, first)
+    axis.set_xlim(-1.25, iterations - 0.75)
+
+
+def shared_legend(plot: Drawing, axis: Axes, count: int) -> None:
+    handles, names = axis.get_legend_handles_labels()
+    if handles:
+        longest = max(map(len, names))
+        columns = max(1, min(count, 7, 84 // (longest + 8)))
+        plot.figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3)

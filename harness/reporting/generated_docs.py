@@ -1,0 +1,52 @@
+"""Generated blocks of the documentation: `python -m harness.reporting.generated_docs` rewrites them, a test compares."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+
+from harness.discovery.variants import builtin_folder, list_objectives, load_objective
+from objectives import Objective
+
+BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
+
+
+def objective_index() -> str:
+    """The paper index of objectives/README.md: equation, needs, hyper-parameters, source, per objective."""
+    folder = builtin_folder()
+    objectives = {n: p for n, p in list_objectives().items() if p.parent == folder}
+    return "\n".join(_entry(name, load_objective(path)) for name, path in objectives.items())
+
+
+def _entry(name: str, cls: type[Objective]) -> str:
+    doc = inspect.cleandoc(cls.__doc__ or "")
+    equation = doc.partition("\n\n")[0].replace("\n", " ")
+    needs = ", ".join(k if v is True else f"{k} {v}" for k, v in dataclasses.asdict(cls().needs).items() if v) or "nothing"
+    lines = [f"### `{name}`", "", f"{cls.title}.", "", f"    {equation}", "", f"Needs: {needs}.", ""]
+    for spec in dataclasses.fields(cls):
+        lines.append(f"- `{spec.name}` = {spec.default!r}: {spec.metadata['doc']}")
+    citation = cls.citation
+    lines += [""] * bool(dataclasses.fields(cls)) + [
+        f"Source: {citation.label}, [{citation.title}]({citation.url}), {citation.where}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def replace_block(text: str, name: str, block: str) -> str:
+    """`text` with the block between the markers of `name` replaced. Raises ValueError when they are missing."""
+    begin, end = BEGIN.format(name=name), END.format(name=name)
+    pattern = re.compile(re.escape(begin) + r".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"no markers {begin} ... {end}")
+    return pattern.sub(lambda _: f"{begin}\n{block.strip()}\n{end}", text)
+
+
+def rewrite(readme: Path) -> None:
+    readme.write_text(replace_block(readme.read_text(encoding="utf-8"), "objectives", objective_index()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite(builtin_folder() / "README.md")

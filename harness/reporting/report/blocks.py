@@ -1,0 +1,90 @@
+"""The content of a report: sections of blocks, plain data that the templates of the PDF and the HTML page both read.
+
+No text of a model or data set is ever source code of a template: all of it passes through `sanitize` and stays data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.security import escaping
+
+Block = dict[str, Any]
+MAX_TEXT_CHARS = 400
+MAX_WORD_CHARS = 40
+NEW_LINE = " ⏎ "
+
+
+def section(title: str, *blocks: Block | None, page_break_after: bool = False) -> Block:
+    """A section; blocks that are None are left out. page_break_after: in print, the next section begins a page."""
+    return {"title": title, "blocks": [block for block in blocks if block is not None], "page_break_after": page_break_after}
+
+
+def text(content: str) -> Block:
+    return {"kind": "text", "text": content}
+
+
+def bullets(sentences: Iterable[str]) -> Block:
+    return {"kind": "bullets", "items": list(sentences)}
+
+
+def figure(name: str, caption: str) -> Block:
+    """A figure of the run's plots folder, by its stem."""
+    return {"kind": "figure", "name": name, "caption": caption}
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, align: str = "", grow: str = "", size: float = 8.0
+) -> Block | None:
+    """A table, or None without rows. align: l or r per column (default: first left, others right); grow: 1 for columns that take
+    the free width, 0 for those as wide as their text (default: all but the first); size: of type in points, for print. A rule is
+    drawn where the first column changes, if it repeats.
+    """
+    if not rows:
+        return None
+    first_column = [row[0] for row in rows]
+    group_starts = (
+        [i for i in range(1, len(first_column)) if first_column[i] != first_column[i - 1]]
+        if len(set(first_column)) < len(first_column)
+        else []
+    )
+    return {
+        "kind": "table",
+        "header": list(header),
+        "rows": [list(row) for row in rows],
+        "caption": caption,
+        "align": list(align or "l" + "r" * (len(header) - 1)),
+        "grow": list(grow or "0" + "1" * (len(header) - 1)),
+        "size": size,
+        "groups": group_starts,
+    }
+
+
+def samples(prompts: Sequence[dict[str, Any]]) -> Block | None:
+    return {"kind": "samples", "prompts": list(prompts)} if prompts else None
+
+
+def variants(entries: Sequence[dict[str, Any]]) -> Block:
+    return {"kind": "variants", "entries": list(entries)}
+
+
+def display_text(content: Any) -> str:
+    """Untrusted text of any length, made printable: invisible characters escaped, line breaks marked, length bounded."""
+    escaped = escaping.escape_invisible(str(content).replace("\n", NEW_LINE))
+    return escaped if len(escaped) <= MAX_TEXT_CHARS else escaped[:MAX_TEXT_CHARS] + " […]"
+
+
+def sanitize(content: Any) -> Any:
+    """The same content with every text safe to typeset: invisible characters escaped, very long words broken."""
+    if isinstance(content, Mapping):
+        return {key: sanitize(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [sanitize(value) for value in content]
+    return _break_long_words(escaping.escape_invisible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
+
+
+def _break_long_words(content: str) -> str:
+    return " ".join(
+        "\u200b".join(w[i : i + MAX_WORD_CHARS] for i in range(0, len(w), MAX_WORD_CHARS)) for w in content.split(" ")
+    )

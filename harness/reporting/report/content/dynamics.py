@@ -1,0 +1,181 @@
+"""Training, drift, the checkpoints' responses, and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.reporting.figures.training import MEASUREMENT_LABELS
+from harness.reporting.report.blocks import Block, display_text, figure, samples, section, table, text
+from harness.reporting.report.content.tables import Tables
+from harness.reporting.tables.formatting import DASH
+
+NUM_PROMPTS, MAX_LINES_PER_PROMPT = 2, 20
+PHASES = ("generate", "score", "train", "evaluate", "probe")
+
+
+def dynamics_sections(tables: Tables) -> list[Block]:
+    return [training_section(tables), drift_section(tables), samples_section(tables), cost_section(tables)]
+
+
+def training_section(tables: Tables) -> Block:
+    caption = (
+        "Real and synthetic responses in training, step by step (first seed). Objectives with a "
+        "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
+        "response. Thin vertical lines: a new iteration begins. Numbers: training.csv."
+    )
+    names = [n for n in ("training", "training-2", "training-3", "training-4") if tables.has_figure(n)]
+    return section("Training", *(figure(name, caption) for name in names))
+
+
+def drift_section(tables: Tables) -> Block:
+    blocks: list[Block | None] = []
+    several = tables.seeds > 1
+    for number, panel in enumerate(tables.panels, 1):
+        name = "drift" if number == 1 else f"drift-{number}"
+        if tables.has_figure(name):
+            where = f" ({panel['title']})" if panel["title"] else ""
+            bars = (
+                "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
+                if several
+                else "bars: standard error over prompts"
+            )
+            caption = (
+                f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
+                f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
+                "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
+                "dynamics.csv."
+            )
+            blocks.append(figure(name, caption))
+        blocks.append(drift_table(tables, panel))
+    return section("Drift", *blocks)
+
+
+def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
+    """The initial policy and every objective's last iteration, measurement by measurement."""
+    drift = tables.drift
+    names = [n for n in MEASUREMENT_LABELS if (drift["name"] == n).any()]
+    models = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
+    rows = []
+    for name in names:
+        cells = [MEASUREMENT_LABELS[name], _unit(drift, name)]
+        counts = drift.loc[(drift["name"] == name) & drift["objective"].isin([o for o, _ in models]), "n"]
+        cells.append(_range(counts.astype(int)))
+        for objective, iteration in models:
+            matching = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
+            cells.append(_format_measurement(matching.iloc[0].to_dict()) if len(matching) else DASH)
+        rows.append(cells)
+    where = f", {panel['title']}" if panel["title"] else ""
+    caption = (
+        f"Initial policy and iteration {tables.last}{where}; n: prompts (of each seed), for distinct-2 bigrams and for churn "
+        "items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
+        f"{kl_note(tables)} Numbers: drift.csv."
+    )
+    header = ["measurement", "unit", "n", *(objective for objective, _ in models)]
+    return table(header, rows, caption, "llr" + "r" * len(models), "000" + "1" * len(models), 6.4)
+
+
+def kl_note(tables: Tables) -> str:
+    """Which divergences were measured, in which directions, and which are unknown."""
+    names = set(tables.drift["name"])
+    note = "KL in nats per response, KL(p ‖ q) estimated on samples of p (an estimate may fall below 0)"
+    if "kl_previous" in names:
+        note += ": a policy and its opponent (previous), and the initial policy"
+    if "kl_previous" in names and "kl_previous_policy" not in names:
+        note += ", in one direction alone, KL(policy ‖ other): the other was not measured"
+    both = {"kl_data_policy", "kl_policy_data"}
+    if both <= names:
+        return f"{note}; data and policy, in both directions, for the data's distribution is known."
+    return (
+        f"{note}. The data's distribution is not known. Held-out NLL is KL(data ‖ policy) plus the data's own entropy, per "
+        "token: the entropy is the same for all checkpoints, so differences of it are differences of that direction; KL(policy ‖ "
+        "data) is unknown."
+    )
+
+
+def _range(counts: Any) -> str:
+    if not len(counts):
+        return DASH
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
+
+
+def _unit(drift: Any, name: str) -> str:
+    return str(drift.loc[drift["name"] == name, "unit"].iloc[0]).replace("share of ", "of ")
+
+
+def _format_measurement(row: Mapping[Any, Any]) -> str:
+    if not pd.isna(row["low"]):
+        return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+    return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) or row["stderr"] == 0 else f" ± {row['stderr']:.1g}")
+
+
+def samples_section(tables: Tables) -> Block:
+    """The first held-out prompts with the real response and those of every checkpoint of the first seed, by iteration."""
+    results = tables.results
+    first_seed = results.record["seeds"][0]
+    labels = tables.panels[0]["labels"]
+    initial = results.held_out_samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
+    shown = _iterations_shown(tables.last, len(labels))
+    prompts = []
+    for index, row in enumerate(initial):
+        responses = []
+        for checkpoint in results.checkpoints:
+            rows = results.held_out_samples.get((checkpoint.objective, checkpoint.seed, checkpoint.iteration))
+            if rows is None or checkpoint.seed not in (None, first_seed) or checkpoint.objective not in (INITIAL, *labels):
+                continue
+            if checkpoint.objective != INITIAL and checkpoint.iteration not in shown:
+                continue
+            checkpoint_name = (
+                "initial policy" if checkpoint.objective == INITIAL else f"{checkpoint.objective}, iter {checkpoint.iteration}"
+            )
+            responses.append(
+                [checkpoint_name, display_text(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")]
+            )
+        prompts.append(
+            {
+                "id": row["example_id"],
+                "prompt": display_text(row["prompt"]),
+                "real": display_text(row["real"]),
+                "responses": responses,
+            }
+        )
+    note = (
+        "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
+        f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
+    )
+    return section("What the checkpoints say", text(note), samples(prompts))
+
+
+def _iterations_shown(last: int, objectives: int) -> list[int]:
+    """All iterations where a prompt's lines fit half a page, else the first, the middle and the last, or the two ends."""
+    for candidates in (range(last + 1), (0, last // 2, last), (0, last)):
+        if len(set(candidates)) * objectives <= MAX_LINES_PER_PROMPT:
+            break
+    return sorted(set(candidates))
+
+
+def cost_section(tables: Tables) -> Block:
+    """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
+    rows = []
+    for label in tables.results.variants:
+        label_costs = tables.cost[tables.cost["objective"] == label]
+        cells = [label]
+        for phase in PHASES[:3]:
+            tokens = label_costs.loc[label_costs["phase"] == phase, "tokens"].dropna()
+            cells.append(f"{tokens.iloc[0] / 1000:,.0f}" if len(tokens) else DASH)
+        for phase in PHASES:
+            phase_costs = label_costs[label_costs["phase"] == phase]
+            cost_row = phase_costs.iloc[0] if len(phase_costs) else None
+            cells.append(DASH if cost_row is None else f"{cost_row['seconds']:,.0f}, {cost_row['peak_memory_gib']:.2f}")
+        rows.append(cells)
+    caption = (
+        "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the "
+        "machine and on what else ran on it, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "
+        "iterations. The initial policy's samples are generated once and shared; each objective's cost includes its part of "
+        "them. Phases reused from another run have their cost of there. Numbers: cost_total.csv, per iteration cost.csv."
+    )
+    header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
+    return section("Cost", table(header, rows, caption, size=6.8))

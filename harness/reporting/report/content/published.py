@@ -1,0 +1,52 @@
+"""Numbers from papers beside measured ones, always with their source and whether the suite is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.reporting.report.blocks import Block, display_text, section, table, text
+from harness.reporting.report.content.tables import Tables
+
+FOLDER = "published"
+SAME, SOURCE, WHERE, PAGE, STATUS = "same_suite", "source", "table", "page", "status"
+
+
+def published_section(tables: Tables) -> Block | None:
+    """The tables that the suite names as its paper's; None for a suite that names none."""
+    names = tables.results.suite.get("published") or []
+    return section("Published numbers", *(published_table(tables, name) for name in names)) if names else None
+
+
+def published_table(tables: Tables, name: str) -> Block | None:
+    """One file of results/published; a sentence where the results folder has none (the files are in the project's checkout).
+
+    Raises UserError for a file without its source.
+    """
+    path = Path(tables.results.root).parent / FOLDER / f"{name}.csv"
+    if not path.is_file():
+        return text(f"No published numbers beside these: the results folder has no {FOLDER}/{name}.csv.")
+    try:
+        published = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a csv file ({' '.join(str(error).split())})") from error
+    missing = [column for column in (SAME, SOURCE, WHERE, PAGE, STATUS) if column not in published]
+    if missing:
+        raise UserError(f"{path}: has no column {missing[0]!r}; a published number names its source, its table and its suite")
+    shown_columns = [c for c in published if c not in (SAME, SOURCE, WHERE, PAGE, STATUS)]
+    rows = [[display_text(value) for value in row] for row in published[shown_columns].to_numpy().tolist()]
+    sources = "; ".join(
+        dict.fromkeys(
+            display_text(f"{s}, {w}, page {p}")
+            for s, w, p in zip(published[SOURCE], published[WHERE], published[PAGE], strict=True)
+        )
+    )
+    remarks = [display_text(v) for v in dict.fromkeys(published[STATUS]) if v]
+    same_suite = display_text(", ".join(dict.fromkeys(published[SAME])))
+    caption = (
+        f"Published, not measured here. Same suite? {same_suite}. Source: "
+        f"{sources}.{' ' + '; '.join(remarks) + '.' if remarks else ''}"
+    )
+    return table(shown_columns, rows, f"{caption} File: {FOLDER}/{name}.csv.", size=7)

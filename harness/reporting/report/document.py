@@ -1,0 +1,115 @@
+"""Write the PDF, the HTML page and, beside them, a folder with the csv of every printed number, figures and provenance.json."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from harness.analysis.facts import RunResults
+from harness.errors import UserError
+from harness.files import file_digest, make_folder, write_bytes, write_json, write_text
+from harness.reporting.figures.fonts import link_fonts
+from harness.reporting.report.blocks import sanitize
+from harness.reporting.report.content import content
+from harness.reporting.report.content.tables import Tables
+from harness.reporting.report.page import html_page
+from harness.store.output_folders import REPORT_PROVENANCE
+
+REQUIRED_TABLES = (
+    "scores.csv", "training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/standing.csv", "tables/stability.csv",
+    "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv", "tables/cost_total.csv",
+    "tables/versions.csv",
+)  # fmt: skip
+OPTIONAL_TABLES = ("tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/compute.csv",
+               "tables/chosen.csv")  # fmt: skip
+TEMPLATE = Path(__file__).with_name("report.typ")
+
+
+def write_report(root: Path, pdf: Path) -> Path:
+    """Write the report of the run folder `root`: `pdf`, the same as .html, and the folder of its numbers; returns `pdf`.
+
+    The same folder gives the same bytes. The tables and figures of the run must have been written (`tables.refresh`). Raises
+    UserError when a table is missing or damaged, or `pdf` cannot be written.
+    """
+    results = RunResults(root)
+    report_content = content(results)
+    required = [name for name in REQUIRED_TABLES if results.earlier_tables is None or (root / name).is_file()]
+    names = [*required, *(name for name in OPTIONAL_TABLES if (root / name).is_file())]
+    numbers_folder = pdf.with_suffix("")
+    try:
+        make_folder(numbers_folder)
+        write_json(  # first: it marks the folder as this run's
+            numbers_folder / REPORT_PROVENANCE,
+            {
+                "run": results.record["name"],
+                "git_commit": results.record["git_commit"],
+                "suite": results.suite["name"],
+                "tables": {Path(name).name: file_digest(root / name) for name in names},
+                "versions": phase_versions(results),
+                "adapters": adapter_digests(results),
+            },
+        )
+        for name in names:
+            write_bytes(numbers_folder / Path(name).name, (root / name).read_bytes())  # replaces a link, never writes through it
+        for name in set(OPTIONAL_TABLES) - set(names):  # an earlier report had it
+            (numbers_folder / Path(name).name).unlink(missing_ok=True)
+        for block in (
+            block for section in report_content["sections"] for block in section["blocks"] if block["kind"] == "figure"
+        ):
+            write_bytes(numbers_folder / f"{block['name']}.svg", (root / "plots" / f"{block['name']}.svg").read_bytes())
+    except OSError as error:
+        file = error.filename2 or error.filename or pdf
+        raise UserError(f"{file}: cannot be written ({error.strerror}); use --out FILE") from error
+    write_pdf_and_html(report_content, root / "plots", pdf)
+    return pdf
+
+
+def write_pdf_and_html(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
+    """Write the content, with the figures in the folder `plots`, as `pdf` and as the same name with .html; each complete or not
+    at all."""
+    report_content = sanitize(report_content)
+    try:
+        compile_pdf(report_content, plots, pdf)
+        write_text(pdf.with_suffix(".html"), html_page(report_content, plots))
+    except OSError as error:
+        raise UserError(f"{pdf}: cannot be written ({error.strerror}); name another place with --out or --reports") from error
+
+
+def compile_pdf(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
+    import typst
+
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        shutil.copyfile(TEMPLATE, work / "report.typ")
+        (work / "content.json").write_text(json.dumps(report_content), encoding="utf-8")
+        has_all_glyphs = link_fonts(
+            work / "fonts", json.dumps(report_content, ensure_ascii=False)
+        )  # the system's own only where they are needed
+        for figure in plots.glob("*.svg"):
+            shutil.copyfile(figure, work / figure.name)
+        compiled = work / "report.pdf"
+        typst.compile(
+            work / "report.typ", output=compiled, timestamp=0, font_paths=[work / "fonts"], ignore_system_fonts=has_all_glyphs
+        )
+        temporary = pdf.with_name(pdf.name + ".tmp")
+        shutil.copyfile(compiled, temporary)
+        temporary.replace(pdf)
+
+
+def phase_versions(results: RunResults) -> dict[str, dict[str, list[str]]]:
+    """Library, or part of the machine -> version -> the folders of the phases made with it; "." for all of them."""
+    folders_by_version: dict[str, dict[str, list[str]]] = {}
+    for row in Tables(results).versions.to_dict("records"):
+        folders_by_version.setdefault(row["name"], {})[row["version"]] = row["where"].split()
+    return folders_by_version
+
+
+def adapter_digests(results: RunResults) -> dict[str, str]:
+    """Folder of every finished training -> digest of its adapter's weights."""
+    return {
+        results.relative_path(folder): next(v for k, v in manifest["outputs"].items() if k.endswith(".safetensors"))
+        for _, folder, manifest in results.iter_phases("train")
+    }

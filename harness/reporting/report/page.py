@@ -1,0 +1,79 @@
+"""The report as one HTML file that loads nothing: figures and style are inside, tooltips are drawn without a script.
+
+All text passes through the template's escaping; the page's own security policy forbids scripts and any external resource.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+FONT_SIZE, LINE_HEIGHT = 7.5, 9.5  # of a tooltip, in the figure's points
+CHAR_WIDTH = 0.602 * FONT_SIZE  # of the tooltips' fixed-width type
+TOOLTIP_PADDING = 4.0
+POINT_RADIUS = 4.0
+
+
+def html_page(content: dict[str, Any], plots: Path) -> str:
+    """The whole page. plots: folder of the figures (NAME.svg and NAME.points.json)."""
+    import jinja2
+    from markupsafe import Markup
+
+    style = (FOLDER / "report.css").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    names = [b["name"] for s in content["sections"] for b in s["blocks"] if b["kind"] == "figure"]
+    return environment.get_template("report.html").render(
+        c=content,
+        style=Markup(style),
+        style_digest=base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
+        figures={name: embed_figure(plots / f"{name}.svg") for name in names},
+    )
+
+
+def embed_figure(svg: Path) -> dict[str, Any]:
+    """A figure with its size in points and the tooltips over it."""
+    source = svg.read_bytes()
+    size = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', source)
+    assert size, f"{svg}: no view box"
+    width, height = (float(value) for value in size.groups())
+    points = json.loads(svg.with_suffix(".points.json").read_text(encoding="utf-8"))
+    return {
+        "image": base64.b64encode(source).decode("ascii"),
+        "width": width,
+        "height": height,
+        "reach": POINT_RADIUS,
+        "tips": [tooltip(point, width, height) for point in points],
+    }
+
+
+def tooltip(point: dict[str, Any], width: float, height: float) -> dict[str, Any]:
+    """Position of a point's tooltip: above it, or below where there is no room, and never beyond the figure's sides."""
+    title, colon, rest = point["text"].partition(": ")
+    lines = [title, rest] if colon else [title]
+    box_width, box_height = max(map(len, lines)) * CHAR_WIDTH + 2 * TOOLTIP_PADDING, len(lines) * LINE_HEIGHT + TOOLTIP_PADDING
+    left = min(max(point["x"] - box_width / 2, 0.0), max(width - box_width, 0.0))
+    above = point["y"] - POINT_RADIUS - TOOLTIP_PADDING - box_height
+    top = above if above >= 0 else min(point["y"] + POINT_RADIUS + TOOLTIP_PADDING, height)
+    return {
+        "x": point["x"],
+        "y": point["y"],
+        "left": round(left, 2),
+        "top": round(top, 2),
+        "width": round(box_width, 2),
+        "height": round(box_height, 2),
+        "lines": [
+            {
+                "x": round(left + TOOLTIP_PADDING, 2),
+                "y": round(top + TOOLTIP_PADDING / 2 + FONT_SIZE + i * LINE_HEIGHT, 2),
+                "text": text,
+            }
+            for i, text in enumerate(lines)
+        ],
+    }

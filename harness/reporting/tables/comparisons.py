@@ -1,0 +1,139 @@
+"""Paired comparisons of two models, each an objective after an iteration, on the same items: comparisons.csv.
+
+Both have the same items (their digests are compared) and the same seeds; a seed that one of the two has not finished is left out
+of that comparison, whose `seeds` is the number included. The mean is compared in shares of 1, every task in its own unit; a row
+without item scores is never paired: its numbers are empty, and so are the mean's where it enters the mean. Below five items
+(clusters of items) a task there is a difference, and no interval and no p.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis import stats
+from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm, mcnemar
+from harness.analysis.facts import Frame, RunResults
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.reporting.tables.leaderboard import score_array
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+
+COLUMNS = ["panel", "question", "a", "iteration_a", "b", "iteration_b", "task", "difference", "low", "high", "p", "p_holm",
+           "mcnemar_p", "mcnemar_p_holm", "probability_of_improvement", "seeds", "items", "clusters", "over",
+           "source"]  # fmt: skip
+MEAN_TASK = "mean"
+
+
+def is_bootstrap_table(table: Frame) -> bool:
+    """Whether a committed comparisons.csv has the intervals and p-values of an earlier version, too narrow with few seeds."""
+    return "redrawn" in table
+
+
+def with_current_columns(table: Frame) -> Frame:
+    """A committed comparisons.csv with the current columns; those it lacks are empty."""
+    if is_bootstrap_table(table):
+        table = table.rename(columns={"redrawn": "over"})
+    table = table.reindex(columns=COLUMNS).fillna({"panel": "", "question": ""})
+    for column in ("items", "clusters"):
+        table[column] = table[column].astype("Int64")
+    return table
+
+
+def comparisons_table(paired_scores: PairedScores) -> Frame:
+    """Every pair of a panel at the last iteration, each model against the initial policy, and the study's own contrasts."""
+    results = paired_scores.results
+    rows: list[dict[str, Any]] = []
+    last = results.record["iterations"] - 1
+    initial_model = ModelKey(INITIAL, INITIAL_ITERATION)
+    for panel in results.panels:
+        last_models = [ModelKey(label, last) for label in panel["labels"]]
+        pairs = [*itertools.combinations(last_models, 2), *((end, initial_model) for end in last_models)]
+        rows += _comparison_rows(paired_scores, panel["title"], [("", a, b) for a, b in pairs])
+    contrasts = [(c["question"], ModelKey(*c["a"]), ModelKey(*c["b"])) for c in results.study.get("contrasts", [])]
+    rows += _comparison_rows(paired_scores, "study", contrasts)
+    table: Frame = pd.DataFrame(rows, columns=COLUMNS)
+    for column in COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]:
+        table[column] = table[column].astype(float)
+    for column in ("items", "clusters"):
+        table[column] = table[column].astype("Int64")
+    return table
+
+
+def _comparison_rows(
+    paired_scores: PairedScores, panel: str, pairs: Sequence[tuple[str, ModelKey, ModelKey]]
+) -> list[dict[str, Any]]:
+    """Rows per pair: the mean over tasks (its p adjusted over the panel's pairs), then every task (over tasks)."""
+    rows_by_pair = [rows for question, a, b in pairs if (rows := _pair_rows(paired_scores, panel, question, a, b))]
+    for rows, adjusted in zip(rows_by_pair, holm([rows[0]["p"] for rows in rows_by_pair]), strict=True):
+        rows[0]["p_holm"] = adjusted
+    return [row for rows in rows_by_pair for row in rows]
+
+
+def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelKey, b: ModelKey) -> list[dict[str, Any]]:
+    results = paired_scores.results
+    seeds = [s for s in results.record["seeds"] if paired_scores.is_finished(a, s) and paired_scores.is_finished(b, s)]
+    if not seeds:
+        return []
+    common = {
+        "panel": panel,
+        "question": question,
+        "a": a.objective,
+        "iteration_a": a.iteration,
+        "b": b.objective,
+        "iteration_b": b.iteration,
+        "seeds": len(seeds),
+    }
+    with_improvement = len(seeds) > 1 and b.objective != INITIAL
+    scores_a, scores_b = paired_scores.averaged_scores(a, seeds), paired_scores.averaged_scores(b, seeds)
+    rows = [{**common, "task": MEAN_TASK, **_difference_columns(scores_a, scores_b)}]
+    if with_improvement and scores_a is not None and scores_b is not None:
+        rows[0]["probability_of_improvement"] = stats.probability_of_improvement(scores_a.per_seed, scores_b.per_seed)
+    for task in results.suite["task"]:
+        scores_a, scores_b = paired_scores.task_scores(a, seeds, task["name"]), paired_scores.task_scores(b, seeds, task["name"])
+        row = {**common, "task": task["name"], **_difference_columns(scores_a, scores_b)}
+        if scores_a is not None and scores_b is not None and _mcnemar_applies(scores_a):
+            row["mcnemar_p"] = mcnemar(scores_a.values[0], scores_b.values[0], scores_a.layouts[0])
+        if with_improvement and not results.scales[task["name"]].in_mean:
+            row["probability_of_improvement"] = _task_improvement(results, a, b, seeds, task["name"])
+        rows.append(row)
+    for name in ("p", "mcnemar_p"):
+        for row, adjusted in zip(rows[1:], holm([row.get(name) for row in rows[1:]]), strict=True):
+            row[f"{name}_holm"] = adjusted
+    return rows
+
+
+def _mcnemar_applies(scores: ItemScores) -> bool:
+    """Whether McNemar's test has the hypothesis of the row's p: over items alone, with enough items and all of one weight.
+
+    Where the p is over seeds as well, McNemar's test would take these seeds as given, and reject too often for others.
+    """
+    return scores.over == OVER_ITEMS and scores.has_enough_items and len(scores.layouts[0].parts) == 1
+
+
+def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None) -> dict[str, Any]:
+    """The difference with its interval and p; only a `source` that explains it where a side has no item scores."""
+    if scores_a is None or scores_b is None:
+        return {"p": None, "source": "none: not made of items that could be paired"}
+    comparison = difference(scores_a, scores_b)
+    return {
+        "difference": comparison.value,
+        "low": comparison.low,
+        "high": comparison.high,
+        "p": comparison.p,
+        "items": comparison.items,
+        "clusters": comparison.clusters,
+        "over": comparison.over,
+        "source": "items.json of both",
+    }
+
+
+def _task_improvement(results: RunResults, a: ModelKey, b: ModelKey, seeds: Sequence[int], task: str) -> float:
+    """Probability that a random seed of a beats one of b in one row, in the row's direction; NaN where one is missing."""
+    column = [row["name"] for row in results.suite["task"]].index(task)
+    sign = 1 if results.scales[task].higher_is_better else -1
+    seed_rows = [results.record["seeds"].index(seed) for seed in seeds]
+    scores_a, scores_b = (sign * score_array(results, m.objective)[seed_rows][:, [column], m.iteration] for m in (a, b))
+    return stats.probability_of_improvement(scores_a, scores_b)

@@ -1,0 +1,201 @@
+"""Statistics of the curves: stability per objective and seed, and drift per iteration, with intervals from three seeds on.
+
+Statistics of a seed's curve (its best value, drop, falls) have intervals over seeds, on these items; `last` is the leaderboard's
+mean and has its interval, over items and seeds. Both tables are long: one row per number. A seed with an incomplete curve is left
+out of the row over seeds, whose `seeds` is the number included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis import stats
+from harness.analysis.comparison import OVER_ITEMS_AND_SEEDS
+from harness.analysis.facts import Frame, RunResults, make_frame
+from harness.analysis.stability import Stability, flip_rate, stability
+from harness.errors import UserError
+from harness.records import INITIAL, INITIAL_ITERATION
+from harness.reporting.tables.leaderboard import mean_curves, score_array
+from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+
+STABILITY_COLUMNS = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
+DRIFT_COLUMNS = ["objective", "iteration", "name", "value", "low", "high", "stderr", "seeds", "n", "unit", "source"]
+NON_NEGATIVE = ("drop", "largest_fall", "falls", "area_lost", "churn")
+UNITS = {"best_iteration": "iteration", "falls": "iterations", "churn": "share of items"}
+
+
+def stability_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
+    """Per variant: a row per seed and number, then a row over seeds (seed empty) with its interval from three seeds on.
+
+    A seed's curve ends at its first missing point; only seeds with every iteration enter the row over seeds.
+    """
+    errors, names = ItemErrors(paired_scores or PairedScores(results)), [row["name"] for row in results.averaged_tasks]
+    rows = []
+    for objective in results.variants:
+        rows += _stability_rows(errors, objective, mean_curves(results, objective), names)
+    return make_frame(rows, STABILITY_COLUMNS)
+
+
+def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
+    """The same for every row that is not in the mean, in the row's own unit and direction: drop, largest_fall and area_lost are
+    what was lost, a fall or, where lower is better, a rise."""
+    errors = ItemErrors(paired_scores or PairedScores(results))
+    rows = []
+    for column, row in enumerate(results.suite["task"]):
+        scale = results.scales[row["name"]]
+        if scale.in_mean:
+            continue
+        for objective in results.variants:
+            curves = score_array(results, objective)[:, column]
+            rows += [
+                {"task": row["name"], "higher_is_better": scale.higher_is_better, **stability_row}
+                for stability_row in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher_is_better)
+            ]
+    return make_frame(rows, ["task", "higher_is_better", *STABILITY_COLUMNS])
+
+
+def _stability_rows(
+    errors: ItemErrors,
+    objective: str,
+    curves: np.ndarray,
+    names: Sequence[str],
+    task: Mapping[str, Any] | None = None,
+    higher_is_better: bool = True,
+) -> Iterator[dict[str, Any]]:
+    """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. names: the rows of the suite that the
+    curves are the mean of; task: the one row that is not in the mean, or None for the mean over tasks."""
+    results = errors.results
+    num_iterations = results.record["iterations"]
+    unit = str(task["metric"]) if task else "score"
+    values_by_name: dict[str, list[float]] = {}
+    finished_seeds: list[int] = []
+    for seed, curve in zip(results.record["seeds"], curves, strict=True):
+        missing = np.flatnonzero(np.isnan(curve))
+        finished_curve = curve[: missing[0]] if missing.size else curve
+        summary = stability(finished_curve, higher_is_better)
+        if summary is None:
+            continue
+        finished_seeds += [seed] if len(finished_curve) == num_iterations else []
+        numbers = stability_numbers(summary) | ({} if task else mean_churn(results, objective, seed, len(finished_curve)))
+        for name, value in numbers.items():
+            yield _row(objective, seed, len(finished_curve), name, value, None, None, 1, unit)
+            if len(finished_curve) == num_iterations:
+                values_by_name.setdefault(name, []).append(value)
+    has_enough_items = (
+        not values_by_name or errors.uncertainties(ModelKey(objective, num_iterations - 1), finished_seeds, names)[1]
+    )
+    for name, values in values_by_name.items():
+        if name == "last":
+            interval, over = (
+                mean_interval(errors, ModelKey(objective, num_iterations - 1), finished_seeds, names, np.array(values)),
+                OVER_ITEMS_AND_SEEDS,
+            )
+        else:
+            interval, over = stats.interval_of_mean(np.array(values)) if has_enough_items else None, "seeds"
+            if interval and name in NON_NEGATIVE:  # cutting off impossible values keeps its coverage
+                interval = max(interval[0], 0.0), interval[1]
+        yield _row(objective, None, num_iterations, name, float(np.mean(values)), interval, over, len(values), unit)
+
+
+def stability_numbers(summary: Stability) -> dict[str, float]:
+    return {name: float(getattr(summary, name)) for name in Stability.__dataclass_fields__}
+
+
+def _row(
+    objective: str,
+    seed: int | None,
+    iterations: int,
+    name: str,
+    value: float,
+    interval: stats.Interval | None,
+    over: str | None,
+    seeds: int,
+    unit: str,
+) -> dict[str, Any]:
+    low, high = interval or (None, None)
+    over = over if interval else None
+    source = "items.json of every iteration" if name == "churn" else "scores.csv"
+    unit = UNITS.get(name, unit)
+    return dict(
+        zip(STABILITY_COLUMNS, (objective, seed, iterations, name, value, low, high, over, seeds, unit, source), strict=True)
+    )
+
+
+def mean_churn(results: RunResults, objective: str, seed: int, iterations: int) -> dict[str, float]:
+    """Churn between consecutive trained iterations, mean over them; empty where there is only one."""
+    if results.earlier_tables is not None:
+        return results.earlier_tables.churn(objective, seed)
+    values = [value for t, value in flip_rates(results, objective, seed) if 0 < t < iterations]
+    return {"churn": float(np.mean(values))} if values else {}
+
+
+def flip_rates(results: RunResults, objective: str, seed: int) -> Iterator[tuple[int, float]]:
+    """(iteration, share of items that changed since the iteration before, plain mean over the tasks of the mean); 0 compares with
+    the initial policy.
+    """
+    for t in range(results.record["iterations"]):
+        before = results.item_scores.get((objective, seed, t - 1) if t else (INITIAL, None, INITIAL_ITERATION))
+        after = results.item_scores.get((objective, seed, t))
+        if before is None or after is None:
+            continue
+        shares = []
+        for task in results.averaged_tasks:
+            old, new = before[task["name"]], after[task["name"]]
+            if old["items"] != new["items"]:
+                raise UserError(
+                    f"{results.root}: {task['name']} was evaluated on other items at iteration {t} of {objective} than before; "
+                    "evaluate both on the same suite version"
+                )
+            if old["values"] is not None and new["values"] is not None:
+                shares.append(flip_rate(np.array(old["values"]), np.array(new["values"])))
+        if shares:
+            yield t, float(np.mean(shares))
+
+
+def drift_table(results: RunResults) -> Frame:
+    """One row per model and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
+    seed the error over prompts."""
+    measurements: Frame = results.dynamics
+    churn_rows = [
+        {
+            "objective": o,
+            "seed": s,
+            "iteration": t,
+            "name": "churn",
+            "value": value,
+            "stderr": None,
+            "n": _num_items(results, o, s, t),
+            "unit": UNITS["churn"],
+            "source": "items.json",
+        }
+        for o in results.variants
+        for s in results.record["seeds"]
+        for t, value in flip_rates(results, o, s)
+    ]
+    if churn_rows:
+        churn_table = make_frame(churn_rows)
+        measurements = pd.concat([measurements, churn_table], ignore_index=True) if len(measurements) else churn_table
+    order = {name: i for i, name in enumerate([INITIAL, *results.variants])}
+    measurements = measurements[measurements["objective"].isin(list(order))]
+    rows = []
+    for (objective, iteration, name), group in measurements.groupby(["objective", "iteration", "name"], sort=False):
+        values = group["value"].to_numpy(dtype=float)
+        interval = stats.interval_of_mean(values)
+        stderr = float(group["stderr"].iloc[0]) if len(group) == 1 and not pd.isna(group["stderr"].iloc[0]) else None
+        low, high = interval if interval else (None, None)
+        rows.append(
+            (objective, iteration, name, values.mean(), low, high, stderr, len(values), int(group["n"].iloc[0]),
+             group["unit"].iloc[0], group["source"].iloc[0] if len(group) == 1 else "dynamics.csv")
+        )  # fmt: skip
+    rows.sort(key=lambda row: (order[row[0]], row[1]))
+    return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
+
+
+def _num_items(results: RunResults, objective: str, seed: int, iteration: int) -> int:
+    tasks = results.item_scores[objective, seed, iteration]
+    return sum(len(tasks[row["name"]]["values"] or []) for row in results.averaged_tasks)

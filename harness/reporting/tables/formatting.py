@@ -1,0 +1,144 @@
+"""The leaderboard in print: percent with its error, as cells, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis.facts import Frame, RunResults
+from harness.analysis.score_scale import describe_unaveraged
+from harness.records import INITIAL
+from harness.security.escaping import escape_latex, escape_markdown, one_line
+
+DASH = "–"
+NO_ERROR = 1e-9  # the rounding of sums
+
+
+def percent(value: float) -> str:
+    """A share as percent with one decimal; a dash where there is none."""
+    return DASH if pd.isna(value) else f"{100 * value:.1f}"
+
+
+def own_unit(value: float) -> str:
+    """A number in its row's own unit, four digits; a dash where there is none."""
+    return DASH if pd.isna(value) else f"{value:.4g}"
+
+
+def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
+    """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value.
+
+    An error of 0, of answers that are all equal, is not printed: no observed variation does not mean that there is none.
+    """
+    if pd.isna(value):
+        return DASH
+    if not pd.isna(low):
+        return f"{percent(value)} [{percent(low)}, {percent(high)}]"
+    return percent(value) + (f" ± {percent(error)}" if not pd.isna(error) and error > NO_ERROR else "")
+
+
+def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred; then the rows
+    that are not in the mean, in their own units."""
+    tasks, unaveraged = results.averaged_tasks, results.unaveraged_tasks
+    header = [
+        "objective",
+        "iter",
+        *(row["label"] for row in tasks),
+        "mean",
+        "norm.",
+        "seeds",
+        *(row["label"] for row in unaveraged),
+    ]
+    rows = []
+    for row in leaderboard_table.to_dict("records"):
+        mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"])
+        rows.append(
+            [
+                row["objective"],
+                "initial" if row["objective"] == INITIAL else str(row["iteration"]),
+                *(percent(results.scales[task["name"]].to_unit(row[task["name"]])) for task in tasks),
+                mean + (" *" if row["best"] else ""),
+                percent(row["normalised_mean"]),
+                DASH if pd.isna(row["seeds"]) else str(row["seeds"]),
+                *(own_unit(row[task["name"]]) for task in unaveraged),
+            ]
+        )
+    return header, rows
+
+
+def footnote(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
+    """Explanation of a leaderboard: suite, items per task, the star, the errors. safe: escapes the suite's texts."""
+    suite = results.suite
+    mean = (
+        f"mean: plain mean of the {len(results.averaged_tasks)} tasks"
+        if results.averaged_tasks
+        else "no mean, which no task enters"
+    )
+    scale = (
+        f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(results.judge_name)}" if results.judge_name else ""
+    )
+    return (
+        f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(results, safe)}; {mean}"
+        f"{ranges_note(results, safe)}{unaveraged_note(results, safe)}; in brackets: 95 % interval (t) over items "
+        "and seeds; ±: standard error of sampling items alone (no interval below three seeds or five items a task); norm., "
+        "normalised: chance 0, maximum 100; *: best iteration of its objective. Numbers in full: "
+        "leaderboard.csv, their origin: scores.csv."
+    )
+
+
+def ranges_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
+    """Which rows are shown as shares of a range of their own; empty where none is."""
+    ranges = []
+    for row in results.averaged_tasks:
+        if not (scale := results.scales[row["name"]]).is_identity:
+            direction = "" if scale.higher_is_better else ", the lowest counts 100"
+            ranges.append(f"{safe(row['label'])} ({safe(row['metric'])}) from {scale.low:g} to {scale.high:g}{direction}")
+    return f"; in percent of its range: {', '.join(ranges)}" if ranges else ""
+
+
+def unaveraged_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
+    """Which rows are not in the mean, and why; empty where all are."""
+    descriptions = [safe(describe_unaveraged(row, results.scales[row["name"]])) for row in results.unaveraged_tasks]
+    return f"; beside the mean, in its own unit: {', '.join(descriptions)}" if descriptions else ""
+
+
+def items_note(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
+    """Number of items per task, and of clusters for tasks whose items share questions."""
+    counts = sorted({int(n) for n in results.scores["n"]})
+    if not counts:
+        return "no task has been evaluated"
+    note = f"n = {counts[0]} items per task" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]} items per task"
+    clustered = results.scores[results.scores["clusters"].notna() & (results.scores["clusters"] < results.scores["n"])]
+    clusters = clustered.groupby("label", sort=False)["clusters"].max()
+    cluster_counts = ", ".join(f"{safe(label)} {count}" for label, count in clusters.items())
+    return note + (f" (items that share a question are one cluster: {cluster_counts})" if cluster_counts else "")
+
+
+def as_markdown(results: RunResults, leaderboard_table: Frame) -> str:
+    header, rows = leaderboard_rows(results, leaderboard_table)
+    header, rows = [escape_markdown(name) for name in header], [[escape_markdown(label), *numbers] for label, *numbers in rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines) + "\n\n" + footnote(results, escape_markdown) + "\n"
+
+
+def as_latex(results: RunResults, leaderboard_table: Frame) -> str:
+    """A booktabs table to paste into a paper."""
+    header, rows = leaderboard_rows(results, leaderboard_table)
+    body = [" & ".join(escape_latex(cell) for cell in cells) + r" \\" for cells in rows]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+            r"\toprule",
+            " & ".join(escape_latex(cell) for cell in header) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            "% " + footnote(results, escape_latex),
+            "",
+        ]
+    )

@@ -1,0 +1,124 @@
+"""Scores of a run -> the leaderboard: every task, objective and iteration, means with their errors.
+
+A row that misses a task has no mean; what was not evaluated is empty. Two versions of a suite never enter one average. A task's
+column is in the task's own unit; means over tasks are over the rows in the mean, as shares (see analysis/score_scale.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis import stats
+from harness.analysis.facts import Frame, RunResults
+from harness.analysis.stability import stability
+from harness.errors import UserError
+from harness.records import INITIAL
+from harness.reporting.tables.mean_errors import ItemErrors, item_stderr, mean_interval
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+
+
+def score_array(results: RunResults, objective: str, column: str = "value") -> np.ndarray:
+    """(S, N, T) of one variant's column over the run's seeds, the suite's tasks and iterations 0..T-1; NaN where missing.
+
+    Raises UserError when the records come from more than one version of the suite.
+    """
+    rows = results.scores[results.scores["objective"] == objective]
+    suites = sorted(rows["suite"].unique())
+    if len(suites) > 1:
+        raise UserError(f"{results.root}: scores of {' and '.join(suites)} cannot enter one average; name one suite")
+    seeds = results.record["seeds"] if objective != INITIAL else [None]
+    tasks = [row["name"] for row in results.suite["task"]]
+    iterations = range(results.record["iterations"]) if objective != INITIAL else [-1]
+    score_by_key = {
+        (None if pd.isna(seed) else int(seed), task, int(iteration)): float(value)
+        for seed, task, iteration, value in zip(rows["seed"], rows["task"], rows["iteration"], rows[column], strict=True)
+        if not pd.isna(value)
+    }
+    return np.array([[[score_by_key.get((s, task, t), np.nan) for t in iterations] for task in tasks] for s in seeds])
+
+
+def unit_score_array(results: RunResults, objective: str, errors: bool = False) -> np.ndarray:
+    """(S, N, T) of the rows that enter the mean, as shares of 1, or with `errors` the standard errors of these. N may be 0."""
+    values = score_array(results, objective, "stderr" if errors else "value")
+    scales = [results.scales[row["name"]] for row in results.suite["task"]]
+    by_task = [
+        scale.stderr_to_unit(values[:, i]) if errors else scale.to_unit(values[:, i])
+        for i, scale in enumerate(scales)
+        if scale.in_mean
+    ]
+    return np.stack(by_task, axis=1) if by_task else values[:, :0]
+
+
+def mean_curves(results: RunResults, objective: str) -> np.ndarray:
+    """(S, T) means over the averaged tasks; NaN where one is missing, and everywhere for a suite without such tasks."""
+    shares = unit_score_array(results, objective)
+    return stats.task_mean(shares) if shares.shape[1] else np.full((shares.shape[0], shares.shape[2]), np.nan)
+
+
+def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
+    """One row per objective and iteration: tasks averaged over finished seeds, the plain mean of the averaged ones, errors and n.
+
+    A seed that misses a task has no mean there and is left out of that row alone, whose `seeds` is the number included.
+    `item_stderr` is the error of sampling test items; `seed_sd` the standard deviation over seeds, empty for one seed. `mean_low`
+    and `mean_high` are the 95 % interval of the mean over items and seeds (the two variances added up), from three seeds and five
+    items a task on.
+    """
+    tasks = [row["name"] for row in results.suite["task"]]
+    errors = ItemErrors(paired_scores or PairedScores(results))
+    averaged_names = [row["name"] for row in results.averaged_tasks]
+    rows = []
+    for objective in [INITIAL, *results.variants]:
+        values, shares = score_array(results, objective), unit_score_array(results, objective)
+        iterations = [-1] if objective == INITIAL else range(values.shape[2])
+        curves = mean_curves(results, objective)
+        curve = _mean_over_seeds(curves)
+        best = stability(curve[~np.isnan(curve)])
+        has_mean = bool(results.averaged_tasks)
+        for column, t in enumerate(iterations):
+            is_complete = ~np.isnan(shares[:, :, column]).any(axis=1) if has_mean else ~np.isnan(values[:, :, column]).all(axis=1)
+            task_scores, unit_scores = values[is_complete][:, :, column], shares[is_complete][:, :, column]
+            means = curves[is_complete][:, column]
+            seeds = int(is_complete.sum())
+            is_averaged = has_mean and seeds > 0
+            model = ModelKey(objective, t)
+            finished_seeds = [
+                s for s, finished in zip(results.record["seeds"], np.atleast_1d(is_complete), strict=False) if finished
+            ]
+            interval = (
+                mean_interval(errors, model, finished_seeds, averaged_names, means)
+                if is_averaged and objective != INITIAL
+                else None
+            )
+            rows.append(
+                {
+                    "objective": objective,
+                    "iteration": t,
+                    "seeds": seeds if objective != INITIAL else pd.NA,
+                    **{task: task_scores[:, i].mean() if seeds else np.nan for i, task in enumerate(tasks)},
+                    "mean": means.mean() if is_averaged else np.nan,
+                    "item_stderr": item_stderr(errors, model, finished_seeds) if is_averaged else np.nan,
+                    "seed_sd": stats.seed_std(means) if objective != INITIAL else np.nan,
+                    "mean_low": interval[0] if interval else np.nan,
+                    "mean_high": interval[1] if interval else np.nan,
+                    "normalised_mean": np.mean(
+                        [
+                            stats.chance_normalised(unit_scores[:, i].mean(), results.scales[row["name"]].to_unit(row["chance"]))
+                            for i, row in enumerate(results.averaged_tasks)
+                        ]
+                    )
+                    if is_averaged
+                    else np.nan,
+                    "interquartile_mean": stats.interquartile_mean(unit_scores) if is_averaged else np.nan,
+                    "best": best is not None and objective != INITIAL and t == best.best_iteration,
+                    "source": "scores.csv",
+                }
+            )
+    table: Frame = pd.DataFrame(rows)
+    table["seeds"] = table["seeds"].astype("Int64")
+    return table
+
+
+def _mean_over_seeds(curves: np.ndarray) -> np.ndarray:
+    """(S, T) -> (T,) mean over the seeds that have the point; NaN where none has."""
+    return np.array([c[~np.isnan(c)].mean() if (~np.isnan(c)).any() else np.nan for c in curves.T])

@@ -1,0 +1,31 @@
+"""Versions that a run's phases were made with: one row per library or part of the machine and version, with its phases."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.analysis.facts import Frame, RunResults
+from harness.store.provenance import NUMBERS_KEY
+from harness.store.versions import covering_folders, versions_by_phase
+
+COLUMNS = ["name", "version", "phases", "of", "where", "source"]
+UNKNOWN_VERSION = ""
+
+
+def versions_table(results: RunResults) -> Frame:
+    """phases: number out of the run's finished ones (`of`). where: the fewest folders that cover exactly these, "." for all.
+
+    A phase without a record of a library has an empty version of it.
+    """
+    phases = versions_by_phase(results.root)
+    names = dict.fromkeys([NUMBERS_KEY, *(name for versions in phases.values() for name in versions)])
+    rows = []
+    for name in names:
+        folders_by_version: dict[str, list[str]] = {}
+        for folder, versions in phases.items():
+            folders_by_version.setdefault(versions.get(name, UNKNOWN_VERSION), []).append(folder)
+        for version in sorted(folders_by_version):
+            version_folders = folders_by_version[version]
+            where = "." if len(version_folders) == len(phases) else " ".join(covering_folders(version_folders, phases))
+            rows.append((name, version, len(version_folders), len(phases), where, "manifest.json"))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,152 @@
+"""Recipes, suites and studies as files: found by name or path, read as TOML, the source of each setting; values in TOML."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError, did_you_mean
+from harness.settings.numbers import leaves
+from harness.settings.paths import PACKAGE, resolve_path
+
+MAX_INT_READ = 10**400
+TOO_MANY_DIGITS = "a whole number of more than 400 digits"
+SECTION_LINE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+KEY_LINE = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def find_toml(kind: str, name: str) -> Path:
+    """The file of a recipe, suite or study given by name or path. kind: its folder. Raises UserError naming the known ones."""
+    folder, noun = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
+    if name.endswith(".toml") or "/" in name:
+        path = resolve_path(name)
+        if path.is_dir():
+            raise UserError(f"{noun} {name}: is a folder, expected a .toml file")
+        if not path.is_file():
+            raise UserError(f"{noun} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
+        return path
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        raise UserError(f'unknown {noun} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
+    return path
+
+
+def find_line(path: Path, key: str) -> int | None:
+    """The line of a .toml file in which a dotted key gets its value, or its section begins; None where it is not found."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    section, prefix_line = "", None
+    for number, line in enumerate(lines, start=1):
+        if section_match := SECTION_LINE.match(line):
+            section, name = f"{_unquote(section_match[1])}.", _unquote(section_match[1])
+        elif key_match := KEY_LINE.match(line):
+            name = section + _unquote(key_match[1])
+        else:
+            continue
+        if name == key or (key.startswith(f"{name}.") and not section_match):
+            return number
+        if key.startswith(f"{name}."):
+            prefix_line = number
+    return prefix_line
+
+
+def _unquote(name: str) -> str:
+    return ".".join(part.strip().strip("\"'") for part in name.split("."))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Raises UserError with file and position when the TOML is malformed or not UTF-8."""
+    try:
+        return _parse_toml(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: nested too deeply; expected sections of keys and values") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> str:
+    """The option that set a key, one of its sub-keys or its section; else the file, with the line where it is found."""
+    for set_key, option in option_by_key.items():
+        if key == set_key or key.startswith(f"{set_key}.") or set_key.startswith(f"{key}."):
+            return option
+    line = find_line(path, key)
+    return f"{path}: line {line}" if line else str(path)
+
+
+def iter_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value in a tree with its dotted key; names of keys are values too."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield key or "a key", name
+            yield from iter_leaves(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from iter_leaves(inner, key)
+    else:
+        yield key, value
+
+
+def iter_text(tree: Any) -> Iterator[tuple[str, str]]:
+    """The texts among `iter_leaves(tree)`."""
+    return ((key, value) for key, value in iter_leaves(tree) if isinstance(value, str))
+
+
+def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key: Mapping[str, str], path: Path) -> None:
+    *parents, last = dotted_key.split(".")
+    for depth, parent in enumerate(parents, start=1):
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            parent_key = ".".join(parents[:depth])
+            source = setting_source(parent_key, option_by_key, path)
+            raise UserError(f"{source}: {parent_key} is a value, not a section with a key {dotted_key}")
+    tree[last] = value
+
+
+def parse_toml_value(text: str) -> Any:
+    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself, which a date is too."""
+    try:
+        value = _parse_toml(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+    return text if isinstance(value, date | time) else value
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    """Raises TOMLDecodeError for an integer too long for Python to print, in any base, too."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError(TOO_MANY_DIGITS) from error
+    if any(isinstance(leaf, int) and abs(leaf) >= MAX_INT_READ for leaf in leaves(tree)):
+        raise tomllib.TOMLDecodeError(TOO_MANY_DIGITS)
+    return tree
+
+
+def format_setting(key: str, value: Any) -> str:
+    """What to type for a setting to have a value: what `--set` reads as that value."""
+    if value is None:
+        return f"leave {key} out"
+    text = value if isinstance(value, str) and parse_toml_value(value) == value else _format_toml(value)
+    return f"--set '{key}={text}'" if set(text) & set(' "{}[]') else f"--set {key}={text}"
+
+
+def _format_toml(value: Any) -> str:
+    """Plain values in one line; texts, numbers and booleans are written as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(name))}={_format_toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_format_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,42 @@
+"""pydantic's errors on a file of settings as one clause that names key, value and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import did_you_mean
+
+# Names of union members, which pydantic adds to the location of a key.
+UNION_MEMBERS = ("float", "int", "list[float]", "list[int]", "str", "list[str]", "constrained-int")
+
+
+def format_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """A pydantic error as one clause: key, value, expectation, near miss."""
+    details = relevant_error(error)
+    location = [str(part) for part in details["loc"]]
+    key = error_key(details)
+    if details["type"] in ("model_type", "dict_type") and len(location) == 1:
+        return f"{key}={details['input']!r}: expected a section, as in [{key}] with a line KEY = VALUE below it"
+    if details["type"] == "extra_forbidden":
+        owner: Any = model
+        for word in location[:-1]:
+            owner = owner.model_fields[word].annotation
+        return f'unknown setting "{key}"{did_you_mean(location[-1], owner.model_fields)}'
+    if details["type"] == "value_error":  # raised by our own validators, whose message already names the value
+        return f"{key}: {details['msg'].removeprefix('Value error, ')}"
+    return f"{key}={details['input']!r}: {details['msg'].lower()}"
+
+
+def relevant_error(error: ValidationError) -> Any:
+    """The first error. A union yields one per member type: then the one that is more than a type mismatch."""
+    errors = error.errors()
+    location = errors[0]["loc"][:-1]
+    alternatives = [e for e in errors if e["loc"][:-1] == location and e["loc"][-1] in UNION_MEMBERS] or errors[:1]
+    return min(alternatives, key=lambda details: details["type"].endswith(("_type", "_parsing")))
+
+
+def error_key(details: Any) -> str:
+    """The dotted key that an error is about."""
+    return ".".join(word for word in map(str, details["loc"]) if word not in UNION_MEMBERS)

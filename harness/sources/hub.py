@@ -1,0 +1,76 @@
+"""All calls of huggingface_hub: without its log output, and with a one-line message for every error."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from harness.errors import UserError
+from harness.security.redact import MASK, redact
+from harness.sources.mirror import HubItem
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+def hub_api(progress_bars: bool = False) -> HfApi:
+    """huggingface_hub's client. progress_bars: whether a bar is drawn for each file that is fetched."""
+    import huggingface_hub
+    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_error()  # its warnings name addresses that may carry signatures
+    if not progress_bars:
+        disable_progress_bars()
+    return huggingface_hub.HfApi()
+
+
+def repo_type(item: HubItem) -> str:
+    return "dataset" if item.kind == "data" else "model"
+
+
+@contextlib.contextmanager
+def wrap_hub_errors(item: HubItem, mirror: Path) -> Iterator[None]:
+    """Turn the library's exceptions into one line that says what to do, without tokens and signed addresses."""
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
+        host = urlsplit(constants.ENDPOINT).hostname
+        if isinstance(cause, errors.GatedRepoError):
+            message = f"gated; accept its terms on its page at {host} and log in (hf auth login)"
+        elif isinstance(cause, errors.RepositoryNotFoundError):
+            message = f"{host} has none of this name, or it is private; check the id, or log in (hf auth login)"
+        elif isinstance(cause, errors.RevisionNotFoundError):
+            message = f"{host} has no revision {item.revision or 'main'} of it"
+        elif isinstance(cause, errors.HFValidationError):
+            message = "no valid id of the hub; expected ORG/NAME"
+        elif isinstance(cause, errors.OfflineModeIsEnabled):
+            message = (
+                "the environment forbids the network; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, then repeat the command"
+            )
+        elif isinstance(cause, errors.HfHubHTTPError):
+            message = f"{host} answered {cause.response.status_code}; repeat the command to go on from here"
+        elif isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            message = f"cannot be written to {mirror} ({cause.strerror}); name another folder with --to"
+        else:
+            message = (
+                f"{host} cannot be reached, or the connection was lost ({first_line(cause)}); where there is a network, repeat "
+                "the command to go on from here (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy)"
+            )
+        raise UserError(f"{item}: {message}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The error's first line, without what may be secret in an address: the user, and the query, which may hold a signature."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\?\S*", "", redact(line).replace(f"{MASK}@", ""))[:160]

@@ -1,0 +1,316 @@
+"""Merging runs: trials run on several machines, in one run folder. Everything is compared before anything is copied.
+
+Two runs can be merged when these are the same: settings, base model, data, suites, objectives, study, library versions,
+precision and version of this program's numbers. A trial may come as its folder or as its small file alone. A trial that both
+have must be the same: equal inputs, weights, items and scores. Seconds, memory and the machine differ by nature and are not
+compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.errors import DamagedError, UserError
+from harness.files import read_json, write_bytes, write_json
+from harness.settings.safe_paths import RESERVED_SUFFIXES
+from harness.store.finished_phases import FinishedPhases, failed_cells
+from harness.store.provenance import PROGRAM
+from harness.store.run_folder import RunFolder
+from harness.store.small_files import (
+    SHARED_UNIT,
+    PhaseSummary,
+    first_difference,
+    has_files,
+    read_small_file,
+    summarize_phase,
+    unit_of,
+    update_small_file,
+    write_small_file,
+)
+from harness.store.verification import find_damage
+from harness.store.versions import versions_by_phase
+
+MACHINE_KEYS = {PROGRAM, "machine", "device", "cuda", "layout"}  # may differ between the trials of one run
+# A step's record holds its seconds; an adapter's settings are in the manifest, and older versions wrote them in any order.
+NONDETERMINISTIC_OUTPUTS = {"steps.jsonl", "adapter/adapter_config.json"}
+BASE_SCORE_FILES = ("scores.json", "items.json")  # of the initial policy's evaluation: checkpoints are compared with these
+VARIANT_KEYS = ("source_digest", "params", "training", "examples")
+
+
+@dataclass
+class MergePlan:
+    """What merging `source` will do: `steps` in order, and messages about it."""
+
+    source: Path
+    steps: list[Callable[[], None]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+
+def plan_merge(run: RunFolder, source: Path, target_record: Mapping[str, Any] | None) -> tuple[MergePlan, dict[str, Any]]:
+    """The plan to merge `source` into `run`, and the record of both. target_record: the run's so far, None for a new run.
+
+    Raises UserError naming the first thing that differs, DamagedError for what is damaged. Writes nothing.
+    """
+    source_record = read_json(source / "run.json")
+    target_finished, source_finished = FinishedPhases(run.root), FinishedPhases(source)
+    if source_finished.is_empty():
+        raise UserError(f"{source}: holds neither phases nor small files, so there is nothing to merge")
+    for root in (run.root, source):
+        failed_cells(root)
+    if target_record is not None:
+        _check_same_records(run.root, target_record, source, source_record)
+        _check_same_versions(run.root, source)
+    plan = MergePlan(source)
+    source_phases: dict[str, list[str]] = {}
+    for phase in source_finished.phases():
+        source_phases.setdefault(unit_of(phase), []).append(phase)
+    target_phases: dict[str, set[str]] = {}
+    for phase in target_finished.phases():
+        target_phases.setdefault(unit_of(phase), set()).add(phase)
+    _plan_shared(plan, run.root, target_finished, source_finished, source_phases.pop(SHARED_UNIT, []))
+    trials = {f"{label}/seed-{seed}" for label in source_record["variants"] for seed in source_record["seeds"]}
+    for trial in (trial for trial in source_phases if trial in trials):
+        _plan_trial(
+            plan, run.root, target_finished, source_finished, trial, source_phases[trial], target_phases.get(trial, set())
+        )
+    return plan, _merged_record(run, target_record, source_record)
+
+
+# ---------------------------------------------------------------- what must be the same
+
+
+def _check_same_records(root: Path, target_record: Mapping[str, Any], source: Path, source_record: Mapping[str, Any]) -> None:
+    for name, here, there in _compared_values(target_record, source_record):
+        if here != there:
+            raise UserError(
+                f"{source}: cannot be merged with {root}: {name} is {_shorten(there)} there and {_shorten(here)} here; only runs "
+                "that differ in their trials alone can be merged"
+            )
+
+
+def _compared_values(target_record: Mapping[str, Any], source_record: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(name, here, there) of everything two records must agree in; a setting missing in one counts as its default."""
+    yield "format_version", target_record.get("format_version"), source_record.get("format_version")
+    yield "the base model's digest (base_digest)", target_record.get("base_digest"), source_record.get("base_digest")
+    yield "the prompt template", target_record.get("template"), source_record.get("template")
+    here, there = target_record["identity"], source_record["identity"]
+    for section in dict.fromkeys([*here, *there]):
+        here_section, there_section = here.get(section, {}), there.get(section, {})
+        for key in dict.fromkeys([*here_section, *there_section]):
+            default = _default(section, key)
+            yield f"{section}.{key}", here_section.get(key, default), there_section.get(key, default)
+    for name in target_record["suites"].keys() & source_record["suites"].keys():
+        yield f"suite {name}", target_record["suites"][name], source_record["suites"][name]
+    for label in target_record["variants"].keys() & source_record["variants"].keys():
+        for key in VARIANT_KEYS:
+            yield f"{label}: {key}", target_record["variants"][label].get(key), source_record["variants"][label].get(key)
+    here, there = (record.get("study") or {} for record in (target_record, source_record))
+    for key in dict.fromkeys([*here, *there]):
+        yield f"study.{key}", here.get(key), there.get(key)
+
+
+def _default(section: str, key: str) -> Any:
+    fields = getattr(RunConfig.model_fields[section].annotation, "model_fields", {}) if section in RunConfig.model_fields else {}
+    return fields[key].default if key in fields else None
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _check_same_versions(root: Path, source: Path) -> None:
+    here, there = (_versions_used(folder) for folder in (root, source))
+    for name in here.keys() & there.keys():
+        if here[name] != there[name]:
+            old, new = (", ".join(sorted(versions)) for versions in (here[name], there[name]))
+            raise UserError(
+                f"{source}: cannot be merged with {root}: made with {name} {new} there and {old} here; that alone can change "
+                "checkpoints: run all trials with one version"
+            )
+
+
+def _versions_used(root: Path) -> dict[str, set[str]]:
+    versions: dict[str, set[str]] = {}
+    for phase_versions in versions_by_phase(root).values():
+        for name, version in phase_versions.items():
+            if name not in MACHINE_KEYS:
+                versions.setdefault(name, set()).add(version)
+    return versions
+
+
+def _check_same_phase(
+    root: Path, target_finished: FinishedPhases, source_finished: FinishedPhases, phase: str, shared: bool
+) -> None:
+    here, there = _phase_summary(target_finished, phase), _phase_summary(source_finished, phase)
+    differing = first_difference(_comparable_manifest(here, phase, shared), _comparable_manifest(there, phase, shared))
+    if differing is None and shared and here.drawn != there.drawn:
+        differing = "the generated token ids"
+    if differing:
+        raise UserError(
+            f"{source_finished.root / phase}: is not the phase that {root} has: differs in {differing}; "
+            "leave the trial out of one of the two"
+        )
+
+
+def _phase_summary(finished_phases: FinishedPhases, phase: str) -> PhaseSummary:
+    return finished_phases.from_small_file(phase).get(phase) or summarize_phase(finished_phases.root, phase)
+
+
+def _comparable_manifest(summary: PhaseSummary, phase: str, shared: bool) -> dict[str, Any]:
+    """The part of a phase's manifest that must be the same in both.
+
+    Between processors the initial policy's log-probabilities and held-out measurements differ in their last digits, so of what
+    trials share only these are compared: the data, its answers and scores, and the token ids it generated.
+    """
+    outputs = {name: digest for name, digest in summary.manifest["outputs"].items() if name not in NONDETERMINISTIC_OUTPUTS}
+    if shared and phase != "data":
+        outputs = {name: digest for name, digest in outputs.items() if name in BASE_SCORE_FILES}
+    return {**summary.manifest, "outputs": outputs}
+
+
+# ---------------------------------------------------------------- what is to be done
+
+
+def _plan_shared(
+    plan: MergePlan, root: Path, target_finished: FinishedPhases, source_finished: FinishedPhases, phases: list[str]
+) -> None:
+    summaries: dict[str, PhaseSummary] = {}
+    if "data" not in phases:
+        raise UserError(
+            f"{source_finished.root}: does not say which data its trials were trained on (no data/manifest.json, "
+            f"no {SHARED_UNIT} small file)"
+        )
+    for phase in phases:
+        if target_finished.is_finished(phase):
+            _check_same_phase(root, target_finished, source_finished, phase, shared=True)
+        is_same = (
+            not target_finished.is_finished(phase)
+            or first_difference(_phase_summary(target_finished, phase).manifest, _phase_summary(source_finished, phase).manifest)
+            is None
+        )
+        if not target_finished.has_folder(phase) and source_finished.has_folder(phase) and is_same:
+            plan.steps.append(lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase))
+        elif not target_finished.is_finished(phase):
+            summaries[phase] = _phase_summary(source_finished, phase)
+    if summaries:
+        plan.steps.append(lambda: write_small_file(root, SHARED_UNIT, {**summaries, **read_small_file(root, SHARED_UNIT)}))
+    plan.steps.append(lambda: update_small_file(root, SHARED_UNIT))
+
+
+def _plan_trial(
+    plan: MergePlan,
+    root: Path,
+    target_finished: FinishedPhases,
+    source_finished: FinishedPhases,
+    trial: str,
+    source_phases: list[str],
+    target_phases: set[str],
+) -> None:
+    for phase in source_phases:
+        if phase in target_phases:
+            _check_same_phase(root, target_finished, source_finished, phase, shared=False)
+    only_in_source, only_in_target = (
+        [phase for phase in source_phases if phase not in target_phases],
+        target_phases - set(source_phases),
+    )
+    if only_in_source and only_in_target:
+        raise UserError(
+            f"{source_finished.root}: of {trial} it has {only_in_source[0]} and {root} has {min(only_in_target)}; "
+            "neither is a prefix of the other"
+        )
+    source_has_folder, target_has_folder = source_finished.has_folder(trial), target_finished.has_folder(trial)
+    if target_has_folder and only_in_source and not source_has_folder:
+        raise UserError(
+            f"{source_finished.root}: of {trial} it has small files alone, and {root} a folder with fewer phases; "
+            f"bring the folder {trial}"
+        )
+    if not only_in_source and (target_has_folder or not source_has_folder or only_in_target):
+        plan.messages.append(f"{trial}: already present")
+        return
+    if not source_has_folder:
+        plan.steps.append(
+            lambda: write_small_file(root, trial, read_small_file(root, trial) | read_small_file(source_finished.root, trial))
+        )
+    elif target_has_folder:
+        plan.steps += [lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase) for phase in only_in_source]
+    else:
+        plan.steps.append(lambda: _copy_trial(source_finished.root, root, trial, source_phases))
+    if source_has_folder:
+        plan.steps.append(lambda: update_small_file(root, trial))
+    plan.messages.append(f"{trial}: {len(source_phases)} phases" + ("" if source_has_folder else " (small files)"))
+
+
+def _copy_phase(source: Path, target: Path) -> None:
+    """Copy a finished phase atomically. Raises DamagedError when it is not what was committed."""
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    if target.exists() and not has_files(target):
+        shutil.rmtree(target)
+    _copy_verified(source, partial)
+    partial.rename(target)
+
+
+def _copy_trial(source: Path, root: Path, trial: str, phases: list[str]) -> None:
+    """Copy all phases of a trial at once: a folder with some of them would count instead of the small file that has all."""
+    target, partial = root / trial, root / f"{trial}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for phase in phases:
+        _copy_verified(source / phase, partial / Path(phase).relative_to(trial))
+    if target.exists() and not has_files(target):
+        shutil.rmtree(target)
+    partial.rename(target)
+
+
+def _copy_verified(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*(f"*{ending}" for ending in RESERVED_SUFFIXES)))
+    result = RunFolder(target.parent).find_phase(target.name)
+    damage = find_damage(target, result.manifest) if result else f"{source}: not a finished phase"
+    if damage:
+        raise DamagedError(f"{damage.replace(str(target), str(source))}; repair it there first")
+
+
+# ---------------------------------------------------------------- the record of both
+
+
+def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, source_record: Mapping[str, Any]) -> dict[str, Any]:
+    """Variants, seeds, iterations and suites of both; all else is the run's own, or the source's for a new run."""
+    if target_record is None:
+        return {**source_record, "name": run.name}
+    variants = dict(target_record["variants"])
+    for label, variant in source_record["variants"].items():
+        if label not in variants or len(variant["resolved"]) > len(variants[label]["resolved"]):
+            variants[label] = variant
+    return {
+        **target_record,
+        "variants": variants,
+        "seeds": sorted({*target_record["seeds"], *source_record["seeds"]}),
+        "iterations": max(target_record["iterations"], source_record["iterations"]),
+        "suites": {**source_record["suites"], **target_record["suites"]},
+    }
+
+
+def copy_extra_files(run: RunFolder, source: Path, record: Mapping[str, Any]) -> None:
+    """Copy what lies beside the phases where the run lacks it: objectives' files, a judge's replies, the failed trials."""
+    for name in ("objectives", "judgements"):
+        for path in sorted((source / name).rglob("*")):
+            target = run.root / path.relative_to(source)
+            if path.is_file() and not target.exists() and not path.name.endswith(RESERVED_SUFFIXES):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(target, path.read_bytes())
+    failure_records = [failed_cells(root) for root in (source, run.root)]
+    if any((root / "failed.json").is_file() for root in (source, run.root)):
+        finished_phases, last_iteration = FinishedPhases(run.root), record["iterations"] - 1
+        still_failed = {
+            trial: error
+            for failures in failure_records
+            for trial, error in failures.items()
+            if not finished_phases.is_finished(f"{trial}/iteration-{last_iteration}/probe")
+        }
+        write_json(run.root / "failed.json", still_failed)

@@ -1,0 +1,132 @@
+"""Where a command may write: runs, reports and packages are kept apart, so that none overwrites another's files.
+
+Everything here is checked before any work. Paths are compared with links resolved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+from harness.store.lease import LEASE
+
+RUN_RECORD = "run.json"
+REPORT_PROVENANCE = "provenance.json"  # beside every report: of which run it is
+STARTED_RUN_FILES = (RUN_RECORD, "journal.jsonl", "data", "data.partial")  # in a folder in which a run has begun
+
+# Linux allows 4,096 bytes for a whole path; the paths inside a run are up to 768 bytes longer than its folder's.
+MAX_FOLDER_PATH_BYTES = 4096 - 768
+
+
+def enclosing_run(path: Path) -> Path | None:
+    """The run folder that `path` is or lies in; None where there is none."""
+    real_path = _resolve_links(path)
+    return next((folder for folder in (real_path, *real_path.parents) if os.path.isfile(folder / RUN_RECORD)), None)
+
+
+def check_outside_runs(path: Path, option: str) -> None:
+    """Raises UserError where `path` is a run folder or lies in one: the run alone writes there."""
+    if (enclosing := enclosing_run(path)) is not None:
+        raise UserError(
+            f"{option} {path}: {enclosing} is a run folder, in which only that run writes; name another with {option}"
+        )
+
+
+def check_path(option: str, folder: Path) -> None:
+    """Raises UserError where the folder's path is too long for the names below it, or the system refuses it."""
+    if len(os.fsencode(folder.absolute())) > MAX_FOLDER_PATH_BYTES:
+        raise UserError(f"{option} {folder}: leaves no room for names below it; name a shorter one with {option} DIR")
+    try:
+        folder.exists()  # raises for names too long and other refusals, where `lexists` returns False
+    except OSError as error:
+        raise UserError(f"{option} {folder}: {error.strerror}; name another with {option} DIR") from error
+
+
+def check_writable(option: str, folder: Path) -> None:
+    """Raises UserError where the folder, or the nearest above it, is a file, leads nowhere or may not be written to."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.exists():
+        raise UserError(f"{option} {folder}: {existing} is a link that leads nowhere; name another with {option} DIR")
+    if not existing.is_dir():
+        raise UserError(f"{option} {folder}: {existing} is a file, not a folder; name another with {option} DIR")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{option} {folder}: {existing} may not be written to; name another with {option} DIR")
+
+
+def check_run_folder(root: Path) -> None:
+    """Raises UserError where the run folder would lie in another run's, or is a folder of something else.
+
+    A new one, an empty one and one in which a run has begun are allowed.
+    """
+    if (enclosing := enclosing_run(root.parent)) is not None:
+        raise UserError(f"--results {root.parent}: {enclosing} is a run folder; name another place with --results DIR")
+    if os.path.lexists(root) and not os.path.isdir(root):
+        kind = "a link that leads nowhere" if os.path.islink(root) and not os.path.exists(root) else "a file"
+        raise UserError(f"{root}: is {kind}, not a folder; use --results DIR or --name OTHER for the run")
+    if os.path.isfile(root / REPORT_PROVENANCE) and not os.path.isfile(root / RUN_RECORD):
+        raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
+    if root.is_dir() and any(root.iterdir()) and not _begun(root):
+        raise UserError(f"{root}: holds files, and none of a run; use --results DIR or --name OTHER for a folder of its own")
+
+
+def _begun(root: Path) -> bool:
+    """Whether a run has begun in the folder, if only with a lease, or the temporary name of one that a kill left."""
+    return any(entry.name in STARTED_RUN_FILES or entry.name.startswith(LEASE) for entry in root.iterdir())
+
+
+def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
+    """Raises UserError where a report written as `pdf` could overwrite a file that is not its own.
+
+    Beside the PDF lie its .html and a folder with its numbers. root: the run that is reported, which need not exist yet; None
+    for a page that is no run's. option: the option that gave the path.
+    """
+    if pdf.suffix.lower() != ".pdf":
+        raise UserError(f"{option} {pdf}: expected the name of a PDF, for example {pdf.name or 'report'}.pdf")
+    numbers_folder = pdf.with_suffix("")
+    prefix = f"{option}: the report {pdf} has its numbers in the folder {numbers_folder}"
+    for path in (pdf, pdf.with_suffix(".html"), numbers_folder):
+        enclosing = enclosing_run(path)
+        if enclosing is None and root is not None and _resolve_links(path).is_relative_to(_resolve_links(root)):
+            enclosing = root
+        if enclosing is not None:
+            raise UserError(f"{prefix}, but {enclosing} is a run folder; name another place with {option}")
+        if path != numbers_folder and os.path.isdir(path):
+            raise UserError(f"{option}: {path} is a folder, and the report would be a file of this name; name another place")
+    if root is not None and _resolve_links(root).is_relative_to(_resolve_links(numbers_folder)):
+        raise UserError(f"{prefix}, in which the run itself would lie ({root}); name another place with {option}")
+    if os.path.lexists(numbers_folder) and not os.path.isdir(numbers_folder):
+        raise UserError(f"{prefix}, but that is a file; name another place with {option}")
+    reported_run = _reported_run(numbers_folder)
+    if reported_run is not None and (root is None or reported_run not in _run_names(root)):
+        raise UserError(
+            f"{prefix}, but those are the report of the run {reported_run}; name another place with {option}, or remove it"
+        )
+    if root is not None and reported_run is None and os.path.isdir(numbers_folder) and any(numbers_folder.iterdir()):
+        raise UserError(f"{prefix}, but that holds other files; name another place with {option}")
+
+
+def _reported_run(numbers_folder: Path) -> str | None:
+    """The name of the run whose report lies in a folder; None where there is no report."""
+    if not os.path.isfile(numbers_folder / REPORT_PROVENANCE):  # reading a FIFO would block forever
+        return None
+    try:
+        provenance: Any = json.loads((numbers_folder / REPORT_PROVENANCE).read_text(encoding="utf-8"))
+        return str(provenance["run"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def _run_names(root: Path) -> set[str]:
+    """The names a run goes by: its folder's, and the one in its record, which a folder that was renamed keeps."""
+    names = {root.name, _resolve_links(root).name}
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):  # a new run, or a damaged record
+        names.add(str(json.loads((root / RUN_RECORD).read_text(encoding="utf-8"))["name"]))
+    return names
+
+
+def _resolve_links(path: Path) -> Path:
+    return Path(os.path.realpath(path))

@@ -1,0 +1,82 @@
+"""Verification of finished phases: manifest and files are compared with their recorded digests."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.errors import DamagedError, OtherFormatError
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, file_digest
+from harness.records import PhaseManifest, digest
+
+FORMAT_VERSION = 3
+FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
+    "phase": str, "inputs": dict, "settings": dict, "outputs": dict, "counts": dict, "seconds": (int, float),
+    "peak_memory_bytes": int, "versions": dict, "hardware": dict, "format_version": int, "checksum": str,
+}  # fmt: skip
+
+
+def read_manifest(folder: Path, fields: Any) -> PhaseManifest:
+    """The manifest of a phase from the contents of its file.
+
+    Raises DamagedError when they are not what was written, OtherFormatError when it is of another format version.
+    """
+    path = folder / MANIFEST
+    if not isinstance(fields, Mapping) or type(version := fields.get("format_version")) is not int:
+        raise DamagedError(f"{path}: damaged (no manifest of this program); {RECOMPUTE_ADVICE}")
+    if version != FORMAT_VERSION:
+        raise OtherFormatError(
+            f"{folder}: format version {version}, this program reads {FORMAT_VERSION}; use the version of selfplay-harness that "
+            f"wrote it, or {RECOMPUTE_ADVICE}"
+        )
+    if "checksum" in fields and fields["checksum"] != checksum(fields):
+        raise DamagedError(f"{path}: damaged (its checksum is of other contents); {RECOMPUTE_ADVICE}")
+    try:
+        manifest = PhaseManifest(**fields)
+    except TypeError as error:
+        raise DamagedError(f"{path}: damaged ({error}); {RECOMPUTE_ADVICE}") from error
+    if (
+        bad_field := next((name for name, kind in FIELD_TYPES.items() if not isinstance(getattr(manifest, name), kind)), None)
+    ) is not None:
+        raise DamagedError(f"{path}: damaged ({bad_field} is {getattr(manifest, bad_field)!r:.60}); {RECOMPUTE_ADVICE}")
+    for name, recorded in manifest.outputs.items():
+        if not isinstance(recorded, str) or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise DamagedError(f"{path}: damaged (its outputs name {name!r:.60}); {RECOMPUTE_ADVICE}")
+    return manifest
+
+
+def checksum(fields: Mapping[str, Any]) -> str:
+    """Digest of a manifest without its own checksum."""
+    return digest(json.dumps({key: value for key, value in fields.items() if key != "checksum"}, sort_keys=True))
+
+
+def find_damage(folder: Path, manifest: PhaseManifest) -> str | None:
+    """The first damaged file of a finished phase and what is wrong with it; None when all are as committed."""
+    for name, recorded in manifest.outputs.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path}: missing"
+        if (actual := file_digest(path)) != recorded:
+            return f"{path}: damaged (digest {actual}, committed as {recorded})"
+    return None
+
+
+def read_verified(folder: Path, manifest: Mapping[str, Any], name: str) -> str:
+    """The text of a phase's file. Raises DamagedError when it is not what was committed."""
+    path = folder / name
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise DamagedError(f"{path}: missing; {RECOMPUTE_ADVICE}") from None
+    if bytes_digest(raw) != manifest["outputs"].get(name):
+        raise DamagedError(f"{path}: damaged (not what was committed); {RECOMPUTE_ADVICE}")
+    return raw.decode("utf-8")
+
+
+def unused_name(path: Path) -> Path:
+    """`NAME.damaged` beside a folder, or the first unused `NAME.N.damaged`: what was set aside before stays."""
+    names = itertools.chain([path.name], (f"{path.name}.{n}" for n in itertools.count(2)))
+    return next(aside for aside in (path.with_name(f"{name}.damaged") for name in names) if not aside.exists())

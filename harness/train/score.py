@@ -1,0 +1,115 @@
+"""The opponent's log-probability of every response in this iteration's training set, computed once, whatever the loss.
+
+A prompt with all its different responses, of earlier iterations too, goes through the model together, and a response that occurs
+twice is scored once. What the opponent has generated itself, or has scored before, has a cached log-probability. Where these
+agree with scoring on the first prompts they are used; where they do not (half precision), everything is scored; and where they
+differ by more than precision explains, the responses are not the opponent's own, and the phase ends with an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.progress import Advance
+from harness.records import Group, PromptGroup, Role, Score
+from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, format_examples, with_example_ids
+from harness.world import Policy
+
+CACHED_LOGP_TOLERANCE = 1e-4  # nats by which a cached log-probability may differ from the scored one
+# Nats by which they may differ at most, by precision of the base: (per token of the response, per response). Single tokens
+# differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
+# language/engine/adapter_check.py), by less within this one.
+MAX_LOGP_DIFFERENCE = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
+NUM_COMPARED_PROMPTS = 32  # prompts on which the two are compared
+
+Ids = tuple[int, ...]
+
+
+class ScoreMismatch(NonFiniteError):
+    """Responses whose log-probability, cached when they were generated, is not the opponent's. The message names the examples."""
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """One Score per response; how many responses went through the model; the largest error of a cached logp, in nats."""
+
+    scores: list[Score]
+    num_scored: int
+    max_difference: float | None
+
+
+def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, advance: Advance) -> ScoredSet:
+    """Scores in the order of `Group.responses`, in nats over the response's tokens, under the checkpoint in `policy`.
+
+    max_tokens_per_batch: tokens per forward pass. Because scores are stored, training holds one model, and the reference can
+    neither drift nor be the wrong adapter. Raises NonFiniteError, naming the examples, where one is not finite, and
+    ScoreMismatch where a cached one differs by more than precision explains.
+    """
+    prompts: dict[str, list[int]] = {}
+    cached_by_key: dict[tuple[str, Ids], float | None] = {}
+    for group in groups:
+        prompts[group.example_id] = group.prompt
+        for _, response in group.responses():
+            key = group.example_id, tuple(response.content)
+            cached_by_key[key] = response.cached_logp if cached_by_key.get(key) is None else cached_by_key[key]
+
+    def score_keys(examples: Sequence[str], keys: Sequence[tuple[str, Ids]], advance: Advance) -> dict[tuple[str, Ids], float]:
+        by_example: dict[str, list[Ids]] = {example: [] for example in examples}
+        for example, ids in keys:
+            by_example[example].append(ids)
+        with with_example_ids(list(by_example)):
+            logps = policy.score([PromptGroup(prompts[e], ids) for e, ids in by_example.items()], max_tokens_per_batch, advance)
+        return dict(zip(((e, ids) for e, responses in by_example.items() for ids in responses), logps, strict=True))
+
+    # Others are scored.
+    cached = {key: value for key, value in cached_by_key.items() if value is not None and math.isfinite(value)}
+    compared_examples = list(dict.fromkeys(example for example, _ in cached))[:NUM_COMPARED_PROMPTS]
+    compared = score_keys(compared_examples, [key for key in cached if key[0] in set(compared_examples)], lambda n: None)
+    max_difference = max((abs(cached[key] - value) for key, value in compared.items()), default=None)
+    _check_cached_logps(policy, prompts, cached, compared)
+    if max_difference is None or max_difference > CACHED_LOGP_TOLERANCE:
+        cached = {}
+    to_score = [key for key in cached_by_key if key not in cached]
+    logps = cached | score_keys(list(dict.fromkeys(example for example, _ in to_score)), to_score, advance)
+    advance(sum(len(g.responses()) for g in groups) - len(to_score))
+    scores = []
+    for group in groups:
+        next_index: dict[Role, int] = {}
+        for role, response in group.responses():
+            index = next_index.get(role, 0)
+            next_index[role] = index + 1
+            value = logps[group.example_id, tuple(response.content)]
+            scores.append(Score(group.example_id, role, group.iteration, index, len(response.content), value))
+    return ScoredSet(scores, len(compared) + len(to_score), max_difference)
+
+
+def _check_cached_logps(
+    policy: Policy,
+    prompts: Mapping[str, Sequence[int]],
+    cached: Mapping[tuple[str, Ids], float],
+    scored: Mapping[tuple[str, Ids], float],
+) -> None:
+    """Raises ScoreMismatch where cached and scored log-probability differ by more than the base's precision explains."""
+    precision = "bfloat16" if policy.quantized else policy.precision
+    per_token, per_response = MAX_LOGP_DIFFERENCE[precision]
+    mismatched = [key for key, value in scored.items() if abs(cached[key] - value) > per_token * len(key[1]) + per_response]
+    if not mismatched:
+        return
+    bad_examples = [
+        BadExample(
+            index,
+            prompts[example],
+            [ResponseValues("drawn", ids, scored[example, ids], cached[example, ids])],
+            example_id=example,
+        )
+        for index, (example, ids) in enumerate(mismatched)
+    ]
+    worst = max(mismatched, key=lambda key: abs(cached[key] - scored[key]))
+    raise ScoreMismatch(
+        f"{len(mismatched)} of {len(scored)} responses were generated with other log-probabilities than the opponent's, by up to "
+        f"{abs(cached[worst] - scored[worst]):.3g} nats over {len(worst[1])} tokens, where {precision} explains "
+        f"{per_token * len(worst[1]) + per_response:.2g}: {format_examples(bad_examples)}",
+        bad_examples,
+    )

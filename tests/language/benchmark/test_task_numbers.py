@@ -1,0 +1,149 @@
+"""A task's number and its error: lm-eval's errors without its processes, no number that is none, code run only when allowed."""
+
+import json
+import math
+import os
+import random
+import statistics
+
+import pytest
+from lm_eval.api import metrics
+
+from harness.errors import EvaluationError, UserError
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.standard_errors import bootstrap_stderr, override_lm_eval_stderr, stderr_for_metric
+from harness.loop.suite import load_suite
+from tests.conftest import make_policy
+
+DRAWN = random.Random(3)
+NATS = [-8 * DRAWN.random() for _ in range(40)]
+PAIRS = [(DRAWN.randrange(2), DRAWN.randrange(2)) for _ in range(40)]
+WEIGHED = [(-5 * n * DRAWN.random(), n) for n in range(3, 43)]
+TEXTS = [
+    ("ada has apples and nuts", "ada has apples"),
+    ("karl buys the red pears", "karl sells pears"),
+    ("a b c d e", "a b c d f"),
+] * 4
+
+
+@pytest.fixture(autouse=True)
+def uncounted(monkeypatch):
+    """`datasets` tells a server of every set that is loaded."""
+    monkeypatch.setattr("datasets.config.HF_UPDATE_DOWNLOAD_COUNTS", False)
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    def refused(*given, **named):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("multiprocessing.Pool", refused)
+    monkeypatch.setattr("multiprocessing.context.BaseContext.Pool", refused)
+
+
+@pytest.mark.parametrize(
+    ("metric", "items"),
+    [(metrics.perplexity, NATS), (metrics.median, NATS), (metrics.nanmean, NATS), (metrics.f1_score, PAIRS)],
+    ids=["perplexity", "median", "nanmean", "f1"],
+)
+def test_a_bootstrapped_error_is_the_number_that_lm_eval_has_from_its_own_processes(metric, items, no_processes, capsys):
+    mine = bootstrap_stderr(metric, items, 200)
+    assert capsys.readouterr() == ("", "")  # lm-eval's prints a line and a bar
+    assert mine == metrics.sample_stddev(metrics._bootstrap_internal(metric, 200)((0, items)))
+    with override_lm_eval_stderr():
+        assert metrics.stderr_for_metric(metric, 200)(items) == mine
+
+
+def test_the_error_of_a_mean_is_lm_evals(no_processes):
+    assert stderr_for_metric(metrics.mean, 1000)(NATS) == pytest.approx(statistics.stdev(NATS) / math.sqrt(len(NATS)))
+    assert stderr_for_metric(metrics.mean, 0) is None
+    assert stderr_for_metric(max, 1000) is None  # a task's own function, of which nothing is known
+
+
+def test_a_weighted_perplexity_has_the_error_of_its_logarithm_to_first_order(no_processes):
+    """exp(-sum of nats / sum of words): by the delta method the value times the error of a ratio of sums."""
+    value, count = metrics.weighted_perplexity(WEIGHED), len(WEIGHED)
+    ratio = sum(a for a, _ in WEIGHED) / sum(b for _, b in WEIGHED)
+    spread = sum((a - ratio * b) ** 2 for a, b in WEIGHED) / count
+    expected = value * math.sqrt(spread / count) / (sum(b for _, b in WEIGHED) / count)
+    assert stderr_for_metric(metrics.weighted_perplexity, 1000)(WEIGHED) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("metric", [metrics.bleu, metrics.chrf, metrics.ter])
+def test_translation_metrics_too(metric, no_processes):
+    with override_lm_eval_stderr():
+        assert 0 < stderr_for_metric(metric, 50)(TEXTS) < 40
+
+
+TASK = """task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: "%s"}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{q}}"
+doc_to_target: "{{a}}"
+generation_kwargs: {until: ["\\n"], max_gen_toks: 4}
+process_results: !function counted.%s
+%s
+metric_list:
+  - {metric: share, aggregation: %s, higher_is_better: true}
+metadata: {version: 1}
+"""
+COUNTED = """import math
+
+def not_a_number(doc, results):
+    return {"share": math.nan if doc["q"] == "c" else 0.25}
+
+def run(doc, results):
+    import os, subprocess, sys
+    assert os.environ["HF_ALLOW_CODE_EVAL"] == "1"
+    return {"share": float(subprocess.run([sys.executable, "-c", "print(7)"], capture_output=True, text=True).stdout)}
+"""
+
+
+def mine(folder, function, more="", aggregation="mean"):
+    (folder / "rows.jsonl").write_text("".join(json.dumps({"q": q, "a": q}) + "\n" for q in "abcd"))
+    (folder / "counted.py").write_text(COUNTED)
+    (folder / "mine.yaml").write_text(TASK % (folder / "rows.jsonl", function, more, aggregation))
+    (folder / "suite.toml").write_text(
+        f'title = "t"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{folder}"]\napply_chat_template = false\n'
+        '[[task]]\nname = "mine"\nlabel = "mine"\nshots = 0\nmetric = "share"\nchance = 0.0\n'
+    )
+    return load_suite(str(folder / "suite.toml"))
+
+
+def answered(tokenizer, board):
+    return evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, lambda n: None)
+
+
+def test_an_item_that_counts_with_no_number_is_named(tokenizer, tmp_path):
+    with pytest.raises(EvaluationError, match=r"task mine: share is no finite number for 1 of its items \(mine 2\)"):
+        answered(tokenizer, load_lm_eval_benchmark(mine(tmp_path, "not_a_number"), None, None))
+
+
+def test_a_task_may_leave_such_items_out_of_its_mean(tokenizer, tmp_path):
+    done = answered(tokenizer, load_lm_eval_benchmark(mine(tmp_path, "not_a_number", aggregation="nanmean"), None, None))
+    assert [r.value for r in done.records] == [0.25]
+
+
+def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_is_allowed(tokenizer, tmp_path):
+    suite = mine(tmp_path, "run", "unsafe_code: true")
+    with pytest.raises(UserError, match=r"mine runs code .* --set evaluation.allow_unsafe_code=true"):
+        load_lm_eval_benchmark(suite, None, None)
+    before = os.environ.get("HF_ALLOW_CODE_EVAL")
+    done = answered(tokenizer, load_lm_eval_benchmark(suite, None, None, allow_unsafe_code=True))
+    assert [r.value for r in done.records] == [7.0]
+    assert os.environ.get("HF_ALLOW_CODE_EVAL") == before
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("doc_to_image: picture", "has image inputs"),
+        ("doc_to_audio: sound", "has audio inputs"),
+        ("repeats: 0", "repeats=0: expected a whole number from 1"),
+    ],
+)
+def test_what_is_not_supported_is_said_of_the_file_alone(tmp_path, more, said):
+    with pytest.raises(UserError, match=f"task mine: mine {said}"):
+        load_lm_eval_benchmark(mine(tmp_path, "run", more), None, None)

@@ -1,0 +1,265 @@
+"""Rows become examples: columns are recognised, everything left out is counted, the split does not depend on seeds."""
+
+import copy
+import json
+
+import pytest
+
+from harness.config import DataConfig, load_config
+from harness.errors import UserError
+from harness.language.data.dataset import load_examples
+from harness.language.encoding import choose_template
+from harness.records import digest, keyed_seed
+
+
+def load(tmp_path, tokenizer, rows, name="pairs.jsonl", context=1024, **settings):
+    path = tmp_path / name
+    if name.endswith(".jsonl"):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        import pandas
+
+        frame = pandas.DataFrame(rows)
+        frame.to_csv(path, index=False) if name.endswith(".csv") else frame.to_parquet(path)
+    config = DataConfig(source=str(path), **settings)
+    return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
+
+
+ROWS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda r: r,
+        lambda r: {"question": r["prompt"], "answer": r["response"]},
+        lambda r: {"prompt": r["prompt"], "completion": r["response"]},
+        lambda r: {"instruction": r["prompt"], "input": "", "output": r["response"]},
+        lambda r: {"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["response"]}]},
+    ],
+)
+def test_common_columns_are_recognised(tmp_path, tokenizer, convert):
+    data = load(tmp_path, tokenizer, [convert(r) for r in ROWS])
+    assert {(e.prompt, e.real) for e in (*data.train, *data.heldout)} == {(r["prompt"], r["response"]) for r in ROWS}
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet"])
+def test_tables_are_read_like_json_lines(tmp_path, tokenizer, name):
+    assert load(tmp_path, tokenizer, ROWS).train == load(tmp_path, tokenizer, ROWS, name).train
+
+
+def test_what_is_left_out_is_counted(tmp_path, tokenizer):
+    rows = [*ROWS, ROWS[0], {"prompt": " ", "response": "x"}, {"prompt": "é" * 600, "response": "x"}]
+    data = load(tmp_path, tokenizer, rows, context=300, overlong="drop")
+    assert data.counts == {"rows": 23, "duplicate": 1, "empty": 1, "overlong": 1, "train": 16, "heldout": 4}
+
+
+def test_the_order_and_the_split_belong_to_the_pairs_not_to_the_file(tmp_path, tokenizer):
+    one, other = load(tmp_path, tokenizer, ROWS), load(tmp_path, tokenizer, ROWS[::-1])
+    assert (one.train, one.heldout) == (other.train, other.heldout)
+    assert load(tmp_path, tokenizer, ROWS, max_examples=5).train == one.train[:5]
+
+
+def test_one_template_renders_for_generation_and_training(tmp_path, tokenizer):
+    example = load(tmp_path, tokenizer, ROWS).train[0]
+    assert example.rendered == f"<|begin|><|user|>{example.prompt}<|assistant|>"
+    plain = load(tmp_path, tokenizer, ROWS, template="instruction").train[0]
+    assert plain.rendered == f"### Instruction: {plain.prompt}\n\n### Response: "
+
+
+def test_heldout_pairs_in_the_training_data_are_refused(tmp_path, tokenizer):
+    (tmp_path / "held.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
+    with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs are also in data.source .as 'say 3'."):
+        load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+
+
+def test_a_heldout_prompt_with_another_answer_is_refused_unless_it_is_allowed(tmp_path, tokenizer):
+    """Not the pair but its prompt must not be trained on; white space makes no other prompt."""
+    held = [{"prompt": " say 3\n", "response": "something else"}, {"prompt": "say 99", "response": "it is 99"}]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
+    with pytest.raises(UserError, match="prompts of 1 of 2 held-out pairs are also in data.source"):
+        load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+    data = load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"), allow_heldout_overlap=True)
+    assert (len(data.train), len(data.heldout)) == (20, 2)
+    assert "prompts of 1 of 2 held-out pairs are also in data.source (allowed" in data.notes[-1]
+
+
+def test_a_conversations_system_turn_makes_another_prompt(tmp_path, tokenizer):
+    held = [{"prompt": "say 3", "response": "it is 3", "system": "be brief"}]
+    (tmp_path / "held.jsonl").write_text(json.dumps(held[0]) + "\n")
+    data = load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+    assert [example.prompt for example in data.heldout] == ["system: be brief\n\nuser: say 3"]
+    with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs"):
+        load(tmp_path, tokenizer, [*ROWS, {**held[0], "response": "no"}], heldout=str(tmp_path / "held.jsonl"))
+
+
+def test_several_answers_to_one_prompt_are_kept_on_one_side(tmp_path, tokenizer):
+    """12 prompts with one to four answers each, whose white space differs."""
+    rows = [{"prompt": f"say {n}" + " " * (k % 2), "response": f"it is {n} , {k}"} for n in range(12) for k in range(1 + n % 4)]
+    for size in (1, 3, 5, 128):
+        data = load(tmp_path, tokenizer, rows, heldout_examples=size)
+        train, held = ({e.prompt.strip() for e in part} for part in (data.train, data.heldout))
+        assert not train & held
+        assert len({e.id for e in (*data.train, *data.heldout)}) == len(rows) == len(data.train) + len(data.heldout)
+        assert 1 <= len(data.heldout) <= size
+    assert "9 prompts have several answers, 27 pairs in all" in data.notes[1]
+
+
+def test_where_every_prompt_has_many_answers_one_is_held_out(tmp_path, tokenizer):
+    rows = [{"prompt": f"say {n}", "response": f"it is {n} , {k}"} for n in range(3) for k in range(4 + n)]
+    data = load(tmp_path, tokenizer, rows, heldout_examples=1)
+    assert [e.prompt for e in data.heldout] == ["say 0"] * 4
+    with pytest.raises(UserError, match="and 0 held out"):
+        load(tmp_path, tokenizer, rows[:4] + rows[:4])
+
+
+def test_a_split_of_single_answers_is_what_it_was(tmp_path, tokenizer):
+    """The first of the keyed order, so that runs made before prompts were looked at go on."""
+    ids = sorted((digest(r["prompt"], r["response"]) for r in ROWS), key=lambda name: keyed_seed("order", name))
+    data = load(tmp_path, tokenizer, ROWS, heldout_examples=3)
+    assert [e.id for e in data.heldout] == ids[:3]
+    assert [e.id for e in data.train] == ids[3:]
+
+
+def test_the_labs_pairs_are_what_they_were(tokenizer):
+    """Order, ids and held-out pairs of the shipped recipe, which recorded runs were played on."""
+    settings = load_config("lab").data
+    data = load_examples(settings, tokenizer, choose_template(tokenizer, settings.template), 1024, None)
+    assert digest(*[e.id for e in data.train]) == "d3eb8464e58bb6d4"
+    assert digest(*[e.id for e in data.heldout]) == "65070f9382eb76e9"
+    assert "columns not used: skill" in data.notes[0]
+
+
+def test_white_space_is_kept_and_makes_no_other_pair(tmp_path, tokenizer):
+    rows = [*ROWS, {"prompt": "say 0 ", "response": "it is 0\n"}, {"prompt": "indent", "response": "    it is\r\n\n"}]
+    data = load(tmp_path, tokenizer, rows)
+    assert data.counts["duplicate"] == 1
+    assert [e.real for e in (*data.train, *data.heldout) if e.prompt == "indent"] == ["    it is\r\n\n"]
+
+
+def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path, tokenizer):
+    """Many a template knows no system turn or no tool and prints nothing for it."""
+    deaf = copy.deepcopy(tokenizer)
+    deaf.chat_template = (
+        "{% for m in messages %}{% if m.role == 'user' %}U: {{ m.content }}\n{% elif m.role == 'assistant' %}A: {{ m.content }}"
+        "<|end|>{% endif %}{% endfor %}{% if add_generation_prompt %}A: {% endif %}"
+    )
+    assert len(load(tmp_path, deaf, ROWS).train) == 16
+    rows = [{**row, "system": "be brief"} for row in ROWS]
+    with pytest.raises(
+        UserError, match="line 1: the model's chat template leaves out the turn of 'system'.*ignore_columns=system"
+    ):
+        load(tmp_path, deaf, rows)
+    assert "be brief" in load(tmp_path, deaf, rows, template="instruction").train[0].rendered
+    assert load(tmp_path, deaf, rows, ignore_columns="system").conversations == 0
+    assert load(tmp_path, tokenizer, rows).conversations == 20
+
+
+def test_held_out_pairs_may_be_another_split(tmp_path, tokenizer):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name, rows in (("train", ROWS[:12]), ("test", ROWS[12:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = DataConfig(source=str(folder), heldout=str(folder), heldout_split="test")
+    data = load_examples(config, tokenizer, choose_template(tokenizer, "auto"), 1024, None)
+    assert ({e.prompt for e in data.train}, {e.prompt for e in data.heldout}) == (
+        {r["prompt"] for r in ROWS[:12]},
+        {r["prompt"] for r in ROWS[12:]},
+    )
+
+
+def test_named_columns_that_are_not_there(tmp_path, tokenizer):
+    with pytest.raises(UserError, match="no column 'q'; it has prompt, response"):
+        load(tmp_path, tokenizer, ROWS, prompt_column="q")
+
+
+TALK = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": "one ?"},
+    {"role": "assistant", "content": "one ."},
+    {"role": "user", "content": "two ?"},
+    {"role": "assistant", "content": "two ."},
+    {"role": "user", "content": "three ?"},
+]
+
+
+def conversations(turns):
+    return [{"messages": [dict(t, content=f"{t['content']} {i}") for t in turns]} for i in range(10)]
+
+
+def test_the_first_answer_of_a_conversation_with_what_stands_before_it(tmp_path, tokenizer):
+    """A system turn is part of the prompt, never the prompt itself; turns after the first answer are not looked at."""
+    plain = load(tmp_path, tokenizer, conversations(TALK[1:])).train[0]
+    number = plain.prompt.split()[-1]
+    assert (plain.prompt, plain.real) == (f"one ? {number}", f"one . {number}")
+    found = load(tmp_path, tokenizer, conversations(TALK), template="instruction").train[0]
+    number = found.real.split()[-1]
+    assert found.real == f"one . {number}"
+    assert found.rendered == f"be brief {number}\n\n### Instruction: one ? {number}\n\n### Response: "
+
+
+@pytest.mark.parametrize("name", ["talk.jsonl", "talk.parquet"])
+def test_the_last_answer_of_a_conversation_with_all_that_was_said(tmp_path, tokenizer, name):
+    found = load(tmp_path, tokenizer, conversations(TALK[1:]), name, turns="last").train[0]
+    n = found.real.split()[-1]
+    assert found.real == f"two . {n}"
+    assert found.prompt == f"user: one ? {n}\n\nassistant: one . {n}\n\nuser: two ? {n}"
+    turns = [{"role": t["role"], "content": f"{t['content']} {n}"} for t in TALK[1:4]]
+    assert found.rendered == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}], "no assistant turn follows a user turn"),
+        ([{"role": "user", "content": "a"}], "at least two turns"),
+        ([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}], "a turn's content=None is NoneType"),
+        ("hello", "at least two turns"),
+    ],
+)
+def test_a_conversation_without_an_answer_is_named(tmp_path, tokenizer, messages, expected):
+    with pytest.raises(UserError, match=expected):
+        load(tmp_path, tokenizer, [{"messages": messages}] * 3)
+
+
+def test_a_folder_is_its_files_and_those_of_the_split_where_they_are_named(tmp_path, tokenizer):
+    folder = tmp_path / "set"
+    (folder / "data").mkdir(parents=True)
+    for name, rows in (("train-00000.jsonl", ROWS[:10]), ("train-00001.jsonl", ROWS[10:]), ("test-00000.jsonl", ROWS[:3])):
+        (folder / "data" / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "dataset_info.json").write_text("{}")
+    config = DataConfig(source=str(folder))
+    found = load_examples(config, tokenizer, choose_template(tokenizer, "auto"), 1024, None)
+    assert found.counts["rows"] == 20
+    assert found == load(tmp_path, tokenizer, ROWS)
+
+
+def test_a_folder_without_data_is_named(tmp_path, tokenizer):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: holds no .jsonl, .csv, .parquet file"):
+        load_examples(DataConfig(source=str(tmp_path / "empty")), tokenizer, choose_template(tokenizer, "auto"), 1024, None)
+
+
+def test_alpaca_rows_keep_their_material(tmp_path, tokenizer):
+    rows = [{"instruction": f"add {i}", "input": "1 2", "output": "3", "text": "…"} for i in range(10)]
+    assert load(tmp_path, tokenizer, rows).train[0].prompt.endswith("\n\n1 2")
+
+
+def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_line_says(tmp_path):
+    """Gemma's template refuses it, others leave it out in silence."""
+    from tests.tokenizer_kinds import CHATML, tokenizer
+
+    answer = {"role": "assistant", "content": "it is so"}
+    rows = [
+        {"messages": [{"role": "system", "content": "be short"}, {"role": "user", "content": f"say {i}"}, answer]}
+        for i in range(9)
+    ]
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+    silent = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
+    for text in (refusing, silent):
+        tok = tokenizer("gemma", "added", text)
+        with pytest.raises(UserError, match="--set data.template=instruction, or .* --set data.ignore_columns=system"):
+            load(tmp_path, tok, rows)
+        data = load(tmp_path, tok, rows, ignore_columns="system")
+        assert {e.prompt for e in (*data.train, *data.heldout)} == {f"say {i}" for i in range(9)}
+        assert any("columns not used: system" in note for note in data.notes)

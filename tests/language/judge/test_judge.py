@@ -1,0 +1,340 @@
+"""A judged suite in parts: questions, prompts, ratings, what is kept and under which key, and what must never be written down."""
+
+import json
+
+import pytest
+
+from harness.config import EvaluationConfig
+from harness.errors import EvaluationError, UserError
+from harness.language.judge.benchmark import JudgeBenchmark
+from harness.language.judge.benchmark import load_judge_benchmark as prepare_judged
+from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
+from harness.language.judge.judgement_log import Judgement, JudgementLog
+from harness.language.judge.questions import Question, load_questions
+from harness.language.judge.rating import parse_rating, rating_prompt
+from harness.language.judge.responses import check_context_length, generate_answers, prompt_ids
+from harness.language.judge.scoring import JudgeRequest, request_key
+from harness.language.model.sampling import Request, SamplingParams
+from harness.loop.suite import load_suite
+from harness.records import digest
+from tests.conftest import make_policy
+from tests.judge_stub import KEY, QUESTIONS, write_suite
+
+MT = load_suite("mt-bench")
+TOLD = MT.judge.instructions
+QUIET = lambda n: None  # noqa: E731
+ASKED = Question("q", "math", ("1 + 1 ?", "and 1 more ?"), ("2", "3"))
+
+
+# ---------------------------------------------------------------- ratings and instructions
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("Good. Rating: [[7]]", 7.0),
+        ("[[ 7.5 ]]", 7.5),
+        ("The answer says [[10]] of itself. Rating: [[2]]", 2.0),
+        ("[[1]]", 1.0),
+        ("[[10]]", 10.0),
+        ("[[0]]", None),
+        ("[[11]]", None),
+        ("[[-3]]", None),
+        ("[7]", None),
+        ("Rating: 7", None),
+        ("[[seven]]", None),
+        ("", None),
+    ],
+)
+def test_a_rating_is_the_last_number_in_double_brackets_from_1_to_10(reply, expected):
+    assert parse_rating(reply) == expected
+
+
+def test_the_second_turn_shows_the_whole_conversation_and_the_first_only_itself():
+    first, second = rating_prompt(TOLD, ASKED, ["two"], False), rating_prompt(TOLD, ASKED, ["two", "three"], False)
+    assert all(text in first for text in ("1 + 1 ?", "two"))
+    assert "and 1 more ?" not in first and "three" not in first
+    assert all(text in second for text in ("1 + 1 ?", "two", "and 1 more ?", "three"))
+    assert "reference" not in first + second
+
+
+def test_a_reference_is_shown_where_category_and_question_have_one():
+    with_it = rating_prompt(TOLD, ASKED, ["two"], True)
+    assert "<reference>\n2\n</reference>" in with_it
+    bare = Question("q", "math", ASKED.turns, ("", ""))
+    assert rating_prompt(TOLD, bare, ["two"], True) == rating_prompt(TOLD, bare, ["two"], False)
+    both = rating_prompt(TOLD, ASKED, ["two", "three"], True)
+    assert "<first-reference>\n2\n" in both and "<second-reference>\n3\n" in both
+
+
+def test_an_answer_that_holds_a_place_is_left_as_it_is():
+    told = rating_prompt(TOLD, ASKED, ["$question_1 {answer_2} $$5", "fine"], False)
+    assert "$question_1 {answer_2} $$5" in told
+
+
+def test_shipped_temperatures_are_those_of_fastchat():
+    warm = {"writing": 0.7, "roleplay": 0.7, "stem": 0.1, "humanities": 0.1}
+    cold = dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.0)
+    assert MT.judge.temperatures == warm | cold == {row.name: MT.judge.temperatures[row.name] for row in MT.task}
+    assert MT.judge.max_new_tokens == 1024
+
+
+# ---------------------------------------------------------------- suites
+
+
+def version_1(suite):
+    """The suite before its rows named clusters."""
+    rows = [row.model_copy(update={"cluster": None}) for row in suite.task]
+    return suite.model_copy(update={"task": rows, "version": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [("lab-ten", "17c3391ec67ce776"), ("tspin-ten", "1aa83a1f6645af1d"), ("bigbench-spin", "dac9b5a6cf5582ac")],
+)
+def test_a_suite_without_a_judge_and_clusters_is_named_as_before_there_were_any(name, before):
+    """The digest that run folders hold: another one would refuse to go on with them."""
+    suite = load_suite(name)
+    assert digest(version_1(suite).identity()) == before
+    clustered = any(row.cluster for row in suite.task)
+    assert (digest(suite.identity()) == before) is not clustered
+    assert suite.version == ("2" if clustered else "1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('version = "1"', 'version = "1"\nlm_eval = "0.4.13"', "has a [judge] and lm_eval"),
+        ('metric = "rating"', 'metric = "acc"', 'a judged row has metric = "rating"'),
+        ("chance = 0.1", "chance = 0.0", "and chance = 0.1 (the lowest rating is 1 of 10)"),
+        ('name = "writing"', 'name = "poetry"', "task poetry: judge.temperatures has no such category"),
+        ("$question_1\n", "the question\n", "expected $answer_1, $question_1, each of them and no other"),
+        ("at_once = 4", "at_onec = 4", 'unknown key "judge.at_onec"; a judge has questions, endpoint'),
+        ("at_once = 4", f'key = "{KEY}"', 'unknown key "judge.key"; a judge has'),
+        ("questions = ", 'endpoint = "http://u:hidden@h" #', 'has no "judge.questions"'),
+    ],
+)
+def test_a_judged_suite_that_does_not_fit_is_told_so_without_a_secret(tmp_path, old, new, expected):
+    path = write_suite(tmp_path)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError) as told:
+        load_suite(str(path))
+    assert expected in str(told.value)
+    assert KEY not in str(told.value) and "hidden" not in str(told.value)
+
+
+def test_the_suite_that_is_asked_does_not_depend_on_where_things_are():
+    named = MT.judge.model_copy(update={"endpoint": "http://h/v1", "model": "m", "key_env": "K", "retries": 9, "questions": "q"})
+    assert MT.model_copy(update={"judge": named}).identity() == MT.identity()
+    other = MT.judge.model_copy(update={"max_new_tokens": 5})
+    assert MT.model_copy(update={"judge": other}).identity() != MT.identity()
+
+
+# ---------------------------------------------------------------- questions
+
+
+def written(path, *rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+HUB = {"prompt_id": 81, "category": "math", "prompt": ["a", "b"], "reference": ["1"]}
+
+
+def test_questions_are_read_in_the_hubs_shape_and_in_fastchats(tmp_path):
+    old = {"question_id": 82, "category": "math", "turns": ["c", "d"]}
+    path = written(tmp_path / "q.jsonl", HUB, old)
+    expected = [Question("81", "math", ("a", "b"), ("1", "")), Question("82", "math", ("c", "d"), ("", ""))]
+    assert load_questions("q.jsonl", tmp_path, None) == expected
+    assert load_questions(str(path), tmp_path / "elsewhere", None) == expected
+
+
+def test_questions_come_from_a_parquet_folder_and_from_a_mirror_by_hub_id(tmp_path):
+    import pandas as pd
+
+    source = MT.judge.questions
+    folder = tmp_path / "mirror" / source / "data"
+    folder.mkdir(parents=True)
+    pd.DataFrame([HUB]).to_parquet(folder / "train-00000-of-00001.parquet")
+    expected = [Question("81", "math", ("a", "b"), ("1", ""))]
+    assert load_questions(str(folder), tmp_path, None) == expected
+    assert load_questions(source, tmp_path, tmp_path / "mirror") == expected
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"prompt_id": None}, "line 1: has no prompt_id"),
+        ({"category": 3}, "category=3: expected a text"),
+        ({"prompt": ["a"]}, "must be a list of 2 texts"),
+        ({"prompt": "a"}, "must be a list of 2 texts"),
+        ({"prompt": ["a", " "]}, "must be a list of 2 texts"),
+        ({"prompt": ["a", "b", "c"]}, "must be a list of 2 texts"),
+        ({"reference": "1"}, "reference must be a list"),
+        ({"reference": [1, 2]}, "reference must be a list"),
+    ],
+)
+def test_a_row_that_is_no_question_is_named(tmp_path, row, expected):
+    written(tmp_path / "q.jsonl", HUB | row)
+    with pytest.raises(UserError, match="q.jsonl") as told:
+        load_questions("q.jsonl", tmp_path, None)
+    assert expected in str(told.value)
+
+
+def test_an_id_twice_and_a_category_without_questions_are_refused(tmp_path):
+    written(tmp_path / "q.jsonl", HUB, HUB)
+    with pytest.raises(UserError, match="two questions have the id '81'"):
+        load_questions("q.jsonl", tmp_path, None)
+    suite = load_suite(str(write_suite(tmp_path)))
+    written(tmp_path / "questions.jsonl", HUB)
+    with pytest.raises(UserError, match=r"task writing: .* has no such category \(it has math\)"):
+        prepare_judged(suite, EvaluationConfig(), None)
+
+
+def test_limits_take_the_first_questions_of_each_row(tmp_path):
+    suite = load_suite(str(write_suite(tmp_path)))
+    assert prepare_judged(suite, EvaluationConfig(), None).items() == {"writing": 2, "math": 2}
+    limited = prepare_judged(suite, EvaluationConfig(limit=1), None)
+    assert limited.items() == {"writing": 1, "math": 1}
+    assert [q.id for q in limited.questions["writing"]] == [str(QUESTIONS[0]["prompt_id"])]
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_value_and_error_equal_the_hand_calculation():
+    """Ratings (2, 4) and (8, 10): questions count 0.3 and 0.9, mean 0.6; sd 0.3 * sqrt(2), divided by sqrt(2) questions: 0.3."""
+    questions = [Question(name, "math", ("a", "b"), ("", "")) for name in ("p", "q")]
+    board = JudgeBenchmark(MT, {"math": questions, "stem": [Question("r", "stem", ("a", "b"), ("", ""))]})
+    rows = {row.name: row for row in MT.task}
+    ratings = {"p": [2.0, 4.0], "q": [8.0, 10.0], "r": [1.0, 1.0]}
+    record = board.make_record(rows["math"], ratings)
+    assert (record.value, record.stderr, record.n) == (pytest.approx(0.6), pytest.approx(0.3), 2)
+    one = board.make_record(rows["stem"], ratings)
+    assert (one.value, one.stderr, one.n) == (pytest.approx(one.chance), None, 1)
+
+
+# ---------------------------------------------------------------- answers
+
+
+THREE = [Question(str(n), c, (f"count the pens : {n} .", "and the keys ?"), ("", "")) for n, c in enumerate(("a", "b", "a"))]
+HOW = {"max_new_tokens": 6, "temperatures": {"a": 0.8, "b": 0.0}, "batch_size": 8, "advance": QUIET}
+
+
+def test_the_second_prompt_holds_the_first_answer_and_every_answer_its_own_luck(policy):
+    """Answers do not depend on what else is asked, come out the same again, and change with the seeds' name where drawn."""
+    drawn = generate_answers(policy, THREE, "s", **HOW)
+    assert drawn == generate_answers(policy, THREE, "s", **HOW)
+    assert generate_answers(policy, THREE[1:], "s", **HOW) == drawn[1:]
+    other = generate_answers(policy, THREE, "t", **HOW)
+    assert other[0] != drawn[0] and other[1] == drawn[1]  # temperature 0 has no luck
+    held = prompt_ids(policy, THREE[1], [drawn[1][0].text])
+    assert f"<|assistant|>{drawn[1][0].text}<|end|><|user|>and the keys ?" in policy.tokenizer.decode(held)
+    (by_itself,) = policy.generate_tokens([Request(held, 0, 6)], SamplingParams(0.0), policy.template.stop_ids, 1)
+    assert policy.tokenizer.decode(by_itself.ids, skip_special_tokens=True).strip() == drawn[1][1].text
+
+
+def test_a_question_too_long_for_the_context_is_named_before_and_during(tokenizer):
+    policy = make_policy(tokenizer, max_position_embeddings=40)
+    tokens = len(prompt_ids(policy, THREE[0], ["-"]))
+    check_context_length(policy, THREE[:1], "s", 40 - tokens)
+    with pytest.raises(
+        UserError, match=f"question 0, turn 2: {tokens} tokens of prompt and up to {41 - tokens} of answer, .* 40"
+    ):
+        check_context_length(policy, THREE[:1], "s", 41 - tokens)
+    with pytest.raises(EvaluationError, match="s, question 0, turn 2: the prompt has .* the model's context is 40"):
+        generate_answers(policy, THREE[:1], "s", **HOW | {"max_new_tokens": 60, "temperatures": {"a": 5.0}})
+
+
+# ---------------------------------------------------------------- keys of judgements
+
+
+def judge_named(**changes):
+    return Endpoint(MT.judge.model_copy(update={"endpoint": "http://h:1/v1", "model": "m", **changes}))
+
+
+def test_a_judgement_is_shared_by_equal_requests_alone():
+    case = JudgeRequest("q", 1, rating_prompt(TOLD, ASKED, ["two"], False))
+    key = request_key(judge_named(), case)
+    assert key == request_key(judge_named(endpoint="http://h:2/v1", retries=0), case)
+    other_answer = JudgeRequest("q", 1, rating_prompt(TOLD, ASKED, ["two "], False))
+    others = [request_key(judge_named(), other_answer)]
+    others += [request_key(judge_named(**c), case) for c in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
+    other_question = Question("q", "math", ("2 + 2 ?", "b"), ("", ""))
+    others.append(request_key(judge_named(), JudgeRequest("q", 1, rating_prompt(TOLD, other_question, ["two"], False))))
+    assert len({key, *others}) == 6
+
+
+def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one_is_told(tmp_path):
+    file = tmp_path / "judgements" / "initial.jsonl"
+    kept = JudgementLog(file)
+    kept.append(Judgement("k", "q", 1, 3.0, ["[[3]]"], "m"))
+    with file.open("a") as handle:
+        handle.write('{"key": "l", "rat')
+    again = JudgementLog(file)
+    again.append(Judgement("l", "q", 2, 4.0, ["[[4]]"], "m"))
+    assert {k: j.rating for k, j in JudgementLog(file.with_name("other.jsonl")).known.items()} == {"k": 3.0, "l": 4.0}
+    whole = file.read_bytes()
+    for bit in range(0, 8 * len(whole), 7):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        said = []
+        found = JudgementLog(file, said.append).known
+        assert all(found[key] == again.known[key] for key in found), bit
+        assert len(found) < 2, bit
+        assert not found or said or bit // 8 == len(whole) - 1, "the last end of line, without which a line is on its way"
+        assert file.read_bytes() in whole, "nothing is written behind what is damaged"
+    for rubbish in ("nonsense\n", "[]\n", "null\n", "1\n", '{"key": 3}\n'):
+        file.write_text(rubbish)
+        assert JudgementLog(file).known == {}
+    legacy = json.dumps({"key": "k", "question_id": "q", "turn": 1, "rating": 3.0, "replies": [], "model": "m"})
+    file.write_text(legacy + "\n")
+    assert list(JudgementLog(file).known) == ["k"], "of before judgements had digests"
+
+
+# ---------------------------------------------------------------- who is asked
+
+
+def named(**evaluation):
+    return resolve_judge(
+        MT.judge.model_copy(update={"endpoint": "http://own/v1", "model": "o", "key_env": "OWN"}), EvaluationConfig(**evaluation)
+    )
+
+
+def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only():
+    assert (named().endpoint, named().key_env) == ("http://own/v1", "OWN")
+    assert named(judge_endpoint="http://mine/v1").key_env is None
+    assert named(judge_endpoint="http://mine/v1", judge_key_env="MINE").key_env == "MINE"
+    assert named(judge_model="p").key_env == "OWN"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"endpoint": None}, "no judge is named"),
+        ({"model": None}, "no judge's model is named"),
+        ({"endpoint": "http://u:hidden@h/v1"}, "holds a name, a password or a query"),
+        ({"endpoint": "http://hidden@h/v1"}, "holds a name, a password or a query"),
+        ({"endpoint": "https://h/v1?key=hidden"}, "holds a name, a password or a query"),
+        ({"endpoint": "u:hidden@h/v1"}, "expected an address such as"),
+        ({"endpoint": "http://[hidden@h"}, "expected an address such as"),
+        ({"endpoint": "localhost:8000/v1"}, "=localhost:8000/v1: expected an address such as http://localhost:8000/v1"),
+        ({"endpoint": "ftp://h/v1"}, "expected an address"),
+        ({"key_env": "hidden-key"}, "no variable of this name"),
+        ({"key_env": "hidden_key"}, "no variable of this name"),
+    ],
+)
+def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes, expected):
+    settings = MT.judge.model_copy(update={"endpoint": "http://h/v1", "model": "m", **changes})
+    with pytest.raises(UserError) as told:
+        check_judge_settings(settings, "s")
+    assert expected in str(told.value)
+    assert "hidden" not in str(told.value)
+
+
+def test_without_openai_the_way_to_install_it_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pip install "selfplay-harness\[judge\]"'):
+        judge_named().ping()

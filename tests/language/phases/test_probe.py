@@ -1,0 +1,163 @@
+"""What the probe measures, by hand; and distances between players against their definition."""
+
+import math
+import statistics
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from harness.config import GenerationConfig
+from harness.language.phases.diagnostics import (
+    distinct_2,
+    mean_measurement,
+    ratio_measurement,
+    repetition,
+    reward_margins,
+    run_diagnostics,
+)
+from harness.language.records import Example
+from harness.reporting.report.content.dynamics import drift_table, kl_note
+from harness.world import EarlierCheckpoint
+from tests.conftest import make_policy, randomize_adapter
+
+EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
+SETTINGS = GenerationConfig(max_new_tokens=8)
+
+
+def test_a_mean_and_its_error_by_hand():
+    """1 2 3: mean 2, sample variance 1, standard error sqrt(1 / 3)."""
+    found = mean_measurement("x", [1.0, 2.0, 3.0], "tokens")
+    assert (found.value, found.n) == (2.0, 3)
+    assert found.stderr == pytest.approx(math.sqrt(1 / 3))
+    assert mean_measurement("x", [1.0], "tokens").stderr is None
+
+
+def test_a_ratio_and_its_error_by_hand():
+    """(2 + 4) / (1 + 3) = 1.5; residuals 2 - 1.5 = 0.5 and 4 - 4.5 = -0.5 over the mean bottom 2: 0.25 each; sqrt(0.125 / 2)."""
+    found = ratio_measurement("x", [2.0, 4.0], [1.0, 3.0], "nats per token")
+    assert found.value == 1.5
+    assert found.stderr == pytest.approx(math.sqrt(0.125 / 1 / 2))
+
+
+def test_repetition_by_hand():
+    """1 2 1 2 1: pairs 12 21 12 21, two of four said before: 0.5. 1 2 3: none. One token: none. Mean 1/6."""
+    assert repetition([[1, 2, 1, 2, 1], [1, 2, 3], [7]]).value == pytest.approx(1 / 6)
+
+
+def test_distinct_2_counts_over_all_responses_and_is_absent_without_a_pair():
+    (found,) = distinct_2([[1, 2, 3], [1, 2]])
+    assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
+    assert distinct_2([[1], [2]]) == []
+
+
+def test_rewards_by_hand():
+    """Prompt 1: real -2 -> -1, synthetic -3 -> -4: margin 1 + 1 = 2, reward and likelihood agree. Prompt 2: real -5 -> -4,
+    synthetic -1 -> -1: margin 1, but the synthetic one stays likelier: no. Prompt 3 said the real one: margin 0, not counted.
+    """
+    said = [
+        {"token_ids": [8], "logp": -3.0, "real_logp": -2.0},
+        {"token_ids": [8], "logp": -1.0, "real_logp": -5.0},
+        {"token_ids": [1], "logp": -2.0, "real_logp": -2.0},
+    ]
+    margin, agreement = reward_margins(said, [[1], [1], [1]], [-1.0, -4.0, -2.0], [-4.0, -1.0, -2.0])
+    assert margin.value == pytest.approx((2 + 1 + 0) / 3)
+    assert (agreement.value, agreement.n) == (0.5, 2)
+
+
+def measured(policy, forerunners):
+    done = run_diagnostics(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, forerunners)
+    return {m.name: m.value for m in done.measurements}, done.samples
+
+
+def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tokenizer):
+    """KL to a forerunner is the mean over prompts of log pi(y) - log forerunner(y) on the player's own samples."""
+    policy = make_policy(tokenizer)
+    _, said = measured(policy, {})
+    alone, _ = measured(policy, {"previous": EarlierCheckpoint(lambda: None, said)})
+    assert alone["kl_previous"] == pytest.approx(0.0, abs=1e-5)
+    assert alone["kl_previous_policy"] == pytest.approx(0.0, abs=1e-5)
+    assert alone["reward_margin"] == pytest.approx(0.0, abs=1e-5)
+
+    def become_initial():
+        policy.reset_adapter(0)
+
+    theirs, own = measured(policy, {"initial": EarlierCheckpoint(become_initial, [])})
+    policy.reset_adapter(0)
+    from harness.records import PromptGroup
+
+    groups = [PromptGroup(policy.encoder.prompt(e), [row["token_ids"]]) for e, row in zip(EXAMPLES, own, strict=True)]
+    under_initial = policy.score(groups, 32, lambda *_: None)
+    expected = sum(row["logp"] - other for row, other in zip(own, under_initial, strict=True)) / len(own)
+    assert theirs["kl_initial"] == pytest.approx(expected, abs=1e-5)
+    assert abs(expected) > 1e-3
+    assert "kl_initial_policy" not in theirs  # without the forerunner's samples that direction is not known
+
+
+def log_probabilities(policy, rows):
+    """Of every row's token ids after its prompt, by the model alone: one forward pass per row."""
+    import torch
+
+    found = []
+    for example, row in zip(EXAMPLES, rows, strict=True):
+        prompt = policy.encoder.prompt(example)
+        with torch.no_grad():
+            logits = policy.model(torch.tensor([prompt + row["token_ids"]])).logits[0, len(prompt) - 1 : -1].double()
+        chosen = torch.log_softmax(logits, dim=-1)[range(len(row["token_ids"])), row["token_ids"]]
+        found.append(float(chosen.sum()))
+    return found
+
+
+def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(tokenizer):
+    """KL(policy || earlier) on the policy's samples, KL(earlier || policy) on the earlier player's, with their n and error."""
+    policy = make_policy(tokenizer)
+
+    def become(seed):
+        policy.reset_adapter(seed)
+        randomize_adapter(policy.adapter_parameters())
+
+    become(1)
+    _, said = measured(policy, {})
+    theirs_on_theirs = log_probabilities(policy, said)
+    become(2)
+    done = run_diagnostics(
+        policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": EarlierCheckpoint(lambda: become(1), said)}
+    )
+    theirs_on_mine = log_probabilities(policy, done.samples)
+    become(2)
+    mine_on_mine, mine_on_theirs = log_probabilities(policy, done.samples), log_probabilities(policy, said)
+    found = {m.name: m for m in done.measurements}
+    for name, above, below in (
+        ("kl_initial", mine_on_mine, theirs_on_mine),
+        ("kl_initial_policy", theirs_on_theirs, mine_on_theirs),
+    ):
+        gaps = [a - b for a, b in zip(above, below, strict=True)]
+        assert found[name].value == pytest.approx(statistics.fmean(gaps), abs=1e-4)
+        assert found[name].stderr == pytest.approx(statistics.stdev(gaps) / math.sqrt(len(gaps)), abs=1e-4)
+        assert (found[name].n, found[name].unit) == (len(EXAMPLES), "nats per response")
+    assert max(abs(found[n].value) for n in ("kl_initial", "kl_initial_policy")) > 1e-3
+    assert found["kl_initial"].value != pytest.approx(found["kl_initial_policy"].value, abs=1e-3)
+
+
+def drift(*names):
+    rows = [("spin", 0, name, 1.0, 0.25, 7 if name != "reward_agreement" else 5, "nats per response") for name in names]
+    table = pd.DataFrame(rows, columns=["objective", "iteration", "name", "value", "stderr", "n", "unit"])
+    return SimpleNamespace(drift=table.assign(low=float("nan"), high=float("nan")), last=0)
+
+
+def test_the_report_says_which_direction_is_known():
+    known = kl_note(drift("kl_previous", "kl_previous_policy", "kl_data_policy", "kl_policy_data"))
+    assert "data and policy, in both directions" in known and "unknown" not in known and "one direction" not in known
+    real = kl_note(drift("heldout_nll_per_token", "kl_previous", "kl_previous_policy"))
+    assert "Held-out NLL is KL(data ‖ policy) plus the data's own entropy" in real
+    assert "KL(policy ‖ data) is unknown" in real
+    older = kl_note(drift("kl_previous"))
+    assert "in one direction alone, KL(policy ‖ other): the other was not measured" in older
+
+
+def test_every_line_of_the_report_has_its_n_and_error():
+    made = drift_table(drift("kl_data_policy", "kl_policy_data", "reward_agreement"), {"title": "", "labels": ["spin"]})
+    lines = {row[0]: row[1:] for row in made["rows"]}
+    assert lines["KL(data ‖ policy)"] == ["nats per response", "7", "–", "1 ± 0.2"]
+    assert lines["KL(policy ‖ data)"] == ["nats per response", "7", "–", "1 ± 0.2"]
+    assert lines["reward agrees"][1] == "5"

@@ -1,0 +1,218 @@
+"""A game that starts from an existing adapter: that adapter is the initial policy and the first opponent, not the bare base."""
+
+import json
+
+import peft
+import pytest
+import torch
+
+from harness.config import LoraConfig
+from harness.errors import UserError
+from harness.language.model.initial_adapter import IGNORED_SETTINGS, start_from_adapter
+from harness.language.model.lora import add_adapter
+from harness.records import PromptGroup
+from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli_in_process
+
+ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
+
+
+@pytest.fixture
+def saved(tokenizer, tmp_path):
+    """What another program left: an adapter that moved away from zero, saved by peft itself."""
+    other = make_policy(tokenizer)
+    folder = tmp_path / "adapter"
+    other.model.save_pretrained(str(folder), save_embedding_layers=False)
+    return folder, other.score(ROWS, 64)
+
+
+def start(tokenizer, folder, rank=4, alpha=32.0):
+    policy = make_policy(tokenizer, rank=rank)
+    for module in policy.model.modules():
+        if hasattr(module, "lora_A"):
+            module.scaling["default"] = alpha / rank
+    start_from_adapter(policy, str(folder), LoraConfig(rank=rank, alpha=alpha))
+    return policy
+
+
+def test_the_initial_policy_is_that_adapter_in_every_seed(tokenizer, saved):
+    folder, expected = saved
+    policy = start(tokenizer, folder)
+    for seed in (0, 7):
+        policy.reset_adapter(seed)
+        assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-9)
+    with policy.model.disable_adapter():
+        assert policy.score(ROWS, 64) != pytest.approx(expected, abs=1e-3)
+    assert policy.base_digest != make_policy(tokenizer).base_digest
+
+
+def edit(folder, **settings):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"use_dora": True}, "use_dora=True is not supported"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save="),
+        ({"r": 8}, "its rank is 8, the run's 4; use --set lora.rank=8"),
+        ({"lora_alpha": 16}, "its alpha is 16, the run's 32.0; use --set lora.alpha=16"),
+        ({"peft_type": "IA3"}, "a IA3 adapter, expected LORA"),
+        ({"lora_alpha": None}, "its alpha is None, expected a number"),
+        ({"r": "4"}, "its rank is '4', expected a number"),
+    ],
+)
+def test_an_adapter_of_another_kind_is_refused(tokenizer, saved, settings, expected):
+    folder, _ = saved
+    edit(folder, **settings)
+    with pytest.raises(UserError, match=expected):
+        start(tokenizer, folder)
+
+
+def test_every_setting_of_pefts_is_known_to_be_without_effect_or_refused(tokenizer, saved):
+    """peft's own list, whatever its version: what is not understood passes only at its default."""
+    folder, _ = saved
+    path = folder / "adapter_config.json"
+    plain = json.loads(path.read_text())
+    fields = set(peft.LoraConfig().to_dict()) - IGNORED_SETTINGS
+    assert {"use_dora", "use_rslora", "alora_invocation_tokens", "target_parameters", "loftq_config", "rank_pattern"} <= fields
+    for key in [*sorted(fields), "a_setting_of_tomorrow"]:
+        path.write_text(json.dumps(plain | {key: [7]}))
+        with pytest.raises(UserError, match=rf"model\.adapter=.*: {key}=\[7\] is not supported"):
+            start(tokenizer, folder)
+    path.write_text(json.dumps(plain | {"a_setting_of_tomorrow": None, "merge_weights": False, "megatron_core": "megatron.core"}))
+    start(tokenizer, folder)
+
+
+@pytest.mark.parametrize("begun", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "mica", "some_other_start"])
+def test_an_adapter_that_began_on_changed_weights_says_how_to_convert_it(tokenizer, saved, begun):
+    folder, _ = saved
+    edit(folder, init_lora_weights=begun)
+    with pytest.raises(UserError, match=f"init_lora_weights='{begun}' .* path_initial_model_for_weight_conversion"):
+        start(tokenizer, folder)
+
+
+def by_peft(tokenizer, folder):
+    """Log-probabilities of ROWS as peft computes them from the same folder on the same base."""
+    base = make_policy(tokenizer).model.unload()
+    model = peft.PeftModel.from_pretrained(base, str(folder)).eval()
+    found = []
+    with torch.no_grad():
+        for row in ROWS:
+            for one in row.responses:
+                logits = model(torch.tensor([[*row.prompt, *one]])).logits[0, len(row.prompt) - 1 : -1].double()
+                found.append(float(logits.log_softmax(-1).gather(1, torch.tensor(one)[:, None]).sum()))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:`init_lora_weights` is 'eva'")
+@pytest.mark.parametrize("begun", [True, False, "gaussian", "orthogonal", "eva"])
+def test_an_adapter_that_began_on_the_plain_weights_is_pefts_function(tokenizer, saved, begun):
+    folder, _ = saved
+    edit(folder, init_lora_weights=begun)
+    policy = start(tokenizer, folder)
+    policy.reset_adapter(0)
+    assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, folder), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:PiSSA changes the base weights")
+def test_a_pissa_adapter_that_was_converted_is_pefts_function(tokenizer, tmp_path):
+    """As peft's documentation converts it: its rank and alpha double, and it stands on the plain base again."""
+    torch.manual_seed(0)
+    base = make_policy(tokenizer).model.unload().float()
+    settings = peft.LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights="pissa")
+    model = peft.get_peft_model(base, settings)
+    model.peft_config["default"].init_lora_weights = True
+    model.save_pretrained(str(tmp_path / "before"), save_embedding_layers=False)
+    model.peft_config["default"].init_lora_weights = "pissa"
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter += 0.02 * torch.randn_like(parameter)
+    model.save_pretrained(
+        str(tmp_path / "after"), path_initial_model_for_weight_conversion=str(tmp_path / "before"), save_embedding_layers=False
+    )
+    policy = start(tokenizer, tmp_path / "after", rank=8, alpha=64)
+    policy.reset_adapter(0)
+    with torch.no_grad():
+        expected = [
+            float(model(torch.tensor([[*r.prompt, *one]])).logits[0, len(r.prompt) - 1 : -1].double().log_softmax(-1)
+                  .gather(1, torch.tensor(one)[:, None]).sum())
+            for r in ROWS for one in r.responses
+        ]  # fmt: skip
+    assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-3)
+    assert by_peft(tokenizer, tmp_path / "after") == pytest.approx(expected, abs=1e-3)
+
+
+def test_whole_weights_beside_the_adapter_are_named(tokenizer, saved):
+    from safetensors.torch import load_file, save_file
+
+    folder, _ = saved
+    weights = load_file(folder / "adapter_model.safetensors")
+    save_file({**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(3, 3)}, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=r"it holds 1 weights beside LoRA's, base_model\.model\.model\.embed_tokens\.weight"):
+        start(tokenizer, folder)
+
+
+def test_another_base_is_noticed_and_the_same_one_is_not(tokenizer, saved):
+    folder, _ = saved
+    assert start(tokenizer, folder).notes == []
+    edit(folder, base_model_name_or_path="somebody/else")
+    (line,) = start(tokenizer, folder).notes
+    assert "made for the base somebody/else, put on tiny" in line
+
+
+def test_an_adapter_for_other_layers_is_refused(tokenizer, tmp_path):
+    make_policy(tokenizer, hidden_size=64).model.save_pretrained(str(tmp_path / "wide"), save_embedding_layers=False)
+    with pytest.raises(UserError, match="made for another base model or other layers"):
+        start(tokenizer, tmp_path / "wide")
+
+
+def test_an_adapter_on_some_of_the_layers_says_how_to_name_them_and_is_taken_where_they_are_named(tokenizer, tmp_path):
+    base = make_policy(tokenizer).model.unload()
+    made = peft.LoraConfig(r=4, lora_alpha=32, target_modules=["q_proj"], layers_to_transform=[0], task_type="CAUSAL_LM")
+    peft.get_peft_model(base, made).save_pretrained(str(tmp_path))
+    for targets in ("all-linear", ["q_proj"]):
+        with pytest.raises(UserError, match=r"layers_to_transform=\[0\]\); name exactly its layers in lora.targets"):
+            start_from_adapter(policy_with(tokenizer, targets), str(tmp_path), LoraConfig(rank=4, targets=targets))
+    named = r".*layers\.0\..*q_proj"
+    start_from_adapter(policy_with(tokenizer, named), str(tmp_path), LoraConfig(rank=4, targets=named))
+
+
+def policy_with(tokenizer, targets):
+    policy = make_policy(tokenizer)
+    policy.model = add_adapter(policy.model.unload(), LoraConfig(rank=4, targets=targets), "tiny")
+    return policy
+
+
+def test_pickled_weights_are_not_read(tokenizer, saved):
+    folder, _ = saved
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(UserError, match="pickled weights are not read"):
+        start(tokenizer, folder)
+
+
+@pytest.mark.parametrize("missing", ["./nowhere", "/nowhere"])
+def test_a_missing_adapter_is_named(tokenizer, missing):
+    with pytest.raises(UserError, match="no such folder"):
+        start(tokenizer, missing)
+
+
+def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, tmp_path):
+    """The player of iteration 0 of one run starts another: initial scores equal its recorded ones, and the opponent is it."""
+    adapter = played / "results/small/spin/seed-0/iteration-0/train/adapter"
+    more = ("--objectives", "space", "--iters", "1", "--name", "on", "--set", f"model.adapter={adapter}")
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, *more, cwd=tmp_path)
+    before = {
+        r["task"]: r["value"]
+        for r in read_csv_rows(played / "results/small/scores.csv")
+        if (r["objective"], r["iteration"]) == ("spin", "0")
+    }
+    after = {r["task"]: r["value"] for r in read_csv_rows(tmp_path / "results/on/scores.csv") if r["objective"] == "initial"}
+    assert after == before
+    drift = {
+        r["name"]: float(r["value"]) for r in read_csv_rows(tmp_path / "results/on/dynamics.csv") if r["objective"] == "space"
+    }
+    first = next(r for r in read_csv_rows(tmp_path / "results/on/training.csv") if r["iteration"] == "0")
+    assert abs(float(first["log_ratio_real"])) < 1e-4, "the opponent is the adapter: the log-ratio begins at zero"
+    assert drift["kl_initial"] == pytest.approx(drift["kl_previous"], abs=1e-6)

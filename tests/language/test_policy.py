@@ -1,0 +1,134 @@
+"""Log-probabilities and sampling equal the plainest computation, and a player is exactly what was saved."""
+
+import numpy as np
+import pytest
+import torch
+
+from harness.config import GenerationConfig
+from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
+from harness.records import PromptGroup
+from tests.conftest import make_policy
+from tests.sampled import PROMPTS, SEEDS, rows_of
+
+
+def plain_logp(policy, row):
+    """One row at a time, every logit, a loop over tokens."""
+    (response,) = row.responses
+    ids = torch.tensor([[*row.prompt, *response]])
+    with torch.no_grad():
+        logp = torch.log_softmax(policy.model(input_ids=ids).logits[0].double(), dim=-1)
+    start = len(row.prompt) - 1
+    return sum(float(logp[start + i, token]) for i, token in enumerate(response))
+
+
+def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):
+    rows = rows_of(policy)
+    expected = [plain_logp(policy, row) for row in rows]
+    for columns in (1, 40, 4096):
+        assert policy.score(rows, columns) == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_sample_does_not_depend_on_its_neighbours(policy):
+    alone = [policy.sample([p], [s], GenerationConfig(max_new_tokens=12))[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
+    together = policy.sample(PROMPTS, SEEDS, GenerationConfig(max_new_tokens=12, batch_size=11))
+    assert [d.token_ids for d in alone] == [d.token_ids for d in together]
+
+
+def test_samples_follow_the_policys_own_probabilities(policy):
+    """First tokens of 4,000 draws against the softmax at the prompt's end: chi-square below its 99.9 % point."""
+    prompt, draws = [1, 3, 20, 4], 4000
+    drawn = policy.sample([prompt] * draws, list(range(draws)), GenerationConfig(max_new_tokens=1, batch_size=1000))
+    with torch.no_grad():
+        p = torch.softmax(policy.model(input_ids=torch.tensor([prompt])).logits[0, -1], dim=-1).numpy()
+    counts = np.bincount([d.token_ids[0] for d in drawn], minlength=len(p))
+    common = p * draws >= 5
+    observed = np.append(counts[common], counts[~common].sum())
+    expected = np.append(p[common], p[~common].sum()) * draws
+    statistic = ((observed - expected) ** 2 / expected).sum()
+    freedom = len(observed) - 1
+    assert statistic < freedom + 3.1 * np.sqrt(2 * freedom) + 10
+
+
+def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
+    drawn = policy.sample(PROMPTS * 30, list(range(330)), GenerationConfig(max_new_tokens=40))
+    stops = policy.template.stop_ids
+    assert {d.finished for d in drawn} == {True, False}
+    for one in drawn:
+        assert one.finished == (one.token_ids[-1] in stops)
+        assert not stops & set(one.token_ids[:-1])
+        assert one.finished or len(one.token_ids) == 40
+
+
+def test_top_p_keeps_the_token_that_crosses_it():
+    logp = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64))
+    draw = [
+        int(inverse_cdf_sample(logp, torch.tensor([u], dtype=torch.float64), SamplingParams(top_p=0.6)))
+        for u in (0.1, 0.62, 0.63, 0.99)
+    ]
+    assert draw == [0, 0, 1, 1]  # 0.5 / 0.8 = 0.625 goes to the first
+
+
+def test_temperature_flattens_or_sharpens():
+    logp = torch.log(torch.tensor([[0.8, 0.2]], dtype=torch.float64))
+    uniform = torch.tensor([0.7], dtype=torch.float64)
+    assert int(inverse_cdf_sample(logp, uniform, SamplingParams(temperature=1.0))) == 0
+    assert (
+        int(inverse_cdf_sample(logp, uniform, SamplingParams(temperature=4.0))) == 1
+    )  # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
+
+
+def test_a_saved_player_comes_back_to_the_bit(policy, tmp_path):
+    rows = rows_of(policy)
+    before = policy.score(rows, 64)
+    policy.save_adapter(tmp_path / "adapter")
+    policy.reset_adapter(5)
+    assert policy.score(rows, 64) != before
+    policy.load_adapter(tmp_path / "adapter")
+    assert policy.score(rows, 64) == before
+
+
+def test_an_opponent_scores_its_own_samples_as_it_drew_them(policy, tmp_path):
+    """The opponent of iteration 1 is the trained adapter, never the bare base (the classic LoRA mistake)."""
+    rows = rows_of(policy)
+    own = policy.score(rows, 64)
+    policy.save_adapter(tmp_path / "adapter")
+    with policy.model.disable_adapter():
+        bare = policy.score(rows, 64)
+    policy.reset_adapter(0)
+    policy.load_adapter(tmp_path / "adapter")
+    assert policy.score(rows, 64) == own
+    assert max(abs(a - b) for a, b in zip(own, bare, strict=True)) > 0.1
+
+
+def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
+    import peft
+
+    rows = rows_of(policy)
+    expected = policy.score(rows, 64)
+    policy.save_adapter(tmp_path / "adapter")
+    other = make_policy(tokenizer)
+    base = other.model.unload()
+    again = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
+    other.model = again.double().eval()
+    assert other.score(rows, 64) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_initial_policy_is_the_base(policy):
+    policy.reset_adapter(3)
+    rows = [PromptGroup(PROMPTS[0], [[50, 60, 2]])]
+    with policy.model.disable_adapter():
+        bare = policy.score(rows, 64)
+    assert policy.score(rows, 64) == bare
+
+
+def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):
+    make_policy(tokenizer, rank=2).save_adapter(tmp_path / "adapter")
+    with pytest.raises(ValueError, match="another base model, rank or targets"):
+        policy.load_adapter(tmp_path / "adapter")
+
+
+def test_only_the_adapter_is_trainable_and_dropout_is_off(policy):
+    trainable = {n for n, p in policy.model.named_parameters() if p.requires_grad}
+    assert trainable == {n for n, _ in policy.adapter_parameters()}
+    assert not policy.model.training
+    assert all(m.p == 0 for m in policy.model.modules() if isinstance(m, torch.nn.Dropout))

@@ -1,0 +1,216 @@
+"""Checkpoints that this program cannot play are refused by what their config.json says, before their weights are read."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+
+from harness.config import GenerationConfig, LoraConfig, ModelConfig
+from harness.errors import UserError
+from harness.language.model.loading import load_policy
+from harness.records import PromptGroup
+from tests.conftest import ROOT, SMALL_RECIPE, randomize_adapter, run_cli_in_process
+
+LAB = ROOT / "harness" / "lab" / "base"
+TEXT = {
+    "vocab_size": 900, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 1024, "bos_token_id": 1, "eos_token_id": 2,
+    "pad_token_id": 0,
+}  # fmt: skip
+SEEN = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+    "patch_size": 14,
+}  # fmt: skip
+
+
+def saved(model, folder):
+    """The model with the lab's tokenizer, as a user has it in a folder."""
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(LAB / name, folder / name)
+    return folder
+
+
+def lab_with(folder, **changes):
+    shutil.copytree(LAB, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+def load(folder, **settings):
+    return load_policy(ModelConfig(path=str(folder), cores=1, **settings), LoraConfig(rank=4), "auto")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"quantised already \(gptq\)"),
+        ({"quantization_config": {"quant_method": "awq"}}, r"quantised already \(awq\)"),
+        ({"quantization_config": {"quant_method": "fp8"}}, r"quantised already \(fp8\)"),
+        ({"is_encoder_decoder": True}, "is an encoder with a decoder"),
+        (
+            {"architectures": ["LlamaForSequenceClassification"]},
+            "says LlamaForSequenceClassification, which has no language model's",
+        ),
+        ({"architectures": ["LlamaModel"]}, "says LlamaModel, which has no language model's output layer"),
+        ({"architectures": ["LlamaForTokenClassification"]}, "LlamaForTokenClassification"),
+        ({"architectures": ["QRMRewardModel"]}, "QRMRewardModel"),
+    ],
+)
+def test_what_is_no_plain_causal_language_model_is_refused_in_one_line(tmp_path, changes, expected):
+    with pytest.raises(UserError, match=expected):
+        load(lab_with(tmp_path / "model", **changes))
+
+
+def test_t5_and_vision_encoders_are_refused_by_their_type(tmp_path):
+    t5 = transformers.T5Config(vocab_size=900, d_model=32, d_ff=48, num_layers=1, num_heads=2, d_kv=8)
+    with pytest.raises(UserError, match="t5 is an encoder with a decoder"):
+        load(saved(transformers.T5ForConditionalGeneration(t5), tmp_path / "t5"))
+    with pytest.raises(UserError, match="no causal language model of type siglip_vision_model"):
+        load(lab_with(tmp_path / "siglip", model_type="siglip_vision_model", architectures=None))
+
+
+def test_an_encoder_is_refused_before_anything_is_written(tmp_path):
+    config = transformers.BertConfig(**{k: TEXT[k] for k in list(TEXT)[:5]}, max_position_embeddings=1024)
+    torch.manual_seed(0)
+    folder = saved(transformers.BertLMHeadModel(config), tmp_path / "bert")
+    done = run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", folder, "--name", "bert", cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert "it looks ahead, as an encoder does" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def vision(kind):
+    text = {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+    if kind == "gemma3":
+        return transformers.Gemma3ForConditionalGeneration(transformers.Gemma3Config(
+            text_config=transformers.Gemma3TextConfig(**text, sliding_window=16), mm_tokens_per_image=4, image_token_index=899,
+            vision_config=transformers.SiglipVisionConfig(**SEEN),
+        ))  # fmt: skip
+    if kind == "mistral3":
+        return transformers.Mistral3ForConditionalGeneration(transformers.Mistral3Config(
+            text_config=transformers.MistralConfig(**text), vision_config=transformers.PixtralVisionConfig(**SEEN),
+        ))  # fmt: skip
+    if kind == "qwen3_vl":
+        tower = {"hidden_size": 32, "depth": 1, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32}
+        rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+        return transformers.Qwen3VLForConditionalGeneration(transformers.Qwen3VLConfig(
+            text_config={**text, "rope_parameters": rope}, vision_config={**tower, "deepstack_visual_indexes": [0]},
+        ))  # fmt: skip
+    tower = {"vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}
+    return transformers.Llama4ForConditionalGeneration(transformers.Llama4Config(
+        text_config=transformers.Llama4TextConfig(**text, intermediate_size_mlp=48, num_local_experts=2, attention_chunk_size=16),
+        vision_config=transformers.Llama4VisionConfig(**{**SEEN, "intermediate_size": 128}, **tower),
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "llama4", "mistral3", "qwen3_vl"])
+def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_language_model(tmp_path, kind):
+    torch.manual_seed(0)
+    policy = load(saved(vision(kind), tmp_path / kind))
+    names = [name for name, _ in policy.adapter_parameters()]
+    assert names
+    assert not any("vision" in name or "visual" in name or "projector" in name for name in names)
+    policy.reset_adapter(0)
+    randomize_adapter(policy.adapter_parameters())
+    prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
+    drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
+    scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 256)
+    for prompt, one, score in zip(prompts, drawn, scored, strict=True):
+        with torch.no_grad():
+            logits = policy.model(input_ids=torch.tensor([[*prompt, *one.token_ids]])).logits[0, len(prompt) - 1 : -1].double()
+        plain = float(logits.log_softmax(-1).gather(1, torch.tensor(one.token_ids)[:, None]).sum())
+        assert one.logp == pytest.approx(plain, abs=1e-4)
+        assert score == pytest.approx(plain, abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gemma3", "llama4"])
+def test_a_whole_run_on_a_model_with_a_vision_tower(tmp_path, kind):
+    torch.manual_seed(0)
+    folder = saved(vision(kind), tmp_path / kind)
+    more = ("--iters", "1", "--name", "seen", "--set", "data.overlong=drop")
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--model", folder, *more, cwd=tmp_path)
+    manifest = json.loads((tmp_path / "results/seen/spin/seed-0/iteration-0/score/manifest.json").read_text())
+    assert manifest["counts"]["known_logp_max_difference"] < 1e-3
+
+
+# ---------------------------------------------------------------- ids without a token
+
+
+def padded(tmp_path, more=40):
+    """A random model of uniform answers whose vocabulary is padded beyond the lab's tokenizer."""
+    torch.manual_seed(0)
+    words = len(transformers.AutoTokenizer.from_pretrained(str(LAB)))
+    config = transformers.LlamaConfig(**{**TEXT, "vocab_size": words + more})
+    return saved(transformers.LlamaForCausalLM(config), tmp_path / "padded"), words
+
+
+def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plain_policys(tmp_path):
+    """A fifth of the vocabulary has no token; of 2,000 tokens 80 would be such. The kept number is over all ids, as scored."""
+    folder, words = padded(tmp_path, 200)
+    policy = load(folder)
+    policy.reset_adapter(0)
+    assert policy.ids_without_token == tuple(range(words, words + 200))
+    prompts = [[1, 3, 20 + i % 7] for i in range(100)]
+    drawn = policy.sample(prompts, list(range(100)), GenerationConfig(max_new_tokens=20, batch_size=50))
+    assert max(max(d.token_ids) for d in drawn) < words
+    scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 4096)
+    assert [d.logp for d in drawn] == pytest.approx(scored, abs=1e-4)
+    (line,) = policy.notes
+    assert "200 of the model's ids have no token in the tokenizer: never drawn" in line
+
+
+def test_what_is_drawn_without_them_is_the_rest_scaled_up():
+    """By hand: of 0.1, 0.2, 0.3, 0.4 without the last, a uniform of 0.49 falls below (0.1 + 0.2) / 0.6 = 0.5, 0.51 above."""
+    from harness.language.model.sampling import SamplingParams, choose_tokens
+
+    logits = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
+    how = SamplingParams(banned_ids=(3,))
+    for uniform, token, share in ((0.49, 1, 0.2), (0.51, 2, 0.3), (1 - 2**-53, 2, 0.3)):
+        tokens, logp = choose_tokens(logits, torch.tensor([uniform], dtype=torch.float64), how)
+        assert int(tokens) == token
+        assert float(logp) == pytest.approx(torch.log(torch.tensor(share)).item(), abs=1e-6)
+    assert (
+        int(choose_tokens(logits, torch.tensor([0.5], dtype=torch.float64), SamplingParams(temperature=0.0, banned_ids=(3,)))[0])
+        == 2
+    )
+
+
+def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_says(tmp_path):
+    """A repetition penalty, forced tokens and a temperature there: the same samples as without the file."""
+    plain = lab_with(tmp_path / "plain")
+    other = lab_with(tmp_path / "other")
+    (other / "generation_config.json").write_text(
+        json.dumps(
+            {"repetition_penalty": 3.0, "temperature": 0.1, "top_k": 1, "do_sample": True, "suppress_tokens": [5, 6, 7, 8]}
+        )
+    )
+    settings = GenerationConfig(max_new_tokens=12, batch_size=4)
+    found = []
+    for folder in (plain, other):
+        policy = load(folder)
+        policy.reset_adapter(0)
+        found.append([d.token_ids for d in policy.sample([[1, 3, 20 + i, 4] for i in range(8)], range(8), settings)])
+    assert found[0] == found[1]
+
+
+def test_a_family_sampled_through_generate_is_untouched_by_generation_config_too():
+    from harness.language.model.generating import generate_with_transformers
+    from harness.language.model.sampling import Request, SamplingParams
+    from tests.families import twin
+
+    model = twin("mamba")
+    wanted = [Request([5, 6, 7], n, 8) for n in range(4)]
+    plain = generate_with_transformers(model, wanted, SamplingParams(), frozenset(), 4, "generate")
+    bare = model.get_base_model()
+    bare.generation_config = transformers.GenerationConfig(
+        repetition_penalty=3.0, eos_token_id=plain[0].ids[1], suppress_tokens=[3, 4, 9]
+    )
+    assert generate_with_transformers(model, wanted, SamplingParams(), frozenset(), 4, "generate") == plain
+    assert bare.generation_config.repetition_penalty == 3.0

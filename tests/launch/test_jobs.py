@@ -1,0 +1,111 @@
+"""Several cells at once: the same bytes as one after the other, and a process that dies costs its own cell only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness.config import load_config
+from harness.files import folder_digests
+from harness.launch.workers import _worker_config, choose_num_workers
+from tests.conftest import SMALL_RECIPE, run_cli, run_cli_in_process
+from tests.run_contents import RUN, contents
+
+
+def outputs(run):
+    """Digest of every file that phases wrote, without what states times."""
+    return {
+        name: d for name, d in folder_digests(run).items() if name.endswith((".safetensors", "samples.jsonl", "scores.jsonl"))
+    }
+
+
+ALONE = [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores=3")]
+
+
+@pytest.mark.parametrize(
+    "how", [("--jobs", "2", "--set", "model.cores=6"), *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)]
+)
+def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, tmp_path, how):
+    run_cli("run", "--recipe", SMALL_RECIPE, "--name", "small", *how, cwd=tmp_path)
+    assert len(outputs(played / RUN)) >= 17
+    assert outputs(tmp_path / RUN) == outputs(played / RUN)
+    assert contents(tmp_path / RUN) == contents(played / RUN)
+
+
+def started(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "harness", "run", "--recipe", str(SMALL_RECIPE), "--name", "small", "--jobs", "2",
+         *arguments],
+        cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def workers_of(pid):
+    """Processes below the server process that workers are forked from."""
+    children = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as handle:
+                    children.setdefault(int(handle.read().rsplit(")", 1)[1].split()[1]), []).append(int(entry))
+            except OSError:
+                continue
+    return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
+
+
+def wait_for(found, seconds=120, process=None):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and (process is None or process.poll() is None):
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError("it never came to pass")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_good(played, tmp_path):
+    process = started(tmp_path, "--iters", "4")
+    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 2
+    assert said.count("failed: its process ended with exit code") == 1
+    finished = [cell for cell in ("space", "spin") if (tmp_path / RUN / cell / "seed-0/iteration-3/evaluate").is_dir()]
+    assert len(finished) == 1
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--name", "small", cwd=tmp_path)
+    once = outputs(played / RUN)
+    assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+def test_workers_do_not_outlive_a_killed_parent(tmp_path):
+    process = started(tmp_path, "--iters", "4")
+    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
+    workers = workers_of(process.pid)
+    assert len(workers) == 2
+    process.kill()
+    process.communicate(timeout=60)
+    wait_for(lambda: not any(os.path.isdir(f"/proc/{w}") and _alive(w) for w in workers), seconds=20)
+
+
+def _alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as handle:
+            return handle.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells():
+    config = load_config(str(SMALL_RECIPE), ["model.cores=3", "model.device=cpu"])
+    assert [choose_num_workers(None, config, cells) for cells in (1, 2, 9)] == [1, 2, 3]
+    assert [choose_num_workers(8, config, cells) for cells in (1, 2, 9)] == [1, 2, 8]
+
+
+def test_a_worker_gets_its_share_of_the_cores():
+    config = load_config(str(SMALL_RECIPE), ["model.cores=5", "model.device=cpu"])
+    assert [_worker_config(config, slot, 2).model.cores for slot in (0, 1)] == [2, 2]
+    assert _worker_config(config, 0, 8).model.cores == 1

@@ -1,0 +1,446 @@
+"""No number leaks from one player, prompt or task to another: every cache there is, and what it must not mix up."""
+
+import json
+import shutil
+import sys
+import warnings
+
+import pytest
+import torch
+
+from harness.errors import UserError
+from harness.files import file_digest
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.task_definition import source_code, task_fingerprint
+from harness.language.model.logprobs import prefill_prefix
+from harness.language.model.lora import FusedLinear
+from harness.language.policy import Policy
+from harness.loop.suite import load_suite
+from harness.records import PromptGroup, digest
+from harness.store.phase_cache import PhaseCache
+from harness.store.run_folder import RunFolder
+from tests.conftest import ROOT, SMALL_RECIPE, make_policy, rewrite_manifest
+
+SUITE = str(ROOT / "tests" / "data" / "two.toml")
+ROWS = [PromptGroup([1, 3, 20 + i, 4], [[50 + i, 60, 2]]) for i in range(4)]
+ADAPTER = "adapter/adapter_model.safetensors"
+
+
+def quiet(_):
+    return None
+
+
+def other_weights(policy, seed):
+    """Another player in the same slot, by the very calls that training and loading use."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for _, parameter in policy.adapter_parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator).to(parameter) * 0.1)
+
+
+def answers(done):
+    return [s["resps"] for samples in done.samples.values() for s in samples]
+
+
+# ---------------------------------------------------------------- within a process
+
+
+def test_an_adapter_swapped_under_the_same_path_gives_its_own_scores(policy, tmp_path):
+    """Same folder, same names, other weights: what the policy computes is what a fresh policy computes with them."""
+    policy.save_adapter(tmp_path / "adapter")
+    first = policy.score(ROWS, 64)
+    other_weights(policy, 5)
+    expected = policy.score(ROWS, 64)
+    policy.save_adapter(tmp_path / "adapter")
+    policy.reset_adapter(0)
+    policy.load_adapter(tmp_path / "adapter")
+    assert policy.score(ROWS, 64) == expected
+    assert all(a != b for a, b in zip(first, expected, strict=True))
+
+
+def test_the_merged_copy_of_a_layer_follows_every_way_its_weights_change(policy):
+    """`FusedLinear.merged_weight` is W + s B A of weights that change in place: by copying, an optimizer's step, one entry."""
+    layer = next(m for m in policy.model.modules() if isinstance(m, FusedLinear))
+    assert layer.merges
+    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+
+    def seen():
+        policy.score(ROWS, 64)
+        return layer.merged_weight[1].clone()
+
+    def right():
+        return torch.addmm(layer.base_layer.weight, b, a, alpha=layer.scaling["default"])
+
+    assert torch.equal(seen(), right())
+    other_weights(policy, 6)
+    assert torch.equal(seen(), right())
+    for parameter in (a, b):
+        parameter.grad = torch.ones_like(parameter)
+        before = seen()
+        torch.optim.RMSprop([parameter], lr=0.1).step()
+        assert torch.equal(seen(), right())
+        assert not torch.equal(seen(), before)
+        parameter.grad = None
+    with torch.no_grad():
+        a[0, 0] += 1
+    assert torch.equal(seen(), right())
+
+
+@pytest.mark.parametrize("name", ["lab_continuation", "lab_arithmetic"])
+def test_a_board_that_served_another_player_gives_the_answers_of_a_fresh_one(tokenizer, name):
+    """Prompts (`_instances`) and token ids (`encodings`) are kept; answers, log-likelihoods and scores are not."""
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    used, fresh = (load_lm_eval_benchmark(load_suite(SUITE), None, None) for _ in range(2))
+    first = evaluate(policy, used, 512, 8, quiet)
+    other_weights(policy, 7)
+    again, alone = evaluate(policy, used, 512, 8, quiet), evaluate(policy, fresh, 512, 8, quiet)
+    assert again.samples[name] == alone.samples[name]
+    assert again.prompt_hash == alone.prompt_hash == first.prompt_hash
+    assert answers(again) != answers(first)
+
+
+def test_a_board_serves_one_tokenizer(tokenizer):
+    """Its prompts and token ids are of the first one; another would be asked in the first one's template."""
+    import transformers
+
+    board = load_lm_eval_benchmark(load_suite(SUITE), None, None)
+    evaluate(make_policy(tokenizer, max_position_embeddings=1024), board, 512, 8, quiet)
+    another = transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
+    with pytest.raises(RuntimeError, match="built with another tokenizer"):
+        evaluate(make_policy(another, max_position_embeddings=1024), board, 512, 8, quiet)
+
+
+def test_lm_evals_own_caches_are_off(tokenizer, monkeypatch):
+    """Neither its request cache nor its response cache, whose key is no digest of the weights, is read or written."""
+    import lm_eval.api.task
+    import lm_eval.caching.cache
+    from lm_eval.api.model import CachingLM
+
+    def never(*_, **options):
+        assert options.get("cache") is False, "a cache of lm-eval's was used"
+
+    for module in (lm_eval.api.task, lm_eval.caching.cache):
+        for name in ("load_from_cache", "save_to_cache"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, never)
+    monkeypatch.setattr(CachingLM, "__init__", never)
+    done = evaluate(
+        make_policy(tokenizer, max_position_embeddings=1024), load_lm_eval_benchmark(load_suite(SUITE), None, None), 512, 8, quiet
+    )
+    assert len(done.records) == 2
+
+
+def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy, monkeypatch):
+    """Keys and values of a shared beginning live for one call: the next player computes its own, and continuing changes none."""
+    import harness.language.policy
+
+    made = []
+    monkeypatch.setattr(harness.language.policy, "MIN_TOKENS_SAVED", 1)
+    monkeypatch.setattr(
+        harness.language.policy, "prefill_prefix", lambda model, ids: made.append(tuple(ids)) or prefill_prefix(model, ids)
+    )
+    groups = [PromptGroup([*range(7, 30), 40 + i], [[50, 2], [51, 2]]) for i in range(4)]
+    first = policy.loglikelihood(groups, 64)
+    assert len(made) == 1
+    other_weights(policy, 8)
+    second = policy.loglikelihood(groups, 64)
+    assert made[1:] == made[:1]
+    monkeypatch.setattr(
+        Policy, "group_by_prefix", lambda self, prompts: [harness.language.policy.PrefixGroup(0, list(range(len(prompts))))]
+    )
+    alone = policy.loglikelihood(groups, 64)
+    assert [v for v, _ in second] == pytest.approx([v for v, _ in alone], abs=1e-9)
+    assert all(abs(a - b) > 1e-6 for (a, _), (b, _) in zip(first, second, strict=True))
+
+
+def test_the_encoder_keeps_nothing_but_text_and_its_ids(policy):
+    """Equal rendered prompts and equal real texts have equal ids whatever the example; two templates never share an encoder."""
+    from harness.language.encoding import Encoder, choose_template
+    from harness.language.records import Example
+
+    one = Example("a", "say", "it", "say")
+    assert policy.encoder.prompt(one) == policy.encoder.prompt(Example("b", "other", "x", "say"))
+    plain = Encoder(policy.tokenizer, choose_template(policy.tokenizer, "instruction"))
+    assert plain.digest != policy.encoder.digest
+    assert plain.prompt(one) == plain.prompt(one)
+
+
+# ---------------------------------------------------------------- what names a task
+
+
+def lab_copy(folder):
+    """The suite of two tasks with its task files in a folder of its own, to change."""
+    shutil.copytree(ROOT / "harness" / "lab" / "tasks", folder / "tasks")
+    text = (ROOT / "tests" / "data" / "two.toml").read_text().replace('"builtin:lab/tasks"', '"tasks"')
+    (folder / "two.toml").write_text(text)
+    return folder
+
+
+def replaced(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+CHANGES = {
+    "a document": ("lab_continuation.jsonl", '"prompt": "', '"prompt": "well , '),
+    "the version": ("lab_continuation.yaml", "version: 1.0", "version: 2.0"),
+    "the prompt's template": ("lab_continuation.yaml", "doc_to_text: prompt", 'doc_to_text: "{{prompt}} ?"'),
+    "a filter": ("lab_arithmetic.yaml", "the answer is (-?[0-9]+)", "answer is (-?[0-9]+)"),
+    "the length of an answer": ("lab_arithmetic.yaml", "max_gen_toks: 40", "max_gen_toks: 30"),
+    "the code that scores": ("utils.py", "str(found).strip()", "str(found).strip().lower()"),
+    "a shot": ("lab_arithmetic.jsonl", '"prompt": "', '"prompt": "well , '),
+}
+
+
+def named(folder):
+    board = load_lm_eval_benchmark(load_suite(str(folder / "two.toml")), None, None)
+    return board.digest, board.task_fingerprints["definition"]
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_changes_in_a_task_changes_what_names_its_scores(what, tmp_path):
+    """Name and suite stay; document, version, template, filter, length, code and shots each count."""
+    folder = lab_copy(tmp_path)
+    before = named(folder)
+    assert named(folder) == before
+    file, old, new = CHANGES[what]
+    replaced(folder / "tasks" / file, old, new)
+    assert named(folder) != before
+
+
+def test_what_names_a_task_is_the_same_on_every_machine(tmp_path):
+    """Another folder, another process: no path, address or order gets into it."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = (load_lm_eval_benchmark(load_suite(str(lab_copy(tmp_path / name) / "two.toml")), None, None) for name in "ab")
+    assert (one.digest, one.task_fingerprints) == (other.digest, other.task_fingerprints)
+    tasks = [task for _, _, task in one._iter_tasks()]
+    assert all(" at 0x" not in task_fingerprint(task) and str(tmp_path) not in task_fingerprint(task) for task in tasks)
+
+
+def test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts():
+    from functools import partial
+
+    assert source_code(len) == ["len", ""]
+    assert source_code(partial(len, 3)) != source_code(partial(len, 4))
+    assert "def test_code_that_has_no_file" in source_code(test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts)[1]
+
+
+def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with_nothing_else(policy):
+    """Padding and truncation are left over from the last call; a policy that has been evaluated is still named the same."""
+    import transformers
+
+    from harness.language.encoding import Encoder
+
+    def fresh():
+        return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
+
+    before = Encoder(fresh(), policy.template).digest
+    used = fresh()
+    used(["a", "a b c d"], padding=True, truncation=True, max_length=3)
+    used.pad_token = used.eos_token
+    assert Encoder(used, policy.template).digest == before
+    asked, longer = fresh(), fresh()
+    asked.chat_template = asked.chat_template + " "
+    longer.add_tokens(["brillig"])
+    assert before not in {Encoder(asked, policy.template).digest, Encoder(longer, policy.template).digest}
+
+
+def test_prompts_built_for_a_few_items_are_not_those_of_all(tokenizer):
+    """Two boards over the same loaded tasks, as when a plan is timed: each gets its own items, whoever came first."""
+    from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark
+
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    whole = load_lm_eval_benchmark(load_suite(SUITE), None, None)
+    few = LmEvalBenchmark(whole.suite, whole.loaded_tasks, 2)
+    assert [r.n for r in evaluate(policy, few, 512, 8, quiet).records] == [2, 2]
+    found = evaluate(policy, whole, 512, 8, quiet)
+    assert [r.n for r in found.records] == [4, 6]
+    assert found.prompt_hash == evaluate(policy, load_lm_eval_benchmark(load_suite(SUITE), None, None), 512, 8, quiet).prompt_hash
+
+
+# ---------------------------------------------------------------- between runs
+
+
+@pytest.fixture
+def neighbour(played_copy):
+    """An empty run beside the played one, made from the same base model; (its neighbours, the played run)."""
+    played = played_copy / "results" / "small"
+    run = RunFolder(played.parent / "other")
+    run.root.mkdir()
+    shutil.copy(played / "run.json", run.root / "run.json")
+    return run, played
+
+
+PHASES = ("space/seed-0/iteration-1/evaluate/two", "space/seed-0/iteration-1/probe", "spin/seed-0/iteration-1/score")
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_phase_is_taken_over_only_where_everything_that_names_it_is_the_same(neighbour, phase):
+    """One input or setting at a time: weights, documents, definition of tasks, samples, suite, limit; then the base model."""
+    run, played = neighbour
+    made = json.loads((played / phase / "manifest.json").read_text())
+    inputs, settings = made["inputs"], made["settings"]
+    found = PhaseCache(run).find(phase, inputs, settings)
+    assert found is not None
+    assert found.path.name == (played / phase).name
+    for key in inputs:
+        assert PhaseCache(run).find(phase, {**inputs, key: digest("other")}, settings) is None, key
+        assert PhaseCache(run).find(phase, {k: v for k, v in inputs.items() if k != key}, settings) is None, key
+    for key in settings:
+        assert PhaseCache(run).find(phase, inputs, {**settings, key: "other"}) is None, key
+    assert PhaseCache(run).find(phase.replace(phase.rpartition("/")[2], "elsewhere"), inputs, settings) is None
+    record = json.loads((run.root / "run.json").read_text())
+    (run.root / "run.json").write_text(json.dumps({**record, "base_digest": digest("another base")}))
+    assert PhaseCache(run).find(phase, inputs, settings) is None
+    assert {"player"} <= set(inputs)
+    if "evaluate" in phase:
+        assert {"player", "suite", "tasks", "definition", "tokenizer"} == set(inputs)
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """Type a command in this process, in a folder: (exit code, stdout, stderr). Figures and report are left out."""
+    from harness.cli import main
+    from harness.reporting.tables import refresh
+
+    monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
+
+    def type_(cwd, *arguments):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                main()
+                code = 0
+            except SystemExit as end:
+                code = end.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return type_
+
+
+AGAIN = ("run", "--recipe", SMALL_RECIPE, "--name", "small", "--jobs", "1")
+
+
+def swap(folder, seed):
+    """Other weights under the same name in a train folder."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / ADAPTER
+    weights = load_file(path)
+    generator = torch.Generator().manual_seed(seed)
+    changed = {name: torch.randn(w.shape, generator=generator) * 0.05 for name, w in weights.items()}
+    path.unlink()
+    save_file(changed, path, metadata={"format": "pt"})
+
+
+def test_a_file_of_other_weights_under_the_name_of_the_recorded_ones_is_never_evaluated(played_copy, typed):
+    """The evaluation is to be made again; the weights that lie there are not those that the run made, so it is refused."""
+    run = played_copy / "results" / "small"
+    shutil.rmtree(run / "space/seed-0/iteration-1/evaluate")
+    swap(run / "space/seed-0/iteration-1/train", 3)
+    code, _, err = typed(played_copy, *AGAIN)
+    assert code == 1
+    assert "space/seed-0/iteration-1/train" in err
+    assert ADAPTER in err
+    assert not (run / "space/seed-0/iteration-1/evaluate/two").exists()
+
+
+def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_refusal(played_copy, typed):
+    """A train folder replaced whole, manifest and all: the old scores are refused by name; without them there are new ones."""
+    run = played_copy / "results" / "small"
+    folder = run / "space/seed-0/iteration-1"
+    old = json.loads((folder / "evaluate/two/items.json").read_text())
+    samples = (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text()
+    swap(folder / "train", 4)
+    manifest = json.loads((folder / "train/manifest.json").read_text())
+    manifest["outputs"][ADAPTER] = file_digest(folder / "train" / ADAPTER)
+    rewrite_manifest(folder / "train/manifest.json", manifest)
+    code, _, err = typed(played_copy, *AGAIN)
+    assert code == 1
+    assert "evaluate/two: made with player=" in err
+    shutil.rmtree(folder / "evaluate")
+    shutil.rmtree(folder / "probe")
+    code, _, err = typed(played_copy, *AGAIN)
+    assert code == 0, err
+    made = json.loads((folder / "evaluate/two/manifest.json").read_text())
+    assert made["inputs"]["player"] == manifest["outputs"][ADAPTER]
+    new = json.loads((folder / "evaluate/two/items.json").read_text())
+    assert new["lab_continuation"]["items"] == old["lab_continuation"]["items"], "the same items, asked in the same words"
+    assert (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text() != samples
+
+
+def test_two_runs_with_the_same_labels_keep_to_their_own_players(played_copy, typed):
+    """The label `space` in both; the second trains with another rate. Sharing takes no evaluation of the other's player."""
+    args = ("--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3", "--set", "share=true")
+    code, _, err = typed(played_copy, "run", "--recipe", SMALL_RECIPE, "--name", "second", "--jobs", "1", *args)
+    assert code == 0, err
+    first, second = (played_copy / "results" / name / "space/seed-0/iteration-0" for name in ("small", "second"))
+    one, other = (json.loads((f / "evaluate/two/manifest.json").read_text()) for f in (first, second))
+    assert one["inputs"]["player"] != other["inputs"]["player"]
+    assert other["inputs"]["player"] == file_digest(second / "train" / ADAPTER)
+    assert "taken_from" not in other["counts"]
+    texts = [(f / "evaluate/two/samples_lab_continuation.jsonl").read_text() for f in (first, second)]
+    assert texts[0] != texts[1]
+
+
+@pytest.mark.parametrize("what", ["a document", "the version", "the prompt's template"])
+def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, played_copy, typed, tmp_path, monkeypatch):
+    """The same files elsewhere are no difference; then one of them changes and the same command is typed again."""
+    import harness.loop.suite
+
+    run = played_copy / "results" / "small"
+    folder = lab_copy(tmp_path)
+    before = [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))]
+    monkeypatch.setattr(harness.loop.suite.Suite, "include_folders", lambda self: [folder / "tasks"])
+    code, out, err = typed(played_copy, *AGAIN)
+    assert (code, "0 phases to do" in out) == (0, True), err
+    file, old, new = CHANGES[what]
+    replaced(folder / "tasks" / file, old, new)
+    code, _, err = typed(played_copy, *AGAIN)
+    assert code == 1
+    assert "initial/evaluate/two: made with " in err
+    assert ("definition=" in err) or ("tasks=" in err)
+    assert "--name OTHER" in err
+    assert [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))] == before
+
+
+def test_a_run_made_before_tasks_were_named_by_their_files_goes_on(played_copy, typed):
+    """Its manifests have no `definition` and no `tokenizer`: what was never recorded is no difference."""
+    for path in (played_copy / "results" / "small").rglob("evaluate/two/manifest.json"):
+        kept = json.loads(path.read_text())
+        del kept["inputs"]["definition"], kept["inputs"]["tokenizer"]
+        rewrite_manifest(path, kept)
+    code, out, err = typed(played_copy, *AGAIN)
+    assert code == 0, err
+    assert "0 phases to do" in out
+
+
+def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(played_copy, typed):
+    """Whatever made them differ: a score beside others of another prompt hash is refused, and not written."""
+    run = played_copy / "results" / "small"
+    path = run / "initial/evaluate/two/manifest.json"
+    kept = json.loads(path.read_text())
+    kept["counts"]["prompt_hash"] = digest("other prompts")
+    rewrite_manifest(path, kept)
+    shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
+    code, _, err = typed(played_copy, *AGAIN)
+    assert code == 1
+    assert "spin/seed-0/iteration-1: suite two asks other prompts" in err
+    assert not (run / "spin/seed-0/iteration-1/evaluate/two").exists()
+
+
+def test_a_seat_is_taken_only_by_the_weights_that_the_player_is_named_by(policy, tmp_path):
+    from harness.loop.phase_runner import PhaseRunner
+    from harness.loop.trials import Checkpoint
+
+    rounds = PhaseRunner.__new__(PhaseRunner)
+    rounds.policy = policy
+    named = policy.save_adapter(tmp_path / "adapter")
+    rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
+    with pytest.raises(UserError, match=f"weights {named}, the run made {digest('x')}"):
+        rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", digest("x")))

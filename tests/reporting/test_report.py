@@ -1,0 +1,183 @@
+"""Tables show holes and never zeros; every printed number is in a csv; text of a model cannot become markup or break a page."""
+
+import html
+import json
+import re
+import shutil
+
+import pytest
+
+from harness.analysis.facts import RunResults
+from harness.errors import UserError
+from harness.reporting.card import model_card
+from harness.reporting.report import write_report
+from harness.reporting.report.blocks import display_text, sanitize
+from harness.reporting.tables import leaderboard, refresh
+from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
+
+NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
+
+
+@pytest.fixture
+def run(played_copy):
+    return played_copy / "results" / "small"
+
+
+def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):
+    shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
+    refresh(run)
+    (hole,) = [r for r in read_csv_rows(run / "tables/leaderboard.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
+    assert (hole["lab_arithmetic"], hole["mean"], hole["seeds"]) == ("", "", "0")
+    line = next(x for x in (run / "tables/leaderboard.md").read_text().splitlines() if x.startswith("| spin | 1 |"))
+    assert line.count("–") == 4
+    assert not [r for r in read_csv_rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
+    assert write_report(run, run.parent / "hole.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_mean_is_the_plain_mean_and_its_error_the_items(run):
+    board = leaderboard(RunResults(run))
+    scores = read_csv_rows(run / "scores.csv")
+    for row in board.to_dict("records"):
+        mine = [r for r in scores if (r["objective"], int(r["iteration"])) == (row["objective"], row["iteration"])]
+        values, errors = [float(r["value"]) for r in mine], [float(r["stderr"]) for r in mine]
+        assert row["mean"] == pytest.approx(sum(values) / 2)
+        assert row["item_stderr"] == pytest.approx((errors[0] ** 2 + errors[1] ** 2) ** 0.5 / 2)
+
+
+def test_two_versions_of_a_suite_never_enter_one_average(run):
+    path = run / "spin/seed-0/iteration-1/evaluate/two/scores.json"
+    record = json.loads(path.read_text())
+    for one in record["records"]:
+        one["suite_version"] = "2"
+    path.write_text(json.dumps(record))
+    update_manifest_digests(path.parent)
+    with pytest.raises(UserError, match="two v1 and two v2 cannot enter one average"):
+        refresh(run)
+
+
+def test_a_kept_run_of_before_there_were_clusters_stays_readable(run):
+    """Records without the number, a suite without the key: no cluster is named, and all else is as it was."""
+    before = {name: (run / name).read_text() for name in ("scores.csv", "tables/leaderboard.csv", "tables/leaderboard.md")}
+    for path in run.rglob("evaluate/two/scores.json"):
+        records = json.loads(path.read_text())
+        for one in records["records"]:
+            assert one.pop("clusters") is None
+        path.write_text(json.dumps(records))
+        update_manifest_digests(path.parent)
+    record = json.loads((run / "run.json").read_text())
+    for row in record["suites"]["two"]["task"]:
+        del row["cluster"]
+    (run / "run.json").write_text(json.dumps(record))
+    refresh(run)
+    assert {name: (run / name).read_text() for name in before} == before
+    assert {r["clusters"] for r in read_csv_rows(run / "scores.csv")} == {""}
+    assert "cluster" not in before["tables/leaderboard.md"]
+
+
+def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
+    """In scores.csv, below the leaderboard, in the report's suite and on a player's card."""
+    for path in run.rglob("evaluate/two/scores.json"):
+        records = json.loads(path.read_text())
+        records["records"][1] |= {"clusters": 4, "stderr": 0.25}
+        path.write_text(json.dumps(records))
+        update_manifest_digests(path.parent)
+    record = json.loads((run / "run.json").read_text())
+    record["suites"]["two"]["task"][1]["cluster"] = "prompt"
+    (run / "run.json").write_text(json.dumps(record))
+    refresh(run)
+    scores = read_csv_rows(run / "scores.csv")
+    assert [r["clusters"] for r in scores[:2]] == ["", "4"]
+    label = scores[1]["label"]
+    said = f"items per task (items that share a question are one cluster: {label} 4)"
+    assert said in (run / "tables/leaderboard.md").read_text()
+    write_report(run, run.parent / "clustered.pdf")
+    page = (run.parent / "clustered.html").read_text()
+    assert said in page and "errors are those of sampling clusters" in page
+    shown = model_card(RunResults(run), "spin", 0, 1)
+    assert "6 in 4 clusters |" in shown and "of clusters of them where they share a question" in shown
+
+
+def test_nasty_text_is_shown_and_not_run(run, tmp_path):
+    path = run / "initial/probe/samples.jsonl"
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    for row, text in zip(kept, NASTY, strict=False):
+        row["text"] = row["prompt"] = row["real"] = text
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    update_manifest_digests(path.parent)
+    assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_visible_text_has_no_control_characters_and_no_endless_words(text):
+    shown = sanitize(display_text(text))
+    assert all(c.isprintable() or c == "\u200b" for c in shown)
+    assert all(len(piece) <= 40 for word in shown.split() for piece in word.split("\u200b"))
+    shown.encode("utf-8")
+
+
+def test_views_are_the_same_bytes_for_the_same_facts(run, tmp_path):
+    refresh(run)
+    before = {p: p.read_bytes() for folder in ("plots", "tables") for p in (run / folder).iterdir()}
+    refresh(run)
+    assert {p: p.read_bytes() for p in before} == before
+    one = write_report(run, tmp_path / "a" / "r.pdf").read_bytes()
+    assert write_report(run, tmp_path / "b" / "r.pdf").read_bytes() == one
+
+
+def test_every_printed_number_stands_in_a_csv_beside_the_report(run, tmp_path):
+    """The cells of the printed leaderboard are the csv's values as percent with one decimal."""
+    write_report(run, tmp_path / "r.pdf")
+    board = read_csv_rows(tmp_path / "r" / "leaderboard.csv")
+    printed = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (run / "tables/leaderboard.md").read_text().splitlines()[2:]
+        if line.startswith("|")
+    ]
+    assert len(printed) == len(board)
+    for cells, row in zip(printed, board, strict=True):
+        assert cells[2:4] == [f"{100 * float(row[t]):.1f}" for t in ("lab_arithmetic", "lab_continuation")]
+        assert cells[4].removesuffix(" *") == f"{100 * float(row['mean']):.1f} ± {100 * float(row['item_stderr']):.1f}"
+
+
+def test_a_run_of_which_nothing_is_kept_is_one_line_and_nothing_is_overwritten_by_empty_tables(played_copy, run):
+    for folder in ("data", "initial", "space", "spin", "facts"):
+        shutil.rmtree(run / folder)
+    (run / "scores.csv").unlink()
+    before = {p: p.read_bytes() for p in run.rglob("*.csv")}
+    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "holds no phase, no small files and no scores.csv" in done.stderr
+    assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before
+
+
+NUMBER = re.compile(r"(?<![\w.])[-+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]\d+)?(?![\w.])")
+
+
+def spellings(value):
+    """Every way the report rounds a number of its tables: as it is, in percent, in thousands."""
+    for scaled in (value, 100 * value, value / 1000):
+        for form in ("{:.0f}", "{:,.0f}", "{:.1f}", "{:.2f}", "{:.3f}", "{:.3g}", "{:.1g}", "{:g}", "{:.3e}"):
+            yield form.format(abs(scaled))
+
+
+def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path):
+    """Each figure in each cell of the HTML page's tables, rounded as printed, is some value of the csv files beside the report.
+
+    Names of objectives, settings and where the numbers come from are words here, not numbers.
+    """
+    write_report(run, tmp_path / "r.pdf")
+    known = set()
+    for path in (tmp_path / "r").glob("*.csv"):
+        for row in read_csv_rows(path):
+            for cell in row.values():
+                try:
+                    known |= set(spellings(float(cell)))
+                except ValueError:
+                    known |= set(NUMBER.findall(cell))
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    for title in ("Summary", "Scores", "Pairwise comparisons", "Stability", "Drift", "Cost"):
+        part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
+        cells = [html.unescape(c) for c in re.findall(r'<td class="r[^"]*">(.*?)</td>', part)]
+        printed = {n.lstrip("+-−") for cell in cells for n in NUMBER.findall(cell)}
+        assert len(printed) > 1, title
+        assert printed - known == set(), title

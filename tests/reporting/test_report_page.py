@@ -1,0 +1,142 @@
+"""The HTML report: one file that loads nothing and runs nothing, readable on hover in a real browser."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from harness.reporting.report.page import embed_figure, html_page, tooltip
+from tests.conftest import ROOT
+from tests.pages import loads_nothing
+
+BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\" onmouseover=\"x & </table>"
+
+
+@pytest.fixture(scope="module")
+def report(played):
+    return played / "reports" / "small.html"
+
+
+@pytest.mark.parametrize("kept", sorted(p.name for p in (ROOT / "reports").glob("*.html")))
+def test_no_page_that_is_kept_loads_anything(kept):
+    assert loads_nothing((ROOT / "reports" / kept).read_text(encoding="utf-8"))
+
+
+def test_the_page_holds_what_the_pdf_says_and_loads_nothing(report):
+    text = report.read_text(encoding="utf-8")
+    assert loads_nothing(text)
+    for title in ("Summary", "Scores", "Stability", "Collapse", "Drift", "Cost", "Settings and provenance"):
+        assert f"<h2>{title}</h2>" in text
+
+
+def hostile(tmp_path):
+    plots = tmp_path / "plots"
+    plots.mkdir()
+    (plots / "f.svg").write_text('<svg viewBox="0 0 100 50" xmlns="http://www.w3.org/2000/svg"></svg>')
+    (plots / "f.points.json").write_text(json.dumps([{"x": 50, "y": 25, "text": HOSTILE}]))
+    blocks = [
+        {"kind": "text", "text": HOSTILE},
+        {"kind": "bullets", "items": [HOSTILE]},
+        {"kind": "figure", "name": "f", "caption": HOSTILE},
+        {"kind": "table", "header": [HOSTILE], "rows": [[HOSTILE]], "caption": HOSTILE, "align": ["l"], "grow": ["0"], "size": 8,
+         "groups": []},
+        {"kind": "samples", "prompts": [{"prompt": HOSTILE, "real": HOSTILE, "id": HOSTILE, "responses": [[HOSTILE, HOSTILE]]}]},
+    ]  # fmt: skip
+    section = {"title": HOSTILE, "blocks": blocks, "page_break_after": False}
+    content = {"title": HOSTILE, "name": HOSTILE, "suite": HOSTILE, "suite_title": HOSTILE, "sections": [section]}
+    path = tmp_path / "hostile.html"
+    path.write_text(html_page(content, plots), encoding="utf-8")
+    return path
+
+
+def test_hostile_text_stays_text(tmp_path):
+    text = hostile(tmp_path).read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert not re.search(r'" onmouseover="', text)
+    assert text.count("&lt;script&gt;") > 10
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "text", "left", "above"),
+    [(50.0, 80.0, "a: b", None, True), (1.0, 80.0, "a long name: b", 0.0, True), (50.0, 3.0, "a: b", None, False)],
+)
+def test_a_tip_stays_inside_its_figure(x, y, text, left, above):
+    found = tooltip({"x": x, "y": y, "text": text}, 200.0, 100.0)
+    assert 0 <= found["left"] <= 200 - found["width"]
+    assert (found["top"] + found["height"] < y) == above
+    assert left is None or found["left"] == left
+    assert [line["text"] for line in found["lines"]] == text.split(": ")
+
+
+def test_every_point_lies_where_its_marker_is_drawn(played):
+    """The places written beside the figure are those of the markers in the svg, to half a point."""
+    plots = played / "results/small/plots"
+    figure = embed_figure(plots / "stability_curves.svg")
+    uses = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)"', (plots / "stability_curves.svg").read_text())
+    markers = [(float(x), float(y)) for x, y in uses]
+    assert len(figure["tips"]) == 6  # two objectives: initial and two iterations
+    for one in figure["tips"]:
+        assert min(max(abs(one["x"] - x), abs(one["y"] - y)) for x, y in markers) < 0.5
+
+
+def test_every_curve_can_be_pointed_at(played):
+    """Training: two objectives, two iterations, real, synthetic and loss at the end of each; the others have tips too."""
+    plots = played / "results/small/plots"
+    said = [point["text"] for point in json.loads((plots / "training.points.json").read_text())]
+    assert len(said) == 2 * 2 * 3
+    assert sum(text.startswith("space, synthetic, iteration 1, step ") for text in said) == 1
+    assert all(json.loads((plots / f"{name}.points.json").read_text()) for name in ("tasks", "drift", "stability_curves"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if BROWSER is None:
+        pytest.skip("no browser on this machine: install chromium to check the HTML report in one")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield running
+        running.close()
+
+
+def opened(browser, path):
+    """The page, and everything it asked for and complained of."""
+    sheet = browser.new_page(viewport={"width": 1100, "height": 900})
+    asked, said = [], []
+    sheet.on("request", lambda request: asked.append(request.url))
+    sheet.on("console", lambda message: said.append(message.text))
+    sheet.on("pageerror", lambda error: said.append(str(error)))
+    sheet.goto(path.as_uri())
+    return sheet, [url for url in asked if not url.startswith(("data:", path.as_uri()))], said
+
+
+def test_pointing_at_a_curve_shows_its_number(browser, report):
+    sheet, asked, said = opened(browser, report)
+    assert (asked, said) == ([], [])
+    points = sheet.locator("figure").first.locator(".point")
+    last = points.nth(points.count() - 1)
+    assert not last.locator(".tip").is_visible()
+    last.locator("circle").hover(force=True)
+    assert last.locator(".tip").is_visible()
+    words = " ".join(last.locator("text").all_text_contents())
+    assert re.search(r"spin, iteration 1 \d+\.\d % ± \d+\.\d \(items\)", words)
+    box, figure = last.locator(".tip").bounding_box(), sheet.locator(".plot").first.bounding_box()
+    assert figure["x"] <= box["x"] and box["x"] + box["width"] <= figure["x"] + figure["width"] + 1
+
+
+def test_the_page_is_no_wider_than_a_telephone(browser, report):
+    sheet, _, _ = opened(browser, report)
+    sheet.set_viewport_size({"width": 390, "height": 800})
+    assert sheet.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_hostile_text_runs_nothing_in_a_browser(browser, tmp_path):
+    path = hostile(tmp_path)
+    sheet, asked, _ = opened(browser, path)
+    assert asked == []
+    assert sheet.title() != "run"
+    assert sheet.locator("script").count() == 0

@@ -1,0 +1,237 @@
+"""Intervals in the tables of a run made up of known answers: one quantity has one interval, no claim goes beyond it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from harness.analysis.facts import RunResults
+from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
+from harness.errors import UserError
+from harness.records import INITIAL
+from harness.reporting.report.content.summary import _enough_items, _retention_sentences
+from harness.reporting.report.content.tables import Tables
+from harness.reporting.tables.comparisons import comparisons_table
+from harness.reporting.tables.curves import stability_table
+from harness.reporting.tables.formatting import as_markdown, items_note
+from harness.reporting.tables.leaderboard import leaderboard
+from harness.reporting.tables.mean_errors import ItemErrors
+from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+from harness.reporting.tables.ranking import ranking_table
+
+TASKS = ("one", "two")
+
+
+def made(answers, seeds=(0,), iterations=1, clusters=None):
+    """Facts of a run from {(objective, seed, iteration): {task: values}}; the initial policy's key is (INITIAL, None, -1)."""
+    facts = RunResults.__new__(RunResults)
+    facts.root, facts.suite_name = Path("made"), None
+    labels = list(dict.fromkeys(objective for objective, _, _ in answers if objective != INITIAL))
+    rows = [{"name": task, "label": task, "metric": "acc", "chance": 0.0} for task in TASKS]
+    facts.record = {
+        "suite": "s", "suites": {"s": {"name": "s", "version": "1", "task": rows}}, "seeds": list(seeds),
+        "iterations": iterations, "variants": dict.fromkeys(labels), "name": "made",
+    }  # fmt: skip
+    facts.__dict__["item_scores"] = {
+        key: {
+            task: {"items": "same", "values": list(values), **({"clusters": clusters} if clusters else {})}
+            for task, values in tasks.items()
+        }
+        for key, tasks in answers.items()
+    }
+    facts.__dict__["scores"] = pd.DataFrame(
+        [
+            {"objective": o, "seed": s, "iteration": t, "task": task, "label": task, "suite": "s v1",
+             "value": float(np.mean(values)), "stderr": 0.5, "n": len(values),
+             "clusters": len(set(clusters)) if clusters else None}
+            for (o, s, t), tasks in answers.items() for task, values in tasks.items()
+        ]
+    ).astype({"seed": "Int64"})  # fmt: skip
+    return facts
+
+
+def drawn(generator, items=30, share=0.5):
+    return {task: (generator.random(items) < share).astype(float) for task in TASKS}
+
+
+def played(share, seeds=(0, 1, 2), iterations=3, items=30, seed=0):
+    """Objectives with these shares of right answers, by name and iteration."""
+    generator = np.random.default_rng(seed)
+    answers = {(INITIAL, None, -1): drawn(generator, items)}
+    for label, by_time in share.items():
+        for s in seeds:
+            for t in range(iterations):
+                answers[label, s, t] = drawn(generator, items, by_time[t])
+    return made(answers, seeds, iterations)
+
+
+def tables(facts):
+    arena = PairedScores(facts)
+    board, curves, compared = leaderboard(facts, arena), stability_table(facts, arena), comparisons_table(arena)
+    return board, curves, compared, ranking_table(arena, board, curves, compared)
+
+
+def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_table():
+    facts = played({"a": (0.4, 0.6, 0.5), "b": (0.5, 0.5, 0.5)})
+    board, curves, _, standing = tables(facts)
+    for label in ("a", "b"):
+        values = {task: np.array([facts.item_scores[label, s, 2][task]["values"] for s in range(3)]) for task in TASKS}
+        seeds = np.mean([v.mean(axis=1) for v in values.values()], axis=0)
+        items = [Uncertainty(v.mean(axis=0).var(ddof=1) / 30 / 4, 29) for v in values.values()]
+        expected = interval(seeds.mean(), sum_uncertainties([*items, Uncertainty(seeds.var(ddof=1) / 3, 2)]))
+        (row,) = board[(board["objective"] == label) & (board["iteration"] == 2)].to_dict("records")
+        assert (row["mean_low"], row["mean_high"]) == pytest.approx(expected)
+        assert row["item_stderr"] == pytest.approx(np.sqrt(sum(e.variance for e in items)))
+        (last,) = curves[(curves["objective"] == label) & curves["seed"].isna() & (curves["name"] == "last")].to_dict("records")
+        assert (last["low"], last["high"], last["over"]) == (row["mean_low"], row["mean_high"], "items and seeds")
+        stands = standing.set_index("objective").loc[label]
+        assert (stands["last_low"], stands["last_high"]) == (row["mean_low"], row["mean_high"])
+        drops = curves[(curves["objective"] == label) & (curves["name"] == "drop")]
+        each = drops[drops["seed"].notna()]["value"].to_numpy(dtype=float)
+        (over,) = drops[drops["seed"].isna()].to_dict("records")
+        low, high = scipy.stats.t.interval(0.95, 2, each.mean(), scipy.stats.sem(each))
+        assert (over["low"], over["high"]) == pytest.approx((max(low, 0.0), high)), "no drop is negative"
+        assert over["over"] == "seeds"
+
+
+def test_the_best_iterations_interval_is_wider_for_having_been_chosen():
+    facts = played({"a": (0.4, 0.6, 0.5)})
+    board, _, _, standing = tables(facts)
+    row = board[board["best"]].iloc[0]
+    stands = standing.iloc[0]
+    assert stands["best"] == row["mean"]
+    assert stands["best_low"] < row["mean_low"] < row["mean_high"] < stands["best_high"]
+
+
+def test_with_seeds_that_count_mcnemar_is_silent_and_every_p_is_corrected_over_tasks():
+    several = tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}))[2]
+    one = tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}, seeds=(0,)))[2]
+    assert several["mcnemar_p"].isna().all() and set(several["over"]) == {"items and seeds"}
+    tasks = one[one["task"] != "mean"]
+    assert tasks["mcnemar_p"].notna().all() and set(one["over"]) == {"items"}
+    for table in (several, one):
+        rows = table[(table["a"] == "a") & (table["b"] == "b") & (table["task"] != "mean")].sort_values("p")
+        low, high = rows["p"]
+        assert rows["p_holm"].tolist() == pytest.approx([min(1, 2 * low), max(high, min(1, 2 * low))])
+
+
+@pytest.mark.parametrize(("seeds", "items"), [((0,), 4), ((0, 1, 2), 4), ((0,), 1)])
+def test_below_five_items_a_task_no_table_has_an_interval_or_a_p(seeds, items):
+    facts = played({"a": (0.5,) * 3, "b": (0.6,) * 3}, seeds=seeds, items=items)
+    board, curves, compared, standing = tables(facts)
+    assert compared["difference"].notna().all()
+    for table in (board, curves, compared, standing):
+        bounds = [c for c in table if c in ("low", "high", "p", "chance_best") or c.endswith(("_low", "_high", "_p", "_p_holm"))]
+        assert table[bounds].isna().all().all()
+
+
+def test_five_items_of_four_questions_are_too_few():
+    answers = {(INITIAL, None, -1): drawn(np.random.default_rng(0), 8), ("a", 0, 0): drawn(np.random.default_rng(1), 8)}
+    enough = comparisons_table(PairedScores(made(answers, clusters=[f"q{n // 2}" if n < 6 else f"r{n}" for n in range(8)])))
+    few = comparisons_table(PairedScores(made(answers, clusters=["q0", "q0", "q1", "q1", "q2", "q2", "q3", "q3"])))
+    (row,) = enough[enough["task"] == "one"].to_dict("records")
+    assert (row["items"], row["clusters"]) == (8, 5) and row["low"] < row["high"] and 0 < row["mcnemar_p"] <= 1
+    (row,) = few[few["task"] == "one"].to_dict("records")
+    assert (row["items"], row["clusters"]) == (8, 4) and np.isnan(row["low"]) and np.isnan(row["p"])
+
+
+def test_the_number_of_clusters_is_said_with_the_number_of_items():
+    facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
+    assert items_note(facts) == "n = 6 items per task (items that share a question are one cluster: one 4, two 4)"
+
+
+def test_clusters_that_do_not_fit_the_items_are_one_line():
+    facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1])
+    with pytest.raises(UserError, match="one has 6 values and 3 clusters"):
+        leaderboard(facts)
+
+
+def test_equal_objectives_share_the_lead_whatever_the_order_of_summing():
+    """0.1 + 0.2 right in one, 0.3 + 0 in the other: their means differ by rounding alone, which neither leads by."""
+
+    def right(first, second):
+        return {"one": [1.0] * first + [0.0] * (10 - first), "two": [1.0] * second + [0.0] * (10 - second)}
+
+    facts = made({(INITIAL, None, -1): right(1, 1), ("a", 0, 0): right(1, 2), ("b", 0, 0): right(3, 0), ("c", 0, 0): right(0, 2)})
+    _, _, compared, standing = tables(facts)
+    standing = standing.set_index("objective")
+    assert standing["leader"].to_dict() == {"a": True, "b": True, "c": False}
+    (pair,) = compared[(compared["a"] == "a") & (compared["b"] == "b") & (compared["task"] == "mean")].to_dict("records")
+    assert (pair["difference"], pair["p"]) == (0.0, 1.0)
+
+
+class Written(Tables):
+    """The tables of made-up facts as the report reads them."""
+
+    def __init__(self, facts):
+        super().__init__(facts)
+        board, curves, compared, standing = tables(facts)
+        self.__dict__ |= {"leaderboard": board, "stability": curves, "comparisons": compared, "ranking": standing}
+
+
+def test_a_loss_is_claimed_only_where_the_paired_interval_shows_it():
+    """a falls from 0.9 to 0.3, b is flat with noise, c is highest at the last iteration: of c nothing is lost or said."""
+    facts = played({"a": (0.6, 0.9, 0.3), "b": (0.5, 0.5, 0.5), "c": (0.2, 0.3, 0.9)}, items=60, seed=1)
+    written = Written(facts)
+    standing = written.ranking.set_index("objective")
+    a = standing.loc["a"]
+    assert a["since_best"] == pytest.approx(a["last"] - a["best"])
+    assert a["since_best_low"] < a["since_best"] < a["since_best_high"] < 0
+    assert standing.loc["b", "since_best_high"] > 0 and standing.loc["b", "drop"] > 0
+    assert np.isnan(standing.loc["c", "since_best"])
+    lost, unknown = _retention_sentences(written, written.ranking)
+    assert lost.startswith("lower at the last iteration than at its best one (95 % interval below 0): a ")
+    assert unknown.startswith("not known whether it lost anything since its best iteration: b ")
+
+
+def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
+    """2,000 items answered alike but for one: the loss is 0.05 points at most 0.2."""
+    same = {task: np.tile([1.0, 0.0], 1000) for task in TASKS}
+    later = {"one": same["one"].copy(), "two": same["two"]}
+    later["one"][0] = 0.0
+    facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
+    (said,) = _retention_sentences(Written(facts), Written(facts).ranking)
+    assert said.startswith("at most a point below its best iteration at the last one (95 % interval over items alone): a -0.0")
+
+
+def test_few_items_in_one_task_are_said_though_the_others_have_enough():
+    generator = np.random.default_rng(0)
+    answers = {
+        key: {"one": (generator.random(40) < 0.5).astype(float), "two": np.array([float(number % 2)])}
+        for number, key in enumerate([(INITIAL, None, -1), *((o, s, 0) for o in ("a", "b") for s in (0, 1, 2))])
+    }
+    facts = made(answers, (0, 1, 2))
+    written = Written(facts)
+    by_task = written.comparisons.set_index(["a", "b", "task"])["p"]
+    assert by_task["a", "b", "one"] < 1
+    assert np.isnan(by_task["a", "b", "two"])
+    assert np.isnan(by_task["a", "b", "mean"])
+    assert not _enough_items(written)
+    assert leaderboard(facts)["mean_low"].isna().all()
+
+
+def test_a_row_that_is_not_made_of_items_counts_clusters_where_it_has_them():
+    """40 items of 4 questions: no interval, however many items; of 8 questions: t with 7 degrees of freedom for the items."""
+    for count in (4, 8):
+        clusters = [i % count for i in range(40)]
+        facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 40)}, clusters=clusters)
+        facts.item_scores[INITIAL, None, -1]["one"]["values"] = None
+        errors, enough = ItemErrors(PairedScores(facts)).uncertainties(ModelKey(INITIAL, -1), [0], ["one"])
+        assert (errors[0].variance, errors[0].df, enough) == (0.25, count - 1, count == 8)
+
+
+def test_nothing_is_said_of_losses_where_too_few_items_show_none():
+    written = Written(played({"a": (0.9, 0.9, 0.1)}, items=4))
+    assert _retention_sentences(written, written.ranking) == []
+    assert not _enough_items(written)
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_answers_that_are_all_alike_are_printed_without_an_error_of_zero(right):
+    same = {task: np.full(8, right) for task in TASKS}
+    facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same | {"two": np.array([1.0, 0.0] * 4)}})
+    lines = as_markdown(facts, leaderboard(facts)).splitlines()
+    assert "±" not in lines[2] and f"{100 * right:.1f}" in lines[2]
+    assert "± 9.4" in lines[3]

@@ -1,0 +1,37 @@
+"""What a run states about its numbers, to compare two of them."""
+
+import csv
+
+RUN = "results/small"
+
+
+# Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
+COMPARED = (
+    "scores.csv",
+    "training.csv",
+    "dynamics.csv",
+    "tables/leaderboard.csv",
+    "tables/leaderboard.md",
+    "tables/stability.csv",
+)
+
+
+def table(path):
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def contents(run, objectives=None):
+    """Each compared file's rows without `seconds`; with `objectives`, only the rows of those."""
+    found = {}
+    for name in COMPARED:
+        if name.endswith(".md"):
+            found[name] = None if objectives else (run / name).read_bytes()
+            continue
+        rows = table(run / name)
+        for row in rows:
+            row.pop("seconds", None)
+            if objectives:
+                row.pop("source", None)
+        found[name] = [r for r in rows if not objectives or r["objective"] in objectives]
+    return found

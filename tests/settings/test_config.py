@@ -1,0 +1,104 @@
+"""Recipes: every one that ships is valid, schedules resolve by iteration, identity leaves out what only extends or speeds."""
+
+import json
+import shlex
+
+import pytest
+
+from harness.config import load_config
+from harness.errors import UserError
+from harness.loop.trials import training_settings
+from harness.planning.prepare import check_unchanged, default_run_name, load_variants
+from harness.settings.paths import PACKAGE
+from harness.settings.process_environment import notes
+from harness.settings.toml_files import format_setting
+from harness.store.run_folder import FORMAT_VERSION, RunFolder
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))
+def test_every_recipe_that_ships_is_valid(name):
+    config = load_config(name)
+    assert load_variants(config)
+    assert default_run_name(config) == name
+
+
+def test_the_papers_schedules_reach_objective_and_training():
+    config = load_config("lab-schedules")
+    spin, tspin = load_variants(config)
+    assert [spin.objective(t).beta for t in range(4)] == [0.1, 0.1, 0.1, 5.0]
+    assert [training_settings(config, spin).at_iteration(t).lr for t in range(5)] == [3e-4, 3e-4, 6e-5, 6e-5, 6e-5]
+    assert [tspin.objective(t).beta for t in range(3)] == [0.0, 0.1, 0.1]
+    assert training_settings(config, tspin).at_iteration(0).lr == 3e-4
+
+
+@pytest.mark.parametrize("setting", ["generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"])
+def test_what_extends_or_speeds_a_run_is_not_its_identity(setting):
+    assert load_config("lab", [setting]).identity() == load_config("lab").identity()
+
+
+@pytest.mark.parametrize("setting", ["training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"])
+def test_what_changes_numbers_is(setting):
+    changed = load_config("lab", [setting])
+    assert changed.identity() != load_config("lab").identity()
+    assert default_run_name(changed).startswith("lab-")
+
+
+@pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
+def test_a_recipe_for_real_work_says_why_above_every_key(name):
+    """Or shares the comment of the key right above it."""
+    lines = (PACKAGE / "recipes" / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    keys = [n for n, line in enumerate(lines) if line and not line.startswith(("#", "["))]
+    assert len(keys) > 15
+    bare = [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys]
+    assert bare == []
+
+
+def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_them():
+    """A fresh clone holds run.json of the reference run: the command that made it must not be refused there."""
+    for name, objectives in (("lab-reference", "space,spin"), ("lab-sft", "sft")):
+        config = load_config("lab", objectives=objectives, iterations=5)
+        check_unchanged(RunFolder(PACKAGE.parent / "results" / name), config, load_variants(config))
+
+
+def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_path):
+    config = load_config("lab")
+    identity = config.identity()
+    del identity["data"]["turns"]
+    (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
+    check_unchanged(RunFolder(tmp_path), config, [])
+    with pytest.raises(UserError, match="was made with data.turns='first', now asked for 'last'"):
+        check_unchanged(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "typed"),
+    [
+        ("data.template_arguments", {"enable_thinking": False}, """--set 'data.template_arguments={"enable_thinking"=false}'"""),
+        ("training.lr", [0.001, 0.0005], "--set 'training.lr=[0.001, 0.0005]'"),
+        ("data.allow_heldout_overlap", True, "--set data.allow_heldout_overlap=true"),
+        ("data.source", "pairs.jsonl", "--set data.source=pairs.jsonl"),
+        ("data.prompt_column", "1", """--set 'data.prompt_column="1"'"""),
+        ("data.heldout", None, "leave data.heldout out"),
+    ],
+)
+def test_what_a_line_says_to_type_is_read_as_the_value_meant(key, value, typed):
+    assert format_setting(key, value) == typed
+    if value is not None:
+        [_, setting] = shlex.split(typed)
+        section, name = key.split(".")
+        assert getattr(getattr(load_config("lab", [setting]), section), name) == value
+
+
+def test_the_old_name_of_a_setting_works_says_the_new_one_and_is_what_run_folders_hold(tmp_path):
+    notes.clear()
+    old = load_config("smoke", ["model.run_code_from_model_repository=true"])
+    assert notes == ["--set model.run_code_from_model_repository: model.run_code_from_model_repository is called "
+                     "model.trust_remote_code now; both names work"]  # fmt: skip
+    notes.clear()
+    new = load_config("smoke", ["model.trust_remote_code=true"])
+    assert notes == []
+    assert old.model == new.model
+    assert old.identity() == new.identity()
+    assert new.identity()["model"]["run_code_from_model_repository"] is True
+    with pytest.raises(UserError, match="is the old name of model.trust_remote_code, which is given too; leave one out"):
+        load_config("smoke", ["model.trust_remote_code=true", "model.run_code_from_model_repository=true"])

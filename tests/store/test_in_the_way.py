@@ -1,0 +1,132 @@
+"""What stands in a run folder under the name of something else: folders for files, files for folders, FIFOs; here and beside."""
+
+import errno
+import json
+import os
+import shutil
+
+import pytest
+
+from harness.commands import inspect as look
+from harness.errors import DamagedError, UserError
+from harness.files import write_json
+from harness.store.phase_cache import PhaseCache
+from harness.store.run_folder import RunFolder
+from harness.store.untrusted import check_files, make_ready, make_way, remove_special_files
+from tests.conftest import run_cli_in_process
+
+
+def aside(root):
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.damaged"))
+
+
+def test_what_has_the_name_of_a_view_is_set_aside_and_nothing_else(tmp_path):
+    run = RunFolder(tmp_path)
+    for name in ("training.csv", "journal.jsonl", "tables/leaderboard.csv", "space/seed-1/iteration-0/train"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "kept").write_text("x")
+    for name in ("plots", "facts", "initial", "scores.csv", "spin", "space/seed-0", "space/seed-1/iteration-1", "space/notes"):
+        (tmp_path / name).write_text("x")
+    make_way(run, ["space", "spin"])
+    expected = ["facts", "initial", "journal.jsonl", "plots", "space/seed-0", "space/seed-1/iteration-1", "spin"]
+    expected += ["tables/leaderboard.csv", "training.csv"]
+    assert aside(tmp_path) == [f"{name}.damaged" for name in expected]
+    assert (tmp_path / "training.csv.damaged/kept").read_text() == "x"
+    make_way(run, ["space", "spin"])
+    assert len(aside(tmp_path)) == len(expected)
+    (tmp_path / "facts").mkdir()
+    for name in ("facts/space", "facts/initial.jsonl.gz"):
+        (tmp_path / name).write_text("x")
+    make_way(run)
+    assert sorted(path.name for path in (tmp_path / "facts").iterdir()) == ["initial.jsonl.gz", "space.damaged"]
+
+
+def test_a_fifo_is_removed_on_request(tmp_path):
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a/scores.json")
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        check_files(tmp_path)
+    check_files(tmp_path, mending=True)
+    remove_special_files(RunFolder(tmp_path))
+    check_files(tmp_path)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == []
+
+
+def test_several_things_at_once_are_mended_with_recompute(tmp_path):
+    """A file in the way is taken out of the small files, which are damaged too, as is the journal all of it is written to."""
+    run = RunFolder(tmp_path)
+    for name in ("journal.jsonl", "space", "facts/space"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("run.json", "initial", "facts/initial.jsonl.gz", "space/seed-0", "facts/space/seed-0.jsonl.gz"):
+        (tmp_path / name).write_text("x")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DamagedError, match="--recompute"):
+        make_ready(run, ["space"], recompute=False)
+    make_ready(run, ["space"], recompute=True)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+    assert [name for name in left if "damaged" not in name] == ["facts", "facts/space", "journal.jsonl", "space"]
+
+
+def test_commands_say_what_stands_in_the_way_or_set_it_aside(played_copy):
+    root = played_copy / "results/small"
+    (root / ".lease").mkdir()
+    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert ".lease: a folder" in done.stderr and "remove it" in done.stderr
+    (root / "run.json").rename(root / "kept")
+    (root / "run.json").mkdir()
+    done = run_cli_in_process("status", "small", cwd=played_copy, check=False)
+    assert "run.json: damaged" in done.stderr and "did you mean" not in done.stderr
+
+
+def test_status_of_all_runs_shows_the_others_of_one_that_may_not_be_read(played_copy, monkeypatch):
+    shutil.copytree(played_copy / "results/small", played_copy / "results/a")
+    look_over = look.validate_run_folder
+
+    def refused(root):
+        if root.name == "a":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "data"))
+        look_over(root)
+
+    monkeypatch.setattr(look, "validate_run_folder", refused)
+    done = run_cli_in_process("status", cwd=played_copy, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "a/data: Permission denied" in done.stderr
+    assert "results/small" in done.stdout
+
+
+@pytest.mark.parametrize("odd", ["fifo", "link"])
+def test_a_neighbours_phase_with_what_is_no_file_in_it_is_passed_over(tmp_path, odd):
+    mine, other = RunFolder(tmp_path / "mine"), RunFolder(tmp_path / "other")
+    for run in (mine, other):
+        run.root.mkdir()
+        write_json(run.root / "run.json", {"base_digest": "b", "identity": {"model": {}}, "format_version": 3})
+    with other.write_phase("a/train", {"player": "p"}, {"lr": 0.1}) as writer:
+        write_json(writer.path / "out.json", {"x": 1})
+    assert PhaseCache(mine).find("a/train", {"player": "p"}, {"lr": 0.1}) is not None
+    if odd == "fifo":
+        os.mkfifo(other.root / "a/train/more")
+    else:
+        (other.root / "a/train/out.json").rename(tmp_path / "elsewhere.json")
+        (other.root / "a/train/out.json").symlink_to(tmp_path / "elsewhere.json")
+    assert not PhaseCache(mine).link_into_run("a/train", {"player": "p"}, {"lr": 0.1})
+    assert json.loads((mine.root / "journal.jsonl").read_text().splitlines()[-1])["event"] == "neighbour passed over"
+
+
+@pytest.mark.parametrize("name", ["steps.jsonl", "training.safetensors", "drawn-00000.json"])
+def test_an_attempt_with_a_folder_under_a_files_name_is_made_from_its_beginning(tmp_path, name):
+    run, said = RunFolder(tmp_path), []
+    run.show_line = said.append
+    for attempt in range(2):
+        try:
+            with run.write_phase("a", {"player": "one"}, {"n": 1}) as writer:
+                assert list(writer.unfinished.glob("mark")) == []
+                if attempt == 0:
+                    (writer.unfinished / "mark").write_text("x")
+                    (writer.unfinished / name).mkdir()
+                    raise LookupError
+                (writer.unfinished / name).write_text("x")
+        except LookupError:
+            pass
+    assert run.find_phase("a").manifest.counts == {}
+    assert len(said) == 1 and f"{name}: a folder" in said[0]

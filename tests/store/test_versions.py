@@ -1,0 +1,272 @@
+"""Continued under other libraries or on another machine a run says so; under other numbers of this program it is refused."""
+
+import contextlib
+import json
+import shutil
+
+import pytest
+
+from harness.analysis.facts import RunResults
+from harness.errors import UserError
+from harness.reporting.report import write_report
+from harness.reporting.tables import refresh
+from harness.store.provenance import NUMBERS_KEY, NUMBERS_VERSION, package_versions
+from harness.store.run_folder import RunFolder
+from harness.store.versions import covering_folders, version_warning, versions_by_phase
+from tests.conftest import SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process
+
+AGAIN = ("run", "--recipe", SMALL_RECIPE)
+
+
+@pytest.fixture
+def run(played_copy):
+    return played_copy / "results" / "small"
+
+
+def edit(run, below, key, **changes):
+    """Other versions or another machine in the manifests of a run's phases below a folder; None takes an entry away."""
+    edited = 0
+    for path in sorted((run / below).rglob("manifest.json")):
+        kept = json.loads(path.read_text())
+        kept[key] = {name: value for name, value in (kept[key] | changes).items() if value is not None}
+        rewrite_manifest(path, kept)
+        edited += 1
+    return edited
+
+
+def state(folder):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def warnings(done):
+    return [line for line in (done.stdout + done.stderr).splitlines() if "made with other versions" in line]
+
+
+def test_every_phase_says_what_made_it(run):
+    made = versions_by_phase(run)
+    now = package_versions()
+    assert now[NUMBERS_KEY] == NUMBERS_VERSION
+    record = json.loads((run / "run.json").read_text())
+    assert record["versions"] == now
+    assert {"data", "initial/evaluate/two", "space/seed-0/iteration-1/train"} <= made.keys()
+    for folder, found in made.items():
+        assert {name: found[name] for name in now} == now, folder
+        assert {"machine", "device", "precision", "layout"} <= found.keys(), folder
+        assert found["precision"] == record["hardware"]["precision"]
+
+
+def test_other_libraries_are_one_line_that_names_them_and_their_phases(played_copy, run):
+    now = package_versions()
+    edited = edit(run, "initial", "versions", torch="2.0.1", transformers="4.30.0")
+    shutil.rmtree(run / "spin/seed-0/iteration-1/probe")
+    before = state(run / "space")
+    done = run_cli_in_process(*AGAIN, cwd=played_copy)
+    (line,) = warnings(done)
+    finished = len(versions_by_phase(run)) - 1
+    assert f"torch 2.0.1 (now {now['torch']}), transformers 4.30.0 (now {now['transformers']})" in line
+    assert f"in {edited} of {finished} finished phases (initial);" in line
+    assert "numpy" not in line
+    assert (run / "spin/seed-0/iteration-1/probe/manifest.json").is_file()
+    assert state(run / "space") == before
+    said = [row for row in map(json.loads, (run / "journal.jsonl").read_text().splitlines()) if row["event"] == "other versions"]
+    assert [row["said"] for row in said] == [line]
+
+
+def test_another_machine_is_said_like_another_library(played_copy, run):
+    edit(run, "space", "hardware", device="another card", precision="bfloat16")
+    (line,) = warnings(run_cli_in_process(*AGAIN, "--dry-run", cwd=played_copy))
+    assert "device another card (now cpu" in line
+    assert "precision bfloat16 (now float32)" in line
+    assert "finished phases (space);" in line
+
+
+def test_equal_versions_and_what_was_never_recorded_are_no_difference(played_copy, run):
+    assert version_warning(RunFolder(run), package_versions()) is None
+    edit(run, ".", "versions", nltk=None, jinja2=None, vllm="0.1", **{"selfplay-harness": "0.0.9"})
+    edit(run, ".", "hardware", device=None, machine=None)
+    assert warnings(run_cli_in_process(*AGAIN, cwd=played_copy)) == []
+
+
+OF_ALL = [(".", "1", more) for more in ((), ("--iters", "3"), ("--objectives", "sft"), ("--recompute",), ("--dry-run",))]
+OF_SOME = [("space/seed-0/iteration-0/train", "99", ()), ("data", None, ()), (".", None, ("--jobs", "2"))]
+
+
+@pytest.mark.parametrize(("below", "numbers", "more"), [*OF_ALL, *OF_SOME])
+def test_other_numbers_of_this_program_are_refused_and_nothing_changes(played_copy, run, numbers, below, more):
+    edited = edit(run, below, "versions", **{NUMBERS_KEY: numbers})
+    before = state(played_copy)
+    done = run_cli_in_process(*AGAIN, "--name", "small", *more, cwd=played_copy, check=False)
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line]
+    assert f"made with version {numbers or 1} of this program's numbers, which are now version {NUMBERS_VERSION}" in line
+    assert edited
+    assert (f"all {len(versions_by_phase(run))} finished phases" in line) == (below == ".")
+    assert "--name OTHER" in line
+    assert state(played_copy) == before
+
+
+def test_a_run_of_other_numbers_is_still_shown(played_copy, run):
+    edit(run, ".", "versions", **{NUMBERS_KEY: None})
+    before = (run / "tables/leaderboard.csv").read_bytes()
+    run_cli_in_process("report", "small", cwd=played_copy)
+    assert (run / "tables/leaderboard.csv").read_bytes() == before
+    run_cli_in_process("status", "small", cwd=played_copy)
+    example = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]
+    run_cli_in_process("trace", "small", example, cwd=played_copy)
+    (row,) = [r for r in read_csv_rows(run / "tables/versions.csv") if r["name"] == NUMBERS_KEY]
+    assert (row["version"], row["where"]) == ("1", ".")
+
+
+def test_a_setting_that_was_chosen_under_other_numbers_is_said_to_be(run, monkeypatch, capsys):
+    import pandas as pd
+
+    from harness.commands.study import tuned_variants
+    from harness.config import load_config
+    from harness.loop.study import load_study
+
+    study = load_study("stability").model_copy(update={"tuned_by": run.name})
+    chosen = pd.DataFrame({"objective": [], "key": [], "value": [], "chosen": pd.Series([], dtype=bool)})
+    monkeypatch.setattr("harness.reporting.tables.study.chosen_table", lambda _: chosen)
+    tuned_variants(study, load_config(str(SMALL_RECIPE)), run.parent)
+    assert "of this program's numbers" not in capsys.readouterr().out
+    edit(run, "space", "versions", **{NUMBERS_KEY: "1"})
+    tuned_variants(study, load_config(str(SMALL_RECIPE)), run.parent)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "of this program's numbers" in line]
+    assert f"small chose them with version 1 of this program's numbers, which are now version {NUMBERS_VERSION}" in line
+
+
+def test_what_the_record_alone_says_counts_too(run):
+    """A run that was played under other versions without a phase being made then."""
+    from harness.store.versions import check_numbers_version
+
+    path, now = run / "run.json", package_versions()
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "versions": {**now, "torch": "2.0.1"}}))
+    said = version_warning(RunFolder(run), now)
+    assert f"torch 2.0.1 (now {now['torch']}) at the run's last command;" in str(said)
+    edit(run, "space", "versions", torch="2.0.1")
+    said = version_warning(RunFolder(run), now)
+    assert "last command" not in str(said)
+    assert "(space)" in str(said)
+    path.write_text(json.dumps({**record, "versions": {**now, NUMBERS_KEY: "99"}}))
+    with pytest.raises(UserError, match="made with version 99 of this program's numbers"):
+        check_numbers_version(RunFolder(run))
+    for folder in ("initial", "space", "spin"):  # the small files went when the manifests were edited
+        shutil.rmtree(run / folder)
+    check_numbers_version(RunFolder(run))  # as after a kill before the record was written
+
+
+def test_a_record_without_phases_can_be_played_anew(run):
+    """What a clone holds of a run that was committed: tables and run.json of an older program, no phase that could be mixed."""
+    from harness.store.versions import check_numbers_version
+
+    record = json.loads((run / "run.json").read_text())
+    del record["versions"][NUMBERS_KEY]
+    (run / "run.json").write_text(json.dumps(record))
+    for folder in ("data", "initial", "space", "spin", "facts"):
+        shutil.rmtree(run / folder)
+    check_numbers_version(RunFolder(run))
+
+
+def test_nothing_is_taken_over_from_a_neighbour_of_other_numbers(played_copy, run):
+    edit(run, ".", "versions", **{NUMBERS_KEY: "1"})
+    run_cli_in_process(*AGAIN, "--name", "b", "--set", "share=true", "--objectives", "sft", "--iters", "1", cwd=played_copy)
+    events = map(json.loads, (played_copy / "results/b/journal.jsonl").read_text().splitlines())
+    assert {row["event"] for row in events} == {"started", "committed"}
+
+
+def test_tables_report_and_card_name_every_version_with_its_phases(run, tmp_path):
+    edit(run, "space/seed-0/iteration-1", "versions", torch="2.0.1")
+    edit(run, "initial/probe", "versions", torch=None)
+    refresh(run)
+    now, made = package_versions(), versions_by_phase(run)
+    mine = [r for r in read_csv_rows(run / "tables/versions.csv") if r["name"] == "torch"]
+    assert {(r["version"], r["where"]) for r in mine if r["version"] != now["torch"]} == {
+        ("", "initial/probe"),
+        ("2.0.1", "space/seed-0/iteration-1"),
+    }
+    (rest,) = [r["where"].split() for r in mine if r["version"] == now["torch"]]
+    assert set(rest) >= {"data", "initial/evaluate", "space/seed-0/iteration-0", "spin"}
+    assert sum(int(r["phases"]) for r in mine) == len(made) == int(mine[0]["of"])
+    write_report(run, tmp_path / "r.pdf")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8").replace("\u200b", "")
+    assert f"2.0.1 in 5 of {len(made)} phases (space/seed-0/iteration-1)" in page
+    assert f"not recorded in 1 of {len(made)} phases (initial/probe)" in page
+    assert f"<td>{now['numpy']}</td>" in page or f">{now['numpy']}<" in page
+    kept = json.loads((tmp_path / "r" / "provenance.json").read_text())["versions"]
+    assert kept["torch"]["2.0.1"] == ["space/seed-0/iteration-1"]
+    assert kept["numpy"] == {now["numpy"]: ["."]}
+    assert (tmp_path / "r" / "versions.csv").read_bytes() == (run / "tables/versions.csv").read_bytes()
+
+    from harness.reporting.card import model_card
+
+    edit(run, "space/seed-0/iteration-1/evaluate", "versions", lm_eval="0.4.2")
+    text = model_card(RunResults(run), "space", 0, 1)
+    trained = next(line for line in text.splitlines() if line.startswith("Made with (") and "train" in line)
+    evaluated = next(line for line in text.splitlines() if line.startswith("Made with (") and "evaluate" in line)
+    assert "torch 2.0.1" in trained
+    assert "0.4.2" not in trained
+    assert "0.4.2" in evaluated
+
+
+def test_a_phase_that_two_machines_made_names_both(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.root.mkdir()
+    for device in ("cpu, AVX2 kernels", "cpu, AVX2 kernels", "card"):
+        run.hardware = {"device": device, "precision": "float32"}
+        with pytest.raises(ZeroDivisionError), run.write_phase("train", {}, {}):
+            raise ZeroDivisionError
+    with run.write_phase("train", {}, {}):
+        pass
+    done = run.find_phase("train")
+    assert done is not None
+    assert done.manifest.hardware == {"device": "cpu, AVX2 kernels, then card", "precision": "float32"}
+
+
+def test_no_phase_goes_on_from_an_attempt_under_other_numbers(tmp_path, monkeypatch):
+    import harness.store.run_folder
+
+    run = RunFolder(tmp_path / "run")
+    run.root.mkdir()
+    found = None
+    for numbers, kept in (("2", []), ("2", ["half"]), ("3", [])):
+        monkeypatch.setattr(harness.store.run_folder, "package_versions", lambda numbers=numbers: {NUMBERS_KEY: numbers})
+        with contextlib.suppress(ZeroDivisionError), run.write_phase("train", {}, {}) as writer:
+            found = [path.name for path in writer.unfinished.glob("half")]
+            (writer.unfinished / "half").write_text("")
+            raise ZeroDivisionError
+        assert found == kept, numbers
+
+
+def test_folders_are_the_fewest_that_hold_exactly_these_phases():
+    every = ["data", "initial/probe", "initial/evaluate/two", "a/seed-0/iteration-0/train", "a/seed-1/iteration-0/train", "ab/x"]
+    assert covering_folders(every, every) == ["a", "ab", "data", "initial"]
+    assert covering_folders(["initial/evaluate/two", "a/seed-0/iteration-0/train"], every) == ["a/seed-0", "initial/evaluate"]
+    assert covering_folders([], every) == []
+
+
+def test_a_damaged_or_foreign_manifest_is_left_to_those_who_need_it(run):
+    (run / "initial/probe/manifest.json").write_text("{")
+    (run / "data/manifest.json").write_text("[1]")
+    made = versions_by_phase(run)
+    assert not {"initial/probe", "data"} & made.keys()
+    assert len(made) > 10
+    assert version_warning(RunFolder(run), package_versions()) is None
+
+
+@pytest.mark.slow
+def test_a_run_of_before_both_directions_were_measured_goes_on_and_one_of_an_older_suite_is_told_so(played_copy, run):
+    """Probes that lack the initial policy's samples among their inputs are taken as they are; other scores are never mixed in."""
+    for path in run.rglob("iteration-*/probe/manifest.json"):
+        kept = json.loads(path.read_text())
+        del kept["inputs"]["initial_samples"]
+        rewrite_manifest(path, kept)
+    before = {path: state(path.parent) for path in run.rglob("manifest.json")}
+    run_cli_in_process(*AGAIN, cwd=played_copy)
+    assert {path: state(path.parent) for path in run.rglob("manifest.json")} == before
+    record = json.loads((run / "run.json").read_text())
+    record["suites"]["two"]["version"] = "0"
+    (run / "run.json").write_text(json.dumps(record))
+    done = run_cli_in_process(*AGAIN, cwd=played_copy, check=False)
+    assert done.returncode == 1
+    assert "its scores on two are of the suite's version 0, now 1; use --name OTHER" in done.stderr

@@ -1,0 +1,67 @@
+"""Lanes change when work is done, never what comes out: order, gradients on or off, errors, and the bits of a trained player."""
+
+import threading
+
+import pytest
+import torch
+
+from harness.config import GenerationConfig
+from harness.discovery.variants import find_objective, load_objective
+from harness.train.thread_pool import OrderedThreadPool
+from tests.sampled import rows_of
+from tests.training import make_groups, run
+
+
+def test_results_come_in_the_order_of_the_items_from_several_threads():
+    meeting = threading.Barrier(3, timeout=10)  # passed only if three items are at work at once
+
+    def work(item):
+        meeting.wait()
+        return item * item, threading.current_thread().name
+
+    found = OrderedThreadPool(3).map(work, range(6))
+    assert [value for value, _ in found] == [0, 1, 4, 9, 16, 25]
+    assert len({name for _, name in found}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_gradients_are_on_or_off_as_for_the_caller(count):
+    lanes = OrderedThreadPool(count)
+    assert lanes.map(lambda _: torch.is_grad_enabled(), range(4)) == [True] * 4
+    with torch.no_grad():
+        assert lanes.map(lambda _: torch.is_grad_enabled(), range(4)) == [False] * 4
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_error_in_a_lane_is_the_callers_error(count):
+    with pytest.raises(ZeroDivisionError):
+        OrderedThreadPool(count).map(lambda n: 1 // n, [1, 0, 2])
+
+
+def test_torch_keeps_to_one_thread_in_every_lane():
+    assert OrderedThreadPool(2).map(lambda _: torch.get_num_threads(), range(4)) == [1] * 4
+
+
+@pytest.mark.parametrize("settings", [{"micro_batch": 1}, {"micro_batch": 2, "two_pass": True}])
+def test_a_trained_player_has_the_same_bits_whatever_the_number_of_lanes(policy, tmp_path, settings):
+    objective = load_objective(find_objective("space"))()
+    groups = make_groups(policy, objective.needs)
+    policy.save_adapter(tmp_path / "start")
+    players = []
+    for count in (1, 2, 3):
+        policy.pool = OrderedThreadPool(count)
+        policy.load_adapter(tmp_path / "start")
+        run(policy, groups, objective, **settings)
+        players.append([p.detach().clone() for _, p in policy.adapter_parameters()])
+    for other in players[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(players[0], other, strict=True))
+
+
+def test_scores_and_samples_have_the_same_bits_too(policy):
+    found = []
+    rows = rows_of(policy)
+    for count in (1, 3):
+        policy.pool = OrderedThreadPool(count)
+        drawn = policy.sample([r.prompt for r in rows] * 60, list(range(60 * len(rows))), GenerationConfig(max_new_tokens=5))
+        found.append((policy.score(rows, 16), policy.loglikelihood(rows, 16), drawn))
+    assert found[0] == found[1]

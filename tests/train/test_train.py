@@ -1,0 +1,207 @@
+"""The training core: accumulation is exact, two-pass is the same gradient, the step-0 invariant and bad numbers stop it."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from harness.config import TrainingConfig
+from harness.discovery.variants import find_objective, list_objectives, load_objective
+from harness.records import PromptGroup
+from harness.train.core import TrainingStopped, make_micro_batches, train
+from harness.train.schedule import learning_rate, optimizer_batches
+from objectives import LossOutput, Needs
+from tests.peers import quiet
+from tests.training import PROMPTS, assert_same, gradients, make_groups, run
+
+
+@pytest.mark.parametrize("name", list_objectives())
+def test_micro_batches_of_1_4_and_8_give_the_same_gradient(policy, name):
+    objective = load_objective(find_objective(name))()
+    groups = make_groups(policy, objective.needs)
+    whole = gradients(policy, groups, objective, micro_batch=8)
+    for size in (1, 4):
+        assert_same(whole, gradients(policy, groups, objective, micro_batch=size))
+
+
+@pytest.mark.parametrize("name", list_objectives())
+def test_two_pass_gives_the_same_gradient(policy, name):
+    objective = load_objective(find_objective(name))()
+    groups = make_groups(policy, objective.needs)
+    assert_same(
+        gradients(policy, groups, objective, micro_batch=8, two_pass=False),
+        gradients(policy, groups, objective, micro_batch=3, two_pass=True),
+    )
+
+
+def test_large_mu_selects_two_pass_and_keeps_the_gradient(policy):
+    objective = load_objective(find_objective("space"))(mu=7.0)
+    groups = make_groups(policy, objective.needs)
+    assert len(groups[0].synthetic) == 7
+    assert_same(
+        gradients(policy, groups, objective, micro_batch=8, two_pass=False),
+        gradients(policy, groups, objective, micro_batch=2, two_pass="auto"),
+    )
+
+
+@pytest.mark.parametrize("mu", [5, 15])
+def test_no_pass_holds_more_responses_for_a_larger_mu(policy, mu):
+    """Memory flat in mu: with gradients, at most a micro-batch of responses is in the model at a time."""
+    objective = load_objective(find_objective("space"))(mu=float(mu))
+    groups = make_groups(policy, objective.needs)
+    (part,) = make_micro_batches(policy, groups, objective, TrainingConfig(micro_batch=8))
+    assert part.grad_cache
+    assert sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
+    assert max(chunk.count for chunk in part.chunks) == 8
+    assert max(chunk.ids.numel() for chunk in part.chunks) < 8 * 16
+
+
+def test_a_loss_that_couples_rows_is_exact_whatever_the_micro_batch(policy):
+    space = load_objective(find_objective("space"))
+
+    @dataclasses.dataclass(frozen=True)
+    class Coupled(space):
+        @property
+        def needs(self):
+            return Needs(reference=True, synthetic=1, couples_batch=True)
+
+        def loss(self, batch):
+            inner = super().loss(batch).loss
+            return LossOutput(inner * inner.mean())
+
+    groups = make_groups(policy, Coupled().needs)
+    assert_same(gradients(policy, groups, Coupled(), micro_batch=8), gradients(policy, groups, Coupled(), micro_batch=3))
+
+
+def test_the_token_mean_divides_by_all_tokens_of_the_batch(policy):
+    """SFT over unequal lengths: the gradient of (sum of log p) / (number of tokens), not of a mean of means."""
+    objective = load_objective(find_objective("sft"))()
+    groups = make_groups(policy, objective.needs)
+    found = gradients(policy, groups, objective, micro_batch=3)
+    for _, p in policy.adapter_parameters():
+        p.grad = None
+    tokens = sum(len(g.real.content) for g in groups)
+    packed = policy.collate([PromptGroup(g.prompt, [g.real.content]) for g in groups])
+    (-policy.response_logps(packed).sum()).backward()
+    assert_same(found, {n: p.grad / tokens for n, p in policy.adapter_parameters()})
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adamw"])
+def test_training_lowers_the_loss_and_records_every_step(policy, optimizer):
+    objective = load_objective(find_objective("space"))()
+    groups = make_groups(policy, objective.needs)
+    counts, records = run(policy, groups, objective, lr=5e-3, optimizer=optimizer, micro_batch=2)
+    assert counts["steps"] == len(records) == 4
+    assert counts["step0_max_abs_log_ratio_per_token"] < 1e-9
+    assert records[0].loss == pytest.approx(2 * 0.6931471805599453, abs=1e-9)
+    assert records[-1].loss < records[0].loss
+    assert records[-1].log_ratio["real"] > records[-1].log_ratio["synthetic"]
+    assert sorted(records[0].example_ids + records[1].example_ids) == sorted(g.example_id for g in groups)
+    json.dumps(dataclasses.asdict(records[0]), allow_nan=False)
+
+
+def test_the_micro_batch_does_not_change_the_trained_player(policy, tmp_path):
+    objective = load_objective(find_objective("spin"))()
+    groups = make_groups(policy, objective.needs)
+    policy.save_adapter(tmp_path / "start")
+    found = []
+    for size in (1, 4):
+        policy.load_adapter(tmp_path / "start")
+        run(policy, groups, objective, micro_batch=size)
+        found.append({n: p.detach().clone() for n, p in policy.adapter_parameters()})
+    assert max(float((found[0][n] - found[1][n]).abs().max()) for n in found[0]) < 1e-9
+
+
+def test_another_opponent_than_the_scored_one_is_refused_before_any_update(policy):
+    objective = load_objective(find_objective("space"))()
+    groups = make_groups(policy, objective.needs)
+    policy.reset_adapter(9)
+    with pytest.raises(TrainingStopped, match="not the opponent that was scored"):
+        run(policy, groups, objective)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_non_finite_loss_stops_before_the_update_and_names_the_examples(policy, poison):
+    sft = load_objective(find_objective("sft"))
+
+    class Poisoned(sft):
+        def loss(self, batch):
+            output = super().loss(batch)
+            return LossOutput(output.loss * poison)
+
+    groups = make_groups(policy, Needs())
+    before = [p.detach().clone() for _, p in policy.adapter_parameters()]
+    with pytest.raises(TrainingStopped, match=r"nothing was updated; examples x\d, x\d, x\d, x\d of 4"):
+        run(policy, groups, Poisoned())
+    assert all(torch.equal(a, p) for a, (_, p) in zip(before, policy.adapter_parameters(), strict=True))
+
+
+def test_warm_up_then_linear_decay():
+    """20 steps, warm-up 0.1: 2 warm steps at 1/2 and 1, then from 18/18 down to 1/18."""
+    settings = TrainingConfig(lr=1.0, warmup=0.1)
+    rates = [learning_rate(settings, s, 20) for s in range(20)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[19] == pytest.approx(1 / 18)
+    constant = TrainingConfig(lr=1.0, warmup=0.1, schedule="constant")
+    assert [learning_rate(constant, s, 20) for s in (0, 1, 19)] == [0.5, 1.0, 1.0]
+
+
+def test_schedules_by_iteration_repeat_their_last_value():
+    settings = TrainingConfig(lr=[5e-7, 5e-7, 1e-7], epochs=[2, 1])
+    assert [settings.at_iteration(t).lr for t in range(4)] == [5e-7, 5e-7, 1e-7, 1e-7]
+    assert [settings.at_iteration(t).epochs for t in range(3)] == [2, 1, 1]
+
+
+def test_order_is_keyed_not_streamed(policy):
+    groups = make_groups(policy, Needs())
+
+    def order(key):
+        return [[g.example_id for g in batch] for _, batch in optimizer_batches(groups, 2, 4, key)]
+
+    assert order((0, 1)) == order((0, 1))
+    assert order((0, 1)) != order((0, 2))
+
+
+def test_a_device_that_is_too_small_halves_the_micro_batch_and_ends_with_the_same_player(policy, monkeypatch):
+    """Memory for two prompts at a time (six responses) where eight are asked for: 8, 4, 2; the same weights to 1e-10."""
+    objective = load_objective(find_objective("space"))(mu=2.0)
+    groups = make_groups(policy, objective.needs)
+    start = {n: p.detach().clone() for n, p in policy.adapter_parameters()}
+    settings = TrainingConfig(micro_batch=8, batch_size=8, epochs=2, lr=1e-3)
+
+    def trained():
+        with torch.no_grad():
+            for n, p in policy.adapter_parameters():
+                p.copy_(start[n])
+                p.grad = None
+        counts = train(policy, groups, objective, settings, (0,), quiet, quiet)
+        return counts["micro_batch"], {n: p.detach().clone() for n, p in policy.adapter_parameters()}
+
+    whole, expected = trained()
+    tried = []
+    plain = policy.response_logps
+
+    def small_device(packed):
+        tried.append(packed.count)
+        if packed.count > 6:
+            raise torch.OutOfMemoryError("out of memory\nTried to allocate")
+        return plain(packed)
+
+    monkeypatch.setattr(policy, "response_logps", small_device)
+    fitted, found = trained()
+    assert (whole, fitted) == (8, 2)
+    assert [n for n in tried if n > 6] == [24, 12], "each size is tried once"
+    assert_same(expected, found, 1e-10)
+
+
+def test_a_device_too_small_for_one_prompt_stops_with_what_to_do(policy, monkeypatch):
+    objective = load_objective(find_objective("space"))()
+    groups = make_groups(policy, objective.needs)
+
+    def no_room(packed):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(policy, "response_logps", no_room)
+    with pytest.raises(TrainingStopped, match=r"too small for 1 prompt\(s\) at a time .*max_response_tokens"):
+        train(policy, groups, objective, TrainingConfig(micro_batch=4), (0,), quiet, quiet)

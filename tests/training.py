@@ -1,0 +1,52 @@
+"""Small training sets and what one step or one run over them gives."""
+
+from harness.config import GenerationConfig, TrainingConfig
+from harness.records import Group, Response
+from harness.train.core import accumulate, make_micro_batches, train
+from harness.train.groups import with_reference_logps
+from harness.train.score import score
+from tests.peers import quiet
+
+PROMPTS = 8
+
+
+def make_groups(policy, needs):
+    """PROMPTS groups of unequal lengths, scored by the policy as it stands."""
+    prompts = [[1, 3, 30 + i, 31, 4][: 3 + i % 3] for i in range(PROMPTS)]
+    settings = GenerationConfig(max_new_tokens=9)
+
+    def responses(i, count, offset):
+        drawn = policy.sample([prompts[i]] * count, [offset + 10 * i + k for k in range(count)], settings)
+        return tuple(Response(d.token_ids) for d in drawn)
+
+    groups = [
+        Group(
+            f"x{i}",
+            0,
+            prompts[i],
+            Response([60 + i, 61, 62, 2][i % 3 :]),
+            responses(i, needs.synthetic, 1000),
+            responses(i, needs.proto, 2000),
+        )
+        for i in range(PROMPTS)
+    ]
+    return with_reference_logps(groups, score(policy, groups, 64, quiet).scores) if needs.reference else groups
+
+
+def gradients(policy, groups, objective, **settings):
+    for _, p in policy.adapter_parameters():
+        p.grad = None
+    passes = accumulate(policy, make_micro_batches(policy, groups, objective, TrainingConfig(**settings)), objective)
+    weight = sum(p.weight for p in passes)
+    return {n: p.grad / weight for n, p in policy.adapter_parameters()}
+
+
+def assert_same(one, other, tolerance=1e-12):
+    assert max(float((one[n] - other[n]).abs().max()) for n in one) <= tolerance
+    assert max(float(g.abs().max()) for g in one.values()) > 1e-6
+
+
+def run(policy, groups, objective, **settings):
+    records = []
+    counts = train(policy, groups, objective, TrainingConfig(batch_size=4, epochs=2, **settings), ("key",), quiet, records.append)
+    return counts, records
