@@ -51,21 +51,14 @@ class Draw:
         return f"{self.example_id} {self.index} {self.content}"
 
 
-class Encoder:
-    sample_logps_hold, digest = True, "outcomes"
-
-    def prompt(self, pair):
-        return [pair.context]
-
-    def real(self, pair):
-        return [pair.outcome]
-
-
 class Policy:
     base_digest, precision, quantized, device = "uniform", "float64", False, torch.device("cpu")
 
     def __init__(self):
-        self.pool, self.encoder = OrderedThreadPool(), Encoder()
+        self.pool = OrderedThreadPool()
+        self.encoder = SimpleNamespace(
+            sample_logps_hold=True, digest="outcomes", prompt=lambda pair: [pair.context], real=lambda pair: [pair.outcome]
+        )
         self.delta = torch.zeros(C, K, dtype=torch.float64, requires_grad=True)
 
     def adapter_parameters(self):
