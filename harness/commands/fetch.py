@@ -41,7 +41,7 @@ def fetch_command(cli_args: Mapping[str, Any], to: Path, check: bool) -> int:
 
 
 def _hub_items(cli_args: Mapping[str, Any], to: Path) -> list[HubItem]:
-    from harness.language.benchmark.lm_eval_benchmark import make_task_manager, task_files
+    from harness.language.benchmark.load_tasks import make_task_manager, task_files
     from harness.language.benchmark.suite_check import requirements
     from harness.language.hub_items import hub_items_of_run
     from harness.loop.suite import load_suite

@@ -181,7 +181,8 @@ def _format_clusters(row: SuiteTask, benchmark: Benchmark) -> str:
 
 
 def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_code: bool) -> int:
-    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark, make_task_manager, task_files
+    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
+    from harness.language.benchmark.load_tasks import make_task_manager, task_files
     from harness.language.benchmark.nltk_data import missing_nltk_data
     from harness.language.benchmark.suite_check import GATED_DATASETS, requirements
     from harness.language.benchmark.task_notices import task_notes

@@ -16,21 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EvaluationError, UserError
+from harness.language.benchmark.load_tasks import load_row, make_task_manager, task_files
 from harness.language.benchmark.nltk_data import use_nltk_data
-from harness.language.benchmark.own_shots import exclude_item_from_shots, shots_may_include_item
+from harness.language.benchmark.own_shots import shots_may_include_item
 from harness.language.benchmark.row_scores import make_item_scores, make_record, subtasks_with_metric, weights_tasks_equally
 from harness.language.benchmark.suite_check import requirements
 from harness.language.benchmark.task_clusters import ClusterKeys, cluster_keys, item_clusters, with_cluster_stderr
 from harness.language.benchmark.task_definition import task_fingerprint
-from harness.language.benchmark.task_errors import name_aggregation_errors, wrap_task_errors
-from harness.language.benchmark.task_file import TaskFile
+from harness.language.benchmark.task_errors import name_aggregation_errors
 from harness.language.benchmark.task_notices import task_notes
 from harness.language.benchmark.task_surroundings import (
     LM_EVAL_SEEDS,
-    RandomState,
     allow_code_execution,
     ignore_arithmetic_warnings,
-    silence_lm_eval,
 )
 from harness.language.benchmark.task_trial import check_loaded_task
 from harness.language.generation_check import check_context, check_settings
@@ -45,7 +43,6 @@ from harness.sources.rows import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
 EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
-FEWSHOT_SEED = 1234  # lm-eval's own default
 EMPTY_CONTINUATION_NOTE = "continuations add no token to those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
@@ -172,79 +169,13 @@ def load_lm_eval_benchmark(
     ):
         raise UserError(problem)
     with in_mirror(mirror), keep_random_state(), use_nltk_data(mirror), allow_code_execution(allow_unsafe_code):
-        loaded = {row.name: _load_row(manager, suite, row) for row in suite.task}
+        loaded = {row.name: load_row(manager, suite, row) for row in suite.task}
         for row in suite.task:
             check_loaded_task(suite, row, loaded[row.name])
         keys_by_row = {row.name: cluster_keys(suite, row, loaded[row.name]["tasks"]) for row in suite.task}
     keys = {name: row_keys for name, row_keys in keys_by_row.items() if row_keys}
     notes = tuple(note for row in task_requirements for note in row.notes)
     return LmEvalBenchmark(suite, loaded, limit, allow_unsafe_code=allow_unsafe_code, notes=notes, cluster_keys=keys)
-
-
-def task_files(manager: Any) -> dict[str, TaskFile]:
-    """Every task, group and tag of an lm-eval TaskManager, from the task files alone; no data set is loaded."""
-    tagged: dict[str, list[str]] = {}
-    for name, entry in manager.task_index.items():
-        if entry.cfg:  # a tag has none
-            for tag in entry.tags:
-                tagged.setdefault(tag, []).append(name)
-    files = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
-    for name, entry in manager.task_index.items():
-        if entry.cfg:
-            members = entry.cfg.get("task") if "group" in entry.cfg else ()
-            files[name] = TaskFile(name, entry.cfg, tuple(members) if isinstance(members, list) else ())
-    return files
-
-
-def make_task_manager(suite: Suite) -> Any:
-    """lm-eval's index of the suite's task files; with lm-eval's own tasks this takes seconds."""
-    silence_lm_eval()
-    from lm_eval.tasks import TaskManager
-
-    return TaskManager(include_path=[str(p) for p in suite.include_folders()], include_defaults=suite.include_defaults)
-
-
-def _load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
-    where = f"suite {suite.name}, task {row.name}"
-    random_state = RandomState()
-    try:
-        with random_state.resumed():
-            loaded = manager.load([row.name])
-    except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
-        if isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's
-            raise UserError(f"{where}: needs something that is not installed: {_one_line(error)}") from error
-        if isinstance(error, UserError):
-            raise UserError(f"{where}: {error}") from error
-        raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_one_line(error)})") from error
-    for name, task in loaded["tasks"].items():
-        _cache_requests(task, random_state)
-        task.set_config(key="num_fewshot", value=row.shots)
-        if row.shots and row.shots > (pool_size := len(task.fewshot_docs())):
-            raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool_size} examples to draw them from; use fewer")
-        exclude_item_from_shots(task, where)
-        wrap_task_errors(task, where)
-    return loaded  # type: ignore[return-value]
-
-
-def _cache_requests(task: Any, random_state: RandomState) -> None:
-    """Let lm-eval build the task's requests once and reuse them for every checkpoint with the same options."""
-    original_build = task.build_all_requests
-    built_options: dict[str, Any] = {}
-
-    def build_or_reuse(**options: Any) -> None:
-        # chat_template is a method of the model, another object each time
-        request_options = {name: value for name, value in options.items() if name != "chat_template"}
-        if not getattr(task, "_instances", None) or built_options != request_options:
-            built_options.clear()
-            task._instances = []
-            task.set_fewshot_seed(seed=FEWSHOT_SEED)
-            with random_state.resumed():
-                original_build(**options)
-            built_options.update(request_options)
-        for instance in task._instances:
-            instance.resps, instance.filtered_resps = [], {}  # the previous checkpoint's answers
-
-    task.build_all_requests = build_or_reuse
 
 
 def evaluate(
@@ -395,7 +326,3 @@ def _to_jsonable(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
     return getattr(value, "__name__", None) or str(value)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -9,7 +9,8 @@ import pytest
 from harness.analysis.comparison import ItemScores, difference
 from harness.analysis.item_errors import ItemLayout, overall_mean
 from harness.errors import UserError
-from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark, make_task_manager, task_files
+from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.load_tasks import make_task_manager, task_files
 from harness.language.benchmark.own_shots import shots_may_include_item
 from harness.language.benchmark.row_check import filter_names, reported_metrics
 from harness.language.benchmark.suite_check import requirements

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness.language.benchmark.lm_eval_benchmark import make_task_manager, task_files
+from harness.language.benchmark.load_tasks import make_task_manager, task_files
 from harness.language.benchmark.row_check import metric_name, reported_metrics
 from harness.language.benchmark.suite_check import GATED_DATASETS, imported_packages, requirements
 from harness.language.benchmark.task_file import TaskFile, subtasks
