@@ -50,6 +50,12 @@ def test_imports_run_one_way():
     assert {f"harness.{name}" for name in top - {"__init__"}} == layers - {"objectives"}
 
 
+def test_no_test_module_imports_another():
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        found = {i for i in imports(path) if i and i.startswith("tests.") and i.rpartition(".")[2].startswith("test_")}
+        assert found == set(), path
+
+
 def test_few_modules_stand_at_the_door():
     assert len(list((ROOT / "harness").glob("*.py"))) <= AT_THE_DOOR
 
