@@ -170,8 +170,9 @@ class World(Protocol):
 
 def load_world(name: str) -> World:
     """The world of that name. Raises UserError for an unknown one."""
-    declared = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    known = {**declared, **WORLDS}
-    if name not in known:
-        raise UserError(f'world = "{name}": unknown world{did_you_mean(name, known)}')
-    return import_module(known[name]).World()
+    if name in WORLDS:
+        return import_module(WORLDS[name]).World()
+    declared = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in declared:
+        raise UserError(f'world = "{name}": unknown world{did_you_mean(name, {*WORLDS, *declared})}')
+    return import_module(declared[name].value).World()

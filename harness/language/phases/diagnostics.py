@@ -5,6 +5,7 @@ The prompts and the uniforms behind the samples are the same for every checkpoin
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ class Distribution(Protocol):
         ...
 
 
+@functools.cache  # installed packages are searched once, not for every checkpoint
 def find_distribution(name: str | None) -> Distribution | None:
     """The installed distribution of that name. Raises UserError for a name no installed package declares."""
     if name is None:
