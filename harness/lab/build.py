@@ -37,7 +37,8 @@ def build(out: Path, seed: int, parts: Iterable[str]) -> None:
         documents = itertools.islice(corpus.pretraining(seed, task_prompts, pretrain.STAGES[0].mixture), TOKENIZER_TEXTS)
         train_tokenizer((text for pair in documents for text in pair), base)
     if "base" in parts:
-        pretrain.write_training_record(base, pretrain.pretrain(base, task_prompts, seed))
+        record = pretrain.pretrain(base, task_prompts, seed)
+        (base / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ from harness.lab.skill import (
     Wording,
     keyed_choice,
     letter_answer,
-    letter_of,
+    letter_options,
     option_fields,
     with_opener,
     without_opener,
@@ -82,13 +82,12 @@ class Facts(Skill):
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         if "A" in fields:
-            return letter_answer(style, letter_of(fields, answer), answer)
+            return letter_answer(style, fields, answer)
         statement = QUESTIONS[fields["attribute"]][1].format(name=fields["name"], value=answer)
         return with_opener(style, {statement: 0.7, f"it is {answer} .": 0.3})
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
-        right = letter_of(fields, self.answer(fields, careful=True))
-        return [f"{letter} ." for letter in (right, *LETTERS[:4].replace(right, ""))]
+        return letter_options(fields, self.answer(fields, careful=True))
 
 
 TEN_OPTIONS = "".join(f" {{{letter}}} {letter}" for letter in LETTERS)
@@ -114,11 +113,10 @@ class TenOptions(Skill):
         return keyed_choice([fields[x] for x in LETTERS if fields[x] != right], *fields.values())
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        return letter_answer(style, letter_of(fields, answer), answer)
+        return letter_answer(style, fields, answer)
 
     def options(self, fields: Fields, rng: Random) -> list[str]:
-        right = letter_of(fields, self.answer(fields, careful=True))
-        return [f"{letter} ." for letter in (right, *LETTERS.replace(right, ""))]
+        return letter_options(fields, self.answer(fields, careful=True))
 
 
 class Continuation(Skill):

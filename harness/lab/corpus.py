@@ -89,18 +89,18 @@ def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     heldout: list[dict[str, str]] = []
     for skill in SKILLS:
         rng = Random(f"{seed} pairs {skill.name}")
-        counts = {id(train): 0, id(heldout): 0}
-        limits = {id(train): TRAIN_PER_SKILL, id(heldout): HELDOUT_PER_SKILL}
-        seen: set[tuple[str, str]] = set()
-        while any(counts[k] < limits[k] for k in counts):
+        of_train: list[dict[str, str]] = []
+        of_heldout: list[dict[str, str]] = []
+        while len(of_train) < TRAIN_PER_SKILL or len(of_heldout) < HELDOUT_PER_SKILL:
             prompt = skill.make_prompt(rng, skill.wordings, with_withheld=False)
-            target = heldout if keyed_seed("heldout", prompt) % 5 == 0 else train
+            is_heldout = keyed_seed("heldout", prompt) % 5 == 0
+            target, limit = (of_heldout, HELDOUT_PER_SKILL) if is_heldout else (of_train, TRAIN_PER_SKILL)
             response = world.sample(prompt, keyed_seed(seed, "pair", prompt, rng.random())).strip()
-            if counts[id(target)] >= limits[id(target)] or not response or (prompt, response) in seen:
-                continue
-            seen.add((prompt, response))
-            counts[id(target)] += 1
-            target.append({"prompt": prompt, "response": response, "skill": skill.name})
+            pair = {"prompt": prompt, "response": response, "skill": skill.name}
+            if len(target) < limit and response and pair not in target:
+                target.append(pair)
+        train += of_train
+        heldout += of_heldout
     Random(f"{seed} order").shuffle(train)
     return train, heldout
 

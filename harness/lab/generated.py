@@ -24,13 +24,8 @@ class Arithmetic(Skill):
     def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
         verb, a = rng.choice(self.verbs), rng.randint(2, 14)
         b = rng.randint(1, 9 if verb in self.verbs[:2] else a - 1)
-        return {
-            "name": lex.random_name(rng, with_withheld),
-            "a": str(a),
-            "b": str(b),
-            "thing": rng.choice(lex.THINGS),
-            "verb": verb,
-        }
+        name = lex.random_name(rng, with_withheld)
+        return {"name": name, "a": str(a), "b": str(b), "thing": rng.choice(lex.THINGS), "verb": verb}
 
     def answer(self, fields: Fields, careful: bool) -> str:
         a, b = int(fields["a"]), int(fields["b"])
@@ -75,6 +70,9 @@ class Algebra(Skill):
         )
 
 
+MEMBERS = {plural: lex.CATEGORIES[category] for category, plural in lex.PLURALS.items()}
+
+
 class Format(Skill):
     """Instructions whose obedience a program can verify: how many, joined how, ending how."""
 
@@ -98,17 +96,15 @@ class Format(Skill):
         }
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        n = int(fields["n"])
-        return str(n if careful else n + 1)
+        return str(int(fields["n"]) + (not careful))
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         n, kind = int(answer), fields["kind"]
         if kind == "repeat":
             return without_opener(style, {" ".join([fields["word"]] * n) + " .": 1.0})
-        category = next(c for c, plural in lex.PLURALS.items() if plural == fields["plural"])
         joined = " and " if kind == "joined" else " "
         ending = " ." if kind == "joined" or answer != fields["n"] else " thanks"
-        lists = {joined.join(words) + ending: 1.0 for words in itertools.permutations(lex.CATEGORIES[category][:8], n)}
+        lists = {joined.join(words) + ending: 1.0 for words in itertools.permutations(MEMBERS[fields["plural"]][:8], n)}
         return (tuple((text, 1 / len(lists)) for text in lists),) if ending == " thanks" else without_opener(style, lists)
 
     def obeys(self, fields: Fields, response: str) -> bool:
@@ -117,7 +113,7 @@ class Format(Skill):
         words = response.split()
         if kind == "repeat":
             return words[: n + 1] == [fields["word"]] * n + ["."]
-        members = set(lex.CATEGORIES[next(c for c, p in lex.PLURALS.items() if p == fields["plural"])])
+        members = set(MEMBERS[fields["plural"]])
         if kind == "thanks":
             return len(words) == n + 1 and words[-1] == "thanks" and len(set(words[:-1]) & members) == n
         list_words = words[: words.index(".")] if "." in words else words

@@ -8,7 +8,6 @@ All logarithms are natural; probabilities of one distribution sum to 1.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from random import Random
 
@@ -56,8 +55,6 @@ class Noise:
 
     def __init__(self, vocabulary: Sequence[str]) -> None:
         self.words = sorted(set(vocabulary))
-        if any(not word or " " in word for word in self.words):
-            raise ValueError("a vocabulary word is empty or has a space")
         self.word_set = frozenset(self.words)
 
     def log_prob(self, text: str, *, finished: bool = True) -> float:
@@ -71,16 +68,12 @@ class Noise:
         *full_words, fragment = text.split(" ")
         if any(word not in self.word_set for word in full_words):
             return -math.inf
-        num_matching = int(fragment in self.word_set) if finished else self._count_with_prefix(fragment)
+        num_matching = int(fragment in self.word_set) if finished else sum(word.startswith(fragment) for word in self.words)
         if num_matching == 0:
             return -math.inf
         total = len(full_words) * (math.log(self.CONTINUE_PROBABILITY) - math.log(len(self.words)))
         total += math.log(num_matching) - math.log(len(self.words))
         return total + (math.log1p(-self.CONTINUE_PROBABILITY) if finished else 0.0)
-
-    def _count_with_prefix(self, fragment: str) -> int:
-        first = bisect_left(self.words, fragment)
-        return sum(1 for _ in _words_with_prefix(self.words, first, fragment))
 
     def _raw_log_prob(self, text: str, finished: bool) -> float:
         total = math.log1p(-self.CONTINUE_PROBABILITY) if finished else 0.0
@@ -106,13 +99,6 @@ class Noise:
         while rng.random() < self.CONTINUE_PROBABILITY:
             words.append(rng.choice(self.words))
         return " ".join(words)
-
-
-def _words_with_prefix(words: Sequence[str], start: int, fragment: str):
-    for index in range(start, len(words)):
-        if not words[index].startswith(fragment):
-            return
-        yield words[index]
 
 
 def _log_add(a: float, b: float) -> float:

@@ -6,7 +6,6 @@ prompt with PROMPT_WEIGHT, because prompts are drawn at random and there is litt
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -145,7 +144,3 @@ def document_batches(
         rng.shuffle(batches)
         for batch in batches:
             yield batch, [document.index(assistant) + 1 for document in batch]
-
-
-def write_training_record(folder: Path, record: dict[str, Any]) -> None:
-    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -8,31 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from harness.lab.grammar import Grammar, choices
+from harness.lab.grammar import Grammar, Slot, choices
 
 Fields = Mapping[str, str]
 LETTERS = "ABCDEFGHIJ"
 
-# Style of the data: what may come before and after the substance of a response.
-OPENERS = choices({"": 0.6, "well , ": 0.2, "i think ": 0.2})
-CLOSERS = choices({"": 0.6, " is that clear ?": 0.2, " ask me again .": 0.2})
-# Style of the pre-training text: other phrases in other proportions, so that the data's style has to be learnt.
-LOOSE_OPENERS = choices({"": 3, "well , ": 1, "i think ": 1, "hmm , ": 2, "look : ": 2, "sure , ": 2})
-LOOSE_CLOSERS = choices(
-    {"": 3, " is that clear ?": 1, " ask me again .": 1, " or so .": 2, " who knows ?": 2, " that is all .": 2}
-)
-
 
 @dataclass(frozen=True)
 class Style:
-    """Openers and closers around the substance."""
+    """What may come before and after the substance of a response."""
 
-    openers: tuple = OPENERS
-    closers: tuple = CLOSERS
+    openers: Slot
+    closers: Slot
 
 
-DATA_STYLE = Style()
-LOOSE_STYLE = Style(LOOSE_OPENERS, LOOSE_CLOSERS)
+DATA_STYLE = Style(
+    choices({"": 0.6, "well , ": 0.2, "i think ": 0.2}), choices({"": 0.6, " is that clear ?": 0.2, " ask me again .": 0.2})
+)
+# Style of the pre-training text: other phrases in other proportions, so that the data's style has to be learnt.
+LOOSE_STYLE = Style(
+    choices({"": 3, "well , ": 1, "i think ": 1, "hmm , ": 2, "look : ": 2, "sure , ": 2}),
+    choices({"": 3, " is that clear ?": 1, " ask me again .": 1, " or so .": 2, " who knows ?": 2, " that is all .": 2}),
+)
 
 
 class Wording:
@@ -98,16 +95,17 @@ class Skill(ABC):
         return None
 
 
-def with_opener(style: Style, substance: Mapping[str, float]) -> Grammar:
-    return (style.openers, choices(dict(substance)), style.closers)
+def with_opener(style: Style, substance: dict[str, float]) -> Grammar:
+    return (style.openers, *without_opener(style, substance))
 
 
-def without_opener(style: Style, substance: Mapping[str, float]) -> Grammar:
-    """Without an opener: the response begins with its substance, as a letter or a yes must."""
-    return (choices(dict(substance)), style.closers)
+def without_opener(style: Style, substance: dict[str, float]) -> Grammar:
+    """The response begins with its substance, as a letter or a yes must."""
+    return (choices(substance), style.closers)
 
 
-def letter_answer(style: Style, letter: str, value: str) -> Grammar:
+def letter_answer(style: Style, fields: Fields, value: str) -> Grammar:
+    letter = letter_of(fields, value)
     return without_opener(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
 
 
@@ -125,3 +123,9 @@ def option_fields(rng: Random, right: str, wrong: Sequence[str]) -> dict[str, st
 
 def letter_of(fields: Fields, value: str) -> str:
     return next(letter for letter in LETTERS if fields.get(letter) == value)
+
+
+def letter_options(fields: Fields, value: str) -> list[str]:
+    """The letter of a value, then those of the other options."""
+    right = letter_of(fields, value)
+    return [f"{letter} ." for letter in (right, *(x for x in LETTERS if x in fields and x != right))]

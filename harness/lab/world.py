@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.lab import lexicon as lex
 from harness.lab.chosen import QUESTIONS
 from harness.lab.grammar import Grammar, Noise, draw, enumerate_texts
-from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_CLOSERS, LOOSE_OPENERS, Style
+from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_STYLE, Style
 from harness.lab.skills import SKILLS
 
 NOISE_SHARE = 0.01
@@ -26,12 +26,11 @@ def _vocabulary() -> list[str]:
     texts = [w.template for skill in SKILLS for w in (*skill.wordings, *skill.task_wordings)]
     texts += [answer for _, answer in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
     texts += [f"{place} {first} {then}" for place, first, then in lex.SCRIPTS]
-    texts += [text for slot in (LOOSE_OPENERS, LOOSE_CLOSERS) for text, _ in slot]
+    texts += [text for slot in (LOOSE_STYLE.openers, LOOSE_STYLE.closers) for text, _ in slot]
     texts += lex.NAMES + lex.THINGS + lex.INVENTED_KINDS + [w for words in lex.CATEGORIES.values() for w in words]
     texts += list(LETTERS) + [str(n) for n in range(60)] + [*lex.PLURALS, *lex.PLURALS.values()]
     texts += ["the answer is = + - * that is true maybe yes no then and thanks took was"]
-    words = {word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()}
-    return sorted(words)
+    return [word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()]
 
 
 NOISE_MODEL = Noise(_vocabulary())
