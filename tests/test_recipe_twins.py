@@ -13,7 +13,7 @@ from harness.language.records import Example, Sample
 from harness.loop.suite import load_suite
 from harness.settings.paths import PACKAGE
 from harness.sources.mirror import is_hub_id
-from tests import twins
+from tests import twin_data, twins
 from tests.conftest import read_csv_rows, run_cli, run_cli_in_process
 
 RECIPES = [p.stem for p in sorted((PACKAGE / "recipes").glob("*.toml")) if is_hub_id(load_config(p.stem).model.path)]
@@ -108,8 +108,8 @@ def test_every_recipe_that_names_the_hub_has_a_twin():
     configs = [load_config(recipe) for recipe in RECIPES]
     assert len(configs) >= 4
     assert {c.model.path for c in configs} == twins.MODELS.keys() == ARCHITECTURE.keys()
-    assert {c.data.source for c in configs} == twins.PAIRS.keys()
-    assert {c.evaluation.suite for c in configs} == twins.TASKS.keys()
+    assert {c.data.source for c in configs} == set(twin_data.PAIRS)
+    assert {c.evaluation.suite for c in configs} == twin_data.TASKS.keys()
 
 
 def test_a_first_token_that_gives_it_away_is_counted():

@@ -16,14 +16,14 @@ import torch
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from tests.twin_data import PAIRS, TASKS, sentences, sum_problem
+from tests.twin_data import TASKS, sentences, sum_problem, write_dataset
 
 # ---------------------------------------------------------------- tokenizers
 
 
 def training_texts(template):
     """What a tokenizer is trained on: prompts in the papers' template or the tokenizer's own, and responses."""
-    for question, answer in sentences(400, 5):
+    for question, answer in sentences(400, random.Random(5)):
         yield template.format(question)
         yield answer
     for k in range(200):
@@ -188,14 +188,14 @@ def train_briefly(model, sequences, steps=150, batch_size=16):
 
 def write_mirror(mirror, config):
     """Everything that a recipe's configuration names on the hub."""
-    for write in dict.fromkeys([PAIRS[config.data.source], *TASKS[config.evaluation.suite]]):
-        write(mirror)
+    for name in {config.data.source, *TASKS[config.evaluation.suite]}:
+        write_dataset(mirror, name)
     write_model(mirror, config.model.path, texts_of_dataset(config.data.source))
 
 
 def texts_of_dataset(source):
     """(prompt, response) texts like those of a data set's twin, and more of them."""
-    return [sum_problem(k) for k in range(200)] if source == "openai/gsm8k" else [*sentences(400, 7)]
+    return [sum_problem(k) for k in range(200)] if source == "openai/gsm8k" else [*sentences(400, random.Random(7))]
 
 
 # ---------------------------------------------------------------- packages of a task that are not installed here

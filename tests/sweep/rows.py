@@ -63,6 +63,7 @@ def super_glue(r, n):
 def hellaswag(r, n):
     return {
         "ctx_a": sentence(r), "ctx_b": words(r, 3), "activity_label": words(r, 1), "endings": some(r, 4, 5), "label": str(n % 4),
+        "source_id": f"x~{n}",
     }  # fmt: skip
 
 
