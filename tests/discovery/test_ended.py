@@ -164,23 +164,8 @@ def test_in_a_run_the_other_cells_are_played(tmp_path, jobs, ends):
     (counted,) = parse_variants(str(path))
     check_objectives([counted], 1)
     path.write_text(text.replace("MOST", str(vars(load_objective(path))["calls"])))  # the first call in training ends it
-    done = run_cli(
-        "run",
-        "--recipe",
-        SMALL_RECIPE,
-        "--name",
-        "small",
-        "--objectives",
-        "./late.py,sft",
-        "--seeds",
-        "0,1",
-        "--iters",
-        "1",
-        "--jobs",
-        str(jobs),
-        cwd=tmp_path,
-        check=False,
-    )
+    arguments = ("--name", "small", "--objectives", "./late.py,sft", "--seeds", "0,1", "--iters", "1", "--jobs", jobs)
+    done = run_cli("run", "--recipe", SMALL_RECIPE, *arguments, cwd=tmp_path, check=False)
     assert done.returncode == 2, done.stderr
     failed = json.loads((tmp_path / "results/small/failed.json").read_text())
     assert sorted(failed) == ["late/seed-0", "late/seed-1"]

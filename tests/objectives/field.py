@@ -16,20 +16,19 @@ from objectives import Citation, LossOutput, Needs, Objective, param
 CITATION = Citation("a", "b", "c", "d")
 
 
+def changed(cls, loss=None, **members):
+    """A class with another loss, needs, or declaration; one field more where a member is (type, param)."""
+    fields = {k: v for k, v in members.items() if isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], type)}
+    body = {"__doc__": cls.__doc__, "loss": loss or cls.loss, **members, **{k: v[1] for k, v in fields.items()}}
+    body["__annotations__"] = {k: v[0] for k, v in fields.items()}
+    return dataclass(frozen=True)(type(cls.__name__, (cls,), body))
+
+
 def made(name, loss, needs, **members):
     """A class with one loss; `members` are its hyper-parameters and declarations."""
-    fields = {key: kind for key, (kind, _) in members.items() if kind is not None}
-    values = {key: value for key, (_, value) in members.items()}
-    body = {
-        "__doc__": f"{name}.\n\nDepartures from the paper: none.\n",
-        "__annotations__": fields,
-        "title": name,
-        "citation": CITATION,
-        "needs": needs if isinstance(needs, property) else property(lambda self: needs),
-        "loss": loss,
-        **values,
-    }
-    return dataclass(frozen=True)(type(name, (Objective,), body))
+    doc = f"{name}.\n\nDepartures from the paper: none.\n"
+    body = {"title": name, "citation": CITATION, "needs": property(lambda self: needs)}
+    return changed(Objective, loss, __doc__=doc, **body, **members)
 
 
 def beta(default=1.0):
@@ -67,19 +66,6 @@ def nce(self, batch):
     return LossOutput(loss=softplus(-r)[:, 0] + softplus(s).mean(dim=1), metrics={"reward": r[:, 0]})
 
 
-def gsil(self, batch):
-    r, s = ratios(self, batch)
-    if self.kind == "bernoulli":
-        return rows(softplus(self.shift - r) + softplus(s - self.shift))
-    if self.kind == "brier":
-        return rows((1 - torch.sigmoid(r)) ** 2 + torch.sigmoid(s) ** 2)
-    if self.kind == "hinge":
-        return rows(torch.relu(1 - r) + torch.relu(1 + s))
-    if self.kind == "lsif":
-        return rows(-torch.exp(r) + torch.exp(2 * s) / 2)
-    return rows(-r + torch.exp(s))
-
-
 def lsif(self, batch):
     r, s = ratios(self, batch)
     return rows(0.5 * torch.exp(s) ** 2 - torch.exp(r))
@@ -103,6 +89,13 @@ def brier(self, batch):
 def hinge(self, batch):
     r, s = ratios(self, batch)
     return rows(torch.relu(1 - r) + torch.relu(1 + s))
+
+
+def gsil(self, batch):
+    r, s = ratios(self, batch)
+    if self.kind == "bernoulli":
+        return rows(softplus(self.shift - r) + softplus(s - self.shift))
+    return {"brier": brier, "hinge": hinge, "lsif": lsif, "kliep": kliep}[self.kind](self, batch)
 
 
 def chi2(self, batch):
@@ -222,20 +215,20 @@ def weight(default, **bounds):
     return {"weight": (float, param(default, "weight of the second term", **(bounds or {"at_least": 0})))}
 
 
-UNBOUNDED = {"unbounded": (None, True)}
+UNBOUNDED = {"unbounded": True}
 FORMS = ("logistic", "hinge", "exponential", "correlation")
 KINDS = ("bernoulli", "brier", "hinge", "lsif", "kliep")
 FIELD = {
     "sft": made("SFT", sft, Needs()),
     "spin": made("SPIN", spin, PAIR, **beta(0.1), form=(str, param("logistic", "the loss of the margin", choices=FORMS)),
-                 unbounded=(None, property(lambda self: self.form == "exponential"))),
+                 unbounded=property(lambda self: self.form == "exponential")),
     "spin_four": made("SPINFour", spin, FOUR, **beta(), form=(str, param("logistic", "loss of the margin", choices=FORMS[:2]))),
     "dpo": made("DPO", dpo, PAIR, **beta(0.1), smoothing=(float, param(0.0, "label smoothing", at_least=0, at_most=0.5))),
     "nce": made("NCE", nce, PAIR, **beta()),
     "nce_four": made("NCEFour", nce, FOUR, **beta()),
     "gsil": made("GSIL", gsil, PAIR, **beta(), shift=(float, param(0.0, "shift of the log-ratio, of bernoulli alone")),
                  kind=(str, param("bernoulli", "the loss of the density ratio", choices=KINDS)),
-                 unbounded=(None, property(lambda self: self.kind in ("lsif", "kliep")))),
+                 unbounded=property(lambda self: self.kind in ("lsif", "kliep"))),
     "gsil_class": made("GSILClass", gsil, PAIR, **beta(), shift=(float, param(0.5, "shift of the log-ratio, of bernoulli alone")),
                        kind=(str, param("bernoulli", "the loss of the density ratio", choices=KINDS)), **UNBOUNDED),
     "lsif": made("LSIF", lsif, PAIR, **beta(), **UNBOUNDED),
@@ -260,7 +253,7 @@ FIELD = {
     "sppo": made("SPPO", sppo, PAIR, eta=(float, param(1.0, "target of the log-ratio", above=0))),
     "r_dpo": made("RDPO", r_dpo, PAIR, **beta(0.1), alpha=(float, param(0.01, "weight of the lengths", at_least=0))),
     "wpo": made("WPO", wpo, PAIR, **beta(0.1)),
-    "replay": made("Replay", replay, BARE, **weight(0.1), pushes_up=(None, ("synthetic",))),
+    "replay": made("Replay", replay, BARE, **weight(0.1), pushes_up=("synthetic",)),
     "kl_penalty": made("KLPenalty", kl_penalty, PAIR, **weight(0.1)),
     "tspin": made("TSPINLike", tspin, Needs(synthetic=2, proto=1), alpha=(float, param(1.0, "scale", above=0)), **weight(3.0)),
     "best_of_four": made("BestOfFour", best_of_four, FOUR, **beta()),

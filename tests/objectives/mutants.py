@@ -5,27 +5,16 @@ has nothing to change (no synthetic response, no reference).
 """
 
 import math
-from dataclasses import dataclass, field, replace
+import sys
+from dataclasses import field, replace
 
 import torch
 from torch.nn.functional import softplus
 
 from objectives import Batch, LossOutput, Responses, param
-from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, made, nce, ratios, rows
+from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, nce, ratios, rows
 
 NCE = FIELD["nce"]
-
-
-def changed(cls, loss=None, **members):
-    """A class with another loss, needs, or declaration; one field more where a member is (type, param)."""
-    fields = {k: v for k, v in members.items() if isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], type)}
-    body = {k: v for k, v in members.items() if k not in fields}
-    return make_child(cls, {**body, **({"loss": loss} if loss else {}), **{k: v[1] for k, v in fields.items()}},
-                      {k: v[0] for k, v in fields.items()})  # fmt: skip
-
-
-def make_child(cls, body, annotations):
-    return dataclass(frozen=True)(type(cls.__name__, (cls,), {"__doc__": cls.__doc__, **body, "__annotations__": annotations}))
 
 
 def plus(cls, extra):
@@ -165,34 +154,25 @@ def seen_as(cls, view):
 
 
 def side(role, change):
-    """A view in which one role's responses are changed: change(responses) -> responses."""
-
-    def view(batch):
-        roles = {"real": batch.real, "synthetic": batch.maybe_synthetic, "proto": batch.maybe_proto}
-        roles[role] = change(roles[role])
-        return Batch(roles["real"], roles["synthetic"], roles["proto"])
-
-    return lambda cls: seen_as(cls, view)
+    """The class with one role's responses changed: change(responses) -> responses."""
+    field_name = {"real": "real", "synthetic": "maybe_synthetic"}[role]
+    return lambda cls: seen_as(cls, lambda batch: replace(batch, **{field_name: change(getattr(batch, field_name))}))
 
 
 def with_logp(change):
-    return lambda r: Responses(change(r.logp), r.length, r.reference)
+    return lambda r: replace(r, logp=change(r.logp))
 
 
 def per_token(r):
-    return Responses(r.logp / r.length, r.length, None if r.reference is None else r.reference / r.length)
-
-
-def reference_turned(r):
-    return Responses(r.logp, r.length, -r.reference)
+    return replace(mean_minus_sum(r), reference=None if r.reference is None else r.reference / r.length)
 
 
 def mean_minus_sum(r):
-    return Responses(r.logp / r.length, r.length, r.reference)
+    return replace(r, logp=r.logp / r.length)
 
 
 def without_reference(r):
-    return Responses(r.logp, r.length, torch.zeros_like(r.reference))
+    return replace(r, reference=torch.zeros_like(r.reference))
 
 
 def half(x):
@@ -203,43 +183,27 @@ def roles_swapped(cls):
     return seen_as(cls, lambda batch: Batch(batch.synthetic, batch.real, batch.maybe_proto))
 
 
-def references_swapped(cls):
+def swapped(name):
+    """The class whose real and synthetic responses have each other's `name`."""
+
     def view(batch):
         real, synthetic = batch.real, batch.synthetic
-        return Batch(
-            Responses(real.logp, real.length, synthetic.reference),
-            Responses(synthetic.logp, synthetic.length, real.reference),
-            batch.maybe_proto,
-        )
+        theirs = (replace(one, **{name: getattr(other, name)}) for one, other in ((real, synthetic), (synthetic, real)))
+        return Batch(*theirs, batch.maybe_proto)
 
-    return seen_as(cls, view)
-
-
-def lengths_swapped(cls):
-    def view(batch):
-        real, synthetic = batch.real, batch.synthetic
-        return Batch(
-            Responses(real.logp, synthetic.length, real.reference),
-            Responses(synthetic.logp, real.length, synthetic.reference),
-            batch.maybe_proto,
-        )
-
-    return seen_as(cls, view)
+    return lambda cls: seen_as(cls, view)
 
 
 def first_sample_alone(cls):
-    view = seen_as(cls, lambda batch: Batch(batch.real, Responses(*(None if t is None else t[:, :1] for t in (
-        batch.synthetic.logp, batch.synthetic.length, batch.synthetic.reference))), batch.maybe_proto))  # fmt: skip
-    return changed(view, needs=property(lambda self: replace(cls.needs.fget(self), synthetic=4)))
+    def first(r):
+        return Responses(*(None if t is None else t[:, :1] for t in (r.logp, r.length, r.reference)))
+
+    return declaring(synthetic=4)(side("synthetic", first)(cls))
 
 
 def declaring(**more):
-    """The class whose `needs` are those of the original and more."""
+    """The class whose `needs` are those of the original but for these."""
     return lambda cls: changed(cls, needs=property(lambda self: replace(cls.needs.fget(self), **more)))
-
-
-def with_needs(change):
-    return lambda cls: changed(cls, needs=property(lambda self: change(cls.needs.fget(self))))
 
 
 def afterwards(change):
@@ -267,17 +231,6 @@ def counting(cls):
     return changed(cls, loss)
 
 
-def ends_the_process(cls):
-    def loss(self, batch):
-        raise SystemExit(0)
-
-    return changed(cls, loss)
-
-
-def column_of(loss):
-    return loss[:, None]
-
-
 REAL, SYNTHETIC, REFERENCE = {"real"}, {"synthetic"}, {"reference"}
 # name -> (change, what the loss must have: a role, the reference, summed log-probabilities or ones per token, rows of their own).
 GENERAL = {
@@ -289,19 +242,19 @@ GENERAL = {
     "synthetic detached": (side("synthetic", with_logp(torch.Tensor.detach)), SYNTHETIC),
     "all detached": (afterwards(lambda loss, batch: loss.detach()), REAL),
     "half of it detached": (afterwards(lambda loss, batch: 0.5 * loss + 0.5 * loss.detach()), {"no warning"}),
-    "real reference turned": (side("real", reference_turned), REFERENCE),
-    "synthetic reference turned": (side("synthetic", reference_turned), REFERENCE),
+    "real reference turned": (side("real", lambda r: replace(r, reference=-r.reference)), REFERENCE),
+    "synthetic reference turned": (side("synthetic", lambda r: replace(r, reference=-r.reference)), REFERENCE),
     "real without reference": (side("real", without_reference), REFERENCE),
     "synthetic without reference": (side("synthetic", without_reference), REFERENCE),
-    "references swapped": (references_swapped, REFERENCE),
+    "references swapped": (swapped("reference"), REFERENCE),
     "reference never read": (lambda cls: side("real", without_reference)(side("synthetic", without_reference)(cls)), REFERENCE),
     "real per token": (side("real", per_token), {"summed"}),
     "synthetic per token": (side("synthetic", per_token), {"summed"}),
     "real mean less summed reference": (side("real", mean_minus_sum), REFERENCE),
-    "lengths swapped": (lengths_swapped, {"per token"}),
+    "lengths swapped": (swapped("length"), {"per token"}),
     "four declared, one used": (first_sample_alone, SYNTHETIC),
-    "a role undeclared": (with_needs(lambda needs: replace(needs, synthetic=0)), SYNTHETIC),
-    "a reference undeclared": (with_needs(lambda needs: replace(needs, reference=False)), REFERENCE),
+    "a role undeclared": (declaring(synthetic=0), SYNTHETIC),
+    "a reference undeclared": (declaring(reference=False), REFERENCE),
     "a role declared": (declaring(proto=1), {"no proto"}),
     "a reference declared": (declaring(reference=True), {"no reference"}),
     "coupling declared": (declaring(couples_batch=True), {"rows"}),
@@ -311,7 +264,7 @@ GENERAL = {
     "mean over rows": (afterwards(lambda loss, batch: loss.mean().expand(len(loss))), {"rows"}),
     "divided by the rows": (afterwards(lambda loss, batch: loss / len(loss)), {"rows"}),
     "a scalar": (afterwards(lambda loss, batch: loss.mean()), REAL),
-    "a column": (afterwards(lambda loss, batch: column_of(loss)), REAL),
+    "a column": (afterwards(lambda loss, batch: loss[:, None]), REAL),
     "a plain number": (afterwards(lambda loss, batch: loss.sum().item()), REAL),
     "first row of all": (afterwards(lambda loss, batch: loss[:1].expand(len(loss))), {"rows"}),
     "by position": (afterwards(lambda loss, batch: loss * torch.arange(1, 1 + len(loss), device=loss.device)), REAL),
@@ -320,7 +273,7 @@ GENERAL = {
     "seeds torch": (afterwards(lambda loss, batch: loss + 0 * torch.manual_seed(3).initial_seed()), REAL),
     "counts calls": (counting, REAL),
     "input changed": (in_place, REAL),
-    "leaves through sys.exit": (ends_the_process, REAL),
+    "leaves through sys.exit": (lambda cls: changed(cls, lambda self, batch: sys.exit(0)), REAL),
     "half precision": (side("real", with_logp(half)), REAL),
     "rounded": (side("real", with_logp(lambda x: x + (x.detach().round() - x.detach()))), {"no warning"}),
     "float32 inside": (side("real", with_logp(lambda x: x.float().double())), {"no warning"}),
@@ -355,23 +308,10 @@ def traits(name):
 
 # Losses in which all log-probabilities are summed and the synthetic and the real one are curved: elsewhere a side per token is a
 # term of its own.
-SUMMED = (
-    "spin",
-    "spin_four",
-    "dpo",
-    "nce",
-    "nce_four",
-    "lsif",
-    "brier",
-    "hinge",
-    "chi2",
-    "nca",
-    "bco",
-    "kto",
-    "dpop",
-    "cal_dpo",
-    "sppo",
-)
+SUMMED = {
+    *("spin", "spin_four", "dpo", "nce", "nce_four", "lsif", "brier", "hinge", "chi2"),
+    *("nca", "bco", "kto", "dpop", "cal_dpo", "sppo"),
+}
 
 # Changes that make no fault: a right loss again, or one in which what is left out counts for nothing.
 HARMLESS = {

@@ -10,8 +10,8 @@ from torch.nn.functional import softplus
 from harness.discovery.review import CHECKS, check_objective
 from harness.discovery.slopes import describe_start
 from objectives import LossOutput, param
-from tests.objectives.field import FIELD, WITH_A_WARNING, nce
-from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, changed, traits
+from tests.objectives.field import FIELD, WITH_A_WARNING, changed, nce
+from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, traits
 
 
 def found(cls, lines=CHECKS, **params):

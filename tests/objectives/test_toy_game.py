@@ -9,6 +9,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from harness.discovery.variants import find_objective, load_objective
 from harness.theory.exact import kl, power_law, solve_iteration
@@ -75,29 +76,23 @@ def test_sipo_matches_its_least_squares_solution():
 # ---------------------------------------------------------------- injected bugs must be caught
 
 
-def bug_no_shift(self, batch):
-    real, synthetic = batch.real.log_ratio, batch.synthetic.log_ratio
-    soft = torch.nn.functional.softplus
-    return LossOutput(soft(-real)[:, 0] + self.mu * soft(synthetic).mean(dim=1))
+def space_with(shift, weight):
+    """SPACE's loss with another shift than log mu, or another weight of the synthetic term than mu."""
+
+    def loss(self, batch):
+        real, synthetic = softplus(shift - batch.real.log_ratio)[:, 0], softplus(batch.synthetic.log_ratio - shift)
+        return LossOutput(real + weight * synthetic.mean(dim=1))
+
+    return loss
 
 
-def bug_sign_of_shift(self, batch):
-    shift = -math.log(self.mu)
-    real, synthetic = batch.real.log_ratio, batch.synthetic.log_ratio
-    soft = torch.nn.functional.softplus
-    return LossOutput(soft(shift - real)[:, 0] + self.mu * soft(synthetic - shift).mean(dim=1))
-
-
-def bug_mean_for_sum(self, batch):
-    shift = math.log(self.mu)
-    real, synthetic = batch.real.log_ratio, batch.synthetic.log_ratio
-    soft = torch.nn.functional.softplus
-    return LossOutput(soft(shift - real)[:, 0] + soft(synthetic - shift).mean(dim=1))
-
-
-@pytest.mark.parametrize("bug", [bug_no_shift, bug_sign_of_shift, bug_mean_for_sum])
-def test_an_injected_bug_is_far_from_the_data_after_one_iteration(bug, monkeypatch):
+@pytest.mark.parametrize(
+    ("shift", "weight"), [(0.0, 3.0), (-math.log(3), 3.0), (math.log(3), 1.0)], ids=["no shift", "its sign", "mean for sum"]
+)
+def test_an_injected_bug_is_far_from_the_data_after_one_iteration(shift, weight, monkeypatch):
     """The very assertion of the correct formula fails, and by far: at least 1e-3 nats instead of 1e-10."""
     objective = make("space", mu=3.0)
-    monkeypatch.setattr(type(objective), "loss", bug)
+    monkeypatch.setattr(type(objective), "loss", space_with(math.log(3), 3.0))
+    assert kl(DATA, play(objective, START)) < 1e-10
+    monkeypatch.setattr(type(objective), "loss", space_with(shift, weight))
     assert kl(DATA, play(objective, START)) > 1e-3
