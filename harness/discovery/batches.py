@@ -6,7 +6,7 @@ Legend: B prompts, K responses per prompt in a role; everything in float64 unles
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -34,18 +34,22 @@ def variations(base: Objective) -> Iterator[Objective]:
     """The objective as given, then each hyper-parameter in turn at other legal values."""
     yield base
     for spec in dataclasses.fields(base):
-        for value in other_values(spec, getattr(base, spec.name))[: 1 if "choices" not in spec.metadata else None]:
-            if (other := with_value(base, spec.name, value)) is not None:
-                yield other
+        others = _others(base, spec)
+        yield from others if "choices" in spec.metadata else others[:1]
 
 
 def form_variations(base: Objective) -> Iterator[Objective]:
     """The objective as given, then each choice and each switch in turn at its other values: forms of the loss, not its scales."""
     yield base
     for spec in dataclasses.fields(base):
-        value = getattr(base, spec.name)
-        if "choices" in spec.metadata or isinstance(value, bool):
-            yield from (o for v in other_values(spec, value) if (o := with_value(base, spec.name, v)) is not None)
+        if "choices" in spec.metadata or isinstance(getattr(base, spec.name), bool):
+            yield from _others(base, spec)
+
+
+def _others(base: Objective, spec: dataclasses.Field) -> list[Objective]:
+    """The objective with one hyper-parameter at each of its other values that it does not refuse."""
+    candidates = (with_value(base, spec.name, value) for value in other_values(spec, getattr(base, spec.name)))
+    return [other for other in candidates if other is not None]
 
 
 def with_value(objective: Objective, name: str, value: object) -> Objective | None:
@@ -64,17 +68,17 @@ def other_values(spec: dataclasses.Field, value: object) -> list[object]:
     high = spec.metadata.get("at_most")
     if isinstance(value, bool):
         return [not value]
-    if isinstance(value, int):
-        candidates = [value + 1, value + 2, value - 1, value // 2, value * 3 + 1]
-        return [v for v in candidates if v != value and (low is None or v >= low) and (high is None or v <= high)]
-    if isinstance(value, float):
-        candidates = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, value * 1e-3, 1.0, -value]
-        midpoints = [(value + end) / 2 for end in (low, high) if end is not None and end != value]
-        return [v for v in (*candidates, *midpoints) if v != value and (low is None or v >= low) and (high is None or v <= high)]
     if value is None:
         start = 1 if low is None else int(low)
         return [start + 1, start, float(start) + 0.5, True]
-    return []
+    if isinstance(value, int):
+        candidates = [value + 1, value + 2, value - 1, value // 2, value * 3 + 1]
+    elif isinstance(value, float):
+        candidates = [value * 3 + 0.5, value * 0.5 + 0.01, value + 0.01, value * 1e-3, 1.0, -value]
+        candidates += [(value + end) / 2 for end in (low, high) if end is not None]
+    else:
+        return []
+    return [v for v in candidates if v != value and (low is None or v >= low) and (high is None or v <= high)]
 
 
 def format_difference(base: Objective, other: Objective) -> str:
@@ -103,18 +107,15 @@ def make_batch(
     at_start: the main player is the opponent, so every log-ratio is 0.
     """
     generator = torch.Generator().manual_seed(seed)
-    needs = objective.needs
 
-    def make_role(width: int) -> Responses | None:
-        if width == 0:
-            return None
+    def make_role(_: str, width: int) -> Responses:
         length = torch.randint(3, 13, (prompts, width), generator=generator).double()
         logp = -scale * length * (0.5 + torch.rand((prompts, width), generator=generator, dtype=torch.float64))
         drift = 0.5 * scale * torch.randn((prompts, width), generator=generator, dtype=torch.float64)
         reference = logp.clone() if at_start else logp + drift
-        return Responses(logp.to(dtype).requires_grad_(), length.to(dtype), reference.to(dtype) if needs.reference else None)
+        return Responses(logp.to(dtype).requires_grad_(), length.to(dtype), reference.to(dtype))
 
-    return _make_batch(make_role(1), make_role(needs.synthetic), make_role(needs.proto))
+    return _needed(objective, make_role)
 
 
 def equal_start_batch(
@@ -123,24 +124,26 @@ def equal_start_batch(
     """The start of an iteration where all responses to a prompt are equally long and likely: row i has `lengths[i]` tokens of
     `nats[i]`. unlikely: a role whose responses have ten times as many nats.
     """
-    needs = objective.needs
     tokens = torch.tensor(lengths, dtype=torch.float64)[:, None]
     logp = -tokens * torch.tensor(nats, dtype=torch.float64)[:, None]
 
-    def make_role(name: str, width: int) -> Responses | None:
-        if width == 0:
-            return None
+    def make_role(name: str, width: int) -> Responses:
         role_logp = (logp * 10 if name == unlikely else logp).expand(-1, width)
-        return Responses(
-            role_logp.clone().requires_grad_(), tokens.expand(-1, width).clone(), role_logp.clone() if needs.reference else None
-        )
+        return Responses(role_logp.clone().requires_grad_(), tokens.expand(-1, width).clone(), role_logp.clone())
 
-    return _make_batch(make_role("real", 1), make_role("synthetic", needs.synthetic), make_role("proto", needs.proto))
+    return _needed(objective, make_role)
 
 
-def _make_batch(real: Responses | None, synthetic: Responses | None, proto: Responses | None) -> Batch:
-    assert real is not None
-    return Batch(real, synthetic, proto)
+def _needed(objective: Objective, make_role: Callable[[str, int], Responses]) -> Batch:
+    """The roles that `needs` declares, in their widths, with a reference where it declares one."""
+    needs = objective.needs
+    widths = zip(ROLE_NAMES, (1, needs.synthetic, needs.proto), strict=True)
+    batch = _from_roles({name: make_role(name, width) for name, width in widths if width})
+    return batch if needs.reference else map_roles(batch, lambda _, r: replace(r, reference=None))
+
+
+def _from_roles(roles: Mapping[str, Responses]) -> Batch:
+    return Batch(roles["real"], roles.get("synthetic"), roles.get("proto"))
 
 
 def responses_by_role(batch: Batch) -> dict[str, Responses]:
@@ -161,16 +164,16 @@ def all_tensors(batch: Batch) -> list[torch.Tensor]:
 
 def map_roles(batch: Batch, change: Callable[[str, Responses], Responses]) -> Batch:
     """The batch with every role's responses changed."""
-    changed_roles = {name: change(name, responses) for name, responses in responses_by_role(batch).items()}
-    return _make_batch(changed_roles["real"], changed_roles.get("synthetic"), changed_roles.get("proto"))
+    return _from_roles({name: change(name, responses) for name, responses in responses_by_role(batch).items()})
 
 
 def map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
     """The batch with every tensor changed in the same way."""
-    return map_roles(
-        batch,
-        lambda _, r: Responses(change(r.logp), change(r.length), None if r.reference is None else change(r.reference)),
-    )
+
+    def change_role(_: str, r: Responses) -> Responses:
+        return Responses(change(r.logp), change(r.length), None if r.reference is None else change(r.reference))
+
+    return map_roles(batch, change_role)
 
 
 def select_rows(batch: Batch, rows: Sequence[int]) -> Batch:
@@ -184,32 +187,35 @@ def roll_samples(batch: Batch) -> Batch:
     return map_tensors(batch, lambda t: t.roll(1, dims=1))
 
 
-def scale_role(batch: Batch, role: str, logp: float = 1.0, reference: float = 1.0, length: float = 1.0) -> Batch:
-    """A copy with one role's tensors multiplied; its log-probabilities are fresh leaves."""
+def scale_role(batch: Batch, role: str, logp: float = 1.0, length: float = 1.0) -> Batch:
+    """A copy with one role's log-probabilities and references multiplied by `logp`, its lengths by `length`."""
 
-    def scale(name: str, r: Responses) -> Responses:
-        a, b, c = (logp, reference, length) if name == role else (1.0, 1.0, 1.0)
-        return Responses(
-            (r.logp.detach() * a).requires_grad_(), r.length * c, None if r.reference is None else r.reference.detach() * b
-        )
+    def scale(r: Responses) -> Responses:
+        return Responses(r.logp * logp, r.length * length, None if r.reference is None else r.reference * logp)
 
-    return map_roles(batch, scale)
+    return _change_role(batch, role, scale)
 
 
 def shift_role(batch: Batch, role: str, sample: int | None = None, logp: Shift = 0.0, reference: Shift = 0.0) -> Batch:
-    """A copy with one role's tensors shifted, in one column or in all; its log-probabilities are fresh leaves.
+    """A copy with one role's tensors shifted, in one column or in all. logp, reference: nats, a number or one per row, (B, 1)."""
 
-    logp, reference: nats, a number or one per row, (B, 1).
-    """
-
-    def shift(name: str, r: Responses) -> Responses:
+    def shift(r: Responses) -> Responses:
         mask = torch.zeros_like(r.logp)
-        if name == role:
-            mask[:, slice(None) if sample is None else slice(sample, sample + 1)] = 1.0
-        shifted_logp = (r.logp.detach() + mask * logp).requires_grad_()
-        return Responses(shifted_logp, r.length, None if r.reference is None else r.reference.detach() + mask * reference)
+        mask[:, slice(None) if sample is None else slice(sample, sample + 1)] = 1.0
+        return Responses(r.logp + mask * logp, r.length, None if r.reference is None else r.reference + mask * reference)
 
-    return map_roles(batch, shift)
+    return _change_role(batch, role, shift)
+
+
+def _change_role(batch: Batch, role: str, change: Callable[[Responses], Responses]) -> Batch:
+    """A copy with one role changed; the log-probabilities of all are fresh leaves."""
+
+    def copy(name: str, r: Responses) -> Responses:
+        r = replace(r, logp=r.logp.detach())
+        r = change(r) if name == role else r
+        return replace(r, logp=r.logp.clone().requires_grad_())
+
+    return map_roles(batch, copy)
 
 
 # ---------------------------------------------------------------- what an objective computes on a batch
@@ -217,20 +223,26 @@ def shift_role(batch: Batch, role: str, sample: int | None = None, logp: Shift =
 
 def weighted_loss(objective: Objective, batch: Batch) -> torch.Tensor:
     """Sum over the batch of weight times loss, which the training core differentiates."""
+    loss, weight = _loss_and_weight(objective, batch)
+    return (weight * loss).sum()
+
+
+def _loss_and_weight(objective: Objective, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     output = objective.loss(batch)
-    weight = torch.ones_like(output.loss) if output.weight is None else output.weight
-    return (weight * output.loss).sum()
+    return output.loss, torch.ones_like(output.loss) if output.weight is None else output.weight
 
 
 def training_effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
     """Everything that training uses of a batch: losses, weights, and the gradient of each role, zeros where there is none."""
-    output = objective.loss(batch)
-    weight = torch.ones_like(output.loss) if output.weight is None else output.weight
-    loss_sum = (weight * output.loss).sum()
-    leaves = list(logp_leaves(batch).values())
-    grads = torch.autograd.grad(loss_sum, leaves, allow_unused=True) if loss_sum.requires_grad else [None] * len(leaves)
-    zeros = [torch.zeros_like(leaf) if grad is None else grad for leaf, grad in zip(leaves, grads, strict=True)]
-    return [output.loss.detach(), weight.detach(), *zeros]
+    loss, weight = _loss_and_weight(objective, batch)
+    return [loss.detach(), weight.detach(), *_grads((weight * loss).sum(), list(logp_leaves(batch).values()))]
+
+
+def _grads(value: torch.Tensor, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The gradient of a scalar in each leaf, zeros where there is none."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    return list(torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True))
 
 
 def logp_grads(objective: Objective, batch: Batch) -> dict[str, torch.Tensor]:

@@ -121,7 +121,7 @@ def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
         return all(
             all_close(
                 _row_losses(objective, batch),
-                _row_losses(objective, scale_role(scale_role(batch, role, logp, logp), other, length=length)),
+                _row_losses(objective, scale_role(scale_role(batch, role, logp), other, length=length)),
                 1e-8,
             )
             for batch in batches
