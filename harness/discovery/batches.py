@@ -6,7 +6,7 @@ Legend: B prompts, K responses per prompt in a role; everything in float64 unles
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -235,14 +235,14 @@ def _loss_and_weight(objective: Objective, batch: Batch) -> tuple[torch.Tensor, 
 def training_effect(objective: Objective, batch: Batch) -> list[torch.Tensor]:
     """Everything that training uses of a batch: losses, weights, and the gradient of each role, zeros where there is none."""
     loss, weight = _loss_and_weight(objective, batch)
-    return [loss.detach(), weight.detach(), *_grads((weight * loss).sum(), list(logp_leaves(batch).values()))]
+    return [loss.detach(), weight.detach(), *gradients((weight * loss).sum(), logp_leaves(batch).values())]
 
 
-def _grads(value: torch.Tensor, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def gradients(value: torch.Tensor, leaves: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     """The gradient of a scalar in each leaf, zeros where there is none."""
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
-    return list(torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True))
+    return list(torch.autograd.grad(value, list(leaves), allow_unused=True, materialize_grads=True))
 
 
 def logp_grads(objective: Objective, batch: Batch) -> dict[str, torch.Tensor]:

@@ -22,6 +22,7 @@ from harness.discovery.batches import (
     PropertyWarning,
     all_close,
     all_tensors,
+    gradients,
     logp_leaves,
     make_batch,
     roll_samples,
@@ -29,6 +30,7 @@ from harness.discovery.batches import (
     training_effect,
     weighted_loss,
 )
+from harness.discovery.process_state import preserve_process_state
 from objectives import LossOutput, Objective, UndeclaredRead
 
 NATS_SCALES = (1e-3, 1.0, 30.0, 3000.0)  # nats per token: from one likely token to a very unlikely long response
@@ -110,9 +112,9 @@ def _check_finite(objective: Objective, scale: float, at_start: bool = False, dt
         raise PropertyViolation(f"loss is {value.item()} {where}: use a stable form such as softplus, or a smaller scale")
     if not value.requires_grad:
         raise PropertyViolation("the loss has no gradient, so nothing would be learnt: is something detached?")
-    value.backward()
-    for role, leaf in logp_leaves(batch).items():
-        if leaf.grad is not None and not torch.isfinite(leaf.grad).all():
+    leaves = logp_leaves(batch)
+    for role, grad in zip(leaves, gradients(value, leaves.values()), strict=True):
+        if not torch.isfinite(grad).all():
             raise PropertyViolation(f"the gradient of {role} is not finite {where}: use a stable form")
 
 
@@ -152,44 +154,28 @@ def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
     second = objective.loss(batch).loss.detach().clone()
     objective.loss(make_batch(objective, seed=1))
     later = objective.loss(batch).loss
-    if not (_identical(first, second) and _identical(first, later)):
+    if not all_close([first, first], [second, later], 0.0):
         raise PropertyViolation("two calls on the same batch differ: the loss must be pure, without random numbers or state")
 
 
-def _identical(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return torch.allclose(first, second, rtol=0, atol=0, equal_nan=True)
-
-
 def random_numbers_and_settings_are_left_alone(objective: Objective) -> None:
-    random_states = torch.get_rng_state(), random.getstate()
-    try:
+    with preserve_process_state() as changed:
         torch.rand(1)  # so that a loss that sets the same seed again is noticed
         random.random()
-        before = _process_settings()
+        before = _state_beside_settings()
         objective.loss(make_batch(objective))
-        after = _process_settings()
-    finally:
-        torch.set_rng_state(random_states[0])
-        random.setstate(random_states[1])
-    for name, value in after.items():
-        if value != before[name]:
-            raise PropertyViolation(f"the loss changes {name}, which the rest of the run uses")
+        changed += [name for name, value in _state_beside_settings().items() if value != before[name]]
+    if changed:
+        raise PropertyViolation(f"the loss changes {changed[0]}, which the rest of the run uses")
 
 
-def _process_settings() -> dict[str, object]:
+def _state_beside_settings() -> dict[str, object]:
     return {
         "torch's random numbers": torch.get_rng_state().numpy().tobytes(),
         "Python's random numbers": random.getstate(),
-        "torch's default dtype": torch.get_default_dtype(),
-        "torch's grad mode": torch.is_grad_enabled(),
-        "torch's deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "torch's anomaly mode": torch.is_anomaly_enabled(),
-        "torch's default device": torch.empty(0).device,
-        "the number of threads": torch.get_num_threads(),
         "the handlers of signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
         "the threads that run": threading.active_count(),
         "the environment": dict(os.environ),
-        "the working folder": os.getcwd(),
     }
 
 
@@ -203,7 +189,7 @@ def rows_do_not_depend_on_each_other(objective: Objective) -> None:
     batch_loss = objective.loss(batch).loss
     for row in range(BATCH_SIZE):
         row_loss = objective.loss(select_rows(batch, [row])).loss
-        if not torch.allclose(batch_loss[row : row + 1], row_loss, rtol=1e-9, atol=1e-12, equal_nan=True):
+        if not all_close([batch_loss[row : row + 1]], [row_loss], 1e-9):
             raise PropertyViolation(
                 f"row {row} depends on other rows (did you average over the batch?); or declare couples_batch=True"
             )
@@ -213,12 +199,9 @@ def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
     """Rows of one batch come in any order, and the samples of one prompt are draws of one distribution."""
     for seed in range(2):
         batch, order = make_batch(objective, seed=seed), [2, 0, 3, 1]
-        original, permuted = weighted_loss(objective, batch), weighted_loss(objective, select_rows(batch, order))
-        grads, permuted_grads = (
-            torch.autograd.grad(value, list(logp_leaves(batch).values()), allow_unused=True) for value in (original, permuted)
-        )
-        pairs = [(a, b) for a, b in zip(grads, permuted_grads, strict=True) if a is not None and b is not None]
-        if not (all_close([original], [permuted], 1e-9) and all(all_close([a], [b], 1e-9) for a, b in pairs)):
+        leaves = logp_leaves(batch).values()
+        original, permuted = (weighted_loss(objective, b) for b in (batch, select_rows(batch, order)))
+        if not all_close([original, *gradients(original, leaves)], [permuted, *gradients(permuted, leaves)], 1e-9):
             raise PropertyViolation(
                 "permuted rows give another loss or gradient: something depends on a row's position in the batch"
             )
@@ -231,12 +214,11 @@ def splitting_the_batch_adds_up_to_the_same_gradient(objective: Objective) -> No
         return
     batch = make_batch(objective)
     leaves = logp_leaves(batch)
-    batch_grads = torch.autograd.grad(weighted_loss(objective, batch), list(leaves.values()), allow_unused=True)
-    split_loss = sum(weighted_loss(objective, select_rows(batch, rows)) for rows in ([0], [1, 2], [3]))
-    assert isinstance(split_loss, torch.Tensor)
-    split_grads = torch.autograd.grad(split_loss, list(leaves.values()), allow_unused=True)
-    for role, batch_grad, split_grad in zip(leaves, batch_grads, split_grads, strict=True):
-        if batch_grad is not None and (split_grad is None or not torch.allclose(batch_grad, split_grad, rtol=1e-10, atol=1e-14)):
+    total = weighted_loss(objective, batch)
+    parts = torch.stack([weighted_loss(objective, select_rows(batch, rows)) for rows in ([0], [1, 2], [3])]).sum()
+    whole, split = (gradients(value, leaves.values()) for value in (total, parts))
+    for role, batch_grad, split_grad in zip(leaves, whole, split, strict=True):
+        if not all_close([batch_grad], [split_grad], 1e-10):
             raise PropertyViolation(
                 f"micro-batches give another gradient of {role}: return sums per row and a weight, not a mean over rows"
             )

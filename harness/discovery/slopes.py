@@ -16,6 +16,7 @@ from harness.discovery.batches import (
     PropertyWarning,
     all_close,
     equal_start_batch,
+    gradients,
     logp_grads,
     logp_leaves,
     make_batch,
@@ -228,18 +229,13 @@ def _depends_on_reference(objective: Objective, batch: Batch, role: str) -> bool
 def _logp_and_reference_grads(objective: Objective, batch: Batch) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Role -> (B, K) slopes of the summed loss in the log-probability and in the reference."""
 
-    def leaf(_: str, r: Responses) -> Responses:
-        assert r.reference is not None
-        return Responses(r.logp.detach().requires_grad_(), r.length, r.reference.detach().requires_grad_())
+    def detach(_: str, r: Responses) -> Responses:
+        return Responses(r.logp.detach().requires_grad_(), r.length, r.reference_logp.detach().requires_grad_())
 
-    detached_batch = map_roles(batch, leaf)
-    grads_by_role = {}
-    value = weighted_loss(objective, detached_batch)
-    for role, r in responses_by_role(detached_batch).items():
-        assert r.reference is not None
-        grads = torch.autograd.grad(value, (r.logp, r.reference), retain_graph=True, allow_unused=True)
-        grads_by_role[role] = tuple(torch.zeros_like(r.logp) if g is None else g for g in grads)
-    return grads_by_role
+    detached = map_roles(batch, detach)
+    roles = responses_by_role(detached)
+    grads = gradients(weighted_loss(objective, detached), [t for r in roles.values() for t in (r.logp, r.reference_logp)])
+    return dict(zip(roles, zip(grads[::2], grads[1::2], strict=True), strict=True))
 
 
 # ---------------------------------------------------------------- the gradient

@@ -137,8 +137,7 @@ class SideEffectMonitor:
             yield
 
     def record_event(self, event: str, arguments: tuple[Any, ...]) -> None:
-        effect = next((words for name, words in AUDIT_EVENTS.items() if event == name or event.startswith(name + ".") or
-                     (name.endswith(".") and event.startswith(name))), None)  # fmt: skip
+        effect = next((words for name, words in AUDIT_EVENTS.items() if event.startswith(name)), None)
         if effect is None or (line := self._line(sys._getframe(2))) is None:
             return
         if event == "open":
