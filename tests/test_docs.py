@@ -1,4 +1,4 @@
-"""Generated blocks are current, every command is documented, and the README's tree is the tree."""
+"""The papers are current: generated blocks, the commands, the tree, the walks, every link and every test that they name."""
 
 import re
 
@@ -6,6 +6,10 @@ import pytest
 
 from harness.reporting.generated_docs import objective_index, replace_block
 from tests.conftest import ROOT
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+TREE = CONTRIBUTING.partition("```tree\n")[2].partition("```")[0]
+PAPERS = [*ROOT.glob("*.md"), *(ROOT / "harness" / "docs").glob("*.md"), *ROOT.glob("*/README.md")]
 
 
 def test_the_objective_index_is_current():
@@ -23,19 +27,23 @@ def test_every_command_is_in_the_readme():
     assert [n for n in names if f"harness {n}" not in readme] == []
 
 
-def test_every_file_of_the_readmes_tree_exists():
-    readme = (ROOT / "README.md").read_text()
-    tree = readme.partition("```tree\n")[2].partition("```")[0]
+def test_every_file_of_the_tree_exists_and_no_wing_is_missing_from_it():
     places, folder = [], ""
-    for line in tree.splitlines():
+    for line in TREE.splitlines():
         name = line.split()[0]
-        if line.startswith("  "):
-            places.append(folder + name)
-        else:
-            places.append(name)
-            folder = name if name.endswith("/") else ""
+        folder = folder if line.startswith("  ") else name if name.endswith("/") else ""
+        places.append(folder + name if line.startswith("  ") else name)
     assert len(places) > 20
     assert [p for p in places if not (ROOT / p).exists()] == []
+    modules = [p for p in (ROOT / "harness").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()]
+    wings = {f"harness/{p.name}{'/' * p.is_dir()}" for p in modules if p.name not in ("__init__.py", "__main__.py")}
+    assert wings - set(places) == set()
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_one(paper):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", paper.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (paper.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize(("file", "start", "end"), [("SECURITY.md", "## Promised", "\n## "), ("RELIABILITY.md", "\n", "\x00")])
@@ -48,16 +56,7 @@ def test_every_test_that_a_promise_names_exists(file, start, end):
         assert "::" in promise, promise
 
 
-def test_no_wing_is_missing_from_the_readmes_tree():
-    tree = (ROOT / "README.md").read_text().partition("```tree\n")[2].partition("```")[0]
-    wings = {
-        p.name + "/" * p.is_dir() for p in (ROOT / "harness").iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()
-    }
-    assert {w for w in wings - {"__init__.py", "__main__.py"} if not re.search(rf"^  {w}\s", tree, re.MULTILINE)} == set()
-
-
 def test_the_walks_pass_files_that_exist():
-    walks = (ROOT / "CONTRIBUTING.md").read_text().partition("Three walks")[2].partition("\n## ")[0]
-    named = re.findall(r"`([\w/]+\.py)`", walks)
+    named = re.findall(r"`([\w/]+\.py)`", CONTRIBUTING.partition("Three walks")[2].partition("\n## ")[0])
     assert len(named) > 15
     assert [name for name in named if not (ROOT / "harness" / name).is_file()] == []

@@ -18,10 +18,11 @@ def test_the_wheel_holds_harness_and_objectives_with_their_data_and_nothing_else
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"harness", "objectives"}
     wanted = {
-        "harness/recipes/lab.toml", "harness/suites/lab-ten.toml", "harness/reporting/report/report.typ", "harness/DECISIONS.md",
+        "harness/recipes/lab.toml", "harness/suites/lab-ten.toml", "harness/reporting/report/report.typ",
         "harness/lab/data/train.jsonl", "harness/lab/base/model.safetensors", "harness/lab/base/tokenizer.json",
         "harness/lab/base/chat_template.jinja", "harness/lab/tasks/lab_facts.yaml", "harness/lab/tasks/lab_facts.jsonl",
         "harness/lab/tasks/utils.py", "objectives/README.md", "objectives/space.py",
     }  # fmt: skip
     assert wanted - names == set()
+    assert not [name for name in names if name.startswith("harness/docs")], "why it is as it is stays in the repository"
     assert not [name for name in names if name.endswith((".pyc", ".log")) or "__pycache__" in name]

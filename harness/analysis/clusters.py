@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from harness.analysis.plain_values import is_blank, plain
 from harness.errors import UserError, did_you_mean
@@ -61,48 +66,33 @@ def cluster_robust_stderr(
     """
     if len(set(clusters)) < 2:
         return None
-    part_labels = [None] * len(values) if parts is None else list(parts)
-    values_by_part: dict[Hashable, list[float]] = {}
-    for value, part in zip(values, part_labels, strict=True):
-        values_by_part.setdefault(part, []).append(float(value))
-    part_means = {part: math.fsum(part_values) / len(part_values) for part, part_values in values_by_part.items()}
-    part_weights = {
-        part: 1 / (len(values_by_part) * len(part_values)) if equal_parts else 1 / len(values)
-        for part, part_values in values_by_part.items()
-    }
-    deviations_by_cluster: dict[int, list[float]] = {}
-    for value, part, cluster in zip(values, part_labels, clusters, strict=True):
-        deviations_by_cluster.setdefault(cluster, []).append(part_weights[part] * (float(value) - part_means[part]))
-    variances = []
-    for stratum in _strata(part_labels, clusters):
-        squares = [math.fsum(deviations_by_cluster[cluster]) ** 2 for cluster in stratum]
-        if len(squares) < 2:
-            return None
-        variances.append(len(squares) / (len(squares) - 1) * math.fsum(squares))
-    return math.sqrt(math.fsum(variances))
+    labels = [None] * len(values) if parts is None else parts
+    by_part = _group(labels, map(float, values))
+    means = {part: math.fsum(of_part) / len(of_part) for part, of_part in by_part.items()}
+    weights = {part: 1 / (len(by_part) * len(of_part)) if equal_parts else 1 / len(values) for part, of_part in by_part.items()}
+    deviations = (weights[part] * (float(value) - means[part]) for value, part in zip(values, labels, strict=True))
+    squares = [math.fsum(of_cluster) ** 2 for of_cluster in _group(clusters, deviations).values()]
+    strata = _group(_strata(labels, clusters), squares).values()
+    if min(map(len, strata)) < 2:
+        return None
+    return math.sqrt(math.fsum(len(stratum) / (len(stratum) - 1) * math.fsum(stratum) for stratum in strata))
 
 
-def _strata(parts: Sequence[Hashable], clusters: Sequence[int]) -> list[list[int]]:
-    """The clusters by stratum: parts that share a cluster are one."""
-    part_of_cluster: dict[int, Hashable] = {}  # cluster -> a part of it
-    parent: dict[Hashable, Hashable] = {part: part for part in parts}
+def _group(keys: Iterable[Hashable], values: Iterable[float]) -> dict[Hashable, list[float]]:
+    groups: dict[Hashable, list[float]] = {}
+    for key, value in zip(keys, values, strict=True):
+        groups.setdefault(key, []).append(value)
+    return groups
 
-    def root(part: Hashable) -> Hashable:
-        while parent[part] != part:
-            part = parent[part]
-        return part
 
-    for part, cluster in zip(parts, clusters, strict=True):
-        parent[root(part)] = root(part_of_cluster.setdefault(cluster, part))
-    strata: dict[Hashable, list[int]] = {}
-    for cluster, part in part_of_cluster.items():
-        strata.setdefault(root(part), []).append(cluster)
-    return list(strata.values())
+def _strata(parts: Sequence[Hashable], clusters: Sequence[int]) -> list[int]:
+    """The stratum of every cluster, in order of first appearance: parts that share a cluster are one."""
+    of_part, of_cluster = number_clusters(parts), number_clusters(clusters)
+    size = max(of_part) + max(of_cluster) + 2
+    links = coo_array((np.ones(len(parts)), (of_part, np.add(of_cluster, max(of_part) + 1))), shape=(size, size))
+    return connected_components(links, directed=False)[1][max(of_part) + 1 :].tolist()
 
 
 def effective_sample_size(clusters: Sequence[int]) -> float:
     """The number of independent items with the same error of a mean if all answers of a cluster agree: I^2 / sum of sizes^2."""
-    sizes: dict[int, int] = {}
-    for cluster in clusters:
-        sizes[cluster] = sizes.get(cluster, 0) + 1
-    return len(clusters) ** 2 / sum(size**2 for size in sizes.values())
+    return len(clusters) ** 2 / sum(size**2 for size in Counter(clusters).values())

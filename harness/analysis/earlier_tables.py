@@ -7,33 +7,21 @@ Measurements are read from scores.csv, training.csv, dynamics.csv and tables/cos
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from harness.analysis.frames import KEY_COLUMNS, Frame, select
 from harness.analysis.text_columns import read_table
 from harness.errors import DamagedError, UserError
 
-Frame = Any  # a pandas.DataFrame
 STEPS_CSV = "training.csv"
 MEASURED_TABLES = ("scores.csv", "training.csv", "dynamics.csv", "tables/cost.csv")
-CHECKPOINT_COLUMNS = ["objective", "seed", "iteration"]
-COST_COLUMNS = [
-    *CHECKPOINT_COLUMNS,
-    "phase",
-    "tokens",
-    "responses",
-    "truncated",
-    "shared",
-    "step0",
-    "seconds",
-    "peak_memory_gib",
-    "source",
-]
-DYNAMICS_COLUMNS = [*CHECKPOINT_COLUMNS, "name", "value", "stderr", "n", "unit", "source"]
-STEP_COLUMNS = [*CHECKPOINT_COLUMNS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"]
+COST_COLUMNS = [*KEY_COLUMNS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds", "peak_memory_gib",
+                "source"]  # fmt: skip
+DYNAMICS_COLUMNS = [*KEY_COLUMNS, "name", "value", "stderr", "n", "unit", "source"]
+STEP_COLUMNS = [*KEY_COLUMNS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"]
 
 
 class EarlierTables:
@@ -81,13 +69,6 @@ class EarlierTables:
 
     def churn(self, objective: str, seed: int) -> dict[str, float]:
         """A seed's mean churn as it was computed when the run was made."""
-        mean_churn = self._churn_by_seed.get((objective, seed))
-        return {} if mean_churn is None else {"churn": mean_churn}
-
-    @cached_property
-    def _churn_by_seed(self) -> dict[tuple[str, int], float]:
         table = self.table("tables/stability.csv")
-        if table is None:
-            return {}
-        rows = table[(table["name"] == "churn") & table["seed"].notna()]
-        return {(o, int(s)): float(v) for o, s, v in zip(rows["objective"], rows["seed"], rows["value"], strict=True)}
+        rows = [] if table is None else select(table, name="churn", objective=objective, seed=seed)["value"]
+        return {"churn": float(rows.iloc[0])} if len(rows) else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +18,20 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from harness.analysis.earlier_tables import EarlierTables
+from harness.analysis.earlier_tables import COST_COLUMNS, DYNAMICS_COLUMNS, STEP_COLUMNS, EarlierTables
+from harness.analysis.frames import KEY_COLUMNS, Frame, make_frame, with_integers
 from harness.analysis.score_scale import ScoreScale, infer_scale
 from harness.files import MANIFEST, read_json
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.settings.safe_paths import join_inside
 from harness.store.finished_phases import FinishedPhases, failed_cells
 
-Frame = Any  # a pandas.DataFrame, whose own annotations call every column access an error
-KEY_COLUMNS = ["objective", "seed", "iteration"]
 RESPONSE_ROLES = ("real", "synthetic", "proto")
+RECORD_COLUMNS = ("task", "metric", "filter", "value", "stderr", "n", "shots", "chance", "task_version")
+SCORE_COLUMNS = [*KEY_COLUMNS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
+                 "task_version", "suite", "source"]  # fmt: skip
+COUNT_COLUMNS = ("tokens", "responses", "truncated")
+Key = tuple[str, int | None, int]  # objective, seed (None of the initial policy), iteration
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,12 @@ class CheckpointKey:
     seed: int | None
     iteration: int
 
+    @property
+    def key(self) -> Key:
+        return self.objective, self.seed, self.iteration
+
     def as_columns(self) -> dict[str, Any]:
-        return dict(zip(KEY_COLUMNS, (self.objective, self.seed, self.iteration), strict=True))
+        return dict(zip(KEY_COLUMNS, self.key, strict=True))
 
 
 @dataclass
@@ -82,13 +90,15 @@ class RunResults:
     @cached_property
     def checkpoints(self) -> list[CheckpointKey]:
         """The initial policy, then all variants in the order of the command, seeds and iterations ascending."""
-        checkpoints = [CheckpointKey(self.root / "initial", INITIAL, None, INITIAL_ITERATION)]
-        for variant in self.record["variants"]:
-            for seed in self.record["seeds"]:
-                for iteration in range(self.record["iterations"]):
-                    folder = self.root / variant / f"seed-{seed}" / f"iteration-{iteration}"
-                    checkpoints.append(CheckpointKey(folder, variant, seed, iteration))
-        return checkpoints
+        return [
+            CheckpointKey(self.root / "initial", INITIAL, None, INITIAL_ITERATION),
+            *(
+                CheckpointKey(self.root / variant / f"seed-{seed}" / f"iteration-{iteration}", variant, seed, iteration)
+                for variant in self.record["variants"]
+                for seed in self.record["seeds"]
+                for iteration in range(self.record["iterations"])
+            ),
+        ]
 
     def iter_phases(self, phase: str) -> Iterator[tuple[CheckpointKey, Path, dict[str, Any]]]:
         """(checkpoint, folder, manifest) of every finished phase of that relative name."""
@@ -111,21 +121,21 @@ class RunResults:
         """A file of a finished phase. Raises DamagedError when it is not what was committed."""
         return self.finished_phases.text(self.relative_path(folder), manifest, name)
 
+    def _files(self, phase: str, name: str) -> Iterator[tuple[CheckpointKey, str, str]]:
+        """(checkpoint, path in the run folder, text) of a file of every finished phase of that relative name."""
+        for checkpoint, folder, manifest in self.iter_phases(phase):
+            yield checkpoint, self.relative_path(folder / name), self.read_text(folder, manifest, name)
+
     def sample_sets(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
         """Key, folder and manifest of every finished phase that generated samples; those of the initial policy, which iteration 0
         of a seed shares, have a key of their own."""
+        phases = self.finished_phases.phases()
         for seed in self.record["seeds"]:
-            prefix = f"{INITIAL}/seed-{seed}/generate/k-"
-            for phase in (phase for phase in self._phase_names if phase.startswith(prefix)):
-                manifest = self.finished_phases.manifest(phase)
-                if manifest is not None:
+            for phase in (phase for phase in phases if phase.startswith(f"{INITIAL}/seed-{seed}/generate/k-")):
+                if (manifest := self.finished_phases.manifest(phase)) is not None:
                     yield {"objective": INITIAL, "seed": seed, "iteration": 0}, self.root / phase, manifest
         for checkpoint, folder, manifest in self.iter_phases("generate"):
             yield checkpoint.as_columns(), folder, manifest
-
-    @cached_property
-    def _phase_names(self) -> list[str]:
-        return self.finished_phases.phases()
 
     def relative_path(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -136,36 +146,26 @@ class RunResults:
         if self.earlier_tables is not None:
             return self.earlier_tables.scores(self.suite)
         labels = {row["name"]: row["label"] for row in self.suite["task"]}
-        rows = []
-        for checkpoint, folder, manifest in self.iter_phases(f"evaluate/{self.suite['name']}"):
-            for record in json.loads(self.read_text(folder, manifest, "scores.json"))["records"]:
-                rows.append(
-                    {
-                        **checkpoint.as_columns(),
-                        "task": record["task"],
-                        "label": labels.get(record["task"], record["task"]),
-                        **{k: record[k] for k in ("metric", "filter", "value", "stderr", "n")},
-                        "clusters": record.get("clusters"),
-                        **{k: record[k] for k in ("shots", "chance")},
-                        "task_version": record["task_version"],
-                        "suite": f"{record['suite']} v{record['suite_version']}",
-                        "source": self.relative_path(folder / "scores.json"),
-                    }
-                )
-        columns = [*KEY_COLUMNS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
-                   "task_version", "suite", "source"]  # fmt: skip
-        table = make_frame(rows, columns)
-        table["clusters"] = table["clusters"].astype("Int64")
-        return table
+        rows = [
+            {
+                **checkpoint.as_columns(),
+                **{name: record[name] for name in RECORD_COLUMNS},
+                "clusters": record.get("clusters"),
+                "label": labels.get(record["task"], record["task"]),
+                "suite": f"{record['suite']} v{record['suite_version']}",
+                "source": source,
+            }
+            for checkpoint, source, text in self._files(f"evaluate/{self.suite['name']}", "scores.json")
+            for record in json.loads(text)["records"]
+        ]
+        return with_integers(make_frame(rows, SCORE_COLUMNS), "clusters")
 
     @cached_property
-    def item_scores(self) -> dict[tuple[str, int | None, int], dict[str, dict[str, Any]]]:
+    def item_scores(self) -> dict[Key, dict[str, dict[str, Any]]]:
         """(objective, seed, iteration) -> task -> {items: digest of items and prompts, values: each item's score, or None; parts:
         sizes of a group's tasks of equal weight; clusters: index of every item's, where items share one}."""
-        return {
-            (key.objective, key.seed, key.iteration): json.loads(self.read_text(folder, manifest, "items.json"))
-            for key, folder, manifest in self.iter_phases(f"evaluate/{self.suite['name']}")
-        }
+        files = self._files(f"evaluate/{self.suite['name']}", "items.json")
+        return {checkpoint.key: json.loads(text) for checkpoint, _, text in files}
 
     @cached_property
     def scales(self) -> dict[str, ScoreScale]:
@@ -206,24 +206,21 @@ class RunResults:
         """One row per optimizer step; absent roles and metrics are empty."""
         if self.earlier_tables is not None:
             return self.earlier_tables.training()
-        rows = []
-        for checkpoint, folder, manifest in self.iter_phases("train"):
-            for line in self.read_text(folder, manifest, "steps.jsonl").splitlines():
-                step = json.loads(line)
-                rows.append(
-                    {
-                        **checkpoint.as_columns(),
-                        **{k: step[k] for k in ("step", "epoch", "loss", "grad_norm", "lr")},
-                        **{f"logp_{role}": step["logp"].get(role) for role in RESPONSE_ROLES},
-                        **{f"log_ratio_{role}": step["log_ratio"].get(role) for role in RESPONSE_ROLES},
-                        **{f"metric_{name}": value for name, value in step["metrics"].items()},
-                        "tokens": step["tokens"],
-                        "seconds": step["seconds"],
-                    }
-                )
+        rows = [
+            {
+                **checkpoint.as_columns(),
+                **{k: step[k] for k in ("step", "epoch", "loss", "grad_norm", "lr")},
+                **{f"{kind}_{role}": step[kind].get(role) for kind in ("logp", "log_ratio") for role in RESPONSE_ROLES},
+                **{f"metric_{name}": value for name, value in step["metrics"].items()},
+                "tokens": step["tokens"],
+                "seconds": step["seconds"],
+            }
+            for checkpoint, _, text in self._files("train", "steps.jsonl")
+            for step in map(json.loads, text.splitlines())
+        ]
+        if not rows:
+            return pd.DataFrame(columns=STEP_COLUMNS)
         table = make_frame(rows)
-        if table.empty:
-            return pd.DataFrame(columns=[*KEY_COLUMNS, "step", "epoch", "loss", "grad_norm", "lr", "tokens", "seconds"])
         metrics = sorted(c for c in table if str(c).startswith("metric_"))
         leading = [c for c in table if c not in metrics and c not in ("tokens", "seconds")]
         return table[[*leading, *metrics, "tokens", "seconds"]]
@@ -233,13 +230,12 @@ class RunResults:
         """One row per checkpoint and measurement."""
         if self.earlier_tables is not None:
             return self.earlier_tables.dynamics()
-        rows = []
-        for checkpoint, folder, manifest in self.iter_phases("probe"):
-            for measurement in json.loads(self.read_text(folder, manifest, "measurements.json"))["measurements"]:
-                rows.append(
-                    {**checkpoint.as_columns(), **measurement, "source": self.relative_path(folder / "measurements.json")}
-                )
-        return make_frame(rows, [*KEY_COLUMNS, "name", "value", "stderr", "n", "unit", "source"])
+        rows = [
+            {**checkpoint.as_columns(), **measurement, "source": source}
+            for checkpoint, source, text in self._files("probe", "measurements.json")
+            for measurement in json.loads(text)["measurements"]
+        ]
+        return make_frame(rows, DYNAMICS_COLUMNS)
 
     @cached_property
     def costs(self) -> Frame:
@@ -249,18 +245,17 @@ class RunResults:
         that rows of one objective add up to its cost, and rows that are not shared to the run's (with objective `initial`).
         """
         if self.earlier_tables is not None:
-            return _with_integer_counts(self.earlier_tables.costs())
+            return with_integers(self.earlier_tables.costs(), *COUNT_COLUMNS)
         rows = []
         for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
             for checkpoint, folder, manifest in self.iter_phases(phase):
-                counts = manifest["counts"]
-                seconds = manifest["seconds"]
-                if "shared" in counts:
-                    if any(
-                        self.finished_phases.manifest(self.relative_path(source)) is None for source in self._sources(manifest)
-                    ):
+                counts, seconds, is_shared = manifest["counts"], manifest["seconds"], "shared" in manifest["counts"]
+                if is_shared:
+                    sources = self._source_manifests(manifest)
+                    if None in sources:
                         continue  # its source was set aside, and is not yet made again
-                    counts, seconds = self._shared_cost(checkpoint, manifest)
+                    counts, seconds = self._shared_cost(checkpoint, sources)
+                memory = counts.get("peak_device_memory_bytes") or manifest["peak_memory_bytes"]
                 rows.append(
                     {
                         **checkpoint.as_columns(),
@@ -268,56 +263,33 @@ class RunResults:
                         "tokens": counts.get("tokens"),
                         "responses": counts.get("samples", counts.get("responses")),
                         "truncated": counts.get("truncated"),
-                        "shared": "shared" in manifest["counts"],
+                        "shared": is_shared,
                         "step0": counts.get("step0_max_abs_log_ratio_per_token"),
                         "seconds": round(seconds, 3),
-                        "peak_memory_gib": round(
-                            (counts.get("peak_device_memory_bytes") or manifest["peak_memory_bytes"]) / 2**30, 3
-                        ),
+                        "peak_memory_gib": round(memory / 2**30, 3),
                         "source": self.relative_path(folder / MANIFEST),
                     }
                 )
-        columns = [*KEY_COLUMNS, "phase", "tokens", "responses", "truncated", "shared", "step0", "seconds",
-                   "peak_memory_gib", "source"]  # fmt: skip
-        return _with_integer_counts(make_frame(rows, columns))
+        return with_integers(make_frame(rows, COST_COLUMNS), *COUNT_COLUMNS)
 
-    def _sources(self, manifest: dict[str, Any]) -> list[Path]:
-        return [join_inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
+    def _source_manifests(self, manifest: dict[str, Any]) -> list[Any]:
+        folders = [join_inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]
+        return [self.finished_phases.manifest(self.relative_path(folder)) for folder in folders]
 
-    def _shared_cost(self, checkpoint: CheckpointKey, manifest: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    def _shared_cost(self, checkpoint: CheckpointKey, sources: list[dict[str, Any]]) -> tuple[dict[str, Any], float]:
         """Counts and seconds of a trial's part of the initial policy's samples, by its share of the prompts."""
-        num_examples = self.record["variants"][checkpoint.objective].get("examples")
-        manifests = (self.finished_phases.manifest(self.relative_path(folder)) for folder in self._sources(manifest))
-        sources = [source for source in manifests if source is not None]
         num_samples = sources[0]["counts"]["samples"] if sources else 1
-        fraction = (num_examples or num_samples) / num_samples
+        fraction = (self.record["variants"][checkpoint.objective].get("examples") or num_samples) / num_samples
         counts = {k: round(fraction * sum(s["counts"][k] for s in sources)) for k in ("samples", "tokens", "truncated")}
         return counts, fraction * sum(s["seconds"] for s in sources)
 
     @cached_property
-    def held_out_samples(self) -> dict[tuple[str, int | None, int], list[dict[str, Any]]]:
+    def held_out_samples(self) -> dict[Key, list[dict[str, Any]]]:
         """Each checkpoint's responses to the same held-out prompts; to the first of them where its folder is gone."""
-        return {
-            (key.objective, key.seed, key.iteration): [
-                json.loads(line) for line in self.read_text(folder, manifest, "samples.jsonl").splitlines()
-            ]
-            for key, folder, manifest in self.iter_phases("probe")
-        }
+        files = self._files("probe", "samples.jsonl")
+        return {checkpoint.key: [json.loads(line) for line in text.splitlines()] for checkpoint, _, text in files}
 
     @cached_property
     def failed_trials(self) -> dict[str, str]:
         """Trials that failed in the last run, with their error in one line."""
         return failed_cells(self.root)
-
-
-def _with_integer_counts(table: Frame) -> Frame:
-    for column in ("tokens", "responses", "truncated"):
-        table[column] = table[column].astype("Int64")
-    return table
-
-
-def make_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> Frame:
-    """The rows as a table whose seeds are integers or missing: as pandas' floats they would be exact only up to 2^53."""
-    table: Frame = pd.DataFrame(rows, columns=None if columns is None else list(columns))
-    table["seed"] = pd.array([row["seed"] for row in rows], dtype="Int64")
-    return table

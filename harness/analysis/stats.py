@@ -77,29 +77,14 @@ def p_value(value: float, uncertainty: Uncertainty) -> float | None:
     return 2 * float(scipy.special.stdtr(uncertainty.df, -abs(value) / uncertainty.stderr)) if uncertainty.variance > 0 else None
 
 
-def interval_of_mean(values: np.ndarray, generator: object = None, level: float = CONFIDENCE_LEVEL) -> Interval | None:
+def interval_of_mean(values: np.ndarray, level: float = CONFIDENCE_LEVEL) -> Interval | None:
     """(S,) one number per seed -> Student's t interval of their mean, over seeds on the same items.
 
-    None below three seeds, with a missing value, and where all seeds have the same value. generator: not used; accepted for
-    earlier callers.
+    None below three seeds, with a missing value, and where all seeds have the same value.
     """
     if values.size < MIN_SEEDS_FOR_INTERVAL or np.isnan(values).any() or tied(values.min(), values.max()):
         return None
     return interval(float(values.mean()), seed_uncertainty(values), level)
-
-
-def seed_interval(
-    scores: np.ndarray, generator: object = None, level: float = CONFIDENCE_LEVEL
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """(S, N, T) -> lower and upper (T,) bounds of the mean over seeds and tasks, or None below three seeds.
-
-    `interval_of_mean` of the seeds' means over tasks, so it includes what the tasks of a seed share. NaN where there is none.
-    """
-    if scores.shape[0] < MIN_SEEDS_FOR_INTERVAL:
-        return None
-    bounds = [interval_of_mean(means, generator, level) or (math.nan, math.nan) for means in task_mean(scores).T]
-    lower, upper = np.array(bounds).T
-    return lower, upper
 
 
 def tied(a: float | np.ndarray, b: float | np.ndarray) -> np.ndarray:

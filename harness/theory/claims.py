@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 
+from harness.analysis.frames import Frame
 from harness.config import Section
 from harness.discovery.variants import parse_variants
 from harness.theory.exact import error_factor, kl, power_law, solve_iterations
@@ -21,7 +22,6 @@ CLAIMS_FILE = Path(__file__).with_name("claims.toml")
 KL_TOLERANCE = 1e-9  # nats; the solver's error where a divergence is zero
 SAME_POLICY_TOLERANCE = 1e-4  # largest difference of a probability between equal policies
 MIN_PROBABILITY = 1e-12  # below it the solver's result depends on where it stopped
-Frame = Any
 
 
 class Setting(Section):
@@ -60,15 +60,9 @@ def load_claims(objectives: Sequence[str] | None = None, iterations: int | None 
     updates: dict[str, Any] = {"iterations": iterations or claims.iterations}
     if objectives is not None:
         parse_variants(",".join(objectives))
-        updates["panel"] = [
-            Panel(
-                title="as asked for",
-                law="none",
-                source="the objective files",
-                claim="What these objectives do is shown, not predicted.",
-                variants=list(objectives),
-            )
-        ]
+        claim = "What these objectives do is shown, not predicted."
+        panel = Panel(title="as asked for", law="none", source="the objective files", claim=claim, variants=list(objectives))
+        updates["panel"] = [panel]
     return claims.model_copy(update=updates)
 
 
@@ -116,12 +110,8 @@ def describe(rows: Frame) -> str:
         stays = all(value <= KL_TOLERANCE for value in max_kl[first_iteration:])
         return f"reaches the data at iteration {first_iteration - 1} and {'stays' if stays else 'leaves them again'}"
     if len(max_kl) > 3 and abs(probabilities[-1] - probabilities[-3]).max() < SAME_POLICY_TOLERANCE:
-        last_change = abs(probabilities[-1] - probabilities[-2]).max()
-        return (
-            "returns every second iteration: a cycle"
-            if last_change > SAME_POLICY_TOLERANCE
-            else "comes to rest away from the data"
-        )
+        is_moving = abs(probabilities[-1] - probabilities[-2]).max() > SAME_POLICY_TOLERANCE
+        return "returns every second iteration: a cycle" if is_moving else "comes to rest away from the data"
     forward, backward = (_describe_trend(rows[name].to_numpy()) for name in ("kl", "kl_player_data"))
     if forward == backward:
         return f"{forward}, in both directions"
@@ -142,10 +132,7 @@ def law_holds(panel: Panel, rows: Frame) -> str:
     nats."""
     if panel.law == "none":
         return "–"
-    trained_rows = rows[rows["iteration"] >= 0]
-    matches = [
-        math.isclose(row[name], row[f"predicted_{name}"], rel_tol=1e-3, abs_tol=KL_TOLERANCE)
-        for row in trained_rows.to_dict("records")
-        for name in ("kl", "kl_player_data")
-    ]
-    return "yes" if all(matches) else "no"
+    trained = rows[rows["iteration"] >= 0]
+    names = ("kl", "kl_player_data")
+    matches = (np.isclose(trained[n], trained[f"predicted_{n}"].astype(float), rtol=1e-3, atol=KL_TOLERANCE) for n in names)
+    return "yes" if all(match.all() for match in matches) else "no"

@@ -9,6 +9,7 @@ Legend: V outcomes; R rows, one per tuple (real, synthetic..., proto...) of outc
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -52,16 +53,13 @@ def solve_iteration(
     reference = opponent.log()
     logits = opponent.log().clone().requires_grad_()
 
-    def make_role(outcomes: torch.Tensor, logp: torch.Tensor) -> Responses | None:
-        if outcomes.shape[1] == 0:
-            return None
+    def make_role(outcomes: torch.Tensor, logp: torch.Tensor) -> Responses:
         return Responses(logp[outcomes], lengths[outcomes], reference[outcomes] if needs.reference else None)
 
     def expected_loss() -> torch.Tensor:
         logp = torch.log_softmax(logits, dim=0)
-        real_responses = make_role(real, logp)
-        assert real_responses is not None
-        output = objective.loss(Batch(real_responses, make_role(synthetic, logp), make_role(proto, logp)))
+        others = (make_role(role, logp) if role.shape[1] else None for role in (synthetic, proto))
+        output = objective.loss(Batch(make_role(real, logp), *others))
         weight = probability if output.weight is None else probability * output.weight
         return (weight * output.loss).sum() / weight.sum()
 
@@ -87,8 +85,5 @@ def error_factor(data: torch.Tensor, before: torch.Tensor, after: torch.Tensor) 
     """The factor of the log-error log(policy / data), centred over outcomes (least squares); NaN where it was zero before."""
     error_before, error_after = (policy.log() - data.log() for policy in (before, after))
     error_before, error_after = error_before - error_before.mean(), error_after - error_after.mean()
-    return (
-        float((error_before @ error_after) / (error_before @ error_before))
-        if float(error_before @ error_before) > 1e-10
-        else float("nan")
-    )
+    square = float(error_before @ error_before)
+    return float(error_before @ error_after) / square if square > 1e-10 else math.nan

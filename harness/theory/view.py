@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.frames import Frame, select
 from harness.errors import UserError
 from harness.files import make_folder, write_text
 from harness.reporting.figures import save_figure
@@ -15,7 +16,7 @@ from harness.reporting.figures.style import GREY, Drawing, house_style, iteratio
 from harness.reporting.report import write_pdf_and_html
 from harness.reporting.report.blocks import bullets, figure, section, table, text
 from harness.security.escaping import to_csv_text
-from harness.theory.claims import KL_TOLERANCE, Claims, Frame, describe, iteration_table, law_holds
+from harness.theory.claims import KL_TOLERANCE, Claims, describe, iteration_table, law_holds
 
 CAVEAT = (
     "These are population optima. Every expectation is exact, the policy can represent every distribution over the outcomes, "
@@ -48,25 +49,19 @@ def verdicts(claims: Claims, iteration_rows: Frame) -> Frame:
     """One row per variant and setting: what it did, whether its panel's law holds, the law's factor beside the measured one."""
     rows = []
     for panel in claims.panel:
-        panel_rows = iteration_rows[iteration_rows["panel"] == panel.title]
-        for objective, setting_name in itertools.product(panel_rows["objective"].unique(), panel_rows["world"].unique()):
-            variant_rows = panel_rows[(panel_rows["objective"] == objective) & (panel_rows["world"] == setting_name)]
-            iteration_0 = variant_rows[variant_rows["iteration"] == 0].iloc[0]
+        panel_rows = select(iteration_rows, panel=panel.title)
+        for objective, setting in itertools.product(panel_rows["objective"].unique(), claims.world):
+            games = select(panel_rows, objective=objective, world=setting.name)
+            moments = {"initial": games.iloc[0], "iteration_0": games.iloc[1], "last": games.iloc[-1]}
             rows.append(
                 {
                     "panel": panel.title,
                     "objective": objective,
-                    "world": setting_name,
-                    "kl_initial": variant_rows["kl"].iloc[0],
-                    "kl_iteration_0": iteration_0["kl"],
-                    "kl_last": variant_rows["kl"].iloc[-1],
-                    "kl_player_data_initial": variant_rows["kl_player_data"].iloc[0],
-                    "kl_player_data_iteration_0": iteration_0["kl_player_data"],
-                    "kl_player_data_last": variant_rows["kl_player_data"].iloc[-1],
-                    "law_holds": law_holds(panel, variant_rows),
-                    "predicted_factor": iteration_0["predicted_factor"],
-                    "error_factor": iteration_0["error_factor"],
-                    "verdict": describe(variant_rows),
+                    "world": setting.name,
+                    **{f"{kl}_{when}": row[kl] for kl in ("kl", "kl_player_data") for when, row in moments.items()},
+                    "law_holds": law_holds(panel, games),
+                    **moments["iteration_0"][["predicted_factor", "error_factor"]],
+                    "verdict": describe(games),
                     "source": "games.csv",
                 }
             )
@@ -79,32 +74,27 @@ def curves(claims: Claims, iteration_rows: Frame) -> Drawing:
     """
     rows, columns = len(claims.world), len(claims.panel)
     plot = make_drawing(rows, columns, 2.45 * rows + 0.3, sharex=True, sharey=True)
-    axes = iter(plot.axes)
-    for setting in claims.world:
-        for panel in claims.panel:
-            axis = next(axes)
-            panel_rows = iteration_rows[(iteration_rows["panel"] == panel.title) & (iteration_rows["world"] == setting.name)]
-            labels = list(dict.fromkeys(panel_rows["objective"]))
-            for label in labels:
-                variant_rows = panel_rows[panel_rows["objective"] == label]
-                style = thin_style(labels, label)
-                axis.plot(variant_rows["iteration"], variant_rows["kl"].clip(lower=KL_FLOOR), label=label, **style)
-                reverse_kl = variant_rows["kl_player_data"].clip(lower=KL_FLOOR)
-                axis.plot(variant_rows["iteration"], reverse_kl, color=style["color"], linewidth=0.7, linestyle=":")
-                predicted = variant_rows[variant_rows["predicted_kl"].notna()]
-                predicted_kl = predicted["predicted_kl"].astype(float).clip(lower=KL_FLOOR)
-                axis.plot(predicted["iteration"], predicted_kl, "o", markersize=6.5, fillstyle="none", color=GREY, linewidth=0)
-                for row in variant_rows.to_dict("records"):
-                    checkpoint_name = "initial policy" if row["iteration"] < 0 else f"{label}, iteration {row['iteration']}"
-                    values_text = (
-                        f"KL(data ‖ policy) {_format_nats(row['kl'])} nats, KL(policy ‖ data) "
-                        f"{_format_nats(row['kl_player_data'])}"
-                    )
-                    plot.add_tooltip(axis, row["iteration"], max(row["kl"], KL_FLOOR), f"{checkpoint_name}: {values_text}")
-            axis.set_yscale("log")
-            axis.set_ylim(KL_FLOOR / 5, 3e3)
-            axis.set_title(f"{panel.title}\n({setting.name})", fontsize=7.5)
-            iteration_axis(axis, claims.iterations, "i")
+    for axis, (setting, panel) in zip(plot.axes, itertools.product(claims.world, claims.panel), strict=True):
+        panel_rows = select(iteration_rows, panel=panel.title, world=setting.name)
+        labels = list(dict.fromkeys(panel_rows["objective"]))
+        for label in labels:
+            games = select(panel_rows, objective=label)
+            style = thin_style(labels, label)
+            axis.plot(games["iteration"], games["kl"].clip(lower=KL_FLOOR), label=label, **style)
+            reverse_kl = games["kl_player_data"].clip(lower=KL_FLOOR)
+            axis.plot(games["iteration"], reverse_kl, color=style["color"], linewidth=0.7, linestyle=":")
+            predicted = games.dropna(subset="predicted_kl")
+            predicted_kl = predicted["predicted_kl"].astype(float).clip(lower=KL_FLOOR)
+            axis.plot(predicted["iteration"], predicted_kl, "o", markersize=6.5, fillstyle="none", color=GREY, linewidth=0)
+            for row in games.to_dict("records"):
+                name = "initial policy" if row["iteration"] < 0 else f"{label}, iteration {row['iteration']}"
+                forward, backward = _format_nats(row["kl"]), _format_nats(row["kl_player_data"])
+                tooltip = f"{name}: KL(data ‖ policy) {forward} nats, KL(policy ‖ data) {backward}"
+                plot.add_tooltip(axis, row["iteration"], max(row["kl"], KL_FLOOR), tooltip)
+        axis.set_yscale("log")
+        axis.set_ylim(KL_FLOOR / 5, 3e3)
+        axis.set_title(f"{panel.title}\n({setting.name})", fontsize=7.5)
+        iteration_axis(axis, claims.iterations, "i")
     for axis in plot.axes[::columns]:
         axis.set_ylabel("KL, nats")
     for axis in plot.axes[-columns:]:
@@ -124,40 +114,24 @@ def content(claims: Claims, iteration_rows: Frame, verdict_rows: Frame) -> dict[
         "rings: the first as the panel's law predicts it from the exact opponent; values below "
         f"{KL_FLOOR:g} nats are drawn on the lowest line. Numbers: games.csv."
     )
-    return {
-        "title": "With unlimited data and capacity",
-        "name": "theory",
-        "suite": f"{len(claims.world)} worlds",
-        "suite_title": "exact self-play on a few outcomes",
-        "sections": [
-            section("Caveat", text(CAVEAT)),
-            section("The curves", figure(FIGURE, caption)),
-            section(
-                "The laws",
-                bullets(f"{p.title}: {p.claim} Source: {p.source}." for p in claims.panel),
-                verdict_table(verdict_rows),
-            ),
-            section("The worlds", settings_table(claims)),
-        ],
-    }
+    laws = bullets(f"{p.title}: {p.claim} Source: {p.source}." for p in claims.panel)
+    sections = [
+        section("Caveat", text(CAVEAT)),
+        section("The curves", figure(FIGURE, caption)),
+        section("The laws", laws, verdict_table(verdict_rows)),
+        section("The worlds", settings_table(claims)),
+    ]
+    suite = {"suite": f"{len(claims.world)} worlds", "suite_title": "exact self-play on a few outcomes"}
+    return {"title": "With unlimited data and capacity", "name": "theory", **suite, "sections": sections}
 
 
 def verdict_table(verdict_rows: Frame) -> dict[str, Any] | None:
-    rows = [
-        [
-            row["objective"],
-            row["world"],
-            *(
-                f"{_format_nats(row[f'kl_{when}'])}; {_format_nats(row[f'kl_player_data_{when}'])}"
-                for when in ("initial", "iteration_0", "last")
-            ),
-            row["law_holds"],
-            _format_factor(row["predicted_factor"]),
-            _format_factor(row["error_factor"]),
-            row["verdict"],
-        ]
-        for row in verdict_rows.to_dict("records")
-    ]
+    rows = []
+    for row in verdict_rows.to_dict("records"):
+        pairs = ((row[f"kl_{when}"], row[f"kl_player_data_{when}"]) for when in ("initial", "iteration_0", "last"))
+        nats = ["; ".join(map(_format_nats, pair)) for pair in pairs]
+        factors = [_format_factor(row[name]) for name in ("predicted_factor", "error_factor")]
+        rows.append([row["objective"], row["world"], *nats, row["law_holds"], *factors, row["verdict"]])
     header = ["objective", "world", "KL initial", "iter 0", "last", "law holds", "factor by law", "factor", "what it does"]
     caption = (
         "KL in nats: KL(data ‖ policy); KL(policy ‖ data). law holds: every policy is as the law predicts, to 1e-3 of both. "

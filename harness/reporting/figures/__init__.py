@@ -36,16 +36,16 @@ def write_figures(
             )
         if everything:
             for number, panel in enumerate(panels, 1):
-                plots[_figure_name("tasks", number)] = task_curves(
+                plots[figure_name("tasks", number)] = task_curves(
                     leaderboard_table, panel["labels"], tasks, iterations, results.scales
                 )
-                plots[_figure_name("drift", number)] = drift_curves(drift, panel["labels"], iterations)
+                plots[figure_name("drift", number)] = drift_curves(drift, panel["labels"], iterations)
             for number, plot in enumerate(training_curves(results.training, results.variants, results.record["seeds"][0]), 1):
-                plots[_figure_name("training", number)] = plot
+                plots[figure_name("training", number)] = plot
         return [path for name, plot in plots.items() if plot is not None for path in save_figure(plot, folder / name)]
 
 
-def _figure_name(kind: str, number: int) -> str:
+def figure_name(kind: str, number: int) -> str:
     return kind if number == 1 else f"{kind}-{number}"
 
 

@@ -61,6 +61,11 @@ def table(
     }
 
 
+def in_panel(panel: Mapping[str, Any]) -> str:
+    """A panel's title as the end of a phrase; empty for the one panel without a title."""
+    return f", {panel['title']}" if panel["title"] else ""
+
+
 def samples(prompts: Sequence[dict[str, Any]]) -> Block | None:
     return {"kind": "samples", "prompts": list(prompts)} if prompts else None
 

@@ -16,7 +16,8 @@ import pandas as pd
 
 from harness.analysis import stats
 from harness.analysis.comparison import OVER_ITEMS, ItemScores, difference, holm, mcnemar
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, with_integers
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import score_array
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
@@ -37,9 +38,7 @@ def with_current_columns(table: Frame) -> Frame:
     if is_bootstrap_table(table):
         table = table.rename(columns={"redrawn": "over"})
     table = table.reindex(columns=COLUMNS).fillna({"panel": "", "question": ""})
-    for column in ("items", "clusters"):
-        table[column] = table[column].astype("Int64")
-    return table
+    return with_integers(table, "items", "clusters")
 
 
 def comparisons_table(paired_scores: PairedScores) -> Frame:
@@ -55,11 +54,8 @@ def comparisons_table(paired_scores: PairedScores) -> Frame:
     contrasts = [(c["question"], ModelKey(*c["a"]), ModelKey(*c["b"])) for c in results.study.get("contrasts", [])]
     rows += _comparison_rows(paired_scores, "study", contrasts)
     table: Frame = pd.DataFrame(rows, columns=COLUMNS)
-    for column in COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]:
-        table[column] = table[column].astype(float)
-    for column in ("items", "clusters"):
-        table[column] = table[column].astype("Int64")
-    return table
+    numbers = COLUMNS[COLUMNS.index("difference") : COLUMNS.index("seeds")]
+    return with_integers(table.astype(dict.fromkeys(numbers, float)), "items", "clusters")
 
 
 def _comparison_rows(
@@ -77,15 +73,8 @@ def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelK
     seeds = [s for s in results.record["seeds"] if paired_scores.is_finished(a, s) and paired_scores.is_finished(b, s)]
     if not seeds:
         return []
-    common = {
-        "panel": panel,
-        "question": question,
-        "a": a.objective,
-        "iteration_a": a.iteration,
-        "b": b.objective,
-        "iteration_b": b.iteration,
-        "seeds": len(seeds),
-    }
+    sides = {"a": a.objective, "iteration_a": a.iteration, "b": b.objective, "iteration_b": b.iteration}
+    common = {"panel": panel, "question": question, **sides, "seeds": len(seeds)}
     with_improvement = len(seeds) > 1 and b.objective != INITIAL
     scores_a, scores_b = paired_scores.averaged_scores(a, seeds), paired_scores.averaged_scores(b, seeds)
     rows = [{**common, "task": MEAN_TASK, **_difference_columns(scores_a, scores_b)}]
@@ -117,17 +106,8 @@ def _difference_columns(scores_a: ItemScores | None, scores_b: ItemScores | None
     """The difference with its interval and p; only a `source` that explains it where a side has no item scores."""
     if scores_a is None or scores_b is None:
         return {"p": None, "source": "none: not made of items that could be paired"}
-    comparison = difference(scores_a, scores_b)
-    return {
-        "difference": comparison.value,
-        "low": comparison.low,
-        "high": comparison.high,
-        "p": comparison.p,
-        "items": comparison.items,
-        "clusters": comparison.clusters,
-        "over": comparison.over,
-        "source": "items.json of both",
-    }
+    columns = vars(difference(scores_a, scores_b))
+    return {**columns, "difference": columns["value"], "source": "items.json of both"}
 
 
 def _task_improvement(results: RunResults, a: ModelKey, b: ModelKey, seeds: Sequence[int], task: str) -> float:

@@ -12,24 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, select, with_integers
 
 FORWARD_PASSES = {"train": 3, "generate": 1, "score": 1}  # forward passes that a token costs
 TOKEN_NAMES = {"train": "trained", "generate": "drawn", "score": "scored"}
 COST_NAMES = ("tokens_trained", "tokens_drawn", "tokens_scored", "token_passes", "seconds")
 SIDE_COLUMNS = [f"{name}_{side}" for side in "ab" for name in COST_NAMES]
-COLUMNS = [
-    "question",
-    "a",
-    "iteration_a",
-    "b",
-    "iteration_b",
-    "seeds",
-    *SIDE_COLUMNS,
-    "token_passes_ratio",
-    "seconds_ratio",
-    "source",
-]
+COLUMNS = ["question", "a", "iteration_a", "b", "iteration_b", "seeds", *SIDE_COLUMNS, "token_passes_ratio", "seconds_ratio",
+           "source"]  # fmt: skip
 
 
 def compute_table(results: RunResults) -> Frame:
@@ -48,27 +39,20 @@ def compute_table(results: RunResults) -> Frame:
             cost_b = row.get(f"{name}_b")
             row[f"{name}_ratio"] = row[f"{name}_a"] / cost_b if cost_b else None
         rows.append(row)
-    table: Frame = pd.DataFrame(rows, columns=COLUMNS)
-    token_columns = [name for name in SIDE_COLUMNS if name.startswith("token")]
-    table[token_columns] = table[token_columns].astype("Int64")
-    return table
+    return with_integers(pd.DataFrame(rows, columns=COLUMNS), *(name for name in SIDE_COLUMNS if name.startswith("token")))
 
 
 def cost_of_model(results: RunResults, label: str, iteration: int, seeds: list[int]) -> dict[str, float]:
     """Tokens and seconds of one model, from the initial policy on, mean over seeds; 0 for a kind of token without any."""
-    costs = results.costs
-    model_rows = costs[(costs["objective"] == label) & costs["seed"].isin(seeds) & (costs["iteration"] <= iteration)]
-    totals: dict[str, float] = {}
-    for phase, name in TOKEN_NAMES.items():
-        totals[f"tokens_{name}"] = round(
-            float(model_rows.loc[model_rows["phase"] == phase, "tokens"].fillna(0).sum()) / len(seeds)
-        )
-    totals["token_passes"] = sum(FORWARD_PASSES[phase] * totals[f"tokens_{name}"] for phase, name in TOKEN_NAMES.items())
-    seconds = model_rows.loc[model_rows["phase"].isin(list(FORWARD_PASSES)), "seconds"].sum()
-    return totals | {"seconds": round(float(seconds) / len(seeds), 3)}
+    rows = select(results.costs, objective=label, seed=seeds, iteration=list(range(iteration + 1)), phase=list(TOKEN_NAMES))
+    tokens = {phase: round(float(select(rows, phase=phase)["tokens"].fillna(0).sum()) / len(seeds)) for phase in TOKEN_NAMES}
+    return {
+        **{f"tokens_{name}": tokens[phase] for phase, name in TOKEN_NAMES.items()},
+        "token_passes": sum(FORWARD_PASSES[phase] * count for phase, count in tokens.items()),
+        "seconds": round(float(rows["seconds"].sum()) / len(seeds), 3),
+    }
 
 
 def _has_trained(results: RunResults, label: str, seed: int, iteration: int) -> bool:
-    costs = results.costs
-    train_rows = costs[(costs["objective"] == label) & (costs["seed"] == seed) & (costs["phase"] == "train")]
-    return set(range(iteration + 1)) <= set(train_rows["iteration"])
+    trained = select(results.costs, objective=label, seed=seed, phase="train")
+    return set(range(iteration + 1)) <= set(trained["iteration"])

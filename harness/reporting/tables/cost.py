@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, select, with_integers
 
 COLUMNS = ["objective", "phase", "phases", "tokens", "seconds", "peak_memory_gib", "source"]
 
@@ -14,11 +15,8 @@ def cost_totals(results: RunResults) -> Frame:
     rows = []
     costs = results.costs
     for label in results.variants:
-        for phase, phase_rows in costs[costs["objective"] == label].groupby("phase", sort=False):
-            tokens = phase_rows["tokens"].dropna()
-            total = int(tokens.sum()) if len(tokens) else None
+        for phase, phase_rows in select(costs, objective=label).groupby("phase", sort=False):
+            tokens = phase_rows["tokens"].sum(min_count=1)
             memory = float(phase_rows["peak_memory_gib"].max())
-            rows.append((label, phase, len(phase_rows), total, round(float(phase_rows["seconds"].sum()), 3), memory, "cost.csv"))
-    table: Frame = pd.DataFrame(rows, columns=COLUMNS)
-    table["tokens"] = table["tokens"].astype("Int64")
-    return table
+            rows.append((label, phase, len(phase_rows), tokens, round(float(phase_rows["seconds"].sum()), 3), memory, "cost.csv"))
+    return with_integers(pd.DataFrame(rows, columns=COLUMNS), "tokens")

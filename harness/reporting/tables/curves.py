@@ -7,7 +7,8 @@ out of the row over seeds, whose `seeds` is the number included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import pandas as pd
 
 from harness.analysis import stats
 from harness.analysis.comparison import OVER_ITEMS_AND_SEEDS
-from harness.analysis.facts import Frame, RunResults, make_frame
-from harness.analysis.stability import Stability, flip_rate, stability
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import KEY_COLUMNS, Frame, make_frame, select
+from harness.analysis.stability import flip_rate, stability
 from harness.errors import UserError
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import mean_curves, score_array
@@ -35,10 +37,8 @@ def stability_table(results: RunResults, paired_scores: PairedScores | None = No
     A seed's curve ends at its first missing point; only seeds with every iteration enter the row over seeds.
     """
     errors, names = ItemErrors(paired_scores or PairedScores(results)), [row["name"] for row in results.averaged_tasks]
-    rows = []
-    for objective in results.variants:
-        rows += _stability_rows(errors, objective, mean_curves(results, objective), names)
-    return make_frame(rows, STABILITY_COLUMNS)
+    curves = ((objective, mean_curves(results, objective)) for objective in results.variants)
+    return make_frame([row for o, curve in curves for row in _stability_rows(errors, o, curve, names)], STABILITY_COLUMNS)
 
 
 def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
@@ -46,84 +46,58 @@ def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = N
     what was lost, a fall or, where lower is better, a rise."""
     errors = ItemErrors(paired_scores or PairedScores(results))
     rows = []
-    for column, row in enumerate(results.suite["task"]):
-        scale = results.scales[row["name"]]
-        if scale.in_mean:
-            continue
-        for objective in results.variants:
-            curves = score_array(results, objective)[:, column]
-            rows += [
-                {"task": row["name"], "higher_is_better": scale.higher_is_better, **stability_row}
-                for stability_row in _stability_rows(errors, objective, curves, [row["name"]], row, scale.higher_is_better)
-            ]
+    for column, task in enumerate(results.suite["task"]):
+        scale = results.scales[task["name"]]
+        if not scale.in_mean:
+            for objective in results.variants:
+                curves = score_array(results, objective)[:, column]
+                key = {"task": task["name"], "higher_is_better": scale.higher_is_better}
+                rows += [key | row for row in _stability_rows(errors, objective, curves, [task["name"]], str(task["metric"]))]
     return make_frame(rows, ["task", "higher_is_better", *STABILITY_COLUMNS])
 
 
 def _stability_rows(
-    errors: ItemErrors,
-    objective: str,
-    curves: np.ndarray,
-    names: Sequence[str],
-    task: Mapping[str, Any] | None = None,
-    higher_is_better: bool = True,
+    errors: ItemErrors, objective: str, curves: np.ndarray, names: Sequence[str], metric: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. names: the rows of the suite that the
-    curves are the mean of; task: the one row that is not in the mean, or None for the mean over tasks."""
+    curves are the mean of; metric: of the one row that is not in the mean, or None for the mean over tasks."""
     results = errors.results
     num_iterations = results.record["iterations"]
-    unit = str(task["metric"]) if task else "score"
+    higher_is_better = metric is None or results.scales[names[0]].higher_is_better
     values_by_name: dict[str, list[float]] = {}
     finished_seeds: list[int] = []
+
+    def make_row(seed: int | None, iterations: int, name: str, value: float, seeds: int = 1) -> dict[str, Any]:
+        source = "items.json of every iteration" if name == "churn" else "scores.csv"
+        unit = UNITS.get(name, metric or "score")
+        cells = (objective, seed, iterations, name, value, None, None, None, seeds, unit, source)
+        return dict(zip(STABILITY_COLUMNS, cells, strict=True))
+
     for seed, curve in zip(results.record["seeds"], curves, strict=True):
         missing = np.flatnonzero(np.isnan(curve))
         finished_curve = curve[: missing[0]] if missing.size else curve
+        length = len(finished_curve)
         summary = stability(finished_curve, higher_is_better)
         if summary is None:
             continue
-        finished_seeds += [seed] if len(finished_curve) == num_iterations else []
-        numbers = stability_numbers(summary) | ({} if task else mean_churn(results, objective, seed, len(finished_curve)))
-        for name, value in numbers.items():
-            yield _row(objective, seed, len(finished_curve), name, value, None, None, 1, unit)
-            if len(finished_curve) == num_iterations:
+        finished_seeds += [seed] if length == num_iterations else []
+        numbers = {name: float(value) for name, value in vars(summary).items()}
+        for name, value in (numbers | ({} if metric else mean_churn(results, objective, seed, length))).items():
+            yield make_row(seed, length, name, value)
+            if length == num_iterations:
                 values_by_name.setdefault(name, []).append(value)
-    has_enough_items = (
-        not values_by_name or errors.uncertainties(ModelKey(objective, num_iterations - 1), finished_seeds, names)[1]
-    )
+    last = ModelKey(objective, num_iterations - 1)
+    has_enough_items = not values_by_name or errors.uncertainties(last, finished_seeds, names)[1]
     for name, values in values_by_name.items():
+        row = make_row(None, num_iterations, name, float(np.mean(values)), len(values))
         if name == "last":
-            interval, over = (
-                mean_interval(errors, ModelKey(objective, num_iterations - 1), finished_seeds, names, np.array(values)),
-                OVER_ITEMS_AND_SEEDS,
-            )
+            interval, over = mean_interval(errors, last, finished_seeds, names, np.array(values)), OVER_ITEMS_AND_SEEDS
         else:
             interval, over = stats.interval_of_mean(np.array(values)) if has_enough_items else None, "seeds"
-            if interval and name in NON_NEGATIVE:  # cutting off impossible values keeps its coverage
-                interval = max(interval[0], 0.0), interval[1]
-        yield _row(objective, None, num_iterations, name, float(np.mean(values)), interval, over, len(values), unit)
-
-
-def stability_numbers(summary: Stability) -> dict[str, float]:
-    return {name: float(getattr(summary, name)) for name in Stability.__dataclass_fields__}
-
-
-def _row(
-    objective: str,
-    seed: int | None,
-    iterations: int,
-    name: str,
-    value: float,
-    interval: stats.Interval | None,
-    over: str | None,
-    seeds: int,
-    unit: str,
-) -> dict[str, Any]:
-    low, high = interval or (None, None)
-    over = over if interval else None
-    source = "items.json of every iteration" if name == "churn" else "scores.csv"
-    unit = UNITS.get(name, unit)
-    return dict(
-        zip(STABILITY_COLUMNS, (objective, seed, iterations, name, value, low, high, over, seeds, unit, source), strict=True)
-    )
+        if interval:  # cutting off impossible values keeps its coverage
+            low = max(interval[0], 0.0) if name in NON_NEGATIVE else interval[0]
+            row |= {"low": low, "high": interval[1], "over": over}
+        yield row
 
 
 def mean_churn(results: RunResults, objective: str, seed: int, iterations: int) -> dict[str, float]:
@@ -161,37 +135,27 @@ def drift_table(results: RunResults) -> Frame:
     """One row per model and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
     seed the error over prompts."""
     measurements: Frame = results.dynamics
+    keys = itertools.product(results.variants, results.record["seeds"])
     churn_rows = [
-        {
-            "objective": o,
-            "seed": s,
-            "iteration": t,
-            "name": "churn",
-            "value": value,
-            "stderr": None,
-            "n": _num_items(results, o, s, t),
-            "unit": UNITS["churn"],
-            "source": "items.json",
-        }
-        for o in results.variants
-        for s in results.record["seeds"]
-        for t, value in flip_rates(results, o, s)
-    ]
+        {**dict(zip(KEY_COLUMNS, (o, s, t), strict=True)), "name": "churn", "value": value, "stderr": None,
+         "n": _num_items(results, o, s, t), "unit": UNITS["churn"], "source": "items.json"}
+        for o, s in keys for t, value in flip_rates(results, o, s)
+    ]  # fmt: skip
     if churn_rows:
         churn_table = make_frame(churn_rows)
         measurements = pd.concat([measurements, churn_table], ignore_index=True) if len(measurements) else churn_table
     order = {name: i for i, name in enumerate([INITIAL, *results.variants])}
-    measurements = measurements[measurements["objective"].isin(list(order))]
+    measurements = select(measurements, objective=list(order))
     rows = []
     for (objective, iteration, name), group in measurements.groupby(["objective", "iteration", "name"], sort=False):
-        values = group["value"].to_numpy(dtype=float)
-        interval = stats.interval_of_mean(values)
-        stderr = float(group["stderr"].iloc[0]) if len(group) == 1 and not pd.isna(group["stderr"].iloc[0]) else None
-        low, high = interval if interval else (None, None)
+        values, first = group["value"].to_numpy(dtype=float), group.iloc[0]
+        low, high = stats.interval_of_mean(values) or (None, None)
+        is_single = len(group) == 1
+        stderr = float(first["stderr"]) if is_single and not pd.isna(first["stderr"]) else None
+        source = first["source"] if is_single else "dynamics.csv"
         rows.append(
-            (objective, iteration, name, values.mean(), low, high, stderr, len(values), int(group["n"].iloc[0]),
-             group["unit"].iloc[0], group["source"].iloc[0] if len(group) == 1 else "dynamics.csv")
-        )  # fmt: skip
+            (objective, iteration, name, values.mean(), low, high, stderr, len(values), int(first["n"]), first["unit"], source)
+        )
     rows.sort(key=lambda row: (order[row[0]], row[1]))
     return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
 

@@ -27,6 +27,16 @@ def own_unit(value: float) -> str:
     return DASH if pd.isna(value) else f"{value:.4g}"
 
 
+def points(value: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * value:+.1f}"
+
+
+def brackets(low: float, high: float, show: Callable[[float], str]) -> str:
+    """An interval, to stand behind its value; empty where there is none."""
+    return "" if pd.isna(low) else f" [{show(low)}, {show(high)}]"
+
+
 def with_interval(value: float, low: float = math.nan, high: float = math.nan, error: float = math.nan) -> str:
     """Percent with its interval, or ± the error of sampling items where there is none; a dash for no value.
 
@@ -35,7 +45,7 @@ def with_interval(value: float, low: float = math.nan, high: float = math.nan, e
     if pd.isna(value):
         return DASH
     if not pd.isna(low):
-        return f"{percent(value)} [{percent(low)}, {percent(high)}]"
+        return percent(value) + brackets(low, high, percent)
     return percent(value) + (f" ± {percent(error)}" if not pd.isna(error) and error > NO_ERROR else "")
 
 
@@ -43,15 +53,7 @@ def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[lis
     """Header and cells of the leaderboard in print: percent, the mean with its error, the best iteration starred; then the rows
     that are not in the mean, in their own units."""
     tasks, unaveraged = results.averaged_tasks, results.unaveraged_tasks
-    header = [
-        "objective",
-        "iter",
-        *(row["label"] for row in tasks),
-        "mean",
-        "norm.",
-        "seeds",
-        *(row["label"] for row in unaveraged),
-    ]
+    header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "norm.", "seeds", *(r["label"] for r in unaveraged)]
     rows = []
     for row in leaderboard_table.to_dict("records"):
         mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"])
@@ -72,14 +74,10 @@ def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[lis
 def footnote(results: RunResults, safe: Callable[[Any], str] = one_line) -> str:
     """Explanation of a leaderboard: suite, items per task, the star, the errors. safe: escapes the suite's texts."""
     suite = results.suite
-    mean = (
-        f"mean: plain mean of the {len(results.averaged_tasks)} tasks"
-        if results.averaged_tasks
-        else "no mean, which no task enters"
-    )
-    scale = (
-        f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(results.judge_name)}" if results.judge_name else ""
-    )
+    averaged = len(results.averaged_tasks)
+    mean = f"mean: plain mean of the {averaged} tasks" if averaged else "no mean, which no task enters"
+    judge = results.judge_name
+    scale = f" of the highest rating (45.0 is a mean rating of 4.5 of 10) by {safe(judge)}" if judge else ""
     return (
         f"Percent{scale}; suite {safe(suite['name'])} v{safe(suite['version'])}, {items_note(results, safe)}; {mean}"
         f"{ranges_note(results, safe)}{unaveraged_note(results, safe)}; in brackets: 95 % interval (t) over items "

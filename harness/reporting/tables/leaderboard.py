@@ -6,16 +6,21 @@ column is in the task's own unit; means over tasks are over the rows in the mean
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from harness.analysis import stats
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, select, with_integers
 from harness.analysis.stability import stability
 from harness.errors import UserError
 from harness.records import INITIAL
 from harness.reporting.tables.mean_errors import ItemErrors, item_stderr, mean_interval
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+
+MEAN_COLUMNS = ("mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean", "interquartile_mean")
 
 
 def score_array(results: RunResults, objective: str, column: str = "value") -> np.ndarray:
@@ -23,7 +28,7 @@ def score_array(results: RunResults, objective: str, column: str = "value") -> n
 
     Raises UserError when the records come from more than one version of the suite.
     """
-    rows = results.scores[results.scores["objective"] == objective]
+    rows = select(results.scores, objective=objective)
     suites = sorted(rows["suite"].unique())
     if len(suites) > 1:
         raise UserError(f"{results.root}: scores of {' and '.join(suites)} cannot enter one average; name one suite")
@@ -66,57 +71,39 @@ def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) 
     """
     tasks = [row["name"] for row in results.suite["task"]]
     errors = ItemErrors(paired_scores or PairedScores(results))
-    averaged_names = [row["name"] for row in results.averaged_tasks]
+    has_mean = bool(results.averaged_tasks)
     rows = []
     for objective in [INITIAL, *results.variants]:
         values, shares = score_array(results, objective), unit_score_array(results, objective)
-        iterations = [-1] if objective == INITIAL else range(values.shape[2])
         curves = mean_curves(results, objective)
         curve = _mean_over_seeds(curves)
-        best = stability(curve[~np.isnan(curve)])
-        has_mean = bool(results.averaged_tasks)
-        for column, t in enumerate(iterations):
+        best = stability(curve[~np.isnan(curve)]) if objective != INITIAL else None
+        for column, t in enumerate([-1] if objective == INITIAL else range(values.shape[2])):
             is_complete = ~np.isnan(shares[:, :, column]).any(axis=1) if has_mean else ~np.isnan(values[:, :, column]).all(axis=1)
-            task_scores, unit_scores = values[is_complete][:, :, column], shares[is_complete][:, :, column]
-            means = curves[is_complete][:, column]
-            seeds = int(is_complete.sum())
-            is_averaged = has_mean and seeds > 0
-            model = ModelKey(objective, t)
-            finished_seeds = [
-                s for s, finished in zip(results.record["seeds"], np.atleast_1d(is_complete), strict=False) if finished
-            ]
-            interval = (
-                mean_interval(errors, model, finished_seeds, averaged_names, means)
-                if is_averaged and objective != INITIAL
-                else None
-            )
-            rows.append(
-                {
-                    "objective": objective,
-                    "iteration": t,
-                    "seeds": seeds if objective != INITIAL else pd.NA,
-                    **{task: task_scores[:, i].mean() if seeds else np.nan for i, task in enumerate(tasks)},
-                    "mean": means.mean() if is_averaged else np.nan,
-                    "item_stderr": item_stderr(errors, model, finished_seeds) if is_averaged else np.nan,
-                    "seed_sd": stats.seed_std(means) if objective != INITIAL else np.nan,
-                    "mean_low": interval[0] if interval else np.nan,
-                    "mean_high": interval[1] if interval else np.nan,
-                    "normalised_mean": np.mean(
-                        [
-                            stats.chance_normalised(unit_scores[:, i].mean(), results.scales[row["name"]].to_unit(row["chance"]))
-                            for i, row in enumerate(results.averaged_tasks)
-                        ]
-                    )
-                    if is_averaged
-                    else np.nan,
-                    "interquartile_mean": stats.interquartile_mean(unit_scores) if is_averaged else np.nan,
-                    "best": best is not None and objective != INITIAL and t == best.best_iteration,
-                    "source": "scores.csv",
-                }
-            )
-    table: Frame = pd.DataFrame(rows)
-    table["seeds"] = table["seeds"].astype("Int64")
-    return table
+            seeds = [s for s, complete in zip(results.record["seeds"], is_complete, strict=False) if complete]
+            row = {"objective": objective, "iteration": t, "seeds": len(seeds) if objective != INITIAL else pd.NA}
+            row |= {task: values[is_complete, i, column].mean() if seeds else np.nan for i, task in enumerate(tasks)}
+            row |= dict.fromkeys(MEAN_COLUMNS, np.nan)
+            if has_mean and seeds:
+                model, means = ModelKey(objective, t), curves[is_complete, column]
+                row |= _mean_columns(errors, model, seeds, means, shares[is_complete][:, :, column])
+            rows.append(row | {"best": best is not None and t == best.best_iteration, "source": "scores.csv"})
+    return with_integers(pd.DataFrame(rows), "seeds")
+
+
+def _mean_columns(
+    errors: ItemErrors, model: ModelKey, seeds: Sequence[int], means: np.ndarray, shares: np.ndarray
+) -> dict[str, float]:
+    """means: (S,) of these seeds; shares: (S, N) of the averaged tasks."""
+    results = errors.results
+    averaged = results.averaged_tasks
+    chances = [results.scales[row["name"]].to_unit(row["chance"]) for row in averaged]
+    normalised = [stats.chance_normalised(shares[:, i].mean(), chance) for i, chance in enumerate(chances)]
+    columns = {"mean": means.mean(), "item_stderr": item_stderr(errors, model, seeds), "normalised_mean": np.mean(normalised)}
+    if model.objective != INITIAL:
+        interval = mean_interval(errors, model, seeds, [row["name"] for row in averaged], means)
+        columns |= {"seed_sd": stats.seed_std(means)} | dict(zip(("mean_low", "mean_high"), interval or (), strict=False))
+    return columns | {"interquartile_mean": stats.interquartile_mean(shares)}
 
 
 def _mean_over_seeds(curves: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.comparison import difference, prob_best
-from harness.analysis.facts import Frame
+from harness.analysis.frames import Frame, select
 from harness.analysis.stats import CONFIDENCE_LEVEL, Interval, tied
 from harness.records import INITIAL
 from harness.reporting.tables.comparisons import MEAN_TASK
@@ -33,49 +33,30 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
     rows = []
     for panel in results.panels:
         prob_best_by_label = prob_best_of(paired_scores, panel["labels"], last)
-        last_rows = leaderboard_table[
-            (leaderboard_table["iteration"] == last)
-            & leaderboard_table["mean"].notna()
-            & leaderboard_table["objective"].isin(panel["labels"])
-        ]
+        last_rows = select(leaderboard_table, iteration=last, objective=panel["labels"]).dropna(subset="mean")
         leaders = list(last_rows.loc[tied(last_rows["mean"], last_rows["mean"].max()), "objective"]) if len(last_rows) else []
         for label in panel["labels"]:
-            label_rows = leaderboard_table[leaderboard_table["objective"] == label].set_index("iteration")
-            best = label_rows[label_rows["best"]]
+            curve = select(leaderboard_table, objective=label).set_index("iteration")
+            best = curve[curve["best"]]
             row: dict[str, Any] = {"panel": panel["title"], "objective": label, "seeds": 0}
             if len(best):
-                best_iteration, last_row = int(best.index[0]), label_rows.loc[last]
-                row |= {
-                    "seeds": int(last_row["seeds"]) if not pd.isna(last_row["seeds"]) else 0,
-                    "best_iteration": best_iteration,
-                }
+                best_iteration, last_row = int(best.index[0]), curve.loc[last]
+                row |= {"seeds": int(last_row["seeds"]), "best_iteration": best_iteration}
                 bounds = _best_interval(errors, label, best_iteration) or (None, None)
-                row |= _mean_columns("best", best.iloc[0]["mean"], *bounds, best.iloc[0]["item_stderr"])
-                row |= _mean_columns(
-                    "last", last_row["mean"], last_row["mean_low"], last_row["mean_high"], last_row["item_stderr"]
+                row |= _with_bounds("best", best.iloc[0]["mean"], *bounds) | {"best_item_stderr": best.iloc[0]["item_stderr"]}
+                row |= _with_bounds("last", last_row["mean"], last_row["mean_low"], last_row["mean_high"])
+                row |= {"last_item_stderr": last_row["item_stderr"]} | _change_since_best(
+                    paired_scores, label, best_iteration, last
                 )
-                row |= _change_since_best(paired_scores, label, best_iteration, last)
             for name in ("drop", "largest_fall", "falls", "area_lost", "churn"):
-                value = stability[(stability["objective"] == label) & stability["seed"].isna() & (stability["name"] == name)]
-                if len(value):
-                    row |= {
-                        name: value["value"].iloc[0],
-                        f"{name}_low": value["low"].iloc[0],
-                        f"{name}_high": value["high"].iloc[0],
-                    }
-            gain = _find_comparison(comparisons, panel["title"], label, INITIAL)
-            if gain is not None:
-                row |= {
-                    "gain": gain["difference"],
-                    "gain_low": gain["low"],
-                    "gain_high": gain["high"],
-                    "gain_p_holm": gain["p_holm"],
-                }
-            behind = (
-                _find_comparison(comparisons, panel["title"], label, leaders[0]) if leaders and label not in leaders else None
-            )
+                for number in select(stability, objective=label, seed=None, name=name).to_dict("records"):
+                    row |= _with_bounds(name, number["value"], number["low"], number["high"])
+            if (gain := _find_comparison(comparisons, panel["title"], label, INITIAL)) is not None:
+                row |= _with_bounds("gain", gain["difference"], gain["low"], gain["high"]) | {"gain_p_holm": gain["p_holm"]}
+            is_leader = label in leaders
+            behind = _find_comparison(comparisons, panel["title"], label, leaders[0]) if leaders and not is_leader else None
             row |= {
-                "leader": label in leaders,
+                "leader": is_leader,
                 "behind_leader_p_holm": behind["p_holm"] if behind is not None else None,
                 "chance_best": prob_best_by_label.get(label),
                 "source": "tables/leaderboard.csv, tables/stability.csv, tables/comparisons.csv",
@@ -84,8 +65,8 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
     return pd.DataFrame(rows)
 
 
-def _mean_columns(name: str, value: float, low: float | None, high: float | None, stderr: float) -> dict[str, Any]:
-    return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_item_stderr": stderr}
+def _with_bounds(name: str, value: float, low: float | None, high: float | None) -> dict[str, Any]:
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _best_interval(errors: ItemErrors, label: str, best_iteration: int) -> Interval | None:
@@ -93,43 +74,27 @@ def _best_interval(errors: ItemErrors, label: str, best_iteration: int) -> Inter
     results = errors.results
     means = mean_curves(results, label)[:, best_iteration]
     seeds = [seed for seed, mean in zip(results.record["seeds"], means, strict=True) if not np.isnan(mean)]
+    names = [row["name"] for row in results.averaged_tasks]
     level = 1 - (1 - CONFIDENCE_LEVEL) / results.record["iterations"]
-    return mean_interval(
-        errors,
-        ModelKey(label, best_iteration),
-        seeds,
-        [r["name"] for r in results.averaged_tasks],
-        means[~np.isnan(means)],
-        level,
-    )
+    return mean_interval(errors, ModelKey(label, best_iteration), seeds, names, means[~np.isnan(means)], level)
 
 
 def _change_since_best(paired_scores: PairedScores, label: str, best_iteration: int, last: int) -> dict[str, Any]:
     """The last iteration minus the best one, where that is an earlier one, over the seeds that have finished both."""
-    before, after = ModelKey(label, best_iteration), ModelKey(label, last)
-    seeds = [
-        s
-        for s in paired_scores.results.record["seeds"]
-        if paired_scores.is_finished(before, s) and paired_scores.is_finished(after, s)
-    ]
+    models = before, after = ModelKey(label, best_iteration), ModelKey(label, last)
+    seeds = [s for s in paired_scores.results.record["seeds"] if all(paired_scores.is_finished(model, s) for model in models)]
     if best_iteration == last or not seeds:
         return {}
     scores_after, scores_before = paired_scores.averaged_scores(after, seeds), paired_scores.averaged_scores(before, seeds)
     if scores_after is None or scores_before is None:
         return {}
-    comparison = difference(scores_after, scores_before, num_comparisons=last)
-    return {
-        "since_best": comparison.value,
-        "since_best_low": comparison.low,
-        "since_best_high": comparison.high,
-        "since_best_p": comparison.p,
-    }
+    change = difference(scores_after, scores_before, num_comparisons=last)
+    return _with_bounds("since_best", change.value, change.low, change.high) | {"since_best_p": change.p}
 
 
 def _find_comparison(comparisons: Frame, panel: str, label: str, other: str) -> dict[str, Any] | None:
-    rows = comparisons[(comparisons["panel"] == panel) & (comparisons["task"] == MEAN_TASK)]
-    matching = rows[((rows["a"] == label) & (rows["b"] == other)) | ((rows["a"] == other) & (rows["b"] == label))]
-    return matching.iloc[0].to_dict() if len(matching) else None
+    rows = select(comparisons, panel=panel, task=MEAN_TASK, a=[label, other], b=[label, other])
+    return rows.iloc[0].to_dict() if len(rows) else None
 
 
 def prob_best_of(paired_scores: PairedScores, labels: Sequence[str], iteration: int) -> dict[str, float]:

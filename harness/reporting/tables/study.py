@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, select, with_integers
 from harness.errors import UserError
 from harness.loop.study import Grid, choose
 from harness.reporting.tables.compute import FORWARD_PASSES
 from harness.reporting.tables.leaderboard import mean_curves
 from harness.reporting.tables.mean_errors import ItemErrors, item_stderr
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
+
+VALIDATION_COLUMNS = ("validation_last", "validation_best", "item_stderr_last")
+SCORE_COLUMNS = ("mean", "mean_low", "mean_high", "item_stderr", "seeds")
 
 
 def chosen_table(results: RunResults) -> Frame:
@@ -29,20 +33,12 @@ def chosen_table(results: RunResults) -> Frame:
     for objective, values in grid["objectives"].items():
         for label, value in values:
             curve = mean_curves(validation, label).mean(axis=0) if label in evaluated_labels else np.full(1, np.nan)
-            is_complete = not np.isnan(curve).any()
-            candidates.append(
-                {
-                    "objective": objective,
-                    "key": grid["key"],
-                    "value": value,
-                    "label": label,
-                    "suite": grid["validation"],
-                    "seeds": len(results.record["seeds"]),
-                    "validation_last": float(curve[-1]) if is_complete else None,
-                    "validation_best": float(curve.max()) if is_complete else None,
-                    "item_stderr_last": item_stderr(errors, ModelKey(label, len(curve) - 1), seeds) if is_complete else None,
-                }
-            )
+            candidate = {"objective": objective, "key": grid["key"], "value": value, "label": label, "suite": grid["validation"],
+                         "seeds": len(results.record["seeds"]), **dict.fromkeys(VALIDATION_COLUMNS)}  # fmt: skip
+            if not np.isnan(curve).any():
+                stderr = item_stderr(errors, ModelKey(label, len(curve) - 1), seeds)
+                candidate |= dict(zip(VALIDATION_COLUMNS, (float(curve[-1]), float(curve.max()), stderr), strict=True))
+            candidates.append(candidate)
     return pd.DataFrame(choose(Grid(**{k: grid[k] for k in Grid.model_fields}), candidates))
 
 
@@ -54,36 +50,22 @@ def study_table(results: RunResults, leaderboard_table: Frame) -> Frame:
     """
     last = results.record["iterations"] - 1
     shown = sorted({*results.study.get("iterations_shown", []), last})
-    costs = results.costs
     rows = []
     for arm in results.study.get("arms", []):
-        arm_scores = leaderboard_table[leaderboard_table["objective"] == arm["label"]].set_index("iteration")
+        by_iteration = select(leaderboard_table, objective=arm["label"]).set_index("iteration").to_dict("index")
         row = {"objective": arm["label"], "note": arm["note"], "pairs": results.record["variants"][arm["label"]].get("examples")}
         for t in shown:
-            scores_at = arm_scores.loc[t] if t in arm_scores.index else None
-            for name in ("mean", "mean_low", "mean_high", "item_stderr", "seeds"):
-                row[f"{name}_iteration_{t}"] = scores_at[name] if scores_at is not None else None
-        arm_costs = costs[costs["objective"] == arm["label"]]
-        seeds = arm_costs["seed"].nunique()
+            scores = by_iteration.get(t, {})
+            row |= {f"{name}_iteration_{t}": scores.get(name) for name in SCORE_COLUMNS}
+        costs = select(results.costs, objective=arm["label"])
+        seeds, passes = costs["seed"].nunique(), 0
         for phase in ("generate", "score", "train"):
-            tokens = arm_costs.loc[arm_costs["phase"] == phase, "tokens"].dropna()
+            tokens = select(costs, phase=phase)["tokens"].dropna()
             row[f"tokens_{phase}"] = round(tokens.sum() / seeds) if len(tokens) else None
-        row["token_passes"] = (
-            sum(times * (row[f"tokens_{phase}"] or 0) for phase, times in FORWARD_PASSES.items()) if seeds else None
-        )
-        seconds = arm_costs.loc[arm_costs["phase"].isin(["generate", "score", "train"]), "seconds"]
+            passes += FORWARD_PASSES[phase] * (row[f"tokens_{phase}"] or 0)
+        seconds = select(costs, phase=list(FORWARD_PASSES))["seconds"]
+        row["token_passes"] = passes if seeds else None
         row["seconds"] = round(float(seconds.sum()) / seeds, 1) if len(seconds) else None
-        row["source"] = "tables/leaderboard.csv, tables/cost.csv"
-        rows.append(row)
-    table: Frame = pd.DataFrame(rows)
-    for column in (
-        "pairs",
-        "tokens_generate",
-        "tokens_score",
-        "tokens_train",
-        "token_passes",
-        *(f"seeds_iteration_{t}" for t in shown),
-    ):
-        if column in table:
-            table[column] = table[column].astype("Int64")
-    return table
+        rows.append(row | {"source": "tables/leaderboard.csv, tables/cost.csv"})
+    counts = ("pairs", "tokens_generate", "tokens_score", "tokens_train", "token_passes")
+    return with_integers(pd.DataFrame(rows), *counts, *(f"seeds_iteration_{t}" for t in shown))

@@ -13,6 +13,7 @@ from harness.reporting.tables.formatting import DASH, ranges_note, unaveraged_no
 from harness.security.redact import redact_command
 from harness.store.versions import shorten_list
 
+SETTINGS = "Settings all trials share."
 PROVENANCE = (
     "Where the numbers come from: run.json and, for what a phase was made with, the manifests of the phases; where phases "
     "differ, every version with the folders it is true of (all of them in versions.csv)."
@@ -25,14 +26,7 @@ def about_sections(tables: Tables) -> list[Block]:
         section("Objectives", variants([variant_entry(results, label) for label in results.variants])),
         section(
             "Settings and provenance",
-            table(
-                ["shared setting", "value"],
-                settings_rows(results.record["identity"]),
-                "Settings all trials share.",
-                "ll",
-                "01",
-                7.5,
-            ),
+            table(["shared setting", "value"], settings_rows(results.record["identity"]), SETTINGS, "ll", "01", 7.5),
             table(["provenance", ""], provenance_rows(tables), PROVENANCE, "ll", "01", 7.5),
             table(["data", "count"], data_rows(results), "The annotated pairs: data/manifest.json.", "lr", "00", 7.5),
             suite_block(results),
@@ -51,10 +45,8 @@ def suite_block(results: RunResults) -> Block | None:
     ]  # fmt: skip
     header = ["task", "stands for", "shots", "metric", "filter", "chance", "items", *(["cluster"] if has_clusters else [])]
     cluster_note = "; cluster: what dependent items share; errors are those of sampling clusters" if has_clusters else ""
-    caption = (
-        f"The suite {results.suite['name']} "
-        f"v{results.suite['version']}{ranges_note(results)}{unaveraged_note(results)}{cluster_note}."
-    )
+    notes = ranges_note(results) + unaveraged_note(results) + cluster_note
+    caption = f"The suite {results.suite['name']} v{results.suite['version']}{notes}."
     num_extra = len(header) - 7
     return table(header, rows, caption, "llrllrr" + "l" * num_extra, "0100000" + "0" * num_extra, 8)
 
@@ -75,9 +67,8 @@ def variant_entry(results: RunResults, label: str) -> dict[str, Any]:
     for key in resolved[0]:
         values = [step[key] for step in resolved]
         is_constant = all(v == values[0] for v in values)
-        parameters.append(
-            [key, display_text(values[0]) if is_constant else " → ".join(display_text(v) for v in values) + " (by iteration)"]
-        )
+        schedule = " → ".join(map(display_text, values)) + " (by iteration)"
+        parameters.append([key, display_text(values[0]) if is_constant else schedule])
     citation = variant["citation"]
     needs = variant["needs"][-1]
     return {

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
+from harness.analysis.frames import select
 from harness.analysis.score_scale import describe_unaveraged
 from harness.analysis.stats import tied
 from harness.records import INITIAL
 from harness.reporting.report.blocks import Block, display_text, section, table
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.formatting import DASH, own_unit
+from harness.reporting.tables.formatting import DASH, brackets, own_unit
 
-LOSS_COLUMNS = (("drop", "lost since best"), ("largest_fall", "largest loss"), ("falls", "losses"))
+LOSS_COLUMNS = {"drop": "lost since best", "largest_fall": "largest loss", "falls": "losses"}
 
 
 def unaveraged_section(tables: Tables) -> Block | None:
@@ -21,19 +20,9 @@ def unaveraged_section(tables: Tables) -> Block | None:
     if not tables.results.unaveraged_tasks:
         return None
     rows = [_task_row(tables, task, label) for task in tables.results.unaveraged_tasks for label in tables.results.variants]
-    header = [
-        "row",
-        "objective",
-        "initial",
-        "best",
-        "at (each seed)",
-        "last",
-        "minus initial",
-        *(title for _, title in LOSS_COLUMNS),
-    ]
-    descriptions = [
-        display_text(describe_unaveraged(row, tables.results.scales[row["name"]])) for row in tables.results.unaveraged_tasks
-    ]
+    header = ["row", "objective", "initial", "best", "at (each seed)", "last", "minus initial", *LOSS_COLUMNS.values()]
+    scales = tables.results.scales
+    descriptions = [display_text(describe_unaveraged(row, scales[row["name"]])) for row in tables.results.unaveraged_tasks]
     caption = (
         f"Not in the mean, each in its own unit: {'; '.join(descriptions)}. best, at: of each seed's curve, in the row's "
         "direction; lost: what got worse, a fall or, where lower is better, a rise; brackets: 95 % interval over seeds from "
@@ -46,41 +35,24 @@ def unaveraged_section(tables: Tables) -> Block | None:
 
 def _task_row(tables: Tables, task: dict[str, Any], label: str) -> list[str]:
     name = task["name"]
-    initial_row_score = tables.initial_scores()[name]
-    label_rows = tables.unaveraged[(tables.unaveraged["task"] == name) & (tables.unaveraged["objective"] == label)]
-    over_seeds = label_rows[label_rows["seed"].isna()].set_index("name")
-    if over_seeds.empty:
-        return [display_text(task["label"]), label, own_unit(initial_row_score), *[DASH] * 7]
-    per_seed = label_rows[label_rows["seed"].notna() & (label_rows["name"] == "best_iteration")]
-    shown = {key: _with_brackets(over_seeds.loc[key].to_dict()) for key in ("best", "last", *(key for key, _ in LOSS_COLUMNS))}
-    best_iterations = " ".join(str(int(value)) for value in per_seed["value"])
-    losses = [shown[key] for key, _ in LOSS_COLUMNS]
-    minus_initial = _minus_initial(tables, name, label)
-    return [
-        display_text(task["label"]),
-        label,
-        own_unit(initial_row_score),
-        shown["best"],
-        best_iterations,
-        shown["last"],
-        minus_initial,
-        *losses,
-    ]
-
-
-def _with_brackets(row: dict[Any, Any]) -> str:
-    return own_unit(row["value"]) + ("" if pd.isna(row["low"]) else f" [{own_unit(row['low'])}, {own_unit(row['high'])}]")
+    cells = [display_text(task["label"]), label, own_unit(tables.initial_scores()[name])]
+    numbers = select(tables.read("tables/beside.csv"), task=name, objective=label)
+    over_seeds = select(numbers, seed=None).set_index("name").to_dict("index")
+    if not over_seeds:
+        return [*cells, *[DASH] * 7]
+    shown = {key: own_unit(n["value"]) + brackets(n["low"], n["high"], own_unit) for key, n in over_seeds.items()}
+    best_iterations = select(numbers, name="best_iteration").dropna(subset="seed")["value"]
+    at_each_seed = " ".join(str(int(value)) for value in best_iterations)
+    losses = [shown[key] for key in LOSS_COLUMNS]
+    return [*cells, shown["best"], at_each_seed, shown["last"], _minus_initial(tables, name, label), *losses]
 
 
 def _minus_initial(tables: Tables, name: str, label: str) -> str:
-    comparisons = tables.comparisons
-    matching = comparisons[(comparisons["task"] == name) & (comparisons["a"] == label) & (comparisons["b"] == INITIAL)]
-    matching = matching[(matching["iteration_a"] == tables.last) & matching["difference"].notna()]
-    if matching.empty:
+    pairs = select(tables.comparisons, task=name, a=label, b=INITIAL, iteration_a=tables.last).dropna(subset="difference")
+    if pairs.empty:
         return DASH
-    row = matching.iloc[0]
-    bounds = "" if pd.isna(row["low"]) else f" [{row['low']:+.4g}, {row['high']:+.4g}]"
-    return f"{row['difference']:+.4g}{bounds}"
+    row, show = pairs.iloc[0], "{:+.4g}".format
+    return show(row["difference"]) + brackets(row["low"], row["high"], show)
 
 
 def unaveraged_sentences(tables: Tables) -> list[str]:
@@ -88,11 +60,8 @@ def unaveraged_sentences(tables: Tables) -> list[str]:
     sentences = []
     for task in tables.results.unaveraged_tasks:
         scale = tables.results.scales[task["name"]]
-        leaderboard_table = tables.leaderboard
-        last_rows = leaderboard_table[
-            (leaderboard_table["iteration"] == tables.last) & leaderboard_table["objective"].isin(tables.results.variants)
-        ]
-        last_rows = last_rows[last_rows[task["name"]].notna()]
+        last_rows = select(tables.leaderboard, iteration=tables.last, objective=tables.results.variants)
+        last_rows = last_rows.dropna(subset=task["name"])
         if last_rows.empty:
             continue
         values = last_rows[task["name"]]

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.frames import select
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.figures.training import MEASUREMENT_LABELS
-from harness.reporting.report.blocks import Block, display_text, figure, samples, section, table, text
+from harness.reporting.report.blocks import Block, display_text, in_panel, samples, section, table, text
 from harness.reporting.report.content.tables import Tables
-from harness.reporting.tables.formatting import DASH
+from harness.reporting.tables.formatting import DASH, brackets
 
-NUM_PROMPTS, MAX_LINES_PER_PROMPT = 2, 20
+NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_TRAINING_FIGURES = 2, 20, 4
 PHASES = ("generate", "score", "train", "evaluate", "probe")
 
 
@@ -27,51 +28,41 @@ def training_section(tables: Tables) -> Block:
         "reference: log-ratio to the opponent, which begins each iteration at 0; without one: log-probability of the whole "
         "response. Thin vertical lines: a new iteration begins. Numbers: training.csv."
     )
-    names = [n for n in ("training", "training-2", "training-3", "training-4") if tables.has_figure(n)]
-    return section("Training", *(figure(name, caption) for name in names))
+    return section("Training", *(tables.figure("training", number, caption) for number in range(1, MAX_TRAINING_FIGURES + 1)))
 
 
 def drift_section(tables: Tables) -> Block:
     blocks: list[Block | None] = []
-    several = tables.seeds > 1
+    bars = "bars: standard error over prompts"
+    if tables.seeds > 1:
+        bars = "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
     for number, panel in enumerate(tables.panels, 1):
-        name = "drift" if number == 1 else f"drift-{number}"
-        if tables.has_figure(name):
-            where = f" ({panel['title']})" if panel["title"] else ""
-            bars = (
-                "means over seeds; bands: 95 % interval over seeds, on these prompts, from three on"
-                if several
-                else "bars: standard error over prompts"
-            )
-            caption = (
-                f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
-                f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
-                "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
-                "dynamics.csv."
-            )
-            blocks.append(figure(name, caption))
-        blocks.append(drift_table(tables, panel))
+        where = f" ({panel['title']})" if panel["title"] else ""
+        caption = (
+            f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
+            f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
+            "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
+            "dynamics.csv."
+        )
+        blocks += [tables.figure("drift", number, caption), drift_table(tables, panel)]
     return section("Drift", *blocks)
 
 
 def drift_table(tables: Tables, panel: dict[str, Any]) -> Block | None:
     """The initial policy and every objective's last iteration, measurement by measurement."""
-    drift = tables.drift
-    names = [n for n in MEASUREMENT_LABELS if (drift["name"] == n).any()]
     models = [(INITIAL, INITIAL_ITERATION), *((label, tables.last) for label in panel["labels"])]
     rows = []
-    for name in names:
-        cells = [MEASUREMENT_LABELS[name], _unit(drift, name)]
-        counts = drift.loc[(drift["name"] == name) & drift["objective"].isin([o for o, _ in models]), "n"]
-        cells.append(_range(counts.astype(int)))
-        for objective, iteration in models:
-            matching = drift[(drift["objective"] == objective) & (drift["iteration"] == iteration) & (drift["name"] == name)]
-            cells.append(_format_measurement(matching.iloc[0].to_dict()) if len(matching) else DASH)
-        rows.append(cells)
-    where = f", {panel['title']}" if panel["title"] else ""
+    for name, label in MEASUREMENT_LABELS.items():
+        measured = select(tables.drift, name=name)
+        if measured.empty:
+            continue
+        counts = select(measured, objective=[objective for objective, _ in models])["n"].astype(int)
+        found = [select(measured, objective=o, iteration=t).to_dict("records") for o, t in models]
+        unit = str(measured["unit"].iloc[0]).replace("share of ", "of ")
+        rows.append([label, unit, _range(counts), *(_format_measurement(one[0]) if one else DASH for one in found)])
     caption = (
-        f"Initial policy and iteration {tables.last}{where}; n: prompts (of each seed), for distinct-2 bigrams and for churn "
-        "items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
+        f"Initial policy and iteration {tables.last}{in_panel(panel)}; n: prompts (of each seed), for distinct-2 bigrams and for "
+        "churn items; brackets: 95 % interval over seeds on these prompts, ±: standard error over prompts (one seed). "
         f"{kl_note(tables)} Numbers: drift.csv."
     )
     header = ["measurement", "unit", "n", *(objective for objective, _ in models)]
@@ -102,13 +93,9 @@ def _range(counts: Any) -> str:
     return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}–{counts.max()}"
 
 
-def _unit(drift: Any, name: str) -> str:
-    return str(drift.loc[drift["name"] == name, "unit"].iloc[0]).replace("share of ", "of ")
-
-
 def _format_measurement(row: Mapping[Any, Any]) -> str:
     if not pd.isna(row["low"]):
-        return f"{row['value']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+        return f"{row['value']:.3g}" + brackets(row["low"], row["high"], "{:.3g}".format)
     return f"{row['value']:.3g}" + ("" if pd.isna(row["stderr"]) or row["stderr"] == 0 else f" ± {row['stderr']:.1g}")
 
 
@@ -119,27 +106,22 @@ def samples_section(tables: Tables) -> Block:
     labels = tables.panels[0]["labels"]
     initial = results.held_out_samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
     shown = _iterations_shown(tables.last, len(labels))
+    keys = [(INITIAL, None, INITIAL_ITERATION)] + [
+        (label, first_seed, t) for label in results.record["variants"] if label in labels for t in shown
+    ]
+    names = {key: "initial policy" if key[0] == INITIAL else f"{key[0]}, iter {key[2]}" for key in keys}
     prompts = []
     for index, row in enumerate(initial):
-        responses = []
-        for checkpoint in results.checkpoints:
-            rows = results.held_out_samples.get((checkpoint.objective, checkpoint.seed, checkpoint.iteration))
-            if rows is None or checkpoint.seed not in (None, first_seed) or checkpoint.objective not in (INITIAL, *labels):
-                continue
-            if checkpoint.objective != INITIAL and checkpoint.iteration not in shown:
-                continue
-            checkpoint_name = (
-                "initial policy" if checkpoint.objective == INITIAL else f"{checkpoint.objective}, iter {checkpoint.iteration}"
-            )
-            responses.append(
-                [checkpoint_name, display_text(rows[index]["text"]) + ("" if rows[index]["finished"] else " ▮ cut off")]
-            )
+        rows = {key: results.held_out_samples[key][index] for key in keys if key in results.held_out_samples}
         prompts.append(
             {
                 "id": row["example_id"],
                 "prompt": display_text(row["prompt"]),
                 "real": display_text(row["real"]),
-                "responses": responses,
+                "responses": [
+                    [names[key], display_text(one["text"]) + ("" if one["finished"] else " ▮ cut off")]
+                    for key, one in rows.items()
+                ],
             }
         )
     note = (
@@ -159,18 +141,19 @@ def _iterations_shown(last: int, objectives: int) -> list[int]:
 
 def cost_section(tables: Tables) -> Block:
     """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
+    costs = tables.read("tables/cost_total.csv")
     rows = []
     for label in tables.results.variants:
-        label_costs = tables.cost[tables.cost["objective"] == label]
-        cells = [label]
-        for phase in PHASES[:3]:
-            tokens = label_costs.loc[label_costs["phase"] == phase, "tokens"].dropna()
-            cells.append(f"{tokens.iloc[0] / 1000:,.0f}" if len(tokens) else DASH)
-        for phase in PHASES:
-            phase_costs = label_costs[label_costs["phase"] == phase]
-            cost_row = phase_costs.iloc[0] if len(phase_costs) else None
-            cells.append(DASH if cost_row is None else f"{cost_row['seconds']:,.0f}, {cost_row['peak_memory_gib']:.2f}")
-        rows.append(cells)
+        by_phase = select(costs, objective=label).set_index("phase").to_dict("index")
+        tokens = [by_phase[phase]["tokens"] if phase in by_phase else None for phase in PHASES[:3]]
+        spent = [by_phase.get(phase) for phase in PHASES]
+        rows.append(
+            [
+                label,
+                *(DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens),
+                *(DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent),
+            ]
+        )
     caption = (
         "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the "
         "machine and on what else ran on it, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "

@@ -21,20 +21,14 @@ def first_ids_section(tables: Tables) -> Block | None:
          f"{r['synthetic_share']:.0%}"]
         for r in highest.to_dict("records")
     ]  # fmt: skip
+    header = ["samples of", "seed", "iter", "ids", "n", "accuracy", "halves of the real", "most by", "real", "synthetic"]
+    caption = (
+        "Accuracy of the best classifier on a response's first ids alone; beside it that between random halves of "
+        f"the real responses. The {len(rows)} highest of {len(first_ids)}; all: first_ids.csv. A dot is a space."
+    )
+    none_telling = "In no set of samples do the first ids distinguish real from synthetic."
     return section(
         "What the first tokens reveal",
-        text(
-            f"{sentence[0].upper()}{sentence[1:]}."
-            if sentence
-            else "In no set of samples do the first ids distinguish real from synthetic."
-        ),
-        table(
-            ["samples of", "seed", "iter", "ids", "n", "accuracy", "halves of the real", "most by", "real", "synthetic"],
-            rows,
-            "Accuracy of the best classifier on a response's first ids alone; beside it that between random halves of "
-            f"the real responses. The {len(rows)} highest of {len(first_ids)}; all: first_ids.csv. A dot is a space.",
-            "lrrrrrllrr",
-            "0000000100",
-            7,
-        ),
+        text(f"{sentence[0].upper()}{sentence[1:]}." if sentence else none_telling),
+        table(header, rows, caption, "lrrrrrllrr", "0000000100", 7),
     )

@@ -37,12 +37,8 @@ def published_table(tables: Tables, name: str) -> Block | None:
         raise UserError(f"{path}: has no column {missing[0]!r}; a published number names its source, its table and its suite")
     shown_columns = [c for c in published if c not in (SAME, SOURCE, WHERE, PAGE, STATUS)]
     rows = [[display_text(value) for value in row] for row in published[shown_columns].to_numpy().tolist()]
-    sources = "; ".join(
-        dict.fromkeys(
-            display_text(f"{s}, {w}, page {p}")
-            for s, w, p in zip(published[SOURCE], published[WHERE], published[PAGE], strict=True)
-        )
-    )
+    places = zip(published[SOURCE], published[WHERE], published[PAGE], strict=True)
+    sources = "; ".join(dict.fromkeys(display_text(f"{source}, {where}, page {page}") for source, where, page in places))
     remarks = [display_text(v) for v in dict.fromkeys(published[STATUS]) if v]
     same_suite = display_text(", ".join(dict.fromkeys(published[SAME])))
     caption = (

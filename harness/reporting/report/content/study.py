@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.frames import select
 from harness.reporting.report.blocks import Block, display_text, section, table
 from harness.reporting.report.content.published import published_table
 from harness.reporting.report.content.summary import format_points
@@ -13,6 +14,7 @@ from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.formatting import DASH, with_interval
 
+SHOWN = ("mean", "mean_low", "mean_high", "item_stderr")
 PASSES_NOTE = "passes: forward passes of all tokens, a trained one counted as three, for its backward pass"
 
 
@@ -21,16 +23,8 @@ def study_sections(tables: Tables) -> list[Block]:
     if not study:
         return []
     published = published_table(tables, study["published"]) if study.get("published") else None
-    return [
-        section(
-            "The study",
-            arms_block(tables),
-            contrasts_block(tables),
-            published,
-            chosen_block(tables),
-            tuned_block(tables),
-        )
-    ]
+    blocks = arms_block(tables), contrasts_block(tables), published, chosen_block(tables), tuned_block(tables)
+    return [section("The study", *blocks)]
 
 
 def arms_block(tables: Tables) -> Block | None:
@@ -40,17 +34,8 @@ def arms_block(tables: Tables) -> Block | None:
     shown = [c.removeprefix("mean_iteration_") for c in arms.columns if c.startswith("mean_iteration_")]
     rows = []
     for row in arms.to_dict("records"):
-        scores = [
-            with_interval(
-                row[f"mean_iteration_{t}"],
-                row[f"mean_low_iteration_{t}"],
-                row[f"mean_high_iteration_{t}"],
-                row[f"item_stderr_iteration_{t}"],
-            )
-            for t in shown
-        ]
-        tokens = [_thousands(row[f"tokens_{phase}"]) for phase in ("generate", "score", "train")]
-        tokens.append(_thousands(row["token_passes"]))
+        scores = [with_interval(*(row[f"{name}_iteration_{t}"] for name in SHOWN)) for t in shown]
+        tokens = [_thousands(row[name]) for name in ("tokens_generate", "tokens_score", "tokens_train", "token_passes")]
         rows.append([display_text(row["note"]), row["objective"], *scores, *tokens, _seconds(row["seconds"])])
     header = ["arm", "label", *(f"iter {t}" for t in shown), "drawn", "scored", "trained", "passes", "s"]
     caption = (
@@ -65,11 +50,9 @@ def arms_block(tables: Tables) -> Block | None:
 def machine_note(tables: Tables) -> str:
     """A note that seconds depend on the machine, and which one it was."""
     hardware = tables.results.record["hardware"]
-    machine_versions = tables.versions[tables.versions["name"].isin(list(hardware))]
-    has_several = bool(len(machine_versions)) and bool((machine_versions.groupby("name")["version"].nunique() > 1).any())
-    shown_machine = (
-        "several: versions.csv" if has_several else display_text(f"{hardware.get('device')}, {hardware.get('cpus')} cores")
-    )
+    num_versions = select(tables.versions, name=list(hardware)).groupby("name")["version"].nunique()
+    machine = f"{hardware.get('device')}, {hardware.get('cpus')} cores"
+    shown_machine = "several: versions.csv" if (num_versions > 1).any() else display_text(machine)
     return f"which depend on the machine ({shown_machine}) and on what else ran on it"
 
 
@@ -82,19 +65,16 @@ def _seconds(value: float) -> str:
 
 
 def contrasts_block(tables: Tables) -> Block | None:
-    comparisons = tables.comparisons
-    study_rows = comparisons[(comparisons["panel"] == "study") & (comparisons["task"] == MEAN_TASK)]
+    comparisons = select(tables.comparisons, panel="study", task=MEAN_TASK).dropna(subset="difference")
+    compute = tables.optional("tables/compute.csv")
     rows = []
     for contrast in tables.results.study.get("contrasts", []):
-        matching = study_rows[(study_rows["question"] == contrast["question"]) & study_rows["difference"].notna()]
+        question = display_text(contrast["question"])
+        numbers = [DASH, DASH, "0"]
+        for row in select(comparisons, question=contrast["question"]).head(1).to_dict("records"):
+            numbers = [format_points(row), _p(row["p_holm"]), str(int(row["seeds"]))]
         sides = [f"{label}, iter {t}" for label, t in (contrast["a"], contrast["b"])]
-        if matching.empty:
-            rows.append([display_text(contrast["question"]), *sides, DASH, DASH, "0"])
-            continue
-        row: dict[str, Any] = matching.iloc[0].to_dict()
-        rows.append([display_text(contrast["question"]), *sides, format_points(row), _p(row["p_holm"]), str(int(row["seeds"]))])
-    compute = tables.optional("tables/compute.csv")
-    rows = [[*row, *_compute_cells(compute, row[0])] for row in rows]
+        rows.append([question, *sides, *numbers, *_compute_cells(compute, question)])
     method = "by bootstrap over" if tables.by_bootstrap else "over"
     caption = (
         f"The study's own comparisons: a minus b in the mean over tasks, 95 % interval and p {method} items, and seeds from "
@@ -112,13 +92,10 @@ def _compute_cells(compute: Any, question: str) -> list[str]:
         return [DASH, DASH]
     (row,) = compute[[display_text(q) == question for q in compute["question"]]].head(1).to_dict("records") or [{}]
     cells = []
-    for name, format_cost in (("token_passes", _thousands), ("seconds", _seconds)):
+    for name, show in (("token_passes", _thousands), ("seconds", _seconds)):
         ratio = row.get(f"{name}_ratio")
-        cells.append(
-            DASH
-            if ratio is None or pd.isna(ratio)
-            else f"{format_cost(row[f'{name}_a'])} / {format_cost(row[f'{name}_b'])} = {ratio:.2f}"
-        )
+        has_ratio = ratio is not None and not pd.isna(ratio)
+        cells.append(f"{show(row[f'{name}_a'])} / {show(row[f'{name}_b'])} = {ratio:.2f}" if has_ratio else DASH)
     return cells
 
 
@@ -135,7 +112,7 @@ def chosen_block(tables: Tables) -> Block | None:
     criterion = grid["choose"]
     rows = []
     for objective in chosen["objective"].unique():
-        rows_by_value = chosen[chosen["objective"] == objective].set_index("value").to_dict("index")
+        rows_by_value = select(chosen, objective=objective).set_index("value").to_dict("index")
         rows.append([objective, *(_format_candidate(rows_by_value.get(value), criterion) for value in values)])
     caption = (
         f"Every objective at every value of {grid['key']}: mean of {grid['validation']} at the {criterion} iteration, items that "
@@ -157,15 +134,12 @@ def tuned_block(tables: Tables) -> Block | None:
     study = tables.results.study
     if not study.get("tuned_by"):
         return None
-    variants = tables.results.record["variants"]
+    record = tables.results.record
+    variants, shared = record["variants"], record["identity"]["training"]
     common, tuned = (panel["labels"] for panel in study["panels"])
-    shared = tables.results.record["identity"]["training"]
     rows = []
     for a, b in zip(common, tuned, strict=True):
-        own_settings = variants[b]["training"]
-        difference = (
-            "the common setting" if a == b else ", ".join(f"{k} = {v:g}, common {shared[k]:g}" for k, v in own_settings.items())
-        )
-        rows.append([a, b, difference])
+        own = ", ".join(f"{k} = {v:g}, common {shared[k]:g}" for k, v in variants[b]["training"].items())
+        rows.append([a, b, "the common setting" if a == b else own])
     caption = f"Each objective's own setting was chosen by the run {display_text(study['tuned_by'])} on validation items."
     return table(["objective", "tuned variant", "its setting"], rows, caption, "lll", "001", 8)

@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.frames import select
 from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
+from harness.records import INITIAL
 from harness.reporting.report.blocks import Block, bullets, display_text, figure, section, table, text
 from harness.reporting.report.content.beside import unaveraged_sentences
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.earlier import provenance_sentences
-from harness.reporting.tables.formatting import DASH, items_note, percent, with_interval
+from harness.reporting.tables.formatting import DASH, brackets, items_note, percent, points, with_interval
 
 SIGNIFICANCE_LEVEL = 0.05
 MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a larger loss is worth a sentence
@@ -44,68 +46,67 @@ def sentences(tables: Tables) -> list[str]:
     if not tables.results.averaged_tasks:
         return ["No row of this suite enters a mean over tasks: every row is shown by itself."]
     initial_scores = tables.initial_scores()
-    last_rows = tables.ranking[tables.ranking["last"].notna()] if "last" in tables.ranking else tables.ranking.iloc[0:0]
+    last_rows = tables.ranking.dropna(subset="last") if "last" in tables.ranking else tables.ranking.iloc[0:0]
     if last_rows.empty or pd.isna(initial_scores["mean"]):
         return ["No objective has been evaluated on every task at the last iteration, so nothing can be compared yet."]
     lines = []
     for panel in tables.panels:
-        panel_rows = last_rows[last_rows["panel"] == panel["title"]]
+        panel_rows = select(last_rows, panel=panel["title"])
         where = f"{_capital(panel['title'])}: " if panel["title"] else ""
         lines += [where + line if where else _capital(line) for line in _panel_sentences(tables, panel, panel_rows)]
     if tables.seeds < MIN_SEEDS_FOR_INTERVAL:
-        lines.append(
-            f"How sure? n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
+        sure = (
+            f"n = {tables.seeds} seed(s): no interval over seeds can be given. The errors shown come from sampling "
             "test items; they do not include the variation between seeds."
         )
     elif tables.by_bootstrap:
-        lines.append(
-            f"How sure? Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
+        sure = (
+            f"Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
             "added up), those of drops over seeds, on these items; for differences, p-values and the chance of being best see "
             "above."
         )
     else:
-        lines.append(
-            f"How sure? Brackets of scores and of differences are 95 % intervals over items and {tables.seeds} seeds (Student's "
+        sure = (
+            f"Brackets of scores and of differences are 95 % intervals over items and {tables.seeds} seeds (Student's "
             "t, both variances added up), and so are p-values and the chance of being best; brackets of drops are over seeds, on "
             "these items."
         )
-    if not _enough_items(tables):
-        lines.append(
-            "With fewer than five items (or clusters of items) in a task no interval and no p-value is given for the task and "
-            "for the mean it enters."
-        )
-    lines.append(
+    few_items = (
+        "With fewer than five items (or clusters of items) in a task no interval and no p-value is given for the task and "
+        "for the mean it enters."
+    )
+    biased = (
         "A best iteration is selected on the items it is reported on, so it is biased upward for every objective; the last one "
         "is not."
     )
-    return lines
+    return [*lines, f"How sure? {sure}", *([] if _enough_items(tables) else [few_items]), biased]
 
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def _scope(tables: Tables) -> str:
+    """What an interval of below three seeds leaves out, as the end of a phrase."""
+    return " over items alone" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+
+
 def _panel_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any) -> list[str]:
     incomplete = [label for label in panel["labels"] if label not in set(panel_rows["objective"])]
     lines = []
     if len(panel_rows):
-        leaders = (
-            panel_rows[panel_rows["leader"].astype(bool)]
-            if panel_rows["leader"].any()
-            else panel_rows.loc[[panel_rows["last"].idxmax()]]
-        )
+        top = panel_rows.loc[[panel_rows["last"].idxmax()]]
+        leaders = panel_rows[panel_rows["leader"].astype(bool)] if panel_rows["leader"].any() else top
         leader = leaders.iloc[0]
-        gain = tables.pair(panel["title"], leader["objective"], "initial")
+        gain = tables.pair(panel["title"], leader["objective"], INITIAL)
         names = " and ".join(leaders["objective"])
         sentence = f"at the last iteration ({tables.last}) the highest mean is {names}'s, {_percent(leader, 'last')} %"
         if gain is not None:
             sentence += f", {format_points(gain)} against the initial policy's {percent(tables.initial_scores()['mean'])} %"
         if not pd.isna(leader.get("chance_best")):
             possessive = "its" if len(leaders) == 1 else f"{leader['objective']}'s"
-            sentence += (
-                f"; {possessive} chance of being the best of {len(panel_rows)} is {_format_probability(leader['chance_best'])}"
-            )
-            sentence += " over items alone" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+            probability = _format_probability(leader["chance_best"])
+            sentence += f"; {possessive} chance of being the best of {len(panel_rows)} is {probability}{_scope(tables)}"
         lines.append(sentence + ".")
         lines += _runner_up_sentences(tables, panel, panel_rows, leader)
         lines += _retention_sentences(tables, panel_rows)
@@ -116,16 +117,12 @@ def _panel_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any) -> 
 
 def _runner_up_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any, leader: Any) -> list[str]:
     not_distinguishable, behind = [], []
-    for row in panel_rows[(panel_rows["objective"] != leader["objective"]) & ~panel_rows["leader"].astype(bool)].to_dict(
-        "records"
-    ):
+    for row in select(panel_rows, leader=False).to_dict("records"):
         pair = tables.pair(panel["title"], leader["objective"], row["objective"])
-        if pair is None or pd.isna(pair["p_holm"]):
-            continue
-        (behind if pair["p_holm"] < SIGNIFICANCE_LEVEL else not_distinguishable).append(
-            f"{row['objective']} by {format_difference(pair)}"
-        )
-    lines, scope = [], "over items alone, " if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+        if row["objective"] != leader["objective"] and pair is not None and not pd.isna(pair["p_holm"]):
+            sentences_of = behind if pair["p_holm"] < SIGNIFICANCE_LEVEL else not_distinguishable
+            sentences_of.append(f"{row['objective']} by {format_difference(pair)}")
+    lines, scope = [], f"{_scope(tables)}, ".lstrip() if _scope(tables) else ""
     if behind:
         lines.append(f"it is ahead of {'; '.join(behind)} ({scope}p < 0.05 after Holm's correction).")
     if not_distinguishable:
@@ -138,7 +135,7 @@ def _runner_up_sentences(tables: Tables, panel: dict[str, Any], panel_rows: Any,
 
 def _enough_items(tables: Tables) -> bool:
     """Whether the differences of means have p-values, which they lack where one of the tasks has few items."""
-    compared = tables.comparisons[tables.comparisons["difference"].notna() & (tables.comparisons["task"] == MEAN_TASK)]
+    compared = select(tables.comparisons, task=MEAN_TASK).dropna(subset="difference")
     return bool(compared.empty or compared["p"].notna().any())
 
 
@@ -148,18 +145,14 @@ def _retention_sentences(tables: Tables, panel_rows: Any) -> list[str]:
     Declined where the whole interval is below 0, retained where none of it is below one point lost. The interval is valid for
     all earlier iterations at once, from which the best was selected. A best iteration that is the last one has lost nothing.
     """
-    if tables.last == 0 or "since_best" not in panel_rows or not panel_rows["since_best_low"].notna().any():
+    if "since_best_low" not in panel_rows:
         return []
     declined, retained, unclear = [], [], []
-    for row in panel_rows[panel_rows["since_best_low"].notna()].to_dict("records"):
-        shown_change = f"{row['objective']} {100 * row['since_best']:+.1f}" + format_bounds(
-            row["since_best_low"], row["since_best_high"]
-        )
-        (
-            declined if row["since_best_high"] < 0 else retained if row["since_best_low"] > -MAX_NEGLIGIBLE_LOSS else unclear
-        ).append(shown_change)
-    lines = []
-    scope = " over items alone" if tables.seeds < MIN_SEEDS_FOR_INTERVAL else ""
+    for row in panel_rows.dropna(subset="since_best_low").to_dict("records"):
+        low, high = row["since_best_low"], row["since_best_high"]
+        kind = declined if high < 0 else retained if low > -MAX_NEGLIGIBLE_LOSS else unclear
+        kind.append(f"{row['objective']} {points(row['since_best'])}{brackets(low, high, points)}")
+    lines, scope = [], _scope(tables)
     if declined:
         lines.append(f"lower at the last iteration than at its best one (95 % interval{scope} below 0): {'; '.join(declined)}.")
     if retained:
@@ -170,12 +163,7 @@ def _retention_sentences(tables: Tables, panel_rows: Any) -> list[str]:
 
 
 def format_difference(pair: dict[str, Any]) -> str:
-    return f"{100 * pair['difference']:+.1f}" + format_bounds(pair["low"], pair["high"])
-
-
-def format_bounds(low: float, high: float) -> str:
-    """An interval of a difference in points; empty where there is none."""
-    return "" if pd.isna(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return points(pair["difference"]) + brackets(pair["low"], pair["high"], points)
 
 
 def format_points(pair: dict[str, Any]) -> str:
@@ -207,7 +195,7 @@ def ranking_block(tables: Tables) -> Block | None:
                 _percent(row, "best"),
                 str(int(row["best_iteration"])),
                 _percent(row, "last") + _rank_mark(row),
-                DASH if pd.isna(gain) else f"{100 * gain:+.1f}" + format_bounds(row["gain_low"], row["gain_high"]),
+                DASH if pd.isna(gain) else points(gain) + brackets(row["gain_low"], row["gain_high"], points),
                 with_interval(row.get("drop", float("nan")), row.get("drop_low"), row.get("drop_high")),  # type: ignore[arg-type]
                 DASH if pd.isna(row.get("falls")) else f"{row['falls']:.1f}",
                 percent(row.get("churn", float("nan"))),

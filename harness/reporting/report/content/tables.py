@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, select, with_integers
 from harness.analysis.text_columns import read_table
 from harness.errors import UserError
 from harness.records import INITIAL
+from harness.reporting.figures import figure_name
+from harness.reporting.report.blocks import Block, figure
 from harness.reporting.tables.comparisons import MEAN_TASK, is_bootstrap_table, with_current_columns
 
 
@@ -35,9 +37,7 @@ class Tables:
 
     @cached_property
     def leaderboard(self) -> Frame:
-        leaderboard_table = self.read("tables/leaderboard.csv")
-        leaderboard_table["seeds"] = leaderboard_table["seeds"].astype("Int64")
-        return leaderboard_table
+        return with_integers(self.read("tables/leaderboard.csv"), "seeds")
 
     @cached_property
     def ranking(self) -> Frame:
@@ -57,21 +57,8 @@ class Tables:
         return self.read("tables/stability.csv")
 
     @cached_property
-    def unaveraged(self) -> Frame:
-        """Exists for a suite with rows that are not in the mean."""
-        return self.read("tables/beside.csv")
-
-    @cached_property
     def drift(self) -> Frame:
         return self.read("tables/drift.csv")
-
-    @cached_property
-    def cost(self) -> Frame:
-        return self.read("tables/cost_total.csv")
-
-    @cached_property
-    def collapse(self) -> Frame:
-        return self.read("tables/collapse.csv")
 
     @cached_property
     def versions(self) -> Frame:
@@ -90,19 +77,18 @@ class Tables:
         return len(self.results.record["seeds"])
 
     def initial_scores(self) -> Frame:
-        return self.leaderboard[self.leaderboard["objective"] == INITIAL].iloc[0]
+        return select(self.leaderboard, objective=INITIAL).iloc[0]
 
     def pair(self, panel: str, a: str, b: str) -> dict[str, Any] | None:
         """The comparison of two objectives in the mean over tasks, turned so that it reads a minus b; None without one."""
-        rows = self.comparisons[(self.comparisons["panel"] == panel) & (self.comparisons["task"] == MEAN_TASK)]
-        rows = rows[rows["difference"].notna()]
+        rows = select(self.comparisons, panel=panel, task=MEAN_TASK).dropna(subset="difference")
         for sign, (x, y) in ((1, (a, b)), (-1, (b, a))):
-            matching = rows[(rows["a"] == x) & (rows["b"] == y)]
-            if len(matching):
-                row = matching.iloc[0].to_dict()
-                bounds = sorted((sign * row["low"], sign * row["high"]))
-                return row | {"difference": sign * row["difference"], "low": bounds[0], "high": bounds[1]}
+            for row in select(rows, a=x, b=y).head(1).to_dict("records"):
+                low, high = sorted((sign * row["low"], sign * row["high"]))
+                return row | {"difference": sign * row["difference"], "low": low, "high": high}
         return None
 
-    def has_figure(self, name: str) -> bool:
-        return Path(self.results.root / "plots" / f"{name}.svg").exists()
+    def figure(self, kind: str, number: int, caption: str) -> Block | None:
+        """The figure of the `number`-th panel or group of variants, counted from 1; None where it was not drawn."""
+        name = figure_name(kind, number)
+        return figure(name, caption) if (self.results.root / "plots" / f"{name}.svg").exists() else None
