@@ -5,11 +5,13 @@
     DIR/nltk_data/...         NLTK's resources
     DIR/mirror.json           per entry: kind, id, revision requested, commit, and size and SHA-256 of every file
 
-`harness fetch` writes it. A folder without an entry was put there by hand and is taken as it is. Nothing here uses a network.
+`harness fetch` writes it. A folder without an entry was put there by hand and is taken as it is. A cache of the hub's libraries
+(HF_HOME, or its folder `hub`) can stand in its place. Nothing here uses a network.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -48,6 +50,10 @@ class HubItem:
 
     def __str__(self) -> str:
         return f"{'data set' if self.kind == 'data' else self.kind} {self.id}"
+
+    @property
+    def repo_type(self) -> str:
+        return "dataset" if self.kind == "data" else "model"
 
     def command(self, mirror: Path) -> str:
         return shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
@@ -148,16 +154,18 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
     folder = mirror / relative_dir(item.kind, item.id)
     entry = read_manifest(mirror).entry(item.kind, item.id)
     if entry is None:
+        is_cached = not folder.is_dir() and (cached := cached_snapshot(mirror, item)) is not None
+        folder = cached if is_cached else folder
         if not folder.is_dir():
             raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
-        if item.revision is not None:
+        if item.revision is not None and not is_cached:
             raise UserError(
                 f"{item}: {folder} has no recorded revision, expected {item.revision}; "
                 f"on a machine with the hub: {item.command(Path('OTHER'))}"
             )
     else:
         check_revision(mirror, entry, item)
-        for damage in find_damage(mirror, entry, check_large_files=False):
+        for _, damage in find_damage(mirror, entry, check_large_files=False):
             raise UserError(f"{damage}; on a machine with the hub: {item.command(mirror)}")
     for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
         raise UserError(f"{item}: {problem}")
@@ -174,17 +182,32 @@ def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
         )
 
 
-def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator[str]:
-    """One line for every file of an entry that is missing or not as recorded. check_large_files: these are read too."""
+def cached_snapshot(mirror: Path, item: HubItem) -> Path | None:
+    """An item's folder in a cache of the hub's libraries, None where there is none of its revision."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for cache in (mirror / "hub", mirror) if item.kind != "nltk" else ():
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return Path(
+                snapshot_download(
+                    item.id, repo_type=item.repo_type, revision=item.revision, cache_dir=cache, local_files_only=True
+                )
+            )
+    return None
+
+
+def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of every file of an entry that is not as recorded. check_large_files: these are read too."""
     folder = mirror / relative_dir(entry.kind, entry.id)
     for name, record in entry.files.items():
         path = folder / name
         if not path.is_file():
-            yield f"{path}: missing"
+            yield name, f"{path}: missing"
         elif (size := path.stat().st_size) != record.size:
-            yield f"{path}: damaged, it has {size:,} bytes and not {record.size:,}"
+            yield name, f"{path}: damaged, it has {size:,} bytes and not {record.size:,}"
         elif (check_large_files or record.size < SMALL_FILE_BYTES) and sha256(path) != record.sha256:
-            yield f"{path}: damaged, its checksum is not the one recorded"
+            yield name, f"{path}: damaged, its checksum is not the one recorded"
 
 
 def item_folders(mirror: Path) -> Iterator[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
@@ -14,7 +13,7 @@ from typing import Any
 from harness.config import DataConfig
 from harness.errors import UserError, system_error_line
 from harness.settings.paths import resolve_path
-from harness.sources.confinement import confined_loading
+from harness.sources.datasets_in_mirror import in_mirror
 from harness.sources.mirror import data_item, locate_item
 from harness.sources.splits import files_of_split
 
@@ -164,17 +163,3 @@ def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tu
     except Exception as error:  # images and sounds are decoded here, by packages that may not be installed
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"data {source}: its rows cannot be read ({reason[:200]}); give a file of texts") from error
-
-
-@contextlib.contextmanager
-def in_mirror(mirror: Path | None) -> Iterator[None]:
-    """Look data sets up in a folder that holds them under their hub ids, and read nothing outside it; without one, change
-    nothing.
-    """
-    if mirror is None:
-        yield
-        return
-    if not mirror.is_dir():
-        raise UserError(f"--mirror {mirror}: no such folder")
-    with contextlib.chdir(mirror), confined_loading(mirror):
-        yield
