@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -96,13 +95,11 @@ def read_manifest(mirror: Path) -> MirrorManifest:
     if not path.exists():
         return MirrorManifest()
     try:
-        manifest = MirrorManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        manifest = MirrorManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "damaged"
         raise UserError(f"{path}: {where}: {first['msg'].lower()}; fetch again into a new folder") from None
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); fetch again into a new folder") from error
     for entry in manifest.entries:
         relative_dir(entry.kind, entry.id)
         for name in entry.files:
@@ -153,20 +150,19 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
     """
     folder = mirror / relative_dir(item.kind, item.id)
     entry = read_manifest(mirror).entry(item.kind, item.id)
-    if entry is None:
-        is_cached = not folder.is_dir() and (cached := cached_snapshot(mirror, item)) is not None
-        folder = cached if is_cached else folder
-        if not folder.is_dir():
-            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
-        if item.revision is not None and not is_cached:
-            raise UserError(
-                f"{item}: {folder} has no recorded revision, expected {item.revision}; "
-                f"on a machine with the hub: {item.command(Path('OTHER'))}"
-            )
-    else:
+    if entry is not None:
         check_revision(mirror, entry, item)
         for _, damage in find_damage(mirror, entry, check_large_files=False):
             raise UserError(f"{damage}; on a machine with the hub: {item.command(mirror)}")
+    elif folder.is_dir() and item.revision is not None:
+        raise UserError(
+            f"{item}: {folder} has no recorded revision, expected {item.revision}; "
+            f"on a machine with the hub: {item.command(Path('OTHER'))}"
+        )
+    elif not folder.is_dir():
+        if (snapshot := cached_snapshot(mirror, item)) is None:
+            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
+        folder = snapshot
     for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
         raise UserError(f"{item}: {problem}")
     return folder
@@ -189,11 +185,8 @@ def cached_snapshot(mirror: Path, item: HubItem) -> Path | None:
 
     for cache in (mirror / "hub", mirror) if item.kind != "nltk" else ():
         with contextlib.suppress(LocalEntryNotFoundError):
-            return Path(
-                snapshot_download(
-                    item.id, repo_type=item.repo_type, revision=item.revision, cache_dir=cache, local_files_only=True
-                )
-            )
+            options = {"repo_type": item.repo_type, "revision": item.revision, "local_files_only": True}
+            return Path(snapshot_download(item.id, cache_dir=cache, **options))
     return None
 
 
@@ -214,15 +207,13 @@ def item_folders(mirror: Path) -> Iterator[Path]:
     """Every folder of a mirror that may be a data set, a model or an adapter, whether mirror.json has it or not."""
     for base in (mirror, mirror / MODELS_FOLDER):
         for folder in sorted(base.iterdir()) if base.is_dir() else ():
-            if folder.is_dir() and folder.name not in (MODELS_FOLDER, NLTK_FOLDER) and not folder.name.startswith("."):
-                subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink()]
-                single = any(path.is_file() for path in folder.iterdir()) or not subfolders
-                # where files and folders lie side by side, a folder that describes itself is an item of its own too
-                yield from (
-                    [folder, *(path for path in subfolders if any((path / name).is_file() for name in ITEM_FILES))]
-                    if single
-                    else subfolders
-                )
+            if not folder.is_dir() or folder.name in (MODELS_FOLDER, NLTK_FOLDER) or folder.name.startswith("."):
+                continue
+            subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink()]
+            if subfolders and not any(path.is_file() for path in folder.iterdir()):
+                yield from subfolders
+            else:  # where files and folders lie side by side, a folder that describes itself is an item of its own too
+                yield from (folder, *(path for path in subfolders if any((path / name).is_file() for name in ITEM_FILES)))
 
 
 def recorded_commit(mirror: Path | None, kind: Kind, name: str) -> str | None:
