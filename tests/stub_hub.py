@@ -1,8 +1,9 @@
-"""A hub of a few repositories on 127.0.0.1, as far as the hub's library asks: a listing with checksums, and files by commit."""
+"""A hub of a few repositories on 127.0.0.1, as far as the hub's library asks: listings with checksums, and files by commit."""
 
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -76,19 +77,26 @@ class Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path).strip("/")
         if path.startswith("api/"):
             _, kind, *rest = path.split("/", 3)
-            name, _, revision = "/".join(rest).partition("/revision/")
-            self.describe(self.hub.repositories.get((kind, name)), revision)
+            name, action, revision = re.fullmatch(r"(.*?)(?:/(revision|tree)/(.*))?", "/".join(rest)).groups("")
+            self.describe(self.hub.repositories.get((kind, name)), revision, action == "tree")
             return
         kind, path = ("datasets", path.removeprefix("datasets/")) if path.startswith("datasets/") else ("models", path)
         name, _, where = path.partition("/resolve/")
         commit, _, file = where.partition("/")
         self.give(self.hub.repositories.get((kind, name)), commit, file, body)
 
-    def describe(self, repository, revision):
+    def describe(self, repository, revision, as_tree):
         if repository is None:
             self.refuse(404, "RepoNotFound")
         elif revision not in ("", "main", repository.commit):
             self.refuse(404, "RevisionNotFound")
+        elif as_tree:
+            files = [
+                {"type": "file", "path": entry["rfilename"], "size": entry["size"], "oid": entry["blobId"]}
+                | ({"lfs": {**entry["lfs"], "oid": entry["lfs"]["sha256"]}} if "lfs" in entry else {})
+                for entry in repository.listing()
+            ]
+            self.send(200, json.dumps(files).encode(), {"Content-Type": "application/json"})
         else:
             told = {"id": "x/y", "sha": repository.commit, "siblings": list(repository.listing())}
             told["gated"] = "auto" if repository.gated else False
@@ -124,8 +132,11 @@ class Handler(BaseHTTPRequestHandler):
         if half:
             self.wfile.write(data[: len(data) // 2])
             self.wfile.flush()
+            until = time.monotonic() + 10
+            while len(self.hub.contents) < 2 and time.monotonic() < until:  # other files, at the same time
+                time.sleep(0.01)
+            time.sleep(0.3)  # so that what was sent arrives before the connection ends
             self.hub.dead = True
-            time.sleep(0.05)  # so that what was sent arrives before the connection ends
             self.close_connection = True
         elif body:
             self.wfile.write(data)

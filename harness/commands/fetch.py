@@ -67,7 +67,7 @@ def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
     manifest = read_manifest(to)
     problems = list(outside_problems)
     for entry in manifest.entries:
-        file_problems = list(find_damage(to, entry, check_large_files=True))
+        file_problems = [problem for _, problem in find_damage(to, entry, check_large_files=True)]
         problems += file_problems
         damage_text = f", {len(file_problems)} of them missing or damaged" if file_problems else ""
         echo(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{damage_text}")

@@ -40,15 +40,11 @@ def push_command(
             outcome = f"written to {to}" if to else "nothing written"
             echo(f"{outcome}, nothing uploaded; to write: --to DIR; to upload: --repo OWNER/NAME --upload")
             return
-        _upload(package, str(repo))
+        import huggingface_hub
+
+        try:
+            huggingface_hub.create_repo(str(repo), private=True, exist_ok=True)
+            huggingface_hub.upload_folder(repo_id=str(repo), folder_path=package)
+        except Exception as error:  # no network, no token or no permission: in each case it was not uploaded
+            raise UserError(f"--repo {repo}: not uploaded ({' '.join(str(error).split())[:200]})") from error
         echo(f"uploaded to {repo} (private; open it on the hub)")
-
-
-def _upload(folder: Path, repo: str) -> None:
-    import huggingface_hub
-
-    try:
-        huggingface_hub.create_repo(repo, private=True, exist_ok=True)
-        huggingface_hub.upload_folder(repo_id=repo, folder_path=folder)
-    except Exception as error:  # no network, no token or no permission: in each case it was not uploaded
-        raise UserError(f"--repo {repo}: not uploaded ({' '.join(str(error).split())[:200]})") from error

@@ -1,7 +1,7 @@
 """A trained checkpoint as a package for others: a folder in peft's own format with a model card, made from a run's files alone.
 
 The card has what the run measured: objective and equation, settings, data, scores with their errors and n. Text of the run is
-escaped for Markdown; the header is JSON, which is YAML.
+escaped for Markdown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST, make_folder, write_bytes
 from harness.reporting.tables.formatting import DASH, own_unit, percent, unaveraged_note, with_interval
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.security.escaping import escape_markdown
+from harness.security.escaping import escape_invisible, escape_markdown
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_peft_name
 from harness.store.versions import versions_by_phase
 
@@ -34,13 +34,14 @@ def find_adapter(results: RunResults, label: str, seed: int | None, iteration: i
         raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
     seed = int(results.record["seeds"][0]) if seed is None else seed
     iteration = int(results.record["iterations"]) - 1 if iteration is None else iteration
-    folder = results.root / label / f"seed-{seed}" / f"iteration-{iteration}" / "train" / "adapter"
-    if not (folder / ADAPTER_FILE).is_file() and results.finished_phases.only_small_file(f"{label}/seed-{seed}"):
+    trial = f"{label}/seed-{seed}"
+    folder = results.root / trial / f"iteration-{iteration}" / "train" / "adapter"
+    has_adapter = (folder / ADAPTER_FILE).is_file()
+    if not has_adapter and results.finished_phases.only_small_file(trial):
         raise UserError(
-            f"{folder}: no adapter, only the small files of {label}/seed-{seed} are here; push it from the machine that trained "
-            "it"
+            f"{folder}: no adapter, only the small files of {trial} are here; push it from the machine that trained it"
         )
-    if not (folder / ADAPTER_FILE).is_file() or not (folder.parent / MANIFEST).is_file():
+    if not has_adapter or not (folder.parent / MANIFEST).is_file():
         raise UserError(
             f"{folder}: no adapter of a finished training; see what is complete with: harness status {results.record['name']}"
         )
@@ -78,104 +79,92 @@ def write_adapter_package(results: RunResults, label: str, seed: int, iteration:
 
 def model_card(results: RunResults, label: str, seed: int, iteration: int) -> str:
     """The model card of one checkpoint."""
+    from huggingface_hub import ModelCardData
+
     record = results.record
-    variant = record["variants"][label]
-    citation = variant["citation"]
-    header = {
-        "library_name": "peft",
-        "base_model": record["identity"]["model"]["path"],
-        "tags": ["lora", "self-play-fine-tuning", variant["name"]],
-    }
+    identity, variant = record["identity"], record["variants"][label]
+    citation = {key: escape_markdown(value) for key, value in variant["citation"].items()}
+    header = ModelCardData(
+        library_name="peft",
+        base_model=escape_invisible(identity["model"]["path"]),
+        tags=["lora", "self-play-fine-tuning", variant["name"]],
+    )
     settings = {
         **{f"objective: {k}": v for k, v in variant["resolved"][iteration].items()},
-        **{f"training.{k}": v for k, v in {**record["identity"]["training"], **variant["training"]}.items()},
-        **{f"data.{k}": v for k, v in record["identity"]["data"].items() if v is not None},
-        **{f"generation.{k}": v for k, v in record["identity"]["generation"].items()},
+        **{f"training.{k}": v for k, v in {**identity["training"], **variant["training"]}.items()},
+        **{f"data.{k}": v for k, v in identity["data"].items() if v is not None},
+        **{f"generation.{k}": v for k, v in identity["generation"].items()},
     }
-    return "\n".join(
-        [
-            "---",
-            *(f"{key}: {json.dumps(value)}" for key, value in header.items()),
-            "---",
-            "",
-            f"# {escape_markdown(label)}, seed {seed}, iteration {iteration}",
-            "",
-            f"{escape_markdown(variant['title'])}. A LoRA adapter trained by self-play fine-tuning, run "
-            f"`{escape_markdown(record['name'])}`.",
-            "",
-            f"Objective: {escape_markdown(citation['label'])}, *{escape_markdown(citation['title'])}*, "
-            f"{escape_markdown(citation['where'])}, "
-            f"{markdown_link(citation['url'])}. Source digest {escape_markdown(variant['source_digest'])}.",
-            "",
-            "## Scores",
-            "",
-            *score_lines(results, label, seed, iteration),
-            "",
-            "## Settings",
-            "",
-            "| setting | value |",
-            "| --- | --- |",
-            *(f"| {escape_markdown(key)} | {escape_markdown(json.dumps(value))} |" for key, value in settings.items()),
-            "",
-            "## Provenance",
-            "",
-            f"selfplay-harness {escape_markdown(record['created_by_version'])}, commit "
-            f"{escape_markdown(record['git_commit'] or 'not run from a checkout')}; "
-            f"base model digest {escape_markdown(record['base_digest'])}.",
-            "",
-            *version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"),
-        ]
+    setting_rows = "\n".join(f"| {escape_markdown(k)} | {escape_markdown(json.dumps(v))} |" for k, v in settings.items())
+    scores = "\n".join(score_lines(results, label, seed, iteration))
+    versions = "\n".join(version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"))
+    return (
+        f"""---
+{header.to_yaml()}
+---
+
+# {escape_markdown(label)}, seed {seed}, iteration {iteration}
+
+{escape_markdown(variant["title"])}. A LoRA adapter trained by self-play fine-tuning, run `{escape_markdown(record["name"])}`.
+
+Objective: {citation["label"]}, *{citation["title"]}*, {citation["where"]}, \
+{markdown_link(variant["citation"]["url"])}. Source digest {escape_markdown(variant["source_digest"])}.
+
+## Scores
+
+{scores}
+
+## Settings
+
+| setting | value |
+| --- | --- |
+{setting_rows}
+
+## Provenance
+
+selfplay-harness {escape_markdown(record["created_by_version"])}, commit \
+{escape_markdown(record["git_commit"] or "not run from a checkout")}; base model digest {escape_markdown(record["base_digest"])}.
+
+{versions}""".rstrip()
+        + "\n"
     )
 
 
 def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> list[str]:
     """A line per task of this checkpoint, then the mean over tasks of this checkpoint and of its objective over seeds."""
-    table = results.scores
-    checkpoint_scores = table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
-    if checkpoint_scores.empty:
+
+    def of_checkpoint(table: pd.DataFrame) -> pd.DataFrame:
+        return table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
+
+    scores, suite = of_checkpoint(results.scores), results.suite
+    if scores.empty:
         return ["This checkpoint has not been evaluated."]
-    suite = results.suite
-    has_clusters = {
-        task: not pd.isna(c) and c < n
-        for task, c, n in zip(checkpoint_scores["task"], checkpoint_scores["clusters"], checkpoint_scores["n"], strict=True)
-    }
+    in_clusters = (scores["clusters"] < scores["n"]).fillna(False)
     lines = [
         f"Suite {escape_markdown(suite['name'])} v{escape_markdown(suite['version'])}; ±: standard error of sampling test items"
-        f"{', of clusters of them where they share a question' if any(has_clusters.values()) else ''}.",
+        f"{', of clusters of them where they share a question' if in_clusters.any() else ''}.",
         "",
         "| task | shots | metric | score | n |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for row in checkpoint_scores.to_dict("records"):
+    for row, is_clustered in zip(scores.to_dict("records"), in_clusters, strict=True):
         error = "" if pd.isna(row["stderr"]) else f" ± {own_unit(row['stderr'])}"
-        shown_score = (
-            with_interval(row["value"], error=row["stderr"])
-            if results.scales[row["task"]].shown_in_percent
-            else own_unit(row["value"]) + error
-        )
-        n = f"{row['n']} in {row['clusters']} clusters" if has_clusters[row["task"]] else str(row["n"])
-        lines.append(
-            f"| {escape_markdown(row['task'])} | {row['shots']} | {escape_markdown(row['metric'])} | {shown_score} | {n} |"
-        )
-    leaderboard_table = leaderboard(results)
-    (averages,) = leaderboard_table[
-        (leaderboard_table["objective"] == label) & (leaderboard_table["iteration"] == iteration)
-    ].to_dict("records")
-    unit_scores = results.unit_scores
-    unit_scores = unit_scores[
-        (unit_scores["objective"] == label) & (unit_scores["seed"] == seed) & (unit_scores["iteration"] == iteration)
-    ]
-    is_complete = len(checkpoint_scores) == len(suite["task"]) and len(unit_scores)
+        in_percent = results.scales[row["task"]].shown_in_percent
+        score = with_interval(row["value"], error=row["stderr"]) if in_percent else own_unit(row["value"]) + error
+        n = f"{row['n']} in {row['clusters']} clusters" if is_clustered else str(row["n"])
+        lines.append(f"| {escape_markdown(row['task'])} | {row['shots']} | {escape_markdown(row['metric'])} | {score} | {n} |")
+    table = leaderboard(results)
+    (averages,) = table[(table["objective"] == label) & (table["iteration"] == iteration)].to_dict("records")
+    unit_scores = of_checkpoint(results.unit_scores)
+    is_complete = len(scores) == len(suite["task"]) and len(unit_scores)
     mean = percent(unit_scores["value"].mean()) if is_complete else DASH
-    interval_note = (
-        "no interval over seeds: n = " if pd.isna(averages["mean_low"]) else "95 % interval over items and seeds, n = "
-    )
+    interval = "no interval over seeds: n = " if pd.isna(averages["mean_low"]) else "95 % interval over items and seeds, n = "
     return [
         *lines,
         "",
         f"Mean over tasks{unaveraged_note(results, escape_markdown)}: {mean} (this seed); "
         f"{with_interval(averages['mean'], averages['mean_low'], averages['mean_high'], averages['item_stderr'])} "
-        f"(its objective at this iteration; {interval_note}{averages['seeds']}).",
+        f"(its objective at this iteration; {interval}{averages['seeds']}).",
     ]
 
 

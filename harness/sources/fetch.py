@@ -1,4 +1,4 @@
-"""From the hub into a mirror: each repository at one commit, file by file, every file compared with the hub's checksum.
+"""From the hub into a mirror: each repository at one commit, every file compared with the hub's checksum.
 
 An item is fetched into `.partial/` and moved to its place when it is complete, so nothing half-fetched ever has its final name.
 Files that are there and intact are not fetched again. Weights are taken as safetensors alone; no Python file and no pickle is
@@ -7,7 +7,7 @@ ever fetched.
 
 from __future__ import annotations
 
-import hashlib
+import glob
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.progress import Reporter
-from harness.sources.hub import first_line, hub_api, repo_type, wrap_hub_errors
+from harness.sources.hub import first_line, hub_api, wrap_hub_errors
 from harness.sources.mirror import (
     Entry,
     FileRecord,
@@ -45,34 +45,14 @@ DESCRIPTION_FILES = ("*.md", "*.yaml", "dataset_infos.json", "LICENSE*")
 
 
 @dataclass(frozen=True)
-class ExpectedFile:
-    """Size and checksums of a file on the hub, None where it has none. git_sha1: the SHA-1 of the file as a git blob."""
-
-    size: int | None = None
-    sha256: str | None = None
-    git_sha1: str | None = None
-
-    @property
-    def has_checksum(self) -> bool:
-        return self.size is not None and (self.sha256 or self.git_sha1) is not None
-
-    def matching_record(self, path: Path) -> FileRecord | None:
-        """The file as it stands there, None when it is missing or is not the one described."""
-        if not path.is_file() or path.stat().st_size != (self.size if self.size is not None else path.stat().st_size):
-            return None
-        record = FileRecord(size=path.stat().st_size, sha256=sha256(path))
-        if self.sha256 is not None:
-            return record if record.sha256 == self.sha256 else None
-        return record if self.git_sha1 in (None, git_blob_sha1(path)) else None
-
-
-@dataclass(frozen=True)
 class FetchPlan:
-    """One item to fetch. skip_reason: why there is nothing to do; gated: its terms must be accepted on its page."""
+    """One item, and the size in bytes of each file to fetch. skip_reason: why there is nothing to do; gated: its terms must be
+    accepted on its page.
+    """
 
     item: HubItem
     commit: str | None
-    files: Mapping[str, ExpectedFile]
+    sizes: Mapping[str, int]
     skip_reason: str = ""
     gated: bool = False
 
@@ -80,8 +60,8 @@ class FetchPlan:
         commit = f" at {self.commit[:12]}" if self.commit else ""
         if self.skip_reason:
             return f"{self.item}{commit}: {self.skip_reason}"
-        sizes = [expected.size for expected in self.files.values() if expected.size is not None]
-        size = f"{len(self.files)} files, {sum(sizes) / 1e6:,.1f} MB" if self.files else "from this machine, or NLTK's server"
+        total = sum(self.sizes.values()) / 1e6
+        size = f"{len(self.sizes)} files, {total:,.1f} MB" if self.sizes else "from this machine, or NLTK's server"
         gated = "; gated: accept its terms on the hub and log in first" if self.gated else ""
         return f"{self.item}{commit}: {size}{gated}"
 
@@ -112,52 +92,40 @@ def _lock_mirror(mirror: Path, notify: Notify) -> AbstractContextManager[Lease]:
 
 def _plan_item(item: HubItem, mirror: Path, manifest: MirrorManifest) -> FetchPlan:
     """An entry of the mirror stays at its commit; anything else is looked up on the hub."""
-    folder = mirror / relative_dir(item.kind, item.id)
+    folder = relative_dir(item.kind, item.id)
     entry = manifest.entry(item.kind, item.id)
     if entry is not None:
         check_revision(mirror, entry, item)
-        files = {name: ExpectedFile(record.size, record.sha256) for name, record in entry.files.items()}
-        return FetchPlan(
-            item, entry.commit, files, "" if list(find_damage(mirror, entry, check_large_files=True)) else "there and intact"
-        )
-    if folder.exists() and not any(relative_dir(e.kind, e.id) == relative_dir(item.kind, item.id) for e in manifest.entries):
+        damaged = {name: entry.files[name].size for name, _ in find_damage(mirror, entry, check_large_files=True)}
+        return FetchPlan(item, entry.commit, damaged, "" if damaged else "there and intact")
+    if (mirror / folder).exists() and not any(relative_dir(e.kind, e.id) == folder for e in manifest.entries):
         return FetchPlan(item, None, {}, f"{locate_item(mirror, item)} was put there by hand; taken as it is")
     if item.kind == "nltk":
         return FetchPlan(item, None, {})
     with wrap_hub_errors(item, mirror):
-        info = hub_api().repo_info(item.id, revision=item.revision, repo_type=repo_type(item), files_metadata=True)
-    remote_files = {file.rfilename: file for file in getattr(info, "siblings", None) or ()}
+        info = hub_api().repo_info(item.id, revision=item.revision, repo_type=item.repo_type, files_metadata=True)
+    remote_files = {file.rfilename: file for file in info.siblings or ()}
     for name in remote_files:
         check_file_name(name, str(item))
-    files = {}
-    for name in select_files(item, remote_files):
-        lfs = remote_files[name].lfs
-        files[name] = ExpectedFile(
-            remote_files[name].size, lfs.sha256 if lfs else None, None if lfs else remote_files[name].blob_id
-        )
-    if not info.sha:
-        raise UserError(f"{item}: the hub does not name a commit; it cannot be fetched")
-    return FetchPlan(item, info.sha, files, gated=bool(getattr(info, "gated", False)))
+    sizes = {name: remote_files[name].size or 0 for name in select_files(item, remote_files)}
+    return FetchPlan(item, info.sha, sizes, gated=bool(info.gated))
 
 
 def select_files(item: HubItem, names: Iterable[str]) -> list[str]:
     """The files of a repository that a run reads. Raises UserError when what it needs is not among them."""
     if item.kind == "data":
         visible = [n for n in names if n == DATASET_CONFIG_FILE or not any(part.startswith(".") for part in n.split("/"))]
-        selected_names = [n for n in visible if not _matches_any(n, DATA_EXCLUDES)]
-        missing = (
-            []
-            if any(not _matches_any(n, DESCRIPTION_FILES) for n in selected_names)
-            else ["data files (a loading script is not run)"]
-        )
+        selected = [n for n in visible if not _matches_any(n, DATA_EXCLUDES)]
+        has_data = any(not _matches_any(n, DESCRIPTION_FILES) for n in selected)
+        missing = [] if has_data else ["data files (a loading script is not run)"]
     else:
         needed = (CONFIG_FILE, ADAPTER_FILE) if item.kind == "adapter" else ("config.json", "*.safetensors")
-        selected_names = [n for n in names if (n in needed if item.kind == "adapter" else _is_model_file(n))]
-        missing = [pattern for pattern in needed if not any(fnmatchcase(n, pattern) for n in selected_names)]
+        selected = [n for n in names if (n in needed if item.kind == "adapter" else _is_model_file(n))]
+        missing = [pattern for pattern in needed if not any(fnmatchcase(n, pattern) for n in selected)]
     if missing:
         pickled = "; pickled weights are not read" if any(name.endswith(".safetensors") for name in missing) else ""
         raise UserError(f"{item}: its repository has no {' and no '.join(missing)}{pickled}; name another")
-    return sorted(selected_names)
+    return sorted(selected)
 
 
 def _is_model_file(name: str) -> bool:
@@ -174,58 +142,56 @@ def _matches_any(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
-    """Every file of a repository that is not there yet, then the entry, then all to its place."""
+    """Every file of the plan, but for those that an interrupted call has fetched; then the entry, then all to its place."""
     item = plan.item
-    folder = mirror / relative_dir(item.kind, item.id)
     partial = mirror / PARTIAL / relative_dir(item.kind, item.id)
-    files: dict[str, FileRecord] = {}
-    for name, expected in plan.files.items():
-        record = (
-            (expected.matching_record(folder / name) or expected.matching_record(partial / name))
-            if expected.has_checksum
-            else None
-        )
-        if record is None:
+    api = hub_api(progress_bars=reporter.draws_bars)
+    api.snapshot_download(
+        item.id,
+        repo_type=item.repo_type,
+        revision=plan.commit,
+        local_dir=partial,
+        allow_patterns=[glob.escape(name) for name in plan.sizes],
+    )
+    checked = api.verify_repo_checksums(item.id, repo_type=item.repo_type, revision=plan.commit, local_dir=partial)
+    damaged = {mismatch["path"] for mismatch in checked.mismatches}
+    for name in plan.sizes:
+        if name in damaged or not (partial / name).is_file():
             (partial / name).unlink(missing_ok=True)
-            hub_api(progress_bars=reporter.draws_bars).hf_hub_download(
-                item.id, name, repo_type=repo_type(item), revision=plan.commit, local_dir=partial
-            )
-            record = expected.matching_record(partial / name)
-            if record is None:
-                (partial / name).unlink(missing_ok=True)
-                raise UserError(f"{item}: {name} was damaged in transfer; repeat the command to fetch it again")
-            reporter.show_line(f"  {item}: {name}, {record.size:,} bytes")
-        files[name] = record
+            raise UserError(f"{item}: {name} was damaged in transfer; repeat the command to fetch it again")
     for path in list(partial.rglob("*")):  # the hub library's own notes, and what an earlier commit had
-        if path.is_file() and path.relative_to(partial).as_posix() not in files:
+        if path.is_file() and path.relative_to(partial).as_posix() not in plan.sizes:
             path.unlink()
     shutil.rmtree(partial / ".cache", ignore_errors=True)
-    _finalize(plan, files, mirror)
+    _finalize(item, plan.commit, mirror)
+    reporter.show_line(f"  {item}: {len(plan.sizes)} files")
 
 
-def _finalize(plan: FetchPlan, files: Mapping[str, FileRecord], mirror: Path) -> None:
-    """Enter a complete item into mirror.json and move it to its place: interrupted in between, it is missing, not half there."""
-    item = plan.item
-    manifest = read_manifest(mirror)
-    previous = manifest.entry(item.kind, item.id)
-    revision = previous.revision if previous else item.revision
-    entry = Entry(kind=item.kind, id=item.id, revision=revision, commit=plan.commit, files=dict(files))
-    write_manifest(mirror, manifest.with_entry(entry))
+def _finalize(item: HubItem, commit: str | None, mirror: Path) -> None:
+    """Enter what lies in `.partial` into mirror.json and move it to its place: interrupted in between, it is missing, not half
+    there.
+    """
     folder, partial = (mirror / base / relative_dir(item.kind, item.id) for base in ("", PARTIAL))
+    paths = sorted(path for path in partial.rglob("*") if path.is_file())
+    files = {p.relative_to(partial).as_posix(): FileRecord(size=p.stat().st_size, sha256=sha256(p)) for p in paths}
+    manifest = read_manifest(mirror)
+    if (previous := manifest.entry(item.kind, item.id)) is not None:
+        entry = previous.model_copy(update={"files": {**previous.files, **files}})
+    else:
+        entry = Entry(kind=item.kind, id=item.id, revision=item.revision, commit=commit, files=files)
+    write_manifest(mirror, manifest.with_entry(entry))
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
         partial.rename(folder)
         return
     for name in files:
-        if (partial / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (partial / name).replace(folder / name)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (partial / name).replace(folder / name)
 
 
 def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
     """NLTK's resource as this machine has it, else as NLTK downloads it."""
     item = plan.item
-    root = mirror / PARTIAL / relative_dir("nltk", item.id).parent.parent
     partial = mirror / PARTIAL / relative_dir("nltk", item.id)
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -234,11 +200,12 @@ def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
 
         source = _nltk_folder(item.id)
         if source is None:
-            nltk.data.path.insert(0, str(root))  # NLTK writes below its data folders only
+            root = str(partial.parent.parent)
+            nltk.data.path.insert(0, root)  # NLTK writes below its data folders only
             try:
-                nltk.download(item.id, download_dir=str(root), quiet=True, raise_on_error=True)
+                nltk.download(item.id, download_dir=root, quiet=True, raise_on_error=True)
             finally:
-                nltk.data.path.remove(str(root))
+                nltk.data.path.remove(root)
         else:
             shutil.copytree(source, partial)
     except ImportError as error:
@@ -248,11 +215,10 @@ def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
             f"{item}: not on this machine and not to be downloaded ({first_line(error)}); install it with: "
             f"python -m nltk.downloader {item.id}, then repeat the command"
         ) from error
-    files = {p.relative_to(partial).as_posix(): p for p in sorted(partial.rglob("*")) if p.is_file()}
-    if not files:
+    if not partial.is_dir():
         raise UserError(f"{item}: NLTK downloaded no files; install it with: python -m nltk.downloader {item.id}")
-    reporter.show_line(f"  {item}: {len(files)} files from {source or 'its server'}")
-    _finalize(plan, {name: FileRecord(size=path.stat().st_size, sha256=sha256(path)) for name, path in files.items()}, mirror)
+    _finalize(item, None, mirror)
+    reporter.show_line(f"  {item}: from {source or 'its server'}")
 
 
 def _nltk_folder(resource: str) -> Path | None:
@@ -263,9 +229,3 @@ def _nltk_folder(resource: str) -> Path | None:
     except LookupError:
         return None
     return folder if folder.is_dir() else None
-
-
-def git_blob_sha1(path: Path) -> str:
-    """git's digest of a file's contents, the hub's one checksum of files outside LFS: SHA-1 over a header and the bytes."""
-    data = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

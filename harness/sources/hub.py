@@ -17,9 +17,11 @@ from harness.sources.mirror import HubItem
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT)
+
 
 def hub_api(progress_bars: bool = False) -> HfApi:
-    """huggingface_hub's client. progress_bars: whether a bar is drawn for each file that is fetched."""
+    """huggingface_hub's client. progress_bars: whether a bar is drawn for what is fetched."""
     import huggingface_hub
     from huggingface_hub.utils import disable_progress_bars
     from huggingface_hub.utils import logging as hub_logging
@@ -28,10 +30,6 @@ def hub_api(progress_bars: bool = False) -> HfApi:
     if not progress_bars:
         disable_progress_bars()
     return huggingface_hub.HfApi()
-
-
-def repo_type(item: HubItem) -> str:
-    return "dataset" if item.kind == "data" else "model"
 
 
 @contextlib.contextmanager
@@ -46,28 +44,22 @@ def wrap_hub_errors(item: HubItem, mirror: Path) -> Iterator[None]:
     except Exception as error:
         cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
         host = urlsplit(constants.ENDPOINT).hostname
-        if isinstance(cause, errors.GatedRepoError):
-            message = f"gated; accept its terms on its page at {host} and log in (hf auth login)"
-        elif isinstance(cause, errors.RepositoryNotFoundError):
-            message = f"{host} has none of this name, or it is private; check the id, or log in (hf auth login)"
-        elif isinstance(cause, errors.RevisionNotFoundError):
-            message = f"{host} has no revision {item.revision or 'main'} of it"
-        elif isinstance(cause, errors.HFValidationError):
-            message = "no valid id of the hub; expected ORG/NAME"
-        elif isinstance(cause, errors.OfflineModeIsEnabled):
-            message = (
-                "the environment forbids the network; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, then repeat the command"
-            )
-        elif isinstance(cause, errors.HfHubHTTPError):
-            message = f"{host} answered {cause.response.status_code}; repeat the command to go on from here"
-        elif isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
-            message = f"cannot be written to {mirror} ({cause.strerror}); name another folder with --to"
-        else:
-            message = (
-                f"{host} cannot be reached, or the connection was lost ({first_line(cause)}); where there is a network, repeat "
-                "the command to go on from here (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy)"
-            )
-        raise UserError(f"{item}: {message}") from error
+        if isinstance(cause, OSError) and cause.errno in CANNOT_WRITE:
+            raise UserError(f"{item}: cannot be written to {mirror} ({cause.strerror}); name another folder with --to") from error
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        messages = {
+            errors.GatedRepoError: f"gated; accept its terms on its page at {host} and log in (hf auth login)",
+            errors.RepositoryNotFoundError: f"{host} has none of this name, or it is private; check the id, or log in "
+            "(hf auth login)",
+            errors.RevisionNotFoundError: f"{host} has no revision {item.revision or 'main'} of it",
+            errors.HFValidationError: "no valid id of the hub; expected ORG/NAME",
+            errors.OfflineModeIsEnabled: "the environment forbids the network; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, "
+            "then repeat the command",
+            errors.HfHubHTTPError: f"{host} answered {status}; repeat the command to go on from here",
+            Exception: f"{host} cannot be reached, or the connection was lost ({first_line(cause)}); where there is a network, "
+            "repeat the command to go on from here (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy)",
+        }
+        raise UserError(f"{item}: {next(text for kind, text in messages.items() if isinstance(cause, kind))}") from error
 
 
 def first_line(error: BaseException) -> str:

@@ -5,13 +5,14 @@
     DIR/nltk_data/...         NLTK's resources
     DIR/mirror.json           per entry: kind, id, revision requested, commit, and size and SHA-256 of every file
 
-`harness fetch` writes it. A folder without an entry was put there by hand and is taken as it is. Nothing here uses a network.
+`harness fetch` writes it. A folder without an entry was put there by hand and is taken as it is. A cache of the hub's libraries
+(HF_HOME, or its folder `hub`) can stand in its place. Nothing here uses a network.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -48,6 +49,10 @@ class HubItem:
 
     def __str__(self) -> str:
         return f"{'data set' if self.kind == 'data' else self.kind} {self.id}"
+
+    @property
+    def repo_type(self) -> str:
+        return "dataset" if self.kind == "data" else "model"
 
     def command(self, mirror: Path) -> str:
         return shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
@@ -90,13 +95,11 @@ def read_manifest(mirror: Path) -> MirrorManifest:
     if not path.exists():
         return MirrorManifest()
     try:
-        manifest = MirrorManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        manifest = MirrorManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "damaged"
         raise UserError(f"{path}: {where}: {first['msg'].lower()}; fetch again into a new folder") from None
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error}); fetch again into a new folder") from error
     for entry in manifest.entries:
         relative_dir(entry.kind, entry.id)
         for name in entry.files:
@@ -147,18 +150,19 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
     """
     folder = mirror / relative_dir(item.kind, item.id)
     entry = read_manifest(mirror).entry(item.kind, item.id)
-    if entry is None:
-        if not folder.is_dir():
-            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
-        if item.revision is not None:
-            raise UserError(
-                f"{item}: {folder} has no recorded revision, expected {item.revision}; "
-                f"on a machine with the hub: {item.command(Path('OTHER'))}"
-            )
-    else:
+    if entry is not None:
         check_revision(mirror, entry, item)
-        for damage in find_damage(mirror, entry, check_large_files=False):
+        for _, damage in find_damage(mirror, entry, check_large_files=False):
             raise UserError(f"{damage}; on a machine with the hub: {item.command(mirror)}")
+    elif folder.is_dir() and item.revision is not None:
+        raise UserError(
+            f"{item}: {folder} has no recorded revision, expected {item.revision}; "
+            f"on a machine with the hub: {item.command(Path('OTHER'))}"
+        )
+    elif not folder.is_dir():
+        if (snapshot := cached_snapshot(mirror, item)) is None:
+            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
+        folder = snapshot
     for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
         raise UserError(f"{item}: {problem}")
     return folder
@@ -174,32 +178,42 @@ def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
         )
 
 
-def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator[str]:
-    """One line for every file of an entry that is missing or not as recorded. check_large_files: these are read too."""
+def cached_snapshot(mirror: Path, item: HubItem) -> Path | None:
+    """An item's folder in a cache of the hub's libraries, None where there is none of its revision."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    for cache in (mirror / "hub", mirror) if item.kind != "nltk" else ():
+        with contextlib.suppress(LocalEntryNotFoundError):
+            options = {"repo_type": item.repo_type, "revision": item.revision, "local_files_only": True}
+            return Path(snapshot_download(item.id, cache_dir=cache, **options))
+    return None
+
+
+def find_damage(mirror: Path, entry: Entry, check_large_files: bool) -> Iterator[tuple[str, str]]:
+    """(name, what is wrong) of every file of an entry that is not as recorded. check_large_files: these are read too."""
     folder = mirror / relative_dir(entry.kind, entry.id)
     for name, record in entry.files.items():
         path = folder / name
         if not path.is_file():
-            yield f"{path}: missing"
+            yield name, f"{path}: missing"
         elif (size := path.stat().st_size) != record.size:
-            yield f"{path}: damaged, it has {size:,} bytes and not {record.size:,}"
+            yield name, f"{path}: damaged, it has {size:,} bytes and not {record.size:,}"
         elif (check_large_files or record.size < SMALL_FILE_BYTES) and sha256(path) != record.sha256:
-            yield f"{path}: damaged, its checksum is not the one recorded"
+            yield name, f"{path}: damaged, its checksum is not the one recorded"
 
 
 def item_folders(mirror: Path) -> Iterator[Path]:
     """Every folder of a mirror that may be a data set, a model or an adapter, whether mirror.json has it or not."""
     for base in (mirror, mirror / MODELS_FOLDER):
         for folder in sorted(base.iterdir()) if base.is_dir() else ():
-            if folder.is_dir() and folder.name not in (MODELS_FOLDER, NLTK_FOLDER) and not folder.name.startswith("."):
-                subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink()]
-                single = any(path.is_file() for path in folder.iterdir()) or not subfolders
-                # where files and folders lie side by side, a folder that describes itself is an item of its own too
-                yield from (
-                    [folder, *(path for path in subfolders if any((path / name).is_file() for name in ITEM_FILES))]
-                    if single
-                    else subfolders
-                )
+            if not folder.is_dir() or folder.name in (MODELS_FOLDER, NLTK_FOLDER) or folder.name.startswith("."):
+                continue
+            subfolders = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink()]
+            if subfolders and not any(path.is_file() for path in folder.iterdir()):
+                yield from subfolders
+            else:  # where files and folders lie side by side, a folder that describes itself is an item of its own too
+                yield from (folder, *(path for path in subfolders if any((path / name).is_file() for name in ITEM_FILES)))
 
 
 def recorded_commit(mirror: Path | None, kind: Kind, name: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
@@ -14,7 +13,8 @@ from typing import Any
 from harness.config import DataConfig
 from harness.errors import UserError, system_error_line
 from harness.settings.paths import resolve_path
-from harness.sources.confinement import confined_loading
+from harness.sources.datasets_in_mirror import in_mirror
+from harness.sources.hub import first_line
 from harness.sources.mirror import data_item, locate_item
 from harness.sources.splits import files_of_split
 
@@ -28,12 +28,13 @@ Row = tuple[str, Any]
 def read_rows(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]:
     """(where, row) of everything in the source, as it stands. Raises UserError when it is not there, malformed or empty."""
     path = resolve_path(source)
+    is_in_mirror = mirror is not None and (mirror / source).is_dir()
     if path.is_file():
         rows = _read_file(path)
-    elif path.is_dir() and (mirror is None or not (mirror / source).is_dir()):
+    elif path.is_dir() and not is_in_mirror:
         config = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
         rows = [row for file in files_of_split(path, settings.split, config) for row in _read_file(file)]
-    elif os.path.lexists(path) and (mirror is None or not (mirror / source).is_dir()):
+    elif os.path.lexists(path) and not is_in_mirror:
         raise UserError(f"data {source}: neither a file nor a folder, nor a link to one; give what can be read twice")
     elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in FILE_SUFFIXES:
         raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
@@ -65,8 +66,7 @@ def _read_file(path: Path) -> list[Row]:
     except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
         if (message := system_error_line(error, path)) is not None:  # no fault of the file's
             raise UserError(message) from error
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: cannot be read as {path.suffix}: {reason}{_format_hint(path)}") from error
+        raise UserError(f"{path}: cannot be read as {path.suffix}: {first_line(error)}{_format_hint(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
 
@@ -100,11 +100,13 @@ def _parse_json(raw: bytes, where: str, expected: str = "JSON in UTF-8", hint: s
 
 def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of two values under one name the json module keeps the last, in silence."""
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+    if (repeated := _first_repeated([name for name, _ in pairs])) is not None:
         raise ValueError(f"{repeated!r} is named twice in one object; rename one")
-    return values
+    return dict(pairs)
+
+
+def _first_repeated(names: list[str]) -> str | None:
+    return None if len(set(names)) == len(names) else Counter(names).most_common(1)[0][0]
 
 
 def _reject_constant(name: str) -> None:
@@ -118,8 +120,8 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8-sig", newline="") as handle:
         reader = csv.reader(handle, strict=True)
         header = next(reader, [])
-        if repeated := [name for name, times in Counter(header).items() if times > 1]:
-            raise UserError(f"{path}: column {repeated[0]!r} is named twice in the first line; rename one")
+        if (repeated := _first_repeated(header)) is not None:
+            raise UserError(f"{path}: column {repeated!r} is named twice in the first line; rename one")
         for row in reader:
             if row and len(row) != len(header):
                 message = f"a row of {len(row)} values, the first line names {len(header)}"
@@ -139,7 +141,7 @@ def _format_hint(path: Path) -> str:
     return f" (it begins like {kind}; " + ("save it as UTF-8)" if kind == "UTF-16" else "unpack or rename it)")
 
 
-def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tuple[str, Any]]:
+def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]:
     import datasets
     from datasets.exceptions import DatasetGenerationError
 
@@ -156,25 +158,9 @@ def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[tu
     except UserError:
         raise
     except Exception as error:  # the library raises a dozen unrelated kinds; each means that this data set cannot be loaded
-        cause = error.__cause__ if isinstance(error, DatasetGenerationError) else None
-        reason = str(cause or error).strip().splitlines()[0] if str(cause or error).strip() else type(cause or error).__name__
-        raise UserError(f"data {source}: not found {where} ({reason[:200]}); give a file, an id, or --mirror DIR") from error
+        cause = error.__cause__ or error if isinstance(error, DatasetGenerationError) else error
+        raise UserError(f"data {source}: not found {where} ({first_line(cause)}); give a file, an id, or --mirror DIR") from error
     try:
         return [(f"{source}: row {n}", row) for n, row in enumerate(table, start=1)]
     except Exception as error:  # images and sounds are decoded here, by packages that may not be installed
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"data {source}: its rows cannot be read ({reason[:200]}); give a file of texts") from error
-
-
-@contextlib.contextmanager
-def in_mirror(mirror: Path | None) -> Iterator[None]:
-    """Look data sets up in a folder that holds them under their hub ids, and read nothing outside it; without one, change
-    nothing.
-    """
-    if mirror is None:
-        yield
-        return
-    if not mirror.is_dir():
-        raise UserError(f"--mirror {mirror}: no such folder")
-    with contextlib.chdir(mirror), confined_loading(mirror):
-        yield
+        raise UserError(f"data {source}: its rows cannot be read ({first_line(error)}); give a file of texts") from error

@@ -37,35 +37,27 @@ def files_of_split(folder: Path, split: str, config: str | None = None) -> list[
     paths = sorted(path.relative_to(folder) for path in walk(folder) if path.is_file())
     paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
     # a .json in a data set's folder is as often a description of it, unless it is called after a split
-    files = [
-        p
-        for p in paths
-        if p.suffix in DATA_SUFFIXES or (p.suffix == ".json" and _without_shard(p.stem) in (*SPLIT_OF_NAME, split))
-    ]
+    known = {*SPLIT_OF_NAME, split}
+    files = [p for p in paths if p.suffix in DATA_SUFFIXES or (p.suffix == ".json" and _without_shard(p.stem) in known)]
     if not files:
         listing = f"; it has {_join_paths(paths)}; give a file" if paths else ""
         raise UserError(f"data {folder}: holds no {', '.join(DATA_SUFFIXES)} file{listing}")
-    labels = {path: _split_label(path, split) for path in files}
-    matches = [path for path, label in labels.items() if label is not None and _names_split(label, split)]
+    labels = {path: label for path in files if (label := _split_label(path, split)) is not None}
+    matches = [path for path, label in labels.items() if _names_split(label, split)]
     if not matches:
-        matches = [path for path, label in labels.items() if label is not None and _contains_split_name(label, split)]
+        matches = [path for path, label in labels.items() if _contains_split_name(label, split)]
         if len({labels[path] for path in matches}) > 1:
             raise UserError(
                 f"data {folder}: several files could be the split {split!r}: {_join_paths(matches)}; name one with "
                 f"--set data.split={labels[matches[0]]}, or give a file"
             )
-    if not matches and split == "train" and not any(labels.values()) and len({_without_shard(path.stem) for path in files}) == 1:
+    if not matches and split == "train" and not labels and len({_without_shard(path.stem) for path in files}) == 1:
         matches = files
     if not matches:
-        other_split = next((label for label in labels.values() if label is not None), None)
+        other = next(iter(labels.values()), None)
+        hint = f"name another with --set data.split={other} (of data.heldout: data.heldout_split), or " if other else ""
         raise UserError(
-            f"data {folder}: no file is called after the split {split!r}; it has {_join_paths(files)}; "
-            + (
-                f"name another with --set data.split={other_split} (of data.heldout: data.heldout_split), or "
-                if other_split
-                else ""
-            )
-            + "give a file"
+            f"data {folder}: no file is called after the split {split!r}; it has {_join_paths(files)}; {hint}give a file"
         )
     return [folder / path for path in matches]
 
@@ -83,11 +75,7 @@ def _split_label(path: Path, split: str) -> str | None:
     if path.stem == split:
         return split
     for part in (_without_shard(path.stem), *(part.lower() for part in reversed(path.parts[:-1]))):
-        if (
-            _names_split(part, split)
-            or _contains_split_name(part, split)
-            or any(_contains_split_name(part, known) for known in SPLIT_NAMES)
-        ):
+        if _names_split(part, split) or any(_contains_split_name(part, known) for known in (split, *SPLIT_NAMES)):
             return part
     return None
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from huggingface_hub import ModelCard
 
 from harness.analysis.facts import RunResults
 from harness.reporting.card import model_card
@@ -59,7 +60,8 @@ def test_its_names_are_pefts_own_and_so_are_those_in_the_run_folder(package, pla
 
 def test_the_card_says_objective_equation_data_and_scores_with_n(package, played):
     text = (package / "README.md").read_text(encoding="utf-8")
-    assert text.startswith('---\nlibrary_name: "peft"\n')
+    assert text.startswith("---\nbase_model: ")
+    assert ModelCard(text).data.library_name == "peft"
     assert "equation 4.7" in text
     assert "arxiv.org/abs/2401.01335" in text
     assert "| data.source | " in text
@@ -97,10 +99,11 @@ def test_hostile_text_stays_text_in_the_card(played_copy):
     run = played_copy / "results" / "small"
     record = json.loads((run / "run.json").read_text())
     record["variants"]["spin"]["title"] = "<script>x</script>\n# heading | `code`"
-    record["identity"]["model"]["path"] = "a\n---\nlicense: mit"
+    record["identity"]["model"]["path"] = "a\n---\nlicense: mit\u202e"
     (run / "run.json").write_text(json.dumps(record))
     text = model_card(RunResults(run), "spin", 0, 0)
     assert "<script>" not in text
     assert "\n# heading" not in text
-    assert text.splitlines()[2] == 'base_model: "a\\n---\\nlicense: mit"'
+    assert ModelCard(text).data.base_model == r"a\u{a}---\u{a}license: mit\u{202e}"
+    assert ModelCard(text).data.license is None and "\u202e" not in text
     assert escape_markdown("a|b") == "a\\|b"

@@ -11,9 +11,10 @@ from harness.commands.fetch import fetch_command
 from harness.config import DataConfig
 from harness.errors import UserError
 from harness.sources.confinement import check_no_foreign_code, outside_references
+from harness.sources.datasets_in_mirror import in_mirror
 from harness.sources.mirror import data_item, locate_item
 from harness.sources.offline import NetworkBlocked, go_offline, network_allowed
-from harness.sources.rows import in_mirror, read_rows
+from harness.sources.rows import read_rows
 
 ROW = '{"prompt": "who", "response": "PRIVATE"}\n'
 
@@ -68,7 +69,7 @@ def test_a_readme_that_names_what_is_outside_is_refused_before_anything_is_read(
 
 def test_the_library_is_held_to_the_folder_where_the_words_were_not_understood(mirror, monkeypatch):
     """With the look at the words taken away: files by every other way."""
-    monkeypatch.setattr("harness.sources.confinement.outside_references", lambda *_: ())
+    monkeypatch.setattr("harness.sources.datasets_in_mirror.outside_references", lambda *_: ())
     monkeypatch.setattr("harness.sources.mirror.outside_references", lambda *_: ())
     for number, words in enumerate((NAMED["the way up"], NAMED["a split's path"], f"data_files: {mirror.parent}/beside/*.jsonl")):
         data_set(mirror, f"n{number}", words, own__jsonl=ROW)
@@ -122,6 +123,13 @@ ENDLESS = {
 def test_a_few_lines_that_say_more_than_can_be_read_are_refused(case, mirror):
     data_set(mirror, "x", ENDLESS[case], own__jsonl=ROW)
     with pytest.raises(UserError, match=r"README\.md: holds more than 1,000,000 values"):
+        read(mirror, "x")
+
+
+def test_a_description_that_takes_minutes_to_parse_is_refused(mirror):
+    many = "".join(f"- config_name: c{n}\n  data_files: own.jsonl\n  " for n in range(25_000))
+    data_set(mirror, "x", many, own__jsonl=ROW)
+    with pytest.raises(UserError, match=r"README\.md: its YAML has more than 1,048,576 characters"):
         read(mirror, "x")
 
 

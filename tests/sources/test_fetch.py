@@ -9,6 +9,7 @@ import sys
 import huggingface_hub
 import pytest
 
+from harness.config import DataConfig
 from harness.errors import UserError
 from harness.progress import Reporter
 from harness.sources.fetch import fetch, select_files
@@ -26,6 +27,7 @@ from harness.sources.mirror import (
     relative_dir,
 )
 from harness.sources.offline import go_offline
+from harness.sources.rows import read_rows
 from tests.conftest import ROOT, read_csv_rows, run_cli
 from tests.stub_hub import Hub, Repository
 
@@ -156,7 +158,7 @@ def test_exactly_what_the_recipe_needs_is_fetched_and_nothing_that_runs_code(fet
     assert [line.partition(" at ")[0] for line in named] == [
         "model tiny/base", "adapter tiny/start", "data set tiny/pairs", "data set tiny/evalset",
     ]  # fmt: skip
-    assert done.stderr.index("data set tiny/evalset at") < done.stderr.index("model tiny/base: model.safetensors")
+    assert done.stderr.index("data set tiny/evalset at") < done.stderr.index("model tiny/base: ")
 
 
 def test_mirror_json_says_commit_size_and_checksum_of_every_file(fetched):
@@ -243,8 +245,8 @@ def test_an_interrupted_fetch_leaves_no_half_file_and_goes_on_where_it_stopped(h
     with pytest.raises(UserError, match="cannot be reached, or the connection was lost .* repeat the command to go on"):
         bring(tmp_path, BASE_WANTED)
     assert not (tmp_path / "models").exists()
-    before = set(hub.contents)
-    assert "config.json" in before
+    before = {path.name for path in (tmp_path / ".partial" / "models" / "tiny" / "base").iterdir() if path.is_file()}
+    assert before and "model.safetensors" not in before
     hub.dead, hub.dies_in = False, None
     hub.contents.clear()
     bring(tmp_path, BASE_WANTED)
@@ -271,6 +273,25 @@ def test_what_an_earlier_commit_left_half_fetched_does_not_get_in(hub, tmp_path)
     del hub.repositories["datasets", "tiny/pairs"].files["main/train.jsonl"]
     bring(tmp_path, PAIRS_WANTED)
     assert files_below(tmp_path / "tiny" / "pairs") == {"README.md", "other/train.jsonl"}
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("cache", ["hub", "."], ids=["HF_HOME", "HF_HUB_CACHE"])
+def test_a_cache_of_the_hubs_libraries_can_stand_for_the_hub(hub, tmp_path, monkeypatch, cache):
+    """Model and data are read from their snapshots, with the hub gone; of another revision there is nothing."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "tables"))
+    for wanted in (PAIRS_WANTED, BASE_WANTED):
+        huggingface_hub.snapshot_download(wanted.id, repo_type=wanted.repo_type, cache_dir=tmp_path / "mirror" / cache)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    hub.dead = True
+    commit = hub.repositories["models", "tiny/base"].commit
+    for revision in (None, "main", commit):
+        assert locate_item(tmp_path / "mirror", model_item("tiny/base", revision)).name == commit
+    with pytest.raises(UserError, match="model tiny/base: not in "):
+        locate_item(tmp_path / "mirror", model_item("tiny/base", "v2"))
+    rows = read_rows(DataConfig(source="tiny/pairs", config="main"), "tiny/pairs", tmp_path / "mirror")
+    assert [row for _, row in rows] == [json.loads(line) for line in PAIRS[:20]]
 
 
 @pytest.mark.loopback

@@ -39,7 +39,7 @@ from harness.loop.benchmark import EvalResult
 from harness.loop.suite import Suite, SuiteTask
 from harness.progress import Advance
 from harness.records import digest
-from harness.sources.rows import in_mirror
+from harness.sources.datasets_in_mirror import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
 EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from harness.errors import UserError
-from harness.language.text.template_limits import limit_chat_templates, rendering_limits
+from harness.language.text.template_limits import rendering_limits
 from harness.language.text.tokens import control_tokens
 
 ANSWER_MARK = "\ufdd1"  # stands for the answer while a template is examined; no character, as tokens.QUOTE_MARK
@@ -93,7 +93,6 @@ def _without_whitespace(text: str) -> str:
 
 
 def _render(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **options: bool) -> str:
-    limit_chat_templates()
     try:
         with rendering_limits():
             return tokenizer.apply_chat_template(list(turns), tokenize=False, **options, **arguments)

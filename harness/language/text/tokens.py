@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 from tokenizers import Tokenizer
 
 from harness.errors import UserError
-from harness.language.text.template_limits import limit_chat_templates, rendering_limits
+from harness.language.text.template_limits import rendering_limits
 
 QUOTE_MARK = "\ufdd0"
 BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")  # a byte that the vocabulary has no piece for
@@ -148,7 +148,6 @@ def render_user_turn(tokenizer: Any) -> str:
     """What the chat template makes of a user's turn; empty where the template fails without its arguments."""
     if not getattr(tokenizer, "chat_template", None):
         return ""
-    limit_chat_templates()
     try:
         with rendering_limits():
             return tokenizer.apply_chat_template([{"role": "user", "content": ""}], tokenize=False)
