@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import DamagedError, UserError
-from harness.files import read_json, write_bytes, write_json
+from harness.files import commit_folder, read_json, write_bytes, write_json
 from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.finished_phases import FinishedPhases, failed_cells
 from harness.store.provenance import PROGRAM
@@ -253,7 +253,7 @@ def _copy_phase(source: Path, target: Path) -> None:
     if target.exists() and not has_files(target):
         shutil.rmtree(target)
     _copy_verified(source, partial)
-    partial.rename(target)
+    commit_folder(partial, target)
 
 
 def _copy_trial(source: Path, root: Path, trial: str, phases: list[str]) -> None:
@@ -264,7 +264,7 @@ def _copy_trial(source: Path, root: Path, trial: str, phases: list[str]) -> None
         _copy_verified(source / phase, partial / Path(phase).relative_to(trial))
     if target.exists() and not has_files(target):
         shutil.rmtree(target)
-    partial.rename(target)
+    commit_folder(partial, target)
 
 
 def _copy_verified(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DamagedError, OtherFormatError, UserError, system_error_line
-from harness.files import MANIFEST, RECOMPUTE_ADVICE, folder_digests, read_json, write_json
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, commit_folder, folder_digests, read_json, write_json
 from harness.records import PhaseManifest
 from harness.security.redact import redact
 from harness.settings.safe_paths import RESERVED_SUFFIXES
@@ -269,12 +269,8 @@ class RunFolder:
 
     @staticmethod
     def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:
-        for file in partial.rglob("*"):
-            _fsync(file)
         write_json(partial / MANIFEST, replace(manifest, checksum=checksum(asdict(manifest))))
-        _fsync(partial)
-        partial.rename(path)
-        _fsync(path.parent)
+        commit_folder(partial, path)
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
@@ -313,11 +309,3 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = list(value) if isinstance(value, tuple) else value
     return flat
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
