@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import os
 import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from harness.security.escaping import one_line
 from harness.security.redact import redact
@@ -127,6 +128,19 @@ def system_error_line(error: BaseException, default_location: object = None) -> 
     else:
         remedy = "make this file accessible, then"
     return f"{failure}; what is finished is kept: {remedy} repeat the same command to go on"
+
+
+@contextlib.contextmanager
+def explain_system_errors(default_location: object) -> Iterator[None]:
+    """Raises a UserError with `system_error_line` where the block ends with an error of the system."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if (line := system_error_line(error, default_location)) is None:
+            raise
+        raise UserError(line) from error
 
 
 def unexpected_error_line(error: BaseException) -> str | None:

@@ -9,11 +9,12 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import DamagedError, UserError
+from harness.records import digest
 
 R = TypeVar("R")
 MANIFEST = "manifest.json"
@@ -21,8 +22,8 @@ RECOMPUTE_ADVICE = "repeat the run's command with --recompute to set aside what 
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write atomically: a temporary file in the same folder, flushed, then renamed."""
-    write_text(path, json.dumps(_to_jsonable(value), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+    """Write plain JSON, and dataclasses as their fields, atomically. NaN is an error: a missing number is missing."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False, default=asdict) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -30,12 +31,55 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
+    with write_atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def write_atomic(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path`; what is written there is flushed to the disk, then renamed to `path`."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
+    yield temporary
+    _fsync(temporary)
     temporary.replace(path)
+
+
+def commit_folder(partial: Path, folder: Path) -> None:
+    """Flush a folder and everything below it to the disk, then rename it. Raises OSError where `folder` is not empty."""
+    for path in (*walk(partial), partial):
+        _fsync(path)
+    partial.rename(folder)
+    _fsync(folder.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_checked(path: Path, value: Any) -> None:
+    """Write a plain JSON value atomically, with a digest of it."""
+    write_json(path, {"digest": _value_digest(value), "kept": value})
+
+
+def read_checked(path: Path) -> Any:
+    """The value of `write_checked`; None when there is none. Raises DamagedError when the file is not what was written."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["digest"] == _value_digest(stored["kept"]):
+            return stored["kept"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, LookupError, TypeError, RecursionError, IsADirectoryError, NotADirectoryError):
+        pass
+    raise DamagedError(f"{path}: damaged")
+
+
+def _value_digest(value: Any) -> str:
+    return digest(json.dumps(value, sort_keys=True))
 
 
 def read_json(path: Path) -> Any:
@@ -54,11 +98,11 @@ def json_round_trip(value: Any) -> Any:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
-    """One JSON object per line; returns how many. NaN is an error: a missing number is missing."""
+    """One JSON object per line, as in `write_json` but not atomically; returns how many."""
     count = 0
     with path.open("w", encoding="utf-8", newline="") as handle:
         for row in rows:
-            handle.write(json.dumps(_to_jsonable(row), ensure_ascii=True, allow_nan=False) + "\n")
+            handle.write(json.dumps(row, allow_nan=False, default=asdict) + "\n")
             count += 1
     return count
 
@@ -68,10 +112,6 @@ def read_jsonl(path: Path, row_type: type[R] | None = None) -> list[R]:
     with path.open(encoding="utf-8") as handle:
         rows = [json.loads(line) for line in handle]
     return [row_type(**row) for row in rows] if row_type is not None else rows
-
-
-def _to_jsonable(value: Any) -> Any:
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def file_digest(path: Path) -> str:

@@ -20,7 +20,7 @@ from harness.loop.trials import Checkpoint, Trial, content_digest, initial_adapt
 from harness.progress import Reporter
 from harness.records import Group, Role, Score, digest
 from harness.store.adapter_files import ADAPTER_FILE
-from harness.store.partial_results import ChunkFiles, PartialResults
+from harness.store.partial_results import PartialResults
 from harness.store.phase_cache import PhaseCache
 from harness.store.phase_writer import PhaseWriter
 from harness.store.run_folder import PhaseResult, RunFolder
@@ -156,7 +156,7 @@ class PhaseRunner:
             self.load_checkpoint(checkpoint)
             request = SampleRequest(examples, indices, iteration, seed, checkpoint.adapter, folder)
             with self.reporter.track("generate", len(examples) * len(indices), "responses") as advance:
-                partial_results = PartialResults(ChunkFiles(writer.unfinished, writer.notify), self.config.generation.shard)
+                partial_results = PartialResults(writer.unfinished, self.config.generation.shard, writer.notify)
                 generated = self.world.generate(self.policy, self.config, request, advance, partial_results)
             write_jsonl(writer.path / "samples.jsonl", generated.samples)
             for name, content in generated.files.items():
@@ -269,7 +269,7 @@ class PhaseRunner:
             self.load_checkpoint(checkpoint)
             with self.reporter.track(f"evaluate on {suite.name}", self.benchmark.requests(), "requests") as advance:
                 max_tokens_per_batch, batch_size = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
-                partial_results = PartialResults(ChunkFiles(writer.unfinished, writer.notify), self.config.evaluation.shard)
+                partial_results = PartialResults(writer.unfinished, self.config.evaluation.shard, writer.notify)
                 result = self.benchmark.evaluate(
                     self.policy, max_tokens_per_batch, batch_size, advance, judgement_log, partial_results
                 )

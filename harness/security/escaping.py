@@ -8,36 +8,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 Frame = Any  # a pandas.DataFrame, as in harness.analysis.facts
 
 INVISIBLE_CATEGORIES = frozenset({"Cc", "Cs", "Cf", "Co", "Cn", "Zl", "Zp"})  # Unicode's categories of invisible characters
-FORMULA_START = re.compile(r"'*[=+\-@＝＋－＠]")  # what a spreadsheet reads as a formula, quoted already or not
 ASCII_SPELLINGS = {
-    "±": "+-",
-    "–": "-",
-    "—": "-",
-    "…": "...",
-    "·": ".",
-    "×": "x",
-    "≤": "<=",
-    "≥": ">=",
-    "‖": "||",
-    "→": "->",
-    "▽": "v",
-    "‘": "'",
-    "’": "'",
-    "“": '"',
-    "”": '"',
-    "━": "-",
-    "╸": "-",
-    "╺": "-",
-    "⏎": "/",
-}
-QUOTED_FORMULA_START = re.compile(r"'+[=+\-@＝＋－＠]")
+    "±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "×": "x", "≤": "<=", "≥": ">=", "‖": "||", "→": "->", "▽": "v", "‘": "'",
+    "’": "'", "“": '"', "”": '"', "━": "-", "╸": "-", "╺": "-", "⏎": "/",
+}  # fmt: skip
 LATEX_ESCAPES = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--"}
 
 
@@ -71,20 +52,14 @@ def escape_latex(value: Any) -> str:
     return "".join(LATEX_ESCAPES.get(c, "\\" + c if c in "&%$#_{}" else c) for c in one_line(value))
 
 
-def csv_quote(text: str) -> str:
-    """Text for a csv cell: an apostrophe before what a spreadsheet would run as a formula. `csv_unquote` removes it."""
-    escaped = escape_invisible(text)
-    return "'" + escaped if FORMULA_START.match(escaped) else escaped
-
-
-def csv_unquote(text: str) -> str:
-    """The argument of `csv_quote`, but for invisible characters."""
-    return text[1:] if QUOTED_FORMULA_START.match(text) else text
-
-
 def to_csv_text(table: Frame) -> str:
-    """A pandas.DataFrame as csv: numbers as they are, text and column names through `csv_quote`."""
-    return _map_strings(table, csv_quote).to_csv(index=False, lineterminator="\n")
+    """A pandas.DataFrame as csv: numbers as they are, invisible characters of text and of column names written out."""
+    escaped = table.rename(columns=escape_invisible)
+    for column in escaped:
+        is_text = escaped[column].map(lambda value: isinstance(value, str)).astype(bool)
+        if is_text.any():
+            escaped.loc[is_text, column] = escaped.loc[is_text, column].map(escape_invisible)
+    return escaped.to_csv(index=False, lineterminator="\n")
 
 
 def read_csv_table(path: Path, text_columns: Collection[str] = ()) -> Frame:
@@ -95,13 +70,4 @@ def read_csv_table(path: Path, text_columns: Collection[str] = ()) -> Frame:
     import pandas
 
     dtypes: Any = {"seed": "Int64", **dict.fromkeys(text_columns, str)}  # a float is exact up to 2^53 only
-    return _map_strings(pandas.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""]), csv_unquote)
-
-
-def _map_strings(table: Frame, convert: Callable[[str], str]) -> Frame:
-    converted = table.rename(columns=convert)
-    for column in converted:
-        is_text = converted[column].map(lambda value: isinstance(value, str)).astype(bool)
-        if is_text.any():
-            converted.loc[is_text, column] = converted.loc[is_text, column].map(convert)
-    return converted
+    return pandas.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""])

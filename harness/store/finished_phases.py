@@ -50,9 +50,7 @@ class FinishedPhases:
         """A finished phase's manifest; None when it is not finished. Raises DamagedError when it is not what was written."""
         folder = self.root / phase
         if (folder / MANIFEST).is_file():
-            fields = read_json(folder / MANIFEST)
-            read_manifest(folder, fields)
-            return fields
+            return read_manifest(folder)
         summary = self.from_small_file(phase).get(phase)
         return summary.manifest if summary else None
 
@@ -98,13 +96,7 @@ class FinishedPhases:
 
     def phases(self) -> list[str]:
         """Every finished phase of the run, in an order that does not depend on where it is stored."""
-        names = set()
-        for path in self.root.iterdir() if self.root.is_dir() else ():
-            if path.name in (SHARED_UNIT, "data"):
-                names.update(phase_folders(self.root, SHARED_UNIT))
-            else:
-                for trial_folder in path.glob("seed-*"):
-                    names.update(phase_folders(self.root, f"{path.name}/{trial_folder.name}"))
+        names = set(phase_folders(self.root))
         for unit in units(self.root):
             if unit == SHARED_UNIT:
                 names.update(phase for phase in read_small_file(self.root, unit) if not self.has_folder(phase))

@@ -9,14 +9,14 @@ compared.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
 from harness.errors import DamagedError, UserError
-from harness.files import read_json, write_bytes, write_json
+from harness.files import commit_folder, read_json, write_bytes, write_json
 from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.finished_phases import FinishedPhases, failed_cells
 from harness.store.provenance import PROGRAM
@@ -42,42 +42,25 @@ BASE_SCORE_FILES = ("scores.json", "items.json")  # of the initial policy's eval
 VARIANT_KEYS = ("source_digest", "params", "training", "examples")
 
 
-@dataclass
-class MergePlan:
-    """What merging `source` will do: `steps` in order, and messages about it."""
-
-    source: Path
-    steps: list[Callable[[], None]] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-
-
 def plan_merge(run: RunFolder, source: Path, target_record: Mapping[str, Any] | None) -> tuple[MergePlan, dict[str, Any]]:
     """The plan to merge `source` into `run`, and the record of both. target_record: the run's so far, None for a new run.
 
     Raises UserError naming the first thing that differs, DamagedError for what is damaged. Writes nothing.
     """
     source_record = read_json(source / "run.json")
-    target_finished, source_finished = FinishedPhases(run.root), FinishedPhases(source)
-    if source_finished.is_empty():
+    plan = MergePlan(FinishedPhases(run.root), FinishedPhases(source))
+    if plan.source.is_empty():
         raise UserError(f"{source}: holds neither phases nor small files, so there is nothing to merge")
     for root in (run.root, source):
         failed_cells(root)
     if target_record is not None:
         _check_same_records(run.root, target_record, source, source_record)
         _check_same_versions(run.root, source)
-    plan = MergePlan(source)
-    source_phases: dict[str, list[str]] = {}
-    for phase in source_finished.phases():
-        source_phases.setdefault(unit_of(phase), []).append(phase)
-    target_phases: dict[str, set[str]] = {}
-    for phase in target_finished.phases():
-        target_phases.setdefault(unit_of(phase), set()).add(phase)
-    _plan_shared(plan, run.root, target_finished, source_finished, source_phases.pop(SHARED_UNIT, []))
+    source_phases, target_phases = _phases_by_unit(plan.source), _phases_by_unit(plan.target)
+    plan.add_shared(source_phases.pop(SHARED_UNIT, []))
     trials = {f"{label}/seed-{seed}" for label in source_record["variants"] for seed in source_record["seeds"]}
     for trial in (trial for trial in source_phases if trial in trials):
-        _plan_trial(
-            plan, run.root, target_finished, source_finished, trial, source_phases[trial], target_phases.get(trial, set())
-        )
+        plan.add_trial(trial, source_phases[trial], set(target_phases.get(trial, ())))
     return plan, _merged_record(run, target_record, source_record)
 
 
@@ -144,18 +127,95 @@ def _versions_used(root: Path) -> dict[str, set[str]]:
     return versions
 
 
-def _check_same_phase(
-    root: Path, target_finished: FinishedPhases, source_finished: FinishedPhases, phase: str, shared: bool
-) -> None:
-    here, there = _phase_summary(target_finished, phase), _phase_summary(source_finished, phase)
-    differing = first_difference(_comparable_manifest(here, phase, shared), _comparable_manifest(there, phase, shared))
-    if differing is None and shared and here.drawn != there.drawn:
-        differing = "the generated token ids"
-    if differing:
-        raise UserError(
-            f"{source_finished.root / phase}: is not the phase that {root} has: differs in {differing}; "
-            "leave the trial out of one of the two"
-        )
+# ---------------------------------------------------------------- what is to be done
+
+
+@dataclass
+class MergePlan:
+    """What merging `source` into `target` will do: `steps` in order, and messages about it."""
+
+    target: FinishedPhases
+    source: FinishedPhases
+    steps: list[Callable[[], None]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def add_shared(self, phases: list[str]) -> None:
+        """Plan what all trials share: the source's `phases`."""
+        if "data" not in phases:
+            raise UserError(
+                f"{self.source.root}: does not say which data its trials were trained on (no data/manifest.json, "
+                f"no {SHARED_UNIT} small file)"
+            )
+        root = self.target.root
+        summaries: dict[str, PhaseSummary] = {}
+        for phase in phases:
+            is_new = not self.target.is_finished(phase)
+            is_same = is_new or self._check_same_phase(phase, shared=True)
+            if not self.target.has_folder(phase) and self.source.has_folder(phase) and is_same:
+                self._copy(phase)
+            elif is_new:
+                summaries[phase] = _phase_summary(self.source, phase)
+        if summaries:
+            self.steps.append(lambda: write_small_file(root, SHARED_UNIT, {**summaries, **read_small_file(root, SHARED_UNIT)}))
+        self.steps.append(lambda: update_small_file(root, SHARED_UNIT))
+
+    def add_trial(self, trial: str, phases: list[str], target_phases: set[str]) -> None:
+        """Plan one trial: the source's `phases`, where the target has `target_phases`."""
+        root, source_root = self.target.root, self.source.root
+        for phase in phases:
+            if phase in target_phases:
+                self._check_same_phase(phase, shared=False)
+        only_in_source, only_in_target = [p for p in phases if p not in target_phases], target_phases - set(phases)
+        if only_in_source and only_in_target:
+            raise UserError(
+                f"{source_root}: of {trial} it has {only_in_source[0]} and {root} has {min(only_in_target)}; "
+                "neither is a prefix of the other"
+            )
+        source_has_folder, target_has_folder = self.source.has_folder(trial), self.target.has_folder(trial)
+        if target_has_folder and only_in_source and not source_has_folder:
+            raise UserError(
+                f"{source_root}: of {trial} it has small files alone, and {root} a folder with fewer phases; "
+                f"bring the folder {trial}"
+            )
+        if not only_in_source and (target_has_folder or not source_has_folder or only_in_target):
+            self.messages.append(f"{trial}: already present")
+            return
+        if not source_has_folder:
+            self.steps.append(
+                lambda: write_small_file(root, trial, read_small_file(root, trial) | read_small_file(source_root, trial))
+            )
+        else:
+            if target_has_folder:
+                for phase in only_in_source:
+                    self._copy(phase)
+            else:
+                self._copy(trial, phases)  # at once: some of them would count instead of the small file that has all
+            self.steps.append(lambda: update_small_file(root, trial))
+        self.messages.append(f"{trial}: {len(phases)} phases" + ("" if source_has_folder else " (small files)"))
+
+    def _copy(self, folder: str, phases: Sequence[str] | None = None) -> None:
+        """Copy the finished phases in a folder, which is one itself by default, and commit them together."""
+        self.steps.append(lambda: _copy_phases(self.source.root, self.target.root, folder, phases or [folder]))
+
+    def _check_same_phase(self, phase: str, shared: bool) -> bool:
+        """Raises UserError where a phase that both have is not the same; whether even what may differ is."""
+        here, there = _phase_summary(self.target, phase), _phase_summary(self.source, phase)
+        differing = first_difference(_comparable_manifest(here, phase, shared), _comparable_manifest(there, phase, shared))
+        if differing is None and shared and here.drawn != there.drawn:
+            differing = "the generated token ids"
+        if differing:
+            raise UserError(
+                f"{self.source.root / phase}: is not the phase that {self.target.root} has: differs in {differing}; "
+                "leave the trial out of one of the two"
+            )
+        return first_difference(here.manifest, there.manifest) is None
+
+
+def _phases_by_unit(finished_phases: FinishedPhases) -> dict[str, list[str]]:
+    phases_by_unit: dict[str, list[str]] = {}
+    for phase in finished_phases.phases():
+        phases_by_unit.setdefault(unit_of(phase), []).append(phase)
+    return phases_by_unit
 
 
 def _phase_summary(finished_phases: FinishedPhases, phase: str) -> PhaseSummary:
@@ -174,97 +234,15 @@ def _comparable_manifest(summary: PhaseSummary, phase: str, shared: bool) -> dic
     return {**summary.manifest, "outputs": outputs}
 
 
-# ---------------------------------------------------------------- what is to be done
-
-
-def _plan_shared(
-    plan: MergePlan, root: Path, target_finished: FinishedPhases, source_finished: FinishedPhases, phases: list[str]
-) -> None:
-    summaries: dict[str, PhaseSummary] = {}
-    if "data" not in phases:
-        raise UserError(
-            f"{source_finished.root}: does not say which data its trials were trained on (no data/manifest.json, "
-            f"no {SHARED_UNIT} small file)"
-        )
-    for phase in phases:
-        if target_finished.is_finished(phase):
-            _check_same_phase(root, target_finished, source_finished, phase, shared=True)
-        is_same = (
-            not target_finished.is_finished(phase)
-            or first_difference(_phase_summary(target_finished, phase).manifest, _phase_summary(source_finished, phase).manifest)
-            is None
-        )
-        if not target_finished.has_folder(phase) and source_finished.has_folder(phase) and is_same:
-            plan.steps.append(lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase))
-        elif not target_finished.is_finished(phase):
-            summaries[phase] = _phase_summary(source_finished, phase)
-    if summaries:
-        plan.steps.append(lambda: write_small_file(root, SHARED_UNIT, {**summaries, **read_small_file(root, SHARED_UNIT)}))
-    plan.steps.append(lambda: update_small_file(root, SHARED_UNIT))
-
-
-def _plan_trial(
-    plan: MergePlan,
-    root: Path,
-    target_finished: FinishedPhases,
-    source_finished: FinishedPhases,
-    trial: str,
-    source_phases: list[str],
-    target_phases: set[str],
-) -> None:
-    for phase in source_phases:
-        if phase in target_phases:
-            _check_same_phase(root, target_finished, source_finished, phase, shared=False)
-    only_in_source, only_in_target = (
-        [phase for phase in source_phases if phase not in target_phases],
-        target_phases - set(source_phases),
-    )
-    if only_in_source and only_in_target:
-        raise UserError(
-            f"{source_finished.root}: of {trial} it has {only_in_source[0]} and {root} has {min(only_in_target)}; "
-            "neither is a prefix of the other"
-        )
-    source_has_folder, target_has_folder = source_finished.has_folder(trial), target_finished.has_folder(trial)
-    if target_has_folder and only_in_source and not source_has_folder:
-        raise UserError(
-            f"{source_finished.root}: of {trial} it has small files alone, and {root} a folder with fewer phases; "
-            f"bring the folder {trial}"
-        )
-    if not only_in_source and (target_has_folder or not source_has_folder or only_in_target):
-        plan.messages.append(f"{trial}: already present")
-        return
-    if not source_has_folder:
-        plan.steps.append(
-            lambda: write_small_file(root, trial, read_small_file(root, trial) | read_small_file(source_finished.root, trial))
-        )
-    elif target_has_folder:
-        plan.steps += [lambda phase=phase: _copy_phase(source_finished.root / phase, root / phase) for phase in only_in_source]
-    else:
-        plan.steps.append(lambda: _copy_trial(source_finished.root, root, trial, source_phases))
-    if source_has_folder:
-        plan.steps.append(lambda: update_small_file(root, trial))
-    plan.messages.append(f"{trial}: {len(source_phases)} phases" + ("" if source_has_folder else " (small files)"))
-
-
-def _copy_phase(source: Path, target: Path) -> None:
-    """Copy a finished phase atomically. Raises DamagedError when it is not what was committed."""
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if target.exists() and not has_files(target):
-        shutil.rmtree(target)
-    _copy_verified(source, partial)
-    partial.rename(target)
-
-
-def _copy_trial(source: Path, root: Path, trial: str, phases: list[str]) -> None:
-    """Copy all phases of a trial at once: a folder with some of them would count instead of the small file that has all."""
-    target, partial = root / trial, root / f"{trial}.partial"
+def _copy_phases(source: Path, root: Path, folder: str, phases: Sequence[str]) -> None:
+    """Copy phases below `folder`, committed together. Raises DamagedError where one is not what was committed."""
+    target, partial = root / folder, root / f"{folder}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     for phase in phases:
-        _copy_verified(source / phase, partial / Path(phase).relative_to(trial))
+        _copy_verified(source / phase, partial / Path(phase).relative_to(folder))
     if target.exists() and not has_files(target):
         shutil.rmtree(target)
-    partial.rename(target)
+    commit_folder(partial, target)
 
 
 def _copy_verified(source: Path, target: Path) -> None:

@@ -13,69 +13,59 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import DamagedError
-from harness.files import json_round_trip
+from harness.files import json_round_trip, read_checked, write_checked
 from harness.progress import Advance
-from harness.store import checked_records
 
 T = TypeVar("T")
 
 
-class ChunkFiles:
-    """A folder of chunks; without a folder nothing is stored. notify: called with a line about what is damaged."""
+@dataclass(frozen=True)
+class PartialResults:
+    """A folder of chunks of `chunk_size` items; without a folder nothing is stored. notify: called with a line about damage."""
 
-    def __init__(self, folder: Path | None = None, notify: Callable[[str], None] = lambda line: None) -> None:
-        self.folder, self.notify = folder, notify
-
-    def get(self, name: str, key: str) -> list[Any] | None:
-        """The rows stored under `name` for exactly this `key`; None when there are none, or, with a notice, they are damaged."""
-        if self.folder is None:
-            return None
-        try:
-            stored = checked_records.read(self.folder / f"{name}.json")
-        except DamagedError as error:
-            self.notify(f"{error}; its rows are computed again")
-            return None
-        return stored["rows"] if stored is not None and stored["key"] == key else None
-
-    def put(self, name: str, key: str, rows: Sequence[Any]) -> None:
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            checked_records.write(self.folder / f"{name}.json", json_round_trip({"key": key, "rows": list(rows)}))
+    folder: Path | None = None
+    chunk_size: int = 1 << 30
+    notify: Callable[[str], None] = lambda line: None
 
     def map(
         self,
         name: str,
         items: Sequence[T],
-        chunk_size: int,
         key: Callable[[Sequence[T]], str],
         compute: Callable[[Sequence[T]], list[Any]],
         advance: Advance = lambda n: None,
     ) -> list[Any]:
-        """Rows of `compute` on chunks of `chunk_size` items, in order; chunks stored by an earlier attempt are read instead.
+        """Rows of `compute` on chunks of the items, in order; chunks stored by an earlier attempt are read instead.
 
         A row is plain JSON: numbers, texts, lists. The chunks do not depend on what is stored, so neither do the rows. `advance`
         is called for chunks that are read; for the others `compute` calls it.
         """
         all_rows: list[Any] = []
-        for index, start in enumerate(range(0, len(items), chunk_size)):
-            chunk = items[start : start + chunk_size]
+        for index, start in enumerate(range(0, len(items), self.chunk_size)):
+            chunk = items[start : start + self.chunk_size]
             chunk_name, chunk_key = f"{name}-{index:05d}", key(chunk)
-            rows = self.get(chunk_name, chunk_key)
+            rows = self._read(chunk_name, chunk_key)
             if rows is None:
                 rows = compute(chunk)
-                self.put(chunk_name, chunk_key, rows)
+                self._write(chunk_name, chunk_key, rows)
             else:
                 advance(len(chunk))
             all_rows += rows
         return all_rows
 
+    def _read(self, name: str, key: str) -> list[Any] | None:
+        """The rows stored under `name` for exactly this `key`; None when there are none, or, with a notice, they are damaged."""
+        try:
+            stored = read_checked(self.folder / f"{name}.json") if self.folder is not None else None
+        except DamagedError as error:
+            self.notify(f"{error}; its rows are computed again")
+            return None
+        return stored["rows"] if stored is not None and stored["key"] == key else None
 
-@dataclass(frozen=True)
-class PartialResults:
-    """Where an unfinished phase stores its rows: chunks of `chunk_size` items."""
-
-    chunks: ChunkFiles
-    chunk_size: int
+    def _write(self, name: str, key: str, rows: Sequence[Any]) -> None:
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_checked(self.folder / f"{name}.json", json_round_trip({"key": key, "rows": list(rows)}))
 
 
-NO_PARTIAL_RESULTS = PartialResults(ChunkFiles(), 1 << 30)
+NO_PARTIAL_RESULTS = PartialResults()

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DamagedError
-from harness.files import json_round_trip
-from harness.store import checked_records
+from harness.files import json_round_trip, read_checked, write_checked
 
 UNFINISHED_FOLDER = "unfinished"
 # In that folder: an attempt's inputs, its number and its machine.
@@ -42,14 +41,14 @@ def start_attempt(writer: PhaseWriter, inputs: Mapping[str, Any]) -> None:
         entries = writer.unfinished.iterdir() if writer.unfinished.is_dir() else ()
         if (subfolder := next((path for path in entries if path.is_dir()), None)) is not None:
             raise DamagedError(f"{subfolder}: a folder, not a file of this program")
-        previous = [checked_records.read(path) for path in records]
+        previous = [read_checked(path) for path in records]
     except DamagedError as error:
         writer.notify(f"{error}; nothing of this attempt is used, the phase is made from its beginning")
         previous = [None, None, None]
     if previous[0] != expected:
         set_attempt_aside(writer.path)
         writer.unfinished.mkdir(parents=True)
-        checked_records.write(records[0], expected)
+        write_checked(records[0], expected)
         previous = [expected, None, None]
     leftovers = [path for path in writer.path.iterdir() if path != writer.unfinished]
     if leftovers:
@@ -59,18 +58,18 @@ def start_attempt(writer: PhaseWriter, inputs: Mapping[str, Any]) -> None:
         for path in leftovers:
             path.rename(abandoned / path.name)
     writer.attempt = 1 + (previous[1] or 0)
-    checked_records.write(records[1], writer.attempt)
+    write_checked(records[1], writer.attempt)
 
 
 def record_hardware(writer: PhaseWriter, hardware: Mapping[str, str]) -> dict[str, str]:
     """The machine of this attempt; where the attempt that it resumes had another: both, in this order."""
     path = writer.unfinished / HARDWARE_FILE
-    previous = checked_records.read(path) or {}
+    previous = read_checked(path) or {}
     combined = {
         key: old if (old := previous.get(key, value)).split(HARDWARE_SEPARATOR)[-1] == value else old + HARDWARE_SEPARATOR + value
         for key, value in hardware.items()
     }
-    checked_records.write(path, combined)
+    write_checked(path, combined)
     return combined
 
 

@@ -17,11 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DamagedError, OtherFormatError, UserError, system_error_line
-from harness.files import MANIFEST, RECOMPUTE_ADVICE, folder_digests, read_json, write_json
+from harness.errors import DamagedError, OtherFormatError, UserError, explain_system_errors
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, commit_folder, folder_digests, read_json, write_json
 from harness.records import PhaseManifest
 from harness.security.redact import redact
-from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store import small_files
 from harness.store.finished_phases import FinishedPhases
 from harness.store.lease import LEASE, Lease, Notify, folder_lock
@@ -29,8 +28,6 @@ from harness.store.phase_writer import PhaseWriter, record_hardware, set_attempt
 from harness.store.provenance import package_versions, peak_memory_bytes, reset_peak_memory
 from harness.store.small_files import SMALL_FILES_FOLDER, first_difference, remove_phase
 from harness.store.verification import FORMAT_VERSION, checksum, find_damage, read_manifest, unused_name
-
-# ---------------------------------------------------------------- phases
 
 
 @dataclass(frozen=True)
@@ -86,16 +83,11 @@ class RunFolder:
         Raises OtherFormatError on an unknown format version, DamagedError where its manifest is not what was written.
         """
         path = self.root / relative
-        if not (path / MANIFEST).is_file():
-            return None
-        return PhaseResult(path, read_manifest(path, read_json(path / MANIFEST)))
+        return PhaseResult(path, PhaseManifest(**read_manifest(path))) if (path / MANIFEST).is_file() else None
 
     def phases(self) -> list[str]:
         """The folders of the run that hold a manifest, intact or not, without those set aside or unfinished."""
-        folders = (path.parent.relative_to(self.root) for path in self.root.rglob(MANIFEST) if path.is_file())
-        return sorted(
-            folder.as_posix() for folder in folders if not any(part.endswith(RESERVED_SUFFIXES) for part in folder.parts)
-        )
+        return small_files.phase_folders(self.root)
 
     def verify_phases(self, phases: Iterable[str], recompute: bool) -> None:
         """Compare every file of these phases with its recorded digest. recompute: set damaged phases aside to be made again.
@@ -149,8 +141,7 @@ class RunFolder:
 
         Raises UserError naming the first difference when it was made from something else.
         """
-        result = self.find_phase(relative)
-        manifest = result.manifest if result else self.small_file_manifest(relative)
+        manifest = self.manifest_of(relative)
         if manifest is None:
             return None
         requested = {**dict(inputs), **_flatten(settings)}
@@ -161,17 +152,17 @@ class RunFolder:
                     f"{self.root / relative}: made with {key}={recorded.get(key)!r}, now asked for {requested.get(key)!r}; "
                     "use --name OTHER to start afresh"
                 )
-        return result
+        return self.find_phase(relative)
 
     def small_file_manifest(self, relative: str) -> PhaseManifest | None:
         """The manifest of a finished phase that only the small files hold; None where its folder is there, or neither."""
         summary = FinishedPhases(self.root).from_small_file(relative).get(relative)
-        return None if summary is None else read_manifest(self.root / relative, summary.manifest)
+        return PhaseManifest(**summary.manifest) if summary else None
 
     def manifest_of(self, relative: str) -> PhaseManifest | None:
         """The manifest of a finished phase, from its folder or from the small files."""
-        result = self.find_phase(relative)
-        return result.manifest if result else self.small_file_manifest(relative)
+        fields = FinishedPhases(self.root).manifest(relative)
+        return PhaseManifest(**fields) if fields else None
 
     def only_recorded(self, relative: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that the phase's manifest has, since older runs lack some; all of them for a new phase."""
@@ -186,22 +177,19 @@ class RunFolder:
 
         Raises UserError where the disk is full or refuses what is written, wherever the error came from.
         """
-        try:
-            with self._write_phase(relative, inputs, settings) as writer:
-                yield writer
-        except Exception as error:
-            if isinstance(error, OSError):
+        with explain_system_errors(self.root / relative):
+            try:
+                with self._write_phase(relative, inputs, settings) as writer:
+                    yield writer
+            except OSError:
                 self.check_lock()
-            if (line := system_error_line(error, self.root / relative)) is None:
                 raise
-            raise UserError(line) from error
 
     @contextlib.contextmanager
     def _write_phase(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[PhaseWriter]:
         self.check_lock()
         path = self.root / relative
-        partial = path.with_name(path.name + ".partial")
-        writer = PhaseWriter(partial, self.notify)
+        writer = PhaseWriter(_partial(path), self.notify)
         self._clear_target(relative)
         start_attempt(writer, {"inputs": dict(inputs), "settings": dict(settings), "versions": package_versions()})
         hardware = record_hardware(writer, self.hardware)
@@ -223,7 +211,7 @@ class RunFolder:
             phase=path.name,
             inputs=dict(inputs),
             settings=dict(settings),
-            outputs=folder_digests(partial),
+            outputs=folder_digests(writer.path),
             counts=writer.counts,
             seconds=seconds,
             peak_memory_bytes=peak_memory_bytes(),
@@ -231,34 +219,34 @@ class RunFolder:
             hardware=hardware,
             format_version=FORMAT_VERSION,
         )
-        self._commit(partial, path, self._manifest_to_commit(relative, manifest))
+        self._commit(relative, manifest)
         self.journal("committed", phase=relative, seconds=seconds)
 
     def link_from(self, relative: str, other: PhaseResult) -> None:
         """Commit another run's finished phase as this run's own: the same files (linked where possible), with its source."""
-        path = self.root / relative
-        partial = path.with_name(path.name + ".partial")
+        partial, origin = _partial(self.root / relative), os.path.relpath(other.path, self.root)
         self._clear_target(relative)
         set_attempt_aside(partial)
         shutil.copytree(other.path, partial, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(MANIFEST))
-        origin = os.path.relpath(other.path, self.root)
-        manifest = replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin})
-        self._commit(partial, path, self._manifest_to_commit(relative, manifest))
+        self._commit(relative, replace(other.manifest, counts={**other.manifest.counts, "taken_from": origin}))
         self.journal("taken over", phase=relative, source=origin)
 
-    def _manifest_to_commit(self, relative: str, manifest: PhaseManifest) -> PhaseManifest:
-        """The manifest to commit: the recorded one where the small files hold the phase already.
+    def _commit(self, relative: str, manifest: PhaseManifest) -> None:
+        """Commit the partial folder; with the recorded manifest where the small files hold the phase already.
 
         Raises UserError where the two differ.
         """
+        path = self.root / relative
         recorded = self.small_file_manifest(relative)
         if recorded is not None and (differing := first_difference(asdict(recorded), asdict(manifest))):
             raise UserError(
-                f"{self.root / relative}: made again, it differs from what the run's small files record in {differing}; bring "
+                f"{path}: made again, it differs from what the run's small files record in {differing}; bring "
                 f"the folder {relative} from the machine that made it, or run the missing trials under --name OTHER and merge "
                 "both with: harness merge"
             )
-        return recorded or manifest
+        manifest = recorded or manifest
+        write_json(_partial(path) / MANIFEST, replace(manifest, checksum=checksum(asdict(manifest))))
+        commit_folder(_partial(path), path)
 
     def _clear_target(self, relative: str) -> None:
         """Set aside what has a phase's name and no manifest, as an interrupted copy leaves it; a finished phase stays."""
@@ -266,15 +254,6 @@ class RunFolder:
         is_occupied = path.is_file() or (path.is_dir() and any(path.iterdir()))
         if is_occupied and not (path / MANIFEST).is_file():
             self.set_aside(relative, f"{path}: not a finished phase (no {MANIFEST})")
-
-    @staticmethod
-    def _commit(partial: Path, path: Path, manifest: PhaseManifest) -> None:
-        for file in partial.rglob("*"):
-            _fsync(file)
-        write_json(partial / MANIFEST, replace(manifest, checksum=checksum(asdict(manifest))))
-        _fsync(partial)
-        partial.rename(path)
-        _fsync(path.parent)
 
     def journal(self, event: str, **fields: Any) -> None:
         """Append one line to journal.jsonl: what happened to which phase, in seconds since 1970."""
@@ -298,6 +277,11 @@ class RunFolder:
         write_json(self.root / "run.json", dict(record))
 
 
+def _partial(path: Path) -> Path:
+    """Where a phase is written before it is committed."""
+    return path.with_name(path.name + ".partial")
+
+
 def _link_or_copy(source: str, target: str) -> None:
     try:
         os.link(source, target)
@@ -313,11 +297,3 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = list(value) if isinstance(value, tuple) else value
     return flat
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,16 +16,16 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import DamagedError, OtherFormatError, UserError, disk_error
+from harness.errors import DamagedError, OtherFormatError, UserError, explain_system_errors
 from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, json_round_trip, read_json, write_bytes
 from harness.records import digest
 from harness.settings.safe_paths import RESERVED_SUFFIXES
-from harness.store.verification import read_manifest, read_verified
+from harness.store.verification import parse_manifest, read_manifest, read_verified
 
 SMALL_FILES_FOLDER = "facts"
 SHARED_UNIT = "initial"  # the unit of what all trials share
@@ -112,7 +112,7 @@ def read_small_file(root: Path, unit: str) -> PhaseSummaries:
         parts = PurePosixPath(phase).parts
         if unit_of(phase) != unit or ".." in parts or not all(isinstance(text, str) for text in summary.files.values()):
             raise _damaged_error(path, f"holds {phase!r}")
-        read_manifest(path, summary.manifest)
+        parse_manifest(path, summary.manifest)
     return summaries
 
 
@@ -143,32 +143,25 @@ def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) 
     raw = pack(unit, phases)
     if path.is_file() and path.read_bytes() == raw:
         return
-    try:
+    with explain_system_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, raw)
-    except OSError as error:
-        if (problem := disk_error(error)) is None:
-            raise
-        raise UserError(f"{path}: {problem}; make room, then repeat the same command to go on") from error
 
 
 # ---------------------------------------------------------------- from the folders
 
 
-def phase_folders(root: Path, unit: str) -> Iterator[str]:
-    """Every finished phase of a unit whose folder is there, relative to the run's."""
-    for top in (root / SHARED_UNIT, root / "data") if unit == SHARED_UNIT else (root / unit,):
-        for path in sorted(top.rglob(MANIFEST)):
-            relative = path.parent.relative_to(root)
-            if path.is_file() and not any(part.endswith(RESERVED_SUFFIXES) for part in relative.parts):
-                yield relative.as_posix()
+def phase_folders(root: Path, unit: str | None = None) -> list[str]:
+    """The folders with a manifest, intact or not, relative to the run's: of one unit, or all; none set aside or unfinished."""
+    tops = (root,) if unit is None else (root / SHARED_UNIT, root / "data") if unit == SHARED_UNIT else (root / unit,)
+    folders = (path.parent.relative_to(root) for top in tops for path in sorted(top.rglob(MANIFEST)) if path.is_file())
+    return [folder.as_posix() for folder in folders if not any(part.endswith(RESERVED_SUFFIXES) for part in folder.parts)]
 
 
 def summarize_phase(root: Path, phase: str) -> PhaseSummary:
     """The summary of a finished phase's folder. Raises DamagedError when a file read is not what was committed."""
     folder = root / phase
-    manifest = read_json(folder / MANIFEST)
-    read_manifest(folder, manifest)
+    manifest = read_manifest(folder)
     outputs = manifest["outputs"]
     files = {name: read_verified(folder, manifest, name) for name in FULL_FILES if name in outputs}
     samples_digest = ""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import DamagedError, OtherFormatError
-from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, file_digest
+from harness.files import MANIFEST, RECOMPUTE_ADVICE, bytes_digest, file_digest, read_json
 from harness.records import PhaseManifest, digest
 
 FORMAT_VERSION = 3
@@ -19,32 +19,37 @@ FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def read_manifest(folder: Path, fields: Any) -> PhaseManifest:
-    """The manifest of a phase from the contents of its file.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The contents of a finished phase's manifest, checked as in `parse_manifest`."""
+    fields = read_json(folder / MANIFEST)
+    parse_manifest(folder / MANIFEST, fields)
+    return fields
+
+
+def parse_manifest(path: Path, fields: Any) -> PhaseManifest:
+    """The manifest of a phase from the contents of the file `path`.
 
     Raises DamagedError when they are not what was written, OtherFormatError when it is of another format version.
     """
-    path = folder / MANIFEST
     if not isinstance(fields, Mapping) or type(version := fields.get("format_version")) is not int:
         raise DamagedError(f"{path}: damaged (no manifest of this program); {RECOMPUTE_ADVICE}")
     if version != FORMAT_VERSION:
         raise OtherFormatError(
-            f"{folder}: format version {version}, this program reads {FORMAT_VERSION}; use the version of selfplay-harness that "
+            f"{path}: format version {version}, this program reads {FORMAT_VERSION}; use the version of selfplay-harness that "
             f"wrote it, or {RECOMPUTE_ADVICE}"
         )
-    if "checksum" in fields and fields["checksum"] != checksum(fields):
-        raise DamagedError(f"{path}: damaged (its checksum is of other contents); {RECOMPUTE_ADVICE}")
     try:
         manifest = PhaseManifest(**fields)
-    except TypeError as error:
+        if "checksum" in fields and manifest.checksum != checksum(fields):
+            raise ValueError("its checksum is of other contents")
+        for name, kind in FIELD_TYPES.items():
+            if not isinstance(value := getattr(manifest, name), kind):
+                raise ValueError(f"{name} is {value!r:.60}")
+        for name, recorded in manifest.outputs.items():
+            if not isinstance(recorded, str) or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise ValueError(f"its outputs name {name!r:.60}")
+    except (TypeError, ValueError) as error:
         raise DamagedError(f"{path}: damaged ({error}); {RECOMPUTE_ADVICE}") from error
-    if (
-        bad_field := next((name for name, kind in FIELD_TYPES.items() if not isinstance(getattr(manifest, name), kind)), None)
-    ) is not None:
-        raise DamagedError(f"{path}: damaged ({bad_field} is {getattr(manifest, bad_field)!r:.60}); {RECOMPUTE_ADVICE}")
-    for name, recorded in manifest.outputs.items():
-        if not isinstance(recorded, str) or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise DamagedError(f"{path}: damaged (its outputs name {name!r:.60}); {RECOMPUTE_ADVICE}")
     return manifest
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from harness.errors import system_errno
+from harness.files import write_atomic
 from harness.records import StepRecord
 
 STATE_FILE, LOG_FILE = "training.safetensors", "steps.jsonl"
@@ -67,10 +68,10 @@ class TrainingCheckpointer:
             for name, value in optimizer.state[parameter].items():
                 tensors[f"{n}.{name}"] = value.detach().cpu().contiguous()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
         state_json = json.dumps({"reached": asdict(state), "log": self.log_hash.hexdigest()})
-        save_file(tensors, temporary, metadata={"said": state_json, "digest": _checkpoint_digest(tensors, state_json)})
-        temporary.replace(self.path)
+        metadata = {"said": state_json, "digest": _checkpoint_digest(tensors, state_json)}
+        with write_atomic(self.path) as temporary:
+            save_file(tensors, temporary, metadata=metadata)
         self.last_saved = time.monotonic()
 
     def restore(self, parameters: list[torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> TrainerState | None:

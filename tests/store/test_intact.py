@@ -15,11 +15,10 @@ from harness.analysis.facts import RunResults
 from harness.discovery.copies import check_copies, save_copy
 from harness.discovery.variants import Variant
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.files import RECOMPUTE_ADVICE, write_json
+from harness.files import RECOMPUTE_ADVICE, read_checked, write_checked, write_json
 from harness.planning.prepare import write_failed_trials
 from harness.records import StepRecord, digest
-from harness.store import checked_records
-from harness.store.partial_results import ChunkFiles
+from harness.store.partial_results import PartialResults
 from harness.store.phase_writer import ATTEMPTS_FILE, HARDWARE_FILE, INPUTS_FILE
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import phase_folders
@@ -102,23 +101,28 @@ def test_a_training_state_goes_on_from_a_log_that_was_cut_back_and_written_on(tm
     assert [json.loads(line)["loss"] for line in (tmp_path / LOG_FILE).read_text().splitlines()] == [0.5, 0.5, 0.25]
 
 
-def test_a_shard_with_any_flipped_bit_is_made_again_and_said(tmp_path):
-    said = []
-    shards = ChunkFiles(tmp_path, said.append)
-    shards.put("x", "key", [["a", 0.1], ["b", None]])
-    path = tmp_path / "x.json"
+def test_a_chunk_with_any_flipped_bit_is_computed_again_and_said(tmp_path):
+    said, computed = [], []
+    rows = [["a", 0.1], ["b", None]]
+
+    def results(key="key", name="x"):
+        return PartialResults(tmp_path, 2, said.append).map(
+            name, rows, lambda _: key, lambda part: computed.append(1) or list(part)
+        )
+
+    results()
+    path = tmp_path / "x-00000.json"
     whole = path.read_bytes()
-    assert shards.get("x", "key") == [["a", 0.1], ["b", None]]
-    assert shards.get("x", "another") is None and shards.get("y", "key") is None
-    assert said == [], "what belongs to something else, or is not there, is not damaged"
-    for bit in range(8 * len(whole)):
-        path.write_bytes(flipped(whole, bit))
-        assert shards.get("x", "key") is None, bit
-        assert said == [f"{path}: damaged; its rows are computed again"], bit
-        said.clear()
-    for rubbish in (b"", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000):
-        path.write_bytes(rubbish)
-        assert shards.get("x", "key") is None
+    results()
+    assert (computed, said) == ([1], [])
+    results(key="another"), results(name="y")
+    assert (len(computed), said) == (3, []), "what belongs to something else, or is not there, is not damaged"
+    rubbish = (b"", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000)
+    for content in (*(flipped(whole, bit) for bit in range(8 * len(whole))), *rubbish):
+        computed.clear(), said.clear()
+        path.write_bytes(content)
+        assert results() == rows
+        assert (computed, said) == ([1], [f"{path}: damaged; its rows are computed again"]), content
 
 
 class Killed(Exception):
@@ -134,7 +138,7 @@ def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, n
         worked.clear()
         run.hardware = {"machine": machine}
         with run.write_phase("a", {"player": "one"}, {"n": 1}) as writer:
-            rows = ChunkFiles(writer.unfinished).map("x", [1], 1, str, lambda part: worked.append(1) or [1])
+            rows = PartialResults(writer.unfinished, 1).map("x", [1], str, lambda part: worked.append(1) or [1])
             write_json(writer.path / "out.json", rows)
             if fail:
                 raise Killed
@@ -166,10 +170,10 @@ def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, n
 
 
 def test_what_is_put_is_got_and_nothing_else(tmp_path):
-    assert checked_records.read(tmp_path / "x.json") is None
+    assert read_checked(tmp_path / "x.json") is None
     for value in (3, {"b": [1, 2.5, None], "a": "ü"}, []):
-        checked_records.write(tmp_path / "x.json", value)
-        assert checked_records.read(tmp_path / "x.json") == value
+        write_checked(tmp_path / "x.json", value)
+        assert read_checked(tmp_path / "x.json") == value
 
 
 # ---------------------------------------------------------------- phases
@@ -438,9 +442,7 @@ def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE, errno.EIO])
 def test_what_the_system_refuses_to_read_is_not_called_damaged(tmp_path, monkeypatch, number):
     """Too many open files say nothing of what is kept: it is neither set aside nor made again."""
-    said = []
-    kept = ChunkFiles(tmp_path, said.append)
-    kept.put("part", "key", [1])
+    write_checked(tmp_path / "x.json", [1])
 
     def refused(self, *_, **__):
         raise OSError(number, os.strerror(number), str(self))
@@ -448,6 +450,5 @@ def test_what_the_system_refuses_to_read_is_not_called_damaged(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", refused)
         with pytest.raises(OSError, match=re.escape(os.strerror(number))):
-            kept.get("part", "key")
-    assert kept.get("part", "key") == [1]
-    assert said == []
+            read_checked(tmp_path / "x.json")
+    assert read_checked(tmp_path / "x.json") == [1]

@@ -7,7 +7,7 @@ import torch
 
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, list_objectives, load_objective
-from harness.store.partial_results import ChunkFiles
+from harness.store.partial_results import PartialResults
 from harness.store.run_folder import RunFolder
 from harness.train.checkpointing import STATE_FILE, TrainingCheckpointer
 from harness.train.core import train
@@ -88,7 +88,7 @@ def test_shards_are_taken_up_by_place_and_key_and_made_again_where_they_do_not_f
 
     def made(items, key="a"):
         worked.clear()
-        return ChunkFiles(tmp_path).map("x", items, 3, lambda part: f"{key} {part}", work)
+        return PartialResults(tmp_path, 3).map("x", items, lambda part: f"{key} {part}", work)
 
     expected = [[n, n * 0.1] for n in range(8)]
     assert made(range(8)) == expected
@@ -109,7 +109,7 @@ def test_a_phase_goes_on_only_from_an_attempt_at_the_same(tmp_path):
 
     def attempt(inputs, fail):
         with run.write_phase("a", inputs, {}) as writer:
-            found = ChunkFiles(writer.unfinished).map("x", [1, 2], 1, str, lambda part: [f"{inputs} {part[0]}"])
+            found = PartialResults(writer.unfinished, 1).map("x", [1, 2], str, lambda part: [f"{inputs} {part[0]}"])
             (writer.path / "half.txt").write_text("half")
             if fail:
                 raise Killed

@@ -118,7 +118,7 @@ class PolicyLM(_Base):
         """Answers in the order of `items`, stored chunk by chunk while the phase is unfinished."""
         self.num_calls += 1
         name = f"{kind}-{self.num_calls:03d}"
-        return self.partial_results.chunks.map(name, items, self.partial_results.chunk_size, key, compute, self.advance)
+        return self.partial_results.map(name, items, key, compute, self.advance)
 
     def _encode_context(self, context: str) -> list[int]:
         encoding = self.encoding_cache.get((context, ""))

@@ -109,9 +109,7 @@ class JudgeBenchmark:
             for question, question_answers in zip(questions, answers, strict=True)
             for turn in range(1, len(question_answers) + 1)
         ]
-        judgements = rate_answers(
-            self.endpoint, judge_requests, JudgementLog(judgement_log, partial_results.chunks.notify), advance
-        )
+        judgements = rate_answers(self.endpoint, judge_requests, JudgementLog(judgement_log, partial_results.notify), advance)
         ratings, samples = {}, {row.name: [] for row in self.suite.task}
         for n, question in enumerate(questions):
             question_judgements = judgements[2 * n : 2 * n + 2]

@@ -64,7 +64,7 @@ def generate(
             completions = sampler.sample([prompts[e.id] for e, _, _ in chunk], [seed for _, _, seed in chunk], settings, advance)
         return [[with_end_token(c.token_ids, c.finished), c.text, c.finished, c.logp] for c in completions]
 
-    rows = partial_results.chunks.map("drawn", sample_keys, partial_results.chunk_size, chunk_digest, sample_chunk, advance)
+    rows = partial_results.map("drawn", sample_keys, chunk_digest, sample_chunk, advance)
     return [
         Sample(example.id, iteration, index, ids, text, finished, seed, logp)
         for (example, index, seed), (ids, text, finished, logp) in zip(sample_keys, rows, strict=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.files import write_text
+from harness.files import write_atomic, write_text
 from harness.reporting.figures.scores import stability_curves, task_curves
 from harness.reporting.figures.style import Drawing, house_style
 from harness.reporting.figures.training import drift_curves, training_curves
@@ -55,12 +55,10 @@ def save_figure(plot: Drawing, stem: Path) -> list[Path]:
     paths = []
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")
-        temporary = path.with_name(path.name + ".tmp")
         metadata: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-        with warnings.catch_warnings():
+        with write_atomic(path) as temporary, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing")  # reported once for the whole report
             plot.figure.savefig(temporary, format=kind, metadata=metadata)
-        temporary.replace(path)
         paths.append(path)
     points = stem.with_suffix(".points.json")
     write_text(points, json.dumps(plot.tooltip_positions(), indent=0, ensure_ascii=True) + "\n")

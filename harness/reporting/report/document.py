@@ -94,9 +94,7 @@ def compile_pdf(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
         typst.compile(
             work / "report.typ", output=compiled, timestamp=0, font_paths=[work / "fonts"], ignore_system_fonts=has_all_glyphs
         )
-        temporary = pdf.with_name(pdf.name + ".tmp")
-        shutil.copyfile(compiled, temporary)
-        temporary.replace(pdf)
+        write_bytes(pdf, compiled.read_bytes())
 
 
 def phase_versions(results: RunResults) -> dict[str, dict[str, list[str]]]:
