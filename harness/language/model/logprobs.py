@@ -24,6 +24,7 @@ import torch
 from harness.language.model.cache import GrowingCache
 from harness.language.model.packing import PackedBatch, pack
 from harness.records import PromptGroup
+from harness.train.numerics import SAME_WEIGHTS
 
 Layout = Literal["packed", "rows", "logits"]
 Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
@@ -31,8 +32,6 @@ Project = Callable[[torch.Tensor], torch.Tensor]
 LOGITS_CHUNK_SIZE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
 FLOAT32_SUM_LENGTH = 64  # exponentials that are added in float32 before the sum goes on in float64
 CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
-# Largest difference per token between the two layouts on the start-up batch, by precision of the base.
-LAYOUT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
 class ContinuationLogps(NamedTuple):
@@ -277,7 +276,7 @@ def choose_layout(model: Any) -> LayoutCheck:
         return continuation_logps(model, collate(groups, layout, prefix_length), layout, cache).logps.cpu()
 
     row_logps = layout_logps(groups, "rows")
-    tolerance = LAYOUT_TOLERANCE[_dtype(model)]
+    tolerance = SAME_WEIGHTS[dtype_name(_dtype(model))]
     try:
         packed_logps = layout_logps(groups, "packed")
         prefix = dummy_tokens(9, 5, vocab_size)
@@ -323,6 +322,10 @@ def text_config(model: Any) -> Any:
 
 def device_of(model: Any) -> torch.device:
     return next(model.parameters()).device
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _dtype(model: Any) -> torch.dtype:

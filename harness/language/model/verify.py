@@ -17,7 +17,6 @@ import torch
 
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import (
-    LAYOUT_TOLERANCE,
     UNSUPPORTED_ERRORS,
     Layout,
     LayoutCheck,
@@ -27,6 +26,7 @@ from harness.language.model.logprobs import (
     collate,
     continuation_logps,
     device_of,
+    dtype_name,
     dummy_groups,
     dummy_tokens,
     extra_state,
@@ -34,12 +34,8 @@ from harness.language.model.logprobs import (
     text_config,
 )
 from harness.language.model.sampling import Request, SamplingParams, generate_tokens
+from harness.train.numerics import LOOKAHEAD, SAME_WEIGHTS, UNSUPPORTED_MODEL
 
-# Largest difference, in nats per token of a response, that rounding explains: above it a model is refused. Half precision rounds
-# differently for every shape of a batch.
-MAX_DIFFERENCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 2e-1, torch.float16: 5e-2}
-# the same passes on the same tokens, so rounding explains less
-MAX_LOOKAHEAD_DIFFERENCE = MAX_DIFFERENCE | {torch.float32: 1e-4}
 GENERATE_SAMPLERS: tuple[Sampler, ...] = ("generate", "generate one by one", "generate without cache")
 T = TypeVar("T")
 
@@ -124,7 +120,7 @@ def _choose_sampler(model: Any, layout_check: LayoutCheck) -> LayoutCheck:
     samplers: tuple[Sampler, ...] = GENERATE_SAMPLERS if state_description else ("own", *GENERATE_SAMPLERS)
     errors = []
     best: tuple[float, Sampler] | None = None
-    dtype = _rounding_dtype(model)
+    precision = _precision(model)
     for sampler in samplers:
         try:
             generated_tokens = (
@@ -140,9 +136,9 @@ def _choose_sampler(model: Any, layout_check: LayoutCheck) -> LayoutCheck:
             errors.append(f"{sampler}: {type(error).__name__}: {first_line(error)}")
             continue
         best = min(best or (difference, sampler), (difference, sampler), key=lambda pair: pair[0])
-        if difference <= LAYOUT_TOLERANCE[dtype]:
+        if difference <= SAME_WEIGHTS[precision]:
             return layout_check._replace(sampler=sampler, sampler_reason=_sampler_reason(sampler, state_description))
-    if best is None or not best[0] <= MAX_DIFFERENCE[dtype]:
+    if best is None or not best[0] <= UNSUPPORTED_MODEL[precision]:
         if best is None:
             raise UnsupportedModel(f"no sample can be drawn from it ({'; '.join(errors)})")
         message = f"its samples' log-probabilities differ by {best[0]:.2g} nats per token from those of a plain forward pass"
@@ -161,7 +157,7 @@ def _agrees(compute: Callable[[], list[float]], expected: list[float], lengths: 
         difference = _max_difference(compute(), expected, lengths)
     except UNSUPPORTED_ERRORS:
         return False
-    return difference <= LAYOUT_TOLERANCE[_rounding_dtype(model)]
+    return difference <= SAME_WEIGHTS[_precision(model)]
 
 
 def _max_difference(logps: list[float], expected: list[float], lengths: list[int]) -> float:
@@ -178,7 +174,7 @@ def _closest(
     quantity: str,
 ) -> tuple[T, float]:
     """The first option within rounding of a plain forward pass, else the nearest that rounding still explains."""
-    dtype = _rounding_dtype(model)
+    precision = _precision(model)
     differences: list[tuple[float, T]] = []
     first_error = ""
     for option in options:
@@ -187,13 +183,13 @@ def _closest(
         except UNSUPPORTED_ERRORS as error:
             first_error = first_error or f"{type(error).__name__}: {first_line(error)}"
             continue
-        if difference <= LAYOUT_TOLERANCE[dtype]:
+        if difference <= SAME_WEIGHTS[precision]:
             return option, difference
         differences.append((difference, option))
     if not differences:
         raise UnsupportedModel(f"its {quantity} cannot be computed ({first_error})")
     difference, option = min(differences, key=lambda pair: pair[0])
-    if difference > MAX_DIFFERENCE[dtype]:
+    if difference > UNSUPPORTED_MODEL[precision]:
         raise UnsupportedModel(f"its {quantity} differ by {difference:.2g} nats per token from those of a plain forward pass")
     return option, difference
 
@@ -213,7 +209,7 @@ def _check_causal(model: Any) -> None:
         for row in (tokens, [*tokens[:6], *others[6:]])
     )
     difference = float((logps - changed_logps).abs().mean())
-    if not difference <= MAX_LOOKAHEAD_DIFFERENCE[_rounding_dtype(model)]:
+    if not difference <= LOOKAHEAD[_precision(model)]:
         raise UnsupportedModel(
             f"a token's probabilities change by {difference:.2g} nats with what follows it: it looks ahead, as an encoder does, "
             "and is no causal language model"
@@ -256,7 +252,7 @@ def _randomized_adapter(model: Any) -> Iterator[None]:
     settings = next(iter(getattr(model, "peft_config", {}).values()), None)
     rank = settings.r if settings is not None else 1
     scale = settings.lora_alpha / rank if settings is not None else 1.0
-    scale *= 10 if _rounding_dtype(model) in (torch.bfloat16, torch.float16) else 1
+    scale *= 10 if _precision(model) in ("bfloat16", "float16") else 1
     generator = torch.Generator().manual_seed(0)
     for parameter in b_parameters:
         size = scale * math.sqrt(parameter.shape[-1] if parameter.dim() == 2 else rank)
@@ -271,8 +267,8 @@ def _randomized_adapter(model: Any) -> Iterator[None]:
             parameter.copy_(before)
 
 
-def _rounding_dtype(model: Any) -> torch.dtype:
-    """The dtype whose rounding is to be expected: the base's own, or half precision where it is in 4 or 8 bits."""
+def _precision(model: Any) -> str:
+    """The precision whose rounding is to be expected: the base's own, or half precision where it is in 4 or 8 bits."""
     if getattr(bare_model(model).config, "quantization_config", None) is not None:
-        return torch.bfloat16
-    return bare_model(model).get_input_embeddings().weight.dtype
+        return "bfloat16"
+    return dtype_name(bare_model(model).get_input_embeddings().weight.dtype)
