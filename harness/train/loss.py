@@ -40,7 +40,7 @@ def weighted_loss(groups: Sequence[Group], logps: torch.Tensor, objective: Objec
     total = (weight * output.loss).sum()
     with torch.no_grad():
         ratios = {role: r.log_ratio for role, r in by_role.items() if r.reference is not None}
-        max_ratios = [float((ratio / by_role[role].length).abs().max()) for role, ratio in ratios.items()]
+        max_ratios = [float((r.log_ratio / r.length).abs().max()) for r in by_role.values() if r.reference is not None]
         stats = MicroBatchStats(
             loss=float(total),
             weight=float(weight.sum()),
