@@ -93,8 +93,8 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
 
     from harness.config import LoraConfig
     from harness.language.encoding import choose_template
-    from harness.language.model.logprobs import choose_layout
     from harness.language.model.lora import add_adapter
+    from harness.language.model.verify import choose_layout
     from harness.language.policy import Policy
 
     torch.manual_seed(0)

@@ -2,8 +2,10 @@
 
 from harness.config import GenerationConfig, TrainingConfig
 from harness.records import Group, Response
-from harness.train.core import accumulate, make_micro_batches, train
+from harness.train.core import train
+from harness.train.grad_cache import accumulate
 from harness.train.groups import with_reference_logps
+from harness.train.micro_batches import make_micro_batches
 from harness.train.score import score
 from tests.peers import quiet
 

@@ -8,6 +8,7 @@ Legend: N responses of all groups. Log-probabilities are in nats, summed over a 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -30,7 +31,7 @@ from harness.language.model.sampling import GeneratedTokens, Request, SamplingPa
 from harness.progress import Advance
 from harness.records import PromptGroup, keyed_seed
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, sort_set_fields, to_module_name, to_peft_name
-from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, map_indices
+from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, with_example_ids
 from harness.train.oom import halve_on_oom, shrink_on_oom
 from harness.train.thread_pool import OrderedThreadPool
 
@@ -249,16 +250,14 @@ class Policy:
         """
         if all(map(math.isfinite, logps)):
             return
-        candidates, offset = [], 0
+        examples, remaining = [], iter(logps)
         for index, group in enumerate(groups):
-            group_logps = logps[offset : offset + len(group.responses)]
-            offset += len(group.responses)
-            if not all(map(math.isfinite, group_logps)):
+            if not all(map(math.isfinite, list(itertools.islice(remaining, len(group.responses))))):
                 alone = self.response_logps(self.collate([group])).tolist()
                 values = [ResponseValues("response", c, v) for c, v in zip(group.responses, alone, strict=True)]
-                candidates.append(BadExample(index, group.prompt, values))
-        bad_examples = [example for example in candidates if example.is_bad] or candidates
-        raise NonFiniteError(f"a log-probability is not finite under {len(bad_examples)} of {len(groups)} prompts", bad_examples)
+                examples.append(BadExample(index, group.prompt, values))
+        num_bad = sum(example.is_bad for example in examples) or len(examples)
+        raise NonFiniteError(f"a log-probability is not finite under {num_bad} of {len(groups)} prompts", examples)
 
     def group_by_prefix(self, prompts: Sequence[Sequence[int]]) -> list[PrefixGroup]:
         """Prompts in clusters whose shared prefix is worth computing once, where the model can continue from a cache."""
@@ -324,7 +323,7 @@ class Policy:
                     advance(n)
 
                 try:
-                    with map_indices(indices):
+                    with with_example_ids(indices):
                         common = (self.model, batch_requests, params, stop_ids, size)
                         if own_sampler:
                             return generate_tokens(*common, self.can_share_prefix, report)

@@ -1,4 +1,4 @@
-"""A number that is not finite where every number must be: the error with the examples, and the file they are written to."""
+"""A number that is not finite where every number must be: one error with the examples, one file that they are written to."""
 
 from __future__ import annotations
 
@@ -26,56 +26,46 @@ class ResponseValues:
 
 @dataclass
 class BadExample:
-    """One prompt of a batch with a non-finite number. values: its own numbers, by name. index: its position in the input."""
+    """One prompt of a batch with a non-finite number: its id, or its position in the input; its own numbers by name."""
 
-    index: int
+    name: str | int
     prompt_ids: Sequence[int]
     responses: Sequence[ResponseValues] = ()
     values: dict[str, float] = field(default_factory=dict)
-    example_id: str = ""
 
     @property
     def is_bad(self) -> bool:
         """Whether one of its own numbers is not finite."""
-        all_values = [*self.values.values(), *(v for r in self.responses for v in (r.logp, r.reference_logp) if v is not None)]
-        return not all(map(math.isfinite, all_values))
+        logps = (value for r in self.responses for value in (r.logp, r.reference_logp) if value is not None)
+        return not all(map(math.isfinite, (*self.values.values(), *logps)))
 
 
 class NonFiniteError(RuntimeError):
-    """A computation gave a number that is not finite. examples: the bad ones, or all; context: numbers of the whole batch."""
+    """A computation gave a number that is not finite. examples: those bad alone, or all; context: the batch's numbers."""
 
     def __init__(self, message: str, examples: Sequence[BadExample] = (), **context: float) -> None:
         super().__init__(message)
-        self.examples, self.context = list(examples), context
+        self.examples = [example for example in examples if example.is_bad] or list(examples)
+        self.context, self.note = context, ""
+
+    def __str__(self) -> str:
+        names = [str(example.name) for example in self.examples]
+        more = f" and {len(names) - MAX_NAMED_EXAMPLES} more" if len(names) > MAX_NAMED_EXAMPLES else ""
+        return self.args[0] + (f": {', '.join(names[:MAX_NAMED_EXAMPLES])}{more}" if names else "") + self.note
 
 
-def format_examples(examples: Sequence[BadExample]) -> str:
-    """The first few examples by id, or by position where they have none."""
-    names = [example.example_id or f"number {example.index}" for example in examples]
-    more = f" and {len(names) - MAX_NAMED_EXAMPLES} more" if len(names) > MAX_NAMED_EXAMPLES else ""
-    return ", ".join(names[:MAX_NAMED_EXAMPLES]) + more
+class TrainingStopped(NonFiniteError):
+    """Training ended before an update that would have been wrong."""
 
 
 @contextmanager
-def map_indices(indices: Sequence[int]) -> Iterator[None]:
-    """Within, the i-th input is number `indices[i]` of a longer list."""
+def with_example_ids(names: Sequence[str] | Sequence[int]) -> Iterator[None]:
+    """Within, the i-th input is `names[i]`: an example's id, or its position in a longer list."""
     try:
         yield
     except NonFiniteError as error:
         for example in error.examples:
-            example.index = indices[example.index]
-        raise
-
-
-@contextmanager
-def with_example_ids(example_ids: Sequence[str]) -> Iterator[None]:
-    """Within, the i-th input belongs to the example `example_ids[i]`."""
-    try:
-        yield
-    except NonFiniteError as error:
-        for example in error.examples:
-            example.example_id = example_ids[example.index]
-        error.args = (f"{error}: {format_examples(error.examples)}",)
+            example.name = names[int(example.name)]
         raise
 
 
@@ -87,50 +77,39 @@ def dump_on_error(root: Path, phase: str, checkpoint_digest: str | None, decode:
     """
     path = root / f"{phase}.failed.json"
     path.unlink(missing_ok=True)
+
+    def text_and_ids(tokens: Sequence[int]) -> dict[str, Any]:
+        return {"text": decode(list(tokens)), "token_ids": list(tokens)}
+
     try:
         yield
     except NonFiniteError as error:
-        checkpoint_note = f"; checkpoint {checkpoint_digest}" if checkpoint_digest else ""
-        file_note = f"; written out in {phase}.failed.json" if error.examples else ""
-        error.args = (f"{error}{checkpoint_note}{file_note}",)
+        error.note = f"; checkpoint {checkpoint_digest}" if checkpoint_digest else ""
         if error.examples:
+            error.note += f"; written out in {phase}.failed.json"
+            rows = [
+                {
+                    "id": str(example.name),
+                    "bad": example.is_bad,
+                    **_as_json(example.values),
+                    "prompt": text_and_ids(example.prompt_ids),
+                    "responses": [
+                        {
+                            "role": r.role,
+                            **_as_json({"logp": r.logp, "reference_logp": r.reference_logp}),
+                            **text_and_ids(r.token_ids),
+                        }
+                        for r in example.responses
+                    ],
+                }
+                for example in error.examples
+            ]
+            record = {"phase": phase, "player": checkpoint_digest, "error": str(error), **_as_json(error.context)}
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, _failure_record(error, phase, checkpoint_digest, decode))
+            write_json(path, {**record, "examples": rows})
         raise
 
 
-def _failure_record(
-    error: NonFiniteError, phase: str, checkpoint_digest: str | None, decode: Callable[[list[int]], str]
-) -> dict[str, Any]:
-    def ids(tokens: Sequence[int]) -> dict[str, Any]:
-        return {"text": decode(list(tokens)), "token_ids": list(tokens)}
-
-    def row(example: BadExample) -> dict[str, Any]:
-        return {
-            "id": example.example_id,
-            "bad": example.is_bad,
-            **{name: json_float(value) for name, value in example.values.items()},
-            "prompt": ids(example.prompt_ids),
-            "responses": [
-                {
-                    "role": r.role,
-                    "logp": json_float(r.logp),
-                    "reference_logp": json_float(r.reference_logp),
-                    **ids(r.token_ids),
-                }
-                for r in example.responses
-            ],
-        }
-
-    return {
-        "phase": phase,
-        "player": checkpoint_digest,
-        "error": str(error),
-        **{name: json_float(value) for name, value in error.context.items()},
-        "examples": [row(example) for example in sorted(error.examples, key=lambda example: not example.is_bad)],
-    }
-
-
-def json_float(value: float | None) -> float | str | None:
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no nan and inf: they are written as text."""
-    return value if value is None or math.isfinite(value) else str(value)
+    return {name: value if value is None or math.isfinite(value) else str(value) for name, value in values.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +14,22 @@ from harness.records import Group, keyed_seed
 
 if TYPE_CHECKING:
     from harness.config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step: its number in the iteration, its epoch, its learning rate and the groups of its batch."""
+
+    number: int
+    epoch: int
+    lr: float
+    groups: list[Group]
+
+
+def plan_steps(groups: Sequence[Group], settings: TrainingConfig, shuffle_key: tuple[object, ...]) -> list[Step]:
+    """All steps of one iteration. settings: its own, schedules resolved."""
+    batches = list(optimizer_batches(groups, int(settings.epochs), settings.batch_size, shuffle_key))  # type: ignore[arg-type]
+    return [Step(n, epoch, learning_rate(settings, n, len(batches)), batch) for n, (epoch, batch) in enumerate(batches)]
 
 
 def optimizer_batches(

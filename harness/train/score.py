@@ -14,14 +14,10 @@ from dataclasses import dataclass
 
 from harness.progress import Advance
 from harness.records import Group, PromptGroup, Role, Score
-from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, format_examples, with_example_ids
+from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, with_example_ids
+from harness.train.numerics import CACHED_LOGP, CACHED_LOGP_USED
 from harness.world import Policy
 
-CACHED_LOGP_TOLERANCE = 1e-4  # nats by which a cached log-probability may differ from the scored one
-# Nats by which they may differ at most, by precision of the base: (per token of the response, per response). Single tokens
-# differ by 0.03 (bfloat16) and 0.002 (float32) as root mean square between two engines (see
-# language/engine/adapter_check.py), by less within this one.
-MAX_LOGP_DIFFERENCE = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
 NUM_COMPARED_PROMPTS = 32  # prompts on which the two are compared
 
 Ids = tuple[int, ...]
@@ -69,7 +65,7 @@ def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, ad
     compared = score_keys(compared_examples, [key for key in cached if key[0] in set(compared_examples)], lambda n: None)
     max_difference = max((abs(cached[key] - value) for key, value in compared.items()), default=None)
     _check_cached_logps(policy, prompts, cached, compared)
-    if max_difference is None or max_difference > CACHED_LOGP_TOLERANCE:
+    if max_difference is None or max_difference > CACHED_LOGP_USED:
         cached = {}
     to_score = [key for key in cached_by_key if key not in cached]
     logps = cached | score_keys(list(dict.fromkeys(example for example, _ in to_score)), to_score, advance)
@@ -93,23 +89,17 @@ def _check_cached_logps(
 ) -> None:
     """Raises ScoreMismatch where cached and scored log-probability differ by more than the base's precision explains."""
     precision = "bfloat16" if policy.quantized else policy.precision
-    per_token, per_response = MAX_LOGP_DIFFERENCE[precision]
-    mismatched = [key for key, value in scored.items() if abs(cached[key] - value) > per_token * len(key[1]) + per_response]
-    if not mismatched:
-        return
-    bad_examples = [
-        BadExample(
-            index,
-            prompts[example],
-            [ResponseValues("drawn", ids, scored[example, ids], cached[example, ids])],
-            example_id=example,
+    per_token, per_response = CACHED_LOGP[precision]
+    errors = {key: abs(cached[key] - value) for key, value in scored.items()}
+    mismatched = [key for key, error in errors.items() if error > per_token * len(key[1]) + per_response]
+    if mismatched:
+        worst = max(mismatched, key=errors.__getitem__)
+        raise ScoreMismatch(
+            f"{len(mismatched)} of {len(scored)} responses were generated with other log-probabilities than the opponent's, by "
+            f"up to {errors[worst]:.3g} nats over {len(worst[1])} tokens, where {precision} explains "
+            f"{per_token * len(worst[1]) + per_response:.2g}",
+            [
+                BadExample(example, prompts[example], [ResponseValues("drawn", ids, scored[example, ids], cached[example, ids])])
+                for example, ids in mismatched
+            ],
         )
-        for index, (example, ids) in enumerate(mismatched)
-    ]
-    worst = max(mismatched, key=lambda key: abs(cached[key] - scored[key]))
-    raise ScoreMismatch(
-        f"{len(mismatched)} of {len(scored)} responses were generated with other log-probabilities than the opponent's, by up to "
-        f"{abs(cached[worst] - scored[worst]):.3g} nats over {len(worst[1])} tokens, where {precision} explains "
-        f"{per_token * len(worst[1]) + per_response:.2g}: {format_examples(bad_examples)}",
-        bad_examples,
-    )

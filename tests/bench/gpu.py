@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from harness.language.encoding import choose_template
-from harness.language.model.logprobs import choose_layout
 from harness.language.model.lora import add_adapter
+from harness.language.model.verify import choose_layout
 from harness.language.phases.generate import generate
 from harness.language.policy import Policy
 from harness.language.records import Example

@@ -14,8 +14,8 @@ from harness.language.model.sampling import Request, SamplingParams
 from harness.language.phases.generate import generate
 from harness.language.records import Example
 from harness.records import Group, PromptGroup, Response
-from harness.train.core import TrainingStopped, train
-from harness.train.nonfinite import NonFiniteError, dump_on_error, with_example_ids
+from harness.train.core import train
+from harness.train.nonfinite import NonFiniteError, TrainingStopped, dump_on_error, with_example_ids
 from harness.train.score import score
 from objectives import LossOutput, Needs
 
@@ -84,9 +84,9 @@ def test_the_one_example_whose_loss_is_bad_is_named_of_its_batch(policy, value, 
     groups = make_groups()
     error = stopped(policy, groups, spoiled(policy, groups, 5, lambda loss: loss * value), **how)
     assert "step 0: " in str(error)
-    assert str(error).endswith("nothing was updated; examples x5 of 8")
+    assert str(error).endswith("nothing was updated; 1 of 8 examples: x5")
     (one,) = error.examples
-    assert (one.example_id, one.prompt_ids, one.responses[0].token_ids) == ("x5", groups[5].prompt, [65, 61, 2])
+    assert (one.name, one.prompt_ids, one.responses[0].token_ids) == ("x5", groups[5].prompt, [65, 61, 2])
     assert not math.isfinite(one.values["loss"])
 
 
@@ -97,7 +97,7 @@ def test_a_finite_loss_whose_gradient_is_not_names_its_example(policy):
     assert math.isfinite(error.context["loss"])
     assert not math.isfinite(error.context["gradient_norm"])
     (one,) = error.examples
-    assert one.example_id == "x2"
+    assert one.name == "x2"
     assert math.isfinite(one.values["loss"])
     assert not math.isfinite(one.values["gradient_norm"])
 
@@ -110,7 +110,7 @@ def test_a_log_probability_that_is_no_number_stops_even_a_loss_that_hides_it(poi
             return LossOutput(torch.nan_to_num(super().loss(batch).loss))
 
     error = stopped(poisoned, make_groups(poison={3}), Hiding(), micro_batch=8)
-    assert [one.example_id for one in error.examples] == ["x3"]
+    assert [one.name for one in error.examples] == ["x3"]
     assert math.isnan(error.examples[0].responses[0].logp)
 
 
@@ -120,7 +120,7 @@ def test_a_stored_reference_that_is_no_number_stops_and_is_shown(policy, value):
     groups = make_groups(space.needs, reference=-3.0)
     groups[6] = dataclasses.replace(groups[6], synthetic=(Response([70, 71, 2], value),))
     error = stopped(policy, groups, space)
-    assert [one.example_id for one in error.examples] == ["x6"]
+    assert [one.name for one in error.examples] == ["x6"]
     assert [r.role for r in error.examples[0].responses] == ["real", "synthetic"]
 
 
@@ -133,7 +133,7 @@ def test_a_sum_that_is_bad_only_together_names_all(policy):
 
     error = stopped(policy, make_groups(), Huge())
     assert len(error.examples) == 8
-    assert "none of them non-finite by itself" in str(error)
+    assert "no example non-finite by itself, in the batch: x" in str(error)
 
 
 def test_an_update_that_leaves_weights_that_are_not_finite_stops_with_what_to_lower(policy):
@@ -178,7 +178,7 @@ def test_nothing_is_drawn_from_what_is_no_distribution(poisoned, temperature):
     requests = [Request([1, 3, POISON if i == 2 else 30 + i], i, 50) for i in range(5)]
     with pytest.raises(NonFiniteError, match="not finite after 0 tokens of a response") as caught:
         poisoned.generate_tokens(requests, SamplingParams(temperature), frozenset({2}), 8)
-    assert [one.index for one in caught.value.examples] == [2]
+    assert [one.name for one in caught.value.examples] == [2]
 
 
 def test_a_response_that_goes_bad_on_its_way_is_named_with_what_it_said_so_far(policy):
@@ -189,7 +189,7 @@ def test_a_response_that_goes_bad_on_its_way_is_named_with_what_it_said_so_far(p
         policy.model.get_input_embeddings().weight[first[0]] = math.nan
     with pytest.raises(NonFiniteError, match="after 1 tokens of a response: .*e2") as caught:
         generate(policy, examples, [0], 0, PLAIN, 0, quiet)
-    (one,) = [one for one in caught.value.examples if one.example_id == "e2"]
+    (one,) = [one for one in caught.value.examples if one.name == "e2"]
     assert one.responses[0].token_ids == first[:1]
 
 

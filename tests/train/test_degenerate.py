@@ -22,8 +22,10 @@ from harness.language.phases.generate import generate, sample_counts
 from harness.language.records import Example
 from harness.loop.suite import load_suite
 from harness.records import Group, Response
-from harness.train.core import accumulate, make_micro_batches, train
+from harness.train.core import train
+from harness.train.grad_cache import accumulate
 from harness.train.groups import build_groups, with_reference_logps
+from harness.train.micro_batches import make_micro_batches
 from harness.train.score import score
 from tests.conftest import ROOT, make_policy
 from tests.training import assert_same, gradients

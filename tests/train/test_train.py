@@ -9,7 +9,9 @@ import torch
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, list_objectives, load_objective
 from harness.records import PromptGroup
-from harness.train.core import TrainingStopped, make_micro_batches, train
+from harness.train.core import train
+from harness.train.micro_batches import make_micro_batches
+from harness.train.nonfinite import TrainingStopped
 from harness.train.schedule import learning_rate, optimizer_batches
 from objectives import LossOutput, Needs
 from tests.peers import quiet
@@ -132,7 +134,7 @@ def test_a_non_finite_loss_stops_before_the_update_and_names_the_examples(policy
 
     groups = make_groups(policy, Needs())
     before = [p.detach().clone() for _, p in policy.adapter_parameters()]
-    with pytest.raises(TrainingStopped, match=r"nothing was updated; examples x\d, x\d, x\d, x\d of 4"):
+    with pytest.raises(TrainingStopped, match=r"nothing was updated; 4 of 4 examples: x\d, x\d, x\d, x\d$"):
         run(policy, groups, Poisoned())
     assert all(torch.equal(a, p) for a, (_, p) in zip(before, policy.adapter_parameters(), strict=True))
 

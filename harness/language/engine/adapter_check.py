@@ -16,12 +16,9 @@ from dataclasses import dataclass
 
 from harness.language.policy import Completion, Policy
 from harness.records import PromptGroup
+from harness.train.numerics import TWO_ENGINES
 
 NUM_CHECKED = 32  # the first ones drawn that are scored again
-# Nats per token that two engines may differ by on the same weights. Between vLLM and another engine 0.03 (bfloat16) and 0.002
-# (float32) were measured as root mean square of single tokens (ServiceNow/Fast-LLM#525), and responses may be one token long;
-# float16 rounds eight times finer than bfloat16. These are also the bounds of the step-0 check, float32 apart.
-TOLERANCE = {"bfloat16": 5e-2, "float16": 1e-2, "float32": 5e-3}
 MIN_STANDARD_ERRORS = 4.0  # from which a fraction of the way to the base is not chance
 
 
@@ -70,7 +67,7 @@ def raise_if_wrong(agreement: Agreement, precision: str, checkpoint: str) -> Non
     tolerance, or, below it, where the way towards the base is too long for chance. A checkpoint nearer to the base than rounding
     cannot be distinguished from it; then only the first can fail.
     """
-    tolerance = TOLERANCE[precision]
+    tolerance = TWO_ENGINES[precision]
     fraction, error = agreement.towards_base, agreement.towards_base_error
     is_distinguishable = agreement.apart is not None and agreement.apart > tolerance
     if fraction is not None and error is not None:

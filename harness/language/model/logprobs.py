@@ -2,7 +2,7 @@
 
 Three layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row
 (`packing`). "rows": one row per continuation, for model families whose attention cannot take a mask of ours, or that have a
-state beside it; `choose_layout` compares the two on a small batch and decides. "logits": rows again, and the logits as the
+state beside it; `verify.choose_layout` compares the two on a small batch and decides. "logits": rows again, and the logits as the
 whole model gives them, for families with more than a projection behind the last layer.
 
 Fused linear cross-entropy (as in Liger Kernel, arXiv:2410.10989): the output projection gets only the positions that predict a
@@ -31,8 +31,19 @@ Project = Callable[[torch.Tensor], torch.Tensor]
 LOGITS_CHUNK_SIZE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
 FLOAT32_SUM_LENGTH = 64  # exponentials that are added in float32 before the sum goes on in float64
 CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
-# Largest difference per token between the two layouts on the start-up batch, by precision of the base.
-LAYOUT_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+class LayoutCheck(NamedTuple):
+    """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
+
+    sampler: "own" is `sampling.generate_tokens`, with a cache of our own; the others are `generate_with_transformers`.
+    """
+
+    layout: Layout
+    difference: float | None
+    reason: str
+    sampler: Sampler = "own"
+    sampler_reason: str = "keys and values alone"
 
 
 class ContinuationLogps(NamedTuple):
@@ -207,98 +218,7 @@ def prefill_prefix(model: Any, ids: Sequence[int]) -> GrowingCache:
     return cache
 
 
-# ---------------------------------------------------------------- which layout
-
-
-class LayoutCheck(NamedTuple):
-    """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
-
-    sampler: "own" is `sampling.generate_tokens`, with a cache of our own; the others are `generate_with_transformers`.
-    """
-
-    layout: Layout
-    difference: float | None
-    reason: str
-    sampler: Sampler = "own"
-    sampler_reason: str = "keys and values alone"
-
-
-ATTENTION_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers whose state is keys and values alone
-# What a model that takes no mask of ours, or no cache, has been seen to raise.
-UNSUPPORTED_ERRORS = (
-    RuntimeError,
-    TypeError,
-    ValueError,
-    NotImplementedError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    AssertionError,
-)
-
-
-def extra_state(model: Any) -> str | None:
-    """The model's state beside keys and values, as transformers declares it; None where it has no other."""
-    causal_lm = bare_model(model)
-    kinds = {str(kind) for kind in getattr(text_config(model), "layer_types", None) or ()} - ATTENTION_LAYERS
-    if kinds:
-        return f"layers of {', '.join(sorted(kinds))}"
-    if getattr(causal_lm, "_is_stateful", False):
-        return "a state beside keys and values"
-    supports = getattr(causal_lm, "_supports_default_dynamic_cache", None)
-    return None if supports is None or supports() else "a cache of its own"
-
-
-def dummy_groups(vocab_size: int) -> list[PromptGroup]:
-    """A small batch of made-up ids below `vocab_size`: prefixes of unequal lengths with one to three continuations."""
-    return [
-        PromptGroup(
-            dummy_tokens(length, 2 * length + 1, vocab_size),
-            [dummy_tokens(3 + k, 31 * length + k, vocab_size) for k in range(count)],
-        )
-        for length, count in ((12, 3), (5, 2), (20, 1))
-    ]
-
-
-def dummy_tokens(count: int, key: int, vocab_size: int) -> list[int]:
-    return [(7919 * (i + 1) * key + 104729 * i * i) % vocab_size for i in range(count)]
-
-
-@torch.no_grad()
-def choose_layout(model: Any) -> LayoutCheck:
-    """Compare the two layouts on a small batch: "packed" where they agree to the model's precision, else "rows"."""
-    vocab_size = text_config(model).vocab_size
-    groups = dummy_groups(vocab_size)
-    lengths = torch.tensor([len(c) for g in groups for c in g.responses])
-    if state_description := extra_state(model):
-        return LayoutCheck("rows", None, state_description)
-
-    def layout_logps(groups: Sequence[PromptGroup], layout: Layout, cache: Any = None, prefix_length: int = 0) -> torch.Tensor:
-        return continuation_logps(model, collate(groups, layout, prefix_length), layout, cache).logps.cpu()
-
-    row_logps = layout_logps(groups, "rows")
-    tolerance = LAYOUT_TOLERANCE[_dtype(model)]
-    try:
-        packed_logps = layout_logps(groups, "packed")
-        prefix = dummy_tokens(9, 5, vocab_size)
-        full_row_logps = layout_logps([PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
-        cached_logps = layout_logps(groups, "packed", prefill_prefix(model, prefix), len(prefix))
-    except UNSUPPORTED_ERRORS as error:
-        return LayoutCheck("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {first_line(error)})")
-    max_difference = float(
-        torch.maximum((packed_logps - row_logps).abs() / lengths, (cached_logps - full_row_logps).abs() / lengths).max()
-    )
-    if max_difference <= tolerance:
-        return LayoutCheck("packed", max_difference, "both layouts agree")
-    return LayoutCheck(
-        "rows",
-        max_difference,
-        f"the packed layout differs by {max_difference:.2g} nats per token, at most {tolerance:g} expected",
-    )
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0]
+# ---------------------------------------------------------------- parts of a model
 
 
 def bare_model(model: Any) -> Any:

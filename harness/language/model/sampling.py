@@ -1,8 +1,9 @@
 """Responses drawn from a model: prompts computed once, rows added and removed as they finish (continuous batching).
 
-Inverse-CDF sampling: a draw is the inverse of the cumulative distribution at one uniform per row and step, and a row's uniforms
-come from its own seed. A row's tokens do not depend on the rows beside it, so rows may be added and removed. The log-probability
-of every drawn token is kept, at temperature 1 and without truncation, whatever the draw itself used.
+Inverse-CDF sampling (inverse transform sampling: Devroye 1986, Non-Uniform Random Variate Generation, section II.2): a token is
+the inverse of the cumulative distribution at one uniform per row and step, and a row's uniforms come from its own seed. A row's
+tokens do not depend on the rows beside it, so rows may be added and removed. The log-probability of every drawn token is kept, at
+temperature 1 and without truncation, whatever the draw itself used.
 
 Legend: B rows of a batch, T columns so far, V vocabulary.
 """
@@ -10,7 +11,7 @@ Legend: B rows of a batch, T columns so far, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -97,8 +98,7 @@ def generate_tokens(
     waiting = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), tuple(requests[i].prompt_ids), i))[::-1]
     prefix_length = shared_prefix_length(requests) if share_prefix else 0
     prefix_cache = prefill_prefix(model, requests[0].prompt_ids[:prefix_length]) if prefix_length else None
-    ids: list[list[int]] = [[] for _ in requests]
-    logps = torch.zeros(len(requests), dtype=torch.float64)
+    responses = DrawnResponses(requests, params, stop_ids, advance)
     batch: DecodeBatch | None = None
     while waiting or batch is not None:
         free_rows = batch_size - (len(batch.request_indices) if batch else 0)
@@ -107,26 +107,9 @@ def generate_tokens(
             new_batch = _prefill(model, [requests[i] for i in new_indices], new_indices, prefix_length, prefix_cache, params)
             batch = _merge(batch, new_batch) if batch else new_batch
         assert batch is not None
-        row_requests = [(requests[i], ids[i]) if i >= 0 else (None, []) for i in batch.request_indices]
-        tokens, values = _choose_next(batch, params, process_logits(batch.logits, *zip(*row_requests, strict=True)))
-        active_rows = []
-        token_list = tokens.tolist()
-        row_owner, values = torch.tensor(batch.request_indices), values.cpu()
-        if bad := row_owner[(row_owner >= 0) & ~values.isfinite()].tolist():
-            raise nonfinite_output_error(requests, ids, bad)
-        if params.temperature:
-            logps.index_add_(0, row_owner.clamp(min=0), torch.where(row_owner >= 0, values, 0.0))
-        num_finished = 0
-        for row, i in enumerate(batch.request_indices):
-            if i < 0:
-                continue
-            ids[i].append(token_list[row])
-            if token_list[row] in stop_ids or len(ids[i]) >= requests[i].max_new_tokens or requests[i].stop_fn(ids[i]):
-                batch.request_indices[row] = -1
-                num_finished += 1
-            else:
-                active_rows.append(row)
-        advance(num_finished)
+        uniform = batch.uniforms.gather(1, batch.step[:, None].clamp(max=batch.uniforms.shape[1] - 1)).squeeze(1)
+        tokens = responses.draw(batch.logits, uniform, batch.request_indices)
+        active_rows = [row for row, i in enumerate(batch.request_indices) if i >= 0]
         if not active_rows:
             batch = None
             continue
@@ -134,7 +117,7 @@ def generate_tokens(
             tokens = tokens[torch.tensor(active_rows, device=tokens.device)]
             batch = _compact(batch, active_rows)
         _step(model, batch, tokens)
-    return [GeneratedTokens(i, float(v) if params.temperature else None) for i, v in zip(ids, logps, strict=True)]
+    return responses.results(range(len(requests)))
 
 
 def shared_prefix_length(requests: Sequence[Request]) -> int:
@@ -149,20 +132,54 @@ def shared_prefix_length(requests: Sequence[Request]) -> int:
 # ---------------------------------------------------------------- one step
 
 
-def _choose_next(batch: DecodeBatch, params: SamplingParams, processed_logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    uniform = batch.uniforms.gather(1, batch.step[:, None].clamp(max=batch.uniforms.shape[1] - 1)).squeeze(1)
-    return choose_tokens(batch.logits, uniform, params, processed_logits)
+class DrawnResponses:
+    """The responses to `requests` as they are drawn, token by token, whatever computes the logits."""
 
+    def __init__(
+        self, requests: Sequence[Request], params: SamplingParams, stop_ids: frozenset[int], advance: Callable[[int], None]
+    ) -> None:
+        self.requests, self.params, self.stop_ids, self.advance = requests, params, stop_ids, advance
+        self.ids: list[list[int]] = [[] for _ in requests]
+        self.logps = [0.0] * len(requests)
 
-def process_logits(logits: torch.Tensor, requests: Sequence[Request | None], ids: Sequence[list[int]]) -> torch.Tensor:
-    """(B, V) logits to choose from: the model's, changed by a row's own logits processor. ids: by row, its tokens so far."""
-    processors = [request.logits_processor if request else None for request in requests]
-    if not any(processors):
-        return logits
-    rows = [
-        processor(token_ids, row) if processor else row for processor, token_ids, row in zip(processors, ids, logits, strict=True)
-    ]
-    return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in rows])
+    def draw(self, logits: torch.Tensor, uniform: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        """(B, V) logits, (B,) uniforms -> (B,) tokens, added to their responses.
+
+        rows: by row, the index of its request, set to -1 once the response has ended; the row's tokens are then ignored.
+        Raises NonFiniteError with the requests whose token cannot be drawn.
+        """
+        tokens, values = choose_tokens(logits, uniform, self.params, self._process(logits, rows))
+        drawn = list(zip(rows, tokens.tolist(), values.tolist(), strict=True))
+        if bad := [i for i, _, value in drawn if i >= 0 and not math.isfinite(value)]:
+            raise NonFiniteError(
+                f"the model's output is not finite after {len(self.ids[bad[0]])} tokens of a response",
+                [BadExample(i, self.requests[i].prompt_ids, [ResponseValues("so far", self.ids[i], math.nan)]) for i in bad],
+            )
+        num_finished = 0
+        for row, (i, token, value) in enumerate(drawn):
+            if i < 0:
+                continue
+            self.ids[i].append(token)
+            self.logps[i] += value
+            request, ids = self.requests[i], self.ids[i]
+            if token in self.stop_ids or len(ids) >= request.max_new_tokens or request.stop_fn(ids):
+                rows[row] = -1
+                num_finished += 1
+        self.advance(num_finished)
+        return tokens
+
+    def _process(self, logits: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """(B, V) logits to choose from: the model's, changed by a row's own logits processor."""
+        processors = [self.requests[i].logits_processor if i >= 0 else None for i in rows]
+        if not any(processors):
+            return logits
+        processed = [
+            processor(self.ids[i], row) if processor else row for processor, i, row in zip(processors, rows, logits, strict=True)
+        ]
+        return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in processed])
+
+    def results(self, indices: Iterable[int]) -> list[GeneratedTokens]:
+        return [GeneratedTokens(self.ids[i], self.logps[i] if self.params.temperature else None) for i in indices]
 
 
 def choose_tokens(
@@ -189,12 +206,6 @@ def choose_tokens(
 @lru_cache(maxsize=4)
 def _id_tensor(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
     return torch.tensor(ids, device=device)
-
-
-def nonfinite_output_error(requests: Sequence[Request], ids: Any, indices: Sequence[int]) -> NonFiniteError:
-    """The error for requests whose next token cannot be drawn; ids: by request index, its tokens so far."""
-    bad_examples = [BadExample(n, requests[n].prompt_ids, [ResponseValues("so far", ids[n], math.nan)]) for n in indices]
-    return NonFiniteError(f"the model's output is not finite after {len(ids[indices[0]])} tokens of a response", bad_examples)
 
 
 def make_uniforms(requests: Sequence[Request], params: SamplingParams, device: torch.device) -> torch.Tensor:

@@ -17,30 +17,24 @@ import torch
 
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import (
-    LAYOUT_TOLERANCE,
-    UNSUPPORTED_ERRORS,
     Layout,
     LayoutCheck,
     Sampler,
     bare_model,
-    choose_layout,
     collate,
     continuation_logps,
     device_of,
-    dummy_groups,
-    dummy_tokens,
-    extra_state,
-    first_line,
+    prefill_prefix,
     text_config,
 )
 from harness.language.model.sampling import Request, SamplingParams, generate_tokens
+from harness.records import PromptGroup
+from harness.train.numerics import LOOKAHEAD, SAME_WEIGHTS, UNSUPPORTED_MODEL
 
-# Largest difference, in nats per token of a response, that rounding explains: above it a model is refused. Half precision rounds
-# differently for every shape of a batch.
-MAX_DIFFERENCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 2e-1, torch.float16: 5e-2}
-# the same passes on the same tokens, so rounding explains less
-MAX_LOOKAHEAD_DIFFERENCE = MAX_DIFFERENCE | {torch.float32: 1e-4}
 GENERATE_SAMPLERS: tuple[Sampler, ...] = ("generate", "generate one by one", "generate without cache")
+ATTENTION_LAYERS = {"full_attention", "sliding_attention"}  # kinds of layers whose state is keys and values alone
+# What a model that takes no mask of ours, or no cache, has been seen to raise.
+UNSUPPORTED_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
 T = TypeVar("T")
 
 
@@ -54,26 +48,29 @@ def verify_model(model: Any) -> LayoutCheck:
 
     Raises UnsupportedModel where there is none, where the model looks ahead, or where its adapter gets no finite gradient.
     """
-    if bare_model(model).get_output_embeddings() is None:
+    head = bare_model(model).get_output_embeddings()
+    if head is None:
         raise UnsupportedModel("it has no output layer over its vocabulary: no causal language model")
+    groups = dummy_groups(text_config(model).vocab_size)
+    lengths = torch.tensor([len(c) for g in groups for c in g.responses])
     with _randomized_adapter(model):
-        groups = dummy_groups(text_config(model).vocab_size)
         try:
-            expected = [plain_logp(model, g.prompt, c) for g in groups for c in g.responses]
+            expected = torch.tensor([plain_logp(model, g.prompt, c) for g in groups for c in g.responses], dtype=torch.float64)
         except UNSUPPORTED_ERRORS as error:
-            raise UnsupportedModel(f"a plain forward pass fails ({type(error).__name__}: {first_line(error)})") from error
+            raise UnsupportedModel(f"a plain forward pass fails ({_one_line(error)})") from error
         _check_causal(model)
-        lengths = [len(c) for g in groups for c in g.responses]
-        adapted_head = any("lora_" in n for n, _ in bare_model(model).get_output_embeddings().named_parameters())
-        rows_agree = not adapted_head and _agrees(lambda: _compute_logps(model, groups, "rows"), expected, lengths, model)
-        layout_check = choose_layout(model) if rows_agree else None
-        if layout_check is None:
-            layouts: tuple[Layout, ...] = ("logits",) if adapted_head else ("rows", "logits")
-            layout, difference = _closest(
-                layouts, lambda option: _compute_logps(model, groups, option), expected, lengths, model, "log-probabilities"
-            )
-            reason = "the adapter is on the output layer too" if adapted_head else "more than a projection behind the last layer"
-            layout_check = LayoutCheck(layout, difference, reason)
+
+        def difference(layout: Layout) -> float:
+            return _per_token(_logps(model, groups, layout), expected, lengths)
+
+        if any("lora_" in name for name, _ in head.named_parameters()):
+            layouts, reason = ("logits",), "the adapter is on the output layer too"
+        else:
+            layouts, reason = ("rows", "logits"), "more than a projection behind the last layer"
+        layout, largest = _closest(layouts, difference, model, "log-probabilities")
+        layout_check = LayoutCheck(layout, largest, reason)
+        if layout == "rows" and largest <= SAME_WEIGHTS[_precision(model)]:
+            layout_check = choose_layout(model)
         layout_check = _choose_sampler(model, layout_check)
         _check_gradient(model, groups, layout_check.layout)
     return layout_check
@@ -83,10 +80,31 @@ def verify_model(model: Any) -> LayoutCheck:
 def plain_logp(model: Any, prefix: Sequence[int], continuation: Sequence[int]) -> float:
     """Nats of a continuation, summed: one sequence alone, no padding, no mask, no cache."""
     ids = torch.tensor([[*prefix, *continuation]], device=device_of(model))
-    logits = bare_model(model)(input_ids=ids, use_cache=False).logits[0, len(prefix) - 1 : -1]
-    logits = logits.double()
-    logps = logits.log_softmax(-1).gather(1, torch.tensor(list(continuation), device=ids.device)[:, None])
-    return float(logps.sum())
+    logits = bare_model(model)(input_ids=ids, use_cache=False).logits[0, len(prefix) - 1 : -1].double()
+    return float(logits.log_softmax(-1).gather(1, ids[0, len(prefix) :, None]).sum())
+
+
+@torch.no_grad()
+def choose_layout(model: Any) -> LayoutCheck:
+    """Compare the two layouts on a small batch: "packed" where they agree to the model's precision, else "rows"."""
+    if state_description := extra_state(model):
+        return LayoutCheck("rows", None, state_description)
+    vocab_size = text_config(model).vocab_size
+    groups, prefix = dummy_groups(vocab_size), dummy_tokens(9, 5, vocab_size)
+    lengths = torch.tensor([len(c) for g in groups for c in g.responses])
+    tolerance = SAME_WEIGHTS[_dtype_name(model)]
+    row_logps = _logps(model, groups, "rows")
+    try:
+        packed_logps = _logps(model, groups, "packed")
+        full_row_logps = _logps(model, [PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
+        cached_logps = _logps(model, groups, "packed", prefill_prefix(model, prefix), len(prefix))
+    except UNSUPPORTED_ERRORS as error:
+        return LayoutCheck("rows", None, f"this model takes no mask of ours ({_one_line(error)})")
+    difference = max(_per_token(packed_logps, row_logps, lengths), _per_token(cached_logps, full_row_logps, lengths))
+    if difference <= tolerance:
+        return LayoutCheck("packed", difference, "both layouts agree")
+    reason = f"the packed layout differs by {difference:.2g} nats per token, at most {tolerance:g} expected"
+    return LayoutCheck("rows", difference, reason)
 
 
 @torch.no_grad()
@@ -113,8 +131,16 @@ def forward_changes_modules(model: Any) -> bool:
     return module_tensors() != before
 
 
-def _compute_logps(model: Any, groups: Sequence[Any], layout: Layout) -> list[float]:
-    return continuation_logps(model, collate(groups, layout), layout).logps.double().tolist()
+def extra_state(model: Any) -> str | None:
+    """The model's state beside keys and values, as transformers declares it; None where it has no other."""
+    causal_lm = bare_model(model)
+    kinds = {str(kind) for kind in getattr(text_config(model), "layer_types", None) or ()} - ATTENTION_LAYERS
+    if kinds:
+        return f"layers of {', '.join(sorted(kinds))}"
+    if getattr(causal_lm, "_is_stateful", False):
+        return "a state beside keys and values"
+    supports = getattr(causal_lm, "_supports_default_dynamic_cache", None)
+    return None if supports is None or supports() else "a cache of its own"
 
 
 def _choose_sampler(model: Any, layout_check: LayoutCheck) -> LayoutCheck:
@@ -122,80 +148,49 @@ def _choose_sampler(model: Any, layout_check: LayoutCheck) -> LayoutCheck:
     requests = [Request(dummy_tokens(n, 17 * n + 1, vocab_size), n, 3 + n % 4) for n in (3, 7, 7, 7, 12, 20)]
     state_description = extra_state(model)
     samplers: tuple[Sampler, ...] = GENERATE_SAMPLERS if state_description else ("own", *GENERATE_SAMPLERS)
-    errors = []
-    best: tuple[float, Sampler] | None = None
-    dtype = _rounding_dtype(model)
-    for sampler in samplers:
-        try:
-            generated_tokens = (
-                generate_tokens(model, requests, SamplingParams(), frozenset(), 3, share_prefix=False)
-                if sampler == "own"
-                else generate_with_transformers(model, requests, SamplingParams(), frozenset(), 3, sampler)
-            )
-            difference = max(
-                abs((tokens.logp or 0.0) - plain_logp(model, r.prompt_ids, tokens.ids)) / len(tokens.ids)
-                for r, tokens in zip(requests, generated_tokens, strict=True)
-            )
-        except UNSUPPORTED_ERRORS as error:
-            errors.append(f"{sampler}: {type(error).__name__}: {first_line(error)}")
-            continue
-        best = min(best or (difference, sampler), (difference, sampler), key=lambda pair: pair[0])
-        if difference <= LAYOUT_TOLERANCE[dtype]:
-            return layout_check._replace(sampler=sampler, sampler_reason=_sampler_reason(sampler, state_description))
-    if best is None or not best[0] <= MAX_DIFFERENCE[dtype]:
-        if best is None:
-            raise UnsupportedModel(f"no sample can be drawn from it ({'; '.join(errors)})")
-        message = f"its samples' log-probabilities differ by {best[0]:.2g} nats per token from those of a plain forward pass"
-        raise UnsupportedModel(f"{message}, whatever cache is used")
-    return layout_check._replace(sampler=best[1], sampler_reason=_sampler_reason(best[1], state_description))
+
+    def difference(sampler: Sampler) -> float:
+        common = (model, requests, SamplingParams(), frozenset(), 3)
+        generated = generate_tokens(*common, False) if sampler == "own" else generate_with_transformers(*common, sampler)
+        return max(
+            abs((tokens.logp or 0.0) - plain_logp(model, r.prompt_ids, tokens.ids)) / len(tokens.ids)
+            for r, tokens in zip(requests, generated, strict=True)
+        )
+
+    sampler, _ = _closest(samplers, difference, model, "samples' log-probabilities")
+    reason = state_description or "with padding and a cache of our own its samples are not those of a plain forward pass"
+    return layout_check._replace(sampler=sampler, sampler_reason="keys and values alone" if sampler == "own" else reason)
 
 
-def _sampler_reason(sampler: Sampler, state_description: str | None) -> str:
-    if sampler == "own":
-        return "keys and values alone"
-    return state_description or "with padding and a cache of our own its samples are not those of a plain forward pass"
-
-
-def _agrees(compute: Callable[[], list[float]], expected: list[float], lengths: list[int], model: Any) -> bool:
-    try:
-        difference = _max_difference(compute(), expected, lengths)
-    except UNSUPPORTED_ERRORS:
-        return False
-    return difference <= LAYOUT_TOLERANCE[_rounding_dtype(model)]
-
-
-def _max_difference(logps: list[float], expected: list[float], lengths: list[int]) -> float:
-    differences = [abs(a - b) / n for a, b, n in zip(logps, expected, lengths, strict=True)]
-    return max(difference if difference == difference else float("inf") for difference in differences)
-
-
-def _closest(
-    options: Sequence[T],
-    compute: Callable[[T], list[float]],
-    expected: list[float],
-    lengths: list[int],
-    model: Any,
-    quantity: str,
-) -> tuple[T, float]:
+def _closest(options: Sequence[T], difference: Callable[[T], float], model: Any, quantity: str) -> tuple[T, float]:
     """The first option within rounding of a plain forward pass, else the nearest that rounding still explains."""
-    dtype = _rounding_dtype(model)
-    differences: list[tuple[float, T]] = []
-    first_error = ""
+    precision = _precision(model)
+    best: tuple[float, T] | None = None
+    errors = []
     for option in options:
         try:
-            difference = _max_difference(compute(option), expected, lengths)
+            value = difference(option)
         except UNSUPPORTED_ERRORS as error:
-            first_error = first_error or f"{type(error).__name__}: {first_line(error)}"
+            errors.append(f"{option}: {_one_line(error)}")
             continue
-        if difference <= LAYOUT_TOLERANCE[dtype]:
-            return option, difference
-        differences.append((difference, option))
-    if not differences:
-        raise UnsupportedModel(f"its {quantity} cannot be computed ({first_error})")
-    difference, option = min(differences, key=lambda pair: pair[0])
-    if difference > MAX_DIFFERENCE[dtype]:
-        raise UnsupportedModel(f"its {quantity} differ by {difference:.2g} nats per token from those of a plain forward pass")
-    return option, difference
+        if value <= SAME_WEIGHTS[precision]:
+            return option, value
+        if best is None or value < best[0]:
+            best = value, option
+    if best is None:
+        raise UnsupportedModel(f"its {quantity} cannot be computed ({'; '.join(errors)})")
+    if not best[0] <= UNSUPPORTED_MODEL[precision]:
+        raise UnsupportedModel(f"its {quantity} differ by {best[0]:.2g} nats per token from those of a plain forward pass")
+    return best[1], best[0]
+
+
+def _logps(model: Any, groups: Sequence[PromptGroup], layout: Layout, cache: Any = None, prefix_length: int = 0) -> torch.Tensor:
+    return continuation_logps(model, collate(groups, layout, prefix_length), layout, cache).logps.double().cpu()
+
+
+def _per_token(logps: torch.Tensor, expected: torch.Tensor, lengths: torch.Tensor) -> float:
+    """Largest difference per token; infinite where one is not a number."""
+    return float(((logps - expected).abs() / lengths).nan_to_num(nan=math.inf).max())
 
 
 def _check_causal(model: Any) -> None:
@@ -213,24 +208,23 @@ def _check_causal(model: Any) -> None:
         for row in (tokens, [*tokens[:6], *others[6:]])
     )
     difference = float((logps - changed_logps).abs().mean())
-    if not difference <= MAX_LOOKAHEAD_DIFFERENCE[_rounding_dtype(model)]:
+    if not difference <= LOOKAHEAD[_precision(model)]:
         raise UnsupportedModel(
             f"a token's probabilities change by {difference:.2g} nats with what follows it: it looks ahead, as an encoder does, "
             "and is no causal language model"
         )
 
 
-def _check_gradient(model: Any, groups: Sequence[Any], layout: Layout) -> None:
+def _check_gradient(model: Any, groups: Sequence[PromptGroup], layout: Layout) -> None:
     parameters = [p for n, p in model.named_parameters() if "lora_" in n and p.requires_grad]
     if not parameters:
         return
     try:
         with torch.enable_grad():
             total = continuation_logps(model, collate(groups, layout), layout).logps.sum()
-            all_grads = torch.autograd.grad(total, parameters, allow_unused=True)
+            grads = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
     except UNSUPPORTED_ERRORS as error:
-        raise UnsupportedModel(f"no gradient can be computed through it ({type(error).__name__}: {first_line(error)})") from error
-    grads = [grad for grad in all_grads if grad is not None]
+        raise UnsupportedModel(f"no gradient can be computed through it ({_one_line(error)})") from error
     if not any(bool(grad.any()) for grad in grads):
         raise UnsupportedModel(
             "the adapter changes nothing: no gradient reaches it; name other layers with --set lora.targets=[...]"
@@ -246,33 +240,52 @@ def _randomized_adapter(model: Any) -> Iterator[None]:
     A random model's own weights may be so small that neither other rows nor padding have a visible effect. A is uniform with a
     variance of a third over the layer's inputs, so B x A of this size gives 0.6 for inputs of 1, whatever the rank and the
     width. In half precision a tenth of that: there rounding hides what is small anyway, and much noise would look like a wrong
-    layout.
+    layout. Both come from a seed, so that what is measured is the same in every process.
     """
     lora_parameters = [(n, p) for n, p in model.named_parameters() if "lora_" in n]
-    b_parameters = [p for n, p in lora_parameters if "lora_B" in n or "lora_embedding_B" in n]
-    # drawn by peft, differently in every process: what is measured would differ too
-    a_parameters = [p for n, p in lora_parameters if "lora_A" in n]
-    saved_values = [p.detach().clone() for p in (*b_parameters, *a_parameters)]
+    saved_values = [(p, p.detach().clone()) for _, p in lora_parameters]
     settings = next(iter(getattr(model, "peft_config", {}).values()), None)
     rank = settings.r if settings is not None else 1
     scale = settings.lora_alpha / rank if settings is not None else 1.0
-    scale *= 10 if _rounding_dtype(model) in (torch.bfloat16, torch.float16) else 1
+    scale *= 10 if _precision(model) in ("bfloat16", "float16") else 1
     generator = torch.Generator().manual_seed(0)
-    for parameter in b_parameters:
+    for parameter in (p for n, p in lora_parameters if "lora_B" in n or "lora_embedding_B" in n):
         size = scale * math.sqrt(parameter.shape[-1] if parameter.dim() == 2 else rank)
         parameter.copy_(torch.randn(parameter.shape, generator=generator) / size)
-    for parameter in a_parameters:
+    for parameter in (p for n, p in lora_parameters if "lora_A" in n):
         fresh = torch.empty(parameter.shape, dtype=torch.float32)
         parameter.copy_(torch.nn.init.kaiming_uniform_(fresh, a=math.sqrt(5), generator=generator))
     try:
         yield
     finally:
-        for parameter, before in zip((*b_parameters, *a_parameters), saved_values, strict=True):
+        for parameter, before in saved_values:
             parameter.copy_(before)
 
 
-def _rounding_dtype(model: Any) -> torch.dtype:
-    """The dtype whose rounding is to be expected: the base's own, or half precision where it is in 4 or 8 bits."""
-    if getattr(bare_model(model).config, "quantization_config", None) is not None:
-        return torch.bfloat16
-    return bare_model(model).get_input_embeddings().weight.dtype
+def dummy_groups(vocab_size: int) -> list[PromptGroup]:
+    """A small batch of made-up ids below `vocab_size`: prefixes of unequal lengths with one to three continuations."""
+    return [
+        PromptGroup(
+            dummy_tokens(length, 2 * length + 1, vocab_size),
+            [dummy_tokens(3 + k, 31 * length + k, vocab_size) for k in range(count)],
+        )
+        for length, count in ((12, 3), (5, 2), (20, 1))
+    ]
+
+
+def dummy_tokens(count: int, key: int, vocab_size: int) -> list[int]:
+    return [(7919 * (i + 1) * key + 104729 * i * i) % vocab_size for i in range(count)]
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _precision(model: Any) -> str:
+    """The precision whose rounding is to be expected: the base's own, or half precision where it is in 4 or 8 bits."""
+    quantized = getattr(bare_model(model).config, "quantization_config", None) is not None
+    return "bfloat16" if quantized else _dtype_name(model)
+
+
+def _dtype_name(model: Any) -> str:
+    return str(bare_model(model).get_input_embeddings().weight.dtype).removeprefix("torch.")

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from harness.language.model.logprobs import choose_layout, collate, continuation_logps, prefill_prefix, token_logps
+from harness.language.model.logprobs import collate, continuation_logps, prefill_prefix, token_logps
+from harness.language.model.verify import choose_layout
 from harness.records import PromptGroup
 from tests.families import FAMILIES, SINGLE, WITHOUT_MASK, family
 

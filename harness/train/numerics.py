@@ -1,0 +1,28 @@
+"""How far two computations of one number may differ by rounding: every tolerance, by precision of the base, with its reason.
+
+Log-probabilities are in nats. Half precision rounds differently for every shape of a batch; float16 eight times finer than
+bfloat16. A base in 4 or 8 bits counts as bfloat16.
+"""
+
+from __future__ import annotations
+
+# Per token, between two batches of different shape through the same weights: the layouts compared when a model is loaded, and the
+# log-ratio before the first update. Far below what a wrong adapter, template, mask or active dropout would cause.
+SAME_WEIGHTS = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+
+# Per token, above which a model is refused: no layout or sampler is within rounding of a plain forward pass.
+UNSUPPORTED_MODEL = {"float64": 1e-5, "float32": 1e-3, "bfloat16": 2e-1, "float16": 5e-2}
+
+# Per token, by which what follows a token may change its distribution: the same passes on the same tokens, so less in float32.
+LOOKAHEAD = UNSUPPORTED_MODEL | {"float32": 1e-4}
+
+# Per token, between vLLM and the policy. 0.03 (bfloat16) and 0.002 (float32) were measured as root mean square of single tokens
+# between two engines (ServiceNow/Fast-LLM#525), and responses may be one token long.
+TWO_ENGINES = {"bfloat16": 5e-2, "float16": 1e-2, "float32": 5e-3}
+
+# A log-probability cached while sampling and the scored one: (per token, per response). Above it the response is not the
+# opponent's own. Single tokens differ by less than between two engines.
+CACHED_LOGP = {"bfloat16": (5e-2, 5e-1), "float16": (1e-2, 1e-1), "float32": (1e-3, 1e-2), "float64": (1e-3, 1e-2)}
+
+# Per response, up to which cached log-probabilities are used in place of scoring: a difference no training step shows.
+CACHED_LOGP_USED = 1e-4
