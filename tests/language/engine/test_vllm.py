@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.files import file_digest
 from harness.language.engine.adapter_check import NUM_CHECKED, compare_logps, raise_if_wrong
 from harness.language.engine.preflight import check_backend, supported_rank
-from harness.language.engine.sampler import VllmSampler, is_response, make_sampler, visible_device_env
+from harness.language.engine.sampler import VllmSampler, is_response, visible_device_env
 from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.loading import load_policy
 from harness.language.model.sampling import Request
@@ -68,8 +68,7 @@ def config(*more):
 
 def drawn(policy, adapter, *more, count=4, advance=lambda n: None):
     asked = config(*more)
-    sampler = make_sampler(policy, asked, adapter)
-    assert isinstance(sampler, VllmSampler)
+    sampler = VllmSampler(policy, asked, adapter)
     prompts = [policy.encoder.tokenizer(f"What is {n} plus 1 ?")["input_ids"] for n in range(count)]
     seeds = [keyed_seed(0, "generate", 0, str(n), 0) for n in range(count)]
     return prompts, sampler.sample(prompts, seeds, asked.generation, advance), sampler.engine_record

@@ -6,8 +6,7 @@ import pytest
 
 from harness.config import EvaluationConfig
 from harness.errors import EvaluationError, UserError
-from harness.language.judge.benchmark import JudgeBenchmark
-from harness.language.judge.benchmark import load_judge_benchmark as prepare_judged
+from harness.language.judge.benchmark import JudgeBenchmark, load_judge_benchmark
 from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
 from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
@@ -18,7 +17,7 @@ from harness.language.model.sampling import Request, SamplingParams
 from harness.loop.suite import load_suite
 from harness.records import digest
 from tests.conftest import make_policy
-from tests.judge_stub import KEY, QUESTIONS, write_suite
+from tests.language.judge.judge_stub import KEY, QUESTIONS, write_suite
 
 MT = load_suite("mt-bench")
 TOLD = MT.judge.instructions
@@ -189,13 +188,13 @@ def test_an_id_twice_and_a_category_without_questions_are_refused(tmp_path):
     suite = load_suite(str(write_suite(tmp_path)))
     written(tmp_path / "questions.jsonl", HUB)
     with pytest.raises(UserError, match=r"task writing: .* has no such category \(it has math\)"):
-        prepare_judged(suite, EvaluationConfig(), None)
+        load_judge_benchmark(suite, EvaluationConfig(), None)
 
 
 def test_limits_take_the_first_questions_of_each_row(tmp_path):
     suite = load_suite(str(write_suite(tmp_path)))
-    assert prepare_judged(suite, EvaluationConfig(), None).items() == {"writing": 2, "math": 2}
-    limited = prepare_judged(suite, EvaluationConfig(limit=1), None)
+    assert load_judge_benchmark(suite, EvaluationConfig(), None).items() == {"writing": 2, "math": 2}
+    limited = load_judge_benchmark(suite, EvaluationConfig(limit=1), None)
     assert limited.items() == {"writing": 1, "math": 1}
     assert [q.id for q in limited.questions["writing"]] == [str(QUESTIONS[0]["prompt_id"])]
 
@@ -213,6 +212,50 @@ def test_value_and_error_equal_the_hand_calculation():
     assert (record.value, record.stderr, record.n) == (pytest.approx(0.6), pytest.approx(0.3), 2)
     one = board.make_record(rows["stem"], ratings)
     assert (one.value, one.stderr, one.n) == (pytest.approx(one.chance), None, 1)
+
+
+# ---------------------------------------------------------------- clusters
+
+
+def judged(folder, key, **columns):
+    path = write_suite(folder)
+    path.write_text(path.read_text().replace('name = "math"\n', f'name = "math"\ncluster = "{key}"\n'))
+    rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    rows += [rows[-1] | {"prompt_id": 5}]
+    rows = [row | {name: values[n] for name, values in columns.items()} for n, row in enumerate(rows)]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite = load_suite(str(path))
+    here = {"endpoint": "http://h/v1", "model": "m"}
+    return load_judge_benchmark(suite.model_copy(update={"judge": suite.judge.model_copy(update=here)}), EvaluationConfig(), None)
+
+
+def test_two_turns_are_one_cluster_and_so_are_questions_of_one_passage(tmp_path):
+    """math: ratings (2, 4), (8, 10), (8, 6) count 0.3, 0.9, 0.7; the last two share a passage. Of two clusters with sums of
+    deviations -1/3 and 1/3 from the mean 1.9 / 3: sqrt(2 / (2 - 1) * 2 / 9) / 3 = 2 / 9.
+    """
+    board = judged(tmp_path, "passage", passage=["w", "w", "a", "b", "b"])
+    assert board.clusters() == {"math": [0, 1, 1]}
+    row = next(row for row in board.suite.task if row.name == "math")
+    ratings = {"3": [2.0, 4.0], "4": [8.0, 10.0], "5": [8.0, 6.0]}
+    record = board.make_record(row, ratings)
+    assert (record.n, record.clusters) == (3, 2)
+    assert record.stderr == pytest.approx(2 / 9, rel=1e-12)
+    assert board.item_scores(row, ratings)["clusters"] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("key", "columns", "expected"),
+    [
+        ("pasage", {"passage": list("vwxyz")}, 'question 3 has no such column (did you mean "passage"?)'),
+        ("passage", {"passage": ["w", "w", "a", "", "b"]}, "question 4 has nothing in it"),
+        ("category", {}, "all 3 items are one cluster"),
+        ("doc_to_text", {}, "a judged row's cluster is a column of its questions"),
+    ],
+)
+def test_a_judged_row_with_a_key_that_does_not_fit_is_told_so(tmp_path, key, columns, expected):
+    with pytest.raises(UserError) as told:
+        judged(tmp_path, key, **columns)
+    assert expected in str(told.value)
 
 
 # ---------------------------------------------------------------- answers

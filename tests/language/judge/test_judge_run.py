@@ -16,7 +16,7 @@ from harness.loop.suite import load_suite
 from harness.reporting.tables import refresh
 from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, read_csv_rows, run_cli
 from tests.guard.network_guard import ALLOWED
-from tests.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
+from tests.language.judge.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
 
 pytestmark = pytest.mark.loopback
 RUN = "results/small"
