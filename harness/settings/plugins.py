@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import functools
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from harness.errors import UserError, did_you_mean
 
@@ -51,3 +53,6 @@ def load_plugin(kind: str, name: str, setting: str) -> Any:
         raise UserError(
             f'{setting}: {kind} "{name}" is {entry.value}, which cannot be imported ({error}); install it, or name another {kind}'
         ) from error
+
+
+BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name, "generation.backend").name)]
