@@ -18,6 +18,7 @@ from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import number_problem, storage_problem
+from harness.settings.plugins import BackendName
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.toml_files import find_toml, iter_leaves, iter_text, parse_toml_value, read_toml, set_nested, setting_source
 from harness.settings.validation import error_key, format_error, relevant_error
@@ -128,7 +129,8 @@ class GenerationConfig(Section):
     samples in a process of its own, on a GPU, and checks afterwards that the checkpoint's adapter was applied. The two backends
     sample different tokens, so a run uses one only. vLLM's is written against the documented API of 0.33 and tested against a
     stand-in, not yet on hardware. `vllm_memory` (share of the device's memory for vLLM, beside the base that the run itself
-    holds) and `vllm_timeout` (seconds without output after which its process is killed) change no numbers.
+    holds) and `vllm_timeout` (seconds without output after which its process is killed) change no numbers. Other
+    back ends: harness/settings/plugins.py.
     """
 
     temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
@@ -137,7 +139,7 @@ class GenerationConfig(Section):
     batch_size: int = Field(default=256, ge=1, le=MAX_COUNT)
     shard: int = Field(default=4096, ge=1)
     template: Literal["chat", "instruction"] | None = None
-    backend: Literal["transformers", "vllm"] = "transformers"
+    backend: BackendName = "transformers"
     vllm_memory: float = Field(default=0.5, gt=0, le=1)
     vllm_timeout: float = Field(default=1800.0, gt=0, le=MAX_COUNT)
 

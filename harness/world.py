@@ -1,8 +1,7 @@
 """The interface between the self-play loop and a world: a policy, annotated examples, a benchmark, diagnostics.
 
-A recipe names its world (`world = "language"` is the default). `loop/`, `train/` and `store/` use it through this file
-alone. It is one folder with a class `World`, listed in WORLDS or as an entry point of the group `harness.worlds`. Methods with
-a body below are optional for a class that inherits from this one.
+A recipe names its world (`world = "language"` is the default), a class found as settings/plugins.py says. `loop/`, `train/` and
+`store/` use it through this file alone. Methods with a body below are optional for a class that inherits from this one.
 
 The world decides what prompts and responses are: token ids, arrays, numbers of outcomes. The shared code needs that len() is
 the number of units that the log-probability sums over (tokens), and that tuple() is equal for equal ones. An example is a
@@ -19,12 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError
+from harness.settings.plugins import load_plugin
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +33,6 @@ if TYPE_CHECKING:
     from harness.records import Measurement, PromptGroup
     from harness.store.partial_results import PartialResults
     from harness.train.thread_pool import OrderedThreadPool
-
-WORLDS = {"language": "harness.language.world"}  # name -> module with a class World
-ENTRY_POINT_GROUP = "harness.worlds"
 
 
 @dataclass(frozen=True)
@@ -170,9 +165,4 @@ class World(Protocol):
 
 def load_world(name: str) -> World:
     """The world of that name. Raises UserError for an unknown one."""
-    if name in WORLDS:
-        return import_module(WORLDS[name]).World()
-    declared = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in declared:
-        raise UserError(f'world = "{name}": unknown world{did_you_mean(name, {*WORLDS, *declared})}')
-    return import_module(declared[name].value).World()
+    return load_plugin("world", name, "world")()

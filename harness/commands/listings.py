@@ -139,39 +139,20 @@ def suites_check_command(name: str, load: bool, mirror: str | None, settings: Se
 
 def _check_judge(suite: Suite, config: RunConfig, mirror: Path | None) -> int:
     """Check a judged suite: its questions (always loaded, to be counted), the package, the judge."""
-    from harness.language.judge.benchmark import load_judge_benchmark
-    from harness.language.judge.endpoint import (
-        INSTALL_COMMAND,
-        Endpoint,
-        check_judge_settings,
-        is_openai_installed,
-        resolve_judge,
-    )
+    from harness.world import load_world
 
     assert suite.judge is not None
-    judge_settings = resolve_judge(suite.judge, config.evaluation)
-    problems = []
     try:
-        benchmark = load_judge_benchmark(suite, config.evaluation, mirror)
+        benchmark = load_world(config.world).load_benchmark(config, suite, mirror)
         for row in suite.task:
             item_text = f"{benchmark.items()[row.name]} questions of two turns{_format_clusters(row, benchmark)}"
-            echo(f"{row.name}: {item_text}, temperature {judge_settings.temperatures[row.name]:g}")
+            echo(f"{row.name}: {item_text}, temperature {suite.judge.temperatures[row.name]:g}")
+        benchmark.check_ready(ping=True)
     except UserError as error:
-        problems.append(str(error))
-    if not is_openai_installed():
-        problems.append(f"needs the package openai; install it with: {INSTALL_COMMAND}")
-    try:
-        check_judge_settings(judge_settings, suite.name)
-        if is_openai_installed():
-            Endpoint(judge_settings).ping()
-            echo(f"{Endpoint(judge_settings).name} answers")
-    except UserError as error:
-        problems.append(str(error))
-    for problem in problems:
-        echo(f"PROBLEM  {problem}")
-    if not problems:
-        echo("questions, package and judge are there")
-    return 1 if problems else 0
+        echo(f"PROBLEM  {error}")
+        return 1
+    echo("questions, package and judge are there")
+    return 0
 
 
 def _format_clusters(row: SuiteTask, benchmark: Benchmark) -> str:

@@ -98,7 +98,7 @@ def _print_cost_table(cost_estimate: CostEstimate, throughput: Throughput) -> No
 
 def _print_cost_basis(config: RunConfig, throughput: Throughput, device: str, num_workers: int) -> None:
     """Print where the estimate comes from and what it leaves out."""
-    num_responses = throughput.generation.count
+    num_responses, backend = throughput.generation.count, config.generation.backend
     echo(
         f"from: a throughput measurement of {format_seconds(throughput.measuring_seconds)} on {device}: "
         f"{num_responses} responses of the initial policy, "
@@ -108,7 +108,7 @@ def _print_cost_basis(config: RunConfig, throughput: Throughput, device: str, nu
         f"{throughput.evaluation.timed_items} of {throughput.evaluation.items} items of the leaderboard. "
         "Later checkpoints may write longer or shorter responses."
         + ("" if throughput.evaluation.timed_items else " Answers are assumed to have full length; the judge's time is unknown.")
-        + (" Generation was timed with transformers, not vLLM." if config.generation.backend == "vllm" else "")
+        + (f" Generation was timed with transformers, not {backend}." if backend != "transformers" else "")
     )
     memory = f"{format_bytes(throughput.peak_process_bytes)} per process"
     if throughput.peak_device_bytes is not None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from harness.config import RunConfig
+from harness.config import EvaluationConfig, RunConfig
 from harness.discovery.variants import Variant
 from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.language.checks import (
@@ -21,12 +21,9 @@ from harness.language.checks import (
     set_generation_template,
 )
 from harness.language.data.dataset import TextDataset, load_examples
-from harness.language.engine.preflight import check_backend
-from harness.language.engine.sampler import VllmSampler, make_sampler
-from harness.language.judge.benchmark import load_judge_benchmark
 from harness.language.model.loading import load_policy
 from harness.language.phases.diagnostics import find_distribution, run_diagnostics
-from harness.language.phases.generate import generate, sample_counts
+from harness.language.phases.generate import Backend, generate, sample_counts
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
 from harness.language.text.first_ids import first_id_rows
@@ -36,8 +33,19 @@ from harness.loop.phase_runner import PhaseRunner
 from harness.loop.suite import Suite
 from harness.planning.throughput import Throughput
 from harness.progress import Advance
+from harness.settings.plugins import load_plugin
 from harness.store.partial_results import PartialResults
 from harness.world import Dataset, Diagnostics, EarlierCheckpoint, Generated, SampleRequest
+
+
+class LoadBenchmark(Protocol):
+    """Loads a suite's questions. Raises UserError for what the user should change."""
+
+    def __call__(self, suite: Suite, evaluation: EvaluationConfig, mirror: Path | None) -> Benchmark: ...
+
+
+def _backend(config: RunConfig) -> type[Backend]:
+    return load_plugin("backend", config.generation.backend, "generation.backend")
 
 
 class World:
@@ -46,12 +54,13 @@ class World:
     example_type, sample_type = Example, Sample
 
     def check(self, config: RunConfig) -> None:
-        check_backend(config)
+        _backend(config).check(config)
 
     def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Benchmark:
         """lm-eval's tasks, or a judge's questions."""
         if suite.judge is not None:
-            return load_judge_benchmark(suite, config.evaluation, mirror)
+            load: LoadBenchmark = load_plugin("benchmark", "judge", f"suite {suite.name}")
+            return load(suite, config.evaluation, mirror)
         return load_lm_eval_benchmark(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
 
     def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Policy:
@@ -87,8 +96,8 @@ class World:
     def generate(
         self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial_results: PartialResults
     ) -> Generated:
-        """By the policy or by vLLM; with the samples, how well their first ids alone distinguish them from real responses."""
-        sampler = make_sampler(policy, config, request.checkpoint)
+        """By the run's back end; with the samples, how well their first ids alone distinguish them from real responses."""
+        sampler = _backend(config)(policy, config, request.checkpoint)
         samples = generate(
             sampler,
             request.examples,
@@ -100,8 +109,7 @@ class World:
             partial_results,
         )
         first_ids = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
-        engine_record = sampler.engine_record if isinstance(sampler, VllmSampler) else {}
-        counts = {**sample_counts(samples), **engine_record}
+        counts = {**sample_counts(samples), **sampler.engine_record}
         return Generated(samples, counts, {"first_ids.json": {"first_ids": first_ids}})
 
     def diagnose(

@@ -15,7 +15,7 @@ from typing import Any
 from harness.config import RunConfig, TrainingConfig
 from harness.errors import UserError
 from harness.files import RECOMPUTE_ADVICE, file_digest, read_jsonl, write_json, write_jsonl
-from harness.loop.benchmark import Benchmark
+from harness.loop.benchmark import Benchmark, EvalOptions
 from harness.loop.trials import Checkpoint, Trial, content_digest, initial_adapter_folder, training_settings
 from harness.progress import Reporter
 from harness.records import Group, Role, Score, digest
@@ -270,9 +270,8 @@ class PhaseRunner:
             with self.reporter.track(f"evaluate on {suite.name}", self.benchmark.requests(), "requests") as advance:
                 max_tokens_per_batch, batch_size = self.config.model.tokens_per_pass, self.config.evaluation.batch_size
                 partial_results = PartialResults(writer.unfinished, self.config.evaluation.shard, writer.notify)
-                result = self.benchmark.evaluate(
-                    self.policy, max_tokens_per_batch, batch_size, advance, judgement_log, partial_results
-                )
+                options = EvalOptions(max_tokens_per_batch, batch_size, advance, judgement_log, partial_results)
+                result = self.benchmark.evaluate(self.policy, options)
             initial_manifest = self.run.manifest_of(f"initial/evaluate/{suite.name}")
             if initial_manifest is not None and initial_manifest.counts["prompt_hash"] != result.prompt_hash:
                 raise UserError(

@@ -10,15 +10,12 @@ import pytest
 from lm_eval.api import metrics
 
 from harness.analysis.clusters import cluster_robust_stderr, effective_sample_size, number_clusters
-from harness.config import EvaluationConfig
 from harness.errors import UserError
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_row_stderr
-from harness.language.judge.benchmark import load_judge_benchmark as prepare_judged
 from harness.loop.suite import load_suite
 from tests import twin_data
 from tests.conftest import ROOT, make_policy
-from tests.judge_stub import write_suite
 
 DRAWN = random.Random(5)
 
@@ -277,45 +274,3 @@ def test_the_papers_suites_name_columns_that_their_documents_have(tmp_path, monk
         if "leaderboard_gpqa" in found:
             assert found["leaderboard_gpqa"] == [0, 1, 2, 3] * 3
     assert named == {"hellaswag", "leaderboard_gpqa", "leaderboard_musr"}
-
-
-# ---------------------------------------------------------------- suites with a judge
-
-
-def judged(folder, key, **columns):
-    path = write_suite(folder)
-    path.write_text(path.read_text().replace('name = "math"\n', f'name = "math"\ncluster = "{key}"\n'))
-    rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
-    rows += [rows[-1] | {"prompt_id": 5}]
-    rows = [row | {name: values[n] for name, values in columns.items()} for n, row in enumerate(rows)]
-    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    suite = load_suite(str(path))
-    here = {"endpoint": "http://h/v1", "model": "m"}
-    return prepare_judged(suite.model_copy(update={"judge": suite.judge.model_copy(update=here)}), EvaluationConfig(), None)
-
-
-def test_two_turns_are_one_cluster_and_so_are_questions_of_one_passage(tmp_path):
-    """math: ratings (2, 4), (8, 10), (8, 6) count 0.3, 0.9, 0.7; the last two share a passage."""
-    board = judged(tmp_path, "passage", passage=["w", "w", "a", "b", "b"])
-    assert board.clusters() == {"math": [0, 1, 1]}
-    row = next(row for row in board.suite.task if row.name == "math")
-    ratings = {"3": [2.0, 4.0], "4": [8.0, 10.0], "5": [8.0, 6.0]}
-    record = board.make_record(row, ratings)
-    assert (record.n, record.clusters) == (3, 2)
-    assert record.stderr == pytest.approx(sandwich([0.3, 0.9, 0.7], [0, 1, 1]), rel=1e-12)
-    assert board._items(row, ratings)["clusters"] == [0, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("key", "columns", "expected"),
-    [
-        ("pasage", {"passage": list("vwxyz")}, 'question 3 has no such column (did you mean "passage"?)'),
-        ("passage", {"passage": ["w", "w", "a", "", "b"]}, "question 4 has nothing in it"),
-        ("category", {}, "all 3 items are one cluster"),
-        ("doc_to_text", {}, "a judged row's cluster is a column of its questions"),
-    ],
-)
-def test_a_judged_row_with_a_key_that_does_not_fit_is_told_so(tmp_path, key, columns, expected):
-    with pytest.raises(UserError) as told:
-        judged(tmp_path, key, **columns)
-    assert expected in str(told.value)

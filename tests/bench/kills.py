@@ -267,7 +267,7 @@ def read_phases(run: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def judge_server(folder: Path) -> Iterator[str]:
     """A judge on this machine in a process of its own, a little slow, so that a kill can come between two of its answers."""
-    from tests.judge_stub import serving, write_suite
+    from tests.language.judge.judge_stub import serving, write_suite
 
     write_suite(folder, at_once=1)
     mine, theirs = os.pipe()

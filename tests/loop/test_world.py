@@ -3,11 +3,11 @@
 import pytest
 
 from harness.errors import UserError
-from harness.world import WORLDS, load_world
+from harness.world import load_world
 from tests.conftest import read_csv_rows, run_cli_in_process
 
 RECIPE = """
-world = "toy"
+world = "tests.toy_world:World"
 objectives = "space,spin"
 iterations = 4
 seeds = [0, 1]
@@ -38,10 +38,8 @@ def toy_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     (folder / "toy.toml").write_text(RECIPE)
     (folder / "outcomes.toml").write_text(SUITE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(WORLDS, "toy", "tests.toy_world")
-        run_cli_in_process("run", "--recipe", "toy.toml", cwd=folder)
-        yield folder
+    run_cli_in_process("run", "--recipe", "toy.toml", cwd=folder)
+    return folder
 
 
 def test_it_comes_to_a_report_and_both_objectives_learn_the_data(toy_run):
@@ -66,5 +64,5 @@ def test_the_same_command_does_nothing_again(toy_run):
 
 
 def test_an_unknown_world_is_one_line():
-    with pytest.raises(UserError, match='world = "langauge": unknown world \\(did you mean "language"\\?\\)'):
+    with pytest.raises(UserError, match='world: unknown world "langauge" \\(did you mean "language"\\?\\)'):
         load_world("langauge")

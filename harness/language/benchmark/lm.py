@@ -11,7 +11,7 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -80,12 +80,16 @@ class PolicyLM(_Base):
         return [sum(next(values)[0] for _ in text) for text in windows]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        pair = self.encoding_cache.get((context, continuation))
-        if pair is None:
-            pair = super()._encode_pair(context, continuation)
-            if len(self.encoding_cache) < MAX_CACHED_ENCODINGS:
-                self.encoding_cache[context, continuation] = pair
-        return pair
+        return self._cached((context, continuation), lambda: super(PolicyLM, self)._encode_pair(context, continuation))
+
+    def _encode_context(self, context: str) -> list[int]:
+        return self._cached((context, ""), lambda: (self.tok_batch_encode([context])[0][0].tolist(), []))[0]
+
+    def _cached(self, key: tuple[str, str], encode: Callable[[], tuple[list[int], list[int]]]) -> tuple[list[int], list[int]]:
+        encoding = self.encoding_cache.get(key) or encode()
+        if len(self.encoding_cache) < MAX_CACHED_ENCODINGS:
+            self.encoding_cache[key] = encoding
+        return encoding
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None) -> Any:
         """[(texts, context ids, continuation ids)] -> [(log-probability in nats, whether it is the greedy continuation)]."""
@@ -105,10 +109,13 @@ class PolicyLM(_Base):
             indices_by_context.setdefault(tuple(context[-max_context:]), []).append(i)
         groups = [PromptGroup(context, [requests[i][2] for i in members]) for context, members in indices_by_context.items()]
 
+        def fingerprint(chunk: Sequence[PromptGroup]) -> str:
+            return digest(*(f"{list(g.prompt)} {[list(c) for c in g.responses]}" for g in chunk))
+
         def compute(chunk: Sequence[PromptGroup]) -> list[Any]:
             return self.policy.loglikelihood(chunk, self.max_tokens_per_batch, self.advance)
 
-        values: list[Any] = self._resumable_map("judged", groups, _groups_digest, compute)
+        values: list[Any] = self._resumable_map("judged", groups, fingerprint, compute)
         value_by_index = dict(zip((i for members in indices_by_context.values() for i in members), values, strict=True))
         return [tuple(value_by_index[i]) for i in range(len(requests))]
 
@@ -119,14 +126,6 @@ class PolicyLM(_Base):
         self.num_calls += 1
         name = f"{kind}-{self.num_calls:03d}"
         return self.partial_results.map(name, items, key, compute, self.advance)
-
-    def _encode_context(self, context: str) -> list[int]:
-        encoding = self.encoding_cache.get((context, ""))
-        if encoding is None:
-            encoding = self.tok_batch_encode([context])[0][0].tolist(), []
-            if len(self.encoding_cache) < MAX_CACHED_ENCODINGS:
-                self.encoding_cache[context, ""] = encoding
-        return encoding[0]
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
         """One text per request, cut before the first stop sequence.
@@ -145,13 +144,11 @@ class PolicyLM(_Base):
             task_name = request.task_name if repeat else None  # the first sample of a question is the same whatever the task
             indices_by_key.setdefault((setting, request.args[0], task_name, repeat), []).append(i)
         texts: dict[int, str] = {}
-        by_setting: dict[Any, list[Any]] = {}
+        keys_by_decoding: dict[Any, list[Any]] = {}
         for key in indices_by_key:
-            by_setting.setdefault(
-                (key[0].decoding.sampling_params, key[0].decoding.stop_ids, key[0].decoding.uses_generate), []
-            ).append(key)
-        for keys in by_setting.values():
-            uses_generate = keys[0][0].decoding.uses_generate
+            decoding = key[0].decoding
+            keys_by_decoding.setdefault((decoding.uses_generate, decoding.sampling_params, decoding.stop_ids), []).append(key)
+        for (uses_generate, *_), keys in keys_by_decoding.items():
             for key, text in zip(keys, (self._hf_generate if uses_generate else self._sample)(keys), strict=True):
                 texts.update(dict.fromkeys(indices_by_key[key], text))
                 self.advance(len(indices_by_key[key]) - 1)
@@ -197,20 +194,17 @@ class PolicyLM(_Base):
         decoding = keys[0][0].decoding
         stop_ids = decoding.stop_ids | {self.eot_token_id} | self.turn_end_ids
 
+        settings_digest = digest(*(key[0].name for key in keys))
+
         def generate_tokens(chunk: Sequence[Request]) -> list[Any]:
-            completions = self.policy.generate_tokens(
-                chunk, decoding.sampling_params, stop_ids, int(self.batch_size), self.advance
-            )
+            batch_size = int(self.batch_size)
+            completions = self.policy.generate_tokens(chunk, decoding.sampling_params, stop_ids, batch_size, self.advance)
             return [completion.ids for completion in completions]
 
         def fingerprint(chunk: Sequence[Request]) -> str:
-            return digest(
-                str(decoding.sampling_params),
-                settings_digest,
-                *(f"{list(r.prompt_ids)} {r.seed} {r.max_new_tokens}" for r in chunk),
-            )
+            texts = (f"{list(r.prompt_ids)} {r.seed} {r.max_new_tokens}" for r in chunk)
+            return digest(str(decoding.sampling_params), settings_digest, *texts)
 
-        settings_digest = digest(*(key[0].name for key in keys))
         generated_ids: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
         turn_end_texts = [self.tokenizer.decode([i]) for i in self.turn_end_ids]
         return [
@@ -247,19 +241,20 @@ class PolicyLM(_Base):
         return has_stopped
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GenerationSettings:
-    """How a request is answered. name: the task's settings as text; max_gen_toks: tokens asked for; until: stop sequences.
+    """How requests with the same settings are answered; one object for them all.
 
-    max_length: that of the settings, prompt and answer together. Two are equal where their names are.
+    name: the task's settings as text; max_gen_toks: tokens asked for; max_length: that of the settings, prompt and answer
+    together; until: stop sequences.
     """
 
     name: str
-    settings: Any = field(compare=False)
-    max_gen_toks: int = field(compare=False)
-    max_length: int | None = field(compare=False)
-    until: tuple[str, ...] = field(compare=False)
-    decoding: Decoding = field(compare=False)
+    settings: Any
+    max_gen_toks: int
+    max_length: int | None
+    until: tuple[str, ...]
+    decoding: Decoding
 
     @property
     def sampled(self) -> bool:
@@ -287,10 +282,6 @@ def resolve_settings(model: Any, settings: Any, max_gen_toks: int, eos: str | No
     return GenerationSettings(name, settings, max_gen_toks, max_length, tuple(until), decoding)
 
 
-def _groups_digest(groups: Sequence[PromptGroup]) -> str:
-    return digest(*(f"{list(g.prompt)} {[list(c) for c in g.responses]}" for g in groups))
-
-
 def as_lm(
     policy: Policy,
     max_tokens_per_batch: int,
@@ -314,9 +305,8 @@ def as_lm(
         max_length=policy.context_length,
         chat_template_args=dict(policy.template.arguments),
     )
-    model.turn_end_ids = (
-        frozenset({policy.template.end_token_id}) if use_chat_template and policy.template.kind == "chat" else frozenset()
-    )
+    ends_turn = use_chat_template and policy.template.kind == "chat"
+    model.turn_end_ids = frozenset({policy.template.end_token_id} if ends_turn else ())
     model.policy, model.max_tokens_per_batch = policy, max_tokens_per_batch
     model.encoding_cache, model.advance = encoding_cache, advance
     model.partial_results, model.settings_cache, model.without_token = partial_results, {}, Counter()

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EvaluationError, UserError
+from harness.language.benchmark import lm_eval_internals
 from harness.language.benchmark.load_tasks import load_row, make_task_manager, task_files
 from harness.language.benchmark.nltk_data import use_nltk_data
 from harness.language.benchmark.own_shots import shots_may_include_item
@@ -35,10 +36,10 @@ from harness.language.generation_check import check_context, check_settings
 from harness.language.hub_items import missing_from_mirror
 from harness.language.policy import Policy
 from harness.language.random_state import keep_random_state
-from harness.loop.benchmark import EvalResult
+from harness.loop.benchmark import Benchmark, EvalOptions, EvalResult
 from harness.loop.suite import Suite, SuiteTask
 from harness.progress import Advance
-from harness.records import digest
+from harness.records import EvalRecord, digest
 from harness.sources.datasets_in_mirror import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
@@ -48,8 +49,8 @@ BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's st
 
 
 @dataclass
-class LmEvalBenchmark:
-    """A suite with its tasks loaded: made once per run, used for every checkpoint.
+class LmEvalBenchmark(Benchmark):
+    """A suite with its tasks loaded.
 
     `encoding_cache` holds the token ids of contexts and continuations, and the tasks hold their prompts: both are the same for
     every checkpoint with one tokenizer, and a benchmark is used with one only.
@@ -61,34 +62,29 @@ class LmEvalBenchmark:
     encoding_cache: EncodingCache = field(default_factory=dict)
     tokenizer: Any = None  # of the first checkpoint evaluated
     raw_name: str = "lm_eval.json"
-    judge_identity: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     allow_unsafe_code: bool = False
     cluster_keys: dict[str, ClusterKeys] = field(default_factory=dict)  # row -> the clusters of its documents, where it names one
 
-    def subtasks(self, row: SuiteTask) -> list[str]:
-        return sorted(self.loaded_tasks[row.name]["tasks"])
+    def tasks(self, row: SuiteTask) -> dict[str, Any]:
+        """lm-eval's tasks behind a row, by name."""
+        return self.loaded_tasks[row.name]["tasks"]
 
-    @property
-    def digest(self) -> str:
-        """Digest of every evaluated document and its task's version, whatever file they came from."""
-        return self._digest
+    def subtasks(self, row: SuiteTask) -> list[str]:
+        return sorted(self.tasks(row))
 
     @cached_property
-    def _digest(self) -> str:
+    def digest(self) -> str:  # type: ignore[override]
+        """Digest of every evaluated document and its task's version, whatever file they came from."""
         parts = []
         for row, name, task in self._iter_tasks():
             docs = (json.dumps(doc, sort_keys=True, default=str) for doc in task.eval_docs)
             parts += [row.name, name, str(task.VERSION), *docs]
         return digest(*parts)
 
-    @property
-    def task_fingerprints(self) -> dict[str, str]:
-        """Digest of how every task builds prompts and scores: its file, the code that file calls, the pool of its shots."""
-        return {"definition": self._fingerprint}
-
     @cached_property
-    def _fingerprint(self) -> str:
+    def task_fingerprints(self) -> dict[str, str]:  # type: ignore[override]
+        """Digest of how every task builds prompts and scores: its file, the code that file calls, the pool of its shots."""
         parts = []
         for row, name, task in self._iter_tasks():
             with keep_random_state():
@@ -97,13 +93,11 @@ class LmEvalBenchmark:
             parts += [row.name, name, task_fingerprint(task), json.dumps(fewshot_docs, sort_keys=True, default=str)]
             # earlier versions could have the item itself among its shots
             parts += ["without the item itself"] if shots_may_include_item(task) else []
-        return digest(*parts)
+        return {"definition": digest(*parts)}
 
     def _iter_tasks(self) -> Iterator[tuple[SuiteTask, str, Any]]:
         """Every lm-eval task behind every row: (row, its name, the task)."""
-        for row in self.suite.task:
-            for name, task in sorted(self.loaded_tasks[row.name]["tasks"].items()):
-                yield row, name, task
+        return ((row, name, task) for row in self.suite.task for name, task in sorted(self.tasks(row).items()))
 
     def generation_tasks(self) -> Iterator[tuple[str, Any]]:
         """The tasks with generated answers, by name."""
@@ -114,43 +108,29 @@ class LmEvalBenchmark:
         yield from self.notes
         yield from task_notes(self.suite, self.loaded_tasks)
 
+    def doc_ids(self, row: SuiteTask) -> dict[str, Sequence[int]]:
+        """The evaluated documents of every lm-eval task behind a row: all, or the first `limit`."""
+        limits = [limit for limit in (row.limit, self.limit) if limit is not None]
+        return {name: range(min([*limits, len(task.eval_docs)])) for name, task in self.tasks(row).items()}
+
     def items(self) -> dict[str, int]:
-        """Number of items of each row."""
-        counts = {}
-        for row in self.suite.task:
-            doc_ids = _limited_doc_ids(self, [row])
-            tasks = self.loaded_tasks[row.name]["tasks"]
-            counts[row.name] = sum(len(doc_ids[name] if doc_ids else task.eval_docs) for name, task in tasks.items())
-        return counts
+        return {row.name: sum(map(len, self.doc_ids(row).values())) for row in self.suite.task}
 
     def clusters(self) -> dict[str, list[int]]:
-        """Row -> the cluster of every item, for the rows that name one."""
-        rows = [row for row in self.suite.task if row.name in self.cluster_keys]
-        return {row.name: item_clusters(self.cluster_keys[row.name], _limited_doc_ids(self, [row])) for row in rows}
+        rows = {row.name: row for row in self.suite.task}
+        return {name: item_clusters(keys, self.doc_ids(rows[name])) for name, keys in self.cluster_keys.items()}
 
     def requests(self) -> int | None:
-        """Number of requests per checkpoint; known once the first checkpoint's prompts are built."""
-        tasks = [task for row in self.loaded_tasks.values() for task in row["tasks"].values()]
-        instance_lists = [getattr(task, "_instances", None) for task in tasks]
-        return sum(len(instances) for instances in instance_lists if instances) if all(instance_lists) else None
-
-    def check_ready(self, ping: bool) -> None:
-        """Nothing: `load_lm_eval_benchmark` has checked everything there is to check."""
+        """Known once the first checkpoint's prompts are built."""
+        built = [lm_eval_internals.requests(task) for row in self.loaded_tasks.values() for task in row["tasks"].values()]
+        return sum(len(instances) for instances in built if instances) if all(built) else None
 
     def check_context(self, policy: Policy) -> None:
         check_context(self.suite.name, self.generation_tasks(), policy.context_length)
         check_settings(self.suite.name, self.generation_tasks(), policy.model)
 
-    def evaluate(
-        self,
-        policy: Policy,
-        max_tokens_per_batch: int,
-        batch_size: int,
-        advance: Advance,
-        judgement_log: Path,
-        partial_results: PartialResults,
-    ) -> EvalResult:
-        return evaluate(policy, self, max_tokens_per_batch, batch_size, advance, partial_results)
+    def evaluate(self, policy: Policy, options: EvalOptions) -> EvalResult:
+        return evaluate(policy, self, options.max_tokens_per_batch, options.batch_size, options.advance, options.partial_results)
 
 
 def load_lm_eval_benchmark(
@@ -188,90 +168,88 @@ def evaluate(
 ) -> EvalResult:
     """Scores of the checkpoint in `policy`'s slot on every row. Raises EvaluationError when a row's metric or filter is missing.
 
-    max_tokens_per_batch: for scoring; batch_size: responses generated at a time; partial_results: where answers are stored until
-    the phase is complete.
+    The parameters are those of `EvalOptions`.
     """
-    from lm_eval import evaluator
-
     from harness.language.benchmark.lm import as_lm  # lm-eval takes seconds to load
-    from harness.language.benchmark.standard_errors import override_lm_eval_stderr  # lm-eval takes seconds to load
 
+    suite = benchmark.suite
     benchmark.tokenizer = benchmark.tokenizer or policy.tokenizer
     if benchmark.tokenizer is not policy.tokenizer:
-        raise RuntimeError(
-            f"suite {benchmark.suite.name}: its prompts were built with another tokenizer; load the benchmark again"
-        )
+        raise RuntimeError(f"suite {suite.name}: its prompts were built with another tokenizer; load the benchmark again")
     model = as_lm(
-        policy,
-        max_tokens_per_batch,
-        batch_size,
-        benchmark.encoding_cache,
-        advance,
-        partial_results,
-        benchmark.suite.apply_chat_template,
+        policy, max_tokens_per_batch, batch_size, benchmark.encoding_cache, advance, partial_results, suite.apply_chat_template
     )
-    records, samples, items, raw, prompt_hashes = [], {}, {}, {}, []
-    notes: list[str] = []
-    for row_group in _group_rows(benchmark):
-        code_permission = allow_code_execution(benchmark.allow_unsafe_code)
-        with (
-            keep_random_state(),
-            override_lm_eval_stderr(),
-            code_permission,
-            ignore_arithmetic_warnings(),
-            name_aggregation_errors(),
-        ):
-            random.seed(LM_EVAL_SEEDS["random"])
-            result = evaluator.evaluate(
-                lm=model,
-                task_dict=_merge_loaded_rows([benchmark.loaded_tasks[row.name] for row in row_group]),
-                samples=_limited_doc_ids(benchmark, row_group),
-                cache_requests=False,
-                bootstrap_iters=BOOTSTRAP_ITERATIONS,
-                log_samples=True,
-                confirm_run_unsafe_code=benchmark.allow_unsafe_code,
-                apply_chat_template=benchmark.suite.apply_chat_template,
-                fewshot_as_multiturn=benchmark.suite.fewshot_as_multiturn and benchmark.suite.apply_chat_template,
-            )
-        assert result is not None
+    scores = EvalResult([], {}, {}, {}, "")
+    prompt_hashes, notes = [], []
+    for rows in _group_rows(benchmark):
+        result = _run_lm_eval(benchmark, model, rows)
         # nan and inf become None: no number
         plain_result = json.loads(json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None)
         samples_by_task = plain_result.pop("samples")
-        for row in row_group:
-            subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
-            subtask_names = [] if subtasks == [row.name] else subtasks
-            samples[row.name] = [
-                s | ({"task": name} if subtask_names else {}) for name in subtasks for s in samples_by_task[name]
+        for row in rows:
+            tasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+            scores.samples[row.name] = samples = [
+                s | ({} if tasks == [row.name] else {"task": name}) for name in tasks for s in samples_by_task[name]
             ]
+            scores.records.append(_make_row_record(benchmark, row, result, plain_result, samples))
             equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
-            items[row.name] = make_item_scores(row, samples[row.name], equal_tasks, benchmark.cluster_keys.get(row.name))
-            try:
-                record = make_record(row, benchmark.suite, plain_result, subtasks, samples[row.name])
-                if (cluster_keys := benchmark.cluster_keys.get(row.name)) is not None:
-                    tasks = benchmark.loaded_tasks[row.name]["tasks"]
-                    by_subtask = {name: result["samples"][name] for name in subtasks}  # type: ignore[typeddict-item]
-                    record = with_cluster_stderr(row, record, by_subtask, cluster_keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
-                records.append(record)
-            except EvaluationError:
-                check_items_finite(row, benchmark.suite, samples[row.name])
-                raise
-            prompt_hashes += [
-                f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples[row.name]
-            ]
-            if replaced_shots := {name: n for name, n in count_replaced_shots(benchmark, row).items() if n}:
+            scores.items[row.name] = make_item_scores(row, samples, equal_tasks, benchmark.cluster_keys.get(row.name))
+            prompt_hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples]
+            if replaced_shots := {name: t.shots_replaced for name, t in benchmark.tasks(row).items() if t.shots_replaced}:
                 plain_result.setdefault("own_shots_replaced", {}).update(replaced_shots)
                 notes.append(f"task {row.name}: {sum(replaced_shots.values())} items got another shot in place of their own text")
-        raw[", ".join(row.name for row in row_group)] = plain_result
+        scores.raw[", ".join(row.name for row in rows)] = plain_result
     notes += [f"{task}: {count} {EMPTY_CONTINUATION_NOTE}" for task, count in getattr(model, "without_token", {}).items()]
-    order = [row.name for row in benchmark.suite.task]
-    return EvalResult(
-        sorted(records, key=lambda r: order.index(r.task)), samples, items, raw, digest(*sorted(prompt_hashes)), tuple(notes)
-    )
+    order = [row.name for row in suite.task]
+    scores.records.sort(key=lambda record: order.index(record.task))
+    return replace(scores, prompt_hash=digest(*sorted(prompt_hashes)), notes=tuple(notes))
 
 
-def count_replaced_shots(benchmark: LmEvalBenchmark, row: SuiteTask) -> dict[str, int]:
-    """lm-eval task behind the row -> number of items of which a shot was replaced, because it had the item's own text."""
-    return {name: task.shots_replaced for name, task in benchmark.loaded_tasks[row.name]["tasks"].items()}
+def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTask]) -> Any:
+    """lm-eval's result of rows that share no task."""
+    from lm_eval import evaluator
+
+    from harness.language.benchmark.standard_errors import override_lm_eval_stderr  # lm-eval takes seconds to load
+
+    loaded_rows = [benchmark.loaded_tasks[row.name] for row in rows]
+    doc_ids = {name: list(ids) for row in rows for name, ids in benchmark.doc_ids(row).items()}
+    with (
+        keep_random_state(),
+        override_lm_eval_stderr(),
+        allow_code_execution(benchmark.allow_unsafe_code),
+        ignore_arithmetic_warnings(),
+        name_aggregation_errors(),
+    ):
+        random.seed(LM_EVAL_SEEDS["random"])
+        return evaluator.evaluate(
+            lm=model,
+            task_dict={kind: {k: v for row in loaded_rows for k, v in row[kind].items()} for kind in loaded_rows[0]},  # type: ignore[arg-type]
+            samples=doc_ids if benchmark.limit or any(row.limit for row in rows) else None,
+            cache_requests=False,
+            bootstrap_iters=BOOTSTRAP_ITERATIONS,
+            log_samples=True,
+            confirm_run_unsafe_code=benchmark.allow_unsafe_code,
+            apply_chat_template=benchmark.suite.apply_chat_template,
+            fewshot_as_multiturn=benchmark.suite.fewshot_as_multiturn and benchmark.suite.apply_chat_template,
+        )
+
+
+def _make_row_record(
+    benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: Sequence[Mapping[str, Any]]
+) -> EvalRecord:
+    """A row's record, with the error over clusters where the row names them. result: lm-eval's; plain_result: as JSON."""
+    subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+    try:
+        record = make_record(row, benchmark.suite, plain_result, subtasks, samples)
+        keys = benchmark.cluster_keys.get(row.name)
+        if keys is None:
+            return record
+        by_subtask = {name: result["samples"][name] for name in subtasks}
+        equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
+        return with_cluster_stderr(row, record, by_subtask, keys, benchmark.tasks(row), equal_tasks, BOOTSTRAP_ITERATIONS)
+    except EvaluationError:
+        check_items_finite(row, benchmark.suite, samples)
+        raise
 
 
 def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
@@ -288,11 +266,6 @@ def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
     return [rows for _, rows in groups]
 
 
-def _merge_loaded_rows(loaded_rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Several of lm-eval's loaded rows as one."""
-    return {kind: {name: item for row in loaded_rows for name, item in row[kind].items()} for kind in loaded_rows[0]}
-
-
 def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
     """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
 
@@ -305,18 +278,6 @@ def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[s
             f"suite {suite.name}, task {row.name}: {row.metric} is no finite number for {len(bad_samples)} of its items "
             f"({shown_items}{', ...' if len(bad_samples) > 3 else ''}); leave the task out, or take another metric"
         )
-
-
-def _limited_doc_ids(benchmark: LmEvalBenchmark, rows: Sequence[SuiteTask]) -> dict[str, list[int]] | None:
-    """The first `limit` items of every lm-eval task behind the rows, or None where nothing is limited."""
-    doc_ids: dict[str, list[int]] = {}
-    is_limited = False
-    for row in rows:
-        limits = [limit for limit in (row.limit, benchmark.limit) if limit is not None]
-        is_limited = is_limited or bool(limits)
-        for name, task in benchmark.loaded_tasks[row.name]["tasks"].items():
-            doc_ids[name] = list(range(min([*limits, len(task.eval_docs)])))
-    return doc_ids if is_limited else None
 
 
 def _to_jsonable(value: Any) -> Any:

@@ -5,50 +5,55 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import UserError
+from harness.language.benchmark import lm_eval_internals
 from harness.language.benchmark.own_shots import exclude_item_from_shots
 from harness.language.benchmark.task_errors import wrap_task_errors
 from harness.language.benchmark.task_file import TaskFile
-from harness.language.benchmark.task_surroundings import RandomState, silence_lm_eval
+from harness.language.benchmark.task_surroundings import RandomState
+from harness.language.text.template_limits import limit_task_templates
 from harness.loop.suite import Suite, SuiteTask
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 
 
-def task_files(manager: Any) -> dict[str, TaskFile]:
-    """Every task, group and tag of an lm-eval TaskManager, from the task files alone; no data set is loaded."""
-    tagged: dict[str, list[str]] = {}
-    for name, entry in manager.task_index.items():
-        if entry.cfg:  # a tag has none
-            for tag in entry.tags:
-                tagged.setdefault(tag, []).append(name)
-    files = {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()}
-    for name, entry in manager.task_index.items():
-        if entry.cfg:
-            members = entry.cfg.get("task") if "group" in entry.cfg else ()
-            files[name] = TaskFile(name, entry.cfg, tuple(members) if isinstance(members, list) else ())
-    return files
-
-
 def make_task_manager(suite: Suite) -> Any:
     """lm-eval's index of the suite's task files; with lm-eval's own tasks this takes seconds."""
-    silence_lm_eval()
+    lm_eval_internals.silence()
+    limit_task_templates()
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=[str(p) for p in suite.include_folders()], include_defaults=suite.include_defaults)
 
 
+def task_files(manager: Any) -> dict[str, TaskFile]:
+    """Every task, group and tag of an lm-eval TaskManager, from the task files alone; no data set is loaded."""
+    tagged: dict[str, list[str]] = {}
+    files = {}
+    for name, entry in manager.task_index.items():
+        if entry.cfg:  # a tag has none
+            members = entry.cfg.get("task") if "group" in entry.cfg else ()
+            files[name] = TaskFile(name, entry.cfg, tuple(members) if isinstance(members, list) else ())
+            for tag in entry.tags:
+                tagged.setdefault(tag, []).append(name)
+    return {tag: TaskFile(tag, {}, tuple(sorted(names))) for tag, names in tagged.items()} | files
+
+
 def load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
+    """lm-eval's tasks and groups of a row, each task with the row's shots. Raises UserError for what cannot be loaded."""
     where = f"suite {suite.name}, task {row.name}"
     random_state = RandomState()
     try:
         with random_state.resumed():
             loaded = manager.load([row.name])
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
-        if isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's
-            raise UserError(f"{where}: needs something that is not installed: {_one_line(error)}") from error
+        message = " ".join(str(error).split())[:300]
         if isinstance(error, UserError):
-            raise UserError(f"{where}: {error}") from error
-        raise UserError(f"{where}: cannot be loaded ({type(error).__name__}: {_one_line(error)})") from error
+            reason = str(error)
+        elif isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's
+            reason = f"needs something that is not installed: {message}"
+        else:
+            reason = f"cannot be loaded ({type(error).__name__}: {message})"
+        raise UserError(f"{where}: {reason}") from error
     for name, task in loaded["tasks"].items():
         _cache_requests(task, random_state)
         task.set_config(key="num_fewshot", value=row.shots)
@@ -67,18 +72,14 @@ def _cache_requests(task: Any, random_state: RandomState) -> None:
     def build_or_reuse(**options: Any) -> None:
         # chat_template is a method of the model, another object each time
         request_options = {name: value for name, value in options.items() if name != "chat_template"}
-        if not getattr(task, "_instances", None) or built_options != request_options:
+        if not lm_eval_internals.requests(task) or built_options != request_options:
             built_options.clear()
-            task._instances = []
+            lm_eval_internals.discard_requests(task)
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
             with random_state.resumed():
                 original_build(**options)
             built_options.update(request_options)
-        for instance in task._instances:
+        for instance in lm_eval_internals.requests(task) or ():
             instance.resps, instance.filtered_resps = [], {}  # the previous checkpoint's answers
 
     task.build_all_requests = build_or_reuse
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -10,23 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.language.benchmark import registered
+from harness.language.benchmark.lm_eval_internals import default_metrics
 from harness.language.benchmark.task_file import TaskFile
 from harness.loop.suite import SuiteTask
 
 # The metrics that lm-eval's own process_results computes; any other in the list of such a task is never reported.
+CHOICE_METRICS = "acc acc_norm acc_bytes acc_mutual_info brier_score exact_match f1 likelihood mcc"
 METRICS_BY_OUTPUT_TYPE = {
-    "multiple_choice": {
-        "acc",
-        "acc_norm",
-        "acc_bytes",
-        "acc_mutual_info",
-        "brier_score",
-        "exact_match",
-        "f1",
-        "likelihood",
-        "mcc",
-    },
+    "multiple_choice": set(CHOICE_METRICS.split()),
     "loglikelihood": {"acc", "perplexity"},
     "loglikelihood_rolling": {"bits_per_byte", "byte_perplexity", "word_perplexity"},
 }
@@ -39,19 +30,16 @@ def reported_metrics(settings: Mapping[str, Any]) -> tuple[set[str], bool]:
     output_type = str(settings.get("output_type") or "generate_until")
     metric_list = settings.get("metric_list")
     if metric_list is None:
-        names = set(registered.default_metrics(output_type))
+        names = set(default_metrics(output_type))
     elif isinstance(metric_list, list):
-        names = {metric_name(entry["metric"]) for entry in metric_list if isinstance(entry, Mapping) and "metric" in entry}
+        names = {metric_name(entry["metric"]) for entry in mappings(metric_list) if "metric" in entry}
     else:
         return set(), False
     if settings.get("process_results") is not None:
         return names, False
     if output_type in METRICS_BY_OUTPUT_TYPE:
         return names & METRICS_BY_OUTPUT_TYPE[output_type], True
-    open_ended = any(
-        isinstance(entry, Mapping) and (entry.get("hf_evaluate") or not _is_plain_name(entry.get("metric")))
-        for entry in metric_list or ()
-    )
+    open_ended = any(entry.get("hf_evaluate") or not _is_plain_name(entry.get("metric")) for entry in mappings(metric_list))
     return names, not open_ended  # a function may return several metrics under names of its own
 
 
@@ -70,16 +58,17 @@ def filter_names(settings: Mapping[str, Any]) -> set[str]:
     filter_list = settings.get("filter_list")
     if filter_list is None:
         return {"none"}
-    return {str(entry["name"]) for entry in filter_list if isinstance(entry, Mapping) and "name" in entry}
+    return {str(entry["name"]) for entry in mappings(filter_list) if "name" in entry}
 
 
 def higher_is_better(settings: Mapping[str, Any], metric: str) -> bool | None:
     """Whether higher is better for a metric of this task in lm-eval; None where it is not declared."""
-    metric_list = settings.get("metric_list")
-    for entry in metric_list if isinstance(metric_list, list) else ():
-        if isinstance(entry, Mapping) and metric_name(entry.get("metric")) == metric and "higher_is_better" in entry:
+    from lm_eval.api.registry import is_higher_better
+
+    for entry in mappings(settings.get("metric_list")):
+        if metric_name(entry.get("metric")) == metric and "higher_is_better" in entry:
             return entry["higher_is_better"] if isinstance(entry["higher_is_better"], bool) else None
-    return registered.higher_is_better(metric) if metric in reported_metrics(settings)[0] else None
+    return is_higher_better(metric) if metric in reported_metrics(settings)[0] else None
 
 
 def direction_problems(row: SuiteTask, tasks: Sequence[TaskFile]) -> Iterator[str]:
@@ -123,7 +112,7 @@ def group_problems(row: SuiteTask, group: TaskFile) -> Iterator[str]:
     if not group.members:
         yield "is a group without a list of tasks (task: [...]), which has no score"
         return
-    aggregated = aggregate_entries(group.settings.get("aggregate_metric_list"))
+    aggregated = mappings(group.settings.get("aggregate_metric_list"))
     advice = f"add aggregate_metric_list: [{{metric: {row.metric}}}] to its file, or name its tasks as rows"
     if not aggregated:
         yield f"is a group without aggregate_metric_list, so it has no score; {advice}"
@@ -133,18 +122,13 @@ def group_problems(row: SuiteTask, group: TaskFile) -> Iterator[str]:
         other_metrics = ", ".join(sorted({str(entry.get("metric")) for entry in aggregated}))
         yield f"is a group that averages {other_metrics}, not {row.metric}; {advice}"
         return
-    filter_lists = [_iter_strings(entry["filter_list"]) for entry in matching if entry.get("filter_list") is not None]
-    if len(filter_lists) == len(matching) and not any(row.filter in names for names in filter_lists):
-        known_filters = ", ".join(sorted({name for names in filter_lists for name in names}))
-        yield f'is a group that averages {row.metric} of filter {known_filters}, not of "{row.filter}"'
+    filter_lists = [entry["filter_list"] for entry in matching if entry.get("filter_list") is not None]
+    known_filters = {str(name) for names in filter_lists for name in ([names] if isinstance(names, str) else names)}
+    if len(filter_lists) == len(matching) and row.filter not in known_filters:
+        yield f'is a group that averages {row.metric} of filter {", ".join(sorted(known_filters))}, not of "{row.filter}"'
 
 
-def aggregate_entries(aggregate_metric_list: Any) -> list[Mapping[str, Any]]:
-    """A group's aggregate_metric_list, which may be one entry alone."""
-    if isinstance(aggregate_metric_list, Mapping):
-        return [aggregate_metric_list]
-    return [entry for entry in aggregate_metric_list or () if isinstance(entry, Mapping)]
-
-
-def _iter_strings(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(entry) for entry in value]
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings of a list in a task file, or one alone; empty for anything else."""
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    return [entry for entry in entries if isinstance(entry, Mapping)]

@@ -26,7 +26,7 @@ def make_record(
     subtasks: Sequence[str],
     samples: Sequence[Mapping[str, Any]] | None = None,
 ) -> EvalRecord:
-    """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n: those of its samples that count.
+    """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n counts its samples that have the metric.
 
     Raises EvaluationError when metric or filter is not there.
     """

@@ -13,26 +13,24 @@ from __future__ import annotations
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from unittest import mock
 
-from lm_eval import evaluator_utils
 from lm_eval.api import metrics
 
 from harness.analysis.clusters import cluster_robust_stderr
+from harness.language.benchmark.lm_eval_internals import replace_stderr
 
-RESAMPLES_PER_SEED = 1000  # resamples per seed, as lm-eval has them
+RESAMPLES_PER_SEED = 1000  # as lm-eval has them
 SLOW_METRICS = {"bleu", "chrf", "chrf++", "ter"}  # for which lm-eval takes fewer resamples
 SLOW_ITERATIONS = 100
-BOOTSTRAPPED_HERE = (
-    metrics.weighted_perplexity,
-    metrics.bits_per_byte,
-    metrics.brier_score,
-)  # no mean, and lm-eval gives no error
+# No means, and lm-eval gives no error.
+BOOTSTRAPPED_HERE = (metrics.weighted_perplexity, metrics.bits_per_byte, metrics.brier_score)
+_lm_eval_stderr_for_metric = metrics.stderr_for_metric
 
 
 def bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], items: Sequence[Any], iters: int) -> float:
@@ -52,9 +50,6 @@ def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Callable[[Sequence[A
     if metric in BOOTSTRAPPED_HERE and bootstrap_iters > 0:
         return lambda items: bootstrap_stderr(metric, items, bootstrap_iters)
     return _lm_eval_stderr_for_metric(metric, bootstrap_iters)
-
-
-_lm_eval_stderr_for_metric = metrics.stderr_for_metric
 
 
 @dataclass(frozen=True)
@@ -106,19 +101,11 @@ def cluster_bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], cluste
 
 def _mean(values: Sequence[float], tasks: Sequence[str], equal_tasks: bool) -> float:
     """The mean over items, or with `equal_tasks` the plain mean of the tasks' means."""
-    if not values or not equal_tasks:
-        return math.fsum(values) / max(1, len(values))
-    values_by_task: dict[str, list[float]] = {}
-    for value, task in zip(values, tasks, strict=True):
-        values_by_task.setdefault(task, []).append(value)
-    return math.fsum(math.fsum(task_values) / len(task_values) for task_values in values_by_task.values()) / len(values_by_task)
+    sizes = Counter(tasks)
+    weights = [1 / (len(sizes) * sizes[task]) if equal_tasks else 1 / len(values) for task in tasks]
+    return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
 
 
-@contextmanager
-def override_lm_eval_stderr() -> Iterator[None]:
+def override_lm_eval_stderr() -> AbstractContextManager[None]:
     """Within it lm-eval takes its standard errors from this file."""
-    with (
-        mock.patch.object(metrics, "bootstrap_stderr", bootstrap_stderr),
-        mock.patch.object(evaluator_utils, "stderr_for_metric", stderr_for_metric),
-    ):
-        yield
+    return replace_stderr(bootstrap_stderr, stderr_for_metric)

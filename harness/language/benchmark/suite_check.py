@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import did_you_mean
 from harness.language.benchmark.row_check import (
@@ -26,6 +25,7 @@ from harness.language.benchmark.row_check import (
 from harness.language.benchmark.task_check import unsupported_features
 from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.loop.suite import Suite, SuiteTask
+from harness.settings.toml_files import iter_text
 
 GATED_DATASETS = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
 ALWAYS_INSTALLED = {"harness", "datasets", "numpy", "packaging"}  # the harness itself and what lm-eval cannot do without
@@ -35,8 +35,7 @@ LAZY_DEPENDENCIES = {"sympy.parsing.latex": "antlr4"}  # what a module needs onl
 
 @dataclass
 class TaskRequirements:
-    """What one row of the suite needs. problems: one line each, naming the thing and what to do; notes: on a row without
-    problems."""
+    """What one row of the suite needs. problems: one line each, naming the thing and what to do; notes: on a row without them."""
 
     row: SuiteTask
     tasks: list[str] = field(default_factory=list)
@@ -56,60 +55,58 @@ class TaskRequirements:
 
 def requirements(suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool = False) -> list[TaskRequirements]:
     """The requirements of every row. files: by name, all that are installed or in the suite's folders."""
-    return [_row_requirements(suite, row, files, allow_unsafe_code) for row in suite.task]
+    rows = [TaskRequirements(row) for row in suite.task]
+    for required in rows:
+        problems = _fill(required, suite, files, allow_unsafe_code)
+        required.problems = [f"suite {suite.name}, task {required.row.name}: {problem}" for problem in problems]
+    return rows
 
 
-def _row_requirements(suite: Suite, row: SuiteTask, files: Mapping[str, TaskFile], allow_unsafe_code: bool) -> TaskRequirements:
-    required = TaskRequirements(row)
-    where = f"suite {suite.name}, task {row.name}"
+def _fill(required: TaskRequirements, suite: Suite, files: Mapping[str, TaskFile], allow_unsafe_code: bool) -> Iterator[str]:
+    """Fill in everything but the problems, which are yielded without suite and row."""
+    row = required.row
     if row.name not in files:
-        hint = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
-        similar_names = [name for name in files if name[:1] == row.name[:1]]
-        if (file := _find_unreadable_file(suite, row.name)) is not None:
-            required.problems.append(
-                f"{where}: lm-eval skips {file}, which it cannot read: not YAML, or an `include` that does not exist"
-            )
-            return required
-        required.problems.append(
-            f"{where}: no such task{did_you_mean(row.name, similar_names) if len(similar_names) < 200 else ''}{hint}"
-        )
-        return required
-    task_file = files[row.name]
-    if task_file.is_tag:
-        required.problems.append(f"{where}: {tag_problem(row, task_file)}")
-    if task_file.is_group:
-        required.problems += [f"{where}: {problem}" for problem in group_problems(row, task_file)]
+        yield _unknown_task_problem(suite, row.name, files)
+        return
+    if files[row.name].is_tag:
+        yield tag_problem(row, files[row.name])
+    if files[row.name].is_group:
+        yield from group_problems(row, files[row.name])
     tasks, missing_by_task = [], []
     for task in subtasks(row.name, files):
         if isinstance(task, str):
-            required.problems.append(f"{where}: its group names {task}, which is not installed")
+            yield f"its group names {task}, which is not installed"
             continue
-        required.tasks.append(task.name)
         tasks.append(task)
-        required.problems += [f"{where}: {problem}" for problem in shots_problems(row, task)]
-        unsupported = unsupported_features(task.settings, allow_unsafe_code)
-        required.problems += [f"{where}: {task.name} {problem}" for problem in unsupported]
         missing_by_task.append(list(missing_metric_or_filter(row, task)))
+        yield from shots_problems(row, task)
+        yield from (f"{task.name} {problem}" for problem in unsupported_features(task.settings, allow_unsafe_code))
         if path := task.settings.get("dataset_path"):
             required.datasets.add(str(path))
         try:
             required.packages |= imported_packages(task)
         except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
-            required.problems.append(
-                f"{where}: {task.name} names Python code that cannot be read: {' '.join(str(error).split())}"
-            )
-    required.problems += [f"{where}: {problem}" for problem in direction_problems(row, tasks)]
+            yield f"{task.name} names Python code that cannot be read: {' '.join(str(error).split())}"
+    required.tasks = [task.name for task in tasks]
+    yield from direction_problems(row, tasks)
     incomplete = [problems for problems in missing_by_task if problems]
-    if len(incomplete) == len(missing_by_task):  # a group's score is over the tasks that report it
-        prefix = "none of its tasks reports the row's metric and filter: " if len(incomplete) > 1 else ""
-        required.problems += [f"{where}: {prefix}{problem}" for problem in (incomplete[0] if incomplete else ())]
+    if len(incomplete) < len(missing_by_task):  # a group's score is over the tasks that report it
+        if incomplete:
+            required.notes.append(
+                f"suite {suite.name}, task {row.name}: {len(missing_by_task) - len(incomplete)} of its {len(missing_by_task)} "
+                f"tasks report {row.metric}, {row.filter}; its score is over these"
+            )
     elif incomplete:
-        num_complete = len(missing_by_task) - len(incomplete)
-        required.notes.append(
-            f"{where}: {num_complete} of its {len(missing_by_task)} tasks report {row.metric}, {row.filter}; "
-            "its score is over these"
-        )
-    return required
+        prefix = "none of its tasks reports the row's metric and filter: " if len(incomplete) > 1 else ""
+        yield from (f"{prefix}{problem}" for problem in incomplete[0])
+
+
+def _unknown_task_problem(suite: Suite, name: str, files: Mapping[str, TaskFile]) -> str:
+    if (file := _find_unreadable_file(suite, name)) is not None:
+        return f"lm-eval skips {file}, which it cannot read: not YAML, or an `include` that does not exist"
+    similar_names = [other for other in files if other[:1] == name[:1]]
+    hint = "" if suite.include_defaults else "; lm-eval's own tasks need include_defaults = true in the suite"
+    return f"no such task{did_you_mean(name, similar_names) if len(similar_names) < 200 else ''}{hint}"
 
 
 def _find_unreadable_file(suite: Suite, name: str) -> Path | None:
@@ -123,39 +120,28 @@ def imported_packages(task: TaskFile) -> set[str]:
     """Top-level names of the packages that a task's Python files import, except lm-eval and the standard library."""
     packages: set[str] = set()
     seen: set[Path] = set()
-    pending = [path for text in _iter_strings(task.settings) if (path := _python_file(text)) is not None]
+    pending = [path for _, text in iter_text(task.settings) if (path := _python_file(text)) is not None]
     while pending:
         path = pending.pop()
         if path in seen:
             continue
         seen.add(path)
         for module in _imported_modules(path):
-            if module in LAZY_DEPENDENCIES:
-                packages.add(LAZY_DEPENDENCIES[module])
             top = module.partition(".")[0]
+            packages |= {LAZY_DEPENDENCIES[module]} if module in LAZY_DEPENDENCIES else set()
             if module.startswith("lm_eval.tasks."):
-                spec = importlib.util.find_spec("lm_eval")
-                package_folder = (
-                    Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
-                )
-                module_file = (
-                    package_folder / (module.removeprefix("lm_eval.").replace(".", "/") + ".py") if package_folder else None
-                )
-                pending += [module_file] if module_file is not None and module_file.is_file() else []
+                pending += _file_of_lm_eval(module)
             elif top not in sys.stdlib_module_names and top != "lm_eval" and not (path.parent / f"{top}.py").is_file():
                 packages.add(top)
     return packages - ALWAYS_INSTALLED
 
 
-def _iter_strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _iter_strings(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _iter_strings(inner)
+def _file_of_lm_eval(module: str) -> list[Path]:
+    """The file of one of lm-eval's modules, found without importing it."""
+    spec = importlib.util.find_spec("lm_eval")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    files = [Path(folder, *module.split(".")[1:]).with_suffix(".py") for folder in folders]
+    return [file for file in files if file.is_file()]
 
 
 def _python_file(text: str) -> Path | None:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.language.benchmark.row_check import mappings
+
 REGEX_FILTERS = {"regex", "regex_pos", "multi_choice_regex"}
 
 
 def unsupported_features(settings: Mapping[str, Any], allow_unsafe_code: bool) -> Iterator[str]:
-    """Settings of a task that are not supported, one line each, without the task's name."""
+    """One line each, without the task's name."""
     if settings.get("unsafe_code") and not allow_unsafe_code:
         yield (
             "runs code that the model has written (unsafe_code: true); allow it with --set evaluation.allow_unsafe_code=true "
@@ -38,25 +40,20 @@ def unsupported_features(settings: Mapping[str, Any], allow_unsafe_code: bool) -
 
 def _filter_problems(settings: Mapping[str, Any], repeats: int) -> Iterator[str]:
     """Steps of filters that fail whatever the answers are."""
-    for entry in settings.get("filter_list") or ():
-        for step in (entry.get("filter") if isinstance(entry, Mapping) else None) or ():
-            function = step.get("function") if isinstance(step, Mapping) else None
+    for entry in mappings(settings.get("filter_list")):
+        for step in mappings(entry.get("filter")):
+            function = step.get("function")
             if function == "take_first_k" and isinstance(k := step.get("k"), int) and k > repeats:
                 yield (
                     f"filter {entry.get('name')} takes the first {k} answers, but repeats is {repeats}; "
                     f"set repeats to at least {k}"
                 )
             pattern = step.get("regex_pattern") if function in REGEX_FILTERS else None
-            if isinstance(pattern, str) and (regex_error := _find_regex_error(pattern)):
-                yield f"filter {entry.get('name')}: regex_pattern {pattern!r} is no regular expression ({regex_error})"
-
-
-def _find_regex_error(pattern: str) -> str | None:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return str(error)
-    return None
+            if isinstance(pattern, str):
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    yield f"filter {entry.get('name')}: regex_pattern {pattern!r} is no regular expression ({error})"
 
 
 def _as_float(value: Any) -> float:

@@ -60,11 +60,9 @@ def _question_key(where: str, what: str, task: Any, doc: Any) -> str:
     return key
 
 
-def item_clusters(keys: ClusterKeys, doc_ids: Mapping[str, Sequence[int]] | None) -> list[int]:
-    """The cluster of every evaluated item, tasks by name, documents in order. doc_ids: those of every task; None: all."""
-    return number_clusters(
-        [key for name in sorted(keys) for key in (keys[name] if doc_ids is None else [keys[name][n] for n in doc_ids[name]])]
-    )
+def item_clusters(keys: ClusterKeys, doc_ids: Mapping[str, Sequence[int]]) -> list[int]:
+    """The cluster of every evaluated item, tasks by name, documents in order. doc_ids: those evaluated of every task."""
+    return number_clusters([keys[name][n] for name in sorted(keys) for n in doc_ids[name]])
 
 
 def with_cluster_stderr(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from harness.errors import EvaluationError, UserError, disk_error
+from harness.language.benchmark.lm_eval_internals import surround_aggregation
 
 # Methods that lm-eval calls with a document as first argument -> what an error in them means.
 ITEM_STEP_FAILURES = {
@@ -26,13 +26,7 @@ def wrap_task_errors(task: Any, where: str) -> None:
     where = where if where.endswith(f" {task.task_name}") else f"{where}: {task.task_name}"
     for method, what in ITEM_STEP_FAILURES.items():
         setattr(task, method, _wrap_item_call(getattr(task, method), task, where, what))
-    original_apply_filters = task.apply_filters
-
-    def apply_filters() -> Any:
-        with _error_context(where, "its filters fail on the answers"):
-            return original_apply_filters()
-
-    task.apply_filters = apply_filters
+    task.apply_filters = _error_context(f"{where}: its filters fail on the answers")(task.apply_filters)
 
 
 def _wrap_item_call(call: Any, task: Any, where: str, what: str) -> Any:
@@ -41,37 +35,27 @@ def _wrap_item_call(call: Any, task: Any, where: str, what: str) -> Any:
         try:
             return call(doc, *args, **kwargs)
         except Exception as error:
-            raise _to_evaluation_error(error, f"{where}, item {_doc_index(task, doc)}: {what}") from error
+            index = next((n for n, other in enumerate(task.eval_docs) if other == doc), "unknown")
+            raise _to_evaluation_error(error, f"{where}, item {index}: {what}") from error
 
     return wrapper
 
 
-def _doc_index(task: Any, doc: Any) -> Any:
-    return next((n for n, other in enumerate(task.eval_docs) if other == doc), "unknown")
-
-
-@contextlib.contextmanager
-def name_aggregation_errors() -> Iterator[None]:
+def name_aggregation_errors() -> contextlib.AbstractContextManager[None]:
     """Within it an error in aggregating a task's item scores names the task."""
-    from lm_eval import evaluator_utils
 
-    original = evaluator_utils._compute_task_aggregations
+    def context(task: str, metrics: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        return _error_context(f"task {task}: its items' scores cannot be aggregated ({', '.join(metrics)})")
 
-    def wrapper(task: Any, raw_metrics: Any, *args: Any, **kwargs: Any) -> Any:
-        metrics = ", ".join(dict.fromkeys(metric for metric, _ in raw_metrics))
-        with _error_context(f"task {task.task_name}", f"its items' scores cannot be aggregated ({metrics})"):
-            return original(task, raw_metrics, *args, **kwargs)
-
-    with mock.patch.object(evaluator_utils, "_compute_task_aggregations", wrapper):
-        yield
+    return surround_aggregation(context)
 
 
 @contextlib.contextmanager
-def _error_context(where: str, what: str) -> Iterator[None]:
+def _error_context(message: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _to_evaluation_error(error, f"{where}: {what}") from error
+        raise _to_evaluation_error(error, message) from error
 
 
 def _to_evaluation_error(error: Exception, message: str) -> Exception:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import random
 import warnings
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 
 from harness.language.random_state import keep_random_state
-from harness.language.text.template_limits import limit_task_templates
 
 LM_EVAL_SEEDS = {"random": 0, "numpy": 1234, "torch": 1234}  # those of lm-eval's `simple_evaluate`
 
@@ -58,20 +56,3 @@ def ignore_arithmetic_warnings() -> Iterator[None]:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield
-
-
-def silence_lm_eval() -> None:
-    """No log lines of lm-eval on every request type and every override: the harness records the same in files."""
-    import functools
-
-    import lm_eval.api.task
-    import tqdm
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    lm_eval.api.task.tqdm = functools.partial(tqdm.tqdm, disable=True)  # one bar per task would break the harness's own
-    limit_task_templates()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with contextlib.suppress(ImportError):
-        import datasets
-
-        datasets.disable_progress_bars()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
-from harness.language.benchmark.row_check import group_problems, reported_metrics
+from harness.language.benchmark import lm_eval_internals
+from harness.language.benchmark.row_check import group_problems, mappings, reported_metrics
 from harness.language.benchmark.task_file import TaskFile
 from harness.loop.suite import Suite, SuiteTask
 
@@ -44,13 +45,13 @@ def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -
 
 def _check_metrics_exist(where: str, name: str, task: Any) -> None:
     """Raises UserError for a metric or aggregation that lm-eval lacks: it is None there, and fails only after the answers."""
-    for metric, function in (getattr(task, "_aggregation_list", None) or {}).items():
+    for metric, function in lm_eval_internals.aggregations(task).items():
         if not callable(function):
             raise UserError(f"{where}: {name} aggregates {metric} with a function that lm-eval does not have")
     _check_binary_f1(where, name, task)
     if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
         return
-    for metric, function in getattr(task, "_metric_fn_list", {}).items():
+    for metric, function in lm_eval_internals.metric_functions(task).items():
         if function is None:
             raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
 
@@ -59,12 +60,13 @@ def _check_binary_f1(where: str, name: str, task: Any) -> None:
     """lm-eval's f1 is binary and fails when a third class is predicted."""
     from lm_eval.api.metrics import f1_score
 
-    uses_lm_eval_f1 = any(function is f1_score for function in (getattr(task, "_aggregation_list", None) or {}).values())
-    if not uses_lm_eval_f1 or task.OUTPUT_TYPE != "multiple_choice" or task.config.process_results is not None:
+    if (
+        f1_score not in lm_eval_internals.aggregations(task).values()
+        or task.OUTPUT_TYPE != "multiple_choice"
+        or task.config.process_results is not None
+    ):
         return
-    max_choices = max(
-        (len(task.doc_to_choice(doc)) for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED)), default=0
-    )
+    max_choices = max((len(task.doc_to_choice(doc)) for doc in _first_items(task)), default=0)
     if max_choices > 2:
         raise UserError(
             f"{where}: {name} lists f1, which in lm-eval is binary and fails at a third class; its items have {max_choices} "
@@ -75,22 +77,24 @@ def _check_binary_f1(where: str, name: str, task: Any) -> None:
 def reported_metric_names(task: Any, filter_name: str) -> set[str] | None:
     """The metrics that a loaded task reports under a filter; None where that cannot be known beforehand."""
     settings = getattr(task.config, "__dict__", {})
-    has_own_scoring = type(task).process_results.__qualname__ != "ConfigurableTask.process_results"
     names, complete = reported_metrics(settings)
-    if complete and not has_own_scoring:
+    if complete and not lm_eval_internals.has_own_scoring(task):
         return names
-    metric_list = settings.get("metric_list") or ()
-    uses_hf_evaluate = any(isinstance(entry, Mapping) and entry.get("hf_evaluate") for entry in metric_list)
+    uses_hf_evaluate = any(entry.get("hf_evaluate") for entry in mappings(settings.get("metric_list")))
     if getattr(task, "UNSAFE_CODE", False) or uses_hf_evaluate:
         return None
     metrics: set[str] = set()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            for doc in itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED):
+            for doc in _first_items(task):
                 metrics |= set(task.process_results(doc, _dummy_answers(task, doc, filter_name)))
     except Exception:  # third-party code, called with a made-up answer
         return None
     return metrics or None
+
+
+def _first_items(task: Any) -> Iterator[Any]:
+    return itertools.islice(iter(task.eval_docs), NUM_ITEMS_TRIED)
 
 
 def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
@@ -99,7 +103,7 @@ def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
 
     output_type = task.OUTPUT_TYPE
     if output_type == "multiple_choice":
-        choices = len(task.doc_to_choice(doc)) * (2 if "acc_mutual_info" in task._metric_fn_list else 1)
+        choices = len(task.doc_to_choice(doc)) * (2 if "acc_mutual_info" in lm_eval_internals.metric_functions(task) else 1)
         answers: list[Any] = [(-1.0 - n, n == 0) for n in range(choices)]
     else:
         answers = [{"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}.get(output_type, DUMMY_ANSWER)]
@@ -112,7 +116,5 @@ def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
         )
         instance.resps = [answer] * repeats
         instances.append(instance)
-    for ensemble in task._filters:
-        if ensemble.name == filter_name:
-            ensemble.apply(instances)
+    lm_eval_internals.apply_filter(task, filter_name, instances)
     return [instance.filtered_resps[filter_name] for instance in instances]

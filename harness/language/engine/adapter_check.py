@@ -50,8 +50,7 @@ def compare_logps(
     if base_logps is None:
         return Agreement(n, tokens, off)
     base_differences = [b - p for b, p in zip(base_logps, checkpoint_logps, strict=True)]
-    apart = sum(map(abs, base_differences)) / tokens
-    sum_squares = sum(w * w for w in base_differences)
+    apart, sum_squares = sum(map(abs, base_differences)) / tokens, sum(w * w for w in base_differences)
     if n < 2 or sum_squares == 0:
         return Agreement(n, tokens, off, apart)
     fraction = sum(g * w for g, w in zip(differences, base_differences, strict=True)) / sum_squares
@@ -67,23 +66,21 @@ def raise_if_wrong(agreement: Agreement, precision: str, checkpoint: str) -> Non
     tolerance, or, below it, where the way towards the base is too long for chance. A checkpoint nearer to the base than rounding
     cannot be distinguished from it; then only the first can fail.
     """
-    tolerance = TWO_ENGINES[precision]
-    fraction, error = agreement.towards_base, agreement.towards_base_error
-    is_distinguishable = agreement.apart is not None and agreement.apart > tolerance
-    if fraction is not None and error is not None:
-        is_distinguishable = is_distinguishable or fraction > MIN_STANDARD_ERRORS * error
-    if agreement.off <= tolerance and not (fraction is not None and fraction >= 0.5 and is_distinguishable):
+    tolerance, apart, fraction = TWO_ENGINES[precision], agreement.apart, agreement.towards_base
+    is_base = False
+    if apart is not None and fraction is not None and agreement.towards_base_error is not None:
+        is_base = fraction >= 0.5 and (apart > tolerance or fraction > MIN_STANDARD_ERRORS * agreement.towards_base_error)
+    if agreement.off <= tolerance and not is_base:
         return
     message = (
         f"on {agreement.responses} responses vLLM's log-probabilities are {agreement.off:.3g} nats per token "
-        f"off those of {checkpoint}"
+        f"off those of {checkpoint}, at most {tolerance:g} expected in {precision}"
     )
-    if agreement.apart is None:
-        raise RuntimeError(f"{message}, at most {tolerance:g} expected in {precision}: vLLM draws from another model")
+    if apart is None:
+        raise RuntimeError(f"{message}: vLLM draws from another model")
     way = "" if fraction is None else f" and lie {fraction:.2f} of the way from the checkpoint (0) to the bare base (1)"
     raise RuntimeError(
-        f"{message}, at most {tolerance:g} expected in {precision}{way}; checkpoint and base differ by {agreement.apart:.3g}: "
-        "the checkpoint's adapter seems not to be applied"
+        f"{message}{way}; checkpoint and base differ by {apart:.3g}: the checkpoint's adapter seems not to be applied"
     )
 
 

@@ -27,13 +27,11 @@ def supported_rank(rank: int) -> int:
 
 
 def check_backend(config: RunConfig) -> None:
-    """Nothing to check for this package's own sampler. vLLM's process is started once, which takes as long as importing it.
+    """Start vLLM's process once, which takes as long as importing it.
 
     Raises UserError when vLLM is not installed or does not start, computes on another device than the run, or cannot hold the
     run's adapters, temperature or precision.
     """
-    if config.generation.backend != "vllm":
-        return
     supported_rank(config.lora.rank)
     low, high = TEMPERATURE_RANGE
     if not low <= config.generation.temperature <= high:

@@ -21,7 +21,7 @@ from harness.config import GenerationConfig, RunConfig
 from harness.files import file_digest
 from harness.language.encoding import Encoder
 from harness.language.engine.adapter_check import check_adapter
-from harness.language.engine.preflight import supported_rank
+from harness.language.engine.preflight import check_backend, supported_rank
 from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.sampling import GeneratedTokens, Request
 from harness.language.policy import Completion, Policy
@@ -31,16 +31,10 @@ from harness.store.adapter_files import ADAPTER_FILE
 LOGP_ROUNDING = 1e-3  # nats by which a probability of 1 may come out above 1
 
 
-def make_sampler(policy: Policy, config: RunConfig, adapter: Path | None) -> Policy | VllmSampler:
-    """What draws the responses of the checkpoint loaded in `policy`: the policy itself, or vLLM where the run asks for it.
-
-    adapter: the checkpoint's folder; None for the initial policy.
-    """
-    return VllmSampler(policy, config, adapter) if config.generation.backend == "vllm" else policy
-
-
 class VllmSampler:
-    """Samples from the checkpoint loaded in `policy` by vLLM. `engine_record`: vLLM's version and the last agreement."""
+    """A generation back end (`phases/generate.py`). `engine_record`: vLLM's version and the last agreement."""
+
+    check = staticmethod(check_backend)
 
     def __init__(self, policy: Policy, config: RunConfig, adapter: Path | None) -> None:
         self.policy, self.config, self.adapter = policy, config, adapter
@@ -69,7 +63,15 @@ class VllmSampler:
                 torch.cuda.empty_cache()  # cached memory of the policy, for vLLM
             process = stack.enter_context(VllmProcess(settings.vllm_timeout, visible_device_env(self.policy.device)))
             version = process.receive("hello")["version"]
-            process.send("open", **self._engine_settings(requests, settings, with_adapter=folder is not None))
+            process.send(
+                "open",
+                model=self.policy.path,
+                revision=None if Path(self.policy.path).is_dir() else self.policy.commit,  # the very one the policy has
+                dtype=self.policy.precision,
+                length=max(len(r.prompt_ids) + r.max_new_tokens for r in requests),
+                memory=settings.vllm_memory,
+                rank=supported_rank(self.config.lora.rank) if folder else None,
+            )
             process.receive("opened")
             tokens = self._generate_tokens(process, adapter, requests, settings, advance)
         completions = [self.policy.to_completion(prompt, generated) for prompt, generated in zip(prompts, tokens, strict=True)]
@@ -78,23 +80,12 @@ class VllmSampler:
         return completions
 
     def _initial_adapter(self, stack: ExitStack) -> Path | None:
-        """The initial policy's adapter as a folder for the time of the draw, where it is not the bare base."""
+        """The initial policy's adapter in a temporary folder, where it is not the bare base."""
         if self.policy.initial_adapter is None:
             return None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-checkpoint-")))
         self.policy.save_adapter(folder)
         return folder
-
-    def _engine_settings(self, requests: Sequence[Request], settings: GenerationConfig, with_adapter: bool) -> dict[str, Any]:
-        """The base as vLLM opens it: the very commit the policy has, and no more context than the longest request takes."""
-        return {
-            "model": self.policy.path,
-            "revision": None if Path(self.policy.path).is_dir() else self.policy.commit,
-            "dtype": self.policy.precision,
-            "length": max(len(r.prompt_ids) + r.max_new_tokens for r in requests),
-            "memory": settings.vllm_memory,
-            "rank": supported_rank(self.config.lora.rank) if with_adapter else None,
-        }
 
     def _generate_tokens(
         self,
@@ -104,18 +95,17 @@ class VllmSampler:
         settings: GenerationConfig,
         advance: Advance,
     ) -> list[GeneratedTokens]:
-        stop_ids = self.policy.stop_ids
+        stop_ids, banned_ids = self.policy.stop_ids, self.policy.ids_without_token
         process.send(
             "draw",
             adapter=adapter,
             temperature=settings.temperature,
             top_p=settings.top_p,
             stop_ids=sorted(stop_ids),
-            never=self.policy.ids_without_token,
+            never=banned_ids,
             requests=[(list(r.prompt_ids), r.seed, r.max_new_tokens) for r in requests],
         )
         vocab_size = self.policy.model.config.get_text_config().vocab_size
-        banned_ids = set(self.policy.ids_without_token)
         tokens: list[GeneratedTokens] = []
         num_reported = 0
         while (message := process.receive("done", "response", "end"))["kind"] != "end":
@@ -124,7 +114,9 @@ class VllmSampler:
                 advance(message["count"])
             elif len(tokens) == len(requests):
                 raise process.failure(f"sent more than the {len(requests)} responses requested")
-            elif not is_response(message, requests[len(tokens)], stop_ids, vocab_size) or banned_ids & set(message["ids"]):
+            elif not is_response(message, requests[len(tokens)], stop_ids, vocab_size) or not set(banned_ids).isdisjoint(
+                message["ids"]
+            ):
                 raise process.failure(f"sent something that is no response to its request: {str(message)[:200]}")
             else:
                 tokens.append(GeneratedTokens(message["ids"], message["logp"]))

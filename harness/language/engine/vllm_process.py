@@ -47,6 +47,8 @@ class VllmProcess:
             env={**os.environ, **VLLM_ENVIRONMENT, **(environment or {})},
             start_new_session=True,  # a group of its own, so that whatever it starts is ended with it
         )
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        self._stdin, self._stdout, self._stderr = self.process.stdin, self.process.stdout, self.process.stderr
         self._messages: queue.Queue[str | None] = queue.Queue()
         self._error_lines: deque[str] = deque(maxlen=NUM_ERROR_LINES)
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_messages, self._read_errors)]
@@ -57,9 +59,8 @@ class VllmProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self.process.stdin is not None
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self._stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(EXIT_TIMEOUT if kind is None else 0)
         with contextlib.suppress(ProcessLookupError):
@@ -67,16 +68,14 @@ class VllmProcess:
         self.process.wait()
         for reader in self._readers:
             reader.join(EXIT_TIMEOUT)
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        self._stdout.close()
+        self._stderr.close()
 
     def send(self, kind: str, **fields: Any) -> None:
         """Send one order. Raises RuntimeError when the process no longer reads."""
-        assert self.process.stdin is not None
         try:
-            self.process.stdin.write(json.dumps({"kind": kind, **fields}) + "\n")
-            self.process.stdin.flush()
+            self._stdin.write(json.dumps({"kind": kind, **fields}) + "\n")
+            self._stdin.flush()
         except OSError:
             raise self._closed_error() from None
 
@@ -109,12 +108,9 @@ class VllmProcess:
         return self.failure("closed its output" if code is None else f"ended with exit code {code}")
 
     def _read_messages(self) -> None:
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
+        for text in self._stdout:
             self._messages.put(text)
         self._messages.put(None)
 
     def _read_errors(self) -> None:
-        assert self.process.stderr is not None
-        for text in self.process.stderr:
-            self._error_lines.append(text.rstrip())
+        self._error_lines.extend(text.rstrip() for text in self._stderr)

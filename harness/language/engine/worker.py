@@ -24,23 +24,18 @@ from typing import Any, TextIO
 MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more finished responses in memory before they are sent
 
 
-class Adapters:
-    """A whole number for every adapter name, counted up and never given twice.
+def lora_request(adapter: dict[str, str] | None, adapter_ids: dict[str, int]) -> Any:
+    """The adapter under its name and a number, counted up in `adapter_ids` and never given twice.
 
     vLLM keeps an adapter under its number and does not read the files again (vllm#31326), and cached prompts under its name
     (vllm#42125): a name here is made of the weights' digest, so neither can stand for two checkpoints.
     """
+    from vllm.lora.request import LoRARequest
 
-    def __init__(self) -> None:
-        self.adapter_ids: dict[str, int] = {}
-
-    def lora_request(self, adapter: dict[str, str] | None) -> Any:
-        from vllm.lora.request import LoRARequest
-
-        if adapter is None:
-            return None
-        adapter_id = self.adapter_ids.setdefault(adapter["name"], len(self.adapter_ids) + 1)
-        return LoRARequest(adapter["name"], adapter_id, adapter["path"])
+    if adapter is None:
+        return None
+    adapter_id = adapter_ids.setdefault(adapter["name"], len(adapter_ids) + 1)
+    return LoRARequest(adapter["name"], adapter_id, adapter["path"])
 
 
 def open_engine(order: dict[str, Any]) -> Any:
@@ -144,14 +139,14 @@ def main() -> None:
     from vllm.platforms import current_platform
 
     writer.send("hello", version=vllm.__version__, device=current_platform.device_type)
-    engine, adapters = None, Adapters()
+    engine, adapter_ids = None, {}
     for text in sys.stdin:
         order = json.loads(text)
         if order["kind"] == "open":
             engine = open_engine(order)
             writer.send("opened")
         else:
-            generate(engine, adapters.lora_request(order["adapter"]), order, writer)
+            generate(engine, lora_request(order["adapter"], adapter_ids), order, writer)
     os._exit(0)  # the memory is freed at once, and no library's exit handler can hang
 
 

@@ -10,7 +10,7 @@ questions, questions that are equal in it are one cluster too.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,19 +26,17 @@ from harness.language.judge.rating import rating_prompt
 from harness.language.judge.responses import Answer, check_context_length, generate_answers, prompt_ids
 from harness.language.judge.scoring import JudgeRequest, rate_answers
 from harness.language.policy import Policy
-from harness.loop.benchmark import EvalResult
+from harness.loop.benchmark import Benchmark, EvalOptions, EvalResult
 from harness.loop.judge_settings import MAX_RATING, JudgeSettings
 from harness.loop.suite import Suite, SuiteTask
-from harness.progress import Advance
 from harness.records import EvalRecord, digest
-from harness.store.partial_results import PartialResults
 
 STEPS_PER_QUESTION = 4  # two answers, two judgements
 
 
 @dataclass
-class JudgeBenchmark:
-    """A suite with its questions, by row: made once per run, used for every checkpoint."""
+class JudgeBenchmark(Benchmark):
+    """A suite with its questions, by row. The instructions of the judge are part of the suite."""
 
     suite: Suite  # with the judge that the run names
     questions: dict[str, list[Question]]
@@ -60,17 +58,9 @@ class JudgeBenchmark:
         return digest(*(f"{row} {q.digest}" for row, row_questions in self.questions.items() for q in row_questions))
 
     @property
-    def task_fingerprints(self) -> Mapping[str, str]:
-        """Nothing: the instructions are part of the suite."""
-        return {}
-
-    @property
     def judge_identity(self) -> Mapping[str, Any]:
         """Host and model: scores of different judges are not comparable."""
         return {"judge": {"host": self.endpoint.host, "model": self.endpoint.model}}
-
-    def notices(self) -> Iterator[str]:
-        return iter(())
 
     def items(self) -> dict[str, int]:
         return {row: len(row_questions) for row, row_questions in self.questions.items()}
@@ -78,7 +68,7 @@ class JudgeBenchmark:
     def clusters(self) -> dict[str, list[int]]:
         return {row.name: clusters for row in self.suite.task if (clusters := self._clusters(row)) is not None}
 
-    def requests(self) -> int | None:
+    def requests(self) -> int:
         return STEPS_PER_QUESTION * sum(self.items().values())
 
     def check_ready(self, ping: bool) -> None:
@@ -90,36 +80,29 @@ class JudgeBenchmark:
     def check_context(self, policy: Policy) -> None:
         check_context_length(policy, self._all_questions(), self.suite.name, self.settings.max_new_tokens)
 
-    def evaluate(
-        self,
-        policy: Policy,
-        max_tokens_per_batch: int,
-        batch_size: int,
-        advance: Advance,
-        judgement_log: Path,
-        partial_results: PartialResults,
-    ) -> EvalResult:
+    def evaluate(self, policy: Policy, options: EvalOptions) -> EvalResult:
         questions, settings = self._all_questions(), self.settings
         seed_name = f"{self.suite.name} v{self.suite.version}"
         answers = generate_answers(
-            policy, questions, seed_name, settings.max_new_tokens, settings.temperatures, batch_size, advance
+            policy, questions, seed_name, settings.max_new_tokens, settings.temperatures, options.batch_size, options.advance
         )
         judge_requests = [
-            self._judge_request(question, question_answers, turn)
+            self._judge_request(question, question_answers[: turn + 1])
             for question, question_answers in zip(questions, answers, strict=True)
-            for turn in range(1, len(question_answers) + 1)
+            for turn in range(len(question_answers))
         ]
-        judgements = rate_answers(self.endpoint, judge_requests, JudgementLog(judgement_log, partial_results.notify), advance)
+        log = JudgementLog(options.judgement_log, options.partial_results.notify)
+        judgements = rate_answers(self.endpoint, judge_requests, log, options.advance)
         ratings, samples = {}, {row.name: [] for row in self.suite.task}
         for n, question in enumerate(questions):
             question_judgements = judgements[2 * n : 2 * n + 2]
             ratings[question.id] = [judgement.rating for judgement in question_judgements]
-            samples[question.category] += self._samples(question, answers[n], question_judgements)
+            samples[question.category] += _samples(question, answers[n], question_judgements)
         prompts = [policy.tokenizer.decode(prompt_ids(policy, question, [])) for question in questions]
         return EvalResult(
             [self.make_record(row, ratings) for row in self.suite.task],
             samples,
-            {row.name: self._items(row, ratings) for row in self.suite.task},
+            {row.name: self.item_scores(row, ratings) for row in self.suite.task},
             self._raw(answers, judgements),
             digest(*prompts),
         )
@@ -144,57 +127,35 @@ class JudgeBenchmark:
             clusters=None if clusters is None else len(set(clusters)),
         )
 
+    def item_scores(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+        """Each question's score, and a digest of questions and judge: ratings of different judges are not paired."""
+        items_digest = digest(self.endpoint.host, self.endpoint.model, *(q.digest for q in self.questions[row.name]))
+        clusters = self._clusters(row)
+        scores = {"items": items_digest, "values": self._values(row, ratings)}
+        return scores | ({"clusters": clusters} if clusters and max(clusters) + 1 < len(clusters) else {})
+
     def _clusters(self, row: SuiteTask) -> list[int] | None:
-        """The cluster of every question of a row; None where it names none. Raises UserError for a question without it."""
-        if row.cluster is None:
-            return None
-        keys = cluster_keys(self.suite, row, self.questions[row.name])
-        return number_clusters(keys)
+        """The cluster of every question of a row; None where it names none."""
+        return None if row.cluster is None else number_clusters(_cluster_keys(self.suite, row, self.questions[row.name]))
 
     def _all_questions(self) -> list[Question]:
         return [question for row_questions in self.questions.values() for question in row_questions]
 
-    def _judge_request(self, question: Question, answers: Sequence[Answer], turn: int) -> JudgeRequest:
+    def _judge_request(self, question: Question, answers: Sequence[Answer]) -> JudgeRequest:
         shows_reference = question.category in self.settings.references_for
-        answer_texts = [answer.text for answer in answers[:turn]]
-        return JudgeRequest(question.id, turn, rating_prompt(self.settings.instructions, question, answer_texts, shows_reference))
+        message = rating_prompt(self.settings.instructions, question, [answer.text for answer in answers], shows_reference)
+        return JudgeRequest(question.id, len(answers), message)
 
     def _values(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> list[float]:
         return [statistics.fmean(ratings[question.id]) / MAX_RATING for question in self.questions[row.name]]
 
-    def _items(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-        """Each question's score, and a digest of questions and judge: ratings of different judges are not paired."""
-        items_digest = digest(self.endpoint.host, self.endpoint.model, *(q.digest for q in self.questions[row.name]))
-        item_scores = {"items": items_digest, "values": self._values(row, ratings)}
-        clusters = self._clusters(row)
-        return item_scores | ({"clusters": clusters} if clusters and max(clusters) + 1 < len(clusters) else {})
-
-    def _samples(self, question: Question, answers: Sequence[Answer], judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
-        return [
-            {
-                "question_id": question.id,
-                "category": question.category,
-                "turn": turn,
-                "question": question.turns[turn - 1],
-                "reference": question.references[turn - 1],
-                "answer": answer.text,
-                "finished": answer.finished,
-                "rating": judgement.rating,
-                "replies": judgement.replies,
-                "judge": judgement.model,
-                "key": judgement.key,
-            }
-            for turn, (answer, judgement) in enumerate(zip(answers, judgements, strict=True), start=1)
-        ]
-
     def _raw(self, answers: Sequence[Sequence[Answer]], judgements: Sequence[Judgement]) -> dict[str, Any]:
         """The judge's model and host, and the mean ratings from 1 to 10 as MT-Bench reports them: overall and by turn."""
-        by_turn = {turn: statistics.fmean(j.rating for j in judgements if j.turn == turn) for turn in (1, 2)}
         return {
             "judge": self.endpoint.model,
             "host": self.endpoint.host,
             "mean_rating": statistics.fmean(j.rating for j in judgements),
-            "mean_rating_by_turn": by_turn,
+            "mean_rating_by_turn": {turn: statistics.fmean(j.rating for j in judgements if j.turn == turn) for turn in (1, 2)},
             "judgements": len(judgements),
             "judgements_after_asking_again": sum(len(j.replies) > 1 for j in judgements),
             "answers_cut_off": sum(not answer.finished for question_answers in answers for answer in question_answers),
@@ -211,23 +172,39 @@ def load_judge_benchmark(suite: Suite, evaluation: EvaluationConfig, mirror: Pat
     all_questions = load_questions(settings.questions, Path(suite.source), mirror)
     questions_by_row = {}
     for row in suite.task:
+        where = f"suite {suite.name}, task {row.name}: "
         row_questions = [question for question in all_questions if question.category == row.name]
         if not row_questions:
             categories = ", ".join(sorted({question.category for question in all_questions}))
-            raise UserError(
-                f"suite {suite.name}, task {row.name}: {settings.questions} has no such category (it has {categories})"
-            )
+            raise UserError(f"{where}{settings.questions} has no such category (it has {categories})")
         if row.cluster is not None:
-            check_several_clusters(
-                cluster_keys(suite, row, row_questions), f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"'
-            )
+            check_several_clusters(_cluster_keys(suite, row, row_questions), f'{where}cluster = "{row.cluster}"')
         limits = [limit for limit in (row.limit, evaluation.limit) if limit is not None]
         questions_by_row[row.name] = row_questions[: min([*limits, len(row_questions)])]
     return JudgeBenchmark(suite.model_copy(update={"judge": settings}), questions_by_row)
 
 
-def cluster_keys(suite: Suite, row: SuiteTask, questions: Sequence[Question]) -> list[str]:
+def _cluster_keys(suite: Suite, row: SuiteTask, questions: Sequence[Question]) -> list[str]:
     """The cluster of every question of a row that names one. Raises UserError for a question without it."""
     assert row.cluster is not None
     where = f'suite {suite.name}, task {row.name}: cluster = "{row.cluster}"'
     return [column_key(question.row, row.cluster, where, f"question {question.id}") for question in questions]
+
+
+def _samples(question: Question, answers: Sequence[Answer], judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
+    return [
+        {
+            "question_id": question.id,
+            "category": question.category,
+            "turn": judgement.turn,
+            "question": question.turns[judgement.turn - 1],
+            "reference": question.references[judgement.turn - 1],
+            "answer": answer.text,
+            "finished": answer.finished,
+            "rating": judgement.rating,
+            "replies": judgement.replies,
+            "judge": judgement.model,
+            "key": judgement.key,
+        }
+        for answer, judgement in zip(answers, judgements, strict=True)
+    ]

@@ -5,7 +5,6 @@ The prompts and the uniforms behind the samples are the same for every checkpoin
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,15 +12,13 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from harness.config import GenerationConfig
-from harness.errors import UserError, did_you_mean
 from harness.language.policy import Completion, Policy
 from harness.language.records import Example
 from harness.progress import Advance
 from harness.records import Measurement, PromptGroup, keyed_seed
+from harness.settings.plugins import load_plugin
 from harness.train.nonfinite import with_example_ids
 from harness.world import Diagnostics, EarlierCheckpoint
-
-ENTRY_POINT_GROUP = "harness.distributions"
 
 
 class Distribution(Protocol):
@@ -36,17 +33,9 @@ class Distribution(Protocol):
         ...
 
 
-@functools.cache  # installed packages are searched once, not for every checkpoint
 def find_distribution(name: str | None) -> Distribution | None:
-    """The installed distribution of that name. Raises UserError for a name no installed package declares."""
-    if name is None:
-        return None
-    from importlib.metadata import entry_points
-
-    entries = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    if name not in entries:
-        raise UserError(f'data.distribution: unknown distribution "{name}"{did_you_mean(name, entries)}')
-    return entries[name].load()
+    """The distribution of that name. Raises UserError for an unknown one."""
+    return None if name is None else load_plugin("distribution", name, "data.distribution")
 
 
 def run_diagnostics(

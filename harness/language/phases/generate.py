@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
+from harness.config import GenerationConfig, RunConfig
 from harness.language.encoding import Encoder
-from harness.language.policy import Completion
+from harness.language.policy import Completion, Policy
 from harness.language.records import Example, Sample
 from harness.progress import Advance
 from harness.records import digest, keyed_seed
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 from harness.train.nonfinite import with_example_ids
-
-if TYPE_CHECKING:
-    from harness.config import GenerationConfig
 
 SampleKey = tuple[Example, int, int]  # example, index, seed
 
@@ -30,6 +29,34 @@ class Sampler(Protocol):
     ) -> list[Completion]:
         """One response per prompt, in the order given, each with its own seed."""
         ...
+
+
+class Backend(Sampler, Protocol):
+    """A sampler that `generation.backend` names. checkpoint: folder of the loaded adapter, None for the initial policy."""
+
+    engine_record: Mapping[str, Any]  # entries of the manifest's counts, once it has sampled
+
+    def __init__(self, policy: Policy, config: RunConfig, checkpoint: Path | None) -> None: ...
+
+    @staticmethod
+    def check(config: RunConfig) -> None:
+        """Raises UserError, before anything is loaded, for what it needs and lacks."""
+
+
+class PolicySampler(Backend):
+    """The loaded policy itself."""
+
+    def __init__(self, policy: Policy, config: RunConfig, checkpoint: Path | None) -> None:
+        self._policy, self.engine_record = policy, {}
+
+    @property
+    def encoder(self) -> Encoder:
+        return self._policy.encoder
+
+    def sample(
+        self, prompts: Sequence[list[int]], seeds: Sequence[int], settings: GenerationConfig, advance: Advance
+    ) -> list[Completion]:
+        return self._policy.sample(prompts, seeds, settings, advance)
 
 
 def generate(

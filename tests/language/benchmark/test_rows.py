@@ -1,6 +1,5 @@
 """A suite's rows against lm-eval itself: groups and their parts, what a task reports, directions, and an item's own shots."""
 
-import json
 import random
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from harness.analysis.comparison import ItemScores, difference
 from harness.analysis.item_errors import ItemLayout, overall_mean
 from harness.errors import UserError
-from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.load_tasks import make_task_manager, task_files
 from harness.language.benchmark.own_shots import shots_may_include_item
 from harness.language.benchmark.row_check import filter_names, reported_metrics
@@ -17,70 +15,13 @@ from harness.language.benchmark.suite_check import requirements
 from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.language.benchmark.task_notices import describe_sampling, task_notes
 from harness.language.benchmark.task_trial import reported_metric_names
-from harness.loop.suite import load_suite
 from tests.conftest import make_policy
-
-CHOICE = """output_type: multiple_choice
-doc_to_text: "{{q}}"
-doc_to_choice: ["yes", "no", "maybe"]
-doc_to_target: "{{a}}"
-metric_list:
-  - {metric: acc, aggregation: mean, higher_is_better: true}
-"""
-WRITTEN = """output_type: generate_until
-doc_to_text: "{{q}}"
-doc_to_target: "{{a}}"
-generation_kwargs: {until: ["."], max_gen_toks: 4}
-"""
-LOAD = "    return {name: datasets.Dataset.from_list(docs) for name, docs in held.items()}\n"
-
-
-def quiet(_):
-    return None
-
-
-@pytest.fixture
-def made(tmp_path):
-    return Made(tmp_path)
-
-
-class Made:
-    """A folder of tasks and suites made on the spot."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def task(self, name, text=CHOICE, docs=None, split="test_split: train", **files):
-        docs = docs if docs is not None else [{"q": f"question {n} of {name} ?", "a": n % 3} for n in range(6)]
-        held = {"train": docs, **files}
-        self.file(f"{name}_data.py", f"import datasets\n\n\ndef load(**settings):\n    held = {held!r}\n{LOAD}")
-        head = f"task: {name}\ncustom_dataset: !function {name}_data.load\n"
-        self.file(f"{name}.yaml", f"{head}{split}\n{text}\nmetadata: {{version: 1}}\n")
-
-    def file(self, name, text):
-        (self.folder / name).write_text(text)
-
-    def suite(self, *rows):
-        text = f'title = "T"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{self.folder}"]\n'
-        for row in rows:
-            row = {"label": row["name"], "shots": 0, "metric": "acc", "chance": 0.0} | row
-            text += "\n[[task]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in row.items())
-        (self.folder / "suite.toml").write_text(text)
-        return load_suite(str(self.folder / "suite.toml"))
-
-    def problems(self, *rows):
-        suite = self.suite(*rows)
-        return [said for needs in requirements(suite, task_files(make_task_manager(suite))) for said in needs.problems]
-
-    def evaluated(self, tokenizer, *rows):
-        board = load_lm_eval_benchmark(self.suite(*rows), None, None)
-        return evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, quiet)
-
+from tests.language.benchmark.conftest import CHOICE, WRITTEN, answered
 
 # groups
 
 
-def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made, tokenizer):
+def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made):
     """Four items and nine: the score is the mean of two means, its error lm-eval's, and the items keep their parts."""
     for name, count in (("one", 4), ("two", 9)):
         made.task(name, docs=[{"q": f"{name} {n} ?", "a": n % 3} for n in range(count)])
@@ -89,7 +30,7 @@ def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made, to
             f"{weighed}.yaml",
             f"group: g_{weighed}\ntask: [one, two]\naggregate_metric_list: [{{metric: acc, weight_by_size: {weighed}}}]\n",
         )
-    done = made.evaluated(tokenizer, {"name": "g_false"}, {"name": "g_true"}, {"name": "one"}, {"name": "two"})
+    done = made.evaluated({"name": "g_false"}, {"name": "g_true"}, {"name": "one"}, {"name": "two"})
     equal, sized, one, two = done.records
     assert equal.value == pytest.approx((one.value + two.value) / 2)
     assert equal.stderr == pytest.approx(np.hypot(one.stderr, two.stderr) / 2)
@@ -118,7 +59,7 @@ def test_every_part_weighs_the_same_in_a_difference_and_its_error():
         ItemScores((a[:, :8],), of_a.layouts)
 
 
-def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_does(made, tokenizer):
+def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_does(made):
     made.task("has")
     made.task("has_not", CHOICE.replace("metric: acc,", "metric: acc_norm,"))
     made.file("g.yaml", "group: g\ntask: [has, has_not]\naggregate_metric_list: [{metric: acc}]\n")
@@ -126,42 +67,37 @@ def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_d
     (needs,) = requirements(suite, task_files(make_task_manager(suite)))
     assert needs.problems == []
     assert needs.notes == ["suite suite, task g: 1 of its 2 tasks report acc, none; its score is over these"]
-    done = made.evaluated(tokenizer, {"name": "g"}, {"name": "has"})
+    done = made.evaluated({"name": "g"}, {"name": "has"})
     group, task = done.records
     assert (group.value, group.n, done.items["g"]["values"]) == (task.value, 6, done.items["has"]["values"])
 
 
+GROUP = "group: g\ntask: [a, b]\naggregate_metric_list: "
+
+
 @pytest.mark.parametrize(
-    ("text", "row", "expected"),
+    ("text", "metric", "expected"),
     [
-        ("group: g\ntask: [a, b]\n", {}, "is a group without aggregate_metric_list, so it has no score"),
-        ("group: g\ntask: [a, b]\naggregate_metric_list: [{metric: f1}]\n", {}, "is a group that averages f1, not acc"),
-        (
-            "group: g\ntask: [a, b]\naggregate_metric_list: {metric: acc, filter_list: strict}\n",
-            {},
-            'averages acc of filter strict, not of "none"',
-        ),
-        ("group: g\naggregate_metric_list: [{metric: acc}]\n", {}, "is a group without a list of tasks"),
-        (
-            "group: g\ntask: [a, b]\naggregate_metric_list: [{metric: f1}]\n",
-            {"metric": "f1"},
-            'none of its tasks reports the row\'s metric and filter: a has no metric "f1"',
-        ),
+        ("group: g\ntask: [a, b]\n", "acc", "is a group without aggregate_metric_list, so it has no score"),
+        (GROUP + "[{metric: f1}]", "acc", "is a group that averages f1, not acc"),
+        (GROUP + "{metric: acc, filter_list: strict}", "acc", 'averages acc of filter strict, not of "none"'),
+        ("group: g\naggregate_metric_list: [{metric: acc}]\n", "acc", "is a group without a list of tasks"),
+        (GROUP + "[{metric: f1}]", "f1", 'none of its tasks reports the row\'s metric and filter: a has no metric "f1"'),
         (
             "group: g\ntask: [{group: inner, task: [a, nowhere]}]\naggregate_metric_list: [{metric: acc}]\n",
-            {},
+            "acc",
             "its group names nowhere, which is not installed",
         ),
+        ("group: g\ntask: [a, g]\naggregate_metric_list: [{metric: acc}]\n", "acc", "contains itself"),
     ],
 )
-def test_a_group_that_gets_no_number_is_one_line_before_anything_is_loaded(text, row, expected, made):
+def test_a_group_that_gets_no_number_is_one_line_before_anything_is_loaded(text, metric, expected, made):
     made.task("a")
     made.task("b")
     made.file("g.yaml", text)
-    (said, *_) = made.problems({"name": "g", **row})
-    assert expected in said
+    assert any(expected in said for said in made.problems({"name": "g", "metric": metric}))
     with pytest.raises(UserError, match="suite suite, task g: "):
-        load_lm_eval_benchmark(made.suite({"name": "g", **row}), None, None)
+        made.board({"name": "g", "metric": metric})
 
 
 def test_a_tag_has_no_score_of_its_own(made):
@@ -194,12 +130,6 @@ def test_groups_open_as_lm_evals_own_factory_opens_them(case, made):
     for name, task in theirs.items():
         assert mine[name].get("num_fewshot") == task.config.num_fewshot, name
         assert mine[name].get("target_delimiter", " ") == task.config.target_delimiter, name
-
-
-def test_a_group_that_contains_itself_ends(made):
-    made.task("a")
-    made.file("g.yaml", "group: g\ntask: [a, g]\naggregate_metric_list: [{metric: acc}]\n")
-    assert any("contains itself" in said for said in made.problems({"name": "g"}))
 
 
 # metrics and directions
@@ -241,36 +171,29 @@ KINDS = {
 
 
 @pytest.mark.parametrize("case", KINDS)
-def test_the_metrics_of_a_task_are_those_that_it_reports(case, made, tokenizer):
+def test_the_metrics_of_a_task_are_those_that_it_reports(case, made):
     """What files and a trial with made-up answers tell is what lm-eval's result has in the end."""
     text, expected, from_the_file = KINDS[case]
     made.file("utils.py", CODE)
     made.task("t", text)
     metric = sorted(expected)[0]
-    falling = metric in {"bits_per_byte", "perplexity"}
-    suite = made.suite({"name": "t", "metric": metric, "higher_is_better": not falling})
-    file = task_files(make_task_manager(suite))["t"]
-    names, complete = reported_metrics(file.settings)
+    board = made.board({"name": "t", "metric": metric, "higher_is_better": metric not in {"bits_per_byte", "perplexity"}})
+    names, complete = reported_metrics(task_files(make_task_manager(board.suite))["t"].settings)
     assert complete == from_the_file and (not complete or names == expected)
-    board = load_lm_eval_benchmark(suite, None, None)
     assert reported_metric_names(board.loaded_tasks["t"]["tasks"]["t"], "none") == expected
-    done = evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, quiet)
+    done = answered(make_policy(made.tokenizer, max_position_embeddings=512), board)
     kept = done.raw["t"]["results"]["t"]
     assert {key.partition(",")[0] for key in kept if "," in key and "_stderr" not in key} == expected
 
 
-def test_a_metric_that_own_code_does_not_report_is_refused_after_a_trial(made):
+def test_a_metric_that_own_code_does_not_report_is_refused_after_a_trial_unless_it_refuses_made_up_answers(made):
     made.file("utils.py", CODE)
     made.task("t", WRITTEN + "process_results: !function utils.results\nmetric_list: [{metric: acc, aggregation: mean}]\n")
     with pytest.raises(UserError, match='task t: reports no metric "acc" \\(known: hits, spread\\)'):
-        load_lm_eval_benchmark(made.suite({"name": "t", "metric": "acc"}), None, None)
-    load_lm_eval_benchmark(made.suite({"name": "t", "metric": "hits"}), None, None)
-
-
-def test_code_that_refuses_a_made_up_answer_is_not_held_against_the_row(made):
-    made.file("utils.py", CODE)
+        made.board({"name": "t", "metric": "acc"})
+    made.board({"name": "t", "metric": "hits"})
     made.task("t", WRITTEN + "process_results: !function utils.refuses\n")
-    board = load_lm_eval_benchmark(made.suite({"name": "t", "metric": "anything"}), None, None)
+    board = made.board({"name": "t", "metric": "anything"})
     assert reported_metric_names(board.loaded_tasks["t"]["tasks"]["t"], "none") is None
 
 
@@ -313,103 +236,94 @@ SPLITS = {
 }
 
 
-def prompts(done, name):
-    return {s["doc"]["q"]: s["arguments"][0][0] for s in done.samples[name]}
+def prompts(done):
+    """Question -> prompt; an item's own text is nowhere but at the end."""
+    asked = {s["doc"]["q"]: s["arguments"][0][0] for s in done.samples["t"]}
+    assert all(prompt.count(question) == 1 and prompt.endswith(question) for question, prompt in asked.items())
+    return asked
+
+
+def num_towns(done):
+    return [prompt.count("is town") for prompt in prompts(done).values()]
 
 
 @pytest.mark.parametrize("case", SPLITS)
-def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case, made, tokenizer, monkeypatch):
+def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case, made, monkeypatch):
+    row = {"name": "t", "shots": 3}
     made.task("t", docs=SAME, split=SPLITS[case])
-    suite = made.suite({"name": "t", "shots": 3})
-    definition = load_lm_eval_benchmark(suite, None, None).task_fingerprints
-    done = made.evaluated(tokenizer, {"name": "t", "shots": 3})
-    asked = prompts(done, "t")
-    assert len(asked) == len(SAME)
-    for question, prompt in asked.items():
-        assert prompt.count(question) == 1 and prompt.endswith(question)
-        assert prompt.count("is town") == 4, "three shots and the item"
-    (task,) = make_task_manager(suite).load(["t"])["tasks"].values()
+    board = made.board(row)
+    done = made.evaluated(row)
+    asked = prompts(done)
+    assert num_towns(done) == [4] * len(SAME), "three shots and the item"
+    (task,) = make_task_manager(board.suite).load(["t"])["tasks"].values()
     task.set_config(key="num_fewshot", value=3)
     task.set_fewshot_seed(1234)
     task.build_all_requests(rank=0, world_size=1)
     theirs = {one.doc["q"]: one.args[0] for one in task.instances}
     differing = {question for question in asked if asked[question] != theirs[question]}
     assert differing == {question for question in theirs if theirs[question].count(question) > 1}
-    monkeypatch.setattr(
-        "harness.language.benchmark.lm_eval_benchmark.shots_may_include_item", lambda task: False
-    )  # as before there was such a rule
-    before, now = load_lm_eval_benchmark(suite, None, None).task_fingerprints, definition
-    assert (before == now) == (case == "lm-eval leaves it out"), "scores made with other prompts are not taken for these"
-    kept = done.raw["t"].get("own_shots_replaced", {})
-    assert kept == ({"t": len(differing)} if differing else {})
-    assert shots_may_include_item(load_lm_eval_benchmark(suite, None, None).loaded_tasks["t"]["tasks"]["t"]) == (
-        case != "lm-eval leaves it out"
-    )
-    assert bool(differing) == (case != "lm-eval leaves it out")
+    may_differ = case != "lm-eval leaves it out"
+    assert bool(differing) == may_differ == shots_may_include_item(board.loaded_tasks["t"]["tasks"]["t"])
+    assert done.raw["t"].get("own_shots_replaced", {}) == ({"t": len(differing)} if differing else {})
+    now = board.task_fingerprints
+    no_rule = "harness.language.benchmark.lm_eval_benchmark.shots_may_include_item"  # as before there was such a rule
+    monkeypatch.setattr(no_rule, lambda task: False)
+    assert (made.board(row).task_fingerprints == now) != may_differ, "scores made with other prompts are not taken for these"
 
 
-def test_a_text_that_stands_in_the_training_split_too_is_no_shot_of_itself(made, tokenizer):
+def test_a_text_that_stands_in_the_training_split_too_is_no_shot_of_itself(made):
     """The same question under another number, and with another column beside it."""
-    made.task(
-        "t",
-        docs=SAME[:4],
-        test=[{**doc, "id": 100 + n} for n, doc in enumerate(SAME[:4])],
-        split="training_split: train\ntest_split: test",
-    )
-    done = made.evaluated(tokenizer, {"name": "t", "shots": 3})
-    for question, prompt in prompts(done, "t").items():
-        assert prompt.count(question) == 1 and prompt.count("is town") == 4
-    assert done.notes == (
-        f"task t: {done.raw['t']['own_shots_replaced']['t']} items got another shot in place of their own text",
-    )
+    test = [{**doc, "id": 100 + n} for n, doc in enumerate(SAME[:4])]
+    made.task("t", docs=SAME[:4], test=test, split="training_split: train\ntest_split: test")
+    done = made.evaluated({"name": "t", "shots": 3})
+    assert num_towns(done) == [4] * 4
+    replaced = done.raw["t"]["own_shots_replaced"]["t"]
+    assert done.notes == (f"task t: {replaced} items got another shot in place of their own text",)
 
 
-def test_a_pool_without_another_shot_gives_one_fewer(made, tokenizer):
-    """Three examples to draw from, one of them the item: two shots are left, and the item's own text is in none."""
+def test_a_pool_without_another_shot_gives_one_fewer_and_one_of_just_the_shots_serves(made):
+    """Three examples to draw from, one of them the item: two shots are left. lm-eval draws one more than there are from three
+    for other items, to leave the item out, and ends in a traceback.
+    """
     made.task("t", docs=SAME[:3], test=SAME[:5], split="training_split: train\ntest_split: test")
-    asked = prompts(made.evaluated(tokenizer, {"name": "t", "shots": 3}), "t")
-    assert [prompt.count("is town") for prompt in asked.values()] == [3, 3, 3, 4, 4]
-    assert all(prompt.count(question) == 1 for question, prompt in asked.items())
-
-
-def test_a_training_split_of_just_the_shots_serves_a_validation_split(made, tokenizer):
-    """lm-eval draws one more there, to leave the item out, and ends in a traceback."""
+    assert num_towns(made.evaluated({"name": "t", "shots": 3})) == [3, 3, 3, 4, 4]
     made.task("t", docs=SAME[:3], val=SAME[3:], split="training_split: train\nvalidation_split: val")
-    asked = prompts(made.evaluated(tokenizer, {"name": "t", "shots": 3}), "t")
-    assert [prompt.count("is town") for prompt in asked.values()] == [4] * 4
+    assert num_towns(made.evaluated({"name": "t", "shots": 3})) == [4] * 4
 
 
 def test_as_many_shots_as_there_are_items_to_draw_from_is_refused(made):
     made.task("t", docs=SAME)
     with pytest.raises(UserError, match="one of which is the item itself; use at most 6"):
-        load_lm_eval_benchmark(made.suite({"name": "t", "shots": 7}), None, None)
-    load_lm_eval_benchmark(made.suite({"name": "t", "shots": 6}), None, None)
+        made.board({"name": "t", "shots": 7})
+    made.board({"name": "t", "shots": 6})
 
 
-def test_items_without_a_question_are_told_apart_by_their_answers(made, tokenizer):
-    """Texts to be continued have no question: that alone makes no two of them the same."""
-    text = 'output_type: loglikelihood\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\nmetric_list: [{metric: acc}]\n'
-    made.task("t", text, docs=SAME, split="training_split: train\ntest_split: train")
-    samples = made.evaluated(tokenizer, {"name": "t", "shots": 6}).samples["t"]
-    assert all(s["arguments"][0][0].count("is town") == 6 for s in samples)
+@pytest.mark.parametrize(
+    ("text", "split", "shots", "metric"),
+    [
+        (
+            'output_type: loglikelihood\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\nmetric_list: [{metric: acc}]\n',
+            "training_split: train\ntest_split: train",
+            6,
+            "acc",
+        ),
+        (WRITTEN.replace("{{q}}", "name a town :", 1).replace('"{{a}}"', '"{{q}}"'), "test_split: train", 3, "exact_match"),
+    ],
+    ids=["no question", "one question for all"],
+)
+def test_items_that_no_question_tells_apart_are_told_apart_by_their_answers(text, split, shots, metric, made):
+    made.task("t", text, docs=SAME, split=split)
+    samples = made.evaluated({"name": "t", "shots": shots, "metric": metric}).samples["t"]
+    assert all(s["arguments"][0][0].count("is town") == shots for s in samples)
     assert not [s for s in samples if s["doc"]["q"] in s["arguments"][0][0]]
 
 
-def test_one_question_for_all_makes_no_two_items_the_same(made, tokenizer):
-    made.task("t", WRITTEN.replace("{{q}}", "name a town :", 1).replace('"{{a}}"', '"{{q}}"'), docs=SAME)
-    samples = made.evaluated(tokenizer, {"name": "t", "shots": 3, "metric": "exact_match"}).samples["t"]
-    assert all(s["arguments"][0][0].count("is town") == 3 for s in samples)
-    assert not [s for s in samples if s["doc"]["q"] in s["arguments"][0][0]]
-
-
-def test_prompts_are_the_same_whoever_is_asked_first(made, tokenizer):
+def test_prompts_are_the_same_whoever_is_asked_first(made):
     made.task("t", docs=SAME)
-    board = load_lm_eval_benchmark(made.suite({"name": "t", "shots": 3}), None, None)
-    policy = make_policy(tokenizer, max_position_embeddings=512)
+    board, other = (made.board({"name": "t", "shots": 3}) for _ in range(2))
+    policy = make_policy(made.tokenizer, max_position_embeddings=512)
     random.seed(5)
-    first = evaluate(policy, board, 512, 8, quiet)
-    again = evaluate(policy, load_lm_eval_benchmark(board.suite, None, None), 512, 8, quiet)
-    assert first.prompt_hash == again.prompt_hash == evaluate(policy, board, 512, 8, quiet).prompt_hash
+    assert len({answered(policy, one).prompt_hash for one in (board, other, board)}) == 1
 
 
 # what is said before anything is asked
@@ -419,13 +333,8 @@ def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
     made.task("own", docs=SAME)
     made.task("drawn", WRITTEN.replace("max_gen_toks: 4", "do_sample: true, temperature: 0.8, top_k: 5") + "repeats: 4\n")
     made.task("plain", WRITTEN)
-    board = load_lm_eval_benchmark(
-        made.suite(
-            {"name": "own", "shots": 2}, {"name": "drawn", "metric": "exact_match"}, {"name": "plain", "metric": "exact_match"}
-        ),
-        None,
-        None,
-    )
+    written = {"metric": "exact_match"}
+    board = made.board({"name": "own", "shots": 2}, {"name": "drawn", **written}, {"name": "plain", **written})
     said = list(board.notices())
     assert said == list(task_notes(board.suite, board.loaded_tasks))
     assert len(said) == 2

@@ -1,6 +1,5 @@
 """A task's number and its error: lm-eval's errors without its processes, no number that is none, code run only when allowed."""
 
-import json
 import math
 import os
 import random
@@ -10,10 +9,8 @@ import pytest
 from lm_eval.api import metrics
 
 from harness.errors import EvaluationError, UserError
-from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.standard_errors import bootstrap_stderr, override_lm_eval_stderr, stderr_for_metric
-from harness.loop.suite import load_suite
-from tests.conftest import make_policy
+from tests.language.benchmark.conftest import WRITTEN
 
 DRAWN = random.Random(3)
 NATS = [-8 * DRAWN.random() for _ in range(40)]
@@ -24,12 +21,6 @@ TEXTS = [
     ("karl buys the red pears", "karl sells pears"),
     ("a b c d e", "a b c d f"),
 ] * 4
-
-
-@pytest.fixture(autouse=True)
-def uncounted(monkeypatch):
-    """`datasets` tells a server of every set that is loaded."""
-    monkeypatch.setattr("datasets.config.HF_UPDATE_DOWNLOAD_COUNTS", False)
 
 
 @pytest.fixture
@@ -75,20 +66,6 @@ def test_translation_metrics_too(metric, no_processes):
         assert 0 < stderr_for_metric(metric, 50)(TEXTS) < 40
 
 
-TASK = """task: mine
-dataset_path: json
-dataset_kwargs: {data_files: {test: "%s"}}
-test_split: test
-output_type: generate_until
-doc_to_text: "{{q}}"
-doc_to_target: "{{a}}"
-generation_kwargs: {until: ["\\n"], max_gen_toks: 4}
-process_results: !function counted.%s
-%s
-metric_list:
-  - {metric: share, aggregation: %s, higher_is_better: true}
-metadata: {version: 1}
-"""
 COUNTED = """import math
 
 def not_a_number(doc, results):
@@ -101,38 +78,30 @@ def run(doc, results):
 """
 
 
-def mine(folder, function, more="", aggregation="mean"):
-    (folder / "rows.jsonl").write_text("".join(json.dumps({"q": q, "a": q}) + "\n" for q in "abcd"))
-    (folder / "counted.py").write_text(COUNTED)
-    (folder / "mine.yaml").write_text(TASK % (folder / "rows.jsonl", function, more, aggregation))
-    (folder / "suite.toml").write_text(
-        f'title = "t"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{folder}"]\napply_chat_template = false\n'
-        '[[task]]\nname = "mine"\nlabel = "mine"\nshots = 0\nmetric = "share"\nchance = 0.0\n'
-    )
-    return load_suite(str(folder / "suite.toml"))
+@pytest.fixture
+def row(made):
+    def row(function, more="", aggregation="mean"):
+        made.file("counted.py", COUNTED)
+        own = f"process_results: !function counted.{function}\n{more}\n"
+        own += f"metric_list:\n  - {{metric: share, aggregation: {aggregation}, higher_is_better: true}}\n"
+        made.task("mine", WRITTEN + own, [{"q": q, "a": q} for q in "abcd"])
+        return {"name": "mine", "metric": "share"}
+
+    return row
 
 
-def answered(tokenizer, board):
-    return evaluate(make_policy(tokenizer, max_position_embeddings=512), board, 512, 8, lambda n: None)
-
-
-def test_an_item_that_counts_with_no_number_is_named(tokenizer, tmp_path):
+def test_an_item_that_counts_with_no_number_is_named_and_a_task_may_leave_it_out_of_its_mean(made, row):
     with pytest.raises(EvaluationError, match=r"task mine: share is no finite number for 1 of its items \(mine 2\)"):
-        answered(tokenizer, load_lm_eval_benchmark(mine(tmp_path, "not_a_number"), None, None))
+        made.evaluated(row("not_a_number"))
+    assert [r.value for r in made.evaluated(row("not_a_number", aggregation="nanmean")).records] == [0.25]
 
 
-def test_a_task_may_leave_such_items_out_of_its_mean(tokenizer, tmp_path):
-    done = answered(tokenizer, load_lm_eval_benchmark(mine(tmp_path, "not_a_number", aggregation="nanmean"), None, None))
-    assert [r.value for r in done.records] == [0.25]
-
-
-def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_is_allowed(tokenizer, tmp_path):
-    suite = mine(tmp_path, "run", "unsafe_code: true")
+def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_is_allowed(made, row):
+    asked = row("run", "unsafe_code: true")
     with pytest.raises(UserError, match=r"mine runs code .* --set evaluation.allow_unsafe_code=true"):
-        load_lm_eval_benchmark(suite, None, None)
+        made.board(asked)
     before = os.environ.get("HF_ALLOW_CODE_EVAL")
-    done = answered(tokenizer, load_lm_eval_benchmark(suite, None, None, allow_unsafe_code=True))
-    assert [r.value for r in done.records] == [7.0]
+    assert [r.value for r in made.evaluated(asked, allow_unsafe_code=True).records] == [7.0]
     assert os.environ.get("HF_ALLOW_CODE_EVAL") == before
 
 
@@ -144,6 +113,6 @@ def test_a_task_that_runs_code_is_refused_before_it_is_loaded_and_runs_where_it_
         ("repeats: 0", "repeats=0: expected a whole number from 1"),
     ],
 )
-def test_what_is_not_supported_is_said_of_the_file_alone(tmp_path, more, said):
+def test_what_is_not_supported_is_said_of_the_file_alone(made, row, more, said):
     with pytest.raises(UserError, match=f"task mine: mine {said}"):
-        load_lm_eval_benchmark(mine(tmp_path, "run", more), None, None)
+        made.board(row("run", more))

@@ -6,8 +6,7 @@ import pytest
 
 from harness.config import EvaluationConfig
 from harness.errors import EvaluationError, UserError
-from harness.language.judge.benchmark import JudgeBenchmark
-from harness.language.judge.benchmark import load_judge_benchmark as prepare_judged
+from harness.language.judge.benchmark import JudgeBenchmark, load_judge_benchmark
 from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
 from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
@@ -18,58 +17,48 @@ from harness.language.model.sampling import Request, SamplingParams
 from harness.loop.suite import load_suite
 from harness.records import digest
 from tests.conftest import make_policy
-from tests.judge_stub import KEY, QUESTIONS, write_suite
+from tests.language.judge.judge_stub import KEY, QUESTIONS, write_suite
 
 MT = load_suite("mt-bench")
-TOLD = MT.judge.instructions
-QUIET = lambda n: None  # noqa: E731
 ASKED = Question("q", "math", ("1 + 1 ?", "and 1 more ?"), ("2", "3"))
+
+
+def asked(*answers, question=ASKED, reference=False):
+    """The judge's prompt for the last of the answers."""
+    return rating_prompt(MT.judge.instructions, question, answers, reference)
+
+
+def judge(**changes):
+    return MT.judge.model_copy(update={"endpoint": "http://h:1/v1", "model": "m", **changes})
 
 
 # ---------------------------------------------------------------- ratings and instructions
 
+RATED = {"Good. Rating: [[7]]": 7, "[[ 7.5 ]]": 7.5, "It says [[10]] of itself. Rating: [[2]]": 2, "[[1]]": 1, "[[10]]": 10}
+UNRATED = ("[[0]]", "[[11]]", "[[-3]]", "[7]", "Rating: 7", "[[seven]]", "")
 
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        ("Good. Rating: [[7]]", 7.0),
-        ("[[ 7.5 ]]", 7.5),
-        ("The answer says [[10]] of itself. Rating: [[2]]", 2.0),
-        ("[[1]]", 1.0),
-        ("[[10]]", 10.0),
-        ("[[0]]", None),
-        ("[[11]]", None),
-        ("[[-3]]", None),
-        ("[7]", None),
-        ("Rating: 7", None),
-        ("[[seven]]", None),
-        ("", None),
-    ],
-)
+
+@pytest.mark.parametrize(("reply", "expected"), [*RATED.items(), *((reply, None) for reply in UNRATED)])
 def test_a_rating_is_the_last_number_in_double_brackets_from_1_to_10(reply, expected):
     assert parse_rating(reply) == expected
 
 
 def test_the_second_turn_shows_the_whole_conversation_and_the_first_only_itself():
-    first, second = rating_prompt(TOLD, ASKED, ["two"], False), rating_prompt(TOLD, ASKED, ["two", "three"], False)
+    """An answer that holds a placeholder's name is left as it is."""
+    first, second = asked("two"), asked("two", "three")
     assert all(text in first for text in ("1 + 1 ?", "two"))
     assert "and 1 more ?" not in first and "three" not in first
     assert all(text in second for text in ("1 + 1 ?", "two", "and 1 more ?", "three"))
     assert "reference" not in first + second
+    assert "$question_1 {answer_2} $$5" in asked("$question_1 {answer_2} $$5", "fine")
 
 
 def test_a_reference_is_shown_where_category_and_question_have_one():
-    with_it = rating_prompt(TOLD, ASKED, ["two"], True)
-    assert "<reference>\n2\n</reference>" in with_it
+    assert "<reference>\n2\n</reference>" in asked("two", reference=True)
     bare = Question("q", "math", ASKED.turns, ("", ""))
-    assert rating_prompt(TOLD, bare, ["two"], True) == rating_prompt(TOLD, bare, ["two"], False)
-    both = rating_prompt(TOLD, ASKED, ["two", "three"], True)
+    assert asked("two", question=bare, reference=True) == asked("two", question=bare)
+    both = asked("two", "three", reference=True)
     assert "<first-reference>\n2\n" in both and "<second-reference>\n3\n" in both
-
-
-def test_an_answer_that_holds_a_place_is_left_as_it_is():
-    told = rating_prompt(TOLD, ASKED, ["$question_1 {answer_2} $$5", "fine"], False)
-    assert "$question_1 {answer_2} $$5" in told
 
 
 def test_shipped_temperatures_are_those_of_fastchat():
@@ -82,12 +71,6 @@ def test_shipped_temperatures_are_those_of_fastchat():
 # ---------------------------------------------------------------- suites
 
 
-def version_1(suite):
-    """The suite before its rows named clusters."""
-    rows = [row.model_copy(update={"cluster": None}) for row in suite.task]
-    return suite.model_copy(update={"task": rows, "version": "1"})
-
-
 @pytest.mark.parametrize(
     ("name", "before"),
     [("lab-ten", "17c3391ec67ce776"), ("tspin-ten", "1aa83a1f6645af1d"), ("bigbench-spin", "dac9b5a6cf5582ac")],
@@ -95,7 +78,8 @@ def version_1(suite):
 def test_a_suite_without_a_judge_and_clusters_is_named_as_before_there_were_any(name, before):
     """The digest that run folders hold: another one would refuse to go on with them."""
     suite = load_suite(name)
-    assert digest(version_1(suite).identity()) == before
+    rows = [row.model_copy(update={"cluster": None}) for row in suite.task]
+    assert digest(suite.model_copy(update={"task": rows, "version": "1"}).identity()) == before
     clustered = any(row.cluster for row in suite.task)
     assert (digest(suite.identity()) == before) is not clustered
     assert suite.version == ("2" if clustered else "1")
@@ -124,80 +108,61 @@ def test_a_judged_suite_that_does_not_fit_is_told_so_without_a_secret(tmp_path, 
 
 
 def test_the_suite_that_is_asked_does_not_depend_on_where_things_are():
-    named = MT.judge.model_copy(update={"endpoint": "http://h/v1", "model": "m", "key_env": "K", "retries": 9, "questions": "q"})
-    assert MT.model_copy(update={"judge": named}).identity() == MT.identity()
-    other = MT.judge.model_copy(update={"max_new_tokens": 5})
-    assert MT.model_copy(update={"judge": other}).identity() != MT.identity()
+    elsewhere = judge(key_env="K", retries=9, questions="q")
+    assert MT.model_copy(update={"judge": elsewhere}).identity() == MT.identity()
+    assert MT.model_copy(update={"judge": judge(max_new_tokens=5)}).identity() != MT.identity()
 
 
 # ---------------------------------------------------------------- questions
 
+HUB = {"prompt_id": 81, "category": "math", "prompt": ["a", "b"], "reference": ["1"]}
+FIRST = Question("81", "math", ("a", "b"), ("1", ""))
+
 
 def written(path, *rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
-HUB = {"prompt_id": 81, "category": "math", "prompt": ["a", "b"], "reference": ["1"]}
-
-
-def test_questions_are_read_in_the_hubs_shape_and_in_fastchats(tmp_path):
-    old = {"question_id": 82, "category": "math", "turns": ["c", "d"]}
-    path = written(tmp_path / "q.jsonl", HUB, old)
-    expected = [Question("81", "math", ("a", "b"), ("1", "")), Question("82", "math", ("c", "d"), ("", ""))]
-    assert load_questions("q.jsonl", tmp_path, None) == expected
-    assert load_questions(str(path), tmp_path / "elsewhere", None) == expected
-
-
-def test_questions_come_from_a_parquet_folder_and_from_a_mirror_by_hub_id(tmp_path):
+def test_questions_are_read_in_the_hubs_shape_and_in_fastchats_from_file_folder_and_mirror(tmp_path):
     import pandas as pd
 
+    path = written(tmp_path / "q.jsonl", HUB, {"question_id": 82, "category": "math", "turns": ["c", "d"]})
+    both = [FIRST, Question("82", "math", ("c", "d"), ("", ""))]
+    assert load_questions("q.jsonl", tmp_path, None) == load_questions(str(path), tmp_path / "elsewhere", None) == both
     source = MT.judge.questions
     folder = tmp_path / "mirror" / source / "data"
     folder.mkdir(parents=True)
     pd.DataFrame([HUB]).to_parquet(folder / "train-00000-of-00001.parquet")
-    expected = [Question("81", "math", ("a", "b"), ("1", ""))]
-    assert load_questions(str(folder), tmp_path, None) == expected
-    assert load_questions(source, tmp_path, tmp_path / "mirror") == expected
+    assert load_questions(str(folder), tmp_path, None) == load_questions(source, tmp_path, tmp_path / "mirror") == [FIRST]
 
 
 @pytest.mark.parametrize(
-    ("row", "expected"),
+    ("rows", "expected"),
     [
-        ({"prompt_id": None}, "line 1: has no prompt_id"),
-        ({"category": 3}, "category=3: expected a text"),
-        ({"prompt": ["a"]}, "must be a list of 2 texts"),
-        ({"prompt": "a"}, "must be a list of 2 texts"),
-        ({"prompt": ["a", " "]}, "must be a list of 2 texts"),
-        ({"prompt": ["a", "b", "c"]}, "must be a list of 2 texts"),
-        ({"reference": "1"}, "reference must be a list"),
-        ({"reference": [1, 2]}, "reference must be a list"),
+        ([{"prompt_id": None}], "line 1: has no prompt_id"),
+        ([{"category": 3}], "category=3: expected a text"),
+        *(([{"prompt": prompt}], "must be a list of 2 texts") for prompt in (["a"], "a", ["a", " "], ["a", "b", "c"])),
+        *(([{"reference": reference}], "reference must be a list") for reference in ("1", [1, 2])),
+        ([{}, {}], "two questions have the id '81'"),
     ],
 )
-def test_a_row_that_is_no_question_is_named(tmp_path, row, expected):
-    written(tmp_path / "q.jsonl", HUB | row)
+def test_a_row_that_is_no_question_is_named(tmp_path, rows, expected):
+    written(tmp_path / "q.jsonl", *(HUB | row for row in rows))
     with pytest.raises(UserError, match="q.jsonl") as told:
         load_questions("q.jsonl", tmp_path, None)
     assert expected in str(told.value)
 
 
-def test_an_id_twice_and_a_category_without_questions_are_refused(tmp_path):
-    written(tmp_path / "q.jsonl", HUB, HUB)
-    with pytest.raises(UserError, match="two questions have the id '81'"):
-        load_questions("q.jsonl", tmp_path, None)
+def test_limits_take_the_first_questions_of_each_row_and_a_category_without_any_is_refused(tmp_path):
     suite = load_suite(str(write_suite(tmp_path)))
-    written(tmp_path / "questions.jsonl", HUB)
-    with pytest.raises(UserError, match=r"task writing: .* has no such category \(it has math\)"):
-        prepare_judged(suite, EvaluationConfig(), None)
-
-
-def test_limits_take_the_first_questions_of_each_row(tmp_path):
-    suite = load_suite(str(write_suite(tmp_path)))
-    assert prepare_judged(suite, EvaluationConfig(), None).items() == {"writing": 2, "math": 2}
-    limited = prepare_judged(suite, EvaluationConfig(limit=1), None)
+    assert load_judge_benchmark(suite, EvaluationConfig(), None).items() == {"writing": 2, "math": 2}
+    limited = load_judge_benchmark(suite, EvaluationConfig(limit=1), None)
     assert limited.items() == {"writing": 1, "math": 1}
     assert [q.id for q in limited.questions["writing"]] == [str(QUESTIONS[0]["prompt_id"])]
+    written(tmp_path / "questions.jsonl", HUB)
+    with pytest.raises(UserError, match=r"task writing: .* has no such category \(it has math\)"):
+        load_judge_benchmark(suite, EvaluationConfig(), None)
 
 
 # ---------------------------------------------------------------- numbers
@@ -215,11 +180,49 @@ def test_value_and_error_equal_the_hand_calculation():
     assert (one.value, one.stderr, one.n) == (pytest.approx(one.chance), None, 1)
 
 
+def clustered(folder, key, **columns):
+    path = write_suite(folder)
+    path.write_text(path.read_text().replace('name = "math"\n', f'name = "math"\ncluster = "{key}"\n'))
+    rows = [row | {name: values[n] for name, values in columns.items()}
+            for n, row in enumerate([*QUESTIONS, QUESTIONS[-1] | {"prompt_id": 5}])]  # fmt: skip
+    written(folder / "questions.jsonl", *rows)
+    where = EvaluationConfig(judge_endpoint="http://h/v1", judge_model="m")
+    return load_judge_benchmark(load_suite(str(path)), where, None)
+
+
+def test_two_turns_are_one_cluster_and_so_are_questions_of_one_passage(tmp_path):
+    """math: ratings (2, 4), (8, 10), (8, 6) count 0.3, 0.9, 0.7; the last two share a passage. Of two clusters with sums of
+    deviations -1/3 and 1/3 from the mean 1.9 / 3: sqrt(2 / (2 - 1) * 2 / 9) / 3 = 2 / 9.
+    """
+    board = clustered(tmp_path, "passage", passage=["w", "w", "a", "b", "b"])
+    assert board.clusters() == {"math": [0, 1, 1]}
+    row = next(row for row in board.suite.task if row.name == "math")
+    ratings = {"3": [2.0, 4.0], "4": [8.0, 10.0], "5": [8.0, 6.0]}
+    record = board.make_record(row, ratings)
+    assert (record.n, record.clusters) == (3, 2)
+    assert record.stderr == pytest.approx(2 / 9, rel=1e-12)
+    assert board.item_scores(row, ratings)["clusters"] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("key", "columns", "expected"),
+    [
+        ("pasage", {"passage": list("vwxyz")}, 'question 3 has no such column (did you mean "passage"?)'),
+        ("passage", {"passage": ["w", "w", "a", "", "b"]}, "question 4 has nothing in it"),
+        ("category", {}, "all 3 items are one cluster"),
+        ("doc_to_text", {}, "a judged row's cluster is a column of its questions"),
+    ],
+)
+def test_a_judged_row_with_a_key_that_does_not_fit_is_told_so(tmp_path, key, columns, expected):
+    with pytest.raises(UserError) as told:
+        clustered(tmp_path, key, **columns)
+    assert expected in str(told.value)
+
+
 # ---------------------------------------------------------------- answers
 
-
 THREE = [Question(str(n), c, (f"count the pens : {n} .", "and the keys ?"), ("", "")) for n, c in enumerate(("a", "b", "a"))]
-HOW = {"max_new_tokens": 6, "temperatures": {"a": 0.8, "b": 0.0}, "batch_size": 8, "advance": QUIET}
+HOW = {"max_new_tokens": 6, "temperatures": {"a": 0.8, "b": 0.0}, "batch_size": 8, "advance": lambda n: None}
 
 
 def test_the_second_prompt_holds_the_first_answer_and_every_answer_its_own_luck(policy):
@@ -239,31 +242,25 @@ def test_a_question_too_long_for_the_context_is_named_before_and_during(tokenize
     policy = make_policy(tokenizer, max_position_embeddings=40)
     tokens = len(prompt_ids(policy, THREE[0], ["-"]))
     check_context_length(policy, THREE[:1], "s", 40 - tokens)
-    with pytest.raises(
-        UserError, match=f"question 0, turn 2: {tokens} tokens of prompt and up to {41 - tokens} of answer, .* 40"
-    ):
+    expected = f"question 0, turn 2: {tokens} tokens of prompt and up to {41 - tokens} of answer, .* 40"
+    with pytest.raises(UserError, match=expected):
         check_context_length(policy, THREE[:1], "s", 41 - tokens)
     with pytest.raises(EvaluationError, match="s, question 0, turn 2: the prompt has .* the model's context is 40"):
         generate_answers(policy, THREE[:1], "s", **HOW | {"max_new_tokens": 60, "temperatures": {"a": 5.0}})
 
 
-# ---------------------------------------------------------------- keys of judgements
-
-
-def judge_named(**changes):
-    return Endpoint(MT.judge.model_copy(update={"endpoint": "http://h:1/v1", "model": "m", **changes}))
+# ---------------------------------------------------------------- judgements
 
 
 def test_a_judgement_is_shared_by_equal_requests_alone():
-    case = JudgeRequest("q", 1, rating_prompt(TOLD, ASKED, ["two"], False))
-    key = request_key(judge_named(), case)
-    assert key == request_key(judge_named(endpoint="http://h:2/v1", retries=0), case)
-    other_answer = JudgeRequest("q", 1, rating_prompt(TOLD, ASKED, ["two "], False))
-    others = [request_key(judge_named(), other_answer)]
-    others += [request_key(judge_named(**c), case) for c in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
-    other_question = Question("q", "math", ("2 + 2 ?", "b"), ("", ""))
-    others.append(request_key(judge_named(), JudgeRequest("q", 1, rating_prompt(TOLD, other_question, ["two"], False))))
-    assert len({key, *others}) == 6
+    def key(prompt, **changes):
+        return request_key(Endpoint(judge(**changes)), JudgeRequest("q", 1, prompt))
+
+    prompt = asked("two")
+    assert key(prompt) == key(prompt, endpoint="http://h:2/v1", retries=0)
+    others = [key(prompt, **changes) for changes in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
+    others += [key(asked("two ")), key(asked("two", question=Question("q", "math", ("2 + 2 ?", "b"), ("", ""))))]
+    assert len({key(prompt), *others}) == 6
 
 
 def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one_is_told(tmp_path):
@@ -289,25 +286,25 @@ def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one
     for rubbish in ("nonsense\n", "[]\n", "null\n", "1\n", '{"key": 3}\n'):
         file.write_text(rubbish)
         assert JudgementLog(file).known == {}
-    legacy = json.dumps({"key": "k", "question_id": "q", "turn": 1, "rating": 3.0, "replies": [], "model": "m"})
-    file.write_text(legacy + "\n")
-    assert list(JudgementLog(file).known) == ["k"], "of before judgements had digests"
+    legacy = {"key": "k", "question_id": "q", "turn": 1, "rating": 3.0, "replies": [], "model": "m"}
+    assert list(JudgementLog(written(file, legacy)).known) == ["k"], "of before judgements had digests"
 
 
 # ---------------------------------------------------------------- who is asked
 
 
-def named(**evaluation):
-    return resolve_judge(
-        MT.judge.model_copy(update={"endpoint": "http://own/v1", "model": "o", "key_env": "OWN"}), EvaluationConfig(**evaluation)
-    )
-
-
-def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only():
-    assert (named().endpoint, named().key_env) == ("http://own/v1", "OWN")
-    assert named(judge_endpoint="http://mine/v1").key_env is None
-    assert named(judge_endpoint="http://mine/v1", judge_key_env="MINE").key_env == "MINE"
-    assert named(judge_model="p").key_env == "OWN"
+@pytest.mark.parametrize(
+    ("evaluation", "endpoint", "key_env"),
+    [
+        ({}, "http://own/v1", "OWN"),
+        ({"judge_model": "p"}, "http://own/v1", "OWN"),
+        ({"judge_endpoint": "http://mine/v1"}, "http://mine/v1", None),
+        ({"judge_endpoint": "http://mine/v1", "judge_key_env": "MINE"}, "http://mine/v1", "MINE"),
+    ],
+)
+def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only(evaluation, endpoint, key_env):
+    found = resolve_judge(judge(endpoint="http://own/v1", key_env="OWN"), EvaluationConfig(**evaluation))
+    assert (found.endpoint, found.key_env) == (endpoint, key_env)
 
 
 @pytest.mark.parametrize(
@@ -315,21 +312,18 @@ def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only():
     [
         ({"endpoint": None}, "no judge is named"),
         ({"model": None}, "no judge's model is named"),
-        ({"endpoint": "http://u:hidden@h/v1"}, "holds a name, a password or a query"),
-        ({"endpoint": "http://hidden@h/v1"}, "holds a name, a password or a query"),
-        ({"endpoint": "https://h/v1?key=hidden"}, "holds a name, a password or a query"),
-        ({"endpoint": "u:hidden@h/v1"}, "expected an address such as"),
-        ({"endpoint": "http://[hidden@h"}, "expected an address such as"),
+        *(
+            ({"endpoint": endpoint}, "holds a name, a password or a query")
+            for endpoint in ("http://u:hidden@h/v1", "http://hidden@h/v1", "https://h/v1?key=hidden")
+        ),
+        *(({"endpoint": e}, "expected an address such as") for e in ("u:hidden@h/v1", "http://[hidden@h", "ftp://h/v1")),
         ({"endpoint": "localhost:8000/v1"}, "=localhost:8000/v1: expected an address such as http://localhost:8000/v1"),
-        ({"endpoint": "ftp://h/v1"}, "expected an address"),
-        ({"key_env": "hidden-key"}, "no variable of this name"),
-        ({"key_env": "hidden_key"}, "no variable of this name"),
+        *(({"key_env": variable}, "no variable of this name") for variable in ("hidden-key", "hidden_key")),
     ],
 )
 def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes, expected):
-    settings = MT.judge.model_copy(update={"endpoint": "http://h/v1", "model": "m", **changes})
     with pytest.raises(UserError) as told:
-        check_judge_settings(settings, "s")
+        check_judge_settings(judge(**changes), "s")
     assert expected in str(told.value)
     assert "hidden" not in str(told.value)
 
@@ -337,4 +331,4 @@ def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes
 def test_without_openai_the_way_to_install_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r'pip install "selfplay-harness\[judge\]"'):
-        judge_named().ping()
+        Endpoint(judge()).ping()

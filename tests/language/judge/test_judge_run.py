@@ -1,5 +1,6 @@
 """The program with a judge on this machine: scores, what is paid for once, what happens when the judge does not do its work."""
 
+import itertools
 import json
 import os
 import signal
@@ -14,36 +15,24 @@ import pytest
 from harness.analysis.stats import minimum_detectable_effect
 from harness.loop.suite import load_suite
 from harness.reporting.tables import refresh
-from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, read_csv_rows, run_cli
+from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
 from tests.guard.network_guard import ALLOWED
-from tests.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
+from tests.language.judge.judge_stub import KEY, QUESTIONS, rule, serving, write_suite
 
 pytestmark = pytest.mark.loopback
 RUN = "results/small"
 PER_PLAYER = 2 * len(QUESTIONS)
-BASE = (
-    "run",
-    "--recipe",
-    SMALL_RECIPE,
-    "--suite",
-    "judged.toml",
-    "--iters",
-    "1",
-    "--jobs",
-    "1",
-    "--name",
-    "small",
-    "--set",
-    "probe.prompts=2",
-)
+BASE = ("run", "--recipe", SMALL_RECIPE, "--suite", "judged.toml", "--iters", "1", "--jobs", "1", "--name", "small",
+        "--set", "probe.prompts=2")  # fmt: skip
+KEYED = ("--set", "evaluation.judge_key_env=STUB_KEY")
+
+
+def named(url, model="stub"):
+    return "--set", f"evaluation.judge_endpoint={url}", "--set", f"evaluation.judge_model={model}"
 
 
 def command(url, *more, objectives="sft", model="stub"):
-    where = ("--set", f"evaluation.judge_endpoint={url}", "--set", f"evaluation.judge_model={model}")
-    return *BASE, "--objectives", objectives, *where, *more
-
-
-KEYED = ("--set", "evaluation.judge_key_env=STUB_KEY")
+    return *BASE, "--objectives", objectives, *named(url, model), *more
 
 
 @pytest.fixture(scope="module")
@@ -56,36 +45,26 @@ def judged(tmp_path_factory):
     path = os.pathsep.join([str(folder / "broken"), str(GUARD_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
     with serving(KEY) as stub:
         arguments = command(stub.url, *KEYED, objectives="sft,space")
-        done = run_cli(*arguments, cwd=folder, PYTHONPATH=path, STUB_KEY=KEY, **{ALLOWED: "1"})
-        yield folder, stub, done, arguments
+        yield folder, stub, run_cli(*arguments, cwd=folder, PYTHONPATH=path, STUB_KEY=KEY, **{ALLOWED: "1"}), arguments
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
+def typed(tmp_path, monkeypatch):
     """Type a command in this process: (exit code, stdout, stderr). Figures and report are left out: `judged` has them."""
-    from harness.cli import main
-
     monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
 
     def type_(*arguments, cwd=tmp_path):
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with pytest.raises(SystemExit) as end:
-                main()
-        shown = capsys.readouterr()
-        return end.value.code, shown.out, shown.err
+            warnings.simplefilter("ignore")  # openai leaves its sockets to the garbage collector
+            done = run_cli_in_process(*map(str, arguments), cwd=cwd, check=False)
+        return done.returncode, done.stdout, done.stderr
 
     return type_
 
 
 def samples(run, place):
-    found = {}
-    for task in ("writing", "math"):
-        lines = (run / place / f"evaluate/judged/samples_{task}.jsonl").read_text().splitlines()
-        found[task] = [json.loads(line) for line in lines]
-    return found
+    files = {task: run / place / f"evaluate/judged/samples_{task}.jsonl" for task in ("writing", "math")}
+    return {task: [json.loads(line) for line in file.read_text().splitlines()] for task, file in files.items()}
 
 
 PLAYERS = ("initial", "sft/seed-0/iteration-0", "space/seed-0/iteration-0")
@@ -99,10 +78,7 @@ def test_scores_equal_those_computed_by_hand_from_the_recorded_answers(judged):
         for record in records:
             lines = samples(run, place)[record["task"]]
             assert len(lines) == 4
-            assert [(x["question_id"], x["turn"]) for x in lines[:2]] == [
-                (lines[0]["question_id"], 1),
-                (lines[0]["question_id"], 2),
-            ]
+            assert [(x["question_id"], x["turn"]) for x in lines[:2]] == [(lines[0]["question_id"], turn) for turn in (1, 2)]
             ratings = [rule(x["answer"] or "(no answer)") for x in lines]
             assert [x["rating"] for x in lines] == ratings
             by_question = [(ratings[0] + ratings[1]) / 20, (ratings[2] + ratings[3]) / 20]
@@ -131,21 +107,15 @@ def test_the_judge_was_asked_once_per_answer_with_key_reference_and_conversation
 
 def test_players_with_other_answers_have_judgements_of_their_own(judged):
     run = judged[0] / RUN
-    answers, keys = ({} for _ in range(2))
+    told = {}  # question and turn -> (answers that the judge saw, key) of every player
     for place in PLAYERS:
         for lines in samples(run, place).values():
             for first, second in zip(lines[::2], lines[1::2], strict=True):
-                answers[place, first["question_id"], 1] = (first["answer"],)
-                answers[place, first["question_id"], 2] = (first["answer"], second["answer"])
-                keys[place, first["question_id"], 1] = first["key"]
-                keys[place, first["question_id"], 2] = second["key"]
-    different = 0
-    for a, said in answers.items():
-        for b, other in answers.items():
-            if a[1:] == b[1:]:
-                assert (said == other) == (keys[a] == keys[b])
-                different += said != other
-    assert different
+                told.setdefault((first["question_id"], 1), []).append((first["answer"], first["key"]))
+                told.setdefault((first["question_id"], 2), []).append(((first["answer"], second["answer"]), second["key"]))
+    pairs = [pair for seen in told.values() for pair in itertools.combinations(seen, 2)]
+    assert all((a == b) == (key == other) for (a, key), (b, other) in pairs)
+    assert any(a != b for (a, _), (b, _) in pairs)
 
 
 def test_host_and_model_are_recorded_and_the_key_is_nowhere(judged):
@@ -314,12 +284,10 @@ def test_suites_check_lists_what_is_missing_or_says_that_all_is_there(tmp_path, 
     assert "writing: 2 questions" in said
     assert "PROBLEM  suite judged: no judge is named" in said
     with serving() as stub:
-        where = ("--set", f"evaluation.judge_endpoint={stub.url}", "--set", "evaluation.judge_model=stub")
-        code, said, _ = typed("suites", "check", suite, *where)
-        assert code == 0
-        assert "judge stub at 127.0.0.1 answers" in said and "questions, package and judge are there" in said
+        code, said, _ = typed("suites", "check", suite, *named(stub.url))
+        assert code == 0 and "questions, package and judge are there" in said and len(stub.requests) == 1
         (tmp_path / "questions.jsonl").unlink()
-        code, said, _ = typed("suites", "check", suite, *where)
+        code, said, _ = typed("suites", "check", suite, *named(stub.url))
         assert code == 1 and "PROBLEM  data questions.jsonl: no such file" in said
 
 
@@ -332,7 +300,6 @@ def test_the_shipped_suite_takes_its_questions_from_a_mirror(tmp_path, typed, mo
     asked = [{"prompt_id": n, "category": row.name, "prompt": ["a", "b"], "reference": []} for n, row in enumerate(suite.task)]
     (folder / "train.jsonl").write_text("".join(json.dumps(q) + "\n" for q in asked))
     with serving() as stub:
-        where = ("--set", f"evaluation.judge_endpoint={stub.url}", "--set", "evaluation.judge_model=stub")
-        code, said, _ = typed("suites", "check", "mt-bench", "--mirror", tmp_path / "mirror", *where)
+        code, said, _ = typed("suites", "check", "mt-bench", "--mirror", tmp_path / "mirror", *named(stub.url))
     assert code == 0
     assert "humanities: 1 questions of two turns, temperature 0.1" in said

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 KEY = "sk-test_0123456789abcdef"
 ANSWER = re.compile(r"<(?:second-)?answer>\n(.*?)\n</(?:second-)?answer>", re.DOTALL)
 

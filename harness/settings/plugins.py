@@ -1,0 +1,58 @@
+"""Replaceable parts by name: worlds, samplers, benchmarks, distributions. Nothing is imported before it is asked for.
+
+A part is a value `package.module:attribute`. Its name is listed below, or an installed package declares it as an entry point:
+group `harness.backends` for the kind "backend", and so on. A setting may hold such a value in place of a name. What a part must
+be is said by the protocol of its kind:
+
+world         a class                             harness/world.py: World
+backend       a class, for generation.backend     harness/language/phases/generate.py: Backend
+benchmark     a function, for a suite's questions harness/language/world.py: LoadBenchmark
+distribution  a module or an object               harness/language/phases/diagnostics.py: Distribution
+
+The folder of an optional one (harness/language/engine, harness/language/judge) may be missing: only who asks for it is told.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from harness.errors import UserError, did_you_mean
+
+OWN_PLUGINS = {
+    "world": {"language": "harness.language.world:World"},
+    "backend": {
+        "transformers": "harness.language.phases.generate:PolicySampler",
+        "vllm": "harness.language.engine.sampler:VllmSampler",
+    },
+    "benchmark": {"judge": "harness.language.judge.benchmark:load_judge_benchmark"},
+}
+
+
+@functools.cache  # installed packages are searched once, not for every checkpoint
+def find_plugin(kind: str, name: str, setting: str) -> EntryPoint:
+    """The part of that name, not imported. setting: what names it, for errors. Raises UserError with the known names."""
+    own = OWN_PLUGINS.get(kind, {})
+    if name in own or ":" in name:
+        return EntryPoint(name, own.get(name, name), kind)
+    declared = {entry.name: entry for entry in entry_points(group=f"harness.{kind}s")}
+    if name not in declared:
+        raise UserError(f'{setting}: unknown {kind} "{name}"{did_you_mean(name, {*own, *declared})}')
+    return declared[name]
+
+
+def load_plugin(kind: str, name: str, setting: str) -> Any:
+    """Import the part. Raises UserError where that is unknown, or what it consists of is not installed."""
+    entry = find_plugin(kind, name, setting)
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f'{setting}: {kind} "{name}" is {entry.value}, which cannot be imported ({error}); install it, or name another {kind}'
+        ) from error
+
+
+BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name, "generation.backend").name)]
