@@ -25,14 +25,13 @@ from harness.errors import UserError, did_you_mean, is_termination
 from harness.records import digest
 from harness.settings.numbers import parse_number
 from harness.settings.paths import expand_user
-from harness.settings.safe_paths import RESERVED_FOLDERS
+from harness.settings.safe_paths import NAME_RULE, RESERVED_FOLDERS, is_safe_name
 
 if TYPE_CHECKING:
     from objectives import Objective
 
 ENTRY_POINT_GROUP = "harness.objectives"
 NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-MAX_LABEL_LENGTH = 200  # characters; a file system allows 255 bytes
 MAX_TITLE_LENGTH = 1000  # characters of an objective's title, and of each part of its citation
 
 
@@ -267,9 +266,9 @@ def _parse_variant(
     label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
     if label in RESERVED_FOLDERS:
         raise UserError(f'{path}: "{label}" is a reserved name in every run folder; rename the file')
-    if len(label) > MAX_LABEL_LENGTH:
-        raise UserError(f"{source} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
-                        f"than {MAX_LABEL_LENGTH}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
+    if not is_safe_name(label):
+        raise UserError(f"{source} {text[:80]}: its label, {label[:40]} ({len(label)} characters), names folders: {NAME_RULE}; "
+                        f"put settings into the recipe's [objective.{path.stem[:40]}]")  # fmt: skip
     return Variant(path.stem, label, path, digest(path.read_bytes()), sections["params"], sections["training"], examples)
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from harness.config import Section
 from harness.errors import UserError
-from harness.settings.safe_paths import FileName
+from harness.settings.safe_paths import FileName, Label
 from harness.settings.toml_files import find_toml, read_toml
 from harness.settings.validation import format_error
 
@@ -29,13 +29,13 @@ class Arm(Section):
     """One row of the study's table: a variant as on the command line, and what it stands for."""
 
     variant: str
-    note: str = Field(max_length=2000)
+    note: Label = Field(max_length=2000)
 
 
 class Contrast(Section):
     """Two checkpoints to compare, `variant@iteration` with a number or `last`: the difference is a minus b."""
 
-    question: str = Field(max_length=2000)
+    question: Label = Field(max_length=2000)
     a: str = Field(pattern=r".+@(\d+|last)$")
     b: str = Field(pattern=r".+@(\d+|last)$")
 
