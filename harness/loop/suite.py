@@ -134,9 +134,9 @@ class Suite(Section):
         return [resolve_path(p, Path(self.source)).resolve() for p in self.include_paths]
 
 
-def load_suite(name: str) -> Suite:
-    """A suite by name or path. Raises UserError naming the key that does not fit."""
-    path = find_toml("suites", name)
+def load_suite(name: str, source: str = "") -> Suite:
+    """A suite by name or path. source: the option or file that names it. Raises UserError naming the key that does not fit."""
+    path = find_toml("suites", name, source)
     if not is_safe_name(path.stem):
         raise UserError(f"{path}: a suite's name is its file's stem, {NAME_RULE}; rename the file")
     tree = {**read_toml(path), "name": path.stem, "source": str(path.resolve().parent)}
