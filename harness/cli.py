@@ -47,7 +47,18 @@ DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
 
-@app.command()
+class _CommandWithSettings(typer.core.TyperCommand):
+    """A command whose help ends with the settings that `--set` takes."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from harness.config import RunConfig
+        from harness.settings.listing import list_settings
+
+        with formatter.section("Settings, for --set and for recipes"):
+            formatter.write_dl(list(list_settings(RunConfig)))
+
+
+@app.command(cls=_CommandWithSettings)
 def run(
     objectives: Annotated[
         str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
@@ -72,7 +83,7 @@ def run(
     mirror: Annotated[
         str | None, typer.Option(help="Folder used in place of the hub (also: HARNESS_MIRROR). No network then.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.lr=1e-4")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting below: training.lr=1e-4")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,

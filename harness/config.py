@@ -19,7 +19,6 @@ from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import parse_number, storage_problem
-from harness.settings.paths import PACKAGE
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
 from harness.settings.toml_files import find_toml, iter_leaves, iter_text, parse_toml_value, read_toml, set_nested, setting_source
@@ -30,7 +29,6 @@ T = TypeVar("T")
 MAX_COUNT = 1_000_000
 MAX_KEY_CHARS = 1_000
 MAX_TEXT_CHARS = 1_000_000  # `objectives` is bounded by harness/planning/plan_size.py
-SETTINGS_FILE = PACKAGE / "recipes" / "README.md"  # generated from the fields below
 DEFAULT_RECIPE = "lab"
 IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
 UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as they are, to templates and objectives
@@ -48,26 +46,24 @@ class ModelConfig(Section):
     """The base model, frozen."""
 
     path: str = setting("builtin:lab/base", "a folder, builtin:... or a hub id")
-    revision: str | None = setting(None, "of a hub id; none takes the newest when the run begins and keeps to its commit")
-    adapter: str | None = setting(None, "a peft adapter, folder or hub id: the initial policy in place of the bare base")
-    device: str = setting("auto", "cpu, cuda or cuda:N", speed_only=True)
+    revision: str | None = setting(None, "of the hub's model; none: the newest when the run begins, whose commit is kept to")
+    adapter: str | None = setting(None, "a peft adapter (folder or hub id) that is the initial policy in place of the bare base")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N", speed_only=True)
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = setting("auto", "precision of the base's weights")
     attention: str | None = setting(None, "transformers' attn_implementation: sdpa, eager, flash_attention_2")
     quantize: Literal["nf4", "int8"] | None = setting(None, "the base in 4 or 8 bits (QLoRA); needs the extra `qlora`")
     trust_remote_code: bool = setting(False, "let the model's repository run its own Python code on this machine")
-    cores: int | None = setting(None, "CPU cores of the run; none takes all", speed_only=True, ge=1)
-    tokens_per_pass: int = setting(2048, "that go through the model at a time when scoring", "tokens", speed_only=True, ge=1)
-    merge_adapter: bool | None = setting(
-        None, "also keep a copy of the weights with the adapter merged in; none: in single precision up to 1 GiB", speed_only=True
-    )
-    context: int | None = setting(None, "longest prompt and response together; none: as its config.json says", "tokens", ge=2)
+    cores: int | None = setting(None, "CPU cores to use; none: all", speed_only=True, ge=1)
+    tokens_per_pass: int = setting(2048, "go through the model at a time when scoring", "tokens", speed_only=True, ge=1)
+    merge_adapter: bool | None = setting(None, "keep merged weights too; none: in single precision, up to 1 GiB", speed_only=True)
+    context: int | None = setting(None, "of prompt and response; none: as the model's config.json says", "tokens", ge=2)
 
 
 class LoraConfig(Section):
     """The adapter that every checkpoint consists of. Dropout is no setting: it must be 0 (the step-0 invariant)."""
 
-    rank: int = setting(16, "of the two matrices", ge=1, le=65_536)
-    alpha: float = setting(32.0, "the adapter's output is multiplied by alpha / rank", gt=0, allow_inf_nan=False)
+    rank: int = setting(16, "inner dimension of the two matrices", ge=1, le=65_536)
+    alpha: float = setting(32.0, "the adapter's output is scaled by alpha / rank", gt=0, allow_inf_nan=False)
     targets: str | list[str] = setting("all-linear", "peft's target_modules: the layers that have an adapter")
 
 
@@ -82,15 +78,13 @@ class DataConfig(Section):
     context_columns: str | list[str] = setting([], "columns whose text is appended to the prompt")
     ignore_columns: str | list[str] = setting([], "columns with text that is not used; any other such column is an error")
     turns: Literal["first", "last"] = setting("first", "of a conversation: the first answer, or the last with all before it")
-    max_examples: int | None = setting(None, "train on at most so many", "pairs", ge=1)
+    max_examples: int | None = setting(None, "train on the first so many; none: on all", "pairs", ge=1)
     heldout: str | None = setting(None, "a source of its own for held-out examples; none splits them off")
     heldout_split: str | None = setting(None, "the split of `heldout`; none: as `split`")
-    heldout_examples: int = setting(128, "held out", "prompts", ge=1)
+    heldout_examples: int = setting(128, "held out of `source` where there is no `heldout`", "prompts", ge=1)
     allow_heldout_overlap: bool = setting(False, "held-out prompts may be trained on too")
     template: Literal["auto", "chat", "instruction"] = setting("auto", "how prompts are written; auto: chat where there is one")
-    template_arguments: dict[str, Any] = setting(
-        {}, "for the chat template, in evaluation too: { enable_thinking = false }, { chat_template = 'NAME' }"
-    )
+    template_arguments: dict[str, Any] = setting({}, "for the chat template, in evaluation too: { enable_thinking = false }")
     overlong: Literal["error", "drop"] = setting("error", "what happens to pairs longer than the context")
     max_response_tokens: int | None = setting(None, "longer real responses are overlong", "tokens", ge=1)
     distribution: str | None = setting(None, "where p_data is known: a name in the entry points harness.distributions")
@@ -112,17 +106,15 @@ class GenerationConfig(Section):
     run uses one only. vLLM's is written against the documented API of 0.33 and tested against a stand-in, not yet on hardware.
     """
 
-    temperature: float = setting(1.0, "of sampling", gt=0, allow_inf_nan=False)
+    temperature: float = setting(1.0, "softmax temperature of sampling", gt=0, allow_inf_nan=False)
     top_p: float = setting(1.0, "sample among the likeliest tokens that have this probability together", gt=0, le=1)
     max_new_tokens: int = setting(64, "longest response", "tokens", ge=1, le=MAX_COUNT)
-    batch_size: int = setting(256, "sampled at once", "responses", speed_only=True, ge=1, le=MAX_COUNT)
-    shard: int = setting(4096, "saved at a time, to resume from", "responses", speed_only=True, ge=1)
+    batch_size: int = setting(256, "sampled side by side", "responses", speed_only=True, ge=1, le=MAX_COUNT)
+    shard: int = setting(4096, "after so many what is done is saved, to resume from", "responses", speed_only=True, ge=1)
     template: Literal["chat", "instruction"] | None = setting(None, "none: as data.template")
     backend: Literal["transformers", "vllm"] = setting("transformers", "vllm needs a GPU and the extra `vllm`")
-    vllm_memory: float = setting(0.5, "for vLLM, beside the base", "share of the device's memory", speed_only=True, gt=0, le=1)
-    vllm_timeout: float = setting(
-        1800.0, "without output, then vLLM's process is killed", "seconds", speed_only=True, gt=0, le=MAX_COUNT
-    )
+    vllm_memory: float = setting(0.5, "of the device's memory for vLLM", "share", speed_only=True, gt=0, le=1)
+    vllm_timeout: float = setting(1800.0, "without output, then vLLM is killed", "seconds", speed_only=True, gt=0, le=MAX_COUNT)
 
 
 class TrainingConfig(Section):
@@ -130,16 +122,20 @@ class TrainingConfig(Section):
 
     optimizer: Literal["rmsprop", "adamw"] = setting("rmsprop", "as in torch.optim")
     lr: Scheduled = setting(3e-4, "peak learning rate")
-    schedule: Literal["linear", "constant"] = setting("linear", "of the learning rate after the warm-up")
-    warmup: float = setting(0.1, "in which the learning rate rises from 0", "share of the steps", ge=0, le=1)
+    schedule: Literal["linear", "constant"] = setting("linear", "after the warm-up: linear decay to 0, or constant")
+    warmup: float = setting(0.1, "the learning rate rises from 0 over so many", "share of the steps", ge=0, le=1)
     epochs: Epochs | Annotated[list[Epochs], Field(min_length=1)] = setting(2, "passes over the training set")
-    batch_size: int = setting(64, "per optimizer step", "prompts", ge=1)
-    micro_batch: int = setting(16, "through the model at a time", "prompts", speed_only=True, ge=1)
+    batch_size: int = setting(64, "in an optimizer step", "prompts", ge=1)
+    micro_batch: int = setting(16, "go through the model at a time", "prompts", speed_only=True, ge=1)
     max_grad_norm: float = setting(1.0, "a longer gradient is scaled down to this length", gt=0)
-    weight_decay: float = setting(0.0, "of the optimizer", ge=0, allow_inf_nan=False)
-    two_pass: bool | Literal["auto"] = setting("auto", "gradient caching: saves memory for time", speed_only=True)
-    gradient_checkpointing: bool = setting(False, "recompute activations: saves memory for time", speed_only=True)
-    save_seconds: float = setting(600.0, "between saved training states, to resume from", "seconds", speed_only=True, ge=0)
+    weight_decay: float = setting(0.0, "the optimizer's weight decay", ge=0, allow_inf_nan=False)
+    two_pass: bool | Literal["auto"] = setting(
+        "auto",
+        "gradient caching: less memory, more time; auto: by the number of responses",
+        speed_only=True,
+    )
+    gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time", speed_only=True)
+    save_seconds: float = setting(600.0, "between saved states of training, to resume from", "seconds", speed_only=True, ge=0)
 
     @field_validator("lr")
     @classmethod
@@ -158,7 +154,7 @@ class TrainingConfig(Section):
 class DiagnosticsConfig(Section):
     """The measurements on held-out prompts after every iteration (drift, and KL where p_data is known)."""
 
-    prompts: int = setting(200, "measured", "held-out prompts", ge=2)
+    prompts: int = setting(200, "at most so many are measured", "held-out prompts", ge=2)
     max_new_tokens: int | None = setting(None, "longest response; none: as in generation", "tokens", ge=1, le=MAX_COUNT)
 
 
@@ -166,9 +162,9 @@ class EvaluationConfig(Section):
     """The leaderboard. The judge's settings are for judged suites; others ignore them."""
 
     suite: str = setting("lab-ten", "a suite by name or path")
-    batch_size: int = setting(64, "through the model at a time", "requests", ge=1)
-    shard: int = setting(4096, "saved at a time, to resume from", "requests", ge=1)
-    limit: int | None = setting(None, "for quick tests; recorded, and shown in the report", "items per task", ge=1)
+    batch_size: int = setting(64, "go through the model at a time", "requests", ge=1)
+    shard: int = setting(4096, "after so many the answers are saved, to resume from", "requests", ge=1)
+    limit: int | None = setting(None, "at most so many, for quick tests; the report says so", "items per task", ge=1)
     apply_chat_template: bool | None = setting(None, "in place of the suite's own, which then has another version")
     allow_unsafe_code: bool = setting(False, "tasks marked unsafe_code may run code that the model wrote, on this machine")
     judge_endpoint: str | None = setting(None, "address of an OpenAI-compatible API")
@@ -182,7 +178,7 @@ class RunConfig(Section):
     recipe: str = setting(DEFAULT_RECIPE, "set by --recipe alone")
     world: str = setting("language", "see harness/world.py", min_length=1)
     objectives: str = setting("space,spin", "variants, comma-separated")
-    iterations: int = setting(5, "trained in all", ge=1, le=10_000)
+    iterations: int = setting(5, "trained in all; more than before extends the run", ge=1, le=10_000)
     seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = setting([0], "a trial per seed and variant", min_length=1)
     model: ModelConfig = ModelConfig()
     lora: LoraConfig = LoraConfig()
@@ -333,7 +329,7 @@ def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         details = relevant_error(error)
-        hint = f"; all of them: {SETTINGS_FILE}" if details["type"] == "extra_forbidden" else ""
+        hint = "; all settings: harness run --help" if details["type"] == "extra_forbidden" else ""
         raise error_at(error_key(details), format_error(error, RunConfig) + hint) from None
     config._sources = dict(source_by_key)
     for key, value in iter_text(config.model_dump()):
