@@ -37,12 +37,28 @@ def _path_option(help_text: str, *names: str) -> Any:
     return typer.Option(*names, help=help_text, parser=_parse_path, metavar="PATH")
 
 
+def _given(overrides: dict[str, Any]) -> dict[str, Any]:
+    """The settings, by dotted key, whose options were typed."""
+    return {key: value for key, value in overrides.items() if value is not None}
+
+
 ResultsOption = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
 
-@app.command()
+class _CommandWithSettings(typer.core.TyperCommand):
+    """A command whose help ends with the settings that `--set` takes."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from harness.config import RunConfig
+        from harness.settings.listing import list_settings
+
+        with formatter.section("Settings, for --set and for recipes"):
+            formatter.write_dl(list(list_settings(RunConfig)))
+
+
+@app.command(cls=_CommandWithSettings)
 def run(
     objectives: Annotated[
         str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
@@ -67,7 +83,7 @@ def run(
     mirror: Annotated[
         str | None, typer.Option(help="Folder used in place of the hub (also: HARNESS_MIRROR). No network then.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.lr=1e-4")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting below: training.lr=1e-4")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
@@ -81,16 +97,16 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")] = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
-    from harness.commands.run import run_command
+    from harness.commands.run import Output, run_command
 
-    options = {
-        "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "data": data,
-        "model": model, "max_examples": max_examples,
-        "prompt_column": prompt_column, "response_column": response_column, "mirror": mirror,
-        "set": settings, "name": name, "trust_remote_code": trust_remote_code,
+    overrides = {
+        "objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite, "data.source": data,
+        "model.path": model, "data.max_examples": max_examples, "data.prompt_column": prompt_column,
+        "data.response_column": response_column, "mirror": mirror, "model.trust_remote_code": trust_remote_code,
         "recompute": recompute,
     }  # fmt: skip
-    raise typer.Exit(run_command({k: v for k, v in options.items() if v is not None}, results, reports, dry_run, jobs))
+    output = Output(results, reports, dry_run, jobs)
+    raise typer.Exit(run_command(recipe, settings or (), _given(overrides), name, output))
 
 
 @app.command()
@@ -114,17 +130,15 @@ def study(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
-    from harness.commands.study import list_studies, study_command
+    from harness.commands.run import Output
+    from harness.commands.study import StudyArguments, list_studies, study_command
 
     if name is None:
         list_studies()
         return
-    options = {
-        "objectives": objectives, "iterations": iters, "seeds": seeds, "recipe": recipe, "suite": suite, "set": settings,
-        "validation": validation, "tuned_by": tuned_by,
-    }  # fmt: skip
-    cli_args = {k: v for k, v in options.items() if v is not None}
-    raise typer.Exit(study_command(name, cli_args, results, reports, dry_run, jobs))
+    overrides = _given({"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite})
+    arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
+    raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
 
 
 @app.command()
@@ -196,8 +210,8 @@ def fetch(
     """
     from harness.commands.fetch import fetch_command
 
-    options = {"recipe": recipe, "suite": suite, "model": model, "data": data, "set": settings}
-    raise typer.Exit(fetch_command({k: v for k, v in options.items() if v is not None}, to, check))
+    overrides = _given({"evaluation.suite": suite, "model.path": model, "data.source": data})
+    raise typer.Exit(fetch_command(recipe, settings or (), overrides, to, check))
 
 
 suites_app = typer.Typer(help="List, show and check leaderboards.", invoke_without_command=True, rich_markup_mode=None)

@@ -1,25 +1,27 @@
 """The configuration of a run: recipe TOML + command line -> one validated RunConfig. Independent of the hardware.
 
-Every key of a recipe is a field below, with its default and meaning. A setting that may change with the iteration takes a
-list: one value per iteration, the last one repeated. `builtin:` at the start of a path means the installed harness package.
+Every key of a recipe is a field below, one line: type, default, meaning, unit, limits. A setting that may change with the
+iteration takes a list: one value per iteration, the last one repeated. `builtin:` at the start of a path means the installed
+harness package.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
-from harness.settings.numbers import number_problem, storage_problem
+from harness.settings.numbers import parse_number, storage_problem
 from harness.settings.plugins import BackendName
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
+from harness.settings.section import Section, setting
 from harness.settings.toml_files import find_toml, iter_leaves, iter_text, parse_toml_value, read_toml, set_nested, setting_source
 from harness.settings.validation import error_key, format_error, relevant_error
 
@@ -28,6 +30,8 @@ T = TypeVar("T")
 MAX_COUNT = 1_000_000
 MAX_KEY_CHARS = 1_000
 MAX_TEXT_CHARS = 1_000_000  # `objectives` is bounded by harness/planning/plan_size.py
+DEFAULT_RECIPE = "lab"
+IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
 UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as they are, to templates and objectives
 Rate = Annotated[float, Field(allow_inf_nan=False)]
 Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
@@ -39,77 +43,52 @@ RESERVED_TEMPLATE_ARGUMENTS = (
 )  # fmt: skip
 
 
-class Section(BaseModel):
-    """One section of a recipe: immutable, no unknown keys, and numbers only where numbers are meant."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _check_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        problem = number_problem(value, cls.model_fields[str(info.field_name)].annotation)
-        if problem is not None:
-            raise PydanticCustomError("number", problem)  # type: ignore[arg-type]  # the message contains no untrusted text
-        return value
-
-
 class ModelConfig(Section):
-    """The base model, frozen; `path` is a folder, `builtin:...` or a hub id.
+    """The base model, frozen."""
 
-    `device`, `cores`, `tokens_per_pass` (tokens that go through the model at a time when scoring) and `merge_adapter` (a copy
-    of the weights with the adapter merged in; None: in single precision up to 1 GiB) are for speed: results change by rounding.
-    Without a `revision` the hub's newest one is taken when the run begins; its commit is recorded and used from then on.
-    """
-
-    path: str = "builtin:lab/base"
-    revision: str | None = None
-    adapter: str | None = None  # a peft adapter, folder or hub id, that is the initial policy in place of the bare base
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
-    attention: str | None = None  # transformers' attn_implementation: sdpa, eager, flash_attention_2
-    quantize: Literal["nf4", "int8"] | None = None  # the frozen base in 4 or 8 bits (QLoRA); needs the extra `qlora`
-    trust_remote_code: bool = False  # lets the model's repository run its own Python code on this machine
-    cores: int | None = Field(default=None, ge=1)  # CPU cores of the run; None takes all
-    tokens_per_pass: int = Field(default=2048, ge=1)
-    merge_adapter: bool | None = None
-    context: int | None = Field(default=None, ge=2)  # tokens of prompt and response; None: the model's own, from its config.json
+    path: str = setting("builtin:lab/base", "a folder, builtin:... or a hub id")
+    revision: str | None = setting(None, "of the hub's model; none: the newest when the run begins, whose commit is kept to")
+    adapter: str | None = setting(None, "a peft adapter (folder or hub id) that is the initial policy in place of the bare base")
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N", speed_only=True)
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = setting("auto", "precision of the base's weights")
+    attention: str | None = setting(None, "transformers' attn_implementation: sdpa, eager, flash_attention_2")
+    quantize: Literal["nf4", "int8"] | None = setting(None, "the base in 4 or 8 bits (QLoRA); needs the extra `qlora`")
+    trust_remote_code: bool = setting(False, "let the model's repository run its own Python code on this machine")
+    cores: int | None = setting(None, "CPU cores to use; none: all", speed_only=True, ge=1)
+    tokens_per_pass: int = setting(2048, "go through the model at a time when scoring", "tokens", speed_only=True, ge=1)
+    merge_adapter: bool | None = setting(None, "keep merged weights too; none: in single precision, up to 1 GiB", speed_only=True)
+    context: int | None = setting(None, "of prompt and response; none: as the model's config.json says", "tokens", ge=2)
 
 
 class LoraConfig(Section):
     """The adapter that every checkpoint consists of. Dropout is no setting: it must be 0 (the step-0 invariant)."""
 
-    rank: int = Field(default=16, ge=1, le=65_536)
-    alpha: float = Field(default=32.0, gt=0, allow_inf_nan=False)
-    targets: str | list[str] = "all-linear"
+    rank: int = setting(16, "inner dimension of the two matrices", ge=1, le=65_536)
+    alpha: float = setting(32.0, "the adapter's output is scaled by alpha / rank", gt=0, allow_inf_nan=False)
+    targets: str | list[str] = setting("all-linear", "peft's target_modules: the layers that have an adapter")
 
 
 class DataConfig(Section):
-    """Annotated pairs; `source` is a file (.jsonl, .json, .csv, .parquet), a folder of them, `builtin:...` or a hub id.
+    """Annotated pairs. Held-out examples are whole prompts."""
 
-    Columns are found by their names (language/data/formats.py). Text in any other column is an error, unless `context_columns`
-    appends it to the prompt or `ignore_columns` drops it. Held-out examples are whole prompts, or come from `heldout`, a source
-    of its own (its `heldout_split`). `template_arguments` are passed to the chat template, in evaluation too:
-    { enable_thinking = false } for Qwen3, { chat_template = "NAME" } for a tokenizer with several named templates.
-    """
-
-    source: str = "builtin:lab/data/train.jsonl"
-    config: str | None = None
-    split: str = "train"
-    prompt_column: str | None = None
-    response_column: str | None = None
-    context_columns: str | list[str] = []
-    ignore_columns: str | list[str] = []
-    turns: Literal["first", "last"] = "first"  # of a conversation: the first answer alone, or the last with all before it
-    max_examples: int | None = Field(default=None, ge=1)
-    heldout: str | None = None
-    heldout_split: str | None = None
-    heldout_examples: int = Field(default=128, ge=1)
-    allow_heldout_overlap: bool = False
-    template: Literal["auto", "chat", "instruction"] = "auto"
-    template_arguments: dict[str, Any] = {}
-    overlong: Literal["error", "drop"] = "error"
-    max_response_tokens: int | None = Field(default=None, ge=1)
-    distribution: str | None = None  # name in the entry point group harness.distributions, where p_data is known
+    source: str = setting("builtin:lab/data/train.jsonl", "a .jsonl, .json, .csv or .parquet file, a folder of them or a hub id")
+    config: str | None = setting(None, "the subset of a hub data set")
+    split: str = setting("train", "of a hub data set or a folder")
+    prompt_column: str | None = setting(None, "none: found by its name, see language/data/formats.py")
+    response_column: str | None = setting(None, "none: found by its name")
+    context_columns: str | list[str] = setting([], "columns whose text is appended to the prompt")
+    ignore_columns: str | list[str] = setting([], "columns with text that is not used; any other such column is an error")
+    turns: Literal["first", "last"] = setting("first", "of a conversation: the first answer, or the last with all before it")
+    max_examples: int | None = setting(None, "train on the first so many; none: on all", "pairs", ge=1)
+    heldout: str | None = setting(None, "a source of its own for held-out examples; none splits them off")
+    heldout_split: str | None = setting(None, "the split of `heldout`; none: as `split`")
+    heldout_examples: int = setting(128, "held out of `source` where there is no `heldout`", "prompts", ge=1)
+    allow_heldout_overlap: bool = setting(False, "held-out prompts may be trained on too")
+    template: Literal["auto", "chat", "instruction"] = setting("auto", "how prompts are written; auto: chat where there is one")
+    template_arguments: dict[str, Any] = setting({}, "for the chat template, in evaluation too: { enable_thinking = false }")
+    overlong: Literal["error", "drop"] = setting("error", "what happens to pairs longer than the context")
+    max_response_tokens: int | None = setting(None, "longer real responses are overlong", "tokens", ge=1)
+    distribution: str | None = setting(None, "where p_data is known: a name in the entry points harness.distributions")
 
     @field_validator("template_arguments")
     @classmethod
@@ -120,55 +99,44 @@ class DataConfig(Section):
 
 
 class GenerationConfig(Section):
-    """How the opponent samples. `batch_size` only changes speed. An interrupted phase resumes after every `shard` responses.
+    """How the opponent samples.
 
     `template`: SPIN's released code generates with one template and trains with another; setting it does the same, with a
-    warning. None uses `data.template` for both.
-
-    `backend`: "transformers" is this program's sampler over transformers' models. "vllm" (`pip install "selfplay-harness[vllm]"`)
-    samples in a process of its own, on a GPU, and checks afterwards that the checkpoint's adapter was applied. The two backends
-    sample different tokens, so a run uses one only. vLLM's is written against the documented API of 0.33 and tested against a
-    stand-in, not yet on hardware. `vllm_memory` (share of the device's memory for vLLM, beside the base that the run itself
-    holds) and `vllm_timeout` (seconds without output after which its process is killed) change no numbers. Other
-    back ends: harness/settings/plugins.py.
+    warning. `backend`: "transformers" is this program's sampler over transformers' models. "vllm" samples in a process of its
+    own, on a GPU, and checks afterwards that the checkpoint's adapter was applied. The two backends sample different tokens, so a
+    run uses one only. vLLM's is written against the documented API of 0.33 and tested against a stand-in, not yet on hardware.
     """
 
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_new_tokens: int = Field(default=64, ge=1, le=MAX_COUNT)
-    batch_size: int = Field(default=256, ge=1, le=MAX_COUNT)
-    shard: int = Field(default=4096, ge=1)
-    template: Literal["chat", "instruction"] | None = None
-    backend: BackendName = "transformers"
-    vllm_memory: float = Field(default=0.5, gt=0, le=1)
-    vllm_timeout: float = Field(default=1800.0, gt=0, le=MAX_COUNT)
-
-    def identity_fields(self) -> dict[str, Any]:
-        """The settings that change the samples."""
-        return self.model_dump(exclude={"batch_size", "shard", "vllm_memory", "vllm_timeout"})
+    temperature: float = setting(1.0, "softmax temperature of sampling", gt=0, allow_inf_nan=False)
+    top_p: float = setting(1.0, "sample among the likeliest tokens that have this probability together", gt=0, le=1)
+    max_new_tokens: int = setting(64, "longest response", "tokens", ge=1, le=MAX_COUNT)
+    batch_size: int = setting(256, "sampled side by side", "responses", speed_only=True, ge=1, le=MAX_COUNT)
+    shard: int = setting(4096, "after so many what is done is saved, to resume from", "responses", speed_only=True, ge=1)
+    template: Literal["chat", "instruction"] | None = setting(None, "none: as data.template")
+    backend: BackendName = setting("transformers", "vllm needs a GPU and the extra `vllm`; others: harness/settings/plugins.py")
+    vllm_memory: float = setting(0.5, "of the device's memory for vLLM", "share", speed_only=True, gt=0, le=1)
+    vllm_timeout: float = setting(1800.0, "without output, then vLLM is killed", "seconds", speed_only=True, gt=0, le=MAX_COUNT)
 
 
 class TrainingConfig(Section):
-    """One iteration's training. `batch_size` and `micro_batch` count prompts.
+    """One iteration's training."""
 
-    `micro_batch`, `two_pass` and `gradient_checkpointing` (activations are recomputed in the backward pass) save memory for time.
-    Training state is saved every `save_seconds`, so that an interrupted phase can resume.
-    """
-
-    SPEED_ONLY: ClassVar[frozenset[str]] = frozenset({"micro_batch", "two_pass", "gradient_checkpointing", "save_seconds"})
-
-    optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
-    lr: Scheduled = 3e-4
-    schedule: Literal["linear", "constant"] = "linear"
-    warmup: float = Field(default=0.1, ge=0, le=1)
-    epochs: Epochs | Annotated[list[Epochs], Field(min_length=1)] = 2
-    batch_size: int = Field(default=64, ge=1)
-    micro_batch: int = Field(default=16, ge=1)
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    two_pass: bool | Literal["auto"] = "auto"
-    gradient_checkpointing: bool = False
-    save_seconds: float = Field(default=600.0, ge=0)
+    optimizer: Literal["rmsprop", "adamw"] = setting("rmsprop", "as in torch.optim")
+    lr: Scheduled = setting(3e-4, "peak learning rate")
+    schedule: Literal["linear", "constant"] = setting("linear", "after the warm-up: linear decay to 0, or constant")
+    warmup: float = setting(0.1, "the learning rate rises from 0 over so many", "share of the steps", ge=0, le=1)
+    epochs: Epochs | Annotated[list[Epochs], Field(min_length=1)] = setting(2, "passes over the training set")
+    batch_size: int = setting(64, "in an optimizer step", "prompts", ge=1)
+    micro_batch: int = setting(16, "go through the model at a time", "prompts", speed_only=True, ge=1)
+    max_grad_norm: float = setting(1.0, "a longer gradient is scaled down to this length", gt=0)
+    weight_decay: float = setting(0.0, "the optimizer's weight decay", ge=0, allow_inf_nan=False)
+    two_pass: bool | Literal["auto"] = setting(
+        "auto",
+        "gradient caching: less memory, more time; auto: by the number of responses",
+        speed_only=True,
+    )
+    gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time", speed_only=True)
+    save_seconds: float = setting(600.0, "between saved states of training, to resume from", "seconds", speed_only=True, ge=0)
 
     @field_validator("lr")
     @classmethod
@@ -187,38 +155,32 @@ class TrainingConfig(Section):
 class DiagnosticsConfig(Section):
     """The measurements on held-out prompts after every iteration (drift, and KL where p_data is known)."""
 
-    prompts: int = Field(default=200, ge=2)
-    max_new_tokens: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    prompts: int = setting(200, "at most so many are measured", "held-out prompts", ge=2)
+    max_new_tokens: int | None = setting(None, "longest response; none: as in generation", "tokens", ge=1, le=MAX_COUNT)
 
 
 class EvaluationConfig(Section):
-    """The leaderboard: a suite by name or path; `limit` items per task for quick tests (recorded, shown in the report).
+    """The leaderboard. The judge's settings are for judged suites; others ignore them."""
 
-    `allow_unsafe_code` lets tasks marked `unsafe_code: true` run code that the model has written, on this machine.
-    `judge_endpoint`, `judge_model` and `judge_key_env` (the NAME of the environment variable with the key) name the judge of a
-    judged suite; other suites ignore them. `apply_chat_template` overrides the suite's own, for a model without a chat template,
-    say; the suite then has another version.
-    """
-
-    suite: str = "lab-ten"
-    batch_size: int = Field(default=64, ge=1)
-    shard: int = Field(default=4096, ge=1)  # requests after which answers are saved, to resume from
-    limit: int | None = Field(default=None, ge=1)
-    apply_chat_template: bool | None = None
-    allow_unsafe_code: bool = False
-    judge_endpoint: str | None = None
-    judge_model: str | None = None
-    judge_key_env: str | None = None
+    suite: str = setting("lab-ten", "a suite by name or path")
+    batch_size: int = setting(64, "go through the model at a time", "requests", ge=1)
+    shard: int = setting(4096, "after so many the answers are saved, to resume from", "requests", ge=1)
+    limit: int | None = setting(None, "at most so many, for quick tests; the report says so", "items per task", ge=1)
+    apply_chat_template: bool | None = setting(None, "in place of the suite's own, which then has another version")
+    allow_unsafe_code: bool = setting(False, "tasks marked unsafe_code may run code that the model wrote, on this machine")
+    judge_endpoint: str | None = setting(None, "address of an OpenAI-compatible API")
+    judge_model: str | None = setting(None, "the judge, as the endpoint calls it")
+    judge_key_env: str | None = setting(None, "NAME of the environment variable with the endpoint's key")
 
 
 class RunConfig(Section):
-    """All settings of a run. `objective` holds per-objective settings and schedules, keyed by name."""
+    """All settings of a run."""
 
-    recipe: str = "lab"
-    world: str = Field(default="language", min_length=1)  # see harness/world.py
-    objectives: str = "space,spin"
-    iterations: int = Field(default=5, ge=1, le=10_000)
-    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(default=[0], min_length=1)
+    recipe: str = setting(DEFAULT_RECIPE, "set by --recipe alone")
+    world: str = setting("language", "see harness/world.py", min_length=1)
+    objectives: str = setting("space,spin", "variants, comma-separated")
+    iterations: int = setting(5, "trained in all; more than before extends the run", ge=1, le=10_000)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = setting([0], "a trial per seed and variant", min_length=1)
     model: ModelConfig = ModelConfig()
     lora: LoraConfig = LoraConfig()
     data: DataConfig = DataConfig()
@@ -226,15 +188,16 @@ class RunConfig(Section):
     training: TrainingConfig = TrainingConfig()
     probe: DiagnosticsConfig = DiagnosticsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
-    objective: dict[str, dict[str, Any]] = {}
-    mirror: str | None = None
-    recompute: bool = False  # set damaged phases aside and compute them again
-    share: bool = False  # reuse phases that other runs in the same folder made from equal inputs
-    _option_by_key: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
+    objective: dict[str, dict[str, Any]] = setting({}, "per objective: its hyper-parameters, and `training` settings of its own")
+    mirror: str | None = setting(None, "folder used in place of the hub")
+    recompute: bool = setting(False, "set damaged phases aside and compute them again")
+    share: bool = setting(False, "reuse phases that other runs in the same folder made from equal inputs")
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)  # dotted key -> the option it was given with
+    _recipe_tree: dict[str, Any] = PrivateAttr(default_factory=dict)  # what the recipe's file says
 
     def source_of(self, key: str) -> str:
         """Where a setting's value comes from: the command line's option, else the recipe's file with the line."""
-        return setting_source(key, self._option_by_key, find_toml("recipes", self.recipe))
+        return setting_source(key, self._sources, find_toml("recipes", self.recipe))
 
     @field_validator("seeds")
     @classmethod
@@ -245,15 +208,9 @@ class RunConfig(Section):
 
     def identity(self) -> dict[str, Any]:
         """The settings that all trials share and that change results; what merely extends or speeds up a run is left out."""
-        identity = {
-            "model": self.model.model_dump(exclude={"device", "cores", "tokens_per_pass", "merge_adapter"}),
-            "lora": self.lora.model_dump(),
-            "data": self.data.model_dump(),
-            "generation": self.generation.identity_fields(),
-            "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
-            "probe": self.probe.model_dump(),
-            **({"world": {"name": self.world}} if self.world != "language" else {}),  # older runs record none
-        }
+        identity = {section: getattr(self, section).identity_fields() for section in IDENTITY_SECTIONS}
+        if self.world != "language":  # older runs record none
+            identity["world"] = {"name": self.world}
         for old, new in RENAMED_KEYS.items():  # run folders keep the names that they began with
             section, key = new.split(".")
             identity[section][old.split(".")[1]] = identity[section].pop(key)
@@ -261,6 +218,12 @@ class RunConfig(Section):
 
     def identity_digest(self) -> str:
         return digest(json.dumps(self.identity(), sort_keys=True))
+
+    def default_run_name(self) -> str:
+        """The recipe's name when its shared settings are untouched, else with a digest of them behind it."""
+        stem = Path(self.recipe).stem
+        recipe_config = validate_config(self._recipe_tree, find_toml("recipes", self.recipe), {})
+        return stem if self.identity() == recipe_config.identity() else f"{stem}-{self.identity_digest()[:8]}"
 
 
 def as_list(value: Any) -> list[Any]:
@@ -284,52 +247,75 @@ CLI_OPTIONS = {
 
 
 def load_config(
-    recipe: str, settings: Sequence[str] = (), sources: Mapping[str, str] | None = None, **overrides: Any
+    recipe: str,
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> RunConfig:
-    """Recipe by name or path, then `--set key=value` items, then named options (dotted keys; None means not given).
+    """The validated configuration of a recipe (name or path), of `--set key=value` items and of overrides by dotted key.
 
-    sources: dotted key -> where an option's value comes from, where it was not typed (a study's file).
+    sources: dotted key (or "recipe") -> where an override comes from, if not from its own option. Raises UserError.
     """
-    path = find_toml("recipes", recipe)
+    overrides, sources = dict(overrides or {}), sources or {}
+    path = find_toml("recipes", recipe, sources.get("recipe", "--recipe"))
     tree = read_toml(path)
-    option_by_key: dict[str, str] = {}
+    recipe_tree = {**copy.deepcopy(tree), "recipe": recipe}
+    source_by_key: dict[str, str] = {}
     for item in settings:
-        key, separator, text = item.partition("=")
-        key = key.strip()
-        if not separator or not key:
-            raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
-        if len(key) > MAX_KEY_CHARS:
-            raise UserError(f"--set {key[:80]}...: a key of {len(key):,} characters; the longest allowed has {MAX_KEY_CHARS:,}")
-        if repeated := next((other for other in option_by_key if f"{other}.".startswith(f"{key}.")), None):
+        key, value = _parse_setting(item)
+        if repeated := next((other for other in source_by_key if f"{other}.".startswith(f"{key}.")), None):
             raise UserError(f"--set {key}: {repeated} is given twice; leave one out")
-        set_nested(tree, key, parse_toml_value(text.strip()), option_by_key, path)
-        option_by_key[key] = f"--set {redact(key)}"
+        set_nested(tree, key, value, source_by_key, path)
+        source_by_key[key] = f"--set {redact(key)}"
     if "recipe" in tree:
-        source = setting_source("recipe", option_by_key, path)
+        source = setting_source("recipe", source_by_key, path)
         raise UserError(f"{source}: recipe is no setting of a recipe; choose one with --recipe NAME")
     tree["recipe"] = recipe
+    if "data.source" in overrides:  # a recipe's held-out file and distribution belong to the recipe's own data
+        overrides |= {key: None for key in ("data.heldout", "data.distribution") if key not in source_by_key}
     for key, value in overrides.items():
-        if value is not None:
-            dotted_key = key.replace("__", ".")
-            option = CLI_OPTIONS.get(dotted_key, f"--set {dotted_key}")
-            source = (sources or {}).get(dotted_key) or option
-            if dotted_key in option_by_key:
-                other = "leave one out" if source == option else f"type {option} in place of --set"
-                raise UserError(f"{option_by_key[dotted_key]}: is given by {source} too; {other}")
-            set_nested(tree, dotted_key, value, option_by_key, path)
-            option_by_key[dotted_key] = source
-    rename_keys(tree, path, option_by_key)
-    return validate_config(tree, path, option_by_key)
+        option = CLI_OPTIONS.get(key, f"--set {key}")
+        source = sources.get(key, option)
+        if key in source_by_key:
+            other = "leave one out" if source == option else f"type {option} in place of --set"
+            raise UserError(f"{source_by_key[key]}: is given by {source} too; {other}")
+        set_nested(tree, key, _parse_seeds(value, source) if key == "seeds" else value, source_by_key, path)
+        source_by_key[key] = source
+    config = validate_config(tree, path, source_by_key)
+    config._recipe_tree = recipe_tree
+    return config
 
 
-def validate_config(tree: Mapping[str, Any], path: Path, option_by_key: Mapping[str, str]) -> RunConfig:
+def _parse_setting(item: str) -> tuple[str, Any]:
+    """Key and value of an item of `--set`."""
+    key, separator, text = item.partition("=")
+    key = key.strip()
+    if not separator or not key:
+        raise UserError(f"--set {item}: expected key=value, for example --set training.lr=1e-4")
+    if len(key) > MAX_KEY_CHARS:
+        raise UserError(f"--set {key[:80]}...: a key of {len(key):,} characters; the longest allowed has {MAX_KEY_CHARS:,}")
+    return key, parse_toml_value(text.strip())
+
+
+def _parse_seeds(seeds: Any, source: str) -> Any:
+    """The numbers of a text such as 0,1,2."""
+    if not isinstance(seeds, str):
+        return seeds
+    numbers = [parse_number(part) for part in seeds.split(",")]
+    if not all(isinstance(number, int) for number in numbers):
+        raise UserError(f"{source} {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
+    return numbers
+
+
+def validate_config(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> RunConfig:
     """RunConfig of a plain dictionary. Raises UserError with the first wrong setting and its source.
 
-    path: the recipe's file; option_by_key: dotted key -> the option of the command line it was given with.
+    path: the recipe's file; source_by_key: dotted key -> the option of the command line it was given with.
     """
+    tree, source_by_key = rename_keys(tree, path, source_by_key)
 
     def error_at(key: str, message: str) -> UserError:
-        return UserError(f"{setting_source(key, option_by_key, path)}: {message}")
+        return UserError(f"{setting_source(key, source_by_key, path)}: {message}")
 
     for key, text in iter_text(tree):
         if len(text) > MAX_TEXT_CHARS:
@@ -343,13 +329,14 @@ def validate_config(tree: Mapping[str, Any], path: Path, option_by_key: Mapping[
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise error_at(error_key(relevant_error(error)), format_error(error, RunConfig)) from None
-    config._option_by_key.update(option_by_key)
+        details = relevant_error(error)
+        hint = "; all settings: harness run --help" if details["type"] == "extra_forbidden" else ""
+        raise error_at(error_key(details), format_error(error, RunConfig) + hint) from None
+    config._sources = dict(source_by_key)
     for key, value in iter_text(config.model_dump()):
         if not value.removeprefix("builtin:").strip() and not key.startswith("objective."):
             message = f"{key}={value!r}: is empty, as an unset variable would be; give a value, or leave {key} out"
             raise error_at(key, message)
-    for key, value in iter_text(config.model_dump()):
         if redact(value) != value:
             raise error_at(
                 key,

@@ -48,7 +48,7 @@ FLAGS = {
     "huge seed": run("--seeds 99999999999999999999", "seeds=[99999999999999999999]", "larger than"),
     "seed of digits without end": run(f"--seeds {'9' * 5000}", "--seeds", "expected whole numbers"),
     "no objective": run("--objectives ,", "--objectives is empty"),
-    "unknown objective": run("--objectives spce", 'unknown objective "spce" (did you mean "space"?)'),
+    "unknown objective": run("--objectives spce", '--objectives: unknown objective "spce" (did you mean "space"?)'),
     "same objective twice": run("--objectives space,space", 'names "space" twice'),
     "unknown parameter": run("--objectives spin:bta=1", 'unknown parameter "bta" (did you mean "beta"?)'),
     "parameter out of bounds": run("--objectives space:mu=-1", "mu=-1.0 is not above 0"),
@@ -61,7 +61,7 @@ FLAGS = {
         f"--recipe {SMALL_RECIPE} --objectives sft:data.examples=999 --jobs 1", "data.examples=999, but", "has 12 pairs"
     ),
     "examples that are no count": run("--objectives sft:data.examples=0", "data.examples=0 is not a count"),
-    "missing objective file": run("--objectives ./none.py", "objective ./none.py: no such file"),
+    "missing objective file": run("--objectives ./none.py", "--objectives: objective ./none.py: no such file"),
     "objective that is a folder": run("--objectives ./mine.py", "objective ./mine.py", "folder", **{"mine.py/x": ""}),
     "setting without value": run("--set training.lr", "expected key=value"),
     "setting without key": run("--set =3", "expected key=value"),
@@ -83,16 +83,20 @@ FLAGS = {
     "run name with a control character": run("--name 'a\x1b[31m'", r"--name a\u{1b}[31m: letters, digits"),
     "unknown device": run("--set model.device=tpu9", "model.device=tpu9: not a device of this machine"),
     "unknown distribution": run("--set data.distribution=lob", 'unknown distribution "lob" (did you mean "lab"?)'),
-    "unknown recipe": run("--recipe lob", 'unknown recipe "lob" (did you mean "lab"?)'),
-    "unknown suite": run("--suite lab-tem", 'unknown suite "lab-tem" (did you mean "lab-ten"?)'),
-    "unknown suite to check": given("suites check lab-tem", 'unknown suite "lab-tem" (did you mean "lab-ten"?)'),
-    "unknown study": given("study stabilty", 'unknown study "stabilty" (did you mean "stability"?)'),
+    "unknown recipe": run("--recipe lob", '--recipe: unknown recipe "lob" (did you mean "lab"?)'),
+    "unknown suite": run("--suite lab-tem", '--suite: unknown suite "lab-tem" (did you mean "lab-ten"?)'),
+    "unknown suite to check": given("suites check lab-tem", 'suites check: unknown suite "lab-tem" (did you mean "lab-ten"?)'),
+    "unknown study": given("study stabilty", 'study: unknown study "stabilty" (did you mean "stability"?)'),
     "study that chooses nothing": given("study mu --validation lab-ten", "study mu chooses no setting"),
-    "study of an unknown objective": given("study stability --objectives spce", 'unknown objective "spce"'),
-    "theory of an unknown objective": given("theory --objectives spce", 'unknown objective "spce" (did you mean "space"?)'),
+    "study of an unknown objective": given("study stability --objectives spce", '--objectives: unknown objective "spce"'),
+    "theory of an unknown objective": given(
+        "theory --objectives spce", '--objectives: unknown objective "spce" (did you mean "space"?)'
+    ),
     "theory of no objective": given("theory --objectives ,", "--objectives is empty"),
     "no such run": given("report nothing", 'no run "nothing"'),
-    "fetch of an unknown recipe": given("fetch --recipe lob --to reports", 'unknown recipe "lob" (did you mean "lab"?)'),
+    "fetch of an unknown recipe": given(
+        "fetch --recipe lob --to reports", '--recipe: unknown recipe "lob" (did you mean "lab"?)'
+    ),
     "check of an empty mirror": given("fetch --to nowhere --check", "--to nowhere: no mirror.json there"),
     "empty data": run("--data ''", "data.source=''", "is empty"),
     "data of white space": run("--data ' '", "data.source=' '", "is empty"),
@@ -111,11 +115,11 @@ FLAGS = {
     "empty folder to fetch to": given("fetch --to ''", "'--to': is empty; name a path"),
     "empty data to fetch": given("fetch --to m --data ''", "data.source=''", "is empty"),
     "empty suite to check": given("suites check ''", 'unknown suite ""'),
-    "empty mirror to check with": given("suites check lab-ten --mirror ''", "--mirror is empty"),
+    "empty mirror to check with": given("suites check lab-ten --mirror ''", "--mirror: mirror='': is empty"),
     "empty run to report": given("report ''", "the run's name is empty"),
     "empty run to trace in": given("trace '' a", "the run's name is empty"),
     "empty study": given("study ''", 'unknown study ""'),
-    "empty suite of a study": given("study mu --suite ''", "--suite is empty"),
+    "empty suite of a study": given("study mu --suite ''", "--suite: evaluation.suite='': is empty"),
     "empty validation of a study": given("study lr --validation ''", "--validation is empty"),
     "missing mirror": run("--mirror nowhere", "--mirror nowhere: no such folder"),
     "mirror that is a file": run("--mirror it", "--mirror it", "is a file, not a folder", it="x"),
@@ -125,7 +129,7 @@ FLAGS = {
 SMALLER = f"--recipe {SMALL_RECIPE}"
 STUDY = f"title='t'\nquestion='q'\nrecipe='{SMALL_RECIPE}'\nobjectives='space'\niterations=1\nseeds=[0]\n"
 TOML = {
-    "recipe that is not there": run("--recipe ./a.toml", "recipe ./a.toml: no such file"),
+    "recipe that is not there": run("--recipe ./a.toml", "--recipe: recipe ./a.toml: no such file"),
     "recipe that is a folder": run(
         "--recipe ./a.toml", "recipe ./a.toml: is a folder, expected a .toml file", **{"a.toml/x": ""}
     ),
@@ -146,6 +150,21 @@ TOML = {
     "recipe with settings of an unknown objective": run(
         "--recipe a.toml", "[objective.spce]", 'did you mean "space"?', **{"a.toml": "[objective.spce]\nmu = 1"}
     ),
+    "recipe with an unknown suite": run(
+        "--recipe a.toml", "a.toml: line 2: unknown suite", 'mean "lab-ten"?', **{"a.toml": '[evaluation]\nsuite = "lab-tem"'}
+    ),
+    "recipe with an unknown objective": run(
+        "--recipe a.toml", "a.toml: line 1: unknown objective", **{"a.toml": 'objectives = "spce"'}
+    ),
+    "study of an unknown recipe": given(
+        "study a.toml", 'study a: recipe: unknown recipe "lob"', **{"a.toml": STUDY.replace(str(SMALL_RECIPE), "lob")}
+    ),
+    "study of an unknown suite": given(
+        "study a.toml", 'study a: suite: unknown suite "lab-tem"', **{"a.toml": STUDY + "suite='lab-tem'"}
+    ),
+    "study that runs an unknown objective": given(
+        "study a.toml", 'study a: objectives: unknown objective "spce"', **{"a.toml": STUDY.replace("'space'", "'spce'")}
+    ),
     "recipe with a NUL in a path": run(
         "--recipe a.toml", "data.source", "control character", **{"a.toml": '[data]\nsource = "a\\u0000b"'}
     ),
@@ -155,7 +174,7 @@ TOML = {
     "suite whose tasks are no rows": run(
         "--suite a.toml", "task", "a.toml", **{"a.toml": SUITE.partition("[[task]]")[0].replace("title", "task = 3\ntitle", 1)}
     ),
-    "suite that is not there": run("--suite ./a.toml", "suite ./a.toml: no such file"),
+    "suite that is not there": run("--suite ./a.toml", "--suite: suite ./a.toml: no such file"),
     "suite with an unknown filter": run(
         f"{SMALLER} --suite a.toml",
         'no filter "strict" (it has flexible-extract, strict-match)',

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.commands.console import echo
-from harness.commands.run import config_from_args
+from harness.config import DEFAULT_RECIPE, RunConfig, load_config
 from harness.errors import UserError
 from harness.sources.confinement import outside_references
 from harness.sources.mirror import (
@@ -23,15 +23,16 @@ from harness.sources.mirror import (
 from harness.store.output_folders import check_outside_runs
 
 
-def fetch_command(cli_args: Mapping[str, Any], to: Path, check: bool) -> int:
+def fetch_command(recipe: str | None, settings: Sequence[str], overrides: Mapping[str, Any], to: Path, check: bool) -> int:
     """Fetch, or check what was fetched; returns the exit code, 1 when the check finds a problem."""
-    if check:
-        return _check_mirror(cli_args, to)
+    if check:  # with options: also what they need
+        config = load_config(recipe or DEFAULT_RECIPE, settings, overrides) if recipe or settings or overrides else None
+        return _check_mirror(config, to)
     check_outside_runs(to, "--to")
     from harness.progress import Reporter
     from harness.sources.fetch import fetch
 
-    items = _hub_items(cli_args, to)
+    items = _hub_items(load_config(recipe or DEFAULT_RECIPE, settings, overrides), to)
     if not items:
         echo("this run needs nothing from the hub: it runs without a mirror")
         return 0
@@ -40,14 +41,13 @@ def fetch_command(cli_args: Mapping[str, Any], to: Path, check: bool) -> int:
     return 0
 
 
-def _hub_items(cli_args: Mapping[str, Any], to: Path) -> list[HubItem]:
+def _hub_items(config: RunConfig, to: Path) -> list[HubItem]:
     from harness.language.benchmark.load_tasks import make_task_manager, task_files
     from harness.language.benchmark.suite_check import requirements
     from harness.language.hub_items import hub_items_of_run
     from harness.loop.suite import load_suite
 
-    config = config_from_args(cli_args)
-    suite = load_suite(config.evaluation.suite)
+    suite = load_suite(config.evaluation.suite, config.source_of("evaluation.suite"))
     # the rows of a judged suite are no tasks of lm-eval
     task_requirements = requirements(suite, task_files(make_task_manager(suite))) if suite.judge is None else []
     for problem in (line for row in task_requirements for line in row.problems):
@@ -55,10 +55,8 @@ def _hub_items(cli_args: Mapping[str, Any], to: Path) -> list[HubItem]:
     return hub_items_of_run(config, suite, task_requirements, to)
 
 
-def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
-    """Check every checksum of the mirror and that nothing in it refers outside its folder; with options, also that it holds
-    what they need.
-    """
+def _check_mirror(config: RunConfig | None, to: Path) -> int:
+    """Check every checksum of the mirror, that nothing in it refers outside its folder, and that it holds what a run needs."""
     entry_folders = [to / relative_dir(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
     folders = dict.fromkeys([*(folder for folder in entry_folders if folder.exists()), *item_folders(to)])
     outside_problems = list(dict.fromkeys(line for folder in folders for line in outside_references(folder, to)))
@@ -71,7 +69,7 @@ def _check_mirror(cli_args: Mapping[str, Any], to: Path) -> int:
         problems += file_problems
         damage_text = f", {len(file_problems)} of them missing or damaged" if file_problems else ""
         echo(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{damage_text}")
-    for item in _hub_items(cli_args, to) if cli_args else []:
+    for item in _hub_items(config, to) if config is not None else []:
         entry = manifest.entry(item.kind, item.id)
         try:
             if entry is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from harness.commands.console import console, echo
-from harness.config import RunConfig, load_config
+from harness.config import DEFAULT_RECIPE, RunConfig, load_config
 from harness.errors import UserError
 from harness.loop.suite import Suite, SuiteTask
 from harness.settings.paths import PACKAGE
@@ -36,7 +35,7 @@ def _first_line(path: Path) -> str:
 def objectives_show_command(name: str) -> None:
     from harness.discovery.variants import find_objective, load_objective
 
-    path = find_objective(name)
+    path = find_objective(name, source="objectives show")
     objective_class = load_objective(path)
     echo(f"{path.stem}: {objective_class.title}\n{path}\n\n{_dedent(objective_class.__doc__)}\n")
     echo(f"needs: {_format_needs(dataclasses.asdict(objective_class().needs))}")
@@ -61,7 +60,7 @@ def objectives_check_command(variant_text: str) -> int:
     from harness.discovery.isolated import run_isolated_checks
     from harness.discovery.variants import parse_variants
 
-    variant, *others = parse_variants(variant_text)
+    variant, *others = parse_variants(variant_text, source="objectives check")
     if others:
         raise UserError(f"objectives check {variant_text}: expected one objective, found {1 + len(others)}; check one at a time")
     if variant.training or variant.examples is not None:
@@ -93,7 +92,7 @@ def suites_list_command() -> None:
 def suites_show_command(name: str) -> None:
     from harness.loop.suite import load_suite
 
-    suite = load_suite(name)
+    suite = load_suite(name, "suites show")
     table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
     for column in ("task", "stands for", "shots", "metric", "filter", "chance", "limit"):
         table.add_column(column, justify="right" if column in ("shots", "chance", "limit") else "left", overflow="fold")
@@ -121,15 +120,13 @@ def suites_show_command(name: str) -> None:
 def suites_check_command(name: str, load: bool, mirror: str | None, settings: Sequence[str] = ()) -> int:
     """Check what a suite needs, row by row, and print its problems; returns the exit code, 1 when it has any."""
     from harness.loop.suite import load_suite
-    from harness.planning.prepare import resolve_mirror
+    from harness.planning.request import find_mirror
+    from harness.sources.offline import go_offline
 
-    if mirror is not None:
-        if not mirror.strip():
-            raise UserError("--mirror is empty; name a folder, or leave it out")
-        os.environ["HARNESS_MIRROR"] = mirror
-    config = load_config("lab", settings)
-    suite = load_suite(name)
-    mirror_folder = resolve_mirror(config)
+    config = load_config(DEFAULT_RECIPE, settings, {"mirror": mirror} if mirror is not None else {})
+    suite = load_suite(name, "suites check")
+    if (mirror_folder := find_mirror(config.mirror)) is not None:
+        go_offline()
     return (
         _check_tasks(suite, mirror_folder, load, config.evaluation.allow_unsafe_code)
         if suite.judge is None

@@ -14,19 +14,19 @@ from harness.store.run_folder import RunFolder
 MAX_LISTED = 50
 
 if TYPE_CHECKING:
-    from harness.discovery.variants import Variant
     from harness.loop.benchmark import Benchmark
     from harness.loop.plan import PlannedPhase
-    from harness.loop.suite import Suite
     from harness.planning.cost_estimate import CostEstimate
+    from harness.planning.request import RunRequest
     from harness.planning.throughput import Throughput
 
 
-def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[PlannedPhase]:
+def print_plan(request: RunRequest, run: RunFolder) -> list[PlannedPhase]:
     """Print what will be done and what is there already; returns the phases to do."""
     from harness.loop.plan import plan_phases
     from harness.planning.remaining import remaining_phases
 
+    config, variants, suite = request.config, request.variants, request.suite
     phases = plan_phases(config, variants, suite.name)
     to_do = remaining_phases(run.root, phases, ignore_damaged=config.recompute)
     responses_per_prompt = sum(phase.responses_per_prompt for phase in phases)
@@ -51,9 +51,7 @@ def _format_list(items: Sequence[object]) -> str:
     return listed_text if len(items) <= MAX_LISTED else f"{listed_text}, … ({len(items):,} in all)"
 
 
-def print_cost_estimate(
-    config: RunConfig, run: RunFolder, variants: Sequence[Variant], to_do: Sequence[PlannedPhase], num_workers: int
-) -> None:
+def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[PlannedPhase], num_workers: int) -> None:
     """Load everything as the run would, time a small part of each kind of phase, and print what the phases to do will cost.
 
     Raises UserError for whatever would stop the run before training. Writes nothing.
@@ -62,8 +60,9 @@ def print_cost_estimate(
     from harness.planning.prepare import build_loop, check_unchanged, continued_run_warning, preflight_notes
     from harness.progress import Reporter
 
-    check_unchanged(run, config, variants)
-    loop = build_loop(config, run, Reporter(), dry_run=True)
+    config = request.config
+    check_unchanged(run, config, request.variants)
+    loop = build_loop(request, run, Reporter(), dry_run=True)
     runner = loop.runner
     for line in preflight_notes(loop):
         echo(line)
@@ -72,7 +71,7 @@ def print_cost_estimate(
     print_power(config, runner.benchmark)
     if not to_do:
         return
-    throughput = runner.world.measure_throughput(runner, variants)
+    throughput = runner.world.measure_throughput(runner, request.variants)
     sizes = Sizes(len(runner.data.train), min(config.probe.prompts, len(runner.data.heldout)), config.training.batch_size)
     num_parallel = num_workers if runner.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
     _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel), throughput)

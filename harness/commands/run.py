@@ -3,74 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.commands.console import echo
-from harness.config import RunConfig, load_config
+from harness.config import load_config
 from harness.errors import UserError
-from harness.planning.plan_size import check_plan_size
-from harness.settings.numbers import parse_number
 from harness.settings.safe_paths import NAME_RULE, RESERVED_SUFFIXES, is_safe_name
 from harness.store.lease import LEASE
 from harness.store.output_folders import check_path, check_report, check_run_folder, check_writable
 from harness.store.run_folder import RunFolder
 
-
-def config_from_args(cli_args: Mapping[str, Any], sources: Mapping[str, str] | None = None) -> RunConfig:
-    """The configuration of a command. sources: option -> where it comes from, where it was not typed. Raises UserError."""
-    seeds = cli_args.get("seeds")
-    if isinstance(seeds, str):
-        parsed_seeds = [parse_number(part) for part in seeds.split(",")]
-        if not all(isinstance(seed, int) for seed in parsed_seeds):
-            raise UserError(f"--seeds {seeds}: expected whole numbers, comma-separated, for example 0,1,2")
-        seeds = parsed_seeds
-    sources = {{"suite": "evaluation.suite"}.get(key, key): source for key, source in (sources or {}).items()}
-    cleared_settings = {"data__heldout": None, "data__distribution": None} if "data" in cli_args else {}
-    config = load_config(
-        cli_args.get("recipe", "lab"),
-        cli_args.get("set", ()),
-        sources,
-        objectives=cli_args.get("objectives"),
-        iterations=cli_args.get("iterations"),
-        seeds=seeds,
-        evaluation__suite=cli_args.get("suite"),
-        data__source=cli_args.get("data"),
-        data__max_examples=cli_args.get("max_examples"),
-        data__prompt_column=cli_args.get("prompt_column"),
-        data__response_column=cli_args.get("response_column"),
-        model__path=cli_args.get("model"),
-        model__trust_remote_code=cli_args.get("trust_remote_code"),
-        mirror=cli_args.get("mirror"),
-        recompute=cli_args.get("recompute"),
-    )
-    if cleared_settings:  # a recipe's held-out file and distribution belong to the recipe's own data
-        data_settings = config.data.model_dump() | {
-            key.removeprefix("data__"): value
-            for key, value in cleared_settings.items()
-            if not any(s.startswith(key.replace("__", ".") + "=") for s in cli_args.get("set", ()))
-        }
-        option_by_key = config._option_by_key
-        config = RunConfig.model_validate(config.model_dump() | {"data": data_settings})
-        config._option_by_key.update(option_by_key)
-    check_plan_size(config)
-    return config
+if TYPE_CHECKING:
+    from harness.planning.request import RunRequest
 
 
-def run_command(cli_args: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
-    """Run it; returns the exit code: 0 all complete, 2 some trials failed."""
-    config = config_from_args(cli_args)
-    if "name" in cli_args:
-        name = cli_args["name"]
-    else:
-        from harness.planning.prepare import default_run_name
+# Options in run.json that are not called as the last part of their key.
+RECORDED_NAMES = {"data.source": "data", "model.path": "model"}
 
-        name = default_run_name(config)
-    run = named_run(name, results)
-    check_output_folders(run, results, reports, dry_run)
-    failed = plan_and_run(config, run, cli_args, dry_run, jobs)
-    return 0 if dry_run else write_and_list_views(run, reports, failed)
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command writes, and how much of the machine it takes. jobs: trials at once; None: one per GPU or core."""
+
+    results: Path
+    reports: Path
+    dry_run: bool
+    jobs: int | None
+
+
+def run_command(recipe: str, settings: Sequence[str], overrides: Mapping[str, Any], name: str | None, output: Output) -> int:
+    """Run it; returns the exit code: 0 all complete, 2 some trials failed. overrides: by dotted key; settings: of --set."""
+    config = load_config(recipe, settings, overrides)
+    run = named_run(config.default_run_name() if name is None else name, output.results)
+    check_output_folders(run, output.results, output.reports, output.dry_run)
+    options = record_options(overrides, {"recipe": recipe, "set": list(settings), "name": name})
+    from harness.planning.request import resolve_request
+
+    failed = plan_and_run(resolve_request(config, options), run, output)
+    return 0 if output.dry_run else write_and_list_views(run, output.reports, failed)
+
+
+def record_options(overrides: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """What was typed, for run.json, by the names of the options."""
+    options = {RECORDED_NAMES.get(key, key.rpartition(".")[2]): value for key, value in overrides.items()}
+    return options | {key: value for key, value in others.items() if value not in (None, [])}
 
 
 def named_run(name: str, results: Path) -> RunFolder:
@@ -100,34 +79,26 @@ def check_merge_folders(run: RunFolder, results: Path) -> None:
     check_writable("--results", results)
 
 
-def plan_and_run(
-    config: RunConfig,
-    run: RunFolder,
-    cli_args: Mapping[str, Any],
-    dry_run: bool,
-    jobs: int | None,
-    study: Mapping[str, Any] | None = None,
-) -> dict[str, str]:
+def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[str, str]:
     """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
     from harness.commands.plan import print_cost_estimate, print_plan
     from harness.launch import workers
-    from harness.loop.suite import load_suite
-    from harness.planning.prepare import load_variants, prepare_run, write_failed_trials
+    from harness.planning.prepare import prepare_run, write_failed_trials
     from harness.progress import Reporter
     from harness.reporting.tables import refresh
     from harness.settings.process_environment import check_sockets, notes
     from harness.store.untrusted import check_files, make_ready, validate_run_folder
 
-    variants = load_variants(config)
+    config, variants = request.config, request.variants
     if run.root.exists():
-        if config.recompute and not dry_run:
+        if config.recompute and not output.dry_run:
             check_files(run.root, mending=True)
         else:
             validate_run_folder(run.root)
-    to_do = print_plan(config, run, variants, load_suite(config.evaluation.suite))
-    num_workers = workers.choose_num_workers(jobs, config, len(variants) * len(config.seeds)) if to_do else 1
-    if dry_run:
-        print_cost_estimate(config, run, variants, to_do, num_workers)
+    to_do = print_plan(request, run)
+    num_workers = workers.choose_num_workers(output.jobs, config, len(variants) * len(config.seeds)) if to_do else 1
+    if output.dry_run:
+        print_cost_estimate(request, run, to_do, num_workers)
         return {}
     if num_workers > 1:
         check_sockets()
@@ -140,13 +111,13 @@ def plan_and_run(
         make_ready(run, [variant.label for variant in variants], config.recompute)
         workers.warm_up(num_workers)
         try:
-            loop = prepare_run(config, run, reporter, cli_args, study)
+            loop = prepare_run(request, run, reporter)
             loop.write_tables = partial(refresh, everything=False)
         except (UserError, OSError):
             if new_folders and not (run.root / "data").exists():
                 remove_empty(new_folders)  # a request that fails leaves nothing behind
             raise
-        failed = workers.run_trials(loop, num_workers)
+        failed = workers.run_trials(request, loop, num_workers)
         write_failed_trials(run, failed)
     return failed
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.commands.console import echo
-from harness.commands.run import check_output_folders, config_from_args, named_run, plan_and_run, write_and_list_views
-from harness.config import RunConfig
+from harness.commands.run import Output, check_output_folders, named_run, plan_and_run, record_options, write_and_list_views
+from harness.config import RunConfig, load_config
+from harness.discovery.variants import list_objectives, split_variants, variant_label
 from harness.errors import UserError, did_you_mean
-from harness.loop.study import Study, format_value, load_study, split_list
+from harness.loop.study import Study, format_value, load_study
 from harness.settings.paths import PACKAGE
 from harness.store.run_folder import RunFolder
 
@@ -22,82 +25,100 @@ def list_studies() -> None:
     echo("\nRun one: harness study NAME (--dry-run shows the plan)")
 
 
-def study_command(name: str, cli_args: dict[str, Any], results: Path, reports: Path, dry_run: bool, jobs: int | None) -> int:
+@dataclass(frozen=True)
+class StudyArguments:
+    """What was typed after `harness study NAME`. overrides: by dotted key; settings: of --set; None and empty: not given."""
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    settings: Sequence[str] = ()
+    recipe: str | None = None
+    validation: str | None = None
+    tuned_by: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """For run.json."""
+        others = {"recipe": self.recipe, "set": list(self.settings), "validation": self.validation, "tuned_by": self.tuned_by}
+        return record_options(self.overrides, others)
+
+
+def study_command(name: str, arguments: StudyArguments, output: Output) -> int:
     """Run the study; returns the exit code: 0 all complete, 2 some trials failed or a setting could not be chosen."""
     original_study = load_study(name)
-    study = apply_overrides(original_study, cli_args)
-    config = study_config(study, study.variants(), cli_args)
+    study = apply_arguments(original_study, arguments)
+    config = study_config(study, study.variants(), arguments)
     check_variants(study, config)
-    run = named_run(study_run_name(original_study, config), results)
-    check_output_folders(run, results, reports, dry_run)
+    run = named_run(study_run_name(original_study, config), output.results)
+    check_output_folders(run, output.results, output.reports, output.dry_run)
     if study.grid is not None:
-        return _tune_and_evaluate(study, config, run, cli_args, reports, dry_run, jobs)
-    tuned_by_objective = tuned_variants(study, config, results, "tuned_by" in cli_args)
+        return _tune_and_evaluate(study, config, run, arguments, output)
+    tuned_by_objective = tuned_variants(study, config, output.results, arguments.tuned_by is not None)
     if tuned_by_objective:
-        config = study_config(study, ",".join([study.objectives, *tuned_by_objective.values()]), cli_args)
-    failed = plan_and_run(config, run, cli_args, dry_run, jobs, study_record(study, config, tuned_by_objective))
-    return 0 if dry_run else write_and_list_views(run, reports, failed)
+        config = study_config(study, ",".join([study.objectives, *tuned_by_objective.values()]), arguments)
+    failed = _run_variants(config, study_record(study, config, tuned_by_objective), run, arguments, output)
+    return 0 if output.dry_run else write_and_list_views(run, output.reports, failed)
 
 
-def apply_overrides(study: Study, cli_args: Mapping[str, Any]) -> Study:
+def _run_variants(
+    config: RunConfig, record: Mapping[str, Any], run: RunFolder, arguments: StudyArguments, output: Output
+) -> dict[str, str]:
+    from harness.planning.request import resolve_request
+
+    return plan_and_run(resolve_request(config, arguments.options(), record), run, output)
+
+
+def apply_arguments(study: Study, arguments: StudyArguments) -> Study:
     """The study with options of the command line in place of its own settings. Raises UserError."""
-    for key, value in cli_args.items():
-        if isinstance(value, str) and not value.strip():
-            raise UserError(f"--{key.replace('_', '-')} is empty; give a value, or leave it out")
-    if cli_args.get("validation") and study.grid is None:
-        raise UserError(f"--validation {cli_args['validation']}: study {study.name} chooses no setting; leave it out")
-    updates: dict[str, Any] = {key: cli_args[key] for key in ("recipe", "objectives", "suite", "tuned_by") if key in cli_args}
-    if "objectives" in cli_args:
-        updates |= {"arm": (), "contrast": ()}  # they refer to the study's own variants
-    if study.grid is not None and "validation" in cli_args:
-        updates["grid"] = study.grid.model_copy(update={"validation": cli_args["validation"]})
-    return study.model_copy(update=updates)
+    for option, value in (("--validation", arguments.validation), ("--tuned-by", arguments.tuned_by)):
+        if value is not None and not value.strip():
+            raise UserError(f"{option} is empty; give a value, or leave it out")
+    updates: dict[str, Any] = {"recipe": arguments.recipe, "tuned_by": arguments.tuned_by}
+    if arguments.validation is not None:
+        if study.grid is None:
+            raise UserError(f"--validation {arguments.validation}: study {study.name} chooses no setting; leave it out")
+        updates["grid"] = study.grid.model_copy(update={"validation": arguments.validation})
+    if "objectives" in arguments.overrides:
+        # arms and contrasts refer to the study's own variants
+        updates |= {"objectives": arguments.overrides["objectives"], "arm": (), "contrast": ()}
+    return study.model_copy(update={key: value for key, value in updates.items() if value is not None})
 
 
 def check_variants(study: Study, config: RunConfig) -> None:
     """Raises UserError when an arm or a contrast refers to a variant that the study does not run."""
-    labels, label_of = labels_of(config)
-    labels = set(labels)
+    label_of = labeller()
+    labels = set(map(label_of, split_variants(config.objectives)))
     sides = [("arm", arm.variant) for arm in study.arm]
     sides += [("contrast", side.rpartition("@")[0]) for contrast in study.contrast for side in (contrast.a, contrast.b)]
     for kind, text in sides:
-        label = label_of(text)
-        if label not in labels:
+        if (label := label_of(text)) not in labels:
             raise UserError(f"study {study.name}: {kind} of {text}, which is not among its variants{did_you_mean(label, labels)}")
 
 
-def labels_of(config: RunConfig) -> tuple[list[str], Callable[[str], str]]:
-    """The labels of the configured variants, and a function from spelling to label, which reuses those labels."""
-    from harness.discovery.variants import parse_variants
-
-    labels = [variant.label for variant in parse_variants(config.objectives, config.objective)]
-    known = dict(zip(split_list(config.objectives), labels, strict=True))
-    return labels, lambda text: known.get(text) or parse_variants(text, config.objective)[0].label
+def labeller() -> Callable[[str], str]:
+    """The label of a variant as it is typed; the installed objectives are looked for once."""
+    return partial(variant_label, known=list_objectives())
 
 
-def study_config(study: Study, variants: str, cli_args: Mapping[str, Any], suite: str | None = None) -> RunConfig:
-    settings = list(cli_args.get("set", ()))
+def study_config(study: Study, variants: str, arguments: StudyArguments, validation: str | None = None) -> RunConfig:
+    """The configuration of a study's run of some variants, on its suite or on the validation suite."""
+    typed, settings = dict(arguments.overrides), list(arguments.settings)
     if not any(item.partition("=")[0].strip() == "share" for item in settings):
         settings.append("share=true")
-    run_args = {
-        "recipe": study.recipe,
-        "objectives": variants,
-        "iterations": cli_args.get("iterations", study.iterations),
-        "seeds": cli_args.get("seeds", study.seeds),
-        "set": settings,
-    }
-    suite_name = suite or study.suite
-    study_keys = {key for key in ("objectives", "iterations", "seeds", "suite") if key not in cli_args}
-    return config_from_args(
-        run_args | ({"suite": suite_name} if suite_name else {}), {key: f"study {study.name}: {key}" for key in study_keys}
-    )
+    overrides: dict[str, Any] = {"iterations": study.iterations, "seeds": study.seeds}
+    if study.suite is not None:
+        overrides["evaluation.suite"] = study.suite
+    sources = {key: f"study {study.name}: {key.rpartition('.')[2]}" for key in ("objectives", *overrides) if key not in typed}
+    overrides |= typed | {"objectives": variants}
+    if validation is not None:
+        overrides["evaluation.suite"] = validation
+        given = arguments.validation is not None
+        sources["evaluation.suite"] = "--validation" if given else f"study {study.name}: grid.validation"
+    sources["recipe"] = "--recipe" if arguments.recipe is not None else f"study {study.name}: recipe"
+    return load_config(study.recipe, settings, overrides, sources)
 
 
 def study_run_name(study: Study, config: RunConfig) -> str:
     """`study-NAME` on the study's own recipe, followed by the run's default name on another."""
-    from harness.planning.prepare import default_run_name
-
-    run_name = default_run_name(config)
+    run_name = config.default_run_name()
     return f"study-{study.name}" if run_name == Path(study.recipe).stem else f"study-{study.name}-{run_name}"
 
 
@@ -139,7 +160,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
             f"version {NUMBERS_VERSION}; to choose again, repeat that study with --results OTHER"
         )
     tuned = {}
-    for objective in split_list(study.objectives):
+    for objective in split_variants(study.objectives):
         rows = table[(table["objective"] == objective) & table["chosen"]]
         if rows.empty:
             echo(f"tuned settings: {root} has chosen none for {objective}")
@@ -156,29 +177,27 @@ def _recipe_value(config: RunConfig, key: str) -> Any:
     return getattr(getattr(config, section, None), name, None)
 
 
-def _tune_and_evaluate(
-    study: Study, config: RunConfig, run: RunFolder, cli_args: dict[str, Any], reports: Path, dry_run: bool, jobs: int | None
-) -> int:
+def _tune_and_evaluate(study: Study, config: RunConfig, run: RunFolder, arguments: StudyArguments, output: Output) -> int:
     """Run every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
     from harness.analysis.facts import RunResults
     from harness.reporting.tables.study import chosen_table
 
     assert study.grid is not None
-    tuning_config = study_config(study, study.variants(), cli_args, study.grid.validation)
-    failed = plan_and_run(tuning_config, run, cli_args, dry_run, jobs, study_record(study, tuning_config, {}))
-    if dry_run:
+    tuning_config = study_config(study, study.variants(), arguments, study.grid.validation)
+    failed = _run_variants(tuning_config, study_record(study, tuning_config, {}), run, arguments, output)
+    if output.dry_run:
         return 0
     table = chosen_table(RunResults(run.root))
     chosen = table[table["chosen"]]
-    objectives_without_choice = [o for o in split_list(study.objectives) if o not in set(chosen["objective"])]
+    objectives_without_choice = [o for o in split_variants(study.objectives) if o not in set(chosen["objective"])]
     for objective in objectives_without_choice:
         echo(f"no setting of {objective} could be chosen: every candidate lacks scores on {study.grid.validation}")
     if chosen.empty:
-        return write_and_list_views(run, reports, failed) or 2
+        return write_and_list_views(run, output.reports, failed) or 2
     chosen_variants = [f"{row['objective']}:{row['key']}={format_value(row['value'])}" for row in chosen.to_dict("records")]
-    final_config = study_config(study, ",".join(chosen_variants), cli_args, study.suite or config.evaluation.suite)
-    failed |= plan_and_run(final_config, run, cli_args, False, jobs, study_record(study, final_config, {}, restrict_views=True))
-    return write_and_list_views(run, reports, failed) or (2 if objectives_without_choice else 0)
+    final_config = study_config(study, ",".join(chosen_variants), arguments)
+    failed |= _run_variants(final_config, study_record(study, final_config, {}, restrict_views=True), run, arguments, output)
+    return write_and_list_views(run, output.reports, failed) or (2 if objectives_without_choice else 0)
 
 
 def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], restrict_views: bool = False) -> dict[str, Any]:
@@ -186,16 +205,16 @@ def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], rest
 
     restrict_views: tables and figures show the variants of `config` alone (other candidates stay in chosen.csv).
     """
-    labels, label = labels_of(config)
+    label = labeller()
 
     def checkpoint_key(text: str) -> list[Any]:
         variant, _, iteration = text.rpartition("@")
         return [label(variant), config.iterations - 1 if iteration == "last" else int(iteration)]
 
-    common_labels = [label(item) for item in split_list(study.objectives)]
+    common_labels = [label(item) for item in split_variants(study.objectives)]
     panels = []
     if tuned:
-        tuned_labels = [label(tuned.get(item, item)) for item in split_list(study.objectives)]
+        tuned_labels = [label(tuned.get(item, item)) for item in split_variants(study.objectives)]
         panels = [
             {"title": "at the common setting", "labels": common_labels},
             {"title": "each at its tuned setting", "labels": tuned_labels},
@@ -211,7 +230,7 @@ def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], rest
         "panels": panels,
         "tuned_by": study.tuned_by if tuned else None,
         "grid": _grid_record(study, label) if study.grid else None,
-        "shown": labels if restrict_views else None,
+        "shown": [label(item) for item in split_variants(config.objectives)] if restrict_views else None,
     }
 
 
@@ -221,6 +240,6 @@ def _grid_record(study: Study, label: Any) -> dict[str, Any]:
     grid = study.grid
     candidates = {
         objective: [[label(f"{objective}:{grid.key}={format_value(value)}"), value] for value in grid.values]
-        for objective in split_list(study.objectives)
+        for objective in split_variants(study.objectives)
     }
     return grid.model_dump() | {"validation": Path(grid.validation).stem, "objectives": candidates}

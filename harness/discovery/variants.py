@@ -25,14 +25,13 @@ from harness.errors import UserError, did_you_mean, is_termination
 from harness.records import digest
 from harness.settings.numbers import parse_number
 from harness.settings.paths import expand_user
-from harness.settings.safe_paths import RESERVED_FOLDERS
+from harness.settings.safe_paths import NAME_RULE, RESERVED_FOLDERS, is_safe_name
 
 if TYPE_CHECKING:
     from objectives import Objective
 
 ENTRY_POINT_GROUP = "harness.objectives"
 NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-MAX_LABEL_LENGTH = 200  # characters; a file system allows 255 bytes
 MAX_TITLE_LENGTH = 1000  # characters of an objective's title, and of each part of its citation
 
 
@@ -70,33 +69,40 @@ def _entry_path(entry: Any) -> Path:
     return Path(spec.origin)
 
 
-def find_objective(name: str, folder: Path | None = None) -> Path:
-    """The file of an objective given by path or name. Raises UserError with the nearest known name."""
+def find_objective(name: str, known: Mapping[str, Path] | None = None, source: str = "") -> Path:
+    """The file of an objective given by path or name. Raises UserError with the nearest known name.
+
+    known: what `list_objectives` gives, where it has been called. source: the option or file that names the objective.
+    """
+    known = list_objectives() if known is None else known
+    prefix = f"{source}: " if source else ""
     if name.endswith(".py") or "/" in name:
         path = expand_user(name)
-        if path.is_dir():
-            raise UserError(f"objective {name}: is a folder, expected a .py file")
         if not path.is_file():
-            raise UserError(f"objective {name}: no such file")
-        known = list_objectives(folder)
+            raise UserError(
+                f"{prefix}objective {name}: " + ("is a folder, expected a .py file" if path.is_dir() else "no such file")
+            )
         if path.stem in known and known[path.stem].resolve() != path.resolve():
-            raise UserError(f'objective "{path.stem}" comes from two places, {path} and {known[path.stem]}; rename one')
+            raise UserError(f'{prefix}objective "{path.stem}" comes from two places, {path} and {known[path.stem]}; rename one')
         return path
-    known = list_objectives(folder)
     if name not in known:
+        hint = did_you_mean(name, known)
         if Path(f"{name}.py").is_file():
-            raise UserError(f'unknown objective "{name}"; for the file {name}.py of this folder type ./{name}.py')
-        raise UserError(f'unknown objective "{name}"{did_you_mean(name, known)}')
+            hint = f"; for the file {name}.py of this folder type ./{name}.py"
+        raise UserError(f'{prefix}unknown objective "{name}"{hint}')
     return known[name]
 
 
-def load_objective(path: Path) -> type[Objective]:
-    """The one Objective subclass that a file defines. Raises UserError with the file's own error, line included."""
+def load_objective(path: Path, source_digest: str | None = None) -> type[Objective]:
+    """The one Objective subclass that a file defines. Raises UserError with the file's own error, line included.
+
+    source_digest: what the file must be; it is not read again where that has been imported already.
+    """
     from objectives import Citation, Objective  # torch takes a second to load
 
     if not NAME_PATTERN.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
-    module = _import_file(path)
+    module = _import_file(path, source_digest)
     classes = [
         value
         for value in vars(module).values()
@@ -122,14 +128,22 @@ def load_objective(path: Path) -> type[Objective]:
     return cls
 
 
-def _import_file(path: Path) -> ModuleType:
+def _import_file(path: Path, source_digest: str | None) -> ModuleType:
     """Run a file as a module under a unique name, without writing bytecode beside it."""
+
+    def module_name(file_digest: str) -> str:
+        return f"_objective_{path.stem}_{digest(str(path.resolve()), file_digest)}"
+
+    if source_digest is not None and (module := sys.modules.get(module_name(source_digest))):
+        return module
     raw = path.read_bytes()
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
-    name = f"_objective_{path.stem}_{digest(str(path.resolve()), raw)}"
+    if source_digest not in (None, digest(raw)):
+        raise UserError(f"{path}: was changed while the run goes on; repeat the command to go on with one of the two")
+    name = module_name(digest(raw))
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -180,7 +194,7 @@ class Variant:
 
     def objective(self, iteration: int) -> Objective:
         """The objective of one iteration, with schedules resolved to numbers. Raises UserError for an invalid parameter."""
-        cls = load_objective(self.path)
+        cls = load_objective(self.path, self.source_digest)
         known = [f.name for f in dataclasses.fields(cls)]
         for name in self.params:
             if name not in known:
@@ -226,10 +240,23 @@ def parse_variants(
     defaults: the recipe's settings per objective name; the command line's override them and alone enter the label.
     source: the option that named them, for errors. Lists are written `beta=0|0.1`: one value per iteration, the last repeated.
     """
-    path_by_name: dict[str, Path] = {}  # a search goes through every installed package, so each name is searched once
-    variants = [
-        _parse_variant(item.strip(), defaults or {}, folder, source, path_by_name) for item in text.split(",") if item.strip()
-    ]
+    known = list_objectives(folder)
+    files: dict[str, tuple[Path, str]] = {}  # by name as typed: path, digest of the source
+    variants = []
+    for item in split_variants(text):
+        name, overrides, label = _parse_spelling(item, known, source)
+        if name not in files:
+            path = find_objective(name, known, source)
+            files[name] = path, digest(path.read_bytes())
+        path, source_digest = files[name]
+        settings = {**_flatten((defaults or {}).get(path.stem, {})), **overrides}
+        examples = settings.pop("data.examples", None)
+        if examples is not None and (not isinstance(examples, int) or isinstance(examples, bool) or examples < 1):
+            raise UserError(f"{source} {item}: data.examples={examples!r} is not a count of pairs, for example 300")
+        training = {key: value for key, value in settings.items() if key.startswith("training.") and key != "training."}
+        params = {key: value for key, value in settings.items() if key not in training}
+        training = {key.removeprefix("training."): value for key, value in training.items()}
+        variants.append(Variant(path.stem, label, path, source_digest, params, training, examples))
     if not variants:
         raise UserError(f"{source} is empty; name at least one, for example space,spin (see: harness objectives)")
     for label, count in Counter(v.label for v in variants).items():
@@ -238,39 +265,36 @@ def parse_variants(
     return variants
 
 
-def _parse_variant(
-    text: str, defaults: Mapping[str, Mapping[str, Any]], folder: Path | None, source: str, path_by_name: dict[str, Path]
-) -> Variant:
+def split_variants(text: str) -> list[str]:
+    """The variants of a comma-separated list, each as it is typed."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def variant_label(text: str, known: Mapping[str, Path]) -> str:
+    """The label of one variant as it is typed; its objective need not exist. known: what `list_objectives` gives."""
+    return _parse_spelling(text, known, "--objectives")[2]
+
+
+def _parse_spelling(text: str, known: Mapping[str, Path], source: str) -> tuple[str, dict[str, Any], str]:
+    """The objective's name or path, the settings given, and the label."""
     name, *settings = text.split(":")
-    path = path_by_name[name] = path_by_name.get(name) or find_objective(name, folder)
+    stem = known.get(name, Path(name)).stem
     overrides: dict[str, Any] = {}
     for setting in settings:
         key, separator, value = map(str.strip, setting.partition("="))
         if not separator or not key or not value:
-            raise UserError(f'{source} {text}: "{setting}" is not key=value, for example {path.stem}:training.lr=1e-4')
+            raise UserError(f'{source} {text}: "{setting}" is not key=value, for example {stem}:training.lr=1e-4')
         if key in overrides:
             raise UserError(f"{source} {text}: {key} is given twice; leave one out")
         overrides[key] = parse_value(value)
-    sections = {"params": {}, "training": {}}
-    examples = None
-    for key, value in {**_flatten(defaults.get(path.stem, {})), **overrides}.items():
-        section, _, rest = key.partition(".")
-        if section == "training" and rest:
-            sections["training"][rest] = value
-        elif key == "data.examples":
-            examples = value
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"{source} {text}: data.examples={value!r} is not a count of pairs, for example 300")
-        else:
-            sections["params"][key] = value
     suffix = "".join(f"-{key.rpartition('.')[2]}{_format_value(value)}" for key, value in overrides.items())
-    label = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem + suffix)
+    label = re.sub(r"[^A-Za-z0-9._-]", "_", stem + suffix)
     if label in RESERVED_FOLDERS:
-        raise UserError(f'{path}: "{label}" is a reserved name in every run folder; rename the file')
-    if len(label) > MAX_LABEL_LENGTH:
-        raise UserError(f"{source} {text}: its label, {label[:40]}..., names folders and has {len(label)} characters, more "
-                        f"than {MAX_LABEL_LENGTH}; put settings into the recipe's [objective.{path.stem}]")  # fmt: skip
-    return Variant(path.stem, label, path, digest(path.read_bytes()), sections["params"], sections["training"], examples)
+        raise UserError(f'{source} {name}: "{label}" is a reserved name in every run folder; rename the file')
+    if not is_safe_name(label):
+        raise UserError(f"{source} {text[:80]}: its label, {label[:40]} ({len(label)} characters), names folders: {NAME_RULE}; "
+                        f"put settings into the recipe's [objective.{stem[:40]}]")  # fmt: skip
+    return name, overrides, label
 
 
 def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -23,6 +23,7 @@ from harness.config import RunConfig
 from harness.errors import UserError
 from harness.loop.training_loop import TrainingLoop
 from harness.planning.prepare import build_loop
+from harness.planning.request import RunRequest
 from harness.progress import Reporter
 from harness.store.run_folder import RunFolder
 
@@ -54,7 +55,7 @@ class Worker:
     trial_index: int | None = None
 
 
-def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
+def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dict[str, str]:
     """Run every trial of `loop`, `num_workers` at a time; returns the errors of those that failed, by name."""
     if num_workers < 2:
         return loop.run()
@@ -68,7 +69,7 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
     workers = start_workers(num_workers)
     try:
         for worker in workers:
-            _send_setup(worker, loop)
+            _send_setup(worker, request, loop.runner.run)
             _assign(worker, unassigned)
         while worker_by_pipe := {worker.pipe: worker for worker in workers if worker.trial_index is not None}:
             for pipe in wait(list(worker_by_pipe)):
@@ -88,7 +89,7 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                     if unassigned:
                         worker = _start_worker(worker.slot, num_workers)
                         workers.append(worker)
-                        _send_setup(worker, loop)
+                        _send_setup(worker, request, loop.runner.run)
                 if message_kind == "line":
                     reporter.show_line(message)
                     continue
@@ -105,8 +106,8 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
         stop_workers(workers)
 
 
-def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
-    worker.pipe.send(("open", loop.runner.config.model_dump(), str(loop.runner.run.root.absolute())))
+def _send_setup(worker: Worker, request: RunRequest, run: RunFolder) -> None:
+    worker.pipe.send(("open", request, str(run.root.absolute())))
 
 
 def _assign(worker: Worker, unassigned: deque[int]) -> None:
@@ -193,9 +194,10 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
         while True:
             command, *arguments = pipe.recv()
             if command == "open":
-                config, run = RunConfig.model_validate(arguments[0]), RunFolder(Path(arguments[1]))
+                request, run = arguments[0], RunFolder(Path(arguments[1]))
                 run.join_lock()
-                loop = build_loop(_worker_config(config, slot, num_workers), run, reporter)
+                config = _worker_config(request.config, slot, num_workers)
+                loop = build_loop(replace(request, config=config), run, reporter)
                 continue
             assert loop is not None
             trial = loop.trials[arguments[0]]

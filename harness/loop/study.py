@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from harness.config import Section
+from harness.discovery.variants import split_variants
 from harness.errors import UserError
-from harness.settings.safe_paths import FileName
+from harness.settings.safe_paths import FileName, Label
 from harness.settings.toml_files import find_toml, read_toml
 from harness.settings.validation import format_error
 
@@ -29,13 +30,13 @@ class Arm(Section):
     """One row of the study's table: a variant as on the command line, and what it stands for."""
 
     variant: str
-    note: str = Field(max_length=2000)
+    note: Label = Field(max_length=2000)
 
 
 class Contrast(Section):
     """Two checkpoints to compare, `variant@iteration` with a number or `last`: the difference is a minus b."""
 
-    question: str = Field(max_length=2000)
+    question: Label = Field(max_length=2000)
     a: str = Field(pattern=r".+@(\d+|last)$")
     b: str = Field(pattern=r".+@(\d+|last)$")
 
@@ -64,7 +65,7 @@ class Study(Section):
             return self.objectives
         return ",".join(
             f"{objective}:{self.grid.key}={format_value(value)}"
-            for objective in split_list(self.objectives)
+            for objective in split_variants(self.objectives)
             for value in self.grid.values
         )
 
@@ -76,13 +77,9 @@ def format_value(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def split_list(objectives: str) -> list[str]:
-    return [item.strip() for item in objectives.split(",") if item.strip()]
-
-
 def load_study(name: str) -> Study:
     """A study by name or path. Raises UserError naming the key that does not fit."""
-    path = find_toml("studies", name)
+    path = find_toml("studies", name, "study")
     try:
         return Study.model_validate({**read_toml(path), "name": path.stem})
     except ValidationError as error:

@@ -18,7 +18,7 @@ from harness.config import Section
 from harness.errors import UserError
 from harness.loop.judge_settings import LOCATION_KEYS, MAX_RATING, MIN_RATING, JudgeSettings
 from harness.settings.paths import resolve_path
-from harness.settings.safe_paths import NAME_RULE, FileName, is_safe_name
+from harness.settings.safe_paths import NAME_RULE, FileName, Label, is_safe_name
 from harness.settings.toml_files import find_toml, read_toml
 from harness.settings.validation import format_error
 
@@ -53,10 +53,10 @@ class SuiteTask(Section):
     """
 
     name: FileName
-    label: str = Field(min_length=1, max_length=24)
+    label: Label = Field(min_length=1, max_length=24)
     shots: int = Field(ge=0)
-    metric: str = Field(min_length=1, max_length=200)
-    filter: str = Field(default="none", max_length=200)
+    metric: Label = Field(min_length=1, max_length=200)
+    filter: Label = Field(default="none", max_length=200)
     range: tuple[float, float] | None = None
     chance: float
     higher_is_better: bool = True
@@ -95,7 +95,7 @@ class Suite(Section):
     name: str
     source: str
     title: str = Field(max_length=300)
-    version: str = Field(max_length=100)
+    version: Label = Field(max_length=100)
     lm_eval: str | None = None
     include_defaults: bool = False
     include_paths: tuple[str, ...] = ()
@@ -134,9 +134,9 @@ class Suite(Section):
         return [resolve_path(p, Path(self.source)).resolve() for p in self.include_paths]
 
 
-def load_suite(name: str) -> Suite:
-    """A suite by name or path. Raises UserError naming the key that does not fit."""
-    path = find_toml("suites", name)
+def load_suite(name: str, source: str = "") -> Suite:
+    """A suite by name or path. source: the option or file that names it. Raises UserError naming the key that does not fit."""
+    path = find_toml("suites", name, source)
     if not is_safe_name(path.stem):
         raise UserError(f"{path}: a suite's name is its file's stem, {NAME_RULE}; rename the file")
     tree = {**read_toml(path), "name": path.stem, "source": str(path.resolve().parent)}

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.config import RunConfig, load_config
+from harness.config import RunConfig
 from harness.discovery.copies import save_copy
-from harness.discovery.variants import Variant, list_objectives, parse_variants
-from harness.errors import UserError, did_you_mean
+from harness.discovery.variants import Variant
+from harness.errors import UserError
 from harness.files import write_json
 from harness.loop.phase_runner import PhaseRunner
 from harness.loop.plan import plan_phases
 from harness.loop.stored_data import commit_data
-from harness.loop.suite import Suite, load_suite
 from harness.loop.training_loop import TrainingLoop
-from harness.loop.trials import Trial, check_recipe_params, initial_adapter_folder, training_settings
-from harness.planning.preflight import check_objectives, validate_needs
+from harness.loop.trials import Trial, initial_adapter_folder, training_settings
+from harness.planning.preflight import check_objectives
 from harness.planning.remaining import remaining_phases
+from harness.planning.request import RunRequest
 from harness.progress import Reporter
 from harness.security.redact import redact, redact_command
-from harness.settings.paths import PACKAGE, expand_user
+from harness.settings.paths import PACKAGE
 from harness.settings.renamed_keys import recorded_default
 from harness.settings.toml_files import format_setting
 from harness.sources.offline import go_offline
@@ -40,57 +38,24 @@ from harness.train.machine import hardware, manifest_hardware
 from harness.world import load_world
 
 
-def default_run_name(config: RunConfig) -> str:
-    """The recipe's name when its settings are untouched, else with a digest of the shared settings behind it."""
-    stem = Path(config.recipe).stem
-    recipe_identity = load_config(config.recipe).identity()
-    return stem if config.identity() == recipe_identity else f"{stem}-{config.identity_digest()[:8]}"
-
-
-def load_variants(config: RunConfig) -> list[Variant]:
-    """The variants of a run. Every objective of every iteration is built once, so that a bad parameter is found now."""
-    variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
-    known_names = {*list_objectives(), *(variant.name for variant in variants)}
-    for name in config.objective:
-        if name not in known_names:
-            source = config.source_of(f"objective.{name}")
-            suggestion = did_you_mean(name, known_names)
-            raise UserError(f'{source}: [objective.{name}]: unknown objective "{name}"{suggestion}; leave the section out')
-    for variant in variants:
-        try:
-            training_settings(config, variant)
-            objectives = variant.objectives(max(config.iterations, variant.longest))[: config.iterations]
-        except UserError:
-            check_recipe_params(config, variant)
-            raise
-        for objective in {id(objective): objective for objective in objectives}.values():
-            validate_needs(variant, objective)
-    return variants
-
-
-def prepare_run(
-    config: RunConfig, run: RunFolder, reporter: Reporter, cli_args: Mapping[str, Any], study: Mapping[str, Any] | None = None
-) -> TrainingLoop:
-    """Load and check variants, suite, tasks, model and data, and open the run. The caller holds the run's lock.
-
-    study: run.json's entry of the study that the run belongs to.
+def prepare_run(request: RunRequest, run: RunFolder, reporter: Reporter) -> TrainingLoop:
+    """Load and check tasks, model and data, and open the run. The caller holds the run's lock.
 
     Raises UserError for anything the user should change; nothing is trained or overwritten then.
     """
-    variants = load_variants(config)
+    config, variants = request.config, request.variants
     run.show_line = reporter.show_line
     check_unchanged(run, config, variants)
     load_world(config.world).check(config)
     reporter.show_line(f"run {run.root}: loading model, tasks and data")
-    suite = load_run_suite(config)
-    planned = plan_phases(config, variants, suite.name)
+    planned = plan_phases(config, variants, request.suite.name)
     initial_adapters = [initial_adapter_folder(seed) for seed in config.seeds]
     run.verify_phases(["data", *initial_adapters, *(phase.folder for phase in planned)], config.recompute)
     for phase in drop_outdated(run.root):
         run.journal("taken out of the small files", phase=phase)
     to_do = remaining_phases(run.root, planned)
     loop = build_loop(
-        config, run, reporter, ping_judge=any(phase.kind == "evaluate" for phase in to_do), rewrite_data=bool(to_do)
+        request, run, reporter, ping_judge=any(phase.kind == "evaluate" for phase in to_do), rewrite_data=bool(to_do)
     )
     for line in preflight_notes(loop):
         reporter.show_line(line)
@@ -98,13 +63,12 @@ def prepare_run(
         reporter.show_line(line)
         run.journal("other versions", said=line)
     loop.runner.check_same_benchmark()  # before run.json records a suite or a judge that the scores do not come from
-    record = run_record(run, loop, variants, cli_args)
-    run.write_record({**record, "study": dict(study) if study else (run.record() or {}).get("study")})
+    run.write_record(run_record(request, run, loop))
     return loop
 
 
 def build_loop(
-    config: RunConfig,
+    request: RunRequest,
     run: RunFolder,
     reporter: Reporter,
     ping_judge: bool = False,
@@ -117,11 +81,12 @@ def build_loop(
     commit nothing; such a loop can be inspected and timed, not run. rewrite_data: write the data's folder again where only its
     small files are here; a run with nothing to do does not need it.
     """
-    variants = load_variants(config)
+    config, variants, mirror = request.config, request.variants, request.mirror
+    if mirror is not None:
+        go_offline()
     check_objectives(variants, config.iterations)
-    mirror = resolve_mirror(config)
     world = load_world(config.world)
-    benchmark = world.load_benchmark(config, load_run_suite(config), mirror)
+    benchmark = world.load_benchmark(config, request.suite, mirror)
     if not dry_run:
         benchmark.check_ready(ping_judge)
     base_commit = (run.record() or {}).get("base_commit")
@@ -161,27 +126,6 @@ def template_date(run: RunFolder) -> datetime:
     return datetime.fromisoformat(recorded_date) if recorded_date else datetime.now().replace(microsecond=0)
 
 
-def load_run_suite(config: RunConfig) -> Suite:
-    """The run's suite. Its version changes where the recipe overrides whether it applies a chat template."""
-    suite, apply_chat_template = load_suite(config.evaluation.suite), config.evaluation.apply_chat_template
-    if apply_chat_template is None or apply_chat_template == suite.apply_chat_template:
-        return suite
-    version = f"{suite.version}+{'chat' if apply_chat_template else 'plain'}"
-    return suite.model_copy(update={"apply_chat_template": apply_chat_template, "version": version})
-
-
-def resolve_mirror(config: RunConfig) -> Path | None:
-    """The folder used in place of the hub: --mirror, else the environment's HARNESS_MIRROR. With one, nothing is fetched."""
-    mirror_text = config.mirror or os.environ.get("HARNESS_MIRROR")
-    if not mirror_text:
-        return None
-    mirror = Path(os.path.realpath(expand_user(mirror_text)))  # Path.resolve raises for a cycle of links
-    if not mirror.is_dir():
-        raise UserError(f"--mirror {mirror_text}: " + ("is a file, not a folder" if mirror.exists() else "no such folder"))
-    go_offline()
-    return mirror
-
-
 def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
     """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
 
@@ -219,12 +163,12 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
                 )
 
 
-def run_record(run: RunFolder, loop: TrainingLoop, variants: Sequence[Variant], cli_args: Mapping[str, Any]) -> dict[str, Any]:
+def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[str, Any]:
     """The content of run.json: resolved settings and options, variants with source digest and citation, hardware."""
     previous = run.record() or {}
-    config, policy, suite = loop.runner.config, loop.runner.policy, loop.runner.benchmark.suite
-    variant_records = {v.label: describe_variant(v, config.iterations) for v in variants}
-    for variant in variants:
+    config, policy, suite = request.config, loop.runner.policy, loop.runner.benchmark.suite
+    variant_records = {v.label: describe_variant(v, config.iterations) for v in request.variants}
+    for variant in request.variants:
         save_copy(run, variant, previous.get("variants", {}))
     return {
         "name": run.name,
@@ -232,7 +176,7 @@ def run_record(run: RunFolder, loop: TrainingLoop, variants: Sequence[Variant], 
         "created_by_version": previous.get("created_by_version", __version__),
         **git_state(PACKAGE),
         "command": redact_command(["harness", *sys.argv[1:]]),
-        "passed": _redact_args(cli_args),
+        "passed": _redact_args(request.options),
         "identity": config.identity(),
         "config": config.model_dump(),
         "iterations": max(config.iterations, previous.get("iterations", 0)),
@@ -245,6 +189,7 @@ def run_record(run: RunFolder, loop: TrainingLoop, variants: Sequence[Variant], 
         **loop.runner.world.record(policy),
         "date": data_manifest.settings.get("date") if (data_manifest := run.manifest_of("data")) else previous.get("date"),
         "versions": package_versions(),
+        "study": dict(request.study) if request.study else previous.get("study"),
     }
 
 
@@ -259,9 +204,9 @@ def continued_run_warning(loop: TrainingLoop) -> str | None:
     return version_warning(run, versions | run.hardware)
 
 
-def _redact_args(cli_args: Mapping[str, Any]) -> dict[str, Any]:
+def _redact_args(options: Mapping[str, Any]) -> dict[str, Any]:
     redactors = {str: redact, list: redact_command}
-    return {key: redactors[type(value)](value) if type(value) in redactors else value for key, value in cli_args.items()}
+    return {key: redactors[type(value)](value) if type(value) in redactors else value for key, value in options.items()}
 
 
 def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:

@@ -7,7 +7,10 @@ import inspect
 import re
 from pathlib import Path
 
+from harness.config import RunConfig
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
+from harness.settings.listing import list_settings
+from harness.settings.paths import PACKAGE
 from objectives import Objective
 
 BEGIN, END = "<!-- generated: {name} -->", "<!-- end: {name} -->"
@@ -35,6 +38,14 @@ def _entry(name: str, cls: type[Objective]) -> str:
     return "\n".join(lines)
 
 
+def settings_index() -> str:
+    """The list of harness/recipes/README.md: every setting with its default, meaning, type and unit."""
+    lines = []
+    for name, text in list_settings(RunConfig):
+        lines += ["", f"`{name}` {text}", ""] if name.startswith("[") else [f"- `{name}`: {text}"]
+    return "\n".join(lines)
+
+
 def replace_block(text: str, name: str, block: str) -> str:
     """`text` with the block between the markers of `name` replaced. Raises ValueError when they are missing."""
     begin, end = BEGIN.format(name=name), END.format(name=name)
@@ -44,9 +55,10 @@ def replace_block(text: str, name: str, block: str) -> str:
     return pattern.sub(lambda _: f"{begin}\n{block.strip()}\n{end}", text)
 
 
-def rewrite(readme: Path) -> None:
-    readme.write_text(replace_block(readme.read_text(encoding="utf-8"), "objectives", objective_index()), encoding="utf-8")
+def rewrite(readme: Path, name: str, block: str) -> None:
+    readme.write_text(replace_block(readme.read_text(encoding="utf-8"), name, block), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    rewrite(builtin_folder() / "README.md")
+    rewrite(builtin_folder() / "README.md", "objectives", objective_index())
+    rewrite(PACKAGE / "recipes" / "README.md", "settings", settings_index())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ def recorded_default(section: type[BaseModel], key: str) -> Any:
     return section.model_fields[key if key in section.model_fields else names[key]].default
 
 
-def rename_keys(tree: dict[str, Any], path: Path, option_by_key: dict[str, str]) -> None:
-    """Rename old keys of a recipe's tree. Raises UserError where both names are used."""
+def rename_keys(tree: Mapping[str, Any], path: Path, source_by_key: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A recipe's tree and its sources with new names in place of old ones. Raises UserError where both names are used."""
+    renamed, sources = dict(tree), dict(source_by_key)
     for old, new in RENAMED_KEYS.items():
-        section, old_key, new_key = tree.get(old.split(".")[0]), old.split(".")[1], new.split(".")[1]
-        if not isinstance(section, dict) or old_key not in section:
+        (section, old_key), new_key = old.split("."), new.split(".")[1]
+        values = renamed.get(section)
+        if not isinstance(values, dict) or old_key not in values:
             continue
-        source = setting_source(old, option_by_key, path)
-        if new_key in section:
+        source = setting_source(old, source_by_key, path)
+        if new_key in values:
             raise UserError(f"{source}: {old} is the old name of {new}, which is given too; leave one out")
-        section[new_key] = section.pop(old_key)
-        option_by_key[new] = source
-        notes.append(f"{source}: {old} is called {new} now; both names work")
+        renamed[section] = {new_key if key == old_key else key: value for key, value in values.items()}
+        sources[new] = source
+        if (note := f"{source}: {old} is called {new} now; both names work") not in notes:
+            notes.append(note)
+    return renamed, sources

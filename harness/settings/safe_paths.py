@@ -1,4 +1,4 @@
-"""Which names may become files or folders, so that no name in a recipe, suite or record leads out of its folder."""
+"""Which names may become files, folders and csv cells: none leads out of its folder, none is run by a spreadsheet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "letters, digits, '.', '_' and '-' only, at most 100, beginning with a letter or digit"
 # The store's own: an unfinished phase, an abandoned one, one set aside as damaged, an unfinished file.
 RESERVED_SUFFIXES = (".partial", ".abandoned", ".damaged", ".tmp")
+# What a spreadsheet takes for a formula, and the wide forms of it.
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 # Folders of a run beside its variants'; "initial" is also the untouched policy in every table.
 RESERVED_FOLDERS = frozenset({"initial", "data", "facts", "judgements", "objectives", "plots", "tables"})
 
@@ -29,7 +31,14 @@ def _check_name(text: str) -> str:
     return text
 
 
-FileName = Annotated[str, AfterValidator(_check_name)]
+def _check_label(text: str) -> str:
+    if text.lstrip().startswith(FORMULA_STARTS):
+        raise ValueError(f"{text!r} becomes a csv cell, which a spreadsheet would run as a formula; begin it with a letter")
+    return text
+
+
+FileName = Annotated[str, AfterValidator(_check_name)]  # begins with a letter or digit, so it is a Label too
+Label = Annotated[str, AfterValidator(_check_label)]
 
 
 def join_inside(folder: Path, relative: str, source: str) -> Path:

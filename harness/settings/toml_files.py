@@ -20,19 +20,23 @@ SECTION_LINE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 KEY_LINE = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 
 
-def find_toml(kind: str, name: str) -> Path:
-    """The file of a recipe, suite or study given by name or path. kind: its folder. Raises UserError naming the known ones."""
+def find_toml(kind: str, name: str, source: str = "") -> Path:
+    """The file of a recipe, suite or study given by name or path. kind: its folder. source: the option or file that names it.
+
+    Raises UserError naming the known ones.
+    """
     folder, noun = PACKAGE / kind, {"recipes": "recipe", "suites": "suite", "studies": "study"}[kind]
+    prefix = f"{source}: " if source else ""
     if name.endswith(".toml") or "/" in name:
         path = resolve_path(name)
         if path.is_dir():
-            raise UserError(f"{noun} {name}: is a folder, expected a .toml file")
+            raise UserError(f"{prefix}{noun} {name}: is a folder, expected a .toml file")
         if not path.is_file():
-            raise UserError(f"{noun} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
+            raise UserError(f"{prefix}{noun} {name}: no such file; give a path to a .toml file, or a name from {folder.name}/")
         return path
     path = folder / f"{name}.toml"
     if not path.is_file():
-        raise UserError(f'unknown {noun} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
+        raise UserError(f'{prefix}unknown {noun} "{name}"{did_you_mean(name, (p.stem for p in folder.glob("*.toml")))}')
     return path
 
 

@@ -41,7 +41,7 @@ def test_a_path_leaves_no_bytecode_behind(folder):
 def test_the_same_name_through_two_doors_is_refused(folder, tmp_path):
     (tmp_path / "mine.py").write_text(SOURCE + "\n")
     with pytest.raises(UserError, match='"mine" comes from two places'):
-        find_objective(str(tmp_path / "mine.py"), folder)
+        find_objective(str(tmp_path / "mine.py"), list_objectives(folder))
 
 
 def test_an_installed_package_offers_objectives_by_entry_point(folder, tmp_path, monkeypatch):

@@ -37,7 +37,8 @@ MEASURED = Throughput(
 
 
 def of(objectives, **changes):
-    config = load_config("lab", ["training.epochs=[1,2]", *changes.pop("settings", ())], objectives=objectives, **changes)
+    settings = ["training.epochs=[1,2]", *changes.pop("settings", ())]
+    config = load_config("lab", settings, {"objectives": objectives, **changes})
     return plan_phases(config, parse_variants(config.objectives), "s")
 
 
@@ -79,7 +80,7 @@ def test_wall_time_shares_cells_among_processes_but_never_below_the_longest_cell
 
 
 def test_a_variant_with_fewer_examples_is_billed_for_those(tmp_path):
-    config = load_config("lab", ["training.epochs=1"], objectives="sft:data.examples=20", iterations=1)
+    config = load_config("lab", ["training.epochs=1"], {"objectives": "sft:data.examples=20", "iterations": 1})
     variants = parse_variants(config.objectives)
     measured = Throughput(**{**vars(MEASURED), "training": {(variants[0].label, 0): Timing(10, 1.0)}})
     cost = estimate_cost(plan_phases(config, variants, "s"), measured, Sizes(50, 8, 16), 1).costs_by_kind["train"][1]

@@ -8,7 +8,8 @@ import pytest
 from harness.config import load_config
 from harness.errors import UserError
 from harness.loop.trials import training_settings
-from harness.planning.prepare import check_unchanged, default_run_name, load_variants
+from harness.planning.prepare import check_unchanged
+from harness.planning.request import load_variants
 from harness.settings.paths import PACKAGE
 from harness.settings.process_environment import notes
 from harness.settings.toml_files import format_setting
@@ -19,7 +20,7 @@ from harness.store.run_folder import FORMAT_VERSION, RunFolder
 def test_every_recipe_that_ships_is_valid(name):
     config = load_config(name)
     assert load_variants(config)
-    assert default_run_name(config) == name
+    assert config.default_run_name() == name
 
 
 def test_the_papers_schedules_reach_objective_and_training():
@@ -40,7 +41,7 @@ def test_what_extends_or_speeds_a_run_is_not_its_identity(setting):
 def test_what_changes_numbers_is(setting):
     changed = load_config("lab", [setting])
     assert changed.identity() != load_config("lab").identity()
-    assert default_run_name(changed).startswith("lab-")
+    assert changed.default_run_name().startswith("lab-")
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
@@ -56,7 +57,7 @@ def test_a_recipe_for_real_work_says_why_above_every_key(name):
 def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_them():
     """A fresh clone holds run.json of the reference run: the command that made it must not be refused there."""
     for name, objectives in (("lab-reference", "space,spin"), ("lab-sft", "sft")):
-        config = load_config("lab", objectives=objectives, iterations=5)
+        config = load_config("lab", (), {"objectives": objectives, "iterations": 5})
         check_unchanged(RunFolder(PACKAGE.parent / "results" / name), config, load_variants(config))
 
 

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from harness.loop.judge_settings import JudgeSettings
 from harness.loop.study import Grid, Study, format_value
 from harness.loop.suite import Suite, SuiteTask
-from harness.planning.prepare import load_variants
+from harness.planning.request import load_variants
 from harness.security.escaping import read_csv_table, to_csv_text
 from harness.settings.numbers import number_problem
 from harness.theory.claims import Claims, Panel, Setting
@@ -87,10 +87,8 @@ def test_tables_keep_seeds_exactly(tmp_path):
 
 @pytest.mark.parametrize("seeds", ["1__0", "٣", "0x1", "1.0", "true", "1,,2", "", "1e3", str(2**63), "-1"])
 def test_what_is_no_seed_is_refused_on_the_command_line(seeds):
-    from harness.commands.run import config_from_args
-
     with pytest.raises(UserError, match="^--seeds"):
-        config_from_args({"recipe": str(SMALL_RECIPE), "seeds": seeds})
+        load_config(str(SMALL_RECIPE), (), {"seeds": seeds})
 
 
 def test_a_variants_values():
@@ -141,13 +139,13 @@ def test_what_was_typed_is_blamed_on_the_command_line_and_the_files_on_the_file_
         ({"settings": ["trainning.lr=1"]}, r"^--set trainning\.lr: unknown setting"),
         ({"settings": ["data=5"]}, r"^--set data: data=5: expected a section"),
         ({"settings": ["data=5", "data.split=a"]}, r"^--set data: data is a value"),
-        ({"data__source": ""}, r"^--data: data\.source='': is empty"),
-        ({"data__source": " "}, r"^--data: "),
-        ({"model__path": "builtin:"}, r"^--model: "),
-        ({"mirror": ""}, r"^--mirror: "),
-        ({"iterations": 0}, r"^--iters: iterations=0"),
-        ({"data__max_examples": 0}, r"^--max-examples: "),
-        ({"evaluation__suite": "a\nb"}, r"^--suite: "),
+        ({"overrides": {"data.source": ""}}, r"^--data: data\.source='': is empty"),
+        ({"overrides": {"data.source": " "}}, r"^--data: "),
+        ({"overrides": {"model.path": "builtin:"}}, r"^--model: "),
+        ({"overrides": {"mirror": ""}}, r"^--mirror: "),
+        ({"overrides": {"iterations": 0}}, r"^--iters: iterations=0"),
+        ({"overrides": {"data.max_examples": 0}}, r"^--max-examples: "),
+        ({"overrides": {"evaluation.suite": "a\nb"}}, r"^--suite: "),
         ({"settings": ["data.source=https://n:pw@h/x"]}, r"^--set data\.source: .*\*\*\*@h"),
     ):
         with pytest.raises(UserError, match=said):
@@ -171,9 +169,9 @@ def test_an_objectives_own_settings_are_blamed_on_whoever_gave_them(tmp_path):
     with pytest.raises(UserError, match=r"^.*r\.toml: line 1 space:mu=1:mu=2: mu is given twice"):
         load_variants(load_config(path))
     with pytest.raises(UserError, match=r"^--objectives space:mu=3:mu=4: mu is given twice"):
-        load_variants(load_config(path, objectives="space:mu=3:mu=4"))
+        load_variants(load_config(path, (), {"objectives": "space:mu=3:mu=4"}))
     with pytest.raises(UserError, match=r"^--set objective\.space\.mu: \[objective\.space\] space: mu=-1"):
-        load_variants(load_config(path, ["objective.space.mu=-1"], objectives="space"))
+        load_variants(load_config(path, ["objective.space.mu=-1"], overrides={"objectives": "space"}))
 
 
 def test_inf_is_no_setting_of_training_and_says_what_is_meant():
@@ -220,11 +218,11 @@ def test_a_number_that_python_does_not_write_out(number, tmp_path):
 
 def test_a_schedule_is_refused_whole(tmp_path):
     """Its later entries, which a longer run would come to, and one without any."""
-    config = load_config(str(SMALL_RECIPE), ["objective.space.mu=[1, true]"], objectives="space", iterations=1)
+    config = load_config(str(SMALL_RECIPE), ["objective.space.mu=[1, true]"], overrides={"objectives": "space", "iterations": 1})
     with pytest.raises(UserError, match="^--set objective.space.mu: .*mu=True is not of type"):
         load_variants(config)
     with pytest.raises(UserError, match="^--set objective.space.mu: .*an empty list"):
-        load_variants(load_config(str(SMALL_RECIPE), ["objective.space.mu=[]"], objectives="space"))
+        load_variants(load_config(str(SMALL_RECIPE), ["objective.space.mu=[]"], overrides={"objectives": "space"}))
 
 
 def test_training_settings_of_an_objective_are_blamed_on_whoever_gave_them(tmp_path):
@@ -234,17 +232,17 @@ def test_training_settings_of_an_objective_are_blamed_on_whoever_gave_them(tmp_p
     with pytest.raises(UserError, match=r"^--set objective\.space\.training\.lr: "):
         load_variants(load_config(path, ["objective.space.training.lr=-1"]))
     with pytest.raises(UserError, match=r"^space-lr-1: training\.lr"):
-        load_variants(load_config(path, objectives="space:training.lr=-1"))
+        load_variants(load_config(path, overrides={"objectives": "space:training.lr=-1"}))
 
 
 def test_a_setting_given_twice_is_an_error():
     for settings, options, said in (
         (["training.lr=1", "training.lr=2"], {}, "^--set training.lr: training.lr is given twice"),
         (["training.lr=1", "training={lr=2}"], {}, "^--set training: training.lr is given twice"),
-        (["iterations=3"], {"iterations": 5}, "^--set iterations: is given by --iters too; leave one out"),
+        (["iterations=3"], {"overrides": {"iterations": 5}}, "^--set iterations: is given by --iters too; leave one out"),
         (
             ["iterations=3"],
-            {"iterations": 5, "sources": {"iterations": "study lr: iterations"}},
+            {"overrides": {"iterations": 5}, "sources": {"iterations": "study lr: iterations"}},
             "type --iters in place of --set",
         ),
     ):

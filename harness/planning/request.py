@@ -1,0 +1,85 @@
+"""What a command asks for, resolved once: settings, variants, suite and mirror, handed to plan, loop and worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.config import RunConfig
+from harness.discovery.variants import Variant, list_objectives, parse_variants
+from harness.errors import UserError, did_you_mean
+from harness.loop.suite import Suite, load_suite
+from harness.loop.trials import check_recipe_params, training_settings
+from harness.planning.plan_size import check_plan_size
+from harness.planning.preflight import validate_needs
+from harness.settings.paths import expand_user
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Nothing in it is looked up again; worker processes receive it whole.
+
+    mirror: the folder used in place of the hub. options: what was typed, for run.json. study: run.json's entry of the study that
+    the run belongs to.
+    """
+
+    config: RunConfig
+    variants: tuple[Variant, ...]
+    suite: Suite
+    mirror: Path | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    study: Mapping[str, Any] | None = None
+
+
+def resolve_request(
+    config: RunConfig, options: Mapping[str, Any] | None = None, study: Mapping[str, Any] | None = None
+) -> RunRequest:
+    """The request of a configuration. Raises UserError for what cannot be found, does not fit, or is too large to run."""
+    check_plan_size(config)
+    variants = load_variants(config)
+    return RunRequest(config, tuple(variants), load_run_suite(config), find_mirror(config.mirror), options or {}, study)
+
+
+def load_variants(config: RunConfig) -> list[Variant]:
+    """The variants of a run. Every objective of every iteration is built once, so that a bad parameter is found now."""
+    variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
+    known_names = {*list_objectives(), *(variant.name for variant in variants)}
+    for name in config.objective:
+        if name not in known_names:
+            source = config.source_of(f"objective.{name}")
+            suggestion = did_you_mean(name, known_names)
+            raise UserError(f'{source}: [objective.{name}]: unknown objective "{name}"{suggestion}; leave the section out')
+    for variant in variants:
+        try:
+            training_settings(config, variant)
+            objectives = variant.objectives(max(config.iterations, variant.longest))[: config.iterations]
+        except UserError:
+            check_recipe_params(config, variant)
+            raise
+        for objective in {id(objective): objective for objective in objectives}.values():
+            validate_needs(variant, objective)
+    return variants
+
+
+def load_run_suite(config: RunConfig) -> Suite:
+    """The run's suite. Its version changes where the recipe overrides whether it applies a chat template."""
+    suite = load_suite(config.evaluation.suite, config.source_of("evaluation.suite"))
+    apply_chat_template = config.evaluation.apply_chat_template
+    if apply_chat_template is None or apply_chat_template == suite.apply_chat_template:
+        return suite
+    version = f"{suite.version}+{'chat' if apply_chat_template else 'plain'}"
+    return suite.model_copy(update={"apply_chat_template": apply_chat_template, "version": version})
+
+
+def find_mirror(mirror: str | None) -> Path | None:
+    """The folder used in place of the hub: --mirror, else the environment's HARNESS_MIRROR; none without them."""
+    mirror_text = mirror or os.environ.get("HARNESS_MIRROR")
+    if not mirror_text:
+        return None
+    path = Path(os.path.realpath(expand_user(mirror_text)))  # Path.resolve raises for a cycle of links
+    if not path.is_dir():
+        raise UserError(f"--mirror {mirror_text}: " + ("is a file, not a folder" if path.exists() else "no such folder"))
+    return path

@@ -1,0 +1,83 @@
+"""One line in config.py is a new setting: in the help, in the documentation, in the check of recipes and in run.json."""
+
+import builtins
+import json
+
+import pytest
+
+from harness import config
+from harness.config import RunConfig, TrainingConfig, load_config
+from harness.discovery import variants
+from harness.errors import UserError
+from harness.loop import suite
+from harness.planning import request
+from harness.reporting.generated_docs import replace_block, settings_index
+from harness.settings.listing import format_type, list_settings
+from harness.settings.paths import PACKAGE
+from harness.settings.section import setting
+from tests.conftest import SMALL_RECIPE, run_cli_in_process
+
+
+class MoreTraining(TrainingConfig):
+    restarts: int = setting(3, "restarts of the schedule", "steps", ge=0)
+    queue: int = setting(1, "batches made ahead", speed_only=True)
+
+
+class MoreSettings(RunConfig):
+    training: MoreTraining = MoreTraining()
+
+
+def counted(monkeypatch, module, name, calls):
+    function = getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *a, **k: calls.append(name) or function(*a, **k))
+
+
+def test_the_list_in_the_documentation_is_current():
+    text = (PACKAGE / "recipes" / "README.md").read_text()
+    assert replace_block(text, "settings", settings_index()) == text, "run: python -m harness.reporting.generated_docs"
+
+
+def test_every_setting_says_what_it_means_its_type_and_its_default():
+    rows = dict(list_settings(RunConfig))
+    assert len(rows) > 70
+    assert all(text and not text.startswith("None") for text in rows.values())
+    assert rows["model.tokens_per_pass = 2048"].endswith("(integer, tokens)")
+    assert rows["training.save_seconds = 600.0"].endswith("(number, seconds)")
+    assert format_type(RunConfig.model_fields["seeds"].annotation) == "list of integer"
+    assert format_type(TrainingConfig.model_fields["lr"].annotation) == "number or list of number"
+
+
+def test_one_line_is_a_setting_and_a_run_resolves_its_request_once(tmp_path, monkeypatch):
+    """A run in this process has the new setting in its record; recipe, suite, variants and objective are each read once."""
+    monkeypatch.setattr(config, "RunConfig", MoreSettings)
+    help_text = run_cli_in_process("run", "--help", cwd=tmp_path).stdout
+    assert "training.restarts = 3" in help_text and "restarts of the schedule (integer," in help_text
+    monkeypatch.setattr("harness.reporting.generated_docs.RunConfig", MoreSettings)
+    assert "- `training.restarts = 3`: restarts of the schedule (integer, steps)" in settings_index()
+    with pytest.raises(UserError, match="^--set training.restarts: training.restarts=-1: input should be greater"):
+        load_config("lab", ["training.restarts=-1"])
+    with pytest.raises(UserError, match="did you mean .restarts.*all settings: harness run --help"):
+        load_config("lab", ["training.restart=1"])
+
+    calls = []
+    for module, name in ((config, "read_toml"), (suite, "read_toml"), (request, "parse_variants"), (request, "load_suite"),
+                         (variants, "find_objective")):  # fmt: skip
+        counted(monkeypatch, module, name, calls)
+    monkeypatch.setattr("builtins.EXECUTED", [], raising=False)
+    sft = (variants.builtin_folder() / "sft.py").read_text()
+    (tmp_path / "mine.py").write_text(f"{sft}\nimport builtins\n\nbuiltins.EXECUTED.append(1)\n")
+    run_cli_in_process(
+        "run", "--recipe", SMALL_RECIPE, "--objectives", "./mine.py", "--iters", 1, "--set", "training.restarts=2",
+        "--set", "training.queue=2", "--name", "r", cwd=tmp_path,
+    )  # fmt: skip
+    assert {name: calls.count(name) for name in ("parse_variants", "load_suite", "find_objective", "read_toml")} == {
+        "parse_variants": 1, "load_suite": 1, "find_objective": 1, "read_toml": 2  # the recipe and the suite
+    }  # fmt: skip
+    assert builtins.EXECUTED == [1]
+    record = json.loads((tmp_path / "results" / "r" / "run.json").read_text())
+    assert (record["config"]["training"]["restarts"], record["config"]["training"]["queue"]) == (2, 2)
+    assert record["identity"]["training"]["restarts"] == 2 and "queue" not in record["identity"]["training"]
+    assert record["passed"] == {
+        "recipe": str(SMALL_RECIPE), "objectives": "./mine.py", "iterations": 1, "name": "r",
+        "set": ["training.restarts=2", "training.queue=2"],
+    }  # fmt: skip
