@@ -75,7 +75,7 @@ def use_float64_norms(model):
     return model
 
 
-def randomize_adapter(parameters):
+def randomize_adapter(parameters, std=0.1):
     """Move every adapter among (name, parameter) away from zero, the same way each time."""
     import torch
 
@@ -83,7 +83,7 @@ def randomize_adapter(parameters):
     with torch.no_grad():
         for name, parameter in parameters:
             if "lora_B" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
 
 def make_policy(tokenizer, dtype="float64", rank=4, **shape):
@@ -98,15 +98,8 @@ def make_policy(tokenizer, dtype="float64", rank=4, **shape):
     from harness.language.policy import Policy
 
     torch.manual_seed(0)
-    sizes = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
-    }
-    config = transformers.LlamaConfig(vocab_size=len(tokenizer), **{**sizes, **shape})
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=len(tokenizer), **{**sizes, "max_position_embeddings": 256, **shape})
     base = transformers.LlamaForCausalLM(config).to(getattr(torch, dtype))
     if dtype == "float64":
         use_float64_norms(base)

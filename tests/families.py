@@ -32,18 +32,21 @@ WITHOUT_MASK = {
 
 
 def family(name, dtype=torch.float64):
-    """The model with weights large enough that every part of it shows in the log-probabilities."""
+    model = _with_adapter({**FAMILIES, **SINGLE, **WITHOUT_MASK}[name](), dtype, weights=6.0, biases=0.3)
+    return use_float64_norms(model) if dtype == torch.float64 else model
+
+
+def _with_adapter(config, dtype, weights, biases=None):
+    """A random model whose matrices are `weights` times as large, so that every part of it shows in the log-probabilities; where
+    they are given, with biases of that standard deviation. An adapter that has moved is on it."""
     torch.manual_seed(0)
-    config = {**FAMILIES, **SINGLE, **WITHOUT_MASK}[name]()
     base = transformers.AutoModelForCausalLM.from_config(config).to(dtype)
     with torch.no_grad():
-        for parameter_name, parameter in base.named_parameters():
+        for name, parameter in base.named_parameters():
             if parameter.dim() == 2:
-                parameter.mul_(6.0)
-            elif "bias" in parameter_name:
-                parameter.normal_(std=0.3)
-    if dtype == torch.float64:
-        use_float64_norms(base)
+                parameter.mul_(weights)
+            elif biases and "bias" in name:
+                parameter.normal_(std=biases)
     model = add_adapter(base, LoraConfig(rank=4), "tiny")
     randomize_adapter(model.named_parameters())
     return model
@@ -110,12 +113,4 @@ def twin_config(name):
 
 def twin(name, dtype=torch.float32):
     """A random model of that family, frozen, with an adapter that has moved, in a precision that it computes in."""
-    torch.manual_seed(0)
-    base = transformers.AutoModelForCausalLM.from_config(twin_config(name)).to(dtype)
-    with torch.no_grad():
-        for parameter in base.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(4.0)
-    model = add_adapter(base, LoraConfig(rank=4), "twin")
-    randomize_adapter(model.named_parameters())
-    return model
+    return _with_adapter(twin_config(name), dtype, weights=4.0)

@@ -1,10 +1,9 @@
 """lm-eval's own model over the same policy, and what a comparison with it says."""
 
-import torch
-
 import harness.language.benchmark.lm
 from harness.language.benchmark.lm import HFLM
 from harness.language.benchmark.lm_eval_benchmark import evaluate
+from tests.conftest import randomize_adapter
 
 
 def quiet(_):
@@ -59,9 +58,5 @@ def lab_policy_with_adapter():
     config = load_config("lab")
     policy = load_policy(config.model, config.lora, config.data.template)
     policy.reset_adapter(0)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in policy.adapter_parameters():
-            if "lora_B" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.01)
+    randomize_adapter(policy.adapter_parameters(), std=0.01)
     return policy

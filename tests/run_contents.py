@@ -1,9 +1,8 @@
 """What a run states about its numbers, to compare two of them."""
 
-import csv
+from tests.conftest import read_csv_rows
 
 RUN = "results/small"
-
 
 # Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
 COMPARED = (
@@ -16,11 +15,6 @@ COMPARED = (
 )
 
 
-def table(path):
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(csv.DictReader(handle))
-
-
 def contents(run, objectives=None):
     """Each compared file's rows without `seconds`; with `objectives`, only the rows of those."""
     found = {}
@@ -28,7 +22,7 @@ def contents(run, objectives=None):
         if name.endswith(".md"):
             found[name] = None if objectives else (run / name).read_bytes()
             continue
-        rows = table(run / name)
+        rows = read_csv_rows(run / name)
         for row in rows:
             row.pop("seconds", None)
             if objectives:

@@ -1,6 +1,7 @@
 """The real program from outside: played, extended, killed and resumed, with the same bytes as an unbroken run."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, SMALL_RECIPE, run_cli, run_cli_in_process
-from tests.run_contents import COMPARED, RUN, contents, table
+from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
+from tests.run_contents import COMPARED, RUN, contents
 
 
 def test_a_run_leaves_every_file_of_its_contract(played):
@@ -29,7 +30,7 @@ def test_a_run_leaves_every_file_of_its_contract(played):
 
 
 def test_scores_csv_is_the_public_contract(played):
-    rows = table(played / RUN / "scores.csv")
+    rows = read_csv_rows(played / RUN / "scores.csv")
     assert {"objective", "seed", "iteration", "task", "metric", "filter", "value", "stderr", "n"} <= set(rows[0])
     assert [(r["objective"], r["seed"], r["iteration"]) for r in rows[:2]] == [("initial", "", "-1")] * 2
     assert {(r["objective"], r["iteration"]) for r in rows[2:]} == {(o, t) for o in ("space", "spin") for t in "01"}
@@ -189,7 +190,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     kept = "broken/seed-0/iteration-0/train.failed.json"
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("failed  broken/seed-0: TrainingStopped: step ")]
     assert line.endswith(f"; written out in {kept}")
-    rows = table(played_copy / RUN / "tables/leaderboard.csv")
+    rows = read_csv_rows(played_copy / RUN / "tables/leaderboard.csv")
     assert {r["mean"] for r in rows if r["objective"] == "broken"} == {""}
     assert all(r["mean"] for r in rows if r["objective"] == "space")
     written = json.loads((played_copy / RUN / kept).read_text())
@@ -211,12 +212,10 @@ def test_an_objective_by_path_works_with_no_other_change(tmp_path):
     run = tmp_path / "results/small"
     assert (run / "objectives" / "mine.py").read_text() == text
     assert len(list((run / "initial/seed-0/generate").iterdir())) == 3
-    assert {r["objective"] for r in table(run / "scores.csv")} == {"initial", "mine-mu3"}
+    assert {r["objective"] for r in read_csv_rows(run / "scores.csv")} == {"initial", "mine-mu3"}
 
 
 def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(played_copy):
-    import shutil
-
     report = played_copy / "reports"
     before = {p.relative_to(report): p.read_bytes() for p in report.rglob("*") if p.is_file()}
     shutil.rmtree(report)

@@ -14,6 +14,7 @@ from harness.loop.benchmark import EvalResult
 from harness.loop.suite import load_suite
 from tests.bench import lab
 from tests.bench.measure import median, paired_ratio, report, time_alternating
+from tests.peers import quiet
 from tests.peers import theirs as hflm
 
 TASKS = Path(__file__).parents[1] / "data" / "fewshot"
@@ -21,8 +22,7 @@ ITEMS = 80
 
 
 def run(repeats: int, save: bool) -> None:
-    settings = lab.config()
-    policy = lab.fresh_policy(settings)
+    _, policy, _ = lab.load()
     ours_lm = harness.language.benchmark.lm.as_lm
     rows, facts = [], {}
     for task in ("fixed_shots", "drawn_shots"):
@@ -42,7 +42,7 @@ def run(repeats: int, save: bool) -> None:
                 harness.language.benchmark.lm.as_lm = lm  # type: ignore[assignment]
                 try:
                     with lab.silence_libraries():
-                        last[who] = evaluate(policy, board, 2048, 64, lab.no_progress)
+                        last[who] = evaluate(policy, board, 2048, 64, quiet)
                 finally:
                     harness.language.benchmark.lm.as_lm = ours_lm
 

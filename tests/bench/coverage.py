@@ -60,6 +60,10 @@ def holds(bounds: tuple[float | None, float | None] | None, truth: float = 0.0) 
     return float(bounds[0] <= truth <= bounds[1])
 
 
+def is_significant(p: float | None) -> float:
+    return np.nan if p is None else float(p < 0.05)
+
+
 def of_means(generator: np.random.Generator, seeds: int, kind: str, noise: Noise = NORMAL) -> Found:
     """(printed as, coverage) of one player's mean: leaderboard, `last` of the stability table, study table."""
     player = ItemScores(answers(generator, seeds, kind, noise), LAYOUTS)
@@ -75,7 +79,7 @@ def of_differences(generator: np.random.Generator, seeds: int, kind: str, noise:
     a, b = (ItemScores(answers(generator, seeds, kind, noise), LAYOUTS) for _ in range(2))
     found = difference(a, b)
     yield "difference", holds((found.low, found.high))
-    yield "difference: false positives", np.nan if found.p is None else float(found.p < 0.05)
+    yield "difference: false positives", is_significant(found.p)
 
 
 def of_curves(generator: np.random.Generator, seeds: int, kind: str) -> Found:
@@ -86,9 +90,8 @@ def of_curves(generator: np.random.Generator, seeds: int, kind: str) -> Found:
     yield "best of five iterations", holds(stats.interval(means[best], times[best].uncertainty(), 1 - 0.05 / TIMES))
     if best < TIMES - 1:
         found = difference(times[-1], times[best], num_comparisons=TIMES - 1)
-        low, high = holds((found.low, found.high)), found.p
-        yield "last minus best", low
-        yield "last minus best: false positives", np.nan if high is None else float(high < 0.05)
+        yield "last minus best", holds((found.low, found.high))
+        yield "last minus best: false positives", is_significant(found.p)
     else:
         yield "last minus best: false positives", 0.0
 
@@ -112,23 +115,19 @@ def curve_numbers(generator: np.random.Generator) -> dict[str, float]:
 def right_and_wrong(generator: np.random.Generator, seeds: int, shared: float) -> Found:
     """Answers that are right or wrong, one seed or several, two equal players: false positives of p and of McNemar's test."""
 
-    def play() -> ItemScores:
-        values = []
-        for logits in hard:
-            values.append((generator.random((seeds, ITEMS)) < 1 / (1 + np.exp(-logits - shared * off))).astype(float))
-        return ItemScores(tuple(values), LAYOUTS)
-
     hard = [2 * generator.standard_normal((1, ITEMS)) for _ in range(TASKS)]
-    off = generator.standard_normal((seeds, 1))
-    a = play()
-    off = generator.standard_normal((seeds, 1))
-    b = play()
+
+    def play() -> ItemScores:
+        off = generator.standard_normal((seeds, 1))
+        chances = [1 / (1 + np.exp(-logits - shared * off)) for logits in hard]
+        return ItemScores(tuple((generator.random((seeds, ITEMS)) < p).astype(float) for p in chances), LAYOUTS)
+
+    a, b = play(), play()
     found = difference(a, b)
     yield "0/1: difference of mean", holds((found.low, found.high))
-    yield "0/1: difference of mean: false positives", np.nan if found.p is None else float(found.p < 0.05)
+    yield "0/1: difference of mean: false positives", is_significant(found.p)
     if seeds == 1:
-        exact = mcnemar(a.values[0], b.values[0])
-        yield "0/1: McNemar: false positives", np.nan if exact is None else float(exact < 0.05)
+        yield "0/1: McNemar: false positives", is_significant(mcnemar(a.values[0], b.values[0]))
 
 
 def best_of_four(generator: np.random.Generator, seeds: int, kind: str) -> Found:
@@ -180,11 +179,8 @@ def cases(tries: int) -> Iterator[tuple[str, int, dict[str, float]]]:
     expected = {name: float(np.mean([one[name] for one in many])) for name in many[0]} | {"drift": 0.0}
     for seeds in SEEDS:
         for kind in KINDS:
-            yield (
-                kind,
-                seeds,
-                simulate(tries, *(partial(part, generator, seeds, kind) for part in (of_means, of_differences, of_curves))),
-            )
+            parts = (partial(part, generator, seeds, kind) for part in (of_means, of_differences, of_curves))
+            yield kind, seeds, simulate(tries, *parts)
         for kind in ("items", "seeds", "both"):
             parts = (partial(part, generator, seeds, kind, skewed) for part in (of_means, of_differences))
             yield f"{kind}, skewed", seeds, simulate(tries, *parts)
@@ -193,27 +189,21 @@ def cases(tries: int) -> Iterator[tuple[str, int, dict[str, float]]]:
     for seeds in (1, *SEEDS):  # what a single seed shares cannot be seen
         yield "right or wrong", seeds, simulate(tries, partial(right_and_wrong, generator, seeds, 0.3 if seeds > 1 else 0.0))
         yield "both", seeds, simulate(tries, partial(best_of_four, generator, seeds, "both" if seeds > 1 else "items"))
-    yield from clustered(tries)
-
-
-def clustered(tries: int) -> Iterator[tuple[str, int, dict[str, float]]]:
     generator = np.random.default_rng(15)
     for seeds in (1, *SEEDS):
         yield "items that share a question", seeds, simulate(tries, partial(of_clusters, generator, seeds))
 
 
 def run(repeats: int, save: bool) -> None:
-    found = []
+    facts: list[dict[str, Any]] = []
+    names: dict[tuple[str, str], dict[int, float]] = {}
     for kind, seeds, values in cases(TRIES):
         print(kind, seeds, values, flush=True)
-        found.append((kind, seeds, values))
-    names: dict[tuple[str, str], dict[int, float]] = {}
-    for kind, seeds, values in found:
+        facts.append({"kind": kind, "seeds": seeds, **values})
         for name, value in values.items():
             names.setdefault((kind, name), {})[seeds] = value
     columns = (1, *SEEDS)
     rows = [[name, kind, *(_said(v.get(seeds)) for seeds in columns)] for (kind, name), v in names.items()]
-    facts = [{"kind": kind, "seeds": seeds, **values} for kind, seeds, values in found]
     report(
         "coverage", f"share of {TRIES:,} simulated runs in which a 95 % interval holds the truth (or p < 0.05 though it is 0)",
         ["interval", "error", *(f"{s} seeds" for s in columns)], rows, {"tries": TRIES, "cases": facts}, save,

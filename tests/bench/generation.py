@@ -11,9 +11,7 @@ from tests.bench.measure import median, paired_ratio, report, time_alternating
 
 
 def run(repeats: int, save: bool) -> None:
-    settings = lab.config()
-    policy = lab.fresh_policy(settings)
-    listed = lab.examples(settings, policy)
+    settings, policy, listed = lab.load()
     prompts = [policy.encoder.prompt(e) for e in listed]
     stops, cores = sorted(policy.template.stop_ids), os.cpu_count() or 1
     plain = lab.load_peft_model(settings).eval()

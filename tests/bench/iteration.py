@@ -13,16 +13,14 @@ from harness.discovery.variants import parse_variants
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.loop.suite import load_suite
 from harness.train.core import train
-from harness.train.groups import build_groups, with_reference_logps
-from harness.train.score import score
+from harness.train.groups import build_groups
 from tests.bench import lab, peers
-from tests.bench.measure import flops_per_token, matmul_rate, median, paired_ratio, report
+from tests.bench.measure import matmul_rate, median, paired_ratio, report, training_operations
+from tests.peers import quiet
 
 
 def run(repeats: int, save: bool) -> None:
-    settings = lab.config()
-    policy = lab.fresh_policy(settings)
-    listed = lab.examples(settings, policy)
+    settings, policy, listed = lab.load()
     board = load_lm_eval_benchmark(load_suite(settings.evaluation.suite), None, None)
     gc.collect()
     gc.freeze()  # as a run does after its preparation
@@ -45,10 +43,10 @@ def run(repeats: int, save: bool) -> None:
         drawn = lap(who, "generate", lambda: lab.generate_samples(policy, listed, settings))
         own = {"synthetic"}
         groups = lap(who, "encode", lambda: build_groups(policy.encoder, listed, 0, drawn, (), own))
-        scored = lap(who, "references", lambda: with_reference_logps(groups, score(policy, groups, 2048, lab.no_progress).scores))
+        scored = lap(who, "references", lambda: lab.with_references(policy, groups))
         objective, training = variant.objective(0), settings.training.at_iteration(0)
-        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), lab.no_progress, lambda r: None))
-        done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, lab.no_progress))
+        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), quiet, lambda r: None))
+        done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, quiet))
         scores[who] = sum(r.value for r in done.records) / len(done.records)
 
     def theirs() -> None:
@@ -76,7 +74,8 @@ def run(repeats: int, save: bool) -> None:
     mine, other = ({p: v[1:] for p, v in phases.items()} for phases in seconds.values())  # the first round warms up
     total = [[sum(v[r] for v in phases.values()) for r in range(repeats)] for phases in (mine, other)]
     faster = paired_ratio(total[1], total[0])
-    counted = _operations(policy, listed, lab.generate_samples(policy, listed, settings), settings)
+    groups = build_groups(policy.encoder, listed, 0, lab.generate_samples(policy, listed, settings))
+    counted = int(settings.training.epochs) * training_operations(policy, groups)[1]
     torch.set_num_threads(os.cpu_count() or 1)
     rate = matmul_rate()
     rows = [
@@ -95,16 +94,6 @@ def run(repeats: int, save: bool) -> None:
         },
         save,
     )  # fmt: skip
-
-
-def _operations(policy: Any, listed: Any, drawn: Any, settings: Any) -> float:
-    """Floating-point operations of the linear layers in our training: what is laid out, twice over the data, with logits."""
-    per_token = flops_per_token(policy)
-    groups = build_groups(policy.encoder, listed, 0, drawn)
-    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
-    targets = sum(len(r.content) for g in groups for _, r in g.responses())
-    each = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
-    return int(settings.training.epochs) * each
 
 
 def _versions() -> dict[str, str]:

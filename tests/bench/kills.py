@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.bench.measure import report
 
@@ -77,7 +77,7 @@ def run(count: int, save: bool, seed: int = 0) -> KillResults:
             kill(command, number, moment, kind, found, rng)
             shutil.rmtree(command.folder / str(number), ignore_errors=True)
     seconds = time.monotonic() - began
-    told = {
+    counts = {
         "kills": found.killed,
         "ended before the kill": found.ended_before,
         "bits flipped": found.flipped.total(),
@@ -85,15 +85,11 @@ def run(count: int, save: bool, seed: int = 0) -> KillResults:
         "needed --recompute": found.recomputed,
         "ended otherwise than the unbroken run": len(found.wrong),
     }
-    facts = told | {
-        "flipped by kind": dict(found.flipped),
-        "named by kind": dict(found.said),
-        "phases in the making when killed": dict(found.phases_hit),
-        "otherwise": found.wrong,
-        "seed": seed,
-        "seconds": round(seconds, 1),
-    }
-    report("kills", "kills, each mended by the same command", ("", "count"), list(told.items()), facts, save)
+    facts = {
+        "flipped by kind": found.flipped, "named by kind": found.said, "phases in the making when killed": found.phases_hit,
+        "otherwise": found.wrong, "seed": seed, "seconds": round(seconds, 1),
+    }  # fmt: skip
+    report("kills", "kills, each mended by the same command", ("", "count"), list(counts.items()), counts | facts, save)
     if found.wrong:
         raise SystemExit(1)
     return found
@@ -129,18 +125,32 @@ class ShortRun:
     def __post_init__(self) -> None:
         place = self.folder / f"whole-{self.objectives}"
         began = time.monotonic()
-        code, said = self.wait_for_exit(self.start(place), place)
+        code, said = self.play(place)
         self.seconds = time.monotonic() - began
         if code != 0:
             raise SystemExit(f"the unbroken run of {self.objectives} ended with {code}:\n{said}")
         self.unbroken_phases = read_phases(place / RUN)
 
-    def start(self, place: Path, *more: str) -> int:
-        """The command in a fork of this process, in a group of its own; returns its process id."""
+    def play(self, place: Path, *more: str, seconds: float = LONGEST, stop: Iterator[bool] | None = None) -> tuple[int, str]:
+        """The command in a fork of this process, in a group of its own: exit code (-9 where it was killed) and what was said.
+
+        It is killed after `seconds`, or as soon as `stop` says so.
+        """
         place.mkdir(exist_ok=True)
         child = os.fork()
-        if child:
-            return child
+        if not child:
+            self._play_in_child(place, more)
+        last = time.monotonic() + seconds
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() >= last or (stop and next(stop)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child, signal.SIGKILL)
+                ended = os.waitpid(child, 0)
+                break
+            time.sleep(0.002)
+        return os.waitstatus_to_exitcode(ended[1]), (place / "said").read_text(errors="replace")
+
+    def _play_in_child(self, place: Path, more: Sequence[str]) -> NoReturn:
         try:
             os.setpgid(0, 0)
             out = os.open(place / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -154,22 +164,6 @@ class ShortRun:
             os.write(2, repr(error).encode())
             code = 70
         os._exit(code)
-
-    @staticmethod
-    def wait_for_exit(child: int, place: Path, until: float = LONGEST, at: Iterator[bool] | None = None) -> tuple[int, str]:
-        """Exit code (-9 where it was killed) and what was said; killed after `until` seconds, or as soon as `at` says so."""
-        last = time.monotonic() + until
-        while True:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            if time.monotonic() >= last or (at is not None and next(at)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child, signal.SIGKILL)
-                _, status = os.waitpid(child, 0)
-                break
-            time.sleep(0.002)
-        return os.waitstatus_to_exitcode(status), (place / "said").read_text(errors="replace")
 
 
 def _play(arguments: Sequence[str]) -> int:
@@ -192,10 +186,11 @@ def _play(arguments: Sequence[str]) -> int:
 def kill(command: ShortRun, number: int, moment: float, kind: str | None, found: KillResults, rng: random.Random) -> None:
     """One case: killed at `moment` of the run, or shortly after a file of `kind` was kept; mended, then compared."""
     place = command.folder / str(number)
-    child = command.start(place)
-    after = rng.uniform(0.0, 0.05) if kind else 0.0
-    watch = _kept_for(place / RUN, command.partial_files[kind], after, rng.randrange(4)) if kind else None
-    code, said = command.wait_for_exit(child, place, LONGEST if kind else moment * command.seconds, watch)
+    if kind:
+        after, more = rng.uniform(0.0, 0.05), rng.randrange(4)
+        code, said = command.play(place, stop=_kept_for(place / RUN, command.partial_files[kind], after, more))
+    else:
+        code, said = command.play(place, seconds=moment * command.seconds)
     if code != -signal.SIGKILL:
         found.ended_before += 1
         if code != 0:
@@ -209,10 +204,10 @@ def kill(command: ShortRun, number: int, moment: float, kind: str | None, found:
         flipped = rng.choice(files)
         case += f", bit {flip(flipped, rng)} of {flipped.relative_to(place / RUN)} flipped"
         found.flipped[kind] += 1
-    code, said = command.wait_for_exit(command.start(place), place)
+    code, said = command.play(place)
     if code == 1 and "--recompute" in said:
         found.recomputed += 1
-        code, said = command.wait_for_exit(command.start(place, "--recompute"), place)
+        code, said = command.play(place, "--recompute")
     if kind and flipped is not None and flipped.name in said and "damaged" in said:
         found.said[kind] += 1
     if code != 0:
@@ -233,10 +228,8 @@ def _kept_for(run: Path, pattern: str, seconds: float, more: int) -> Iterator[bo
             states |= {(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in run.glob(pattern)}
         yield False
     last = time.monotonic() + seconds
-    while time.monotonic() < last:
-        yield False
     while True:
-        yield True
+        yield time.monotonic() >= last
 
 
 def flip(path: Path, rng: random.Random) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import io
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,46 +17,34 @@ from harness.language.phases.generate import generate
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
 from harness.records import Group
-from harness.train.groups import build_groups, with_reference_logps
+from harness.settings.paths import resolve_path
+from harness.train.groups import with_reference_logps
 from harness.train.score import score
+from tests.peers import quiet
 
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "lora_dropout": 0.0, "bias": "none", "task_type": "CAUSAL_LM"}
 
 
-def no_progress(_: int) -> None:
-    return None
-
-
-def config() -> RunConfig:
-    return load_config("lab")
-
-
-def fresh_policy(settings: RunConfig) -> Policy:
+def load() -> tuple[RunConfig, Policy, list[Example]]:
+    """The lab's settings, its base with a new adapter, and its training examples."""
+    settings = load_config("lab")
     policy = load_policy(settings.model, settings.lora, settings.data.template)
     policy.reset_adapter(0)
-    return policy
-
-
-def examples(settings: RunConfig, policy: Policy) -> list[Example]:
-    return load_examples(settings.data, policy.tokenizer, policy.template, policy.context_length, None).train
+    data = load_examples(settings.data, policy.tokenizer, policy.template, policy.context_length, None)
+    return settings, policy, data.train
 
 
 def generate_samples(policy: Policy, examples: list[Example], settings: RunConfig, per_prompt: int = 1) -> list[Sample]:
-    return generate(policy, examples, range(per_prompt), 0, settings.generation, 0, no_progress)
+    return generate(policy, examples, range(per_prompt), 0, settings.generation, 0, quiet)
 
 
-def scored_groups(
-    policy: Policy, examples: list[Example], samples: list[Sample], max_tokens_per_batch: int = 2048
-) -> list[Group]:
-    groups = build_groups(policy.encoder, examples, 0, samples)
-    return with_reference_logps(groups, score(policy, groups, max_tokens_per_batch, no_progress).scores)
+def with_references(policy: Policy, groups: list[Group]) -> list[Group]:
+    return with_reference_logps(groups, score(policy, groups, 2048, quiet).scores)
 
 
 def load_plain_model(settings: RunConfig) -> Any:
     """The lab's base as transformers loads it: what a peer starts from."""
     import transformers
-
-    from harness.settings.paths import resolve_path
 
     return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
 
@@ -64,15 +53,12 @@ def load_peft_model(settings: RunConfig) -> Any:
     """The same with peft's own LoRA layers."""
     import peft
 
-    return peft.get_peft_model(load_plain_model(settings), peft.LoraConfig(**copy.deepcopy(LORA)))
+    return peft.get_peft_model(load_plain_model(settings), peft.LoraConfig(**LORA))
 
 
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
     """No bars and no logs from libraries while they are timed."""
-    import io
-    import logging
-
     logging.disable(logging.WARNING)
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:

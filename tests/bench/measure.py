@@ -76,6 +76,14 @@ def flops_per_token(policy: Any) -> dict[str, float]:
     return {"forward": 2.0 * (base + lora), "backward": 2.0 * base + 4.0 * lora, "logits": 2.0 * head}
 
 
+def training_operations(policy: Any, groups: Sequence[Any]) -> tuple[int, float]:
+    """(laid-out tokens, floating-point operations of the linear layers) of one pass over the groups, with rows of logits."""
+    per_token = flops_per_token(policy)
+    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
+    targets = sum(len(r.content) for g in groups for _, r in g.responses())
+    return columns, columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
+
+
 def machine() -> dict[str, Any]:
     import torch
 

@@ -8,16 +8,16 @@ import torch
 
 from harness.discovery.variants import parse_variants
 from harness.train.core import train
+from harness.train.groups import build_groups
 from tests.bench import lab, peers
-from tests.bench.measure import flops_per_token, matmul_rate, median, paired_ratio, report, time_alternating
+from tests.bench.measure import matmul_rate, median, paired_ratio, report, time_alternating, training_operations
+from tests.peers import quiet
 
 
 def run(repeats: int, save: bool) -> None:
-    settings = lab.config()
-    policy = lab.fresh_policy(settings)
-    listed = lab.examples(settings, policy)
+    settings, policy, listed = lab.load()
     drawn = lab.generate_samples(policy, listed, settings)
-    groups = lab.scored_groups(policy, listed, drawn)
+    groups = lab.with_references(policy, build_groups(policy.encoder, listed, 0, drawn))
     tokens = sum(len(g.prompt) + len(r.content) for g in groups for _, r in g.responses())
     (variant,) = parse_variants("spin", {})
     training = settings.training.model_copy(update={"epochs": 1}).at_iteration(0)
@@ -32,7 +32,7 @@ def run(repeats: int, save: bool) -> None:
     def ours() -> None:
         torch.set_num_threads(1)  # one per lane
         policy.reset_adapter(0)
-        train(policy, groups, variant.objective(0), training, (0,), lab.no_progress, lambda record: None)
+        train(policy, groups, variant.objective(0), training, (0,), quiet, lambda record: None)
 
     def theirs() -> None:
         torch.set_num_threads(cores)
@@ -41,10 +41,7 @@ def run(repeats: int, save: bool) -> None:
 
     found = time_alternating({"harness": ours, "TRL": theirs}, repeats)
     torch.set_num_threads(cores)
-    rate, per_token = matmul_rate(), flops_per_token(policy)
-    columns = sum(len(g.prompt) + sum(len(r.content) - 1 for _, r in g.responses()) for g in groups)
-    targets = sum(len(r.content) for g in groups for _, r in g.responses())
-    operations = columns * (per_token["forward"] + per_token["backward"]) + targets * 2 * per_token["logits"]
+    rate, (columns, operations) = matmul_rate(), training_operations(policy, groups)
     share = operations / median(found["harness"]) / rate
     rows = [[who, f"{median(s):.2f}", f"{tokens / median(s):,.0f}"] for who, s in found.items()]
     report(

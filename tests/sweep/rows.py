@@ -73,13 +73,6 @@ def blank(r, n):
     }  # fmt: skip
 
 
-def story(r, n):
-    return {
-        **{f"input_sentence_{i}": sentence(r) for i in range(1, 5)}, "sentence_quiz1": sentence(r), "sentence_quiz2": sentence(r),
-        "answer_right_ending": 1 + n % 2,
-    }  # fmt: skip
-
-
 def truthful(r, n):
     right = [1, 0, 0] if n % 2 else [0, 1, 0]
     return {
@@ -174,7 +167,6 @@ ROWS = {
     "EleutherAI/drop": drop,
     "nyu-mll/glue": glue,
     "Rowan/hellaswag": hellaswag,
-    "EleutherAI/hendrycks_ethics": lambda r, n: {"input": sentence(r), "label": n % 2},
     "EleutherAI/logiqa": lambda r, n: {
         "context": sentence(r), "question": sentence(r), "options": some(r, 4, 4), "label": "abcd"[n % 4],
     },
@@ -187,12 +179,8 @@ ROWS = {
     "openlifescienceai/medmcqa": lambda r, n: {**lettered("opa", "opb", "opc", "opd")(r, n), "cop": n % 4},
     "EleutherAI/mutual": lambda r, n: {"article": sentence(r), "options": some(r, 4, 4), "answers": "ABCD"[n % 4]},
     "google-research-datasets/nq_open": lambda r, n: {"question": words(r), "answer": some(r, 2)},
-    "allenai/openbookqa": labelled(),
     "google-research-datasets/paws-x": pair("sentence1", "sentence2", [0, 1]),
     "baber/piqa": lambda r, n: {"goal": sentence(r), "sol1": sentence(r), "sol2": sentence(r, 4), "label": n % 2},
-    "default.jsonl": lambda r, n: {
-        "context": sentence(r), "ex_question": sentence(r), **dict(zip("ABCD", some(r, 4, 3), strict=True)), "label": n % 4,
-    },
     "bigbio/pubmed_qa": lambda r, n: {
         "CONTEXTS": [sentence(r), sentence(r)], "QUESTION": sentence(r), "final_decision": ["yes", "no", "maybe"][n % 3],
     },
@@ -201,15 +189,8 @@ ROWS = {
         "support": sentence(r), "question": sentence(r),
         **dict(zip(("distractor1", "distractor2", "distractor3", "correct_answer"), some(r, 4, 3), strict=True)),
     },
-    "lighteval/siqa": lambda r, n: {
-        "context": sentence(r), "question": sentence(r), "label": str(1 + n % 3),
-        **dict(zip(("answerA", "answerB", "answerC"), some(r, 3, 3), strict=True)),
-    },
     "aps/super_glue": super_glue,
     "aps/super_glue:cb": lambda r, n: {**super_glue(r, n), "label": n % 3},
-    "allenai/swag": lambda r, n: {
-        "startphrase": sentence(r), "label": n % 4, **{f"ending{i}": text for i, text in enumerate(some(r, 4, 4))},
-    },
     "skg/toxigen-data": lambda r, n: {"text": sentence(r), "toxicity_ai": float(n), "toxicity_human": 2.0},
     "mandarjoshi/trivia_qa": lambda r, n: {"question": words(r), "answer": {"aliases": some(r, 3)}},
     "truthfulqa/truthful_qa": truthful,
@@ -217,17 +198,12 @@ ROWS = {
     "stanfordnlp/web_questions": lambda r, n: {"question": sentence(r), "answers": ["ada the first", "ada", "otto"][: 1 + n % 3]},
     "allenai/winogrande": blank,
     "cambridgeltl/xcopa": lambda r, n: {**super_glue(r, n), "question": ["cause", "effect"][n % 2]},
-    "facebook/xnli": pair("premise", "hypothesis", [0, 1, 2]),
-    "juletxara/xstory_cloze": story,
-    "LSDSem/story_cloze": story,
-    "Muennighoff/xwinograd": blank,
     "hails/agieval-math": lambda r, n: {"query": sentence(r), "answer": str(n)},
     "hails/agieval-sat-math": lambda r, n: {"query": sentence(r), "choices": some(r, 4, 3), "gold": [n % 4]},
     "two_digit_addition.jsonl": lambda r, n: {"context": f"Q: {n} + 3 = ?\nA:", "completion": f" {n + 3}"},
     "EleutherAI/asdiv": lambda r, n: {"body": sentence(r), "question": sentence(r), "answer": f"{n} (apples)"},
     "Muennighoff/babi": lambda r, n: {"passage": f"{sentence(r)}\n", "question": sentence(r), "answer": words(r, 1)},
     "SaylorTwift/bbh": lambda r, n: {"input": sentence(r), "target": ["True", "False"][n % 2]},
-    "HiTZ/BertaQA": lambda r, n: {"question": sentence(r), "candidates": some(r, 3, 3), "answer": n % 3},
     "allenai/c4": lambda r, n: {"text": page(r, n)},
     "HPAI-BSC/CareQA": lettered("op1", "op2", "op3", "op4"),
     "CM/codexglue_code2text_go": lambda r, n: {"code_tokens": words(r, 7).split(), "docstring_tokens": words(r, 5).split()},
@@ -238,14 +214,8 @@ ROWS = {
         **dict(zip(("Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))), some(r, 4, 3), strict=True)),
     },
     "openai/gsm8k": gsm8k,
-    "EleutherAI/headqa": lambda r, n: {
-        "qtext": sentence(r), "ra": 1 + n % 4, "answers": [{"aid": i, "atext": text} for i, text in enumerate(some(r, 4, 3))],
-    },
     "EleutherAI/hendrycks_math": math,
-    "HAERAE-HUB/KMMLU": lettered(*"ABCD"),
     "EleutherAI/lambada_openai": lambda r, n: {"text": words(r, 9)},
-    "cimec/lambada": lambda r, n: {"text": words(r, 9)},
-    "CogComp/mc_taco": lambda r, n: {"sentence": sentence(r), "question": sentence(r), "answer": words(r, 2), "label": n % 2},
     "Geralt-Targaryen/MELA": lambda r, n: {"sentence": sentence(r), "label": n % 2},
     "juletxara/mgsm": mgsm,
     "cais/mmlu": lambda r, n: {"question": sentence(r), "choices": some(r, 4, 3), "answer": n % 4, "subject": "abstract_algebra"},
