@@ -11,7 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.analysis import stats
-from harness.analysis.item_errors import MIN_CLUSTERS, enough_items, is_binary, item_uncertainties
+from harness.analysis.frames import select
+from harness.analysis.item_errors import MIN_CLUSTERS, is_binary, item_uncertainties
+from harness.analysis.score_scale import ScoreScale
+from harness.analysis.stats import CONFIDENCE_LEVEL as LEVEL
 from harness.analysis.stats import Uncertainty
 from harness.records import INITIAL
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
@@ -33,35 +36,27 @@ class ItemErrors:
         terms: list[Uncertainty] = []
         has_enough_items = True
         for name in names:
-            scale = self.results.scales[name]
-            item_scores = self.paired_scores.task_scores(model, seeds, name)
-            if item_scores is not None:
-                values = scale.to_unit(item_scores.values[0]) if scale.in_mean else item_scores.values[0]
+            scale = self.results.scales[name] if self.results.scales[name].in_mean else ScoreScale()  # else as it is
+            if (item_scores := self.paired_scores.task_scores(model, seeds, name)) is not None:
+                values = scale.to_unit(item_scores.values[0])
                 terms += item_uncertainties(values, item_scores.layouts[0], binary and is_binary(values))
-                has_enough_items = has_enough_items and enough_items(item_scores.layouts)
+                has_enough_items &= item_scores.has_enough_items
             else:
                 stderr, count = self._recorded_stderr(model, seeds, name)
-                terms.append(Uncertainty((scale.stderr_to_unit(stderr) if scale.in_mean else stderr) ** 2, max(1, count - 1)))
-                has_enough_items = has_enough_items and count >= MIN_CLUSTERS
+                terms.append(Uncertainty(scale.stderr_to_unit(stderr) ** 2, max(1, count - 1)))
+                has_enough_items &= count >= MIN_CLUSTERS
         return [term.scaled(1 / len(names)) for term in terms], has_enough_items
 
     def _recorded_stderr(self, model: ModelKey, seeds: Sequence[int], name: str) -> tuple[float, int]:
         """Root mean square over seeds of the standard errors in scores.csv, and the number of items, or of clusters of items."""
-        rows = self.results.scores
-        rows = rows[(rows["objective"] == model.objective) & (rows["iteration"] == model.iteration) & (rows["task"] == name)]
-        if model.objective != INITIAL:
-            rows = rows[rows["seed"].isin(list(seeds))]
+        of_seeds = {} if model.objective == INITIAL else {"seed": list(seeds)}
+        rows = select(self.results.scores, objective=model.objective, iteration=model.iteration, task=name, **of_seeds)
         count = rows["clusters"].fillna(rows["n"]).min()
         return float(np.sqrt((rows["stderr"].astype(float) ** 2).mean(skipna=False))), int(count)
 
 
 def mean_interval(
-    errors: ItemErrors,
-    model: ModelKey,
-    seeds: Sequence[int],
-    names: Sequence[str],
-    values: np.ndarray,
-    level: float = stats.CONFIDENCE_LEVEL,
+    errors: ItemErrors, model: ModelKey, seeds: Sequence[int], names: Sequence[str], values: np.ndarray, level: float = LEVEL
 ) -> stats.Interval | None:
     """The interval of a mean over seeds and over these rows, items and seeds added up. values: (S,) the seeds' means.
 
@@ -70,11 +65,8 @@ def mean_interval(
     if len(values) < stats.MIN_SEEDS_FOR_INTERVAL or np.isnan(values).any():
         return None
     item_terms, has_enough_items = errors.uncertainties(model, seeds, names)
-    return (
-        stats.interval(float(values.mean()), stats.sum_uncertainties([*item_terms, stats.seed_uncertainty(values)]), level)
-        if has_enough_items
-        else None
-    )
+    uncertainty = stats.sum_uncertainties([*item_terms, stats.seed_uncertainty(values)])
+    return stats.interval(float(values.mean()), uncertainty, level) if has_enough_items else None
 
 
 def item_stderr(errors: ItemErrors, model: ModelKey, seeds: Sequence[int]) -> float:

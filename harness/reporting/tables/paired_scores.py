@@ -44,18 +44,17 @@ class PairedScores:
         if not self.results.item_scores:
             return []
         table = self.results.scores
-        columns = zip(table["objective"], table["seed"], table["iteration"], strict=True)
-        keys = [(o, None if pd.isna(s) else int(s), int(t)) for o, s, t in columns]
-        scores = {(*key, task): value for key, task, value in zip(keys, table["task"], table["value"], strict=True)}
+        columns = (table[name] for name in ("objective", "seed", "iteration", "task", "value"))
+        rows = zip(*columns, strict=True)
+        scores = {(o, None if pd.isna(s) else int(s), int(t), task): value for o, s, t, task, value in rows if not pd.isna(value)}
         unpaired = set()
-        for (objective, seed, iteration), items_by_task in self.results.item_scores.items():
+        for key, items_by_task in self.results.item_scores.items():
             for name, item in items_by_task.items():
                 if item["values"] is None:
                     unpaired.add(name)
                     continue
-                values = self._to_array(ModelKey(objective, iteration), name, item["values"])
-                score = scores.get((objective, seed, iteration, name))
-                if score is not None and not np.isnan(score) and not _mean_is_score(values, self._layout_of(name, item), score):
+                values = self._to_array(ModelKey(key[0], key[2]), name, item["values"])
+                if (*key, name) in scores and not _mean_is_score(values, self._layout_of(name, item), scores[*key, name]):
                     unpaired.add(name)
         return [row["name"] for row in self.results.suite["task"] if row["name"] not in unpaired]
 
@@ -77,7 +76,7 @@ class PairedScores:
 
     def layout(self, name: str) -> ItemLayout:
         """The sizes of a paired row's parts, several in a group that weighs its tasks equally, and its clusters of items."""
-        return self._layout_of(name, next(items_by_task[name] for items_by_task in self.results.item_scores.values()))
+        return self._layout_of(name, next(iter(self.results.item_scores.values()))[name])
 
     def is_finished(self, model: ModelKey, seed: int) -> bool:
         """Whether the model was evaluated in this seed (the initial policy is the same in every seed)."""
