@@ -11,7 +11,7 @@ averaging, so they are paired. Below three seeds the error is that of items alon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,7 +87,7 @@ class ItemScores:
     @property
     def has_enough_items(self) -> bool:
         """Whether every task has enough items for an interval."""
-        return item_errors.enough_items(self.layouts)
+        return all(count >= item_errors.MIN_CLUSTERS for layout in self.layouts for count in layout.cluster_counts)
 
     @cached_property
     def is_binary(self) -> tuple[bool, ...]:
@@ -104,15 +104,6 @@ class ItemScores:
     def mean(self) -> float:
         """Plain mean over tasks and seeds."""
         return float(self.per_seed.mean())
-
-    def select_task(self, index: int) -> ItemScores:
-        """One task by itself."""
-        return ItemScores((self.values[index],), (self.layouts[index],))
-
-    def map_tasks(self, indices: Sequence[int], maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> ItemScores:
-        """Some tasks, each through a linear map of its values."""
-        values = tuple(linear_map(self.values[n]) for n, linear_map in zip(indices, maps, strict=True))
-        return ItemScores(values, tuple(self.layouts[n] for n in indices))
 
     def minus(self, other: ItemScores) -> ItemScores:
         """Item by item and seed by seed. Raises ValueError where the other has other items or seeds."""

@@ -133,12 +133,13 @@ def test_items_that_share_a_question_are_one_cluster():
     Every item by itself: 6/5 * 6/4 / 36 = 1/20. Ten copies of each item as one cluster are worth one item.
     """
     values = np.array([[1.0, 1, 1, 0, 0, 0]])
-    (found,) = item_uncertainties(values, ItemLayout((6,), (7, 7, 3, 3, 5, 5)))
-    assert (found.variance, found.df) == (pytest.approx(1 / 12), 2)
-    (alone,) = item_uncertainties(values, ItemLayout((6,)))
-    assert (alone.variance, alone.df) == (pytest.approx(1 / 20), 5)
-    (copied,) = item_uncertainties(np.repeat(values, 10, axis=1), ItemLayout((60,), tuple(np.repeat(range(6), 10))))
-    assert (copied.variance, copied.df) == (pytest.approx(alone.variance), 5)
+    for shown, layout, expected in (
+        (values, ItemLayout((6,), (7, 7, 3, 3, 5, 5)), (1 / 12, 2)),
+        (values, ItemLayout((6,)), (1 / 20, 5)),
+        (np.repeat(values, 10, axis=1), ItemLayout((60,), tuple(np.repeat(range(6), 10))), (1 / 20, 5)),
+    ):
+        (found,) = item_uncertainties(shown, layout)
+        assert (found.variance, found.df) == pytest.approx(expected)
 
 
 def test_a_cluster_is_one_coin_and_five_are_needed():
@@ -202,12 +203,3 @@ def test_holm_by_hand():
     first, second, none, third = holm([0.01, 0.04, None, 0.03])
     assert none is None
     assert [first, second, third] == pytest.approx([0.03, 0.06, 0.06])
-
-
-def test_one_task_of_a_player_is_that_task_compared_by_itself():
-    generator = np.random.default_rng(6)
-    a, b = ([generator.random((2, 5)), generator.random((2, 9))] for _ in range(2))
-    second = difference(player(*a).select_task(1), player(*b).select_task(1))
-    assert second.value == pytest.approx((a[1] - b[1]).mean())
-    assert (second.items, second.seeds) == (9, 2)
-    assert second.low < second.value < second.high

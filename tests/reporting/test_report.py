@@ -12,7 +12,7 @@ from harness.errors import UserError
 from harness.reporting.card import model_card
 from harness.reporting.report import write_report
 from harness.reporting.report.blocks import display_text, sanitize
-from harness.reporting.tables import leaderboard, refresh
+from harness.reporting.tables import refresh
 from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
 from tests.reporting.conftest import change
 
@@ -28,16 +28,6 @@ def test_a_missing_cell_is_a_hole_in_every_table_and_has_no_mean(run):
     assert line.count("–") == 4
     assert not [r for r in read_csv_rows(run / "scores.csv") if (r["objective"], r["iteration"]) == ("spin", "1")]
     assert write_report(run, run.parent / "hole.pdf").read_bytes().startswith(b"%PDF")
-
-
-def test_the_mean_is_the_plain_mean_and_its_error_the_items(run):
-    board = leaderboard(RunResults(run))
-    scores = read_csv_rows(run / "scores.csv")
-    for row in board.to_dict("records"):
-        mine = [r for r in scores if (r["objective"], int(r["iteration"])) == (row["objective"], row["iteration"])]
-        values, errors = [float(r["value"]) for r in mine], [float(r["stderr"]) for r in mine]
-        assert row["mean"] == pytest.approx(sum(values) / 2)
-        assert row["item_stderr"] == pytest.approx((errors[0] ** 2 + errors[1] ** 2) ** 0.5 / 2)
 
 
 def test_two_versions_of_a_suite_never_enter_one_average(run):
@@ -105,14 +95,6 @@ def test_views_are_the_same_bytes_for_the_same_facts(run, tmp_path):
     assert {p: p.read_bytes() for p in before} == before
     one = write_report(run, tmp_path / "a" / "r.pdf").read_bytes()
     assert write_report(run, tmp_path / "b" / "r.pdf").read_bytes() == one
-
-
-def test_the_printed_leaderboard_is_the_csv_in_percent_with_one_decimal(run):
-    lines = [line for line in (run / "tables/leaderboard.md").read_text().splitlines()[2:] if line.startswith("|")]
-    for line, row in zip(lines, read_csv_rows(run / "tables/leaderboard.csv"), strict=True):
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert cells[2:4] == [f"{100 * float(row[t]):.1f}" for t in ("lab_arithmetic", "lab_continuation")]
-        assert cells[4].removesuffix(" *") == f"{100 * float(row['mean']):.1f} ± {100 * float(row['item_stderr']):.1f}"
 
 
 def test_a_run_of_which_nothing_is_kept_is_one_line_and_nothing_is_overwritten_by_empty_tables(played_copy, run):

@@ -18,7 +18,7 @@ from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
 from harness.reporting.tables.formatting import as_markdown, items_note
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.mean_errors import ItemErrors
+from harness.reporting.tables.mean_errors import item_terms
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 from harness.reporting.tables.ranking import ranking_table
 from tests.reporting.conftest import only
@@ -219,7 +219,7 @@ def test_a_row_that_is_not_made_of_items_counts_clusters_where_it_has_them():
         clusters = [i % count for i in range(40)]
         facts = made({BASE: drawn(np.random.default_rng(0), 40)}, clusters=clusters)
         facts.item_scores[INITIAL, None, -1]["one"]["values"] = None
-        errors, enough = ItemErrors(PairedScores(facts)).uncertainties(ModelKey(INITIAL, -1), [0], ["one"])
+        errors, enough = item_terms(PairedScores(facts), ModelKey(INITIAL, -1), [0], ["one"])
         assert (errors[0].variance, errors[0].df, enough) == (0.25, count - 1, count == 8)
 
 

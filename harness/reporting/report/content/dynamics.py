@@ -18,10 +18,6 @@ NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_TRAINING_FIGURES = 2, 20, 4
 PHASES = ("generate", "score", "train", "evaluate", "probe")
 
 
-def dynamics_sections(tables: Tables) -> list[Block]:
-    return [training_section(tables), drift_section(tables), samples_section(tables), cost_section(tables)]
-
-
 def training_section(tables: Tables) -> Block:
     caption = (
         "Real and synthetic responses in training, step by step (first seed). Objectives with a "
