@@ -7,7 +7,6 @@ out of the row over seeds, whose `seeds` is the number included.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -138,11 +137,10 @@ def drift_table(results: RunResults) -> Frame:
     """One row per model and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
     seed the error over prompts."""
     measurements: Frame = results.dynamics
-    keys = itertools.product(results.variants, results.record["seeds"])
     churn_rows = [
         {**dict(zip(KEY_COLUMNS, (o, s, t), strict=True)), "name": "churn", "value": value, "stderr": None,
          "n": _num_items(results, o, s, t), "unit": UNITS["churn"], "source": "items.json"}
-        for o, s in keys for t, value in flip_rates(results, o, s)
+        for o in results.variants for s in results.record["seeds"] for t, value in flip_rates(results, o, s)
     ]  # fmt: skip
     if churn_rows:
         churn_table = make_frame(churn_rows)

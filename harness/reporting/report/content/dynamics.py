@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -140,8 +141,8 @@ def cost_section(tables: Tables) -> Block:
     costs = tables.read("tables/cost_total.csv")
     rows = []
     for label in tables.results.variants:
-        by_phase = select(costs, objective=label).set_index("phase").to_dict("index")
-        tokens = [by_phase[phase]["tokens"] if phase in by_phase else None for phase in PHASES[:3]]
+        by_phase: dict[Any, Any] = select(costs, objective=label).set_index("phase").to_dict("index")
+        tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASES[:3]]
         spent = [by_phase.get(phase) for phase in PHASES]
         rows.append(
             [
