@@ -11,22 +11,15 @@ averaging, so they are paired. Below three seeds the error is that of items alon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import scipy.stats
 
-from harness.analysis.item_errors import (
-    ItemLayout,
-    cluster_shares,
-    enough_items,
-    is_binary,
-    item_uncertainties,
-    num_differing_clusters,
-    task_means,
-)
+from harness.analysis import item_errors
+from harness.analysis.item_errors import ItemLayout, is_binary
 from harness.analysis.stats import (
     CONFIDENCE_LEVEL,
     MIN_SEEDS_FOR_INTERVAL,
@@ -36,7 +29,7 @@ from harness.analysis.stats import (
     seed_uncertainty,
     sum_uncertainties,
     tied,
-)
+)  # fmt: skip
 
 NUM_DRAWS = 20_000
 OVER_ITEMS, OVER_ITEMS_AND_SEEDS = "items", "items and seeds"
@@ -89,12 +82,12 @@ class ItemScores:
     @property
     def clusters(self) -> int:
         """Of all tasks together; as many as items where every item is its own."""
-        return sum(sum(layout.cluster_counts) for layout in self.layouts)
+        return sum(count for layout in self.layouts for count in layout.cluster_counts)
 
     @property
     def has_enough_items(self) -> bool:
         """Whether every task has enough items for an interval."""
-        return enough_items(self.layouts)
+        return all(count >= item_errors.MIN_CLUSTERS for layout in self.layouts for count in layout.cluster_counts)
 
     @cached_property
     def is_binary(self) -> tuple[bool, ...]:
@@ -104,21 +97,13 @@ class ItemScores:
     @cached_property
     def per_seed(self) -> np.ndarray:
         """(S, N) scores."""
-        return np.stack([task_means(t, layout.parts) for t, layout in zip(self.values, self.layouts, strict=True)], axis=1)
+        tasks = zip(self.values, self.layouts, strict=True)
+        return np.stack([item_errors.task_means(values, layout.parts) for values, layout in tasks], axis=1)
 
     @property
     def mean(self) -> float:
         """Plain mean over tasks and seeds."""
         return float(self.per_seed.mean())
-
-    def select_task(self, index: int) -> ItemScores:
-        """One task by itself."""
-        return ItemScores((self.values[index],), (self.layouts[index],))
-
-    def map_tasks(self, indices: Sequence[int], maps: Sequence[Callable[[np.ndarray], np.ndarray]]) -> ItemScores:
-        """Some tasks, each through a linear map of its values."""
-        values = tuple(linear_map(self.values[n]) for n, linear_map in zip(indices, maps, strict=True))
-        return ItemScores(values, tuple(self.layouts[n] for n in indices))
 
     def minus(self, other: ItemScores) -> ItemScores:
         """Item by item and seed by seed. Raises ValueError where the other has other items or seeds."""
@@ -130,7 +115,7 @@ class ItemScores:
     def item_uncertainties(self) -> list[Uncertainty]:
         """The terms of the error of sampling items, of the mean over tasks and these seeds: one per task and part."""
         tasks = zip(self.values, self.layouts, self.is_binary, strict=True)
-        return [error.scaled(1 / len(self.values)) for task in tasks for error in item_uncertainties(*task)]
+        return [error.scaled(1 / len(self.values)) for task in tasks for error in item_errors.item_uncertainties(*task)]
 
     def uncertainty(self) -> Uncertainty:
         """Of the mean over tasks and seeds: items and seeds from three seeds on, else items alone."""
@@ -154,7 +139,7 @@ def difference(a: ItemScores, b: ItemScores, level: float = CONFIDENCE_LEVEL, nu
     low = high = p = None
     if paired.has_enough_items:
         uncertainty = paired.uncertainty()
-        num_differing = sum(num_differing_clusters(g, layout) for g, layout in zip(paired.values, paired.layouts, strict=True))
+        num_differing = sum(map(item_errors.num_differing_clusters, paired.values, paired.layouts))
         p = 1.0 if value == 0 else p_value(value, uncertainty)
         p = None if p is None else min(1.0, num_comparisons * max(p, 2.0 ** (1 - num_differing)))
         if (bounds := interval(value, uncertainty, 1 - (1 - level) / num_comparisons)) is not None:
@@ -179,7 +164,7 @@ def prob_best(models: Sequence[ItemScores], draws: int = NUM_DRAWS) -> np.ndarra
     drawn_means = np.tile(means, (draws, 1))
     for task, layout in enumerate(first.layouts):
         item_means = np.stack([model.values[task].mean(axis=0) for model in models])
-        for part_shares, count in zip(cluster_shares(item_means, layout), layout.cluster_counts, strict=True):
+        for part_shares, count in zip(item_errors.cluster_shares(item_means, layout), layout.cluster_counts, strict=True):
             factor = _covariance_factor(part_shares.T) / len(first.layouts)
             drawn_means += _t_scale(generator, draws, count - 1) * (generator.standard_normal((draws, factor.shape[0])) @ factor)
         if all(model.is_binary[task] for model in models):
@@ -234,15 +219,10 @@ def mcnemar(a: np.ndarray, b: np.ndarray, layout: ItemLayout | None = None) -> f
     probabilities = np.ones(1)  # of a sum of signed sizes, from -total to total
     for size, count in zip(*np.unique(np.abs(cluster_sums[cluster_sums != 0]), return_counts=True), strict=True):
         signed_pmf = np.zeros(2 * size * count + 1)
-        signed_pmf[:: 2 * size] = _heads_pmf(int(count))
+        signed_pmf[:: 2 * size] = scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)  # of as many fair coins
         probabilities = np.convolve(probabilities, signed_pmf)
     is_extreme = np.abs(np.arange(-total, total + 1)) >= abs(int(cluster_sums.sum()))
     return float(min(1.0, probabilities[is_extreme].sum()))
-
-
-def _heads_pmf(count: int) -> np.ndarray:
-    """Probabilities of 0 to `count` heads of as many fair coins."""
-    return scipy.stats.binom.pmf(np.arange(count + 1), count, 0.5)
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:

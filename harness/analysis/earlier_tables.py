@@ -70,5 +70,5 @@ class EarlierTables:
     def churn(self, objective: str, seed: int) -> dict[str, float]:
         """A seed's mean churn as it was computed when the run was made."""
         table = self.table("tables/stability.csv")
-        rows = [] if table is None else select(table, name="churn", objective=objective, seed=seed)["value"]
-        return {"churn": float(rows.iloc[0])} if len(rows) else {}
+        values = [] if table is None else select(table, name="churn", objective=objective, seed=seed)["value"].tolist()
+        return {"churn": float(values[0])} if values else {}

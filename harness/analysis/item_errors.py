@@ -9,7 +9,6 @@ together, so the sums of clusters are independent, not the items.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,8 +112,3 @@ def is_binary(values: np.ndarray) -> bool:
 def num_differing_clusters(differences: np.ndarray, layout: ItemLayout) -> int:
     """(S, I) differences -> number of clusters whose sum over items and seeds is not 0: the trials of a sign test."""
     return sum(int((~tied(sums, 0.0)).sum()) for sums in layout.cluster_sums(differences.sum(axis=0)))
-
-
-def enough_items(layouts: Sequence[ItemLayout]) -> bool:
-    """Whether every part has enough items (clusters) for an interval."""
-    return all(count >= MIN_CLUSTERS for layout in layouts for count in layout.cluster_counts)

@@ -14,20 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 # Metrics of lm-eval's registry whose values are not bound to 0..1. Others are recognised by their values.
-UNBOUNDED_METRICS = {
-    "bits_per_byte",
-    "bleu",
-    "brier_score",
-    "bypass",
-    "byte_perplexity",
-    "chrf",
-    "chrf++",
-    "likelihood",
-    "mcc",
-    "perplexity",
-    "ter",
-    "word_perplexity",
-}
+UNBOUNDED_METRICS = {"bits_per_byte", "bleu", "brier_score", "bypass", "byte_perplexity", "chrf", "chrf++", "likelihood", "mcc",
+                     "perplexity", "ter", "word_perplexity"}  # fmt: skip
 RANGE_TOLERANCE = 1e-9  # a mean of ones may be 1 + 2e-16
 
 

@@ -1,5 +1,7 @@
 """Every rule of the collapse detector: found where it happened, with the number that shows it, and not just below its bound."""
 
+import dataclasses
+
 import pytest
 
 from harness.analysis.collapse import ScoreDrop, TrainingSummary, detect
@@ -8,12 +10,8 @@ INITIAL = {"response_length": 20.0, "repetition": 0.05, "truncation_rate": 0.02}
 STEADY = TrainingSummary(steps=50, first_loss=0.69, last_loss=0.5, margin=2.0, uses_reference=True)
 
 
-def names(player=None, training=STEADY, fall=None):
-    return [f.name for f in detect(INITIAL, {**INITIAL, **(player or {})}, training, fall)]
-
-
 @pytest.mark.parametrize(
-    ("player", "expected"),
+    ("responses", "expected"),
     [
         ({"response_length": 40.0}, ["length blow-up"]),
         ({"response_length": 39.9}, []),
@@ -24,8 +22,8 @@ def names(player=None, training=STEADY, fall=None):
         ({"response_length": 60.0, "truncation_rate": 1.0}, ["length blow-up", "end of response lost"]),
     ],
 )
-def test_what_the_responses_show(player, expected):
-    assert names(player) == expected
+def test_what_the_responses_show(responses, expected):
+    assert [f.name for f in detect(INITIAL, INITIAL | responses, STEADY, None)] == expected
 
 
 @pytest.mark.parametrize(
@@ -43,21 +41,13 @@ def test_what_the_responses_show(player, expected):
     ],
 )
 def test_what_training_shows(change, expected):
-    assert names(training=TrainingSummary(**{**vars(STEADY), **change})) == expected
+    assert [f.name for f in detect(INITIAL, INITIAL, dataclasses.replace(STEADY, **change), None)] == expected
 
 
-@pytest.mark.parametrize(
-    ("fall", "expected"),
-    [
-        (ScoreDrop(0.06, 0.01), ["score fall"]),
-        (ScoreDrop(0.06, 0.04), []),
-        (ScoreDrop(0.04, 0.001), []),
-        (ScoreDrop(-0.2, 0.01), []),
-    ],
-)
-def test_what_the_scores_show(fall, expected):
+@pytest.mark.parametrize(("drop", "stderr", "found"), [(0.06, 0.01, 1), (0.06, 0.04, 0), (0.04, 0.001, 0), (-0.2, 0.01, 0)])
+def test_what_the_scores_show(drop, stderr, found):
     """Five points and twice the error of sampling items, both."""
-    assert names(fall=fall) == expected
+    assert [f.name for f in detect(INITIAL, INITIAL, STEADY, ScoreDrop(drop, stderr))] == ["score fall"] * found
 
 
 def test_what_was_not_measured_is_not_judged():

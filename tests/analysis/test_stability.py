@@ -21,9 +21,9 @@ def test_a_rising_curve_has_no_drop_and_no_fall():
     assert (found.best_iteration, found.drop, found.largest_fall, found.falls, found.area_lost) == (3, 0.0, 0.0, 0, 0.0)
 
 
-def test_a_curve_with_a_hole_or_without_points_has_no_stability():
-    assert stability(np.array([0.1, np.nan, 0.3])) is None
-    assert stability(np.array([])) is None
+@pytest.mark.parametrize("curve", [[0.1, np.nan, 0.3], []])
+def test_a_curve_with_a_hole_or_without_points_has_no_stability(curve):
+    assert stability(np.array(curve)) is None
 
 
 def test_churn_counts_every_item_that_flips_though_the_score_stands_still():

@@ -1,5 +1,6 @@
 """Rows that are no shares of 1: beside the mean, in their own unit and direction, or mapped by a range. Values by hand."""
 
+import itertools
 import json
 import shutil
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 from harness.analysis.facts import RunResults
+from harness.analysis.frames import select
 from harness.analysis.score_scale import UNBOUNDED_METRICS, infer_scale
 from harness.analysis.stability import stability
 from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
-from harness.loop.suite import SuiteTask
+from harness.loop.suite import SuiteTask, load_suite
 from harness.reporting.card import score_lines as card_scores
 from harness.reporting.figures.scores import task_curves
 from harness.reporting.figures.style import house_style
@@ -22,7 +24,8 @@ from harness.reporting.tables.curves import drift_table, stability_table, unaver
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.paired_scores import PairedScores
 from harness.reporting.tables.ranking import ranking_table
-from tests.conftest import read_csv_rows, update_manifest_digests
+from tests.conftest import ROOT, read_csv_rows
+from tests.reporting.conftest import change, only
 
 RIGHT = {"initial": 1, "space/0": 2, "space/1": 3, "spin/0": 1, "spin/1": 2}  # of 4 items
 ITEM_STDERR = {right: (right / 4 * (1 - right / 4) / 3) ** 0.5 for right in (1, 2, 3)}  # s / sqrt(n), s with n - 1
@@ -35,51 +38,45 @@ PLACES = {
 
 def remake(run, pages=PAGES, items=None, seeds=(0,), shift=0.0, **row):
     """The small run with known numbers: arithmetic as in RIGHT, and its second row as a word perplexity like `pages`."""
-    record = json.loads((run / "run.json").read_text())
-    record["suites"]["two"]["task"][1] |= {"label": "Pages", "metric": "word_perplexity", "higher_is_better": False, **row}
-    record["seeds"] = list(seeds)
-    (run / "run.json").write_text(json.dumps(record))
-    for seed in seeds[1:]:
-        for objective in ("space", "spin"):
-            shutil.copytree(run / objective / "seed-0", run / objective / f"seed-{seed}")
-    for name, place in PLACES.items():
-        for seed in seeds if name != "initial" else (0,):
-            folder = run / place.replace("seed-0", f"seed-{seed}") / "evaluate/two"
-            scores, kept = (json.loads((folder / f"{file}.json").read_text()) for file in ("scores", "items"))
-            right, page = RIGHT[name], pages[name] + shift * seed
+
+    def with_row(record):
+        record["suites"]["two"]["task"][1] |= {"label": "Pages", "metric": "word_perplexity", "higher_is_better": False, **row}
+        record["seeds"] = list(seeds)
+
+    change(run / "run.json", with_row)
+    for objective, seed in itertools.product(("space", "spin"), seeds[1:]):
+        shutil.copytree(run / objective / "seed-0", run / objective / f"seed-{seed}")
+    for (name, place), seed in itertools.product(PLACES.items(), seeds):
+        folder = run / place.replace("seed-0", f"seed-{seed}") / "evaluate/two"
+        right, page = RIGHT[name], pages[name] + (shift * seed if name != "initial" else 0)
+
+        def known_scores(scores, right=right, page=page):
             scores["records"][0] |= {"value": right / 4, "stderr": 0.2, "n": 4}
             scores["records"][1] |= {"value": page, "stderr": 2.0, "n": 6, "metric": row.get("metric", "word_perplexity")}
+
+        def known_items(kept, right=right, page=page):
             kept["lab_arithmetic"]["values"] = [1.0] * right + [0.0] * (4 - right)
             kept["lab_continuation"]["values"] = items and [page + step for step in items]
-            (folder / "scores.json").write_text(json.dumps(scores))
-            (folder / "items.json").write_text(json.dumps(kept))
-            update_manifest_digests(folder)
+
+        change(folder / "scores.json", known_scores)
+        change(folder / "items.json", known_items)
     return RunResults(run)
 
 
-@pytest.fixture
-def run(played_copy):
-    return played_copy / "results" / "small"
-
-
-def one(table, **wanted):
-    for column, value in wanted.items():
-        table = table[table[column].isna()] if value is None else table[table[column] == value]
-    (found,) = table.to_dict("records")
-    return found
+def by_checkpoint(board):
+    """(name as in RIGHT, its row) of the leaderboard."""
+    for row in board.to_dict("records"):
+        yield row["objective"] if row["iteration"] < 0 else f"{row['objective']}/{row['iteration']}", row
 
 
 def test_a_perplexity_is_not_in_the_mean_and_is_shown_in_its_own_unit(run):
     facts = remake(run)
-    board = leaderboard(facts)
-    for name, right in RIGHT.items():
-        objective, _, t = name.partition("/")
-        row = one(board, objective=objective, iteration=int(t) if t else -1)
-        assert row["mean"] == row["normalised_mean"] == row["interquartile_mean"] == right / 4
-        assert row["item_stderr"] == pytest.approx(ITEM_STDERR[right]), "of the items, whatever is recorded"
+    for name, row in by_checkpoint(leaderboard(facts)):
+        assert row["mean"] == row["normalised_mean"] == row["interquartile_mean"] == RIGHT[name] / 4
+        assert row["item_stderr"] == pytest.approx(ITEM_STDERR[RIGHT[name]]), "of the items, whatever is recorded"
         assert row["lab_continuation"] == PAGES[name]
     stable = stability_table(facts)
-    assert one(stable, objective="space", seed=0, name="best")["value"] == 0.75
+    assert only(stable, objective="space", seed=0, name="best")["value"] == 0.75
     assert stable[stable["unit"] == "score"]["value"].max() <= 1
 
 
@@ -90,9 +87,8 @@ def test_what_is_lost_by_a_rise_is_a_loss_where_lower_is_better(run):
         "spin": {"best": 12, "best_iteration": 0, "last": 30, "drop": 18, "largest_fall": 18, "falls": 1, "area_lost": 9},
     }
     for objective, numbers in expected.items():
-        for name, value in numbers.items():
-            row = one(table, objective=objective, seed=None, name=name)
-            assert (row["value"], row["task"], row["seeds"]) == (value, "lab_continuation", 1), name
+        over_seeds = select(table, objective=objective, seed=None, task="lab_continuation", seeds=1)
+        assert dict(zip(over_seeds["name"], over_seeds["value"], strict=True)) == numbers
     assert set(table["unit"]) == {"word_perplexity", "iteration", "iterations"}
 
 
@@ -103,9 +99,9 @@ def test_a_row_without_items_is_never_paired_and_the_others_are(run):
     assert len(pages) == 3
     assert pages[["difference", "low", "high", "p", "mcnemar_p", "items", "clusters", "over"]].isna().all().all()
     for a, b, t in (("space", "spin", 1), ("space", "initial", -1), ("spin", "initial", -1)):
-        expected = one(board, objective=a, iteration=1)["mean"] - one(board, objective=b, iteration=t)["mean"]
+        expected = only(board, objective=a, iteration=1)["mean"] - only(board, objective=b, iteration=t)["mean"]
         for task in ("mean", "lab_arithmetic"):
-            row = one(table, a=a, b=b, task=task)
+            row = only(table, a=a, b=b, task=task)
             assert row["difference"] == pytest.approx(expected)
             assert row["items"] == 4 and np.isnan(row["p"]) and np.isnan(row["low"]), "four items tell nothing"
 
@@ -113,24 +109,17 @@ def test_a_row_without_items_is_never_paired_and_the_others_are(run):
 def test_churn_is_that_of_the_rows_in_the_mean(run):
     """Every item of a continuous measure changes every time; arithmetic's flip is one item of four."""
     facts = remake(run, items=(-1.0, 0.0, 1.0))
-    assert one(stability_table(facts), objective="space", seed=0, name="churn")["value"] == 0.25
-    row = one(drift_table(facts), objective="space", iteration=1, name="churn")
+    assert only(stability_table(facts), objective="space", seed=0, name="churn")["value"] == 0.25
+    row = only(drift_table(facts), objective="space", iteration=1, name="churn")
     assert (row["value"], row["n"]) == (0.25, 4)
 
 
-def test_items_that_make_the_score_are_paired_in_the_rows_own_unit(run):
-    facts = remake(run, items=(-1.0, 0.0, 1.0))
-    row = one(comparisons_table(PairedScores(facts)), a="space", b="spin", task="lab_continuation")
-    assert row["difference"] == pytest.approx(18.0 - 30.0)
-    assert np.isnan(row["high"]) and np.isnan(row["p"]), "three items that all differ by as much are no certainty"
-    assert row["mcnemar_p"] is None or np.isnan(row["mcnemar_p"])
-
-
-def test_items_that_do_not_make_the_score_are_not_paired(run):
-    """Log-likelihoods behind a perplexity, as run folders made before have them."""
-    facts = remake(run, items=(-22.0, -23.0))
-    row = one(comparisons_table(PairedScores(facts)), a="space", b="spin", task="lab_continuation")
-    assert np.isnan(row["difference"])
+@pytest.mark.parametrize(("items", "expected"), [((-1.0, 0.0, 1.0), 18.0 - 30.0), ((-22.0, -23.0), np.nan)])
+def test_only_items_that_make_the_score_are_paired_in_the_rows_own_unit(items, expected, run):
+    """The second: log-likelihoods behind a perplexity, as run folders made before have them."""
+    row = only(comparisons_table(PairedScores(remake(run, items=items))), a="space", b="spin", task="lab_continuation")
+    assert row["difference"] == pytest.approx(expected, nan_ok=True)
+    assert np.isnan([row["high"], row["p"], row["mcnemar_p"]]).all(), "three items that all differ by as much are no certainty"
 
 
 def test_a_range_maps_a_falling_row_into_the_mean(run):
@@ -139,25 +128,23 @@ def test_a_range_maps_a_falling_row_into_the_mean(run):
     assert (facts.unaveraged_tasks, len(facts.averaged_tasks)) == ([], 2)
     share = {name: (50 - value) / 40 for name, value in PAGES.items()}
     board = leaderboard(facts)
-    for name, right in RIGHT.items():
-        objective, _, t = name.partition("/")
-        row = one(board, objective=objective, iteration=int(t) if t else -1)
-        assert row["mean"] == pytest.approx((right / 4 + share[name]) / 2)
+    for name, row in by_checkpoint(board):
+        assert row["mean"] == pytest.approx((RIGHT[name] / 4 + share[name]) / 2)
         assert row["normalised_mean"] == pytest.approx(row["mean"]), "both chances are 0 on their scales"
-        assert row["item_stderr"] == pytest.approx(np.hypot(ITEM_STDERR[right], 3**-0.5 / 40) / 2)
+        assert row["item_stderr"] == pytest.approx(np.hypot(ITEM_STDERR[RIGHT[name]], 3**-0.5 / 40) / 2)
         assert row["lab_continuation"] == PAGES[name], "the column stays in the task's unit"
-    assert one(board, objective="spin", iteration=1)["mean"] == pytest.approx((0.5 + 0.5) / 2)
+    assert only(board, objective="spin", iteration=1)["mean"] == pytest.approx((0.5 + 0.5) / 2)
     compared = comparisons_table(PairedScores(facts))
-    row = one(compared, a="space", b="spin", task="mean")
+    row = only(compared, a="space", b="spin", task="mean")
     assert row["difference"] == pytest.approx((0.75 + 0.8) / 2 - (0.5 + 0.5) / 2)
-    assert one(compared, a="space", b="spin", task="lab_continuation")["difference"] == pytest.approx(-12)
+    assert only(compared, a="space", b="spin", task="lab_continuation")["difference"] == pytest.approx(-12)
     best = board[board["best"]].set_index("objective")["iteration"]
     assert best.to_dict() == {"space": 1, "spin": 0}, "spin: 0.25 and 0.95, then 0.5 and 0.5"
 
 
 def test_a_chance_level_inside_a_range_is_zero_when_normalised(run):
     facts = remake(run, range=[10, 50], chance=30.0)
-    row = one(leaderboard(facts), objective="space", iteration=1)
+    row = only(leaderboard(facts), objective="space", iteration=1)
     assert row["normalised_mean"] == pytest.approx((0.75 + (0.8 - 0.5) / 0.5) / 2)
 
 
@@ -223,11 +210,8 @@ def test_everything_is_printed_in_words_and_none_of_it_as_percent(run):
 
 
 def test_a_suite_with_no_share_at_all_has_no_mean_and_says_so(run):
-    record = json.loads((run / "run.json").read_text())
     remake(run)
-    record = json.loads((run / "run.json").read_text())
-    record["suites"]["two"]["task"][0] |= {"metric": "bleu"}
-    (run / "run.json").write_text(json.dumps(record))
+    change(run / "run.json", lambda record: record["suites"]["two"]["task"][0].update(metric="bleu"))
     refresh(run)
     facts = RunResults(run)
     board = leaderboard(facts)
@@ -246,9 +230,9 @@ def test_seeds_compare_in_the_rows_direction(run):
     """Three seeds: space has 18, 19, 20; spin 30, 31, 32. Lower is better, so space is better in nine pairs of nine."""
     facts = remake(run, seeds=(0, 1, 2), shift=1.0)
     compared = comparisons_table(PairedScores(facts))
-    assert one(compared, a="space", b="spin", task="lab_continuation")["probability_of_improvement"] == 1.0
-    assert np.isnan(one(compared, a="space", b="spin", task="lab_arithmetic")["probability_of_improvement"])
-    row = one(unaveraged_table(facts), objective="space", seed=None, name="last")
+    assert only(compared, a="space", b="spin", task="lab_continuation")["probability_of_improvement"] == 1.0
+    assert np.isnan(only(compared, a="space", b="spin", task="lab_arithmetic")["probability_of_improvement"])
+    row = only(unaveraged_table(facts), objective="space", seed=None, name="last")
     assert (row["value"], row["seeds"]) == (19.0, 3)
     error = sum_uncertainties([Uncertainty(2.0**2, 5), Uncertainty(1 / 3, 2)])
     assert (row["low"], row["high"], row["over"]) == (*interval(19.0, error), "items and seeds"), "recorded errors of 6 items"
@@ -300,9 +284,6 @@ def test_a_range_reaches_the_scale():
 
 
 def test_a_judges_row_has_no_range(tmp_path):
-    from harness.loop.suite import load_suite
-    from tests.conftest import ROOT
-
     text = (ROOT / "harness/suites/mt-bench.toml").read_text().replace("chance = 0.1", "chance = 0.1\nrange = [0, 1]", 1)
     (tmp_path / "judged.toml").write_text(text)
     with pytest.raises(UserError, match="a judged row has no range"):
@@ -315,18 +296,15 @@ def test_a_group_of_equal_tasks_has_one_difference_in_all_tables_or_none(kept, r
     remake(run)
     for place in PLACES.values():
         folder = run / place / "evaluate/two"
-        scores, items = (json.loads((folder / f"{file}.json").read_text()) for file in ("scores", "items"))
-        values = items["lab_arithmetic"]["values"]
-        scores["records"][0]["value"] = (values[0] + sum(values[1:]) / 3) / 2
-        items["lab_arithmetic"] |= {"parts": [1, 3]} if kept else {}
-        (folder / "scores.json").write_text(json.dumps(scores))
-        (folder / "items.json").write_text(json.dumps(items))
-        update_manifest_digests(folder)
+        first, *others = json.loads((folder / "items.json").read_text())["lab_arithmetic"]["values"]
+        score = (first + sum(others) / 3) / 2
+        change(folder / "scores.json", lambda scores, score=score: scores["records"][0].update(value=score))
+        change(folder / "items.json", lambda items: items["lab_arithmetic"].update({"parts": [1, 3]} if kept else {}))
     facts = RunResults(run)
     board, compared = leaderboard(facts), comparisons_table(PairedScores(facts))
-    expected = one(board, objective="space", iteration=1)["mean"] - one(board, objective="spin", iteration=1)["mean"]
+    expected = only(board, objective="space", iteration=1)["mean"] - only(board, objective="spin", iteration=1)["mean"]
     assert expected == pytest.approx(1 / 6), "the third item, one of a part of three"
     for task in ("mean", "lab_arithmetic"):
-        row = one(compared, a="space", b="spin", task=task)
+        row = only(compared, a="space", b="spin", task=task)
         assert row["difference"] == pytest.approx(expected) if kept else np.isnan(row["difference"])
         assert np.isnan(row["mcnemar_p"]), "it would weigh the items alike"

@@ -90,16 +90,19 @@ def system(monkeypatch, tmp_path):
     found = []
     matplotlib()
     monkeypatch.setattr(sys.modules["matplotlib.font_manager"], "findSystemFonts", lambda: found)
-    for kept in (fonts._candidate_fonts, fonts._choose_fonts):
-        kept.cache_clear()
+    forget_fonts()
     yield found
-    for kept in (fonts._candidate_fonts, fonts._choose_fonts):
-        kept.cache_clear()
+    forget_fonts()
+
+
+def forget_fonts():
+    fonts._candidate_fonts.cache_clear()
+    fonts._choose_fonts.cache_clear()
 
 
 def test_a_script_is_drawn_in_the_systems_font_where_it_has_one(system, tmp_path):
     boxes = draw(tmp_path / "a", f"{HAN} A")
-    fonts._candidate_fonts.cache_clear(), fonts._choose_fonts.cache_clear()
+    forget_fonts()
     system += [a_font(tmp_path / "LastResort.ttf", "LastResort", HAN + "한"), a_font(tmp_path / "Z-Han.ttf", "ZHan", HAN[:1])]
     system += [a_font(tmp_path / "Han-Regular.ttf", "PlainHan", HAN), str(tmp_path / "none.ttf")]
     (tmp_path / "none.ttf").write_text("no font")
@@ -117,7 +120,7 @@ def test_the_pdf_has_the_same_fonts_and_what_no_font_has_is_named(system, tmp_pa
     line = fonts.missing_glyphs_message(json.dumps(said, ensure_ascii=False), "harness report x")
     assert line is not None and "中 (U+4E2D)" in line and "文" in line and line.endswith("harness report x")
     compile_pdf(said, tmp_path, tmp_path / "boxes.pdf")
-    fonts._candidate_fonts.cache_clear(), fonts._choose_fonts.cache_clear()
+    forget_fonts()
     system.append(a_font(tmp_path / "Han.ttf", "PlainHan", HAN))
     assert fonts.missing_glyphs_message(HAN, "again") is None
     compile_pdf(said, tmp_path, tmp_path / "a.pdf")

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from harness.analysis.facts import RunResults
+from harness.analysis.frames import select
 from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.records import INITIAL
@@ -17,11 +18,13 @@ from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
 from harness.reporting.tables.formatting import as_markdown, items_note
 from harness.reporting.tables.leaderboard import leaderboard
-from harness.reporting.tables.mean_errors import ItemErrors
+from harness.reporting.tables.mean_errors import item_terms
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 from harness.reporting.tables.ranking import ranking_table
+from tests.reporting.conftest import only
 
 TASKS = ("one", "two")
+BASE = (INITIAL, None, -1)
 
 
 def made(answers, seeds=(0,), iterations=1, clusters=None):
@@ -59,7 +62,7 @@ def drawn(generator, items=30, share=0.5):
 def played(share, seeds=(0, 1, 2), iterations=3, items=30, seed=0):
     """Objectives with these shares of right answers, by name and iteration."""
     generator = np.random.default_rng(seed)
-    answers = {(INITIAL, None, -1): drawn(generator, items)}
+    answers = {BASE: drawn(generator, items)}
     for label, by_time in share.items():
         for s in seeds:
             for t in range(iterations):
@@ -81,16 +84,15 @@ def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_tab
         seeds = np.mean([v.mean(axis=1) for v in values.values()], axis=0)
         items = [Uncertainty(v.mean(axis=0).var(ddof=1) / 30 / 4, 29) for v in values.values()]
         expected = interval(seeds.mean(), sum_uncertainties([*items, Uncertainty(seeds.var(ddof=1) / 3, 2)]))
-        (row,) = board[(board["objective"] == label) & (board["iteration"] == 2)].to_dict("records")
+        row = only(board, objective=label, iteration=2)
         assert (row["mean_low"], row["mean_high"]) == pytest.approx(expected)
         assert row["item_stderr"] == pytest.approx(np.sqrt(sum(e.variance for e in items)))
-        (last,) = curves[(curves["objective"] == label) & curves["seed"].isna() & (curves["name"] == "last")].to_dict("records")
+        last = only(curves, objective=label, seed=None, name="last")
         assert (last["low"], last["high"], last["over"]) == (row["mean_low"], row["mean_high"], "items and seeds")
-        stands = standing.set_index("objective").loc[label]
+        stands = only(standing, objective=label)
         assert (stands["last_low"], stands["last_high"]) == (row["mean_low"], row["mean_high"])
-        drops = curves[(curves["objective"] == label) & (curves["name"] == "drop")]
-        each = drops[drops["seed"].notna()]["value"].to_numpy(dtype=float)
-        (over,) = drops[drops["seed"].isna()].to_dict("records")
+        each = select(curves, objective=label, name="drop", seed=[0, 1, 2])["value"].to_numpy(dtype=float)
+        over = only(curves, objective=label, name="drop", seed=None)
         low, high = scipy.stats.t.interval(0.95, 2, each.mean(), scipy.stats.sem(each))
         assert (over["low"], over["high"]) == pytest.approx((max(low, 0.0), high)), "no drop is negative"
         assert over["over"] == "seeds"
@@ -109,10 +111,9 @@ def test_with_seeds_that_count_mcnemar_is_silent_and_every_p_is_corrected_over_t
     several = tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}))[2]
     one = tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}, seeds=(0,)))[2]
     assert several["mcnemar_p"].isna().all() and set(several["over"]) == {"items and seeds"}
-    tasks = one[one["task"] != "mean"]
-    assert tasks["mcnemar_p"].notna().all() and set(one["over"]) == {"items"}
+    assert select(one, task=list(TASKS))["mcnemar_p"].notna().all() and set(one["over"]) == {"items"}
     for table in (several, one):
-        rows = table[(table["a"] == "a") & (table["b"] == "b") & (table["task"] != "mean")].sort_values("p")
+        rows = select(table, a="a", b="b", task=list(TASKS)).sort_values("p")
         low, high = rows["p"]
         assert rows["p_holm"].tolist() == pytest.approx([min(1, 2 * low), max(high, min(1, 2 * low))])
 
@@ -128,22 +129,22 @@ def test_below_five_items_a_task_no_table_has_an_interval_or_a_p(seeds, items):
 
 
 def test_five_items_of_four_questions_are_too_few():
-    answers = {(INITIAL, None, -1): drawn(np.random.default_rng(0), 8), ("a", 0, 0): drawn(np.random.default_rng(1), 8)}
-    enough = comparisons_table(PairedScores(made(answers, clusters=[f"q{n // 2}" if n < 6 else f"r{n}" for n in range(8)])))
-    few = comparisons_table(PairedScores(made(answers, clusters=["q0", "q0", "q1", "q1", "q2", "q2", "q3", "q3"])))
-    (row,) = enough[enough["task"] == "one"].to_dict("records")
-    assert (row["items"], row["clusters"]) == (8, 5) and row["low"] < row["high"] and 0 < row["mcnemar_p"] <= 1
-    (row,) = few[few["task"] == "one"].to_dict("records")
-    assert (row["items"], row["clusters"]) == (8, 4) and np.isnan(row["low"]) and np.isnan(row["p"])
+    answers = {BASE: drawn(np.random.default_rng(0), 8), ("a", 0, 0): drawn(np.random.default_rng(1), 8)}
+    enough, few = (
+        only(comparisons_table(PairedScores(made(answers, clusters=clusters))), task="one")
+        for clusters in ([0, 0, 1, 1, 2, 2, 3, 4], [0, 0, 1, 1, 2, 2, 3, 3])
+    )
+    assert (enough["items"], enough["clusters"]) == (8, 5) and enough["low"] < enough["high"] and 0 < enough["mcnemar_p"] <= 1
+    assert (few["items"], few["clusters"]) == (8, 4) and np.isnan(few["low"]) and np.isnan(few["p"])
 
 
 def test_the_number_of_clusters_is_said_with_the_number_of_items():
-    facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
+    facts = made({BASE: drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
     assert items_note(facts) == "n = 6 items per task (items that share a question are one cluster: one 4, two 4)"
 
 
 def test_clusters_that_do_not_fit_the_items_are_one_line():
-    facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1])
+    facts = made({BASE: drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1])
     with pytest.raises(UserError, match="one has 6 values and 3 clusters"):
         leaderboard(facts)
 
@@ -154,11 +155,11 @@ def test_equal_objectives_share_the_lead_whatever_the_order_of_summing():
     def right(first, second):
         return {"one": [1.0] * first + [0.0] * (10 - first), "two": [1.0] * second + [0.0] * (10 - second)}
 
-    facts = made({(INITIAL, None, -1): right(1, 1), ("a", 0, 0): right(1, 2), ("b", 0, 0): right(3, 0), ("c", 0, 0): right(0, 2)})
+    facts = made({BASE: right(1, 1), ("a", 0, 0): right(1, 2), ("b", 0, 0): right(3, 0), ("c", 0, 0): right(0, 2)})
     _, _, compared, standing = tables(facts)
     standing = standing.set_index("objective")
     assert standing["leader"].to_dict() == {"a": True, "b": True, "c": False}
-    (pair,) = compared[(compared["a"] == "a") & (compared["b"] == "b") & (compared["task"] == "mean")].to_dict("records")
+    pair = only(compared, a="a", b="b", task="mean")
     assert (pair["difference"], pair["p"]) == (0.0, 1.0)
 
 
@@ -191,7 +192,7 @@ def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
     same = {task: np.tile([1.0, 0.0], 1000) for task in TASKS}
     later = {"one": same["one"].copy(), "two": same["two"]}
     later["one"][0] = 0.0
-    facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
+    facts = made({BASE: same, ("a", 0, 0): same, ("a", 0, 1): later}, iterations=2)
     (said,) = _retention_sentences(Written(facts), Written(facts).ranking)
     assert said.startswith("at most a point below its best iteration at the last one (95 % interval over items alone): a -0.0")
 
@@ -200,7 +201,7 @@ def test_few_items_in_one_task_are_said_though_the_others_have_enough():
     generator = np.random.default_rng(0)
     answers = {
         key: {"one": (generator.random(40) < 0.5).astype(float), "two": np.array([float(number % 2)])}
-        for number, key in enumerate([(INITIAL, None, -1), *((o, s, 0) for o in ("a", "b") for s in (0, 1, 2))])
+        for number, key in enumerate([BASE, *((o, s, 0) for o in ("a", "b") for s in (0, 1, 2))])
     }
     facts = made(answers, (0, 1, 2))
     written = Written(facts)
@@ -216,9 +217,9 @@ def test_a_row_that_is_not_made_of_items_counts_clusters_where_it_has_them():
     """40 items of 4 questions: no interval, however many items; of 8 questions: t with 7 degrees of freedom for the items."""
     for count in (4, 8):
         clusters = [i % count for i in range(40)]
-        facts = made({(INITIAL, None, -1): drawn(np.random.default_rng(0), 40)}, clusters=clusters)
+        facts = made({BASE: drawn(np.random.default_rng(0), 40)}, clusters=clusters)
         facts.item_scores[INITIAL, None, -1]["one"]["values"] = None
-        errors, enough = ItemErrors(PairedScores(facts)).uncertainties(ModelKey(INITIAL, -1), [0], ["one"])
+        errors, enough = item_terms(PairedScores(facts), ModelKey(INITIAL, -1), [0], ["one"])
         assert (errors[0].variance, errors[0].df, enough) == (0.25, count - 1, count == 8)
 
 
@@ -231,7 +232,7 @@ def test_nothing_is_said_of_losses_where_too_few_items_show_none():
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_answers_that_are_all_alike_are_printed_without_an_error_of_zero(right):
     same = {task: np.full(8, right) for task in TASKS}
-    facts = made({(INITIAL, None, -1): same, ("a", 0, 0): same | {"two": np.array([1.0, 0.0] * 4)}})
+    facts = made({BASE: same, ("a", 0, 0): same | {"two": np.array([1.0, 0.0] * 4)}})
     lines = as_markdown(facts, leaderboard(facts)).splitlines()
     assert "±" not in lines[2] and f"{100 * right:.1f}" in lines[2]
     assert "± 9.4" in lines[3]

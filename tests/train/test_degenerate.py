@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from harness.analysis import stats
 from harness.analysis.collapse import detect
 from harness.config import DataConfig, GenerationConfig, TrainingConfig
 from harness.discovery.variants import find_objective, load_objective
@@ -391,12 +390,3 @@ def test_a_player_that_says_nothing_is_wrong_not_an_error(tokenizer):
     lm = as_lm(always(policy, policy.template.end_token_id), 4096, 4, {})
     request = type("Request", (), {"args": ("a", {"until": ["."], "max_gen_toks": 4})})
     assert lm.generate_until([request, request]) == ["", ""]
-
-
-def test_two_seeds_have_a_spread_and_no_interval_and_one_has_neither():
-    import numpy as np
-
-    scores = np.random.default_rng(0).random((2, 4, 3))
-    assert stats.seed_interval(scores, np.random.default_rng(0)) is None
-    assert stats.interval_of_mean(scores[:, 0, 0], np.random.default_rng(0)) is None
-    assert stats.interval_of_mean(np.array([0.1, 0.2, np.nan]), np.random.default_rng(0)) is None

@@ -31,17 +31,14 @@ def write_figures(
     with house_style():
         plots: dict[str, Drawing | None] = {}
         if results.averaged_tasks:
-            plots["stability_curves"] = stability_curves(
-                leaderboard_table, results.unit_scores, panels, results.averaged_tasks, iterations
-            )
-        if everything:
-            for number, panel in enumerate(panels, 1):
-                plots[figure_name("tasks", number)] = task_curves(
-                    leaderboard_table, panel["labels"], tasks, iterations, results.scales
-                )
-                plots[figure_name("drift", number)] = drift_curves(drift, panel["labels"], iterations)
-            for number, plot in enumerate(training_curves(results.training, results.variants, results.record["seeds"][0]), 1):
-                plots[figure_name("training", number)] = plot
+            shares = results.unit_scores
+            plots["stability_curves"] = stability_curves(leaderboard_table, shares, panels, results.averaged_tasks, iterations)
+        for number, panel in enumerate(panels if everything else (), 1):
+            labels = panel["labels"]
+            plots[figure_name("tasks", number)] = task_curves(leaderboard_table, labels, tasks, iterations, results.scales)
+            plots[figure_name("drift", number)] = drift_curves(drift, labels, iterations)
+        steps = training_curves(results.training, results.variants, results.record["seeds"][0]) if everything else []
+        plots |= {figure_name("training", number): plot for number, plot in enumerate(steps, 1)}
         return [path for name, plot in plots.items() if plot is not None for path in save_figure(plot, folder / name)]
 
 

@@ -8,23 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from harness.analysis.frames import Frame, select
 from harness.analysis.score_scale import ScoreScale
 from harness.records import INITIAL
-from harness.reporting.figures.style import (
-    GREY,
-    Drawing,
-    iteration_axis,
-    iteration_ticks,
-    line_style,
-    make_drawing,
-    shared_legend,
-    thin_style,
-)
+from harness.reporting.figures import style
+from harness.reporting.figures.style import GREY, Drawing, make_drawing, shared_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from harness.analysis.facts import Frame
 
 MAX_END_LABEL_CHARS = 10
 
@@ -38,59 +29,54 @@ def stability_curves(
     Bars: standard error of sampling items (one seed) or the 95 % interval over items and seeds (three or more). With several
     seeds each is a thin line.
     """
-    plot = make_drawing(1, len(panels), 3.1 if len(panels) == 1 else 2.6, sharey=True)
-    initial_rows: Frame = leaderboard_table[leaderboard_table["objective"] == INITIAL]
+    is_single = len(panels) == 1
+    plot = make_drawing(1, len(panels), 3.1 if is_single else 2.6, sharey=True)
+    has_end_labels = is_single and max(map(len, panels[0]["labels"])) <= MAX_END_LABEL_CHARS
+    initial_rows = select(leaderboard_table, objective=INITIAL)
     seeds = 0
     for axis, panel in zip(plot.axes, panels, strict=True):
         labels = panel["labels"]
         if not initial_rows["mean"].isna().all():
             axis.axhline(100 * initial_rows["mean"].iloc[0], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        end_labels: list[tuple[float, str]] = []
+        ends: list[tuple[float, str]] = []
         for label in labels:
-            rows = leaderboard_table[(leaderboard_table["objective"] == label) & leaderboard_table["mean"].notna()]
+            rows = select(leaderboard_table, objective=label).dropna(subset="mean")
             if rows.empty:
                 continue
             seeds = max(seeds, int(rows["seeds"].max()))
             _draw_curve(plot, axis, pd.concat([initial_rows, rows]), unit_scores, label, labels, len(tasks))
-            end_labels.append((100 * float(rows["mean"].iloc[-1]), label))
-        iteration_axis(axis, iterations)
+            ends.append((100 * float(rows["mean"].iloc[-1]), label))
+        style.iteration_axis(axis, iterations)
         axis.set_xlabel("iteration")
         if panel["title"]:
             axis.set_title(panel["title"])
-        if len(panels) == 1 and max(map(len, labels)) <= MAX_END_LABEL_CHARS:
-            _label_ends(axis, end_labels, labels, iterations)
-    first = plot.axes[0]
-    first.set_ylabel(f"mean of {len(tasks)} tasks, %")
-    if len(panels) > 1 or max(map(len, panels[0]["labels"])) > MAX_END_LABEL_CHARS:
-        _panel_legend(plot, panels)
-    bars_note = _bars_note(seeds)
-    if len(panels) == 1:
-        first.set_title(bars_note, fontweight="normal", color="#333333")
+        if has_end_labels:
+            _label_ends(axis, ends, labels, iterations)
+    plot.axes[0].set_ylabel(f"mean of {len(tasks)} tasks, %")
+    if not has_end_labels:  # one entry per colour: the second panel's names are the first's at other settings
+        shared_legend(plot, plot.axes[0], len(panels[0]["labels"]))
+    if is_single:
+        plot.axes[0].set_title(_bars_note(seeds), fontweight="normal", color="#333333")
     else:
-        plot.figure.suptitle(bars_note, fontsize=8, color="#333333", x=0.01, ha="left")
+        plot.figure.suptitle(_bars_note(seeds), fontsize=8, color="#333333", x=0.01, ha="left")
     return plot
-
-
-def _panel_legend(plot: Drawing, panels: Sequence[dict[str, Any]]) -> None:
-    """One entry per colour: the second panel's names are the first's at other settings."""
-    shared_legend(plot, plot.axes[0], len(panels[0]["labels"]))
 
 
 def _draw_curve(
     plot: Drawing, axis: Axes, joined: Frame, unit_scores: Frame, label: str, labels: Sequence[str], tasks: int
 ) -> None:
-    style = line_style(labels, label)
+    look = style.line_style(labels, label)
     has_several_seeds = int(joined["seeds"].max()) > 1
     if has_several_seeds:
-        _thin_lines(axis, unit_scores, label, tasks, style["color"])
+        _thin_lines(axis, unit_scores, label, tasks, look["color"])
     low, high = joined["mean_low"], joined["mean_high"]
     if high.notna().any():
-        axis.fill_between(joined["iteration"], 100 * low, 100 * high, color=style["color"], alpha=0.15, linewidth=0)
-    bars = None if has_several_seeds else 100 * joined["item_stderr"]
-    positions = joined["iteration"]
-    if bars is not None:  # bars side by side
+        axis.fill_between(joined["iteration"], 100 * low, 100 * high, color=look["color"], alpha=0.15, linewidth=0)
+    bars, positions = None, joined["iteration"]
+    if not has_several_seeds:  # bars side by side
+        bars = 100 * joined["item_stderr"]
         positions = positions + 0.03 * (labels.index(label) - (len(labels) - 1) / 2)
-    axis.errorbar(positions, 100 * joined["mean"], yerr=bars, capsize=2, elinewidth=0.8, label=label, **style)
+    axis.errorbar(positions, 100 * joined["mean"], yerr=bars, capsize=2, elinewidth=0.8, label=label, **look)
     for x, row in zip(positions, joined.to_dict("records"), strict=True):
         where = "initial policy" if row["objective"] == INITIAL else f"{label}, iteration {row['iteration']}"
         tooltip = f"{where}: {100 * row['mean']:.1f} %"
@@ -110,8 +96,7 @@ def _bars_note(seeds: int) -> str:
 
 
 def _thin_lines(axis: Axes, unit_scores: Frame, label: str, tasks: int, colour: str) -> None:
-    label_scores = unit_scores[unit_scores["objective"] == label]
-    for _, rows in label_scores.groupby("seed"):
+    for _, rows in select(unit_scores, objective=label).groupby("seed"):
         means = rows.groupby("iteration")["value"].agg(["mean", "count"])
         means = means[means["count"] == tasks]
         axis.plot(means.index, 100 * means["mean"], color=colour, linewidth=0.5, alpha=0.45)
@@ -124,16 +109,8 @@ def _label_ends(axis: Axes, ends: list[tuple[float, str]], labels: Sequence[str]
     placed = -math.inf
     for value, label in sorted(ends):
         placed = max(value, placed + gap)
-        axis.annotate(
-            label,
-            xy=(iterations - 0.93, placed),
-            xycoords="data",
-            color=line_style(labels, label)["color"],
-            va="center",
-            fontsize=8,
-            fontweight="bold",
-            annotation_clip=False,
-        )
+        font: Any = {"va": "center", "fontsize": 8, "fontweight": "bold", "color": style.line_style(labels, label)["color"]}
+        axis.annotate(label, xy=(iterations - 0.93, placed), xycoords="data", annotation_clip=False, **font)
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
@@ -157,7 +134,7 @@ def task_curves(
     columns = min(5, len(tasks))
     rows = math.ceil(len(tasks) / columns)
     plot = make_drawing(rows, columns, 1.55 * rows + 0.45, sharex=True)
-    initial_rows = leaderboard_table[leaderboard_table["objective"] == INITIAL]
+    initial_rows = select(leaderboard_table, objective=INITIAL)
     for axis, task in zip(plot.axes, tasks, strict=False):
         name = task["name"]
         scale = (scales or {}).get(name, ScoreScale())
@@ -165,15 +142,15 @@ def task_curves(
         if scale.in_mean:
             axis.axhline(factor * task["chance"], color=GREY, linewidth=0.8, linestyle=":")
         for label in labels:
-            label_rows = leaderboard_table[(leaderboard_table["objective"] == label) & leaderboard_table[name].notna()]
+            label_rows = select(leaderboard_table, objective=label).dropna(subset=name)
             joined: Frame = pd.concat([initial_rows, label_rows])
-            axis.plot(joined["iteration"], factor * joined[name], label=label, **thin_style(labels, label))
+            axis.plot(joined["iteration"], factor * joined[name], label=label, **style.thin_style(labels, label))
             for row in label_rows.to_dict("records"):
                 value = f"{100 * row[name]:.1f}" if scale.shown_in_percent else f"{row[name]:.4g}"
                 tooltip = f"{task['label']}, {label}, iteration {row['iteration']}: {value}{unit}, {row['seeds']} seed(s)"
                 plot.add_tooltip(axis, row["iteration"], factor * row[name], tooltip)
         axis.set_title(task["label"])
-        iteration_ticks(axis, iterations, "i")
+        style.iteration_ticks(axis, iterations, "i")
         if scale.shown_in_percent:
             _set_percent_limits(axis)
         else:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from harness.analysis.frames import Frame, select
 from harness.records import INITIAL
 from harness.reporting.figures.style import COLOURS, Drawing, iteration_ticks, make_drawing, shared_legend, thin_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from harness.analysis.facts import Frame
 
 MAX_COLUMNS, MAX_VARIANTS = 3, 6
 MEASUREMENT_LABELS = {
@@ -39,7 +38,7 @@ MEASUREMENT_LABELS = {
 def training_curves(training: Frame, variants: Sequence[str], seed: int) -> list[Drawing]:
     """Real and synthetic responses, step by step through all iterations, one seed: log-ratio to the opponent where the objective
     has a reference, else the mean log-probability; and the loss below. At most six variants to a figure."""
-    seed_rows = training[training["seed"] == seed]
+    seed_rows = select(training, seed=seed)
     trained = [v for v in variants if (seed_rows["objective"] == v).any()]
     return [_training_figure(seed_rows, trained[i : i + MAX_VARIANTS]) for i in range(0, len(trained), MAX_VARIANTS)]
 
@@ -48,13 +47,12 @@ def _training_figure(training: Frame, trained: Sequence[str]) -> Drawing:
     columns = min(MAX_COLUMNS, len(trained))
     blocks = math.ceil(len(trained) / columns)
     plot = make_drawing(2 * blocks, columns, 2.9 * blocks + 0.3, height_ratios=[1.5, 1] * blocks)
-    axes = plot.axes
-    used_axes = set()
+    for axis in plot.axes:
+        axis.set_visible(False)
     for index, variant in enumerate(trained):
         index_of_top = (index // columns) * 2 * columns + index % columns
-        top, bottom = axes[index_of_top], axes[index_of_top + columns]
-        used_axes |= {id(top), id(bottom)}
-        rows = training[training["objective"] == variant].reset_index(drop=True)
+        top, bottom = plot.axes[index_of_top], plot.axes[index_of_top + columns]
+        rows = select(training, objective=variant).reset_index(drop=True)
         kind = "log_ratio" if "log_ratio_real" in rows and rows["log_ratio_real"].notna().any() else "logp"
         for role, colour, line in (("real", COLOURS[0], "-"), ("synthetic", COLOURS[1], "--"), ("proto", COLOURS[2], ":")):
             column = f"{kind}_{role}"
@@ -64,6 +62,7 @@ def _training_figure(training: Frame, trained: Sequence[str]) -> Drawing:
         bottom.plot(rows.index, rows["loss"], color="#333333", linewidth=0.9)
         _add_end_tooltips(plot, bottom, rows, "loss", f"{variant}, loss", "")
         for axis in (top, bottom):
+            axis.set_visible(True)
             for start in rows.index[rows["iteration"].diff() > 0]:
                 axis.axvline(start - 0.5, color="#CCCCCC", linewidth=0.6, zorder=0)
         top.set_title(variant)
@@ -72,8 +71,6 @@ def _training_figure(training: Frame, trained: Sequence[str]) -> Drawing:
         top.set_ylabel("log-ratio, nats" if kind == "log_ratio" else "log-prob., nats")
         bottom.set_ylabel("loss")
         bottom.set_xlabel("step, all iterations")
-    for axis in axes:
-        axis.set_visible(id(axis) in used_axes)
     return plot
 
 
@@ -88,7 +85,7 @@ def _add_end_tooltips(plot: Drawing, axis: Axes, rows: Frame, column: str, label
 
 def drift_curves(drift: Frame, labels: Sequence[str], iterations: int) -> Drawing | None:
     """Each measurement on held-out prompts against iteration, mean over seeds; bands over seeds, bars over prompts (one seed)."""
-    shown_rows = drift[drift["objective"].isin([INITIAL, *labels])]
+    shown_rows = select(drift, objective=[INITIAL, *labels])
     names = [n for n in MEASUREMENT_LABELS if (shown_rows["name"] == n).any()]
     names += sorted(set(shown_rows["name"]) - set(names))
     if not names:
@@ -97,27 +94,23 @@ def drift_curves(drift: Frame, labels: Sequence[str], iterations: int) -> Drawin
     rows = math.ceil(len(names) / columns)
     plot = make_drawing(rows, columns, 1.6 * rows + 0.45, sharex=True)
     for axis, name in zip(plot.axes, names, strict=False):
-        measured = shown_rows[shown_rows["name"] == name]
-        initial_rows = measured[measured["objective"] == INITIAL]
+        measured = select(shown_rows, name=name)
+        title = MEASUREMENT_LABELS.get(name, name)
         for label in labels:
-            label_rows = measured[measured["objective"] == label]
+            label_rows = select(measured, objective=label)
             if label_rows.empty:
                 continue
-            joined: Frame = pd.concat([initial_rows, label_rows])
+            joined: Frame = pd.concat([select(measured, objective=INITIAL), label_rows])
             style = thin_style(labels, label)
             if joined["high"].notna().any():
-                axis.fill_between(
-                    joined["iteration"], joined["low"], joined["high"], color=style["color"], alpha=0.15, linewidth=0
-                )
+                bounds = joined["iteration"], joined["low"], joined["high"]
+                axis.fill_between(*bounds, color=style["color"], alpha=0.15, linewidth=0)
             bars = joined["stderr"] if label_rows["stderr"].notna().any() else None
             axis.errorbar(joined["iteration"], joined["value"], yerr=bars, elinewidth=0.7, label=label, **style)
             for row in label_rows.to_dict("records"):
-                tooltip = (
-                    f"{MEASUREMENT_LABELS.get(name, name)}, {label}, iteration {row['iteration']}: "
-                    f"{row['value']:.4g} {row['unit']}"
-                )
+                tooltip = f"{title}, {label}, iteration {row['iteration']}: {row['value']:.4g} {row['unit']}"
                 plot.add_tooltip(axis, row["iteration"], row["value"], tooltip)
-        axis.set_title(MEASUREMENT_LABELS.get(name, name), fontsize=7.5)
+        axis.set_title(title, fontsize=7.5)
         axis.set_ylabel(measured["unit"].iloc[0], fontsize=7)
         iteration_ticks(axis, iterations, "i")
         axis.margins(y=0.15)

@@ -5,6 +5,7 @@ No text of a model or data set is ever source code of a template: all of it pass
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,10 @@ def figure(name: str, caption: str) -> Block:
     return {"kind": "figure", "name": name, "caption": caption}
 
 
+def figure_names(content: Mapping[str, Any]) -> list[str]:
+    return [b["name"] for part in content["sections"] for b in part["blocks"] if b["kind"] == "figure"]
+
+
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, align: str = "", grow: str = "", size: float = 8.0
 ) -> Block | None:
@@ -44,11 +49,8 @@ def table(
     if not rows:
         return None
     first_column = [row[0] for row in rows]
-    group_starts = (
-        [i for i in range(1, len(first_column)) if first_column[i] != first_column[i - 1]]
-        if len(set(first_column)) < len(first_column)
-        else []
-    )
+    repeats = len(set(first_column)) < len(first_column)
+    group_starts = [i for i, (before, here) in enumerate(itertools.pairwise(first_column), 1) if repeats and here != before]
     return {
         "kind": "table",
         "header": list(header),

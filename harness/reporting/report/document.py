@@ -12,7 +12,7 @@ from harness.analysis.facts import RunResults
 from harness.errors import UserError
 from harness.files import file_digest, make_folder, write_bytes, write_json, write_text
 from harness.reporting.figures.fonts import link_fonts
-from harness.reporting.report.blocks import sanitize
+from harness.reporting.report.blocks import figure_names, sanitize
 from harness.reporting.report.content import content
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.report.page import html_page
@@ -41,25 +41,21 @@ def write_report(root: Path, pdf: Path) -> Path:
     numbers_folder = pdf.with_suffix("")
     try:
         make_folder(numbers_folder)
-        write_json(  # first: it marks the folder as this run's
-            numbers_folder / REPORT_PROVENANCE,
-            {
-                "run": results.record["name"],
-                "git_commit": results.record["git_commit"],
-                "suite": results.suite["name"],
-                "tables": {Path(name).name: file_digest(root / name) for name in names},
-                "versions": phase_versions(results),
-                "adapters": adapter_digests(results),
-            },
-        )
+        provenance = {
+            "run": results.record["name"],
+            "git_commit": results.record["git_commit"],
+            "suite": results.suite["name"],
+            "tables": {Path(name).name: file_digest(root / name) for name in names},
+            "versions": phase_versions(results),
+            "adapters": adapter_digests(results),
+        }
+        write_json(numbers_folder / REPORT_PROVENANCE, provenance)  # first: it marks the folder as this run's
         for name in names:
             write_bytes(numbers_folder / Path(name).name, (root / name).read_bytes())  # replaces a link, never writes through it
         for name in set(OPTIONAL_TABLES) - set(names):  # an earlier report had it
             (numbers_folder / Path(name).name).unlink(missing_ok=True)
-        for block in (
-            block for section in report_content["sections"] for block in section["blocks"] if block["kind"] == "figure"
-        ):
-            write_bytes(numbers_folder / f"{block['name']}.svg", (root / "plots" / f"{block['name']}.svg").read_bytes())
+        for figure in (f"{name}.svg" for name in figure_names(report_content)):
+            write_bytes(numbers_folder / figure, (root / "plots" / figure).read_bytes())
     except OSError as error:
         file = error.filename2 or error.filename or pdf
         raise UserError(f"{file}: cannot be written ({error.strerror}); use --out FILE") from error
@@ -85,16 +81,11 @@ def compile_pdf(report_content: dict[str, Any], plots: Path, pdf: Path) -> None:
         work = Path(folder)
         shutil.copyfile(TEMPLATE, work / "report.typ")
         (work / "content.json").write_text(json.dumps(report_content), encoding="utf-8")
-        has_all_glyphs = link_fonts(
-            work / "fonts", json.dumps(report_content, ensure_ascii=False)
-        )  # the system's own only where they are needed
         for figure in plots.glob("*.svg"):
             shutil.copyfile(figure, work / figure.name)
-        compiled = work / "report.pdf"
-        typst.compile(
-            work / "report.typ", output=compiled, timestamp=0, font_paths=[work / "fonts"], ignore_system_fonts=has_all_glyphs
-        )
-        write_bytes(pdf, compiled.read_bytes())
+        has_all_glyphs = link_fonts(work / "fonts", json.dumps(report_content, ensure_ascii=False))
+        fonts: Any = {"font_paths": [work / "fonts"], "ignore_system_fonts": has_all_glyphs}  # the system's where they are needed
+        write_bytes(pdf, typst.compile(work / "report.typ", timestamp=0, **fonts))
 
 
 def phase_versions(results: RunResults) -> dict[str, dict[str, list[str]]]:

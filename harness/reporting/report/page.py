@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from harness.reporting.report.blocks import figure_names
+
 FOLDER = Path(__file__).parent
 FONT_SIZE, LINE_HEIGHT = 7.5, 9.5  # of a tooltip, in the figure's points
 CHAR_WIDTH = 0.602 * FONT_SIZE  # of the tooltips' fixed-width type
@@ -28,12 +30,11 @@ def html_page(content: dict[str, Any], plots: Path) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    names = [b["name"] for s in content["sections"] for b in s["blocks"] if b["kind"] == "figure"]
     return environment.get_template("report.html").render(
         c=content,
         style=Markup(style),
         style_digest=base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
-        figures={name: embed_figure(plots / f"{name}.svg") for name in names},
+        figures={name: embed_figure(plots / f"{name}.svg") for name in figure_names(content)},
     )
 
 
@@ -61,19 +62,11 @@ def tooltip(point: dict[str, Any], width: float, height: float) -> dict[str, Any
     left = min(max(point["x"] - box_width / 2, 0.0), max(width - box_width, 0.0))
     above = point["y"] - POINT_RADIUS - TOOLTIP_PADDING - box_height
     top = above if above >= 0 else min(point["y"] + POINT_RADIUS + TOOLTIP_PADDING, height)
+    box = {"left": left, "top": top, "width": box_width, "height": box_height}
+    text_x, first_y = round(left + TOOLTIP_PADDING, 2), top + TOOLTIP_PADDING / 2 + FONT_SIZE
     return {
         "x": point["x"],
         "y": point["y"],
-        "left": round(left, 2),
-        "top": round(top, 2),
-        "width": round(box_width, 2),
-        "height": round(box_height, 2),
-        "lines": [
-            {
-                "x": round(left + TOOLTIP_PADDING, 2),
-                "y": round(top + TOOLTIP_PADDING / 2 + FONT_SIZE + i * LINE_HEIGHT, 2),
-                "text": text,
-            }
-            for i, text in enumerate(lines)
-        ],
+        **{name: round(value, 2) for name, value in box.items()},
+        "lines": [{"x": text_x, "y": round(first_y + i * LINE_HEIGHT, 2), "text": text} for i, text in enumerate(lines)],
     }

@@ -9,8 +9,7 @@ from harness.files import write_text
 from harness.reporting import figures
 from harness.reporting.tables.collapse import collapse_table
 from harness.reporting.tables.comparisons import comparisons_table
-from harness.reporting.tables.compute import compute_table
-from harness.reporting.tables.cost import cost_totals
+from harness.reporting.tables.compute import compute_table, cost_totals
 from harness.reporting.tables.curves import drift_table, stability_table, unaveraged_table
 from harness.reporting.tables.earlier import earlier_comparisons, earlier_versions, tables_not_written, with_churn, with_prob_best
 from harness.reporting.tables.first_ids import first_ids_table
@@ -31,14 +30,9 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     """
     results = RunResults(root)
     paired_scores = PairedScores(results)
-    leaderboard_table, stability, drift = (
-        leaderboard(results, paired_scores),
-        stability_table(results, paired_scores),
-        drift_table(results),
-    )
+    leaderboard_table, stability = leaderboard(results, paired_scores), stability_table(results, paired_scores)
     earlier_tables = results.earlier_tables
-    if earlier_tables is not None:
-        drift = with_churn(earlier_tables, drift)
+    drift = drift_table(results) if earlier_tables is None else with_churn(earlier_tables, drift_table(results))
     tables = {
         "scores.csv": results.scores,
         "training.csv": results.training,
@@ -53,14 +47,13 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
     if everything:
         comparisons = comparisons_table(paired_scores) if earlier_tables is None else earlier_comparisons(earlier_tables)
         ranking = ranking_table(paired_scores, leaderboard_table, stability, comparisons)
+        versions = versions_table(results) if earlier_tables is None else earlier_versions(results, earlier_tables)
         tables |= {
             "tables/comparisons.csv": comparisons,
             "tables/standing.csv": ranking if earlier_tables is None else with_prob_best(earlier_tables, ranking),
             "tables/collapse.csv": collapse_table(results),
             "tables/cost_total.csv": cost_totals(results),
-            "tables/versions.csv": versions_table(results)
-            if earlier_tables is None
-            else earlier_versions(results, earlier_tables),
+            "tables/versions.csv": versions,
         }
         if not (first_ids := first_ids_table(results)).empty:  # runs of earlier versions have none
             tables["tables/first_ids.csv"] = first_ids

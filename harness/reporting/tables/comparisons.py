@@ -70,7 +70,7 @@ def _comparison_rows(
 
 def _pair_rows(paired_scores: PairedScores, panel: str, question: str, a: ModelKey, b: ModelKey) -> list[dict[str, Any]]:
     results = paired_scores.results
-    seeds = [s for s in results.record["seeds"] if paired_scores.is_finished(a, s) and paired_scores.is_finished(b, s)]
+    seeds = paired_scores.finished_seeds(a, b)
     if not seeds:
         return []
     sides = {"a": a.objective, "iteration_a": a.iteration, "b": b.objective, "iteration_b": b.iteration}

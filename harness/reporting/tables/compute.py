@@ -1,4 +1,4 @@
-"""Cost of both sides of a study's contrast, in tokens and in seconds: compute.csv, sums of cost.csv.
+"""Sums of cost.csv: every objective's by phase (cost_total.csv), and both sides of a study's contrast (compute.csv).
 
 "Equal compute" has two measures. Tokens depend on the objective and the data alone: those trained (with their prompts), generated
 and scored (responses), and in one number, where a trained token counts three, for the backward pass costs about two forward ones.
@@ -21,6 +21,18 @@ COST_NAMES = ("tokens_trained", "tokens_drawn", "tokens_scored", "token_passes",
 SIDE_COLUMNS = [f"{name}_{side}" for side in "ab" for name in COST_NAMES]
 COLUMNS = ["question", "a", "iteration_a", "b", "iteration_b", "seeds", *SIDE_COLUMNS, "token_passes_ratio", "seconds_ratio",
            "source"]  # fmt: skip
+
+TOTAL_COLUMNS = ["objective", "phase", "phases", "tokens", "seconds", "peak_memory_gib", "source"]
+
+
+def cost_totals(results: RunResults) -> Frame:
+    """One row per variant and phase: number of phases, tokens (empty where none are counted), seconds, highest memory."""
+    rows = []
+    for label in results.variants:
+        for phase, costs in select(results.costs, objective=label).groupby("phase", sort=False):
+            tokens, seconds = costs["tokens"].sum(min_count=1), round(float(costs["seconds"].sum()), 3)
+            rows.append((label, phase, len(costs), tokens, seconds, float(costs["peak_memory_gib"].max()), "cost.csv"))
+    return with_integers(pd.DataFrame(rows, columns=TOTAL_COLUMNS), "tokens")
 
 
 def compute_table(results: RunResults) -> Frame:

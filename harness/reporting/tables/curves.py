@@ -7,7 +7,6 @@ out of the row over seeds, whose `seeds` is the number included.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from harness.analysis.stability import flip_rate, stability
 from harness.errors import UserError
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import mean_curves, score_array
-from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
+from harness.reporting.tables.mean_errors import item_terms, mean_interval
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 STABILITY_COLUMNS = ["objective", "seed", "iterations", "name", "value", "low", "high", "over", "seeds", "unit", "source"]
@@ -36,15 +35,16 @@ def stability_table(results: RunResults, paired_scores: PairedScores | None = No
 
     A seed's curve ends at its first missing point; only seeds with every iteration enter the row over seeds.
     """
-    errors, names = ItemErrors(paired_scores or PairedScores(results)), [row["name"] for row in results.averaged_tasks]
+    paired_scores = paired_scores or PairedScores(results)
+    names = [row["name"] for row in results.averaged_tasks]
     curves = ((objective, mean_curves(results, objective)) for objective in results.variants)
-    return make_frame([row for o, curve in curves for row in _stability_rows(errors, o, curve, names)], STABILITY_COLUMNS)
+    return make_frame([row for o, curve in curves for row in _stability_rows(paired_scores, o, curve, names)], STABILITY_COLUMNS)
 
 
 def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = None) -> Frame:
     """The same for every row that is not in the mean, in the row's own unit and direction: drop, largest_fall and area_lost are
     what was lost, a fall or, where lower is better, a rise."""
-    errors = ItemErrors(paired_scores or PairedScores(results))
+    paired_scores = paired_scores or PairedScores(results)
     rows = []
     for column, task in enumerate(results.suite["task"]):
         scale = results.scales[task["name"]]
@@ -52,16 +52,18 @@ def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = N
             for objective in results.variants:
                 curves = score_array(results, objective)[:, column]
                 key = {"task": task["name"], "higher_is_better": scale.higher_is_better}
-                rows += [key | row for row in _stability_rows(errors, objective, curves, [task["name"]], str(task["metric"]))]
+                rows += [
+                    key | row for row in _stability_rows(paired_scores, objective, curves, [task["name"]], str(task["metric"]))
+                ]
     return make_frame(rows, ["task", "higher_is_better", *STABILITY_COLUMNS])
 
 
 def _stability_rows(
-    errors: ItemErrors, objective: str, curves: np.ndarray, names: Sequence[str], metric: str | None = None
+    paired_scores: PairedScores, objective: str, curves: np.ndarray, names: Sequence[str], metric: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Of one variant's curves (S, T): a row per seed and number, then a row over seeds. names: the rows of the suite that the
     curves are the mean of; metric: of the one row that is not in the mean, or None for the mean over tasks."""
-    results = errors.results
+    results = paired_scores.results
     num_iterations = results.record["iterations"]
     higher_is_better = metric is None or results.scales[names[0]].higher_is_better
     values_by_name: dict[str, list[float]] = {}
@@ -87,11 +89,11 @@ def _stability_rows(
             if length == num_iterations:
                 values_by_name.setdefault(name, []).append(value)
     last = ModelKey(objective, num_iterations - 1)
-    has_enough_items = not values_by_name or errors.uncertainties(last, finished_seeds, names)[1]
+    has_enough_items = not values_by_name or item_terms(paired_scores, last, finished_seeds, names)[1]
     for name, values in values_by_name.items():
         row = make_row(None, num_iterations, name, float(np.mean(values)), len(values))
         if name == "last":
-            interval, over = mean_interval(errors, last, finished_seeds, names, np.array(values)), OVER_ITEMS_AND_SEEDS
+            interval, over = mean_interval(paired_scores, last, finished_seeds, names, np.array(values)), OVER_ITEMS_AND_SEEDS
         else:
             interval, over = stats.interval_of_mean(np.array(values)) if has_enough_items else None, "seeds"
         if interval:  # cutting off impossible values keeps its coverage
@@ -135,11 +137,10 @@ def drift_table(results: RunResults) -> Frame:
     """One row per model and measurement: mean over seeds; an interval over seeds, on the same prompts, from three on; for one
     seed the error over prompts."""
     measurements: Frame = results.dynamics
-    keys = itertools.product(results.variants, results.record["seeds"])
     churn_rows = [
         {**dict(zip(KEY_COLUMNS, (o, s, t), strict=True)), "name": "churn", "value": value, "stderr": None,
          "n": _num_items(results, o, s, t), "unit": UNITS["churn"], "source": "items.json"}
-        for o, s in keys for t, value in flip_rates(results, o, s)
+        for o in results.variants for s in results.record["seeds"] for t, value in flip_rates(results, o, s)
     ]  # fmt: skip
     if churn_rows:
         churn_table = make_frame(churn_rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.analysis.earlier_tables import MEASURED_TABLES, STEPS_CSV, EarlierTables
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame, select
 from harness.reporting.tables.comparisons import COLUMNS as COMPARISONS
 from harness.reporting.tables.comparisons import is_bootstrap_table, with_current_columns
 from harness.reporting.tables.versions import COLUMNS as VERSIONS
@@ -13,8 +14,8 @@ from harness.store.provenance import FIRST_NUMBERS_VERSION, NUMBERS_KEY, PROGRAM
 
 KEPT_TABLES = ("tables/comparisons.csv", "tables/first_ids.csv", "tables/chosen.csv")
 COLLAPSE_CSV, VERSIONS_CSV = "tables/collapse.csv", "tables/versions.csv"
-SINCE_BEST_COLUMNS = ("since_best", "since_best_low", "since_best_high", "since_best_p")
-RANKING_ITEM_COLUMNS = ("chance_best", *SINCE_BEST_COLUMNS)  # columns of standing.csv that need the items
+# columns of standing.csv that need the items
+RANKING_ITEM_COLUMNS = ("chance_best", "since_best", "since_best_low", "since_best_high", "since_best_p")
 
 
 def tables_kept_as_is(earlier_tables: EarlierTables) -> list[str]:
@@ -46,10 +47,9 @@ def with_churn(earlier_tables: EarlierTables, drift: Frame) -> Frame:
     earlier_drift = earlier_tables.table("tables/drift.csv")
     if earlier_drift is None:
         return drift
-    combined: Frame = pd.concat([drift, earlier_drift[earlier_drift["name"] == "churn"]], ignore_index=True)
-    order = {name: i for i, name in enumerate(dict.fromkeys(drift["objective"]))}
-    rows = [row for row in combined.to_dict("records") if row["objective"] in order]
-    rows.sort(key=lambda row: (order[row["objective"]], row["iteration"]))
+    order = list(dict.fromkeys(drift["objective"]))
+    combined: Frame = pd.concat([drift, select(earlier_drift, name="churn", objective=order)], ignore_index=True)
+    rows = sorted(combined.to_dict("records"), key=lambda row: (order.index(row["objective"]), row["iteration"]))
     return pd.DataFrame(rows, columns=list(drift))
 
 
@@ -81,15 +81,13 @@ def provenance_sentences(results: RunResults) -> list[str]:
     if earlier_tables is None:
         return []
     record = results.record
-    numbers = next(
-        row["version"] for row in earlier_versions(results, earlier_tables).to_dict("records") if row["name"] == NUMBERS_KEY
-    )
+    numbers = select(earlier_versions(results, earlier_tables), name=NUMBERS_KEY)["version"].iloc[0]
     program_version = f"{PROGRAM} {record['created_by_version']}, version {numbers} of its numbers"
     available = [name for name in MEASURED_TABLES if not _is_missing(earlier_tables, name)]
     kept_as_is = tables_kept_as_is(earlier_tables)
     sentences = [
-        "Of this run only the tables are here, neither its phases nor its small files. Read: "
-        f"{', '.join(available)}; every mean, interval over seeds, cost and figure is computed from them."
+        f"Of this run only the tables are here, neither its phases nor its small files. Read: {', '.join(available)}; every "
+        "mean, interval over seeds, cost and figure is computed from them."
     ]
     if kept_as_is:
         sentences.append(

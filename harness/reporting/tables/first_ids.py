@@ -31,7 +31,7 @@ def first_ids_sentence(table: Frame) -> str | None:
     if telling.empty:
         return None
     worst = telling.loc[telling["accuracy"].idxmax()]
-    num_sets, num_telling = len(table[["source"]].drop_duplicates()), len(telling[["source"]].drop_duplicates())
+    num_sets, num_telling = table["source"].nunique(), telling["source"].nunique()
     where = "the initial policy" if worst["objective"] == INITIAL else worst["objective"]
     return (
         f"the first ids of a response alone tell real from synthetic in {num_telling} of {num_sets} sets of samples, most in "

@@ -17,7 +17,7 @@ from harness.analysis.frames import Frame, select, with_integers
 from harness.analysis.stability import stability
 from harness.errors import UserError
 from harness.records import INITIAL
-from harness.reporting.tables.mean_errors import ItemErrors, item_stderr, mean_interval
+from harness.reporting.tables.mean_errors import item_stderr, mean_interval
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 MEAN_COLUMNS = ("mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean", "interquartile_mean")
@@ -70,7 +70,7 @@ def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) 
     items a task on.
     """
     tasks = [row["name"] for row in results.suite["task"]]
-    errors = ItemErrors(paired_scores or PairedScores(results))
+    paired_scores = paired_scores or PairedScores(results)
     has_mean = bool(results.averaged_tasks)
     rows = []
     for objective in [INITIAL, *results.variants]:
@@ -80,28 +80,32 @@ def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) 
         best = stability(curve[~np.isnan(curve)]) if objective != INITIAL else None
         for column, t in enumerate([-1] if objective == INITIAL else range(values.shape[2])):
             is_complete = ~np.isnan(shares[:, :, column]).any(axis=1) if has_mean else ~np.isnan(values[:, :, column]).all(axis=1)
-            seeds = [s for s, complete in zip(results.record["seeds"], is_complete, strict=False) if complete]
+            seeds = [s for s, complete in zip(results.record["seeds"], list(is_complete), strict=False) if complete]
             row = {"objective": objective, "iteration": t, "seeds": len(seeds) if objective != INITIAL else pd.NA}
             row |= {task: values[is_complete, i, column].mean() if seeds else np.nan for i, task in enumerate(tasks)}
             row |= dict.fromkeys(MEAN_COLUMNS, np.nan)
             if has_mean and seeds:
                 model, means = ModelKey(objective, t), curves[is_complete, column]
-                row |= _mean_columns(errors, model, seeds, means, shares[is_complete][:, :, column])
+                row |= _mean_columns(paired_scores, model, seeds, means, shares[is_complete][:, :, column])
             rows.append(row | {"best": best is not None and t == best.best_iteration, "source": "scores.csv"})
     return with_integers(pd.DataFrame(rows), "seeds")
 
 
 def _mean_columns(
-    errors: ItemErrors, model: ModelKey, seeds: Sequence[int], means: np.ndarray, shares: np.ndarray
+    paired_scores: PairedScores, model: ModelKey, seeds: Sequence[int], means: np.ndarray, shares: np.ndarray
 ) -> dict[str, float]:
     """means: (S,) of these seeds; shares: (S, N) of the averaged tasks."""
-    results = errors.results
+    results = paired_scores.results
     averaged = results.averaged_tasks
     chances = [results.scales[row["name"]].to_unit(row["chance"]) for row in averaged]
     normalised = [stats.chance_normalised(shares[:, i].mean(), chance) for i, chance in enumerate(chances)]
-    columns = {"mean": means.mean(), "item_stderr": item_stderr(errors, model, seeds), "normalised_mean": np.mean(normalised)}
+    columns = {
+        "mean": means.mean(),
+        "item_stderr": item_stderr(paired_scores, model, seeds),
+        "normalised_mean": np.mean(normalised),
+    }
     if model.objective != INITIAL:
-        interval = mean_interval(errors, model, seeds, [row["name"] for row in averaged], means)
+        interval = mean_interval(paired_scores, model, seeds, [row["name"] for row in averaged], means)
         columns |= {"seed_sd": stats.seed_std(means)} | dict(zip(("mean_low", "mean_high"), interval or (), strict=False))
     return columns | {"interquartile_mean": stats.interquartile_mean(shares)}
 

@@ -36,7 +36,7 @@ class PairedScores:
     def __init__(self, results: RunResults) -> None:
         self.results = results
         self._layouts: dict[str, ItemLayout] = {}
-        self._scores_by_model: dict[tuple[ModelKey, tuple[int, ...]], ItemScores] = {}
+        self._values: dict[tuple[ModelKey, tuple[int, ...]], dict[str, np.ndarray]] = {}
 
     @cached_property
     def paired_tasks(self) -> list[str]:
@@ -44,18 +44,17 @@ class PairedScores:
         if not self.results.item_scores:
             return []
         table = self.results.scores
-        columns = zip(table["objective"], table["seed"], table["iteration"], strict=True)
-        keys = [(o, None if pd.isna(s) else int(s), int(t)) for o, s, t in columns]
-        scores = {(*key, task): value for key, task, value in zip(keys, table["task"], table["value"], strict=True)}
+        columns = (table[name] for name in ("objective", "seed", "iteration", "task", "value"))
+        rows = zip(*columns, strict=True)
+        scores = {(o, None if pd.isna(s) else int(s), int(t), task): value for o, s, t, task, value in rows if not pd.isna(value)}
         unpaired = set()
-        for (objective, seed, iteration), items_by_task in self.results.item_scores.items():
+        for key, items_by_task in self.results.item_scores.items():
             for name, item in items_by_task.items():
                 if item["values"] is None:
                     unpaired.add(name)
                     continue
-                values = self._to_array(ModelKey(objective, iteration), name, item["values"])
-                score = scores.get((objective, seed, iteration, name))
-                if score is not None and not np.isnan(score) and not _mean_is_score(values, self._layout_of(name, item), score):
+                values = self._to_array(ModelKey(key[0], key[2]), name, item["values"])
+                if (*key, name) in scores and not _mean_is_score(values, self._layout_of(name, item), scores[*key, name]):
                     unpaired.add(name)
         return [row["name"] for row in self.results.suite["task"] if row["name"] not in unpaired]
 
@@ -77,11 +76,15 @@ class PairedScores:
 
     def layout(self, name: str) -> ItemLayout:
         """The sizes of a paired row's parts, several in a group that weighs its tasks equally, and its clusters of items."""
-        return self._layout_of(name, next(items_by_task[name] for items_by_task in self.results.item_scores.values()))
+        return self._layout_of(name, next(iter(self.results.item_scores.values()))[name])
 
     def is_finished(self, model: ModelKey, seed: int) -> bool:
         """Whether the model was evaluated in this seed (the initial policy is the same in every seed)."""
         return (model.objective, None if model.objective == INITIAL else seed, model.iteration) in self.results.item_scores
+
+    def finished_seeds(self, *models: ModelKey) -> list[int]:
+        """The seeds of the run in which all of these models were evaluated."""
+        return [seed for seed in self.results.record["seeds"] if all(self.is_finished(model, seed) for model in models)]
 
     def item_values(self, model: ModelKey, seeds: Sequence[int]) -> dict[str, np.ndarray]:
         """Paired row -> (S, I) item scores.
@@ -89,6 +92,9 @@ class PairedScores:
         Raises UserError when items or prompts differ from the initial policy's, so that the models cannot be paired, or when an
         item has no number.
         """
+        key = model, tuple(seeds)
+        if key in self._values:
+            return self._values[key]
         initial_items = self.results.item_scores.get((INITIAL, None, INITIAL_ITERATION))
         seed_keys = [None if model.objective == INITIAL else seed for seed in seeds]
         values_by_task: dict[str, np.ndarray] = {}
@@ -101,7 +107,7 @@ class PairedScores:
                 )
             if task in self.paired_tasks:
                 values_by_task[task] = self._to_array(model, task, [m["values"] for m in seed_items])
-        return values_by_task
+        return self._values.setdefault(key, values_by_task)
 
     def _to_array(self, model: ModelKey, task: str, values: Sequence[Sequence[float]]) -> np.ndarray:
         try:
@@ -119,24 +125,20 @@ class PairedScores:
         """The model's averaged rows over these seeds, as shares; None where one of them is not paired (a mean over some of the
         tasks is not the leaderboard's mean), where there is none, and where item scores are missing."""
         rows = [row["name"] for row in self.results.averaged_tasks]
-        if not rows or not set(rows) <= set(self.paired_tasks) or not all(self.is_finished(model, seed) for seed in seeds):
+        if not rows or not all(self._is_paired(model, seeds, name) for name in rows):
             return None
-        indices = [self.paired_tasks.index(name) for name in rows]
-        return self._all_scores(model, seeds).map_tasks(indices, [self.results.scales[name].to_unit for name in rows])
+        values = self.item_values(model, seeds)
+        shares = tuple(self.results.scales[name].to_unit(values[name]) for name in rows)
+        return ItemScores(shares, tuple(self.layout(name) for name in rows))
 
     def task_scores(self, model: ModelKey, seeds: Sequence[int], name: str) -> ItemScores | None:
         """One row of the suite in its own unit; None where it is not paired, or its item scores are missing."""
-        if name not in self.paired_tasks or not all(self.is_finished(model, seed) for seed in seeds):
+        if not self._is_paired(model, seeds, name):
             return None
-        return self._all_scores(model, seeds).select_task(self.paired_tasks.index(name))
+        return ItemScores((self.item_values(model, seeds)[name],), (self.layout(name),))
 
-    def _all_scores(self, model: ModelKey, seeds: Sequence[int]) -> ItemScores:
-        """Every paired row, in its own unit."""
-        key = (model, tuple(seeds))
-        if key not in self._scores_by_model:
-            values = self.item_values(model, seeds)
-            self._scores_by_model[key] = ItemScores(tuple(values.values()), tuple(self.layout(name) for name in values))
-        return self._scores_by_model[key]
+    def _is_paired(self, model: ModelKey, seeds: Sequence[int], name: str) -> bool:
+        return name in self.paired_tasks and all(self.is_finished(model, seed) for seed in seeds)
 
 
 def _mean_is_score(values: np.ndarray, layout: ItemLayout, score: float) -> bool:

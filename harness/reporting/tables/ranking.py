@@ -14,7 +14,7 @@ from harness.analysis.stats import CONFIDENCE_LEVEL, Interval, tied
 from harness.records import INITIAL
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.leaderboard import mean_curves
-from harness.reporting.tables.mean_errors import ItemErrors, mean_interval
+from harness.reporting.tables.mean_errors import mean_interval
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 
@@ -29,7 +29,6 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
     """
     results = paired_scores.results
     last = results.record["iterations"] - 1
-    errors = ItemErrors(paired_scores)
     rows = []
     for panel in results.panels:
         prob_best_by_label = prob_best_of(paired_scores, panel["labels"], last)
@@ -42,7 +41,7 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
             if len(best):
                 best_iteration, last_row = int(best.index[0]), curve.loc[last]
                 row |= {"seeds": int(last_row["seeds"]), "best_iteration": best_iteration}
-                bounds = _best_interval(errors, label, best_iteration) or (None, None)
+                bounds = _best_interval(paired_scores, label, best_iteration) or (None, None)
                 row |= _with_bounds("best", best.iloc[0]["mean"], *bounds) | {"best_item_stderr": best.iloc[0]["item_stderr"]}
                 row |= _with_bounds("last", last_row["mean"], last_row["mean_low"], last_row["mean_high"])
                 row |= {"last_item_stderr": last_row["item_stderr"]} | _change_since_best(
@@ -69,20 +68,20 @@ def _with_bounds(name: str, value: float, low: float | None, high: float | None)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _best_interval(errors: ItemErrors, label: str, best_iteration: int) -> Interval | None:
+def _best_interval(paired_scores: PairedScores, label: str, best_iteration: int) -> Interval | None:
     """The interval of the mean at the best iteration, at a level that is valid for all iterations at once."""
-    results = errors.results
+    results = paired_scores.results
     means = mean_curves(results, label)[:, best_iteration]
     seeds = [seed for seed, mean in zip(results.record["seeds"], means, strict=True) if not np.isnan(mean)]
     names = [row["name"] for row in results.averaged_tasks]
     level = 1 - (1 - CONFIDENCE_LEVEL) / results.record["iterations"]
-    return mean_interval(errors, ModelKey(label, best_iteration), seeds, names, means[~np.isnan(means)], level)
+    return mean_interval(paired_scores, ModelKey(label, best_iteration), seeds, names, means[~np.isnan(means)], level)
 
 
 def _change_since_best(paired_scores: PairedScores, label: str, best_iteration: int, last: int) -> dict[str, Any]:
     """The last iteration minus the best one, where that is an earlier one, over the seeds that have finished both."""
-    models = before, after = ModelKey(label, best_iteration), ModelKey(label, last)
-    seeds = [s for s in paired_scores.results.record["seeds"] if all(paired_scores.is_finished(model, s) for model in models)]
+    before, after = ModelKey(label, best_iteration), ModelKey(label, last)
+    seeds = paired_scores.finished_seeds(before, after)
     if best_iteration == last or not seeds:
         return {}
     scores_after, scores_before = paired_scores.averaged_scores(after, seeds), paired_scores.averaged_scores(before, seeds)
@@ -102,7 +101,7 @@ def prob_best_of(paired_scores: PairedScores, labels: Sequence[str], iteration: 
     on the same ones), and below five items a task."""
     seeds = paired_scores.results.record["seeds"]
     models = [ModelKey(label, iteration) for label in labels]
-    if len(models) < 2 or not all(paired_scores.is_finished(model, seed) for model in models for seed in seeds):
+    if len(models) < 2 or paired_scores.finished_seeds(*models) != seeds:
         return {}
     item_scores = [scores for model in models if (scores := paired_scores.averaged_scores(model, seeds)) is not None]
     if len(item_scores) < len(models) or (probabilities := prob_best(item_scores)) is None:

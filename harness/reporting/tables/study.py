@@ -11,7 +11,7 @@ from harness.errors import UserError
 from harness.loop.study import Grid, choose
 from harness.reporting.tables.compute import FORWARD_PASSES
 from harness.reporting.tables.leaderboard import mean_curves
-from harness.reporting.tables.mean_errors import ItemErrors, item_stderr
+from harness.reporting.tables.mean_errors import item_stderr
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
 
 VALIDATION_COLUMNS = ("validation_last", "validation_best", "item_stderr_last")
@@ -27,7 +27,7 @@ def chosen_table(results: RunResults) -> Frame:
     if results.earlier_tables is not None and (kept_table := results.earlier_tables.table("tables/chosen.csv")) is not None:
         return kept_table
     validation = RunResults(results.root, grid["validation"])
-    errors, seeds = ItemErrors(PairedScores(validation)), validation.record["seeds"]
+    paired_scores, seeds = PairedScores(validation), validation.record["seeds"]
     evaluated_labels = set(validation.scores["objective"])
     candidates = []
     for objective, values in grid["objectives"].items():
@@ -36,7 +36,7 @@ def chosen_table(results: RunResults) -> Frame:
             candidate = {"objective": objective, "key": grid["key"], "value": value, "label": label, "suite": grid["validation"],
                          "seeds": len(results.record["seeds"]), **dict.fromkeys(VALIDATION_COLUMNS)}  # fmt: skip
             if not np.isnan(curve).any():
-                stderr = item_stderr(errors, ModelKey(label, len(curve) - 1), seeds)
+                stderr = item_stderr(paired_scores, ModelKey(label, len(curve) - 1), seeds)
                 candidate |= dict(zip(VALIDATION_COLUMNS, (float(curve[-1]), float(curve.max()), stderr), strict=True))
             candidates.append(candidate)
     return pd.DataFrame(choose(Grid(**{k: grid[k] for k in Grid.model_fields}), candidates))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.analysis.facts import Frame, RunResults
+from harness.analysis.facts import RunResults
+from harness.analysis.frames import Frame
 from harness.store.provenance import NUMBERS_KEY
 from harness.store.versions import covering_folders, versions_by_phase
 
@@ -21,11 +22,9 @@ def versions_table(results: RunResults) -> Frame:
     names = dict.fromkeys([NUMBERS_KEY, *(name for versions in phases.values() for name in versions)])
     rows = []
     for name in names:
-        folders_by_version: dict[str, list[str]] = {}
-        for folder, versions in phases.items():
-            folders_by_version.setdefault(versions.get(name, UNKNOWN_VERSION), []).append(folder)
-        for version in sorted(folders_by_version):
-            version_folders = folders_by_version[version]
-            where = "." if len(version_folders) == len(phases) else " ".join(covering_folders(version_folders, phases))
-            rows.append((name, version, len(version_folders), len(phases), where, "manifest.json"))
+        version_of = {folder: versions.get(name, UNKNOWN_VERSION) for folder, versions in phases.items()}
+        for version in sorted(set(version_of.values())):
+            folders = [folder for folder in phases if version_of[folder] == version]
+            where = "." if len(folders) == len(phases) else " ".join(covering_folders(folders, phases))
+            rows.append((name, version, len(folders), len(phases), where, "manifest.json"))
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -20,18 +20,19 @@ PROVENANCE = (
 )
 
 
-def about_sections(tables: Tables) -> list[Block]:
+def objectives_section(tables: Tables) -> Block:
+    return section("Objectives", variants([variant_entry(tables.results, label) for label in tables.results.variants]))
+
+
+def settings_section(tables: Tables) -> Block:
     results = tables.results
-    return [
-        section("Objectives", variants([variant_entry(results, label) for label in results.variants])),
-        section(
-            "Settings and provenance",
-            table(["shared setting", "value"], settings_rows(results.record["identity"]), SETTINGS, "ll", "01", 7.5),
-            table(["provenance", ""], provenance_rows(tables), PROVENANCE, "ll", "01", 7.5),
-            table(["data", "count"], data_rows(results), "The annotated pairs: data/manifest.json.", "lr", "00", 7.5),
-            suite_block(results),
-        ),
-    ]
+    return section(
+        "Settings and provenance",
+        table(["shared setting", "value"], settings_rows(results.record["identity"]), SETTINGS, "ll", "01", 7.5),
+        table(["provenance", ""], provenance_rows(tables), PROVENANCE, "ll", "01", 7.5),
+        table(["data", "count"], data_rows(results), "The annotated pairs: data/manifest.json.", "lr", "00", 7.5),
+        suite_block(results),
+    )
 
 
 def suite_block(results: RunResults) -> Block | None:

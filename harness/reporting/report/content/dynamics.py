@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,6 @@ from harness.reporting.tables.formatting import DASH, brackets
 
 NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_TRAINING_FIGURES = 2, 20, 4
 PHASES = ("generate", "score", "train", "evaluate", "probe")
-
-
-def dynamics_sections(tables: Tables) -> list[Block]:
-    return [training_section(tables), drift_section(tables), samples_section(tables), cost_section(tables)]
 
 
 def training_section(tables: Tables) -> Block:
@@ -144,8 +141,8 @@ def cost_section(tables: Tables) -> Block:
     costs = tables.read("tables/cost_total.csv")
     rows = []
     for label in tables.results.variants:
-        by_phase = select(costs, objective=label).set_index("phase").to_dict("index")
-        tokens = [by_phase[phase]["tokens"] if phase in by_phase else None for phase in PHASES[:3]]
+        by_phase: dict[Any, Any] = select(costs, objective=label).set_index("phase").to_dict("index")
+        tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASES[:3]]
         spent = [by_phase.get(phase) for phase in PHASES]
         rows.append(
             [

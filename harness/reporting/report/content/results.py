@@ -10,22 +10,11 @@ import pandas as pd
 from harness.analysis.frames import select
 from harness.records import INITIAL
 from harness.reporting.report.blocks import Block, display_text, in_panel, section, table, text
-from harness.reporting.report.content.beside import unaveraged_section
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.formatting import DASH, brackets, footnote, leaderboard_rows, points, with_interval
 
 MAX_FINDINGS = 60
 STATISTICS = {"drop": "drop", "largest_fall": "largest fall", "falls": "falls", "area_lost": "area lost", "churn": "churn"}
-
-
-def results_sections(tables: Tables) -> list[Block | None]:
-    return [
-        scores_section(tables),
-        comparisons_section(tables),
-        stability_section(tables),
-        unaveraged_section(tables),
-        collapse_section(tables),
-    ]
 
 
 def scores_section(tables: Tables) -> Block:

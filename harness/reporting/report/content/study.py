@@ -18,13 +18,13 @@ SHOWN = ("mean", "mean_low", "mean_high", "item_stderr")
 PASSES_NOTE = "passes: forward passes of all tokens, a trained one counted as three, for its backward pass"
 
 
-def study_sections(tables: Tables) -> list[Block]:
+def study_section(tables: Tables) -> Block | None:
     study = tables.results.study
     if not study:
-        return []
+        return None
     published = published_table(tables, study["published"]) if study.get("published") else None
     blocks = arms_block(tables), contrasts_block(tables), published, chosen_block(tables), tuned_block(tables)
-    return [section("The study", *blocks)]
+    return section("The study", *blocks)
 
 
 def arms_block(tables: Tables) -> Block | None:
