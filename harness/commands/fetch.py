@@ -56,19 +56,21 @@ def _hub_items(config: RunConfig, to: Path) -> list[HubItem]:
 
 
 def _check_mirror(config: RunConfig | None, to: Path) -> int:
-    """Check every checksum of the mirror, that nothing in it refers outside its folder, and that it holds what a run needs."""
-    entry_folders = [to / relative_dir(entry.kind, entry.id) for entry in read_manifest(to).entries if entry.kind != "nltk"]
-    folders = dict.fromkeys([*(folder for folder in entry_folders if folder.exists()), *item_folders(to)])
-    outside_problems = list(dict.fromkeys(line for folder in folders for line in outside_references(folder, to)))
-    if not (to / MANIFEST_FILE).is_file() and not outside_problems:
-        raise UserError(f"--to {to}: no {MANIFEST_FILE} there; fetch into it first, or name the folder that was fetched into")
+    """Check every checksum of the mirror and that nothing in it refers outside its folder; with options, also that it holds
+    what they need.
+    """
     manifest = read_manifest(to)
-    problems = list(outside_problems)
+    entry_folders = [to / relative_dir(entry.kind, entry.id) for entry in manifest.entries if entry.kind != "nltk"]
+    folders = dict.fromkeys([*filter(Path.exists, entry_folders), *item_folders(to)])
+    outside = list(dict.fromkeys(line for folder in folders for line in outside_references(folder, to)))
+    if not (to / MANIFEST_FILE).is_file() and not outside:
+        raise UserError(f"--to {to}: no {MANIFEST_FILE} there; fetch into it first, or name the folder that was fetched into")
+    problems = []
     for entry in manifest.entries:
-        file_problems = [problem for _, problem in find_damage(to, entry, check_large_files=True)]
-        problems += file_problems
-        damage_text = f", {len(file_problems)} of them missing or damaged" if file_problems else ""
-        echo(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{damage_text}")
+        damage = [line for _, line in find_damage(to, entry, check_large_files=True)]
+        problems += damage
+        summary = f", {len(damage)} of them missing or damaged" if damage else ""
+        echo(f"{entry.kind:<8}{entry.id}: {len(entry.files)} files{summary}")
     for item in _hub_items(config, to) if config is not None else []:
         entry = manifest.entry(item.kind, item.id)
         try:
@@ -77,12 +79,11 @@ def _check_mirror(config: RunConfig | None, to: Path) -> int:
             else:
                 check_revision(to, entry, item)
         except UserError as error:
-            if not any(line in str(error) for line in outside_problems):
-                problems.append(str(error))
-    for problem in problems:
+            problems += [] if any(line in str(error) for line in outside) else [str(error)]
+    for problem in (*outside, *problems):
         echo(f"PROBLEM  {problem}")
-    if not problems:
-        echo("every file is there and intact, and nothing refers outside its folder")
-    elif len(problems) > len(outside_problems):
+    if problems:
         echo(f"repair it on a machine with a network: harness fetch ... --to {to}")
-    return 1 if problems else 0
+    elif not outside:
+        echo("every file is there and intact, and nothing refers outside its folder")
+    return 1 if problems or outside else 0

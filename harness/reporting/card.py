@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -133,16 +134,16 @@ selfplay-harness {escape_markdown(record["created_by_version"])}, commit \
 def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> list[str]:
     """A line per task of this checkpoint, then the mean over tasks of this checkpoint and of its objective over seeds."""
 
-    def of_checkpoint(table: pd.DataFrame) -> pd.DataFrame:
+    def of_checkpoint(table: pd.DataFrame) -> Any:
         return table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
 
     scores, suite = of_checkpoint(results.scores), results.suite
     if scores.empty:
         return ["This checkpoint has not been evaluated."]
-    in_clusters = (scores["clusters"] < scores["n"]).fillna(False)
+    in_clusters = list((scores["clusters"] < scores["n"]).fillna(False))
     lines = [
         f"Suite {escape_markdown(suite['name'])} v{escape_markdown(suite['version'])}; ±: standard error of sampling test items"
-        f"{', of clusters of them where they share a question' if in_clusters.any() else ''}.",
+        f"{', of clusters of them where they share a question' if any(in_clusters) else ''}.",
         "",
         "| task | shots | metric | score | n |",
         "| --- | --- | --- | --- | --- |",

@@ -104,7 +104,7 @@ def _plan_item(item: HubItem, mirror: Path, manifest: MirrorManifest) -> FetchPl
         return FetchPlan(item, None, {})
     with wrap_hub_errors(item, mirror):
         info = hub_api().repo_info(item.id, revision=item.revision, repo_type=item.repo_type, files_metadata=True)
-    remote_files = {file.rfilename: file for file in info.siblings or ()}
+    remote_files = {file.rfilename: file for file in getattr(info, "siblings", None) or ()}
     for name in remote_files:
         check_file_name(name, str(item))
     sizes = {name: remote_files[name].size or 0 for name in select_files(item, remote_files)}

@@ -1,6 +1,5 @@
 """What a mirror holds reads no file outside its folder and asks no network, whatever its own files say."""
 
-import contextlib
 import json
 import os
 import socket
@@ -142,10 +141,11 @@ def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(mirror, capfd):
 
 def test_a_column_of_pictures_opens_no_path(mirror):
     """Decoding a picture opens whatever path or address its row has."""
-    kinds = {"prompt": "string", "response": "string", "image": "image"}
-    features = "features:\n" + "".join(f"  - {{name: {name}, dtype: {kind}}}\n" for name, kind in kinds.items())
+    features = "".join(
+        f"  - {{name: {n}, dtype: {t}}}\n" for n, t in (("prompt", "string"), ("response", "string"), ("image", "image"))
+    )
     folder = data_set(mirror, "pictures")
-    (folder / "README.md").write_text(f"---\ndataset_info:\n  {features}---\n")
+    (folder / "README.md").write_text(f"---\ndataset_info:\n  features:\n{features}---\n")
     row = {"prompt": "p", "response": "r", "image": str(mirror.parent / "beside" / "secret.jsonl")}
     (folder / "train.jsonl").write_text(json.dumps(row) + "\n")
     ((_, found),) = read(mirror, "pictures")
@@ -211,27 +211,25 @@ def test_a_data_set_with_files_of_its_own_is_read(mirror):
 @pytest.mark.loopback
 def test_no_connection_and_no_look_up_once_a_mirror_stands_for_the_hub():
     """Each is refused where it would be made, by whatever library; a judge's thread may connect."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        port = server.getsockname()[1]
-        socket.create_connection(("127.0.0.1", port)).close()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        address = server.getsockname()
+        socket.create_connection(address).close()
         go_offline()
-        tcp = stack.enter_context(socket.socket())
-        udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         for reach in (
-            lambda: socket.create_connection(("127.0.0.1", port)),
-            lambda: tcp.connect_ex(("127.0.0.1", port)),
-            lambda: socket.getaddrinfo("localhost", port),
+            lambda: socket.create_connection(address),
+            lambda: tcp.connect_ex(address),
+            lambda: socket.getaddrinfo("localhost", address[1]),
             lambda: socket.gethostbyname("localhost"),
-            lambda: udp.sendto(b"x", ("127.0.0.1", port)),
+            lambda: udp.sendto(b"x", address),
         ):
             with pytest.raises(NetworkBlocked, match="no network with --mirror"):
                 reach()
         with network_allowed():
-            socket.create_connection(("127.0.0.1", port)).close()
-        a, b = map(stack.enter_context, socket.socketpair())
-        a.sendmsg([b"x"])
-        assert b.recv(1) == b"x"
+            socket.create_connection(address).close()
+        a, b = socket.socketpair()
+        with a, b:
+            a.sendmsg([b"x"])
+            assert b.recv(1) == b"x"
 
 
 @pytest.mark.loopback

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 
 import huggingface_hub
 import pytest
@@ -28,7 +27,7 @@ from harness.sources.mirror import (
 )
 from harness.sources.offline import go_offline
 from harness.sources.rows import read_rows
-from tests.conftest import ROOT, read_csv_rows, run_cli
+from tests.conftest import ROOT, read_csv_rows, run_cli, run_cli_in_process
 from tests.stub_hub import Hub, Repository
 
 BASE = ROOT / "harness" / "lab" / "base"
@@ -114,13 +113,6 @@ metadata: {version: 1.0}
 """
 
 
-def write_request(folder):
-    (folder / "own-recipe.toml").write_text(RECIPE)
-    (folder / "own.toml").write_text(SUITE)
-    (folder / "tasks").mkdir()
-    (folder / "tasks" / "own_sums.yaml").write_text(TASK)
-
-
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory):
     """A folder with a recipe, and the mirror that the real program fetched for it before the hub went away."""
@@ -128,7 +120,9 @@ def fetched(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("fetched")
     lab_policy_with_adapter().model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
-    write_request(folder)
+    (folder / "tasks").mkdir()
+    for name, text in (("own-recipe.toml", RECIPE), ("own.toml", SUITE), ("tasks/own_sums.yaml", TASK)):
+        (folder / name).write_text(text)
     hub = Hub(repositories({p.name: p.read_bytes() for p in (folder / "adapter").iterdir()}))
     with hub.serving():
         done = run_cli(
@@ -155,23 +149,22 @@ def test_exactly_what_the_recipe_needs_is_fetched_and_nothing_that_runs_code(fet
     }
     assert not [p for p in (folder / "mirror").rglob("*") if p.is_symlink()]
     named = [line for line in done.stderr.splitlines() if " at " in line]
-    assert [line.partition(" at ")[0] for line in named] == [
-        "model tiny/base", "adapter tiny/start", "data set tiny/pairs", "data set tiny/evalset",
-    ]  # fmt: skip
+    things = ["model tiny/base", "adapter tiny/start", "data set tiny/pairs", "data set tiny/evalset"]
+    assert [line.partition(" at ")[0] for line in named] == things
     assert done.stderr.index("data set tiny/evalset at") < done.stderr.index("model tiny/base: ")
 
 
-def test_mirror_json_says_commit_size_and_checksum_of_every_file(fetched):
+def test_mirror_json_has_commit_size_and_checksum_of_every_file(fetched):
     folder, _, hub = fetched
     manifest = json.loads((folder / "mirror" / "mirror.json").read_text())
     assert manifest["format_version"] == 1
-    told = {(e["kind"], e["id"]): e for e in manifest["entries"]}
-    assert set(told) == {("model", "tiny/base"), ("adapter", "tiny/start"), ("data", "tiny/pairs"), ("data", "tiny/evalset")}
-    base = told["model", "tiny/base"]
+    entries = {(e["kind"], e["id"]): e for e in manifest["entries"]}
+    assert set(entries) == {("model", "tiny/base"), ("adapter", "tiny/start"), ("data", "tiny/pairs"), ("data", "tiny/evalset")}
+    base = entries["model", "tiny/base"]
     assert base["commit"] == hub.repositories["models", "tiny/base"].commit
     assert recorded_commit(folder / "mirror", "model", "tiny/base") == base["commit"]
-    weights = (BASE / "model.safetensors").read_bytes()
-    assert base["files"]["model.safetensors"] == {"size": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}
+    contents = {p.name: p.read_bytes() for p in BASE.iterdir()}
+    assert base["files"] == {n: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()}
 
 
 def test_the_token_is_used_and_neither_printed_nor_kept(fetched):
@@ -181,19 +174,12 @@ def test_the_token_is_used_and_neither_printed_nor_kept(fetched):
     assert not [p for p in (folder / "mirror").rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
 
 
-def play(folder, to, *more):
-    """The run in a fresh home, so that no cache of the hub's libraries helps; no loopback either."""
-    return run_cli(
-        "run", "--recipe", "own-recipe.toml", "--mirror", "mirror", "--name", to, *more,
-        cwd=folder, HF_HOME=str(folder / f"home-{to}"), HARNESS_TEST_LOOPBACK="",
-    )  # fmt: skip
-
-
 @pytest.mark.slow
 def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_processes(fetched):
-    """In one process: tests/test_recipe_twins.py."""
+    """In a fresh home, so that no cache of the hub's libraries helps. In one process: tests/test_recipe_twins.py."""
     folder, *_ = fetched
-    play(folder, "two", "--jobs", "2")
+    options = ("--mirror", "mirror", "--name", "two", "--jobs", "2")
+    run_cli("run", "--recipe", "own-recipe.toml", *options, cwd=folder, HF_HOME=str(folder / "two"), HARNESS_TEST_LOOPBACK="")
     assert (folder / "reports" / "two.pdf").read_bytes().startswith(b"%PDF")
     scores = read_csv_rows(folder / "results" / "two" / "scores.csv")
     assert {(r["task"], r["n"]) for r in scores} == {("own_sums", "12")}
@@ -210,9 +196,8 @@ def hub(monkeypatch):
     """A hub that this process talks to."""
     made = Hub(repositories())
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", made.url + "/{repo_id}/resolve/{revision}/{filename}"
-    )
+    address = made.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with made.serving():
@@ -301,19 +286,15 @@ def test_a_mirror_stays_at_its_commit_and_another_revision_is_refused(hub, tmp_p
     hub.repositories["models", "tiny/base"].files["config.json"] += b"\n"
     bring(tmp_path, BASE_WANTED, model_item("tiny/base", commit))
     assert recorded_commit(tmp_path, "model", "tiny/base") == commit
+    expected = r"has revision main \(commit .*\), expected v2; .* --set model.revision=v2 --to OTHER"
     for act in (bring, locate_item):
-        with pytest.raises(
-            UserError, match=r"has revision main \(commit .*\), expected v2; .* --set model.revision=v2 --to OTHER"
-        ):
+        with pytest.raises(UserError, match=expected):
             act(tmp_path, model_item("tiny/base", "v2"))
 
 
 REFUSED = {
     "only pickled weights": (model_item("tiny/pickled", None), "has no *.safetensors; pickled weights are not read"),
-    "a path out of the folder": (
-        data_item("tiny/hostile", heldout=False),
-        "names a file '../../escaped.jsonl', which could leave",
-    ),
+    "a path out of the folder": (data_item("tiny/hostile", heldout=False), "a file '../../escaped.jsonl', which could leave"),
     "a loading script": (data_item("tiny/script", heldout=False), "has no data files (a loading script is not run)"),
     "gated": (model_item("tiny/gated", None), "gated; accept its terms on its page at 127.0.0.1 and log in (hf auth login)"),
     "not there": (model_item("tiny/nothing", None), "127.0.0.1 has none of this name, or it is private; check the id"),
@@ -328,8 +309,7 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(case, hub, tmp_pa
     wanted, expected = REFUSED[case]
     with pytest.raises(UserError) as refused:
         bring(tmp_path / "mirror", wanted)
-    assert str(refused.value).startswith(str(wanted))
-    assert expected in str(refused.value)
+    assert str(refused.value).startswith(str(wanted)) and expected in str(refused.value)
     assert {name for name in files_below(tmp_path) if "/.partial/" not in name} == set()
     assert ("gated: accept its terms on the hub and log in first" in capsys.readouterr().err) == (case == "gated")
 
@@ -338,9 +318,8 @@ def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(case, hub, tmp_pa
 def test_a_hub_that_is_not_there_is_one_line_with_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://user:secret@127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with pytest.raises(
-        UserError, match="model tiny/base: 127.0.0.1 cannot be reached, or the connection was lost .*HF_ENDPOINT"
-    ) as refused:
+    expected = "model tiny/base: 127.0.0.1 cannot be reached, or the connection was lost .*HF_ENDPOINT"
+    with pytest.raises(UserError, match=expected) as refused:
         bring(tmp_path, BASE_WANTED)
     assert "secret" not in str(refused.value)
 
@@ -363,13 +342,8 @@ def test_paths_are_no_hub_ids():
 
 
 def test_of_a_model_only_what_transformers_reads_without_running_code():
-    names = [
-        "model-00001-of-00002.safetensors",
-        "model.safetensors.index.json",
-        "config.json",
-        "tokenizer.model",
-        "chat_template.jinja",
-    ]
+    names = ["model-00001-of-00002.safetensors", "model.safetensors.index.json", "config.json", "tokenizer.model"]
+    names += ["chat_template.jinja", "additional_chat_templates/rag.jinja"]
     refused = ["pytorch_model.bin", "a.gguf", "flax_model.msgpack", "tf_model.h5", "x.pt", "code.py"]
     refused += ["pytorch_model.bin.index.json", "sub/config.json", "adapter_model.safetensors"]
     assert select_files(BASE_WANTED, names + refused) == sorted(names)
@@ -393,80 +367,68 @@ DAMAGE = {
 
 @pytest.fixture
 def copied(fetched, tmp_path, monkeypatch):
-    """The fetched mirror and its recipe, to damage, and the program in this process."""
+    """The fetched mirror and its recipe, to damage."""
     folder, *_ = fetched
     for name in ("mirror", "tasks"):
         shutil.copytree(folder / name, tmp_path / name)
     for name in ("own-recipe.toml", "own.toml"):
         shutil.copyfile(folder / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.setenv(variable, "")  # so that what the program sets is taken back
     return tmp_path
 
 
-def type_(monkeypatch, capsys, *arguments):
-    from harness.cli import main
+def check(*request):
+    """The exit code of `fetch --check`, and the problems it names."""
+    done = run_cli_in_process("fetch", *request, "--to", "mirror", "--check", cwd=".", check=False)
+    return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("PROBLEM")]
 
-    capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", ["harness", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    return end.value.code, *capsys.readouterr()
+
+def refusal(folder, *request):
+    """The line that ends a run from the mirror before anything is written."""
+    done = run_cli_in_process("run", "--recipe", "own-recipe.toml", *request, "--mirror", "mirror", cwd=".", check=False)
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("harness: ")]
+    assert done.returncode == 1 and not list(folder.glob("results/*/*"))
+    return line
 
 
 @pytest.mark.parametrize("case", DAMAGE)
 @pytest.mark.parametrize("file", ["models/tiny/base/model.safetensors", "tiny/evalset/easy/test.jsonl"])
-def test_damage_is_named_by_the_check_and_refused_by_a_run(case, file, copied, monkeypatch, capsys):
+def test_damage_is_named_by_the_check_and_refused_by_a_run(case, file, copied):
     damage, expected = DAMAGE[case]
-    code, said, _ = type_(monkeypatch, capsys, "fetch", "--to", "mirror", "--check")
-    assert (code, "PROBLEM" in said) == (0, False)
+    assert check() == (0, [])
     damage(copied / "mirror" / file)
-    code, said, _ = type_(monkeypatch, capsys, "fetch", "--to", "mirror", "--check")
-    problems = [line for line in said.splitlines() if line.startswith("PROBLEM")]
-    assert code == 1
-    assert [(file in line, expected in line) for line in problems] == [(True, True)]
-    code, _, error = type_(monkeypatch, capsys, "run", "--recipe", "own-recipe.toml", "--mirror", "mirror")
-    (line,) = [x for x in error.splitlines() if x.startswith("harness: ")]
-    assert code == 1
+    code, (problem,) = check()
+    line = refusal(copied)
+    assert code == 1 and file in problem and expected in problem
     assert file in line and expected in line and "on a machine with the hub: harness fetch --" in line
-    assert not list(copied.glob("results/*/*"))
 
 
 LACKS = {
-    "model": (["--model", "tiny/other"], "model tiny/other", "--model tiny/other"),
-    "adapter": (["--set", "model.adapter=tiny/other"], "adapter tiny/other", "--set model.adapter=tiny/other"),
-    "data": (["--data", "tiny/other"], "data set tiny/other", "--data tiny/other"),
-    "held-out data": (["--set", "data.heldout=tiny/other"], "data set tiny/other", "--set data.heldout=tiny/other"),
+    "model": ("--model tiny/other", "model tiny/other"),
+    "adapter": ("--set model.adapter=tiny/other", "adapter tiny/other"),
+    "data": ("--data tiny/other", "data set tiny/other"),
+    "held-out data": ("--set data.heldout=tiny/other", "data set tiny/other"),
 }
 
 
 @pytest.mark.parametrize("case", LACKS)
-def test_what_a_mirror_lacks_is_one_line_with_the_command_that_fetches_it(case, copied, monkeypatch, capsys):
-    options, thing, fetched_by = LACKS[case]
-    request = ["--recipe", "own-recipe.toml", *options]
-    code, _, error = type_(monkeypatch, capsys, "run", *request, "--mirror", "mirror")
-    (line,) = [x for x in error.splitlines() if x.startswith("harness: ")]
-    assert code == 1
+def test_what_a_mirror_lacks_is_one_line_with_the_command_that_fetches_it(case, copied):
+    options, thing = LACKS[case]
     mirror = (copied / "mirror").resolve()
-    assert f"{thing}: not in {mirror}; on a machine with the hub: harness fetch {fetched_by} --to {mirror}" in line
-    assert not list(copied.glob("results/*/*"))
-    code, said, _ = type_(monkeypatch, capsys, "fetch", *request, "--to", "mirror", "--check")
-    assert code == 1
-    assert "tiny/other: not in mirror;" in said
+    expected = f"{thing}: not in {mirror}; on a machine with the hub: harness fetch {options} --to {mirror}"
+    assert expected in refusal(copied, *options.split())
+    code, problems = check("--recipe", "own-recipe.toml", *options.split())
+    assert code == 1 and any("tiny/other: not in mirror;" in line for line in problems)
 
 
-def test_an_evaluation_set_that_a_mirror_lacks_is_named_by_the_run_and_by_the_suites_check(copied, monkeypatch, capsys):
+def test_an_evaluation_set_that_a_mirror_lacks_is_named_by_the_run_and_by_the_suites_check(copied, monkeypatch):
     shutil.rmtree(copied / "mirror" / "tiny" / "evalset")
     (copied / "mirror" / "mirror.json").unlink()  # by hand, and still without it
-    code, _, error = type_(monkeypatch, capsys, "run", "--recipe", "own-recipe.toml", "--mirror", "mirror")
-    assert code == 1
     expected = f"data set tiny/evalset: not in {copied.resolve()}/mirror; on a machine with the hub: harness fetch --suite"
-    assert expected in error
+    assert expected in refusal(copied)
     monkeypatch.setenv("HARNESS_MIRROR", "")
-    code, said, _ = type_(monkeypatch, capsys, "suites", "check", "own.toml", "--mirror", "mirror")
-    assert (code, f"PROBLEM  {expected}" in said) == (1, True)
+    done = run_cli_in_process("suites", "check", "own.toml", "--mirror", "mirror", cwd=".", check=False)
+    assert done.returncode == 1 and f"PROBLEM  {expected}" in done.stdout
 
 
 def test_a_mirror_json_that_is_no_such_thing_is_one_line(tmp_path):
@@ -489,8 +451,6 @@ def test_a_signed_address_and_who_asks_are_not_repeated():
 def test_going_offline_acts_on_libraries_that_were_imported_long_ago(monkeypatch):
     import datasets
 
-    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.setenv(variable, "")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     go_offline()
@@ -512,9 +472,10 @@ def test_nltk_data_is_copied_from_this_machine(tmp_path, monkeypatch):
     (source / "abbrev_types.txt").write_text("dr\n")
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "here")])
     bring(tmp_path / "mirror", PUNKT)
-    assert (tmp_path / "mirror/nltk_data/tokenizers/punkt_tab/english/abbrev_types.txt").read_text() == "dr\n"
+    copy = tmp_path / "mirror/nltk_data/tokenizers/punkt_tab/english/abbrev_types.txt"
+    assert copy.read_text() == "dr\n"
     assert list(read_manifest(tmp_path / "mirror").entries[0].files) == ["english/abbrev_types.txt"]
-    flip(tmp_path / "mirror/nltk_data/tokenizers/punkt_tab/english/abbrev_types.txt")
+    flip(copy)
     with pytest.raises(UserError, match="abbrev_types.txt: damaged"):
         locate_item(tmp_path / "mirror", PUNKT)
     bring(tmp_path / "mirror", PUNKT)
@@ -529,9 +490,8 @@ def test_nltk_data_that_is_nowhere_is_one_line_that_says_how_to_get_it(tmp_path,
         raise ValueError("<urlopen error>")
 
     monkeypatch.setattr(nltk, "download", unreachable)
-    with pytest.raises(
-        UserError, match="nltk punkt_tab: not on this machine .* python -m nltk.downloader punkt_tab, then repeat"
-    ):
+    expected = "nltk punkt_tab: not on this machine .* python -m nltk.downloader punkt_tab, then repeat"
+    with pytest.raises(UserError, match=expected):
         bring(tmp_path / "mirror", PUNKT)
     assert nltk.data.path == [str(tmp_path / "nowhere")]
 

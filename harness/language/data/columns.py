@@ -15,7 +15,7 @@ import reprlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.errors import UserError
+from harness.language.data.conversations import RowError
 
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
 HISTORY_COLUMNS = ("history", "conversation_history", "chat_history")
@@ -93,19 +93,18 @@ def check_no_unused_text(
     value: Any,
     pair_texts: Sequence[str],
     other_texts: Sequence[str],
-    where: str,
     ignored_columns: Sequence[str] = (),
     context_columns: Sequence[str] = (),
 ) -> None:
-    """Raises UserError when a column that is not used holds text that is not in the pair.
+    """Raises RowError when a column that is not used holds text that is not in the pair.
 
     pair_texts: every text of the pair; other_texts: those of its conversation beside it; ignored_columns, context_columns: what
     data.ignore_columns and data.context_columns name already. A text is in the pair when it is one of these, stands in one on
     lines of its own, or holds every paragraph of the pair (a rendering).
     """
     if name.rpartition(".")[2].lower() in NON_TEXT_COLUMNS:
-        raise UserError(
-            f"{where}: column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows "
+        raise RowError(
+            f"column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows "
             f"out, or go on without it with {ignore_hint(name, ignored_columns)}"
         )
     if is_label(name, value):
@@ -118,8 +117,8 @@ def check_no_unused_text(
             continue
         parts = value if isinstance(value, list) else [value]
         can_be_context = "." not in name and all(isinstance(part, str) for part in parts)
-        raise UserError(
-            f"{where}: column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
+        raise RowError(
+            f"column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
             + (
                 f"put it behind the prompt with --set data.context_columns={','.join([*context_columns, name])}, or "
                 if can_be_context

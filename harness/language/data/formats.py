@@ -30,6 +30,8 @@ from harness.language.data.columns import (
     is_on_own_lines,
 )
 from harness.language.data.conversations import (
+    ROLES_BEFORE_ANSWER,
+    RowError,
     Turn,
     answer_index,
     check_text,
@@ -47,6 +49,7 @@ RESPONSE_COLUMNS = ("response", "completion", "output", "answer", "chosen", "rea
 CONVERSATION_COLUMNS = ("messages", "conversations", "conversation", "real", "chosen")
 MAX_LISTED = 6  # files named in a line
 Row = dict[str, Any]
+Used = set[str | None]
 Message = dict[str, str]
 
 
@@ -86,8 +89,13 @@ def pairs_from_rows(rows: list[tuple[str, Any]], settings: DataConfig, source: s
     first = rows[0][1]
     if not isinstance(first, dict):
         raise UserError(f"data {source}: a row is {type(first).__name__}, expected an object with named columns")
-    reader = _PairReader(settings, find_layout(settings, source, plain(first)))
-    pairs = [reader.pair(row, where) for where, row in rows]
+    where, pairs = f"data {source}", []
+    try:
+        reader = _PairReader(settings, find_layout(settings, source, plain(first)))
+        for where, row in rows:
+            pairs.append(reader.pair(row, where))
+    except RowError as error:
+        raise UserError(f"{where}: {error}") from error
     reader.check_context_columns(source)
     return pairs, f"{source}: {_describe_files(rows, source)}{reader.describe()}"
 
@@ -106,10 +114,10 @@ def find_layout(settings: DataConfig, source: str, row: Row) -> ColumnLayout:
         next((columns[name] for name in known if name in columns), None) for known in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
     )
     if prompt is not None and response is None:
-        turns = parse_turns(row[prompt], f"data {source}")
+        turns = parse_turns(row[prompt])
         if turns and turns[-1].role == "assistant" and not (isinstance(row[prompt], str) and is_hh_prompt(row[prompt])):
             return ColumnLayout(None, prompt)
-    if response is not None and prompt is None and prompt_by_name is None and parse_turns(row[response], f"data {source}"):
+    if response is not None and prompt is None and prompt_by_name is None and parse_turns(row[response]):
         return ColumnLayout(None, response, takes_last_answer=True)
     prompt, response = prompt or prompt_by_name, response or response_by_name
     if prompt is not None and response is not None:
@@ -138,185 +146,171 @@ class _PairReader:
         self.seen_columns: set[str] = set()
         self.num_continued = 0
 
-    def pair(self, row: Any, where: str) -> Pair:
-        if not isinstance(row, dict):
-            raise UserError(f"{where}: {type(row).__name__} where an object with named columns was expected")
-        row = {name: plain(value) for name, value in row.items()}
-        for name in (self.layout.prompt, self.layout.response):
-            if name is not None and name not in row:
-                raise UserError(
-                    f"{where}: no column {name!r}; it has {_join_names(row) or 'none'}; put rows of another shape than the "
-                    "first's into a file of their own"
-                )
-        unwanted = ("false", "0", "0.0") if str(self.layout.response).lower() == "completion" else ("false",)
-        if str(row.get("label")).lower() in unwanted and "label" not in self.ignored_columns:
-            raise UserError(
-                f"{where}: label={str(row['label']).lower()} marks an answer that is not wanted (KTO's format); leave such rows "
-                f"out, or take all with {ignore_hint('label', self.ignored_columns)}"
+    def pair(self, raw: Any, where: str) -> Pair:
+        """The pair of one row. `used` on the way: the columns that are part of it, or were looked at. Raises RowError."""
+        if not isinstance(raw, dict):
+            raise RowError(f"{type(raw).__name__} where an object with named columns was expected")
+        row = {name: plain(value) for name, value in raw.items()}
+        prompt, response = self.layout.prompt, self.layout.response
+        used: Used = {prompt, response}
+        if missing := [name for name in (prompt, response) if name is not None and name not in row]:
+            raise RowError(
+                f"no column {missing[0]!r}; it has {_join_names(row) or 'none'}; put rows of another shape than the first's into "
+                "a file of their own"
             )
-        prompt_turns, real, other_texts = (
-            self._from_conversation(row, where) if self.layout.prompt is None else self._from_two_columns(row, where)
-        )
-        used_names = {self.layout.prompt, self.layout.response}
-        prompt_turns = self._add_context(prompt_turns, row, used_names, where)
-        if self.layout.prompt is not None:
-            prompt_turns = self._add_history(prompt_turns, row, used_names, where)
-        prompt_turns = self._add_system(prompt_turns, row, used_names, where)
+        label = str(row.get("label")).lower()
+        unwanted = ("false", "0", "0.0") if response.lower() == "completion" else ("false",)
+        if label in unwanted and "label" not in self.ignored_columns:
+            raise RowError(
+                f"label={label} marks an answer that is not wanted (KTO's format); leave such rows out, or take all with "
+                f"{ignore_hint('label', self.ignored_columns)}"
+            )
+        turns, real, other_texts = self._from_conversation(row) if prompt is None else self._from_two_columns(row, prompt)
+        turns = self._add_context(turns, row, used)
+        if prompt is not None:
+            turns = self._add_history(turns, row, used)
+        turns = self._add_system(turns, row, used)
         if "system" in self.ignored_columns and "system" not in row:  # a turn of the conversation's own
-            self.unused_columns.update({"system": None} if any(turn["role"] == "system" for turn in prompt_turns) else {})
-            prompt_turns = [turn for turn in prompt_turns if turn["role"] != "system"]
-        self._check_other_columns(row, used_names, [*(turn["content"] for turn in prompt_turns), real], other_texts, where)
-        if len(prompt_turns) == 1 and prompt_turns[0]["role"] == "user":
-            return Pair(prompt_turns[0]["content"], real, where)
-        return Pair(_as_text(prompt_turns), real, where, tuple(prompt_turns))
+            self.unused_columns.update({"system": None} if any(turn["role"] == "system" for turn in turns) else {})
+            turns = [turn for turn in turns if turn["role"] != "system"]
+        self.seen_columns.update(map(str, row))
+        texts = [*(turn["content"] for turn in turns), real]
+        for name, value in row.items():
+            if name not in used:
+                self._check_unused(str(name), value, texts, other_texts)
+        if len(turns) == 1 and turns[0]["role"] == "user":
+            return Pair(turns[0]["content"], real, where)
+        return Pair(_as_text(turns), real, where, tuple(turns))
 
-    def _from_conversation(self, row: Row, where: str) -> tuple[list[Message], str, list[str]]:
+    def _from_conversation(self, row: Row) -> tuple[list[Message], str, list[str]]:
         """(turns before the response, response, the other texts of the conversation)"""
         column = self.layout.response
-        turns = parse_conversation(row[column], column, where)
-        answer_at = answer_index(turns, "last" if self.layout.takes_last_answer else self.answer_choice, where)
-        if self.layout.takes_last_answer and answer_at != len(turns) - 1:
-            raise UserError(f"{where}: {column} ends in a turn of {turns[-1].role!r}, expected the assistant's answer")
-        self.num_continued += any(turn.role == "assistant" for turn in turns[answer_at + 1 :])
-        later = [turn.content for turn in turns[answer_at + 1 :] if isinstance(turn.content, str)]
-        self._check_turn_fields(turns[: answer_at + 1], column, where)
-        return to_messages(turns[:answer_at], where), content_text(turns[answer_at].content, where), later
+        turns = parse_conversation(row[column], column)
+        answer_at = answer_index(turns, "last" if self.layout.takes_last_answer else self.answer_choice)
+        later = turns[answer_at + 1 :]
+        if self.layout.takes_last_answer and later:
+            raise RowError(f"{column} ends in a turn of {turns[-1].role!r}, expected the assistant's answer")
+        self.num_continued += any(turn.role == "assistant" for turn in later)
+        self._check_turn_fields(turns[: answer_at + 1], column)
+        later_texts = [turn.content for turn in later if isinstance(turn.content, str)]
+        return to_messages(turns[:answer_at]), content_text(turns[answer_at].content), later_texts
 
-    def _from_two_columns(self, row: Row, where: str) -> tuple[list[Message], str, list[str]]:
-        prompt, response = self.layout.prompt, self.layout.response
-        assert prompt is not None
-        prompt_turns = self._prompt_turns(row[prompt], prompt, where)
+    def _from_two_columns(self, row: Row, prompt: str) -> tuple[list[Message], str, list[str]]:
+        response = self.layout.response
+        prompt_turns = self._prompt_turns(row[prompt], prompt)
         value = row[response]
-        turns = parse_turns(value, where) if not isinstance(value, str) or response.lower() == "chosen" else None
+        turns = parse_turns(value) if not isinstance(value, str) or response.lower() == "chosen" else None
         if turns is None:
-            text = content_text(value, where, response) if is_content_parts(value) else check_text(value, response, where)
-            return prompt_turns, text, []
+            return prompt_turns, _text_or_parts(value, response), []
         *earlier_turns, answer = turns
         if answer.role != "assistant":
-            raise UserError(f"{where}: {response} ends in a turn of {answer.role!r}, expected the assistant's answer")
-        self._check_turn_fields(turns, response, where)
+            raise RowError(f"{response} ends in a turn of {answer.role!r}, expected the assistant's answer")
+        self._check_turn_fields(turns, response)
         if earlier_turns:
-            repeated_turns = to_messages(earlier_turns, where)
-            repeated_texts = [(turn["role"], turn["content"].strip()) for turn in repeated_turns]
-            prompt_texts = [(turn["role"], turn["content"].strip()) for turn in prompt_turns]
-            if repeated_texts[: len(prompt_texts)] != prompt_texts and not (
-                len(prompt_texts) == 1 and prompt_texts[0] in repeated_texts
-            ):
-                raise UserError(
-                    f"{where}: {response} has {len(turns)} turns, which do not begin with {prompt}; expected one answer"
-                )
+            repeated_turns = to_messages(earlier_turns)
+            repeated, expected = (
+                [(turn["role"], turn["content"].strip()) for turn in messages] for messages in (repeated_turns, prompt_turns)
+            )
+            if repeated[: len(expected)] != expected and not (len(expected) == 1 and expected[0] in repeated):
+                raise RowError(f"{response} has {len(turns)} turns, which do not begin with {prompt}; expected one answer")
             if repeated_turns[-1]["role"] == "assistant":
-                raise UserError(f"{where}: {response} has several answers behind the prompt, expected one")
+                raise RowError(f"{response} has several answers behind the prompt, expected one")
             prompt_turns = repeated_turns
-        return prompt_turns, content_text(answer.content, where), []
+        return prompt_turns, content_text(answer.content), []
 
-    def _prompt_turns(self, value: Any, name: str, where: str) -> list[Message]:
+    def _prompt_turns(self, value: Any, name: str) -> list[Message]:
         """The turns of a prompt: of one user where it is text."""
-        turns = parse_turns(value, where) if not isinstance(value, str) or is_hh_prompt(value) else None
+        turns = parse_turns(value) if not isinstance(value, str) or is_hh_prompt(value) else None
         if turns is None:
-            text = content_text(value, where, name) if is_content_parts(value) else check_text(value, name, where)
-            return [{"role": "user", "content": text}]
+            return [{"role": "user", "content": _text_or_parts(value, name)}]
         if isinstance(value, str) and turns[-1].role == "assistant":
             turns = turns[:-1]  # HH-RLHF's prompts end in "Assistant:"
-        self._check_turn_fields(turns, name, where)
-        messages = to_messages(turns, where)
-        if messages[-1]["role"] not in ("user", "tool", "function"):
-            raise UserError(f"{where}: {name} ends in a turn of {messages[-1]['role']!r}, expected the user's")
+        self._check_turn_fields(turns, name)
+        messages = to_messages(turns)
+        if messages[-1]["role"] not in ROLES_BEFORE_ANSWER:
+            raise RowError(f"{name} ends in a turn of {messages[-1]['role']!r}, expected the user's")
         return messages
 
-    def _add_context(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
+    def _add_context(self, turns: list[Message], row: Row, used: Used) -> list[Message]:
         """The last turn with what belongs to it in columns of their own, each behind a blank line."""
-        context_names = [name for name in row if str(name).lower() in CONTEXT_COLUMNS] if self.layout.prompt is not None else []
-        context_names.sort(key=lambda name: CONTEXT_COLUMNS.index(str(name).lower()))
-        content = prompt_turns[-1]["content"]
-        for name in dict.fromkeys([*context_names, *(name for name in self.context_columns if name in row)]):
-            if name in used_names or name in self.ignored_columns:
+        known = [name for name in row if str(name).lower() in CONTEXT_COLUMNS] if self.layout.prompt is not None else []
+        known.sort(key=lambda name: CONTEXT_COLUMNS.index(str(name).lower()))
+        content = turns[-1]["content"]
+        for name in dict.fromkeys([*known, *(name for name in self.context_columns if name in row)]):
+            if name in used or name in self.ignored_columns:
                 continue
-            used_names.add(name)
+            used.add(name)
             if is_blank(value := row[name]):
                 continue
             texts = value if isinstance(value, list) and all(isinstance(text, str) for text in value) else [value]
-            context_text = "\n\n".join(self._context_text(text, name, where) for text in texts)
+            context = "\n\n".join(self._context_text(text, name) for text in texts)
             # a prompt may be made up already of columns that are kept beside it
-            already_there = is_on_own_lines(context_text, content)
+            already_there = is_on_own_lines(context, content)
             (self.unused_columns if already_there else self.used_columns)[name] = None
             if not already_there:
-                content = f"{content}\n\n{context_text}" if content.strip() else context_text
-        return [*prompt_turns[:-1], {**prompt_turns[-1], "content": content}]
+                content = f"{content}\n\n{context}" if content.strip() else context
+        return [*turns[:-1], {**turns[-1], "content": content}]
 
-    def _context_text(self, value: Any, name: str, where: str) -> str:
+    def _context_text(self, value: Any, name: str) -> str:
         if not isinstance(value, str):
-            kind = type(value).__name__
-            raise UserError(
-                f"{where}: column {name!r} belongs to the prompt and is {kind}, expected text or a list of texts; write it as "
-                f"text, or go on without it with {ignore_hint(name, self.ignored_columns)}"
+            raise RowError(
+                f"column {name!r} belongs to the prompt and is {type(value).__name__}, expected text or a list of texts; "
+                f"write it as text, or {self._go_on_without(name)}"
             )
-        return check_text(value, name, where)
+        return check_text(value, name)
 
-    def _add_history(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
-        for name in self._take_columns(row, HISTORY_COLUMNS, used_names):
-            if len(prompt_turns) > 1:
-                raise UserError(
-                    f"{where}: column {name!r} beside a prompt of several turns; go on without it with "
-                    f"{ignore_hint(name, self.ignored_columns)}"
-                )
-            value, history_turns = row[name], []
+    def _add_history(self, turns: list[Message], row: Row, used: Used) -> list[Message]:
+        for name in self._take_columns(row, used, HISTORY_COLUMNS):
+            if len(turns) > 1:
+                raise RowError(f"column {name!r} beside a prompt of several turns; {self._go_on_without(name)}")
+            value = row[name]
             if isinstance(value, list) and all(isinstance(entry, list) and len(entry) == 2 for entry in value):
-                history_turns = [Turn(("user", "assistant")[n], text) for entry in value for n, text in enumerate(entry)]
-            elif not isinstance(value, str) and (turns := parse_turns(value, where)) is not None:
-                history_turns = turns
-            else:
-                raise UserError(
-                    f"{where}: column {name!r} must be a list of [question, answer] or of turns with role and content; "
-                    f"mend it, or go on without it with {ignore_hint(name, self.ignored_columns)}"
+                history = [Turn(("user", "assistant")[n], text) for entry in value for n, text in enumerate(entry)]
+            elif isinstance(value, str) or (history := parse_turns(value)) is None:
+                raise RowError(
+                    f"column {name!r} must be a list of [question, answer] or of turns with role and content; "
+                    f"mend it, or {self._go_on_without(name)}"
                 )
-            messages = to_messages(history_turns, where)
-            if messages[-1]["role"] == "user" and messages[-1]["content"].strip() == prompt_turns[0]["content"].strip():
+            messages = to_messages(history)
+            if messages[-1]["role"] == "user" and messages[-1]["content"].strip() == turns[0]["content"].strip():
                 messages = messages[:-1]  # a history that ends in the prompt
-            prompt_turns = [*messages, *prompt_turns]
-        return prompt_turns
+            turns = [*messages, *turns]
+        return turns
 
-    def _add_system(self, prompt_turns: list[Message], row: Row, used_names: set[str | None], where: str) -> list[Message]:
-        for name in self._take_columns(row, SYSTEM_COLUMNS, used_names):
-            text = self._context_text(row[name], name, where)
-            system_texts = [turn["content"].strip() for turn in prompt_turns if turn["role"] in ("system", "developer")]
+    def _add_system(self, turns: list[Message], row: Row, used: Used) -> list[Message]:
+        for name in self._take_columns(row, used, SYSTEM_COLUMNS):
+            text = self._context_text(row[name], name)
+            system_texts = [turn["content"].strip() for turn in turns if turn["role"] in ("system", "developer")]
             if system_texts and text.strip() not in system_texts:
-                raise UserError(
-                    f"{where}: column {name!r} is another text than the conversation's own system turn; go on without it with "
-                    f"{ignore_hint(name, self.ignored_columns)}"
+                raise RowError(
+                    f"column {name!r} is another text than the conversation's own system turn; {self._go_on_without(name)}"
                 )
-            prompt_turns = prompt_turns if system_texts else [{"role": "system", "content": text}, *prompt_turns]
-        return prompt_turns
+            turns = turns if system_texts else [{"role": "system", "content": text}, *turns]
+        return turns
 
-    def _take_columns(self, row: Row, candidates: tuple[str, ...], used_names: set[str | None]) -> list[str]:
-        """The row's columns of some names that are neither blank nor ignored; they are added to `used_names`."""
-        unused_names = [name for name in row if name not in used_names and name not in self.ignored_columns]
-        present = [name for name in unused_names if str(name).lower() in candidates]
-        used_names.update(present)
+    def _go_on_without(self, name: str) -> str:
+        return f"go on without it with {ignore_hint(name, self.ignored_columns)}"
+
+    def _take_columns(self, row: Row, used: Used, names: tuple[str, ...]) -> list[str]:
+        """The row's columns of some names that are neither blank nor ignored; all of them are used then."""
+        present = [name for name in row if str(name).lower() in names and name not in used and name not in self.ignored_columns]
+        used.update(present)
         present = [name for name in present if not is_blank(row[name])]
         self.used_columns.update(dict.fromkeys(present))
         return present
 
-    def _check_turn_fields(self, turns: list[Turn], column: str, where: str) -> None:
+    def _check_turn_fields(self, turns: list[Turn], column: str) -> None:
         """The other fields of the turns that are used: treated as columns are."""
         for turn in turns:
             for key, value in turn.extra.items():
-                self._check_unused(f"{column}.{key}", value, [content_text(turn.content, where)] if turn.content else [], where)
+                self._check_unused(f"{column}.{key}", value, [content_text(turn.content)] if turn.content else [])
 
-    def _check_other_columns(
-        self, row: Row, used_names: set[str | None], pair_texts: list[str], other_texts: list[str], where: str
-    ) -> None:
-        self.seen_columns.update(map(str, row))
-        for name, value in row.items():
-            if name not in used_names:
-                self._check_unused(str(name), value, pair_texts, where, other_texts)
-
-    def _check_unused(self, name: str, value: Any, pair_texts: list[str], where: str, other_texts: Sequence[str] = ()) -> None:
+    def _check_unused(self, name: str, value: Any, pair_texts: list[str], other_texts: Sequence[str] = ()) -> None:
         if is_blank(value):
             return
         self.unused_columns[name] = None
         if name not in self.ignored_columns and name.lower() not in OTHER_RESPONSE_COLUMNS:
-            check_no_unused_text(name, value, pair_texts, other_texts, where, self.ignored_columns, self.context_columns)
+            check_no_unused_text(name, value, pair_texts, other_texts, self.ignored_columns, self.context_columns)
 
     def check_context_columns(self, source: str) -> None:
         """Raises UserError when no row has a column that the settings put behind the prompt."""
@@ -329,15 +323,13 @@ class _PairReader:
     def describe(self) -> str:
         if self.layout.prompt is None:
             which = "last" if self.layout.takes_last_answer else self.answer_choice
-            description = f"the {which} answer of each conversation in {self.layout.response}, with all before it"
-            description += f" and {_join_names(self.used_columns)}" if self.used_columns else ""
+            text = f"the {which} answer of each conversation in {self.layout.response}, with all before it"
+            text += f" and {_join_names(self.used_columns)}" if self.used_columns else ""
             if self.num_continued:
-                description += f" ({self.num_continued} go on after it, which is not read; data.turns=last takes the last answer)"
+                text += f" ({self.num_continued} go on after it, which is not read; data.turns=last takes the last answer)"
         else:
-            description = (
-                f"prompt from {_join_names([self.layout.prompt, *self.used_columns])}, response from {self.layout.response}"
-            )
-        return description + (f"; columns not used: {_join_names(self.unused_columns)}" if self.unused_columns else "")
+            text = f"prompt from {_join_names([self.layout.prompt, *self.used_columns])}, response from {self.layout.response}"
+        return text + (f"; columns not used: {_join_names(self.unused_columns)}" if self.unused_columns else "")
 
 
 def _describe_files(rows: list[tuple[str, Any]], source: str) -> str:
@@ -348,6 +340,10 @@ def _describe_files(rows: list[tuple[str, Any]], source: str) -> str:
         return ""
     more = f" and {len(paths) - MAX_LISTED} more" if len(paths) > MAX_LISTED else ""
     return f"{_join_names(path.relative_to(folder) for path in paths[:MAX_LISTED])}{more}: "
+
+
+def _text_or_parts(value: Any, name: str) -> str:
+    return content_text(value, name) if is_content_parts(value) else check_text(value, name)
 
 
 def _join_names(columns: Any) -> str:

@@ -55,11 +55,7 @@ def measure_first_ids(real: Sequence[Ids], synthetic: Sequence[Ids], key: tuple[
     real, synthetic: ids of responses, end token included, any number of each.
     """
     n = min(len(real) // 2, len(synthetic))
-    if n < 2:
-        return []
-    return [
-        _measure_depth(depth, real, synthetic, n, np.random.default_rng(keyed_seed("first ids", depth, *key))) for depth in DEPTHS
-    ]
+    return [_measure_depth(depth, real, synthetic, n, key) for depth in DEPTHS] if n >= 2 else []
 
 
 def first_id_rows(
@@ -67,17 +63,15 @@ def first_id_rows(
 ) -> list[dict[str, Any]]:
     """How well the first ids distinguish the examples' real responses from these samples, with the tokens as text."""
     measured = measure_first_ids([encoder.real(e) for e in examples], [s.token_ids for s in samples], key)
-    texts = [
-        " ".join(map(str, tokenizer.convert_ids_to_tokens(list(result.told_by)))).translate(VISIBLE_WHITESPACE)
-        for result in measured
-    ]
-    return [
-        {**dataclasses.asdict(result), "telling": result.telling, "told_by": text}
-        for result, text in zip(measured, texts, strict=True)
-    ]
+
+    def as_text(ids: Ids) -> str:
+        return " ".join(map(str, tokenizer.convert_ids_to_tokens(list(ids)))).translate(VISIBLE_WHITESPACE)
+
+    return [{**dataclasses.asdict(m), "telling": m.telling, "told_by": as_text(m.told_by)} for m in measured]
 
 
-def _measure_depth(depth: int, real: Sequence[Ids], synthetic: Sequence[Ids], n: int, generator: np.random.Generator) -> FirstIds:
+def _measure_depth(depth: int, real: Sequence[Ids], synthetic: Sequence[Ids], n: int, key: tuple[object, ...]) -> FirstIds:
+    generator = np.random.default_rng(keyed_seed("first ids", depth, *key))
     code_of: dict[tuple[int, ...], int] = {}
     real_codes, synthetic_codes = (
         np.array([code_of.setdefault(tuple(ids[:depth]), len(code_of)) for ids in responses]) for responses in (real, synthetic)

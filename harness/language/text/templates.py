@@ -65,17 +65,12 @@ class Template:
         """
         if not any(word in text for word in self.response_prefix.split()):
             return self.response_prefix
-        quoted_text = control_tokens(tokenizer).quote(text)
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": quoted_text}]
-        conversation_text = _without_whitespace(_render(tokenizer, turns, self.arguments).removeprefix(self.example_prompt))
-        return next(
-            (
-                prefix
-                for prefix in (self.response_prefix, "")
-                if conversation_text.startswith(_without_whitespace(prefix + quoted_text + self.response_suffix))
-            ),
-            None,
-        )
+        quoted = control_tokens(tokenizer).quote(text)
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": quoted}]
+        rendered = _without_whitespace(_render(tokenizer, turns, self.arguments).removeprefix(self.example_prompt))
+        prefixes = (self.response_prefix, "")
+        fitting = (p for p in prefixes if rendered.startswith(_without_whitespace(p + quoted + self.response_suffix)))
+        return next(fitting, None)
 
     def renders_consistently(self, tokenizer: Any, turns: Turns, prompt_text: str) -> bool:
         """Whether an answer to this conversation stands between the same texts as an answer to a single prompt."""
@@ -97,30 +92,32 @@ def _render(tokenizer: Any, turns: Turns, arguments: Mapping[str, Any], **option
         with rendering_limits():
             return tokenizer.apply_chat_template(list(turns), tokenize=False, **options, **arguments)
     except ValueError as error:  # transformers raises this for several named templates of which none was chosen
-        if isinstance(named := getattr(tokenizer, "chat_template", None), dict) and "chat_template" not in arguments:
-            raise UserError(_named_templates_message(named)) from error
-        raise
+        names = sorted(_named_templates(tokenizer))
+        if not names or "chat_template" in arguments:
+            raise
+        raise UserError(
+            f"the tokenizer has chat templates named {', '.join(names)} and none named default; use --set "
+            f"'data.template_arguments={{chat_template=\"{names[0]}\"}}', or --set data.template=instruction"
+        ) from error
     except (TemplateError, TypeError):
         raise
     except Exception as error:  # a template is an arbitrary program, and may divide by zero
         raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
-def _named_templates_message(named_templates: Mapping[str, str]) -> str:
-    first = sorted(named_templates)[0]
-    return (
-        f"the tokenizer has chat templates named {', '.join(sorted(named_templates))} and none named default; "
-        f"use --set 'data.template_arguments={{chat_template=\"{first}\"}}', or --set data.template=instruction"
-    )
+def _named_templates(tokenizer: Any) -> Mapping[str, str]:
+    """A tokenizer's chat templates by name, where it has several."""
+    templates = getattr(tokenizer, "chat_template", None)
+    return templates if isinstance(templates, dict) else {}
 
 
-def has_chat_template(tokenizer: Any) -> bool:
-    return bool(getattr(tokenizer, "chat_template", None))
+def has_chat_template(tokenizer: Any, arguments: Mapping[str, Any]) -> bool:
+    return bool(getattr(tokenizer, "chat_template", None)) or "chat_template" in arguments
 
 
 def check_chat_template(tokenizer: Any, arguments: Mapping[str, Any], message: str, hint: str) -> None:
     """Raises UserError, `message` and the reason, where lm-eval could not put a question into the tokenizer's chat template."""
-    if not (has_chat_template(tokenizer) or "chat_template" in arguments):
+    if not has_chat_template(tokenizer, arguments):
         raise UserError(f"{message}, and its tokenizer has none; use {hint}")
     try:
         _render(tokenizer, [{"role": "user", "content": "a"}], arguments, add_generation_prompt=True)
@@ -132,12 +129,7 @@ def check_chat_template(tokenizer: Any, arguments: Mapping[str, Any], message: s
 
 def writes_date(tokenizer: Any, arguments: Mapping[str, Any] = MappingProxyType({})) -> bool:
     """Whether the chat template writes today's date into the prompt."""
-    chat_template = getattr(tokenizer, "chat_template", None) or ""
-    texts = [
-        arguments.get("chat_template", ""),
-        *(chat_template.values() if isinstance(chat_template, dict) else [chat_template]),
-    ]
-    return any("strftime_now" in str(text) for text in texts)
+    return "strftime_now" in f"{arguments.get('chat_template')} {getattr(tokenizer, 'chat_template', None)}"
 
 
 def freeze_date(tokenizer: Any, frozen_now: datetime) -> None:
@@ -170,8 +162,8 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
     """
     control = control_tokens(tokenizer)
     if kind == "auto":
-        kind = "chat" if has_chat_template(tokenizer) or "chat_template" in arguments else "instruction"
-    if kind == "chat" and not (has_chat_template(tokenizer) or "chat_template" in arguments):
+        kind = "chat" if has_chat_template(tokenizer, arguments) else "instruction"
+    if kind == "chat" and not has_chat_template(tokenizer, arguments):
         raise UserError("data.template=chat: this tokenizer has no chat template; use --set data.template=instruction")
     eos = tokenizer.eos_token_id
     if eos is None:
@@ -180,15 +172,11 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
         template = Template(kind, eos, frozenset({eos}), arguments=arguments)
         return _with_seam(tokenizer, replace(template, example_prompt=template.render(tokenizer, "a")))
     turns = [{"role": "user", "content": "a"}]
-    named_templates, requested_template = getattr(tokenizer, "chat_template", None), arguments.get("chat_template")
-    if (
-        isinstance(requested_template, str)
-        and requested_template not in (named_templates if isinstance(named_templates, dict) else {})
-        and "{" not in requested_template
-    ):
+    named, requested = _named_templates(tokenizer), arguments.get("chat_template")
+    if isinstance(requested, str) and requested not in named and "{" not in requested:
         raise UserError(
-            f"data.template_arguments: chat_template={requested_template!r} is no template of the tokenizer, which has "
-            + (", ".join(sorted(named_templates)) if isinstance(named_templates, dict) else "one without a name; leave it out")
+            f"data.template_arguments: chat_template={requested!r} is no template of the tokenizer, which has "
+            + (", ".join(sorted(named)) or "one without a name; leave it out")
         )
     try:
         example_prompt = _render(tokenizer, turns, arguments, add_generation_prompt=True)
@@ -204,28 +192,18 @@ def choose_template(tokenizer: Any, kind: str, arguments: Mapping[str, Any] = Ma
             "use --set data.template=instruction, or give it arguments with --set data.template_arguments"
         )
     end_token = first_control_token(control.added_token_ids, control.strings, rest)
-    before_end_token, end_token_id = (
-        ("", eos) if end_token is None else (rest[: rest.index(end_token)], control.added_token_ids[end_token])
-    )
-    chat_template = Template(
-        kind,
-        end_token_id,
-        frozenset({end_token_id, eos}),
-        response_prefix=response_prefix,
-        response_suffix=before_end_token + (end_token or ""),
-        before_end_token=before_end_token,
-        example_prompt=example_prompt,
-        arguments=arguments,
-    )
-    return _with_seam(tokenizer, chat_template)
+    before_end_token = rest.partition(end_token)[0] if end_token else ""
+    end_token_id = control.added_token_ids[end_token] if end_token else eos
+    suffix, stop_ids = before_end_token + (end_token or ""), frozenset({end_token_id, eos})
+    template = Template(kind, end_token_id, stop_ids, response_prefix, suffix, 0, before_end_token, example_prompt, arguments)
+    return _with_seam(tokenizer, template)
 
 
 def first_control_token(ids: Mapping[str, int], special: Sequence[str], text: str) -> str | None:
     """The first control token in what a template writes behind an answer; any other added token where there is none."""
     for strings in ([s for s in special if s in ids], [s for s in ids if s.strip()]):
-        matches = sorted((text.index(s), -len(s), s) for s in strings if s in text)
-        if matches:
-            return matches[0][2]
+        if matches := [(text.index(s), -len(s), s) for s in strings if s in text]:
+            return min(matches)[2]
     return None
 
 

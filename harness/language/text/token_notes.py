@@ -21,13 +21,10 @@ def tokenization_notes(counts: Mapping[str, int], policy: Policy) -> Iterator[st
     num_pairs = counts["rows"] + counts.get("heldout_rows", 0) - num_dropped
     num_shifted = counts.get("seam_moved", 0) + counts.get("heldout_seam_moved", 0)
     seam = f"{template.seam_offset} character(s) before the prompt's end" if template.seam_offset else "at the prompt's end"
-    shift_note = (
-        f"; in {num_shifted} rows earlier, where the tokenizer joins the response's first characters with the prompt"
-        if num_shifted
-        else ""
-    )
+    if num_shifted:
+        seam += f"; in {num_shifted} rows earlier, where the tokenizer joins the response's first characters with the prompt"
     yield (
-        f"tokens: template {template.kind!r}; prompt and response tokenised as one text, seam {seam}{shift_note}; "
+        f"tokens: template {template.kind!r}; prompt and response tokenised as one text, seam {seam}; "
         f"{num_pairs} pairs checked; a response ends in {to_token(template.end_token_id)!r}, sampling stops at "
         f"{', '.join(repr(to_token(i) or i) for i in sorted(template.stop_ids))}"
     )

@@ -50,11 +50,12 @@ class ControlTokens:
         for string in self.strings:
             wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in string)
             variants = " ".join({string.lower(), string.upper(), wide} - set(self.strings))
-            if variants and control_ids & set(self.tokenizer(variants, add_special_tokens=False)["input_ids"]) - {
-                self.tokenizer.unk_token_id
-            }:
+            if control_ids & set(self._plain_ids(variants)) - {self.tokenizer.unk_token_id}:
                 return True
         return False
+
+    def _plain_ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -75,7 +76,7 @@ class ControlTokens:
     def token_ids(self, text: str) -> list[int]:
         """Ids of a text in which marks keep text from being a control token; nothing is added before or after it."""
         if QUOTE_MARK not in text and not self.normalizer_makes_control_tokens:
-            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            return self._plain_ids(text)
         alias = ALIAS_PREFIX
         while alias in text:
             alias += "q"
@@ -88,9 +89,7 @@ class ControlTokens:
     @cached_property
     def added_ids(self) -> tuple[list[int], list[int]]:
         """The ids that the tokenizer writes by itself before and behind every text."""
-        plain_ids, full_ids = (
-            self.tokenizer("a", add_special_tokens=add_special_tokens)["input_ids"] for add_special_tokens in (False, True)
-        )
+        plain_ids, full_ids = self._plain_ids("a"), self.tokenizer("a")["input_ids"]
         for start in range(len(full_ids) - len(plain_ids) + 1):
             if full_ids[start : start + len(plain_ids)] == plain_ids:
                 return full_ids[:start], full_ids[start + len(plain_ids) :]
@@ -107,11 +106,8 @@ class ControlTokens:
         Under its own name a control token is then text. Raises UserError where the library does not read the new names.
         """
         names = {string: f"{alias}{n}{alias}" for n, string in enumerate(self.strings)}
-        config = json.loads(self.tokenizer.backend_tokenizer.to_str()) | {
-            "padding": None,
-            "truncation": None,
-            "post_processor": None,
-        }
+        unused = dict.fromkeys(("padding", "truncation", "post_processor"))
+        config = json.loads(self.tokenizer.backend_tokenizer.to_str()) | unused
         added_contents = {str(token["content"]) for token in config["added_tokens"]}
         for token in config["added_tokens"]:
             token["content"] = names.get(token["content"], token["content"])
@@ -119,25 +115,22 @@ class ControlTokens:
         model = config["model"]
         # byte tokens keep their names: the model itself looks for them
         model_names = {string: name for string, name in names.items() if not BYTE_TOKEN.fullmatch(string)}
-        if isinstance(model["vocab"], dict):
-            model["vocab"] = {model_names.get(piece, piece): number for piece, number in model["vocab"].items()}
-        else:
-            model["vocab"] = [[model_names.get(piece, piece), score] for piece, score in model["vocab"]]
+        vocab, is_dict = model["vocab"], isinstance(model["vocab"], dict)
+        renamed = [[model_names.get(piece, piece), value] for piece, value in (vocab.items() if is_dict else vocab)]
+        model["vocab"] = dict(renamed) if is_dict else renamed
         if isinstance(model.get("unk_token"), str):
             model["unk_token"] = model_names.get(model["unk_token"], model["unk_token"])
         try:
             copy = Tokenizer.from_str(json.dumps(config))
         except Exception:  # the library raises a bare Exception
             copy = Tokenizer.from_str(unrenamed_json)
-        renumbered = {
-            content: copy.token_to_id(names.get(str(content), str(content)))
-            for content in added_contents
-            if content in self.added_token_ids
+        numbers = {
+            copy.token_to_id(names.get(content, content)): content for content in added_contents & self.added_token_ids.keys()
         }
-        original_id = {number: self.added_token_ids[content] for content, number in renumbered.items() if number is not None}
+        original_id = {number: self.added_token_ids[content] for number, content in numbers.items() if number is not None}
         for string in self.strings:
             ids = [original_id.get(i, i) for i in copy.encode(names[string], add_special_tokens=False).ids]
-            if ids != self.tokenizer(string, add_special_tokens=False)["input_ids"]:
+            if ids != self._plain_ids(string):
                 raise UserError(
                     f"the tokenizer's control token {string!r} cannot be told from text that looks like it; leave such rows out"
                 )

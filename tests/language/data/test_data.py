@@ -3,6 +3,7 @@
 import copy
 import json
 
+import pandas
 import pytest
 
 from harness.config import DataConfig, load_config
@@ -12,17 +13,23 @@ from harness.language.encoding import choose_template
 from harness.records import digest, keyed_seed
 
 
-def load(tmp_path, tokenizer, rows, name="pairs.jsonl", context=1024, **settings):
-    path = tmp_path / name
-    if name.endswith(".jsonl"):
+def write(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     else:
-        import pandas
-
         frame = pandas.DataFrame(rows)
-        frame.to_csv(path, index=False) if name.endswith(".csv") else frame.to_parquet(path)
-    config = DataConfig(source=str(path), **settings)
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return str(path)
+
+
+def examples(tokenizer, source, context=1024, **settings):
+    config = DataConfig(source=str(source), **settings)
     return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
+
+
+def load(tmp_path, tokenizer, rows, name="pairs.jsonl", **settings):
+    return examples(tokenizer, write(tmp_path / name, rows), **settings)
 
 
 ROWS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]
@@ -67,30 +74,24 @@ def test_one_template_renders_for_generation_and_training(tmp_path, tokenizer):
     assert plain.rendered == f"### Instruction: {plain.prompt}\n\n### Response: "
 
 
-def test_heldout_pairs_in_the_training_data_are_refused(tmp_path, tokenizer):
-    (tmp_path / "held.jsonl").write_text(json.dumps(ROWS[3]) + "\n")
-    with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs are also in data.source .as 'say 3'."):
-        load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
-
-
-def test_a_heldout_prompt_with_another_answer_is_refused_unless_it_is_allowed(tmp_path, tokenizer):
-    """Not the pair but its prompt must not be trained on; white space makes no other prompt."""
-    held = [{"prompt": " say 3\n", "response": "something else"}, {"prompt": "say 99", "response": "it is 99"}]
-    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
-    with pytest.raises(UserError, match="prompts of 1 of 2 held-out pairs are also in data.source"):
-        load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
-    data = load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"), allow_heldout_overlap=True)
-    assert (len(data.train), len(data.heldout)) == (20, 2)
-    assert "prompts of 1 of 2 held-out pairs are also in data.source (allowed" in data.notes[-1]
+def test_a_heldout_prompt_that_is_trained_on_is_refused_unless_it_is_allowed(tmp_path, tokenizer):
+    """Not the pair but its prompt must not be trained on, whatever its answer; white space makes no other prompt."""
+    held = [ROWS[4], {"prompt": " say 3\n", "response": "something else"}, {"prompt": "say 99", "response": "it is 99"}]
+    heldout = write(tmp_path / "held.jsonl", held)
+    with pytest.raises(UserError, match="prompts of 2 of 3 held-out pairs are also in data.source .as 'say 4'."):
+        load(tmp_path, tokenizer, ROWS, heldout=heldout)
+    data = load(tmp_path, tokenizer, ROWS, heldout=heldout, allow_heldout_overlap=True)
+    assert (len(data.train), len(data.heldout)) == (20, 3)
+    assert "prompts of 2 of 3 held-out pairs are also in data.source (allowed" in data.notes[-1]
 
 
 def test_a_conversations_system_turn_makes_another_prompt(tmp_path, tokenizer):
-    held = [{"prompt": "say 3", "response": "it is 3", "system": "be brief"}]
-    (tmp_path / "held.jsonl").write_text(json.dumps(held[0]) + "\n")
-    data = load(tmp_path, tokenizer, ROWS, heldout=str(tmp_path / "held.jsonl"))
+    held = {"prompt": "say 3", "response": "it is 3", "system": "be brief"}
+    heldout = write(tmp_path / "held.jsonl", [held])
+    data = load(tmp_path, tokenizer, ROWS, heldout=heldout)
     assert [example.prompt for example in data.heldout] == ["system: be brief\n\nuser: say 3"]
     with pytest.raises(UserError, match="prompts of 1 of 1 held-out pairs"):
-        load(tmp_path, tokenizer, [*ROWS, {**held[0], "response": "no"}], heldout=str(tmp_path / "held.jsonl"))
+        load(tmp_path, tokenizer, [*ROWS, {**held, "response": "no"}], heldout=heldout)
 
 
 def test_several_answers_to_one_prompt_are_kept_on_one_side(tmp_path, tokenizer):
@@ -123,8 +124,7 @@ def test_a_split_of_single_answers_is_what_it_was(tmp_path, tokenizer):
 
 def test_the_labs_pairs_are_what_they_were(tokenizer):
     """Order, ids and held-out pairs of the shipped recipe, which recorded runs were played on."""
-    settings = load_config("lab").data
-    data = load_examples(settings, tokenizer, choose_template(tokenizer, settings.template), 1024, None)
+    data = examples(tokenizer, **load_config("lab").data.model_dump())
     assert digest(*[e.id for e in data.train]) == "d3eb8464e58bb6d4"
     assert digest(*[e.id for e in data.heldout]) == "65070f9382eb76e9"
     assert "columns not used: skill" in data.notes[0]
@@ -146,9 +146,8 @@ def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path, tokenizer):
     )
     assert len(load(tmp_path, deaf, ROWS).train) == 16
     rows = [{**row, "system": "be brief"} for row in ROWS]
-    with pytest.raises(
-        UserError, match="line 1: the model's chat template leaves out the turn of 'system'.*ignore_columns=system"
-    ):
+    expected = "line 1: the model's chat template leaves out the turn of 'system'.*ignore_columns=system"
+    with pytest.raises(UserError, match=expected):
         load(tmp_path, deaf, rows)
     assert "be brief" in load(tmp_path, deaf, rows, template="instruction").train[0].rendered
     assert load(tmp_path, deaf, rows, ignore_columns="system").conversations == 0
@@ -156,16 +155,11 @@ def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path, tokenizer):
 
 
 def test_held_out_pairs_may_be_another_split(tmp_path, tokenizer):
-    folder = tmp_path / "set"
-    folder.mkdir()
     for name, rows in (("train", ROWS[:12]), ("test", ROWS[12:])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    config = DataConfig(source=str(folder), heldout=str(folder), heldout_split="test")
-    data = load_examples(config, tokenizer, choose_template(tokenizer, "auto"), 1024, None)
-    assert ({e.prompt for e in data.train}, {e.prompt for e in data.heldout}) == (
-        {r["prompt"] for r in ROWS[:12]},
-        {r["prompt"] for r in ROWS[12:]},
-    )
+        write(tmp_path / f"{name}.jsonl", rows)
+    data = examples(tokenizer, tmp_path, heldout=str(tmp_path), heldout_split="test")
+    for part, rows in ((data.train, ROWS[:12]), (data.heldout, ROWS[12:])):
+        assert {e.prompt for e in part} == {r["prompt"] for r in rows}
 
 
 def test_named_columns_that_are_not_there(tmp_path, tokenizer):
@@ -223,26 +217,12 @@ def test_a_conversation_without_an_answer_is_named(tmp_path, tokenizer, messages
 
 
 def test_a_folder_is_its_files_and_those_of_the_split_where_they_are_named(tmp_path, tokenizer):
-    folder = tmp_path / "set"
-    (folder / "data").mkdir(parents=True)
-    for name, rows in (("train-00000.jsonl", ROWS[:10]), ("train-00001.jsonl", ROWS[10:]), ("test-00000.jsonl", ROWS[:3])):
-        (folder / "data" / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "dataset_info.json").write_text("{}")
-    config = DataConfig(source=str(folder))
-    found = load_examples(config, tokenizer, choose_template(tokenizer, "auto"), 1024, None)
+    for name, rows in (("train-00000", ROWS[:10]), ("train-00001", ROWS[10:]), ("test-00000", ROWS[:3])):
+        write(tmp_path / "set" / "data" / f"{name}.jsonl", rows)
+    (tmp_path / "set" / "dataset_info.json").write_text("{}")
+    found = examples(tokenizer, tmp_path / "set")
     assert found.counts["rows"] == 20
     assert found == load(tmp_path, tokenizer, ROWS)
-
-
-def test_a_folder_without_data_is_named(tmp_path, tokenizer):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty: holds no .jsonl, .csv, .parquet file"):
-        load_examples(DataConfig(source=str(tmp_path / "empty")), tokenizer, choose_template(tokenizer, "auto"), 1024, None)
-
-
-def test_alpaca_rows_keep_their_material(tmp_path, tokenizer):
-    rows = [{"instruction": f"add {i}", "input": "1 2", "output": "3", "text": "…"} for i in range(10)]
-    assert load(tmp_path, tokenizer, rows).train[0].prompt.endswith("\n\n1 2")
 
 
 def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_line_says(tmp_path):
@@ -250,10 +230,8 @@ def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_li
     from tests.tokenizer_kinds import CHATML, tokenizer
 
     answer = {"role": "assistant", "content": "it is so"}
-    rows = [
-        {"messages": [{"role": "system", "content": "be short"}, {"role": "user", "content": f"say {i}"}, answer]}
-        for i in range(9)
-    ]
+    brief = {"role": "system", "content": "be short"}
+    rows = [{"messages": [brief, {"role": "user", "content": f"say {i}"}, answer]} for i in range(9)]
     refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
     silent = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
     for text in (refusing, silent):

@@ -2,6 +2,8 @@
 
 import json
 
+import datasets
+import pandas
 import pytest
 
 from harness.config import DataConfig
@@ -11,47 +13,32 @@ from harness.language.data.dataset import _read, read_pairs
 from harness.language.data.formats import Pair
 
 
-def user(text):
-    return {"role": "user", "content": text}
+def speaker(role, role_key="role", content_key="content"):
+    return lambda text: {role_key: role, content_key: text}
 
 
-def assistant(text):
-    return {"role": "assistant", "content": text}
-
-
-def system(text):
-    return {"role": "system", "content": text}
-
-
-def human(text):
-    return {"from": "human", "value": text}
-
-
-def gpt(text):
-    return {"from": "gpt", "value": text}
+user, assistant, system = map(speaker, ("user", "assistant", "system"))
+human, gpt = (speaker(role, "from", "value") for role in ("human", "gpt"))
 
 
 def write(folder, rows, kind=".jsonl"):
     path = folder / f"rows{kind}"
     if kind == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-    from datasets import Dataset
-    from datasets.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    Dataset.from_list(rows).to_parquet(path)
-    return path
+    else:
+        datasets.disable_progress_bars()
+        datasets.Dataset.from_list(rows).to_parquet(path)
+    return str(path)
 
 
 def read(folder, *rows, kind=".jsonl", **settings):
     path = write(folder, rows, kind)
-    return read_pairs(DataConfig(source=str(path), **settings), str(path), None)
+    return read_pairs(DataConfig(source=path, **settings), path, None)
 
 
 def note(folder, *rows, **settings):
     path = write(folder, rows)
-    return _read(DataConfig(source=str(path), **settings), str(path), None)[1].removeprefix(f"{path}: ")
+    return _read(DataConfig(source=path, **settings), path, None)[1].removeprefix(f"{path}: ")
 
 
 def told(pair: Pair):
@@ -61,6 +48,7 @@ def told(pair: Pair):
 
 ASKED, ANSWER = "who is it ?", " it is Ada .\n"
 PLAIN = [("user", ASKED)]
+BRIEF, BRIEFED = system("be brief"), [("system", "be brief"), *PLAIN]
 FOUR = [("user", "one ?"), ("assistant", "one ."), ("user", ASKED)]
 TALK = [user("one ?"), assistant("one ."), user(ASKED)]
 BAD = "it is nobody ."
@@ -72,10 +60,7 @@ SHAPES = {
     "TRL's turns with earlier ones": ({"prompt": TALK, "completion": [assistant(ANSWER)]}, FOUR),
     "turns and a text": ({"prompt": TALK, "response": ANSWER}, FOUR),
     "a text and turns": ({"prompt": ASKED, "completion": [assistant(ANSWER)]}, PLAIN),
-    "a system turn in the prompt": (
-        {"prompt": [system("be brief"), user(ASKED)], "completion": [assistant(ANSWER)]},
-        [("system", "be brief"), *PLAIN],
-    ),
+    "a system turn in the prompt": ({"prompt": [BRIEF, user(ASKED)], "completion": [assistant(ANSWER)]}, BRIEFED),
     "chosen": ({"prompt": ASKED, "chosen": ANSWER, "rejected": BAD}, PLAIN),
     "chosen as turns": ({"prompt": TALK, "chosen": [assistant(ANSWER)], "rejected": [assistant(BAD)]}, FOUR),
     "single turns": ({"prompt": user(ASKED), "chosen": assistant(ANSWER), "rejected": assistant(BAD)}, PLAIN),
@@ -83,14 +68,8 @@ SHAPES = {
         {"prompt": ASKED, "chosen": [user(ASKED), assistant(ANSWER)], "rejected": [user(ASKED), assistant(BAD)]},
         PLAIN,
     ),
-    "chosen that repeats turns": (
-        {"prompt": TALK, "chosen": [*TALK, assistant(ANSWER)], "rejected": [*TALK, assistant(BAD)]},
-        FOUR,
-    ),
-    "chosen with its system turn": (
-        {"prompt": ASKED, "chosen": [system("be brief"), user(ASKED), assistant(ANSWER)], "rejected": []},
-        [("system", "be brief"), *PLAIN],
-    ),
+    "chosen that repeats turns": ({"prompt": TALK, "chosen": [*TALK, assistant(ANSWER)], "rejected": TALK}, FOUR),
+    "chosen with a system turn": ({"prompt": ASKED, "chosen": [BRIEF, user(ASKED), assistant(ANSWER)], "rejected": []}, BRIEFED),
     "chosen without a prompt": ({"chosen": [*TALK, assistant(ANSWER)], "rejected": [*TALK, assistant(BAD)]}, FOUR),
     "HH-RLHF": ({"chosen": HH + ANSWER, "rejected": HH + BAD}, FOUR),
     "HH-RLHF's prompt": ({"prompt": HH.rstrip(), "chosen": ANSWER, "rejected": BAD}, FOUR),
@@ -108,11 +87,11 @@ SHAPES = {
     "ShareGPT's other names": (
         {"conversations": [{"from": "system", "value": "be brief"}, {"from": "user", "value": ASKED},
                            {"from": "bard", "value": ANSWER}]},
-        [("system", "be brief"), *PLAIN],
+        BRIEFED,
     ),
     "ShareGPT with a system text": (
         {"system": "be brief", "conversations": [human(ASKED), {"from": "chatgpt", "value": ANSWER}]},
-        [("system", "be brief"), *PLAIN],
+        BRIEFED,
     ),
     "content parts": (
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "who is "}, {"type": "text", "text": "it ?"}]},
@@ -130,10 +109,7 @@ SHAPES = {
     "query, response": ({"query": ASKED, "response": ANSWER}, PLAIN),
     "input, output": ({"input": ASKED, "output": ANSWER}, PLAIN),
     "names in capitals": ({"Question": ASKED, "Answer": ANSWER}, PLAIN),
-    "OpenOrca": (
-        {"id": "t0", "system_prompt": "be brief", "question": ASKED, "response": ANSWER},
-        [("system", "be brief"), *PLAIN],
-    ),
+    "OpenOrca": ({"id": "t0", "system_prompt": "be brief", "question": ASKED, "response": ANSWER}, BRIEFED),
     "Dolly": (
         {"instruction": ASKED, "context": "Ada was here .", "response": ANSWER, "category": "closed_qa"},
         [("user", f"{ASKED}\n\nAda was here .")],
@@ -182,11 +158,9 @@ def test_the_columns_are_said(tmp_path):
     assert said.startswith("the first answer of each conversation in messages, with all before it (1 go on after it")
 
 
-LONG = {"messages": [system("be brief"), *TALK, assistant("d"), user("e")]}
-
-
 def test_which_answer_of_a_conversation_is_a_setting_and_the_system_turn_stays(tmp_path):
-    (first,), (last,) = (read(tmp_path, LONG, turns=turns) for turns in ("first", "last"))
+    row = {"messages": [BRIEF, *TALK, assistant("d"), user("e")]}
+    (first,), (last,) = (read(tmp_path, row, turns=turns) for turns in ("first", "last"))
     assert told(first) == ([("system", "be brief"), ("user", "one ?")], "one .")
     assert told(last) == ([("system", "be brief"), *FOUR], "d")
 
@@ -216,14 +190,9 @@ def test_text_beside_the_pair_is_refused_unless_told(tmp_path):
     (found,) = read(tmp_path, row, context_columns="facts", ignore_columns="persona")
     assert told(found) == ([("user", "who ?\n\nAda was here")], "Ada")
     assert note(tmp_path, row, context_columns="facts", ignore_columns="persona").endswith("columns not used: persona")
-    (found,) = read(tmp_path, row, ignore_columns=["facts", "persona"])
-    assert told(found) == ([("user", "who ?")], "Ada")
-
-
-def test_known_material_is_left_out_only_when_told(tmp_path):
-    row = {"prompt": "who ?", "response": "Ada", "system": "be brief", "input": "Ada was here"}
-    (found,) = read(tmp_path, row, ignore_columns="system,input")
-    assert told(found) == ([("user", "who ?")], "Ada")
+    row |= {"system": "be brief", "input": "Ada was here"}
+    for columns in (["facts", "persona", "system", "input"], "facts, persona, system, input"):
+        assert told(read(tmp_path, row, ignore_columns=columns)[0]) == ([("user", "who ?")], "Ada")
 
 
 def test_a_later_rows_text_is_found_too(tmp_path):
@@ -241,30 +210,15 @@ def test_material_that_stands_in_the_prompt_already_is_not_put_there_twice(tmp_p
     assert found.prompt == "good or bad\n\ngood"
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "label"),
-    [
-        ("id", "a b", True),
-        ("prompt_id", "a b", True),
-        ("createdAt", "on a day", True),
-        ("score_chosen", "very good", True),
-        ("model", "a model", True),
-        ("source", "x " * 300, False),
-        ("source", "line\nline", False),
-        ("title", "a b", False),
-        ("identity", "a b", False),
-    ],
-)
-def test_labels_are_told_from_text_by_name_and_length(name, value, label):
-    assert is_label(name, value) is label
+def test_labels_are_told_from_text_by_name_and_length():
+    labels = {"id": "a b", "prompt_id": "a b", "createdAt": "on a day", "score_chosen": "very good", "model": "a model"}
+    texts = {"source": "x " * 300, "origin.source": "line\nline", "title": "a b", "identity": "a b"}
+    assert [name for name, value in (labels | texts).items() if is_label(name, value)] == list(labels)
 
 
-def test_codes_and_numbers_are_no_text():
+def test_codes_and_numbers_are_no_text_and_words_of_a_list_are_choices():
     codes = ["a1f3", 3, None, "2024-01-01 10:00", "http://a.b/c?d", "…", "a_word"]
     assert list(iter_texts([*codes, {"k": "x y", "l": "word"}, ["一个"]])) == ["x y", "一个"]
-
-
-def test_words_of_a_list_are_choices():
     assert list(iter_texts(["Lima", "Quito"])) == ["Lima", "Quito"]
     assert list(iter_texts(["Lima"])) == []
 
@@ -286,8 +240,6 @@ def test_nothing_is_stripped(tmp_path):
     """Indentation, Windows' line ends and trailing lines are part of a text, in every kind of file."""
     prompt, response = "  if x:\r\n\ty \n", "    return 1\r\n\r\n\n"
     rows = [{"prompt": prompt, "response": response}]
-    import pandas
-
     pandas.DataFrame(rows).to_csv(tmp_path / "rows.csv", index=False)
     pairs = [*read(tmp_path, *rows), *read(tmp_path, *rows, kind=".parquet")]
     pairs += read_pairs(DataConfig(), str(tmp_path / "rows.csv"), None)
@@ -299,9 +251,8 @@ def test_a_question_and_its_answer_may_stand_in_one_entry_of_a_conversation(tmp_
     turns = [{"input": "say 1", "output": "it is 1"}, {"input": "and 2 ?", "output": "it is 2"}]
     [pair] = read(tmp_path, {"conversation": turns, "source": "x"}, turns="last")
     assert [turn["content"] for turn in pair.turns] == ["say 1", "it is 1", "and 2 ?"] and pair.real == "it is 2"
-    [pair] = read(
-        tmp_path, {"instruction": "and 2 ?", "output": "it is 2", "history": [{"question": "say 1", "answer": "it is 1"}]}
-    )
+    history = [{"question": "say 1", "answer": "it is 1"}]
+    [pair] = read(tmp_path, {"instruction": "and 2 ?", "output": "it is 2", "history": history})
     assert [turn["content"] for turn in pair.turns] == ["say 1", "it is 1", "and 2 ?"] and pair.real == "it is 2"
     with pytest.raises(UserError, match=r"a turn has no speaker \(it has text\); expected role, or from"):
         read(tmp_path, {"messages": [{"text": "say 1"}, {"text": "it is 1"}]})
@@ -332,11 +283,10 @@ def test_what_a_refusal_says_to_type_keeps_what_is_typed_already(tmp_path):
 
 
 def test_a_conversations_system_turn_is_left_out_where_told(tmp_path):
-    row = {"messages": [system("be short"), user("say 1"), assistant("it is 1")]}
+    row = {"messages": [BRIEF, user("say 1"), assistant("it is 1")]}
     assert read(tmp_path, row)[0].turns
     assert read(tmp_path, row, ignore_columns="system") == [Pair("say 1", "it is 1", f"{tmp_path / 'rows.jsonl'}: line 1")]
-    assert "columns not used: system" in _read(DataConfig(source=str(tmp_path / "rows.jsonl"), ignore_columns="system"),
-                                               str(tmp_path / "rows.jsonl"), None)[1]  # fmt: skip
+    assert "columns not used: system" in note(tmp_path, row, ignore_columns="system")
 
 
 def test_two_values_under_one_name_are_an_error(tmp_path):
