@@ -13,19 +13,10 @@ from harness.errors import UserError, disk_error
 from harness.store import run_folder as store
 from harness.store.run_folder import RunFolder
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
+from tests.damage import flip, refused
 from tests.run_contents import RUN, assert_same_run, contents
 
-# As many writes as there can be.
-OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")
-ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small", *OFTEN)
-
-
-def refused(folder, *arguments):
-    """What a command that is refused complains of."""
-    done = run_cli_in_process(*arguments, cwd=folder, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stderr.strip()
+ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small")
 
 
 # ---------------------------------------------------------------- disks
@@ -58,7 +49,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
         monkeypatch.setattr(store, "start_attempt", full_now)
         if phase == "data":
             shutil.rmtree(small_disk / RUN)
-        last = refused(small_disk, *ARGUMENTS).splitlines()[-1]
+        last = refused(small_disk, *ARGUMENTS)
         (small_disk / "ballast").unlink()
         assert f"/{phase}" in last
         assert "No space left on device; what is finished is kept: make room, then repeat the same command to go on" in last
@@ -92,12 +83,6 @@ def test_a_read_only_results_folder_is_one_line(small_disk):
 
 
 # ---------------------------------------------------------------- damage
-
-
-def flip(path):
-    raw = bytearray(path.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    path.write_bytes(raw)
 
 
 HARM = {"cut": lambda p: p.write_bytes(p.read_bytes()[:-1]), "flipped": flip, "gone": Path.unlink}

@@ -13,12 +13,12 @@ import time
 import pytest
 
 from harness.store.lease import LEASE
-from tests.conftest import GUARD_FOLDER, ROOT, SMALL_RECIPE, run_cli, run_cli_in_process
+from tests.conftest import GUARD_FOLDER, ROOT, SMALL_RECIPE, run_cli, run_cli_in_process, run_once
 from tests.run_contents import RUN, assert_same_run
 
+ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small")
 # A state after every step, a chunk after every few answers: as many moments to be killed at as there can be.
 OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")
-ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small", *OFTEN)
 
 # ---------------------------------------------------------------- every kind of phase, every moment
 
@@ -102,12 +102,13 @@ def wait_for_training(folder, process):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_bytes(played, tmp_path):
+def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path_factory, tmp_path):
     """The whole group, with two trials at work, at random moments after the run has begun to move."""
+    whole = run_once(tmp_path_factory, "played-often", *OFTEN)
     rng, hit = random.Random(1), 0
     journal = tmp_path / RUN / "journal.jsonl"
     for _ in range(8):
-        process = started(tmp_path, "--jobs", "2")
+        process = started(tmp_path, *OFTEN, "--jobs", "2")
         size = journal.stat().st_size if journal.is_file() else 0
         with contextlib.suppress(AssertionError):  # it may have been finished before
             wait_for(lambda at=size: journal.is_file() and journal.stat().st_size > at, process)
@@ -117,11 +118,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(played, tmp_path):
         process.communicate()
         hit += process.returncode == -signal.SIGKILL
         if process.returncode == 0:  # start again from nothing, so that every kill meets work to do
-            assert_same_run(tmp_path / RUN, played / RUN)
+            assert_same_run(tmp_path / RUN, whole / RUN)
             shutil.rmtree(tmp_path / RUN)
     assert hit
-    run_cli(*ARGUMENTS, "--jobs", "1", cwd=tmp_path)
-    assert_same_run(tmp_path / RUN, played / RUN)
+    run_cli(*ARGUMENTS, *OFTEN, "--jobs", "1", cwd=tmp_path)
+    assert_same_run(tmp_path / RUN, whole / RUN)
 
 
 @pytest.mark.slow
