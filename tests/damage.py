@@ -21,12 +21,19 @@ def edit_json(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def refused(folder, *arguments):
-    """The line with which a command ends that is refused: all that it complains of, but for what a run tells of its progress."""
+def refused(folder, *arguments, after_progress=False):
+    """The line with which a command ends that is refused, after which nothing else is printed.
+
+    after_progress: after a run has told of its progress; else nothing was printed before, of `run` not even the plan.
+    """
     done = run_cli_in_process(*arguments, cwd=folder, check=False)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("harness: ") or arguments[0] not in ("run", "study")]
-    assert (done.returncode, len(lines)) == (1, 1), done.stderr
-    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    if after_progress:
+        lines = [line for line in lines if line.startswith("harness: ")]
+    elif arguments[0] in ("run", "study"):
+        assert done.stdout == ""
+    assert len(lines) == 1, done.stderr
     return lines[0]
 
 

@@ -49,7 +49,7 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
         monkeypatch.setattr(store, "start_attempt", full_now)
         if phase == "data":
             shutil.rmtree(small_disk / RUN)
-        last = refused(small_disk, *ARGUMENTS)
+        last = refused(small_disk, *ARGUMENTS, after_progress=True)
         (small_disk / "ballast").unlink()
         assert f"/{phase}" in last
         assert "No space left on device; what is finished is kept: make room, then repeat the same command to go on" in last
@@ -102,7 +102,7 @@ def test_damage_is_named_never_used_and_made_good_on_request(played, played_copy
     run = played_copy / RUN
     HARM[harm](run / file)
     before = contents(run, ("initial", "space", "spin"))
-    errors = refused(played_copy, *ARGUMENTS)
+    errors = refused(played_copy, *ARGUMENTS, after_progress=True)
     assert file in errors
     assert "--recompute" in errors
     assert contents(run, ("initial", "space", "spin")) == before, "nothing was changed"

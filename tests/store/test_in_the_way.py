@@ -12,7 +12,7 @@ from harness.errors import DamagedError, UserError
 from harness.files import write_json
 from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
-from harness.store.untrusted import check_files, make_ready, make_way, remove_special_files
+from harness.store.untrusted import check_files, make_way, remove_special_files
 from tests.conftest import run_cli_in_process
 from tests.damage import refused
 
@@ -62,8 +62,8 @@ def test_several_things_at_once_are_mended_with_recompute(tmp_path):
         (tmp_path / name).write_text("x")
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(DamagedError, match="--recompute"):
-        make_ready(run, ["space"], recompute=False)
-    make_ready(run, ["space"], recompute=True)
+        make_way(run, ["space"])
+    make_way(run, ["space"], recompute=True)
     left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
     assert [name for name in left if "damaged" not in name] == ["facts", "facts/space", "journal.jsonl", "space"]
 

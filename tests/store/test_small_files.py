@@ -184,7 +184,7 @@ def test_shared_samples_that_come_out_otherwise_are_refused(played_copy, run):
     prune(run)
     small_file_path(run, "spin/seed-0").unlink()
     forge_output(run, "initial", phase, "samples.jsonl")
-    line = refused(played_copy, *AGAIN)
+    line = refused(played_copy, *AGAIN, after_progress=True)
     assert "k-0: made again, it differs from what the run's small files record in outputs samples.jsonl" in line
     assert not (run / "spin/seed-0/iteration-0/train").exists()
 

@@ -225,4 +225,6 @@ def test_a_run_of_before_both_directions_were_measured_goes_on_and_one_of_an_old
     record = json.loads((run / "run.json").read_text())
     record["suites"]["two"]["version"] = "0"
     (run / "run.json").write_text(json.dumps(record))
-    assert "its scores on two are of the suite's version 0, now 1; use --name OTHER" in refused(played_copy, *AGAIN)
+    assert "its scores on two are of the suite's version 0, now 1; use --name OTHER" in refused(
+        played_copy, *AGAIN, after_progress=True
+    )
