@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterable, Iterator
 
 from harness.security.escaping import one_line
-from harness.security.redact import redact
+from harness.security.redact import MASK, redact
 
 MAX_MESSAGE_CHARS = 500  # a value in a message may be megabytes
 
@@ -33,6 +33,15 @@ def _shorten_middle(text: str, max_chars: int) -> str:
     return f"{text[: max_chars // 2]} … {text[-max_chars // 2 :]}"
 
 
+def error_line(error: BaseException, max_chars: int = 200) -> str:
+    """A library's error in one line for a message; its type's name where it says nothing.
+
+    Of an address neither name and password nor the query, which may hold a signature, are repeated.
+    """
+    line = re.sub(r"(://\S*?)\?\S*", r"\1", redact(str(error)).replace(f"{MASK}@", ""))
+    return (" ".join(line.split()) or type(error).__name__)[:max_chars]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' (did you mean "x"?)' when one of `known` is close to `word`, else the list of what is known."""
     names = sorted(known)
@@ -43,7 +52,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class EvaluationError(Exception):
-    """An evaluation that cannot be finished now: no mistake in the request and no bug. Its partial results are kept."""
+    """An evaluation that cannot be finished now, without a mistake in the request or a bug. Its partial results are kept."""
 
 
 class DamagedError(UserError):
@@ -108,15 +117,13 @@ def system_error_line(error: BaseException, default_location: object = None) -> 
 
     None too for an error that an objective's own file raised.
     """
-    number, reason = system_errno(error), disk_error(error)
-    if objective_location(error) is not None or (number is None and reason is None):
+    number = system_errno(error)
+    reason = os.strerror(number) if number is not None else disk_error(error)
+    if objective_location(error) is not None or reason is None:
         return None
-    reason = os.strerror(number) if number is not None else reason
     file = getattr(error, "filename", None)
-    if isinstance(file, bytes):
-        file = os.fsdecode(file)
-    location = file if isinstance(file, (str, os.PathLike)) and str(file) else default_location
-    failure = f"{_shorten_path(str(location))}: {reason}" if location is not None else f"{reason}"
+    location = os.fsdecode(file) if file and isinstance(file, (str, bytes, os.PathLike)) else default_location
+    failure = f"{_shorten_path(str(location))}: {reason}" if location is not None else reason
     if number is None or number in DISK_ERRNOS:
         remedy = "make room, then"
     elif number in TOO_MANY_FILES_ERRNOS:

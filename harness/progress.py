@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -30,33 +30,19 @@ class Reporter:
     @contextmanager
     def track(self, label: str, total: int | None, unit: str) -> Iterator[Advance]:
         """Yields `advance(n)`: n more units done, of `total` where it is known."""
-        began = time.perf_counter()
-        completed = 0
-        if self.draws_bars:
-            with Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn(unit),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            ) as progress:
-                task = progress.add_task(sanitize(label), total=total)
-
-                def advance(n: int) -> None:
-                    nonlocal completed
-                    completed += n
-                    progress.update(task, completed=completed)
-
-                yield advance
-        else:
+        columns = (
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn(unit),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        began, completed = time.perf_counter(), 0
+        progress = Progress(*columns, console=self.console, transient=True)
+        with progress if self.draws_bars else nullcontext():
+            task = progress.add_task(sanitize(label), total=total)
 
             def advance(n: int) -> None:
                 nonlocal completed
                 completed += n
+                progress.update(task, completed=completed)
 
             yield advance
         self.show_line(f"  {label}: {completed} {unit} in {time.perf_counter() - began:.1f} s")

@@ -29,3 +29,11 @@ def contents(run, objectives=None):
                 row.pop("source", None)
         found[name] = [r for r in rows if not objectives or r["objective"] in objectives]
     return found
+
+
+def assert_same_run(run, other):
+    """Every table without its seconds, and every byte of what was drawn, scored and trained."""
+    assert contents(run) == contents(other)
+    for name in ("samples.jsonl", "scores.jsonl", "adapter_model.safetensors"):
+        for path in sorted(other.rglob(name)):
+            assert (run / path.relative_to(other)).read_bytes() == path.read_bytes(), path

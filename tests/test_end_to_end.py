@@ -1,10 +1,7 @@
-"""The real program from outside: played, extended, killed and resumed, with the same bytes as an unbroken run."""
+"""The real program from outside: played, extended, reported; killed and resumed in test_kills.py."""
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -102,73 +99,6 @@ def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
     assert done.stderr.strip().count("\n") <= 1
     assert "training.lr=0.001, now asked for 0.5" in done.stderr
     assert "--name OTHER" in done.stderr
-
-
-KILLER = """
-import os, signal, sys
-from pathlib import Path
-# the libraries, loaded once for all attempts
-import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
-import harness.language.policy, harness.loop.phase_runner
-from harness.store import run_folder as store
-from harness.cli import main
-
-def die(): os.kill(os.getpid(), signal.SIGKILL)
-
-def arm(moment, phase):
-    at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
-    if moment == "middle":
-        write, save = harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter
-        def half(path, rows):
-            if at(path):
-                path.write_text('{"half": tr'); die()
-            return write(path, rows)
-        def half_save(self, adapter):
-            if at(adapter):
-                adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
-            return save(self, adapter)
-        harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter = half, half_save
-    elif moment == "before-manifest":
-        write_json = store.write_json
-        def never(path, value):
-            if path.name == "manifest.json" and at(path): die()
-            return write_json(path, value)
-        store.write_json = never
-    elif moment == "before-rename":
-        rename = Path.rename
-        def never(self, target):
-            if at(self): die()
-            return rename(self, target)
-        Path.rename = never
-
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        arm(*line.split())
-        sys.argv = ["harness", *sys.argv[1:]]
-        main()
-    print(*line.split(), os.waitpid(child, 0)[1], flush=True)
-"""
-
-
-IN_ORDER = ["before-manifest data", "middle two", "before-manifest probe", "middle k-0", "before-manifest score", "middle train",
-            "before-rename generate"]  # fmt: skip
-LATER = ["before-rename two", "before-rename k-0", "middle score", "before-rename train", "middle probe"]
-
-
-@pytest.mark.parametrize("moments", [IN_ORDER, pytest.param(LATER, marks=pytest.mark.slow)], ids=["in order", "others"])
-def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, tmp_path, moments):
-    """SIGKILL in the middle of the work, before the manifest or before the rename, through all phases; then once in full."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLER, "run", "--recipe", str(SMALL_RECIPE), "--jobs", "1"],
-        cwd=tmp_path, input="\n".join(moments), capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
-    killed = [line for line in done.stdout.splitlines() if line.rsplit(" ", 1)[0] in moments]
-    assert killed == [f"{moment} {int(signal.SIGKILL)}" for moment in moments], done.stderr[-2000:]
-    run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=tmp_path)
-    assert contents(tmp_path / RUN) == contents(played / RUN)
-    for path in sorted((played / RUN).rglob("*.safetensors")):
-        assert (tmp_path / RUN / path.relative_to(played / RUN)).read_bytes() == path.read_bytes()
 
 
 def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):

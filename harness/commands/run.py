@@ -87,7 +87,7 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
     from harness.progress import Reporter
     from harness.reporting.tables import refresh
     from harness.settings.process_environment import check_sockets, notes
-    from harness.store.untrusted import check_files, make_ready, validate_run_folder
+    from harness.store.untrusted import check_files, make_way, validate_run_folder
 
     config, variants = request.config, request.variants
     if run.root.exists():
@@ -108,7 +108,7 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
     new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     with run.lock(reporter.show_line):
         run.show_line = reporter.show_line
-        make_ready(run, [variant.label for variant in variants], config.recompute)
+        make_way(run, [variant.label for variant in variants], config.recompute)
         workers.warm_up(num_workers)
         try:
             loop = prepare_run(request, run, reporter)

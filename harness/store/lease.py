@@ -39,15 +39,8 @@ STALE_SECONDS = 60.0
 SETTLE_SECONDS = 0.05  # a contender that replaced a dead owner waits so long before it checks that no other one did
 FILE_BYTES = 1024  # a heartbeat never changes the file's length
 NO_LINK_ERRNOS = {
-    errno.EPERM,
-    errno.EACCES,
-    errno.ENOSYS,
-    errno.EOPNOTSUPP,
-    errno.ENOTSUP,
-    errno.EINVAL,
-    errno.EMLINK,
-    errno.EXDEV,
-}
+    errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK, errno.EXDEV,
+}  # fmt: skip
 Notify = Callable[[str], None]
 
 
@@ -81,9 +74,13 @@ class Lease:
             _write(self._handle, self.owner, 0)
             while not self._create_file(candidate):
                 if self._remove_dead(notify) and self._create_file(candidate):
-                    self._wait_for_contenders()
+                    time.sleep(SETTLE_SECONDS)
+                    self.check()
                     break
             self._remove_leftovers()
+        except LeaseLost:
+            self.release()
+            raise LeaseTaken("another process, which came first,") from None
         except BaseException:
             self.release()
             raise
@@ -159,16 +156,6 @@ class Lease:
 
     def _read(self) -> bytes | None:
         return _read(self.path)
-
-    def _wait_for_contenders(self) -> None:
-        """After replacing a dead owner: raises LeaseTaken where another contender did so at the same time and has the lease."""
-        time.sleep(SETTLE_SECONDS)
-        try:
-            self.check()
-        except LeaseLost:
-            with contextlib.suppress(OSError):
-                raise LeaseTaken(str(parse_identity(self._read()) or "another process")) from None
-            raise LeaseTaken("another process") from None
 
     def _remove_dead(self, notify: Notify | None) -> bool:
         """Remove a dead owner's file; False when it has gone meanwhile. Raises LeaseTaken where the owner is alive."""

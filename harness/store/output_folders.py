@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UserError
 from harness.store.lease import LEASE
@@ -49,12 +48,18 @@ def check_path(option: str, folder: Path) -> None:
 def check_writable(option: str, folder: Path) -> None:
     """Raises UserError where the folder, or the nearest above it, is a file, leads nowhere or may not be written to."""
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-    if not existing.exists():
-        raise UserError(f"{option} {folder}: {existing} is a link that leads nowhere; name another with {option} DIR")
-    if not existing.is_dir():
-        raise UserError(f"{option} {folder}: {existing} is a file, not a folder; name another with {option} DIR")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"{option} {folder}: {existing} may not be written to; name another with {option} DIR")
+    problem = _not_a_folder(existing)
+    if problem is None and not os.access(existing, os.W_OK | os.X_OK):
+        problem = "may not be written to"
+    if problem is not None:
+        raise UserError(f"{option} {folder}: {existing} {problem}; name another with {option} DIR")
+
+
+def _not_a_folder(path: Path) -> str | None:
+    """What a path is that exists and is no folder; None for a folder."""
+    if os.path.isdir(path):
+        return None
+    return "is a file, not a folder" if os.path.exists(path) else "is a link that leads nowhere"
 
 
 def check_run_folder(root: Path) -> None:
@@ -64,9 +69,8 @@ def check_run_folder(root: Path) -> None:
     """
     if (enclosing := enclosing_run(root.parent)) is not None:
         raise UserError(f"--results {root.parent}: {enclosing} is a run folder; name another place with --results DIR")
-    if os.path.lexists(root) and not os.path.isdir(root):
-        kind = "a link that leads nowhere" if os.path.islink(root) and not os.path.exists(root) else "a file"
-        raise UserError(f"{root}: is {kind}, not a folder; use --results DIR or --name OTHER for the run")
+    if os.path.lexists(root) and (problem := _not_a_folder(root)) is not None:
+        raise UserError(f"{root}: {problem}; use --results DIR or --name OTHER for the run")
     if os.path.isfile(root / REPORT_PROVENANCE) and not os.path.isfile(root / RUN_RECORD):
         raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
     if root.is_dir() and any(root.iterdir()) and not _begun(root):
@@ -111,21 +115,20 @@ def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
 
 def _reported_run(numbers_folder: Path) -> str | None:
     """The name of the run whose report lies in a folder; None where there is no report."""
-    if not os.path.isfile(numbers_folder / REPORT_PROVENANCE):  # reading a FIFO would block forever
-        return None
-    try:
-        provenance: Any = json.loads((numbers_folder / REPORT_PROVENANCE).read_text(encoding="utf-8"))
-        return str(provenance["run"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return None
+    return _read_text_field(numbers_folder / REPORT_PROVENANCE, "run")
 
 
-def _run_names(root: Path) -> set[str]:
+def _run_names(root: Path) -> set[str | None]:
     """The names a run goes by: its folder's, and the one in its record, which a folder that was renamed keeps."""
-    names = {root.name, _resolve_links(root).name}
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):  # a new run, or a damaged record
-        names.add(str(json.loads((root / RUN_RECORD).read_text(encoding="utf-8"))["name"]))
-    return names
+    return {root.name, _resolve_links(root).name, _read_text_field(root / RUN_RECORD, "name")}
+
+
+def _read_text_field(path: Path, field: str) -> str | None:
+    """A field of a JSON file; None where there is no such file, or it is damaged."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        if os.path.isfile(path):  # reading a FIFO would block forever
+            return str(json.loads(path.read_text(encoding="utf-8"))[field])
+    return None
 
 
 def _resolve_links(path: Path) -> Path:

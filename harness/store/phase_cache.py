@@ -63,9 +63,8 @@ class PhaseCache:
             return True
         except OSError as error:
             self.run.check_lock()
-            if (line := system_error_line(error, self.run.root / relative)) is not None and not _is_below(
-                error.filename, result.path
-            ):
+            line, is_theirs = system_error_line(error, self.run.root / relative), _is_below(error.filename, result.path)
+            if line is not None and not is_theirs:
                 raise UserError(line) from error
             self._log_skipped(result.path, error)
         return False
@@ -76,10 +75,7 @@ class PhaseCache:
         phases: dict[str, list[Path]] = {}
         for root in self._other_runs():
             with self._skip_on_error(root):
-                record = read_json(require_file(root / "run.json"))
-                if any(
-                    _record_field(record, key) != _record_field(own_record, key) for key in ("base_digest", "model", "format")
-                ):
+                if _model_of(read_json(require_file(root / "run.json"))) != _model_of(own_record):
                     continue
                 for path in sorted(path for path in walk(root) if path.name == MANIFEST):
                     if path.parent.suffix not in RESERVED_SUFFIXES:
@@ -121,10 +117,9 @@ def _is_below(name: Any, folder: Path) -> bool:
     return isinstance(name, str) and Path(name).is_relative_to(folder)
 
 
-def _record_field(record: Mapping[str, Any], key: str) -> Any:
-    if key == "model":
-        return record.get("identity", {}).get("model")
-    return record.get("format_version" if key == "format" else key)
+def _model_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What two runs must agree in to share phases: format, base model and how it is loaded."""
+    return record.get("format_version"), record.get("base_digest"), record.get("identity", {}).get("model")
 
 
 def _phase_key(kind: str, inputs: Mapping[str, str], settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:

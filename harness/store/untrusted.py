@@ -28,7 +28,7 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
 
 class _RecordModel(BaseModel):
-    """The fields that tables and reports read from a record; others are ignored."""
+    """What tables and reports read from a record; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -107,16 +107,13 @@ class _Record(_RecordModel):
 
 
 def validate_run_folder(root: Path) -> None:
-    """Raises UserError when something in the run folder could lead out of it, or its run.json is not valid."""
+    """`check_files` and `check_record`."""
     check_files(root)
     check_record(root)
 
 
 def check_files(root: Path, mending: bool = False) -> None:
-    """Raises UserError when something in the run folder could lead out of it.
-
-    mending: special files are about to be removed (`remove_special_files`), so they are allowed.
-    """
+    """Raises UserError when something in the run folder could lead out of it. mending: special files are about to be removed."""
     for path in walk(root):
         try:
             status = path.lstat()
@@ -177,36 +174,21 @@ def set_record_aside(run: RunFolder) -> None:
 FOLDERS = ("*/seed-*", "*/seed-*/iteration-*", "*/seed-*/iteration-*/evaluate", "*/seed-*/generate", "initial/*", "facts/*")
 
 
-def make_way(run: RunFolder, labels: Collection[str] = ()) -> None:
+def make_way(run: RunFolder, labels: Collection[str] = (), recompute: bool = False) -> None:
     """Set aside folders with the name of a file that this program writes beside the phases, and files with that of a folder.
 
     labels: variants, whose folders count too. A file with the name of a phase is set aside by `RunFolder.write_phase`.
+    recompute: set aside too what is damaged beside the phases: special files, small files, the record.
     """
-    make_way_for_files(run)
-    make_way_for_folders(run, labels)
-
-
-def make_ready(run: RunFolder, labels: Collection[str], recompute: bool) -> None:
-    """`make_way`; with `recompute` also set aside what is damaged beside the phases: special files, small files, the record."""
-    make_way_for_files(run)  # first: the journal is written below
-    if recompute:
-        remove_special_files(run)
-        run.set_small_files_aside()  # before `set_aside` removes phases from them
-        set_record_aside(run)
-    make_way_for_folders(run, labels)
-
-
-def make_way_for_files(run: RunFolder) -> None:
-    """Set aside folders with the name of a file; no small file is read."""
-    files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]
+    files = ["journal.jsonl", "failed.json", "scores.csv", "training.csv", "dynamics.csv"]  # the journal first, it is written to
     files += [path.relative_to(run.root).as_posix() for name in ("tables", "plots") for path in (run.root / name).glob("*")]
     for name in files:
         if (run.root / name).is_dir() and not name.endswith(RESERVED_SUFFIXES):
             run.set_aside(name, f"{run.root / name}: a folder, not a file of this program")
-
-
-def make_way_for_folders(run: RunFolder, labels: Collection[str] = ()) -> None:
-    """Set aside files with the name of a folder."""
+    if recompute:
+        remove_special_files(run)
+        run.set_small_files_aside()  # before `set_aside` removes phases from them
+        set_record_aside(run)
     folders = [path.relative_to(run.root) for pattern in FOLDERS for path in sorted(run.root.glob(pattern))]
     inner = [path.as_posix() for path in folders if path.parts[0] not in RESERVED_FOLDERS - {"initial", "facts"}]
     for name in (*sorted(RESERVED_FOLDERS | set(labels)), *inner):
@@ -222,9 +204,8 @@ def explain_malformed(root: Path) -> Iterator[None]:
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        innermost = traceback.extract_tb(error.__traceback__)[-1]
-        own_frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "harness" in Path(frame.filename).parts]
-        innermost = own_frames[-1] if own_frames else innermost
+        frames = traceback.extract_tb(error.__traceback__)
+        innermost = ([frame for frame in frames if "harness" in Path(frame.filename).parts] or frames)[-1]
         raise UserError(
             f"{root}: a file of it is not as this program writes it, or this program is at fault ({type(error).__name__}: "
             f"{str(error)[:160]}, at {Path(innermost.filename).name}:{innermost.lineno}); repeat the run's own command, which "

@@ -86,26 +86,23 @@ def version_warning(run: RunFolder, current: Mapping[str, str]) -> str | None:
 
     current: name -> version, of everything that this run's numbers depend on. What a phase did not record is no difference.
     """
+
+    def differences(versions: Mapping[str, str]) -> tuple[str, ...]:
+        changed = (name for name in current if versions.get(name, current[name]) != current[name])
+        return tuple(f"{name} {versions[name]} (now {current[name]})" for name in changed)
+
     phases = versions_by_phase(run.root)
-    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    groups: dict[tuple[str, ...], list[str]] = {}
     for folder, versions in phases.items():
-        differing = tuple((name, versions[name]) for name in current if name in versions and versions[name] != current[name])
-        if differing:
+        if differing := differences(versions):
             groups.setdefault(differing, []).append(folder)
-    covered = {pair for differing in groups for pair in differing}
-    last_run = [(name, old) for name, old in _last_run_versions(run.record() or {}).items() if old != current.get(name, old)]
-    last_run = [pair for pair in last_run if pair not in covered] if phases else []
-    if not groups and not last_run:
+    clauses = [f"{', '.join(differing)} in {_format_phases(folders, phases)}" for differing, folders in groups.items()]
+    covered = {difference for differing in groups for difference in differing}
+    last_run = [line for line in differences(_last_run_versions(run.record() or {})) if line not in covered]
+    if last_run and phases:
+        clauses.append(f"{', '.join(last_run)} at the run's last command")
+    if not clauses:
         return None
-    clauses = [
-        f"{', '.join(f'{name} {old} (now {current[name]})' for name, old in differing)} in {_format_phases(folders, phases)}"
-        for differing, folders in groups.items()
-    ]
-    clauses += (
-        [f"{', '.join(f'{name} {old} (now {current[name]})' for name, old in last_run)} at the run's last command"]
-        if last_run
-        else []
-    )
     return (
         f"WARNING made with other versions: {'; '.join(clauses)}; that alone can change checkpoints: "
         "--name OTHER makes all phases with one version"
@@ -133,13 +130,9 @@ def shorten_list(names: list[str]) -> str:
 def covering_folders(selected: Iterable[str], all_phases: Iterable[str]) -> list[str]:
     """The fewest folders that hold exactly the phases `selected` among `all_phases`."""
     chosen = sorted(selected)
-    total_counts, selected_counts = Counter[str](), Counter[str]()
-    for counts, phases in ((total_counts, all_phases), (selected_counts, chosen)):
-        for phase in phases:
-            counts.update(_enclosing_folders(phase))
-    return list(
-        dict.fromkeys(next(f for f in _enclosing_folders(phase) if selected_counts[f] == total_counts[f]) for phase in chosen)
-    )
+    total_counts = Counter(folder for phase in all_phases for folder in _enclosing_folders(phase))
+    counts = Counter(folder for phase in chosen for folder in _enclosing_folders(phase))
+    return list(dict.fromkeys(next(f for f in _enclosing_folders(p) if counts[f] == total_counts[f]) for p in chosen))
 
 
 def _enclosing_folders(phase: str) -> list[str]:

@@ -24,24 +24,9 @@ from harness.sources.rows import FILE_SUFFIXES
 
 TALK = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b\u00e9"}, {"role": "user", "content": "c"}]
 WORDS = (
-    b"NaN",
-    b"\\ud800",
-    b"null",
-    b"{}",
-    b"[[",
-    b'"',
-    b",",
-    b"\n",
-    b"\r",
-    b"\0",
-    b"\xff\xfe",
-    b"\xef\xbb\xbf",
-    b"1e999",
-    b"messages",
-    b"Human: ",
-    b"[{",
-    b'"role"',
-)
+    b"NaN", b"\\ud800", b"null", b"{}", b"[[", b'"', b",", b"\n", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"1e999",
+    b"messages", b"Human: ", b"[{", b'"role"',
+)  # fmt: skip
 LARGEST = 1 << 20  # bytes of a damaged file
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import sys
-import warnings
 
 import pytest
 
@@ -16,33 +14,13 @@ from harness.security.escaping import (
     escape_markdown,
 )
 from harness.store.untrusted import validate_run_folder
-from tests.conftest import ROOT, SMALL_RECIPE, update_manifest_digests
+from tests.conftest import ROOT, SMALL_RECIPE, run_cli_in_process, update_manifest_digests
+from tests.damage import refused
 from tests.pages import loads_nothing
 
 ESCAPE, TURN = "\x1b]0;owned\x07\x1b[2J", "\u202egnp.exe"
 TEXT = f'=HYPERLINK("http://x") $\\frac{{ {ESCAPE}{TURN} <script>alert(1)</script> | `c` *b* #let x = 1\n# H \\input{{x}}'
 UNSEEN = {chr(c) for c in (*range(32), 127, *range(0x80, 0xA0), 0x202E, 0x2066, 0x200F)} - {"\n", "\t"}
-
-
-@pytest.fixture
-def typed(tmp_path, monkeypatch, capsys):
-    """Type a command in this process: (exit code, stdout, stderr)."""
-
-    def type_(*arguments, cwd=tmp_path):
-        from harness.cli import main
-
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
-        code = 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return type_
 
 
 @pytest.fixture
@@ -62,7 +40,7 @@ def files(folder):
 COMMANDS = (("status", "small"), ("report", "small"), ("trace", "small", ""), ("push", "small", "spin"))
 
 
-def test_a_strangers_run_folder_executes_nothing(run, played_copy, typed):
+def test_a_strangers_run_folder_executes_nothing(run, played_copy):
     """Every copy of an objective leaves a mark when it is imported; four commands read the folder, none leaves it."""
     mark = played_copy / "mark"
     hostile, record = f"open({str(mark)!r}, 'w').close()\n", json.loads((run / "run.json").read_text())
@@ -75,8 +53,7 @@ def test_a_strangers_run_folder_executes_nothing(run, played_copy, typed):
         (run / name).write_text(f"open({str(mark)!r}, 'w').close()\n")
     first = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]
     for name, *rest in COMMANDS:
-        code, _, err = typed(name, *(first if part == "" else part for part in rest), cwd=played_copy)
-        assert code == 0, err
+        run_cli_in_process(name, *(first if part == "" else part for part in rest), cwd=played_copy)
     assert not mark.exists()
 
 
@@ -113,13 +90,11 @@ RECORDS = {
 
 
 @pytest.mark.parametrize("case", RECORDS)
-def test_a_hostile_record_is_one_line_and_nothing_is_written(case, run, played_copy, typed):
+def test_a_hostile_record_is_one_line_and_nothing_is_written(case, run, played_copy):
     change(run / "run.json", RECORDS[case])
     before = files(played_copy)
     for command in COMMANDS:
-        code, _, err = typed(*command, cwd=played_copy)
-        assert (code, len(err.splitlines())) == (1, 1), err
-        assert err.startswith("harness: "), err
+        assert refused(played_copy, *command).startswith("harness: ")
     assert files(played_copy) == before
 
 
@@ -152,32 +127,31 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_hostile_folder_is_one_line_and_nothing_outside_it_is_touched(case, run, played_copy, typed):
+def test_a_hostile_folder_is_one_line_and_nothing_outside_it_is_touched(case, run, played_copy):
     outside = played_copy / "outside"
     outside.mkdir()
     (outside / "kept").write_text("kept")
     shutil.rmtree(played_copy / "reports")
     FOLDERS[case](run)
-    code, _, err = typed("report", "small", cwd=played_copy)
-    assert (code, len(err.splitlines())) == (1, 1), err
+    refused(played_copy, "report", "small")
     assert files(outside) == {outside / "kept": b"kept"}
     assert sorted(p.name for p in played_copy.iterdir()) == ["outside", "results"]
     assert [p.name for p in (played_copy / "results").iterdir()] == ["small"]
 
 
-def test_status_of_all_runs_shows_the_others_and_ends_with_one(run, played_copy, typed):
+def test_status_of_all_runs_shows_the_others_and_ends_with_one(run, played_copy):
     shutil.copytree(run, run.parent / "a")
     change(run.parent / "a" / "run.json", lambda r: r.update(name="../x"))
-    code, out, err = typed("status", cwd=played_copy)
-    assert code == 1
-    assert "results/small" in out
-    assert "results/a/run.json: name" in err
+    done = run_cli_in_process("status", cwd=played_copy, check=False)
+    assert done.returncode == 1
+    assert "results/small" in done.stdout
+    assert "results/a/run.json: name" in done.stderr
 
 
 # ---------------------------------------------------------------- texts
 
 
-def test_hostile_text_of_a_run_acts_nowhere(run, played_copy, typed):
+def test_hostile_text_of_a_run_acts_nowhere(run, played_copy):
     """The same text as title, label, setting, prompt, sample, cell, measurement: through terminal, card, tables and pages."""
 
     def everywhere(record):
@@ -203,9 +177,8 @@ def test_hostile_text_of_a_run_acts_nowhere(run, played_copy, typed):
     first = rows[0]["example_id"]
     said = ""
     for command in (("status", "small"), ("report", "small"), ("trace", "small", first), ("push", "small", "spin")):
-        code, out, err = typed(*command, cwd=played_copy)
-        assert code == 0, err
-        said += out + err
+        done = run_cli_in_process(*command, cwd=played_copy)
+        said += done.stdout + done.stderr
     assert not UNSEEN & set(said)
     assert "\\u{1b}" in said  # shown, not dropped
     for path in (run / "tables/leaderboard.md", run / "tables/leaderboard.tex", *run.rglob("*.csv"), *(played_copy / "reports").rglob("*.html"), *(played_copy / "reports").rglob("*.csv")):  # fmt: skip # noqa: E501
@@ -230,23 +203,22 @@ def test_text_is_shown_and_never_sent():
     assert escape_latex("a_\\x\n%") == "a\\_\\textbackslash{}x \\%"
 
 
-def test_an_error_message_that_quotes_a_row_has_no_escape_codes(tmp_path, typed):
+def test_an_error_message_that_quotes_a_row_has_no_escape_codes(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps({f"col{ESCAPE}": "a", "other": "b"}) + "\n")
-    code, out, err = typed("run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl")
-    assert code == 1
-    assert "\\u{1b}]0;owned" in err
-    assert not UNSEEN & set(out + err)
+    line = refused(tmp_path, "run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl")
+    assert "\\u{1b}]0;owned" in line
+    assert not UNSEEN & set(line)
 
 
-def test_a_bug_that_quotes_a_strangers_text_has_no_escape_codes_either(typed, monkeypatch):
+def test_a_bug_that_quotes_a_strangers_text_has_no_escape_codes_either(tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError(ESCAPE)
 
     monkeypatch.setattr("harness.commands.inspect.status_command", broken)
-    code, _, err = typed("status")
-    assert code == 1
-    assert "Traceback" in err
-    assert not UNSEEN & set(err)
+    done = run_cli_in_process("status", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert not UNSEEN & set(done.stderr)
 
 
 # ---------------------------------------------------------------- names
@@ -276,7 +248,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("case", NAMES)
-def test_no_name_leads_out_of_its_folder(case, tmp_path, typed):
+def test_no_name_leads_out_of_its_folder(case, tmp_path):
     arguments, made = NAMES[case]
     cwd = tmp_path / "in" / "here"
     cwd.mkdir(parents=True)
@@ -284,10 +256,9 @@ def test_no_name_leads_out_of_its_folder(case, tmp_path, typed):
         (cwd / name).write_text(text)
     before = files(tmp_path)
     command = arguments if arguments[0] == "study" else ["run", "--recipe", str(SMALL_RECIPE), *arguments]
-    code, out, err = typed(*command, cwd=cwd)
-    assert (code, len(err.splitlines())) == (1, 1), err
-    assert "hidden" not in err
-    assert not UNSEEN & set(out + err)
+    line = refused(cwd, *command)
+    assert "hidden" not in line
+    assert not UNSEEN & set(line)
     assert files(tmp_path) == before
 
 

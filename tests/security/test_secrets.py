@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.planning.prepare import write_failed_trials
 from harness.security.redact import redact, redact_command
 from harness.store.run_folder import RunFolder
 from tests.conftest import SMALL_RECIPE, run_cli
+from tests.damage import refused
 
 SECRETS = {
     "HF_TOKEN": "hf_hiddenhiddenhiddenhidden01",
@@ -50,16 +51,8 @@ TYPED = {
 
 
 @pytest.mark.parametrize("case", TYPED)
-def test_a_password_typed_by_mistake_is_refused_and_not_shown(case, tmp_path, monkeypatch, capsys):
-    from harness.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["harness", "run", "--recipe", str(SMALL_RECIPE), *TYPED[case]])
-    with pytest.raises(SystemExit) as end:
-        main()
-    out, err = capsys.readouterr()
-    assert (end.value.code, len(err.splitlines())) == (1, 1), err
-    assert "hid" not in out + err
+def test_a_password_typed_by_mistake_is_refused_and_not_shown(case, tmp_path):
+    assert "hid" not in refused(tmp_path, "run", "--recipe", SMALL_RECIPE, *TYPED[case])
     assert not list(tmp_path.iterdir())
 
 
@@ -88,15 +81,20 @@ ADDRESSES = (
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_no_character_in_a_password_brings_it_to_light(address, tmp_path):
     """In a word of a text, in quotes, in a command, in an error that is cut, in the journal and in what the hub said."""
-    from harness.sources.hub import first_line
-
     said = [redact(f"see {address} twice {address}"), redact(f"('{address}', 1)"), redact_command(["--data", address])[1]]
-    said += [str(UserError(f"{'a' * 240} {address} {'b' * 4000}")), first_line(RuntimeError(f"refused for {address}"))]
+    said += [str(UserError(f"{'a' * 240} {address} {'b' * 4000}")), error_line(RuntimeError(f"refused for {address}"))]
     RunFolder(tmp_path).journal("failed", error=f'"{address}"')
     said.append((tmp_path / "journal.jsonl").read_text())
     for text in said:
         assert not any(part in text for part in ("hid", "den@", "en@")), text
     assert all("host" in text or "127.0.0.1" in text for text in said[:3])
+
+
+def test_a_librarys_error_is_one_line_without_who_asked_and_what_was_signed():
+    said = error_line(RuntimeError("refused for\n https://me:hf_secret@hub.example/a/b?Signature=abc&x=1 twice, was it?"))
+    assert said == "refused for https://hub.example/a/b twice, was it?"
+    assert error_line(KeyError()) == "KeyError"
+    assert error_line(RuntimeError("a" * 300)) == "a" * 200
 
 
 def test_what_is_no_password_is_left_as_it_is():

@@ -12,6 +12,7 @@ from harness.commands import run as run_module
 from harness.store.verification import checksum
 from tests.bench.kills import read_phases
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
+from tests.damage import flipped
 
 pytestmark = pytest.mark.slow
 RUN = "results/small"
@@ -42,19 +43,13 @@ def nothing_said(raw):
     return json.dumps(fields | ({"format_version": 3, "checksum": checksum(fields)} if "checksum" in fields else {})).encode()
 
 
-def flipped(raw):
-    changed = bytearray(raw)
-    changed[len(raw) // 3] ^= 4
-    return bytes(changed)
-
-
 DAMAGES = {
     "[]": lambda raw: b"[]",
     "null": lambda raw: b"null",
     "{}": lambda raw: b"{}",
     "half": lambda raw: raw[: len(raw) // 2],
     "binary": lambda raw: bytes(range(256)),
-    "flipped": flipped,
+    "flipped": lambda raw: flipped(raw, 8 * (len(raw) // 3) + 2),
     "other format": other_format,
     "nothing said": nothing_said,
     "gone": lambda raw: None,

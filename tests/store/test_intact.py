@@ -1,12 +1,7 @@
 """What is kept or finished is used as it was written or not at all: flipped bits, manifests and records of all sorts."""
 
-import dataclasses
-import errno
 import json
-import os
-import re
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,166 +10,15 @@ from harness.analysis.facts import RunResults
 from harness.discovery.copies import check_copies, save_copy
 from harness.discovery.variants import Variant
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.files import RECOMPUTE_ADVICE, read_checked, write_checked, write_json
+from harness.files import RECOMPUTE_ADVICE, write_json, write_jsonl
 from harness.planning.prepare import write_failed_trials
-from harness.records import StepRecord, digest
-from harness.store.partial_results import PartialResults
-from harness.store.phase_writer import ATTEMPTS_FILE, HARDWARE_FILE, INPUTS_FILE
+from harness.records import digest
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import phase_folders
 from harness.store.untrusted import check_record, set_record_aside
 from harness.store.verification import checksum
-from harness.train.checkpointing import LOG_FILE, STATE_FILE, TrainerState, TrainingCheckpointer
 from tests.conftest import make_policy, run_cli_in_process
-
-
-def flipped(raw, bit):
-    changed = bytearray(raw)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
-
-
-def step(number):
-    return StepRecord(number, 0, 0.5, 1.0, 1e-3, {"real": -3.0}, {"real": 0.1}, {}, 40, 0.01, ["a", "b"], [0, 1])
-
-
-# ---------------------------------------------------------------- what an unfinished phase keeps
-
-
-def trainable():
-    """Two small parameters in two precisions, with an optimizer that has a state; the same each time."""
-    parameters = [torch.nn.Parameter(torch.full((2, 3), 0.5)), torch.nn.Parameter(torch.ones(2, dtype=torch.bfloat16))]
-    optimizer = torch.optim.RMSprop(parameters, lr=1e-2)
-    for parameter in parameters:
-        parameter.grad = torch.ones_like(parameter)
-    return parameters, optimizer
-
-
-def take_up(folder):
-    parameters, optimizer = trainable()
-    said = []
-    found = TrainingCheckpointer(folder, 0.0, said.append).restore(parameters, optimizer)
-    return found, [p.detach().clone() for p in parameters], len(optimizer.state), said
-
-
-@pytest.mark.parametrize("name", [STATE_FILE, LOG_FILE])
-def test_of_a_training_state_with_any_flipped_bit_nothing_is_taken_up_and_a_line_says_so(tmp_path, name):
-    parameters, optimizer = trainable()
-    fresh = [p.detach().clone() for p in parameters]
-    keeper = TrainingCheckpointer(tmp_path)
-    assert keeper.restore(parameters, optimizer) is None
-    optimizer.step()
-    for number in range(3):
-        keeper.log(step(number))
-    keeper.save(TrainerState(2 + 1, 80, 0.0, 4), parameters, optimizer)
-    after = [p.detach().clone() for p in parameters]
-    whole = {each: (tmp_path / each).read_bytes() for each in (STATE_FILE, LOG_FILE)}
-    (tmp_path / LOG_FILE).write_bytes(whole[LOG_FILE] + b'{"step": 3')  # a kill in the middle of the next line
-    found, values, states, said = take_up(tmp_path)
-    assert (found, states, said) == (TrainerState(3, 80, 0.0, 4), 2, [])
-    assert all(torch.equal(a, b) for a, b in zip(values, after, strict=True))
-    assert (tmp_path / LOG_FILE).read_bytes() == whole[LOG_FILE]
-    for bit in range(0, 8 * len(whole[name]), 5):
-        for each, raw in whole.items():
-            (tmp_path / each).write_bytes(flipped(raw, bit) if each == name else raw)
-        found, values, states, said = take_up(tmp_path)
-        assert (found, states) == (None, 0), bit
-        assert all(torch.equal(a, b) for a, b in zip(values, fresh, strict=True)), bit
-        assert len(said) == 1 and f"{name}: damaged" in said[0], bit
-        assert (tmp_path / LOG_FILE).read_bytes() == b"", "the log begins anew with training"
-
-
-def test_a_training_state_goes_on_from_a_log_that_was_cut_back_and_written_on(tmp_path):
-    """The log's digest is of the lines that are there, across kills."""
-    parameters, optimizer = trainable()
-    optimizer.step()
-    keeper = TrainingCheckpointer(tmp_path)
-    for number in range(4):
-        keeper.log(step(number))
-        if number == 1:
-            keeper.save(TrainerState(2, 80, 0.0, 4), parameters, optimizer)
-    again = TrainingCheckpointer(tmp_path)
-    assert again.restore(*trainable()) == TrainerState(2, 80, 0.0, 4)
-    again.log(dataclasses.replace(step(2), loss=0.25))
-    again.save(TrainerState(3, 120, 0.0, 4), parameters, optimizer)
-    assert TrainingCheckpointer(tmp_path).restore(*trainable()) == TrainerState(3, 120, 0.0, 4)
-    assert [json.loads(line)["loss"] for line in (tmp_path / LOG_FILE).read_text().splitlines()] == [0.5, 0.5, 0.25]
-
-
-def test_a_chunk_with_any_flipped_bit_is_computed_again_and_said(tmp_path):
-    said, computed = [], []
-    rows = [["a", 0.1], ["b", None]]
-
-    def results(key="key", name="x"):
-        return PartialResults(tmp_path, 2, said.append).map(
-            name, rows, lambda _: key, lambda part: computed.append(1) or list(part)
-        )
-
-    results()
-    path = tmp_path / "x-00000.json"
-    whole = path.read_bytes()
-    results()
-    assert (computed, said) == ([1], [])
-    results(key="another"), results(name="y")
-    assert (len(computed), said) == (3, []), "what belongs to something else, or is not there, is not damaged"
-    rubbish = (b"", b"[]", b"null", b"1", b"\xff\xfe", b"[" * 100_000)
-    for content in (*(flipped(whole, bit) for bit in range(8 * len(whole))), *rubbish):
-        computed.clear(), said.clear()
-        path.write_bytes(content)
-        assert results() == rows
-        assert (computed, said) == ([1], [f"{path}: damaged; its rows are computed again"]), content
-
-
-class Killed(Exception):
-    pass
-
-
-@pytest.mark.parametrize("name", [INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE])
-def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, name):
-    """Not its shards either: the phase is made from its beginning, as if nothing had been kept, and a line says so."""
-    template, worked = tmp_path / "template", []
-
-    def attempt(run, machine, fail):
-        worked.clear()
-        run.hardware = {"machine": machine}
-        with run.write_phase("a", {"player": "one"}, {"n": 1}) as writer:
-            rows = PartialResults(writer.unfinished, 1).map("x", [1], str, lambda part: worked.append(1) or [1])
-            write_json(writer.path / "out.json", rows)
-            if fail:
-                raise Killed
-        return run.find_phase("a").manifest
-
-    template.mkdir()
-    with pytest.raises(Killed):
-        attempt(RunFolder(template), "first", fail=True)
-    path = template / "a.partial/unfinished" / name
-    whole = path.read_bytes()
-
-    def again(content):
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        shutil.copytree(template, tmp_path / "run")
-        run, said = RunFolder(tmp_path / "run"), []
-        run.show_line = said.append
-        (run.root / path.relative_to(template)).write_bytes(content)
-        return attempt(run, "second", fail=False), said
-
-    manifest, said = again(whole)
-    assert (worked, said) == ([], [])
-    assert manifest.counts == {"attempts": 2}
-    assert manifest.hardware == {"machine": "first, then second"}
-    contents = [flipped(whole, bit) for bit in range(3, 8 * len(whole), max(1, len(whole) // 3))]
-    for content in (*contents, b"", b"[]", b"null", b"{}", b"\xff", b"7"):
-        manifest, said = again(content)
-        assert (worked, manifest.counts, manifest.hardware) == ([1], {}, {"machine": "second"}), content
-        assert len(said) == 1 and f"{name}: damaged; nothing of this attempt is used" in said[0], content
-
-
-def test_what_is_put_is_got_and_nothing_else(tmp_path):
-    assert read_checked(tmp_path / "x.json") is None
-    for value in (3, {"b": [1, 2.5, None], "a": "ü"}, []):
-        write_checked(tmp_path / "x.json", value)
-        assert read_checked(tmp_path / "x.json") == value
-
+from tests.damage import flip, flipped, refused
 
 # ---------------------------------------------------------------- phases
 
@@ -186,10 +30,67 @@ def run(tmp_path):
     return folder
 
 
+INPUTS, SETTINGS = {"player": "abc"}, {"training": {"lr": 0.1}, "iteration": 0}
+
+
 def make(run, where="a/train"):
-    with run.write_phase(where, {"player": "p"}, {"lr": 0.1}) as writer:
-        write_json(writer.path / "out.json", {"x": 1})
+    with run.write_phase(where, INPUTS, SETTINGS) as writer:
+        write_jsonl(writer.path / "out.json", [{"x": 1}])
+        writer.counts["rows"] = 1
     return run.find_phase(where)
+
+
+def test_a_committed_phase_has_its_manifest_with_digests_and_counts(run):
+    make(run)
+    done = run.lookup("a/train", INPUTS, SETTINGS)
+    assert done.manifest.counts == {"rows": 1}
+    assert list(done.manifest.outputs) == ["out.json"]
+    assert len(done.digest_of("out.json")) == 16
+    assert not (run.root / "a/train.partial").exists()
+
+
+def test_a_failing_phase_is_not_there_and_its_remains_are_set_aside(run):
+    def fail():
+        with run.write_phase("a/train", INPUTS, SETTINGS) as writer:
+            (writer.path / "half").write_text("half")
+            raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert run.find_phase("a/train") is None
+    make(run)
+    assert (run.root / "a/train.abandoned/half").exists()
+    assert run.find_phase("a/train") is not None
+    events = [json.loads(line)["event"] for line in (run.root / "journal.jsonl").read_text().splitlines()]
+    assert events == ["started", "failed", "started", "committed"]
+
+
+def test_nothing_finished_is_overwritten(run):
+    make(run)
+    with pytest.raises(OSError, match=r"not empty|exists"):
+        make(run)
+    assert run.find_phase("a/train").manifest.counts == {"rows": 1}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "settings", "named"),
+    [
+        ({"player": "xyz"}, SETTINGS, "player='abc', now asked for 'xyz'"),
+        (INPUTS, {"training": {"lr": 0.2}, "iteration": 0}, "training.lr=0.1, now asked for 0.2"),
+        (INPUTS, {"training": {"lr": 0.1}}, "iteration=0, now asked for None"),
+    ],
+)
+def test_other_inputs_or_settings_are_refused_by_name(run, inputs, settings, named):
+    make(run)
+    with pytest.raises(UserError, match=named):
+        run.lookup("a/train", inputs, settings)
+
+
+def test_a_missing_number_is_never_written_as_nan(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float values"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    with pytest.raises(ValueError, match="Out of range float values"):
+        write_jsonl(tmp_path / "x.jsonl", [{"value": float("inf")}])
 
 
 def resealed(fields, **changes):
@@ -278,10 +179,8 @@ def test_a_record_of_another_format_or_none_at_all_is_one_line_and_recompute_set
         set_record_aside(run)
         assert not path.exists()
     path.write_text(json.dumps({**record, "format_version": 2}))
-    for command in (("report",), ("trace", "a"), ("push", "space"), ("status",)):
-        done = run_cli_in_process(command[0], "small", *command[1:], cwd=played_copy, check=False)
-        assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert "format version 2, this program writes 3; use --name OTHER" in done.stderr
+    for command in (("report", "small"), ("trace", "small", "a"), ("push", "small", "space"), ("status", "small")):
+        assert "format version 2, this program writes 3; use --name OTHER" in refused(played_copy, *command)
     set_record_aside(run)
     assert not path.exists()
     assert len(list(run.root.glob("run.json*.damaged"))) == len(damaged) + 5
@@ -338,23 +237,21 @@ def test_trace_and_push_refuse_what_run_refuses(played_copy):
     ):
         path = run / file
         whole = path.read_bytes()
-        path.write_bytes(flipped(whole, 8 * (len(whole) // 2) + 1))
+        flip(path)
         for command in by:
-            done = run_cli_in_process(*commands[command], cwd=played_copy, check=False)
-            assert done.returncode == 1, (file, command)
-            assert done.stderr.count("\n") == 1 and path.name in done.stderr, (file, command, done.stderr)
+            assert path.name in refused(played_copy, *commands[command])
             assert not (played_copy / "package").exists(), file
         path.write_bytes(whole)
     (run / player / "train/manifest.json").rename(played_copy / "aside")
-    assert "no adapter of a finished training" in run_cli_in_process(*commands["push"], cwd=played_copy, check=False).stderr
+    assert "no adapter of a finished training" in refused(played_copy, *commands["push"])
     (played_copy / "aside").rename(run / player / "train/manifest.json")
     (run / "space/seed-0/iteration-0/train.partial/unfinished").mkdir(parents=True)
     (run / "space/seed-0/iteration-0/train.partial/unfinished/steps.jsonl").write_text('{"step": 0, "exam')
     (run / "failed.json").write_text("[]")
-    assert "failed.json: damaged" in run_cli_in_process("report", "small", cwd=played_copy, check=False).stderr
+    assert "failed.json: damaged" in refused(played_copy, "report", "small")
     assert "loss" in run_cli_in_process(*commands["trace"], cwd=played_copy).stdout, "what is in the making is no part of the run"
     (run / "data/manifest.json").unlink()
-    assert "holds no examples" in run_cli_in_process(*commands["trace"], cwd=played_copy, check=False).stderr
+    assert "holds no examples" in refused(played_copy, *commands["trace"])
 
 
 def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
@@ -437,18 +334,3 @@ def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
         found.append(verify_model(model))
         assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
     assert found[0] == found[1]
-
-
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE, errno.EIO])
-def test_what_the_system_refuses_to_read_is_not_called_damaged(tmp_path, monkeypatch, number):
-    """Too many open files say nothing of what is kept: it is neither set aside nor made again."""
-    write_checked(tmp_path / "x.json", [1])
-
-    def refused(self, *_, **__):
-        raise OSError(number, os.strerror(number), str(self))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", refused)
-        with pytest.raises(OSError, match=re.escape(os.strerror(number))):
-            read_checked(tmp_path / "x.json")
-    assert read_checked(tmp_path / "x.json") == [1]

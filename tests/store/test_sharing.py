@@ -4,11 +4,7 @@ import json
 import os
 
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
-
-
-def events(run):
-    lines = (run / "journal.jsonl").read_text().splitlines()
-    return [(row["event"], row.get("phase")) for row in map(json.loads, lines)]
+from tests.damage import events
 
 
 def taken(run):

@@ -30,7 +30,9 @@ from harness.store.small_files import (
     update_small_file,
     write_small_file,
 )
+from harness.store.verification import checksum
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process, update_manifest_digests
+from tests.damage import edit_json, flip, flipped, refused
 
 AGAIN = ("run", "--recipe", SMALL_RECIPE, "--jobs", "1")
 CELL = "space/seed-0"
@@ -48,13 +50,14 @@ def prune(run, *tops):
             shutil.rmtree(manifest.parent)
 
 
+def keep_tables_alone(run):
+    for folder in ("data", "initial", "space", "spin", "facts"):
+        shutil.rmtree(run / folder)
+
+
 def views(folder):
-    kept = [
-        p
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.suffix in (".csv", ".md", ".tex", ".svg", ".png", ".pdf", ".html")
-    ]
-    return {p.relative_to(folder): p.read_bytes() for p in kept}
+    endings = (".csv", ".md", ".tex", ".svg", ".png", ".pdf", ".html")
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix in endings}
 
 
 def test_tables_figures_and_report_are_the_same_bytes_from_the_small_files_alone(played_copy, run):
@@ -84,12 +87,9 @@ def test_small_files_depend_on_what_is_finished_alone(run):
 def test_every_bit_of_a_small_file_counts(run):
     path = small_file_path(run, CELL)
     raw = path.read_bytes()
-    for place in range(10, len(raw), 211):
-        path.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
-        with pytest.raises(DamagedError, match="damaged"):
-            read_small_file(run, CELL)
-    for cut in (0, 5, len(raw) // 2, len(raw) - 1):
-        path.write_bytes(raw[:cut])
+    cut = (raw[:length] for length in (0, 5, len(raw) // 2, len(raw) - 1))
+    for content in (*(flipped(raw, 8 * place) for place in range(10, len(raw), 211)), *cut):
+        path.write_bytes(content)
         with pytest.raises(DamagedError, match="damaged"):
             read_small_file(run, CELL)
 
@@ -114,9 +114,7 @@ def forged(unit, body, **head):
 def test_somebody_elses_small_file_is_one_line(played_copy, run, raw, named):
     prune(run, "space")
     small_file_path(run, CELL).write_bytes(raw)
-    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert named in done.stderr
+    assert named in refused(played_copy, "report", "small")
 
 
 @pytest.mark.parametrize("how", ["flipped", "of another format", "a folder"])
@@ -148,17 +146,19 @@ def test_of_a_cell_with_a_damaged_small_file_alone_everything_is_to_do_on_reques
     assert remaining_phases(run, phases, ignore_damaged=True) == phases
 
 
+def forge_output(run, unit, phase, name):
+    """Let a unit's small file say another digest of one output of a phase."""
+    kept = read_small_file(run, unit)
+    manifest = {**kept[phase].manifest, "outputs": {**kept[phase].manifest["outputs"], name: "0" * 16}}
+    forged = PhaseSummary({**manifest, "checksum": checksum(manifest)}, kept[phase].files)
+    write_small_file(run, unit, {**kept, phase: forged})
+
+
 def test_folder_and_small_file_that_disagree_are_one_line(played_copy, run):
-    kept = read_small_file(run, CELL)
-    phase = f"{CELL}/iteration-1/train"
-    manifest = dict(kept[phase].manifest)
-    manifest["outputs"] = {**manifest["outputs"], "adapter/adapter_model.safetensors": "0" * 16}
-    rewrite_manifest(run / "other.json", manifest)
-    write_small_file(run, CELL, {**kept, phase: PhaseSummary(json.loads((run / "other.json").read_text()), kept[phase].files)})
-    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert "iteration-1/train: differs from" in done.stderr
-    assert "adapter_model.safetensors" in done.stderr
+    forge_output(run, CELL, f"{CELL}/iteration-1/train", "adapter/adapter_model.safetensors")
+    line = refused(played_copy, "report", "small")
+    assert "iteration-1/train: differs from" in line
+    assert "adapter_model.safetensors" in line
 
 
 def test_only_missing_cells_are_played_and_what_they_share_comes_out_as_recorded(played_copy, run):
@@ -183,15 +183,8 @@ def test_shared_samples_that_come_out_otherwise_are_refused(played_copy, run):
     phase = "initial/seed-0/generate/k-0"
     prune(run)
     small_file_path(run, "spin/seed-0").unlink()
-    kept = read_small_file(run, "initial")
-    manifest = {**kept[phase].manifest, "outputs": {**kept[phase].manifest["outputs"], "samples.jsonl": "0" * 16}}
-    rewrite_manifest(run / "other.json", manifest)
-    write_small_file(
-        run, "initial", {**kept, phase: PhaseSummary(json.loads((run / "other.json").read_text()), kept[phase].files)}
-    )
-    done = run_cli_in_process(*AGAIN, cwd=played_copy, check=False)
-    assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]
+    forge_output(run, "initial", phase, "samples.jsonl")
+    line = refused(played_copy, *AGAIN, after_progress=True)
     assert "k-0: made again, it differs from what the run's small files record in outputs samples.jsonl" in line
     assert not (run / "spin/seed-0/iteration-0/train").exists()
 
@@ -199,17 +192,12 @@ def test_shared_samples_that_come_out_otherwise_are_refused(played_copy, run):
 def test_what_begins_from_a_deleted_adapter_is_one_line_before_anything_is_made(played_copy, run):
     prune(run, "space")
     for command in ((*AGAIN, "--iters", "3"), (*AGAIN, "--iters", "3", "--dry-run")):
-        done = run_cli_in_process(*command, cwd=played_copy, check=False)
-        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-        assert "of space/seed-0 only the small files are here, with 2 iteration(s)" in done.stderr
+        assert "of space/seed-0 only the small files are here, with 2 iteration(s)" in refused(played_copy, *command)
     assert not (run / "spin/seed-0/iteration-2").exists()
-    for command, named in ((("push", "small", "space"), "no adapter, only the small files"), (("status", "small"), None)):
-        done = run_cli_in_process(*command, cwd=played_copy, check=named is None)
-        assert named is None or named in done.stderr
-    assert "space/seed-0 (small files)" in done.stdout
+    assert "no adapter, only the small files" in refused(played_copy, "push", "small", "space")
+    assert "space/seed-0 (small files)" in run_cli_in_process("status", "small", cwd=played_copy).stdout
     shutil.rmtree(run / "data")
-    done = run_cli_in_process("trace", "small", "7f", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    refused(played_copy, "trace", "small", "7f")
 
 
 @pytest.mark.slow
@@ -230,8 +218,7 @@ def test_a_phase_deleted_to_be_made_again_does_not_come_back_from_the_small_file
 def test_of_a_run_committed_before_small_files_every_table_is_kept_or_made_anew(played_copy, run):
     before = {p: p.read_bytes() for p in (run, run / "tables") for p in sorted(p.glob("*.csv"))}
     assert b"since_best" in before[run / "tables/standing.csv"]
-    for folder in ("data", "initial", "space", "spin", "facts"):
-        shutil.rmtree(run / folder)
+    keep_tables_alone(run)
     run_cli_in_process("report", "small", "--out", "r.pdf", cwd=played_copy)
     after = {p: p.read_bytes() for p in before}
     for path, content in before.items():  # errors of items come from scores.csv there: equal but for rounding
@@ -247,8 +234,7 @@ def test_of_a_run_committed_before_small_files_every_table_is_kept_or_made_anew(
 def test_the_tables_of_an_earlier_version_are_read_as_they_were_written(played_copy, run):
     """scores.csv without clusters, comparisons.csv by bootstrap: a column that there was not is empty, and the page says whose
     intervals these are."""
-    for folder in ("data", "initial", "space", "spin", "facts"):
-        shutil.rmtree(run / folder)
+    keep_tables_alone(run)
     pd.read_csv(run / "scores.csv").drop(columns="clusters").to_csv(run / "scores.csv", index=False)
     path = run / "tables/comparisons.csv"
     old = pd.read_csv(path, keep_default_na=False).drop(columns="clusters").rename(columns={"over": "redrawn"})
@@ -275,8 +261,7 @@ def test_every_committed_run_is_reported_again(name, tmp_path):
 @pytest.mark.slow
 def test_what_is_not_kept_of_such_a_run_is_named_and_not_invented(played_copy, run):
     collapse = (run / "tables/collapse.csv").read_bytes()
-    for folder in ("data", "initial", "space", "spin", "facts"):
-        shutil.rmtree(run / folder)
+    keep_tables_alone(run)
     for name in ("training.csv", "tables/comparisons.csv", "tables/versions.csv"):
         (run / name).unlink()
     for _ in range(2):
@@ -358,20 +343,21 @@ def test_a_merge_that_was_killed_goes_on(played_copy, run, monkeypatch):
     assert not list(both.rglob("*.partial"))
 
 
-def edit(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+def edit_record(key, change):
+    """Change the value of a key of a part's run.json in place."""
+
+    def how(part):
+        value = json.loads((part / "run.json").read_text())[key]
+        change(value)
+        edit_json(part / "run.json", **{key: value})
+
+    return how
 
 
-def other_setting(part):
-    identity = json.loads((part / "run.json").read_text())["identity"]
-    identity["training"]["lr"] = 0.5
-    edit(part / "run.json", identity=identity)
-
-
-def other_seed_of(where, name, value):
+def other_output(where, name):
     def how(part):
         manifest = json.loads((part / where / "manifest.json").read_text())
-        rewrite_manifest(part / where / "manifest.json", {**manifest, "outputs": {**manifest["outputs"], name: value}})
+        rewrite_manifest(part / where / "manifest.json", {**manifest, "outputs": {**manifest["outputs"], name: "0" * 16}})
 
     return how
 
@@ -381,37 +367,22 @@ def other_text(path):
     update_manifest_digests(path.parent)
 
 
-def other_suite(part):
-    suites = json.loads((part / "run.json").read_text())["suites"]
-    suites["two"]["version"] = "9"
-    edit(part / "run.json", suites=suites)
-
-
 def other_versions(part):
     for path in part.rglob("manifest.json"):
         manifest = json.loads(path.read_text())
         rewrite_manifest(path, {**manifest, "versions": {**manifest["versions"], "torch": "1.0"}})
 
 
-def flipped(part):
-    path = part / "space/seed-0/iteration-0/train/adapter/adapter_model.safetensors"
-    raw = path.read_bytes()
-    path.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
-
-
 @pytest.mark.parametrize(
     ("how", "named"),
     [
-        (other_setting, "training.lr is 0.5 there"),
-        (lambda part: edit(part / "run.json", base_digest="x"), "base_digest"),
-        (lambda part: other_suite(part), "suite two"),
+        (edit_record("identity", lambda identity: identity["training"].update(lr=0.5)), "training.lr is 0.5 there"),
+        (lambda part: edit_json(part / "run.json", base_digest="x"), "base_digest"),
+        (edit_record("suites", lambda suites: suites["two"].update(version="9")), "suite two"),
         (other_versions, "made with torch 1.0 there"),
-        (other_seed_of("data", "train.jsonl", "0" * 16), "data: is not the phase"),
+        (other_output("data", "train.jsonl"), "data: is not the phase"),
         (lambda part: other_text(part / "initial/evaluate/two/items.json"), "outputs items.json"),
-        (
-            other_seed_of("space/seed-0/iteration-1/train", "adapter/adapter_model.safetensors", "0" * 16),
-            "iteration-1/train: is not",
-        ),
+        (other_output("space/seed-0/iteration-1/train", "adapter/adapter_model.safetensors"), "iteration-1/train: is not"),
         (lambda part: shutil.rmtree(part / "data") or small_file_path(part, "initial").unlink(), "which data"),
         (lambda part: (part / "failed.json").write_text("[]") and None, "part/failed.json: damaged"),
     ],
@@ -422,9 +393,7 @@ def test_what_differs_is_named_and_nothing_is_joined(played_copy, run, how, name
     shutil.rmtree(part / "facts/space")
     how(part)
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name not in (".lease",)}
-    done = run_cli_in_process("merge", "small", part, cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert named in done.stderr
+    assert named in refused(played_copy, "merge", "small", part)
     assert {p: p.read_bytes() for p in before} == before
 
 
@@ -436,18 +405,14 @@ def test_seconds_and_step_times_are_no_difference_and_a_damaged_phase_is_not_cop
     manifest = json.loads((part / "initial/probe/manifest.json").read_text())
     rewrite_manifest(part / "initial/probe/manifest.json", {**manifest, "seconds": 99.0, "hardware": {"machine": "other"}})
     assert "space/seed-0: already present" in run_cli_in_process("merge", "small", part, cwd=played_copy).stdout
-    flipped(part)
-    done = run_cli_in_process("merge", "new", part, cwd=played_copy, check=False)
-    assert done.returncode == 1
-    assert "damaged" in done.stderr
+    flip(part / "space/seed-0/iteration-0/train/adapter/adapter_model.safetensors")
+    assert "damaged" in refused(played_copy, "merge", "new", part)
     assert not (Path(played_copy) / "results/new/space/seed-0").exists()
 
 
 def test_a_run_is_not_joined_into_itself(played_copy):
-    done = run_cli_in_process("merge", "small", "small", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    refused(played_copy, "merge", "small", "small")
     empty = played_copy / "results/empty"
     empty.mkdir()
     shutil.copy(played_copy / "results/small/run.json", empty)
-    done = run_cli_in_process("merge", "small", "empty", cwd=played_copy, check=False)
-    assert "nothing to merge" in done.stderr
+    assert "nothing to merge" in refused(played_copy, "merge", "small", "empty")

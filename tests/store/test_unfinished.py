@@ -1,23 +1,41 @@
-"""Work that is kept inside a phase: a killed attempt goes on from it, to the bytes of an unbroken one."""
+"""Work that is kept inside a phase: a killed attempt goes on from it, to the bytes of an unbroken one, or not at all."""
 
+import contextlib
+import dataclasses
+import errno
 import json
+import os
+import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, list_objectives, load_objective
+from harness.files import read_checked, write_checked
+from harness.records import StepRecord
+from harness.store import run_folder
 from harness.store.partial_results import PartialResults
+from harness.store.phase_writer import ATTEMPTS_FILE, HARDWARE_FILE, INPUTS_FILE
+from harness.store.provenance import NUMBERS_KEY
 from harness.store.run_folder import RunFolder
-from harness.train.checkpointing import STATE_FILE, TrainingCheckpointer
+from harness.train.checkpointing import LOG_FILE, STATE_FILE, TrainerState, TrainingCheckpointer
 from harness.train.core import train
 from tests.conftest import make_policy
+from tests.damage import flipped
 from tests.peers import quiet
 from tests.training import make_groups
+
+RUBBISH = (b"", b"[]", b"null", b"{}", b"1", b"\xff\xfe", b"[" * 100_000)
 
 
 class Killed(Exception):
     pass
+
+
+# ---------------------------------------------------------------- training
 
 
 def trained(tokenizer, name, folder, optimizer="rmsprop", stop=None, seconds=0.0):
@@ -60,68 +78,166 @@ def test_training_goes_on_from_what_was_kept_to_the_same_bits(tokenizer, tmp_pat
     assert [step for step, _ in whole[2]] == list(range(9))
 
 
-def test_what_is_damaged_or_belongs_to_another_log_is_not_taken_up(tokenizer, tmp_path):
-    whole = trained(tokenizer, "sft", tmp_path / "whole")
-    for harm in ("cut", "no log"):
-        folder = tmp_path / harm
-        trained(tokenizer, "sft", folder, stop=4)
-        if harm == "cut":
-            (folder / STATE_FILE).write_bytes((folder / STATE_FILE).read_bytes()[:-9])
-        else:
-            (folder / "steps.jsonl").write_text("")
-        again = trained(tokenizer, "sft", folder)
-        assert all(torch.equal(a, b) for a, b in zip(whole[0], again[0], strict=True))
-        assert again[2] == whole[2]
-
-
 def test_nothing_is_kept_more_often_than_asked(tokenizer, tmp_path):
     trained(tokenizer, "sft", tmp_path, seconds=3600.0)
     assert not (tmp_path / STATE_FILE).exists()
 
 
-def test_shards_are_taken_up_by_place_and_key_and_made_again_where_they_do_not_fit(tmp_path):
-    worked = []
-
-    def work(part):
-        worked.append(list(part))
-        return [[n, n * 0.1] for n in part]
-
-    def made(items, key="a"):
-        worked.clear()
-        return PartialResults(tmp_path, 3).map("x", items, lambda part: f"{key} {part}", work)
-
-    expected = [[n, n * 0.1] for n in range(8)]
-    assert made(range(8)) == expected
-    assert worked == [[0, 1, 2], [3, 4, 5], [6, 7]]
-    assert made(range(8)) == expected
-    assert worked == []
-    (tmp_path / "x-00001.json").write_text((tmp_path / "x-00001.json").read_text().replace("0.4", "0.5"))
-    assert made(range(8)) == expected
-    assert worked == [[3, 4, 5]], "one number was changed in it"
-    assert made(range(8), key="b") == expected
-    assert len(worked) == 3
-    assert made([0, 1, 2, 9]) == [*expected[:3], [9, 0.9]]
+def step(number):
+    return StepRecord(number, 0, 0.5, 1.0, 1e-3, {"real": -3.0}, {"real": 0.1}, {}, 40, 0.01, ["a", "b"], [0, 1])
 
 
-def test_a_phase_goes_on_only_from_an_attempt_at_the_same(tmp_path):
-    run = RunFolder(tmp_path / "run")
-    run.root.mkdir()
+def trainable():
+    """Two small parameters in two precisions, with an optimizer that has a state; the same each time."""
+    parameters = [torch.nn.Parameter(torch.full((2, 3), 0.5)), torch.nn.Parameter(torch.ones(2, dtype=torch.bfloat16))]
+    optimizer = torch.optim.RMSprop(parameters, lr=1e-2)
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    return parameters, optimizer
 
-    def attempt(inputs, fail):
-        with run.write_phase("a", inputs, {}) as writer:
-            found = PartialResults(writer.unfinished, 1).map("x", [1, 2], str, lambda part: [f"{inputs} {part[0]}"])
+
+def take_up(folder):
+    parameters, optimizer = trainable()
+    said = []
+    found = TrainingCheckpointer(folder, 0.0, said.append).restore(parameters, optimizer)
+    return found, [p.tolist() for p in parameters], len(optimizer.state), said
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, LOG_FILE])
+def test_of_a_training_state_with_any_flipped_bit_nothing_is_taken_up_and_a_line_says_so(tmp_path, name):
+    parameters, optimizer = trainable()
+    fresh = [p.tolist() for p in parameters]
+    keeper = TrainingCheckpointer(tmp_path)
+    assert keeper.restore(parameters, optimizer) is None
+    optimizer.step()
+    for number in range(3):
+        keeper.log(step(number))
+    keeper.save(TrainerState(2 + 1, 80, 0.0, 4), parameters, optimizer)
+    whole = {each: (tmp_path / each).read_bytes() for each in (STATE_FILE, LOG_FILE)}
+    (tmp_path / LOG_FILE).write_bytes(whole[LOG_FILE] + b'{"step": 3')  # a kill in the middle of the next line
+    assert take_up(tmp_path) == (TrainerState(3, 80, 0.0, 4), [p.tolist() for p in parameters], 2, [])
+    assert (tmp_path / LOG_FILE).read_bytes() == whole[LOG_FILE]
+    for content in (*(flipped(whole[name], bit) for bit in range(0, 8 * len(whole[name]), 5)), whole[name][:-9], b""):
+        for each, raw in whole.items():
+            (tmp_path / each).write_bytes(content if each == name else raw)
+        found, values, states, said = take_up(tmp_path)
+        assert (found, values, states) == (None, fresh, 0), content
+        assert len(said) == 1 and f"{name}: damaged" in said[0], content
+        assert (tmp_path / LOG_FILE).read_bytes() == b"", "the log begins anew with training"
+
+
+def test_a_training_state_goes_on_from_a_log_that_was_cut_back_and_written_on(tmp_path):
+    """The log's digest is of the lines that are there, across kills."""
+    parameters, optimizer = trainable()
+    optimizer.step()
+    keeper = TrainingCheckpointer(tmp_path)
+    for number in range(4):
+        keeper.log(step(number))
+        if number == 1:
+            keeper.save(TrainerState(2, 80, 0.0, 4), parameters, optimizer)
+    again = TrainingCheckpointer(tmp_path)
+    assert again.restore(*trainable()) == TrainerState(2, 80, 0.0, 4)
+    again.log(dataclasses.replace(step(2), loss=0.25))
+    again.save(TrainerState(3, 120, 0.0, 4), parameters, optimizer)
+    assert TrainingCheckpointer(tmp_path).restore(*trainable()) == TrainerState(3, 120, 0.0, 4)
+    assert [json.loads(line)["loss"] for line in (tmp_path / LOG_FILE).read_text().splitlines()] == [0.5, 0.5, 0.25]
+
+
+# ---------------------------------------------------------------- chunks of rows
+
+
+def test_chunks_are_taken_up_by_place_and_key_and_computed_again_where_they_do_not_fit_or_are_damaged(tmp_path):
+    computed, said = [], []
+
+    def compute(chunk):
+        computed.append(list(chunk))
+        return [[n, n * 0.5] for n in chunk]
+
+    def made(items, key="a", name="x"):
+        computed.clear(), said.clear()
+        assert PartialResults(tmp_path, 3, said.append).map(name, items, lambda chunk: f"{key} {list(chunk)}", compute) == [
+            [n, n * 0.5] for n in items
+        ]
+        return computed
+
+    assert made(range(8)) == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert made(range(8)) == []
+    path = tmp_path / "x-00001.json"
+    whole = path.read_bytes()
+    for content in (*(flipped(whole, bit) for bit in range(8 * len(whole))), *RUBBISH):
+        path.write_bytes(content)
+        assert made(range(8)) == [[3, 4, 5]], content
+        assert said == [f"{path}: damaged; its rows are computed again"], content
+    assert made([0, 1, 2, 9]) == [[9]]
+    assert len(made(range(8), key="b")) == len(made(range(8), name="y")) == 3
+    assert said == [], "what belongs to something else, or is not there, is not damaged"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ESTALE, errno.EIO])
+def test_what_the_system_refuses_to_read_is_not_called_damaged(tmp_path, monkeypatch, number):
+    """Too many open files say nothing of what is kept: it is neither set aside nor made again."""
+    assert read_checked(tmp_path / "x.json") is None
+    for value in (3, {"b": [1, 2.5, None], "a": "ü"}, []):
+        write_checked(tmp_path / "x.json", value)
+        assert read_checked(tmp_path / "x.json") == value
+
+    def unreadable(self, *_, **__):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        read_checked(tmp_path / "x.json")
+
+
+# ---------------------------------------------------------------- attempts at a phase
+
+
+def attempt(root, inputs="one", machine="first", fail=False):
+    """One attempt at a phase that keeps a chunk: whether that was computed in it, and what was said."""
+    run, computed, said = RunFolder(root), [], []
+    run.show_line, run.hardware = said.append, {"machine": machine}
+    with contextlib.suppress(Killed), run.write_phase("a", {"player": inputs}, {"n": 1}) as writer:
+        rows = PartialResults(writer.unfinished, 1).map("x", [1], str, lambda chunk: computed.append(1) or [inputs])
+        (writer.path / "out.json").write_text(json.dumps(rows))
+        if fail:
             (writer.path / "half.txt").write_text("half")
-            if fail:
-                raise Killed
-            (writer.path / "out.json").write_text(json.dumps(found))
-            return found
+            raise Killed
+    return bool(computed), said
 
-    with pytest.raises(Killed):
-        attempt({"player": "one"}, fail=True)
-    assert (run.root / "a.partial/unfinished/x-00000.json").is_file()
-    with pytest.raises(Killed):
-        attempt({"player": "two"}, fail=True)
-    assert (run.root / "a.abandoned/unfinished/x-00000.json").is_file(), "the first attempt was at something else: set aside"
-    assert attempt({"player": "two"}, fail=False) == ["{'player': 'two'} 1", "{'player': 'two'} 2"]
-    assert sorted(p.name for p in (run.root / "a").iterdir()) == ["half.txt", "manifest.json", "out.json"]
-    assert run.find_phase("a").manifest.counts["attempts"] == 2
+
+def test_a_phase_goes_on_only_from_an_attempt_at_the_same(tmp_path, monkeypatch):
+    """At the same inputs, under the same numbers of this program; it names every machine."""
+    assert attempt(tmp_path, "one", "AVX2, FMA", fail=True) == (True, [])
+    assert (tmp_path / "a.partial/unfinished/x-00000.json").is_file()
+    assert attempt(tmp_path, "two", "AVX2, FMA", fail=True) == (True, [])
+    assert (tmp_path / "a.abandoned/unfinished/x-00000.json").is_file(), "the first attempt was at something else: set aside"
+    monkeypatch.setattr(run_folder, "package_versions", lambda: {NUMBERS_KEY: "other"})
+    assert attempt(tmp_path, "two", "AVX2, FMA", fail=True) == (True, [])
+    assert attempt(tmp_path, "two", "AVX2, FMA", fail=True) == (False, [])
+    assert attempt(tmp_path, "two", "card") == (False, [])
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["manifest.json", "out.json"]
+    assert (tmp_path / "a/out.json").read_text() == '["two"]'
+    manifest = RunFolder(tmp_path).find_phase("a").manifest
+    assert (manifest.counts, manifest.hardware) == ({"attempts": 3}, {"machine": "AVX2, FMA, then card"})
+
+
+@pytest.mark.parametrize("name", [INPUTS_FILE, ATTEMPTS_FILE, HARDWARE_FILE, "steps.jsonl"])
+def test_of_an_attempt_whose_own_records_are_damaged_nothing_is_used(tmp_path, name):
+    """Not its chunks either: the phase is made from its beginning, and a line says so. Nor where a folder has a file's name."""
+    attempt(tmp_path / "template", fail=True)
+    path = Path("a.partial/unfinished") / name
+    whole = (tmp_path / "template" / path).read_bytes() if name != "steps.jsonl" else b""
+    contents = [flipped(whole, bit) for bit in range(3, 8 * len(whole), max(1, len(whole) // 3))]
+    for content in (*contents, *(RUBBISH if whole else ()), None):
+        shutil.copytree(tmp_path / "template", tmp_path / "run")
+        if content is None:
+            (tmp_path / "run" / path).unlink(missing_ok=True)
+            (tmp_path / "run" / path).mkdir()
+        else:
+            (tmp_path / "run" / path).write_bytes(content)
+        computed, said = attempt(tmp_path / "run", machine="second")
+        manifest = RunFolder(tmp_path / "run").find_phase("a").manifest
+        assert (computed, manifest.counts, manifest.hardware) == (True, {}, {"machine": "second"}), content
+        assert len(said) == 1, content
+        assert re.search(rf"{name}: (damaged|a folder, not a file of this program); nothing of this attempt is used", said[0])
+        shutil.rmtree(tmp_path / "run")

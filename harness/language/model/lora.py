@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.language.model.targets import excluded_layers
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # peft loads it wherever it is installed, and it misses its own extras
@@ -123,7 +123,7 @@ def add_adapter(base: Any, lora: LoraConfig, base_name: str, merge: bool | None 
             warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
             peft_model = peft.get_peft_model(base, settings)
     except ValueError as error:
-        raise UserError(f"lora.targets={lora.targets!r}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"lora.targets={lora.targets!r}: {error_line(error)}") from error
     peft_model.peft_config["default"].base_model_name_or_path = base_name
     peft_model.eval()
     if next(base.parameters()).dtype == torch.float64:

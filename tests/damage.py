@@ -1,0 +1,43 @@
+"""Damage to the files of a run, and the one line that a command says of it."""
+
+import json
+
+from tests.conftest import run_cli_in_process
+
+
+def flipped(raw, bit):
+    changed = bytearray(raw)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def flip(path):
+    """Turn one bit in the middle of a file round."""
+    raw = path.read_bytes()
+    path.write_bytes(flipped(raw, 8 * (len(raw) // 2)))
+
+
+def edit_json(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def refused(folder, *arguments, after_progress=False):
+    """The line with which a command ends that is refused, after which nothing else is printed.
+
+    after_progress: after a run has told of its progress; else nothing was printed before, of `run` not even the plan.
+    """
+    done = run_cli_in_process(*arguments, cwd=folder, check=False)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    if after_progress:
+        lines = [line for line in lines if line.startswith("harness: ")]
+    elif arguments[0] in ("run", "study"):
+        assert done.stdout == ""
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def events(run):
+    """(event, phase) of every line of a run's journal."""
+    rows = map(json.loads, (run / "journal.jsonl").read_text().splitlines())
+    return [(row["event"], row.get("phase")) for row in rows]
