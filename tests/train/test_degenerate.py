@@ -9,8 +9,7 @@ import torch
 
 from harness.analysis import stats
 from harness.analysis.collapse import detect
-from harness.config import DataConfig, GenerationConfig, TrainingConfig
-from harness.discovery.variants import find_objective, load_objective
+from harness.config import DataConfig, GenerationConfig
 from harness.errors import UserError
 from harness.language.benchmark.lm import as_lm
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
@@ -22,23 +21,13 @@ from harness.language.phases.generate import generate, sample_counts
 from harness.language.records import Example
 from harness.loop.suite import load_suite
 from harness.records import Group, Response
-from harness.train.core import train
-from harness.train.grad_cache import accumulate
-from harness.train.groups import build_groups, with_reference_logps
-from harness.train.micro_batches import make_micro_batches
+from harness.train.groups import build_groups
 from harness.train.score import score
 from tests.conftest import ROOT, make_policy
-from tests.training import assert_same, gradients
+from tests.peers import quiet
+from tests.training import assert_same, gradients, objective, referenced, run
 
 EXAMPLES = [Example(f"e{i}", f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
-
-
-def quiet(_):
-    return None
-
-
-def objective(name, **settings):
-    return load_objective(find_objective(name))(**settings)
 
 
 def always(policy, token):
@@ -59,11 +48,8 @@ def drawn(policy, examples=EXAMPLES, indices=(0,), **settings):
 
 def trained(policy, groups, loss, **settings):
     """Step records of one short training from the policy as it stands."""
-    if loss.needs.reference:
-        groups = with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
-    records = []
-    train(policy, groups, loss, TrainingConfig(**{"batch_size": 6, "epochs": 1, **settings}), ("key",), quiet, records.append)
-    return records
+    groups = referenced(policy, groups) if loss.needs.reference else groups
+    return run(policy, groups, loss, **{"batch_size": 6, "epochs": 1, **settings})[1]
 
 
 def groups_with(policy, samples, examples=EXAMPLES):
@@ -161,8 +147,7 @@ def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored
     (record,) = trained(policy, groups, loss)
     assert math.isfinite(record.loss)
     alone = [dataclasses.replace(g, synthetic=g.synthetic[:1]) for g in groups]
-    referenced = [with_reference_logps(g, score(policy, g, 256, quiet).scores) for g in (groups, alone)]
-    nine, one = (gradients(policy, g, objective("spin"), micro_batch=2) for g in referenced)
+    nine, one = (gradients(policy, referenced(policy, g), objective("spin"), micro_batch=2) for g in (groups, alone))
     assert_same(nine, one, 1e-10)  # SPIN takes the mean over samples: nine copies are one
 
 
@@ -283,22 +268,6 @@ def test_a_response_without_a_token_is_left_out_and_counted_and_one_of_space_alo
 # ---------------------------------------------------------------- training
 
 
-def test_a_micro_batch_larger_than_the_batch_is_the_batch(policy):
-    samples = drawn(policy)
-    loss = objective("space")
-    groups = groups_with(policy, samples)
-    groups = with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
-    assert_same(gradients(policy, groups, loss, micro_batch=6), gradients(policy, groups, loss, micro_batch=1000))
-
-
-def test_two_passes_over_one_response_per_prompt_are_one(policy):
-    groups = build_groups(policy.encoder, EXAMPLES, 0)
-    loss = objective("sft")
-    plain = gradients(policy, groups, loss, micro_batch=4, two_pass=False)
-    assert_same(plain, gradients(policy, groups, loss, micro_batch=4, two_pass=True))
-    assert_same(plain, gradients(policy, groups, loss, micro_batch=1, two_pass=True))
-
-
 def test_a_response_of_one_token_and_one_of_many_share_a_batch(policy):
     """The shortest group there can be beside a long one: the same gradient together as apart."""
     loss = objective("sft")
@@ -308,8 +277,6 @@ def test_a_response_of_one_token_and_one_of_many_share_a_batch(policy):
     ]
     together = gradients(policy, groups, loss, micro_batch=2)
     assert_same(together, gradients(policy, groups, loss, micro_batch=1))
-    (part,) = make_micro_batches(policy, groups, loss, TrainingConfig(micro_batch=2))
-    assert len(accumulate(policy, [part], loss)) == 1
 
 
 # ---------------------------------------------------------------- probe and evaluation
