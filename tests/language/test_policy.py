@@ -8,22 +8,13 @@ from harness.config import GenerationConfig
 from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
 from harness.records import PromptGroup
 from tests.conftest import make_policy
-from tests.sampled import PROMPTS, SEEDS, rows_of
-
-
-def plain_logp(policy, row):
-    """One row at a time, every logit, a loop over tokens."""
-    (response,) = row.responses
-    ids = torch.tensor([[*row.prompt, *response]])
-    with torch.no_grad():
-        logp = torch.log_softmax(policy.model(input_ids=ids).logits[0].double(), dim=-1)
-    start = len(row.prompt) - 1
-    return sum(float(logp[start + i, token]) for i, token in enumerate(response))
+from tests.sampled import PROMPTS, SEEDS, plain_logps, rows_of
 
 
 def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):
     rows = rows_of(policy)
-    expected = [plain_logp(policy, row) for row in rows]
+    with torch.no_grad():
+        expected = plain_logps(policy.model, rows).tolist()
     for columns in (1, 40, 4096):
         assert policy.score(rows, columns) == pytest.approx(expected, abs=1e-10)
 

@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.language.model.loading import load_policy
 from harness.records import PromptGroup
 from tests.conftest import ROOT, SMALL_RECIPE, randomize_adapter, run_cli_in_process
+from tests.sampled import plain_logps
 
 LAB = ROOT / "harness" / "lab" / "base"
 TEXT = {
@@ -120,13 +121,11 @@ def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_l
     randomize_adapter(policy.adapter_parameters())
     prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
     drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
-    scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 256)
-    for prompt, one, score in zip(prompts, drawn, scored, strict=True):
-        with torch.no_grad():
-            logits = policy.model(input_ids=torch.tensor([[*prompt, *one.token_ids]])).logits[0, len(prompt) - 1 : -1].double()
-        plain = float(logits.log_softmax(-1).gather(1, torch.tensor(one.token_ids)[:, None]).sum())
-        assert one.logp == pytest.approx(plain, abs=1e-4)
-        assert score == pytest.approx(plain, abs=1e-4)
+    groups = [PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)]
+    with torch.no_grad():
+        expected = plain_logps(policy.model, groups).tolist()
+    assert [d.logp for d in drawn] == pytest.approx(expected, abs=1e-4)
+    assert policy.score(groups, 256) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -176,10 +175,8 @@ def test_what_is_drawn_without_them_is_the_rest_scaled_up():
         tokens, logp = choose_tokens(logits, torch.tensor([uniform], dtype=torch.float64), how)
         assert int(tokens) == token
         assert float(logp) == pytest.approx(torch.log(torch.tensor(share)).item(), abs=1e-6)
-    assert (
-        int(choose_tokens(logits, torch.tensor([0.5], dtype=torch.float64), SamplingParams(temperature=0.0, banned_ids=(3,)))[0])
-        == 2
-    )
+    tokens, _ = choose_tokens(logits, torch.tensor([0.5]), SamplingParams(temperature=0.0, banned_ids=(3,)))
+    assert int(tokens) == 2
 
 
 def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_says(tmp_path):

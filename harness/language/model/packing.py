@@ -1,9 +1,9 @@
 """A prefix and its continuations as one row: ids, positions, mask, and where each token is predicted. Never sees a model.
 
-Prefix sharing and packing: a prefix is computed once for all its continuations. Each continuation attends to the prefix and
-itself, never to another one, and its positions go on from the prefix, so every token has exactly the context it would have in a
-row of its own. A last token predicts nothing, so it is left out. Several groups share a row without attending to each other; rows
-hold hardly any padding.
+Prefix sharing and packing (Wang and Hegde 2024, arXiv:2410.20305): a prefix is computed once for all its continuations. Each
+continuation attends to the prefix and itself, never to another one, and its positions go on from the prefix, so every token has
+exactly the context it would have in a row of its own. A last token predicts nothing, so it is left out. Several groups share a
+row without attending to each other; rows hold hardly any padding.
 
 Legend: N continuations of all groups, M their tokens, R rows, W columns, C columns of a cache that all rows continue.
 """
