@@ -118,19 +118,16 @@ def choose_width(widths: Sequence[int], min_width: int = 0) -> tuple[int, list[l
     Rows are as wide as the widest group, or up to twice that where narrower rows would leave much of themselves empty.
     """
     base_width = max(min_width, *widths)
-    width, rows = base_width, first_fit_decreasing(widths, base_width)
+    rows = first_fit_decreasing(widths, base_width)
     if len(rows) * base_width <= ACCEPTABLE_OVERHEAD * sum(widths):
-        return width, rows
-    cost = len(rows) * base_width * (1 + ATTENTION_COST)
-    for wider_width in (int(base_width * (1 + step / 8)) for step in range(1, 9)):
-        wider_rows = first_fit_decreasing(widths, wider_width)
-        if len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width) < cost:
-            cost, width, rows = (
-                len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width),
-                wider_width,
-                wider_rows,
-            )
-    return width, rows
+        return base_width, rows
+
+    def cost(option: tuple[int, list[list[int]]]) -> float:
+        width, rows = option
+        return len(rows) * width * (1 + ATTENTION_COST * width / base_width)
+
+    wider = (int(base_width * (1 + step / 8)) for step in range(1, 9))
+    return min([(base_width, rows), *((width, first_fit_decreasing(widths, width)) for width in wider)], key=cost)
 
 
 def first_fit_decreasing(widths: Sequence[int], capacity: int) -> list[list[int]]:
