@@ -1,11 +1,14 @@
 """Tiny random models of the families the project runs, with an adapter that has moved away from zero."""
 
+import json
+import shutil
+
 import torch
 import transformers
 
 from harness.config import LoraConfig
 from harness.language.model.lora import add_adapter
-from tests.conftest import randomize_adapter, use_float64_norms
+from tests.conftest import ROOT, randomize_adapter, use_float64_norms
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 HEADS = {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128}
@@ -114,3 +117,24 @@ def twin_config(name):
 def twin(name, dtype=torch.float32):
     """A random model of that family, frozen, with an adapter that has moved, in a precision that it computes in."""
     return _with_adapter(twin_config(name), dtype, weights=4.0)
+
+
+# ---------------------------------------------------------------- models in folders, as users have them
+
+LAB = ROOT / "harness" / "lab" / "base"
+
+
+def copy_lab(folder, **changes):
+    """The lab's base in a folder of its own, with changes of its config.json."""
+    shutil.copytree(LAB, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+def save_model(model, folder):
+    """The model with the lab's tokenizer."""
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(LAB / name, folder / name)
+    return folder

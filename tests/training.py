@@ -1,6 +1,7 @@
 """Small training sets and what one step or one run over them gives."""
 
 from harness.config import GenerationConfig, TrainingConfig
+from harness.discovery.variants import find_objective, load_objective
 from harness.records import Group, Response
 from harness.train.core import train
 from harness.train.grad_cache import accumulate
@@ -10,6 +11,10 @@ from harness.train.score import score
 from tests.peers import quiet
 
 PROMPTS = 8
+
+
+def objective(name, **settings):
+    return load_objective(find_objective(name))(**settings)
 
 
 def make_groups(policy, needs):
@@ -32,7 +37,15 @@ def make_groups(policy, needs):
         )
         for i in range(PROMPTS)
     ]
-    return with_reference_logps(groups, score(policy, groups, 64, quiet).scores) if needs.reference else groups
+    return referenced(policy, groups) if needs.reference else groups
+
+
+def referenced(policy, groups):
+    return with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
+
+
+def weights(policy):
+    return {n: p.detach().clone() for n, p in policy.adapter_parameters()}
 
 
 def gradients(policy, groups, objective, **settings):
@@ -49,6 +62,7 @@ def assert_same(one, other, tolerance=1e-12):
 
 
 def run(policy, groups, objective, **settings):
+    """Counts and step records of one training from the policy as it stands."""
     records = []
-    counts = train(policy, groups, objective, TrainingConfig(batch_size=4, epochs=2, **settings), ("key",), quiet, records.append)
-    return counts, records
+    settings = TrainingConfig(**{"batch_size": 4, "epochs": 2, **settings})
+    return train(policy, groups, objective, settings, ("key",), quiet, records.append), records

@@ -34,9 +34,4 @@ class OrderedThreadPool:
             with torch.set_grad_enabled(grad):  # torch's setting of each thread
                 return function(item)
 
-        futures = [self._pool.submit(run, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        finally:
-            for future in futures:
-                future.cancel()
+        return list(self._pool.map(run, items))

@@ -13,6 +13,7 @@ from harness.language.model.sampling import Request, SamplingParams, generate_to
 from harness.language.model.verify import UnsupportedModel, forward_changes_modules, plain_logp, verify_model
 from harness.records import PromptGroup
 from tests.families import PLAIN_TWINS, STATE_TWINS, twin
+from tests.sampled import plain_logps
 
 GROUPS = [
     PromptGroup([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
@@ -134,12 +135,7 @@ def test_an_output_layer_with_an_adapter_is_trained_with_the_gradient_of_the_who
     choice = verify_model(model)
     assert choice.layout == "logits"
     found = continuation_logps(model, collate(GROUPS, choice.layout), choice.layout).logps.sum()
-    total = found.new_zeros(())
-    for group in GROUPS:
-        for one in group.responses:
-            ids = torch.tensor([[*group.prompt, *one]])
-            logp = model(input_ids=ids).logits[0, len(group.prompt) - 1 : -1].log_softmax(-1)
-            total = total + logp.gather(1, torch.tensor(one)[:, None]).sum()
+    total = plain_logps(model, GROUPS).sum()
     parameters = [p for n, p in model.named_parameters() if "lora_" in n]
     mine, theirs = (torch.autograd.grad(loss, parameters) for loss in (found, total))
     assert all(torch.allclose(a, b, atol=1e-9) for a, b in zip(mine, theirs, strict=True))

@@ -154,15 +154,16 @@ def test_a_draw_has_the_distribution_that_transformers_draws_from(how):
 
 
 def test_a_sampling_task_has_transformers_fifty_likeliest_tokens_unless_somebody_says_otherwise(tiny):
-    settings = {"until": [], "do_sample": True, "temperature": 0.8, "top_p": 0.9}
-    assert resolve_settings(tiny.model, settings, 9, None).decoding.sampling_params == SamplingParams(0.8, 0.9, 50)
-    assert resolve_settings(tiny.model, settings | {"top_k": 0}, 9, None).decoding.sampling_params == SamplingParams(0.8, 0.9, 0)
+    def params(**settings):
+        return resolve_settings(tiny.model, {"until": [], **settings}, 9, None).decoding.sampling_params
+
+    settings = {"do_sample": True, "temperature": 0.8, "top_p": 0.9}
+    assert params(**settings) == SamplingParams(0.8, 0.9, 50)
+    assert params(**settings, top_k=0) == SamplingParams(0.8, 0.9, 0)
     tiny.model.get_base_model().generation_config.top_k = 7
     tiny.model.get_base_model().generation_config.min_p = 0.1
-    assert resolve_settings(tiny.model, settings, 9, None).decoding.sampling_params == SamplingParams(0.8, 0.9, 7, 0.1)
-    assert resolve_settings(tiny.model, {"until": [], "temperature": 0.5}, 9, None).decoding.sampling_params == SamplingParams(
-        0.5, 1.0, 7, 0.1
-    )
+    assert params(**settings) == SamplingParams(0.8, 0.9, 7, 0.1)
+    assert params(temperature=0.5) == SamplingParams(0.5, 1.0, 7, 0.1)
     (line,) = model_override_notes(tiny.model)
     assert "answers of tasks that sample" in line
     assert "top_k=7, min_p=0.1" in line

@@ -12,6 +12,7 @@ from harness.language.model.initial_adapter import IGNORED_SETTINGS, start_from_
 from harness.language.model.lora import add_adapter
 from harness.records import PromptGroup
 from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli_in_process
+from tests.sampled import plain_logps
 
 ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
 
@@ -53,13 +54,14 @@ def edit(folder, **settings):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"use_dora": True}, "use_dora=True is not supported"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save="),
         ({"r": 8}, "its rank is 8, the run's 4; use --set lora.rank=8"),
         ({"lora_alpha": 16}, "its alpha is 16, the run's 32.0; use --set lora.alpha=16"),
-        ({"peft_type": "IA3"}, "a IA3 adapter, expected LORA"),
         ({"lora_alpha": None}, "its alpha is None, expected a number"),
         ({"r": "4"}, "its rank is '4', expected a number"),
+        *(
+            ({"init_lora_weights": init}, f"init_lora_weights='{init}' .* path_initial_model_for_weight_conversion")
+            for init in ("pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "mica", "some_other_start")
+        ),
     ],
 )
 def test_an_adapter_of_another_kind_is_refused(tokenizer, saved, settings, expected):
@@ -84,25 +86,11 @@ def test_every_setting_of_pefts_is_known_to_be_without_effect_or_refused(tokeniz
     start(tokenizer, folder)
 
 
-@pytest.mark.parametrize("begun", ["pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "mica", "some_other_start"])
-def test_an_adapter_that_began_on_changed_weights_says_how_to_convert_it(tokenizer, saved, begun):
-    folder, _ = saved
-    edit(folder, init_lora_weights=begun)
-    with pytest.raises(UserError, match=f"init_lora_weights='{begun}' .* path_initial_model_for_weight_conversion"):
-        start(tokenizer, folder)
-
-
 def by_peft(tokenizer, folder):
     """Log-probabilities of ROWS as peft computes them from the same folder on the same base."""
     base = make_policy(tokenizer).model.unload()
-    model = peft.PeftModel.from_pretrained(base, str(folder)).eval()
-    found = []
     with torch.no_grad():
-        for row in ROWS:
-            for one in row.responses:
-                logits = model(torch.tensor([[*row.prompt, *one]])).logits[0, len(row.prompt) - 1 : -1].double()
-                found.append(float(logits.log_softmax(-1).gather(1, torch.tensor(one)[:, None]).sum()))
-    return found
+        return plain_logps(peft.PeftModel.from_pretrained(base, str(folder)).eval(), ROWS).tolist()
 
 
 @pytest.mark.filterwarnings("ignore:`init_lora_weights` is 'eva'")
@@ -135,11 +123,7 @@ def test_a_pissa_adapter_that_was_converted_is_pefts_function(tokenizer, tmp_pat
     policy = start(tokenizer, tmp_path / "after", rank=8, alpha=64)
     policy.reset_adapter(0)
     with torch.no_grad():
-        expected = [
-            float(model(torch.tensor([[*r.prompt, *one]])).logits[0, len(r.prompt) - 1 : -1].double().log_softmax(-1)
-                  .gather(1, torch.tensor(one)[:, None]).sum())
-            for r in ROWS for one in r.responses
-        ]  # fmt: skip
+        expected = plain_logps(model, ROWS).tolist()
     assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-3)
     assert by_peft(tokenizer, tmp_path / "after") == pytest.approx(expected, abs=1e-3)
 
@@ -190,12 +174,6 @@ def test_pickled_weights_are_not_read(tokenizer, saved):
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(UserError, match="pickled weights are not read"):
         start(tokenizer, folder)
-
-
-@pytest.mark.parametrize("missing", ["./nowhere", "/nowhere"])
-def test_a_missing_adapter_is_named(tokenizer, missing):
-    with pytest.raises(UserError, match="no such folder"):
-        start(tokenizer, missing)
 
 
 def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, tmp_path):

@@ -7,18 +7,22 @@ import shutil
 
 import pytest
 import torch
+import transformers
 
-from harness.config import GenerationConfig, LoraConfig, ModelConfig, TrainingConfig
+from harness.config import GenerationConfig, LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
+from harness.language.checks import check_gradient_checkpointing
 from harness.language.model.checkpointing import checkpointable_layers, gradient_checkpointing
 from harness.language.model.loading import load_policy, weight_files
 from harness.language.model.logprobs import collate, continuation_logps
 from harness.language.model.quantization import quantization_config
 from harness.records import PromptGroup
-from tests.conftest import ROOT, SMALL_RECIPE, make_policy, read_csv_rows, run_cli, run_cli_in_process
-from tests.families import FAMILIES, SINGLE, family
+from objectives.sft import SFT
+from objectives.space import SPACE
+from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli, run_cli_in_process
+from tests.families import FAMILIES, LAB, SINGLE, copy_lab, family, save_model
+from tests.training import make_groups, run, weights
 
-LAB = ROOT / "harness" / "lab" / "base"
 GROUPS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]]), PromptGroup([1, 21], [[40, 41, 42, 2]])]
 FIRST, SECOND = "a" * 40, "b" * 40
 
@@ -69,27 +73,19 @@ def test_only_the_files_that_hold_the_weights_name_them(tmp_path):
 # ---------------------------------------------------------------- what a repository may not do
 
 
-@pytest.fixture
-def with_code(tmp_path):
+def test_code_of_a_repository_runs_only_when_asked_for_by_name(tmp_path):
     """A repository whose model type is its own and whose code leaves a mark when it runs."""
-    folder = tmp_path / "repository"
-    shutil.copytree(LAB, folder)
-    config = json.loads((folder / "config.json").read_text())
-    config |= {
-        "model_type": "mine",
-        "architectures": ["Mine"],
-        "auto_map": {"AutoConfig": "mine.MyConfig", "AutoModelForCausalLM": "mine.Mine"},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "mine.py").write_text(
+    with_code = copy_lab(
+        tmp_path / "repository",
+        model_type="mine",
+        architectures=["Mine"],
+        auto_map={"AutoConfig": "mine.MyConfig", "AutoModelForCausalLM": "mine.Mine"},
+    )
+    (with_code / "mine.py").write_text(
         "import pathlib\nfrom transformers import LlamaConfig, LlamaForCausalLM\n"
         f"pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n\n\n"
         "class MyConfig(LlamaConfig):\n    model_type = 'mine'\n\n\nclass Mine(LlamaForCausalLM):\n    config_class = MyConfig\n"
     )
-    return folder
-
-
-def test_code_of_a_repository_runs_only_when_asked_for_by_name(with_code, tmp_path):
     ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--iters", "1", "--model", with_code, "--name", "coded")
     home = {"HF_HOME": str(tmp_path / "home")}
     refused = run_cli_in_process(*ask, cwd=tmp_path, check=False)
@@ -105,8 +101,7 @@ def test_code_of_a_repository_runs_only_when_asked_for_by_name(with_code, tmp_pa
 
 
 def test_pickled_weights_are_not_read(tmp_path):
-    folder = tmp_path / "pickled"
-    shutil.copytree(LAB, folder)
+    folder = copy_lab(tmp_path / "pickled")
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
     with pytest.raises(UserError, match=r"no \.safetensors weights there; pickled weights are not read"):
@@ -140,24 +135,15 @@ def test_activations_computed_again_give_the_same_gradient(name):
 
 
 def test_checkpointing_trains_the_same_adapter_and_counts_as_speed(tokenizer):
-    from harness.train.core import train
-    from objectives.sft import SFT
-    from tests.peers import quiet
-    from tests.training import make_groups
-
     saved = []
     for again in (False, True):
         policy = make_policy(tokenizer)
-        settings = TrainingConfig(lr=1e-2, epochs=2, batch_size=4, gradient_checkpointing=again)
-        train(policy, make_groups(policy, SFT().needs), SFT(), settings, (0,), quiet, quiet)
-        saved.append([p.detach().clone() for _, p in policy.adapter_parameters()])
-    assert all(torch.equal(a, b) for a, b in zip(*saved, strict=True))
+        run(policy, make_groups(policy, SFT().needs), SFT(), lr=1e-2, gradient_checkpointing=again)
+        saved.append(weights(policy))
+    assert all(torch.equal(saved[0][n], saved[1][n]) for n in saved[0])
 
 
 def test_a_family_without_such_layers_is_refused_before_training(tokenizer, monkeypatch):
-    from harness.config import load_config
-    from harness.language.checks import check_gradient_checkpointing
-
     config = load_config("smoke", ["training.gradient_checkpointing=true"])
     policy = make_policy(tokenizer)
     check_gradient_checkpointing(policy, config, checkpointing=True)
@@ -195,27 +181,18 @@ def test_without_bitsandbytes_quantisation_is_one_line(monkeypatch):
 
 def square_model(folder):
     """A random model with the lab's tokenizer, its layers multiples of 64 wide, as bitsandbytes wants them on a processor."""
-    import transformers
-
     torch.manual_seed(0)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(str(LAB))
+    words = len(transformers.AutoTokenizer.from_pretrained(str(LAB)))
     config = transformers.LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
         max_position_embeddings=2048,
     )  # fmt: skip
-    transformers.LlamaForCausalLM(config).save_pretrained(str(folder / "square"))
-    tokenizer.save_pretrained(str(folder / "square"))
-    return str(folder / "square")
+    return str(save_model(transformers.LlamaForCausalLM(config), folder / "square"))
 
 
 def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     """Weights really are 4-bit and nowhere merged; scored and trained the same player (step 0); the loss falls."""
     pytest.importorskip("bitsandbytes")
-    from harness.train.core import train
-    from objectives.space import SPACE
-    from tests.peers import quiet
-    from tests.training import make_groups
-
     base = square_model(tmp_path)
     policy = load_policy(ModelConfig(path=base, quantize="nf4"), LoraConfig(), "auto")
     kinds = {type(m).__name__ for n, m in policy.model.named_modules() if n.endswith("base_layer")}
@@ -223,9 +200,8 @@ def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     assert not policy.uses_merged_weights
     assert policy.base_digest != load_policy(ModelConfig(path=base), LoraConfig(), "auto").base_digest
     policy.reset_adapter(0)
-    steps = []
-    settings = TrainingConfig(lr=1e-2, schedule="constant", warmup=0.0, epochs=6, batch_size=8)
-    counts = train(policy, make_groups(policy, SPACE().needs), SPACE(), settings, (0,), quiet, steps.append)
+    settings = {"lr": 1e-2, "schedule": "constant", "warmup": 0.0, "epochs": 6, "batch_size": 8}
+    counts, steps = run(policy, make_groups(policy, SPACE().needs), SPACE(), **settings)
     assert counts["step0_max_abs_log_ratio_per_token"] < 1e-4
     assert steps[-1].loss < steps[0].loss
 
@@ -257,24 +233,11 @@ def test_gradients_pass_through_the_four_bits_after_scoring_and_after_evaluation
 @pytest.mark.slow
 def test_a_run_on_four_bits_is_played_to_its_report(tmp_path):
     pytest.importorskip("bitsandbytes")
-    ask = (
-        "run",
-        "--recipe",
-        SMALL_RECIPE,
-        "--objectives",
-        "space",
-        "--iters",
-        "2",
-        "--name",
-        "four",
-        "--model",
-        square_model(tmp_path),
-    )
+    settings = ("--objectives", "space", "--iters", "2", "--name", "four")
+    ask = ("run", "--recipe", SMALL_RECIPE, *settings, "--model", square_model(tmp_path))
     run_cli(*ask, "--set", "model.quantize=nf4", cwd=tmp_path)
-    losses = [
-        float(r["value"]) for r in read_csv_rows(tmp_path / "results/four/dynamics.csv") if r["name"] == "heldout_nll_per_token"
-    ]
-    assert losses[-1] < losses[0]
+    rows = [r for r in read_csv_rows(tmp_path / "results/four/dynamics.csv") if r["name"] == "heldout_nll_per_token"]
+    assert float(rows[-1]["value"]) < float(rows[0]["value"])
     refused = run_cli(*ask, cwd=tmp_path, check=False)
     assert "was made with model.quantize='nf4', now asked for None" in refused.stderr
 
@@ -352,21 +315,16 @@ def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkey
 
     def little_room(model, requests, how, stop_ids, rows, share, advance):
         tried.append(rows)
-        if rows > 2:
+        if rows > most:
             advance(3)
             raise torch.OutOfMemoryError("out of memory")
         return original(model, requests, how, stop_ids, rows, share, advance)
 
+    most = 2
     monkeypatch.setattr(module, "generate_tokens", little_room)
     assert [d.token_ids for d in policy.sample(prompts, range(8), settings, told.append)] == [d.token_ids for d in plain]
     assert tried == [8, 4, 2]
     assert sum(told) == 8
-
-
-def test_one_response_that_does_not_fit_is_an_error(policy, monkeypatch):
-    def no_room(*_, **__):
-        raise torch.OutOfMemoryError("out of memory")
-
-    monkeypatch.setattr("harness.language.policy.generate_tokens", no_room)
-    with pytest.raises(torch.OutOfMemoryError):
-        policy.sample([[1, 20]], [0], GenerationConfig())
+    most = 0
+    with pytest.raises(torch.OutOfMemoryError):  # not even one fits
+        policy.sample(prompts, range(8), settings)

@@ -6,32 +6,16 @@ import torch
 
 from harness.config import GenerationConfig
 from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
-from harness.records import PromptGroup
 from tests.conftest import make_policy
-from tests.sampled import PROMPTS, SEEDS, rows_of
-
-
-def plain_logp(policy, row):
-    """One row at a time, every logit, a loop over tokens."""
-    (response,) = row.responses
-    ids = torch.tensor([[*row.prompt, *response]])
-    with torch.no_grad():
-        logp = torch.log_softmax(policy.model(input_ids=ids).logits[0].double(), dim=-1)
-    start = len(row.prompt) - 1
-    return sum(float(logp[start + i, token]) for i, token in enumerate(response))
+from tests.sampled import PROMPTS, plain_logps, rows_of
 
 
 def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):
     rows = rows_of(policy)
-    expected = [plain_logp(policy, row) for row in rows]
+    with torch.no_grad():
+        expected = plain_logps(policy.model, rows).tolist()
     for columns in (1, 40, 4096):
         assert policy.score(rows, columns) == pytest.approx(expected, abs=1e-10)
-
-
-def test_a_sample_does_not_depend_on_its_neighbours(policy):
-    alone = [policy.sample([p], [s], GenerationConfig(max_new_tokens=12))[0] for p, s in zip(PROMPTS, SEEDS, strict=True)]
-    together = policy.sample(PROMPTS, SEEDS, GenerationConfig(max_new_tokens=12, batch_size=11))
-    assert [d.token_ids for d in alone] == [d.token_ids for d in together]
 
 
 def test_samples_follow_the_policys_own_probabilities(policy):
@@ -59,32 +43,20 @@ def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
         assert one.finished or len(one.token_ids) == 40
 
 
-def test_top_p_keeps_the_token_that_crosses_it():
-    logp = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64))
-    draw = [
-        int(inverse_cdf_sample(logp, torch.tensor([u], dtype=torch.float64), SamplingParams(top_p=0.6)))
-        for u in (0.1, 0.62, 0.63, 0.99)
-    ]
-    assert draw == [0, 0, 1, 1]  # 0.5 / 0.8 = 0.625 goes to the first
-
-
-def test_temperature_flattens_or_sharpens():
-    logp = torch.log(torch.tensor([[0.8, 0.2]], dtype=torch.float64))
-    uniform = torch.tensor([0.7], dtype=torch.float64)
-    assert int(inverse_cdf_sample(logp, uniform, SamplingParams(temperature=1.0))) == 0
-    assert (
-        int(inverse_cdf_sample(logp, uniform, SamplingParams(temperature=4.0))) == 1
-    )  # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
-
-
-def test_a_saved_player_comes_back_to_the_bit(policy, tmp_path):
-    rows = rows_of(policy)
-    before = policy.score(rows, 64)
-    policy.save_adapter(tmp_path / "adapter")
-    policy.reset_adapter(5)
-    assert policy.score(rows, 64) != before
-    policy.load_adapter(tmp_path / "adapter")
-    assert policy.score(rows, 64) == before
+@pytest.mark.parametrize(
+    ("probabilities", "params", "tokens"),
+    [
+        # 0.5 / 0.8 = 0.625 goes to the first; the token that crosses the share is still in
+        ([0.5, 0.3, 0.15, 0.05], SamplingParams(top_p=0.6), {0.1: 0, 0.62: 0, 0.63: 1, 0.99: 1}),
+        ([0.8, 0.2], SamplingParams(), {0.7: 0, 0.81: 1}),
+        # 0.8^(1/4) / (0.8^(1/4) + 0.2^(1/4)) = 0.586
+        ([0.8, 0.2], SamplingParams(temperature=4.0), {0.58: 0, 0.59: 1}),
+    ],
+)
+def test_a_uniform_is_inverted_through_the_cumulative_distribution(probabilities, params, tokens):
+    logp = torch.log(torch.tensor([probabilities], dtype=torch.float64))
+    for uniform, token in tokens.items():
+        assert int(inverse_cdf_sample(logp, torch.tensor([uniform], dtype=torch.float64), params)) == token
 
 
 def test_an_opponent_scores_its_own_samples_as_it_drew_them(policy, tmp_path):
@@ -95,8 +67,9 @@ def test_an_opponent_scores_its_own_samples_as_it_drew_them(policy, tmp_path):
     with policy.model.disable_adapter():
         bare = policy.score(rows, 64)
     policy.reset_adapter(0)
+    assert policy.score(rows, 64) == bare, "the initial policy is the base"
     policy.load_adapter(tmp_path / "adapter")
-    assert policy.score(rows, 64) == own
+    assert policy.score(rows, 64) == own, "to the bit"
     assert max(abs(a - b) for a, b in zip(own, bare, strict=True)) > 0.1
 
 
@@ -111,14 +84,6 @@ def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
     again = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
     other.model = again.double().eval()
     assert other.score(rows, 64) == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_initial_policy_is_the_base(policy):
-    policy.reset_adapter(3)
-    rows = [PromptGroup(PROMPTS[0], [[50, 60, 2]])]
-    with policy.model.disable_adapter():
-        bare = policy.score(rows, 64)
-    assert policy.score(rows, 64) == bare
 
 
 def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):

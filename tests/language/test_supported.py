@@ -1,7 +1,6 @@
 """Checkpoints that this program cannot play are refused by what their config.json says, before their weights are read."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -11,9 +10,10 @@ from harness.config import GenerationConfig, LoraConfig, ModelConfig
 from harness.errors import UserError
 from harness.language.model.loading import load_policy
 from harness.records import PromptGroup
-from tests.conftest import ROOT, SMALL_RECIPE, randomize_adapter, run_cli_in_process
+from tests.conftest import SMALL_RECIPE, randomize_adapter, run_cli_in_process
+from tests.families import LAB, copy_lab, save_model
+from tests.sampled import plain_logps
 
-LAB = ROOT / "harness" / "lab" / "base"
 TEXT = {
     "vocab_size": 900, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 1024, "bos_token_id": 1, "eos_token_id": 2,
@@ -23,21 +23,6 @@ SEEN = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
     "patch_size": 14,
 }  # fmt: skip
-
-
-def saved(model, folder):
-    """The model with the lab's tokenizer, as a user has it in a folder."""
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(LAB / name, folder / name)
-    return folder
-
-
-def lab_with(folder, **changes):
-    shutil.copytree(LAB, folder)
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    return folder
 
 
 def load(folder, **settings):
@@ -62,21 +47,21 @@ def load(folder, **settings):
 )
 def test_what_is_no_plain_causal_language_model_is_refused_in_one_line(tmp_path, changes, expected):
     with pytest.raises(UserError, match=expected):
-        load(lab_with(tmp_path / "model", **changes))
+        load(copy_lab(tmp_path / "model", **changes))
 
 
 def test_t5_and_vision_encoders_are_refused_by_their_type(tmp_path):
     t5 = transformers.T5Config(vocab_size=900, d_model=32, d_ff=48, num_layers=1, num_heads=2, d_kv=8)
     with pytest.raises(UserError, match="t5 is an encoder with a decoder"):
-        load(saved(transformers.T5ForConditionalGeneration(t5), tmp_path / "t5"))
+        load(save_model(transformers.T5ForConditionalGeneration(t5), tmp_path / "t5"))
     with pytest.raises(UserError, match="no causal language model of type siglip_vision_model"):
-        load(lab_with(tmp_path / "siglip", model_type="siglip_vision_model", architectures=None))
+        load(copy_lab(tmp_path / "siglip", model_type="siglip_vision_model", architectures=None))
 
 
 def test_an_encoder_is_refused_before_anything_is_written(tmp_path):
     config = transformers.BertConfig(**{k: TEXT[k] for k in list(TEXT)[:5]}, max_position_embeddings=1024)
     torch.manual_seed(0)
-    folder = saved(transformers.BertLMHeadModel(config), tmp_path / "bert")
+    folder = save_model(transformers.BertLMHeadModel(config), tmp_path / "bert")
     done = run_cli_in_process(
         "run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", folder, "--name", "bert", cwd=tmp_path, check=False
     )
@@ -112,7 +97,7 @@ def vision(kind):
 @pytest.mark.parametrize("kind", ["gemma3", "llama4", "mistral3", "qwen3_vl"])
 def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_language_model(tmp_path, kind):
     torch.manual_seed(0)
-    policy = load(saved(vision(kind), tmp_path / kind))
+    policy = load(save_model(vision(kind), tmp_path / kind))
     names = [name for name, _ in policy.adapter_parameters()]
     assert names
     assert not any("vision" in name or "visual" in name or "projector" in name for name in names)
@@ -120,20 +105,18 @@ def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_l
     randomize_adapter(policy.adapter_parameters())
     prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
     drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
-    scored = policy.score([PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)], 256)
-    for prompt, one, score in zip(prompts, drawn, scored, strict=True):
-        with torch.no_grad():
-            logits = policy.model(input_ids=torch.tensor([[*prompt, *one.token_ids]])).logits[0, len(prompt) - 1 : -1].double()
-        plain = float(logits.log_softmax(-1).gather(1, torch.tensor(one.token_ids)[:, None]).sum())
-        assert one.logp == pytest.approx(plain, abs=1e-4)
-        assert score == pytest.approx(plain, abs=1e-4)
+    groups = [PromptGroup(p, [d.token_ids]) for p, d in zip(prompts, drawn, strict=True)]
+    with torch.no_grad():
+        expected = plain_logps(policy.model, groups).tolist()
+    assert [d.logp for d in drawn] == pytest.approx(expected, abs=1e-4)
+    assert policy.score(groups, 256) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gemma3", "llama4"])
 def test_a_whole_run_on_a_model_with_a_vision_tower(tmp_path, kind):
     torch.manual_seed(0)
-    folder = saved(vision(kind), tmp_path / kind)
+    folder = save_model(vision(kind), tmp_path / kind)
     more = ("--iters", "1", "--name", "seen", "--set", "data.overlong=drop")
     run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--model", folder, *more, cwd=tmp_path)
     manifest = json.loads((tmp_path / "results/seen/spin/seed-0/iteration-0/score/manifest.json").read_text())
@@ -148,7 +131,7 @@ def padded(tmp_path, more=40):
     torch.manual_seed(0)
     words = len(transformers.AutoTokenizer.from_pretrained(str(LAB)))
     config = transformers.LlamaConfig(**{**TEXT, "vocab_size": words + more})
-    return saved(transformers.LlamaForCausalLM(config), tmp_path / "padded"), words
+    return save_model(transformers.LlamaForCausalLM(config), tmp_path / "padded"), words
 
 
 def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plain_policys(tmp_path):
@@ -176,16 +159,14 @@ def test_what_is_drawn_without_them_is_the_rest_scaled_up():
         tokens, logp = choose_tokens(logits, torch.tensor([uniform], dtype=torch.float64), how)
         assert int(tokens) == token
         assert float(logp) == pytest.approx(torch.log(torch.tensor(share)).item(), abs=1e-6)
-    assert (
-        int(choose_tokens(logits, torch.tensor([0.5], dtype=torch.float64), SamplingParams(temperature=0.0, banned_ids=(3,)))[0])
-        == 2
-    )
+    tokens, _ = choose_tokens(logits, torch.tensor([0.5]), SamplingParams(temperature=0.0, banned_ids=(3,)))
+    assert int(tokens) == 2
 
 
 def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_says(tmp_path):
     """A repetition penalty, forced tokens and a temperature there: the same samples as without the file."""
-    plain = lab_with(tmp_path / "plain")
-    other = lab_with(tmp_path / "other")
+    plain = copy_lab(tmp_path / "plain")
+    other = copy_lab(tmp_path / "other")
     (other / "generation_config.json").write_text(
         json.dumps(
             {"repetition_penalty": 3.0, "temperature": 0.1, "top_k": 1, "do_sample": True, "suppress_tokens": [5, 6, 7, 8]}

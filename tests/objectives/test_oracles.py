@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from harness.discovery.variants import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective, parse_variants
+from harness.planning.prepare import describe_variant
 from objectives import Batch, Responses
 
 
@@ -32,10 +33,19 @@ def test_spin_is_dpo_with_the_synthetic_response_as_the_dispreferred_one(batch):
     assert torch.allclose(loss("spin", batch, beta=0.3), expected, rtol=1e-12)
 
 
-def test_sipo_is_ipo_on_sums(batch):
-    """Azar et al. 2023, equation 17: (h(w, l) - 1/(2 tau))^2."""
-    h = (batch.real.logp - batch.real.reference_logp) - (batch.synthetic.logp - batch.synthetic.reference_logp)
-    assert torch.allclose(loss("sipo", batch, tau=0.25), (h[:, 0] - 2.0) ** 2, rtol=1e-12)
+@pytest.mark.parametrize("per_token", [False, True])
+def test_sipo_is_ipo_on_sums_as_printed_and_per_token_on_averages_as_its_authors_ran_it(batch, per_token):
+    """Azar et al. 2023, equation 17: (h(w, l) - 1/(2 tau))^2; averaged as in TRL's loss_type="ipo" (trl#1265)."""
+    logps = [(r.logp, r.reference_logp, r.length if per_token else 1) for r in (batch.real, batch.synthetic)]
+    (chosen, ref_chosen), (rejected, ref_rejected) = ((logp / n, reference / n) for logp, reference, n in logps)
+    h = (chosen - rejected) - (ref_chosen - ref_rejected)
+    assert torch.allclose(loss("sipo", batch, tau=0.25, per_token=per_token), (h[:, 0] - 2.0) ** 2, rtol=1e-12)
+
+
+def test_label_and_record_of_sipo_say_whether_it_sums_or_averages():
+    variants = parse_variants("sipo,sipo:per_token=true")
+    assert [v.label for v in variants] == ["sipo", "sipo-per_tokenTrue"]
+    assert [describe_variant(v, 1)["resolved"][0]["per_token"] for v in variants] == [False, True]
 
 
 def test_ssimpo_is_simpo(batch):

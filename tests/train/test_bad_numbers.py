@@ -7,24 +7,22 @@ import math
 import pytest
 import torch
 
-from harness.config import GenerationConfig, TrainingConfig
-from harness.discovery.variants import find_objective, load_objective
+from harness.config import GenerationConfig
 from harness.language.benchmark.lm import as_lm
 from harness.language.model.sampling import Request, SamplingParams
 from harness.language.phases.generate import generate
 from harness.language.records import Example
 from harness.records import Group, PromptGroup, Response
-from harness.train.core import train
 from harness.train.nonfinite import NonFiniteError, TrainingStopped, dump_on_error, with_example_ids
 from harness.train.score import score
 from objectives import LossOutput, Needs
+from objectives.sft import SFT
+from objectives.space import SPACE
+from tests.peers import quiet
+from tests.training import run, weights
 
 POISON = 90  # a token whose embedding is not a number
 PLAIN = GenerationConfig(max_new_tokens=6)
-
-
-def quiet(_):
-    return None
 
 
 @pytest.fixture
@@ -51,16 +49,12 @@ def make_groups(needs=None, poison=(), reference=None):
     ]
 
 
-def objective(name):
-    return load_objective(find_objective(name))
-
-
 def stopped(policy, groups, loss, **settings):
     """The error that training ends with; the adapter must be as it was."""
-    before = [p.detach().clone() for _, p in policy.adapter_parameters()]
+    before = weights(policy)
     with pytest.raises(TrainingStopped) as caught:
-        train(policy, groups, loss, TrainingConfig(**{"batch_size": 8, "epochs": 1, **settings}), ("key",), quiet, quiet)
-    assert all(torch.equal(a, p) for a, (_, p) in zip(before, policy.adapter_parameters(), strict=True))
+        run(policy, groups, loss, **{"batch_size": 8, "epochs": 1, **settings})
+    assert all(torch.equal(before[n], p) for n, p in policy.adapter_parameters())
     return caught.value
 
 
@@ -68,7 +62,7 @@ def spoiled(policy, groups, number, spoil):
     """SFT, but for what `spoil` makes of the loss of the example `number`, told by its log-probability."""
     (target,) = policy.score([PromptGroup(groups[number].prompt, [groups[number].real.content])], 64)
 
-    class Spoiled(objective("sft")):
+    class Spoiled(SFT):
         def loss(self, batch):
             value = super().loss(batch).loss.clone()
             chosen = (batch.real.logp[:, 0] - target).abs() < 1e-9
@@ -105,7 +99,7 @@ def test_a_finite_loss_whose_gradient_is_not_names_its_example(policy):
 def test_a_log_probability_that_is_no_number_stops_even_a_loss_that_hides_it(poisoned):
     """A loss that leaves nan out of its mean would go on as if nothing were; the prompts beside the bad one are not blamed."""
 
-    class Hiding(objective("sft")):
+    class Hiding(SFT):
         def loss(self, batch):
             return LossOutput(torch.nan_to_num(super().loss(batch).loss))
 
@@ -116,7 +110,7 @@ def test_a_log_probability_that_is_no_number_stops_even_a_loss_that_hides_it(poi
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 def test_a_stored_reference_that_is_no_number_stops_and_is_shown(policy, value):
-    space = objective("space")()
+    space = SPACE()
     groups = make_groups(space.needs, reference=-3.0)
     groups[6] = dataclasses.replace(groups[6], synthetic=(Response([70, 71, 2], value),))
     error = stopped(policy, groups, space)
@@ -127,7 +121,7 @@ def test_a_stored_reference_that_is_no_number_stops_and_is_shown(policy, value):
 def test_a_sum_that_is_bad_only_together_names_all(policy):
     """Eight finite losses of 1e308 have no finite sum."""
 
-    class Huge(objective("sft")):
+    class Huge(SFT):
         def loss(self, batch):
             return LossOutput(super().loss(batch).loss * 0 + 1e308)
 
@@ -137,19 +131,17 @@ def test_a_sum_that_is_bad_only_together_names_all(policy):
 
 
 def test_an_update_that_leaves_weights_that_are_not_finite_stops_with_what_to_lower(policy):
-    settings = TrainingConfig(batch_size=8, epochs=1, lr=1e308, schedule="constant", warmup=0)
     with pytest.raises(TrainingStopped, match="step 0: weights of norm .* lower training.lr"):
-        train(policy, make_groups(), objective("sft")(), settings, ("key",), quiet, quiet)
+        run(policy, make_groups(), SFT(), lr=1e308, schedule="constant", warmup=0)
 
 
 def test_a_metric_that_is_no_number_is_missing_in_the_record_and_stops_nothing(policy):
-    class Odd(objective("sft")):
+    class Odd(SFT):
         def loss(self, batch):
             output = super().loss(batch)
             return LossOutput(output.loss, metrics={"odd": output.loss * math.inf, "even": output.loss * 0 + 2})
 
-    records = []
-    train(policy, make_groups(), Odd(), TrainingConfig(batch_size=8, epochs=1), ("key",), quiet, records.append)
+    _, records = run(policy, make_groups(), Odd(), batch_size=8, epochs=1)
     assert [r.metrics for r in records] == [{"even": 2.0}]
     json.dumps(dataclasses.asdict(records[0]), allow_nan=False)
 
@@ -222,7 +214,7 @@ def test_the_file_has_every_number_and_text_and_is_json_for_everyone(poisoned, t
         pytest.raises(TrainingStopped) as caught,
         dump_on_error(tmp_path, phase, "abc", poisoned.tokenizer.decode),
     ):
-        train(poisoned, groups, objective("space")(), TrainingConfig(batch_size=8), ("key",), quiet, quiet)
+        run(poisoned, groups, SPACE(), batch_size=8)
     assert str(caught.value).endswith(f"; checkpoint abc; written out in {phase}.failed.json")
     assert "\n" not in str(caught.value)
 

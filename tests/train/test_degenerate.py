@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from harness.analysis.collapse import detect
-from harness.config import DataConfig, GenerationConfig, TrainingConfig
-from harness.discovery.variants import find_objective, load_objective
+from harness.config import DataConfig, GenerationConfig
 from harness.errors import UserError
 from harness.language.benchmark.lm import as_lm
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
@@ -21,23 +20,13 @@ from harness.language.phases.generate import generate, sample_counts
 from harness.language.records import Example
 from harness.loop.suite import load_suite
 from harness.records import Group, Response
-from harness.train.core import train
-from harness.train.grad_cache import accumulate
-from harness.train.groups import build_groups, with_reference_logps
-from harness.train.micro_batches import make_micro_batches
+from harness.train.groups import build_groups
 from harness.train.score import score
 from tests.conftest import ROOT, make_policy
-from tests.training import assert_same, gradients
+from tests.peers import quiet
+from tests.training import assert_same, gradients, objective, referenced, run
 
 EXAMPLES = [Example(f"e{i}", f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
-
-
-def quiet(_):
-    return None
-
-
-def objective(name, **settings):
-    return load_objective(find_objective(name))(**settings)
 
 
 def always(policy, token):
@@ -58,11 +47,8 @@ def drawn(policy, examples=EXAMPLES, indices=(0,), **settings):
 
 def trained(policy, groups, loss, **settings):
     """Step records of one short training from the policy as it stands."""
-    if loss.needs.reference:
-        groups = with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
-    records = []
-    train(policy, groups, loss, TrainingConfig(**{"batch_size": 6, "epochs": 1, **settings}), ("key",), quiet, records.append)
-    return records
+    groups = referenced(policy, groups) if loss.needs.reference else groups
+    return run(policy, groups, loss, **{"batch_size": 6, "epochs": 1, **settings})[1]
 
 
 def groups_with(policy, samples, examples=EXAMPLES):
@@ -132,14 +118,10 @@ def test_where_every_response_is_the_real_one_training_goes_on_and_stays_where_i
 def test_away_from_the_opponent_equal_responses_give_spin_no_gradient_and_pull_space_back(policy):
     """Log-ratios of 1 nat. SPIN's loss knows their difference alone, which is 0; SPACE's lowers the ratios towards 0."""
     scores = score(policy, build_groups(policy.encoder, EXAMPLES, 0), 256, quiet).scores
-    groups = [
-        dataclasses.replace(
-            g,
-            real=Response(g.real.content, s.reference_logp - 1),
-            synthetic=(Response(g.real.content, s.reference_logp - 1),),
-        )
-        for g, s in zip(only_real(policy), scores, strict=True)
-    ]
+    groups = []
+    for group, one in zip(only_real(policy), scores, strict=True):
+        response = Response(group.real.content, one.reference_logp - 1)
+        groups.append(dataclasses.replace(group, real=response, synthetic=(response,)))
     sizes = {}
     for name in ("spin", "space"):
         found = gradients(policy, groups, objective(name), micro_batch=6)
@@ -160,8 +142,7 @@ def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored
     (record,) = trained(policy, groups, loss)
     assert math.isfinite(record.loss)
     alone = [dataclasses.replace(g, synthetic=g.synthetic[:1]) for g in groups]
-    referenced = [with_reference_logps(g, score(policy, g, 256, quiet).scores) for g in (groups, alone)]
-    nine, one = (gradients(policy, g, objective("spin"), micro_batch=2) for g in referenced)
+    nine, one = (gradients(policy, referenced(policy, g), objective("spin"), micro_batch=2) for g in (groups, alone))
     assert_same(nine, one, 1e-10)  # SPIN takes the mean over samples: nine copies are one
 
 
@@ -212,8 +193,7 @@ def load(tmp_path, tokenizer, pairs, context=1024, **settings):
     return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
 
 
-@pytest.mark.parametrize(("spare", "fits"), [(0, True), (-1, False)])
-def test_a_pair_may_fill_the_context_to_the_last_token_and_not_one_more(tmp_path, tokenizer, spare, fits):
+def test_a_pair_may_fill_the_context_to_the_last_token_and_not_one_more(tmp_path, tokenizer):
     """Refused with the numbers, or with overlong=drop left out and counted; the room is for the closing token too."""
     pairs = [("a " * 30 + str(i), "b c") for i in range(9)]
     template = choose_template(tokenizer, "auto")
@@ -221,32 +201,22 @@ def test_a_pair_may_fill_the_context_to_the_last_token_and_not_one_more(tmp_path
         len(encode_prompt(tokenizer, template.render(tokenizer, p), template)) + len(encode_response(tokenizer, r, template))
         for p, r in pairs
     ]
-    context = max(lengths) + spare
-    if fits:
-        data = load(tmp_path, tokenizer, pairs, context)
-        assert data.counts == {"rows": 9, "train": 8, "heldout": 1}
-        return
-    with pytest.raises(UserError, match=rf"do not fit the context of {context}; use --set data.overlong=drop"):
-        load(tmp_path, tokenizer, pairs, context)
-    longest = sum(n > context for n in lengths)
+    assert load(tmp_path, tokenizer, pairs, max(lengths)).counts == {"rows": 9, "train": 8, "heldout": 1}
+    for context in (max(lengths) - 1, 16):  # one token too few, and no room for a prompt at all
+        with pytest.raises(UserError, match=rf"do not fit the context of {context}; use --set data.overlong=drop"):
+            load(tmp_path, tokenizer, pairs, context)
+    context = max(lengths) - 1
     kept = load(tmp_path, tokenizer, [*pairs, *[(f"x {i}", "y") for i in range(9)]], context, overlong="drop")
-    assert kept.counts["overlong"] == longest > 0
+    assert kept.counts["overlong"] == sum(n > context for n in lengths) > 0
 
 
-def test_a_prompt_that_leaves_no_room_at_all_is_refused_like_any_overlong_pair(tmp_path, tokenizer):
-    with pytest.raises(UserError, match="do not fit the context of 16"):
-        load(tmp_path, tokenizer, [("a " * 400, "b")], 16)
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_fewer_than_five_pairs_leave_none_to_hold_out_and_are_refused_with_what_to_do(tmp_path, tokenizer, count):
+def test_fewer_than_five_pairs_leave_none_to_hold_out_and_are_refused_with_what_to_do(tmp_path, tokenizer):
     """A fifth at most is held out, and a probe on pairs that were trained on would say nothing: so no pair is in both."""
-    with pytest.raises(UserError, match=rf"{count} pairs to train on and 0 held out .* --set data.heldout=FILE"):
-        load(tmp_path, tokenizer, [(f"say {i}", f"it is {i}") for i in range(count)])
-
-
-def test_five_pairs_are_four_and_one(tmp_path, tokenizer):
-    data = load(tmp_path, tokenizer, [(f"say {i}", f"it is {i}") for i in range(5)])
+    pairs = [(f"say {i}", f"it is {i}") for i in range(5)]
+    for count in (1, 2, 3, 4):
+        with pytest.raises(UserError, match=rf"{count} pairs to train on and 0 held out .* --set data.heldout=FILE"):
+            load(tmp_path, tokenizer, pairs[:count])
+    data = load(tmp_path, tokenizer, pairs)
     assert (len(data.train), len(data.heldout)) == (4, 1)
 
 
@@ -282,22 +252,6 @@ def test_a_response_without_a_token_is_left_out_and_counted_and_one_of_space_alo
 # ---------------------------------------------------------------- training
 
 
-def test_a_micro_batch_larger_than_the_batch_is_the_batch(policy):
-    samples = drawn(policy)
-    loss = objective("space")
-    groups = groups_with(policy, samples)
-    groups = with_reference_logps(groups, score(policy, groups, 256, quiet).scores)
-    assert_same(gradients(policy, groups, loss, micro_batch=6), gradients(policy, groups, loss, micro_batch=1000))
-
-
-def test_two_passes_over_one_response_per_prompt_are_one(policy):
-    groups = build_groups(policy.encoder, EXAMPLES, 0)
-    loss = objective("sft")
-    plain = gradients(policy, groups, loss, micro_batch=4, two_pass=False)
-    assert_same(plain, gradients(policy, groups, loss, micro_batch=4, two_pass=True))
-    assert_same(plain, gradients(policy, groups, loss, micro_batch=1, two_pass=True))
-
-
 def test_a_response_of_one_token_and_one_of_many_share_a_batch(policy):
     """The shortest group there can be beside a long one: the same gradient together as apart."""
     loss = objective("sft")
@@ -307,8 +261,6 @@ def test_a_response_of_one_token_and_one_of_many_share_a_batch(policy):
     ]
     together = gradients(policy, groups, loss, micro_batch=2)
     assert_same(together, gradients(policy, groups, loss, micro_batch=1))
-    (part,) = make_micro_batches(policy, groups, loss, TrainingConfig(micro_batch=2))
-    assert len(accumulate(policy, [part], loss)) == 1
 
 
 # ---------------------------------------------------------------- probe and evaluation
@@ -361,13 +313,8 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
 
 
 def test_a_task_of_one_item_has_a_score_and_no_error(tokenizer, suite_file):
-    done = evaluate(
-        make_policy(tokenizer, max_position_embeddings=1024),
-        load_lm_eval_benchmark(load_suite(suite_file(1)), None, None),
-        4096,
-        8,
-        quiet,
-    )
+    board = load_lm_eval_benchmark(load_suite(suite_file(1)), None, None)
+    done = evaluate(make_policy(tokenizer, max_position_embeddings=1024), board, 4096, 8, quiet)
     (record,) = done.records
     assert (record.n, record.stderr) == (1, None)
     assert record.value in (0.0, 1.0)

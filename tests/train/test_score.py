@@ -4,12 +4,9 @@ import pytest
 
 from harness.records import Group, PromptGroup, Response
 from harness.train.score import NUM_COMPARED_PROMPTS, ScoreMismatch, score
+from tests.peers import quiet
 
 COUNT = NUM_COMPARED_PROMPTS + 8
-
-
-def quiet(_):
-    return None
 
 
 def make_groups(policy, off=0.0):

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from harness.language.model.logprobs import Sampler, bare_model, device_of
-from harness.language.model.sampling import DrawnResponses, GeneratedTokens, Request, SamplingParams, make_uniforms
+from harness.language.model.sampling import DrawnResponses, GeneratedTokens, Request, SamplingParams
 
 
 @torch.no_grad()
@@ -45,8 +45,6 @@ def generate_with_transformers(
     responses = DrawnResponses(requests, params, stop_ids, advance)
     for indices in batches_by_length(requests, batch_size):
         batch_requests = [requests[i] for i in indices]
-        uniforms = make_uniforms(batch_requests, params, device_of(model))
-        choose = partial(_choose_next, responses, indices, uniforms)
         ids = torch.tensor([list(request.prompt_ids) for request in batch_requests], device=device_of(model))
         max_new_tokens = max(request.max_new_tokens for request in batch_requests)
         settings = transformers.GenerationConfig(
@@ -57,7 +55,7 @@ def generate_with_transformers(
             ids,
             attention_mask=torch.ones_like(ids),
             generation_config=settings,
-            logits_processor=transformers.LogitsProcessorList([choose]),
+            logits_processor=transformers.LogitsProcessorList([partial(_choose_next, responses, indices)]),
             stopping_criteria=transformers.StoppingCriteriaList([partial(_all_finished, indices)]),
         )
     return responses.results(range(len(requests)))
@@ -76,12 +74,9 @@ def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[i
     return batches
 
 
-def _choose_next(
-    responses: DrawnResponses, rows: list[int], uniforms: torch.Tensor, input_ids: torch.Tensor, scores: torch.Tensor
-) -> torch.Tensor:
+def _choose_next(responses: DrawnResponses, rows: list[int], input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """(B, V) logits -> scores of which only the drawn token's is not minus infinity."""
-    step = max(len(responses.ids[i]) for i in rows if i >= 0)  # all that have not ended are as long
-    tokens = responses.draw(scores, uniforms[:, min(step, uniforms.shape[1] - 1)], rows)
+    tokens = responses.draw(scores, rows)
     return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
 
 

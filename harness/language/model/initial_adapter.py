@@ -13,6 +13,7 @@ import torch
 from harness.config import LoraConfig
 from harness.errors import UserError, system_error_line
 from harness.files import file_digest
+from harness.language.model.local_folder import local_folder, one_line, read_object
 from harness.language.policy import Policy
 from harness.records import digest
 from harness.settings.paths import expand_user
@@ -20,11 +21,10 @@ from harness.sources.mirror import adapter_item, locate_item
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, to_module_name
 
 # Settings of adapter_config.json that do not change what the adapter computes, or that its weights and their names show.
-SHOWN_BY_WEIGHTS = {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}
 IGNORED_SETTINGS = {
     "peft_type", "task_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
     "lora_dropout", "eva_config", "fan_in_fan_out", "megatron_core", "qalora_group_size", "r", "lora_alpha", "init_lora_weights",
-    *SHOWN_BY_WEIGHTS,
+    "target_modules", "exclude_modules", "layers_to_transform", "layers_pattern",
 }  # fmt: skip
 BASE_PRESERVING_INITS = (True, False, None, "gaussian", "eva", "orthogonal")  # that leave the base's weights alone
 
@@ -35,33 +35,83 @@ def start_from_adapter(policy: Policy, adapter: str, lora: LoraConfig, mirror: P
     adapter: a folder or a hub id; mirror: the folder in place of the hub. Raises UserError when it is not there, is no plain
     LoRA adapter in safetensors, was made for another base, or its rank, alpha or targets are not those of the run.
     """
-    folder = _adapter_folder(adapter, mirror)
-    settings = _read_settings(adapter, folder)
-    _check_plain_lora(adapter, settings, policy.model.peft_config["default"].to_dict())
-    for name, run_value, adapter_value in (
-        ("rank", lora.rank, settings.get("r")),
-        ("alpha", lora.alpha, settings.get("lora_alpha")),
-    ):
-        if isinstance(adapter_value, bool) or not isinstance(adapter_value, int | float):
-            raise UserError(f"model.adapter={adapter}: its {name} is {adapter_value!r}, expected a number")
-        if run_value != adapter_value:
-            raise UserError(
-                f"model.adapter={adapter}: its {name} is {adapter_value}, the run's {run_value}; use --set "
-                f"lora.{name}={adapter_value}"
-            )
-    weights = _read_weights(adapter, folder)
-    if non_lora_names := sorted(name for name in weights if "lora_" not in name):
-        raise UserError(
-            f"model.adapter={adapter}: it holds {len(non_lora_names)} weights beside LoRA's, {non_lora_names[0]} among them; "
-            "give a plain LoRA adapter"
-        )
-    expected_shapes = {name: p.shape for name, p in policy.adapter_parameters()}
-    if weights.keys() != expected_shapes.keys() or any(weights[n].shape != shape for n, shape in expected_shapes.items()):
-        raise UserError(f"model.adapter={adapter}: {_layer_mismatch_message(settings, lora)}")
+    try:
+        folder = _adapter_folder(adapter, mirror)
+        settings = read_object(folder / CONFIG_FILE)
+        _check_plain_lora(settings, policy.model.peft_config["default"].to_dict(), lora)
+        weights = _read_weights(folder / ADAPTER_FILE)
+        expected_shapes = {name: p.shape for name, p in policy.adapter_parameters()}
+        if weights.keys() != expected_shapes.keys() or any(weights[n].shape != shape for n, shape in expected_shapes.items()):
+            raise UserError(_layer_mismatch_message(settings, lora))
+    except UserError as error:
+        raise UserError(f"model.adapter={adapter}: {error}") from error
     policy.initial_adapter = weights
     if (note := _base_mismatch_note(policy, settings)) is not None:
         policy.notes.append(f"adapter {adapter}: {note}")
     policy.base_digest = digest(policy.base_digest, file_digest(folder / ADAPTER_FILE))
+
+
+def _adapter_folder(adapter: str, mirror: Path | None) -> Path:
+    if (folder := local_folder(adapter)) is not None:
+        return folder
+    if mirror is not None:
+        return locate_item(mirror, adapter_item(adapter))
+    import huggingface_hub
+
+    try:
+        return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
+    except Exception as error:  # no network, no such repository, gated: each means that there is no adapter
+        raise UserError(f"cannot be fetched ({one_line(error)}); give a folder or a hub id") from error
+
+
+def _check_plain_lora(settings: dict[str, Any], run_settings: dict[str, Any], lora: LoraConfig) -> None:
+    """Raises UserError unless every setting is one that is ignored, peft's default, or this run's own.
+
+    run_settings: of the run's adapter; in families with experts peft gives these ranks of their own.
+    A setting that peft does not know today may mean anything: it passes only where its value is empty.
+    """
+    import peft
+
+    if (kind := settings.get("peft_type")) != "LORA":
+        raise UserError(f"a {kind} adapter, expected LORA")
+    if (init := settings.get("init_lora_weights", True)) not in BASE_PRESERVING_INITS:
+        raise UserError(
+            f"init_lora_weights={init!r} goes with changed weights of the base; convert it with peft: save_pretrained(..., "
+            "path_initial_model_for_weight_conversion=FOLDER) of the adapter as it was before training"
+        )
+    if (task := settings.get("task_type")) not in (None, "CAUSAL_LM"):
+        raise UserError(f"task_type={task!r}, expected CAUSAL_LM")
+    defaults = peft.LoraConfig().to_dict()
+    for key, value in settings.items():
+        own_values = (defaults.get(key), _sorted_set(run_settings.get(key)))
+        if not (key in IGNORED_SETTINGS or value in (None, False, [], {}, "") or _sorted_set(value) in own_values):
+            raise UserError(f"{key}={value!r} is not supported; give a plain LoRA adapter")
+    for name, run_value, value in (("rank", lora.rank, settings.get("r")), ("alpha", lora.alpha, settings.get("lora_alpha"))):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"its {name} is {value!r}, expected a number")
+        if run_value != value:
+            raise UserError(f"its {name} is {value}, the run's {run_value}; use --set lora.{name}={value}")
+
+
+def _sorted_set(value: Any) -> Any:
+    """A set, which adapter_config.json holds as a list in any order, as a sorted list."""
+    return sorted(value, key=str) if isinstance(value, set | list) else value
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """By the names of the modules in memory: peft's own files leave the slot's name out."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"no {path.name}; pickled weights are not read, save it with safetensors")
+    try:
+        weights = {to_module_name(name): tensor for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise UserError(system_error_line(error, path) or f"{path} is damaged ({error})") from error
+    if others := sorted(name for name in weights if "lora_" not in name):
+        raise UserError(f"it holds {len(others)} weights beside LoRA's, {others[0]} among them; give a plain LoRA adapter")
+    return weights
 
 
 def _layer_mismatch_message(settings: dict[str, Any], lora: LoraConfig) -> str:
@@ -77,39 +127,6 @@ def _layer_mismatch_message(settings: dict[str, Any], lora: LoraConfig) -> str:
     return f"{message})" + ("" if same_targets else f"; for these: --set 'lora.targets={json.dumps(adapter_targets)}'")
 
 
-def _sorted_set(value: Any) -> Any:
-    """A set, which adapter_config.json holds as a list in any order, as a sorted list."""
-    return sorted(value, key=str) if isinstance(value, set | list) else value
-
-
-def _check_plain_lora(adapter: str, settings: dict[str, Any], run_settings: dict[str, Any]) -> None:
-    """Raises UserError unless every setting is one that is ignored, peft's default, or this run's own.
-
-    run_settings: of the run's adapter; in families with experts peft gives these ranks of their own.
-    A setting that peft does not know today may mean anything: it passes only where its value is empty.
-    """
-    import peft
-
-    init_lora_weights = settings.get("init_lora_weights", True)
-    if init_lora_weights not in BASE_PRESERVING_INITS:
-        raise UserError(
-            f"model.adapter={adapter}: init_lora_weights={init_lora_weights!r} goes with changed weights of the base; convert it "
-            "with peft: save_pretrained(..., path_initial_model_for_weight_conversion=FOLDER) of the adapter as it was before "
-            "training"
-        )
-    if settings.get("task_type") not in (None, "CAUSAL_LM"):
-        raise UserError(f"model.adapter={adapter}: task_type={settings['task_type']!r}, expected CAUSAL_LM")
-    defaults = peft.LoraConfig().to_dict()
-    for key, value in settings.items():
-        if (
-            key in IGNORED_SETTINGS
-            or value in (None, False, [], {}, "")
-            or _sorted_set(value) in (defaults.get(key), _sorted_set(run_settings.get(key)))
-        ):
-            continue
-        raise UserError(f"model.adapter={adapter}: {key}={value!r} is not supported; give a plain LoRA adapter")
-
-
 def _base_mismatch_note(policy: Policy, settings: dict[str, Any]) -> str | None:
     """A line where the adapter names another base than the run's."""
     adapter_base, run_base = settings.get("base_model_name_or_path"), policy.model.peft_config["default"].base_model_name_or_path
@@ -119,53 +136,3 @@ def _base_mismatch_note(policy: Policy, settings: dict[str, Any]) -> str | None:
         if policy.path and os.path.realpath(expand_user(adapter_base)) == os.path.realpath(policy.path):
             return None
     return f"made for the base {adapter_base}, put on {run_base}: its numbers are right only where the two have the same weights"
-
-
-def _adapter_folder(adapter: str, mirror: Path | None) -> Path:
-    path = expand_user(adapter)
-    if path.is_dir():
-        return path
-    if adapter.startswith((".", "/", "~")):
-        raise UserError(f"model.adapter={adapter}: no such folder")
-    if mirror is not None:
-        return locate_item(mirror, adapter_item(adapter))
-    import huggingface_hub
-
-    try:
-        return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
-    except Exception as error:  # no network, no such repository, gated: each means that there is no adapter
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"model.adapter={adapter}: cannot be fetched ({reason}); give a folder or a hub id") from error
-
-
-def _read_settings(adapter: str, folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_FILE
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"model.adapter={adapter}: {path} is missing; give the folder of a peft adapter") from error
-    except OSError as error:
-        raise UserError(f"model.adapter={adapter}: {path} cannot be read ({error.strerror}); see to it, or copy it") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"model.adapter={adapter}: {path} is damaged; give the folder of a peft adapter") from error
-    if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
-        kind = settings.get("peft_type") if isinstance(settings, dict) else type(settings).__name__
-        raise UserError(f"model.adapter={adapter}: a {kind} adapter, expected LORA")
-    return settings
-
-
-def _read_weights(adapter: str, folder: Path) -> dict[str, torch.Tensor]:
-    """By the names of the modules in memory: peft's own files leave the slot's name out."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    path = folder / ADAPTER_FILE
-    if not path.is_file():
-        raise UserError(f"model.adapter={adapter}: no {ADAPTER_FILE}; pickled weights are not read, save it with safetensors")
-    try:
-        saved = load_file(path)
-    except SafetensorError as error:
-        if (message := system_error_line(error, path)) is not None:
-            raise UserError(f"model.adapter={adapter}: {message}") from error
-        raise UserError(f"model.adapter={adapter}: {path} is damaged ({error})") from error
-    return {to_module_name(name): tensor for name, tensor in saved.items()}

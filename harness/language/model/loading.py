@@ -18,6 +18,7 @@ from harness.errors import UserError, system_error_line
 from harness.files import file_digest
 from harness.language.model.context import find_context_length, reduced_context_note
 from harness.language.model.initial_adapter import start_from_adapter
+from harness.language.model.local_folder import local_folder, one_line, read_object
 from harness.language.model.logprobs import LayoutCheck
 from harness.language.model.lora import add_adapter
 from harness.language.model.quantization import keep_gradients, quantization_config
@@ -27,7 +28,6 @@ from harness.language.model.verify import UnsupportedModel, forward_changes_modu
 from harness.language.policy import Policy
 from harness.language.text.templates import choose_template, end_token_ids, freeze_date, writes_date
 from harness.records import digest
-from harness.settings.paths import expand_user
 from harness.sources.confinement import check_no_foreign_code
 from harness.sources.mirror import recorded_commit, resolve_model
 from harness.train.thread_pool import OrderedThreadPool
@@ -69,9 +69,11 @@ def load_policy(
     quantisation is not available.
     """
     import transformers
+    from transformers.utils.hub import cached_file
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    setting = f"model.path={model.path}"
     device = choose_device(model.device)
     pool = OrderedThreadPool()
     if device.type == "cpu":
@@ -87,32 +89,31 @@ def load_policy(
     model_kwargs: dict[str, Any] = {"attn_implementation": model.attention} if model.attention else {}
     if model.quantize is not None:
         model_kwargs |= {"quantization_config": quantization_config(model.quantize, dtype), "device_map": {"": device}}
-    _check_folder(path, model)
     # Malformed files make the libraries raise many kinds of exception; each means that this model cannot be loaded.
     try:
-        model_class = auto_class(transformers.AutoConfig.from_pretrained(path, **hub_kwargs), model.path)
+        if (model_folder := local_folder(path)) is not None:
+            read_object(model_folder / "config.json")
+        model_class = auto_class(transformers.AutoConfig.from_pretrained(path, **hub_kwargs))
         base, loading_info = model_class.from_pretrained(
             path, dtype=dtype, use_safetensors=True, output_loading_info=True, **model_kwargs, **hub_kwargs
         )
-    except UserError:
-        raise
+    except UserError as error:
+        raise UserError(f"{setting}: {error}") from error
     except Exception as error:
-        raise UserError(f"model.path={model.path}: {_load_failure_message(error, path, model)}") from error
+        raise UserError(f"{setting}: {_load_failure_message(error, path, model)}") from error
     if missing_keys := sorted(loading_info["missing_keys"]):
         raise UserError(
-            f"model.path={model.path}: its weights lack {len(missing_keys)} tensors that its config.json asks for, "
-            f"{missing_keys[0]} among them; they would be random numbers"
+            f"{setting}: its weights lack {len(missing_keys)} tensors that its config.json asks for, {missing_keys[0]} among "
+            "them; they would be random numbers"
         )
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub_kwargs)
     except Exception as error:
-        message = f"its tokenizer cannot be loaded ({_one_line(error)})"
-        hint = "the folder or repository of a model holds its tokenizer's files"
-        raise UserError(f"model.path={model.path}: {message}; {hint}") from error
+        raise UserError(f"{setting}: its tokenizer cannot be loaded ({one_line(error)}); give a folder that holds it") from error
     if len(tokenizer) > (vocab_size := base.get_input_embeddings().weight.shape[0]):
         raise UserError(
-            f"model.path={model.path}: its vocabulary has {vocab_size} tokens and its tokenizer {len(tokenizer)}; give the model "
-            "the tokenizer it was trained with"
+            f"{setting}: its vocabulary has {vocab_size} tokens and its tokenizer {len(tokenizer)}; give the model the tokenizer "
+            "it was trained with"
         )
     if model.quantize is not None:
         keep_gradients(base)
@@ -122,17 +123,22 @@ def load_policy(
     chosen_template = replace(
         chosen_template, stop_ids=chosen_template.stop_ids | end_token_ids(getattr(base, "generation_config", None))
     )
-    folder = weights_folder(path, hub_kwargs.get("revision"))
-    weights_digest = base_digest(folder)
+    # the hub's cache on this machine holds what has been loaded
+    folder = model_folder or Path(str(cached_file(path, "config.json", revision=hub_kwargs.get("revision")))).parent
+    weights_digest = digest(*(file_digest(folder / name) for name in weight_files(folder)))
     weights_digest = digest(weights_digest, model.quantize) if model.quantize else weights_digest
-    find_context_length(base, tokenizer, model.context)
+    context_length = find_context_length(base, tokenizer, model.context)
     peft_model = add_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
     key = str([weights_digest, base.config, dtype, device, lora, model.merge_adapter])
-    layout_check = _cached_layout_check(peft_model, model, key)
-    policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, layout_check, pool)
+    if key not in _layout_checks:
+        try:
+            _layout_checks[key] = verify_model(peft_model)
+        except UnsupportedModel as error:
+            raise UserError(f"{setting}: {error}") from error
+    policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, _layout_checks[key], pool)
     if pool.num_threads > 1 and forward_changes_modules(peft_model):
         policy.pool = OrderedThreadPool()
-    policy.context_length = find_context_length(base, tokenizer, model.context)
+    policy.context_length = context_length
     policy.notes += model_notes(policy)
     policy.path = path
     policy.commit = folder.name if folder.parent.name == "snapshots" else recorded_commit(mirror, "model", model.path)
@@ -141,17 +147,7 @@ def load_policy(
     return policy
 
 
-_layout_checks: dict[str, LayoutCheck] = {}
-
-
-def _cached_layout_check(peft_model: Any, model: ModelConfig, key: str) -> LayoutCheck:
-    """`verify_model`, once per process for the same weights and settings. Raises UserError where the model is unsupported."""
-    if key not in _layout_checks:
-        try:
-            _layout_checks[key] = verify_model(peft_model)
-        except UnsupportedModel as error:
-            raise UserError(f"model.path={model.path}: {error}") from error
-    return _layout_checks[key]
+_layout_checks: dict[str, LayoutCheck] = {}  # of this process, by weights and settings
 
 
 def model_notes(policy: Policy) -> Iterator[str]:
@@ -172,32 +168,6 @@ def model_notes(policy: Policy) -> Iterator[str]:
         )
 
 
-def _check_folder(path: str, model: ModelConfig) -> None:
-    """Raises UserError where a folder is meant and there is none, or none with a readable config.json."""
-    folder = expand_user(path)
-    if not folder.is_dir():
-        if folder.exists():
-            raise UserError(f"model.path={model.path}: is a file, expected a folder or a hub id")
-        if path.startswith((".", "/", "~")):
-            raise UserError(f"model.path={model.path}: no such folder; give a folder or a hub id")
-        return
-    file = folder / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"model.path={model.path}: there is no config.json, so it holds no model") from error
-    except OSError as error:
-        raise UserError(f"model.path={model.path}: {file} cannot be read ({error.strerror}); see to it, or copy it") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"model.path={model.path}: {file} cannot be read as JSON ({_one_line(error)}); copy it again") from error
-    if not isinstance(config, dict):
-        raise UserError(f"model.path={model.path}: {file} holds a {type(config).__name__}, expected an object; copy it again")
-
-
-def _one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
-
-
 def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> str:
     """Why a model cannot be loaded and what to do, in one line."""
     from safetensors import SafetensorError
@@ -214,25 +184,10 @@ def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> st
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         return "no .safetensors weights there; pickled weights are not read, save it with safe_serialization"
     if isinstance(error, SafetensorError):
-        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({_one_line(error)}); copy them again"
+        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({one_line(error)}); copy them again"
     if "ignore_mismatched_sizes" in message:
         return "its weights have other shapes than its config.json asks for; copy both from one place"
-    return f"cannot be loaded ({_one_line(error)}); give a folder or a hub id"
-
-
-def weights_folder(path: str, revision: str | None = None) -> Path:
-    """Where the base's files lie: its folder, or in the hub's cache on this machine, once they have been loaded from there."""
-    folder = Path(path)
-    if folder.is_dir():
-        return folder
-    from transformers.utils.hub import cached_file
-
-    return Path(str(cached_file(path, "config.json", revision=revision))).parent
-
-
-def base_digest(folder: Path) -> str:
-    """Digest of the contents of the base's weight files, wherever they lie."""
-    return digest(*(file_digest(folder / name) for name in weight_files(folder)))
+    return f"cannot be loaded ({one_line(error)}); give a folder or a hub id"
 
 
 def weight_files(folder: Path) -> list[str]:
@@ -245,5 +200,5 @@ def weight_files(folder: Path) -> list[str]:
         try:
             return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{index}: is no index of weights ({_one_line(error)}); copy it again") from error
+            raise UserError(f"{index}: is no index of weights ({one_line(error)}); copy it again") from error
     return ["model.safetensors"]

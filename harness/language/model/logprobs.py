@@ -5,9 +5,9 @@ Three layouts give the same numbers. "packed": a prefix computed once for all it
 state beside it; `verify.choose_layout` compares the two on a small batch and decides. "logits": rows again, and the logits as the
 whole model gives them, for families with more than a projection behind the last layer.
 
-Fused linear cross-entropy (as in Liger Kernel, arXiv:2410.10989): the output projection gets only the positions that predict a
-continuation's token, a chunk at a time, and keeps (M, H) numbers for the backward pass, so (rows, tokens, vocabulary) never
-exists.
+Fused linear cross-entropy (as in Liger Kernel, arXiv:2410.10989, and Cut Cross-Entropy, arXiv:2411.09009): the output projection
+gets only the positions that predict a continuation's token, a chunk at a time, and keeps (M, H) numbers for the backward pass, so
+(rows, tokens, vocabulary) never exists.
 
 Legend: N continuations, M their tokens, R rows, W columns, H hidden size, V vocabulary.
 Log-probabilities are in nats, from float32 logits (float64 in a float64 model). A token's value and the sum over a continuation's
@@ -133,13 +133,16 @@ def token_logps(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(M, H) hidden states, (M,) tokens -> (M,) log-probabilities, and with `with_greedy` (M,) whether each is the likeliest."""
     if torch.is_grad_enabled() and hidden.requires_grad:
-        return _FusedTokenLogps.apply(hidden, target, project, chunk), None  # type: ignore[return-value]
+        return FusedLinearCrossEntropy.apply(hidden, target, project, chunk), None  # type: ignore[return-value]
     logp, _, likeliest = _chunked_logps(hidden, target, project, chunk, with_grads=False, with_greedy=with_greedy)
     return logp, likeliest
 
 
-class _FusedTokenLogps(torch.autograd.Function):
-    """Forward computes each token's own gradient with its value, so that no logits wait for the backward pass."""
+class FusedLinearCrossEntropy(torch.autograd.Function):
+    """(M, H) hidden states -> (M,) log-probabilities, minus the cross-entropy of each token.
+
+    Forward computes each token's own gradient with its value, so that no logits wait for the backward pass.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """A prefix and its continuations as one row: ids, positions, mask, and where each token is predicted. Never sees a model.
 
-Prefix sharing and packing: a prefix is computed once for all its continuations. Each continuation attends to the prefix and
-itself, never to another one, and its positions go on from the prefix, so every token has exactly the context it would have in a
-row of its own. A last token predicts nothing, so it is left out. Several groups share a row without attending to each other; rows
-hold hardly any padding.
+Prefix sharing and packing (Wang and Hegde 2024, arXiv:2410.20305): a prefix is computed once for all its continuations. Each
+continuation attends to the prefix and itself, never to another one, and its positions go on from the prefix, so every token has
+exactly the context it would have in a row of its own. A last token predicts nothing, so it is left out. Several groups share a
+row without attending to each other; rows hold hardly any padding.
 
 Legend: N continuations of all groups, M their tokens, R rows, W columns, C columns of a cache that all rows continue.
 """
@@ -118,19 +118,16 @@ def choose_width(widths: Sequence[int], min_width: int = 0) -> tuple[int, list[l
     Rows are as wide as the widest group, or up to twice that where narrower rows would leave much of themselves empty.
     """
     base_width = max(min_width, *widths)
-    width, rows = base_width, first_fit_decreasing(widths, base_width)
+    rows = first_fit_decreasing(widths, base_width)
     if len(rows) * base_width <= ACCEPTABLE_OVERHEAD * sum(widths):
-        return width, rows
-    cost = len(rows) * base_width * (1 + ATTENTION_COST)
-    for wider_width in (int(base_width * (1 + step / 8)) for step in range(1, 9)):
-        wider_rows = first_fit_decreasing(widths, wider_width)
-        if len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width) < cost:
-            cost, width, rows = (
-                len(wider_rows) * wider_width * (1 + ATTENTION_COST * wider_width / base_width),
-                wider_width,
-                wider_rows,
-            )
-    return width, rows
+        return base_width, rows
+
+    def cost(option: tuple[int, list[list[int]]]) -> float:
+        width, rows = option
+        return len(rows) * width * (1 + ATTENTION_COST * width / base_width)
+
+    wider = (int(base_width * (1 + step / 8)) for step in range(1, 9))
+    return min([(base_width, rows), *((width, first_fit_decreasing(widths, width)) for width in wider)], key=cost)
 
 
 def first_fit_decreasing(widths: Sequence[int], capacity: int) -> list[list[int]]:

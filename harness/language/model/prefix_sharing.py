@@ -1,4 +1,7 @@
-"""Prefix sharing: which token sequences share a prefix, and how long. A task's few-shot prompt is found by comparing tokens."""
+"""Prefix sharing (as in Hydragen, arXiv:2402.05099): which token sequences share a prefix, and how long.
+
+A task's few-shot prompt is found by comparing tokens; its keys and values are computed once for all that continue it.
+"""
 
 from __future__ import annotations
 

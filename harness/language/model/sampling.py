@@ -74,8 +74,6 @@ class DecodeBatch:
     mask: torch.Tensor  # (B, T)
     position: torch.Tensor  # (B,) of the next token
     logits: torch.Tensor  # (B, V) that the next token is drawn from
-    uniforms: torch.Tensor  # (B, max_new_tokens)
-    step: torch.Tensor  # (B,) tokens drawn so far
 
 
 @torch.no_grad()
@@ -104,11 +102,11 @@ def generate_tokens(
         free_rows = batch_size - (len(batch.request_indices) if batch else 0)
         if waiting and free_rows > (1 - REFILL_BELOW) * batch_size * bool(batch):
             new_indices = [waiting.pop() for _ in range(min(free_rows, len(waiting)))]
-            new_batch = _prefill(model, [requests[i] for i in new_indices], new_indices, prefix_length, prefix_cache, params)
+            prompts = [tuple(requests[i].prompt_ids[prefix_length:]) for i in new_indices]
+            new_batch = _prefill(model, prompts, new_indices, prefix_length, prefix_cache)
             batch = _merge(batch, new_batch) if batch else new_batch
         assert batch is not None
-        uniform = batch.uniforms.gather(1, batch.step[:, None].clamp(max=batch.uniforms.shape[1] - 1)).squeeze(1)
-        tokens = responses.draw(batch.logits, uniform, batch.request_indices)
+        tokens = responses.draw(batch.logits, batch.request_indices)
         active_rows = [row for row, i in enumerate(batch.request_indices) if i >= 0]
         if not active_rows:
             batch = None
@@ -141,13 +139,19 @@ class DrawnResponses:
         self.requests, self.params, self.stop_ids, self.advance = requests, params, stop_ids, advance
         self.ids: list[list[int]] = [[] for _ in requests]
         self.logps = [0.0] * len(requests)
+        # each from its own seed; at temperature 0 none is used
+        self.uniforms = [
+            np.random.Generator(np.random.Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests
+        ]
 
-    def draw(self, logits: torch.Tensor, uniform: torch.Tensor, rows: list[int]) -> torch.Tensor:
-        """(B, V) logits, (B,) uniforms -> (B,) tokens, added to their responses.
+    def draw(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
+        """(B, V) logits -> (B,) tokens, added to their responses.
 
         rows: by row, the index of its request, set to -1 once the response has ended; the row's tokens are then ignored.
         Raises NonFiniteError with the requests whose token cannot be drawn.
         """
+        uniform = [self.uniforms[i][len(self.ids[i])] if i >= 0 else 0.0 for i in rows]
+        uniform = torch.tensor(uniform, dtype=torch.float64, device=logits.device)
         tokens, values = choose_tokens(logits, uniform, self.params, self._process(logits, rows))
         drawn = list(zip(rows, tokens.tolist(), values.tolist(), strict=True))
         if bad := [i for i, _, value in drawn if i >= 0 and not math.isfinite(value)]:
@@ -208,14 +212,6 @@ def _id_tensor(ids: tuple[int, ...], device: torch.device) -> torch.Tensor:
     return torch.tensor(ids, device=device)
 
 
-def make_uniforms(requests: Sequence[Request], params: SamplingParams, device: torch.device) -> torch.Tensor:
-    """(B, max_new_tokens) uniforms, each row from its request's own seed; one column at temperature 0, where none is used."""
-    if not params.temperature:
-        return torch.zeros((len(requests), 1), device=device)
-    count = max(r.max_new_tokens for r in requests)
-    return torch.from_numpy(np.stack([np.random.Generator(np.random.Philox(r.seed)).random(count) for r in requests])).to(device)
-
-
 def inverse_cdf_sample(logp: torch.Tensor, uniform: torch.Tensor, params: SamplingParams) -> torch.Tensor:
     """(B, V) log-probabilities and (B,) uniforms -> (B,) tokens by inverting the cumulative distribution.
 
@@ -253,23 +249,19 @@ def _step(model: Any, batch: DecodeBatch, tokens: torch.Tensor) -> None:
     )
     batch.logits = out.logits[:, -1]
     batch.position = batch.position + 1
-    batch.step = batch.step + 1
 
 
 # ---------------------------------------------------------------- rows added and removed
 
 
 def _prefill(
-    model: Any,
-    requests: Sequence[Request],
-    request_indices: list[int],
-    prefix_length: int,
-    prefix_cache: Any,
-    params: SamplingParams,
+    model: Any, suffixes: Sequence[tuple[int, ...]], request_indices: list[int], prefix_length: int, prefix_cache: Any
 ) -> DecodeBatch:
-    """New rows, padded on the left after the shared prefix; a prompt of several requests is computed once."""
+    """New rows, padded on the left after the shared prefix; a prompt of several requests is computed once.
+
+    suffixes: by row, the prompt after the prefix.
+    """
     device = device_of(model)
-    suffixes = [tuple(r.prompt_ids[prefix_length:]) for r in requests]
     unique_suffixes = list(dict.fromkeys(suffixes))
     width = max(map(len, unique_suffixes))
     ids = torch.zeros((len(unique_suffixes), width), dtype=torch.long)
@@ -289,15 +281,7 @@ def _prefill(
         use_cache=True,
         logits_to_keep=1,
     )
-    batch = DecodeBatch(
-        request_indices,
-        cache,
-        mask,
-        positions[:, -1] + 1,
-        out.logits[:, -1],
-        make_uniforms(requests, params, device),
-        torch.zeros(len(requests), dtype=torch.long, device=device),
-    )
+    batch = DecodeBatch(request_indices, cache, mask, positions[:, -1] + 1, out.logits[:, -1])
     if len(unique_suffixes) < len(suffixes):
         row_of = {suffix: n for n, suffix in enumerate(unique_suffixes)}
         source_rows = torch.tensor([row_of[suffix] for suffix in suffixes], device=device)
@@ -312,10 +296,8 @@ def _compact(batch: DecodeBatch, rows: list[int]) -> DecodeBatch:
     mask = batch.mask[row_tensor]
     first_column = int(mask.any(dim=0).long().argmax())
     batch.cache.select(row_tensor, first_column)
-    parts = (batch.position, batch.logits, batch.uniforms, batch.step)
-    return DecodeBatch(
-        [batch.request_indices[r] for r in rows], batch.cache, mask[:, first_column:], *(t[row_tensor] for t in parts)
-    )
+    indices = [batch.request_indices[r] for r in rows]
+    return DecodeBatch(indices, batch.cache, mask[:, first_column:], batch.position[row_tensor], batch.logits[row_tensor])
 
 
 def _merge(first: DecodeBatch, second: DecodeBatch) -> DecodeBatch:
@@ -323,14 +305,10 @@ def _merge(first: DecodeBatch, second: DecodeBatch) -> DecodeBatch:
     columns = max(first.mask.shape[1], second.mask.shape[1])
     masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (first, second)]
     first.cache.concat(second.cache)
-    num_uniforms = max(first.uniforms.shape[1], second.uniforms.shape[1])
-    uniforms = [torch.nn.functional.pad(f.uniforms, (0, num_uniforms - f.uniforms.shape[1])) for f in (first, second)]
     return DecodeBatch(
         first.request_indices + second.request_indices,
         first.cache,
         torch.cat(masks),
         torch.cat([first.position, second.position]),
         torch.cat([first.logits, second.logits]),
-        torch.cat(uniforms),
-        torch.cat([first.step, second.step]),
     )

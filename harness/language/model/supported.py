@@ -14,7 +14,7 @@ NON_LM_HEADS = re.compile(
 )
 
 
-def auto_class(config: Any, path: str) -> Any:
+def auto_class(config: Any) -> Any:
     """The transformers class that loads the model with its output layer.
 
     Raises UserError where `config` is of a model that is no causal language model, or whose weights are quantised already.
@@ -28,20 +28,19 @@ def auto_class(config: Any, path: str) -> Any:
         quantization = quantization_config if isinstance(quantization_config, dict) else quantization_config.to_dict()
         method = getattr(quantization.get("quant_method"), "value", quantization.get("quant_method")) or "unknown"
         raise UserError(
-            f"model.path={path}: its weights are quantised already ({method}), and adapters are not trained on such weights "
+            f"its weights are quantised already ({method}), and adapters are not trained on such weights "
             "here; give the unquantised model, with --set model.quantize=nf4 where memory is short"
         )
     if getattr(config, "is_encoder_decoder", False):
-        raise UserError(f"model.path={path}: {model_type} is an encoder with a decoder; give a causal language model")
+        raise UserError(f"{model_type} is an encoder with a decoder; give a causal language model")
     architectures = [name for name in getattr(config, "architectures", None) or [] if isinstance(name, str)]
     if architectures and all(NON_LM_HEADS.search(name) for name in architectures):
         raise UserError(
-            f"model.path={path}: its config.json says {architectures[0]}, which has no language model's output layer; give "
-            "a causal language model"
+            f"its config.json says {architectures[0]}, which has no language model's output layer; give a causal language model"
         )
     has_own_class = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     if has_own_class or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
         return transformers.AutoModelForCausalLM
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:  # a language model with a vision tower, used on text alone
         return transformers.AutoModelForImageTextToText
-    raise UserError(f"model.path={path}: transformers has no causal language model of type {model_type}; give another model")
+    raise UserError(f"transformers has no causal language model of type {model_type}; give another model")

@@ -9,6 +9,7 @@ from harness.language.model.logprobs import collate, continuation_logps, prefill
 from harness.language.model.verify import choose_layout
 from harness.records import PromptGroup
 from tests.families import FAMILIES, SINGLE, WITHOUT_MASK, family
+from tests.sampled import plain_logps
 
 GROUPS = [
     PromptGroup([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
@@ -16,17 +17,6 @@ GROUPS = [
     PromptGroup([3], [[60, 61, 2, 9], [], [60, 61, 2, 9]]),
 ]
 ALL = [(group, list(c)) for group in GROUPS for c in group.responses]
-
-
-def plain(model, start=()):
-    """(N,) log-probabilities: one row per continuation, every logit, no padding, no mask, no cache."""
-    found = []
-    for group, continuation in ALL:
-        ids = torch.tensor([[*start, *group.prompt, *continuation]])
-        logp = torch.log_softmax(model(input_ids=ids, use_cache=False).logits[0], dim=-1)
-        first = len(start) + len(group.prompt) - 1
-        found.append(sum((logp[first + i, token] for i, token in enumerate(continuation)), logp.new_zeros(())))
-    return torch.stack(found)
 
 
 def gradients(model, logps):
@@ -45,7 +35,7 @@ DOUBLE = [(name, torch.float64, 1e-10) for name in FAMILIES]
 def test_values_and_gradients_equal_one_row_per_continuation(name, layout, dtype, tolerance):
     """Gradients are compared relative to the largest one: they are sums over tokens of either sign."""
     model = family(name, dtype)
-    expected = plain(model)
+    expected = plain_logps(model, GROUPS)
     found = continuation_logps(model, collate(GROUPS, layout), layout).logps
     per_token = torch.tensor([max(1, len(c)) for _, c in ALL])
     assert float(((found - expected) / per_token).detach().abs().max()) <= tolerance
@@ -59,7 +49,7 @@ def test_values_and_gradients_equal_one_row_per_continuation(name, layout, dtype
 def test_a_beginning_kept_as_keys_and_values_changes_nothing(name):
     model, start = family(name), [7, 8, 9, 10, 11, 12, 90]
     with torch.no_grad():
-        expected = plain(model, start)
+        expected = plain_logps(model, GROUPS, start)
         kept = prefill_prefix(model, start)
         for _ in range(2):  # the second use finds the cache as the first one did
             found = continuation_logps(model, collate(GROUPS, "packed", len(start)), "packed", kept).logps
@@ -81,7 +71,7 @@ def test_a_family_that_takes_no_mask_of_ours_falls_back_to_rows_and_says_why(nam
     assert choice.reason
     with torch.no_grad():
         found = continuation_logps(model, collate(GROUPS, "rows"), "rows").logps
-        assert float((found - plain(model)).abs().max()) <= 1e-6  # attention in float32, as above
+        assert float((found - plain_logps(model, GROUPS)).abs().max()) <= 1e-6  # attention in float32, as above
 
 
 def test_a_wrong_mask_is_noticed_at_start_up(monkeypatch):
