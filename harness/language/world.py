@@ -22,7 +22,7 @@ from harness.language.checks import (
 )
 from harness.language.data.dataset import TextDataset, load_examples
 from harness.language.model.loading import load_policy
-from harness.language.phases.diagnostics import find_distribution, run_diagnostics
+from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics
 from harness.language.phases.generate import Backend, generate, sample_counts
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
@@ -120,9 +120,7 @@ class World:
         earlier: Mapping[str, EarlierCheckpoint],
         advance: Advance,
     ) -> Diagnostics:
-        max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
-        settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
-        distribution = find_distribution(config.data.distribution)
+        settings, distribution = diagnostics_settings(config), find_distribution(config.data.distribution)
         return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 
     def measure_throughput(self, runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:

@@ -1,9 +1,9 @@
-"""vLLM's side of the pipe: orders come in and responses go out, one JSON object a line. The only file that uses vLLM's API.
+"""vLLM's side of the pipe: orders come in and responses go out, as JSON objects. The only file that uses vLLM's API.
 
 Written against the documented interface of vLLM 0.33 and tested against a stand-in; not yet run on hardware. Nothing else of
 this package is imported, so that the process holds vLLM alone. It ends when its parent closes the pipe, or dies.
 
-The first line out is {"kind": "hello"} with vLLM's version and the device it computes on. Orders:
+The first message out is {"kind": "hello"} with vLLM's version and the device it computes on. Orders:
 open  the base model, once                             -> {"kind": "opened"}
 draw  one response per request, with an adapter or none -> {"kind": "done", "count": n} as they finish, then one
       {"kind": "response"} per request, in order, then {"kind": "end"}
@@ -14,12 +14,15 @@ draw  one response per request, with an adapter or none -> {"kind": "done", "cou
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
-from typing import Any, TextIO
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
 
 MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more finished responses in memory before they are sent
 
@@ -62,14 +65,14 @@ def open_engine(order: dict[str, Any]) -> Any:
     )
 
 
-def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineWriter) -> None:
+def generate(engine: Any, adapter: Any, order: dict[str, Any], send: Callable[..., None]) -> None:
     """Carry out a draw order. A response ends at one of its stop tokens, which is kept, or at its maximum length.
 
     `ignore_eos` leaves stopping to the stop tokens of the template, among which the tokenizer's own end always is.
     """
     from vllm import SamplingParams, TokensPrompt
 
-    progress = progress_bar(writer)
+    progress = progress_bar(send)
     for start in range(0, len(order["requests"]), MAX_REQUESTS_PER_CALL):
         requests = order["requests"][start : start + MAX_REQUESTS_PER_CALL]
         settings = [
@@ -89,13 +92,12 @@ def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineW
         prompts = [TokensPrompt(prompt_token_ids=prompt_ids) for prompt_ids, _, _ in requests]
         for output in engine.generate(prompts, settings, lora_request=adapter, use_tqdm=progress):
             (completion,) = output.outputs
-            writer.send(
-                "response", ids=list(completion.token_ids), logp=completion.cumulative_logprob, reason=completion.finish_reason
-            )
-    writer.send("end")
+            ids, logp, reason = completion.token_ids, completion.cumulative_logprob, completion.finish_reason
+            send("response", ids=list(ids), logp=logp, reason=reason)
+    send("end")
 
 
-def progress_bar(writer: JsonLineWriter) -> Any:
+def progress_bar(send: Callable[..., None]) -> Any:
     """A tqdm class, vLLM's own hook for progress, that draws nothing and sends a message for every finished response."""
     from tqdm import tqdm
 
@@ -106,21 +108,10 @@ def progress_bar(writer: JsonLineWriter) -> Any:
             super().__init__(*args, **{**kwargs, "file": devnull})
 
         def update(self, n: float | None = 1) -> bool | None:
-            writer.send("done", count=n)
+            send("done", count=n)
             return super().update(n)
 
     return TqdmReporter
-
-
-class JsonLineWriter:
-    """The output pipe: nothing but whole JSON lines go through it, whatever vLLM prints."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-
-    def send(self, kind: str, **fields: Any) -> None:
-        self.out.write(json.dumps({"kind": kind, **fields}) + "\n")
-        self.out.flush()
 
 
 def exit_with_parent(parent_pid: int) -> None:
@@ -131,22 +122,26 @@ def exit_with_parent(parent_pid: int) -> None:
 
 
 def main() -> None:
-    writer = JsonLineWriter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)  # vLLM logs to standard output; from here on that is the error output
+    pipe = Connection(int(sys.argv[1]))
+
+    def send(kind: str, **fields: Any) -> None:
+        pipe.send_bytes(json.dumps({"kind": kind, **fields}).encode())
+
     threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
 
     import vllm
     from vllm.platforms import current_platform
 
-    writer.send("hello", version=vllm.__version__, device=current_platform.device_type)
+    send("hello", version=vllm.__version__, device=current_platform.device_type)
     engine, adapter_ids = None, {}
-    for text in sys.stdin:
-        order = json.loads(text)
-        if order["kind"] == "open":
-            engine = open_engine(order)
-            writer.send("opened")
-        else:
-            generate(engine, lora_request(order["adapter"], adapter_ids), order, writer)
+    with contextlib.suppress(EOFError):  # the parent has closed its end
+        while True:
+            order = json.loads(pipe.recv_bytes())
+            if order["kind"] == "open":
+                engine = open_engine(order)
+                send("opened")
+            else:
+                generate(engine, lora_request(order["adapter"], adapter_ids), order, send)
     os._exit(0)  # the memory is freed at once, and no library's exit handler can hang
 
 

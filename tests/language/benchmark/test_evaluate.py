@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.errors import EvaluationError, UserError
-from harness.language.benchmark.lm_eval_benchmark import check_context, load_lm_eval_benchmark
+from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.language.benchmark.row_scores import make_record
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
@@ -72,10 +72,10 @@ def test_shots_are_fixed_and_shown_before_every_question(board, policy):
     assert head.count("<|end|>") == 2
 
 
-def test_a_task_that_generates_more_than_the_context_holds_is_refused_at_once(board):
+def test_a_task_that_generates_more_than_the_context_holds_is_refused_at_once(board, tokenizer):
     with pytest.raises(UserError, match="task lab_arithmetic: generates up to 40 tokens, the model's context is 32"):
-        check_context(board.suite.name, board.generation_tasks(), 32)
-    check_context(board.suite.name, board.generation_tasks(), 41)
+        board.check_context(make_policy(tokenizer, max_position_embeddings=32))
+    board.check_context(make_policy(tokenizer, max_position_embeddings=41))
 
 
 def test_two_rows_of_one_name_are_refused(made):

@@ -226,7 +226,10 @@ def test_a_process_that_falls_silent_is_given_up_and_ended(lab, player, stand_in
     [("hello", "sent 'hello', expected hello"), ('{"kind": "end"}', "sent '{"), ("[]", r"sent '\[\]'")],
 )
 def test_an_answer_that_is_no_message_is_an_error(said, expected):
-    with VllmProcess(20, command=[sys.executable, "-c", f"print({said!r})"]) as line, pytest.raises(RuntimeError, match=expected):
+    code = (
+        f"import sys; from multiprocessing.connection import Connection; Connection(int(sys.argv[1])).send_bytes({said.encode()})"
+    )
+    with VllmProcess(20, command=[sys.executable, "-c", code]) as line, pytest.raises(RuntimeError, match=expected):
         line.receive("hello")
 
 
