@@ -29,13 +29,14 @@ class JudgeRequest:
     def label(self) -> str:
         return f"question {self.question_id}, turn {self.turn}"
 
+    @property
     def messages(self) -> list[dict[str, str]]:
         return [{"role": "user", "content": self.message}]
 
 
 def request_key(endpoint: Endpoint, request: JudgeRequest) -> str:
     """Digest of the host and the exact request."""
-    return digest(endpoint.host, json.dumps(endpoint.request(request.messages()), sort_keys=True))
+    return digest(endpoint.host, json.dumps(endpoint.request(request.messages), sort_keys=True))
 
 
 def rate_answers(
@@ -77,7 +78,7 @@ def rate_answers(
 
 def _rate(endpoint: Endpoint, key: str, request: JudgeRequest) -> Judgement:
     """One rating. After a reply without one the judge is asked for it again, `asked_again` times at most."""
-    messages, replies = request.messages(), []
+    messages, replies = request.messages, []
     for _ in range(1 + endpoint.settings.asked_again):
         try:
             replies.append(endpoint.reply(messages))

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -175,29 +176,19 @@ def test_a_draw_that_cannot_be_trusted_is_an_error(lab, player, stand_in, monkey
         drawn(lab, player)
 
 
-@pytest.mark.parametrize(
-    ("ids", "logp", "reason", "valid"),
-    [
-        ([5, 6, 2], -1.0, "stop", True),
-        ([5, 6, 7, 8], -1.0, "length", True),
-        ([5, 6, 7, 2], -1.0, "stop", True),  # at the last place there is
-        ([5, 6, 7, 2], -1.0, "length", False),
-        ([5, 6], -1.0, "stop", False),  # its stop token left out
-        ([5, 6], -1.0, "length", False),
-        ([5, 2, 6, 7], -1.0, "length", False),  # went on after the end
-        ([5, 6, 7, 8, 9], -1.0, "length", False),
-        ([], -1.0, "length", False),
-        ([5, 10, 2], -1.0, "stop", False),  # no token of ten
-        ([5, True, 2], -1.0, "stop", False),
-        ([5, 6, 2], None, "stop", False),
-        ([5, 6, 2], float("nan"), "stop", False),
-        ([5, 6, 2], 0.5, "stop", False),
-        (None, -1.0, "abort", False),
-    ],
-)
-def test_what_can_be_a_response_to_a_request_of_four_tokens(ids, logp, reason, valid):
-    message = {"kind": "response", "ids": ids, "logp": logp, "reason": reason}
-    assert is_response(message, Request([1], 0, 4), frozenset({2, 3}), 10) is valid
+def test_what_can_be_a_response_to_a_request_of_four_tokens():
+    """Tokens 2 and 3 of ten stop; the last response of the good ones stops at the last place there is."""
+
+    def valid(ids, reason, logp=-1.0):
+        return is_response({"ids": ids, "logp": logp, "reason": reason}, Request([1], 0, 4), frozenset({2, 3}), 10)
+
+    good = [([5, 6, 2], "stop"), ([5, 6, 7, 8], "length"), ([5, 6, 7, 2], "stop")]
+    assert [case for case in good if not valid(*case)] == []
+    wrong_reason = [([5, 6, 7, 2], "length"), ([5, 6], "stop"), ([5, 6], "length"), (None, "abort")]
+    wrong_tokens = [([5, 2, 6, 7], "length"), ([5, 6, 7, 8, 9], "length"), ([], "length"), ([5, 10, 2], "stop"),
+                    ([5, True, 2], "stop")]  # fmt: skip
+    wrong_logp = [([5, 6, 2], "stop", logp) for logp in (None, float("nan"), 0.5)]
+    assert [case for case in wrong_reason + wrong_tokens + wrong_logp if valid(*case)] == []
 
 
 def test_a_stale_adapter_of_another_player_is_an_error(lab, stand_in, monkeypatch, tmp_path):
@@ -285,16 +276,11 @@ def rounded(share, apart, noise, seed):
     return compare_logps(list(player + share * (base - player) + off), list(player), list(base), [100] * NUM_CHECKED)
 
 
-@pytest.mark.parametrize("apart", [0.0005, 0.005, 0.05, 0.5])
-def test_rounding_in_half_precision_raises_no_alarm_however_near_the_base_is(apart):
-    for seed in range(300):
+def test_rounding_in_half_precision_raises_no_alarm_and_an_adapter_left_out_is_seen_below_the_tolerance_too():
+    """However near the base is. At 0.01 nats per token, a fifth of what is allowed, the way towards the base gives it away."""
+    for apart, seed in itertools.product((0.0005, 0.005, 0.05, 0.5), range(300)):
         raise_if_wrong(rounded(0, apart, 0.03, seed), "bfloat16", "the player")
-
-
-@pytest.mark.parametrize("apart", [0.01, 0.05, 0.5])
-def test_an_adapter_left_out_is_seen_below_the_tolerance_too(apart):
-    """At 0.01 nats per token, a fifth of what is allowed in bfloat16, the way towards the base gives it away."""
-    for seed in range(100):
+    for apart, seed in itertools.product((0.01, 0.05, 0.5), range(100)):
         with pytest.raises(RuntimeError, match="seems not to be applied"):
             raise_if_wrong(rounded(1, apart, 0.03, seed), "bfloat16", "the player")
 
@@ -309,9 +295,8 @@ def test_another_players_adapter_is_an_error_though_it_lies_beyond_the_player_an
 # ---------------------------------------------------------------- before anything is trained
 
 
-@pytest.mark.parametrize(("rank", "room"), [(1, 1), (4, 8), (16, 16), (17, 32), (257, 320), (512, 512)])
-def test_adapters_get_the_smallest_room_that_vllm_has(rank, room):
-    assert supported_rank(rank) == room
+def test_adapters_get_the_smallest_room_that_vllm_has():
+    assert [supported_rank(rank) for rank in (1, 4, 16, 17, 257, 512)] == [1, 8, 16, 32, 320, 512]
 
 
 @pytest.mark.parametrize(
