@@ -98,16 +98,8 @@ class World:
     ) -> Generated:
         """By the run's back end; with the samples, how well their first ids alone distinguish them from real responses."""
         sampler = _backend(config)(policy, config, request.checkpoint)
-        samples = generate(
-            sampler,
-            request.examples,
-            request.indices,
-            request.iteration,
-            config.generation,
-            request.seed,
-            advance,
-            partial_results,
-        )
+        what = (request.examples, request.indices, request.iteration)
+        samples = generate(sampler, *what, config.generation, request.seed, advance, partial_results)
         first_ids = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
         counts = {**sample_counts(samples), **sampler.engine_record}
         return Generated(samples, counts, {"first_ids.json": {"first_ids": first_ids}})

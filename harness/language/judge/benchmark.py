@@ -23,9 +23,8 @@ from harness.language.benchmark.row_scores import row_record
 from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
 from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
-from harness.language.judge.rating import rating_prompt
 from harness.language.judge.responses import Answer, check_context_length, generate_answers, prompt_ids
-from harness.language.judge.scoring import JudgeRequest, rate_answers
+from harness.language.judge.scoring import JudgeRequest, rate_answers, rating_prompt
 from harness.language.policy import Policy
 from harness.loop.benchmark import Benchmark, EvalOptions, EvalResult
 from harness.loop.judge_settings import MAX_RATING, JudgeSettings

@@ -64,9 +64,13 @@ def run_diagnostics(
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
 
-    def scored(responses: Mapping[str, Sequence[list[int]]]) -> dict[str, list[float]]:
+    def scored(responses_by_kind: Mapping[str, Sequence[list[int]]]) -> dict[str, list[float]]:
+        """Log-probabilities under the loaded checkpoint: per kind of response, one per prompt, in nats."""
+        columns = zip(prompts, *responses_by_kind.values(), strict=True)
         with with_example_ids([e.id for e in examples]):
-            return score_responses(policy, prompts, responses, max_tokens_per_batch, advance)
+            groups = [PromptGroup(prompt, list(responses)) for prompt, *responses in columns]
+            flat = policy.score(groups, max_tokens_per_batch, advance)
+        return {kind: flat[n :: len(responses_by_kind)] for n, kind in enumerate(responses_by_kind)}
 
     # Always the policy's own sampler, whichever draws the training samples: only there do checkpoints share their uniforms.
     with with_example_ids([e.id for e in examples]):
@@ -117,21 +121,6 @@ def run_diagnostics(
     return Diagnostics(measurements, samples)
 
 
-def score_responses(
-    policy: Policy,
-    prompts: Sequence[list[int]],
-    responses_by_kind: Mapping[str, Sequence[list[int]]],
-    max_tokens_per_batch: int,
-    advance: Advance,
-) -> dict[str, list[float]]:
-    """Log-probabilities under the loaded checkpoint: per kind of response, one per prompt, in nats."""
-    groups = [
-        PromptGroup(prompt, list(responses)) for prompt, *responses in zip(prompts, *responses_by_kind.values(), strict=True)
-    ]
-    flat = policy.score(groups, max_tokens_per_batch, advance)
-    return {kind: flat[n :: len(responses_by_kind)] for n, kind in enumerate(responses_by_kind)}
-
-
 def reward_margins(
     opponent_samples: Sequence[Mapping[str, Any]],
     real: Sequence[list[int]],
@@ -145,11 +134,10 @@ def reward_margins(
     the opponent's sample is the real response itself are left out, so its n may be smaller.
     """
     margins, agreements = [], []
-    for row, ids, real_logp, opponent_sample_logp in zip(opponent_samples, real, real_logps, opponent_sample_logps, strict=True):
-        margin = (real_logp - row["real_logp"]) - (opponent_sample_logp - row["logp"])
-        margins.append(margin)
+    for row, ids, real_logp, sample_logp in zip(opponent_samples, real, real_logps, opponent_sample_logps, strict=True):
+        margins.append((real_logp - row["real_logp"]) - (sample_logp - row["logp"]))
         if row["token_ids"] != ids:
-            agreements.append(float((margin > 0) == (real_logp > opponent_sample_logp)))
+            agreements.append(float((margins[-1] > 0) == (real_logp > sample_logp)))
     measurements = [mean_measurement("reward_margin", margins, "nats per response")]
     return measurements + ([mean_measurement("reward_agreement", agreements, "share of prompts")] if agreements else [])
 
@@ -184,8 +172,7 @@ def kl_to_data(
 
 def mean_measurement(name: str, values: Sequence[float], unit: str) -> Measurement:
     """Mean over prompts with its standard error, sample standard deviation / sqrt(n)."""
-    n = len(values)
-    mean = sum(values) / n
+    n, mean = len(values), sum(values) / len(values)
     stderr = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
     return Measurement(name, mean, stderr, n, unit)
 

@@ -70,7 +70,6 @@ class LLM:
             raise ValueError("Free memory on device cuda:0 is less than desired GPU memory utilization")
         self.path, self.dtype, self.longest = model, dtype, max_model_len
         self.logprobs_mode, self.enable_lora = logprobs_mode, enable_lora
-        self.names, self.numbers = {}, {}
 
     def generate(self, prompts, sampling_params, *, use_tqdm=True, lora_request=None):
         assert lora_request is None or self.enable_lora, "Got lora_request but LoRA is not enabled!"
@@ -87,8 +86,8 @@ class LLM:
             outputs.append(SimpleNamespace(prompt_token_ids=prompt["prompt_token_ids"], outputs=[one]))
             bar.postfix = f"est. speed {1 / bar.format_dict['elapsed']:.2f}"
             bar.update(1)
-            note(drew=one.token_ids, logp=one.cumulative_logprob, name=lora_request and lora_request.lora_name,
-                 number=lora_request and lora_request.lora_int_id, seed=params.seed)  # fmt: skip
+            name = lora_request and lora_request.lora_name
+            note(drew=one.token_ids, logp=one.cumulative_logprob, name=name, seed=params.seed)
         if bar.n == len(prompts):
             bar.refresh()
         bar.close()
@@ -108,8 +107,7 @@ class LLM:
             if not kept.exists():
                 kept.write_text(path)
             return kept.read_text()
-        path = self.numbers.setdefault(request.lora_int_id, path)  # vLLM keeps what it has loaded under a number
-        return self.names.setdefault(request.lora_name, path)  # and cached blocks under a name
+        return path
 
     @functools.cache  # noqa: B019  # the process has one
     def model(self, folder):
