@@ -98,8 +98,7 @@ def test_lm_eval_is_imported_by_few_files():
     """The benchmark, the model its tasks ask, what is not documented of it, its metrics and their errors, a trial of a task."""
     using = [n for n, p in modules() if any(i.split(".")[0] == "lm_eval" for i in imports(p))]
     names = ("benchmark.lm", "benchmark.lm_eval_benchmark", "benchmark.lm_eval_internals", "benchmark.load_tasks",
-             "benchmark.row_check", "benchmark.standard_errors", "benchmark.task_trial", "generation_check",
-             "text.template_limits")  # fmt: skip
+             "benchmark.row_check", "benchmark.standard_errors", "benchmark.task_trial", "text.template_limits")  # fmt: skip
     assert using == [f"harness.language.{n}" for n in names]
 
 

@@ -18,20 +18,11 @@ from functools import cached_property
 from typing import Any
 
 from harness.language.records import Example
-from harness.language.text.templates import Template, choose_template
+from harness.language.text.templates import Template as Template
+from harness.language.text.templates import choose_template as choose_template
 from harness.language.text.tokens import control_tokens
 from harness.records import digest
 
-__all__ = [
-    "EncodedPair",
-    "Encoder",
-    "SeamError",
-    "Template",
-    "choose_template",
-    "encode_pair",
-    "encode_prompt",
-    "encode_response",
-]
 # How many tokens of the template may be joined with the response's first word in one row more than in others.
 MAX_SEAM_SHIFT = 8
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
 from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate
-from harness.language.phases.diagnostics import find_distribution, run_diagnostics
+from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics
 from harness.language.phases.generate import generate
 from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
 from harness.language.records import Example, Sample
@@ -41,17 +41,18 @@ INITIAL_ITEMS = 32  # of each lm-eval task, in the first timing of the evaluatio
 def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
     """Time every kind of phase that the variants need; afterwards the initial policy is loaded again."""
     began = time.perf_counter()
-    config, policy, examples = runner.config, cast(Policy, runner.policy), runner.data.train
-    seed = config.seeds[0]
-    policy.reset_adapter(seed)
-    if policy.device.type == "cuda":
+    config, policy, examples = runner.config, runner.policy, runner.data.train
+    assert isinstance(policy, Policy)
+    on_gpu = policy.device.type == "cuda"
+    policy.reset_adapter(config.seeds[0])
+    if on_gpu:
         torch.cuda.reset_peak_memory_stats(policy.device)
-    generation, samples = _time_generation(runner)
-    peak_bytes = torch.cuda.max_memory_allocated(policy.device) if policy.device.type == "cuda" else 0
+    generation, samples = _time_generation(policy, config, examples)
+    peak_bytes = torch.cuda.max_memory_allocated(policy.device) if on_gpu else 0
     lengths = [len(s.token_ids) for s in samples]
     mean_tokens = sum(lengths) / len(lengths)
     stderr = math.sqrt(sum((n - mean_tokens) ** 2 for n in lengths) / max(1, len(lengths) - 1) / len(lengths))
-    initial_seconds, later_seconds = _time_diagnostics(runner)
+    initial_seconds, later_seconds = _time_diagnostics(policy, config, runner.data.heldout)
     throughput = Throughput(
         prompt_tokens=sum(len(policy.encoder.prompt(e)) for e in examples) / len(examples),
         real_tokens=sum(len(policy.encoder.real(e)) for e in examples) / len(examples),
@@ -60,7 +61,7 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
         truncated_fraction=sum(not s.finished for s in samples) / len(samples),
         generation=generation,
         cached_logp_agrees=_cached_logp_agrees(policy, examples, samples),
-        evaluation=_time_evaluation(runner, generation.seconds_per_item / mean_tokens),
+        evaluation=_time_evaluation(policy, config, runner.benchmark, generation.seconds_per_item / mean_tokens),
         initial_diagnostics_seconds=initial_seconds,
         later_diagnostics_seconds=later_seconds,
         sample_bytes=sum(len(s.text.encode()) + 6 * len(s.token_ids) + 150 for s in samples) / len(samples),
@@ -75,8 +76,8 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
             if needs.reference:
                 for count in {1, responses_to_score(needs, t, throughput.cached_logp_agrees)} - throughput.scoring.keys():
                     throughput.scoring[count] = _time_scoring(policy, examples, samples, count, config.model.tokens_per_pass)
-    policy.reset_adapter(seed)
-    if policy.device.type == "cuda":
+    policy.reset_adapter(config.seeds[0])
+    if on_gpu:
         throughput.peak_device_bytes = max(peak_bytes, torch.cuda.max_memory_allocated(policy.device))
     throughput.peak_process_bytes = peak_memory_bytes()
     throughput.measuring_seconds = time.perf_counter() - began
@@ -86,11 +87,11 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
 # ---------------------------------------------------------------- timings
 
 
-def _time_growing(attempt: Callable[[int], float], start: int, total: int) -> Timing:
-    """Time `start` items, then four times as many, until it has taken long enough or covers everything."""
+def _time_growing(policy: Policy, work: Callable[[int], Any], start: int, total: int) -> Timing:
+    """Time `work` on `start` items, then four times as many, until it has taken long enough or covers everything."""
     count = min(start, total)
     while True:
-        seconds = attempt(count)
+        seconds = _timed(policy, lambda: work(count))  # noqa: B023  # called at once
         if count == total or seconds >= MIN_SECONDS:
             return Timing(count, seconds)
         count = min(4 * count, total)
@@ -104,18 +105,14 @@ def _timed(policy: Policy, work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _time_generation(runner: PhaseRunner) -> tuple[Timing, list[Sample]]:
+def _time_generation(policy: Policy, config: RunConfig, examples: Sequence[Example]) -> tuple[Timing, list[Sample]]:
     """Seconds of one synthetic response per prompt. On a CPU the timing may keep fewer cores busy than the run will."""
-    policy, examples, settings = cast(Policy, runner.policy), runner.data.train, runner.config.generation
     samples: list[Sample] = []
 
-    def attempt(count: int) -> float:
-        def work() -> None:
-            samples[:] = generate(policy, examples[:count], [0], 0, settings, runner.config.seeds[0], lambda n: None)
+    def work(count: int) -> None:
+        samples[:] = generate(policy, examples[:count], [0], 0, config.generation, config.seeds[0], lambda n: None)
 
-        return _timed(policy, work)
-
-    timing = _time_growing(attempt, 32, len(examples))
+    timing = _time_growing(policy, work, 32, len(examples))
     threads_timed, threads_full = (
         min(policy.pool.num_threads, -(-n // MAX_REQUESTS_PER_BATCH)) for n in (timing.count, len(examples))
     )
@@ -143,8 +140,7 @@ def _cached_logp_agrees(policy: Policy, examples: Sequence[Example], samples: Se
     if policy.encoder.generation_template is not None:
         return False  # sampled after another prompt than it is scored after
     groups = build_groups(policy.encoder, examples[: len(samples)], 0, samples, (), {"synthetic"})[:8]
-    scored = score(policy, groups, 2048, lambda n: None)
-    return scored.num_scored < 2 * len(groups) + len(groups)  # compared, then only the real ones; else everything again
+    return score(policy, groups, 2048, lambda n: None).num_scored < 3 * len(groups)  # compared, then only the real ones
 
 
 def _time_scoring(
@@ -154,9 +150,7 @@ def _time_scoring(
     if count == 0:
         return Timing(1, 0.0)
     groups = _make_groups(policy, examples, samples, count - 1, 0)
-    return _time_growing(
-        lambda n: _timed(policy, lambda: score(policy, groups[:n], max_tokens_per_batch, lambda _: None)), 64, len(groups)
-    )
+    return _time_growing(policy, lambda n: score(policy, groups[:n], max_tokens_per_batch, lambda _: None), 64, len(groups))
 
 
 class _StopTiming(Exception):
@@ -177,37 +171,28 @@ def _time_training(config: RunConfig, policy: Policy, variant: Variant, t: int, 
             raise _StopTiming
 
     try:
-        train(policy, groups, objective, settings, (0, "calibration"), lambda n: None, on_step)
-    except _StopTiming:
-        pass
+        with suppress(_StopTiming):
+            train(policy, groups, objective, settings, (0, "calibration"), lambda n: None, on_step)
     finally:
         policy.reset_adapter(config.seeds[0])
     timed_steps = steps[1:] or steps
     return Timing(sum(len(s.example_ids) for s in timed_steps), sum(s.seconds for s in timed_steps))
 
 
-def _time_diagnostics(runner: PhaseRunner) -> tuple[float, float]:
+def _time_diagnostics(policy: Policy, config: RunConfig, heldout: Sequence[Example]) -> tuple[float, float]:
     """Seconds of diagnostics, of the initial policy and of a checkpoint that is compared with earlier ones."""
-    policy, config = cast(Policy, runner.policy), runner.config
-    examples = runner.data.heldout[: config.probe.prompts]
-    max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
-    settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
-
+    examples = heldout[: config.probe.prompts]
+    settings, distribution = diagnostics_settings(config), find_distribution(config.data.distribution)
     samples: list[Any] = []
 
-    def attempt(count: int, earlier: dict[str, EarlierCheckpoint]) -> float:
-        max_tokens_per_batch, distribution = config.model.tokens_per_pass, find_distribution(config.data.distribution)
+    def work(count: int, earlier: dict[str, EarlierCheckpoint]) -> None:
+        max_tokens = config.model.tokens_per_pass
+        diagnostics = run_diagnostics(policy, examples[:count], settings, max_tokens, distribution, lambda n: None, earlier)
+        samples[:] = diagnostics.samples
 
-        def work() -> None:
-            samples[:] = run_diagnostics(
-                policy, examples[:count], settings, max_tokens_per_batch, distribution, lambda n: None, earlier
-            ).samples
-
-        return _timed(policy, work)
-
-    timing = _time_growing(lambda count: attempt(count, {}), 32, len(examples))
-    earlier_checkpoint = EarlierCheckpoint(lambda: None, list(samples))
-    later_seconds = attempt(timing.count, {"previous": earlier_checkpoint, "initial": earlier_checkpoint})
+    timing = _time_growing(policy, lambda count: work(count, {}), 32, len(examples))
+    checkpoint = EarlierCheckpoint(lambda: None, list(samples))
+    later_seconds = _timed(policy, lambda: work(timing.count, {"previous": checkpoint, "initial": checkpoint}))
     scale = len(examples) / timing.count
     return timing.seconds * scale, later_seconds * scale
 
@@ -217,90 +202,84 @@ def _time_diagnostics(runner: PhaseRunner) -> tuple[float, float]:
 
 @dataclass
 class _Meter:
-    """Tokens and seconds that went through the policy during an evaluation."""
+    """Seconds and tokens of a method of the policy."""
 
-    loglikelihood_seconds: float = 0.0
-    loglikelihood_tokens: int = 0
-    generation_seconds: float = 0.0
-    generation_tokens: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
 
 
 @contextmanager
-def _metered(policy: Policy) -> Iterator[_Meter]:
-    meter = _Meter()
-    loglikelihood, generate_tokens = policy.loglikelihood, policy.generate_tokens
+def _metered(policy: Policy, method: str, num_tokens: Callable[[Any, Any], int]) -> Iterator[_Meter]:
+    """num_tokens: of the method's first argument and its result."""
+    meter, original = _Meter(), getattr(policy, method)
 
-    def timed_loglikelihood(groups: Any, *args: Any, **kwargs: Any) -> Any:
+    def timed(items: Any, *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()
-        scores = loglikelihood(groups, *args, **kwargs)
-        meter.loglikelihood_seconds += time.perf_counter() - began
-        meter.loglikelihood_tokens += sum(len(g.prompt) + sum(map(len, g.responses)) for g in groups)
-        return scores
+        results = original(items, *args, **kwargs)
+        meter.seconds += time.perf_counter() - began
+        meter.tokens += num_tokens(items, results)
+        return results
 
-    def timed_generate_tokens(requests: Any, *args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter()
-        completions = generate_tokens(requests, *args, **kwargs)
-        meter.generation_seconds += time.perf_counter() - began
-        meter.generation_tokens += sum(len(r.prompt_ids) for r in requests) + sum(len(tokens.ids) for tokens in completions)
-        return completions
-
-    policy.loglikelihood, policy.generate_tokens = timed_loglikelihood, timed_generate_tokens  # type: ignore[method-assign]
+    setattr(policy, method, timed)
     try:
         yield meter
     finally:
-        del policy.loglikelihood, policy.generate_tokens
+        delattr(policy, method)
 
 
-def _time_evaluation(runner: PhaseRunner, seconds_per_token: float) -> EvaluationEstimate:
+def _scored_tokens(groups: Any, _: Any) -> int:
+    return sum(len(g.prompt) + sum(map(len, g.responses)) for g in groups)
+
+
+def _written_tokens(requests: Any, completions: Any) -> int:
+    return sum(len(r.prompt_ids) for r in requests) + sum(len(c.ids) for c in completions)
+
+
+def _time_evaluation(policy: Policy, config: RunConfig, benchmark: Benchmark, seconds_per_token: float) -> EvaluationEstimate:
     """The benchmark timed on the first items of every task, more of them until that takes long enough.
 
     Scoring and generating are scaled by their own share of items; what lm-eval does around them by all of them.
-    seconds_per_token: of generation, for a suite whose responses a judge rates.
+    seconds_per_token: of generation, for a suite whose responses a judge rates, of which each has its full length. The judge is
+    not timed, it may cost money.
     """
-    benchmark, policy, config = runner.benchmark, cast(Policy, runner.policy), runner.config
     item_counts = benchmark.items()
+    num_items = sum(item_counts.values())
     if not isinstance(benchmark, LmEvalBenchmark):
-        return _estimate_judged(benchmark, sum(item_counts.values()), seconds_per_token)
-    max_items = max(len(t.eval_docs) for row in benchmark.loaded_tasks.values() for t in row["tasks"].values())
-    limit = min(INITIAL_ITEMS, max_items)
+        assert benchmark.suite.judge is not None
+        tokens = 2 * num_items * benchmark.suite.judge.max_new_tokens
+        return EvaluationEstimate(tokens * seconds_per_token, tokens, 6.0 * tokens, 0, num_items)
+
+    limit = min(INITIAL_ITEMS, max(len(task.eval_docs) for row in benchmark.suite.task for task in benchmark.tasks(row).values()))
     while True:
-        item_limit = min(limit, benchmark.limit or limit)
-        partial_benchmark = replace(benchmark, limit=item_limit)
-        evaluate(policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
-        began = time.perf_counter()
-        with _metered(policy) as meter:
-            result = evaluate(
-                policy, partial_benchmark, config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None
-            )
-        seconds = time.perf_counter() - began
-        if seconds >= MIN_SECONDS or partial_benchmark.items() == item_counts:
+        part = replace(benchmark, limit=min(limit, benchmark.limit or limit))
+        options = (config.model.tokens_per_pass, config.evaluation.batch_size, lambda n: None)
+        evaluate(policy, part, *options)  # builds the prompts
+        with (
+            _metered(policy, "loglikelihood", _scored_tokens) as scoring,
+            _metered(policy, "generate_tokens", _written_tokens) as writing,
+        ):
+            began = time.perf_counter()
+            result = evaluate(policy, part, *options)
+            seconds = time.perf_counter() - began
+        timed_counts = part.items()
+        if seconds >= MIN_SECONDS or timed_counts == item_counts:
             break
         limit *= 4
-    generates_text = {
-        name: any(t.OUTPUT_TYPE == "generate_until" for t in row["tasks"].values())
-        for name, row in benchmark.loaded_tasks.items()
+    generating = {
+        row.name for row in benchmark.suite.task for t in benchmark.tasks(row).values() if t.OUTPUT_TYPE == "generate_until"
     }
-    timed_counts = partial_benchmark.items()
 
-    def scale(generates: bool | None) -> float:
-        rows = [name for name in item_counts if generates is None or generates_text[name] is generates]
-        return sum(item_counts[n] for n in rows) / max(1, sum(timed_counts[n] for n in rows))
+    def scale(rows: set[str]) -> float:
+        return sum(item_counts[name] for name in rows) / max(1, sum(timed_counts[name] for name in rows))
 
-    overhead_seconds = seconds - meter.loglikelihood_seconds - meter.generation_seconds
+    scale_all, scale_scoring, scale_writing = scale(set(item_counts)), scale(item_counts.keys() - generating), scale(generating)
     sample_bytes = sum(len(str(s)) for rows in result.samples.values() for s in rows)
     return EvaluationEstimate(
-        seconds=meter.loglikelihood_seconds * scale(False)
-        + meter.generation_seconds * scale(True)
-        + overhead_seconds * scale(None),
-        tokens=meter.loglikelihood_tokens * scale(False) + meter.generation_tokens * scale(True),
-        disk_bytes=sample_bytes * scale(None),
+        seconds=scoring.seconds * scale_scoring
+        + writing.seconds * scale_writing
+        + (seconds - scoring.seconds - writing.seconds) * scale_all,
+        tokens=scoring.tokens * scale_scoring + writing.tokens * scale_writing,
+        disk_bytes=sample_bytes * scale_all,
         timed_items=sum(timed_counts.values()),
-        items=sum(item_counts.values()),
+        items=num_items,
     )
-
-
-def _estimate_judged(benchmark: Benchmark, num_questions: int, seconds_per_token: float) -> EvaluationEstimate:
-    """A judged suite: two responses to every question, at their full length. The judge is not timed, it may cost money."""
-    assert benchmark.suite.judge is not None
-    tokens = 2 * num_questions * benchmark.suite.judge.max_new_tokens
-    return EvaluationEstimate(tokens * seconds_per_token, tokens, 6.0 * tokens, 0, num_questions)

@@ -22,7 +22,7 @@ from harness.language.checks import (
 )
 from harness.language.data.dataset import TextDataset, load_examples
 from harness.language.model.loading import load_policy
-from harness.language.phases.diagnostics import find_distribution, run_diagnostics
+from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics
 from harness.language.phases.generate import Backend, generate, sample_counts
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
@@ -98,16 +98,8 @@ class World:
     ) -> Generated:
         """By the run's back end; with the samples, how well their first ids alone distinguish them from real responses."""
         sampler = _backend(config)(policy, config, request.checkpoint)
-        samples = generate(
-            sampler,
-            request.examples,
-            request.indices,
-            request.iteration,
-            config.generation,
-            request.seed,
-            advance,
-            partial_results,
-        )
+        what = (request.examples, request.indices, request.iteration)
+        samples = generate(sampler, *what, config.generation, request.seed, advance, partial_results)
         first_ids = first_id_rows(policy.encoder, policy.tokenizer, request.examples, samples, (request.folder,))
         counts = {**sample_counts(samples), **sampler.engine_record}
         return Generated(samples, counts, {"first_ids.json": {"first_ids": first_ids}})
@@ -120,9 +112,7 @@ class World:
         earlier: Mapping[str, EarlierCheckpoint],
         advance: Advance,
     ) -> Diagnostics:
-        max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
-        settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
-        distribution = find_distribution(config.data.distribution)
+        settings, distribution = diagnostics_settings(config), find_distribution(config.data.distribution)
         return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 
     def measure_throughput(self, runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:

@@ -133,68 +133,40 @@ class PolicyLM(_Base):
         A task's `repeats` come as the same request several times: each is sampled by itself where the task samples. Equal
         requests without sampling are answered once.
         """
-        settings = [self._generation_settings(request) for request in requests]
         repeat_counts: Counter[Any] = Counter()
-        indices_by_key: dict[Any, list[int]] = {}
-        for i, (request, setting) in enumerate(zip(requests, settings, strict=True)):
+        indices_by_question: dict[Question, list[int]] = {}
+        for i, request in enumerate(requests):
+            settings, context, task = self._generation_settings(request), request.args[0], request.task_name
             repeat = 0
-            if setting.sampled:
-                repeat = repeat_counts[request.task_name, request.args[0]]
-                repeat_counts[request.task_name, request.args[0]] += 1
-            task_name = request.task_name if repeat else None  # the first sample of a question is the same whatever the task
-            indices_by_key.setdefault((setting, request.args[0], task_name, repeat), []).append(i)
+            if settings.sampled:
+                repeat = repeat_counts[task, context]
+                repeat_counts[task, context] += 1
+            indices_by_question.setdefault(Question(settings, context, task if repeat else None, repeat), []).append(i)
         texts: dict[int, str] = {}
-        keys_by_decoding: dict[Any, list[Any]] = {}
-        for key in indices_by_key:
-            decoding = key[0].decoding
-            keys_by_decoding.setdefault((decoding.uses_generate, decoding.sampling_params, decoding.stop_ids), []).append(key)
-        for (uses_generate, *_), keys in keys_by_decoding.items():
-            for key, text in zip(keys, (self._hf_generate if uses_generate else self._sample)(keys), strict=True):
-                texts.update(dict.fromkeys(indices_by_key[key], text))
-                self.advance(len(indices_by_key[key]) - 1)
+        by_decoding: dict[Any, list[Question]] = {}
+        for question in indices_by_question:
+            decoding = question.settings.decoding
+            by_decoding.setdefault((decoding.uses_generate, decoding.sampling_params, decoding.stop_ids), []).append(question)
+        for (uses_generate, *_), questions in by_decoding.items():
+            answer = self._hf_generate if uses_generate else self._sample
+            for question, text in zip(questions, answer(questions), strict=True):
+                texts.update(dict.fromkeys(indices_by_question[question], text))
+                self.advance(len(indices_by_question[question]) - 1)
         return [texts[i] for i in range(len(requests))]
 
     def _generation_settings(self, request: Any) -> GenerationSettings:
         """The settings of a request, resolved once for all that have the same. Raises UserError for unsupported settings."""
         key = json.dumps(request.args[1], sort_keys=True, default=str)
         if key not in self.settings_cache:
-            self.settings_cache[key] = resolve_settings(self.model, request.args[1], self.max_gen_toks, self._eos, key)
+            eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+            self.settings_cache[key] = resolve_settings(self.model, request.args[1], self.max_gen_toks, eos, key)
         return self.settings_cache[key]
 
-    @property
-    def _eos(self) -> str:
-        return self.tok_decode(self.eot_token_id, skip_special_tokens=False)
-
-    def _seed(self, key: Any) -> int:
-        _, context, task_name, repeat = key
-        return keyed_seed("evaluate", context, task_name, repeat) if repeat else keyed_seed("evaluate", context)
-
-    def _sample(self, keys: Sequence[Any]) -> list[str]:
+    def _sample(self, questions: Sequence[Question]) -> list[str]:
         """Texts of requests with equal sampling settings; the number of tokens and the stop sequences are each request's own."""
-        requests = []
-        for key in keys:
-            settings, context = key[0], key[1]
-            if settings.max_gen_toks >= self.max_length:
-                raise UserError(
-                    f"{settings.max_gen_toks} tokens to generate, the model's context is {self.max_length}; "
-                    "use a model with a longer one"
-                )
-            prompt = self._encode_context(context)[settings.max_gen_toks - self.max_length :]
-            max_new_tokens = settings.decoding.max_new_tokens or (
-                settings.max_length - len(prompt) if settings.max_length else settings.max_gen_toks
-            )
-            if max_new_tokens < 1:
-                raise UserError(
-                    f"max_length={settings.max_length} leaves no room for an answer after a prompt of {len(prompt)} tokens"
-                )
-            logits_processor = settings.decoding.logits_processor(self.model, prompt, max_new_tokens)
-            requests.append(
-                Request(prompt, self._seed(key), max_new_tokens, self._make_stop_fn(list(settings.until)), logits_processor)
-            )
-        decoding = keys[0][0].decoding
+        decoding = questions[0].settings.decoding
         stop_ids = decoding.stop_ids | {self.eot_token_id} | self.turn_end_ids
-
-        settings_digest = digest(*(key[0].name for key in keys))
+        settings_digest = digest(*(question.settings.name for question in questions))
 
         def generate_tokens(chunk: Sequence[Request]) -> list[Any]:
             batch_size = int(self.batch_size)
@@ -205,30 +177,46 @@ class PolicyLM(_Base):
             texts = (f"{list(r.prompt_ids)} {r.seed} {r.max_new_tokens}" for r in chunk)
             return digest(str(decoding.sampling_params), settings_digest, *texts)
 
+        requests = [self._to_request(question) for question in questions]
         generated_ids: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
         turn_end_texts = [self.tokenizer.decode([i]) for i in self.turn_end_ids]
         return [
-            postprocess_generated_text(self.tok_decode(ids), stop=[*key[0].until, *turn_end_texts], think_end_token=None)
-            for ids, key in zip(generated_ids, keys, strict=True)
+            postprocess_generated_text(
+                self.tok_decode(ids), stop=[*question.settings.until, *turn_end_texts], think_end_token=None
+            )
+            for ids, question in zip(generated_ids, questions, strict=True)
         ]
 
-    def _hf_generate(self, keys: Sequence[Any]) -> list[str]:
+    def _to_request(self, question: Question) -> Request:
+        settings = question.settings
+        prompt = self._encode_context(question.context)[settings.max_gen_toks - self.max_length :]
+        room = settings.max_length - len(prompt) if settings.max_length else settings.max_gen_toks
+        max_new_tokens = settings.decoding.max_new_tokens or room
+        if max_new_tokens < 1:
+            raise UserError(
+                f"max_length={settings.max_length} leaves no room for an answer after a prompt of {len(prompt)} tokens"
+            )
+        logits_processor = settings.decoding.logits_processor(self.model, prompt, max_new_tokens)
+        return Request(prompt, question.seed, max_new_tokens, self._make_stop_fn(list(settings.until)), logits_processor)
+
+    def _hf_generate(self, questions: Sequence[Question]) -> list[str]:
         """Texts by transformers' `generate`, one request at a time under its own seed, so that no text depends on the others."""
 
-        def generate_texts(chunk: Sequence[Any]) -> list[str]:
+        def generate_texts(chunk: Sequence[Question]) -> list[str]:
             texts = []
-            for key in chunk:
+            for question in chunk:
                 with keep_random_state():
-                    torch.manual_seed(self._seed(key))
-                    request = Instance("generate_until", {}, (key[1], copy.deepcopy(key[0].settings)), 0)
+                    torch.manual_seed(question.seed)
+                    arguments = (question.context, copy.deepcopy(question.settings.settings))
+                    request = Instance("generate_until", {}, arguments, 0)
                     texts += super(PolicyLM, self).generate_until([request], disable_tqdm=True)
                 self.advance(1)
             return texts
 
-        def fingerprint(chunk: Sequence[Any]) -> str:
-            return digest(*(f"{key[0].name} {self._seed(key)}" for key in chunk))
+        def fingerprint(chunk: Sequence[Question]) -> str:
+            return digest(*(f"{question.settings.name} {question.seed}" for question in chunk))
 
-        return self._resumable_map("searched", keys, fingerprint, generate_texts)
+        return self._resumable_map("searched", questions, fingerprint, generate_texts)
 
     def _make_stop_fn(self, until: list[str]) -> Callable[[list[int]], bool]:
         """Whether a stop sequence has just been completed. A token has at least one byte, so the last few tokens suffice."""
@@ -259,6 +247,21 @@ class GenerationSettings:
     @property
     def sampled(self) -> bool:
         return bool(self.decoding.config.do_sample)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request that is answered once. `task` is None for the first sample of a question: it is the same whatever the task."""
+
+    settings: GenerationSettings
+    context: str
+    task: str | None
+    repeat: int
+
+    @property
+    def seed(self) -> int:
+        repeat = (self.task, self.repeat) if self.repeat else ()
+        return keyed_seed("evaluate", self.context, *repeat)
 
 
 def resolve_settings(model: Any, settings: Any, max_gen_toks: int, eos: str | None, name: str = "") -> GenerationSettings:

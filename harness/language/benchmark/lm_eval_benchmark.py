@@ -32,7 +32,6 @@ from harness.language.benchmark.task_surroundings import (
     ignore_arithmetic_warnings,
 )
 from harness.language.benchmark.task_trial import check_loaded_task
-from harness.language.generation_check import check_context, check_settings
 from harness.language.hub_items import missing_from_mirror
 from harness.language.policy import Policy
 from harness.language.random_state import keep_random_state
@@ -43,6 +42,7 @@ from harness.records import EvalRecord, digest
 from harness.sources.datasets_in_mirror import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
+DEFAULT_MAX_GEN_TOKS = 256  # tokens that lm-eval's transformers model generates where a task does not say
 EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
 EMPTY_CONTINUATION_NOTE = "continuations add no token to those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
@@ -99,10 +99,6 @@ class LmEvalBenchmark(Benchmark):
         """Every lm-eval task behind every row: (row, its name, the task)."""
         return ((row, name, task) for row in self.suite.task for name, task in sorted(self.tasks(row).items()))
 
-    def generation_tasks(self) -> Iterator[tuple[str, Any]]:
-        """The tasks with generated answers, by name."""
-        return ((name, task) for _, name, task in self._iter_tasks() if task.OUTPUT_TYPE == "generate_until")
-
     def notices(self) -> Iterator[str]:
         """Where a task's prompts differ from lm-eval's, or a row's score is over a part of its group."""
         yield from self.notes
@@ -126,8 +122,21 @@ class LmEvalBenchmark(Benchmark):
         return sum(len(instances) for instances in built if instances) if all(built) else None
 
     def check_context(self, policy: Policy) -> None:
-        check_context(self.suite.name, self.generation_tasks(), policy.context_length)
-        check_settings(self.suite.name, self.generation_tasks(), policy.model)
+        """Raises UserError for settings of generation that would fail hours later: too many tokens, or one not supported."""
+        from harness.language.benchmark.lm import resolve_settings  # lm-eval takes seconds to load
+
+        for _, name, task in self._iter_tasks():
+            if task.OUTPUT_TYPE != "generate_until":
+                continue
+            try:
+                settings = resolve_settings(policy.model, task.config.generation_kwargs, DEFAULT_MAX_GEN_TOKS, None)
+            except UserError as error:
+                raise UserError(f"suite {self.suite.name}, task {name}: {error}") from None
+            if settings.max_gen_toks >= policy.context_length:
+                raise UserError(
+                    f"suite {self.suite.name}, task {name}: generates up to {settings.max_gen_toks} tokens, the model's context "
+                    f"is {policy.context_length}; leave the task out or use a model with a longer context"
+                )
 
     def evaluate(self, policy: Policy, options: EvalOptions) -> EvalResult:
         return evaluate(policy, self, options.max_tokens_per_batch, options.batch_size, options.advance, options.partial_results)

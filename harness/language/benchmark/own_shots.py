@@ -27,21 +27,18 @@ def eval_and_fewshot_splits(task: Any) -> tuple[str | None, str | None]:
     """The split that is evaluated, and the one that shots come from; None for shots that are written out in the task's file."""
     config, fewshot_cfg = task.config, task.fewshot_cfg
     eval_split = config.test_split if config.test_split is not None else config.validation_split
-    if fewshot_cfg.split is not None:
+    if fewshot_cfg.split is not None or fewshot_cfg.samples is not None:
         return eval_split, fewshot_cfg.split
-    if fewshot_cfg.samples is not None:
-        return eval_split, None
-    return eval_split, next(
-        (s for s in (config.training_split, config.validation_split, config.test_split) if s is not None), None
-    )
+    splits = (config.training_split, config.validation_split, config.test_split)
+    return eval_split, next((split for split in splits if split is not None), None)
 
 
 def shots_may_include_item(task: Any) -> bool:
     """Whether a task's shots are drawn from its own items, and lm-eval does not leave out the evaluated one."""
-    if not _has_shots(task):
+    if not _has_shots(task) or task.fewshot_cfg.split == task.config.test_split:
         return False
     eval_split, fewshot_split = eval_and_fewshot_splits(task)
-    return fewshot_split == eval_split and task.fewshot_cfg.split != task.config.test_split
+    return fewshot_split == eval_split
 
 
 def _has_shots(task: Any) -> bool:
@@ -64,14 +61,14 @@ def exclude_item_from_shots(task: Any, where: str) -> None:
         )
     sampler, same_text = task.sampler, _SameText(task)
     original_sample, original_set_rnd, original_fewshot_context = sampler.sample, sampler.set_rnd, task.fewshot_context
-    current_item: list[Any] = [None]
+    item: Any = None  # whose prompt is being built
 
     def fewshot_context(doc: Any, *args: Any, **kwargs: Any) -> Any:
-        current_item[0] = doc
+        nonlocal item
+        item = doc
         return original_fewshot_context(doc, *args, **kwargs)
 
     def sample(n: int, eval_doc: Any = None, **kwargs: Any) -> Sequence[Any]:
-        item = current_item[0]
         shots = list(original_sample(n=n, eval_doc=eval_doc if _pool_suffices(sampler, n, eval_doc) else None, **kwargs))
         with keep_random_state():  # a task's own code may draw from it while it reads a document
             if item is None or not any(same_text(doc, item) for doc in shots):
@@ -109,18 +106,19 @@ class _SameText:
 
     def __init__(self, task: Any) -> None:
         self.task = task
-        self._question_cache: dict[
-            int, tuple[Any, Any]
-        ] = {}  # id -> document, question; the reference keeps the id from being reused
+        # id -> document, question; the reference keeps the id from being reused
+        self._question_cache: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, shot: Any, item: Any) -> bool:
+        task = self.task
         if shot == item:
             return True
-        question = self._question(shot)
-        if question != self._question(item):
+        if (question := self._question(shot)) != self._question(item):
+            return False
+        if task.config.doc_to_choice is not None and task.doc_to_choice(shot) != task.doc_to_choice(item):
             return False
         question_identifies = isinstance(question, str) and question != "" and self._questions_differ
-        return self._choices(shot) == self._choices(item) and (question_identifies or self._target(shot) == self._target(item))
+        return question_identifies or task.doc_to_target(shot) == task.doc_to_target(item)
 
     @cached_property
     def _questions_differ(self) -> bool:
@@ -137,9 +135,3 @@ class _SameText:
                 text = self.task.doc_to_text(doc, self.task.fewshot_cfg.doc_to_text)
             self._question_cache[id(doc)] = doc, text.strip() if isinstance(text, str) else text
         return self._question_cache[id(doc)][1]
-
-    def _choices(self, doc: Any) -> Any:
-        return self.task.doc_to_choice(doc) if self.task.config.doc_to_choice is not None else None
-
-    def _target(self, doc: Any) -> Any:
-        return self.task.doc_to_target(doc)

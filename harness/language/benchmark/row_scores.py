@@ -41,21 +41,16 @@ def make_record(
     n = sum(result["n-samples"][subtask]["effective"] for subtask in subtasks)
     if samples is not None:  # a document may leave the metric out
         n = sum(s["filter"] == row.filter and row.metric in s for s in samples)
-    versions = result.get("versions", {})
+    version = str(result.get("versions", {}).get(row.name, "unversioned"))
+    return row_record(suite, row, float(value), float(stderr) if isinstance(stderr, (int, float)) else None, int(n), version)
+
+
+def row_record(suite: Suite, row: SuiteTask, value: float, stderr: float | None, n: int, task_version: str) -> EvalRecord:
+    """A row's score with what the suite says of the row."""
     return EvalRecord(
-        task=row.name,
-        metric=row.metric,
-        filter=row.filter,
-        value=float(value),
-        stderr=float(stderr) if isinstance(stderr, (int, float)) else None,
-        n=int(n),
-        shots=row.shots,
-        task_version=str(versions.get(row.name, "unversioned")),
-        suite=suite.name,
-        suite_version=suite.version,
-        higher_is_better=row.higher_is_better,
-        chance=row.chance,
-    )
+        row.name, row.metric, row.filter, value, stderr, n, row.shots, task_version, suite.name, suite.version,
+        row.higher_is_better, row.chance,
+    )  # fmt: skip
 
 
 def weights_tasks_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:

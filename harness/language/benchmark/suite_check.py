@@ -19,10 +19,9 @@ from harness.language.benchmark.row_check import (
     direction_problems,
     group_problems,
     missing_metric_or_filter,
-    shots_problems,
     tag_problem,
+    task_problems,
 )
-from harness.language.benchmark.task_check import unsupported_features
 from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.loop.suite import Suite, SuiteTask
 from harness.settings.toml_files import iter_text
@@ -79,8 +78,7 @@ def _fill(required: TaskRequirements, suite: Suite, files: Mapping[str, TaskFile
             continue
         tasks.append(task)
         missing_by_task.append(list(missing_metric_or_filter(row, task)))
-        yield from shots_problems(row, task)
-        yield from (f"{task.name} {problem}" for problem in unsupported_features(task.settings, allow_unsafe_code))
+        yield from task_problems(row, task, allow_unsafe_code)
         if path := task.settings.get("dataset_path"):
             required.datasets.add(str(path))
         try:

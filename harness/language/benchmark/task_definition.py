@@ -15,10 +15,8 @@ EXCLUDED_SETTINGS = {"task", "metadata", "dataset_path", "dataset_name", "datase
 
 def task_fingerprint(task: Any) -> str:
     """The settings of a task loaded by lm-eval as JSON; a function is replaced by the whole file it comes from."""
-    settings = task.config.to_dict(keep_callable=True)
-    return json.dumps(
-        _to_jsonable({key: value for key, value in settings.items() if key not in EXCLUDED_SETTINGS}), sort_keys=True
-    )
+    settings = task.config.to_dict(keep_callable=True).items()
+    return json.dumps(_to_jsonable({k: v for k, v in settings if k not in EXCLUDED_SETTINGS}), sort_keys=True)
 
 
 def _to_jsonable(value: Any) -> Any:

@@ -33,10 +33,7 @@ def subtasks(name: str, files: Mapping[str, TaskFile]) -> Iterator[TaskFile | st
 
     A group's settings are those of its tasks unless a member has its own, as in lm-eval's factory.
     """
-    if name in files:
-        yield from _expand(files[name], {}, files, ())
-    else:
-        yield name
+    return _expand(files[name], {}, files, ()) if name in files else iter([name])
 
 
 def _expand(
@@ -56,22 +53,16 @@ def _expand_member(
     member: Any, group: str, overrides: Mapping[str, Any], files: Mapping[str, TaskFile], ancestors: tuple[str, ...]
 ) -> Iterator[TaskFile | str]:
     """member: a name, a task with settings of its own, or a group: an existing one, or one defined in place."""
-    member_settings = member if isinstance(member, Mapping) else {}
-    if "group" in member_settings:
-        name = str(member_settings["group"])
-        if name in files:
-            settings = {key: value for key, value in member_settings.items() if key != "group"}
-            yield from _expand(files[name], {**overrides, **settings}, files, ancestors)
-        else:
-            tasks = member_settings.get("task")
-            inline = TaskFile(f"{group}::{name}", member_settings, tuple(tasks) if isinstance(tasks, list) else ())
-            yield from _expand(inline, overrides, files, ancestors)
-        return
-    name = str(member_settings.get("task") if member_settings else member)
-    settings = {**overrides, **member_settings}
-    if name in files:
-        yield from _expand(files[name], settings, files, ancestors)
-    elif TASK_DEFINING_KEYS & settings.keys():
-        yield TaskFile(f"{group}::{name}", settings)
+    own = member if isinstance(member, Mapping) else {"task": member}
+    name = str(own["group"] if "group" in own else own.get("task"))
+    if "group" in own and name not in files:
+        tasks = own.get("task")
+        inline = TaskFile(f"{group}::{name}", own, tuple(tasks) if isinstance(tasks, list) else ())
+        yield from _expand(inline, overrides, files, ancestors)
+    elif name in files:
+        settings = {key: value for key, value in own.items() if key != "group"} if isinstance(member, Mapping) else {}
+        yield from _expand(files[name], {**overrides, **settings}, files, ancestors)
+    elif TASK_DEFINING_KEYS & {*overrides, *own}:
+        yield TaskFile(f"{group}::{name}", {**overrides, **own})
     else:
         yield name

@@ -15,15 +15,13 @@ def task_notes(suite: Suite, loaded: Mapping[str, Mapping[str, Any]]) -> Iterato
     """One line per row and kind. loaded: row -> lm-eval's loaded tasks."""
     for row in suite.task:
         tasks = loaded[row.name]["tasks"]
-        overlapping = [name for name, task in tasks.items() if shots_may_include_item(task)]
-        if overlapping:
+        if overlapping := [name for name, task in tasks.items() if shots_may_include_item(task)]:
             eval_split, _ = eval_and_fewshot_splits(tasks[overlapping[0]])
             yield (
                 f"task {_row_label(row.name, overlapping)}: shots are drawn from the split that is evaluated ({eval_split}); an "
                 "item that lm-eval would show among its own shots is replaced there, so these prompts differ from lm-eval's"
             )
-        sampled = {name: description for name, task in tasks.items() if (description := describe_sampling(task)) is not None}
-        if sampled:
+        if sampled := {name: words for name, task in tasks.items() if (words := describe_sampling(task)) is not None}:
             description = "; ".join(dict.fromkeys(sampled.values()))
             yield (
                 f"task {_row_label(row.name, list(sampled))}: answers are sampled ({description}) with fixed seeds: "
@@ -33,11 +31,9 @@ def task_notes(suite: Suite, loaded: Mapping[str, Mapping[str, Any]]) -> Iterato
 
 def _row_label(row: str, tasks: Sequence[str]) -> str:
     """The row, and which of a group's tasks."""
-    if list(tasks) == [row]:
-        return row
     hidden = len(tasks) - MAX_SHOWN_TASKS
-    more = f" and {hidden} more" if hidden > 0 else ""
-    return f"{row} ({', '.join(tasks[:MAX_SHOWN_TASKS])}{more})"
+    shown = ", ".join(tasks[:MAX_SHOWN_TASKS]) + (f" and {hidden} more" if hidden > 0 else "")
+    return row if list(tasks) == [row] else f"{row} ({shown})"
 
 
 def describe_sampling(task: Any) -> str | None:
@@ -50,9 +46,6 @@ def describe_sampling(task: Any) -> str | None:
     if not settings.get("do_sample", bool(temperature)):
         return None
     repeats = int(config.repeats or 1)
-    parts = [f"{key} {settings[key]:g}" for key in ("temperature", "top_p", "top_k", "min_p") if _is_number(settings.get(key))]
+    numbers = {key: settings.get(key) for key in ("temperature", "top_p", "top_k", "min_p")}
+    parts = [f"{key} {value:g}" for key, value in numbers.items() if type(value) in (int, float)]
     return ", ".join([*parts, *([f"{repeats} samples per item"] if repeats > 1 else [])]) or "temperature 1"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -15,22 +15,18 @@ from typing import Any
 
 from harness.errors import UserError, did_you_mean
 from harness.language.benchmark import lm_eval_internals
-from harness.language.benchmark.row_check import group_problems, mappings, reported_metrics
-from harness.language.benchmark.task_file import TaskFile
+from harness.language.benchmark.row_check import mappings, reported_metrics
 from harness.loop.suite import Suite, SuiteTask
 
 NUM_ITEMS_TRIED = 8
 DUMMY_ANSWER = "0"
+DUMMY_ANSWERS: dict[str, Any] = {"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}
 
 
 def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -> None:
     """Raises UserError for a row to which lm-eval would give no score, as far as that can be known without a model."""
     where = f"suite {suite.name}, task {row.name}"
-    group = loaded.get("groups", {}).get(row.name)
-    if group is not None:
-        for problem in group_problems(row, TaskFile(row.name, group.to_dict() or {}, tuple(group.child_names))):
-            raise UserError(f"{where}: {problem}")
-    elif set(loaded["tasks"]) != {row.name}:
+    if row.name not in loaded.get("groups", {}) and set(loaded["tasks"]) != {row.name}:
         names = ", ".join(sorted(loaded["tasks"])[:3])
         raise UserError(f"{where}: lm-eval loads it as {names}, under which its scores are; name these as rows")
     known_metrics: set[str] = set()
@@ -45,33 +41,25 @@ def check_loaded_task(suite: Suite, row: SuiteTask, loaded: Mapping[str, Any]) -
 
 def _check_metrics_exist(where: str, name: str, task: Any) -> None:
     """Raises UserError for a metric or aggregation that lm-eval lacks: it is None there, and fails only after the answers."""
-    for metric, function in lm_eval_internals.aggregations(task).items():
-        if not callable(function):
-            raise UserError(f"{where}: {name} aggregates {metric} with a function that lm-eval does not have")
-    _check_binary_f1(where, name, task)
-    if getattr(task, "OUTPUT_TYPE", None) != "generate_until" or getattr(task.config, "process_results", None) is not None:
-        return
-    for metric, function in lm_eval_internals.metric_functions(task).items():
-        if function is None:
-            raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
-
-
-def _check_binary_f1(where: str, name: str, task: Any) -> None:
-    """lm-eval's f1 is binary and fails when a third class is predicted."""
     from lm_eval.api.metrics import f1_score
 
-    if (
-        f1_score not in lm_eval_internals.aggregations(task).values()
-        or task.OUTPUT_TYPE != "multiple_choice"
-        or task.config.process_results is not None
-    ):
+    aggregations = lm_eval_internals.aggregations(task)
+    for metric, function in aggregations.items():
+        if not callable(function):
+            raise UserError(f"{where}: {name} aggregates {metric} with a function that lm-eval does not have")
+    output_type = getattr(task, "OUTPUT_TYPE", None)
+    if getattr(task.config, "process_results", None) is not None:
         return
-    max_choices = max((len(task.doc_to_choice(doc)) for doc in _first_items(task)), default=0)
-    if max_choices > 2:
-        raise UserError(
-            f"{where}: {name} lists f1, which in lm-eval is binary and fails at a third class; its items have {max_choices} "
-            "choices; give f1 an aggregation of its own there, or leave it out"
-        )
+    if output_type == "multiple_choice" and f1_score in aggregations.values():
+        max_choices = max((len(task.doc_to_choice(doc)) for doc in _first_items(task)), default=0)
+        if max_choices > 2:
+            raise UserError(
+                f"{where}: {name} lists f1, which in lm-eval is binary and fails at a third class; its items have {max_choices} "
+                "choices; give f1 an aggregation of its own there, or leave it out"
+            )
+    for metric, function in lm_eval_internals.metric_functions(task).items() if output_type == "generate_until" else ():
+        if function is None:
+            raise UserError(f'{where}: {name} lists the metric "{metric}", which neither lm-eval nor the package evaluate has')
 
 
 def reported_metric_names(task: Any, filter_name: str) -> set[str] | None:
@@ -101,19 +89,14 @@ def _dummy_answers(task: Any, doc: Any, filter_name: str) -> Sequence[Any]:
     """What lm-eval would pass to process_results for one document: one filtered answer per request."""
     from lm_eval.api.instance import Instance
 
-    output_type = task.OUTPUT_TYPE
-    if output_type == "multiple_choice":
+    kind, answers = task.OUTPUT_TYPE, [DUMMY_ANSWERS.get(task.OUTPUT_TYPE, DUMMY_ANSWER)]
+    if kind == "multiple_choice":
         choices = len(task.doc_to_choice(doc)) * (2 if "acc_mutual_info" in lm_eval_internals.metric_functions(task) else 1)
-        answers: list[Any] = [(-1.0 - n, n == 0) for n in range(choices)]
-    else:
-        answers = [{"loglikelihood": (-1.0, False), "loglikelihood_rolling": -1.0}.get(output_type, DUMMY_ANSWER)]
+        kind, answers = "loglikelihood", [(-1.0 - n, n == 0) for n in range(choices)]
     repeats = int(getattr(task.config, "repeats", 1) or 1)
-    request_type = "loglikelihood" if output_type == "multiple_choice" else output_type
     instances = []
     for number, answer in enumerate(answers):
-        instance = Instance(
-            request_type=request_type, doc=doc, arguments=("", {}), idx=number, metadata=(task.task_name, 0, repeats)
-        )
+        instance = Instance(request_type=kind, doc=doc, arguments=("", {}), idx=number, metadata=(task.task_name, 0, repeats))
         instance.resps = [answer] * repeats
         instances.append(instance)
     lm_eval_internals.apply_filter(task, filter_name, instances)

@@ -58,22 +58,27 @@ class VllmSampler:
         with ExitStack() as stack:
             folder = self.adapter or self._initial_adapter(stack)
             name = f"checkpoint-{file_digest(folder / ADAPTER_FILE)}" if folder else None
-            adapter = {"name": name, "path": str(folder.absolute())} if folder else None
             if self.policy.device.type == "cuda":
                 torch.cuda.empty_cache()  # cached memory of the policy, for vLLM
             process = stack.enter_context(VllmProcess(settings.vllm_timeout, visible_device_env(self.policy.device)))
             version = process.receive("hello")["version"]
             process.send(
-                "open",
+                "draw",
                 model=self.policy.path,
                 revision=None if Path(self.policy.path).is_dir() else self.policy.commit,  # the very one the policy has
                 dtype=self.policy.precision,
                 length=max(len(r.prompt_ids) + r.max_new_tokens for r in requests),
                 memory=settings.vllm_memory,
                 rank=supported_rank(self.config.lora.rank) if folder else None,
+                adapter={"name": name, "path": str(folder.absolute())} if folder else None,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                stop_ids=sorted(self.policy.stop_ids),
+                never=self.policy.ids_without_token,
+                requests=[(list(r.prompt_ids), r.seed, r.max_new_tokens) for r in requests],
             )
             process.receive("opened")
-            tokens = self._generate_tokens(process, adapter, requests, settings, advance)
+            tokens = self._receive_tokens(process, requests, advance)
         completions = [self.policy.to_completion(prompt, generated) for prompt, generated in zip(prompts, tokens, strict=True)]
         agreement = check_adapter(self.policy, prompts, completions, self.config.model.tokens_per_pass, name)
         self.engine_record = {"vllm": version, "canary": dataclasses.asdict(agreement)}
@@ -87,51 +92,28 @@ class VllmSampler:
         self.policy.save_adapter(folder)
         return folder
 
-    def _generate_tokens(
-        self,
-        process: VllmProcess,
-        adapter: dict[str, Any] | None,
-        requests: Sequence[Request],
-        settings: GenerationConfig,
-        advance: Advance,
-    ) -> list[GeneratedTokens]:
-        stop_ids, banned_ids = self.policy.stop_ids, self.policy.ids_without_token
-        process.send(
-            "draw",
-            adapter=adapter,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            stop_ids=sorted(stop_ids),
-            never=banned_ids,
-            requests=[(list(r.prompt_ids), r.seed, r.max_new_tokens) for r in requests],
-        )
-        vocab_size = self.policy.model.config.get_text_config().vocab_size
-        tokens: list[GeneratedTokens] = []
+    def _receive_tokens(self, process: VllmProcess, requests: Sequence[Request], advance: Advance) -> list[GeneratedTokens]:
         num_reported = 0
-        while (message := process.receive("done", "response", "end"))["kind"] != "end":
-            if message["kind"] == "done":
-                num_reported += message["count"]
-                advance(message["count"])
-            elif len(tokens) == len(requests):
-                raise process.failure(f"sent more than the {len(requests)} responses requested")
-            elif not is_response(message, requests[len(tokens)], stop_ids, vocab_size) or not set(banned_ids).isdisjoint(
-                message["ids"]
-            ):
-                raise process.failure(f"sent something that is no response to its request: {str(message)[:200]}")
-            else:
-                tokens.append(GeneratedTokens(message["ids"], message["logp"]))
-        if len(tokens) != len(requests):
-            raise process.failure(f"sent {len(tokens)} responses, {len(requests)} were requested")
+        while (message := process.receive("done", "responses"))["kind"] == "done":
+            num_reported += message["count"]
+            advance(message["count"])
+        responses = message["responses"]
+        if len(responses) != len(requests):
+            raise process.failure(f"sent {len(responses)} responses, {len(requests)} were requested")
+        vocabulary = set(range(self.policy.model.config.get_text_config().vocab_size)) - set(self.policy.ids_without_token)
+        for response, request in zip(responses, requests, strict=True):
+            if not is_response(response, request, self.policy.stop_ids, vocabulary):
+                raise process.failure(f"sent something that is no response to its request: {str(response)[:200]}")
         advance(len(requests) - num_reported)
-        return tokens
+        return [GeneratedTokens(response["ids"], response["logp"]) for response in responses]
 
 
-def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocab_size: int) -> bool:
-    """Whether a message can be a response: the model's tokens, a stop token only at the end, a log-probability."""
-    ids, logp, reason = message.get("ids"), message.get("logp"), message.get("reason")
-    if not isinstance(ids, list) or not isinstance(logp, float) or not 0 < len(ids) <= request.max_new_tokens:
+def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocabulary: set[int]) -> bool:
+    """Whether a message can be a response: tokens of the vocabulary, a stop token only at the end, a log-probability."""
+    ids, logp, reason = message["ids"], message["logp"], message["reason"]
+    if not isinstance(logp, float) or not 0 < len(ids) <= request.max_new_tokens:
         return False
-    if not all(type(i) is int and 0 <= i < vocab_size for i in ids) or not stop_ids.isdisjoint(ids[:-1]):
+    if not all(type(i) is int for i in ids) or not vocabulary.issuperset(ids) or not stop_ids.isdisjoint(ids[:-1]):
         return False
     reason_fits = reason == "stop" if ids[-1] in stop_ids else reason == "length" and len(ids) == request.max_new_tokens
     return reason_fits and -math.inf < logp < LOGP_ROUNDING

@@ -1,12 +1,11 @@
-"""vLLM's side of the pipe: orders come in and responses go out, one JSON object a line. The only file that uses vLLM's API.
+"""vLLM's side of the pipe: one order comes in and responses go out, as JSON objects. The only file that uses vLLM's API.
 
 Written against the documented interface of vLLM 0.33 and tested against a stand-in; not yet run on hardware. Nothing else of
 this package is imported, so that the process holds vLLM alone. It ends when its parent closes the pipe, or dies.
 
-The first line out is {"kind": "hello"} with vLLM's version and the device it computes on. Orders:
-open  the base model, once                             -> {"kind": "opened"}
-draw  one response per request, with an adapter or none -> {"kind": "done", "count": n} as they finish, then one
-      {"kind": "response"} per request, in order, then {"kind": "end"}
+The first message out is {"kind": "hello"} with vLLM's version and the device it computes on. The order names the base model, an
+adapter or none, and the requests; the answer is {"kind": "opened"}, {"kind": "done", "count": n} as responses finish, then
+{"kind": "responses"} with one per request, in order.
 """
 
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
@@ -14,36 +13,23 @@ draw  one response per request, with an adapter or none -> {"kind": "done", "cou
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
-from typing import Any, TextIO
-
-MAX_REQUESTS_PER_CALL = 4096  # requests per call: more would only hold more finished responses in memory before they are sent
-
-
-def lora_request(adapter: dict[str, str] | None, adapter_ids: dict[str, int]) -> Any:
-    """The adapter under its name and a number, counted up in `adapter_ids` and never given twice.
-
-    vLLM keeps an adapter under its number and does not read the files again (vllm#31326), and cached prompts under its name
-    (vllm#42125): a name here is made of the weights' digest, so neither can stand for two checkpoints.
-    """
-    from vllm.lora.request import LoRARequest
-
-    if adapter is None:
-        return None
-    adapter_id = adapter_ids.setdefault(adapter["name"], len(adapter_ids) + 1)
-    return LoRARequest(adapter["name"], adapter_id, adapter["path"])
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
 
 
 def open_engine(order: dict[str, Any]) -> Any:
     """The base model in vLLM, ready to draw.
 
     The log-probabilities are `raw_logprobs`: of the model's own logits, before temperature and top-p, which is what is kept of a
-    draw here. Prefix caching is off: prompts are short beside their responses, and without it no block of one checkpoint can be
-    read for another, nor do numbers depend on which block was there already. The model's own generation settings are not used.
+    draw here. Prefix caching is off: prompts are short beside their responses, and without it no numbers depend on which block
+    was there already. The model's own generation settings are not used.
     """
     from vllm import LLM
 
@@ -62,40 +48,39 @@ def open_engine(order: dict[str, Any]) -> Any:
     )
 
 
-def generate(engine: Any, adapter: Any, order: dict[str, Any], writer: JsonLineWriter) -> None:
-    """Carry out a draw order. A response ends at one of its stop tokens, which is kept, or at its maximum length.
+def generate(engine: Any, order: dict[str, Any], send: Callable[..., None]) -> list[dict[str, Any]]:
+    """One response per request. It ends at one of its stop tokens, which is kept, or at its maximum length.
 
-    `ignore_eos` leaves stopping to the stop tokens of the template, among which the tokenizer's own end always is.
+    `ignore_eos` leaves stopping to the stop tokens of the template, among which the tokenizer's own end always is. The adapter's
+    name is made of its weights' digest: vLLM caches by name (vllm#42125), so it can stand for no other checkpoint.
     """
     from vllm import SamplingParams, TokensPrompt
+    from vllm.lora.request import LoRARequest
 
-    progress = progress_bar(writer)
-    for start in range(0, len(order["requests"]), MAX_REQUESTS_PER_CALL):
-        requests = order["requests"][start : start + MAX_REQUESTS_PER_CALL]
-        settings = [
-            SamplingParams(
-                temperature=order["temperature"],
-                top_p=order["top_p"],
-                seed=seed,
-                max_tokens=max_new_tokens,
-                stop_token_ids=order["stop_ids"],
-                ignore_eos=True,
-                logit_bias=dict.fromkeys(order["never"], -100.0) if order.get("never") else None,  # its lowest
-                logprobs=0,  # of the token drawn alone
-                detokenize=False,
-            )
-            for _, seed, max_new_tokens in requests
-        ]
-        prompts = [TokensPrompt(prompt_token_ids=prompt_ids) for prompt_ids, _, _ in requests]
-        for output in engine.generate(prompts, settings, lora_request=adapter, use_tqdm=progress):
-            (completion,) = output.outputs
-            writer.send(
-                "response", ids=list(completion.token_ids), logp=completion.cumulative_logprob, reason=completion.finish_reason
-            )
-    writer.send("end")
+    adapter = LoRARequest(order["adapter"]["name"], 1, order["adapter"]["path"]) if order["adapter"] else None
+    settings = [
+        SamplingParams(
+            temperature=order["temperature"],
+            top_p=order["top_p"],
+            seed=seed,
+            max_tokens=max_new_tokens,
+            stop_token_ids=order["stop_ids"],
+            ignore_eos=True,
+            logit_bias=dict.fromkeys(order["never"], -100.0) or None,  # its lowest
+            logprobs=0,  # of the token drawn alone
+            detokenize=False,
+        )
+        for _, seed, max_new_tokens in order["requests"]
+    ]
+    prompts = [TokensPrompt(prompt_token_ids=prompt_ids) for prompt_ids, _, _ in order["requests"]]
+    responses = []
+    for output in engine.generate(prompts, settings, lora_request=adapter, use_tqdm=progress_bar(send)):
+        (drawn,) = output.outputs
+        responses.append({"ids": list(drawn.token_ids), "logp": drawn.cumulative_logprob, "reason": drawn.finish_reason})
+    return responses
 
 
-def progress_bar(writer: JsonLineWriter) -> Any:
+def progress_bar(send: Callable[..., None]) -> Any:
     """A tqdm class, vLLM's own hook for progress, that draws nothing and sends a message for every finished response."""
     from tqdm import tqdm
 
@@ -106,21 +91,10 @@ def progress_bar(writer: JsonLineWriter) -> Any:
             super().__init__(*args, **{**kwargs, "file": devnull})
 
         def update(self, n: float | None = 1) -> bool | None:
-            writer.send("done", count=n)
+            send("done", count=n)
             return super().update(n)
 
     return TqdmReporter
-
-
-class JsonLineWriter:
-    """The output pipe: nothing but whole JSON lines go through it, whatever vLLM prints."""
-
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
-
-    def send(self, kind: str, **fields: Any) -> None:
-        self.out.write(json.dumps({"kind": kind, **fields}) + "\n")
-        self.out.flush()
 
 
 def exit_with_parent(parent_pid: int) -> None:
@@ -131,22 +105,22 @@ def exit_with_parent(parent_pid: int) -> None:
 
 
 def main() -> None:
-    writer = JsonLineWriter(os.fdopen(os.dup(1), "w", encoding="utf-8"))
-    os.dup2(2, 1)  # vLLM logs to standard output; from here on that is the error output
+    pipe = Connection(int(sys.argv[1]))
+
+    def send(kind: str, **fields: Any) -> None:
+        pipe.send_bytes(json.dumps({"kind": kind, **fields}).encode())
+
     threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
 
     import vllm
     from vllm.platforms import current_platform
 
-    writer.send("hello", version=vllm.__version__, device=current_platform.device_type)
-    engine, adapter_ids = None, {}
-    for text in sys.stdin:
-        order = json.loads(text)
-        if order["kind"] == "open":
-            engine = open_engine(order)
-            writer.send("opened")
-        else:
-            generate(engine, lora_request(order["adapter"], adapter_ids), order, writer)
+    send("hello", version=vllm.__version__, device=current_platform.device_type)
+    with contextlib.suppress(EOFError):  # the parent wants no more
+        order = json.loads(pipe.recv_bytes())
+        engine = open_engine(order)
+        send("opened")
+        send("responses", responses=generate(engine, order, send))
     os._exit(0)  # the memory is freed at once, and no library's exit handler can hang
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from typing import Any
 from harness.analysis.clusters import check_several_clusters, cluster_robust_stderr, column_key, number_clusters
 from harness.config import EvaluationConfig
 from harness.errors import UserError
+from harness.language.benchmark.row_scores import row_record
 from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
 from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
-from harness.language.judge.rating import rating_prompt
 from harness.language.judge.responses import Answer, check_context_length, generate_answers, prompt_ids
-from harness.language.judge.scoring import JudgeRequest, rate_answers
+from harness.language.judge.scoring import JudgeRequest, rate_answers, rating_prompt
 from harness.language.policy import Policy
 from harness.loop.benchmark import Benchmark, EvalOptions, EvalResult
 from harness.loop.judge_settings import MAX_RATING, JudgeSettings
@@ -111,21 +111,9 @@ class JudgeBenchmark(Benchmark):
         """The row's score. ratings: question id -> ratings of its turns."""
         values, clusters = self._values(row, ratings), self._clusters(row)
         n = len(values)
-        return EvalRecord(
-            task=row.name,
-            metric=row.metric,
-            filter=row.filter,
-            value=statistics.fmean(values),
-            stderr=cluster_robust_stderr(values, clusters) if clusters else statistics.stdev(values) / n**0.5 if n > 1 else None,
-            n=n,
-            shots=row.shots,
-            task_version=self.suite.version,
-            suite=self.suite.name,
-            suite_version=self.suite.version,
-            higher_is_better=row.higher_is_better,
-            chance=row.chance,
-            clusters=None if clusters is None else len(set(clusters)),
-        )
+        stderr = cluster_robust_stderr(values, clusters) if clusters else statistics.stdev(values) / n**0.5 if n > 1 else None
+        record = row_record(self.suite, row, statistics.fmean(values), stderr, n, self.suite.version)
+        return record if clusters is None else replace(record, clusters=len(set(clusters)))
 
     def item_scores(self, row: SuiteTask, ratings: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         """Each question's score, and a digest of questions and judge: ratings of different judges are not paired."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -28,11 +27,12 @@ MAX_QUOTED_CHARS = 200  # characters of a response that an error quotes
 
 def resolve_judge(settings: JudgeSettings, evaluation: EvaluationConfig) -> JudgeSettings:
     """The suite's settings with the judge that the run names. A suite's key is sent to the suite's own endpoint only."""
-    overrides = {"endpoint": evaluation.judge_endpoint, "key_env": evaluation.judge_key_env} if evaluation.judge_endpoint else {}
-    if evaluation.judge_key_env:
-        overrides["key_env"] = evaluation.judge_key_env
-    if evaluation.judge_model:
-        overrides["model"] = evaluation.judge_model
+    own_key = None if evaluation.judge_endpoint else settings.key_env
+    overrides = {
+        "endpoint": evaluation.judge_endpoint or settings.endpoint,
+        "key_env": evaluation.judge_key_env or own_key,
+        "model": evaluation.judge_model or settings.model,
+    }
     return settings.model_copy(update=overrides)
 
 
@@ -58,25 +58,12 @@ def check_judge_settings(settings: JudgeSettings, suite: str) -> None:
         raise UserError(f"evaluation.judge_endpoint{shown_endpoint}: expected an address such as http://localhost:8000/v1")
     if not settings.model:
         raise UserError(f"suite {suite}: no judge's model is named; add --set evaluation.judge_model=NAME")
-    key_variable = settings.key_env
-    if key_variable is not None and (
-        not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_variable) or not os.environ.get(key_variable)
-    ):
+    if settings.key_env is not None and not os.environ.get(settings.key_env):
         # not quoted: it may be the key itself, put here by mistake
         raise UserError(
             "evaluation.judge_key_env (or the suite's key_env): no variable of this name is set in the environment; set it, "
             "for example: export JUDGE_KEY=..., then --set evaluation.judge_key_env=JUDGE_KEY"
         )
-
-
-def is_openai_installed() -> bool:
-    """Whether the package openai is installed."""
-    return importlib.util.find_spec("openai") is not None
-
-
-def host_of(endpoint: str) -> str:
-    """Host name of an endpoint, without its port: a server restarted on another port is the same judge."""
-    return urlsplit(endpoint).hostname or ""
 
 
 class Endpoint:
@@ -85,7 +72,8 @@ class Endpoint:
     def __init__(self, settings: JudgeSettings) -> None:
         assert settings.endpoint and settings.model
         self.settings = settings
-        self.host, self.model = host_of(settings.endpoint), settings.model
+        self.host = urlsplit(settings.endpoint).hostname or ""  # without the port: a server on another one is the same judge
+        self.model = settings.model
         self.name = f"judge {self.model} at {self.host}"
 
     def request(self, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -103,7 +91,7 @@ class Endpoint:
 
     def ping(self) -> None:
         """One tiny request. Raises UserError when openai is not installed, or the judge cannot be reached or refuses."""
-        if not is_openai_installed():
+        if importlib.util.find_spec("openai") is None:
             raise UserError(f"{self.name}: needs the package openai; install it with: {INSTALL_COMMAND}")
         timeout = min(PING_TIMEOUT_SECONDS, self.settings.timeout_seconds)
         client = self._client.with_options(timeout=timeout, max_retries=min(PING_RETRIES, self.settings.retries))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +41,9 @@ def load_questions(source: str, folder: Path, mirror: Path | None) -> list[Quest
     local_path = resolve_path(source, folder)
     source_name = str(local_path) if local_path.exists() else source
     questions = [_parse_question(where, row) for where, row in read_rows(DataConfig(source=source_name), source_name, mirror)]
-    ids = [question.id for question in questions]
-    repeated_ids = sorted({i for i in ids if ids.count(i) > 1})
-    if repeated_ids:
-        raise UserError(f"{source_name}: two questions have the id {repeated_ids[0]!r}")
+    for question_id, count in Counter(question.id for question in questions).items():
+        if count > 1:
+            raise UserError(f"{source_name}: two questions have the id {question_id!r}")
     return questions
 
 
@@ -63,8 +63,7 @@ def _parse_question(where: str, row: Any) -> Question:
     references = _as_string_list(reference if reference is not None else [])
     if references is None or len(references) > TURNS:
         raise UserError(f"{where}: reference must be a list of at most {TURNS} texts, empty where there is none")
-    padded_references = (*references, *[""] * TURNS)[:TURNS]
-    return Question(str(question_id), category, tuple(turns), tuple(padded_references), row)
+    return Question(str(question_id), category, tuple(turns), (*references, *[""] * (TURNS - len(references))), row)
 
 
 def _as_string_list(value: Any) -> Sequence[str] | None:

@@ -45,26 +45,20 @@ def generate_answers(
     answers: list[list[Answer]] = [[] for _ in questions]
     for turn in range(TURNS):
         prompts = [prompt_ids(policy, q, [a.text for a in earlier]) for q, earlier in zip(questions, answers, strict=True)]
+        requests = []
         for question, prompt in zip(questions, prompts, strict=True):
-            if len(prompt) >= policy.context_length:
+            if (room := policy.context_length - len(prompt)) <= 0:
                 raise EvaluationError(
                     f"{name}, question {question.id}, turn {turn + 1}: the prompt has {len(prompt)} tokens with the first "
                     f"answer, the model's context is {policy.context_length}; lower judge.max_new_tokens "
                     f"(now {max_new_tokens}) in the suite"
                 )
-        seeds = [keyed_seed("answer", name, question.id, turn) for question in questions]
+            requests.append(Request(prompt, keyed_seed("answer", name, question.id, turn), min(max_new_tokens, room)))
         for temperature in sorted({temperatures[q.category] for q in questions}):
             indices = [n for n, q in enumerate(questions) if temperatures[q.category] == temperature]
-            requests = [
-                Request(prompts[n], seeds[n], min(max_new_tokens, policy.context_length - len(prompts[n]))) for n in indices
-            ]
-            completions = policy.generate_tokens(
-                requests,
-                SamplingParams(temperature, banned_ids=policy.ids_without_token),
-                policy.template.stop_ids,
-                batch_size,
-                advance,
-            )
+            params = SamplingParams(temperature, banned_ids=policy.ids_without_token)
+            stop_ids = policy.template.stop_ids
+            completions = policy.generate_tokens([requests[n] for n in indices], params, stop_ids, batch_size, advance)
             for n, completion in zip(indices, completions, strict=True):
                 answers[n].append(_decode_answer(policy, completion.ids))
     return answers

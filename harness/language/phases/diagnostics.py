@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from harness.config import GenerationConfig
+from harness.config import GenerationConfig, RunConfig
 from harness.language.policy import Completion, Policy
 from harness.language.records import Example
 from harness.progress import Advance
@@ -38,6 +38,12 @@ def find_distribution(name: str | None) -> Distribution | None:
     return None if name is None else load_plugin("distribution", name, "data.distribution")
 
 
+def diagnostics_settings(config: RunConfig) -> GenerationConfig:
+    """The opponent's settings, with a length of their own where one is set."""
+    max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
+    return config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
+
+
 def run_diagnostics(
     policy: Policy,
     examples: Sequence[Example],
@@ -57,9 +63,17 @@ def run_diagnostics(
     sampling_settings = settings.model_copy(update={"temperature": 1.0, "top_p": 1.0})
     prompts = [policy.encoder.prompt(e) for e in examples]
     seeds = [keyed_seed("probe", e.id) for e in examples]
+
+    def scored(responses_by_kind: Mapping[str, Sequence[list[int]]]) -> dict[str, list[float]]:
+        """Log-probabilities under the loaded checkpoint: per kind of response, one per prompt, in nats."""
+        columns = zip(prompts, *responses_by_kind.values(), strict=True)
+        with with_example_ids([e.id for e in examples]):
+            groups = [PromptGroup(prompt, list(responses)) for prompt, *responses in columns]
+            flat = policy.score(groups, max_tokens_per_batch, advance)
+        return {kind: flat[n :: len(responses_by_kind)] for n, kind in enumerate(responses_by_kind)}
+
     # Always the policy's own sampler, whichever draws the training samples: only there do checkpoints share their uniforms.
-    example_ids = [e.id for e in examples]
-    with with_example_ids(example_ids):
+    with with_example_ids([e.id for e in examples]):
         completions = policy.sample(prompts, seeds, sampling_settings, advance)
     earlier_samples = {name: earlier.samples for name, earlier in earlier_checkpoints.items() if earlier.samples}
     opponent_samples = earlier_samples.get("previous", [])
@@ -69,13 +83,10 @@ def run_diagnostics(
         data_texts = [distribution.sample(e.prompt, keyed_seed("fresh", e.id)) for e in examples]
         responses_by_kind["fresh"] = [policy.encoder.response(e, text) for e, text in zip(examples, data_texts, strict=True)]
     responses_by_kind |= {f"samples of {name}": [row["token_ids"] for row in rows] for name, rows in earlier_samples.items()}
-    with with_example_ids(example_ids):
-        logps = score_responses(policy, prompts, responses_by_kind, max_tokens_per_batch, advance)
-    lengths = [len(d.token_ids) for d in completions]
+    logps = scored(responses_by_kind)
+    lengths, real_lengths = ([len(ids) for ids in responses_by_kind[kind]] for kind in ("drawn", "real"))
     measurements = [
-        ratio_measurement(
-            "heldout_nll_per_token", [-x for x in logps["real"]], [len(r) for r in responses_by_kind["real"]], "nats per token"
-        ),
+        ratio_measurement("heldout_nll_per_token", [-x for x in logps["real"]], real_lengths, "nats per token"),
         ratio_measurement("entropy_per_token", [-x for x in logps["drawn"]], lengths, "nats per token"),
         mean_measurement("response_length", lengths, "tokens"),
         mean_measurement("truncation_rate", [float(not d.finished) for d in completions], "share of responses"),
@@ -88,10 +99,7 @@ def run_diagnostics(
         measurements += reward_margins(opponent_samples, responses_by_kind["real"], logps["real"], logps["samples of previous"])
     for name, earlier in earlier_checkpoints.items():
         earlier.activate()
-        with with_example_ids(example_ids):
-            earlier_logps = score_responses(
-                policy, prompts, {"drawn": responses_by_kind["drawn"]}, max_tokens_per_batch, advance
-            )["drawn"]
+        earlier_logps = scored({"drawn": responses_by_kind["drawn"]})["drawn"]
         gaps = [a - b for a, b in zip(logps["drawn"], earlier_logps, strict=True)]
         measurements.append(mean_measurement(f"kl_{name}", gaps, "nats per response"))
         if name in earlier_samples:
@@ -113,21 +121,6 @@ def run_diagnostics(
     return Diagnostics(measurements, samples)
 
 
-def score_responses(
-    policy: Policy,
-    prompts: Sequence[list[int]],
-    responses_by_kind: Mapping[str, Sequence[list[int]]],
-    max_tokens_per_batch: int,
-    advance: Advance,
-) -> dict[str, list[float]]:
-    """Log-probabilities under the loaded checkpoint: per kind of response, one per prompt, in nats."""
-    groups = [
-        PromptGroup(prompt, list(responses)) for prompt, *responses in zip(prompts, *responses_by_kind.values(), strict=True)
-    ]
-    flat = policy.score(groups, max_tokens_per_batch, advance)
-    return {kind: flat[n :: len(responses_by_kind)] for n, kind in enumerate(responses_by_kind)}
-
-
 def reward_margins(
     opponent_samples: Sequence[Mapping[str, Any]],
     real: Sequence[list[int]],
@@ -141,11 +134,10 @@ def reward_margins(
     the opponent's sample is the real response itself are left out, so its n may be smaller.
     """
     margins, agreements = [], []
-    for row, ids, real_logp, opponent_sample_logp in zip(opponent_samples, real, real_logps, opponent_sample_logps, strict=True):
-        margin = (real_logp - row["real_logp"]) - (opponent_sample_logp - row["logp"])
-        margins.append(margin)
+    for row, ids, real_logp, sample_logp in zip(opponent_samples, real, real_logps, opponent_sample_logps, strict=True):
+        margins.append((real_logp - row["real_logp"]) - (sample_logp - row["logp"]))
         if row["token_ids"] != ids:
-            agreements.append(float((margin > 0) == (real_logp > opponent_sample_logp)))
+            agreements.append(float((margins[-1] > 0) == (real_logp > sample_logp)))
     measurements = [mean_measurement("reward_margin", margins, "nats per response")]
     return measurements + ([mean_measurement("reward_agreement", agreements, "share of prompts")] if agreements else [])
 
@@ -180,8 +172,7 @@ def kl_to_data(
 
 def mean_measurement(name: str, values: Sequence[float], unit: str) -> Measurement:
     """Mean over prompts with its standard error, sample standard deviation / sqrt(n)."""
-    n = len(values)
-    mean = sum(values) / n
+    n, mean = len(values), sum(values) / len(values)
     stderr = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n) if n > 1 else None
     return Measurement(name, mean, stderr, n, unit)
 

@@ -56,7 +56,7 @@ class Made:
         settings = {"title": "T", "version": "1", "lm_eval": "0.4.13", "include_paths": [str(self.folder)], **settings}
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         for row in rows:
-            row = {"label": row["name"], "shots": 0, "metric": "acc", "chance": 0.0} | row
+            row = {"label": row["name"][:24], "shots": 0, "metric": "acc", "chance": 0.0} | row
             lines += ["[[task]]", *(f"{key} = {json.dumps(value)}" for key, value in row.items())]
         self.file("suite.toml", "\n".join(lines) + "\n")
         return load_suite(str(self.folder / "suite.toml"))

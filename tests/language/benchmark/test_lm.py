@@ -7,10 +7,11 @@ import pytest
 import harness.language.benchmark.lm
 from harness.errors import UserError
 from harness.language.benchmark.lm import HFLM, PolicyLM, as_lm
-from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
-from tests.peers import compared, lab_policy_with_adapter, quiet, theirs
+from tests.language.benchmark.conftest import TWO, answered
+from tests.peers import compared, lab_policy_with_adapter, theirs
 
 
 @pytest.fixture(scope="module")
@@ -26,26 +27,16 @@ def test_every_task_of_the_lab_is_scored_as_by_lm_evals_own_model(lab_policy, mo
 
 
 @pytest.mark.parametrize("shots", [5, 25])
-def test_few_shot_prompts_too_whether_or_not_they_share_a_beginning(lab_policy, monkeypatch, tmp_path, shots):
-    """lab_facts has the same shots before every question, lab_mystery draws them for each question anew."""
-    suite = f"""title = "few-shot"
-version = "1"
-lm_eval = "0.4.13"
-include_paths = ["{ROOT}/tests/data/fewshot"]
-include_defaults = false
-apply_chat_template = false
-"""
-    for name in ("fixed_shots", "drawn_shots"):
-        suite += f'[[task]]\nname = "{name}"\nlabel = "{name}"\nshots = {shots}\nmetric = "acc"\nfilter = "none"\nchance = 0.25\n'
-    (tmp_path / "few.toml").write_text(suite)
+def test_few_shot_prompts_too_whether_or_not_they_share_a_beginning(lab_policy, monkeypatch, made, shots):
+    """fixed_shots has the same shots before every question, drawn_shots draws them for each question anew."""
+    rows = [{"name": name, "shots": shots} for name in ("fixed_shots", "drawn_shots")]
+    suite = made.suite(*rows, include_paths=[f"{ROOT}/tests/data/fewshot"])
     cached = []
     beginning = harness.language.policy.prefill_prefix
     monkeypatch.setattr(
         harness.language.policy, "prefill_prefix", lambda model, ids: cached.append(len(ids)) or beginning(model, ids)
     )
-    worst, numbers, _ = compared(
-        lab_policy, load_lm_eval_benchmark(load_suite(str(tmp_path / "few.toml")), 20, None), monkeypatch
-    )
+    worst, numbers, _ = compared(lab_policy, load_lm_eval_benchmark(suite, 20, None), monkeypatch)
     assert worst < 1e-4
     assert numbers == 20 * 4 + 20 * 3
     assert max(cached) > 12 * shots  # the fixed shots were computed once
@@ -69,36 +60,35 @@ def test_generation_settings_the_sampler_lacks_are_left_to_transformers(tokenize
     assert asked == [1]
 
 
-def test_what_has_been_encoded_for_one_player_is_not_encoded_again_for_the_next(tokenizer, monkeypatch):
-    board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
+def test_what_has_been_encoded_and_built_for_one_player_serves_the_next_and_its_answers_are_gone(tokenizer, monkeypatch):
+    board = load_lm_eval_benchmark(load_suite(TWO), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    evaluate(policy, board, 4096, 64, quiet)
+    answered(policy, board, 4096, 64)
+    instances = [one for row in board.loaded_tasks.values() for task in row["tasks"].values() for one in task.instances]
     monkeypatch.setattr(PolicyLM, "tok_batch_encode", None)
     monkeypatch.setattr(HFLM, "_encode_pair", None)
     policy.reset_adapter(3)
-    again = evaluate(policy, board, 4096, 64, quiet)
+    again = answered(policy, board, 4096, 64)
     assert all(math.isfinite(r.value) for r in again.records)
-
-
-def test_prompts_are_built_once_and_the_last_players_answers_are_gone(tokenizer):
-    board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
-    policy = make_policy(tokenizer, max_position_embeddings=1024)
-    evaluate(policy, board, 4096, 64, quiet)
-    tasks = [task for row in board.loaded_tasks.values() for task in row["tasks"].values()]
-    built = [id(instance) for task in tasks for instance in task.instances]
-    evaluate(policy, board, 4096, 64, quiet)
-    assert [id(instance) for task in tasks for instance in task.instances] == built
-    assert all(len(instance.resps) == 1 for task in tasks for instance in task.instances)
+    now = [one for row in board.loaded_tasks.values() for task in row["tasks"].values() for one in task.instances]
+    assert list(map(id, now)) == list(map(id, instances))
+    assert all(len(instance.resps) == 1 for instance in now)
 
 
 def scored(*pairs):
     return [type("R", (), {"args": pair, "task_name": "mine", "doc_id": n}) for n, pair in enumerate(pairs)]
 
 
-def test_a_continuation_longer_than_the_context_is_one_line_that_names_task_and_item(tokenizer):
-    lm = as_lm(make_policy(tokenizer, max_position_embeddings=32), 64, 4, {})
-    with pytest.raises(UserError, match=r"task mine, item 1: a continuation of \d+ tokens, the model's context is 32"):
-        lm.loglikelihood(scored(("a", " b"), ("a", " the" * 40)))
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([("a", " b"), ("a", " the" * 40)], r"a continuation of \d+ tokens, the model's context is 32"),
+        ([("", "ada"), ("", "")], "a continuation without a token after an empty context"),
+    ],
+)
+def test_what_lm_eval_cannot_score_is_one_line_that_names_task_and_item(pairs, expected, tokenizer):
+    with pytest.raises(UserError, match=f"task mine, item 1: {expected}"):
+        as_lm(make_policy(tokenizer, max_position_embeddings=32), 64, 4, {}).loglikelihood(scored(*pairs))
 
 
 def test_an_empty_continuation_counts_nothing_as_by_lm_eval_and_is_counted(tokenizer):
@@ -112,11 +102,6 @@ def test_an_empty_continuation_counts_nothing_as_by_lm_eval_and_is_counted(token
     assert found[0] == expected[0] == (0.0, True)
     assert [v for v, _ in found] == pytest.approx([v for v, _ in expected], abs=1e-9)
     assert lm.without_token == {"task mine": 1}
-
-
-def test_nothing_behind_nothing_is_one_line(tokenizer):
-    with pytest.raises(UserError, match="task mine, item 1: a continuation without a token after an empty context"):
-        as_lm(make_policy(tokenizer), 64, 4, {}).loglikelihood(scored(("", "ada"), ("", "")))
 
 
 def test_rolling_windows_of_a_text_longer_than_the_context_are_lm_evals(tokenizer):

@@ -22,17 +22,19 @@ def files():
 
 
 @pytest.mark.parametrize("name", PAPERS)
-def test_every_row_of_a_papers_suite_is_in_the_installed_lm_eval(name, files):
+def test_every_row_of_a_papers_suite_is_in_the_installed_lm_eval_and_its_numbers_are_there(name, files):
     for needs in requirements(load_suite(name), files):
         assert needs.problems == []
-        assert needs.tasks
-        assert needs.datasets
+        assert needs.tasks and needs.datasets
+    assert [p for p in load_suite(name).published if not (ROOT / "results" / "published" / f"{p}.csv").is_file()] == []
 
 
-def test_groups_open_to_their_tasks(files):
-    counted = {needs.row.name: len(needs.tasks) for needs in requirements(load_suite("tspin-ten"), files)}
+def test_groups_open_to_their_tasks_and_the_gated_data_set_is_known(files):
+    needs = {needs.row.name: needs for needs in requirements(load_suite("tspin-ten"), files)}
+    counted = {name: len(row.tasks) for name, row in needs.items()}
     assert (counted["mmlu"], counted["leaderboard_bbh"], counted["leaderboard_math_hard"]) == (57, 24, 7)
     assert (counted["leaderboard_gpqa"], counted["leaderboard_musr"], counted["gsm8k"]) == (3, 3, 1)
+    assert needs["leaderboard_gpqa"].datasets == GATED_DATASETS
 
 
 def test_packages_behind_a_task_are_found_through_its_python_files(files):
@@ -40,11 +42,6 @@ def test_packages_behind_a_task_are_found_through_its_python_files(files):
     assert imported_packages(next(iter(subtasks("leaderboard_math_hard", files)))) == {"sympy", "antlr4", "math_verify"}
     assert imported_packages(files["ifeval"]) == {"langdetect", "immutabledict", "nltk"}
     assert imported_packages(files["gsm8k"]) == set()
-
-
-def test_the_gated_data_set_is_known(files):
-    needs = next(n for n in requirements(load_suite("tspin-ten"), files) if n.row.name == "leaderboard_gpqa")
-    assert needs.datasets == GATED_DATASETS
 
 
 @pytest.mark.parametrize("name", ["tspin-ten", "space-ten"])
@@ -63,20 +60,16 @@ def test_the_ten_are_those_of_the_papers_map(name):
     assert len(mine) == 10
 
 
-def test_published_numbers_of_a_suite_are_there():
-    for name in PAPERS:
-        assert [p for p in load_suite(name).published if not (ROOT / "results" / "published" / f"{p}.csv").is_file()] == []
-
-
 def suite(**row):
     task = SuiteTask(**{"name": "t", "label": "T", "shots": 0, "metric": "acc", "chance": 0.0, **row})
     return Suite(name="s", source=".", title="S", version="1", lm_eval="0", task=[task])
 
 
-AVERAGED = {"aggregate_metric_list": [{"metric": "acc"}]}
 KNOWN = {
     "t": TaskFile("t", {"output_type": "multiple_choice", "num_fewshot": 0}),
-    "g": TaskFile("g", {"group": "g", **AVERAGED}, ("t", "u", {"task": "v", "num_fewshot": 2}, "gone")),
+    "g": TaskFile(
+        "g", {"group": "g", "aggregate_metric_list": [{"metric": "acc"}]}, ("t", "u", {"task": "v", "num_fewshot": 2}, "gone")
+    ),
     "u": TaskFile("u", {"metric_list": [{"metric": "f1"}], "filter_list": [{"name": "strict"}]}),
     "v": TaskFile("v", {"output_type": "generate_until"}),
 }

@@ -102,10 +102,10 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("case", KNOWN)
-def test_what_fails_for_any_model_is_said_before_one_is_asked(case, made, row):
+def test_what_fails_for_any_model_is_said_before_one_is_asked(case, made, row, policy):
     settings, expected = KNOWN[case]
     with pytest.raises(UserError, match=expected):
-        made.board(row(settings))
+        made.board(row(settings)).check_context(policy)
 
 
 def test_an_empty_stop_sequence_ends_an_answer_at_once_as_in_lm_eval(tokenizer):

@@ -10,9 +10,8 @@ from harness.language.judge.benchmark import JudgeBenchmark, load_judge_benchmar
 from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
 from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
-from harness.language.judge.rating import parse_rating, rating_prompt
 from harness.language.judge.responses import check_context_length, generate_answers, prompt_ids
-from harness.language.judge.scoring import JudgeRequest, request_key
+from harness.language.judge.scoring import JudgeRequest, parse_rating, rating_prompt, request_key
 from harness.language.model.sampling import Request, SamplingParams
 from harness.loop.suite import load_suite
 from harness.records import digest

@@ -70,17 +70,19 @@ def samples(run, place):
 PLAYERS = ("initial", "sft/seed-0/iteration-0", "space/seed-0/iteration-0")
 
 
+def read(run, place, name):
+    return json.loads((run / place / "evaluate/judged" / name).read_text())
+
+
 def test_scores_equal_those_computed_by_hand_from_the_recorded_answers(judged):
     run = judged[0] / RUN
     for place in PLAYERS:
-        records = json.loads((run / place / "evaluate/judged/scores.json").read_text())["records"]
-        items = json.loads((run / place / "evaluate/judged/items.json").read_text())
-        for record in records:
+        items = read(run, place, "items.json")
+        for record in read(run, place, "scores.json")["records"]:
             lines = samples(run, place)[record["task"]]
-            assert len(lines) == 4
             assert [(x["question_id"], x["turn"]) for x in lines[:2]] == [(lines[0]["question_id"], turn) for turn in (1, 2)]
             ratings = [rule(x["answer"] or "(no answer)") for x in lines]
-            assert [x["rating"] for x in lines] == ratings
+            assert [x["rating"] for x in lines] == ratings and len(ratings) == 4
             by_question = [(ratings[0] + ratings[1]) / 20, (ratings[2] + ratings[3]) / 20]
             assert items[record["task"]]["values"] == pytest.approx(by_question)
             assert record["value"] == pytest.approx(sum(ratings) / 4 / 10)
@@ -121,26 +123,22 @@ def test_players_with_other_answers_have_judgements_of_their_own(judged):
 def test_host_and_model_are_recorded_and_the_key_is_nowhere(judged):
     folder, _, done, _ = judged
     assert KEY not in done.stdout + done.stderr
-    found = [p for p in folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
-    assert found == []
-    manifest = json.loads((folder / RUN / "initial/evaluate/judged/manifest.json").read_text())
-    assert manifest["settings"]["judge"] == {"host": "127.0.0.1", "model": "stub"}
+    assert [p for p in folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()] == []
+    assert read(folder / RUN, "initial", "manifest.json")["settings"]["judge"] == {"host": "127.0.0.1", "model": "stub"}
     record = json.loads((folder / RUN / "run.json").read_text())
     assert record["suites"]["judged"]["judge"]["key_env"] == "STUB_KEY"
-    raw = json.loads((folder / RUN / "initial/evaluate/judged/judge.json").read_text())
+    raw = read(folder / RUN, "initial", "judge.json")
     assert raw["mean_rating"] == pytest.approx(statistics.fmean(raw["mean_rating_by_turn"].values()))
 
 
 def test_tables_and_report_show_it_and_say_who_judged(judged):
     run = judged[0] / RUN
-    said = (run / "tables/leaderboard.md").read_text()
-    assert "Percent of the highest rating (45.0 is a mean rating of 4.5 of 10) by stub at 127.0.0.1" in said
-    page = (judged[0] / "reports/small.html").read_text()
-    assert "stub at 127.0.0.1" in page
+    said = "Percent of the highest rating (45.0 is a mean rating of 4.5 of 10) by stub at 127.0.0.1"
+    assert said in (run / "tables/leaderboard.md").read_text()
+    assert "stub at 127.0.0.1" in (judged[0] / "reports/small.html").read_text()
     compared = {(r["a"], r["b"], r["task"]): r for r in read_csv_rows(run / "tables/comparisons.csv")}
-    values = [json.loads((run / p / "evaluate/judged/items.json").read_text())["writing"]["values"] for p in PLAYERS[1:]]
-    expected = statistics.fmean(values[0]) - statistics.fmean(values[1])
-    assert float(compared["sft", "space", "writing"]["difference"]) == pytest.approx(expected)
+    sft, space = (statistics.fmean(read(run, place, "items.json")["writing"]["values"]) for place in PLAYERS[1:])
+    assert float(compared["sft", "space", "writing"]["difference"]) == pytest.approx(sft - space)
     assert compared["sft", "space", "writing"]["mcnemar_p"] == ""  # ratings are not right or wrong
     assert (judged[0] / "reports/small.pdf").read_bytes().startswith(b"%PDF")
 
@@ -203,9 +201,8 @@ def test_a_judge_that_hangs_costs_one_cell_and_later_only_what_is_missing(tmp_pa
     answered = asked[:known] + asked[known : known + 2]
     assert not set(asked[before:]) & set(answered)
     assert hung[0]["messages"][0]["content"] in asked[before:]
-    new = {x["key"] for t in samples(tmp_path / RUN, PLAYERS[2]).values() for x in t}
-    old = {x["key"] for p in PLAYERS[:2] for t in samples(tmp_path / RUN, p).values() for x in t}
-    assert len(asked) - before == len(new - old) - 2  # two were kept of the evaluation that failed
+    keys = [{x["key"] for t in samples(tmp_path / RUN, place).values() for x in t} for place in PLAYERS]
+    assert len(asked) - before == len(keys[2] - keys[0] - keys[1]) - 2  # two were kept of the evaluation that failed
 
 
 def test_a_judge_that_never_rates_ends_the_run_with_its_own_words_and_no_score(tmp_path, typed):

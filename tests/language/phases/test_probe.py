@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 
 from harness.config import GenerationConfig
 from harness.language.phases.diagnostics import (
@@ -67,37 +68,16 @@ def test_rewards_by_hand():
 
 def measured(policy, forerunners):
     done = run_diagnostics(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, forerunners)
-    return {m.name: m.value for m in done.measurements}, done.samples
+    return {m.name: m for m in done.measurements}, done.samples
 
 
-def test_the_distance_to_oneself_is_nil_and_to_another_is_the_mean_log_ratio(tokenizer):
-    """KL to a forerunner is the mean over prompts of log pi(y) - log forerunner(y) on the player's own samples."""
-    policy = make_policy(tokenizer)
-    _, said = measured(policy, {})
-    alone, _ = measured(policy, {"previous": EarlierCheckpoint(lambda: None, said)})
-    assert alone["kl_previous"] == pytest.approx(0.0, abs=1e-5)
-    assert alone["kl_previous_policy"] == pytest.approx(0.0, abs=1e-5)
-    assert alone["reward_margin"] == pytest.approx(0.0, abs=1e-5)
-
-    def become_initial():
-        policy.reset_adapter(0)
-
-    theirs, own = measured(policy, {"initial": EarlierCheckpoint(become_initial, [])})
-    policy.reset_adapter(0)
-    from harness.records import PromptGroup
-
-    groups = [PromptGroup(policy.encoder.prompt(e), [row["token_ids"]]) for e, row in zip(EXAMPLES, own, strict=True)]
-    under_initial = policy.score(groups, 32, lambda *_: None)
-    expected = sum(row["logp"] - other for row, other in zip(own, under_initial, strict=True)) / len(own)
-    assert theirs["kl_initial"] == pytest.approx(expected, abs=1e-5)
-    assert abs(expected) > 1e-3
-    assert "kl_initial_policy" not in theirs  # without the forerunner's samples that direction is not known
+def become(policy, seed):
+    policy.reset_adapter(seed)
+    randomize_adapter(policy.adapter_parameters())
 
 
 def log_probabilities(policy, rows):
     """Of every row's token ids after its prompt, by the model alone: one forward pass per row."""
-    import torch
-
     found = []
     for example, row in zip(EXAMPLES, rows, strict=True):
         prompt = policy.encoder.prompt(example)
@@ -108,25 +88,28 @@ def log_probabilities(policy, rows):
     return found
 
 
+def test_the_distance_to_oneself_is_nil_and_without_anothers_samples_one_direction_is_not_known(tokenizer):
+    policy = make_policy(tokenizer)
+    _, said = measured(policy, {})
+    alone, _ = measured(policy, {"previous": EarlierCheckpoint(lambda: None, said)})
+    assert [alone[name].value for name in ("kl_previous", "kl_previous_policy", "reward_margin")] == pytest.approx(
+        [0] * 3, abs=1e-5
+    )
+    other, _ = measured(policy, {"initial": EarlierCheckpoint(lambda: policy.reset_adapter(0), [])})
+    assert abs(other["kl_initial"].value) > 1e-3 and "kl_initial_policy" not in other
+
+
 def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(tokenizer):
     """KL(policy || earlier) on the policy's samples, KL(earlier || policy) on the earlier player's, with their n and error."""
     policy = make_policy(tokenizer)
-
-    def become(seed):
-        policy.reset_adapter(seed)
-        randomize_adapter(policy.adapter_parameters())
-
-    become(1)
+    become(policy, 1)
     _, said = measured(policy, {})
     theirs_on_theirs = log_probabilities(policy, said)
-    become(2)
-    done = run_diagnostics(
-        policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, {"initial": EarlierCheckpoint(lambda: become(1), said)}
-    )
-    theirs_on_mine = log_probabilities(policy, done.samples)
-    become(2)
-    mine_on_mine, mine_on_theirs = log_probabilities(policy, done.samples), log_probabilities(policy, said)
-    found = {m.name: m for m in done.measurements}
+    become(policy, 2)
+    found, samples = measured(policy, {"initial": EarlierCheckpoint(lambda: become(policy, 1), said)})
+    theirs_on_mine = log_probabilities(policy, samples)
+    become(policy, 2)
+    mine_on_mine, mine_on_theirs = log_probabilities(policy, samples), log_probabilities(policy, said)
     for name, above, below in (
         ("kl_initial", mine_on_mine, theirs_on_mine),
         ("kl_initial_policy", theirs_on_theirs, mine_on_theirs),

@@ -4,6 +4,7 @@ HARNESS_TEST_VLLM picks what goes wrong with it; HARNESS_TEST_VLLM_NOTES names a
 and what it drew.
 """
 
+import functools
 import json
 import math
 import os
@@ -11,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 __version__ = "0.33.0+stand-in"
 MODE = os.environ.get("HARNESS_TEST_VLLM", "")
@@ -45,17 +47,8 @@ class TokensPrompt(dict):
     pass
 
 
-@dataclass
-class CompletionOutput:
-    token_ids: list[int]
-    cumulative_logprob: float | None
-    finish_reason: str
-
-
-@dataclass
-class RequestOutput:
-    prompt_token_ids: list[int]
-    outputs: list[CompletionOutput]
+def completion(ids, logp, reason):
+    return SimpleNamespace(token_ids=ids, cumulative_logprob=logp, finish_reason=reason)
 
 
 class LLM:
@@ -77,7 +70,6 @@ class LLM:
             raise ValueError("Free memory on device cuda:0 is less than desired GPU memory utilization")
         self.path, self.dtype, self.longest = model, dtype, max_model_len
         self.logprobs_mode, self.enable_lora = logprobs_mode, enable_lora
-        self.names, self.numbers = {}, {}
 
     def generate(self, prompts, sampling_params, *, use_tqdm=True, lora_request=None):
         assert lora_request is None or self.enable_lora, "Got lora_request but LoRA is not enabled!"
@@ -89,23 +81,21 @@ class LLM:
             if MODE == "dies" and len(outputs) == 2:
                 print("CUDA error: an illegal memory access was encountered", file=sys.stderr, flush=True)
                 os._exit(3)
-            fake = CompletionOutput([5] * params.max_tokens, -1.0, "length")
+            fake = completion([5] * params.max_tokens, -1.0, "length")
             one = fake if MODE in NO_MODEL else self.draw(prompt["prompt_token_ids"], params, self.adapter(lora_request))
-            outputs.append(RequestOutput(prompt["prompt_token_ids"], [one]))
+            outputs.append(SimpleNamespace(prompt_token_ids=prompt["prompt_token_ids"], outputs=[one]))
             bar.postfix = f"est. speed {1 / bar.format_dict['elapsed']:.2f}"
             bar.update(1)
-            note(drew=one.token_ids, logp=one.cumulative_logprob, name=lora_request and lora_request.lora_name,
-                 number=lora_request and lora_request.lora_int_id, seed=params.seed)  # fmt: skip
+            name = lora_request and lora_request.lora_name
+            note(drew=one.token_ids, logp=one.cumulative_logprob, name=name, seed=params.seed)
         if bar.n == len(prompts):
             bar.refresh()
         bar.close()
-        if MODE == "few":
-            outputs.pop()
         if MODE == "nonsense":
             outputs[0].outputs[0].token_ids[0] = 10**6
         if MODE == "silent":
             outputs[0].outputs[0].cumulative_logprob = None
-        return outputs
+        return outputs[1:] if MODE == "few" else outputs
 
     def adapter(self, request):
         """The folder that is really used, and what a cache hands out in its place."""
@@ -117,24 +107,20 @@ class LLM:
             if not kept.exists():
                 kept.write_text(path)
             return kept.read_text()
-        path = self.numbers.setdefault(request.lora_int_id, path)  # vLLM keeps what it has loaded under a number
-        return self.names.setdefault(request.lora_name, path)  # and cached blocks under a name
+        return path
 
+    @functools.cache  # noqa: B019  # the process has one
     def model(self, folder):
         import torch
         import transformers
 
         torch.set_num_threads(1)
-        if not hasattr(self, "base"):
-            self.base = transformers.AutoModelForCausalLM.from_pretrained(self.path, dtype=getattr(torch, self.dtype)).eval()
-            self.players = {None: self.base}
-        if folder not in self.players:
-            import copy
+        base = transformers.AutoModelForCausalLM.from_pretrained(self.path, dtype=getattr(torch, self.dtype)).eval()
+        if folder is None:
+            return base
+        import peft
 
-            import peft
-
-            self.players[folder] = peft.PeftModel.from_pretrained(copy.deepcopy(self.base), folder).eval()
-        return self.players[folder]
+        return peft.PeftModel.from_pretrained(base, folder).eval()
 
     def draw(self, prompt, params, folder):
         model = self.model(folder)
@@ -165,4 +151,4 @@ class LLM:
                     break
                 feed = [token]
         assert not math.isnan(total)
-        return CompletionOutput(ids, None if params.logprobs is None else total, "stop" if token in ends else "length")
+        return completion(ids, None if params.logprobs is None else total, "stop" if token in ends else "length")
