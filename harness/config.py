@@ -33,8 +33,7 @@ MAX_TEXT_CHARS = 1_000_000  # `objectives` is bounded by harness/planning/plan_s
 DEFAULT_RECIPE = "lab"
 IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
 UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as they are, to templates and objectives
-Rate = Annotated[float, Field(allow_inf_nan=False)]
-Scheduled = Rate | Annotated[list[Rate], Field(min_length=1)]
+Scheduled = float | Annotated[list[float], Field(min_length=1)]
 Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template itself, not of the template.
 RESERVED_TEMPLATE_ARGUMENTS = (
@@ -64,7 +63,7 @@ class LoraConfig(Section):
     """The adapter that every checkpoint consists of. Dropout is no setting: it must be 0 (the step-0 invariant)."""
 
     rank: int = setting(16, "inner dimension of the two matrices", ge=1, le=65_536)
-    alpha: float = setting(32.0, "the adapter's output is scaled by alpha / rank", gt=0, allow_inf_nan=False)
+    alpha: float = setting(32.0, "the adapter's output is scaled by alpha / rank", gt=0)
     targets: str | list[str] = setting("all-linear", "peft's target_modules: the layers that have an adapter")
 
 
@@ -107,7 +106,7 @@ class GenerationConfig(Section):
     run uses one only. vLLM's is written against the documented API of 0.33 and tested against a stand-in, not yet on hardware.
     """
 
-    temperature: float = setting(1.0, "softmax temperature of sampling", gt=0, allow_inf_nan=False)
+    temperature: float = setting(1.0, "softmax temperature of sampling", gt=0)
     top_p: float = setting(1.0, "sample among the likeliest tokens that have this probability together", gt=0, le=1)
     max_new_tokens: int = setting(64, "longest response", "tokens", ge=1, le=MAX_COUNT)
     batch_size: int = setting(256, "sampled side by side", "responses", speed_only=True, ge=1, le=MAX_COUNT)
@@ -129,11 +128,9 @@ class TrainingConfig(Section):
     batch_size: int = setting(64, "in an optimizer step", "prompts", ge=1)
     micro_batch: int = setting(16, "go through the model at a time", "prompts", speed_only=True, ge=1)
     max_grad_norm: float = setting(1.0, "a longer gradient is scaled down to this length", gt=0)
-    weight_decay: float = setting(0.0, "the optimizer's weight decay", ge=0, allow_inf_nan=False)
+    weight_decay: float = setting(0.0, "the optimizer's weight decay", ge=0)
     two_pass: bool | Literal["auto"] = setting(
-        "auto",
-        "gradient caching: less memory, more time; auto: by the number of responses",
-        speed_only=True,
+        "auto", "gradient caching: less memory, more time; auto: by the number of responses", speed_only=True
     )
     gradient_checkpointing: bool = setting(False, "recompute activations: less memory, more time", speed_only=True)
     save_seconds: float = setting(600.0, "between saved states of training, to resume from", "seconds", speed_only=True, ge=0)

@@ -57,7 +57,7 @@ class SuiteTask(Section):
     shots: int = Field(ge=0)
     metric: Label = Field(min_length=1, max_length=200)
     filter: Label = Field(default="none", max_length=200)
-    range: tuple[float, float] | None = None
+    range: tuple[float, float] | None = Field(default=None, strict=False)
     chance: float
     higher_is_better: bool = True
     stands_for: str | None = None
@@ -98,10 +98,12 @@ class Suite(Section):
     version: Label = Field(max_length=100)
     lm_eval: str | None = None
     include_defaults: bool = False
-    include_paths: tuple[str, ...] = ()
+    include_paths: tuple[str, ...] = Field(default=(), strict=False)
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
-    published: tuple[FileName, ...] = ()  # files of results/published with papers' numbers on this suite
+    published: tuple[FileName, ...] = Field(
+        default=(), strict=False
+    )  # files of results/published with papers' numbers on this suite
     task: list[SuiteTask] = Field(min_length=1, max_length=1000)
     judge: JudgeSettings | None = None  # a suite has lm-eval's tasks or a judge, whose rows are categories of questions
 

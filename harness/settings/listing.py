@@ -29,7 +29,7 @@ def format_type(annotation: Any) -> str:
     """An annotation in words: `number or list of number`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
-        return " or ".join(map(str, arguments))
+        return " or ".join(map(_format_default, arguments))
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(format_type, arguments))
     if origin is typing.Annotated:

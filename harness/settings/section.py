@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.settings.numbers import number_problem
+from harness.settings.numbers import MAX_INT, leaves
 
 
 def setting(default: Any, help_text: str, unit: str = "", *, speed_only: bool = False, **limits: Any) -> Any:
@@ -20,9 +19,13 @@ def setting(default: Any, help_text: str, unit: str = "", *, speed_only: bool = 
 
 
 class Section(BaseModel):
-    """One section of a recipe: immutable, no unknown keys, and numbers only where numbers are meant."""
+    """One section of a recipe: immutable, no unknown keys, and numbers only where numbers are meant.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    strict: pydantic would read true as 1, "5" as 5 and 9007199254740993.0 as 9007199254740992. A tuple takes a list, TOML's only
+    kind of sequence, with strict=False.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
     SPEED_ONLY: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -30,12 +33,11 @@ class Section(BaseModel):
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         cls.SPEED_ONLY = frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra["speed_only"])
 
-    @field_validator("*", mode="before")
+    @field_validator("*")
     @classmethod
-    def _check_numbers(cls, value: Any, info: ValidationInfo) -> Any:
-        problem = number_problem(value, cls.model_fields[str(info.field_name)].annotation)
-        if problem is not None:
-            raise PydanticCustomError("number", problem)  # type: ignore[arg-type]  # the message contains no untrusted text
+    def _check_integers(cls, value: Any) -> Any:
+        if any(isinstance(leaf, int) and abs(leaf) > MAX_INT for leaf in leaves(value)):
+            raise ValueError(f"a number larger than {MAX_INT}, the largest whole number that is kept exactly")
         return value
 
     def identity_fields(self) -> dict[str, Any]:

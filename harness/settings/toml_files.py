@@ -118,7 +118,12 @@ def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key:
 
 
 def parse_toml_value(text: str) -> Any:
-    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself, which a date is too."""
+    """A TOML value where the text is one (numbers, booleans, lists, quoted), else the text itself, which a date is too.
+
+    True and False are read as Python writes them, too.
+    """
+    if text in ("True", "False"):
+        return text == "True"
     try:
         value = _parse_toml(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):

@@ -7,9 +7,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import did_you_mean
+from harness.settings.numbers import NOT_FINITE
 
 # Names of union members, which pydantic adds to the location of a key.
-UNION_MEMBERS = ("float", "int", "list[float]", "list[int]", "str", "list[str]", "constrained-int")
+UNION_MEMBERS = (
+    "float",
+    "str",
+    "bool",
+    "literal['auto']",
+    "constrained-int",
+    "list[float]",
+    "list[str]",
+    "list[constrained-int]",
+)
 
 
 def format_error(error: ValidationError, model: type[BaseModel]) -> str:
@@ -26,15 +36,16 @@ def format_error(error: ValidationError, model: type[BaseModel]) -> str:
         return f'unknown setting "{key}"{did_you_mean(location[-1], owner.model_fields)}'
     if details["type"] == "value_error":  # raised by our own validators, whose message already names the value
         return f"{key}: {details['msg'].removeprefix('Value error, ')}"
-    return f"{key}={details['input']!r}: {details['msg'].lower()}"
+    expectation = NOT_FINITE if details["type"] == "finite_number" else details["msg"].lower()
+    return f"{key}={details['input']!r}: {expectation}"
 
 
 def relevant_error(error: ValidationError) -> Any:
-    """The first error. A union yields one per member type: then the one that is more than a type mismatch."""
+    """The first error. A union yields one per member type: then the one that is more than a type mismatch, or the deepest."""
     errors = error.errors()
-    location = errors[0]["loc"][:-1]
-    alternatives = [e for e in errors if e["loc"][:-1] == location and e["loc"][-1] in UNION_MEMBERS] or errors[:1]
-    return min(alternatives, key=lambda details: details["type"].endswith(("_type", "_parsing")))
+    key = error_key(errors[0])
+    alternatives = [details for details in errors if f"{error_key(details)}.".startswith(f"{key}.")]
+    return min(alternatives, key=lambda details: (details["type"].endswith(("_type", "literal_error")), -len(details["loc"])))
 
 
 def error_key(details: Any) -> str:

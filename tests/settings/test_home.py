@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import _parse_path
-from harness.discovery.variants import parse_variants
+from harness.discovery.variants import find_objective, parse_variants
 from harness.errors import UserError
 from harness.settings.paths import expand_user, resolve_path
 from harness.settings.toml_files import find_toml
@@ -53,8 +53,11 @@ def test_without_a_home_in_the_environment_the_list_of_users_has_it(monkeypatch,
 
 @pytest.mark.parametrize("text", ["~nobody-of-this-name", "~nobody-of-this-name/x", "~\x7f/x"])
 def test_an_unknown_user_is_one_line(text):
-    with pytest.raises(UserError, match="there is no user"):
-        expand_user(text)
+    for find in (expand_user, lambda text: find_objective(f"{text}/mine.py")):
+        with pytest.raises(UserError, match="there is no user"):
+            find(text)
+    with pytest.raises(UserError, match="NUL"):
+        expand_user("a\0b")
 
 
 def test_recipes_objectives_models_and_runs_are_found_there(home, tmp_path, monkeypatch):
