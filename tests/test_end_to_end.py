@@ -108,7 +108,7 @@ import os, signal, sys
 from pathlib import Path
 # the libraries, loaded once for all attempts
 import harness.launch.workers, harness.language.benchmark.lm, harness.language.model.lora, lm_eval.evaluator
-import harness.language.policy, harness.loop.phase_runner
+import harness.files, harness.language.policy
 from harness.store import run_folder as store
 from harness.cli import main
 
@@ -117,7 +117,7 @@ def die(): os.kill(os.getpid(), signal.SIGKILL)
 def arm(moment, phase):
     at = lambda path: phase in Path(path).parts or f"{phase}.partial" in Path(path).parts
     if moment == "middle":
-        write, save = harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter
+        write, save = harness.files.write_jsonl, harness.language.policy.Policy.save_adapter
         def half(path, rows):
             if at(path):
                 path.write_text('{"half": tr'); die()
@@ -126,7 +126,9 @@ def arm(moment, phase):
             if at(adapter):
                 adapter.mkdir(parents=True); (adapter / "adapter_model.safetensors").write_bytes(b"half"); die()
             return save(self, adapter)
-        harness.loop.phase_runner.write_jsonl, harness.language.policy.Policy.save_adapter = half, half_save
+        for name in ("diagnostics", "evaluate", "generate", "score"):
+            sys.modules[f"harness.loop.phases.{name}"].write_jsonl = half
+        harness.language.policy.Policy.save_adapter = half_save
     elif moment == "before-manifest":
         write_json = store.write_json
         def never(path, value):

@@ -112,7 +112,7 @@ class Modes(Benchmark):
     def requests(self):
         return C * K
 
-    def evaluate(self, policy, columns, rows, advance, kept, unfinished):
+    def evaluate(self, policy, request, advance):
         right = ((policy.probabilities() > 1 / K) == (DATA > 1 / K)).double().flatten().tolist()
         mean = sum(right) / len(right)
         error = math.sqrt(mean * (1 - mean) / (len(right) - 1))

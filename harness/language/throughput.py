@@ -23,8 +23,8 @@ from harness.language.phases.generate import generate
 from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
 from harness.language.records import Example, Sample
 from harness.loop.benchmark import Benchmark
-from harness.loop.phase_runner import PhaseRunner
-from harness.loop.plan import responses_to_score
+from harness.loop.context import RunContext
+from harness.loop.phases.score import responses_to_score
 from harness.loop.trials import training_settings
 from harness.planning.throughput import EvaluationEstimate, Throughput, Timing
 from harness.records import Group, StepRecord
@@ -38,20 +38,20 @@ MIN_SECONDS = 3.0  # seconds after which a timing is long enough
 INITIAL_ITEMS = 32  # of each lm-eval task, in the first timing of the evaluation
 
 
-def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
+def measure_throughput(context: RunContext, variants: Sequence[Variant]) -> Throughput:
     """Time every kind of phase that the variants need; afterwards the initial policy is loaded again."""
     began = time.perf_counter()
-    config, policy, examples = runner.config, cast(Policy, runner.policy), runner.data.train
+    config, policy, examples = context.config, cast(Policy, context.policy), context.data.train
     seed = config.seeds[0]
     policy.reset_adapter(seed)
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
-    generation, samples = _time_generation(runner)
+    generation, samples = _time_generation(context)
     peak_bytes = torch.cuda.max_memory_allocated(policy.device) if policy.device.type == "cuda" else 0
     lengths = [len(s.token_ids) for s in samples]
     mean_tokens = sum(lengths) / len(lengths)
     stderr = math.sqrt(sum((n - mean_tokens) ** 2 for n in lengths) / max(1, len(lengths) - 1) / len(lengths))
-    initial_seconds, later_seconds = _time_diagnostics(runner)
+    initial_seconds, later_seconds = _time_diagnostics(context)
     throughput = Throughput(
         prompt_tokens=sum(len(policy.encoder.prompt(e)) for e in examples) / len(examples),
         real_tokens=sum(len(policy.encoder.real(e)) for e in examples) / len(examples),
@@ -60,7 +60,7 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
         truncated_fraction=sum(not s.finished for s in samples) / len(samples),
         generation=generation,
         cached_logp_agrees=_cached_logp_agrees(policy, examples, samples),
-        evaluation=_time_evaluation(runner, generation.seconds_per_item / mean_tokens),
+        evaluation=_time_evaluation(context, generation.seconds_per_item / mean_tokens),
         initial_diagnostics_seconds=initial_seconds,
         later_diagnostics_seconds=later_seconds,
         sample_bytes=sum(len(s.text.encode()) + 6 * len(s.token_ids) + 150 for s in samples) / len(samples),
@@ -104,14 +104,14 @@ def _timed(policy: Policy, work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _time_generation(runner: PhaseRunner) -> tuple[Timing, list[Sample]]:
+def _time_generation(context: RunContext) -> tuple[Timing, list[Sample]]:
     """Seconds of one synthetic response per prompt. On a CPU the timing may keep fewer cores busy than the run will."""
-    policy, examples, settings = cast(Policy, runner.policy), runner.data.train, runner.config.generation
+    policy, examples, settings = cast(Policy, context.policy), context.data.train, context.config.generation
     samples: list[Sample] = []
 
     def attempt(count: int) -> float:
         def work() -> None:
-            samples[:] = generate(policy, examples[:count], [0], 0, settings, runner.config.seeds[0], lambda n: None)
+            samples[:] = generate(policy, examples[:count], [0], 0, settings, context.config.seeds[0], lambda n: None)
 
         return _timed(policy, work)
 
@@ -186,10 +186,10 @@ def _time_training(config: RunConfig, policy: Policy, variant: Variant, t: int, 
     return Timing(sum(len(s.example_ids) for s in timed_steps), sum(s.seconds for s in timed_steps))
 
 
-def _time_diagnostics(runner: PhaseRunner) -> tuple[float, float]:
+def _time_diagnostics(context: RunContext) -> tuple[float, float]:
     """Seconds of diagnostics, of the initial policy and of a checkpoint that is compared with earlier ones."""
-    policy, config = cast(Policy, runner.policy), runner.config
-    examples = runner.data.heldout[: config.probe.prompts]
+    policy, config = cast(Policy, context.policy), context.config
+    examples = context.data.heldout[: config.probe.prompts]
     max_new_tokens = config.probe.max_new_tokens or config.generation.max_new_tokens
     settings = config.generation.model_copy(update={"max_new_tokens": max_new_tokens})
 
@@ -251,13 +251,13 @@ def _metered(policy: Policy) -> Iterator[_Meter]:
         del policy.loglikelihood, policy.generate_tokens
 
 
-def _time_evaluation(runner: PhaseRunner, seconds_per_token: float) -> EvaluationEstimate:
+def _time_evaluation(context: RunContext, seconds_per_token: float) -> EvaluationEstimate:
     """The benchmark timed on the first items of every task, more of them until that takes long enough.
 
     Scoring and generating are scaled by their own share of items; what lm-eval does around them by all of them.
     seconds_per_token: of generation, for a suite whose responses a judge rates.
     """
-    benchmark, policy, config = runner.benchmark, cast(Policy, runner.policy), runner.config
+    benchmark, policy, config = context.benchmark, cast(Policy, context.policy), context.config
     item_counts = benchmark.items()
     if not isinstance(benchmark, LmEvalBenchmark):
         return _estimate_judged(benchmark, sum(item_counts.values()), seconds_per_token)

@@ -106,7 +106,7 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
 
 
 def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
-    worker.pipe.send(("open", loop.runner.config.model_dump(), str(loop.runner.run.root.absolute())))
+    worker.pipe.send(("open", loop.runner.context.config.model_dump(), str(loop.root.absolute())))
 
 
 def _assign(worker: Worker, unassigned: deque[int]) -> None:

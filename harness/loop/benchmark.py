@@ -25,6 +25,21 @@ class EvalResult:
     notes: tuple[str, ...] = ()  # what became known only while evaluating, one line each
 
 
+@dataclass(frozen=True)
+class EvalRequest:
+    """How a checkpoint is evaluated.
+
+    max_tokens_per_batch: tokens per forward pass when scoring. batch_size: responses generated at a time. judgement_log: a
+    file beside the phases, for replies that must survive when this evaluation fails. partial_results: where responses are stored
+    until the phase is complete.
+    """
+
+    max_tokens_per_batch: int
+    batch_size: int
+    judgement_log: Path
+    partial_results: PartialResults
+
+
 class Benchmark(Protocol):
     """A suite loaded once per run and used for every checkpoint."""
 
@@ -68,19 +83,6 @@ class Benchmark(Protocol):
     def check_context(self, policy: Any) -> None:
         """Raises UserError when the model's context cannot hold a row's prompts, as far as that is known beforehand."""
 
-    def evaluate(
-        self,
-        policy: Any,
-        max_tokens_per_batch: int,
-        batch_size: int,
-        advance: Advance,
-        judgement_log: Path,
-        partial_results: PartialResults,
-    ) -> EvalResult:
-        """Scores of the checkpoint in the policy's slot. Raises EvaluationError when it cannot be finished.
-
-        max_tokens_per_batch: tokens per forward pass when scoring. batch_size: responses generated at a time. judgement_log: a
-        file beside the phases, for replies that must survive when this evaluation fails. partial_results: where responses are
-        stored until the phase is complete.
-        """
+    def evaluate(self, policy: Any, request: EvalRequest, advance: Advance) -> EvalResult:
+        """Scores of the checkpoint in the policy's slot. Raises EvaluationError when it cannot be finished."""
         ...

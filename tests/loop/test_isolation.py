@@ -435,12 +435,11 @@ def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(played_co
 
 
 def test_a_seat_is_taken_only_by_the_weights_that_the_player_is_named_by(policy, tmp_path):
-    from harness.loop.phase_runner import PhaseRunner
+    from harness.loop.context import RunContext
     from harness.loop.trials import Checkpoint
 
-    rounds = PhaseRunner.__new__(PhaseRunner)
-    rounds.policy = policy
+    context = RunContext(None, "two", None, None, policy, None, None)
     named = policy.save_adapter(tmp_path / "adapter")
-    rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
+    context.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
     with pytest.raises(UserError, match=f"weights {named}, the run made {digest('x')}"):
-        rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", digest("x")))
+        context.load_checkpoint(Checkpoint(0, tmp_path / "adapter", digest("x")))

@@ -1,0 +1,84 @@
+"""Evaluate: the scores of a checkpoint on the suite."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UserError
+from harness.files import write_json, write_jsonl
+from harness.loop.benchmark import EvalRequest
+from harness.loop.phases.phase import Cost, Phase
+from harness.loop.trials import Checkpoint
+from harness.records import digest
+from harness.store.partial_results import ChunkFiles, PartialResults
+from harness.store.phase_writer import PhaseWriter
+
+if TYPE_CHECKING:
+    from harness.planning.cost_estimate import Sizes
+    from harness.planning.throughput import Throughput
+
+
+class Evaluate(Phase):
+    """Scores, samples and items of every row; all checkpoints of a run must have answered the same prompts."""
+
+    kind, letter = "evaluate", "e"
+    measures_initial_policy = True
+    read_later = False
+
+    @classmethod
+    def path_in_iteration(cls, suite: str) -> str:
+        return f"{cls.kind}/{suite}"
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        assert self.iteration.checkpoint is not None
+        return self.iteration.checkpoint
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        context, benchmark = self.context, self.context.benchmark
+        return {
+            "player": context.weights_digest(self.checkpoint),
+            "suite": digest(benchmark.suite.identity()),
+            "tasks": benchmark.digest,
+            **context.run.only_recorded(self.folder, {**benchmark.task_fingerprints, "tokenizer": context.policy.encoder.digest}),
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"limit": self.context.config.evaluation.limit, **self.context.benchmark.judge_identity}
+
+    @property
+    def progress(self) -> tuple[str, int | None, str]:
+        return f"evaluate on {self.context.suite}", self.context.benchmark.requests(), "requests"
+
+    def run(self, draft: PhaseWriter) -> None:
+        context, config, benchmark, run = self.context, self.context.config, self.context.benchmark, self.context.run
+        parent, suite = self.iteration.folder, self.context.suite
+        request = EvalRequest(
+            max_tokens_per_batch=config.model.tokens_per_pass,
+            batch_size=config.evaluation.batch_size,
+            judgement_log=run.root / "judgements" / suite / f"{parent.replace('/', '_')}.jsonl",
+            partial_results=PartialResults(ChunkFiles(draft.unfinished, draft.notify), config.evaluation.shard),
+        )
+        result = benchmark.evaluate(context.policy, request, draft.advance)
+        initial_manifest = run.manifest_of(f"initial/evaluate/{suite}")
+        if initial_manifest is not None and initial_manifest.counts["prompt_hash"] != result.prompt_hash:
+            raise UserError(
+                f"{run.root}/{parent}: suite {suite} asks other prompts ({result.prompt_hash}) than those "
+                f"the initial policy answered ({initial_manifest.counts['prompt_hash']}); use --name OTHER to evaluate all "
+                "checkpoints on the same prompts"
+            )
+        for line in result.notes if self.iteration.trial is None else ():
+            run.show_line(line)
+        write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in result.records]})
+        write_json(draft.path / benchmark.raw_name, result.raw)
+        for task, samples in result.samples.items():
+            write_jsonl(draft.path / f"samples_{task}.jsonl", samples)
+        write_json(draft.path / "items.json", result.items)
+        draft.counts.update(items=sum(r.n for r in result.records), prompt_hash=result.prompt_hash)
+
+    def cost(self, throughput: Throughput, sizes: Sizes) -> Cost:
+        evaluation = throughput.evaluation
+        return Cost(evaluation.items, evaluation.tokens, evaluation.seconds, evaluation.disk_bytes)
