@@ -16,10 +16,10 @@ MAX_LISTED = 50
 if TYPE_CHECKING:
     from harness.discovery.variants import Variant
     from harness.loop.benchmark import Benchmark
+    from harness.loop.costs import Throughput
     from harness.loop.phases.phase import Phase
     from harness.loop.suite import Suite
     from harness.planning.cost_estimate import CostEstimate
-    from harness.planning.throughput import Throughput
 
 
 def print_plan(config: RunConfig, run: RunFolder, variants: Sequence[Variant], suite: Suite) -> list[Phase]:
@@ -58,7 +58,8 @@ def print_cost_estimate(
 
     Raises UserError for whatever would stop the run before training. Writes nothing.
     """
-    from harness.planning.cost_estimate import Sizes, estimate_cost
+    from harness.loop.costs import Sizes
+    from harness.planning.cost_estimate import estimate_cost
     from harness.planning.prepare import build_loop, check_unchanged, continued_run_warning, preflight_notes
     from harness.progress import Reporter
 

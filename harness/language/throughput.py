@@ -24,9 +24,9 @@ from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
 from harness.language.records import Example, Sample
 from harness.loop.benchmark import Benchmark
 from harness.loop.context import RunContext
+from harness.loop.costs import EvaluationEstimate, Throughput, Timing
 from harness.loop.phases.score import responses_to_score
 from harness.loop.trials import training_settings
-from harness.planning.throughput import EvaluationEstimate, Throughput, Timing
 from harness.records import Group, StepRecord
 from harness.store.provenance import peak_memory_bytes
 from harness.train.core import train

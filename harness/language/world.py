@@ -33,8 +33,8 @@ from harness.language.text.first_ids import first_id_rows
 from harness.language.text.templates import writes_date
 from harness.loop.benchmark import Benchmark
 from harness.loop.context import RunContext
+from harness.loop.costs import Throughput
 from harness.loop.suite import Suite
-from harness.planning.throughput import Throughput
 from harness.progress import Advance
 from harness.store.partial_results import PartialResults
 from harness.world import Dataset, Diagnostics, EarlierCheckpoint, Generated, SampleRequest

@@ -20,24 +20,23 @@ from harness.world import Dataset, Policy, World
 if TYPE_CHECKING:
     from objectives import Needs, Objective
 
+UNKNOWN: Any = None  # what is known only while a run runs
+
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """A run before anything is loaded: enough to list its phases. suite: the suite's name."""
+class RunContext:
+    """What the phases of a run need, loaded and checked by `planning.prepare.build_loop`. A plan knows the first two alone.
+
+    suite: the suite's name.
+    """
 
     config: RunConfig
     suite: str
-
-
-@dataclass(frozen=True)
-class RunContext(PlannedRun):
-    """A run with everything that its phases need, loaded and checked by `planning.prepare.build_loop`."""
-
-    run: RunFolder
-    world: World
-    policy: Policy
-    data: Dataset
-    benchmark: Benchmark
+    run: RunFolder = UNKNOWN
+    world: World = UNKNOWN
+    policy: Policy = UNKNOWN
+    data: Dataset = UNKNOWN
+    benchmark: Benchmark = UNKNOWN
 
     def initial_checkpoint(self, seed: int) -> Checkpoint:
         return Checkpoint(seed, None, digest(self.policy.base_digest, str(seed)))
@@ -72,34 +71,41 @@ class RunContext(PlannedRun):
 class Iteration:
     """One iteration of a trial; without a trial, the initial policy, which comes before iteration 0.
 
-    `opponent` and its diagnostics come from the iteration before; the other fields are filled by the phases. All of them are None
-    while a run is only planned.
+    opponent: the checkpoint of the iteration before. checkpoint: the newest one, the opponent until the main player is trained.
+    opponent_diagnostics, scores, diagnostics: finished phases, filled in as they are reached.
     """
 
     context: RunContext
     number: int = INITIAL_ITERATION
-    trial: Trial | None = None
-    objective: Objective | None = None
-    opponent: Checkpoint | None = None
-    opponent_diagnostics: PhaseResult | None = None
+    trial: Trial = UNKNOWN
+    objective: Objective = UNKNOWN
+    opponent: Checkpoint = UNKNOWN
+    checkpoint: Checkpoint = UNKNOWN
+    opponent_diagnostics: PhaseResult = UNKNOWN
     scores: PhaseResult | None = None
-    checkpoint: Checkpoint | None = None
-    diagnostics: PhaseResult | None = None
+    diagnostics: PhaseResult = UNKNOWN
+
+    @property
+    def is_initial(self) -> bool:
+        return self.number == INITIAL_ITERATION
 
     @property
     def folder(self) -> str:
-        return self.trial.folder(self.number) if self.trial else INITIAL
+        return INITIAL if self.is_initial else self.trial.folder(self.number)
 
     @property
     def needs(self) -> Needs:
-        assert self.objective is not None
         return self.objective.needs
 
     @property
     def examples(self) -> list[Any]:
         """The annotated pairs that the trial is trained on."""
-        assert self.trial is not None
         return self.context.data.train[: self.trial.variant.examples]
+
+    @property
+    def groups_per_pair(self) -> int:
+        """How often an annotated pair stands in the training set: once per iteration that it reaches back to."""
+        return min(self.needs.history, self.number) + 1
 
     @cached_property
     def training_set(self) -> TrainingSet:
@@ -108,11 +114,6 @@ class Iteration:
 
     def following(self, trial: Trial) -> Iteration:
         """The next iteration of a trial, whose opponent is this one's checkpoint."""
-        number = self.number + 1
+        number, opponent = self.number + 1, self.checkpoint
         objective = trial.variant.objective(number)
-        return Iteration(self.context, number, trial, objective, self.checkpoint, self.diagnostics)
-
-
-def initial_policy(context: RunContext, seed: int) -> Iteration:
-    """The initial policy of a seed, from which its trials start."""
-    return Iteration(context, checkpoint=context.initial_checkpoint(seed))
+        return Iteration(self.context, number, trial, objective, opponent, opponent, self.diagnostics)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
-from harness.loop.context import Iteration, PlannedRun, RunContext
+from harness.loop.context import Iteration, RunContext
 from harness.loop.phases.diagnostics import Diagnostics
 from harness.loop.phases.evaluate import Evaluate
 from harness.loop.phases.generate import Generate, InitialSamples
@@ -25,20 +24,19 @@ def phases_of(iteration: Iteration) -> list[Phase]:
     return [phase for phase_type in PHASES for phase in phase_type.of(iteration)]
 
 
-def planned_iterations(planned: PlannedRun, trial: Trial) -> Iterator[Iteration]:
-    """The iterations of a trial, with nothing in them that an earlier one leads to."""
-    context = cast(RunContext, planned)  # a phase's folder and cost need nothing loaded
-    for number, objective in enumerate(trial.variant.objectives(planned.config.iterations)):
+def planned_iterations(context: RunContext, trial: Trial) -> Iterator[Iteration]:
+    """The iterations of a trial, without what an earlier one hands on."""
+    for number, objective in enumerate(trial.variant.objectives(context.config.iterations)):
         yield Iteration(context, number, trial, objective)
 
 
 def plan_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> list[Phase]:
     """The phases of every trial, shared ones once. suite: the suite's name."""
-    planned = PlannedRun(config, suite)
-    phases = phases_of(Iteration(cast(RunContext, planned)))
+    context = RunContext(config, suite)
+    phases = phases_of(Iteration(context))
     for variant in variants:
         for seed in config.seeds:
-            for iteration in planned_iterations(planned, Trial(variant, seed)):
+            for iteration in planned_iterations(context, Trial(variant, seed)):
                 phases += phases_of(iteration)
     phase_by_folder: dict[str, Phase] = {}
     for phase in phases:

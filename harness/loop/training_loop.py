@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import EvaluationError, UserError, is_termination
-from harness.loop.context import Iteration, initial_policy
+from harness.loop.context import Iteration
 from harness.loop.phase_runner import PhaseRunner
 from harness.loop.phases.adapter import InitialAdapter
 from harness.loop.phases.evaluate import Evaluate
@@ -63,7 +63,7 @@ class TrainingLoop:
 
     def _start_of(self, trial: Trial) -> Iteration:
         """The initial policy, with what a trial reads of it."""
-        start = initial_policy(self.runner.context, trial.seed)
+        start = self._initial_policy(trial.seed)
         for phase in [InitialAdapter(start), *phases_of(start)]:
             if phase.read_later:
                 self.runner.ensure(phase)
@@ -96,8 +96,9 @@ class TrainingLoop:
         Raises UserError when they cannot be finished, or their numbers are not finite: every trial would fail too.
         """
         self.runner.reporter.show_line("initial policy")
-        phases = phases_of(self._initial_policy())
-        self._ensure_shared([phase for phase in phases if pending or not self._in_small_files(phase)])
+        context = self.runner.context
+        phases = phases_of(self._initial_policy(context.config.seeds[0]))
+        self._ensure_shared(phase for phase in phases if pending or context.run.small_file_manifest(phase.folder) is None)
         self.refresh()
 
     def prepare_shared(self, pending: Sequence[Trial]) -> None:
@@ -107,7 +108,7 @@ class TrainingLoop:
         """
         shared: dict[str, Phase] = {}
         for trial in pending:
-            adapter = InitialAdapter(initial_policy(self.runner.context, trial.seed))
+            adapter = InitialAdapter(self._initial_policy(trial.seed))
             shared.setdefault(adapter.folder, adapter)
             for iteration in planned_iterations(self.runner.context, trial):
                 for phase in phases_of(iteration):
@@ -129,7 +130,7 @@ class TrainingLoop:
         """Raises UserError when the initial policy's scores were made with another suite, limit or judge than asked for now."""
         context = self.runner.context
         check_suite_version(context.run, context.suite, context.benchmark.suite.version)
-        self.runner.lookup(Evaluate(self._initial_policy()))
+        self.runner.lookup(Evaluate(self._initial_policy(context.config.seeds[0])))
 
     def pending_trials(self) -> list[Trial]:
         """All trials but those of which only the small files are here: these are finished (see `planning.remaining`)."""
@@ -148,8 +149,6 @@ class TrainingLoop:
     def root(self) -> Path:
         return self.runner.context.run.root
 
-    def _initial_policy(self) -> Iteration:
-        return initial_policy(self.runner.context, self.runner.context.config.seeds[0])
-
-    def _in_small_files(self, phase: Phase) -> bool:
-        return self.runner.context.run.small_file_manifest(phase.folder) is not None
+    def _initial_policy(self, seed: int) -> Iteration:
+        context = self.runner.context
+        return Iteration(context, checkpoint=context.initial_checkpoint(seed))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.loop.trials import content_digest, initial_samples_folder
+from harness.loop.trials import content_digest
 from harness.records import Group, Role, Score
 from harness.train.groups import build_groups
 
@@ -23,31 +23,24 @@ class TrainingSet:
     groups: list[Group]
     sources: dict[str, str]
 
-    @property
-    def num_responses(self) -> int:
-        return sum(len(group.responses()) for group in self.groups)
-
 
 def load_training_set(iteration: Iteration) -> TrainingSet:
     """The groups of iterations max(0, t - history)..t."""
-    context, trial, needs = iteration.context, iteration.trial, iteration.needs
-    assert trial is not None
-    examples, number = iteration.examples, iteration.number
+    context, needs, examples, number = iteration.context, iteration.needs, iteration.examples, iteration.number
     sources = {"examples": content_digest(examples)}
-    proto, digests = initial_samples(iteration, needs.proto)
-    sources |= digests
+    proto = initial_samples(iteration, needs.proto, sources)
     real_logps: dict[str, float] = {}
     if needs.reference and number == 0:
         scores = context.read_phase(INITIAL_SCORES, SCORES_FILE, Score)
         real_logps = {score.example_id: score.reference_logp for score in scores}
     groups: list[Group] = []
-    for earlier in range(max(0, number - needs.history), number + 1):
+    for earlier in range(number + 1 - iteration.groups_per_pair, number + 1):
         synthetic: list[Any] = []
         if needs.synthetic and earlier == 0:
-            synthetic, digests = initial_samples(iteration, needs.synthetic)
-            sources |= digests
+            synthetic = initial_samples(iteration, needs.synthetic, sources)
         elif needs.synthetic:
-            synthetic = context.read_phase(f"{trial.folder(earlier)}/generate", SAMPLES_FILE, context.world.sample_type)
+            folder = f"{iteration.trial.folder(earlier)}/generate"
+            synthetic = context.read_phase(folder, SAMPLES_FILE, context.world.sample_type)
             sources[f"iteration-{earlier}"] = content_digest(synthetic)
         opponent_roles: set[Role] = {"synthetic"} if earlier == number else set()  # sampled from this opponent
         if number == 0:
@@ -56,14 +49,18 @@ def load_training_set(iteration: Iteration) -> TrainingSet:
     return TrainingSet(groups, sources)
 
 
-def initial_samples(iteration: Iteration, count: int) -> tuple[list[Any], dict[str, str]]:
-    """The initial policy's samples for a trial's examples, `count` per prompt, and the digest of each set of them."""
-    context, trial = iteration.context, iteration.trial
-    assert trial is not None
-    example_ids, samples, digests = {example.id for example in iteration.examples}, [], {}
+def initial_samples_folder(seed: int, index: int) -> str:
+    """Folder of the initial policy's samples of one index, for all trials of a seed."""
+    return f"initial/seed-{seed}/generate/k-{index}"
+
+
+def initial_samples(iteration: Iteration, count: int, sources: dict[str, str]) -> list[Any]:
+    """The initial policy's samples for a trial's examples, `count` per prompt; their digests are put into `sources`."""
+    context, example_ids, samples = iteration.context, {example.id for example in iteration.examples}, []
     for k in range(count):
-        rows = context.read_phase(initial_samples_folder(trial.seed, k), SAMPLES_FILE, context.world.sample_type)
+        folder = initial_samples_folder(iteration.trial.seed, k)
+        rows = context.read_phase(folder, SAMPLES_FILE, context.world.sample_type)
         matching = [row for row in rows if row.example_id in example_ids]
-        digests[f"initial k-{k}"] = content_digest(matching)
+        sources[f"initial k-{k}"] = content_digest(matching)
         samples += matching
-    return samples, digests
+    return samples

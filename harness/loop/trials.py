@@ -43,11 +43,6 @@ def initial_adapter_folder(seed: int) -> str:
     return f"initial/seed-{seed}/adapter"
 
 
-def initial_samples_folder(seed: int, index: int) -> str:
-    """Folder of the initial policy's samples of one index, for all trials of a seed."""
-    return f"initial/seed-{seed}/generate/k-{index}"
-
-
 def content_digest(rows: Sequence[Any]) -> str:
     """Digest of the contents of examples or samples, whichever file they are in."""
     return digest(*(row.identity() for row in rows))

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from harness.discovery.variants import Variant
-from harness.loop.phases.phase import Cost, Phase
+from harness.loop.costs import Cost, Sizes, Throughput
+from harness.loop.phases.phase import Phase
 from harness.loop.plan import PHASES
 from harness.store.small_files import unit_of
-
-if TYPE_CHECKING:
-    from harness.planning.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -31,22 +27,9 @@ class CostEstimate:
         return sum((cost for _, cost in self.costs_by_kind.values()), Cost())
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes that costs are computed from: annotated pairs, prompts of the diagnostics, prompts per optimizer step."""
-
-    num_pairs: int
-    diagnostics_prompts: int
-    batch_size: int
-
-    def pairs_of(self, variant: Variant | None) -> int:
-        """The annotated pairs of a variant; None: of the initial policy."""
-        return (variant.examples if variant else None) or self.num_pairs
-
-
 def estimate_cost(phases: Sequence[Phase], throughput: Throughput, sizes: Sizes, num_parallel: int) -> CostEstimate:
     """The cost of phases still to do. num_parallel: trials that run at once, each at the measured speed."""
-    costs_by_kind: dict[str, tuple[int, Cost]] = {phase_type.kind: (0, Cost()) for phase_type in PHASES}
+    costs_by_kind = {phase_type.kind: (0, Cost()) for phase_type in PHASES}
     shared_seconds, seconds_by_trial = 0.0, dict[str, float]()
     for phase in phases:
         cost = phase.cost(throughput, sizes)

@@ -438,7 +438,7 @@ def test_a_seat_is_taken_only_by_the_weights_that_the_player_is_named_by(policy,
     from harness.loop.context import RunContext
     from harness.loop.trials import Checkpoint
 
-    context = RunContext(None, "two", None, None, policy, None, None)
+    context = RunContext(None, "two", policy=policy)
     named = policy.save_adapter(tmp_path / "adapter")
     context.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
     with pytest.raises(UserError, match=f"weights {named}, the run made {digest('x')}"):

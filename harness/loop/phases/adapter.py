@@ -1,4 +1,8 @@
-"""The adapter that every trial of a seed starts from."""
+"""The adapter that every trial of a seed starts from.
+
+It follows from the seed and the weights' names, but another library or machine may initialize it differently, and a replay needs
+the same one.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,13 @@ from harness.store.phase_writer import PhaseWriter
 
 
 class InitialAdapter(Phase):
-    """It follows from the seed and the weights' names, but another library or machine may initialize it differently, and a
-    replay needs the same one."""
+    """The adapter of the seed of the iteration's checkpoint."""
 
-    kind = "adapter"
-    shared = True
-
-    @property
-    def seed(self) -> int:
-        assert self.iteration.checkpoint is not None
-        return self.iteration.checkpoint.seed
+    kind, shared = "adapter", True
 
     @property
     def folder(self) -> str:
-        return initial_adapter_folder(self.seed)
+        return initial_adapter_folder(self.iteration.checkpoint.seed)
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -31,8 +28,7 @@ class InitialAdapter(Phase):
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"seed": self.seed, "lora": self.context.config.lora.model_dump()}
+        return {"seed": self.iteration.checkpoint.seed, "lora": self.context.config.lora.model_dump()}
 
     def run(self, draft: PhaseWriter) -> None:
-        self.context.policy.reset_adapter(self.seed)
-        self.context.policy.save_adapter(draft.path)
+        self.context.policy.save_adapter(draft.path)  # loaded as any checkpoint: for want of a stored one it is reset

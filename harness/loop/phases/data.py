@@ -22,16 +22,11 @@ class Data(Phase):
     """The annotated examples. date: the one that chat templates which write a date are given."""
 
     date: datetime
-    kind = "data"
-    shared, may_be_linked = True, False
+    kind, may_be_linked = "data", False
 
     @property
     def folder(self) -> str:
         return self.kind
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        return {}
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.files import read_jsonl, write_json, write_jsonl
-from harness.loop.phases.phase import Cost, Phase
+from harness.loop.costs import Cost, Sizes, Throughput
+from harness.loop.phases.phase import Phase
 from harness.loop.trials import Checkpoint
-from harness.records import INITIAL
 from harness.store.phase_writer import PhaseWriter
 from harness.store.run_folder import PhaseResult
 from harness.world import EarlierCheckpoint
-
-if TYPE_CHECKING:
-    from harness.planning.cost_estimate import Sizes
-    from harness.planning.throughput import Throughput
 
 SAMPLES_FILE = "samples.jsonl"
 SAMPLE_LINE_BYTES = 900  # a line of it beyond its response
@@ -29,37 +25,31 @@ class Diagnostics(Phase):
     measures_initial_policy = True
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        assert self.iteration.checkpoint is not None
-        return self.iteration.checkpoint
-
-    @property
     def examples(self) -> list[Any]:
         return self.context.data.heldout[: self.context.config.probe.prompts]
 
     def _earlier(self) -> dict[str, tuple[Checkpoint, PhaseResult]]:
         """The checkpoints it is compared with, and their diagnostics: none for the initial policy."""
-        if self.iteration.trial is None:
+        iteration = self.iteration
+        if iteration.is_initial:
             return {}
-        initial, opponent_diagnostics = self.context.run.find_phase(f"{INITIAL}/{self.kind}"), self.iteration.opponent_diagnostics
+        initial = self.context.run.find_phase(f"initial/{self.kind}")
         assert initial is not None, "the diagnostics of the initial policy come first"
-        assert opponent_diagnostics is not None
         return {
-            "previous": (self.opponent, opponent_diagnostics),
-            "initial": (self.context.initial_checkpoint(self.checkpoint.seed), initial),
+            "previous": (iteration.opponent, iteration.opponent_diagnostics),
+            "initial": (self.context.initial_checkpoint(iteration.trial.seed), initial),
         }
 
     @property
     def inputs(self) -> dict[str, str]:
-        context, earlier = self.context, self._earlier()
-        data = context.run.manifest_of("data")
+        context, data = self.context, self.context.run.manifest_of("data")
         assert data is not None
-        inputs = {"player": context.weights_digest(self.checkpoint), "heldout": data.outputs["heldout.jsonl"]}
-        if earlier:
-            inputs["opponent"] = context.weights_digest(self.opponent)
-            inputs["opponent_samples"] = earlier["previous"][1].digest_of(SAMPLES_FILE)
-            initial_samples = {"initial_samples": earlier["initial"][1].digest_of(SAMPLES_FILE)}
-            inputs |= context.run.only_recorded(self.folder, initial_samples)
+        inputs = {"player": context.weights_digest(self.iteration.checkpoint), "heldout": data.outputs["heldout.jsonl"]}
+        if earlier := self._earlier():
+            (opponent, opponent_result), (_, initial_result) = earlier["previous"], earlier["initial"]
+            inputs["opponent"] = context.weights_digest(opponent)
+            inputs["opponent_samples"] = opponent_result.digest_of(SAMPLES_FILE)
+            inputs |= context.run.only_recorded(self.folder, {"initial_samples": initial_result.digest_of(SAMPLES_FILE)})
         return inputs
 
     @property
@@ -71,7 +61,7 @@ class Diagnostics(Phase):
     @property
     def progress(self) -> tuple[str, int, str]:
         # generated: 1; scored: these, real, fresh samples of the data, each earlier checkpoint's; by each of those: these
-        num_earlier = 0 if self.iteration.trial is None else 2
+        num_earlier = 0 if self.iteration.is_initial else 2
         responses_per_prompt = 3 + (self.context.config.data.distribution is not None) + 2 * num_earlier
         return "diagnostics", responses_per_prompt * len(self.examples), "responses"
 

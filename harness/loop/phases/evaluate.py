@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.errors import UserError
 from harness.files import write_json, write_jsonl
 from harness.loop.benchmark import EvalRequest
-from harness.loop.phases.phase import Cost, Phase
-from harness.loop.trials import Checkpoint
+from harness.loop.costs import Cost, Sizes, Throughput
+from harness.loop.phases.phase import Phase
 from harness.records import digest
 from harness.store.partial_results import ChunkFiles, PartialResults
 from harness.store.phase_writer import PhaseWriter
-
-if TYPE_CHECKING:
-    from harness.planning.cost_estimate import Sizes
-    from harness.planning.throughput import Throughput
 
 
 class Evaluate(Phase):
     """Scores, samples and items of every row; all checkpoints of a run must have answered the same prompts."""
 
     kind, letter = "evaluate", "e"
-    measures_initial_policy = True
-    read_later = False
+    measures_initial_policy, read_later = True, False
 
     @classmethod
     def path_in_iteration(cls, suite: str) -> str:
         return f"{cls.kind}/{suite}"
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        assert self.iteration.checkpoint is not None
-        return self.iteration.checkpoint
-
-    @property
     def inputs(self) -> dict[str, str]:
         context, benchmark = self.context, self.context.benchmark
+        encodings = {**benchmark.task_fingerprints, "tokenizer": context.policy.encoder.digest}
         return {
-            "player": context.weights_digest(self.checkpoint),
+            "player": context.weights_digest(self.iteration.checkpoint),
             "suite": digest(benchmark.suite.identity()),
             "tasks": benchmark.digest,
-            **context.run.only_recorded(self.folder, {**benchmark.task_fingerprints, "tokenizer": context.policy.encoder.digest}),
+            **context.run.only_recorded(self.folder, encodings),
         }
 
     @property
@@ -70,7 +61,7 @@ class Evaluate(Phase):
                 f"the initial policy answered ({initial_manifest.counts['prompt_hash']}); use --name OTHER to evaluate all "
                 "checkpoints on the same prompts"
             )
-        for line in result.notes if self.iteration.trial is None else ():
+        for line in result.notes if self.iteration.is_initial else ():
             run.show_line(line)
         write_json(draft.path / "scores.json", {"records": [dataclasses.asdict(record) for record in result.records]})
         write_json(draft.path / benchmark.raw_name, result.raw)

@@ -4,87 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.files import write_json, write_jsonl
 from harness.loop.context import Iteration
-from harness.loop.phases.phase import Cost, Phase
-from harness.loop.training_set import SAMPLES_FILE, initial_samples
-from harness.loop.trials import Checkpoint, content_digest, initial_samples_folder
+from harness.loop.costs import Cost, Sizes, Throughput
+from harness.loop.phases.phase import Phase
+from harness.loop.training_set import SAMPLES_FILE, initial_samples, initial_samples_folder
+from harness.loop.trials import Checkpoint, content_digest
 from harness.store.partial_results import ChunkFiles, PartialResults
 from harness.store.phase_writer import PhaseWriter
 from harness.world import SampleRequest
 
-if TYPE_CHECKING:
-    from harness.planning.cost_estimate import Sizes
-    from harness.planning.throughput import Throughput
-    from objectives import Needs
-
 
 class Generate(Phase):
-    """The opponent's responses to the trial's prompts."""
+    """The opponent's responses to the trial's prompts; at iteration 0 the initial policy's, which are there."""
 
-    kind, letter = "generate", "g"
-
-    @classmethod
-    def is_needed(cls, needs: Needs) -> bool:
-        return bool(needs.synthetic)
+    kind, letter, requires = "generate", "g", "synthetic"
 
     @classmethod
     def of(cls, iteration: Iteration) -> Sequence[Phase]:
-        if iteration.trial is None or not cls.is_needed(iteration.needs):
-            return []
-        return [cls(iteration) if iteration.number else SharedSamples(iteration)]
+        phases = super().of(iteration)
+        return [SharedSamples(iteration)] if phases and iteration.number == 0 else phases
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        return self.opponent
-
-    @property
-    def indices(self) -> Sequence[int]:
-        """The samples of a prompt that are generated here."""
-        return range(self.iteration.needs.synthetic)
-
-    @property
-    def responses_per_prompt(self) -> int:
-        return len(self.indices)
-
-    @property
-    def examples(self) -> list[Any]:
-        return self.iteration.examples
-
-    @property
-    def sampled_iteration(self) -> int:
-        return self.iteration.number
+    def request(self) -> SampleRequest:
+        iteration, indices = self.iteration, range(self.responses_per_prompt)
+        adapter = iteration.opponent.adapter
+        return SampleRequest(iteration.examples, indices, iteration.number, iteration.trial.seed, adapter, self.folder)
 
     @property
     def inputs(self) -> dict[str, str]:
-        return {"player": self.checkpoint.digest, "examples": content_digest(self.examples)}
+        assert self.checkpoint is not None
+        return {"player": self.checkpoint.digest, "examples": content_digest(self.request.examples)}
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {
-            **self.context.config.generation.identity_fields(),
-            "indices": list(self.indices),
-            "iteration": self.sampled_iteration,
-            "seed": self.trial.seed,
-        }
+        request, generation = self.request, self.context.config.generation.identity_fields()
+        return {**generation, "indices": list(request.indices), "iteration": request.iteration, "seed": request.seed}
 
     @property
     def progress(self) -> tuple[str, int, str]:
-        return "generate", len(self.examples) * len(self.indices), "responses"
+        return "generate", len(self.request.examples) * self.responses_per_prompt, "responses"
 
     def run(self, draft: PhaseWriter) -> None:
         context = self.context
-        request = SampleRequest(
-            self.examples, self.indices, self.sampled_iteration, self.trial.seed, self.checkpoint.adapter, self.folder
-        )
         partial_results = PartialResults(ChunkFiles(draft.unfinished, draft.notify), context.config.generation.shard)
-        generated = context.world.generate(context.policy, context.config, request, draft.advance, partial_results)
+        generated = context.world.generate(context.policy, context.config, self.request, draft.advance, partial_results)
         write_jsonl(draft.path / SAMPLES_FILE, generated.samples)
         for name, content in generated.files.items():
             write_json(draft.path / name, content)
         draft.counts.update(generated.counts)
+
+    @property
+    def responses_per_prompt(self) -> int:
+        return self.iteration.needs.synthetic
 
     def cost(self, throughput: Throughput, sizes: Sizes) -> Cost:
         responses = sizes.pairs_of(self.variant) * self.responses_per_prompt
@@ -94,39 +68,34 @@ class Generate(Phase):
 
 @dataclass
 class InitialSamples(Generate):
-    """The initial policy's responses to all prompts, one committed folder per index: more samples later add folders and change
-    none."""
+    """The initial policy's responses to all prompts, one folder per index: more samples later add folders and change none."""
 
     index: int
     shared, letter = True, ""
 
     @classmethod
     def of(cls, iteration: Iteration) -> Sequence[Phase]:
-        if iteration.trial is None:
+        if iteration.is_initial:
             return []
         needs = iteration.needs
-        in_window = iteration.number <= needs.history  # the training set has iteration 0's synthetic responses
-        return [cls(iteration, k) for k in range(max(needs.synthetic if in_window else 0, needs.proto))]
+        reaches_start = iteration.number < iteration.groups_per_pair
+        return [cls(iteration, k) for k in range(max(needs.synthetic if reaches_start else 0, needs.proto))]
 
     @property
     def folder(self) -> str:
-        return initial_samples_folder(self.trial.seed, self.index)
+        return initial_samples_folder(self.iteration.trial.seed, self.index)
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return self.context.initial_checkpoint(self.trial.seed)
+        return self.context.initial_checkpoint(self.iteration.trial.seed)
 
     @property
-    def indices(self) -> Sequence[int]:
-        return [self.index]
+    def request(self) -> SampleRequest:
+        return SampleRequest(self.context.data.train, [self.index], 0, self.iteration.trial.seed, None, self.folder)
 
     @property
-    def examples(self) -> list[Any]:
-        return self.context.data.train
-
-    @property
-    def sampled_iteration(self) -> int:
-        return 0
+    def responses_per_prompt(self) -> int:
+        return 1
 
 
 class SharedSamples(Phase):
@@ -136,8 +105,8 @@ class SharedSamples(Phase):
 
     @property
     def inputs(self) -> dict[str, str]:
-        _, digests = initial_samples(self.iteration, self.iteration.needs.synthetic)
-        return {initial_samples_folder(self.trial.seed, k): value for k, value in enumerate(digests.values())}
+        initial_samples(self.iteration, self.iteration.needs.synthetic, digests := dict[str, str]())
+        return {initial_samples_folder(self.iteration.trial.seed, k): value for k, value in enumerate(digests.values())}
 
     def run(self, draft: PhaseWriter) -> None:
         draft.counts["shared"] = "the samples are the initial policy's; see inputs"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.files import write_jsonl
 from harness.loop.context import Iteration
-from harness.loop.phases.phase import Cost, Phase
+from harness.loop.costs import Cost, Sizes, Throughput
+from harness.loop.phases.phase import Phase
 from harness.loop.training_set import INITIAL_SCORES, SCORES_FILE
 from harness.loop.trials import Checkpoint, content_digest
 from harness.records import Group
@@ -17,8 +18,6 @@ from harness.train.groups import build_groups
 from harness.train.score import ScoredSet, score
 
 if TYPE_CHECKING:
-    from harness.planning.cost_estimate import Sizes
-    from harness.planning.throughput import Throughput
     from objectives import Needs
 
 SCORE_LINE_BYTES = 170  # a line of scores.jsonl
@@ -27,23 +26,15 @@ SCORE_LINE_BYTES = 170  # a line of scores.jsonl
 class Score(Phase):
     """The opponent's log-probability of every response of the training set."""
 
-    kind, letter = "score", "s"
-
-    @classmethod
-    def is_needed(cls, needs: Needs) -> bool:
-        return needs.reference
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        return self.opponent
+    kind, letter, requires = "score", "s", "reference"
 
     @property
     def inputs(self) -> dict[str, str]:
-        return {"player": self.opponent.digest, **self.iteration.training_set.sources}
+        return {"player": self.iteration.opponent.digest, **self.iteration.training_set.sources}
 
     @property
     def progress(self) -> tuple[str, int, str]:
-        return "score", self.iteration.training_set.num_responses, "responses"
+        return "score", sum(len(group.responses()) for group in self.iteration.training_set.groups), "responses"
 
     def run(self, draft: PhaseWriter) -> None:
         scored = self._score(self.iteration.training_set.groups, draft)
@@ -61,11 +52,14 @@ class Score(Phase):
         self.iteration.scores = result
 
     def cost(self, throughput: Throughput, sizes: Sizes) -> Cost:
-        needs, number = self.iteration.needs, self.iteration.number
-        groups_per_pair = min(needs.history, number) + 1
-        responses_per_pair = 1 + needs.synthetic * groups_per_pair + needs.proto
-        num_scored = responses_to_score(needs, number, throughput.cached_logp_agrees)
-        return _scoring_cost(sizes.pairs_of(self.variant), responses_per_pair, num_scored, throughput)
+        needs, pairs = self.iteration.needs, sizes.pairs_of(self.variant)
+        responses, num_scored = pairs, 1
+        if not self.shared:
+            responses *= 1 + needs.synthetic * self.iteration.groups_per_pair + needs.proto
+            num_scored = responses_to_score(needs, self.iteration.number, throughput.cached_logp_agrees)
+        tokens = throughput.prompt_tokens + throughput.real_tokens + (num_scored - 1) * throughput.generated_tokens
+        seconds = pairs * throughput.scoring[num_scored].seconds_per_item
+        return Cost(responses, pairs * tokens if num_scored else 0.0, seconds, responses * SCORE_LINE_BYTES)
 
 
 class InitialScores(Score):
@@ -75,7 +69,7 @@ class InitialScores(Score):
 
     @classmethod
     def of(cls, iteration: Iteration) -> Sequence[Phase]:
-        return [cls(iteration)] if iteration.number == 0 and cls.is_needed(iteration.needs) else []
+        return super().of(iteration) if iteration.number == 0 else []
 
     @property
     def folder(self) -> str:
@@ -86,7 +80,7 @@ class InitialScores(Score):
         return self.context.initial_checkpoint(self.context.config.seeds[0])
 
     @property
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, str]:
         return {"player": self.context.policy.base_digest, "examples": content_digest(self.context.data.train)}
 
     @property
@@ -99,9 +93,6 @@ class InitialScores(Score):
     def hand_on(self, result: PhaseResult) -> None:
         """The training set reads it from the run folder."""
 
-    def cost(self, throughput: Throughput, sizes: Sizes) -> Cost:
-        return _scoring_cost(sizes.num_pairs, 1, 1, throughput)
-
 
 def responses_to_score(needs: Needs, iteration: int, cached_logp_agrees: bool) -> int:
     """Responses per prompt that go through the model when the training set of an iteration is scored.
@@ -113,13 +104,3 @@ def responses_to_score(needs: Needs, iteration: int, cached_logp_agrees: bool) -
     if not cached_logp_agrees:
         return 1 + needs.synthetic * (1 + num_earlier) + needs.proto
     return 1 + needs.synthetic * num_earlier + needs.proto if iteration else 0
-
-
-def _scoring_cost(pairs: int, responses_per_pair: int, num_scored: int, throughput: Throughput) -> Cost:
-    """num_scored: responses per prompt that go through the model, a real one among them, of `responses_per_pair`."""
-    tokens = 0.0
-    if num_scored:
-        tokens = throughput.prompt_tokens + throughput.real_tokens + (num_scored - 1) * throughput.generated_tokens
-    responses = pairs * responses_per_pair
-    seconds = pairs * throughput.scoring[num_scored].seconds_per_item
-    return Cost(responses, pairs * tokens, seconds, responses * SCORE_LINE_BYTES)

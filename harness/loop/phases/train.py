@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.config import TrainingConfig, scheduled
 from harness.discovery.process_state import preserve_process_state
 from harness.files import read_jsonl
-from harness.loop.phases.phase import Cost, Phase
+from harness.loop.costs import Cost, Sizes, Throughput
+from harness.loop.phases.phase import Phase
 from harness.loop.training_set import SCORES_FILE
 from harness.loop.trials import Checkpoint, training_settings
 from harness.records import Score
@@ -18,10 +19,6 @@ from harness.store.adapter_files import ADAPTER_FILE
 from harness.store.phase_writer import PhaseWriter
 from harness.store.run_folder import PhaseResult, RunFolder
 from harness.train.groups import with_reference_logps
-
-if TYPE_CHECKING:
-    from harness.planning.cost_estimate import Sizes
-    from harness.planning.throughput import Throughput
 
 STEP_LINE_BYTES = 450  # a line of steps.jsonl without its examples
 EXAMPLE_ID_BYTES = 20  # an example's id in it
@@ -33,28 +30,23 @@ class Train(Phase):
     kind, letter = "train", "t"
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        return self.opponent
-
-    @property
     def training(self) -> TrainingConfig:
-        return training_settings(self.context.config, self.trial.variant).at_iteration(self.iteration.number)
+        return training_settings(self.context.config, self.iteration.trial.variant).at_iteration(self.iteration.number)
 
     @property
     def inputs(self) -> dict[str, str]:
-        scores = self.iteration.scores
+        iteration, scores = self.iteration, self.iteration.scores
         return {
-            "player": self.opponent.digest,
-            "objective": self.trial.variant.source_digest,
-            **self.iteration.training_set.sources,
+            "player": iteration.opponent.digest,
+            "objective": iteration.trial.variant.source_digest,
+            **iteration.training_set.sources,
             **({"scores": scores.digest_of(SCORES_FILE)} if scores else {}),
         }
 
     @property
     def settings(self) -> dict[str, Any]:
-        from harness.train.schedule import optimizer_options  # torch is slow to load; listing phases needs none
+        from harness.train.schedule import optimizer_options  # torch is slow to load, and a list of phases needs none
 
-        assert self.iteration.objective is not None
         return {
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "objective": dataclasses.asdict(self.iteration.objective),
@@ -71,33 +63,31 @@ class Train(Phase):
         from harness.train.checkpointing import LOG_FILE, TrainingCheckpointer  # torch is slow to load
         from harness.train.core import train  # torch is slow to load
 
-        policy, objective, scores = self.context.policy, self.iteration.objective, self.iteration.scores
-        assert objective is not None
-        groups = self.iteration.training_set.groups
+        iteration, policy, settings = self.iteration, self.context.policy, self.training
+        groups, scores, seed = iteration.training_set.groups, iteration.scores, iteration.trial.seed
         if scores:
             groups = with_reference_logps(groups, read_jsonl(scores.path / SCORES_FILE, Score))
-        shuffle_key = (self.trial.seed, "train", self.iteration.number)
-        checkpointer = TrainingCheckpointer(draft.unfinished, self.training.save_seconds, draft.notify)
-        with preserve_process(self.context.run, self.trial.name):
-            counts = train(policy, groups, objective, self.training, shuffle_key, draft.advance, checkpointer.log, checkpointer)
+        key = (seed, "train", iteration.number)
+        checkpointer = TrainingCheckpointer(draft.unfinished, settings.save_seconds, draft.notify)
+        with preserve_process(self.context.run, iteration.trial.name):
+            counts = train(policy, groups, iteration.objective, settings, key, draft.advance, checkpointer.log, checkpointer)
         (draft.unfinished / LOG_FILE).rename(draft.path / LOG_FILE)
         draft.counts.update(counts)
         policy.save_adapter(draft.path / "adapter")
 
     def hand_on(self, result: PhaseResult) -> None:
         digest = result.digest_of(f"adapter/{ADAPTER_FILE}")
-        self.iteration.checkpoint = Checkpoint(self.trial.seed, result.path / "adapter", digest)
+        self.iteration.checkpoint = Checkpoint(self.iteration.trial.seed, result.path / "adapter", digest)
 
     def cost(self, throughput: Throughput, sizes: Sizes) -> Cost:
-        variant, needs, number = self.trial.variant, self.iteration.needs, self.iteration.number
-        groups = sizes.pairs_of(variant) * (min(needs.history, number) + 1)
+        variant, needs, number = self.iteration.trial.variant, self.iteration.needs, self.iteration.number
+        groups = sizes.pairs_of(variant) * self.iteration.groups_per_pair
         epochs = int(scheduled(variant.training.get("epochs", self.context.config.training.epochs), number))
-        prompts = groups * epochs
+        prompts, steps = groups * epochs, -(-groups // sizes.batch_size) * epochs
         num_generated = needs.synthetic + needs.proto
         tokens = prompts * (
             (1 + num_generated) * throughput.prompt_tokens + throughput.real_tokens + num_generated * throughput.generated_tokens
         )
-        steps = -(-groups // sizes.batch_size) * epochs
         seconds = prompts * throughput.training[variant.label, min(number, 1)].seconds_per_item
         return Cost(prompts, tokens, seconds, throughput.adapter_bytes + steps * STEP_LINE_BYTES + prompts * EXAMPLE_ID_BYTES)
 
