@@ -65,11 +65,11 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
     pending_names = {trial.name for trial in pending_trials}
     unassigned = deque(index for index, trial in enumerate(trials) if trial.name in pending_names)
     failed: dict[str, str] = {}
-    workers = start_workers(num_workers)
+    workers: list[Worker] = []
     try:
-        for worker in workers:
-            _send_setup(worker, loop)
-            _assign(worker, unassigned)
+        for slot in range(num_workers):
+            workers.append(_start_worker(slot, num_workers, loop))
+            _assign(workers[-1], unassigned)
         while worker_by_pipe := {worker.pipe: worker for worker in workers if worker.trial_index is not None}:
             for pipe in wait(list(worker_by_pipe)):
                 worker = worker_by_pipe[pipe]  # type: ignore[index]
@@ -86,9 +86,8 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                     workers.remove(worker)
                     worker.pipe.close()
                     if unassigned:
-                        worker = _start_worker(worker.slot, num_workers)
+                        worker = _start_worker(worker.slot, num_workers, loop)
                         workers.append(worker)
-                        _send_setup(worker, loop)
                 if message_kind == "line":
                     reporter.show_line(message)
                     continue
@@ -102,17 +101,13 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                 loop.refresh()
         return failed
     finally:
-        stop_workers(workers)
-
-
-def _send_setup(worker: Worker, loop: TrainingLoop) -> None:
-    worker.pipe.send(("open", loop.runner.context.config.model_dump(), str(loop.root.absolute())))
+        _stop_workers(workers)
 
 
 def _assign(worker: Worker, unassigned: deque[int]) -> None:
     if unassigned:
         worker.trial_index = unassigned.popleft()
-        worker.pipe.send(("run", worker.trial_index))
+        worker.pipe.send(worker.trial_index)
 
 
 # ---------------------------------------------------------------- worker processes
@@ -125,12 +120,8 @@ def warm_up(num_workers: int) -> None:
         forkserver.ensure_running()
 
 
-def start_workers(num_workers: int) -> list[Worker]:
-    """Processes that wait for trials."""
-    return [_start_worker(slot, num_workers) for slot in range(num_workers)]
-
-
-def _start_worker(slot: int, num_workers: int) -> Worker:
+def _start_worker(slot: int, num_workers: int, loop: TrainingLoop) -> Worker:
+    """A process that loads the run and waits for trials."""
     context = _context()
     parent_pipe, worker_pipe = context.Pipe()
     process = context.Process(target=_worker_main, args=(slot, num_workers, worker_pipe), daemon=True, name=f"harness-{slot}")
@@ -142,6 +133,7 @@ def _start_worker(slot: int, num_workers: int) -> Worker:
             "command with --jobs 1"
         ) from error
     worker_pipe.close()
+    parent_pipe.send((loop.runner.context.config.model_dump(), str(loop.root.absolute())))
     return Worker(process, parent_pipe, slot)
 
 
@@ -154,7 +146,7 @@ def _context() -> Any:
     return context
 
 
-def stop_workers(workers: Sequence[Worker]) -> None:
+def _stop_workers(workers: Sequence[Worker]) -> None:
     """Close the pipes; an idle worker exits by itself, a busy one is killed."""
     for worker in workers:
         worker.pipe.close()
@@ -187,18 +179,14 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=lambda: (wait([parent.sentinel]), EXIT(1)), daemon=True).start()
-    loop: TrainingLoop | None = None
     reporter = _PipeReporter(pipe)
     try:
+        settings, root = pipe.recv()
+        run = RunFolder(Path(root))
+        run.join_lock()
+        loop = build_loop(_worker_config(RunConfig.model_validate(settings), slot, num_workers), run, reporter)
         while True:
-            command, *arguments = pipe.recv()
-            if command == "open":
-                config, run = RunConfig.model_validate(arguments[0]), RunFolder(Path(arguments[1]))
-                run.join_lock()
-                loop = build_loop(_worker_config(config, slot, num_workers), run, reporter)
-                continue
-            assert loop is not None
-            trial = loop.trials[arguments[0]]
+            trial = loop.trials[pipe.recv()]
             reporter.trial_name = trial.name
             error = loop.run_trial_safely(trial, lambda: pipe.send(("progressed", "")))
             pipe.send(("done", "") if error is None else ("failed", error))

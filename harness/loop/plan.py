@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.config import RunConfig
 from harness.discovery.variants import Variant
@@ -34,11 +34,12 @@ def plan_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> l
     """The phases of every trial, shared ones once. suite: the suite's name."""
     context = RunContext(config, suite)
     phases = phases_of(Iteration(context))
-    for variant in variants:
-        for seed in config.seeds:
-            for iteration in planned_iterations(context, Trial(variant, seed)):
-                phases += phases_of(iteration)
-    phase_by_folder: dict[str, Phase] = {}
-    for phase in phases:
-        phase_by_folder.setdefault(phase.folder, phase)
-    return list(phase_by_folder.values())
+    for trial in (Trial(variant, seed) for variant in variants for seed in config.seeds):
+        for iteration in planned_iterations(context, trial):
+            phases += phases_of(iteration)
+    return without_repeats(phases)
+
+
+def without_repeats(phases: Iterable[Phase]) -> list[Phase]:
+    """One phase per folder, where it comes first."""
+    return list({phase.folder: phase for phase in phases}.values())

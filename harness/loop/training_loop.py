@@ -19,7 +19,7 @@ from harness.loop.phase_runner import PhaseRunner
 from harness.loop.phases.adapter import InitialAdapter
 from harness.loop.phases.evaluate import Evaluate
 from harness.loop.phases.phase import Phase
-from harness.loop.plan import phases_of, planned_iterations
+from harness.loop.plan import phases_of, planned_iterations, without_repeats
 from harness.loop.trials import Trial
 from harness.store.finished_phases import FinishedPhases
 from harness.store.small_files import SHARED_UNIT, update_small_file
@@ -51,7 +51,10 @@ class TrainingLoop:
 
     def run_trial(self, trial: Trial, on_progress: Callable[[], None]) -> None:
         """One trial, iteration by iteration; `on_progress` is called after every iteration that computed something."""
-        iteration = self._start_of(trial)
+        iteration = self._initial_policy(trial.seed)
+        for phase in [InitialAdapter(iteration), *phases_of(iteration)]:
+            if phase.read_later:
+                self.runner.ensure(phase)
         for number in range(self.runner.context.config.iterations):
             self.runner.reporter.show_line(f"{trial.variant.label}, seed {trial.seed}, iteration {number}")
             iteration, phases_before = iteration.following(trial), self.runner.phases_run
@@ -60,14 +63,6 @@ class TrainingLoop:
             if self.runner.phases_run > phases_before:
                 update_small_file(self.root, trial.name, verify=False)
                 on_progress()
-
-    def _start_of(self, trial: Trial) -> Iteration:
-        """The initial policy, with what a trial reads of it."""
-        start = self._initial_policy(trial.seed)
-        for phase in [InitialAdapter(start), *phases_of(start)]:
-            if phase.read_later:
-                self.runner.ensure(phase)
-        return start
 
     def run_trial_safely(self, trial: Trial, on_progress: Callable[[], None]) -> str | None:
         """Run one trial; its error is recorded and returned, so that the other trials still run.
@@ -106,15 +101,11 @@ class TrainingLoop:
 
         Raises UserError where its numbers are not finite.
         """
-        shared: dict[str, Phase] = {}
+        shared: list[Phase] = [InitialAdapter(self._initial_policy(trial.seed)) for trial in pending]
         for trial in pending:
-            adapter = InitialAdapter(self._initial_policy(trial.seed))
-            shared.setdefault(adapter.folder, adapter)
             for iteration in planned_iterations(self.runner.context, trial):
-                for phase in phases_of(iteration):
-                    if phase.shared:
-                        shared.setdefault(phase.folder, phase)
-        self._ensure_shared(shared.values())
+                shared += [phase for phase in phases_of(iteration) if phase.shared]
+        self._ensure_shared(without_repeats(shared))
 
     def _ensure_shared(self, phases: Iterable[Phase]) -> None:
         try:
