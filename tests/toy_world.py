@@ -112,7 +112,7 @@ class Modes(Benchmark):
     def requests(self):
         return C * K
 
-    def evaluate(self, policy, request, advance):
+    def evaluate(self, policy, options):
         right = ((policy.probabilities() > 1 / K) == (DATA > 1 / K)).double().flatten().tolist()
         mean = sum(right) / len(right)
         error = math.sqrt(mean * (1 - mean) / (len(right) - 1))

@@ -66,9 +66,10 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
     unassigned = deque(index for index, trial in enumerate(trials) if trial.name in pending_names)
     failed: dict[str, str] = {}
     workers: list[Worker] = []
+    setup = loop.runner.context.config.model_dump(), str(loop.root.absolute())
     try:
         for slot in range(num_workers):
-            workers.append(_start_worker(slot, num_workers, loop))
+            workers.append(_start_worker(slot, num_workers, setup))
             _assign(workers[-1], unassigned)
         while worker_by_pipe := {worker.pipe: worker for worker in workers if worker.trial_index is not None}:
             for pipe in wait(list(worker_by_pipe)):
@@ -86,7 +87,7 @@ def run_trials(loop: TrainingLoop, num_workers: int) -> dict[str, str]:
                     workers.remove(worker)
                     worker.pipe.close()
                     if unassigned:
-                        worker = _start_worker(worker.slot, num_workers, loop)
+                        worker = _start_worker(worker.slot, num_workers, setup)
                         workers.append(worker)
                 if message_kind == "line":
                     reporter.show_line(message)
@@ -120,8 +121,8 @@ def warm_up(num_workers: int) -> None:
         forkserver.ensure_running()
 
 
-def _start_worker(slot: int, num_workers: int, loop: TrainingLoop) -> Worker:
-    """A process that loads the run and waits for trials."""
+def _start_worker(slot: int, num_workers: int, setup: tuple[Any, str]) -> Worker:
+    """A process that loads the run, given by its settings and folder, and waits for trials."""
     context = _context()
     parent_pipe, worker_pipe = context.Pipe()
     process = context.Process(target=_worker_main, args=(slot, num_workers, worker_pipe), daemon=True, name=f"harness-{slot}")
@@ -133,7 +134,7 @@ def _start_worker(slot: int, num_workers: int, loop: TrainingLoop) -> Worker:
             "command with --jobs 1"
         ) from error
     worker_pipe.close()
-    parent_pipe.send((loop.runner.context.config.model_dump(), str(loop.root.absolute())))
+    parent_pipe.send(setup)
     return Worker(process, parent_pipe, slot)
 
 

@@ -10,7 +10,23 @@ from typing import Any, Protocol
 from harness.loop.suite import Suite
 from harness.progress import Advance
 from harness.records import EvalRecord
-from harness.store.partial_results import PartialResults
+from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """How a checkpoint is evaluated; nothing of it changes a score.
+
+    max_tokens_per_batch: tokens per forward pass when scoring. batch_size: responses generated at a time. judgement_log: a file
+    beside the phases, for replies that must survive when the evaluation fails. partial_results: where responses are stored until
+    the phase is complete.
+    """
+
+    max_tokens_per_batch: int
+    batch_size: int
+    advance: Advance
+    judgement_log: Path
+    partial_results: PartialResults = NO_PARTIAL_RESULTS
 
 
 @dataclass(frozen=True)
@@ -23,21 +39,6 @@ class EvalResult:
     raw: dict[str, Any]
     prompt_hash: str
     notes: tuple[str, ...] = ()  # what became known only while evaluating, one line each
-
-
-@dataclass(frozen=True)
-class EvalRequest:
-    """How a checkpoint is evaluated.
-
-    max_tokens_per_batch: tokens per forward pass when scoring. batch_size: responses generated at a time. judgement_log: a
-    file beside the phases, for replies that must survive when this evaluation fails. partial_results: where responses are stored
-    until the phase is complete.
-    """
-
-    max_tokens_per_batch: int
-    batch_size: int
-    judgement_log: Path
-    partial_results: PartialResults
 
 
 class Benchmark(Protocol):
@@ -83,6 +84,6 @@ class Benchmark(Protocol):
     def check_context(self, policy: Any) -> None:
         """Raises UserError when the model's context cannot hold a row's prompts, as far as that is known beforehand."""
 
-    def evaluate(self, policy: Any, request: EvalRequest, advance: Advance) -> EvalResult:
+    def evaluate(self, policy: Any, options: EvalOptions) -> EvalResult:
         """Scores of the checkpoint in the policy's slot. Raises EvaluationError when it cannot be finished."""
         ...

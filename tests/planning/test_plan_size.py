@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from harness.commands.plan import _format_list
+from harness.commands.study import check_variants, study_config, study_record
 from harness.config import MAX_TEXT_CHARS, RunConfig, load_config, validate_config
+from harness.discovery import variants
 from harness.discovery.variants import Variant, parse_variants
 from harness.errors import UserError
 from harness.loop.study import load_study
 from harness.loop.suite import load_suite
 from harness.planning.plan_size import MAX_CHECKPOINTS, MAX_VARIANT_CHARS, check_plan_size
+from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
 from tests.broken import SUITE
 from tests.conftest import run_cli_in_process
 
@@ -102,8 +105,6 @@ def test_long_lists_are_counted_instead_of_printed():
 
 
 def test_the_ticks_of_many_iterations_can_be_read():
-    from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
-
     with house_style():
         axis = make_drawing(1, 1, 1.0).axes[0]
         iteration_axis(axis, 5)
@@ -115,9 +116,6 @@ def test_the_ticks_of_many_iterations_can_be_read():
 
 def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     """What an arm or a contrast names is played, so its label is known: one look for each of three passes, not one per arm."""
-    from harness.commands.study import check_variants, study_config, study_record
-    from harness.discovery import variants
-
     names = [f"spin:beta={i}" for i in range(1, 301)]
     arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)
     head = f'title = "t"\nquestion = "q"\nobjectives = "{",".join(names)}"\niterations = 1\nseeds = [0]\n'

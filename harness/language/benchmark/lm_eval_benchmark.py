@@ -35,7 +35,7 @@ from harness.language.generation_check import check_context, check_settings
 from harness.language.hub_items import missing_from_mirror
 from harness.language.policy import Policy
 from harness.language.random_state import keep_random_state
-from harness.loop.benchmark import EvalRequest, EvalResult
+from harness.loop.benchmark import EvalOptions, EvalResult
 from harness.loop.suite import Suite, SuiteTask
 from harness.progress import Advance
 from harness.records import digest
@@ -141,8 +141,9 @@ class LmEvalBenchmark:
         check_context(self.suite.name, self.generation_tasks(), policy.context_length)
         check_settings(self.suite.name, self.generation_tasks(), policy.model)
 
-    def evaluate(self, policy: Policy, request: EvalRequest, advance: Advance) -> EvalResult:
-        return evaluate(policy, self, request.max_tokens_per_batch, request.batch_size, advance, request.partial_results)
+    def evaluate(self, policy: Policy, options: EvalOptions) -> EvalResult:
+        max_tokens_per_batch, batch_size = options.max_tokens_per_batch, options.batch_size
+        return evaluate(policy, self, max_tokens_per_batch, batch_size, options.advance, options.partial_results)
 
 
 def load_lm_eval_benchmark(

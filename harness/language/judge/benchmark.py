@@ -26,10 +26,9 @@ from harness.language.judge.rating import rating_prompt
 from harness.language.judge.responses import Answer, check_context_length, generate_answers, prompt_ids
 from harness.language.judge.scoring import JudgeRequest, rate_answers
 from harness.language.policy import Policy
-from harness.loop.benchmark import EvalRequest, EvalResult
+from harness.loop.benchmark import EvalOptions, EvalResult
 from harness.loop.judge_settings import MAX_RATING, JudgeSettings
 from harness.loop.suite import Suite, SuiteTask
-from harness.progress import Advance
 from harness.records import EvalRecord, digest
 
 STEPS_PER_QUESTION = 4  # two answers, two judgements
@@ -89,19 +88,19 @@ class JudgeBenchmark:
     def check_context(self, policy: Policy) -> None:
         check_context_length(policy, self._all_questions(), self.suite.name, self.settings.max_new_tokens)
 
-    def evaluate(self, policy: Policy, request: EvalRequest, advance: Advance) -> EvalResult:
+    def evaluate(self, policy: Policy, options: EvalOptions) -> EvalResult:
         questions, settings = self._all_questions(), self.settings
         seed_name = f"{self.suite.name} v{self.suite.version}"
         answers = generate_answers(
-            policy, questions, seed_name, settings.max_new_tokens, settings.temperatures, request.batch_size, advance
+            policy, questions, seed_name, settings.max_new_tokens, settings.temperatures, options.batch_size, options.advance
         )
         judge_requests = [
             self._judge_request(question, question_answers, turn)
             for question, question_answers in zip(questions, answers, strict=True)
             for turn in range(1, len(question_answers) + 1)
         ]
-        log = JudgementLog(request.judgement_log, request.partial_results.chunks.notify)
-        judgements = rate_answers(self.endpoint, judge_requests, log, advance)
+        log = JudgementLog(options.judgement_log, options.partial_results.chunks.notify)
+        judgements = rate_answers(self.endpoint, judge_requests, log, options.advance)
         ratings, samples = {}, {row.name: [] for row in self.suite.task}
         for n, question in enumerate(questions):
             question_judgements = judgements[2 * n : 2 * n + 2]

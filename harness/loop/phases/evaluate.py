@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.files import write_json, write_jsonl
-from harness.loop.benchmark import EvalRequest
+from harness.loop.benchmark import EvalOptions
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
 from harness.records import digest
@@ -47,13 +47,14 @@ class Evaluate(Phase):
     def run(self, draft: PhaseWriter) -> None:
         context, config, benchmark, run = self.context, self.context.config, self.context.benchmark, self.context.run
         parent, suite = self.iteration.folder, self.context.suite
-        request = EvalRequest(
+        options = EvalOptions(
             max_tokens_per_batch=config.model.tokens_per_pass,
             batch_size=config.evaluation.batch_size,
+            advance=draft.advance,
             judgement_log=run.root / "judgements" / suite / f"{parent.replace('/', '_')}.jsonl",
             partial_results=PartialResults(ChunkFiles(draft.unfinished, draft.notify), config.evaluation.shard),
         )
-        result = benchmark.evaluate(context.policy, request, draft.advance)
+        result = benchmark.evaluate(context.policy, options)
         initial_manifest = run.manifest_of(f"initial/evaluate/{suite}")
         if initial_manifest is not None and initial_manifest.counts["prompt_hash"] != result.prompt_hash:
             raise UserError(
