@@ -158,8 +158,8 @@ class World(Protocol):
     def diagnose(
         self, policy: Any, config: RunConfig, examples: Sequence[Any], earlier: Mapping[str, EarlierCheckpoint], advance: Advance
     ) -> Diagnostics: ...  # `earlier` by name: "previous" is the opponent, "initial" the initial policy
-    def measure_throughput(self, runner: Any, variants: Sequence[Any]) -> Any:
-        """A planning.throughput.Throughput of this machine, for a dry run."""
+    def measure_throughput(self, context: Any, variants: Sequence[Any]) -> Any:
+        """A loop.costs.Throughput of this machine, for a dry run."""
         raise UserError(f"--dry-run: the world {type(self).__module__} estimates no costs; run without --dry-run")
 
 

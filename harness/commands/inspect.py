@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from rich.table import Table
@@ -70,10 +71,9 @@ def status_command(run: str | None, results: Path) -> None:
         raise errors[0]
 
 
-PHASE_LETTERS = (("g", "generate"), ("s", "score"), ("t", "train"), ("e", "evaluate"), ("p", "probe"))
-
-
 def _print_status(run: RunFolder) -> None:
+    from harness.loop.plan import PHASES
+
     record = run.record()
     assert record is not None
     suite = record["suite"]
@@ -84,35 +84,32 @@ def _print_status(run: RunFolder) -> None:
     num_missing = num_small_only = 0
     damage_errors: list[UserError] = []
     finished_phases = FinishedPhases(run.root)
+    phases = [phase for phase in PHASES if phase.letter]
     for label, variant in record["variants"].items():
         for seed in record["seeds"]:
             columns = []
             for t in range(record["iterations"]):
-                needs = variant["needs"][min(t, len(variant["needs"]) - 1)]
-                expected = {"g": needs["synthetic"], "s": needs["reference"], "t": 1, "e": 1, "p": 1}
+                needs: Any = SimpleNamespace(**variant["needs"][min(t, len(variant["needs"]) - 1)])
                 letters = ""
-                for letter, phase in PHASE_LETTERS:
-                    if not expected[letter]:
+                for phase in phases:
+                    if not phase.is_needed(needs):
                         letters += " "
                         continue
-                    phase_folder = f"{label}/seed-{seed}/iteration-{t}/{phase}"
+                    phase_folder = f"{label}/seed-{seed}/iteration-{t}/{phase.path_in_iteration(suite)}"
                     try:
-                        complete = (
-                            finished_phases.manifest(f"{phase_folder}/{suite}" if phase == "evaluate" else phase_folder)
-                            is not None
-                        )
+                        complete = finished_phases.manifest(phase_folder) is not None
                     except (DamagedError, OtherFormatError) as error:
                         damage_errors.append(error)
                         letters += "!"
                         continue
                     num_missing += not complete
-                    letters += letter if complete else "·"
+                    letters += phase.letter if complete else "·"
                 columns.append(letters)
             small_only = finished_phases.only_small_file(f"{label}/seed-{seed}")
             num_small_only += small_only
             table.add_row(f"{label}/seed-{seed}" + (" (small files)" if small_only else ""), *columns)
     console.print(table)
-    legend = ", ".join(f"{letter} {'diagnostics' if phase == 'probe' else phase}" for letter, phase in PHASE_LETTERS)
+    legend = ", ".join(f"{phase.letter} {phase.title or phase.kind}" for phase in phases)
     missing_text = f"{num_missing} phases" if num_missing else "none" + ("" if damage_errors else ", complete")
     echo(f"{legend}; · not done: {missing_text}" + (f"; ! damaged: {len(damage_errors)}" if damage_errors else "") + "\n")
     if num_small_only:

@@ -15,13 +15,13 @@ MAX_LISTED = 50
 
 if TYPE_CHECKING:
     from harness.loop.benchmark import Benchmark
-    from harness.loop.plan import PlannedPhase
+    from harness.loop.costs import Throughput
+    from harness.loop.phases.phase import Phase
     from harness.planning.cost_estimate import CostEstimate
     from harness.planning.request import RunRequest
-    from harness.planning.throughput import Throughput
 
 
-def print_plan(request: RunRequest, run: RunFolder) -> list[PlannedPhase]:
+def print_plan(request: RunRequest, run: RunFolder) -> list[Phase]:
     """Print what will be done and what is there already; returns the phases to do."""
     from harness.loop.plan import plan_phases
     from harness.planning.remaining import remaining_phases
@@ -51,31 +51,32 @@ def _format_list(items: Sequence[object]) -> str:
     return listed_text if len(items) <= MAX_LISTED else f"{listed_text}, … ({len(items):,} in all)"
 
 
-def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[PlannedPhase], num_workers: int) -> None:
+def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[Phase], num_workers: int) -> None:
     """Load everything as the run would, time a small part of each kind of phase, and print what the phases to do will cost.
 
     Raises UserError for whatever would stop the run before training. Writes nothing.
     """
-    from harness.planning.cost_estimate import Sizes, estimate_cost
+    from harness.loop.costs import Sizes
+    from harness.planning.cost_estimate import estimate_cost
     from harness.planning.prepare import build_loop, check_unchanged, continued_run_warning, preflight_notes
     from harness.progress import Reporter
 
     config = request.config
     check_unchanged(run, config, request.variants)
     loop = build_loop(request, run, Reporter(), dry_run=True)
-    runner = loop.runner
+    context = loop.runner.context
     for line in preflight_notes(loop):
         echo(line)
     if (line := continued_run_warning(loop)) is not None:
         echo(line)
-    print_power(config, runner.benchmark)
+    print_power(config, context.benchmark)
     if not to_do:
         return
-    throughput = runner.world.measure_throughput(runner, request.variants)
-    sizes = Sizes(len(runner.data.train), min(config.probe.prompts, len(runner.data.heldout)), config.training.batch_size)
-    num_parallel = num_workers if runner.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
+    throughput = context.world.measure_throughput(context, request.variants)
+    sizes = Sizes(len(context.data.train), min(config.probe.prompts, len(context.data.heldout)), config.training.batch_size)
+    num_parallel = num_workers if context.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
     _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel), throughput)
-    _print_cost_basis(config, throughput, str(runner.policy.device), num_workers)
+    _print_cost_basis(config, throughput, str(context.policy.device), num_workers)
 
 
 def _print_cost_table(cost_estimate: CostEstimate, throughput: Throughput) -> None:

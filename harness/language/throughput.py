@@ -23,10 +23,10 @@ from harness.language.phases.generate import generate
 from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
 from harness.language.records import Example, Sample
 from harness.loop.benchmark import Benchmark
-from harness.loop.phase_runner import PhaseRunner
-from harness.loop.plan import responses_to_score
+from harness.loop.context import RunContext
+from harness.loop.costs import EvaluationEstimate, Throughput, Timing
+from harness.loop.phases.score import responses_to_score
 from harness.loop.trials import training_settings
-from harness.planning.throughput import EvaluationEstimate, Throughput, Timing
 from harness.records import Group, StepRecord
 from harness.store.provenance import peak_memory_bytes
 from harness.train.core import train
@@ -38,10 +38,10 @@ MIN_SECONDS = 3.0  # seconds after which a timing is long enough
 INITIAL_ITEMS = 32  # of each lm-eval task, in the first timing of the evaluation
 
 
-def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
+def measure_throughput(context: RunContext, variants: Sequence[Variant]) -> Throughput:
     """Time every kind of phase that the variants need; afterwards the initial policy is loaded again."""
     began = time.perf_counter()
-    config, policy, examples = runner.config, runner.policy, runner.data.train
+    config, policy, examples = context.config, context.policy, context.data.train
     assert isinstance(policy, Policy)
     on_gpu = policy.device.type == "cuda"
     policy.reset_adapter(config.seeds[0])
@@ -52,7 +52,7 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
     lengths = [len(s.token_ids) for s in samples]
     mean_tokens = sum(lengths) / len(lengths)
     stderr = math.sqrt(sum((n - mean_tokens) ** 2 for n in lengths) / max(1, len(lengths) - 1) / len(lengths))
-    initial_seconds, later_seconds = _time_diagnostics(policy, config, runner.data.heldout)
+    initial_seconds, later_seconds = _time_diagnostics(policy, config, context.data.heldout)
     throughput = Throughput(
         prompt_tokens=sum(len(policy.encoder.prompt(e)) for e in examples) / len(examples),
         real_tokens=sum(len(policy.encoder.real(e)) for e in examples) / len(examples),
@@ -61,7 +61,7 @@ def measure_throughput(runner: PhaseRunner, variants: Sequence[Variant]) -> Thro
         truncated_fraction=sum(not s.finished for s in samples) / len(samples),
         generation=generation,
         cached_logp_agrees=_cached_logp_agrees(policy, examples, samples),
-        evaluation=_time_evaluation(policy, config, runner.benchmark, generation.seconds_per_item / mean_tokens),
+        evaluation=_time_evaluation(policy, config, context.benchmark, generation.seconds_per_item / mean_tokens),
         initial_diagnostics_seconds=initial_seconds,
         later_diagnostics_seconds=later_seconds,
         sample_bytes=sum(len(s.text.encode()) + 6 * len(s.token_ids) + 150 for s in samples) / len(samples),

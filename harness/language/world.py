@@ -29,9 +29,9 @@ from harness.language.records import Example, Sample
 from harness.language.text.first_ids import first_id_rows
 from harness.language.text.templates import writes_date
 from harness.loop.benchmark import Benchmark
-from harness.loop.phase_runner import PhaseRunner
+from harness.loop.context import RunContext
+from harness.loop.costs import Throughput
 from harness.loop.suite import Suite
-from harness.planning.throughput import Throughput
 from harness.progress import Advance
 from harness.settings.plugins import load_plugin
 from harness.store.partial_results import PartialResults
@@ -115,7 +115,7 @@ class World:
         settings, distribution = diagnostics_settings(config), find_distribution(config.data.distribution)
         return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 
-    def measure_throughput(self, runner: PhaseRunner, variants: Sequence[Variant]) -> Throughput:
+    def measure_throughput(self, context: RunContext, variants: Sequence[Variant]) -> Throughput:
         from harness.language.throughput import measure_throughput  # a dry run alone needs it
 
-        return measure_throughput(runner, variants)
+        return measure_throughput(context, variants)

@@ -66,11 +66,12 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
     pending_names = {trial.name for trial in pending_trials}
     unassigned = deque(index for index, trial in enumerate(trials) if trial.name in pending_names)
     failed: dict[str, str] = {}
-    workers = start_workers(num_workers)
+    workers: list[Worker] = []
+    setup = request, str(loop.root.absolute())
     try:
-        for worker in workers:
-            _send_setup(worker, request, loop.runner.run)
-            _assign(worker, unassigned)
+        for slot in range(num_workers):
+            workers.append(_start_worker(slot, num_workers, setup))
+            _assign(workers[-1], unassigned)
         while worker_by_pipe := {worker.pipe: worker for worker in workers if worker.trial_index is not None}:
             for pipe in wait(list(worker_by_pipe)):
                 worker = worker_by_pipe[pipe]  # type: ignore[index]
@@ -87,9 +88,8 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
                     workers.remove(worker)
                     worker.pipe.close()
                     if unassigned:
-                        worker = _start_worker(worker.slot, num_workers)
+                        worker = _start_worker(worker.slot, num_workers, setup)
                         workers.append(worker)
-                        _send_setup(worker, request, loop.runner.run)
                 if message_kind == "line":
                     reporter.show_line(message)
                     continue
@@ -103,17 +103,13 @@ def run_trials(request: RunRequest, loop: TrainingLoop, num_workers: int) -> dic
                 loop.refresh()
         return failed
     finally:
-        stop_workers(workers)
-
-
-def _send_setup(worker: Worker, request: RunRequest, run: RunFolder) -> None:
-    worker.pipe.send(("open", request, str(run.root.absolute())))
+        _stop_workers(workers)
 
 
 def _assign(worker: Worker, unassigned: deque[int]) -> None:
     if unassigned:
         worker.trial_index = unassigned.popleft()
-        worker.pipe.send(("run", worker.trial_index))
+        worker.pipe.send(worker.trial_index)
 
 
 # ---------------------------------------------------------------- worker processes
@@ -126,12 +122,8 @@ def warm_up(num_workers: int) -> None:
         forkserver.ensure_running()
 
 
-def start_workers(num_workers: int) -> list[Worker]:
-    """Processes that wait for trials."""
-    return [_start_worker(slot, num_workers) for slot in range(num_workers)]
-
-
-def _start_worker(slot: int, num_workers: int) -> Worker:
+def _start_worker(slot: int, num_workers: int, setup: tuple[RunRequest, str]) -> Worker:
+    """A process that loads the run, given by its request and folder, and waits for trials."""
     context = _context()
     parent_pipe, worker_pipe = context.Pipe()
     process = context.Process(target=_worker_main, args=(slot, num_workers, worker_pipe), daemon=True, name=f"harness-{slot}")
@@ -143,6 +135,7 @@ def _start_worker(slot: int, num_workers: int) -> Worker:
             "command with --jobs 1"
         ) from error
     worker_pipe.close()
+    parent_pipe.send(setup)
     return Worker(process, parent_pipe, slot)
 
 
@@ -155,7 +148,7 @@ def _context() -> Any:
     return context
 
 
-def stop_workers(workers: Sequence[Worker]) -> None:
+def _stop_workers(workers: Sequence[Worker]) -> None:
     """Close the pipes; an idle worker exits by itself, a busy one is killed."""
     for worker in workers:
         worker.pipe.close()
@@ -188,19 +181,15 @@ def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=lambda: (wait([parent.sentinel]), EXIT(1)), daemon=True).start()
-    loop: TrainingLoop | None = None
     reporter = _PipeReporter(pipe)
     try:
+        request, root = pipe.recv()
+        run = RunFolder(Path(root))
+        run.join_lock()
+        config = _worker_config(request.config, slot, num_workers)
+        loop = build_loop(replace(request, config=config), run, reporter)
         while True:
-            command, *arguments = pipe.recv()
-            if command == "open":
-                request, run = arguments[0], RunFolder(Path(arguments[1]))
-                run.join_lock()
-                config = _worker_config(request.config, slot, num_workers)
-                loop = build_loop(replace(request, config=config), run, reporter)
-                continue
-            assert loop is not None
-            trial = loop.trials[arguments[0]]
+            trial = loop.trials[pipe.recv()]
             reporter.trial_name = trial.name
             error = loop.run_trial_safely(trial, lambda: pipe.send(("progressed", "")))
             pipe.send(("done", "") if error is None else ("failed", error))

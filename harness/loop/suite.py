@@ -23,19 +23,9 @@ from harness.settings.toml_files import find_toml, read_toml
 from harness.settings.validation import format_error
 
 RESERVED_COLUMNS = {
-    "objective",
-    "iteration",
-    "seeds",
-    "mean",
-    "item_stderr",
-    "seed_sd",
-    "mean_low",
-    "mean_high",
-    "normalised_mean",
-    "interquartile_mean",
-    "best",
-    "source",
-}
+    "objective", "iteration", "seeds", "mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "normalised_mean",
+    "interquartile_mean", "best", "source",
+}  # fmt: skip
 QUESTION_FIELD = "doc_to_text"  # lm-eval's name for the text of a question, without shots
 KEYS_ADDED_LATER = ("range", "cluster")  # keys of a row that the first runs did not have
 

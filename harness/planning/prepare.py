@@ -15,9 +15,10 @@ from harness.discovery.copies import save_copy
 from harness.discovery.variants import Variant
 from harness.errors import UserError
 from harness.files import write_json
+from harness.loop.context import RunContext
 from harness.loop.phase_runner import PhaseRunner
+from harness.loop.phases.data import commit_data
 from harness.loop.plan import plan_phases
-from harness.loop.stored_data import commit_data
 from harness.loop.training_loop import TrainingLoop
 from harness.loop.trials import Trial, initial_adapter_folder, training_settings
 from harness.planning.preflight import check_objectives
@@ -62,7 +63,7 @@ def prepare_run(request: RunRequest, run: RunFolder, reporter: Reporter) -> Trai
     if (line := continued_run_warning(loop)) is not None:
         reporter.show_line(line)
         run.journal("other versions", said=line)
-    loop.runner.check_same_benchmark()  # before run.json records a suite or a judge that the scores do not come from
+    loop.check_same_benchmark()  # before run.json records a suite or a judge that the scores do not come from
     run.write_record(run_record(request, run, loop))
     return loop
 
@@ -101,19 +102,21 @@ def build_loop(
                 f"{variant.label}: data.examples={variant.examples}, but {config.data.source} has {len(data.train)} pairs"
             )
     run.hardware, run.show_line = manifest_hardware(policy), reporter.show_line
-    data, digests = (data, {}) if dry_run else commit_data(run, config, world, policy, data, date, rewrite_data)
+    context = RunContext(config, benchmark.suite.name, run, world, policy, data, benchmark)
+    runner = PhaseRunner(context, reporter, PhaseCache(run) if config.share else None)
+    if not dry_run:
+        commit_data(runner, date, rewrite_data)
     trials = [Trial(variant, seed) for variant in variants for seed in config.seeds]
-    phase_cache = PhaseCache(run) if config.share else None
     gc.collect()
     gc.freeze()  # tasks and data stay to the end, so later garbage collections skip them
-    return TrainingLoop(trials, PhaseRunner(config, run, world, policy, data, digests, benchmark, reporter, phase_cache))
+    return TrainingLoop(trials, runner)
 
 
 def preflight_notes(loop: TrainingLoop) -> Iterator[str]:
     """Lines for the user before training starts."""
-    runner = loop.runner
-    yield from runner.world.notes(runner.policy, runner.data)
-    yield from runner.benchmark.notices()
+    context = loop.runner.context
+    yield from context.world.notes(context.policy, context.data)
+    yield from context.benchmark.notices()
 
 
 def template_date(run: RunFolder) -> datetime:
@@ -166,7 +169,8 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
 def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[str, Any]:
     """The content of run.json: resolved settings and options, variants with source digest and citation, hardware."""
     previous = run.record() or {}
-    config, policy, suite = request.config, loop.runner.policy, loop.runner.benchmark.suite
+    context = loop.runner.context
+    config, policy, suite = request.config, context.policy, context.benchmark.suite
     variant_records = {v.label: describe_variant(v, config.iterations) for v in request.variants}
     for variant in request.variants:
         save_copy(run, variant, previous.get("variants", {}))
@@ -186,7 +190,7 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "suite": suite.name,
         "hardware": hardware(policy),
         "base_digest": policy.base_digest,
-        **loop.runner.world.record(policy),
+        **context.world.record(policy),
         "date": data_manifest.settings.get("date") if (data_manifest := run.manifest_of("data")) else previous.get("date"),
         "versions": package_versions(),
         "study": dict(request.study) if request.study else previous.get("study"),
@@ -198,7 +202,7 @@ def continued_run_warning(loop: TrainingLoop) -> str | None:
 
     vLLM counts where the run samples with it. This program's release does not count: the version of its numbers does.
     """
-    run, backend = loop.runner.run, loop.runner.config.generation.backend
+    run, backend = loop.runner.context.run, loop.runner.context.config.generation.backend
     ignored = {PROGRAM} | ({"vllm"} - {backend})
     versions = {name: version for name, version in package_versions().items() if name not in ignored}
     return version_warning(run, versions | run.hardware)

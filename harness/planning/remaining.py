@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.loop.plan import PlannedPhase
+from harness.loop.phases.phase import Phase
 from harness.store.finished_phases import FinishedPhases
-from harness.store.small_files import SHARED_UNIT, small_file_path, unit_of
+from harness.store.small_files import small_file_path, unit_of
 
 
-def remaining_phases(root: Path, phases: Sequence[PlannedPhase], ignore_damaged: bool = False) -> list[PlannedPhase]:
+def remaining_phases(root: Path, phases: Sequence[Phase], ignore_damaged: bool = False) -> list[Phase]:
     """The phases of a run that are still to do, in the plan's order.
 
     Phases of the initial policy that pending trials need are run again where their folder is gone; the result must be as
@@ -21,7 +21,7 @@ def remaining_phases(root: Path, phases: Sequence[PlannedPhase], ignore_damaged:
     """
     finished_phases = FinishedPhases(root, ignore_damaged)
     missing = [phase for phase in phases if not finished_phases.is_finished(phase.folder)]
-    first_missing: dict[str, PlannedPhase] = {}  # by trial
+    first_missing: dict[str, Phase] = {}  # by trial
     for phase in missing:
         if phase.variant is not None:
             first_missing.setdefault(unit_of(phase.folder), phase)
@@ -37,13 +37,13 @@ def remaining_phases(root: Path, phases: Sequence[PlannedPhase], ignore_damaged:
     return [phase for phase in phases if phase.folder in folders_to_run]
 
 
-def _needed_by_trials(phase: PlannedPhase, seeds: set[str]) -> bool:
-    """Whether trials of these seeds use a shared phase; they do not use its scores."""
-    parts = phase.folder.split("/")
-    return parts[0] == SHARED_UNIT and phase.kind != "evaluate" and (phase.kind != "generate" or parts[1] in seeds)
+def _needed_by_trials(phase: Phase, seeds: set[str]) -> bool:
+    """Whether trials of these seeds read a phase of the initial policy, which may be of one seed."""
+    seed = phase.folder.split("/")[1]
+    return phase.variant is None and phase.read_later and (seed in seeds or not seed.startswith("seed-"))
 
 
-def _small_files_only_message(root: Path, trial: str, phase: PlannedPhase, finished_phases: FinishedPhases) -> str:
+def _small_files_only_message(root: Path, trial: str, phase: Phase, finished_phases: FinishedPhases) -> str:
     num_iterations = len({name.split("/")[2] for name in finished_phases.from_small_file(trial)})
     return (
         f"{root}: of {trial} only the small files are here, with {num_iterations} iteration(s); "

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import DamagedError
 from harness.files import json_round_trip, read_checked, write_checked
+from harness.progress import Advance
 
 UNFINISHED_FOLDER = "unfinished"
 # In that folder: an attempt's inputs, its number and its machine.
@@ -20,7 +21,7 @@ class PhaseWriter:
     """An unfinished phase: files are written into `path`, numbers put into `counts`, then RunFolder commits it.
 
     `unfinished` is for partial results that the next attempt can reuse; it is not part of the finished phase. notify: called
-    with a line about what is damaged.
+    with a line about what is damaged. `advance` is called with the number of units done.
     """
 
     def __init__(self, path: Path, notify: Callable[[str], None] = lambda line: None) -> None:
@@ -28,6 +29,7 @@ class PhaseWriter:
         self.unfinished = path / UNFINISHED_FOLDER
         self.attempt = 1
         self.counts: dict[str, Any] = {}
+        self.advance: Advance = lambda n: None
 
 
 def start_attempt(writer: PhaseWriter, inputs: Mapping[str, Any]) -> None:

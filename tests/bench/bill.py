@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness.loop.plan import PHASE_KINDS
+from harness.loop.plan import PHASES
 from tests.bench.measure import median, paired_ratio, report
 
+PHASE_KINDS = tuple(dict.fromkeys(phase.kind for phase in PHASES))
 ASKED = ("--objectives", "sft,space:mu=3,spin,tspin", "--iters", "3", "--set", "evaluation.limit=80")
 
 

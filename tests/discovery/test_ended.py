@@ -13,6 +13,7 @@ import torch
 from harness.discovery.process_state import preserve_process_state
 from harness.discovery.variants import load_objective, parse_variants
 from harness.errors import TerminatedBySignal, UserError, is_termination
+from harness.loop.phases.train import preserve_process
 from harness.loop.training_loop import TrainingLoop
 from harness.planning.preflight import check_objectives
 from harness.train.thread_pool import OrderedThreadPool
@@ -34,13 +35,13 @@ def raising(error):
 def game_of(monkeypatch, train):
     """A game whose cells only train; returns it and what it wrote in its journal."""
     journal, said = [], []
-    run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)))
-    rounds = SimpleNamespace(run=run, reporter=SimpleNamespace(show_line=said.append), train=train)
-    game = TrainingLoop([], rounds)
+    run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)), show_line=said.append)
+    runner = SimpleNamespace(context=SimpleNamespace(run=run), reporter=SimpleNamespace(show_line=said.append))
+    game = TrainingLoop([], runner)
 
     def play_cell(cell, progressed):
-        with game._preserve_state(cell):
-            rounds.train(cell)
+        with preserve_process(run, cell.name):
+            train(cell)
 
     monkeypatch.setattr(game, "run_trial", play_cell)
     return game, journal, said

@@ -17,11 +17,19 @@ from tests.run_contents import RUN, contents
 
 def outputs(run):
     """Digest of every file that phases wrote, without what states times."""
-    return {
-        name: d for name, d in folder_digests(run).items() if name.endswith((".safetensors", "samples.jsonl", "scores.jsonl"))
-    }
+    return {n: d for n, d in folder_digests(run).items() if n.endswith((".safetensors", "samples.jsonl", "scores.jsonl"))}
 
 
+def stat_fields(pid):
+    """State, parent and so on of a process, as in proc(5); None where it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat") as handle:
+            return handle.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+
+
+needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
 ALONE = [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores=3")]
 
 
@@ -35,24 +43,23 @@ def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, 
     assert contents(tmp_path / RUN) == contents(played / RUN)
 
 
-def started(folder, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "harness", "run", "--recipe", str(SMALL_RECIPE), "--name", "small", "--jobs", "2",
-         *arguments],
+def started(folder):
+    """A run of two cells at once, when training has begun; its two workers' ids."""
+    command = ["run", "--recipe", str(SMALL_RECIPE), "--name", "small", "--jobs", "2", "--iters", "4"]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "harness", *command],
         cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+    wait_for(lambda: list((folder / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
+    return process, workers_of(process.pid)
 
 
 def workers_of(pid):
     """Processes below the server process that workers are forked from."""
     children = {}
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as handle:
-                    children.setdefault(int(handle.read().rsplit(")", 1)[1].split()[1]), []).append(int(entry))
-            except OSError:
-                continue
+        if entry.isdigit() and (fields := stat_fields(entry)):
+            children.setdefault(int(fields[1]), []).append(int(entry))
     return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
 
 
@@ -65,11 +72,10 @@ def wait_for(found, seconds=120, process=None):
     raise AssertionError("it never came to pass")
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+@needs_proc
 def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_good(played, tmp_path):
-    process = started(tmp_path, "--iters", "4")
-    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    process, workers = started(tmp_path)
+    os.kill(workers[0], signal.SIGKILL)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 2
     assert said.count("failed: its process ended with exit code") == 1
@@ -80,23 +86,13 @@ def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_goo
     assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+@needs_proc
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
-    process = started(tmp_path, "--iters", "4")
-    wait_for(lambda: list((tmp_path / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
-    workers = workers_of(process.pid)
+    process, workers = started(tmp_path)
     assert len(workers) == 2
     process.kill()
     process.communicate(timeout=60)
-    wait_for(lambda: not any(os.path.isdir(f"/proc/{w}") and _alive(w) for w in workers), seconds=20)
-
-
-def _alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as handle:
-            return handle.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
+    wait_for(lambda: all((fields := stat_fields(worker)) is None or fields[0] == "Z" for worker in workers), seconds=20)
 
 
 def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells():

@@ -1,33 +1,51 @@
 """No number leaks from one player, prompt or task to another: every cache there is, and what it must not mix up."""
 
 import json
+import re
 import shutil
-import sys
-import warnings
+from functools import partial
 
 import pytest
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 
+import harness.language.policy
+from harness.config import RunConfig
 from harness.errors import UserError
 from harness.files import file_digest
-from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
+from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.task_definition import source_code, task_fingerprint
+from harness.language.encoding import Encoder, choose_template
 from harness.language.model.logprobs import prefill_prefix
 from harness.language.model.lora import FusedLinear
 from harness.language.policy import Policy
+from harness.language.records import Example
+from harness.loop.context import RunContext
 from harness.loop.suite import load_suite
+from harness.loop.trials import Checkpoint
 from harness.records import PromptGroup, digest
+from harness.reporting.tables import refresh
 from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
-from tests.conftest import ROOT, SMALL_RECIPE, make_policy, rewrite_manifest
+from tests.conftest import ROOT, SMALL_RECIPE, make_policy, rewrite_manifest, run_cli_in_process, update_manifest_digests
 
 SUITE = str(ROOT / "tests" / "data" / "two.toml")
 ROWS = [PromptGroup([1, 3, 20 + i, 4], [[50 + i, 60, 2]]) for i in range(4)]
 ADAPTER = "adapter/adapter_model.safetensors"
 
 
-def quiet(_):
-    return None
+@pytest.fixture
+def long_policy(tokenizer):
+    return make_policy(tokenizer, max_position_embeddings=1024)
+
+
+def board(suite=SUITE):
+    return load_lm_eval_benchmark(load_suite(suite), None, None)
+
+
+def evaluated(policy, benchmark):
+    return evaluate(policy, benchmark, 512, 8, lambda n: None)
 
 
 def other_weights(policy, seed):
@@ -87,30 +105,26 @@ def test_the_merged_copy_of_a_layer_follows_every_way_its_weights_change(policy)
 
 
 @pytest.mark.parametrize("name", ["lab_continuation", "lab_arithmetic"])
-def test_a_board_that_served_another_player_gives_the_answers_of_a_fresh_one(tokenizer, name):
+def test_a_board_that_served_another_player_gives_the_answers_of_a_fresh_one(long_policy, name):
     """Prompts (`_instances`) and token ids (`encodings`) are kept; answers, log-likelihoods and scores are not."""
-    policy = make_policy(tokenizer, max_position_embeddings=1024)
-    used, fresh = (load_lm_eval_benchmark(load_suite(SUITE), None, None) for _ in range(2))
-    first = evaluate(policy, used, 512, 8, quiet)
-    other_weights(policy, 7)
-    again, alone = evaluate(policy, used, 512, 8, quiet), evaluate(policy, fresh, 512, 8, quiet)
+    used = board()
+    first = evaluated(long_policy, used)
+    other_weights(long_policy, 7)
+    again, alone = evaluated(long_policy, used), evaluated(long_policy, board())
     assert again.samples[name] == alone.samples[name]
     assert again.prompt_hash == alone.prompt_hash == first.prompt_hash
     assert answers(again) != answers(first)
 
 
-def test_a_board_serves_one_tokenizer(tokenizer):
+def test_a_board_serves_one_tokenizer(long_policy):
     """Its prompts and token ids are of the first one; another would be asked in the first one's template."""
-    import transformers
-
-    board = load_lm_eval_benchmark(load_suite(SUITE), None, None)
-    evaluate(make_policy(tokenizer, max_position_embeddings=1024), board, 512, 8, quiet)
-    another = transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
+    used = board()
+    evaluated(long_policy, used)
     with pytest.raises(RuntimeError, match="built with another tokenizer"):
-        evaluate(make_policy(another, max_position_embeddings=1024), board, 512, 8, quiet)
+        evaluated(make_policy(lab_tokenizer(), max_position_embeddings=1024), used)
 
 
-def test_lm_evals_own_caches_are_off(tokenizer, monkeypatch):
+def test_lm_evals_own_caches_are_off(long_policy, monkeypatch):
     """Neither its request cache nor its response cache, whose key is no digest of the weights, is read or written."""
     import lm_eval.api.task
     import lm_eval.caching.cache
@@ -124,16 +138,11 @@ def test_lm_evals_own_caches_are_off(tokenizer, monkeypatch):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, never)
     monkeypatch.setattr(CachingLM, "__init__", never)
-    done = evaluate(
-        make_policy(tokenizer, max_position_embeddings=1024), load_lm_eval_benchmark(load_suite(SUITE), None, None), 512, 8, quiet
-    )
-    assert len(done.records) == 2
+    assert len(evaluated(long_policy, board()).records) == 2
 
 
 def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy, monkeypatch):
     """Keys and values of a shared beginning live for one call: the next player computes its own, and continuing changes none."""
-    import harness.language.policy
-
     made = []
     monkeypatch.setattr(harness.language.policy, "MIN_TOKENS_SAVED", 1)
     monkeypatch.setattr(
@@ -155,9 +164,6 @@ def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy
 
 def test_the_encoder_keeps_nothing_but_text_and_its_ids(policy):
     """Equal rendered prompts and equal real texts have equal ids whatever the example; two templates never share an encoder."""
-    from harness.language.encoding import Encoder, choose_template
-    from harness.language.records import Example
-
     one = Example("a", "say", "it", "say")
     assert policy.encoder.prompt(one) == policy.encoder.prompt(Example("b", "other", "x", "say"))
     plain = Encoder(policy.tokenizer, choose_template(policy.tokenizer, "instruction"))
@@ -166,6 +172,10 @@ def test_the_encoder_keeps_nothing_but_text_and_its_ids(policy):
 
 
 # ---------------------------------------------------------------- what names a task
+
+
+def lab_tokenizer():
+    return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
 
 
 def lab_copy(folder):
@@ -194,8 +204,8 @@ CHANGES = {
 
 
 def named(folder):
-    board = load_lm_eval_benchmark(load_suite(str(folder / "two.toml")), None, None)
-    return board.digest, board.task_fingerprints["definition"]
+    found = board(str(folder / "two.toml"))
+    return found.digest, found.task_fingerprints["definition"]
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -211,17 +221,13 @@ def test_whatever_changes_in_a_task_changes_what_names_its_scores(what, tmp_path
 
 def test_what_names_a_task_is_the_same_on_every_machine(tmp_path):
     """Another folder, another process: no path, address or order gets into it."""
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    one, other = (load_lm_eval_benchmark(load_suite(str(lab_copy(tmp_path / name) / "two.toml")), None, None) for name in "ab")
+    one, other = (board(str(lab_copy(tmp_path / name) / "two.toml")) for name in "ab")
     assert (one.digest, one.task_fingerprints) == (other.digest, other.task_fingerprints)
     tasks = [task for _, _, task in one._iter_tasks()]
     assert all(" at 0x" not in task_fingerprint(task) and str(tmp_path) not in task_fingerprint(task) for task in tasks)
 
 
 def test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts():
-    from functools import partial
-
     assert source_code(len) == ["len", ""]
     assert source_code(partial(len, 3)) != source_code(partial(len, 4))
     assert "def test_code_that_has_no_file" in source_code(test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts)[1]
@@ -229,35 +235,25 @@ def test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts():
 
 def test_what_names_a_tokenizer_changes_with_its_words_and_its_template_and_with_nothing_else(policy):
     """Padding and truncation are left over from the last call; a policy that has been evaluated is still named the same."""
-    import transformers
-
-    from harness.language.encoding import Encoder
-
-    def fresh():
-        return transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
-
-    before = Encoder(fresh(), policy.template).digest
-    used = fresh()
+    before = Encoder(lab_tokenizer(), policy.template).digest
+    used = lab_tokenizer()
     used(["a", "a b c d"], padding=True, truncation=True, max_length=3)
     used.pad_token = used.eos_token
     assert Encoder(used, policy.template).digest == before
-    asked, longer = fresh(), fresh()
+    asked, longer = lab_tokenizer(), lab_tokenizer()
     asked.chat_template = asked.chat_template + " "
     longer.add_tokens(["brillig"])
     assert before not in {Encoder(asked, policy.template).digest, Encoder(longer, policy.template).digest}
 
 
-def test_prompts_built_for_a_few_items_are_not_those_of_all(tokenizer):
+def test_prompts_built_for_a_few_items_are_not_those_of_all(long_policy):
     """Two boards over the same loaded tasks, as when a plan is timed: each gets its own items, whoever came first."""
-    from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark
-
-    policy = make_policy(tokenizer, max_position_embeddings=1024)
-    whole = load_lm_eval_benchmark(load_suite(SUITE), None, None)
+    whole = board()
     few = LmEvalBenchmark(whole.suite, whole.loaded_tasks, 2)
-    assert [r.n for r in evaluate(policy, few, 512, 8, quiet).records] == [2, 2]
-    found = evaluate(policy, whole, 512, 8, quiet)
+    assert [r.n for r in evaluated(long_policy, few).records] == [2, 2]
+    found = evaluated(long_policy, whole)
     assert [r.n for r in found.records] == [4, 6]
-    assert found.prompt_hash == evaluate(policy, load_lm_eval_benchmark(load_suite(SUITE), None, None), 512, 8, quiet).prompt_hash
+    assert found.prompt_hash == evaluated(long_policy, board()).prompt_hash
 
 
 # ---------------------------------------------------------------- between runs
@@ -300,36 +296,18 @@ def test_a_phase_is_taken_over_only_where_everything_that_names_it_is_the_same(n
 
 
 @pytest.fixture
-def typed(monkeypatch, capsys):
-    """Type a command in this process, in a folder: (exit code, stdout, stderr). Figures and report are left out."""
-    from harness.cli import main
-    from harness.reporting.tables import refresh
-
+def again(played_copy, monkeypatch):
+    """The played run, to change, and a function that repeats its command; figures and report are left out."""
     monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
 
-    def type_(cwd, *arguments):
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                main()
-                code = 0
-            except SystemExit as end:
-                code = end.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
+    def run(*options, name="small"):
+        return run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--name", name, *options, cwd=played_copy, check=False)
 
-    return type_
-
-
-AGAIN = ("run", "--recipe", SMALL_RECIPE, "--name", "small", "--jobs", "1")
+    return played_copy / "results" / "small", run
 
 
 def swap(folder, seed):
     """Other weights under the same name in a train folder."""
-    from safetensors.torch import load_file, save_file
-
     path = folder / ADAPTER
     weights = load_file(path)
     generator = torch.Generator().manual_seed(seed)
@@ -338,48 +316,46 @@ def swap(folder, seed):
     save_file(changed, path, metadata={"format": "pt"})
 
 
-def test_a_file_of_other_weights_under_the_name_of_the_recorded_ones_is_never_evaluated(played_copy, typed):
+def test_a_file_of_other_weights_under_the_name_of_the_recorded_ones_is_never_evaluated(again):
     """The evaluation is to be made again; the weights that lie there are not those that the run made, so it is refused."""
-    run = played_copy / "results" / "small"
+    run, repeat = again
     shutil.rmtree(run / "space/seed-0/iteration-1/evaluate")
     swap(run / "space/seed-0/iteration-1/train", 3)
-    code, _, err = typed(played_copy, *AGAIN)
-    assert code == 1
-    assert "space/seed-0/iteration-1/train" in err
-    assert ADAPTER in err
+    done = repeat()
+    assert done.returncode == 1
+    assert f"space/seed-0/iteration-1/train/{ADAPTER}" in done.stderr
     assert not (run / "space/seed-0/iteration-1/evaluate/two").exists()
 
 
-def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_refusal(played_copy, typed):
+def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_refusal(again):
     """A train folder replaced whole, manifest and all: the old scores are refused by name; without them there are new ones."""
-    run = played_copy / "results" / "small"
+    run, repeat = again
     folder = run / "space/seed-0/iteration-1"
     old = json.loads((folder / "evaluate/two/items.json").read_text())
     samples = (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text()
     swap(folder / "train", 4)
-    manifest = json.loads((folder / "train/manifest.json").read_text())
-    manifest["outputs"][ADAPTER] = file_digest(folder / "train" / ADAPTER)
-    rewrite_manifest(folder / "train/manifest.json", manifest)
-    code, _, err = typed(played_copy, *AGAIN)
-    assert code == 1
-    assert "evaluate/two: made with player=" in err
+    update_manifest_digests(folder / "train")
+    done = repeat()
+    assert done.returncode == 1
+    assert "evaluate/two: made with player=" in done.stderr
     shutil.rmtree(folder / "evaluate")
     shutil.rmtree(folder / "probe")
-    code, _, err = typed(played_copy, *AGAIN)
-    assert code == 0, err
+    done = repeat()
+    assert done.returncode == 0, done.stderr
     made = json.loads((folder / "evaluate/two/manifest.json").read_text())
-    assert made["inputs"]["player"] == manifest["outputs"][ADAPTER]
+    assert made["inputs"]["player"] == file_digest(folder / "train" / ADAPTER)
     new = json.loads((folder / "evaluate/two/items.json").read_text())
     assert new["lab_continuation"]["items"] == old["lab_continuation"]["items"], "the same items, asked in the same words"
     assert (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text() != samples
 
 
-def test_two_runs_with_the_same_labels_keep_to_their_own_players(played_copy, typed):
+def test_two_runs_with_the_same_labels_keep_to_their_own_players(again):
     """The label `space` in both; the second trains with another rate. Sharing takes no evaluation of the other's player."""
-    args = ("--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3", "--set", "share=true")
-    code, _, err = typed(played_copy, "run", "--recipe", SMALL_RECIPE, "--name", "second", "--jobs", "1", *args)
-    assert code == 0, err
-    first, second = (played_copy / "results" / name / "space/seed-0/iteration-0" for name in ("small", "second"))
+    run, repeat = again
+    options = ("--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3", "--set", "share=true")
+    done = repeat(*options, name="second")
+    assert done.returncode == 0, done.stderr
+    first, second = (root / "space/seed-0/iteration-0" for root in (run, run.with_name("second")))
     one, other = (json.loads((f / "evaluate/two/manifest.json").read_text()) for f in (first, second))
     assert one["inputs"]["player"] != other["inputs"]["player"]
     assert other["inputs"]["player"] == file_digest(second / "train" / ADAPTER)
@@ -389,58 +365,49 @@ def test_two_runs_with_the_same_labels_keep_to_their_own_players(played_copy, ty
 
 
 @pytest.mark.parametrize("what", ["a document", "the version", "the prompt's template"])
-def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, played_copy, typed, tmp_path, monkeypatch):
+def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, again, tmp_path, monkeypatch):
     """The same files elsewhere are no difference; then one of them changes and the same command is typed again."""
-    import harness.loop.suite
-
-    run = played_copy / "results" / "small"
-    folder = lab_copy(tmp_path)
+    (run, repeat), folder = again, lab_copy(tmp_path)
     before = [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))]
-    monkeypatch.setattr(harness.loop.suite.Suite, "include_folders", lambda self: [folder / "tasks"])
-    code, out, err = typed(played_copy, *AGAIN)
-    assert (code, "0 phases to do" in out) == (0, True), err
+    monkeypatch.setattr("harness.loop.suite.Suite.include_folders", lambda self: [folder / "tasks"])
+    done = repeat()
+    assert (done.returncode, "0 phases to do" in done.stdout) == (0, True), done.stderr
     file, old, new = CHANGES[what]
     replaced(folder / "tasks" / file, old, new)
-    code, _, err = typed(played_copy, *AGAIN)
-    assert code == 1
-    assert "initial/evaluate/two: made with " in err
-    assert ("definition=" in err) or ("tasks=" in err)
-    assert "--name OTHER" in err
+    done = repeat()
+    assert done.returncode == 1
+    assert re.search("initial/evaluate/two: made with (definition|tasks)=.*--name OTHER", done.stderr)
     assert [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))] == before
 
 
-def test_a_run_made_before_tasks_were_named_by_their_files_goes_on(played_copy, typed):
+def test_a_run_made_before_tasks_were_named_by_their_files_goes_on(again):
     """Its manifests have no `definition` and no `tokenizer`: what was never recorded is no difference."""
-    for path in (played_copy / "results" / "small").rglob("evaluate/two/manifest.json"):
+    run, repeat = again
+    for path in run.rglob("evaluate/two/manifest.json"):
         kept = json.loads(path.read_text())
         del kept["inputs"]["definition"], kept["inputs"]["tokenizer"]
         rewrite_manifest(path, kept)
-    code, out, err = typed(played_copy, *AGAIN)
-    assert code == 0, err
-    assert "0 phases to do" in out
+    done = repeat()
+    assert (done.returncode, "0 phases to do" in done.stdout) == (0, True), done.stderr
 
 
-def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(played_copy, typed):
+def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(again):
     """Whatever made them differ: a score beside others of another prompt hash is refused, and not written."""
-    run = played_copy / "results" / "small"
+    run, repeat = again
     path = run / "initial/evaluate/two/manifest.json"
     kept = json.loads(path.read_text())
     kept["counts"]["prompt_hash"] = digest("other prompts")
     rewrite_manifest(path, kept)
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
-    code, _, err = typed(played_copy, *AGAIN)
-    assert code == 1
-    assert "spin/seed-0/iteration-1: suite two asks other prompts" in err
+    done = repeat()
+    assert done.returncode == 1
+    assert "spin/seed-0/iteration-1: suite two asks other prompts" in done.stderr
     assert not (run / "spin/seed-0/iteration-1/evaluate/two").exists()
 
 
 def test_a_seat_is_taken_only_by_the_weights_that_the_player_is_named_by(policy, tmp_path):
-    from harness.loop.phase_runner import PhaseRunner
-    from harness.loop.trials import Checkpoint
-
-    rounds = PhaseRunner.__new__(PhaseRunner)
-    rounds.policy = policy
+    context = RunContext(RunConfig(), "two", policy=policy)
     named = policy.save_adapter(tmp_path / "adapter")
-    rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
+    context.load_checkpoint(Checkpoint(0, tmp_path / "adapter", named))
     with pytest.raises(UserError, match=f"weights {named}, the run made {digest('x')}"):
-        rounds.load_checkpoint(Checkpoint(0, tmp_path / "adapter", digest("x")))
+        context.load_checkpoint(Checkpoint(0, tmp_path / "adapter", digest("x")))

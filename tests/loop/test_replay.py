@@ -4,13 +4,14 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from harness.config import TrainingConfig
 from harness.discovery.variants import find_objective, load_objective
 from harness.files import file_digest
 from harness.train.machine import KERNEL_VARIABLES, instruction_sets, libraries
 from harness.train.schedule import make_optimizer, optimizer_options
-from tests.conftest import run_cli_in_process
+from tests.conftest import SMALL_RECIPE, run_cli_in_process, update_manifest_digests
 from tests.training import make_groups, run
 
 GRADIENTS = (0.3, -0.2, 0.5)
@@ -65,10 +66,6 @@ def test_a_step_names_the_iteration_of_each_of_its_pairs(policy):
 
 def test_a_run_records_the_adapter_it_starts_from_and_starts_from_it(played_copy):
     """The first iteration's players differ from the recorded adapter by training alone: another one gives another player."""
-    from safetensors.torch import load_file, save_file
-
-    from tests.conftest import SMALL_RECIPE, update_manifest_digests
-
     root = played_copy / "results" / "small"
     start = root / "initial" / "seed-0" / "adapter"
     weights = load_file(start / "adapter_model.safetensors")

@@ -1,10 +1,22 @@
-"""A world is one module behind harness/world.py: a toy world plays SPIN and SPACE through the real loop, to the report."""
+"""A world is one module behind harness/world.py, a phase one class in a list: a toy world runs through the real loop."""
+
+import json
+import math
+import shutil
 
 import pytest
 
+from harness.config import load_config
+from harness.discovery.variants import parse_variants
 from harness.errors import UserError
+from harness.files import write_json
+from harness.loop.costs import Cost
+from harness.loop.phases.phase import Phase
+from harness.loop.plan import PHASES, plan_phases
+from harness.planning.cost_estimate import estimate_cost
 from harness.world import load_world
 from tests.conftest import read_csv_rows, run_cli_in_process
+from tests.toy_world import K
 
 RECIPE = """
 world = "tests.toy_world:World"
@@ -61,6 +73,65 @@ def test_the_same_command_does_nothing_again(toy_run):
     before = {p: p.read_bytes() for p in (toy_run / "results").rglob("manifest.json")}
     run_cli_in_process("run", "--recipe", "toy.toml", cwd=toy_run)
     assert {p: p.read_bytes() for p in (toy_run / "results").rglob("manifest.json")} == before
+
+
+class Entropy(Phase):
+    """A measurement that only the list of phases knows: the mean entropy of a checkpoint's outcomes, in nats."""
+
+    kind, title, letter = "entropy", "spread", "h"
+    measures_initial_policy, read_later = True, False
+
+    @property
+    def inputs(self):
+        return {"player": self.context.weights_digest(self.iteration.checkpoint)}
+
+    @property
+    def progress(self):
+        return "entropy", 1, "policies"
+
+    def run(self, draft):
+        p = self.context.policy.probabilities()
+        write_json(draft.path / "entropy.json", {"nats": float(-(p * p.log()).sum(1).mean())})
+        draft.advance(1)
+
+    def cost(self, throughput, sizes):
+        return Cost(count=1, seconds=2.0)
+
+
+def test_a_phase_more_is_one_class_and_one_entry_in_the_list(toy_run, tmp_path):
+    """In a finished run it is to do, run for the initial policy and every checkpoint, then reused, shared, planned and shown."""
+    folder = shutil.copytree(toy_run, tmp_path / "toy")
+    run, again = folder / "results/toy", ("run", "--recipe", "toy.toml")
+    PHASES.append(Entropy)
+    try:
+        assert "p diagnostics, h spread; · not done: 16 phases" in run_cli_in_process("status", "toy", cwd=folder).stdout
+        others = {path: path.read_bytes() for path in run.rglob("manifest.json")}
+        done = run_cli_in_process(*again, cwd=folder)
+        assert "plan: 17 phases to do" in done.stdout
+        assert "entropy: 1 policies in" in done.stderr
+        found = {path.parent.parent: json.loads(path.read_text()) for path in run.rglob("entropy/entropy.json")}
+        nats = {folder.relative_to(run).as_posix(): row["nats"] for folder, row in found.items()}
+        assert len(nats) == 17
+        assert nats.pop("initial") == pytest.approx(math.log(K))
+        assert max(nats.values()) < math.log(K)
+        assert {path: path.read_bytes() for path in others} == others
+        assert "none, complete" in run_cli_in_process("status", "toy", cwd=folder).stdout
+
+        shutil.rmtree(run / "spin/seed-1/iteration-2/entropy")
+        assert "not done: 1 phases" in run_cli_in_process("status", "toy", cwd=folder).stdout
+        assert "plan: 1 phases to do" in run_cli_in_process(*again, cwd=folder).stdout
+        assert (run / "spin/seed-1/iteration-2/entropy/manifest.json").is_file()
+        assert "plan: 0 phases to do" in run_cli_in_process(*again, cwd=folder).stdout
+
+        run_cli_in_process(*again, "--name", "other", "--set", "share=true", "--iters", "1", cwd=folder)
+        events = map(json.loads, (folder / "results/other/journal.jsonl").read_text().splitlines())
+        assert "spin/seed-1/iteration-0/entropy" in {e["phase"] for e in events if e["event"] == "taken over"}
+
+        config = load_config(str(folder / "toy.toml"))
+        phases = [phase for phase in plan_phases(config, parse_variants("space,spin"), "outcomes") if phase.kind == "entropy"]
+        assert estimate_cost(phases, None, None, 1).costs_by_kind["entropy"] == (17, Cost(count=17, seconds=34.0))
+    finally:
+        PHASES.remove(Entropy)
 
 
 def test_an_unknown_world_is_one_line():

@@ -8,8 +8,10 @@ from harness.commands.plan import format_bytes, format_seconds
 from harness.config import load_config
 from harness.discovery.variants import parse_variants
 from harness.language.throughput import EvaluationEstimate, Throughput, Timing
-from harness.loop.plan import plan_phases, responses_to_score
-from harness.planning.cost_estimate import Sizes, estimate_cost
+from harness.loop.costs import Sizes
+from harness.loop.phases.score import responses_to_score
+from harness.loop.plan import plan_phases
+from harness.planning.cost_estimate import estimate_cost
 from objectives import Needs
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
 

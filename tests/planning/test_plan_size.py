@@ -7,11 +7,13 @@ import pytest
 
 from harness.commands.plan import _format_list
 from harness.config import MAX_TEXT_CHARS, RunConfig, load_config, validate_config
+from harness.discovery import variants
 from harness.discovery.variants import Variant, parse_variants
 from harness.errors import UserError
 from harness.loop.study import load_study
 from harness.loop.suite import load_suite
 from harness.planning.plan_size import MAX_CHECKPOINTS, MAX_VARIANT_CHARS, check_plan_size
+from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
 from tests.broken import SUITE
 from tests.conftest import run_cli_in_process
 
@@ -102,8 +104,6 @@ def test_long_lists_are_counted_instead_of_printed():
 
 
 def test_the_ticks_of_many_iterations_can_be_read():
-    from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
-
     with house_style():
         axis = make_drawing(1, 1, 1.0).axes[0]
         iteration_axis(axis, 5)
@@ -116,7 +116,6 @@ def test_the_ticks_of_many_iterations_can_be_read():
 def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     """The label of what an arm or a contrast names follows from how it is typed: no objective is looked for, none is read."""
     from harness.commands import study as command
-    from harness.discovery import variants
 
     names = [f"spin:beta={i}" for i in range(1, 301)]
     arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)

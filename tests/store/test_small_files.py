@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,7 +17,6 @@ from harness.analysis.earlier_tables import MEASURED_TABLES
 from harness.analysis.facts import RunResults
 from harness.errors import DamagedError, UserError
 from harness.files import bytes_digest
-from harness.loop.plan import PlannedPhase
 from harness.planning.remaining import remaining_phases
 from harness.reporting.tables import refresh
 from harness.store.merging import plan_merge
@@ -137,7 +137,8 @@ def test_a_damaged_small_file_is_set_aside_on_request_and_written_anew_where_its
 
 
 def test_of_a_cell_with_a_damaged_small_file_alone_everything_is_to_do_on_request(run):
-    phases = [PlannedPhase(f"{CELL}/iteration-{t}/{kind}", kind, variant=object()) for t in (0, 1) for kind in ("train", "probe")]
+    folders = [f"{CELL}/iteration-{t}/{kind}" for t in (0, 1) for kind in ("train", "probe")]
+    phases = [SimpleNamespace(folder=folder, variant=object()) for folder in folders]
     prune(run, "space")
     assert remaining_phases(run, phases) == []
     small_file_path(run, CELL).write_bytes(b"[]")

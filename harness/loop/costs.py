@@ -1,8 +1,38 @@
-"""Throughput of a machine on a run: seconds, tokens and bytes by kind of phase. Measured by the world."""
+"""What phases cost: the throughput of a machine on a run, measured by the world, and sums of what phases say from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from harness.discovery.variants import Variant
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one or several phases: prompts or items processed, tokens, seconds in one process, bytes on disk."""
+
+    count: float = 0.0
+    tokens: float = 0.0
+    seconds: float = 0.0
+    disk_bytes: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.count + other.count, self.tokens + other.tokens, self.seconds + other.seconds, self.disk_bytes + other.disk_bytes
+        )
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes that costs are computed from: annotated pairs, prompts of the diagnostics, prompts per optimizer step."""
+
+    num_pairs: int
+    diagnostics_prompts: int
+    batch_size: int
+
+    def pairs_of(self, variant: Variant | None) -> int:
+        """The annotated pairs of a variant; None: of the initial policy."""
+        return (variant.examples if variant else None) or self.num_pairs
 
 
 @dataclass(frozen=True)

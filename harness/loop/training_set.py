@@ -1,0 +1,66 @@
+"""The training set of an iteration, joined from the finished phases it consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.loop.trials import content_digest
+from harness.records import Group, Role, Score
+from harness.train.groups import build_groups
+
+if TYPE_CHECKING:
+    from harness.loop.context import Iteration
+
+INITIAL_SCORES = "initial/score"  # folder of the initial policy's log-probabilities of the real responses
+SAMPLES_FILE, SCORES_FILE = "samples.jsonl", "scores.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Groups, and the digests of everything in them by where it comes from."""
+
+    groups: list[Group]
+    sources: dict[str, str]
+
+
+def load_training_set(iteration: Iteration) -> TrainingSet:
+    """The groups of iterations max(0, t - history)..t."""
+    context, needs, examples, number = iteration.context, iteration.needs, iteration.examples, iteration.number
+    sources = {"examples": content_digest(examples)}
+    proto = initial_samples(iteration, needs.proto, sources)
+    real_logps: dict[str, float] = {}
+    if needs.reference and number == 0:
+        scores = context.read_phase(INITIAL_SCORES, SCORES_FILE, Score)
+        real_logps = {score.example_id: score.reference_logp for score in scores}
+    groups: list[Group] = []
+    for earlier in range(number + 1 - iteration.groups_per_pair, number + 1):
+        synthetic: list[Any] = []
+        if needs.synthetic and earlier == 0:
+            synthetic = initial_samples(iteration, needs.synthetic, sources)
+        elif needs.synthetic:
+            folder = f"{iteration.trial.folder(earlier)}/generate"
+            synthetic = context.read_phase(folder, SAMPLES_FILE, context.world.sample_type)
+            sources[f"iteration-{earlier}"] = content_digest(synthetic)
+        opponent_roles: set[Role] = {"synthetic"} if earlier == number else set()  # sampled from this opponent
+        if number == 0:
+            opponent_roles.add("proto")
+        groups += build_groups(context.policy.encoder, examples, earlier, synthetic, proto, opponent_roles, real_logps)
+    return TrainingSet(groups, sources)
+
+
+def initial_samples_folder(seed: int, index: int) -> str:
+    """Folder of the initial policy's samples of one index, for all trials of a seed."""
+    return f"initial/seed-{seed}/generate/k-{index}"
+
+
+def initial_samples(iteration: Iteration, count: int, sources: dict[str, str]) -> list[Any]:
+    """The initial policy's samples for a trial's examples, `count` per prompt; their digests are put into `sources`."""
+    context, example_ids, samples = iteration.context, {example.id for example in iteration.examples}, []
+    for k in range(count):
+        folder = initial_samples_folder(iteration.trial.seed, k)
+        rows = context.read_phase(folder, SAMPLES_FILE, context.world.sample_type)
+        matching = [row for row in rows if row.example_id in example_ids]
+        sources[f"initial k-{k}"] = content_digest(matching)
+        samples += matching
+    return samples
