@@ -11,43 +11,38 @@ from harness.analysis.stats import minimum_detectable_effect
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
 
 
-def python(code):
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=True)
-
-
-@pytest.mark.parametrize("command", ["[]", "['run', '--help']", "['objectives']", "['suites', 'show', 'lab-ten']", "['status']"])
-def test_light_commands_do_not_import_torch(command, tmp_path):
+def run_program(*arguments, cwd, then=""):
+    """The program in an interpreter of its own; then: what is done there after it has ended."""
     code = f"""
 import sys
-sys.argv = ['harness', *{command}] if {command} else ['harness', '--help']
+sys.argv = ['harness', *{list(arguments)!r}]
 from harness.cli import main
 try: main()
 except SystemExit as e: assert not e.code, e.code
-heavy = {{'torch', 'transformers', 'lm_eval', 'datasets', 'peft'}} & set(sys.modules)
-assert not heavy, heavy
+{then}
 """
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=120)
+
+
+def assert_absent(*modules):
+    return f"assert not {{*{modules!r}}} & set(sys.modules), sorted(sys.modules)"
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["objectives"], ["suites", "show", "lab-ten"], ["status"]])
+def test_light_commands_do_not_import_torch(command, tmp_path):
+    run_program(*command, cwd=tmp_path, then=assert_absent("torch", "transformers", "lm_eval", "datasets", "peft"))
 
 
 def test_the_report_is_written_without_torch(played_copy):
-    code = f"""
-import sys, os
-os.chdir({str(played_copy)!r})
-sys.argv = ['harness', 'report', 'small']
-from harness.cli import main
-try: main()
-except SystemExit as e: assert not e.code
-assert 'torch' not in sys.modules and 'lm_eval' not in sys.modules
-"""
-    python(code)
+    run_program("report", "small", cwd=played_copy, then=assert_absent("torch", "lm_eval"))
 
 
-def test_help_takes_less_than_half_a_second_of_processor_time():
+def test_help_takes_less_than_half_a_second_of_processor_time(tmp_path):
     """Processor time of the child, best of three: what other programs do on the machine does not count."""
     spent = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        python("import sys; sys.argv=['harness','--help']\nfrom harness.cli import main\ntry: main()\nexcept SystemExit: pass")
+        run_program("--help", cwd=tmp_path)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) < 0.5, spent

@@ -28,13 +28,13 @@ def gpt2(special: list[str]) -> Tokenizer:
     return _bpe(made, special, pre_tokenizers.ByteLevel.alphabet())
 
 
-def llama3(special: list[str]) -> Tokenizer:
+def llama3(special: list[str], pattern: str = LLAMA3, texts: list[str] = TEXTS) -> Tokenizer:
     """Its regular expression, in which a line break joins the punctuation before it; Qwen's and many others' are alike."""
     made = Tokenizer(models.BPE(ignore_merges=True))
-    split = pre_tokenizers.Split(Regex(LLAMA3), behavior="isolated")
+    split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     made.decoder = decoders.ByteLevel()
-    return _bpe(made, special, pre_tokenizers.ByteLevel.alphabet())
+    return _bpe(made, special, pre_tokenizers.ByteLevel.alphabet(), texts)
 
 
 def qwen(special: list[str]) -> Tokenizer:
@@ -46,12 +46,12 @@ def qwen(special: list[str]) -> Tokenizer:
     return made
 
 
-def llama2(special: list[str]) -> Tokenizer:
+def llama2(special: list[str], texts: list[str] = TEXTS) -> Tokenizer:
     """SentencePiece as converted with legacy on: a space before every piece of text, in the normaliser."""
     made = Tokenizer(models.BPE(unk_token=special[0], byte_fallback=True, fuse_unk=True))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = _spaces()
-    return _sentencepiece(made, special, ["▁"])
+    return _sentencepiece(made, special, ["▁"], texts)
 
 
 def mistral(special: list[str]) -> Tokenizer:
@@ -98,11 +98,11 @@ def _spaces() -> decoders.Decoder:
     )
 
 
-def _sentencepiece(made: Tokenizer, special: list[str], more: list[str]) -> Tokenizer:
+def _sentencepiece(made: Tokenizer, special: list[str], more: list[str], texts: list[str] = TEXTS) -> Tokenizer:
     """Pieces of one word and one line, as SentencePiece learns them: a line break is a byte or a piece of its own."""
     kept, words = made.pre_tokenizer, pre_tokenizers.Split(Regex("(?<=[^▁])(?=▁)"), behavior="isolated")
     made.pre_tokenizer = kept or words
-    lines = [line for text in TEXTS for line in text.split("\n")]
+    lines = [line for text in texts for line in text.split("\n")]
     made = _bpe(made, [*special, *OCTETS], [chr(c) for c in range(33, 127)] + more, lines)
     return made if kept else Tokenizer.from_str(json.dumps(json.loads(made.to_str()) | {"pre_tokenizer": None}))
 

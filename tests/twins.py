@@ -14,8 +14,9 @@ from typing import Any
 import tokenizers
 import torch
 import transformers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import normalizers, processors
 
+from tests import tokenizer_kinds
 from tests.twin_data import TASKS, sentences, sum_problem, write_dataset
 
 # ---------------------------------------------------------------- tokenizers
@@ -23,36 +24,25 @@ from tests.twin_data import TASKS, sentences, sum_problem, write_dataset
 
 def training_texts(template):
     """What a tokenizer is trained on: prompts in the papers' template or the tokenizer's own, and responses."""
-    for question, answer in sentences(400, random.Random(5)):
-        yield template.format(question)
-        yield answer
-    for k in range(200):
-        yield from sum_problem(k)
+    pairs = sentences(400, random.Random(5))
+    return [text for q, a in pairs for text in (template.format(q), a)] + [text for k in range(200) for text in sum_problem(k)]
+
+
+TOKEN = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
 
 
 def metaspace_bpe(folder):
     """SentencePiece's BPE as Llama 2 and Mistral 7B have it: a space before a text is a mark before its first word, what is in no
     piece is bytes, <s> goes before every text."""
     special = ["<unk>", "<s>", "</s>"]
-    trained = tokenizers.Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    trained.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")  # no piece goes across words
-    trainer = trainers.BpeTrainer(
-        vocab_size=800, special_tokens=[*special, *(f"<0x{b:02X}>" for b in range(256))], show_progress=False, min_frequency=20,
-    )  # fmt: skip
-    trained.train_from_iterator(training_texts("### Instruction: {}\n\n### Response: "), trainer)
-    trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    trained.pre_tokenizer = None
-    trained.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(content=" ", left=1)]
-    )
+    trained = tokenizer_kinds.llama2(special, training_texts("### Instruction: {}\n\n### Response: "))
     trained.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
     trained.save(str(folder / "tokenizer.json"))
-    token = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
     return {
         "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
         "pad_token": None, "legacy": True, "clean_up_tokenization_spaces": False, "model_max_length": 10**30,
         "sp_model_kwargs": {}, "spaces_between_special_tokens": False, "tokenizer_class": "LlamaTokenizer",
-        "added_tokens_decoder": {str(k): {"content": t, **token} for k, t in enumerate(special)},
+        "added_tokens_decoder": {str(k): {"content": t, **TOKEN} for k, t in enumerate(special)},
     }  # fmt: skip
 
 
@@ -75,25 +65,18 @@ def byte_level_bpe(folder):
     """Byte-level BPE as Qwen2.5 has it: no beginning token, digits one by one, ChatML's marks as added special tokens."""
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-    trained = tokenizers.Tokenizer(models.BPE())
+    trained = tokenizer_kinds.llama3([], PRETOKENIZE_REGEX, training_texts("### Instruction: {}\n\n### Response: "))
     trained.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(tokenizers.Regex(PRETOKENIZE_REGEX), "isolated")
-    trained.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    trained.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=alphabet, show_progress=False, min_frequency=20)
-    trained.train_from_iterator(training_texts("### Instruction: {}\n\n### Response: "), trainer)
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trained.add_special_tokens(special)
     trained.save(str(folder / "tokenizer.json"))
-    token = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
     first = trained.get_vocab_size() - len(special)
     return {
         "add_bos_token": False, "add_prefix_space": False, "bos_token": None, "eos_token": "<|endoftext|>", "unk_token": None,
         "pad_token": "<|endoftext|>", "chat_template": CHATML, "clean_up_tokenization_spaces": False, "errors": "replace",
         "model_max_length": 32768, "split_special_tokens": False, "tokenizer_class": "Qwen2Tokenizer",
         "additional_special_tokens": special[1:],
-        "added_tokens_decoder": {str(first + k): {"content": t, **token} for k, t in enumerate(special)},
+        "added_tokens_decoder": {str(first + k): {"content": t, **TOKEN} for k, t in enumerate(special)},
     }  # fmt: skip
 
 

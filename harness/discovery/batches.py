@@ -5,6 +5,7 @@ Legend: B prompts, K responses per prompt in a role; everything in float64 unles
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +35,7 @@ def variations(base: Objective) -> Iterator[Objective]:
     """The objective as given, then each hyper-parameter in turn at other legal values."""
     yield base
     for spec in dataclasses.fields(base):
-        others = _others(base, spec)
+        others = other_settings(base, spec)
         yield from others if "choices" in spec.metadata else others[:1]
 
 
@@ -43,24 +44,19 @@ def form_variations(base: Objective) -> Iterator[Objective]:
     yield base
     for spec in dataclasses.fields(base):
         if "choices" in spec.metadata or isinstance(getattr(base, spec.name), bool):
-            yield from _others(base, spec)
+            yield from other_settings(base, spec)
 
 
-def _others(base: Objective, spec: dataclasses.Field) -> list[Objective]:
+def other_settings(base: Objective, spec: dataclasses.Field) -> list[Objective]:
     """The objective with one hyper-parameter at each of its other values that it does not refuse."""
-    candidates = (with_value(base, spec.name, value) for value in other_values(spec, getattr(base, spec.name)))
-    return [other for other in candidates if other is not None]
+    others = []
+    for value in _other_values(spec, getattr(base, spec.name)):
+        with contextlib.suppress(ValueError, TypeError):
+            others.append(replace(base, **{spec.name: value}))
+    return others
 
 
-def with_value(objective: Objective, name: str, value: object) -> Objective | None:
-    """The objective with one hyper-parameter at another value; None where the objective refuses it."""
-    try:
-        return replace(objective, **{name: value})
-    except (ValueError, TypeError):
-        return None
-
-
-def other_values(spec: dataclasses.Field, value: object) -> list[object]:
+def _other_values(spec: dataclasses.Field, value: object) -> list[object]:
     """Other values of a hyper-parameter, some of which its bounds may refuse; none for a text without choices."""
     if "choices" in spec.metadata:
         return [choice for choice in spec.metadata["choices"] if choice != value]
@@ -83,11 +79,7 @@ def other_values(spec: dataclasses.Field, value: object) -> list[object]:
 
 def format_difference(base: Objective, other: Objective) -> str:
     """` (with form='hinge')`: the settings in which another objective of the class differs; empty for the same one."""
-    settings = [
-        f"{spec.name}={getattr(other, spec.name)!r}"
-        for spec in dataclasses.fields(base)
-        if getattr(base, spec.name) != getattr(other, spec.name)
-    ]
+    settings = [f"{name}={value!r}" for name, value in vars(other).items() if value != getattr(base, name)]
     return f" (with {', '.join(settings)})" if settings else ""
 
 

@@ -47,22 +47,20 @@ def run_isolated_checks(variant: Variant, seconds: float = PROPERTY_SECONDS) -> 
                     yield name, verdict, reason
         except TimeoutError as error:
             yield PROCESS_PROPERTY, "FAIL", f"{error} at: {current_step}; is there an endless loop?"
-            return
-        if not finished:
-            yield (
-                PROCESS_PROPERTY,
-                "FAIL",
-                f"the process ended at: {current_step} ({_exit_reason(process)}); does the file call os._exit or os.abort?",
-            )
+        else:
+            if not finished:
+                reason = f"the process ended at: {current_step} ({_exit_reason(process)})"
+                yield PROCESS_PROPERTY, "FAIL", f"{reason}; does the file call os._exit or os.abort?"
 
 
 @contextlib.contextmanager
 def _start_process(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen[bytes]]:
     (scratch / "work").mkdir()
     path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "harness.discovery.isolated"],
-        stdin=subprocess.PIPE,
+    request = {"path": str(variant.path.resolve()), "name": variant.name, "label": variant.label, "params": dict(variant.params)}
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "harness.discovery.isolated", json.dumps(request)],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=scratch / "work",
@@ -74,20 +72,12 @@ def _start_process(scratch: Path, variant: Variant) -> Iterator[subprocess.Popen
             "PYTHONDONTWRITEBYTECODE": "1",
         },
         start_new_session=True,  # a group of its own, so that its children are killed with it
-    )
-    request = {"path": str(variant.path.resolve()), "name": variant.name, "label": variant.label, "params": dict(variant.params)}
-    try:
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(request).encode())
-            process.stdin.close()
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _messages(process: subprocess.Popen[bytes], seconds: float) -> Iterator[Mapping[str, Any]]:
@@ -118,7 +108,7 @@ def _exit_reason(process: subprocess.Popen[bytes]) -> str:
 
 
 def main() -> None:
-    """Check the objective requested on standard input; each line of standard output is one message."""
+    """Check the objective requested in the first argument; each line of standard output is one message."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
@@ -127,7 +117,7 @@ def main() -> None:
         output.write(json.dumps(message) + "\n")
         output.flush()
 
-    request = json.loads(sys.stdin.read())
+    request = json.loads(sys.argv[1])
     try:
         _check(Variant(request["name"], request["label"], Path(request["path"]), "", request["params"]), send_message)
     except UserError as error:
@@ -138,16 +128,11 @@ def main() -> None:
 def _check(variant: Variant, send_message: Any) -> None:
     import torch
 
-    from harness.discovery.review import (  # in the checking process alone: torch
-        CheckResult,
-        check_file,
-        check_objective,
-        check_side_effects,
-    )
+    from harness.discovery import review  # in the checking process alone: torch
     from harness.discovery.slopes import describe_start  # in the checking process alone: torch
     from harness.discovery.source_file import SideEffectMonitor  # in the checking process alone: torch
 
-    def send_result(result: CheckResult) -> None:
+    def send_result(result: review.CheckResult) -> None:
         send_message(result=[result.name, result.verdict, result.reason])
 
     torch.set_num_threads(1)
@@ -160,12 +145,12 @@ def _check(variant: Variant, send_message: Any) -> None:
         with contextlib.suppress(Exception, SystemExit, KeyboardInterrupt):  # the properties report what is wrong with it
             for base in bases.values():
                 send_message(result=["", "said", describe_start(base)])
-        send_result(check_file(variant.path))
-        for result in check_objective(list(bases.values()), on_start=lambda name: send_message(begins=name)):
+        send_result(review.check_file(variant.path))
+        for result in review.check_objective(list(bases.values()), on_start=lambda name: send_message(begins=name)):
             send_result(result)
     if not monitor.effects and (leftover_files := sorted(str(p.relative_to(Path.cwd())) for p in Path.cwd().rglob("*"))):
         monitor.effects.append(f"writes a file {leftover_files[0]}")
-    for result in check_side_effects(monitor):
+    for result in review.check_side_effects(monitor):
         send_result(result)
 
 

@@ -19,13 +19,12 @@ from harness.discovery.batches import (
     form_variations,
     logp_grads,
     make_batch,
-    other_values,
+    other_settings,
     responses_by_role,
     select_rows,
     shift_role,
     training_effect,
     variations,
-    with_value,
 )
 from objectives import Batch, Objective
 
@@ -77,21 +76,21 @@ def _sample_is_used(objective: Objective, role: str, sample: int) -> bool:
     for batch in _batches(objective):
         if logp_grads(objective, batch)[role][:, sample].any():
             return True
-        if not all_close(
-            training_effect(objective, batch), training_effect(objective, shift_role(batch, role, sample, logp=0.7))
-        ):
+        if _reacts(objective, batch, shift_role(batch, role, sample, logp=0.7)):
             return True
     return False
+
+
+def _reacts(objective: Objective, batch: Batch, changed: Batch) -> bool:
+    return not all_close(training_effect(objective, batch), training_effect(objective, changed))
 
 
 def a_declared_reference_is_read(objective: Objective) -> None:
     if not objective.needs.reference:
         return
     names = list(responses_by_role(make_batch(objective)))
-    for batch in _batches(objective):
-        before = training_effect(objective, batch)
-        if any(not all_close(before, training_effect(objective, shift_role(batch, role, reference=0.7))) for role in names):
-            return
+    if any(_reacts(objective, b, shift_role(b, role, reference=0.7)) for b in _batches(objective) for role in names):
+        return
     if any(_metrics_depend_on(objective, role, reference=True) for role in names):
         raise PropertyWarning("needs declares the reference for the metrics alone: it costs a scoring pass")
     raise PropertyViolation("needs declares the reference but the loss never depends on it: leave it out, or compare with it")
@@ -134,15 +133,14 @@ def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
     Raises PropertyViolation for one that changes nothing, PropertyWarning for one that changes the metrics or the loss's value
     alone and for two equivalent choices. A text without choices is not tested.
     """
+
+    def weights_and_grads(objective: Objective, batch: Batch) -> list[torch.Tensor]:
+        return training_effect(objective, batch)[1:]
+
     base = objectives[0]
     bases = list({repr(objective): objective for form in form_variations(base) for objective in variations(form)}.values())
     for spec in dataclasses.fields(base):
-        pairs = [
-            (objective, other)
-            for objective in bases
-            for value in other_values(spec, getattr(objective, spec.name))
-            if (other := with_value(objective, spec.name, value)) is not None
-        ]
+        pairs = [(objective, other) for objective in bases for other in other_settings(objective, spec)]
         if not pairs:
             continue
         if not any(_trains_differently(*pair) for pair in pairs):
@@ -151,21 +149,13 @@ def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
             raise PropertyViolation(
                 f"{spec.name} has no effect: neither the loss, nor its gradient, nor what it needs changes with it"
             )
-        if not any(first.needs != second.needs or _differ(first, second, _weights_and_grads) for first, second in pairs):
+        if not any(first.needs != second.needs or _differ(first, second, weights_and_grads) for first, second in pairs):
             raise PropertyWarning(f"{spec.name} adds to the loss what has no gradient: training does not depend on it")
         for choice in spec.metadata.get("choices", ()):
-            at_choice = [
-                pair
-                for pair in pairs
-                if getattr(pair[0], spec.name) == getattr(base, spec.name) and _has_value(pair[1], spec, choice)
-            ]
+            base_value = getattr(base, spec.name)
+            at_choice = [pair for pair in pairs if [getattr(o, spec.name) for o in pair] == [base_value, choice]]
             if at_choice and not any(_trains_differently(*pair) for pair in at_choice):
-                base_value = getattr(base, spec.name)
                 raise PropertyWarning(f"{spec.name}={choice!r} and {spec.name}={base_value!r} are the same loss")
-
-
-def _has_value(objective: Objective, spec: dataclasses.Field, value: object) -> bool:
-    return getattr(objective, spec.name) == value
 
 
 def _trains_differently(first: Objective, second: Objective) -> bool:
@@ -174,10 +164,6 @@ def _trains_differently(first: Objective, second: Objective) -> bool:
 
 def _differ(first: Objective, second: Objective, outputs: Callable[[Objective, Batch], list[torch.Tensor]]) -> bool:
     return any(not all_close(outputs(first, batch), outputs(second, batch)) for batch in _batches(first, BATCH_SIZE))
-
-
-def _weights_and_grads(objective: Objective, batch: Batch) -> list[torch.Tensor]:
-    return training_effect(objective, batch)[1:]
 
 
 def _metrics(objective: Objective, batch: Batch) -> list[torch.Tensor]:
