@@ -18,18 +18,9 @@ from functools import cached_property
 import numpy as np
 import scipy.stats
 
-from harness.analysis import item_errors
+from harness.analysis import item_errors, stats
 from harness.analysis.item_errors import ItemLayout, is_binary
-from harness.analysis.stats import (
-    CONFIDENCE_LEVEL,
-    MIN_SEEDS_FOR_INTERVAL,
-    Uncertainty,
-    interval,
-    p_value,
-    seed_uncertainty,
-    sum_uncertainties,
-    tied,
-)  # fmt: skip
+from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL, Uncertainty, tied
 
 NUM_DRAWS = 20_000
 OVER_ITEMS, OVER_ITEMS_AND_SEEDS = "items", "items and seeds"
@@ -119,15 +110,15 @@ class ItemScores:
 
     def uncertainty(self) -> Uncertainty:
         """Of the mean over tasks and seeds: items and seeds from three seeds on, else items alone."""
-        seed_terms = [seed_uncertainty(self.per_seed.mean(axis=1))] if self.seeds >= MIN_SEEDS_FOR_INTERVAL else []
-        return sum_uncertainties([*self.item_uncertainties(), *seed_terms])
+        seed_terms = [stats.seed_uncertainty(self.per_seed.mean(axis=1))] if self.seeds >= MIN_SEEDS_FOR_INTERVAL else []
+        return stats.sum_uncertainties([*self.item_uncertainties(), *seed_terms])
 
     @property
     def over(self) -> str:
         return OVER_ITEMS_AND_SEEDS if self.seeds >= MIN_SEEDS_FOR_INTERVAL else OVER_ITEMS
 
 
-def difference(a: ItemScores, b: ItemScores, level: float = CONFIDENCE_LEVEL, num_comparisons: int = 1) -> Difference:
+def difference(a: ItemScores, b: ItemScores, level: float = stats.CONFIDENCE_LEVEL, num_comparisons: int = 1) -> Difference:
     """a minus b in the plain mean over tasks, by Student's t. num_comparisons: the number of differences from which this one was
     selected; interval and p are then Bonferroni's, valid for all of them together.
 
@@ -140,9 +131,9 @@ def difference(a: ItemScores, b: ItemScores, level: float = CONFIDENCE_LEVEL, nu
     if paired.has_enough_items:
         uncertainty = paired.uncertainty()
         num_differing = sum(map(item_errors.num_differing_clusters, paired.values, paired.layouts))
-        p = 1.0 if value == 0 else p_value(value, uncertainty)
+        p = 1.0 if value == 0 else stats.p_value(value, uncertainty)
         p = None if p is None else min(1.0, num_comparisons * max(p, 2.0 ** (1 - num_differing)))
-        if (bounds := interval(value, uncertainty, 1 - (1 - level) / num_comparisons)) is not None:
+        if (bounds := stats.interval(value, uncertainty, 1 - (1 - level) / num_comparisons)) is not None:
             low, high = bounds
             if p is not None and p > 1 - level:
                 low, high = min(low, 0.0), max(high, 0.0)

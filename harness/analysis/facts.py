@@ -247,7 +247,7 @@ class RunResults:
         if self.earlier_tables is not None:
             return with_integers(self.earlier_tables.costs(), *COUNT_COLUMNS)
         rows = []
-        for phase in ("generate", "score", "train", f"evaluate/{self.suite['name']}", "probe"):
+        for phase in self._costed_phases():
             for checkpoint, folder, manifest in self.iter_phases(phase):
                 counts, seconds, is_shared = manifest["counts"], manifest["seconds"], "shared" in manifest["counts"]
                 if is_shared:
@@ -271,6 +271,13 @@ class RunResults:
                     }
                 )
         return with_integers(make_frame(rows, COST_COLUMNS), *COUNT_COLUMNS)
+
+    def _costed_phases(self) -> list[str]:
+        """The phases of an iteration in the order of the work, the benchmark's of this suite alone; then any other kind."""
+        known = ("generate", "score", "train", "evaluate", "probe")
+        parts = [phase.split("/", 3) for phase in self.finished_phases.phases()]
+        others = {p[3] for p in parts if len(p) == 4 and p[2].startswith("iteration-") and p[3].partition("/")[0] not in known}
+        return [f"evaluate/{self.suite['name']}" if phase == "evaluate" else phase for phase in known] + sorted(others)
 
     def _source_manifests(self, manifest: dict[str, Any]) -> list[Any]:
         folders = [join_inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]

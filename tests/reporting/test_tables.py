@@ -110,3 +110,10 @@ def test_a_damaged_table_is_made_again_from_the_phases(text, run, played_copy):
     (run / "tables/stability.csv").write_text(text)
     run_cli_in_process("report", "small", cwd=played_copy)
     assert (run / "tables/stability.csv").read_bytes() == before
+
+
+def test_a_phase_of_a_kind_that_tables_do_not_know_has_its_cost_in_them(run):
+    folder = run / "space/seed-0/iteration-0"
+    shutil.copytree(folder / "probe", folder / "mine")
+    costs = RunResults(run).costs
+    assert only(costs, phase="mine")["seconds"] == only(costs, phase="probe", objective="space", iteration=0)["seconds"]

@@ -80,7 +80,7 @@ def leaderboard(results: RunResults, paired_scores: PairedScores | None = None) 
         best = stability(curve[~np.isnan(curve)]) if objective != INITIAL else None
         for column, t in enumerate([-1] if objective == INITIAL else range(values.shape[2])):
             is_complete = ~np.isnan(shares[:, :, column]).any(axis=1) if has_mean else ~np.isnan(values[:, :, column]).all(axis=1)
-            seeds = [s for s, complete in zip(results.record["seeds"], list(is_complete), strict=False) if complete]
+            seeds = [s for s, complete in zip(results.record["seeds"], np.atleast_1d(is_complete), strict=False) if complete]
             row = {"objective": objective, "iteration": t, "seeds": len(seeds) if objective != INITIAL else pd.NA}
             row |= {task: values[is_complete, i, column].mean() if seeds else np.nan for i, task in enumerate(tasks)}
             row |= dict.fromkeys(MEAN_COLUMNS, np.nan)

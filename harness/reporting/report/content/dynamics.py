@@ -139,11 +139,12 @@ def _iterations_shown(last: int, objectives: int) -> list[int]:
 def cost_section(tables: Tables) -> Block:
     """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
     costs = tables.read("tables/cost_total.csv")
+    phases = list(dict.fromkeys([*PHASES, *costs["phase"]]))
     rows = []
     for label in tables.results.variants:
         by_phase: dict[Any, Any] = select(costs, objective=label).set_index("phase").to_dict("index")
         tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASES[:3]]
-        spent = [by_phase.get(phase) for phase in PHASES]
+        spent = [by_phase.get(phase) for phase in phases]
         rows.append(
             [
                 label,
@@ -157,5 +158,5 @@ def cost_section(tables: Tables) -> Block:
         "iterations. The initial policy's samples are generated once and shared; each objective's cost includes its part of "
         "them. Phases reused from another run have their cost of there. Numbers: cost_total.csv, per iteration cost.csv."
     )
-    header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in PHASES)]
+    header = ["objective", "k drawn", "k scored", "k trained", *(f"{p}: s, GiB" for p in phases)]
     return section("Cost", table(header, rows, caption, size=6.8))
