@@ -181,10 +181,10 @@ def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
 def cached_snapshot(mirror: Path, item: HubItem) -> Path | None:
     """An item's folder in a cache of the hub's libraries, None where there is none of its revision."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     for cache in (mirror / "hub", mirror) if item.kind != "nltk" else ():
-        with contextlib.suppress(LocalEntryNotFoundError):
+        with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
             options = {"repo_type": item.repo_type, "revision": item.revision, "local_files_only": True}
             return Path(snapshot_download(item.id, cache_dir=cache, **options))
     return None

@@ -43,14 +43,7 @@ def card(*configs):
 
 def repositories(adapter=None):
     model = {p.name: p.read_bytes() for p in BASE.iterdir()}
-    decoys = (
-        "pytorch_model.bin",
-        "modeling_own.py",
-        "onnx/model.onnx",
-        "consolidated.safetensors",
-        ".gitattributes",
-        "README.md",
-    )
+    decoys = ("pytorch_model.bin", "own.py", "onnx/model.onnx", "consolidated.safetensors", ".gitattributes", "README.md")
     pairs = {"README.md": card(("main", "train"), ("other", "train")), "main/train.jsonl": b"".join(PAIRS[:20])}
     pairs |= {"other/train.jsonl": b"".join(PAIRS[20:40]), "pairs.py": b"raise SystemExit", ".gitattributes": b"x"}
     evalset = "".join(json.dumps(row) + "\n" for row in EVALSET).encode()
@@ -222,6 +215,11 @@ def test_a_second_fetch_fetches_nothing_and_another_recipe_adds_to_the_same_fold
     hub.dead = True  # a complete mirror asks nobody
     bring(tmp_path, PAIRS_WANTED, BASE_WANTED)
     assert hub.contents == []
+    hub.dead = False
+    flip(tmp_path / "models" / "tiny" / "base" / "model.safetensors")
+    bring(tmp_path, PAIRS_WANTED, BASE_WANTED)
+    assert hub.contents == ["model.safetensors"], "what is damaged is fetched again, and nothing else"
+    assert (locate_item(tmp_path, BASE_WANTED) / "model.safetensors").read_bytes() == (BASE / "model.safetensors").read_bytes()
 
 
 @pytest.mark.loopback

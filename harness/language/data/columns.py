@@ -102,27 +102,23 @@ def check_no_unused_text(
     data.ignore_columns and data.context_columns name already. A text is in the pair when it is one of these, stands in one on
     lines of its own, or holds every paragraph of the pair (a rendering).
     """
+    go_on = f"go on without it with {ignore_hint(name, ignored_columns)}"
     if name.rpartition(".")[2].lower() in NON_TEXT_COLUMNS:
         raise RowError(
-            f"column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows "
-            f"out, or go on without it with {ignore_hint(name, ignored_columns)}"
+            f"column {name!r} holds what may belong to the prompt and is not text, which alone is read: leave such rows out, or "
+            f"{go_on}"
         )
-    if is_label(name, value):
+    if is_label(name, value) or not (texts := list(iter_texts(value))):
         return
-    for text in iter_texts(value):
+    known = {*map(normalize, (*pair_texts, *other_texts))}
+    paragraphs = [normalize(paragraph) for part in pair_texts for paragraph in part.split("\n\n")]
+    for text in texts:
         normalized = normalize(text)
-        if normalized in map(normalize, (*pair_texts, *other_texts)) or any(is_on_own_lines(text, part) for part in pair_texts):
-            continue
-        if pair_texts and all(normalize(paragraph) in normalized for part in pair_texts for paragraph in part.split("\n\n")):
+        is_rendering = bool(paragraphs) and all(paragraph in normalized for paragraph in paragraphs)
+        if normalized in known or is_rendering or any(is_on_own_lines(text, part) for part in pair_texts):
             continue
         parts = value if isinstance(value, list) else [value]
-        can_be_context = "." not in name and all(isinstance(part, str) for part in parts)
-        raise RowError(
-            f"column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; "
-            + (
-                f"put it behind the prompt with --set data.context_columns={','.join([*context_columns, name])}, or "
-                if can_be_context
-                else ""
-            )
-            + f"go on without it with {ignore_hint(name, ignored_columns)}"
-        )
+        if "." not in name and all(isinstance(part, str) for part in parts):
+            context = ",".join([*context_columns, name])
+            go_on = f"put it behind the prompt with --set data.context_columns={context}, or {go_on}"
+        raise RowError(f"column {name!r} holds text that is in neither prompt nor response: {reprlib.repr(text)}; {go_on}")

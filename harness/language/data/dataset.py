@@ -46,34 +46,32 @@ def load_examples(
     seeds. Several answers to one prompt are pairs of their own, which stay on one side of the split. Raises UserError when rows
     are malformed, no pair is left, held-out prompts are trained on, or a pair does not fit (unless overlong is "drop").
     """
-    counts: Counter[str] = Counter()
-    pairs, source_note = _read(settings, settings.source, mirror)
-    notes = [source_note]
-    pairs = _clean(pairs, counts)
-    _check_roles(pairs, tokenizer, template)
-    examples = _drop_too_long(pairs, settings, tokenizer, template, context_length, counts)
+
+    def load(source: str, split: str) -> tuple[list[Pair], list[Example], str, Counter[str]]:
+        counts: Counter[str] = Counter()
+        pairs, note = _read(settings.model_copy(update={"split": split}), source, mirror)
+        pairs = _clean(pairs, counts)
+        _check_roles(pairs, tokenizer, template)
+        return pairs, _drop_too_long(pairs, settings, tokenizer, template, context_length, counts), note, counts
+
+    pairs, examples, note, counts = load(settings.source, settings.split)
+    notes = [note]
     examples.sort(key=lambda example: keyed_seed("order", example.id))
     prompt_of = _prompt_lookup(pairs)
-    pairs_per_prompt = Counter(prompt_of(example) for example in examples)
+    pairs_per_prompt = Counter(map(prompt_of, examples))
     if repeat_counts := [n for n in pairs_per_prompt.values() if n > 1]:
         notes.append(
             f"{len(repeat_counts)} prompts have several answers, {sum(repeat_counts)} pairs in all, which are kept and not split"
         )
     if settings.heldout is not None:
-        heldout_counts: Counter[str] = Counter()
-        heldout_settings = settings.model_copy(update={"split": settings.heldout_split or settings.split})
-        heldout_pairs, source_note = _read(heldout_settings, settings.heldout, mirror)
-        notes += [source_note] if source_note.partition(": ")[2] != notes[0].partition(": ")[2] else []
-        heldout_pairs = _clean(heldout_pairs, heldout_counts)
-        _check_roles(heldout_pairs, tokenizer, template)
-        heldout = _drop_too_long(heldout_pairs, settings, tokenizer, template, context_length, heldout_counts)
+        heldout_pairs, heldout, note, heldout_counts = load(settings.heldout, settings.heldout_split or settings.split)
+        notes += [note] if note.partition(": ")[2] != notes[0].partition(": ")[2] else []
         counts.update({f"heldout_{reason}": n for reason, n in heldout_counts.items()})
         notes += _check_overlap(settings, heldout, _prompt_lookup(heldout_pairs), pairs_per_prompt)
-        pairs = [*pairs, *heldout_pairs]
+        pairs += heldout_pairs
     else:
-        heldout, examples = _split_heldout(
-            examples, prompt_of, pairs_per_prompt, min(settings.heldout_examples, len(examples) // 5)
-        )
+        max_heldout = min(settings.heldout_examples, len(examples) // 5)
+        heldout, examples = _split_heldout(examples, prompt_of, pairs_per_prompt, max_heldout)
     train = examples[: settings.max_examples]
     if not train or not heldout:
         raise UserError(
@@ -122,14 +120,13 @@ def _split_heldout(
 
     Where no prompt has so few answers, the one with the fewest is held out.
     """
-    heldout_prompts: dict[str, None] = {}
-    remaining = max_pairs
-    for prompt in dict.fromkeys(map(prompt_of, examples)):
+    prompts, heldout_prompts, remaining = dict.fromkeys(map(prompt_of, examples)), set(), max_pairs
+    for prompt in prompts:
         if pairs_per_prompt[prompt] <= remaining:
-            heldout_prompts[prompt] = None
+            heldout_prompts.add(prompt)
             remaining -= pairs_per_prompt[prompt]
-    if max_pairs and not heldout_prompts and len(pairs_per_prompt) > 1:
-        heldout_prompts[min(dict.fromkeys(map(prompt_of, examples)), key=lambda prompt: pairs_per_prompt[prompt])] = None
+    if max_pairs and not heldout_prompts and len(prompts) > 1:
+        heldout_prompts.add(min(prompts, key=lambda prompt: pairs_per_prompt[prompt]))
     heldout = [example for example in examples if prompt_of(example) in heldout_prompts]
     return heldout, [example for example in examples if prompt_of(example) not in heldout_prompts]
 
@@ -179,12 +176,7 @@ def _template_hint(turns: Sequence[Mapping[str, str]]) -> str:
 
 
 def _drop_too_long(
-    pairs: Sequence[Pair],
-    settings: DataConfig,
-    tokenizer: Any,
-    template: Template,
-    context_length: int,
-    counts: Counter[str],
+    pairs: Sequence[Pair], settings: DataConfig, tokenizer: Any, template: Template, context_length: int, counts: Counter[str]
 ) -> list[Example]:
     """The pairs that fit into the context, rendered. A prompt must leave room for one response token at least.
 
@@ -216,9 +208,7 @@ def _drop_too_long(
             )
         prompt_tokens, response_tokens = len(encoded.prompt_ids), len(encoded.response_ids)
         max_response_tokens = settings.max_response_tokens
-        if prompt_tokens + response_tokens > context_length or (
-            max_response_tokens is not None and response_tokens > max_response_tokens
-        ):
+        if prompt_tokens + response_tokens > context_length or response_tokens > (max_response_tokens or context_length):
             if settings.overlong == "error":
                 raise UserError(
                     f"{where}: prompt of {prompt_tokens} and response of {response_tokens} tokens do not fit the context of "

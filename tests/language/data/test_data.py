@@ -35,21 +35,6 @@ def load(tmp_path, tokenizer, rows, name="pairs.jsonl", **settings):
 ROWS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]
 
 
-@pytest.mark.parametrize(
-    "convert",
-    [
-        lambda r: r,
-        lambda r: {"question": r["prompt"], "answer": r["response"]},
-        lambda r: {"prompt": r["prompt"], "completion": r["response"]},
-        lambda r: {"instruction": r["prompt"], "input": "", "output": r["response"]},
-        lambda r: {"messages": [{"role": "user", "content": r["prompt"]}, {"role": "assistant", "content": r["response"]}]},
-    ],
-)
-def test_common_columns_are_recognised(tmp_path, tokenizer, convert):
-    data = load(tmp_path, tokenizer, [convert(r) for r in ROWS])
-    assert {(e.prompt, e.real) for e in (*data.train, *data.heldout)} == {(r["prompt"], r["response"]) for r in ROWS}
-
-
 @pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet"])
 def test_tables_are_read_like_json_lines(tmp_path, tokenizer, name):
     assert load(tmp_path, tokenizer, ROWS).train == load(tmp_path, tokenizer, ROWS, name).train

@@ -41,6 +41,10 @@ def once(tok, text):
     return tok(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
 
 
+def test_every_kind_and_beginning_is_in_the_matrix():
+    assert [{entry[n] for entry in matrix()} for n in (0, 1)] == [set(KINDS), set(BEGINNINGS)]
+
+
 @pytest.mark.parametrize("entry", matrix(), ids="-".join)
 def test_prompt_and_response_together_are_the_ids_of_the_whole_text(entry):
     kind, _, name = entry
@@ -100,11 +104,8 @@ def test_reading_a_text_with_marks_equals_reading_it_without(kind):
     """The copy of the tokenizer in which control tokens have other names reads everything else as the tokenizer does."""
     tok = tokenizer(kind, "added", CHATML)
     control = control_tokens(tok)
-    for text in (
-        "<s>[INST] how many ? [/INST] three .</s>",
-        "<|im_start|>user\na  b<|im_end|>\n<|im_start|>assistant\n",
-        " a\n\n\nb",
-    ):
+    chatml = "<|im_start|>user\na  b<|im_end|>\n<|im_start|>assistant\n"
+    for text in ("<s>[INST] how many ? [/INST] three .</s>", chatml, " a\n\n\nb"):
         quoted = control.token_ids(text + control.quote("<s>"))
         assert quoted[: len(quoted) // 2] == control.token_ids(text + "< s>")[: len(quoted) // 2]
         copy, original, names = control._renamed_copy("zqj")
@@ -166,7 +167,7 @@ def test_the_end_of_a_turn_is_the_token_that_the_template_ends_it_with(kind):
     assert chat[1].end_token_id == chat[0].convert_tokens_to_ids("<|im_end|>")
     assert chat[1].stop_ids == {chat[1].end_token_id, chat[0].eos_token_id}
     assert plain[1].end_token_id == plain[0].eos_token_id
-    assert encode_response(*[plain[0], "it", plain[1]])[-1] == plain[0].eos_token_id
+    assert encode_response(plain[0], "it", plain[1])[-1] == plain[0].eos_token_id
 
 
 def test_an_added_token_that_is_not_flagged_special_ends_a_turn_too():
@@ -205,17 +206,17 @@ def test_a_date_in_the_template_stays_that_of_the_runs_beginning():
     assert Encoder(tok, first).digest != Encoder(tok, choose_template(tok, "auto")).digest
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (CHATML.replace("{% for", "{{ raise_exception('no') }}{% for", 1), "cannot be used"),
-        (CHATML + "{% if add_generation_prompt %}{{ '<think>' }}{% endif %}", "does not render an assistant turn"),
-        ({"rag": CHATML, "tool_use": CHATML}, "rag, tool_use and none named default"),
-    ],
-)
-def test_a_template_that_cannot_be_used_is_one_line_that_says_what_to_type(text, said):
+UNUSABLE = {
+    "cannot be used": CHATML.replace("{% for", "{{ raise_exception('no') }}{% for", 1),
+    "does not render an assistant turn": CHATML + "{% if add_generation_prompt %}{{ '<think>' }}{% endif %}",
+    "rag, tool_use and none named default": {"rag": CHATML, "tool_use": CHATML},
+}
+
+
+@pytest.mark.parametrize("said", UNUSABLE)
+def test_a_template_that_cannot_be_used_is_one_line_that_says_what_to_type(said):
     tok = tokenizer("gpt2", "none", CHATML)
-    tok.chat_template = text
+    tok.chat_template = text = UNUSABLE[said]
     with pytest.raises(UserError, match=said) as found:
         choose_template(tok, "auto")
     assert "--set" in str(found.value)
@@ -237,12 +238,5 @@ def test_a_default_system_turn_is_part_of_every_prompt_and_a_template_without_on
 
 
 def test_a_tokenizer_that_is_not_fast_is_refused():
-    class Slow:
-        pass
-
     with pytest.raises(UserError, match="expected a fast one"):
-        control_tokens(Slow())
-
-
-def test_every_beginning_is_in_the_matrix():
-    assert {entry[1] for entry in matrix()} == set(BEGINNINGS) and {entry[0] for entry in matrix()} == set(KINDS)
+        control_tokens(type("Slow", (), {})())

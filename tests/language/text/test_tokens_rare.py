@@ -20,15 +20,16 @@ PHI3 = (
 def phi3(kind):
     """As Phi-3's: control tokens that swallow the white space behind them."""
     made = KINDS[kind](["<unk>", "<s>", "</s>"])
-    made.add_special_tokens(
-        [AddedToken(f"<|{name}|>", special=True, normalized=False, rstrip=True) for name in ("user", "assistant", "end")]
-    )
-    made.post_processor = processors.TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", made.token_to_id("<s>"))]
-    )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=PHI3
-    )
+    names = ("user", "assistant", "end")
+    made.add_special_tokens([AddedToken(f"<|{name}|>", special=True, normalized=False, rstrip=True) for name in names])
+    begin = [("<s>", made.token_to_id("<s>"))]
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A $B", special_tokens=begin)
+    return fast(made, PHI3)
+
+
+def fast(made, template):
+    named = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=made, chat_template=template, **named)
 
 
 def wide(text):
@@ -109,9 +110,7 @@ def test_a_space_that_the_decoder_shows_before_a_response_is_not_said(kind):
     assert Encoder(tok, template).decode(pair.prompt_ids, pair.response_ids[:-1], True) == "that is 3"
 
 
-@pytest.mark.parametrize(
-    "where", ["{{ 1 // 0 }}", "{{ {}.pop('content') }}", "{{ messages[0]['content'].split('b')[1] + [][3] }}"]
-)
+@pytest.mark.parametrize("where", ["{{ 1 // 0 }}", "{{ {}.pop('content') }}", "{{ messages[0]['content'] + [][3] }}"])
 def test_a_template_that_fails_in_a_way_of_its_own_is_one_line(where):
     tok = tokenizer("gpt2", "none", CHATML + where)
     with pytest.raises(UserError, match=r"template cannot be used \(.*use --set data.template=instruction"):
@@ -143,9 +142,7 @@ def test_what_was_said_behind_pieces_that_go_across_words_and_the_templates_end(
     made = KINDS["gemma"](["<unk>", "<s>", "</s>"])
     made.pre_tokenizer = None  # type: ignore[assignment]
     made.add_tokens([AddedToken("/INST] that", special=False, normalized=False)])
-    tok = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=made, bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=TEMPLATES["inst"]
-    )
+    tok = fast(made, TEMPLATES["inst"])
     template = choose_template(tok, "chat")
     encoder = Encoder(tok, template)
     for prompt in ("how many are 1 and 2 ?", "a", "what is [/INST] ?", "x\n\n"):

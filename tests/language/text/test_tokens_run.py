@@ -42,7 +42,6 @@ metadata: {version: 1}
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     """Writes a tiny model with a tokenizer, pairs and a suite that asks in no chat template; returns the command's beginning."""
-
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)  # it counts what is loaded on a server, a local file too
 
     def write(tok, pairs=PAIRS, **generation):
@@ -58,22 +57,19 @@ def asked(tmp_path, monkeypatch):
             setattr(model.generation_config, name, value)
         model.save_pretrained(tmp_path / "model")
         tok.save_pretrained(tmp_path / "model")
-        lines = [json.dumps({"prompt": p, "response": r}) for p, r in pairs]
-        (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
         (tmp_path / "tasks").mkdir(exist_ok=True)
-        items = [json.dumps({"question": f"1 and {n} ?", "gold": n % 2}) for n in (2, 3, 2, 3)]
-        (tmp_path / "items.jsonl").write_text("\n".join(items))
-        (tmp_path / "tasks" / "plus.yaml").write_text(TASK % (tmp_path / "items.jsonl"))
-        (tmp_path / "plain.toml").write_text(SUITE)
-        (tmp_path / "chat.toml").write_text(SUITE.replace("[[task]]", "apply_chat_template = true\n[[task]]"))
-        kept = [
-            x
-            for x in SMALL_RECIPE.read_text().splitlines(True)
-            if not x.startswith(("heldout", "distribution", "source", "suite"))
-        ]
-        recipe = (
-            "".join(kept).replace("[data]", "[data]\nheldout_examples = 6").replace("builtin:lab/base", str(tmp_path / "model"))
-        )
+        items = [{"question": f"1 and {n} ?", "gold": n % 2} for n in (2, 3, 2, 3)]
+        for name, text in {
+            "pairs.jsonl": "\n".join(json.dumps({"prompt": p, "response": r}) for p, r in pairs),
+            "items.jsonl": "\n".join(map(json.dumps, items)),
+            "tasks/plus.yaml": TASK % (tmp_path / "items.jsonl"),
+            "plain.toml": SUITE,
+            "chat.toml": SUITE.replace("[[task]]", "apply_chat_template = true\n[[task]]"),
+        }.items():
+            (tmp_path / name).write_text(text)
+        lines = SMALL_RECIPE.read_text().splitlines(True)
+        recipe = "".join(x for x in lines if not x.startswith(("heldout", "distribution", "source", "suite")))
+        recipe = recipe.replace("[data]", "[data]\nheldout_examples = 6").replace("builtin:lab/base", str(tmp_path / "model"))
         (tmp_path / "tiny.toml").write_text(recipe)
         where = ["--data", tmp_path / "pairs.jsonl", "--suite", tmp_path / "plain.toml"]
         return ["run", "--recipe", tmp_path / "tiny.toml", *where, "--name", "x"]
