@@ -205,9 +205,10 @@ def test_text_is_shown_and_never_sent():
 
 def test_an_error_message_that_quotes_a_row_has_no_escape_codes(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps({f"col{ESCAPE}": "a", "other": "b"}) + "\n")
-    line = refused(tmp_path, "run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl")
-    assert "\\u{1b}]0;owned" in line
-    assert not UNSEEN & set(line)
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "\\u{1b}]0;owned" in done.stderr
+    assert not UNSEEN & set(done.stdout + done.stderr)
 
 
 def test_a_bug_that_quotes_a_strangers_text_has_no_escape_codes_either(tmp_path, monkeypatch):
