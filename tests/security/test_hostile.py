@@ -257,9 +257,10 @@ def test_no_name_leads_out_of_its_folder(case, tmp_path):
         (cwd / name).write_text(text)
     before = files(tmp_path)
     command = arguments if arguments[0] == "study" else ["run", "--recipe", str(SMALL_RECIPE), *arguments]
-    line = refused(cwd, *command)
-    assert "hidden" not in line
-    assert not UNSEEN & set(line)
+    done = run_cli_in_process(*command, cwd=cwd, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "hidden" not in done.stderr
+    assert not UNSEEN & set(done.stdout + done.stderr)
     assert files(tmp_path) == before
 
 
