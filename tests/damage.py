@@ -22,17 +22,12 @@ def edit_json(path, **changes):
 
 
 def refused(folder, *arguments, after_progress=False):
-    """The line with which a command ends that is refused, after which nothing else is printed.
-
-    after_progress: after a run has told of its progress; else nothing was printed before, of `run` not even the plan.
-    """
+    """The one line with which a command is refused. after_progress: after a run has told of its progress in others."""
     done = run_cli_in_process(*arguments, cwd=folder, check=False)
     lines = done.stderr.splitlines()
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     if after_progress:
         lines = [line for line in lines if line.startswith("harness: ")]
-    elif arguments[0] in ("run", "study"):
-        assert done.stdout == ""
     assert len(lines) == 1, done.stderr
     return lines[0]
 

@@ -112,16 +112,6 @@ def test_damage_is_named_never_used_and_made_good_on_request(played, played_copy
     assert phase.with_name(phase.name + ".damaged").is_dir(), "the damaged one is kept aside"
 
 
-@pytest.mark.parametrize(
-    "file", ["evaluate/two/scores.json", "evaluate/two/items.json", "train/steps.jsonl", "probe/measurements.json"]
-)
-def test_a_report_refuses_a_damaged_file(played_copy, file):
-    flip(played_copy / RUN / "space/seed-0/iteration-1" / file)
-    errors = refused(played_copy, "report", "small")
-    assert file in errors
-    assert "damaged" in errors
-
-
 # ---------------------------------------------------------------- clocks and formats
 
 

@@ -4,10 +4,10 @@ It needs no locks of the operating system, which some network file systems lack,
 
     {"token", "host", "boot", "namespace", "pid", "started", "since", "beats"}    one JSON object, padded with spaces
 
-The file appears under its name with all of this in it (a hard link to a file that is complete; where there are no links, a file
-that must not exist yet). Its owner overwrites it in place every HEARTBEAT_SECONDS with a higher `beats`. A dead owner on this
-host is known by its process id and start time. For an owner that cannot be seen from here (another host, container or boot) the
-file is watched: where its contents do not change for STALE_SECONDS of this machine's own clock, the owner is dead.
+The owner creates the file, which must not exist yet, and overwrites it in place every HEARTBEAT_SECONDS with a higher `beats`. A
+dead owner on this host is known by its process id and start time. For an owner that cannot be seen from here (another host,
+container or boot; a file that is still empty) the file is watched: where its contents do not change for STALE_SECONDS of this
+machine's own clock, the owner is dead.
 
 A contender renames a dead owner's file to a unique name before removing it, and reads it again there: of several contenders
 one gets it, and one that renamed a new owner's file puts it back. Before every commit an owner checks that the lease is still its
@@ -38,9 +38,6 @@ HEARTBEAT_SECONDS = 5.0  # between two heartbeats: a contender on another host w
 STALE_SECONDS = 60.0
 SETTLE_SECONDS = 0.05  # a contender that replaced a dead owner waits so long before it checks that no other one did
 FILE_BYTES = 1024  # a heartbeat never changes the file's length
-NO_LINK_ERRNOS = {
-    errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EMLINK, errno.EXDEV,
-}  # fmt: skip
 Notify = Callable[[str], None]
 
 
@@ -68,25 +65,18 @@ class Lease:
         Raises LeaseTaken when another process has it, OSError when no file can be made there.
         """
         self.owner = current_process()
-        candidate = self._sibling(self.owner.token)
-        self._handle = _create(candidate)
         try:
-            _write(self._handle, self.owner, 0)
-            while not self._create_file(candidate):
-                if self._remove_dead(notify) and self._create_file(candidate):
+            while not self._create(self.owner):
+                if self._remove_dead(notify) and self._create(self.owner):
                     time.sleep(SETTLE_SECONDS)
                     self.check()
                     break
             self._remove_leftovers()
-        except LeaseLost:
+        except BaseException as error:
             self.release()
-            raise LeaseTaken("another process, which came first,") from None
-        except BaseException:
-            self.release()
+            if isinstance(error, LeaseLost):
+                raise LeaseTaken("another process, which came first,") from None
             raise
-        finally:
-            with contextlib.suppress(OSError):
-                candidate.unlink()
         self._stop.clear()
         self._thread = threading.Thread(target=self._heartbeat, args=(self._handle, self.owner), name="lease", daemon=True)
         self._thread.start()
@@ -130,28 +120,17 @@ class Lease:
 
     # ------------------------------------------------------------ the file
 
-    def _sibling(self, name: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{name}")
-
-    def _create_file(self, candidate: Path) -> bool:
-        """Create the file with its contents; False when there is one."""
+    def _create(self, owner: ProcessIdentity) -> bool:
+        """Create the file; False when there is one."""
         try:
-            os.link(candidate, self.path)
-            return True
-        except FileExistsError:
-            # Over NFS a reply may be lost and the request repeated: the number of links shows whether it was done.
-            return os.fstat(self._handle).st_nlink == 2
-        except OSError as error:
-            if error.errno not in NO_LINK_ERRNOS:
-                raise
-        try:
-            handle = _create(self.path)
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except FileExistsError:
             return False
-        os.close(self._handle)
-        self._handle = handle
-        assert self.owner is not None
-        _write(handle, self.owner, 0)
+        try:
+            _write(self._handle, owner, 0)
+        except BaseException:
+            self.path.unlink(missing_ok=True)
+            raise
         return True
 
     def _read(self) -> bytes | None:
@@ -204,7 +183,7 @@ class Lease:
             owner = parse_identity(raw)
             return (owner.token if owner is not None else raw) == expected
 
-        aside = self._sibling(f"{uuid.uuid4().hex}.gone")
+        aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.gone")
         try:
             if not is_expected(self._read()):
                 return False
@@ -254,10 +233,6 @@ class Lease:
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = -1
-
-
-def _create(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
 def _read(path: Path) -> bytes:

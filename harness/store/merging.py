@@ -9,6 +9,7 @@ compared.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ def _check_same_records(root: Path, target_record: Mapping[str, Any], source: Pa
     for name, here, there in _compared_values(target_record, source_record):
         if here != there:
             raise UserError(
-                f"{source}: cannot be merged with {root}: {name} is {_shorten(there)} there and {_shorten(here)} here; only runs "
+                f"{source}: cannot be merged with {root}: {name} is {there!r:.80} there and {here!r:.80} here; only runs "
                 "that differ in their trials alone can be merged"
             )
 
@@ -102,11 +103,6 @@ def _default(section: str, key: str) -> Any:
     return fields[key].default if key in fields else None
 
 
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
 def _check_same_versions(root: Path, source: Path) -> None:
     here, there = (_versions_used(folder) for folder in (root, source))
     for name in here.keys() & there.keys():
@@ -119,11 +115,10 @@ def _check_same_versions(root: Path, source: Path) -> None:
 
 
 def _versions_used(root: Path) -> dict[str, set[str]]:
-    versions: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = defaultdict(set)
     for phase_versions in versions_by_phase(root).values():
-        for name, version in phase_versions.items():
-            if name not in MACHINE_KEYS:
-                versions.setdefault(name, set()).add(version)
+        for name in phase_versions.keys() - MACHINE_KEYS:
+            versions[name].add(phase_versions[name])
     return versions
 
 
@@ -212,10 +207,8 @@ class MergePlan:
 
 
 def _phases_by_unit(finished_phases: FinishedPhases) -> dict[str, list[str]]:
-    phases_by_unit: dict[str, list[str]] = {}
-    for phase in finished_phases.phases():
-        phases_by_unit.setdefault(unit_of(phase), []).append(phase)
-    return phases_by_unit
+    phases = finished_phases.phases()
+    return {unit: [phase for phase in phases if unit_of(phase) == unit] for unit in dict.fromkeys(map(unit_of, phases))}
 
 
 def _phase_summary(finished_phases: FinishedPhases, phase: str) -> PhaseSummary:

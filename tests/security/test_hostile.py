@@ -205,9 +205,10 @@ def test_text_is_shown_and_never_sent():
 
 def test_an_error_message_that_quotes_a_row_has_no_escape_codes(tmp_path):
     (tmp_path / "rows.jsonl").write_text(json.dumps({f"col{ESCAPE}": "a", "other": "b"}) + "\n")
-    line = refused(tmp_path, "run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl")
-    assert "\\u{1b}]0;owned" in line
-    assert not UNSEEN & set(line)
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--data", "rows.jsonl", cwd=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "\\u{1b}]0;owned" in done.stderr
+    assert not UNSEEN & set(done.stdout + done.stderr)
 
 
 def test_a_bug_that_quotes_a_strangers_text_has_no_escape_codes_either(tmp_path, monkeypatch):
@@ -256,9 +257,10 @@ def test_no_name_leads_out_of_its_folder(case, tmp_path):
         (cwd / name).write_text(text)
     before = files(tmp_path)
     command = arguments if arguments[0] == "study" else ["run", "--recipe", str(SMALL_RECIPE), *arguments]
-    line = refused(cwd, *command)
-    assert "hidden" not in line
-    assert not UNSEEN & set(line)
+    done = run_cli_in_process(*command, cwd=cwd, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "hidden" not in done.stderr
+    assert not UNSEEN & set(done.stdout + done.stderr)
     assert files(tmp_path) == before
 
 

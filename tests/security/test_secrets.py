@@ -8,8 +8,7 @@ from harness.errors import UserError, error_line
 from harness.planning.prepare import write_failed_trials
 from harness.security.redact import redact, redact_command
 from harness.store.run_folder import RunFolder
-from tests.conftest import SMALL_RECIPE, run_cli
-from tests.damage import refused
+from tests.conftest import SMALL_RECIPE, run_cli, run_cli_in_process
 
 SECRETS = {
     "HF_TOKEN": "hf_hiddenhiddenhiddenhidden01",
@@ -52,7 +51,9 @@ TYPED = {
 
 @pytest.mark.parametrize("case", TYPED)
 def test_a_password_typed_by_mistake_is_refused_and_not_shown(case, tmp_path):
-    assert "hid" not in refused(tmp_path, "run", "--recipe", SMALL_RECIPE, *TYPED[case])
+    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, *TYPED[case], cwd=tmp_path, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "hid" not in done.stdout + done.stderr
     assert not list(tmp_path.iterdir())
 
 

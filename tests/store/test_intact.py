@@ -221,12 +221,17 @@ def test_an_objectives_copy_is_what_was_played(tmp_path, run):
 # ---------------------------------------------------------------- those who look
 
 
-def test_trace_and_push_refuse_what_run_refuses(played_copy):
+def test_report_trace_and_push_refuse_what_run_refuses(played_copy):
     run = played_copy / "results/small"
     wanted = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]
     player = "space/seed-0/iteration-1"
     commands = {"trace": ("trace", "small", wanted), "push": ("push", "small", "space", "--to", "package")}
+    commands["report"] = ("report", "small")
     for file, by in (
+        (f"{player}/evaluate/two/scores.json", ("report",)),
+        (f"{player}/evaluate/two/items.json", ("report",)),
+        (f"{player}/probe/measurements.json", ("report",)),
+        (f"{player}/train/steps.jsonl", ("report",)),
         (f"{player}/train/adapter/adapter_model.safetensors", ("push", "trace")),
         (f"{player}/train/adapter/adapter_config.json", ("push",)),
         (f"{player}/train/manifest.json", ("push",)),
@@ -239,7 +244,8 @@ def test_trace_and_push_refuse_what_run_refuses(played_copy):
         whole = path.read_bytes()
         flip(path)
         for command in by:
-            assert path.name in refused(played_copy, *commands[command])
+            line = refused(played_copy, *commands[command])
+            assert f"{file}: damaged" in line, (file, command)
             assert not (played_copy / "package").exists(), file
         path.write_bytes(whole)
     (run / player / "train/manifest.json").rename(played_copy / "aside")

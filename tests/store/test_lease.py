@@ -1,6 +1,5 @@
 """One process at a time in a folder, on every file system: owners that live, die, sleep, and are somewhere else."""
 
-import contextlib
 import errno
 import json
 import os
@@ -101,42 +100,32 @@ def test_a_killed_holder_is_taken_over_at_once_even_before_its_parent_has_waited
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "EINVAL"])
-def test_where_a_file_system_has_no_locks_it_is_held_all_the_same(tmp_path, monkeypatch, number):
-    """Also a folder in which an earlier program left the file of its lock."""
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def test_where_a_file_system_has_no_locks_it_is_held_all_the_same(tmp_path, monkeypatch, number, links):
+    """Nor links. Also in a folder in which an earlier program left the file of its lock."""
     import fcntl
 
-    def none(*_):
-        raise OSError(getattr(errno, number), os.strerror(getattr(errno, number)))
+    def refusing(number):
+        def refuse(*_, **__):
+            raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", none)
-    monkeypatch.setattr(fcntl, "lockf", none)
-    (tmp_path / ".lock").touch()
-    with folder_lock(tmp_path), pytest.raises(UserError, match="is working on this run"), folder_lock(tmp_path):
-        pass
-    leave(tmp_path / LEASE, pid=dead_process())
-    with folder_lock(tmp_path):
-        pass
+        return refuse
 
-
-@pytest.mark.parametrize("links", [True, False], ids=["with links", "without links"])
-def test_where_a_file_system_has_no_links_either_the_same_holds(tmp_path, monkeypatch, links):
+    monkeypatch.setattr(fcntl, "flock", refusing(number))
+    monkeypatch.setattr(fcntl, "lockf", refusing(number))
     if not links:
-
-        def none(*_, **__):
-            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-        monkeypatch.setattr(os, "link", none)
+        monkeypatch.setattr(os, "link", refusing(errno.EPERM))
+    (tmp_path / ".lock").touch()
     with folder_lock(tmp_path) as lease:
         lease.check()
         with pytest.raises(UserError, match="is working on this run"), folder_lock(tmp_path):
             pass
         lease.check()
-    owner = leave(tmp_path / LEASE, pid=dead_process())
-    assert owner.is_alive() is False
+    assert leave(tmp_path / LEASE, pid=dead_process()).is_alive() is False
     with folder_lock(tmp_path) as lease:
         lease.check()
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_process_with_the_number_of_a_dead_one_is_not_taken_for_it(tmp_path):
@@ -307,18 +296,6 @@ def test_a_system_that_says_nothing_of_boots_and_containers_is_known_by_its_name
     assert replace(mine, host="far").is_alive() is None
     assert replace(mine, started=None).is_alive() is None
     assert ProcessIdentity("t", "far", "b", "n", 1, None, "now").is_alive() is None
-
-
-def test_a_lease_of_a_cell_of_its_own_stands_beside_the_folders(tmp_path):
-    """Any name will do: one per cell may follow."""
-    with contextlib.ExitStack() as both:
-        for name in ("a.lease", "b.lease"):
-            lease = Lease(tmp_path / name)
-            lease.acquire()
-            both.callback(lease.release)
-        with pytest.raises(LeaseTaken):
-            Lease(tmp_path / "a.lease").acquire()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mirror_is_fetched_into_by_one_process_at_a_time(tmp_path):
