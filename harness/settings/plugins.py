@@ -1,15 +1,14 @@
 """Replaceable parts by name: worlds, samplers, benchmarks, distributions. Nothing is imported before it is asked for.
 
-A part is a value `package.module:attribute`. Its name is listed below, or an installed package declares it as an entry point:
-group `harness.backends` for the kind "backend", and so on. A setting may hold such a value in place of a name. What a part must
-be is said by the protocol of its kind:
+A part is a value `package.module:attribute`. Its name is listed below, or an installed package declares it as an entry point of
+the group `harness.KINDs`; a setting may hold the value in place of a name. What a part must be is said by its kind's protocol:
 
-world         a class                             harness/world.py: World
-backend       a class, for generation.backend     harness/language/phases/generate.py: Backend
-benchmark     a function, for a suite's questions harness/language/world.py: LoadBenchmark
-distribution  a module or an object               harness/language/phases/diagnostics.py: Distribution
+world         named by `world`               a class: harness/world.py, World
+backend       named by `generation.backend`  a class: harness/language/phases/generate.py, Backend
+benchmark     "judge", for a suite with one  a function: harness/language/world.py, LoadBenchmark
+distribution  named by `data.distribution`   a module or object: harness/language/phases/diagnostics.py, Distribution
 
-The folder of an optional one (harness/language/engine, harness/language/judge) may be missing: only who asks for it is told.
+The folder of an optional part (harness/language/engine, harness/language/judge) may be missing: only who asks for it is told.
 """
 
 from __future__ import annotations

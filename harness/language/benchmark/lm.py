@@ -136,12 +136,12 @@ class PolicyLM(_Base):
         repeat_counts: Counter[Any] = Counter()
         indices_by_question: dict[Question, list[int]] = {}
         for i, request in enumerate(requests):
-            settings, context, task = self._generation_settings(request), request.args[0], request.task_name
-            repeat = 0
+            settings, context, repeat = self._generation_settings(request), request.args[0], 0
             if settings.sampled:
-                repeat = repeat_counts[task, context]
-                repeat_counts[task, context] += 1
-            indices_by_question.setdefault(Question(settings, context, task if repeat else None, repeat), []).append(i)
+                repeat = repeat_counts[request.task_name, context]
+                repeat_counts[request.task_name, context] += 1
+            question = Question(settings, context, request.task_name if repeat else None, repeat)
+            indices_by_question.setdefault(question, []).append(i)
         texts: dict[int, str] = {}
         by_decoding: dict[Any, list[Question]] = {}
         for question in indices_by_question:
