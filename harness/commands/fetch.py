@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.console import echo
+from harness.commands.console import echo, print_problems
 from harness.config import DEFAULT_RECIPE, RunConfig, load_config
 from harness.errors import UserError
 from harness.sources.confinement import outside_references
@@ -79,10 +79,7 @@ def _check_mirror(config: RunConfig | None, to: Path) -> int:
         except UserError as error:
             if not any(line in str(error) for line in outside_problems):
                 problems.append(str(error))
-    for problem in problems:
-        echo(f"PROBLEM  {problem}")
-    if not problems:
-        echo("every file is there and intact, and nothing refers outside its folder")
-    elif len(problems) > len(outside_problems):
+    exit_code = print_problems(problems, "every file is there and intact, and nothing refers outside its folder")
+    if len(problems) > len(outside_problems):
         echo(f"repair it on a machine with a network: harness fetch ... --to {to}")
-    return 1 if problems else 0
+    return exit_code

@@ -61,14 +61,24 @@ def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_th
         check_unchanged(RunFolder(PACKAGE.parent / "results" / name), config, load_variants(config))
 
 
-def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_path):
+def test_a_setting_that_only_one_version_knows(tmp_path):
+    """One that did not exist when a run was made had its default then; one that is gone by now may have changed its numbers."""
     config = load_config("lab")
-    identity = config.identity()
-    del identity["data"]["turns"]
-    (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
+
+    def record(identity):
+        (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
+
+    older = config.identity()
+    del older["data"]["turns"]
+    record(older)
     check_unchanged(RunFolder(tmp_path), config, [])
     with pytest.raises(UserError, match="was made with data.turns='first', now asked for 'last'"):
         check_unchanged(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
+    other = config.identity()
+    other["lora"]["dropout"] = 0.1
+    record(other)
+    with pytest.raises(UserError, match="was made with lora.dropout=0.1, a setting that this version does not have; use --name"):
+        check_unchanged(RunFolder(tmp_path), config, [])
 
 
 @pytest.mark.parametrize(
