@@ -10,44 +10,38 @@ import pytest
 from harness.analysis.stats import minimum_detectable_effect
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
 
-
-def python(code):
-    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=True)
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "peft")
 
 
-@pytest.mark.parametrize("command", ["[]", "['run', '--help']", "['objectives']", "['suites', 'show', 'lab-ten']", "['status']"])
-def test_light_commands_do_not_import_torch(command, tmp_path):
+def harness_in_python(arguments, cwd, unwanted=HEAVY):
+    """The command in a process of its own, which fails where it has imported an unwanted library in the end."""
     code = f"""
 import sys
-sys.argv = ['harness', *{command}] if {command} else ['harness', '--help']
+sys.argv = ['harness', *{arguments!r}]
 from harness.cli import main
 try: main()
 except SystemExit as e: assert not e.code, e.code
-heavy = {{'torch', 'transformers', 'lm_eval', 'datasets', 'peft'}} & set(sys.modules)
-assert not heavy, heavy
+found = {set(unwanted)!r} & set(sys.modules)
+assert not found, found
 """
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=120)
+
+
+@pytest.mark.parametrize("command", ["--help", "run --help", "objectives", "suites show lab-ten", "status", "study"])
+def test_light_commands_do_not_import_torch(command, tmp_path):
+    harness_in_python(command.split(), tmp_path)
 
 
 def test_the_report_is_written_without_torch(played_copy):
-    code = f"""
-import sys, os
-os.chdir({str(played_copy)!r})
-sys.argv = ['harness', 'report', 'small']
-from harness.cli import main
-try: main()
-except SystemExit as e: assert not e.code
-assert 'torch' not in sys.modules and 'lm_eval' not in sys.modules
-"""
-    python(code)
+    harness_in_python(["report", "small"], played_copy, unwanted=("torch", "lm_eval"))
 
 
-def test_help_takes_less_than_half_a_second_of_processor_time():
+def test_help_takes_less_than_half_a_second_of_processor_time(tmp_path):
     """Processor time of the child, best of three: what other programs do on the machine does not count."""
     spent = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        python("import sys; sys.argv=['harness','--help']\nfrom harness.cli import main\ntry: main()\nexcept SystemExit: pass")
+        harness_in_python(["--help"], tmp_path)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) < 0.5, spent

@@ -32,16 +32,14 @@ def test_the_papers_schedules_reach_objective_and_training():
     assert training_settings(config, tspin).at_iteration(0).lr == 3e-4
 
 
-@pytest.mark.parametrize("setting", ["generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"])
-def test_what_extends_or_speeds_a_run_is_not_its_identity(setting):
-    assert load_config("lab", [setting]).identity() == load_config("lab").identity()
-
-
-@pytest.mark.parametrize("setting", ["training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"])
-def test_what_changes_numbers_is(setting):
-    changed = load_config("lab", [setting])
-    assert changed.identity() != load_config("lab").identity()
-    assert changed.default_run_name().startswith("lab-")
+def test_what_changes_numbers_is_a_runs_identity_and_what_extends_or_speeds_it_is_not():
+    lab = load_config("lab").identity()
+    for setting in ("generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"):
+        assert load_config("lab", [setting]).identity() == lab
+    for setting in ("training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"):
+        changed = load_config("lab", [setting])
+        assert changed.identity() != lab
+        assert changed.default_run_name().startswith("lab-")
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
