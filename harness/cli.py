@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
+from harness.security.escaping import escape_invisible
+from harness.security.redact import redact
 from harness.settings.paths import expand_user
 from harness.settings.process_environment import check_hub, exit_despite_threads, nondaemon_threads, set_up_process
 
@@ -37,12 +40,34 @@ def _path_option(help_text: str, *names: str) -> Any:
     return typer.Option(*names, help=help_text, parser=_parse_path, metavar="PATH")
 
 
+def _sub_app(name: str, help_text: str) -> typer.Typer:
+    """Commands below `name`, which lists them when typed alone."""
+    sub_app = typer.Typer(help=help_text, invoke_without_command=True, rich_markup_mode=None)
+    app.add_typer(sub_app, name=name)
+
+    @sub_app.callback()
+    def list_all(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            from harness.commands import listings
+
+            getattr(listings, f"{name}_list_command")()
+
+    return sub_app
+
+
 def _given(overrides: dict[str, Any]) -> dict[str, Any]:
     """The settings, by dotted key, whose options were typed."""
     return {key: value for key, value in overrides.items() if value is not None}
 
 
 ResultsOption = Annotated[Path, _path_option("Folder that holds the run folders.", "--results")]
+ReportsOption = Annotated[Path, _path_option("Folder for the report.", "--reports")]
+SeedsOption = Annotated[str | None, typer.Option(help="Seeds, comma-separated: 0,1,2")]
+SettingsOption = Annotated[list[str] | None, typer.Option("--set", help="Any setting of `harness run --help`: training.lr=1e-4")]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")]
 DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
@@ -64,7 +89,7 @@ def run(
         str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")
     ] = None,
     iters: Annotated[int | None, typer.Option(help="Iterations to train; more than before extends the run.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated: 0,1,2")] = None,
+    seeds: SeedsOption = None,
     recipe: Annotated[str, typer.Option(help="Recipe by name or .toml path.")] = "lab",
     suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
     data: Annotated[str | None, typer.Option(help="Pairs: a file (.jsonl .json .csv .parquet), a folder, or a hub id.")] = None,
@@ -83,18 +108,15 @@ def run(
     mirror: Annotated[
         str | None, typer.Option(help="Folder used in place of the hub (also: HARNESS_MIRROR). No network then.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any setting below: training.lr=1e-4")] = None,
+    settings: SettingsOption = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
-    reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="Trials at once, one process each; default: one per GPU or CPU core."),
-    ] = None,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    jobs: JobsOption = None,
     recompute: Annotated[
         bool | None, typer.Option("--recompute", help="Set aside what is damaged or of another format, and compute it again.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost estimate, and stop.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run objectives, evaluate after every iteration, write tables, curves and a report. Repeat the command to resume."""
     from harness.commands.run import Output, run_command
@@ -123,19 +145,18 @@ def study(
     tuned_by: Annotated[
         str | None, typer.Option(help="Run that chose settings; every objective is also run at its own. Default: the study's.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: training.batch_size=32")] = None,
+    settings: SettingsOption = None,
     results: ResultsOption = DEFAULT_RESULTS,
-    reports: Annotated[Path, _path_option("Folder for the report.")] = DEFAULT_REPORTS,
-    jobs: Annotated[int | None, typer.Option(min=1, max=1024, help="Trials at once, one process each.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    reports: ReportsOption = DEFAULT_REPORTS,
+    jobs: JobsOption = None,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Run a prepared study, or list them. Repeat to resume; phases that other runs have finished are reused."""
     from harness.commands.run import Output
     from harness.commands.study import StudyArguments, list_studies, study_command
 
     if name is None:
-        list_studies()
-        return
+        return list_studies()
     overrides = _given({"objectives": objectives, "iterations": iters, "seeds": seeds, "evaluation.suite": suite})
     arguments = StudyArguments(overrides, settings or (), recipe, validation, tuned_by)
     raise typer.Exit(study_command(name, arguments, Output(results, reports, dry_run, jobs)))
@@ -164,17 +185,8 @@ def report(
     report_command(run, results, out)
 
 
-objectives_app = typer.Typer(help="List, show and check objectives.", invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(objectives_app, name="objectives")
-
-
-@objectives_app.callback()
-def objectives_list(context: typer.Context) -> None:
-    """Without a sub-command: list the objectives."""
-    if context.invoked_subcommand is None:
-        from harness.commands.listings import objectives_list_command
-
-        objectives_list_command()
+objectives_app = _sub_app("objectives", "List, show and check objectives.")
+suites_app = _sub_app("suites", "List, show and check leaderboards.")
 
 
 @objectives_app.command("show")
@@ -200,7 +212,7 @@ def fetch(
     suite: Annotated[str | None, typer.Option(help="Leaderboard by name or .toml path.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a hub id.")] = None,
     data: Annotated[str | None, typer.Option(help="Pairs: a hub id.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Any recipe key: model.revision=v1.0")] = None,
+    settings: SettingsOption = None,
     check: Annotated[bool, typer.Option("--check", help="Fetch nothing; compare every file with its checksum.")] = False,
 ) -> None:
     """Fetch what a run needs from the hub into a folder, for machines without a network: harness run ... --mirror DIR
@@ -212,19 +224,6 @@ def fetch(
 
     overrides = _given({"evaluation.suite": suite, "model.path": model, "data.source": data})
     raise typer.Exit(fetch_command(recipe, settings or (), overrides, to, check))
-
-
-suites_app = typer.Typer(help="List, show and check leaderboards.", invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(suites_app, name="suites")
-
-
-@suites_app.callback()
-def suites_list(context: typer.Context) -> None:
-    """Without a sub-command: list the leaderboards."""
-    if context.invoked_subcommand is None:
-        from harness.commands.listings import suites_list_command
-
-        suites_list_command()
 
 
 @suites_app.command("show")
@@ -240,7 +239,7 @@ def suites_check(
     name: Annotated[str, typer.Argument(help="Suite by name or .toml path.")],
     load: Annotated[bool, typer.Option("--load", help="Load every task with its data too, and count its items.")] = False,
     mirror: Annotated[str | None, typer.Option(help="Folder used in place of the hub.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="As for a run: evaluation.judge_endpoint=URL")] = None,
+    settings: SettingsOption = None,
 ) -> None:
     """Check that this machine has what a leaderboard needs: tasks, metrics, filters, data sets, packages, judge."""
     from harness.commands.listings import suites_check_command
@@ -314,11 +313,9 @@ def _run_app() -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             click_error.show()
             return 2
-        context = getattr(click_error, "ctx", None)
+        command = click_error.ctx.command_path if getattr(click_error, "ctx", None) else "harness"
         message = click_error.format_message().rstrip(".")
-        raise UserError(
-            f"{message[:1].lower()}{message[1:]}; see: {context.command_path if context else 'harness'} --help"
-        ) from None
+        raise UserError(f"{message[:1].lower()}{message[1:]}; see: {command} --help") from None
 
 
 def main() -> Any:
@@ -338,8 +335,6 @@ def main() -> Any:
         _print_error(f"harness: {_describe_system_exit(error)}; what is finished is kept; fix that code, then repeat the command")
         exit_code = 1
     except Exception as error:
-        import traceback
-
         line = unexpected_error_line(error)  # None for a bug; its traceback may quote untrusted text
         _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
         exit_code = 1
@@ -353,11 +348,8 @@ def main() -> Any:
 
 def _describe_system_exit(error: SystemExit) -> str:
     """The SystemExit with the file and line that raised it."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None:
-        tb = tb.tb_next
-    location = f" in {tb.tb_frame.f_code.co_filename}, line {tb.tb_lineno}" if tb is not None else ""
-    return f"SystemExit({error.code!r}) was raised{location}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"SystemExit({error.code!r}) was raised in {frame.filename}, line {frame.lineno}"
 
 
 def _raise_terminated(signal_number: int, _: object) -> None:
@@ -365,7 +357,4 @@ def _raise_terminated(signal_number: int, _: object) -> None:
 
 
 def _print_error(text: str) -> None:
-    from harness.security.escaping import escape_invisible
-    from harness.security.redact import redact
-
     print(escape_invisible(redact(text), keep="\n"), file=sys.stderr)

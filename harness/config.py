@@ -18,11 +18,11 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
-from harness.settings.numbers import parse_number, storage_problem
+from harness.settings.numbers import iter_leaves, iter_text, parse_number, storage_problem
 from harness.settings.plugins import BackendName
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
-from harness.settings.toml_files import find_toml, iter_leaves, iter_text, parse_toml_value, read_toml, set_nested, setting_source
+from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source
 from harness.settings.validation import error_key, format_error, relevant_error
 
 T = TypeVar("T")

@@ -322,7 +322,7 @@ OBJECTIVES = [
     mine("", "defines 0 subclasses of Objective (none)"),
     mine(OBJECTIVE + "\n@dataclass(frozen=True)\nclass Two(SPIN):\n    pass\n", "defines 2 subclasses"),
     mine(OBJECTIVE.replace("@dataclass(frozen=True)\n", ""), "not a frozen dataclass"),
-    mine(changed(objective(), '    title = "mine"\n', ""), "Mine has no title"),
+    mine(changed(objective(), '    title = "mine"\n', ""), "Mine.title=None is no str"),
     mine(changed(objective(), 'title = "mine"', "title = 3"), "Mine", "title=3"),
     mine(changed(objective(), 'Citation("a", "b", "c", "d")', '"a"'), "Mine", "citation='a'"),
     mine(changed(objective(), "def loss", "def lost"), "mine", "abstract", "loss"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.console import echo
+from harness.commands.console import echo, print_problems
 from harness.config import DEFAULT_RECIPE, RunConfig, load_config
 from harness.errors import UserError
 from harness.sources.confinement import outside_references
@@ -65,7 +65,7 @@ def _check_mirror(config: RunConfig | None, to: Path) -> int:
     outside = list(dict.fromkeys(line for folder in folders for line in outside_references(folder, to)))
     if not (to / MANIFEST_FILE).is_file() and not outside:
         raise UserError(f"--to {to}: no {MANIFEST_FILE} there; fetch into it first, or name the folder that was fetched into")
-    problems = []
+    problems = list(outside)
     for entry in manifest.entries:
         damage = [line for _, line in find_damage(to, entry, check_large_files=True)]
         problems += damage
@@ -79,11 +79,9 @@ def _check_mirror(config: RunConfig | None, to: Path) -> int:
             else:
                 check_revision(to, entry, item)
         except UserError as error:
-            problems += [] if any(line in str(error) for line in outside) else [str(error)]
-    for problem in (*outside, *problems):
-        echo(f"PROBLEM  {problem}")
-    if problems:
+            if not any(line in str(error) for line in outside):
+                problems.append(str(error))
+    exit_code = print_problems(problems, "every file is there and intact, and nothing refers outside its folder")
+    if len(problems) > len(outside):
         echo(f"repair it on a machine with a network: harness fetch ... --to {to}")
-    elif not outside:
-        echo("every file is there and intact, and nothing refers outside its folder")
-    return 1 if problems or outside else 0
+    return exit_code

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from harness.commands.console import console, echo
+from harness.commands.console import console, echo, make_table, print_problems
 from harness.config import DEFAULT_RECIPE, RunConfig, load_config
+from harness.discovery.variants import find_objective, list_objectives, load_objective, parse_variants
 from harness.errors import UserError
-from harness.loop.suite import Suite, SuiteTask
+from harness.loop.suite import Suite, SuiteTask, load_suite
 from harness.settings.paths import PACKAGE
 
 if TYPE_CHECKING:
@@ -20,45 +20,28 @@ if TYPE_CHECKING:
 
 
 def objectives_list_command() -> None:
-    from harness.discovery.variants import list_objectives
-
     for name, path in list_objectives().items():
-        echo(f"{name:<10} {_first_line(path)}")
+        first_line = path.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        echo(f"{name:<10} " + first_line.strip().strip('"'))
     echo("\nOne of them in full: harness objectives show NAME. Your own: --objectives ./mine.py")
 
 
-def _first_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[0].strip().strip('"') if lines else ""
-
-
 def objectives_show_command(name: str) -> None:
-    from harness.discovery.variants import find_objective, load_objective
-
     path = find_objective(name, source="objectives show")
     objective_class = load_objective(path)
-    echo(f"{path.stem}: {objective_class.title}\n{path}\n\n{_dedent(objective_class.__doc__)}\n")
-    echo(f"needs: {_format_needs(dataclasses.asdict(objective_class().needs))}")
+    needs = dataclasses.asdict(objective_class().needs)
+    needs_text = ", ".join(key if value is True else f"{key} {value}" for key, value in needs.items() if value)
+    echo(f"{path.stem}: {objective_class.title}\n{path}\n\n{inspect.cleandoc(objective_class.__doc__ or '')}\n")
+    echo(f"needs: {needs_text or 'nothing'}")
     for field in dataclasses.fields(objective_class):
         echo(f"{field.name} = {field.default!r}: {field.metadata.get('doc', '')}")
     citation = objective_class.citation
     echo(f"\n{citation.label}: {citation.title}. {citation.url} ({citation.where})")
 
 
-def _dedent(text: str | None) -> str:
-    import inspect
-
-    return inspect.cleandoc(text or "")
-
-
-def _format_needs(needs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" if v is not True else k for k, v in needs.items() if v) or "nothing"
-
-
 def objectives_check_command(variant_text: str) -> int:
     """Check an objective or a variant, a line per property; returns the exit code, 1 when one fails."""
     from harness.discovery.isolated import run_isolated_checks
-    from harness.discovery.variants import parse_variants
 
     variant, *others = parse_variants(variant_text, source="objectives check")
     if others:
@@ -81,8 +64,6 @@ def objectives_check_command(variant_text: str) -> int:
 
 
 def suites_list_command() -> None:
-    from harness.loop.suite import load_suite
-
     for path in sorted((PACKAGE / "suites").glob("*.toml")):
         suite = load_suite(path.stem)
         echo(f"{suite.name:<20} v{suite.version}  {len(suite.task):>2} tasks  {suite.title}")
@@ -90,12 +71,9 @@ def suites_list_command() -> None:
 
 
 def suites_show_command(name: str) -> None:
-    from harness.loop.suite import load_suite
-
     suite = load_suite(name, "suites show")
-    table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
-    for column in ("task", "stands for", "shots", "metric", "filter", "chance", "limit"):
-        table.add_column(column, justify="right" if column in ("shots", "chance", "limit") else "left", overflow="fold")
+    columns = ("task", "stands for", "shots", "metric", "filter", "chance", "limit")
+    table = make_table(f"{suite.name} v{suite.version}: {suite.title}", columns, right=("shots", "chance", "limit"))
     for row in suite.task:
         table.add_row(
             row.name, row.stands_for or "", str(row.shots), row.metric, row.filter, f"{row.chance:.2f}", str(row.limit or "all")
@@ -119,7 +97,6 @@ def suites_show_command(name: str) -> None:
 
 def suites_check_command(name: str, load: bool, mirror: str | None, settings: Sequence[str] = ()) -> int:
     """Check what a suite needs, row by row, and print its problems; returns the exit code, 1 when it has any."""
-    from harness.loop.suite import load_suite
     from harness.planning.request import find_mirror
     from harness.sources.offline import go_offline
 
@@ -139,6 +116,7 @@ def _check_judge(suite: Suite, config: RunConfig, mirror: Path | None) -> int:
     from harness.world import load_world
 
     assert suite.judge is not None
+    problems = []
     try:
         benchmark = load_world(config.world).load_benchmark(config, suite, mirror)
         for row in suite.task:
@@ -146,10 +124,8 @@ def _check_judge(suite: Suite, config: RunConfig, mirror: Path | None) -> int:
             echo(f"{row.name}: {item_text}, temperature {suite.judge.temperatures[row.name]:g}")
         benchmark.check_ready(ping=True)
     except UserError as error:
-        echo(f"PROBLEM  {error}")
-        return 1
-    echo("questions, package and judge are there")
-    return 0
+        problems.append(str(error))
+    return print_problems(problems, "questions, package and judge are there")
 
 
 def _format_clusters(row: SuiteTask, benchmark: Benchmark) -> str:
@@ -167,9 +143,8 @@ def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_cod
     from harness.language.hub_items import PUNKT, missing_from_mirror
 
     task_requirements = requirements(suite, task_files(make_task_manager(suite)), allow_unsafe_code)
-    table = Table(title=f"{suite.name} v{suite.version}: {suite.title}", title_justify="left", box=None, pad_edge=False)
-    for column in ("task", "lm-eval tasks", "metric", "filter"):
-        table.add_column(column, justify="right" if column == "lm-eval tasks" else "left", overflow="fold")
+    columns = ("task", "lm-eval tasks", "metric", "filter")
+    table = make_table(f"{suite.name} v{suite.version}: {suite.title}", columns, right=("lm-eval tasks",))
     problems = []
     for needs in task_requirements:
         row = needs.row
@@ -188,11 +163,8 @@ def _check_tasks(suite: Suite, mirror: Path | None, load: bool, allow_unsafe_cod
         echo(f"note: {note}")
     for description in suite.unaveraged_tasks().values():
         echo(f"beside the mean over tasks: {description}")
-    for problem in problems:
-        echo(f"PROBLEM  {problem}")
-    if problems:
+    if print_problems(problems, "every task, metric, filter and package is there"):
         raise UserError(f"suite {suite.name}: {len(problems)} problem(s), listed above; fix the suite or install what is missing")
-    echo("every task, metric, filter and package is there")
     if load:
         benchmark = load_lm_eval_benchmark(suite, None, mirror, allow_unsafe_code)
         for row in suite.task:

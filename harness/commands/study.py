@@ -13,7 +13,7 @@ from harness.commands.run import Output, check_output_folders, named_run, plan_a
 from harness.config import RunConfig, load_config
 from harness.discovery.variants import list_objectives, split_variants, variant_label
 from harness.errors import UserError, did_you_mean
-from harness.loop.study import Study, format_value, load_study
+from harness.loop.study import Grid, Study, format_value, load_study
 from harness.settings.paths import PACKAGE
 from harness.store.run_folder import RunFolder
 
@@ -137,21 +137,20 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
     if study.tuned_by is None:
         return {}
     root = results / study.tuned_by
-    if not (root / "run.json").is_file():
+    problem, repair = f"no run {root}", "run harness study lr first"
+    table = None
+    if (root / "run.json").is_file():
+        try:
+            validate_run_folder(root)
+            table = chosen_table(RunResults(root))
+        except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            if named_by_user:
+                raise
+            problem, repair = f"the run {root} cannot be used ({UserError(str(error))})", "repair it"
+    if table is None:
         echo(
-            f"tuned settings: no run {root}, so every objective is run at the common setting only; to add them, run "
-            "harness study lr first and repeat this command"
-        )
-        return {}
-    try:
-        validate_run_folder(root)
-        table = chosen_table(RunResults(root))
-    except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        if named_by_user:
-            raise
-        echo(
-            f"tuned settings: the run {root} cannot be used ({UserError(str(error))}), so every objective is run at the "
-            "common setting only; to add them, repair it and repeat this command"
+            f"tuned settings: {problem}, so every objective is run at the common setting only; to add them, {repair} and repeat "
+            "this command"
         )
         return {}
     if other_numbers := [numbers for numbers in numbers_versions(root) if numbers != NUMBERS_VERSION]:
@@ -166,15 +165,10 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
             echo(f"tuned settings: {root} has chosen none for {objective}")
             continue
         key, value = str(rows["key"].iloc[0]), float(rows["value"].iloc[0])
-        if _recipe_value(config, key) != value:
+        section, _, name = key.partition(".")  # an objective's own parameter has no common value
+        if getattr(getattr(config, section, None), name, None) != value:
             tuned[objective] = f"{objective}:{key}={format_value(value)}"
     return tuned
-
-
-def _recipe_value(config: RunConfig, key: str) -> Any:
-    """The recipe's value of a setting; None for an objective's own parameter, which has no common one."""
-    section, _, name = key.partition(".")
-    return getattr(getattr(config, section, None), name, None)
 
 
 def _tune_and_evaluate(study: Study, config: RunConfig, run: RunFolder, arguments: StudyArguments, output: Output) -> int:
@@ -229,15 +223,13 @@ def study_record(study: Study, config: RunConfig, tuned: Mapping[str, str], rest
         "published": study.published,
         "panels": panels,
         "tuned_by": study.tuned_by if tuned else None,
-        "grid": _grid_record(study, label) if study.grid else None,
+        "grid": _grid_record(study, study.grid, label) if study.grid else None,
         "shown": [label(item) for item in split_variants(config.objectives)] if restrict_views else None,
     }
 
 
-def _grid_record(study: Study, label: Any) -> dict[str, Any]:
+def _grid_record(study: Study, grid: Grid, label: Callable[[str], str]) -> dict[str, Any]:
     """run.json's entry of the grid: the suite by name, and per objective [label, value] of every value."""
-    assert study.grid is not None
-    grid = study.grid
     candidates = {
         objective: [[label(f"{objective}:{grid.key}={format_value(value)}"), value] for value in grid.values]
         for objective in split_variants(study.objectives)

@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -116,9 +117,7 @@ def load_objective(path: Path, source_digest: str | None = None) -> type[Objecti
     if "__dataclass_fields__" not in vars(cls) or parameters is None or not parameters.frozen:
         raise UserError(f"{path}: {cls.__name__} is not a frozen dataclass; write @dataclass(frozen=True) above it")
     for attribute, kind in (("title", str), ("citation", Citation)):
-        if not hasattr(cls, attribute):
-            raise UserError(f"{path}: {cls.__name__} has no {attribute}; see objectives/README.md")
-        if not isinstance(value := getattr(cls, attribute), kind):
+        if not isinstance(value := getattr(cls, attribute, None), kind):
             raise UserError(f"{path}: {cls.__name__}.{attribute}={value!r} is no {kind.__name__}; see objectives/README.md")
         texts = [value] if isinstance(value, str) else [str(word) for word in dataclasses.astuple(value)]
         if (longest := max(map(len, texts))) > MAX_TITLE_LENGTH:
@@ -129,23 +128,18 @@ def load_objective(path: Path, source_digest: str | None = None) -> type[Objecti
 
 
 def _import_file(path: Path, source_digest: str | None) -> ModuleType:
-    """Run a file as a module under a unique name, without writing bytecode beside it."""
-
-    def module_name(file_digest: str) -> str:
-        return f"_objective_{path.stem}_{digest(str(path.resolve()), file_digest)}"
-
-    if source_digest is not None and (module := sys.modules.get(module_name(source_digest))):
-        return module
+    """Run a file as a module under a name that follows from its content, without writing bytecode beside it."""
+    source_digest = source_digest or digest(path.read_bytes())
+    name = f"_objective_{path.stem}_{digest(str(path.resolve()), source_digest)}"
+    if name in sys.modules:
+        return sys.modules[name]
     raw = path.read_bytes()
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not in UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8") from error
-    if source_digest not in (None, digest(raw)):
+    if digest(raw) != source_digest:
         raise UserError(f"{path}: was changed while the run goes on; repeat the command to go on with one of the two")
-    name = module_name(digest(raw))
-    if name in sys.modules:
-        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -159,22 +153,17 @@ def _import_file(path: Path, source_digest: str | None) -> ModuleType:
         del sys.modules[name]
         if is_termination(error):
             raise
-        raise UserError(f"{path}{error_line(path, error)}: {type(error).__name__}: {error}") from error
+        raise UserError(describe_error(path, error)) from error
     finally:
         sys.dont_write_bytecode = dont_write_bytecode
     return module
 
 
-def error_line(path: Path, error: BaseException) -> str:
-    """`: line 12` where an exception passed through the file, else nothing."""
-    if isinstance(error, SyntaxError):
-        return f": line {error.lineno}" if error.lineno else ""
-    lines, trace = [], error.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    return f": line {lines[-1]}" if lines else ""
+def describe_error(path: Path, error: BaseException) -> str:
+    """`mine.py: line 12: ValueError: ...`, with the line where an exception passed through the file."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path.resolve()]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return f"{path}{f': line {line}' if line else ''}: {type(error).__name__}: {error}"
 
 
 # ---------------------------------------------------------------- variants
@@ -210,8 +199,7 @@ class Variant:
         except BaseException as error:  # its check of its parameters may be any code
             if is_termination(error):
                 raise
-            reason = f"{self.path}{error_line(self.path, error)}: {type(error).__name__}: {error}"
-            raise UserError(f"{self.label}: cannot be built: {reason}") from error
+            raise UserError(f"{self.label}: cannot be built: {describe_error(self.path, error)}") from error
 
     def objectives(self, iterations: int) -> list[Objective]:
         """The objectives of all iterations, for checks before the run. After the end of the last schedule they are the same

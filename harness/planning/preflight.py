@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.discovery.batches import PropertyViolation
 from harness.discovery.checks import PREFLIGHT_CHECKS
 from harness.discovery.process_state import preserve_process_state
-from harness.discovery.variants import Variant, error_line
+from harness.discovery.variants import Variant, describe_error
 from harness.errors import UserError, is_termination
 from objectives import Needs, Objective, UndeclaredRead
 
@@ -23,8 +23,7 @@ def validate_needs(variant: Variant, objective: Objective) -> Needs:
     except BaseException as error:
         if is_termination(error):
             raise
-        message = f"{type(error).__name__}: {error}"
-        raise UserError(f"{variant.label}: needs fails: {variant.path}{error_line(variant.path, error)}: {message}") from error
+        raise UserError(f"{variant.label}: needs fails: {describe_error(variant.path, error)}") from error
     if not isinstance(needs, Needs):
         raise UserError(f"{variant.label}: needs is {type(needs).__name__}, expected Needs(...); see objectives/README.md")
     for name in ("synthetic", "proto"):
@@ -52,5 +51,5 @@ def check_objectives(variants: Sequence[Variant], iterations: int) -> None:
                 except BaseException as error:  # it would be raised in training too
                     if is_termination(error):
                         raise
-                    message = f"{variant.path}{error_line(variant.path, error)}: {type(error).__name__}: {error}"
+                    message = describe_error(variant.path, error)
                     raise UserError(f"{variant.label}: its loss fails: {message}; see: harness objectives check") from error

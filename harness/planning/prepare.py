@@ -146,6 +146,9 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
     for section, new_values in new_identity.items():
         section_type = type(getattr(config, section))
         old_values = old_identity.get(section, {})
+        if unknown := sorted(old_values.keys() - new_values.keys() - section_type.model_fields.keys()):
+            setting = f"{section}.{unknown[0]}={old_values[unknown[0]]!r}"
+            raise UserError(f"{run.root}: was made with {setting}, a setting that this version does not have; use --name OTHER")
         for key in dict.fromkeys([*new_values, *(k for k in old_values if k in section_type.model_fields)]):
             default = recorded_default(section_type, key)
             old_value, value = old_values.get(key, default), new_values.get(key, default)
@@ -158,9 +161,8 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
         variant_record = record["variants"].get(variant.label)
         if variant_record is None:
             continue
-        for key, value in (("source_digest", variant.source_digest), ("params", dict(variant.params)),
-                           ("training", dict(variant.training)), ("examples", variant.examples)):  # fmt: skip
-            if variant_record[key] != value:
+        for key in ("source_digest", "params", "training", "examples"):
+            if variant_record[key] != (value := getattr(variant, key)):
                 raise UserError(
                     f"{run.root}: {variant.label} was run with {key}={variant_record[key]!r}, now {value!r}; use --name OTHER"
                 )
@@ -168,7 +170,7 @@ def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Varian
 
 def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[str, Any]:
     """The content of run.json: resolved settings and options, variants with source digest and citation, hardware."""
-    previous = run.record() or {}
+    previous, redactors = run.record() or {}, {str: redact, list: redact_command}
     context = loop.runner.context
     config, policy, suite = request.config, context.policy, context.benchmark.suite
     variant_records = {v.label: describe_variant(v, config.iterations) for v in request.variants}
@@ -180,7 +182,7 @@ def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[
         "created_by_version": previous.get("created_by_version", __version__),
         **git_state(PACKAGE),
         "command": redact_command(["harness", *sys.argv[1:]]),
-        "passed": _redact_args(request.options),
+        "passed": {key: redactors.get(type(value), lambda value: value)(value) for key, value in request.options.items()},
         "identity": config.identity(),
         "config": config.model_dump(),
         "iterations": max(config.iterations, previous.get("iterations", 0)),
@@ -206,11 +208,6 @@ def continued_run_warning(loop: TrainingLoop) -> str | None:
     ignored = {PROGRAM} | ({"vllm"} - {backend})
     versions = {name: version for name, version in package_versions().items() if name not in ignored}
     return version_warning(run, versions | run.hardware)
-
-
-def _redact_args(options: Mapping[str, Any]) -> dict[str, Any]:
-    redactors = {str: redact, list: redact_command}
-    return {key: redactors[type(value)](value) if type(value) in redactors else value for key, value in options.items()}
 
 
 def describe_variant(variant: Variant, iterations: int) -> dict[str, Any]:

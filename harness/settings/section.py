@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from harness.settings.numbers import MAX_INT, leaves
+from harness.settings.numbers import MAX_INT, iter_leaves
 
 
 def setting(default: Any, help_text: str, unit: str = "", *, speed_only: bool = False, **limits: Any) -> Any:
@@ -36,7 +36,7 @@ class Section(BaseModel):
     @field_validator("*")
     @classmethod
     def _check_integers(cls, value: Any) -> Any:
-        if any(isinstance(leaf, int) and abs(leaf) > MAX_INT for leaf in leaves(value)):
+        if any(isinstance(leaf, int) and abs(leaf) > MAX_INT for _, leaf in iter_leaves(value)):
             raise ValueError(f"a number larger than {MAX_INT}, the largest whole number that is kept exactly")
         return value
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
-from harness.settings.numbers import leaves
+from harness.settings.numbers import iter_leaves
 from harness.settings.paths import PACKAGE, resolve_path
 
 MAX_INT_READ = 10**400
@@ -88,24 +88,6 @@ def setting_source(key: str, option_by_key: Mapping[str, str], path: Path) -> st
     return f"{path}: line {line}" if line else str(path)
 
 
-def iter_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every plain value in a tree with its dotted key; names of keys are values too."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield key or "a key", name
-            yield from iter_leaves(inner, f"{key}.{name}" if key else name)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from iter_leaves(inner, key)
-    else:
-        yield key, value
-
-
-def iter_text(tree: Any) -> Iterator[tuple[str, str]]:
-    """The texts among `iter_leaves(tree)`."""
-    return ((key, value) for key, value in iter_leaves(tree) if isinstance(value, str))
-
-
 def set_nested(tree: dict[str, Any], dotted_key: str, value: Any, option_by_key: Mapping[str, str], path: Path) -> None:
     *parents, last = dotted_key.split(".")
     for depth, parent in enumerate(parents, start=1):
@@ -139,7 +121,7 @@ def _parse_toml(text: str) -> dict[str, Any]:
         raise
     except ValueError as error:
         raise tomllib.TOMLDecodeError(TOO_MANY_DIGITS) from error
-    if any(isinstance(leaf, int) and abs(leaf) >= MAX_INT_READ for leaf in leaves(tree)):
+    if any(isinstance(leaf, int) and abs(leaf) >= MAX_INT_READ for _, leaf in iter_leaves(tree)):
         raise tomllib.TOMLDecodeError(TOO_MANY_DIGITS)
     return tree
 

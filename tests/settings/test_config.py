@@ -32,16 +32,14 @@ def test_the_papers_schedules_reach_objective_and_training():
     assert training_settings(config, tspin).at_iteration(0).lr == 3e-4
 
 
-@pytest.mark.parametrize("setting", ["generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"])
-def test_what_extends_or_speeds_a_run_is_not_its_identity(setting):
-    assert load_config("lab", [setting]).identity() == load_config("lab").identity()
-
-
-@pytest.mark.parametrize("setting", ["training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"])
-def test_what_changes_numbers_is(setting):
-    changed = load_config("lab", [setting])
-    assert changed.identity() != load_config("lab").identity()
-    assert changed.default_run_name().startswith("lab-")
+def test_what_changes_numbers_is_a_runs_identity_and_what_extends_or_speeds_it_is_not():
+    lab = load_config("lab").identity()
+    for setting in ("generation.batch_size=3", "training.micro_batch=1", "model.device=cpu", "iterations=9"):
+        assert load_config("lab", [setting]).identity() == lab
+    for setting in ("training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"):
+        changed = load_config("lab", [setting])
+        assert changed.identity() != lab
+        assert changed.default_run_name().startswith("lab-")
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
@@ -61,14 +59,24 @@ def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_th
         check_unchanged(RunFolder(PACKAGE.parent / "results" / name), config, load_variants(config))
 
 
-def test_a_setting_that_did_not_exist_when_a_run_was_made_had_its_default(tmp_path):
+def test_a_setting_that_only_one_version_knows(tmp_path):
+    """One that did not exist when a run was made had its default then; one that is gone by now may have changed its numbers."""
     config = load_config("lab")
-    identity = config.identity()
-    del identity["data"]["turns"]
-    (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
+
+    def record(identity):
+        (tmp_path / "run.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "identity": identity, "variants": {}}))
+
+    older = config.identity()
+    del older["data"]["turns"]
+    record(older)
     check_unchanged(RunFolder(tmp_path), config, [])
     with pytest.raises(UserError, match="was made with data.turns='first', now asked for 'last'"):
         check_unchanged(RunFolder(tmp_path), load_config("lab", ["data.turns=last"]), [])
+    other = config.identity()
+    other["lora"]["dropout"] = 0.1
+    record(other)
+    with pytest.raises(UserError, match="was made with lora.dropout=0.1, a setting that this version does not have; use --name"):
+        check_unchanged(RunFolder(tmp_path), config, [])
 
 
 @pytest.mark.parametrize(

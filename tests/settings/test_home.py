@@ -36,16 +36,11 @@ def test_the_home_folder_is_opened_at_the_beginning_alone(home, tmp_path):
 
 @pytest.mark.parametrize("home", [None, ""])
 def test_without_a_home_in_the_environment_the_list_of_users_has_it(monkeypatch, home):
+    monkeypatch.setenv("HOME", home or "")
     if home is None:
-        monkeypatch.delenv("HOME", raising=False)
-    else:
-        monkeypatch.setenv("HOME", home)
+        monkeypatch.delenv("HOME")
     assert expand_user("~/x") == Path(pwd.getpwuid(os.getuid()).pw_dir, "x")
-
-    def unknown(_):
-        raise KeyError("uid not found")
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
     with pytest.raises(UserError, match=r"^~/x: HOME is not set.* write the path in full"):
         expand_user("~/x")
     assert expand_user("./~/x") == Path("./~/x")
