@@ -56,6 +56,12 @@ def test_no_test_module_imports_another():
         assert found == set(), path
 
 
+def test_benchmarks_and_helpers_are_collected_by_no_test_run():
+    """pytest takes test_*.py alone, and these folders have none."""
+    folders = [ROOT / "tests" / name for name in ("bench", "fuzz", "guard", "helpers", "sweep")]
+    assert [path for folder in folders for path in folder.rglob("test_*.py")] == []
+
+
 def test_few_modules_stand_at_the_door():
     assert len(list((ROOT / "harness").glob("*.py"))) <= AT_THE_DOOR
 

@@ -18,6 +18,8 @@ TEXTS = [
 ]
 OCTETS = [f"<0x{b:02X}>" for b in range(256)]
 SMALL: dict[str, Any] = {"vocab_size": 500, "show_progress": False}
+Corpus = tuple[list[str], dict[str, Any]]  # texts and settings of the trainer
+FEW: Corpus = (TEXTS, SMALL)
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
@@ -28,13 +30,13 @@ def gpt2(special: list[str]) -> Tokenizer:
     return _bpe(made, special, pre_tokenizers.ByteLevel.alphabet())
 
 
-def llama3(special: list[str], pattern: str = LLAMA3, texts: list[str] = TEXTS) -> Tokenizer:
+def llama3(special: list[str], pattern: str = LLAMA3, corpus: Corpus = FEW) -> Tokenizer:
     """Its regular expression, in which a line break joins the punctuation before it; Qwen's and many others' are alike."""
     made = Tokenizer(models.BPE(ignore_merges=True))
     split = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     made.decoder = decoders.ByteLevel()
-    return _bpe(made, special, pre_tokenizers.ByteLevel.alphabet(), texts)
+    return _bpe(made, special, pre_tokenizers.ByteLevel.alphabet(), corpus)
 
 
 def qwen(special: list[str]) -> Tokenizer:
@@ -46,12 +48,12 @@ def qwen(special: list[str]) -> Tokenizer:
     return made
 
 
-def llama2(special: list[str], texts: list[str] = TEXTS) -> Tokenizer:
+def llama2(special: list[str], corpus: Corpus = FEW) -> Tokenizer:
     """SentencePiece as converted with legacy on: a space before every piece of text, in the normaliser."""
     made = Tokenizer(models.BPE(unk_token=special[0], byte_fallback=True, fuse_unk=True))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = _spaces()
-    return _sentencepiece(made, special, ["▁"], texts)
+    return _sentencepiece(made, special, ["▁"], corpus)
 
 
 def mistral(special: list[str]) -> Tokenizer:
@@ -98,18 +100,18 @@ def _spaces() -> decoders.Decoder:
     )
 
 
-def _sentencepiece(made: Tokenizer, special: list[str], more: list[str], texts: list[str] = TEXTS) -> Tokenizer:
+def _sentencepiece(made: Tokenizer, special: list[str], more: list[str], corpus: Corpus = FEW) -> Tokenizer:
     """Pieces of one word and one line, as SentencePiece learns them: a line break is a byte or a piece of its own."""
     kept, words = made.pre_tokenizer, pre_tokenizers.Split(Regex("(?<=[^▁])(?=▁)"), behavior="isolated")
     made.pre_tokenizer = kept or words
-    lines = [line for text in texts for line in text.split("\n")]
-    made = _bpe(made, [*special, *OCTETS], [chr(c) for c in range(33, 127)] + more, lines)
+    lines = [line for text in corpus[0] for line in text.split("\n")]
+    made = _bpe(made, [*special, *OCTETS], [chr(c) for c in range(33, 127)] + more, (lines, corpus[1]))
     return made if kept else Tokenizer.from_str(json.dumps(json.loads(made.to_str()) | {"pre_tokenizer": None}))
 
 
-def _bpe(made: Tokenizer, special: list[str], alphabet: list[str], texts: list[str] = TEXTS) -> Tokenizer:
-    trainer = trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet, **SMALL)
-    made.train_from_iterator(texts, trainer)
+def _bpe(made: Tokenizer, special: list[str], alphabet: list[str], corpus: Corpus = FEW) -> Tokenizer:
+    texts, settings = corpus
+    made.train_from_iterator(texts, trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet, **settings))
     return made
 
 

@@ -22,10 +22,11 @@ from tests.twin_data import TASKS, sentences, sum_problem, write_dataset
 # ---------------------------------------------------------------- tokenizers
 
 
-def training_texts(template):
-    """What a tokenizer is trained on: prompts in the papers' template or the tokenizer's own, and responses."""
-    pairs = sentences(400, random.Random(5))
-    return [text for q, a in pairs for text in (template.format(q), a)] + [text for k in range(200) for text in sum_problem(k)]
+def training_corpus(vocab_size):
+    """What a tokenizer is trained on, prompts in the papers' template and responses, and how."""
+    texts = [text for q, a in sentences(400, random.Random(5)) for text in (instruction(q), a)]
+    texts += [text for k in range(200) for text in sum_problem(k)]
+    return texts, {"vocab_size": vocab_size, "show_progress": False, "min_frequency": 20}
 
 
 TOKEN = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
@@ -35,7 +36,7 @@ def metaspace_bpe(folder):
     """SentencePiece's BPE as Llama 2 and Mistral 7B have it: a space before a text is a mark before its first word, what is in no
     piece is bytes, <s> goes before every text."""
     special = ["<unk>", "<s>", "</s>"]
-    trained = tokenizer_kinds.llama2(special, training_texts("### Instruction: {}\n\n### Response: "))
+    trained = tokenizer_kinds.llama2(special, training_corpus(800))
     trained.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)])
     trained.save(str(folder / "tokenizer.json"))
     return {
@@ -65,7 +66,7 @@ def byte_level_bpe(folder):
     """Byte-level BPE as Qwen2.5 has it: no beginning token, digits one by one, ChatML's marks as added special tokens."""
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-    trained = tokenizer_kinds.llama3([], PRETOKENIZE_REGEX, training_texts("### Instruction: {}\n\n### Response: "))
+    trained = tokenizer_kinds.llama3([], PRETOKENIZE_REGEX, training_corpus(700))
     trained.normalizer = normalizers.NFC()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     trained.add_special_tokens(special)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import os
 import random
 import signal
@@ -85,15 +86,13 @@ def weights_count_prompts(objective: Objective) -> None:
 def loss_and_gradient_are_finite(objective: Objective) -> None:
     """Raises PropertyWarning for a loss that overflows because it is exponential, where that is not declared."""
     first_failure = ""
-    for scale in NATS_SCALES:
-        for at_start in (False, True):
-            for dtype in (torch.float64, torch.float32):
-                try:
-                    _check_finite(objective, scale, at_start, dtype)
-                except PropertyViolation as error:
-                    if not _overflows_exponentially(objective, scale, at_start, dtype):
-                        raise
-                    first_failure = first_failure or str(error).partition(":")[0]
+    for case in itertools.product(NATS_SCALES, (False, True), (torch.float64, torch.float32)):
+        try:
+            _check_finite(objective, *case)
+        except PropertyViolation as error:
+            if not _overflows_exponentially(objective, *case):
+                raise
+            first_failure = first_failure or str(error).partition(":")[0]
     if first_failure and not may_overflow(objective):
         raise PropertyWarning(f"{first_failure}: where it is exponential by definition, declare unbounded = True; else clip it")
 

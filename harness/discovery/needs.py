@@ -39,13 +39,11 @@ def _batches(objective: Objective, prompts: int = MANY_PROMPTS) -> Iterator[Batc
 
 
 def declared_roles_are_used(objective: Objective) -> None:
-    has_gradient: dict[str, bool] = {}
+    unused = dict.fromkeys(responses_by_role(make_batch(objective)))
     for batch in _batches(objective):
-        for role, grads in logp_grads(objective, batch).items():
-            has_gradient[role] = has_gradient.get(role, False) or bool(grads.any())
-        if all(has_gradient.values()):
-            return
-    for role in (name for name, used in has_gradient.items() if not used):
+        grads = logp_grads(objective, batch)
+        unused = dict.fromkeys(role for role in unused if not grads[role].any())
+    for role in unused:
         if role == "real":
             raise PropertyViolation("no gradient arrives at the real responses: are they unused, or detached?")
         if _metrics_depend_on(objective, role):

@@ -62,19 +62,16 @@ def the_start_pushes_no_other_response_up(objective: Objective) -> None:
     declared_roles = objective.pushes_up
     if isinstance(declared_roles, str) or not set(declared_roles) <= set(ROLE_NAMES[1:]):
         raise PropertyViolation(f"pushes_up={declared_roles!r} is not a tuple of roles, for example ('synthetic',)")
-    down: dict[str, bool] = {}
-    up: dict[str, bool] = {}
-    for batch in _start_batches(objective):
-        for role, grad in logp_grads(objective, batch).items():
-            down[role] = down.get(role, False) or bool((grad > _zero_tolerance(grad)).any())
-            up[role] = up.get(role, False) or bool((grad < -_zero_tolerance(grad)).any())
-    for role in up.keys() - {"real"}:
-        if up[role] and not down[role] and role not in declared_roles:
+    grads = [(role, grad) for batch in _start_batches(objective) for role, grad in logp_grads(objective, batch).items()]
+    down = {role for role, grad in grads if (grad > _zero_tolerance(grad)).any()}
+    up = {role for role, grad in grads if (grad < -_zero_tolerance(grad)).any()}
+    for role in dict(grads).keys() - {"real"}:
+        if role in up - down and role not in declared_roles:
             raise PropertyViolation(
                 f"at the start of an iteration the loss pushes the {role} response up, as it does the real one: is a sign turned "
                 f"around? Where it is meant (a penalty for leaving the opponent), declare pushes_up = ({role!r},)"
             )
-        if role in declared_roles and not up[role]:
+        if role in declared_roles and role not in up:
             raise PropertyViolation(f"pushes_up names {role} but no start of an iteration pushes it up: leave it out")
 
 

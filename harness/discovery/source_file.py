@@ -48,12 +48,8 @@ AUDIT_EVENTS = {
     "open": "",
 }
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-INTERPRETER_MODULES = (
-    "importlib",
-    "linecache",
-    "tokenize",
-    "zipimport",
-)  # Python itself reads files there: modules, lines of a warning
+# Python itself reads files there: modules, lines of a warning.
+INTERPRETER_MODULES = ("importlib", "linecache", "tokenize", "zipimport")
 
 
 def foreign_imports(path: Path) -> list[tuple[str, int]]:
@@ -78,14 +74,10 @@ def foreign_imports(path: Path) -> list[tuple[str, int]]:
 
 def _runtime_nodes(node: ast.AST) -> Iterator[Any]:
     """Every node below that exists at run time."""
-    for child in ast.iter_child_nodes(node):
+    is_for_types = isinstance(node, ast.If) and _name_of(node.test) == "TYPE_CHECKING"
+    for child in node.orelse if is_for_types else ast.iter_child_nodes(node):
         yield child
-        if isinstance(child, ast.If) and _name_of(child.test) == "TYPE_CHECKING":
-            for other in child.orelse:
-                yield other
-                yield from _runtime_nodes(other)
-        else:
-            yield from _runtime_nodes(child)
+        yield from _runtime_nodes(child)
 
 
 def _name_of(node: ast.AST) -> str:

@@ -49,26 +49,17 @@ def written(tmp_path, monkeypatch):
         ("x = __import__('numpy')", "numpy"),
         ("import importlib\nname = 'num' + 'py'\nimportlib.import_module(name)", "name"),
         ("from typing import TYPE_CHECKING\nif not TYPE_CHECKING:\n    import numpy", "numpy"),
+        ("import math, statistics, functools", None),
+        ("import torch.nn.functional as F\nfrom torch.distributions import Normal", None),
+        ("from objectives import Batch", None),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy", None),
     ],
 )
 def test_an_import_beside_torch_and_the_standard_library_is_found(line, module, written):
     path = written(line)
-    assert [name for name, _ in foreign_imports(path)] == [module]
+    assert [name for name, _ in foreign_imports(path)] == ([module] if module else [])
     result = check_file(path)
-    assert (result.verdict, f"imports {module} (line " in result.reason) == ("FAIL", True)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "import math, statistics, functools",
-        "import torch.nn.functional as F\nfrom torch.distributions import Normal",
-        "from objectives import Batch",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy",
-    ],
-)
-def test_torch_the_standard_library_and_imports_for_type_checkers_pass(line, written):
-    assert check_file(written(line)).verdict == "pass"
+    assert (result.verdict, f"imports {module} (line " in result.reason) == (("FAIL", True) if module else ("pass", False))
 
 
 # ---------------------------------------------------------------- files, processes, printing
@@ -180,7 +171,6 @@ def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path)
     [
         ("", "raise SystemExit(0)", "FAIL  the loss can be computed: the loss ends the process with sys.exit(0)"),
         ("", "__import__('os')._exit(0)", "the process ended at: the slopes at the start (exit code 0)"),
-        ("import os; os._exit(0)", "", "the process ended at: the file is loaded (exit code 0)"),
         ("", "__import__('os').abort()", "signal SIGABRT"),
         ("", "torch.zeros(10**12)", "the loss needs more memory than a batch of a few prompts can"),
         ("", "bytearray(10**12)", "the loss needs more memory than a batch of a few prompts can"),
@@ -208,8 +198,9 @@ def test_an_endless_loop_ends_by_time(written):
 
 
 @pytest.mark.slow
-def test_a_file_that_ends_the_process_while_it_is_loaded_is_one_line(written, tmp_path):
-    written("import sys; sys.exit(0)")
+@pytest.mark.parametrize("end", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
+def test_a_file_that_ends_the_process_while_it_is_loaded_is_one_line(end, written, tmp_path):
+    written(end)
     done = run_cli("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert "mine.py: line 3: SystemExit: 0" in done.stderr
