@@ -67,8 +67,9 @@ def mean_interval(
     if len(values) < stats.MIN_SEEDS_FOR_INTERVAL or np.isnan(values).any():
         return None
     terms, has_enough_items = item_terms(paired_scores, model, seeds, names)
-    uncertainty = stats.sum_uncertainties([*terms, stats.seed_uncertainty(values)])
-    return stats.interval(float(values.mean()), uncertainty, level) if has_enough_items else None
+    if not has_enough_items:
+        return None
+    return stats.interval(float(values.mean()), stats.sum_uncertainties([*terms, stats.seed_uncertainty(values)]), level)
 
 
 def item_stderr(paired_scores: PairedScores, model: ModelKey, seeds: Sequence[int]) -> float:
