@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UserError
 from harness.progress import Reporter
@@ -146,19 +147,15 @@ def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
     item = plan.item
     partial = mirror / PARTIAL / relative_dir(item.kind, item.id)
     api = hub_api(progress_bars=reporter.draws_bars)
-    api.snapshot_download(
-        item.id,
-        repo_type=item.repo_type,
-        revision=plan.commit,
-        local_dir=partial,
-        allow_patterns=[glob.escape(name) for name in plan.sizes],
-    )
-    checked = api.verify_repo_checksums(item.id, repo_type=item.repo_type, revision=plan.commit, local_dir=partial)
-    damaged = {mismatch["path"] for mismatch in checked.mismatches}
-    for name in plan.sizes:
-        if name in damaged or not (partial / name).is_file():
-            (partial / name).unlink(missing_ok=True)
-            raise UserError(f"{item}: {name} was damaged in transfer; repeat the command to fetch it again")
+    repository: dict[str, Any] = {"repo_id": item.id, "repo_type": item.repo_type, "revision": plan.commit, "local_dir": partial}
+    api.snapshot_download(**repository, allow_patterns=[glob.escape(name) for name in plan.sizes])
+    checked = api.verify_repo_checksums(**repository)
+    mismatches = {mismatch["path"] for mismatch in checked.mismatches}
+    damaged = [name for name in plan.sizes if name in mismatches or not (partial / name).is_file()]
+    for name in damaged:
+        (partial / name).unlink(missing_ok=True)
+    if damaged:
+        raise UserError(f"{item}: {damaged[0]} was damaged in transfer; repeat the command to fetch it again")
     for path in list(partial.rglob("*")):  # the hub library's own notes, and what an earlier commit had
         if path.is_file() and path.relative_to(partial).as_posix() not in plan.sizes:
             path.unlink()

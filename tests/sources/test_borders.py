@@ -76,6 +76,12 @@ def test_the_library_is_held_to_the_folder_where_the_words_were_not_understood(m
             read(mirror, f"n{number}")
 
 
+def test_a_data_set_with_files_of_its_own_is_read(mirror):
+    data_set(mirror, "honest", "data_files: [{split: train, path: own*.jsonl}]", own__jsonl=ROW)
+    assert [row["response"] for _, row in read(mirror, "honest")] == ["PRIVATE"]
+    locate_item(mirror, data_item("org/honest", heldout=False))
+
+
 def test_links_out_are_refused_and_those_of_the_hubs_cache_are_not(mirror):
     outside = mirror.parent / "beside"
     for name, to in (("file", outside / "secret.jsonl"), ("folder", outside), ("upwards", "../../../beside/secret.jsonl")):
@@ -85,13 +91,18 @@ def test_links_out_are_refused_and_those_of_the_hubs_cache_are_not(mirror):
     (mirror / "org" / "whole").symlink_to(outside)
     with pytest.raises(UserError, match="outside the mirror"):
         read(mirror, "whole")
-    cache = mirror / "hub" / "datasets--org--cached"
-    (cache / "blobs").mkdir(parents=True)
-    (cache / "blobs" / "ab12").write_text(ROW.replace("PRIVATE", "own"))
-    (cache / "snapshots" / "c0ffee").mkdir(parents=True)
-    (cache / "snapshots" / "c0ffee" / "train.jsonl").symlink_to("../../blobs/ab12")
-    (mirror / "org" / "cached").symlink_to(cache / "snapshots" / "c0ffee")
-    assert [row["response"] for _, row in read(mirror, "cached")] == ["own"]
+    blobs = [mirror / "hub" / "blobs", mirror / "hub" / "datasets--org--cached" / "blobs"]
+    snapshot = mirror / "hub" / "datasets--org--cached" / "snapshots" / "c0ffee"
+    for folder in (*blobs, snapshot):
+        folder.mkdir(parents=True)
+    (blobs[0] / "ab12").write_text(ROW)  # shared between the repositories of the cache
+    (blobs[1] / "ab12").symlink_to("../../blobs/ab12")
+    (snapshot / "train.jsonl").symlink_to("../../blobs/ab12")
+    (mirror / "org" / "cached").symlink_to(snapshot)
+    assert [row["response"] for _, row in read(mirror, "cached")] == ["PRIVATE"]
+    (snapshot / "test.jsonl").symlink_to(outside / "secret.jsonl")
+    with pytest.raises(UserError, match=r"test\.jsonl: is a link to .*outside its folder"):
+        read(mirror, "cached")
 
 
 MADE = {
@@ -197,12 +208,6 @@ def test_fetch_check_says_what_leads_out(mirror, capsys):
     (mirror / "org" / "notes.txt").write_text("a file beside data sets")
     assert fetch_command({}, mirror, check=True) == 1
     assert sorted(line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")) == sorted(said)
-
-
-def test_a_data_set_with_files_of_its_own_is_read(mirror):
-    data_set(mirror, "honest", "data_files: [{split: train, path: own*.jsonl}]", own__jsonl=ROW)
-    assert [row["response"] for _, row in read(mirror, "honest")] == ["PRIVATE"]
-    locate_item(mirror, data_item("org/honest", heldout=False))
 
 
 # ---------------------------------------------------------------- the network
