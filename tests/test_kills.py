@@ -69,7 +69,7 @@ def test_killed_in_every_phase_and_repeated_it_ends_with_the_same_bytes(played, 
     """SIGKILL in the middle of the work, before the manifest or before the rename; then once in full."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", KILLER, *ARGUMENTS, "--jobs", "1"],
-        cwd=tmp_path, input="\n".join(moments), capture_output=True, text=True, timeout=500, check=False,
+        cwd=tmp_path, input="\n".join(moments), capture_output=True, text=True, timeout=1500, check=False,
     )  # fmt: skip
     killed = [line for line in done.stdout.splitlines() if line.rsplit(" ", 1)[0] in moments]
     assert killed == [f"{moment} {int(signal.SIGKILL)}" for moment in moments], done.stderr[-2000:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
@@ -15,7 +16,7 @@ from harness.store.lease import LEASE
 
 RUN_RECORD = "run.json"
 REPORT_PROVENANCE = "provenance.json"  # beside every report: of which run it is
-STARTED_RUN_FILES = (RUN_RECORD, "journal.jsonl", "data", "data.partial")  # in a folder in which a run has begun
+STARTED_RUN_FILES = (RUN_RECORD, "journal.jsonl", "data", "data.partial")  # where a run has begun, if it has more than a lease
 
 # Linux allows 4,096 bytes for a whole path; the paths inside a run are up to 768 bytes longer than its folder's.
 MAX_FOLDER_PATH_BYTES = 4096 - 768
@@ -73,13 +74,9 @@ def check_run_folder(root: Path) -> None:
         raise UserError(f"{root}: {problem}; use --results DIR or --name OTHER for the run")
     if os.path.isfile(root / REPORT_PROVENANCE) and not os.path.isfile(root / RUN_RECORD):
         raise UserError(f"{root}: is the folder of a report's numbers; use --results DIR or --name OTHER for the run")
-    if root.is_dir() and any(root.iterdir()) and not _begun(root):
+    names = [path.name for path in root.iterdir()] if root.is_dir() else []
+    if names and not any(name in STARTED_RUN_FILES or name.startswith(LEASE) for name in names):
         raise UserError(f"{root}: holds files, and none of a run; use --results DIR or --name OTHER for a folder of its own")
-
-
-def _begun(root: Path) -> bool:
-    """Whether a run has begun in the folder, if only with a lease, or the temporary name of one that a kill left."""
-    return any(entry.name in STARTED_RUN_FILES or entry.name.startswith(LEASE) for entry in root.iterdir())
 
 
 def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
@@ -91,31 +88,31 @@ def check_report(pdf: Path, option: str, root: Path | None = None) -> None:
     if pdf.suffix.lower() != ".pdf":
         raise UserError(f"{option} {pdf}: expected the name of a PDF, for example {pdf.name or 'report'}.pdf")
     numbers_folder = pdf.with_suffix("")
-    prefix = f"{option}: the report {pdf} has its numbers in the folder {numbers_folder}"
-    for path in (pdf, pdf.with_suffix(".html"), numbers_folder):
-        enclosing = enclosing_run(path)
-        if enclosing is None and root is not None and _resolve_links(path).is_relative_to(_resolve_links(root)):
-            enclosing = root
-        if enclosing is not None:
-            raise UserError(f"{prefix}, but {enclosing} is a run folder; name another place with {option}")
-        if path != numbers_folder and os.path.isdir(path):
-            raise UserError(f"{option}: {path} is a folder, and the report would be a file of this name; name another place")
-    if root is not None and _resolve_links(root).is_relative_to(_resolve_links(numbers_folder)):
-        raise UserError(f"{prefix}, in which the run itself would lie ({root}); name another place with {option}")
-    if os.path.lexists(numbers_folder) and not os.path.isdir(numbers_folder):
-        raise UserError(f"{prefix}, but that is a file; name another place with {option}")
-    reported_run = _reported_run(numbers_folder)
-    if reported_run is not None and (root is None or reported_run not in _run_names(root)):
+    if (problem := next(_report_problems(pdf, numbers_folder, root), None)) is not None:
         raise UserError(
-            f"{prefix}, but those are the report of the run {reported_run}; name another place with {option}, or remove it"
+            f"{option}: the report {pdf} has its numbers in the folder {numbers_folder}, but {problem}; name another place with "
+            f"{option}"
         )
+
+
+def _report_problems(pdf: Path, numbers_folder: Path, root: Path | None) -> Iterator[str]:
+    real_root = _resolve_links(root) if root is not None else None
+    for path in (pdf, pdf.with_suffix(".html"), numbers_folder):
+        if (enclosing := enclosing_run(path)) is not None:
+            yield f"{enclosing} is a run folder"
+        if real_root is not None and _resolve_links(path).is_relative_to(real_root):
+            yield f"{root} is a run folder"
+        if path != numbers_folder and os.path.isdir(path):
+            yield f"{path} is a folder, where the report would be a file"
+    if real_root is not None and real_root.is_relative_to(_resolve_links(numbers_folder)):
+        yield f"the run itself would lie in that ({root})"
+    if os.path.lexists(numbers_folder) and not os.path.isdir(numbers_folder):
+        yield "that is a file"
+    reported_run = _read_text_field(numbers_folder / REPORT_PROVENANCE, "run")
+    if reported_run is not None and (root is None or reported_run not in _run_names(root)):
+        yield f"those are the report of the run {reported_run}"
     if root is not None and reported_run is None and os.path.isdir(numbers_folder) and any(numbers_folder.iterdir()):
-        raise UserError(f"{prefix}, but that holds other files; name another place with {option}")
-
-
-def _reported_run(numbers_folder: Path) -> str | None:
-    """The name of the run whose report lies in a folder; None where there is no report."""
-    return _read_text_field(numbers_folder / REPORT_PROVENANCE, "run")
+        yield "that holds other files"
 
 
 def _run_names(root: Path) -> set[str | None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import DamagedError
-from harness.files import json_round_trip, read_checked, write_checked
+from harness.files import read_checked, write_checked
 from harness.progress import Advance
 
 T = TypeVar("T")
@@ -62,10 +62,10 @@ class PartialResults:
             return None
         return stored["rows"] if stored is not None and stored["key"] == key else None
 
-    def _write(self, name: str, key: str, rows: Sequence[Any]) -> None:
+    def _write(self, name: str, key: str, rows: list[Any]) -> None:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_checked(self.folder / f"{name}.json", json_round_trip({"key": key, "rows": list(rows)}))
+            write_checked(self.folder / f"{name}.json", {"key": key, "rows": rows})
 
 
 NO_PARTIAL_RESULTS = PartialResults()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, system_error_line
-from harness.files import MANIFEST, folder_digests, json_round_trip, read_json, walk
+from harness.files import MANIFEST, folder_digests, read_json, walk
 from harness.records import digest
 from harness.settings.safe_paths import RESERVED_SUFFIXES
 from harness.store.provenance import NUMBERS_KEY, PROGRAM, package_versions
@@ -124,4 +124,4 @@ def _model_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _phase_key(kind: str, inputs: Mapping[str, str], settings: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     key_versions = {name: versions.get(name) for name in KEY_VERSIONS}
-    return digest(json.dumps([kind, dict(inputs), json_round_trip(dict(settings)), key_versions], sort_keys=True))
+    return digest(json.dumps([kind, dict(inputs), dict(settings), key_versions], sort_keys=True))
