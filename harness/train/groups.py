@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -60,10 +61,8 @@ def with_reference_logps(groups: Iterable[Group], scores: Iterable[Score]) -> li
         return tuple(Response(r.content, s.reference_logp) for r, s in zip(responses, response_scores, strict=True))
 
     return [
-        Group(
-            example_id=g.example_id,
-            iteration=g.iteration,
-            prompt=g.prompt,
+        dataclasses.replace(
+            g,
             real=add_references(g, "real", [g.real])[0],
             synthetic=add_references(g, "synthetic", g.synthetic),
             proto=add_references(g, "proto", g.proto),

@@ -8,8 +8,10 @@ differ by more than precision explains, the responses are not the opponent's own
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.progress import Advance
@@ -72,12 +74,10 @@ def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, ad
     advance(sum(len(g.responses()) for g in groups) - len(to_score))
     scores = []
     for group in groups:
-        next_index: dict[Role, int] = {}
+        index_of: dict[Role, Iterator[int]] = defaultdict(itertools.count)
         for role, response in group.responses():
-            index = next_index.get(role, 0)
-            next_index[role] = index + 1
             value = logps[group.example_id, tuple(response.content)]
-            scores.append(Score(group.example_id, role, group.iteration, index, len(response.content), value))
+            scores.append(Score(group.example_id, role, group.iteration, next(index_of[role]), len(response.content), value))
     return ScoredSet(scores, len(compared) + len(to_score), max_difference)
 
 

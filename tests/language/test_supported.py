@@ -23,6 +23,20 @@ SEEN = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
     "patch_size": 14,
 }  # fmt: skip
+ROPE = {"rope_type": "default", "rope_theta": 1e4}
+# kind -> settings of its text model, of its vision tower and of both
+VISION = {
+    "gemma3": ({"sliding_window": 16}, {}, {"mm_tokens_per_image": 4, "image_token_index": 899}),
+    "llama4": (
+        {"intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 16},
+        {"intermediate_size": 128, "vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}, {},
+    ),
+    "mistral3": ({}, {}, {}),
+    "qwen3_vl": (
+        {"rope_parameters": {**ROPE, "mrope_section": [1, 1, 2]}},
+        {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "deepstack_visual_indexes": [0]}, {},
+    ),
+}  # fmt: skip
 
 
 def load(folder, **settings):
@@ -71,30 +85,12 @@ def test_an_encoder_is_refused_before_anything_is_written(tmp_path):
 
 
 def vision(kind):
-    text = {**TEXT, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
-    if kind == "gemma3":
-        return transformers.Gemma3ForConditionalGeneration(transformers.Gemma3Config(
-            text_config=transformers.Gemma3TextConfig(**text, sliding_window=16), mm_tokens_per_image=4, image_token_index=899,
-            vision_config=transformers.SiglipVisionConfig(**SEEN),
-        ))  # fmt: skip
-    if kind == "mistral3":
-        return transformers.Mistral3ForConditionalGeneration(transformers.Mistral3Config(
-            text_config=transformers.MistralConfig(**text), vision_config=transformers.PixtralVisionConfig(**SEEN),
-        ))  # fmt: skip
-    if kind == "qwen3_vl":
-        tower = {"hidden_size": 32, "depth": 1, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32}
-        rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
-        return transformers.Qwen3VLForConditionalGeneration(transformers.Qwen3VLConfig(
-            text_config={**text, "rope_parameters": rope}, vision_config={**tower, "deepstack_visual_indexes": [0]},
-        ))  # fmt: skip
-    tower = {"vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}
-    return transformers.Llama4ForConditionalGeneration(transformers.Llama4Config(
-        text_config=transformers.Llama4TextConfig(**text, intermediate_size_mlp=48, num_local_experts=2, attention_chunk_size=16),
-        vision_config=transformers.Llama4VisionConfig(**{**SEEN, "intermediate_size": 128}, **tower),
-    ))  # fmt: skip
+    text, tower, both = VISION[kind]
+    config = {"text_config": {**TEXT, "rope_parameters": ROPE, **text}, "vision_config": {**SEEN, **tower}, **both}
+    return transformers.AutoModelForImageTextToText.from_config(transformers.AutoConfig.for_model(kind, **config))
 
 
-@pytest.mark.parametrize("kind", ["gemma3", "llama4", "mistral3", "qwen3_vl"])
+@pytest.mark.parametrize("kind", VISION)
 def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_language_model(tmp_path, kind):
     torch.manual_seed(0)
     policy = load(save_model(vision(kind), tmp_path / kind))

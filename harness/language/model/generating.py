@@ -58,7 +58,7 @@ def generate_with_transformers(
             logits_processor=transformers.LogitsProcessorList([partial(_choose_next, responses, indices)]),
             stopping_criteria=transformers.StoppingCriteriaList([partial(_all_finished, indices)]),
         )
-    return responses.results(range(len(requests)))
+    return responses.results()
 
 
 def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[int]]:

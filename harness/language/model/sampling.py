@@ -11,7 +11,7 @@ Legend: B rows of a batch, T columns so far, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -115,7 +115,7 @@ def generate_tokens(
             tokens = tokens[torch.tensor(active_rows, device=tokens.device)]
             batch = _compact(batch, active_rows)
         _step(model, batch, tokens)
-    return responses.results(range(len(requests)))
+    return responses.results()
 
 
 def shared_prefix_length(requests: Sequence[Request]) -> int:
@@ -127,7 +127,7 @@ def shared_prefix_length(requests: Sequence[Request]) -> int:
     return length if length >= MIN_SHARED_PREFIX else 0
 
 
-# ---------------------------------------------------------------- one step
+# ---------------------------------------------------------------- one token for every row
 
 
 class DrawnResponses:
@@ -182,8 +182,9 @@ class DrawnResponses:
         ]
         return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in processed])
 
-    def results(self, indices: Iterable[int]) -> list[GeneratedTokens]:
-        return [GeneratedTokens(self.ids[i], self.logps[i] if self.params.temperature else None) for i in indices]
+    def results(self) -> list[GeneratedTokens]:
+        drawn = zip(self.ids, self.logps, strict=True)
+        return [GeneratedTokens(ids, logp if self.params.temperature else None) for ids, logp in drawn]
 
 
 def choose_tokens(
