@@ -38,7 +38,7 @@ class JudgementLog:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.known: dict[str, Judgement] = {}
         for path in sorted({file, *file.parent.glob("*.jsonl")}):
-            lines = _complete_lines(path)
+            lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # those that end in a line break
             judgements = [_parse_line(line) for line in lines]
             if num_damaged := judgements.count(None):
                 notify(f"{path}: {num_damaged} of {len(lines)} judgements damaged; they are requested again where needed")
@@ -54,11 +54,6 @@ class JudgementLog:
         with self.file.open("a", encoding="utf-8") as handle:
             handle.write(json.dumps({**fields, "digest": _digest(fields)}, ensure_ascii=True, allow_nan=False) + "\n")
         self.known[judgement.key] = judgement
-
-
-def _complete_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end in a line break; empty where there is no file."""
-    return path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
 
 
 def _parse_line(line: bytes) -> Judgement | None:
