@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
@@ -72,7 +73,7 @@ DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
 
-class _CommandWithSettings(typer.core.TyperCommand):
+class _CommandWithSettings(TyperCommand):
     """A command whose help ends with the settings that `--set` takes."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -223,7 +224,7 @@ def fetch(
     from harness.commands.fetch import fetch_command
 
     overrides = _given({"evaluation.suite": suite, "model.path": model, "data.source": data})
-    raise typer.Exit(fetch_command(recipe, settings or (), overrides, to, check))
+    raise typer.Exit(fetch_command(overrides, to, check, recipe, settings or ()))
 
 
 @suites_app.command("show")
@@ -325,19 +326,17 @@ def main() -> Any:
     threads = nondaemon_threads()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signal_number, _raise_terminated)
+    exit_code = 1
     try:
         check_hub()
         exit_code = _run_app()
     except UserError as error:
         _print_error(f"harness: {error}")
-        exit_code = 1
     except SystemExit as error:  # third-party code raised it, so its exit code is not passed on
         _print_error(f"harness: {_describe_system_exit(error)}; what is finished is kept; fix that code, then repeat the command")
-        exit_code = 1
     except Exception as error:
         line = unexpected_error_line(error)  # None for a bug; its traceback may quote untrusted text
         _print_error(f"harness: {UserError(line)}" if line is not None else traceback.format_exc().rstrip())
-        exit_code = 1
     except TerminatedBySignal as error:
         reason = "interrupted" if error.exit_code == 128 + signal.SIGINT else "terminated"
         print(f"harness: {reason}; what is finished is kept, repeat the same command to go on", file=sys.stderr)

@@ -23,7 +23,9 @@ from harness.sources.mirror import (
 from harness.store.output_folders import check_outside_runs
 
 
-def fetch_command(recipe: str | None, settings: Sequence[str], overrides: Mapping[str, Any], to: Path, check: bool) -> int:
+def fetch_command(
+    overrides: Mapping[str, Any], to: Path, check: bool, recipe: str | None = None, settings: Sequence[str] = ()
+) -> int:
     """Fetch, or check what was fetched; returns the exit code, 1 when the check finds a problem."""
     if check:  # with options: also what they need
         config = load_config(recipe or DEFAULT_RECIPE, settings, overrides) if recipe or settings or overrides else None

@@ -65,7 +65,5 @@ class JudgeSettings(Section):
     asked_again: int = Field(default=2, ge=0)
     max_new_tokens: int = Field(default=1024, ge=1)  # of one answer of a checkpoint
     temperatures: dict[str, Annotated[float, Field(ge=0)]]  # of a checkpoint's answers, by category; 0 is greedy
-    references_for: tuple[str, ...] = Field(
-        default=(), strict=False
-    )  # categories whose reference answers the judge is shown, where a question has one
+    references_for: tuple[str, ...] = ()  # categories whose reference answers the judge is shown, where a question has one
     instructions: Instructions

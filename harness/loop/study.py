@@ -54,9 +54,9 @@ class Study(Section):
     suite: str | None = None
     grid: Grid | None = None
     tuned_by: FileName | None = None
-    iterations_shown: tuple[int, ...] = Field(default=(), strict=False)
-    arm: tuple[Arm, ...] = Field(default=(), strict=False)
-    contrast: tuple[Contrast, ...] = Field(default=(), strict=False)
+    iterations_shown: tuple[int, ...] = ()
+    arm: tuple[Arm, ...] = ()
+    contrast: tuple[Contrast, ...] = ()
     published: FileName | None = None
 
     def variants(self) -> str:

@@ -47,7 +47,7 @@ class SuiteTask(Section):
     shots: int = Field(ge=0)
     metric: Label = Field(min_length=1, max_length=200)
     filter: Label = Field(default="none", max_length=200)
-    range: tuple[float, float] | None = Field(default=None, strict=False)
+    range: tuple[float, float] | None = None
     chance: float
     higher_is_better: bool = True
     stands_for: str | None = None
@@ -88,7 +88,7 @@ class Suite(Section):
     version: Label = Field(max_length=100)
     lm_eval: str | None = None
     include_defaults: bool = False
-    include_paths: tuple[str, ...] = Field(default=(), strict=False)
+    include_paths: tuple[str, ...] = ()
     apply_chat_template: bool = False
     fewshot_as_multiturn: bool = True
     published: tuple[FileName, ...] = Field(

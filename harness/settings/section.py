@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.settings.numbers import MAX_INT, iter_leaves
 
@@ -21,8 +22,7 @@ def setting(default: Any, help_text: str, unit: str = "", *, speed_only: bool = 
 class Section(BaseModel):
     """One section of a recipe: immutable, no unknown keys, and numbers only where numbers are meant.
 
-    strict: pydantic would read true as 1, "5" as 5 and 9007199254740993.0 as 9007199254740992. A tuple takes a list, TOML's only
-    kind of sequence, with strict=False.
+    strict: pydantic would read true as 1, "5" as 5 and 9007199254740993.0 as 9007199254740992.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -32,6 +32,14 @@ class Section(BaseModel):
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         cls.SPEED_ONLY = frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra["speed_only"])
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _make_tuple(cls, value: Any, info: ValidationInfo) -> Any:
+        """A tuple of the list that TOML and JSON have in its place."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        is_tuple = any(typing.get_origin(kind) is tuple for kind in (annotation, *typing.get_args(annotation)))
+        return tuple(value) if is_tuple and isinstance(value, list) else value
 
     @field_validator("*")
     @classmethod

@@ -8,7 +8,7 @@ import shutil
 import huggingface_hub
 import pytest
 
-from harness.config import DataConfig
+from harness.config import DataConfig, load_config
 from harness.errors import UserError
 from harness.progress import Reporter
 from harness.sources.fetch import fetch, select_files
@@ -498,8 +498,9 @@ def test_a_judged_suites_questions_are_fetched_like_any_evaluation_set(tmp_path)
     """By hub id; a copy of the suite whose questions lie beside it needs nothing of the hub."""
     from harness.commands.fetch import _hub_items
 
-    assert [str(w) for w in _hub_items({"suite": "mt-bench"}, tmp_path)] == ["data set HuggingFaceH4/mt_bench_prompts"]
+    items = _hub_items(load_config("lab", (), {"evaluation.suite": "mt-bench"}), tmp_path)
+    assert [str(item) for item in items] == ["data set HuggingFaceH4/mt_bench_prompts"]
     text = (ROOT / "harness/suites/mt-bench.toml").read_text()
     (tmp_path / "own.toml").write_text(text.replace("HuggingFaceH4/mt_bench_prompts", "own.jsonl"))
     (tmp_path / "own.jsonl").write_text("{}\n")
-    assert _hub_items({"suite": str(tmp_path / "own.toml")}, tmp_path) == []
+    assert _hub_items(load_config("lab", (), {"evaluation.suite": str(tmp_path / "own.toml")}), tmp_path) == []
