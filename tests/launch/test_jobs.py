@@ -63,7 +63,7 @@ def workers_of(pid):
     return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
 
 
-def wait_for(found, seconds=120, process=None):
+def wait_for(found, seconds=300, process=None):
     until = time.monotonic() + seconds
     while time.monotonic() < until and (process is None or process.poll() is None):
         if value := found():
