@@ -21,7 +21,7 @@ try: main()
 except SystemExit as e: assert not e.code, e.code
 {then}
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=300)
 
 
 def assert_absent(*modules):
