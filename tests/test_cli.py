@@ -24,7 +24,7 @@ except SystemExit as e: assert not e.code, e.code
 found = {set(unwanted)!r} & set(sys.modules)
 assert not found, found
 """
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=cwd, check=True, capture_output=True, timeout=300)
 
 
 @pytest.mark.parametrize("command", ["--help", "run --help", "objectives", "suites show lab-ten", "status", "study"])

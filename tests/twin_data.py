@@ -43,6 +43,7 @@ def sum_problem(k):
 def ultrachat(r, n):
     """A conversation of two rounds with its first question beside it."""
     ((question, answer),) = sentences(1, r)
+    question = question.replace("Question 0:", f"Question {n}:")
     turns = (question, answer, "Could you say it again, shorter?", f"Yes: {answer.splitlines()[0]}")
     messages = [{"content": text, "role": ("user", "assistant")[k % 2]} for k, text in enumerate(turns)]
     return {"prompt": question, "prompt_id": f"{n:064x}", "messages": messages}

@@ -74,8 +74,10 @@ def foreign_imports(path: Path) -> list[tuple[str, int]]:
 
 def _runtime_nodes(node: ast.AST) -> Iterator[Any]:
     """Every node below that exists at run time."""
-    is_for_types = isinstance(node, ast.If) and _name_of(node.test) == "TYPE_CHECKING"
-    for child in node.orelse if is_for_types else ast.iter_child_nodes(node):
+    children = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and _name_of(node.test) == "TYPE_CHECKING":
+        children = node.orelse
+    for child in children:
         yield child
         yield from _runtime_nodes(child)
 
