@@ -24,7 +24,7 @@ from harness.language.benchmark.row_check import (
 )
 from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.loop.suite import Suite, SuiteTask
-from harness.settings.toml_files import iter_text
+from harness.settings.numbers import iter_text
 
 GATED_DATASETS = {"Idavidrein/gpqa"}  # data sets whose hub page asks for an account and a click
 ALWAYS_INSTALLED = {"harness", "datasets", "numpy", "packaging"}  # the harness itself and what lm-eval cannot do without
