@@ -11,10 +11,8 @@ Legend: V vocabulary.
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +105,7 @@ def resolve_decoding(model: Any, settings: Mapping[str, Any]) -> Decoding:
     generate_kwargs = to_generate_kwargs(settings)
     if generate_kwargs.get("do_sample") and not generate_kwargs.get("temperature"):
         raise CannotGenerate("do_sample without a temperature above 0, which transformers refuses; add temperature: 1.0")
-    with _silence_transformers():
+    with warnings.catch_warnings(action="ignore"):  # of settings without effect; those with one are in the notes
         try:
             config, unknown = model._prepare_generation_config(None, **generate_kwargs)
             mode = str(config.get_generation_mode().value)
@@ -148,21 +146,15 @@ def to_generate_kwargs(settings: Mapping[str, Any]) -> dict[str, Any]:
     return generate_kwargs
 
 
-def model_overrides(model: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What the model's generation_config.json sets otherwise than `defaults`, the values that change nothing."""
-    config = getattr(bare_model(model), "generation_config", None)
-    values = {name: getattr(config, name, None) for name in defaults}
-    return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
-
-
 def model_override_notes(model: Any) -> Iterator[str]:
     """One line per kind of what generation_config.json changes in evaluation; self-play does not read it."""
-    always, sampled = model_overrides(model, GREEDY_DEFAULTS), model_overrides(model, SAMPLING_DEFAULTS)
-    for overrides, where in ((always, "written answers"), (sampled, "answers of tasks that sample")):
-        if overrides:
+    config = getattr(bare_model(model), "generation_config", None)
+    for defaults, where in ((GREEDY_DEFAULTS, "written answers"), (SAMPLING_DEFAULTS, "answers of tasks that sample")):
+        values = ((name, getattr(config, name, None)) for name in defaults)
+        if overrides := [f"{name}={value}" for name, value in values if value is not None and value != defaults[name]]:
             yield (
-                f"evaluation: {where} follow the model's generation_config.json, as in lm-eval: "
-                f"{', '.join(f'{name}={value}' for name, value in overrides.items())}; self-play draws from the policy without it"
+                f"evaluation: {where} follow the model's generation_config.json, as in lm-eval: {', '.join(overrides)}; "
+                "self-play draws from the policy without it"
             )
 
 
@@ -173,7 +165,7 @@ def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_t
     if config.min_new_tokens is not None:
         config.min_length = len(prompt) + config.min_new_tokens
     ids = torch.tensor([list(prompt)], device=device)
-    with _silence_transformers():
+    with warnings.catch_warnings(action="ignore"):  # of settings without effect; those with one are in the notes
         model._prepare_special_tokens(config, True, device=device)
         return model._get_logits_processor(
             generation_config=config,
@@ -182,19 +174,3 @@ def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_t
             device=device,
             model_kwargs={"attention_mask": torch.ones_like(ids)},
         )
-
-
-@contextmanager
-def _silence_transformers() -> Iterator[None]:
-    """transformers warns of settings that have no effect; those that have one are listed in the plan."""
-    loggers = [logging.getLogger(f"transformers.generation.{name}") for name in ("utils", "configuration_utils")]
-    previous = [logger.disabled for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.disabled = True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, was in zip(loggers, previous, strict=True):
-            logger.disabled = was

@@ -89,7 +89,8 @@ def _hidden(model: Any, packed: PackedBatch, layout: Layout, cache: Any) -> torc
         out = decoder(input_ids=packed.ids, use_cache=False)
     else:
         past_key_values = GrowingCache.from_prefix(cache, len(packed.ids)) if packed.prefix_length else None
-        mask = _attention_mask(text_config(model), packed, _dtype(model))
+        dtype = bare_model(model).get_input_embeddings().weight.dtype
+        mask = _attention_mask(text_config(model), packed, dtype)
         out = decoder(
             input_ids=packed.ids,
             position_ids=packed.positions,
@@ -246,7 +247,3 @@ def text_config(model: Any) -> Any:
 
 def device_of(model: Any) -> torch.device:
     return next(model.parameters()).device
-
-
-def _dtype(model: Any) -> torch.dtype:
-    return bare_model(model).get_input_embeddings().weight.dtype

@@ -63,10 +63,10 @@ def verify_model(model: Any) -> LayoutCheck:
         def difference(layout: Layout) -> float:
             return _per_token(_logps(model, groups, layout), expected, lengths)
 
+        layouts: tuple[Layout, ...] = ("rows", "logits")
+        reason = "more than a projection behind the last layer"
         if any("lora_" in name for name, _ in head.named_parameters()):
             layouts, reason = ("logits",), "the adapter is on the output layer too"
-        else:
-            layouts, reason = ("rows", "logits"), "more than a projection behind the last layer"
         layout, largest = _closest(layouts, difference, model, "log-probabilities")
         layout_check = LayoutCheck(layout, largest, reason)
         if layout == "rows" and largest <= SAME_WEIGHTS[_precision(model)]:
