@@ -271,14 +271,14 @@ def test_a_recipe_written_as_toml_or_json_reads_back_equal(request, tmp_path):
     path = tmp_path / "r.toml"
     dumped = config.model_dump(exclude_none=True, exclude={"recipe"})
     path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in dumped.items()), encoding="utf-8")
-    assert load_config(str(path)).model_copy(update={"recipe": config.recipe}) == config
+    assert load_config(str(path)).model_dump() == config.model_dump() | {"recipe": str(path)}
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
 
 
 @given(
     chance=st.floats(0, 1, exclude_max=True),
     shots=st.integers(0, 50),
-    label=PRINTED.filter(lambda t: 0 < len(t) <= 20),
+    label=PRINTED.filter(lambda t: 0 < len(t) <= 20 and not t.lstrip().startswith(FORMULA_STARTS)),
     title=PRINTED,
 )
 def test_a_suite_written_as_toml_reads_back_equal(chance, shots, label, title, tmp_path):
