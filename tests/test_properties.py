@@ -35,6 +35,7 @@ from harness.language.model.packing import PADDING_GROUP, batches_by_tokens, cho
 from harness.language.text.tokens import QUOTE_MARK
 from harness.loop.suite import load_suite
 from harness.records import PromptGroup, digest, keyed_seed
+from harness.settings.safe_paths import FORMULA_STARTS
 
 settings.register_profile(
     "here", derandomize=True, deadline=None, max_examples=40, database=None,
