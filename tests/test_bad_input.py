@@ -175,6 +175,7 @@ TOML = [
     suite("builtin:lab/tasks", "", "include_paths has an empty path"),
     suite("builtin:lab/tasks", "nowhere", "include_paths names", "nowhere"),
     study(STUDY + "colour=1", 'unknown setting "colour"'),
+    study(STUDY + "[[arm]]\nvariant='space'\nnote='n'\ncolour=1", 'unknown setting "arm.0.colour" (known: note, variant)'),
     study(b"\xff", "a.toml: not in UTF-8"),
     given(
         "study a.toml --dry-run", "contrast", "spin", **{"a.toml": STUDY + "[[contrast]]\nquestion='q'\na='space@0'\nb='spin@0'"}

@@ -23,6 +23,7 @@ from harness.language.model.packing import PADDING_GROUP, pack
 from harness.language.text.tokens import QUOTE_MARK
 from harness.loop.suite import load_suite
 from harness.records import PromptGroup, digest, keyed_seed
+from harness.settings.safe_paths import FORMULA_STARTS
 
 settings.register_profile(
     "here", derandomize=True, deadline=None, max_examples=40, database=None,
@@ -171,14 +172,14 @@ def test_a_recipe_written_as_toml_or_json_reads_back_equal(request, tmp_path):
     path = tmp_path / "r.toml"
     dumped = config.model_dump(exclude_none=True, exclude={"recipe"})
     path.write_text("".join(f"{key} = {as_toml(value)}\n" for key, value in dumped.items()), encoding="utf-8")
-    assert load_config(str(path)).model_copy(update={"recipe": config.recipe}) == config
+    assert load_config(str(path)).model_dump() == config.model_dump() | {"recipe": str(path)}
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
 
 
 @given(
     chance=st.floats(0, 1, exclude_max=True),
     shots=st.integers(0, 50),
-    label=PRINTED.filter(lambda t: 0 < len(t) <= 20),
+    label=PRINTED.filter(lambda t: 0 < len(t) <= 20 and not t.lstrip().startswith(FORMULA_STARTS)),
     title=PRINTED,
 )
 def test_a_suite_written_as_toml_reads_back_equal(chance, shots, label, title, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -10,16 +11,8 @@ from harness.errors import did_you_mean
 from harness.settings.numbers import NOT_FINITE
 
 # Names of union members, which pydantic adds to the location of a key.
-UNION_MEMBERS = (
-    "float",
-    "str",
-    "bool",
-    "literal['auto']",
-    "constrained-int",
-    "list[float]",
-    "list[str]",
-    "list[constrained-int]",
-)
+SCALARS = ("float", "str", "bool", "constrained-int")
+UNION_MEMBERS = (*SCALARS, *(f"list[{name}]" for name in SCALARS), "literal['auto']")
 
 
 def format_error(error: ValidationError, model: type[BaseModel]) -> str:
@@ -32,7 +25,9 @@ def format_error(error: ValidationError, model: type[BaseModel]) -> str:
     if details["type"] == "extra_forbidden":
         owner: Any = model
         for word in location[:-1]:
-            owner = owner.model_fields[word].annotation
+            if not word.isdigit():  # an entry of a list
+                annotation = owner.model_fields[word].annotation
+                owner = next(kind for kind in (annotation, *typing.get_args(annotation)) if hasattr(kind, "model_fields"))
         return f'unknown setting "{key}"{did_you_mean(location[-1], owner.model_fields)}'
     if details["type"] == "value_error":  # raised by our own validators, whose message already names the value
         return f"{key}: {details['msg'].removeprefix('Value error, ')}"
