@@ -11,7 +11,7 @@ import pytest
 
 from harness.sources.offline import OFFLINE_VARIABLES
 from tests.guard import network_guard
-from tests.processor_time import pytest_runtest_makereport, pytest_runtest_protocol, pytest_terminal_summary  # noqa: F401
+from tests.helpers.processor_time import pytest_runtest_makereport, pytest_runtest_protocol, pytest_terminal_summary  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 SMALL_RECIPE = ROOT / "tests" / "data" / "small.toml"

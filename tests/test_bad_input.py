@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.broken import OBJECTIVE, PAIRS, RECIPE, SUITE, adapter, changed, cut, lines, model, objective, settings, text
 from tests.conftest import SMALL_RECIPE
+from tests.helpers.broken import OBJECTIVE, PAIRS, RECIPE, SUITE, adapter, changed, cut, lines, model, objective, settings, text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
-from tests.run_contents import COMPARED, RUN, contents
+from tests.helpers.run_contents import COMPARED, RUN, contents
 
 
 def test_a_run_leaves_every_file_of_its_contract(played):

@@ -13,8 +13,8 @@ from harness.errors import UserError, disk_error
 from harness.store import run_folder as store
 from harness.store.run_folder import RunFolder
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
-from tests.damage import flip, refused
-from tests.run_contents import RUN, assert_same_run, contents
+from tests.helpers.damage import flip, refused
+from tests.helpers.run_contents import RUN, assert_same_run, contents
 
 ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small")
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.store.lease import LEASE
 from tests.conftest import GUARD_FOLDER, ROOT, SMALL_RECIPE, run_cli, run_cli_in_process, run_once
-from tests.run_contents import RUN, assert_same_run
+from tests.helpers.run_contents import RUN, assert_same_run
 
 ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small")
 # A state after every step, a chunk after every few answers: as many moments to be killed at as there can be.

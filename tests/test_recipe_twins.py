@@ -13,8 +13,8 @@ from harness.language.records import Example, Sample
 from harness.loop.suite import load_suite
 from harness.settings.paths import PACKAGE
 from harness.sources.mirror import is_hub_id
-from tests import twin_data, twins
 from tests.conftest import read_csv_rows, run_cli, run_cli_in_process
+from tests.helpers import twin_data, twins
 
 RECIPES = [p.stem for p in sorted((PACKAGE / "recipes").glob("*.toml")) if is_hub_id(load_config(p.stem).model.path)]
 IN_EVERY_TEST = "zephyr-7b-spin"  # one objective and six tasks, the quickest

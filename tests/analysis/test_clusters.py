@@ -16,8 +16,8 @@ from harness.errors import UserError
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_row_stderr
 from harness.loop.suite import load_suite
-from tests import twin_data
 from tests.conftest import ROOT, make_policy
+from tests.helpers import twin_data
 
 DRAWN = random.Random(5)
 

@@ -14,8 +14,8 @@ from harness.loop.benchmark import EvalResult
 from harness.loop.suite import load_suite
 from tests.bench import lab
 from tests.bench.measure import median, paired_ratio, report, time_alternating
-from tests.peers import quiet
-from tests.peers import theirs as hflm
+from tests.helpers.peers import quiet
+from tests.helpers.peers import theirs as hflm
 
 TASKS = Path(__file__).parents[1] / "data" / "fewshot"
 ITEMS = 80

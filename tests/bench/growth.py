@@ -47,7 +47,7 @@ def measured(point: dict[str, int]) -> None:
     from harness.records import Group, Response
     from harness.train.core import train
     from tests.bench import lab
-    from tests.peers import quiet
+    from tests.helpers.peers import quiet
 
     settings, policy, _ = lab.load()
     draw = random.Random(0)

@@ -16,7 +16,7 @@ from harness.train.core import train
 from harness.train.groups import build_groups
 from tests.bench import lab, peers
 from tests.bench.measure import matmul_rate, median, paired_ratio, report, training_operations
-from tests.peers import quiet
+from tests.helpers.peers import quiet
 
 
 def run(repeats: int, save: bool) -> None:

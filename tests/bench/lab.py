@@ -20,7 +20,7 @@ from harness.records import Group
 from harness.settings.paths import resolve_path
 from harness.train.groups import with_reference_logps
 from harness.train.score import score
-from tests.peers import quiet
+from tests.helpers.peers import quiet
 
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "lora_dropout": 0.0, "bias": "none", "task_type": "CAUSAL_LM"}
 

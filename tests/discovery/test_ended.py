@@ -17,8 +17,8 @@ from harness.loop.phases.train import preserve_process
 from harness.loop.training_loop import TrainingLoop
 from harness.planning.preflight import check_objectives
 from harness.train.thread_pool import OrderedThreadPool
-from tests import broken
 from tests.conftest import SMALL_RECIPE, run_cli
+from tests.helpers import broken
 
 
 class Stop(BaseException):

@@ -12,8 +12,8 @@ from harness.language.model.logprobs import collate, continuation_logps
 from harness.language.model.sampling import Request, SamplingParams, generate_tokens
 from harness.language.model.verify import UnsupportedModel, forward_changes_modules, plain_logp, verify_model
 from harness.records import PromptGroup
-from tests.families import PLAIN_TWINS, STATE_TWINS, twin
-from tests.sampled import plain_logps
+from tests.helpers.families import PLAIN_TWINS, STATE_TWINS, twin
+from tests.helpers.sampled import plain_logps
 
 GROUPS = [
     PromptGroup([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),
@@ -127,7 +127,7 @@ def test_an_output_layer_with_an_adapter_is_trained_with_the_gradient_of_the_who
     """token_logps gives its projection no gradient; the layout that goes through the model's own logits does."""
     from harness.config import LoraConfig
     from harness.language.model.lora import add_adapter
-    from tests.families import twin_config
+    from tests.helpers.families import twin_config
 
     torch.manual_seed(0)
     base = transformers.AutoModelForCausalLM.from_config(twin_config("llama")).double()

@@ -12,7 +12,7 @@ from harness.language.model.initial_adapter import IGNORED_SETTINGS, start_from_
 from harness.language.model.lora import add_adapter
 from harness.records import PromptGroup
 from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli_in_process
-from tests.sampled import plain_logps
+from tests.helpers.sampled import plain_logps
 
 ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
 

@@ -20,8 +20,8 @@ from harness.records import PromptGroup
 from objectives.sft import SFT
 from objectives.space import SPACE
 from tests.conftest import SMALL_RECIPE, make_policy, read_csv_rows, run_cli, run_cli_in_process
-from tests.families import FAMILIES, LAB, SINGLE, copy_lab, family, save_model
-from tests.training import make_groups, run, weights
+from tests.helpers.families import FAMILIES, LAB, SINGLE, copy_lab, family, save_model
+from tests.helpers.training import make_groups, run, weights
 
 GROUPS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]]), PromptGroup([1, 21], [[40, 41, 42, 2]])]
 FIRST, SECOND = "a" * 40, "b" * 40

@@ -7,7 +7,7 @@ import torch
 from harness.config import GenerationConfig
 from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
 from tests.conftest import make_policy
-from tests.sampled import PROMPTS, plain_logps, rows_of
+from tests.helpers.sampled import PROMPTS, plain_logps, rows_of
 
 
 def test_scores_equal_one_row_at_a_time_whatever_the_batch(policy):

@@ -6,7 +6,7 @@ import torch
 from harness.language.model.logprobs import collate, continuation_logps
 from harness.language.model.sampling import Request, SamplingParams, generate_tokens
 from harness.records import PromptGroup
-from tests.families import FAMILIES, SINGLE, family
+from tests.helpers.families import FAMILIES, SINGLE, family
 
 HEAD = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
 STOPS = frozenset({2, 3, 4, 5, 6})

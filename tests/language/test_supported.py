@@ -11,8 +11,8 @@ from harness.errors import UserError
 from harness.language.model.loading import load_policy
 from harness.records import PromptGroup
 from tests.conftest import SMALL_RECIPE, randomize_adapter, run_cli_in_process
-from tests.families import LAB, copy_lab, save_model
-from tests.sampled import plain_logps
+from tests.helpers.families import LAB, copy_lab, save_model
+from tests.helpers.sampled import plain_logps
 
 TEXT = {
     "vocab_size": 900, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -180,7 +180,7 @@ def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_say
 def test_a_family_sampled_through_generate_is_untouched_by_generation_config_too():
     from harness.language.model.generating import generate_with_transformers
     from harness.language.model.sampling import Request, SamplingParams
-    from tests.families import twin
+    from tests.helpers.families import twin
 
     model = twin("mamba")
     wanted = [Request([5, 6, 7], n, 8) for n in range(4)]

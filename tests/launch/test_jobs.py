@@ -12,7 +12,7 @@ from harness.config import load_config
 from harness.files import folder_digests
 from harness.launch.workers import _worker_config, choose_num_workers
 from tests.conftest import SMALL_RECIPE, run_cli, run_cli_in_process
-from tests.run_contents import RUN, contents
+from tests.helpers.run_contents import RUN, contents
 
 
 def outputs(run):

@@ -12,7 +12,7 @@ from harness.files import file_digest
 from harness.train.machine import KERNEL_VARIABLES, instruction_sets, libraries
 from harness.train.schedule import make_optimizer, optimizer_options
 from tests.conftest import SMALL_RECIPE, run_cli_in_process, update_manifest_digests
-from tests.training import make_groups, run
+from tests.helpers.training import make_groups, run
 
 GRADIENTS = (0.3, -0.2, 0.5)
 

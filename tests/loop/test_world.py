@@ -16,10 +16,10 @@ from harness.loop.plan import PHASES, plan_phases
 from harness.planning.cost_estimate import estimate_cost
 from harness.world import load_world
 from tests.conftest import read_csv_rows, run_cli_in_process
-from tests.toy_world import K
+from tests.helpers.toy_world import K
 
 RECIPE = """
-world = "tests.toy_world:World"
+world = "tests.helpers.toy_world:World"
 objectives = "space,spin"
 iterations = 4
 seeds = [0, 1]

@@ -14,8 +14,8 @@ from harness.loop.study import load_study
 from harness.loop.suite import load_suite
 from harness.planning.plan_size import MAX_CHECKPOINTS, MAX_VARIANT_CHARS, check_plan_size
 from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
-from tests.broken import SUITE
 from tests.conftest import run_cli_in_process
+from tests.helpers.broken import SUITE
 
 
 def test_players_are_objectives_by_seeds_by_iterations():

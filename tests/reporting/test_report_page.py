@@ -8,7 +8,7 @@ import pytest
 
 from harness.reporting.report.page import embed_figure, html_page, tooltip
 from tests.conftest import ROOT
-from tests.pages import loads_nothing
+from tests.helpers.pages import loads_nothing
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 HOSTILE = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>\" onmouseover=\"x & </table>"

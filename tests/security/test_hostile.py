@@ -15,8 +15,8 @@ from harness.security.escaping import (
 )
 from harness.store.untrusted import validate_run_folder
 from tests.conftest import ROOT, SMALL_RECIPE, run_cli_in_process, update_manifest_digests
-from tests.damage import refused
-from tests.pages import loads_nothing
+from tests.helpers.damage import refused
+from tests.helpers.pages import loads_nothing
 
 ESCAPE, TURN = "\x1b]0;owned\x07\x1b[2J", "\u202egnp.exe"
 TEXT = f'=HYPERLINK("http://x") $\\frac{{ {ESCAPE}{TURN} <script>alert(1)</script> | `c` *b* #let x = 1\n# H \\input{{x}}'

@@ -12,8 +12,8 @@ from harness.errors import UserError
 from harness.settings.paths import expand_user, resolve_path
 from harness.settings.toml_files import find_toml
 from harness.sources.mirror import resolve_model
-from tests.broken import OBJECTIVE, RECIPE
 from tests.conftest import run_cli_in_process
+from tests.helpers.broken import OBJECTIVE, RECIPE
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from harness.errors import UserError
 from harness.loop.study import load_study
 from harness.loop.suite import load_suite
 from harness.settings.safe_paths import FORMULA_STARTS
-from tests.broken import OBJECTIVE, SUITE
+from tests.helpers.broken import OBJECTIVE, SUITE
 
 STUDY = """title = "t"\nquestion = "q"\nobjectives = "space"\niterations = 1\nseeds = [0]
 [[arm]]\nvariant = "space"\nnote = "n"\n[[contrast]]\nquestion = "w"\na = "space@0"\nb = "space@last"\n"""

@@ -23,8 +23,8 @@ from harness.sources.rows import read_rows
 from harness.store.phase_cache import PhaseCache
 from harness.store.provenance import package_versions
 from harness.store.run_folder import RunFolder
-from tests.broken import objective
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
+from tests.helpers.broken import objective
 
 LONG, NOBODY = "a" * 300, "~nobody_of_that_name"
 REFUSED = [

@@ -28,7 +28,7 @@ from harness.sources.mirror import (
 from harness.sources.offline import go_offline
 from harness.sources.rows import read_rows
 from tests.conftest import ROOT, read_csv_rows, run_cli, run_cli_in_process
-from tests.stub_hub import Hub, Repository
+from tests.helpers.stub_hub import Hub, Repository
 
 BASE = ROOT / "harness" / "lab" / "base"
 TOKEN = "hf_notToBeSeenAnywhere"
@@ -109,7 +109,7 @@ metadata: {version: 1.0}
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory):
     """A folder with a recipe, and the mirror that the real program fetched for it before the hub went away."""
-    from tests.peers import lab_policy_with_adapter
+    from tests.helpers.peers import lab_policy_with_adapter
 
     folder = tmp_path_factory.mktemp("fetched")
     lab_policy_with_adapter().model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)

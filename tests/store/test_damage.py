@@ -12,7 +12,7 @@ from harness.commands import run as run_module
 from harness.store.verification import checksum
 from tests.bench.kills import read_phases
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
-from tests.damage import flipped
+from tests.helpers.damage import flipped
 
 pytestmark = pytest.mark.slow
 RUN = "results/small"

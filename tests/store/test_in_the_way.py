@@ -14,7 +14,7 @@ from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import check_files, make_way, remove_special_files
 from tests.conftest import run_cli_in_process
-from tests.damage import refused
+from tests.helpers.damage import refused
 
 
 def aside(root):

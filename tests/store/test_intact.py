@@ -18,7 +18,7 @@ from harness.store.small_files import phase_folders
 from harness.store.untrusted import check_record, set_record_aside
 from harness.store.verification import checksum
 from tests.conftest import make_policy, run_cli_in_process
-from tests.damage import flip, flipped, refused
+from tests.helpers.damage import flip, flipped, refused
 
 # ---------------------------------------------------------------- phases
 

@@ -9,7 +9,7 @@ from harness.commands.run import check_output_folders
 from harness.errors import UserError
 from harness.store.output_folders import check_report, check_run_folder
 from harness.store.run_folder import RunFolder
-from tests import damage
+from tests.helpers import damage
 
 
 def a_run(root, name=None):

@@ -4,7 +4,7 @@ import json
 import os
 
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
-from tests.damage import events
+from tests.helpers.damage import events
 
 
 def taken(run):

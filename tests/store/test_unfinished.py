@@ -24,9 +24,9 @@ from harness.store.run_folder import RunFolder
 from harness.train.checkpointing import LOG_FILE, STATE_FILE, TrainerState, TrainingCheckpointer
 from harness.train.core import train
 from tests.conftest import make_policy
-from tests.damage import flipped
-from tests.peers import quiet
-from tests.training import make_groups
+from tests.helpers.damage import flipped
+from tests.helpers.peers import quiet
+from tests.helpers.training import make_groups
 
 RUBBISH = (b"", b"[]", b"null", b"{}", b"1", b"\xff\xfe", b"[" * 100_000)
 

@@ -13,7 +13,7 @@ from harness.store.provenance import NUMBERS_KEY, NUMBERS_VERSION, package_versi
 from harness.store.run_folder import RunFolder
 from harness.store.versions import check_numbers_version, covering_folders, version_warning, versions_by_phase
 from tests.conftest import SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process
-from tests.damage import events, refused
+from tests.helpers.damage import events, refused
 
 AGAIN = ("run", "--recipe", SMALL_RECIPE)
 

@@ -18,8 +18,8 @@ from harness.train.score import score
 from objectives import LossOutput, Needs
 from objectives.sft import SFT
 from objectives.space import SPACE
-from tests.peers import quiet
-from tests.training import run, weights
+from tests.helpers.peers import quiet
+from tests.helpers.training import run, weights
 
 POISON = 90  # a token whose embedding is not a number
 PLAIN = GenerationConfig(max_new_tokens=6)

@@ -23,8 +23,8 @@ from harness.records import Group, Response
 from harness.train.groups import build_groups
 from harness.train.score import score
 from tests.conftest import ROOT, make_policy
-from tests.peers import quiet
-from tests.training import assert_same, gradients, objective, referenced, run
+from tests.helpers.peers import quiet
+from tests.helpers.training import assert_same, gradients, objective, referenced, run
 
 EXAMPLES = [Example(f"e{i}", f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
 

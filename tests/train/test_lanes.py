@@ -8,8 +8,8 @@ import torch
 from harness.config import GenerationConfig
 from harness.train.thread_pool import OrderedThreadPool
 from objectives.space import SPACE
-from tests.sampled import rows_of
-from tests.training import make_groups, run, weights
+from tests.helpers.sampled import rows_of
+from tests.helpers.training import make_groups, run, weights
 
 
 def test_results_come_in_the_order_of_the_items_from_several_threads():

@@ -4,7 +4,7 @@ import pytest
 
 from harness.records import Group, PromptGroup, Response
 from harness.train.score import NUM_COMPARED_PROMPTS, ScoreMismatch, score
-from tests.peers import quiet
+from tests.helpers.peers import quiet
 
 COUNT = NUM_COMPARED_PROMPTS + 8
 

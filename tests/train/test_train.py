@@ -14,7 +14,7 @@ from harness.train.nonfinite import TrainingStopped
 from harness.train.schedule import learning_rate, optimizer_batches
 from objectives import LossOutput, Needs
 from objectives.space import SPACE
-from tests.training import PROMPTS, assert_same, gradients, make_groups, objective, run, weights
+from tests.helpers.training import PROMPTS, assert_same, gradients, make_groups, objective, run, weights
 
 
 @pytest.mark.parametrize(("name", "settings"), [*((name, {}) for name in list_objectives()), ("space", {"mu": 7.0})])

@@ -10,8 +10,8 @@ from harness.language.benchmark.lm import HFLM, PolicyLM, as_lm
 from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
+from tests.helpers.peers import compared, lab_policy_with_adapter, theirs
 from tests.language.benchmark.conftest import TWO, answered
-from tests.peers import compared, lab_policy_with_adapter, theirs
 
 
 @pytest.fixture(scope="module")

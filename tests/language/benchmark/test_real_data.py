@@ -7,7 +7,7 @@ import pytest
 
 from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from tests.conftest import ROOT, read_csv_rows, run_cli
-from tests.peers import compared, lab_policy_with_adapter
+from tests.helpers.peers import compared, lab_policy_with_adapter
 
 MIRROR = Path(os.environ.get("HARNESS_MIRROR", ROOT.parent / "shared" / "real"))
 pytestmark = pytest.mark.skipif(not (MIRROR / "openai" / "gsm8k").is_dir(), reason=f"no data mirror at {MIRROR}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.peers import lab_policy_with_adapter
+from tests.helpers.peers import lab_policy_with_adapter
 from tests.sweep.cases import CASES
 from tests.sweep.compare import compare
 

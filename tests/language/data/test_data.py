@@ -212,7 +212,7 @@ def test_a_folder_is_its_files_and_those_of_the_split_where_they_are_named(tmp_p
 
 def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_line_says(tmp_path):
     """Gemma's template refuses it, others leave it out in silence."""
-    from tests.tokenizer_kinds import CHATML, tokenizer
+    from tests.helpers.tokenizer_kinds import CHATML, tokenizer
 
     answer = {"role": "assistant", "content": "it is so"}
     brief = {"role": "system", "content": "be short"}

@@ -8,8 +8,8 @@ import torch
 from harness.language.model.logprobs import collate, continuation_logps, prefill_prefix, token_logps
 from harness.language.model.verify import choose_layout
 from harness.records import PromptGroup
-from tests.families import FAMILIES, SINGLE, WITHOUT_MASK, family
-from tests.sampled import plain_logps
+from tests.helpers.families import FAMILIES, SINGLE, WITHOUT_MASK, family
+from tests.helpers.sampled import plain_logps
 
 GROUPS = [
     PromptGroup([1, 5, 9, 30], [[40, 41, 2], [50, 2]]),

@@ -11,7 +11,7 @@ from harness.language.encoding import Encoder, SeamError, choose_template, encod
 from harness.language.records import Example
 from harness.language.text.templates import freeze_date, writes_date
 from harness.language.text.tokens import control_tokens
-from tests.tokenizer_kinds import BEGINNINGS, CHATML, KINDS, LOSSLESS, TEMPLATES, case, matrix, tokenizer
+from tests.helpers.tokenizer_kinds import BEGINNINGS, CHATML, KINDS, LOSSLESS, TEMPLATES, case, matrix, tokenizer
 
 PROMPTS = ("how many are 1 and 2 ?", "  name a colour\n\nof the sky\n")
 RESPONSES = ("that is 3 .", "The sky", "(it)", "    return 1\n", "\nBlue,\n\n    far\n", "1", "a  b\t c ", '"')

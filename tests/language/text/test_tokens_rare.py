@@ -9,7 +9,7 @@ from harness.config import load_config
 from harness.errors import UserError
 from harness.language.encoding import Encoder, SeamError, choose_template, encode_pair, encode_prompt, encode_response
 from harness.language.text.tokens import control_tokens
-from tests.tokenizer_kinds import CHATML, KINDS, TEMPLATES, tokenizer
+from tests.helpers.tokenizer_kinds import CHATML, KINDS, TEMPLATES, tokenizer
 
 PHI3 = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>\\n' + m['content'] + '<|end|>\\n' }}{% endfor %}"

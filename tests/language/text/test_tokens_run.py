@@ -8,7 +8,7 @@ import transformers
 
 from harness.planning import prepare
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
-from tests.tokenizer_kinds import CHATML, tokenizer
+from tests.helpers.tokenizer_kinds import CHATML, tokenizer
 
 DATED = "{% if messages %}{{ strftime_now('%d %b %Y') }}\n{% endif %}" + CHATML
 PAIRS = [(f"how many are {n} and 1 ?", f"that is {n + 1} .") for n in range(30)]
@@ -154,7 +154,7 @@ def test_evaluation_in_the_chat_template_gives_it_its_arguments_and_ends_an_answ
     from harness.language.benchmark.lm import as_lm
     from harness.language.model.loading import load_policy
     from harness.language.model.sampling import GeneratedTokens
-    from tests.tokenizer_kinds import TEMPLATES
+    from tests.helpers.tokenizer_kinds import TEMPLATES
 
     tok = tokenizer("qwen", "none", TEMPLATES["thinking"])
     asked(tok)

@@ -16,8 +16,8 @@ import torch
 import transformers
 from tokenizers import normalizers, processors
 
-from tests import tokenizer_kinds
-from tests.twin_data import TASKS, sentences, sum_problem, write_dataset
+from tests.helpers import tokenizer_kinds
+from tests.helpers.twin_data import TASKS, sentences, sum_problem, write_dataset
 
 # ---------------------------------------------------------------- tokenizers
 

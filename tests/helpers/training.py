@@ -8,7 +8,7 @@ from harness.train.grad_cache import accumulate
 from harness.train.groups import with_reference_logps
 from harness.train.micro_batches import make_micro_batches
 from harness.train.score import score
-from tests.peers import quiet
+from tests.helpers.peers import quiet
 
 PROMPTS = 8
 
