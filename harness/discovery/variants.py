@@ -218,10 +218,7 @@ class Variant:
 
 
 def parse_variants(
-    text: str,
-    defaults: Mapping[str, Mapping[str, Any]] | None = None,
-    folder: Path | None = None,
-    source: str = "--objectives",
+    text: str, defaults: Mapping[str, Mapping[str, Any]] | None = None, folder: Path | None = None, source: str = "--objectives"
 ) -> list[Variant]:
     """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 

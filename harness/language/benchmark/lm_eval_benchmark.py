@@ -26,11 +26,7 @@ from harness.language.benchmark.task_clusters import ClusterKeys, cluster_keys, 
 from harness.language.benchmark.task_definition import task_fingerprint
 from harness.language.benchmark.task_errors import name_aggregation_errors
 from harness.language.benchmark.task_notices import task_notes
-from harness.language.benchmark.task_surroundings import (
-    LM_EVAL_SEEDS,
-    allow_code_execution,
-    ignore_arithmetic_warnings,
-)
+from harness.language.benchmark.task_surroundings import LM_EVAL_SEEDS, allow_code_execution, ignore_arithmetic_warnings
 from harness.language.benchmark.task_trial import check_loaded_task
 from harness.language.hub_items import missing_from_mirror
 from harness.language.policy import Policy

@@ -49,11 +49,10 @@ def comparisons_section(tables: Tables) -> Block:
             "" if tables.by_bootstrap else " (corrected over tasks; with McNemar's test where the interval is over items alone)"
         )
         caption = (
-            f"Row minus column at iteration {tables.last}{in_panel(panel)}, in points of the "
-            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else DASH}"
-            f"{', by bootstrap' if tables.by_bootstrap else ''} (none below five items a task), "
-            "paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per "
-            f"task{per_task} and the probability of improvement: comparisons.csv." + _unpaired_note(tables)
+            f"Row minus column at iteration {tables.last}{in_panel(panel)}, in points of the mean over tasks, with 95 % interval "
+            f"over {over.iloc[0] if len(over) else DASH}{', by bootstrap' if tables.by_bootstrap else ''} (none below five items "
+            "a task), paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's "
+            f"pairs. Per task{per_task} and the probability of improvement: comparisons.csv." + _unpaired_note(tables)
         )
         blocks.append(table(["", *others], rows, caption, size=7.4 if len(others) < 7 else 6.4))
     return section("Pairwise comparisons", *blocks)

@@ -26,9 +26,8 @@ def summary_section(tables: Tables) -> Block:
         for trial, error in tables.results.failed_trials.items()
     ]
     caption = (
-        "Mean over the tasks against iteration; dashed: the initial policy. "
-        f"{items_note(tables.results, display_text)}. Numbers: "
-        "leaderboard.csv, their origin: scores.csv."
+        f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.results, display_text)}. "
+        "Numbers: leaderboard.csv, their origin: scores.csv."
     )
     question = tables.results.study.get("question")
     return section(
@@ -61,9 +60,8 @@ def sentences(tables: Tables) -> list[str]:
         )
     elif tables.by_bootstrap:
         sure = (
-            f"Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
-            "added up), those of drops over seeds, on these items; for differences, p-values and the chance of being best see "
-            "above."
+            f"Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances added up), "
+            "those of drops over seeds, on these items; for differences, p-values and the chance of being best see above."
         )
     else:
         sure = (
