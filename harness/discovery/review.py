@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.discovery import checks, needs, precision, slopes, source_file
 from harness.discovery.batches import PropertyViolation, PropertyWarning, form_variations, format_difference, variations
+from harness.errors import error_line
 from objectives import Objective
 
 Verdict = Literal["pass", "FAIL", "warning", "skip"]
@@ -120,7 +121,7 @@ def run_check(check: Callable, subject: object, suffix: str = "") -> CheckResult
     except KeyboardInterrupt:  # raised by the file: the process has no terminal
         reason = "the loss ends the process with KeyboardInterrupt"
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+        reason = f"{type(error).__name__}: {error_line(error, 300)}"
         if isinstance(error, MemoryError) or "can't allocate memory" in reason:
             reason = f"{type(error).__name__}: the loss needs more memory than a batch of a few prompts can"
     else:

@@ -16,9 +16,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.progress import Reporter
-from harness.sources.hub import first_line, hub_api, wrap_hub_errors
+from harness.sources.hub import hub_api, wrap_hub_errors
 from harness.sources.mirror import (
     Entry,
     FileRecord,
@@ -209,7 +209,7 @@ def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
         raise UserError(f'{item}: needs the package nltk on this machine; install it with: pip install "nltk"') from error
     except Exception as error:  # no network, another index, no right to write: each means that it cannot be fetched
         raise UserError(
-            f"{item}: not on this machine and not to be downloaded ({first_line(error)}); install it with: "
+            f"{item}: not on this machine and not to be downloaded ({error_line(error)}); install it with: "
             f"python -m nltk.downloader {item.id}, then repeat the command"
         ) from error
     if not partial.is_dir():

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import did_you_mean
+from harness.errors import did_you_mean, error_line
 from harness.language.benchmark.row_check import (
     direction_problems,
     group_problems,
@@ -84,7 +84,7 @@ def _fill(required: TaskRequirements, suite: Suite, files: Mapping[str, TaskFile
         try:
             required.packages |= imported_packages(task)
         except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
-            yield f"{task.name} names Python code that cannot be read: {' '.join(str(error).split())}"
+            yield f"{task.name} names Python code that cannot be read: {error_line(error)}"
     required.tasks = [task.name for task in tasks]
     yield from direction_problems(row, tasks)
     incomplete = [problems for problems in missing_by_task if problems]

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from harness.errors import error_line
 from harness.language.model.logprobs import bare_model
 from harness.language.model.sampling import SamplingParams
 from harness.language.text.templates import end_token_ids
@@ -111,7 +112,7 @@ def resolve_decoding(model: Any, settings: Mapping[str, Any]) -> Decoding:
             mode = str(config.get_generation_mode().value)
             processors = _logits_processors(model, config, [0], 1) if mode not in WHOLE_SEQUENCE_MODES else []
         except (ValueError, TypeError, AttributeError, ImportError) as error:
-            raise CannotGenerate(" ".join(str(error).split())) from error
+            raise CannotGenerate(error_line(error, 500)) from error
     if unknown:
         raise CannotGenerate(f"{', '.join(sorted(unknown))}: no setting of transformers' generate")
     _check_supported(

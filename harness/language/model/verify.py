@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from harness.errors import error_line
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import (
     Layout,
@@ -57,7 +58,7 @@ def verify_model(model: Any) -> LayoutCheck:
         try:
             expected = torch.tensor([plain_logp(model, g.prompt, c) for g in groups for c in g.responses], dtype=torch.float64)
         except UNSUPPORTED_ERRORS as error:
-            raise UnsupportedModel(f"a plain forward pass fails ({_one_line(error)})") from error
+            raise UnsupportedModel(f"a plain forward pass fails ({type(error).__name__}: {error_line(error)})") from error
         _check_causal(model)
 
         def difference(layout: Layout) -> float:
@@ -99,7 +100,7 @@ def choose_layout(model: Any) -> LayoutCheck:
         full_row_logps = _logps(model, [PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
         cached_logps = _logps(model, groups, "packed", prefill_prefix(model, prefix), len(prefix))
     except UNSUPPORTED_ERRORS as error:
-        return LayoutCheck("rows", None, f"this model takes no mask of ours ({_one_line(error)})")
+        return LayoutCheck("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {error_line(error)})")
     difference = max(_per_token(packed_logps, row_logps, lengths), _per_token(cached_logps, full_row_logps, lengths))
     if difference <= tolerance:
         return LayoutCheck("packed", difference, "both layouts agree")
@@ -171,7 +172,7 @@ def _closest(options: Sequence[T], difference: Callable[[T], float], model: Any,
         try:
             value = difference(option)
         except UNSUPPORTED_ERRORS as error:
-            errors.append(f"{option}: {_one_line(error)}")
+            errors.append(f"{option}: {type(error).__name__}: {error_line(error)}")
             continue
         if value <= SAME_WEIGHTS[precision]:
             return option, value
@@ -224,7 +225,7 @@ def _check_gradient(model: Any, groups: Sequence[PromptGroup], layout: Layout) -
             total = continuation_logps(model, collate(groups, layout), layout).logps.sum()
             grads = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
     except UNSUPPORTED_ERRORS as error:
-        raise UnsupportedModel(f"no gradient can be computed through it ({_one_line(error)})") from error
+        raise UnsupportedModel(f"no gradient can be computed through it ({type(error).__name__}: {error_line(error)})") from error
     if not any(bool(grad.any()) for grad in grads):
         raise UnsupportedModel(
             "the adapter changes nothing: no gradient reaches it; name other layers with --set lora.targets=[...]"
@@ -275,10 +276,6 @@ def dummy_groups(vocab_size: int) -> list[PromptGroup]:
 
 def dummy_tokens(count: int, key: int, vocab_size: int) -> list[int]:
     return [(7919 * (i + 1) * key + 104729 * i * i) % vocab_size for i in range(count)]
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _precision(model: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.reporting.report.blocks import Block, display_text, section, table, text
 from harness.reporting.report.content.tables import Tables
 
@@ -31,7 +31,7 @@ def published_table(tables: Tables, name: str) -> Block | None:
     try:
         published = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a csv file ({' '.join(str(error).split())})") from error
+        raise UserError(f"{path}: not a csv file ({error_line(error)})") from error
     missing = [column for column in (SAME, SOURCE, WHERE, PAGE, STATUS) if column not in published]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r}; a published number names its source, its table and its suite")
