@@ -99,9 +99,7 @@ def a_declared_reference_is_read(objective: Objective) -> None:
 
 def coupled_rows_depend_on_each_other(objectives: Sequence[Objective]) -> None:
     coupled = [objective for objective in objectives if objective.needs.couples_batch]
-    if coupled and not any(
-        _rows_are_coupled(objective, batch) for objective in coupled for batch in _batches(objective, BATCH_SIZE)
-    ):
+    if coupled and not any(_rows_are_coupled(o, batch) for o in coupled for batch in _batches(o, BATCH_SIZE)):
         raise PropertyViolation(
             "needs declares couples_batch but no row depends on another: leave it out, whole batches cost memory"
         )

@@ -31,9 +31,8 @@ def precision_is_kept(objective: Objective) -> None:
         batch = shift_role(batch, role, logp=0.3 + 0.1 * number)
     exact = objective.loss(batch).loss.detach()
     leaves = logp_leaves(batch)
-    rounding = torch.stack(
-        [(s * leaves[role].detach()).abs().sum(dim=1) for role, s in logp_grads(objective, batch).items()]
-    ).sum(dim=0)
+    terms = [(s * leaves[role].detach()).abs().sum(dim=1) for role, s in logp_grads(objective, batch).items()]
+    rounding = torch.stack(terms).sum(dim=0)
     loss = objective.loss(map_tensors(batch, lambda t: t.float())).loss.detach().double()
     differs = (loss - exact).abs() > 1e-5 * (1 + exact.abs()) + 1e-6 * rounding
     if (differs & torch.isfinite(exact) & torch.isfinite(loss)).any():

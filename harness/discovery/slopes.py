@@ -88,11 +88,8 @@ def describe_start(objective: Objective) -> str:
     for role, grad in logp_grads(objective, batch).items():
         value, count = float(grad.sum()) / weight, grad.shape[1]
         subject = f"the {role} response's" if count == 1 else f"that of the {count} {role} responses together"
-        direction = (
-            "is not moved"
-            if abs(value) < 1e-9
-            else f"is pushed {'up' if value < 0 else 'down'} with slope {_format_number(abs(value))}"
-        )
+        push = f"is pushed {'up' if value < 0 else 'down'} with slope {_format_number(abs(value))}"
+        direction = "is not moved" if abs(value) < 1e-9 else push
         phrases.append(f"{subject} {'' if phrases or count > 1 else 'log-probability '}{direction}")
     text = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
     return f"at the start {text} (loss per nat, all responses alike: 10 tokens of 1 nat)"
@@ -116,14 +113,8 @@ def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
     used_roles = [role for role in logp_leaves(batches[0]) if all(logp_grads(objective, b)[role].any() for b in batches)]
 
     def is_unchanged(role: str, other: str, logp: float, length: float) -> bool:
-        return all(
-            all_close(
-                _row_losses(objective, batch),
-                _row_losses(objective, scale_role(scale_role(batch, role, logp), other, length=length)),
-                1e-8,
-            )
-            for batch in batches
-        )
+        pairs = ((batch, scale_role(scale_role(batch, role, logp), other, length=length)) for batch in batches)
+        return all(all_close(_row_losses(objective, old), _row_losses(objective, new), 1e-8) for old, new in pairs)
 
     summed = [role for role in used_roles if is_unchanged(role, role, 1.0, SCALE_FACTOR)]
     per_token = [role for role in used_roles if role not in summed and is_unchanged(role, role, SCALE_FACTOR, SCALE_FACTOR)]
@@ -191,10 +182,8 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
             raise PropertyViolation(f"the {role} response is compared with the reference of the {other} one, not with its own")
     for role in with_reference:
         base_grad = _joint_grad(objective, batches[0], role, 0.0)
-        if any(
-            (_joint_grad(objective, batches[0], role, shift) - base_grad).abs().gt(1e-7 * (1 + base_grad.abs())).any()
-            for shift in SHIFTS
-        ):
+        changes = (_joint_grad(objective, batches[0], role, shift) - base_grad for shift in SHIFTS)
+        if any(change.abs().gt(1e-7 * (1 + base_grad.abs())).any() for change in changes):
             raise PropertyWarning(f"the {role} response counts beyond its log-ratio: is a length missing on one side of it?")
     for role in without_reference if with_reference else ():
         if not _is_linear(objective, batches[0], role) and not _depends_on_reference(objective, batches[0], role):
@@ -213,9 +202,8 @@ def _against_the_reference_of(objective: Objective, batch: Batch, role: str, oth
 
 def _joint_grad(objective: Objective, batch: Batch, role: str, shift: float) -> torch.Tensor:
     """(B, K), the slope in a role's log-probability and reference together, after a shift of its reference alone."""
-    logp_grad, reference_grad = _logp_and_reference_grads(
-        objective, shift_role(batch, role, reference=shift * _row_factors(batch))
-    )[role]
+    shifted = shift_role(batch, role, reference=shift * _row_factors(batch))
+    logp_grad, reference_grad = _logp_and_reference_grads(objective, shifted)[role]
     return logp_grad + reference_grad
 
 

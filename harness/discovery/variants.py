@@ -80,9 +80,8 @@ def find_objective(name: str, known: Mapping[str, Path] | None = None, source: s
     if name.endswith(".py") or "/" in name:
         path = expand_user(name)
         if not path.is_file():
-            raise UserError(
-                f"{prefix}objective {name}: " + ("is a folder, expected a .py file" if path.is_dir() else "no such file")
-            )
+            problem = "is a folder, expected a .py file" if path.is_dir() else "no such file"
+            raise UserError(f"{prefix}objective {name}: {problem}")
         if path.stem in known and known[path.stem].resolve() != path.resolve():
             raise UserError(f'{prefix}objective "{path.stem}" comes from two places, {path} and {known[path.stem]}; rename one')
         return path
@@ -104,11 +103,8 @@ def load_objective(path: Path, source_digest: str | None = None) -> type[Objecti
     if not NAME_PATTERN.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
     module = _import_file(path, source_digest)
-    classes = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Objective) and value.__module__ == module.__name__
-    ]
+    own_classes = (v for v in vars(module).values() if inspect.isclass(v) and v.__module__ == module.__name__)
+    classes = [cls for cls in own_classes if issubclass(cls, Objective)]
     if len(classes) != 1:
         names = ", ".join(c.__name__ for c in classes) or "none"
         raise UserError(f"{path}: defines {len(classes)} subclasses of Objective ({names}); expected exactly one")

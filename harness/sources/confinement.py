@@ -55,10 +55,8 @@ def check_no_foreign_code(path: str | Path) -> None:
     at any depth: a model of several parts has the settings of each within its own.
     """
     for file in sorted(Path(path).glob("*.json")):
-        maps = [
-            value["auto_map"] for value in _iter_values(_read_object(file)) if isinstance(value, Mapping) and "auto_map" in value
-        ]
-        for reference in _iter_strings(maps):
+        objects = (value for value in _iter_values(_read_object(file)) if isinstance(value, Mapping))
+        for reference in _iter_strings([value["auto_map"] for value in objects if "auto_map" in value]):
             if "--" in reference or not is_inside(reference):
                 raise UserError(
                     f"{file}: auto_map names code of another repository or folder, {reference.partition('--')[0]}, which a "

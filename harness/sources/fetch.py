@@ -130,9 +130,8 @@ def select_files(item: HubItem, names: Iterable[str]) -> list[str]:
 
 
 def _is_model_file(name: str) -> bool:
-    return fnmatchcase(name, MODEL_TEMPLATE_FILES) or (
-        "/" not in name and _matches_any(name, MODEL_FILES) and not _matches_any(name, MODEL_EXCLUDES)
-    )
+    is_file_of_root = "/" not in name and _matches_any(name, MODEL_FILES) and not _matches_any(name, MODEL_EXCLUDES)
+    return is_file_of_root or fnmatchcase(name, MODEL_TEMPLATE_FILES)
 
 
 def _matches_any(name: str, patterns: Iterable[str]) -> bool:

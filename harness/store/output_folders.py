@@ -30,10 +30,8 @@ def enclosing_run(path: Path) -> Path | None:
 
 def check_outside_runs(path: Path, option: str) -> None:
     """Raises UserError where `path` is a run folder or lies in one: the run alone writes there."""
-    if (enclosing := enclosing_run(path)) is not None:
-        raise UserError(
-            f"{option} {path}: {enclosing} is a run folder, in which only that run writes; name another with {option}"
-        )
+    if (root := enclosing_run(path)) is not None:
+        raise UserError(f"{option} {path}: {root} is a run folder, in which only that run writes; name another with {option}")
 
 
 def check_path(option: str, folder: Path) -> None:

@@ -167,9 +167,8 @@ class RunFolder:
     def only_recorded(self, relative: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that the phase's manifest has, since older runs lack some; all of them for a new phase."""
         manifest = self.manifest_of(relative)
-        return {
-            key: value for key, value in values.items() if manifest is None or key in manifest.inputs or key in manifest.settings
-        }
+        recorded = values if manifest is None else {*manifest.inputs, *manifest.settings}
+        return {key: value for key, value in values.items() if key in recorded}
 
     @contextlib.contextmanager
     def write_phase(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[PhaseWriter]:

@@ -276,12 +276,10 @@ def resolve_settings(model: Any, settings: Any, max_gen_toks: int, eos: str | No
             raise CannotGenerate(f"until={until!r}, expected texts; write numbers in quotes")
         max_gen_toks, max_length = gen_kwargs.pop("max_gen_toks"), gen_kwargs.pop("max_length", None)
         decoding = resolve_decoding(model, gen_kwargs)
+        if max_gen_toks < 1:
+            raise CannotGenerate(f"{max_gen_toks} tokens to generate, expected at least 1")
     except (CannotGenerate, ValueError, TypeError) as error:
         raise UserError(f"generation_kwargs: {error}; change or leave out the task") from error
-    if max_gen_toks < 1:
-        raise UserError(
-            f"generation_kwargs: {max_gen_toks} tokens to generate, expected at least 1; change or leave out the task"
-        )
     return GenerationSettings(name, settings, max_gen_toks, max_length, tuple(until), decoding)
 
 

@@ -148,10 +148,8 @@ def load_lm_eval_benchmark(
     """
     manager = make_task_manager(suite)
     task_requirements = requirements(suite, task_files(manager), allow_unsafe_code)
-    for problem in (
-        *(problem for row in task_requirements for problem in row.all_problems()),
-        *missing_from_mirror(suite, task_requirements, mirror),
-    ):
+    row_problems = [problem for row in task_requirements for problem in row.all_problems()]
+    for problem in (*row_problems, *missing_from_mirror(suite, task_requirements, mirror)):
         raise UserError(problem)
     with in_mirror(mirror), keep_random_state(), use_nltk_data(mirror), allow_code_execution(allow_unsafe_code):
         loaded = {row.name: load_row(manager, suite, row) for row in suite.task}

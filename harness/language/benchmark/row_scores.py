@@ -74,19 +74,17 @@ def make_item_scores(
     task of a group has the same weight: the number of items of each task. `clusters`, where items share one (keys: of every
     lm-eval task's documents): the index of every item's cluster, in order of first appearance.
     """
-    counted_samples = [s for s in samples if s["filter"] == row.filter]
-    counted_samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-    values = [s[row.metric] for s in counted_samples if isinstance(s.get(row.metric), (bool, int, float))]
-    is_complete = bool(counted_samples) and len(values) == len(counted_samples)
-    items_digest = digest(
-        *(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in counted_samples)
-    )
+    counted = [s for s in samples if s["filter"] == row.filter]
+    counted.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    values = [s[row.metric] for s in counted if isinstance(s.get(row.metric), (bool, int, float))]
+    is_complete = bool(counted) and len(values) == len(counted)
+    items_digest = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in counted))
     item_scores: dict[str, Any] = {"items": items_digest, "values": [float(v) for v in values] if is_complete else None}
-    sizes = collections.Counter(s.get("task", row.name) for s in counted_samples)
+    sizes = collections.Counter(s.get("task", row.name) for s in counted)
     if is_complete and equal_tasks and len(sizes) > 1:
         item_scores["parts"] = list(sizes.values())
     if is_complete and keys:
-        clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted_samples])
+        clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted])
         if max(clusters) + 1 < len(clusters):
             item_scores["clusters"] = clusters
     return item_scores

@@ -115,9 +115,8 @@ def resolve_decoding(model: Any, settings: Mapping[str, Any]) -> Decoding:
             raise CannotGenerate(error_line(error, 500)) from error
     if unknown:
         raise CannotGenerate(f"{', '.join(sorted(unknown))}: no setting of transformers' generate")
-    _check_supported(
-        {name: getattr(config, name, None) for name in UNSUPPORTED_SETTINGS if name not in SET_BY_LM_EVAL}, FROM_GENERATION_CONFIG
-    )
+    configured = {name: getattr(config, name, None) for name in UNSUPPORTED_SETTINGS if name not in SET_BY_LM_EVAL}
+    _check_supported(configured, FROM_GENERATION_CONFIG)
     if mode not in {*WHOLE_SEQUENCE_MODES, "greedy_search", "sample"}:
         set_by_task = any(name in settings for name in SEARCH_SETTINGS[mode]) if mode in SEARCH_SETTINGS else True
         raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if set_by_task else FROM_GENERATION_CONFIG} is not supported")

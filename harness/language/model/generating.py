@@ -11,6 +11,7 @@ Legend: B rows of a batch, V vocabulary.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -64,14 +65,8 @@ def generate_with_transformers(
 def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[int]]:
     """Indices of requests in batches of at most `max_size`, each with prompts of one length and responses of similar length."""
     order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].max_new_tokens, i))
-    batches: list[list[int]] = []
-    for i in order:
-        fits = batches and len(batches[-1]) < max_size and len(requests[batches[-1][0]].prompt_ids) == len(requests[i].prompt_ids)
-        if fits:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
+    groups = [list(group) for _, group in itertools.groupby(order, key=lambda i: len(requests[i].prompt_ids))]
+    return [group[i : i + max_size] for group in groups for i in range(0, len(group), max_size)]
 
 
 def _choose_next(responses: DrawnResponses, rows: list[int], input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

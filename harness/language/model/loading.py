@@ -121,9 +121,8 @@ def load_policy(
     if date is not None and writes_date(tokenizer, template_arguments):
         freeze_date(tokenizer, date)
     chosen_template = choose_template(tokenizer, template, template_arguments)
-    chosen_template = replace(
-        chosen_template, stop_ids=chosen_template.stop_ids | end_token_ids(getattr(base, "generation_config", None))
-    )
+    stop_ids = chosen_template.stop_ids | end_token_ids(getattr(base, "generation_config", None))
+    chosen_template = replace(chosen_template, stop_ids=stop_ids)
     # the hub's cache on this machine holds what has been loaded
     folder = model_folder or Path(str(cached_file(path, "config.json", revision=hub_kwargs.get("revision")))).parent
     weights_digest = digest(*(file_digest(folder / name) for name in weight_files(folder)))
@@ -153,12 +152,8 @@ _layout_checks: dict[str, LayoutCheck] = {}  # of this process, by weights and s
 
 def model_notes(policy: Policy) -> Iterator[str]:
     """One line each for what is unusual: the sampler, the context, layers without an adapter, ids without a token."""
-    layout_check = policy.layout_check
-    if layout_check.sampler != "own":
-        yield (
-            f"sampled through transformers' {layout_check.sampler}, prompts of equal length together, slower: "
-            f"{layout_check.sampler_reason}"
-        )
+    if (check := policy.layout_check).sampler != "own":
+        yield f"sampled through transformers' {check.sampler}, prompts of equal length together, slower: {check.sampler_reason}"
     if note := reduced_context_note(policy.model, policy.context_length):
         yield note
     yield from placement_notes(policy.model)

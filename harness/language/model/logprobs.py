@@ -165,10 +165,8 @@ def _chunked_logps(
     grads: list[torch.Tensor] = []
     is_likeliest: list[torch.Tensor] = []
     for start in range(0, max(1, len(hidden)), chunk):
-        hidden_chunk, target_chunk = (
-            hidden[start : start + chunk].detach().requires_grad_(with_grads),
-            target[start : start + chunk],
-        )
+        hidden_chunk = hidden[start : start + chunk].detach().requires_grad_(with_grads)
+        target_chunk = target[start : start + chunk]
         with torch.set_grad_enabled(with_grads):
             logits = project(hidden_chunk)
             logits = logits if logits.dtype == torch.float64 else logits.float()
@@ -179,11 +177,8 @@ def _chunked_logps(
         if with_greedy:
             is_likeliest.append(argmax == target_chunk)
         values.append(logp)
-    return (
-        torch.cat(values),
-        torch.cat(grads) if with_grads else hidden.new_empty(0),
-        torch.cat(is_likeliest) if with_greedy else None,
-    )
+    is_greedy = torch.cat(is_likeliest) if with_greedy else None
+    return torch.cat(values), torch.cat(grads) if with_grads else hidden.new_empty(0), is_greedy
 
 
 def _log_softmax_at(
@@ -198,12 +193,8 @@ def _log_softmax_at(
     largest, argmax = logits.max(-1, keepdim=True)
     exponentials = (logits - largest).exp_().scatter_(-1, argmax, 0.0)
     aligned_length = exponentials.shape[1] // FLOAT32_SUM_LENGTH * FLOAT32_SUM_LENGTH
-    total = (
-        exponentials[:, :aligned_length]
-        .unflatten(-1, (-1, FLOAT32_SUM_LENGTH))
-        .sum(-1)
-        .sum(-1, keepdim=True, dtype=torch.float64)
-    )
+    parts = exponentials[:, :aligned_length].unflatten(-1, (-1, FLOAT32_SUM_LENGTH)).sum(-1)
+    total = parts.sum(-1, keepdim=True, dtype=torch.float64)
     total += exponentials[:, aligned_length:].sum(-1, keepdim=True, dtype=torch.float64) + 1.0
     logp = logits.gather(-1, target[:, None]).double() - largest.double() - total.log()
     minus = exponentials.scatter_(-1, argmax, 1.0).div_(total.to(exponentials.dtype)).neg_() if with_softmax else None

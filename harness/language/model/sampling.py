@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.random import Generator, Philox
 
 from harness.language.model.cache import GrowingCache
 from harness.language.model.logprobs import bare_model, device_of, prefill_prefix
@@ -140,9 +140,7 @@ class DrawnResponses:
         self.ids: list[list[int]] = [[] for _ in requests]
         self.logps = [0.0] * len(requests)
         # each from its own seed; at temperature 0 none is used
-        self.uniforms = [
-            np.random.Generator(np.random.Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests
-        ]
+        self.uniforms = [Generator(Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests]
 
     def draw(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
         """(B, V) logits -> (B,) tokens, added to their responses.
@@ -177,9 +175,8 @@ class DrawnResponses:
         processors = [self.requests[i].logits_processor if i >= 0 else None for i in rows]
         if not any(processors):
             return logits
-        processed = [
-            processor(self.ids[i], row) if processor else row for processor, i, row in zip(processors, rows, logits, strict=True)
-        ]
+        by_row = zip(processors, rows, logits, strict=True)
+        processed = [processor(self.ids[i], row) if processor else row for processor, i, row in by_row]
         return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in processed])
 
     def results(self) -> list[GeneratedTokens]:
@@ -202,9 +199,8 @@ def choose_tokens(
         values, tokens = choice_logits.max(-1)
         return tokens, values
     logp = torch.log_softmax(logits.double(), dim=-1)
-    tokens = inverse_cdf_sample(
-        logp if choice_logits is logits else torch.log_softmax(choice_logits.double(), dim=-1), uniform, params
-    )
+    choice_logp = logp if choice_logits is logits else torch.log_softmax(choice_logits.double(), dim=-1)
+    tokens = inverse_cdf_sample(choice_logp, uniform, params)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
 
 

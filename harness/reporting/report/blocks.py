@@ -91,7 +91,5 @@ def sanitize(content: Any) -> Any:
     return _break_long_words(escaping.escape_invisible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
 
 
-def _break_long_words(content: str) -> str:
-    return " ".join(
-        "\u200b".join(w[i : i + MAX_WORD_CHARS] for i in range(0, len(w), MAX_WORD_CHARS)) for w in content.split(" ")
-    )
+def _break_long_words(words: str) -> str:
+    return " ".join("\u200b".join(w[i : i + MAX_WORD_CHARS] for i in range(0, len(w), MAX_WORD_CHARS)) for w in words.split(" "))

@@ -104,7 +104,5 @@ def provenance_sentences(results: RunResults) -> list[str]:
             "may not be."
         )
     missing = [name for name in (*MEASURED_TABLES, "tables/comparisons.csv") if _is_missing(earlier_tables, name)]
-    sentences.append(
-        f"Not here, so not shown: the checkpoints' responses, the counts of the data{''.join(f', {name}' for name in missing)}."
-    )
-    return sentences
+    not_here = ", ".join(["the checkpoints' responses, the counts of the data", *missing])
+    return [*sentences, f"Not here, so not shown: {not_here}."]

@@ -46,12 +46,8 @@ def score_array(results: RunResults, objective: str, column: str = "value") -> n
 def unit_score_array(results: RunResults, objective: str, errors: bool = False) -> np.ndarray:
     """(S, N, T) of the rows that enter the mean, as shares of 1, or with `errors` the standard errors of these. N may be 0."""
     values = score_array(results, objective, "stderr" if errors else "value")
-    scales = [results.scales[row["name"]] for row in results.suite["task"]]
-    by_task = [
-        scale.stderr_to_unit(values[:, i]) if errors else scale.to_unit(values[:, i])
-        for i, scale in enumerate(scales)
-        if scale.in_mean
-    ]
+    scales = enumerate(results.scales[row["name"]] for row in results.suite["task"])
+    by_task = [(s.stderr_to_unit if errors else s.to_unit)(values[:, i]) for i, s in scales if s.in_mean]
     return np.stack(by_task, axis=1) if by_task else values[:, :0]
 
 
@@ -99,11 +95,8 @@ def _mean_columns(
     averaged = results.averaged_tasks
     chances = [results.scales[row["name"]].to_unit(row["chance"]) for row in averaged]
     normalised = [stats.chance_normalised(shares[:, i].mean(), chance) for i, chance in enumerate(chances)]
-    columns = {
-        "mean": means.mean(),
-        "item_stderr": item_stderr(paired_scores, model, seeds),
-        "normalised_mean": np.mean(normalised),
-    }
+    columns = {"mean": means.mean(), "item_stderr": item_stderr(paired_scores, model, seeds)}
+    columns["normalised_mean"] = np.mean(normalised)
     if model.objective != INITIAL:
         interval = mean_interval(paired_scores, model, seeds, [row["name"] for row in averaged], means)
         columns |= {"seed_sd": stats.seed_std(means)} | dict(zip(("mean_low", "mean_high"), interval or (), strict=False))

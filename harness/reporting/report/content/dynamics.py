@@ -102,9 +102,8 @@ def samples_section(tables: Tables) -> Block:
     labels = tables.panels[0]["labels"]
     initial = results.held_out_samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
     shown = _iterations_shown(tables.last, len(labels))
-    keys = [(INITIAL, None, INITIAL_ITERATION)] + [
-        (label, first_seed, t) for label in results.record["variants"] if label in labels for t in shown
-    ]
+    trained = [(label, first_seed, t) for label in results.record["variants"] if label in labels for t in shown]
+    keys = [(INITIAL, None, INITIAL_ITERATION), *trained]
     names = {key: "initial policy" if key[0] == INITIAL else f"{key[0]}, iter {key[2]}" for key in keys}
     prompts = []
     for index, row in enumerate(initial):

@@ -39,10 +39,7 @@ def published_table(tables: Tables, name: str) -> Block | None:
     rows = [[display_text(value) for value in row] for row in published[shown_columns].to_numpy().tolist()]
     places = zip(published[SOURCE], published[WHERE], published[PAGE], strict=True)
     sources = "; ".join(dict.fromkeys(display_text(f"{source}, {where}, page {page}") for source, where, page in places))
-    remarks = [display_text(v) for v in dict.fromkeys(published[STATUS]) if v]
+    remarks = "; ".join(display_text(v) for v in dict.fromkeys(published[STATUS]) if v)
     same_suite = display_text(", ".join(dict.fromkeys(published[SAME])))
-    caption = (
-        f"Published, not measured here. Same suite? {same_suite}. Source: "
-        f"{sources}.{' ' + '; '.join(remarks) + '.' if remarks else ''}"
-    )
+    caption = f"Published, not measured here. Same suite? {same_suite}. Source: {sources}.{f' {remarks}.' if remarks else ''}"
     return table(shown_columns, rows, f"{caption} File: {FOLDER}/{name}.csv.", size=7)

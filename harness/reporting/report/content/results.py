@@ -25,10 +25,8 @@ def scores_section(tables: Tables) -> Block:
     grow = "00" + "1" * num_averaged + "000" + "1" * num_unaveraged
     blocks = [table(header, rows, footnote(tables.results), "ll" + "r" * (len(header) - 2), grow, 6.6)]
     for number, panel in enumerate(tables.panels, 1):
-        caption = (
-            f"Each task against iteration{in_panel(panel)} (i: initial policy; dotted: chance; means over seeds). Numbers: "
-            "leaderboard.csv."
-        )
+        note = "(i: initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv."
+        caption = f"Each task against iteration{in_panel(panel)} {note}"
         blocks.append(tables.figure("tasks", number, caption))
     return section("Scores", *blocks)
 
@@ -45,9 +43,8 @@ def comparisons_section(tables: Tables) -> Block:
             empty = ["" if a == b else DASH for b in others]
             rows.append([a, *(_format_difference(pair) if pair else dash for pair, dash in zip(pairs, empty, strict=True))])
         over = select(tables.comparisons, panel=panel["title"])["over"].dropna()
-        per_task = (
-            "" if tables.by_bootstrap else " (corrected over tasks; with McNemar's test where the interval is over items alone)"
-        )
+        corrected = " (corrected over tasks; with McNemar's test where the interval is over items alone)"
+        per_task = "" if tables.by_bootstrap else corrected
         caption = (
             f"Row minus column at iteration {tables.last}{in_panel(panel)}, in points of the mean over tasks, with 95 % interval "
             f"over {over.iloc[0] if len(over) else DASH}{', by bootstrap' if tables.by_bootstrap else ''} (none below five items "
@@ -103,9 +100,8 @@ def collapse_section(tables: Tables) -> Block:
     """The findings of the collapse detector; a sentence where there are none."""
     findings = tables.read("tables/collapse.csv")
     if findings.empty:
-        return section(
-            "Collapse", text("The collapse detector found nothing in any checkpoint. Its rules: harness/analysis/collapse.py.")
-        )
+        nothing = "The collapse detector found nothing in any checkpoint. Its rules: harness/analysis/collapse.py."
+        return section("Collapse", text(nothing))
     findings = select(findings, objective=tables.results.variants)
     counts = sorted([*key, str(count)] for key, count in findings.groupby(["finding", "objective"]).size().items())
     rows = [

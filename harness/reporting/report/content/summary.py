@@ -21,10 +21,8 @@ MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a larger loss is worth a sentence
 
 
 def summary_section(tables: Tables) -> Block:
-    failures = [
-        f"Failed, missing below: {display_text(trial)}: {display_text(error)}"
-        for trial, error in tables.results.failed_trials.items()
-    ]
+    failed = tables.results.failed_trials.items()
+    failures = [f"Failed, missing below: {display_text(trial)}: {display_text(error)}" for trial, error in failed]
     caption = (
         f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.results, display_text)}. "
         "Numbers: leaderboard.csv, their origin: scores.csv."

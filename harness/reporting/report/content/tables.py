@@ -26,9 +26,8 @@ class Tables:
         try:
             return read_table(path)
         except FileNotFoundError as error:
-            raise UserError(
-                f"{path}: no such file; write the tables with: harness report {self.results.record['name']}"
-            ) from error
+            advice = f"write the tables with: harness report {self.results.record['name']}"
+            raise UserError(f"{path}: no such file; {advice}") from error
         except (ValueError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: damaged ({error_line(error)}); delete it and make the report again") from error
 
