@@ -150,18 +150,14 @@ def logp_leaves(batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def all_tensors(batch: Batch) -> list[torch.Tensor]:
-    """Every tensor of a batch."""
     return [t for r in responses_by_role(batch).values() for t in (r.logp, r.length, r.reference) if t is not None]
 
 
 def map_roles(batch: Batch, change: Callable[[str, Responses], Responses]) -> Batch:
-    """The batch with every role's responses changed."""
     return _from_roles({name: change(name, responses) for name, responses in responses_by_role(batch).items()})
 
 
 def map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-    """The batch with every tensor changed in the same way."""
-
     def change_role(_: str, r: Responses) -> Responses:
         return Responses(change(r.logp), change(r.length), None if r.reference is None else change(r.reference))
 

@@ -102,7 +102,6 @@ def check_file(path: Path) -> CheckResult:
 
 
 def check_side_effects(monitor: source_file.SideEffectMonitor) -> Iterator[CheckResult]:
-    """What the file did while its properties were checked."""
     for check in (source_file.nothing_outside_is_read_or_written, source_file.nothing_is_printed):
         yield run_check(check, monitor)
 

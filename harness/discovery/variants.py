@@ -247,7 +247,6 @@ def parse_variants(
 
 
 def split_variants(text: str) -> list[str]:
-    """The variants of a comma-separated list, each as it is typed."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 

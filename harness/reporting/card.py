@@ -78,7 +78,6 @@ def write_adapter_package(results: RunResults, label: str, seed: int, iteration:
 
 
 def model_card(results: RunResults, label: str, seed: int, iteration: int) -> str:
-    """The model card of one checkpoint."""
     from huggingface_hub import ModelCardData
 
     record = results.record

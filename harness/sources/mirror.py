@@ -59,8 +59,6 @@ class HubItem:
 
 
 class FileRecord(Section):
-    """One file of an entry."""
-
     size: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
@@ -76,8 +74,6 @@ class Entry(Section):
 
 
 class MirrorManifest(Section):
-    """mirror.json."""
-
     format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)] = FORMAT_VERSION
     entries: tuple[Entry, ...] = ()
 

@@ -50,8 +50,6 @@ class LeaseLost(UserError):
 
 
 class Lease:
-    """The lease in the file `path`."""
-
     def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS, stale_seconds: float = STALE_SECONDS) -> None:
         self.path, self.heartbeat_seconds, self.stale_seconds = path, heartbeat_seconds, stale_seconds
         self.owner: ProcessIdentity | None = None

@@ -87,7 +87,6 @@ class PhaseCache:
         return phases
 
     def _other_runs(self) -> list[Path]:
-        """The folders beside the run's that hold a run.json."""
         with self._skip_on_error(self.run.root.parent):
             folders = [self.run.root.with_name(name) for name in sorted(os.listdir(self.run.root.parent))]
             return [folder for folder in folders if folder != self.run.root and os.path.lexists(folder / "run.json")]

@@ -124,7 +124,6 @@ def _damaged_error(path: Path, reason: str) -> DamagedError:
 
 
 def pack(unit: str, phases: Mapping[str, PhaseSummary]) -> bytes:
-    """The file's bytes."""
     rows = [json.dumps({"phase": name, "kept": asdict(phases[name])}) for name in sorted(phases)]
     body = "".join(row + "\n" for row in rows).encode("ascii")
     head = json.dumps({"format": FILE_FORMAT, "unit": unit, "digest": bytes_digest(body)}) + "\n"
@@ -211,7 +210,6 @@ def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
 
 
 def update_all_small_files(root: Path) -> None:
-    """`update_small_file` for every unit of a run whose folders are there."""
     update_small_file(root, SHARED_UNIT)
     for label in read_json(root / "run.json")["variants"]:
         for folder in sorted((root / label).glob("seed-*")):

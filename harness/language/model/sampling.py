@@ -236,16 +236,14 @@ def inverse_cdf_sample(logp: torch.Tensor, uniform: torch.Tensor, params: Sampli
 def _step(model: Any, batch: DecodeBatch, tokens: torch.Tensor) -> None:
     """Feed (B,) tokens; `batch.logits` are then those of the next ones."""
     batch.mask = torch.cat([batch.mask, batch.mask.new_ones((len(batch.mask), 1))], dim=1)
-    out = model(
-        input_ids=tokens[:, None],
-        attention_mask=batch.mask,
-        position_ids=batch.position[:, None],
-        past_key_values=batch.cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    batch.logits = out.logits[:, -1]
+    batch.logits = _next_logits(model, tokens[:, None], batch.mask, batch.position[:, None], batch.cache)
     batch.position = batch.position + 1
+
+
+def _next_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+    """(B, V) logits after the ids, which are added to the cache."""
+    inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+    return model(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1]
 
 
 # ---------------------------------------------------------------- rows added and removed
@@ -270,15 +268,8 @@ def _prefill(
     mask = mask.to(device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = GrowingCache.from_prefix(prefix_cache, len(unique_suffixes)) if prefix_cache is not None else GrowingCache()
-    out = model(
-        input_ids=ids.to(device),
-        attention_mask=mask,
-        position_ids=positions[:, prefix_length:],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    batch = DecodeBatch(request_indices, cache, mask, positions[:, -1] + 1, out.logits[:, -1])
+    logits = _next_logits(model, ids.to(device), mask, positions[:, prefix_length:], cache)
+    batch = DecodeBatch(request_indices, cache, mask, positions[:, -1] + 1, logits)
     if len(unique_suffixes) < len(suffixes):
         row_of = {suffix: n for n, suffix in enumerate(unique_suffixes)}
         source_rows = torch.tensor([row_of[suffix] for suffix in suffixes], device=device)

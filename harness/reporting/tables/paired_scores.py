@@ -83,7 +83,6 @@ class PairedScores:
         return (model.objective, None if model.objective == INITIAL else seed, model.iteration) in self.results.item_scores
 
     def finished_seeds(self, *models: ModelKey) -> list[int]:
-        """The seeds of the run in which all of these models were evaluated."""
         return [seed for seed in self.results.record["seeds"] if all(self.is_finished(model, seed) for model in models)]
 
     def item_values(self, model: ModelKey, seeds: Sequence[int]) -> dict[str, np.ndarray]:
