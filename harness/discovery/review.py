@@ -79,16 +79,14 @@ CHECKS = (
 
 
 def check_objective(
-    bases: Sequence[Objective],
-    property_checks: Sequence[PropertyCheck] = CHECKS,
-    on_start: Callable[[str], None] = lambda name: None,
+    bases: Sequence[Objective], lines: Sequence[PropertyCheck] = CHECKS, on_start: Callable[[str], None] = lambda name: None
 ) -> Iterator[CheckResult]:
     """Every property of an objective, one result after the other, over its other legal hyper-parameters too.
 
     bases: the objective as requested, or several where a hyper-parameter has a schedule. on_start: called with each line's name.
     """
     failed = ""
-    for line in property_checks:
+    for line in lines:
         on_start(line.name)
         result = CheckResult(line.name, "skip", f'after "{failed}"') if failed else _run_over_variations(line, bases)
         if result.verdict == "FAIL" and line.is_required:

@@ -118,7 +118,9 @@ class SideEffectMonitor:
         if effect is None or (line := self._line(sys._getframe(2))) is None:
             return
         if event == "open":
-            effect = "writes a file" if _writes(*arguments[1:3]) else "reads a file"
+            mode, flags = arguments[1:3]
+            is_write = set(mode or "") & set("wax+") or (isinstance(flags, int) and flags & WRITE_FLAGS)
+            effect = "writes a file" if is_write else "reads a file"
         target = f" {arguments[0]}" if arguments and isinstance(arguments[0], str | bytes | os.PathLike) else ""
         sentence = f"{effect}{target} (line {line})"
         if sentence not in self.effects:
@@ -160,10 +162,6 @@ def _with_open_event(function: Callable[..., Any], position: int, mode: str) -> 
         return function(*arguments, **named)
 
     return called
-
-
-def _writes(mode: Any, flags: Any) -> bool:
-    return bool(set(mode or "") & set("wax+")) or (isinstance(flags, int) and bool(flags & WRITE_FLAGS))
 
 
 def nothing_outside_is_read_or_written(monitor: SideEffectMonitor) -> None:

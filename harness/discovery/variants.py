@@ -46,20 +46,16 @@ def builtin_folder() -> Path:
 
 def list_objectives(folder: Path | None = None) -> dict[str, Path]:
     """Name -> file of every objective in the folder and behind entry points. Imports nothing; UserError on a clash."""
+    from importlib.metadata import entry_points
+
     folder = folder or builtin_folder()
     paths = {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
-    for entry in _entry_points():
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         path = _entry_path(entry)
         if entry.name in paths and paths[entry.name].resolve() != path.resolve():
             raise UserError(f'objective "{entry.name}" comes from two places, {paths[entry.name]} and {path}; remove one')
         paths[entry.name] = path
     return paths
-
-
-def _entry_points() -> list[Any]:
-    from importlib.metadata import entry_points
-
-    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
 
 
 def _entry_path(entry: Any) -> Path:

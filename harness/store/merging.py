@@ -275,13 +275,8 @@ def copy_extra_files(run: RunFolder, source: Path, record: Mapping[str, Any]) ->
             if path.is_file() and not target.exists() and not path.name.endswith(RESERVED_SUFFIXES):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(target, path.read_bytes())
-    failure_records = [failed_cells(root) for root in (source, run.root)]
+    failed = failed_cells(source) | failed_cells(run.root)
     if any((root / "failed.json").is_file() for root in (source, run.root)):
-        finished_phases, last_iteration = FinishedPhases(run.root), record["iterations"] - 1
-        still_failed = {
-            trial: error
-            for failures in failure_records
-            for trial, error in failures.items()
-            if not finished_phases.is_finished(f"{trial}/iteration-{last_iteration}/probe")
-        }
+        finished, last = FinishedPhases(run.root), record["iterations"] - 1
+        still_failed = {t: error for t, error in failed.items() if not finished.is_finished(f"{t}/iteration-{last}/probe")}
         write_json(run.root / "failed.json", still_failed)

@@ -63,7 +63,8 @@ class PhaseCache:
             return True
         except OSError as error:
             self.run.check_lock()
-            line, is_theirs = system_error_line(error, self.run.root / relative), _is_below(error.filename, result.path)
+            line = system_error_line(error, self.run.root / relative)
+            is_theirs = isinstance(error.filename, str) and Path(error.filename).is_relative_to(result.path)
             if line is not None and not is_theirs:
                 raise UserError(line) from error
             self._log_skipped(result.path, error)
@@ -110,10 +111,6 @@ def require_file(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no regular file")
     return path
-
-
-def _is_below(name: Any, folder: Path) -> bool:
-    return isinstance(name, str) and Path(name).is_relative_to(folder)
 
 
 def _model_of(record: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -180,12 +180,9 @@ class PolicyLM(_Base):
         requests = [self._to_request(question) for question in questions]
         generated_ids: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
         turn_end_texts = [self.tokenizer.decode([i]) for i in self.turn_end_ids]
-        return [
-            postprocess_generated_text(
-                self.tok_decode(ids), stop=[*question.settings.until, *turn_end_texts], think_end_token=None
-            )
-            for ids, question in zip(generated_ids, questions, strict=True)
-        ]
+        stops = [[*question.settings.until, *turn_end_texts] for question in questions]
+        texts = zip(map(self.tok_decode, generated_ids), stops, strict=True)
+        return [postprocess_generated_text(text, stop=stop, think_end_token=None) for text, stop in texts]
 
     def _to_request(self, question: Question) -> Request:
         settings = question.settings

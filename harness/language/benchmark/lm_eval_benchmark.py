@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,13 @@ from harness.language.benchmark import lm_eval_internals
 from harness.language.benchmark.load_tasks import load_row, make_task_manager, task_files
 from harness.language.benchmark.nltk_data import use_nltk_data
 from harness.language.benchmark.own_shots import shots_may_include_item
-from harness.language.benchmark.row_scores import make_item_scores, make_record, subtasks_with_metric, weights_tasks_equally
+from harness.language.benchmark.row_scores import (
+    Samples,
+    make_item_scores,
+    make_record,
+    subtasks_with_metric,
+    weights_tasks_equally,
+)
 from harness.language.benchmark.suite_check import requirements
 from harness.language.benchmark.task_clusters import ClusterKeys, cluster_keys, item_clusters, with_cluster_stderr
 from harness.language.benchmark.task_definition import task_fingerprint
@@ -237,9 +243,7 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
         )
 
 
-def _make_row_record(
-    benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: Sequence[Mapping[str, Any]]
-) -> EvalRecord:
+def _make_row_record(benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: Samples) -> EvalRecord:
     """A row's record, with the error over clusters where the row names them. result: lm-eval's; plain_result: as JSON."""
     subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
     try:
@@ -269,7 +273,7 @@ def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
     return [rows for _, rows in groups]
 
 
-def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
+def check_items_finite(row: SuiteTask, suite: Suite, samples: Samples) -> None:
     """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
 
     samples: lm-eval's, with None where it had NaN or an infinity.

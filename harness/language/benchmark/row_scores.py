@@ -11,6 +11,8 @@ from harness.errors import EvaluationError
 from harness.loop.suite import Suite, SuiteTask
 from harness.records import EvalRecord, digest
 
+Samples = Sequence[Mapping[str, Any]]  # lm-eval's of one or several tasks
+
 
 def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Sequence[str]) -> list[str]:
     """The lm-eval tasks that the row's score is over: all behind it, or of a group those that report the metric."""
@@ -20,11 +22,7 @@ def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Se
 
 
 def make_record(
-    row: SuiteTask,
-    suite: Suite,
-    result: Mapping[str, Any],
-    subtasks: Sequence[str],
-    samples: Sequence[Mapping[str, Any]] | None = None,
+    row: SuiteTask, suite: Suite, result: Mapping[str, Any], subtasks: Sequence[str], samples: Samples | None = None
 ) -> EvalRecord:
     """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n counts its samples that have the metric.
 
@@ -62,10 +60,7 @@ def weights_tasks_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
 
 
 def make_item_scores(
-    row: SuiteTask,
-    samples: Sequence[Mapping[str, Any]],
-    equal_tasks: bool = False,
-    keys: Mapping[str, Sequence[str]] | None = None,
+    row: SuiteTask, samples: Samples, equal_tasks: bool = False, keys: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Any]:
     """Each item's contribution to the row's score, in the order of evaluation, and a digest of the items and their prompts.
 

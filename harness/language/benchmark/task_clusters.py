@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.analysis.clusters import check_several_clusters, column_key, number_clusters, value_key
 from harness.errors import UserError, error_line
+from harness.language.benchmark.row_scores import Samples
 from harness.language.benchmark.task_trial import reported_metric_names
 from harness.loop.suite import QUESTION_FIELD, Suite, SuiteTask
 from harness.records import EvalRecord
@@ -67,7 +68,7 @@ def item_clusters(keys: ClusterKeys, doc_ids: Mapping[str, Sequence[int]]) -> li
 def with_cluster_stderr(
     row: SuiteTask,
     record: EvalRecord,
-    samples: Mapping[str, Sequence[Mapping[str, Any]]],
+    samples: Mapping[str, Samples],
     keys: ClusterKeys,
     tasks: Mapping[str, Any],
     equal_tasks: bool,

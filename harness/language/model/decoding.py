@@ -167,10 +167,5 @@ def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_t
     ids = torch.tensor([list(prompt)], device=device)
     with warnings.catch_warnings(action="ignore"):  # of settings without effect; those with one are in the notes
         model._prepare_special_tokens(config, True, device=device)
-        return model._get_logits_processor(
-            generation_config=config,
-            input_ids_seq_length=len(prompt),
-            encoder_input_ids=ids,
-            device=device,
-            model_kwargs={"attention_mask": torch.ones_like(ids)},
-        )
+        options = {"generation_config": config, "input_ids_seq_length": len(prompt), "encoder_input_ids": ids, "device": device}
+        return model._get_logits_processor(**options, model_kwargs={"attention_mask": torch.ones_like(ids)})

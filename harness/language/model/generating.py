@@ -52,13 +52,10 @@ def generate_with_transformers(
             max_new_tokens=max_new_tokens, do_sample=False, use_cache=use_cache, pad_token_id=0, eos_token_id=None
         )
         plain_model(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, it is reset
-        plain_model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=settings,
-            logits_processor=transformers.LogitsProcessorList([partial(_choose_next, responses, indices)]),
-            stopping_criteria=transformers.StoppingCriteriaList([partial(_all_finished, indices)]),
-        )
+        processors = transformers.LogitsProcessorList([partial(_choose_next, responses, indices)])
+        criteria = transformers.StoppingCriteriaList([partial(_all_finished, indices)])
+        options = {"generation_config": settings, "logits_processor": processors, "stopping_criteria": criteria}
+        plain_model.generate(ids, attention_mask=torch.ones_like(ids), **options)
     return responses.results()
 
 

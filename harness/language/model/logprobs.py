@@ -91,13 +91,8 @@ def _hidden(model: Any, packed: PackedBatch, layout: Layout, cache: Any) -> torc
         past_key_values = GrowingCache.from_prefix(cache, len(packed.ids)) if packed.prefix_length else None
         dtype = bare_model(model).get_input_embeddings().weight.dtype
         mask = _attention_mask(text_config(model), packed, dtype)
-        out = decoder(
-            input_ids=packed.ids,
-            position_ids=packed.positions,
-            attention_mask=mask,
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-        )
+        inputs = {"position_ids": packed.positions, "attention_mask": mask, "past_key_values": past_key_values}
+        out = decoder(input_ids=packed.ids, **inputs, use_cache=past_key_values is not None)
     return out.last_hidden_state.flatten(0, 1)
 
 

@@ -293,10 +293,6 @@ def _merge(first: DecodeBatch, second: DecodeBatch) -> DecodeBatch:
     columns = max(first.mask.shape[1], second.mask.shape[1])
     masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (first, second)]
     first.cache.concat(second.cache)
-    return DecodeBatch(
-        first.request_indices + second.request_indices,
-        first.cache,
-        torch.cat(masks),
-        torch.cat([first.position, second.position]),
-        torch.cat([first.logits, second.logits]),
-    )
+    indices = first.request_indices + second.request_indices
+    position, logits = torch.cat([first.position, second.position]), torch.cat([first.logits, second.logits])
+    return DecodeBatch(indices, first.cache, torch.cat(masks), position, logits)

@@ -120,12 +120,9 @@ def forward_changes_modules(model: Any) -> bool:
         return True
 
     def module_tensors() -> set[tuple[str, str, int]]:
-        return {
-            (name, key, id(value))
-            for name, module in bare_model(model).named_modules()
-            for key, value in vars(module).items()
-            if isinstance(value, torch.Tensor)
-        }
+        modules = bare_model(model).named_modules()
+        attributes = ((name, key, value) for name, module in modules for key, value in vars(module).items())
+        return {(name, key, id(value)) for name, key, value in attributes if isinstance(value, torch.Tensor)}
 
     before = module_tensors()
     plain_logp(model, dummy_tokens(5, 3, text_config(model).vocab_size), [1])
@@ -201,14 +198,9 @@ def _check_causal(model: Any) -> None:
     """
     vocab_size = text_config(model).vocab_size
     tokens, others = dummy_tokens(12, 9, vocab_size), dummy_tokens(12, 10, vocab_size)
-    logps, changed_logps = (
-        bare_model(model)(input_ids=torch.tensor([row], device=device_of(model)), use_cache=False)
-        .logits[0, :6]
-        .double()
-        .log_softmax(-1)
-        for row in (tokens, [*tokens[:6], *others[6:]])
-    )
-    difference = float((logps - changed_logps).abs().mean())
+    rows = (torch.tensor([row], device=device_of(model)) for row in (tokens, [*tokens[:6], *others[6:]]))
+    logits, changed_logits = (bare_model(model)(input_ids=row, use_cache=False).logits[0, :6].double() for row in rows)
+    difference = float((logits.log_softmax(-1) - changed_logits.log_softmax(-1)).abs().mean())
     if not difference <= LOOKAHEAD[_precision(model)]:
         raise UnsupportedModel(
             f"a token's probabilities change by {difference:.2g} nats with what follows it: it looks ahead, as an encoder does, "
@@ -266,11 +258,8 @@ def _randomized_adapter(model: Any) -> Iterator[None]:
 def dummy_groups(vocab_size: int) -> list[PromptGroup]:
     """A small batch of made-up ids below `vocab_size`: prefixes of unequal lengths with one to three continuations."""
     return [
-        PromptGroup(
-            dummy_tokens(length, 2 * length + 1, vocab_size),
-            [dummy_tokens(3 + k, 31 * length + k, vocab_size) for k in range(count)],
-        )
-        for length, count in ((12, 3), (5, 2), (20, 1))
+        PromptGroup(dummy_tokens(n, 2 * n + 1, vocab_size), [dummy_tokens(3 + k, 31 * n + k, vocab_size) for k in range(count)])
+        for n, count in ((12, 3), (5, 2), (20, 1))
     ]
 
 

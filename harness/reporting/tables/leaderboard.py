@@ -35,11 +35,10 @@ def score_array(results: RunResults, objective: str, column: str = "value") -> n
     seeds = results.record["seeds"] if objective != INITIAL else [None]
     tasks = [row["name"] for row in results.suite["task"]]
     iterations = range(results.record["iterations"]) if objective != INITIAL else [-1]
-    score_by_key = {
-        (None if pd.isna(seed) else int(seed), task, int(iteration)): float(value)
-        for seed, task, iteration, value in zip(rows["seed"], rows["task"], rows["iteration"], rows[column], strict=True)
-        if not pd.isna(value)
-    }
+    rows = rows.dropna(subset=column)
+    places = zip(rows["seed"], rows["task"], rows["iteration"], strict=True)
+    keys = ((None if pd.isna(seed) else int(seed), task, int(iteration)) for seed, task, iteration in places)
+    score_by_key = dict(zip(keys, rows[column].astype(float), strict=True))
     return np.array([[[score_by_key.get((s, task, t), np.nan) for t in iterations] for task in tasks] for s in seeds])
 
 

@@ -53,13 +53,9 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
                 row |= _with_bounds("gain", gain["difference"], gain["low"], gain["high"]) | {"gain_p_holm": gain["p_holm"]}
             is_leader = label in leaders
             behind = _find_comparison(comparisons, panel["title"], label, leaders[0]) if leaders and not is_leader else None
-            row |= {
-                "leader": is_leader,
-                "behind_leader_p_holm": behind["p_holm"] if behind is not None else None,
-                "chance_best": prob_best_by_label.get(label),
-                "source": "tables/leaderboard.csv, tables/stability.csv, tables/comparisons.csv",
-            }
-            rows.append(row)
+            row |= {"leader": is_leader, "behind_leader_p_holm": behind["p_holm"] if behind is not None else None}
+            row["chance_best"] = prob_best_by_label.get(label)
+            rows.append(row | {"source": "tables/leaderboard.csv, tables/stability.csv, tables/comparisons.csv"})
     return pd.DataFrame(rows)
 
 

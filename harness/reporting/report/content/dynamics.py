@@ -108,17 +108,10 @@ def samples_section(tables: Tables) -> Block:
     prompts = []
     for index, row in enumerate(initial):
         rows = {key: results.held_out_samples[key][index] for key in keys if key in results.held_out_samples}
-        prompts.append(
-            {
-                "id": row["example_id"],
-                "prompt": display_text(row["prompt"]),
-                "real": display_text(row["real"]),
-                "responses": [
-                    [names[key], display_text(one["text"]) + ("" if one["finished"] else " ▮ cut off")]
-                    for key, one in rows.items()
-                ],
-            }
-        )
+        texts = {key: display_text(one["text"]) + ("" if one["finished"] else " ▮ cut off") for key, one in rows.items()}
+        responses = [[names[key], text] for key, text in texts.items()]
+        shown_row = {name: display_text(row[name]) for name in ("prompt", "real")}
+        prompts.append({"id": row["example_id"], **shown_row, "responses": responses})
     note = (
         "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
         f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
@@ -143,13 +136,9 @@ def cost_section(tables: Tables) -> Block:
         by_phase: dict[Any, Any] = select(costs, objective=label).set_index("phase").to_dict("index")
         tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASES[:3]]
         spent = [by_phase.get(phase) for phase in phases]
-        rows.append(
-            [
-                label,
-                *(DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens),
-                *(DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent),
-            ]
-        )
+        counts = (DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens)
+        cells = (DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent)
+        rows.append([label, *counts, *cells])
     caption = (
         "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the "
         "machine and on what else ran on it, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "

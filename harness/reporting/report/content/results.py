@@ -104,18 +104,14 @@ def collapse_section(tables: Tables) -> Block:
         return section("Collapse", text(nothing))
     findings = select(findings, objective=tables.results.variants)
     counts = sorted([*key, str(count)] for key, count in findings.groupby(["finding", "objective"]).size().items())
-    rows = [
-        [r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], display_text(r["evidence"])]
-        for r in findings.head(MAX_FINDINGS).to_dict("records")
-    ]
+    shown = findings.head(MAX_FINDINGS).to_dict("records")
+    rows = [[r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], display_text(r["evidence"])] for r in shown]
     truncation_note = f" The first {MAX_FINDINGS} of {len(findings)}." if len(findings) > MAX_FINDINGS else ""
     counts_caption = "Checkpoints (one per seed and iteration) with a finding."
     caption = (
         f"Every finding with its evidence.{truncation_note} Bounds and source of the evidence: collapse.csv; rules: "
         "harness/analysis/collapse.py."
     )
-    return section(
-        "Collapse",
-        table(["finding", "objective", "checkpoints"], counts, counts_caption, "llr", "000"),
-        table(["objective", "seed", "iter", "finding", "evidence"], rows, caption, "lrrll", "00001", 7),
-    )
+    counted = table(["finding", "objective", "checkpoints"], counts, counts_caption, "llr", "000")
+    listed = table(["objective", "seed", "iter", "finding", "evidence"], rows, caption, "lrrll", "00001", 7)
+    return section("Collapse", counted, listed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -179,25 +180,16 @@ def ranking_block(tables: Tables) -> Block | None:
     has_several_panels = len(tables.panels) > 1
     rows = []
     for row in tables.ranking.to_dict("records"):
-        cells = [row["panel"]] if has_several_panels else []
-        cells.append(row["objective"])
+        cells = [*([row["panel"]] if has_several_panels else []), row["objective"]]
         if pd.isna(row.get("last")):
             rows.append([*cells, *[DASH] * 8])
             continue
-        gain = row.get("gain")
-        rows.append(
-            [
-                *cells,
-                _percent(row, "best"),
-                str(int(row["best_iteration"])),
-                _percent(row, "last") + _rank_mark(row),
-                DASH if pd.isna(gain) else points(gain) + brackets(row["gain_low"], row["gain_high"], points),
-                with_interval(row.get("drop", float("nan")), row.get("drop_low"), row.get("drop_high")),  # type: ignore[arg-type]
-                DASH if pd.isna(row.get("falls")) else f"{row['falls']:.1f}",
-                percent(row.get("churn", float("nan"))),
-                DASH if pd.isna(row.get("chance_best")) else _format_probability(row["chance_best"]).replace(" %", ""),
-            ]
-        )
+        cells += [_percent(row, "best"), str(int(row["best_iteration"])), _percent(row, "last") + _rank_mark(row)]
+        has_gain, has_falls, has_chance = (not pd.isna(row.get(name)) for name in ("gain", "falls", "chance_best"))
+        cells.append(points(row["gain"]) + brackets(row["gain_low"], row["gain_high"], points) if has_gain else DASH)
+        drop = (row.get(name, math.nan) for name in ("drop", "drop_low", "drop_high"))
+        cells += [with_interval(*drop), f"{row['falls']:.1f}" if has_falls else DASH, percent(row.get("churn", math.nan))]
+        rows.append([*cells, _format_probability(row["chance_best"]).replace(" %", "") if has_chance else DASH])
     header = ["objective", "best", "at", "last", "gain on initial", "drop", "falls", "churn", "chance best"]
     caption = (
         "Percent and points. best, at: top of the mean curve, its interval corrected for the choice; last: the last iteration, ▲ "
