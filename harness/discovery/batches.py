@@ -114,8 +114,7 @@ def equal_start_batch(
     objective: Objective, lengths: Sequence[int] = (10,), nats: Sequence[float] = (1.0,), unlikely: str | None = None
 ) -> Batch:
     """The start of an iteration where all responses to a prompt are equally long and likely: row i has `lengths[i]` tokens of
-    `nats[i]`. unlikely: a role whose responses have ten times as many nats.
-    """
+    `nats[i]`. unlikely: a role whose responses have ten times as many nats."""
     tokens = torch.tensor(lengths, dtype=torch.float64)[:, None]
     logp = -tokens * torch.tensor(nats, dtype=torch.float64)[:, None]
 

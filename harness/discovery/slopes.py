@@ -57,8 +57,7 @@ def the_start_pushes_the_real_response_up(objective: Objective) -> None:
 
 def the_start_pushes_no_other_response_up(objective: Objective) -> None:
     """For each other role that is not in `pushes_up`. A role that is pushed down at some start may be pushed up at another
-    (T-SPIN's synthetic response, between the real and the proto one); for one that never is, a sign is wrong.
-    """
+    (T-SPIN's synthetic response, between the real and the proto one); for one that never is, a sign is wrong."""
     declared_roles = objective.pushes_up
     if isinstance(declared_roles, str) or not set(declared_roles) <= set(ROLE_NAMES[1:]):
         raise PropertyViolation(f"pushes_up={declared_roles!r} is not a tuple of roles, for example ('synthetic',)")

@@ -1,6 +1,5 @@
 """What an objective's file uses beside log-probabilities: imports, from its source; files, processes and the network, from
-Python's audit events while it is loaded and its losses are computed.
-"""
+Python's audit events while it is loaded and its losses are computed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Name or path -> objective, and the spelling of variants: `space`, `space:mu=3`, `./mine.py:gamma=2`.
 
-An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the
-`objectives` folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for
-are imported.
+An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the `objectives`
+folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for are imported.
 """
 
 from __future__ import annotations
@@ -195,8 +194,7 @@ class Variant:
 
     def objectives(self, iterations: int) -> list[Objective]:
         """The objectives of all iterations, for checks before the run. After the end of the last schedule they are the same
-        object.
-        """
+        object."""
         scheduled_objectives = [self.objective(t) for t in range(min(iterations, self.longest))]
         return [scheduled_objectives[min(t, len(scheduled_objectives) - 1)] for t in range(iterations)]
 

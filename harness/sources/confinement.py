@@ -52,8 +52,7 @@ def is_inside(name: str) -> bool:
 
 def check_no_foreign_code(path: str | Path) -> None:
     """Raises UserError where a model in a mirror names Python code of another repository or folder (transformers' `auto_map`),
-    at any depth: a model of several parts has the settings of each within its own.
-    """
+    at any depth: a model of several parts has the settings of each within its own."""
     for file in sorted(Path(path).glob("*.json")):
         objects = (value for value in _iter_values(_read_object(file)) if isinstance(value, Mapping))
         for reference in _iter_strings([value["auto_map"] for value in objects if "auto_map" in value]):
@@ -147,8 +146,7 @@ def folder_roots(base: Path) -> list[Path]:
 
 def _outside_links(folder: Path, mirror: Path) -> Iterator[str]:
     """Links to files outside, and whatever is neither file nor folder. In the hub's cache a folder consists of links to the
-    `blobs` beside it, which are allowed.
-    """
+    `blobs` beside it, which are allowed."""
     try:
         mirror_root, base = mirror.resolve(), folder.resolve()
     except (RuntimeError, OSError):

@@ -48,8 +48,7 @@ DESCRIPTION_FILES = ("*.md", "*.yaml", "dataset_infos.json", "LICENSE*")
 @dataclass(frozen=True)
 class FetchPlan:
     """One item, and the size in bytes of each file to fetch. skip_reason: why there is nothing to do; gated: its terms must be
-    accepted on its page.
-    """
+    accepted on its page."""
 
     item: HubItem
     commit: str | None
@@ -165,8 +164,7 @@ def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
 
 def _finalize(item: HubItem, commit: str | None, mirror: Path) -> None:
     """Enter what lies in `.partial` into mirror.json and move it to its place: interrupted in between, it is missing, not half
-    there.
-    """
+    there."""
     folder, partial = (mirror / base / relative_dir(item.kind, item.id) for base in ("", PARTIAL))
     paths = sorted(path for path in partial.rglob("*") if path.is_file())
     files = {p.relative_to(partial).as_posix(): FileRecord(size=p.stat().st_size, sha256=sha256(p)) for p in paths}

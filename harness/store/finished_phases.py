@@ -29,8 +29,7 @@ def failed_cells(root: Path) -> dict[str, str]:
 
 class FinishedPhases:
     """The finished phases of the run folder `root`; small files are read once. ignore_damaged: a damaged one counts as none,
-    for a command that is going to set it aside.
-    """
+    for a command that is going to set it aside."""
 
     def __init__(self, root: Path, ignore_damaged: bool = False) -> None:
         self.root, self.ignore_damaged = root, ignore_damaged

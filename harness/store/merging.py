@@ -1,9 +1,8 @@
 """Merging runs: trials run on several machines, in one run folder. Everything is compared before anything is copied.
 
-Two runs can be merged when these are the same: settings, base model, data, suites, objectives, study, library versions,
-precision and version of this program's numbers. A trial may come as its folder or as its small file alone. A trial that both
-have must be the same: equal inputs, weights, items and scores. Seconds, memory and the machine differ by nature and are not
-compared.
+Two runs can be merged when these are the same: settings, base model, data, suites, objectives, study, library versions, precision
+and version of this program's numbers. A trial may come as its folder or as its small file alone. A trial that both have must be
+the same: equal inputs, weights, items and scores. Seconds, memory and the machine differ by nature and are not compared.
 """
 
 from __future__ import annotations

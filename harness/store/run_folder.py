@@ -58,8 +58,7 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self, notify: Notify | None = None) -> Iterator[None]:
         """Lock the run for writing. notify: called with a line where that has to wait. Raises UserError when another process
-        holds it or the folder cannot be written.
-        """
+        holds it or the folder cannot be written."""
         with folder_lock(self.root, notify) as self.lease:
             try:
                 yield
@@ -106,9 +105,7 @@ class RunFolder:
                 self.set_aside(relative, str(error))
 
     def set_small_files_aside(self) -> None:
-        """Move small files that are damaged or of another format out of the way; phases that only they held count as never
-        run.
-        """
+        """Move small files that are damaged or of another format out of the way; phases that only they held count as never run."""
         for unit in small_files.units(self.root):
             try:
                 small_files.read_small_file(self.root, unit)

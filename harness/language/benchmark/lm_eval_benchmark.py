@@ -16,17 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import EvaluationError, UserError
-from harness.language.benchmark import lm_eval_internals
+from harness.language.benchmark import lm_eval_internals, row_scores
 from harness.language.benchmark.load_tasks import load_row, make_task_manager, task_files
 from harness.language.benchmark.nltk_data import use_nltk_data
 from harness.language.benchmark.own_shots import shots_may_include_item
-from harness.language.benchmark.row_scores import (
-    Samples,
-    make_item_scores,
-    make_record,
-    subtasks_with_metric,
-    weights_tasks_equally,
-)
 from harness.language.benchmark.suite_check import requirements
 from harness.language.benchmark.task_clusters import ClusterKeys, cluster_keys, item_clusters, with_cluster_stderr
 from harness.language.benchmark.task_definition import task_fingerprint
@@ -196,13 +189,13 @@ def evaluate(
         plain_result = json.loads(json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None)
         samples_by_task = plain_result.pop("samples")
         for row in rows:
-            tasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+            tasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
             scores.samples[row.name] = samples = [
                 s | ({} if tasks == [row.name] else {"task": name}) for name in tasks for s in samples_by_task[name]
             ]
             scores.records.append(_make_row_record(benchmark, row, result, plain_result, samples))
-            equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
-            scores.items[row.name] = make_item_scores(row, samples, equal_tasks, benchmark.cluster_keys.get(row.name))
+            equal_tasks = row_scores.weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
+            scores.items[row.name] = row_scores.make_item_scores(row, samples, equal_tasks, benchmark.cluster_keys.get(row.name))
             prompt_hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples]
             if replaced_shots := {name: t.shots_replaced for name, t in benchmark.tasks(row).items() if t.shots_replaced}:
                 plain_result.setdefault("own_shots_replaced", {}).update(replaced_shots)
@@ -243,16 +236,18 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
         )
 
 
-def _make_row_record(benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: Samples) -> EvalRecord:
+def _make_row_record(
+    benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: row_scores.Samples
+) -> EvalRecord:
     """A row's record, with the error over clusters where the row names them. result: lm-eval's; plain_result: as JSON."""
-    subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+    subtasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
     try:
-        record = make_record(row, benchmark.suite, plain_result, subtasks, samples)
+        record = row_scores.make_record(row, benchmark.suite, plain_result, subtasks, samples)
         keys = benchmark.cluster_keys.get(row.name)
         if keys is None:
             return record
         by_subtask = {name: result["samples"][name] for name in subtasks}
-        equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
+        equal_tasks = row_scores.weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
         return with_cluster_stderr(row, record, by_subtask, keys, benchmark.tasks(row), equal_tasks, BOOTSTRAP_ITERATIONS)
     except EvaluationError:
         check_items_finite(row, benchmark.suite, samples)
@@ -273,7 +268,7 @@ def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
     return [rows for _, rows in groups]
 
 
-def check_items_finite(row: SuiteTask, suite: Suite, samples: Samples) -> None:
+def check_items_finite(row: SuiteTask, suite: Suite, samples: row_scores.Samples) -> None:
     """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
 
     samples: lm-eval's, with None where it had NaN or an infinity.

@@ -44,8 +44,7 @@ def table(
 ) -> Block | None:
     """A table, or None without rows. align: l or r per column (default: first left, others right); grow: 1 for columns that take
     the free width, 0 for those as wide as their text (default: all but the first); size: of type in points, for print. A rule is
-    drawn where the first column changes, if it repeats.
-    """
+    drawn where the first column changes, if it repeats."""
     if not rows:
         return None
     first_column = [row[0] for row in rows]

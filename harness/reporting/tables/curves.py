@@ -111,8 +111,7 @@ def mean_churn(results: RunResults, objective: str, seed: int, iterations: int) 
 
 def flip_rates(results: RunResults, objective: str, seed: int) -> Iterator[tuple[int, float]]:
     """(iteration, share of items that changed since the iteration before, plain mean over the tasks of the mean); 0 compares with
-    the initial policy.
-    """
+    the initial policy."""
     for t in range(results.record["iterations"]):
         before = results.item_scores.get((objective, seed, t - 1) if t else (INITIAL, None, INITIAL_ITERATION))
         after = results.item_scores.get((objective, seed, t))
