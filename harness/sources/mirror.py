@@ -54,8 +54,9 @@ class HubItem:
     def repo_type(self) -> str:
         return "dataset" if self.kind == "data" else "model"
 
-    def command(self, mirror: Path) -> str:
-        return shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
+    def advice(self, mirror: Path | str = "OTHER") -> str:
+        command = shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
+        return f"on a machine with the hub: {command}"
 
 
 class FileRecord(Section):
@@ -149,15 +150,12 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
     if entry is not None:
         check_revision(mirror, entry, item)
         for _, damage in find_damage(mirror, entry, check_large_files=False):
-            raise UserError(f"{damage}; on a machine with the hub: {item.command(mirror)}")
+            raise UserError(f"{damage}; {item.advice(mirror)}")
     elif folder.is_dir() and item.revision is not None:
-        raise UserError(
-            f"{item}: {folder} has no recorded revision, expected {item.revision}; "
-            f"on a machine with the hub: {item.command(Path('OTHER'))}"
-        )
+        raise UserError(f"{item}: {folder} has no recorded revision, expected {item.revision}; {item.advice()}")
     elif not folder.is_dir():
         if (snapshot := cached_snapshot(mirror, item)) is None:
-            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
+            raise UserError(f"{item}: not in {mirror}; {item.advice(mirror)}")
         folder = snapshot
     for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
         raise UserError(f"{item}: {problem}")
@@ -166,12 +164,9 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
 
 def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
     """Raises UserError when an entry is of another revision than the item."""
-    requested, recorded = item.revision or "main", entry.revision or "main"
-    if entry.kind != "nltk" and requested not in (recorded, entry.commit):
-        raise UserError(
-            f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), expected {requested}; "
-            f"on a machine with the hub: {item.command(Path('OTHER'))}"
-        )
+    wanted, recorded = item.revision or "main", entry.revision or "main"
+    if entry.kind != "nltk" and wanted not in (recorded, entry.commit):
+        raise UserError(f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), expected {wanted}; {item.advice()}")
 
 
 def cached_snapshot(mirror: Path, item: HubItem) -> Path | None:

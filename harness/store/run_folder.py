@@ -105,7 +105,7 @@ class RunFolder:
                 self.set_aside(relative, str(error))
 
     def set_small_files_aside(self) -> None:
-        """Move small files that are damaged or of another format out of the way; phases that only they held count as never run."""
+        """Move small files that are damaged or of another format away; phases that only they held count as never run."""
         for unit in small_files.units(self.root):
             try:
                 small_files.read_small_file(self.root, unit)
