@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.discovery import checks, needs, precision, slopes, source_file
+from harness.discovery import checks, needs, slopes, source_file
 from harness.discovery.batches import PropertyViolation, PropertyWarning, form_variations, format_difference, variations
 from harness.errors import error_line
 from objectives import Objective
@@ -53,7 +53,7 @@ CHECKS = (
     PropertyCheck(checks.hyper_parameters_are_documented, base_only, False),
     PropertyCheck(checks.the_loss_can_be_computed, variations),
     PropertyCheck(checks.loss_and_metrics_have_one_value_per_prompt, variations),
-    PropertyCheck(precision.the_loss_works_on_any_device, form_variations, False),
+    PropertyCheck(checks.the_loss_works_on_any_device, form_variations, False),
     PropertyCheck(checks.same_input_gives_same_output_and_is_unchanged, variations),
     PropertyCheck(checks.random_numbers_and_settings_are_left_alone, form_variations, False),
     PropertyCheck(checks.harmless_input_gives_a_finite_loss_and_gradient, base_only),
@@ -64,7 +64,7 @@ CHECKS = (
     PropertyCheck(checks.loss_and_gradient_are_finite, variations),
     PropertyCheck(checks.a_batch_of_one_row_is_finite, form_variations, False),
     PropertyCheck(needs.unbounded_is_needed, None, False),
-    PropertyCheck(precision.precision_is_kept, form_variations),
+    PropertyCheck(checks.precision_is_kept, form_variations),
     PropertyCheck(needs.declared_roles_are_used, variations),
     PropertyCheck(needs.every_sample_is_used, form_variations),
     PropertyCheck(checks.order_of_rows_and_samples_does_not_matter, form_variations, False),
