@@ -65,9 +65,7 @@ def loss_and_metrics_have_one_value_per_prompt(objective: Objective) -> None:
         if tuple(value.shape) != (BATCH_SIZE,):
             raise PropertyViolation(f"{name} has shape {tuple(value.shape)}, expected ({BATCH_SIZE},): reduce over K, not over B")
         if name in ("loss", "weight") and value.dtype not in (torch.float32, torch.float64):
-            raise PropertyViolation(
-                f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as it was computed"
-            )
+            raise PropertyViolation(f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as computed")
 
 
 def weights_count_prompts(objective: Objective) -> None:
@@ -77,13 +75,9 @@ def weights_count_prompts(objective: Objective) -> None:
         if weight is None:
             return
         if not torch.isfinite(weight).all() or (weight < 0).any() or not weight.any():
-            raise PropertyViolation(
-                f"weight is {[round(w, 4) for w in weight.tolist()]}, expected numbers of at least 0, not all of them 0"
-            )
+            raise PropertyViolation(f"weight is {[round(w, 4) for w in weight.tolist()]}, expected at least 0, not all 0")
         if weight.requires_grad:
-            raise PropertyViolation(
-                "weight has a gradient, but their sum is not differentiated: detach it, or put it into the loss"
-            )
+            raise PropertyViolation("weight has a gradient, but the sum is not differentiated: detach it or put it into the loss")
 
 
 # ---------------------------------------------------------------- finite
@@ -199,9 +193,7 @@ def the_loss_works_on_any_device(objective: Objective) -> None:
         objective.loss(map_tensors(make_batch(objective), lambda t: t.detach().to("meta")))
     except (RuntimeError, NotImplementedError, TypeError) as error:
         if "expected device" in str(error) or "same device" in str(error):
-            raise PropertyViolation(
-                "a tensor made in the loss is not on the log-probabilities' device: give it their device"
-            ) from error
+            raise PropertyViolation("a tensor made in the loss is not on the log-probabilities' device: give it that") from error
         if "Cannot copy out of meta tensor" in str(error):
             raise PropertyViolation(
                 "the loss copies log-probabilities to the processor: leave out .cpu(), .to() and .tolist()"
@@ -256,9 +248,7 @@ def rows_do_not_depend_on_each_other(objective: Objective) -> None:
     for row in range(BATCH_SIZE):
         row_loss = objective.loss(select_rows(batch, [row])).loss
         if not all_close([batch_loss[row : row + 1]], [row_loss], 1e-9):
-            raise PropertyViolation(
-                f"row {row} depends on other rows (did you average over the batch?); or declare couples_batch=True"
-            )
+            raise PropertyViolation(f"row {row} depends on other rows (averaged over the batch?); or declare couples_batch=True")
 
 
 def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
@@ -268,9 +258,7 @@ def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
         leaves = logp_leaves(batch).values()
         original, permuted = (weighted_loss(objective, b) for b in (batch, select_rows(batch, order)))
         if not all_close([original, *gradients(original, leaves)], [permuted, *gradients(permuted, leaves)], 1e-9):
-            raise PropertyViolation(
-                "permuted rows give another loss or gradient: something depends on a row's position in the batch"
-            )
+            raise PropertyViolation("permuted rows give another loss or gradient: something depends on a row's position")
         if not all_close([objective.loss(batch).loss], [objective.loss(roll_samples(batch)).loss], 1e-9):
             raise PropertyViolation("the order of a prompt's samples changes its loss, though they are draws of one distribution")
 
@@ -293,9 +281,7 @@ def splitting_the_batch_adds_up_to_the_same_gradient(objective: Objective) -> No
 def a_batch_of_one_row_is_finite(objective: Objective) -> None:
     """The last optimizer step of an epoch may hold one prompt; tested where rows are coupled."""
     if objective.needs.couples_batch and not torch.isfinite(weighted_loss(objective, select_rows(make_batch(objective), [0]))):
-        raise PropertyWarning(
-            "a batch of one row has no finite loss (a deviation over rows?): training stops where one is left over"
-        )
+        raise PropertyWarning("a batch of one row has no finite loss (a deviation over rows?): training stops where one is left")
 
 
 # ---------------------------------------------------------------- documentation

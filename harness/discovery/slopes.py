@@ -47,9 +47,7 @@ def the_start_pushes_the_real_response_up(objective: Objective) -> None:
     for number, batch in enumerate(_start_batches(objective)):
         grad = logp_grads(objective, batch)["real"]
         if number == 0 and (grad > _zero_tolerance(grad)).any():
-            raise PropertyViolation(
-                "at the start of an iteration a likelier real response raises the loss: is a sign turned around?"
-            )
+            raise PropertyViolation("at an iteration's start a likelier real response raises the loss: is a sign turned around?")
         if (grad < -_zero_tolerance(grad)).any():
             return
     raise PropertyViolation("at the start of an iteration the real response has no gradient, so nothing would be learnt from it")
@@ -120,9 +118,7 @@ def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
     for role in (role for role in used_roles if role not in per_token):
         for other in (other for other in used_roles if other not in (role, *summed)):
             if is_unchanged(role, other, SCALE_FACTOR, SCALE_FACTOR):
-                raise PropertyViolation(
-                    f"the {role} log-probability is divided by the length of the {other} response, not by its own"
-                )
+                raise PropertyViolation(f"the {role} log-probability is divided by the {other} response's length, not by its own")
     if summed and per_token:
         description = f"the {per_token[0]} log-probability counts per token and the {summed[0]} one summed over tokens"
         if any(_is_linear(objective, batches[1], role) for role in (summed[0], per_token[0])):

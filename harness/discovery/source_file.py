@@ -72,9 +72,7 @@ def imports_torch_and_the_standard_library_alone(path: Path) -> None:
     imports = foreign_imports(path)
     if imports:
         listing = ", ".join(f"{name} (line {line})" for name, line in imports)
-        raise PropertyViolation(
-            f"imports {listing}: a run keeps this one file, so it may use torch and the standard library alone"
-        )
+        raise PropertyViolation(f"imports {listing}: a run keeps one file, so it may use torch and the standard library alone")
 
 
 # ---------------------------------------------------------------- side effects

@@ -219,9 +219,7 @@ def _check_gradient(model: Any, groups: Sequence[PromptGroup], layout: Layout) -
     except UNSUPPORTED_ERRORS as error:
         raise UnsupportedModel(f"no gradient can be computed through it ({type(error).__name__}: {error_line(error)})") from error
     if not any(bool(grad.any()) for grad in grads):
-        raise UnsupportedModel(
-            "the adapter changes nothing: no gradient reaches it; name other layers with --set lora.targets=[...]"
-        )
+        raise UnsupportedModel("the adapter changes nothing: no gradient reaches it; name others with --set lora.targets=[...]")
     if not all(bool(grad.isfinite().all()) for grad in grads):
         raise UnsupportedModel("the adapter's gradient is not finite")
 
