@@ -83,9 +83,6 @@ def format_difference(base: Objective, other: Objective) -> str:
     return f" (with {', '.join(settings)})" if settings else ""
 
 
-# ---------------------------------------------------------------- batches
-
-
 def make_batch(
     objective: Objective,
     scale: float = 1.0,
@@ -203,9 +200,6 @@ def _change_role(batch: Batch, role: str, change: Callable[[Responses], Response
         return replace(r, logp=r.logp.clone().requires_grad_())
 
     return map_roles(batch, copy)
-
-
-# ---------------------------------------------------------------- what an objective computes on a batch
 
 
 def weighted_loss(objective: Objective, batch: Batch) -> torch.Tensor:

@@ -80,9 +80,6 @@ def weights_count_prompts(objective: Objective) -> None:
             raise PropertyViolation("weight has a gradient, but the sum is not differentiated: detach it or put it into the loss")
 
 
-# ---------------------------------------------------------------- finite
-
-
 def loss_and_gradient_are_finite(objective: Objective) -> None:
     """Raises PropertyWarning for a loss that overflows because it is exponential, where that is not declared."""
     first_failure = ""
@@ -141,9 +138,6 @@ def may_overflow(objective: Objective) -> bool:
     return bool(objective.unbounded) or getattr(objective, "form", "") == "exponential"
 
 
-# ---------------------------------------------------------------- precision and device
-
-
 def precision_is_kept(objective: Objective) -> None:
     """float32 gives the loss of float64 up to the rounding of log-probabilities, and small steps of every input change it."""
     batch = make_batch(objective, 1.0 if may_overflow(objective) else 30.0, at_start=True)
@@ -200,9 +194,6 @@ def the_loss_works_on_any_device(objective: Objective) -> None:
             ) from error
 
 
-# ---------------------------------------------------------------- pure
-
-
 def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
     batch = make_batch(objective)
     before = [tensor.detach().clone() for tensor in all_tensors(batch)]
@@ -235,9 +226,6 @@ def _state_beside_settings() -> dict[str, object]:
         "the threads that run": threading.active_count(),
         "the environment": dict(os.environ),
     }
-
-
-# ---------------------------------------------------------------- row by row
 
 
 def rows_do_not_depend_on_each_other(objective: Objective) -> None:
@@ -282,9 +270,6 @@ def a_batch_of_one_row_is_finite(objective: Objective) -> None:
     """The last optimizer step of an epoch may hold one prompt; tested where rows are coupled."""
     if objective.needs.couples_batch and not torch.isfinite(weighted_loss(objective, select_rows(make_batch(objective), [0]))):
         raise PropertyWarning("a batch of one row has no finite loss (a deviation over rows?): training stops where one is left")
-
-
-# ---------------------------------------------------------------- documentation
 
 
 def hyper_parameters_are_documented(objective: Objective) -> None:

@@ -96,9 +96,6 @@ def _format_number(value: float) -> str:
     return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
-# ---------------------------------------------------------------- one unit for all roles
-
-
 def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
     """All per token or all summed, and each response by its own length.
 
@@ -140,9 +137,6 @@ def _is_linear(objective: Objective, batch: Batch, role: str) -> bool:
 def _row_factors(batch: Batch) -> torch.Tensor:
     """(B, 1) factors about 1, different in each row, so that they also change a loss that subtracts means over rows."""
     return torch.linspace(0.5, 1.5, len(batch.real.logp), dtype=torch.float64)[:, None]
-
-
-# ---------------------------------------------------------------- the reference
 
 
 def each_response_is_held_against_its_own_reference(objective: Objective) -> None:
@@ -214,9 +208,6 @@ def _logp_and_reference_grads(objective: Objective, batch: Batch) -> dict[str, t
     roles = responses_by_role(detached)
     grads = gradients(weighted_loss(objective, detached), [t for r in roles.values() for t in (r.logp, r.reference_logp)])
     return dict(zip(roles, zip(grads[::2], grads[1::2], strict=True), strict=True))
-
-
-# ---------------------------------------------------------------- the gradient
 
 
 def the_gradient_is_the_slope_of_the_loss(objective: Objective) -> None:

@@ -75,9 +75,6 @@ def imports_torch_and_the_standard_library_alone(path: Path) -> None:
         raise PropertyViolation(f"imports {listing}: a run keeps one file, so it may use torch and the standard library alone")
 
 
-# ---------------------------------------------------------------- side effects
-
-
 class SideEffectMonitor:
     """Side effects of one file's code while monitored: `effects` in words, in order, and the text it `printed`."""
 

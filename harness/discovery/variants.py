@@ -157,9 +157,6 @@ def describe_error(path: Path, error: BaseException) -> str:
     return f"{path}{f': line {line}' if line else ''}: {type(error).__name__}: {error}"
 
 
-# ---------------------------------------------------------------- variants
-
-
 @dataclass(frozen=True)
 class Variant:
     """One objective with its settings. `label` is its name in folders, tables and figures; lists in `params` are schedules."""
@@ -272,13 +269,10 @@ def _parse_spelling(text: str, known: Mapping[str, Path], source: str) -> tuple[
 
 
 def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in section.items():
-        if key == "training" and isinstance(value, Mapping):
-            flat.update({f"training.{k}": v for k, v in value.items()})
-        else:
-            flat[key] = value
-    return flat
+    training = section.get("training")
+    if not isinstance(training, Mapping):
+        return dict(section)
+    return {k: v for k, v in section.items() if k != "training"} | {f"training.{k}": v for k, v in training.items()}
 
 
 def parse_value(text: str) -> Any:

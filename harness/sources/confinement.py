@@ -63,9 +63,6 @@ def check_no_foreign_code(path: str | Path) -> None:
                 )
 
 
-# ---------------------------------------------------------------- references
-
-
 def _iter_values(value: Any) -> Iterator[Any]:
     """A value and every value within it, each as often as it is held."""
     waiting = [value]

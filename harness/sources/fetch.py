@@ -87,9 +87,6 @@ def _lock_mirror(mirror: Path, notify: Notify) -> AbstractContextManager[Lease]:
     return folder_lock(mirror, notify, f"--to {mirror}", "is fetching into this folder; wait for it", "name another folder")
 
 
-# ---------------------------------------------------------------- planning
-
-
 def _plan_item(item: HubItem, mirror: Path, manifest: MirrorManifest) -> FetchPlan:
     """An entry of the mirror stays at its commit; anything else is looked up on the hub."""
     folder = relative_dir(item.kind, item.id)
@@ -135,9 +132,6 @@ def _is_model_file(name: str) -> bool:
 
 def _matches_any(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-# ---------------------------------------------------------------- fetching
 
 
 def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:

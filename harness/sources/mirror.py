@@ -108,9 +108,6 @@ def write_manifest(mirror: Path, manifest: MirrorManifest) -> None:
     write_json(mirror / MANIFEST_FILE, manifest.model_dump())
 
 
-# ---------------------------------------------------------------- folders of items
-
-
 def is_hub_id(text: str) -> bool:
     """Whether a setting names something on the hub: not `builtin:`, no path, no file name."""
     return bool(HUB_ID.fullmatch(text)) and ".." not in text and not text.endswith(FILE_SUFFIXES)
@@ -134,9 +131,6 @@ def check_file_name(name: str, source: str) -> None:
     parts = name.split("/")
     if "\\" in name or not name.isprintable() or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
         raise UserError(f"{source}: names a file {name!r}, which could leave its folder; nothing of it is used")
-
-
-# ---------------------------------------------------------------- contents
 
 
 def locate_item(mirror: Path, item: HubItem) -> Path:

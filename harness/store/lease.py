@@ -114,9 +114,14 @@ class Lease:
             return
         with contextlib.suppress(OSError):
             self._remove_if_same(owner.token)
-        self._close()
-
-    # ------------------------------------------------------------ the file
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self.heartbeat_seconds)
+            if self._thread.is_alive():
+                return  # it waits for the file system; its file stays open until then
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
 
     def _create(self, owner: ProcessIdentity) -> bool:
         """Create the file; False when there is one."""
@@ -218,16 +223,6 @@ class Lease:
             beats += 1
             with contextlib.suppress(OSError):
                 _write(handle, owner, beats)
-
-    def _close(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=self.heartbeat_seconds)
-            if self._thread.is_alive():
-                return  # it waits for the file system; its file stays open until then
-        if self._handle >= 0:
-            os.close(self._handle)
-        self._handle = -1
 
 
 def _read(path: Path) -> bytes:

@@ -64,9 +64,6 @@ def plan_merge(run: RunFolder, source: Path, target_record: Mapping[str, Any] | 
     return plan, _merged_record(run, target_record, source_record)
 
 
-# ---------------------------------------------------------------- what must be the same
-
-
 def _check_same_records(root: Path, target_record: Mapping[str, Any], source: Path, source_record: Mapping[str, Any]) -> None:
     for name, here, there in _compared_values(target_record, source_record):
         if here != there:
@@ -119,9 +116,6 @@ def _versions_used(root: Path) -> dict[str, set[str]]:
         for name in phase_versions.keys() - MACHINE_KEYS:
             versions[name].add(phase_versions[name])
     return versions
-
-
-# ---------------------------------------------------------------- what is to be done
 
 
 @dataclass
@@ -244,9 +238,6 @@ def _copy_verified(source: Path, target: Path) -> None:
     damage = find_damage(target, result.manifest) if result else f"{source}: not a finished phase"
     if damage:
         raise DamagedError(f"{damage.replace(str(target), str(source))}; repair it there first")
-
-
-# ---------------------------------------------------------------- the record of both
 
 
 def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, source_record: Mapping[str, Any]) -> dict[str, Any]:

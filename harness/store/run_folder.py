@@ -258,8 +258,6 @@ class RunFolder:
         with (self.root / "journal.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
 
-    # ------------------------------------------------------------ the run record
-
     def record(self) -> dict[str, Any] | None:
         """run.json, or None for a new run. Raises DamagedError where it is no JSON object."""
         path = self.root / "run.json"

@@ -72,9 +72,6 @@ def has_files(folder: Path) -> bool:
     return any(files for _, _, files in os.walk(folder))
 
 
-# ---------------------------------------------------------------- the file
-
-
 def read_small_file(root: Path, unit: str) -> PhaseSummaries:
     """The phases of a unit in its small file, {} without one. Raises DamagedError when the file is not what was written."""
     path = small_file_path(root, unit)
@@ -145,9 +142,6 @@ def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) 
     with explain_system_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, raw)
-
-
-# ---------------------------------------------------------------- from the folders
 
 
 def phase_folders(root: Path, unit: str | None = None) -> list[str]:

@@ -121,9 +121,6 @@ def projection(model: Any) -> Project:
     return project
 
 
-# ---------------------------------------------------------------- projection, a chunk at a time
-
-
 def token_logps(
     hidden: torch.Tensor, target: torch.Tensor, project: Project, chunk: int, with_greedy: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -196,9 +193,6 @@ def _log_softmax_at(
     return logp.squeeze(-1), argmax.squeeze(-1), minus
 
 
-# ---------------------------------------------------------------- a prefix shared by many groups
-
-
 @torch.no_grad()
 def prefill_prefix(model: Any, ids: Sequence[int]) -> GrowingCache:
     """Keys and values of a token sequence that many groups or prompts continue, for one row."""
@@ -206,9 +200,6 @@ def prefill_prefix(model: Any, ids: Sequence[int]) -> GrowingCache:
     rows = torch.tensor([list(ids)], device=device_of(model))
     decoder_of(model)(input_ids=rows, past_key_values=cache, use_cache=True)
     return cache
-
-
-# ---------------------------------------------------------------- parts of a model
 
 
 def bare_model(model: Any) -> Any:
