@@ -91,10 +91,7 @@ def make_batch(
     prompts: int = BATCH_SIZE,
     dtype: torch.dtype = torch.float64,
 ) -> Batch:
-    """A batch with exactly what `needs` declares: log-probabilities about -scale per token, lengths 3 to 12.
-
-    at_start: the main player is the opponent, so every log-ratio is 0.
-    """
+    """A batch with what `needs` declares: about -scale nats per token, lengths 3 to 12; at_start: every log-ratio is 0."""
     generator = torch.Generator().manual_seed(seed)
 
     def make_role(_: str, width: int) -> Responses:

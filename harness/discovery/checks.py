@@ -115,10 +115,7 @@ def _check_finite(objective: Objective, scale: float, at_start: bool = False, dt
 
 
 def _overflows_exponentially(objective: Objective, scale: float, at_start: bool, dtype: torch.dtype) -> bool:
-    """Whether loss or gradient is huge just before it overflows, as an exponential is and log(1 + exp(x)) is not.
-
-    The last finite scale is searched by bisection along the same batch.
-    """
+    """Whether loss or gradient is huge just before it overflows (bisection), as an exponential is and log(1 + exp(x)) is not."""
     low, high, largest = 1e-3, scale, 0.0
     while high / low > 1.001:
         middle = (low * high) ** 0.5

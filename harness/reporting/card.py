@@ -27,10 +27,7 @@ WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
 
 
 def find_adapter(results: RunResults, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
-    """The folder of a checkpoint's adapter, its seed and iteration (by default the run's first seed and last iteration).
-
-    Raises UserError for a checkpoint that the run has not finished.
-    """
+    """A checkpoint's adapter, seed and iteration (default: first seed, last iteration). UserError for an unfinished one."""
     if label not in results.record["variants"]:
         raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
     seed = int(results.record["seeds"][0]) if seed is None else seed

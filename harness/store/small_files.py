@@ -184,7 +184,6 @@ def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
     """Update a unit's small file from its folders; what only the file holds stays in it.
 
     verify: read again the phases that the file holds already, and check their digests; a running run has done so.
-
     Raises UserError when the two disagree on a phase, DamagedError when one of them is damaged.
     """
     recorded = read_small_file(root, unit)

@@ -168,10 +168,7 @@ def evaluate(
     advance: Advance,
     partial_results: PartialResults = NO_PARTIAL_RESULTS,
 ) -> EvalResult:
-    """Scores of the checkpoint in `policy`'s slot on every row. Raises EvaluationError when a row's metric or filter is missing.
-
-    The parameters are those of `EvalOptions`.
-    """
+    """Scores of `policy` on every row, options as in `EvalOptions`. EvaluationError where a metric or filter is missing."""
     from harness.language.benchmark.lm import as_lm  # lm-eval takes seconds to load
 
     suite = benchmark.suite
@@ -269,10 +266,7 @@ def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
 
 
 def check_items_finite(row: SuiteTask, suite: Suite, samples: row_scores.Samples) -> None:
-    """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
-
-    samples: lm-eval's, with None where it had NaN or an infinity.
-    """
+    """Raises EvaluationError listing the items without a finite number (None in `samples`), where a row's score is none."""
     bad_samples = [s for s in samples if s["filter"] == row.filter and row.metric in s and s[row.metric] is None]
     if bad_samples:
         shown_items = ", ".join(f"{s.get('task', row.name)} {s['doc_id']}" for s in bad_samples[:3])

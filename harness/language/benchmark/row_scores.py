@@ -24,10 +24,7 @@ def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Se
 def make_record(
     row: SuiteTask, suite: Suite, result: Mapping[str, Any], subtasks: Sequence[str], samples: Samples | None = None
 ) -> EvalRecord:
-    """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n counts its samples that have the metric.
-
-    Raises EvaluationError when metric or filter is not there.
-    """
+    """The row's score; n: samples of the tasks behind it that have the metric. EvaluationError without metric or filter."""
     scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
     key = f"{row.metric},{row.filter}"
     value = scores.get(key)

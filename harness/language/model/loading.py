@@ -187,10 +187,7 @@ def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> st
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the files that hold a model's weights; other safetensors files (an adapter, a second copy) do not count.
-
-    Raises UserError when the index of a model in several files cannot be read.
-    """
+    """Files of a model's weights; other safetensors (an adapter, a second copy) do not count. UserError for a damaged index."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:

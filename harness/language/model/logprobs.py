@@ -64,10 +64,7 @@ def collate(groups: Sequence[PromptGroup], layout: Layout, prefix_length: int = 
 def continuation_logps(
     model: Any, packed: PackedBatch, layout: Layout, cache: Any = None, with_greedy: bool = False
 ) -> ContinuationLogps:
-    """Every continuation of a batch made by `collate`; with gradients where they are on.
-
-    cache: from `prefill_prefix`, the keys and values of the `packed.prefix_length` tokens that all groups continue.
-    """
+    """Every continuation of a batch made by `collate`; with gradients where they are on. cache: of `prefill_prefix`."""
     packed = packed.to(device_of(model))
     hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
     chunk = max(1, LOGITS_CHUNK_SIZE // text_config(model).vocab_size)

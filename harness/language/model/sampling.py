@@ -252,10 +252,7 @@ def _next_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: t
 def _prefill(
     model: Any, suffixes: Sequence[tuple[int, ...]], request_indices: list[int], prefix_length: int, prefix_cache: Any
 ) -> DecodeBatch:
-    """New rows, padded on the left after the shared prefix; a prompt of several requests is computed once.
-
-    suffixes: by row, the prompt after the prefix.
-    """
+    """New rows, padded on the left after the shared prefix; equal prompts are computed once. suffixes: what follows it."""
     device = device_of(model)
     unique_suffixes = list(dict.fromkeys(suffixes))
     width = max(map(len, unique_suffixes))

@@ -45,10 +45,7 @@ class UnsupportedModel(Exception):
 
 @torch.no_grad()
 def verify_model(model: Any) -> LayoutCheck:
-    """The layout and the sampler whose log-probabilities are those of a plain forward pass.
-
-    Raises UnsupportedModel where there is none, where the model looks ahead, or where its adapter gets no finite gradient.
-    """
+    """Layout and sampler that agree with a plain forward pass. UnsupportedModel: none, it looks ahead, no finite gradient."""
     head = bare_model(model).get_output_embeddings()
     if head is None:
         raise UnsupportedModel("it has no output layer over its vocabulary: no causal language model")

@@ -24,10 +24,7 @@ MEAN_COLUMNS = ("mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "norm
 
 
 def score_array(results: RunResults, objective: str, column: str = "value") -> np.ndarray:
-    """(S, N, T) of one variant's column over the run's seeds, the suite's tasks and iterations 0..T-1; NaN where missing.
-
-    Raises UserError when the records come from more than one version of the suite.
-    """
+    """(S, N, T): a column over seeds, tasks and iterations 0..T-1; NaN where missing. UserError for two suite versions."""
     rows = select(results.scores, objective=objective)
     suites = sorted(rows["suite"].unique())
     if len(suites) > 1:

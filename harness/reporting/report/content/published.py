@@ -21,10 +21,7 @@ def published_section(tables: Tables) -> Block | None:
 
 
 def published_table(tables: Tables, name: str) -> Block | None:
-    """One file of results/published; a sentence where the results folder has none (the files are in the project's checkout).
-
-    Raises UserError for a file without its source.
-    """
+    """One file of results/published; a sentence where there is none. Raises UserError for a file without its source."""
     path = Path(tables.results.root).parent / FOLDER / f"{name}.csv"
     if not path.is_file():
         return text(f"No published numbers beside these: the results folder has no {FOLDER}/{name}.csv.")
