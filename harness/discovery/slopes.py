@@ -85,15 +85,11 @@ def describe_start(objective: Objective) -> str:
     for role, grad in logp_grads(objective, batch).items():
         value, count = float(grad.sum()) / weight, grad.shape[1]
         subject = f"the {role} response's" if count == 1 else f"that of the {count} {role} responses together"
-        push = f"is pushed {'up' if value < 0 else 'down'} with slope {_format_number(abs(value))}"
-        direction = "is not moved" if abs(value) < 1e-9 else push
+        slope = f"{abs(value):.2f}" if abs(value) >= 0.1 else f"{abs(value):.2g}"
+        direction = "is not moved" if abs(value) < 1e-9 else f"is pushed {'up' if value < 0 else 'down'} with slope {slope}"
         phrases.append(f"{subject} {'' if phrases or count > 1 else 'log-probability '}{direction}")
     text = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
     return f"at the start {text} (loss per nat, all responses alike: 10 tokens of 1 nat)"
-
-
-def _format_number(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
