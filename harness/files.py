@@ -40,6 +40,11 @@ def write_atomic(path: Path) -> Iterator[Path]:
     """Yields a path beside `path`; what is written there is flushed to the disk, then renamed to `path`."""
     temporary = path.with_name(path.name + ".tmp")
     yield temporary
+    commit_file(temporary, path)
+
+
+def commit_file(temporary: Path, path: Path) -> None:
+    """Flush a file to the disk, then rename it to `path`, which it replaces."""
     _fsync(temporary)
     temporary.replace(path)
 

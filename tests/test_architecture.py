@@ -62,6 +62,16 @@ def test_benchmarks_and_helpers_are_collected_by_no_test_run():
     assert [path for folder in folders for path in folder.rglob("test_*.py")] == []
 
 
+def test_no_function_of_the_loop_has_more_than_four_parameters():
+    """What flows from one phase to the next is in the iteration, what all of them need in the run's context."""
+    for name, path in modules():
+        if name.startswith(("harness.loop", "harness.launch")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef):
+                    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                    assert sum(a.arg not in ("self", "cls") for a in arguments) <= 4, f"{name}: {node.name}"
+
+
 def test_few_modules_stand_at_the_door():
     assert len(list((ROOT / "harness").glob("*.py"))) <= AT_THE_DOOR
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError, error_line
+from harness.files import commit_file, commit_folder
 from harness.progress import Reporter
 from harness.sources.hub import hub_api, wrap_hub_errors
 from harness.sources.mirror import (
@@ -170,11 +171,11 @@ def _finalize(item: HubItem, commit: str | None, mirror: Path) -> None:
     write_manifest(mirror, manifest.with_entry(entry))
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
-        partial.rename(folder)
+        commit_folder(partial, folder)
         return
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (partial / name).replace(folder / name)
+        commit_file(partial / name, folder / name)
 
 
 def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
