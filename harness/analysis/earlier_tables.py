@@ -14,7 +14,7 @@ import pandas as pd
 
 from harness.analysis.frames import KEY_COLUMNS, Frame, select
 from harness.analysis.text_columns import read_table
-from harness.errors import DamagedError, UserError
+from harness.errors import DamagedError, UserError, error_line
 
 STEPS_CSV = "training.csv"
 MEASURED_TABLES = ("scores.csv", "training.csv", "dynamics.csv", "tables/cost.csv")
@@ -38,7 +38,7 @@ class EarlierTables:
             try:
                 self._cache[name] = read_table(path) if path.is_file() else None
             except (ValueError, UnicodeDecodeError) as error:
-                raise DamagedError(f"{path}: damaged ({' '.join(str(error).split())}); copy it again from its source") from None
+                raise DamagedError(f"{path}: damaged ({error_line(error)}); copy it again from its source") from None
         table = self._cache[name]
         return None if table is None else table.copy()
 

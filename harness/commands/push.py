@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.commands.console import echo
 from harness.commands.inspect import check_undamaged, open_run
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.store.output_folders import check_outside_runs
 from harness.store.untrusted import explain_malformed
 
@@ -46,5 +46,5 @@ def push_command(
             huggingface_hub.create_repo(str(repo), private=True, exist_ok=True)
             huggingface_hub.upload_folder(repo_id=str(repo), folder_path=package)
         except Exception as error:  # no network, no token or no permission: in each case it was not uploaded
-            raise UserError(f"--repo {repo}: not uploaded ({' '.join(str(error).split())[:200]})") from error
+            raise UserError(f"--repo {repo}: not uploaded ({error_line(error)})") from error
         echo(f"uploaded to {repo} (private; open it on the hub)")

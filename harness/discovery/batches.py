@@ -83,9 +83,6 @@ def format_difference(base: Objective, other: Objective) -> str:
     return f" (with {', '.join(settings)})" if settings else ""
 
 
-# ---------------------------------------------------------------- batches
-
-
 def make_batch(
     objective: Objective,
     scale: float = 1.0,
@@ -94,10 +91,7 @@ def make_batch(
     prompts: int = BATCH_SIZE,
     dtype: torch.dtype = torch.float64,
 ) -> Batch:
-    """A batch with exactly what `needs` declares: log-probabilities about -scale per token, lengths 3 to 12.
-
-    at_start: the main player is the opponent, so every log-ratio is 0.
-    """
+    """A batch with what `needs` declares: about -scale nats per token, lengths 3 to 12; at_start: every log-ratio is 0."""
     generator = torch.Generator().manual_seed(seed)
 
     def make_role(_: str, width: int) -> Responses:
@@ -114,8 +108,7 @@ def equal_start_batch(
     objective: Objective, lengths: Sequence[int] = (10,), nats: Sequence[float] = (1.0,), unlikely: str | None = None
 ) -> Batch:
     """The start of an iteration where all responses to a prompt are equally long and likely: row i has `lengths[i]` tokens of
-    `nats[i]`. unlikely: a role whose responses have ten times as many nats.
-    """
+    `nats[i]`. unlikely: a role whose responses have ten times as many nats."""
     tokens = torch.tensor(lengths, dtype=torch.float64)[:, None]
     logp = -tokens * torch.tensor(nats, dtype=torch.float64)[:, None]
 
@@ -150,18 +143,14 @@ def logp_leaves(batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def all_tensors(batch: Batch) -> list[torch.Tensor]:
-    """Every tensor of a batch."""
     return [t for r in responses_by_role(batch).values() for t in (r.logp, r.length, r.reference) if t is not None]
 
 
 def map_roles(batch: Batch, change: Callable[[str, Responses], Responses]) -> Batch:
-    """The batch with every role's responses changed."""
     return _from_roles({name: change(name, responses) for name, responses in responses_by_role(batch).items()})
 
 
 def map_tensors(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-    """The batch with every tensor changed in the same way."""
-
     def change_role(_: str, r: Responses) -> Responses:
         return Responses(change(r.logp), change(r.length), None if r.reference is None else change(r.reference))
 
@@ -208,9 +197,6 @@ def _change_role(batch: Batch, role: str, change: Callable[[Responses], Response
         return replace(r, logp=r.logp.clone().requires_grad_())
 
     return map_roles(batch, copy)
-
-
-# ---------------------------------------------------------------- what an objective computes on a batch
 
 
 def weighted_loss(objective: Objective, batch: Batch) -> torch.Tensor:

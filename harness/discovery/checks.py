@@ -1,4 +1,4 @@
-"""The properties of a loss as a function: computable, finite, pure, row by row, and documented.
+"""The properties of a loss as a function: computable, finite, precise, pure, row by row, and documented.
 
 Each check takes one objective and raises `PropertyViolation`, with the likely mistake in one sentence, or `PropertyWarning`.
 Legend: B prompts, K responses per prompt in a role; float64 unless said otherwise.
@@ -24,17 +24,23 @@ from harness.discovery.batches import (
     all_close,
     all_tensors,
     gradients,
+    logp_grads,
     logp_leaves,
     make_batch,
+    map_tensors,
+    responses_by_role,
     roll_samples,
     select_rows,
+    shift_role,
     training_effect,
     weighted_loss,
 )
 from harness.discovery.process_state import preserve_process_state
-from objectives import LossOutput, Objective, UndeclaredRead
+from objectives import Batch, LossOutput, Objective, UndeclaredRead
 
 NATS_SCALES = (1e-3, 1.0, 30.0, 3000.0)  # nats per token: from one likely token to a very unlikely long response
+# Nats, for log-probabilities of some hundred nats: a step that half precision loses, and one that float32 loses.
+HALF_PRECISION_STEP, SINGLE_PRECISION_STEP = 0.003, 1e-8
 
 
 def the_loss_can_be_computed(objective: Objective) -> None:
@@ -59,9 +65,7 @@ def loss_and_metrics_have_one_value_per_prompt(objective: Objective) -> None:
         if tuple(value.shape) != (BATCH_SIZE,):
             raise PropertyViolation(f"{name} has shape {tuple(value.shape)}, expected ({BATCH_SIZE},): reduce over K, not over B")
         if name in ("loss", "weight") and value.dtype not in (torch.float32, torch.float64):
-            raise PropertyViolation(
-                f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as it was computed"
-            )
+            raise PropertyViolation(f"{name} is {value.dtype}, expected the type of the log-probabilities: leave it as computed")
 
 
 def weights_count_prompts(objective: Objective) -> None:
@@ -71,16 +75,9 @@ def weights_count_prompts(objective: Objective) -> None:
         if weight is None:
             return
         if not torch.isfinite(weight).all() or (weight < 0).any() or not weight.any():
-            raise PropertyViolation(
-                f"weight is {[round(w, 4) for w in weight.tolist()]}, expected numbers of at least 0, not all of them 0"
-            )
+            raise PropertyViolation(f"weight is {[round(w, 4) for w in weight.tolist()]}, expected at least 0, not all 0")
         if weight.requires_grad:
-            raise PropertyViolation(
-                "weight has a gradient, but their sum is not differentiated: detach it, or put it into the loss"
-            )
-
-
-# ---------------------------------------------------------------- finite
+            raise PropertyViolation("weight has a gradient, but the sum is not differentiated: detach it or put it into the loss")
 
 
 def loss_and_gradient_are_finite(objective: Objective) -> None:
@@ -118,10 +115,7 @@ def _check_finite(objective: Objective, scale: float, at_start: bool = False, dt
 
 
 def _overflows_exponentially(objective: Objective, scale: float, at_start: bool, dtype: torch.dtype) -> bool:
-    """Whether loss or gradient is huge just before it overflows, as an exponential is and log(1 + exp(x)) is not.
-
-    The last finite scale is searched by bisection along the same batch.
-    """
+    """Whether loss or gradient is huge just before it overflows (bisection), as an exponential is and log(1 + exp(x)) is not."""
     low, high, largest = 1e-3, scale, 0.0
     while high / low > 1.001:
         middle = (low * high) ** 0.5
@@ -141,7 +135,60 @@ def may_overflow(objective: Objective) -> bool:
     return bool(objective.unbounded) or getattr(objective, "form", "") == "exponential"
 
 
-# ---------------------------------------------------------------- pure
+def precision_is_kept(objective: Objective) -> None:
+    """float32 gives the loss of float64 up to the rounding of log-probabilities, and small steps of every input change it."""
+    batch = make_batch(objective, 1.0 if may_overflow(objective) else 30.0, at_start=True)
+    for number, role in enumerate(responses_by_role(batch)):
+        batch = shift_role(batch, role, logp=0.3 + 0.1 * number)
+    exact = objective.loss(batch).loss.detach()
+    leaves = logp_leaves(batch)
+    terms = [(s * leaves[role].detach()).abs().sum(dim=1) for role, s in logp_grads(objective, batch).items()]
+    rounding = torch.stack(terms).sum(dim=0)
+    loss = objective.loss(map_tensors(batch, lambda t: t.float())).loss.detach().double()
+    differs = (loss - exact).abs() > 1e-5 * (1 + exact.abs()) + 1e-6 * rounding
+    if (differs & torch.isfinite(exact) & torch.isfinite(loss)).any():
+        raise PropertyViolation(
+            "float32 log-probabilities give another loss than float64 ones: is a large number added and taken away again?"
+        )
+    for role in leaves:
+        for kind in ("logp", "reference") if objective.needs.reference else ("logp",):
+            if not _follows_step(objective, batch, role, kind, HALF_PRECISION_STEP):
+                raise PropertyViolation(
+                    f"steps of {HALF_PRECISION_STEP} nats in the {role} {kind} are lost: is something "
+                    "rounded or cast to half precision?"
+                )
+            if not _follows_step(objective, batch, role, kind, SINGLE_PRECISION_STEP):
+                raise PropertyWarning(
+                    f"steps of {SINGLE_PRECISION_STEP} nats in the {role} {kind} are lost in float64: leave out casts as .float()"
+                )
+
+
+def _follows_step(objective: Objective, batch: Batch, role: str, kind: str, step: float) -> bool:
+    """Whether a small step changes most rows that a few nats change in both directions and that have a gradient there."""
+
+    def loss_after(shift: float) -> torch.Tensor:
+        other = shift_role(batch, role, logp=shift) if kind == "logp" else shift_role(batch, role, reference=shift)
+        return objective.loss(other).loss.detach()
+
+    base_loss, stepped, lowered, raised = (loss_after(shift) for shift in (0.0, step, -4.0, 4.0))
+    smaller_change = torch.minimum((lowered - base_loss).abs(), (raised - base_loss).abs())
+    loss_scale = 1 + base_loss.abs() + lowered.abs() + raised.abs()
+    is_sensitive = smaller_change * step > 1e-13 * loss_scale  # far above the rounding of the loss itself
+    is_sensitive &= logp_grads(objective, batch)[role].any(dim=1)
+    return not is_sensitive.any() or bool((stepped != base_loss)[is_sensitive].double().mean() > 0.5)
+
+
+def the_loss_works_on_any_device(objective: Objective) -> None:
+    """On torch's meta device, which cannot be mixed with another; a loss that reads values cannot be tested this way."""
+    try:
+        objective.loss(map_tensors(make_batch(objective), lambda t: t.detach().to("meta")))
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        if "expected device" in str(error) or "same device" in str(error):
+            raise PropertyViolation("a tensor made in the loss is not on the log-probabilities' device: give it that") from error
+        if "Cannot copy out of meta tensor" in str(error):
+            raise PropertyViolation(
+                "the loss copies log-probabilities to the processor: leave out .cpu(), .to() and .tolist()"
+            ) from error
 
 
 def same_input_gives_same_output_and_is_unchanged(objective: Objective) -> None:
@@ -178,9 +225,6 @@ def _state_beside_settings() -> dict[str, object]:
     }
 
 
-# ---------------------------------------------------------------- row by row
-
-
 def rows_do_not_depend_on_each_other(objective: Objective) -> None:
     if objective.needs.couples_batch:
         return
@@ -189,9 +233,7 @@ def rows_do_not_depend_on_each_other(objective: Objective) -> None:
     for row in range(BATCH_SIZE):
         row_loss = objective.loss(select_rows(batch, [row])).loss
         if not all_close([batch_loss[row : row + 1]], [row_loss], 1e-9):
-            raise PropertyViolation(
-                f"row {row} depends on other rows (did you average over the batch?); or declare couples_batch=True"
-            )
+            raise PropertyViolation(f"row {row} depends on other rows (averaged over the batch?); or declare couples_batch=True")
 
 
 def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
@@ -201,9 +243,7 @@ def order_of_rows_and_samples_does_not_matter(objective: Objective) -> None:
         leaves = logp_leaves(batch).values()
         original, permuted = (weighted_loss(objective, b) for b in (batch, select_rows(batch, order)))
         if not all_close([original, *gradients(original, leaves)], [permuted, *gradients(permuted, leaves)], 1e-9):
-            raise PropertyViolation(
-                "permuted rows give another loss or gradient: something depends on a row's position in the batch"
-            )
+            raise PropertyViolation("permuted rows give another loss or gradient: something depends on a row's position")
         if not all_close([objective.loss(batch).loss], [objective.loss(roll_samples(batch)).loss], 1e-9):
             raise PropertyViolation("the order of a prompt's samples changes its loss, though they are draws of one distribution")
 
@@ -226,12 +266,7 @@ def splitting_the_batch_adds_up_to_the_same_gradient(objective: Objective) -> No
 def a_batch_of_one_row_is_finite(objective: Objective) -> None:
     """The last optimizer step of an epoch may hold one prompt; tested where rows are coupled."""
     if objective.needs.couples_batch and not torch.isfinite(weighted_loss(objective, select_rows(make_batch(objective), [0]))):
-        raise PropertyWarning(
-            "a batch of one row has no finite loss (a deviation over rows?): training stops where one is left over"
-        )
-
-
-# ---------------------------------------------------------------- documentation
+        raise PropertyWarning("a batch of one row has no finite loss (a deviation over rows?): training stops where one is left")
 
 
 def hyper_parameters_are_documented(objective: Objective) -> None:

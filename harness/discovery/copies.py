@@ -41,10 +41,8 @@ def check_copies(root: Path, recorded_variants: Mapping[str, Mapping[str, Any]])
     for variant in recorded_variants.values():
         digests_by_name.setdefault(variant["name"], set()).add(variant["source_digest"])
     for name, digests in digests_by_name.items():
-        for path in (
-            root / COPIES_FOLDER / f"{name}.py",
-            *(root / COPIES_FOLDER / f"{name}-{source_digest}.py" for source_digest in digests),
-        ):
+        stems = [name, *(f"{name}-{source_digest}" for source_digest in digests)]
+        for path in (root / COPIES_FOLDER / f"{stem}.py" for stem in stems):
             if (actual_digest := _copy_digest(path)) is not None and actual_digest not in digests:
                 raise DamagedError(
                     f"{path}: damaged (digest {actual_digest}, trained with {', '.join(sorted(digests))}); repeat the run's "

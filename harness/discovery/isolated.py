@@ -49,7 +49,9 @@ def run_isolated_checks(variant: Variant, seconds: float = PROPERTY_SECONDS) -> 
             yield PROCESS_PROPERTY, "FAIL", f"{error} at: {current_step}; is there an endless loop?"
         else:
             if not finished:
-                reason = f"the process ended at: {current_step} ({_exit_reason(process)})"
+                code = process.wait()
+                ended_by = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+                reason = f"the process ended at: {current_step} ({ended_by})"
                 yield PROCESS_PROPERTY, "FAIL", f"{reason}; does the file call os._exit or os.abort?"
 
 
@@ -97,11 +99,6 @@ def _messages(process: subprocess.Popen[bytes], seconds: float) -> Iterator[Mapp
         line, _, buffer = buffer.partition(b"\n")
         timeout = seconds
         yield json.loads(line)
-
-
-def _exit_reason(process: subprocess.Popen[bytes]) -> str:
-    code = process.wait()
-    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
 # ---------------------------------------------------------------- in the process

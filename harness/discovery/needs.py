@@ -99,12 +99,8 @@ def a_declared_reference_is_read(objective: Objective) -> None:
 
 def coupled_rows_depend_on_each_other(objectives: Sequence[Objective]) -> None:
     coupled = [objective for objective in objectives if objective.needs.couples_batch]
-    if coupled and not any(
-        _rows_are_coupled(objective, batch) for objective in coupled for batch in _batches(objective, BATCH_SIZE)
-    ):
-        raise PropertyViolation(
-            "needs declares couples_batch but no row depends on another: leave it out, whole batches cost memory"
-        )
+    if coupled and not any(_rows_are_coupled(o, batch) for o in coupled for batch in _batches(o, BATCH_SIZE)):
+        raise PropertyViolation("needs declares couples_batch but no row depends on another: leave it out, it costs memory")
 
 
 def _rows_are_coupled(objective: Objective, batch: Batch) -> bool:
@@ -144,9 +140,7 @@ def hyper_parameters_have_an_effect(objectives: Sequence[Objective]) -> None:
         if not any(_trains_differently(*pair) for pair in pairs):
             if any(_differ(*pair, _metrics) for pair in pairs):
                 raise PropertyWarning(f"{spec.name} changes the metrics alone, never the loss")
-            raise PropertyViolation(
-                f"{spec.name} has no effect: neither the loss, nor its gradient, nor what it needs changes with it"
-            )
+            raise PropertyViolation(f"{spec.name} has no effect: neither loss nor gradient nor what it needs changes with it")
         if not any(first.needs != second.needs or _differ(first, second, weights_and_grads) for first, second in pairs):
             raise PropertyWarning(f"{spec.name} adds to the loss what has no gradient: training does not depend on it")
         for choice in spec.metadata.get("choices", ()):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.discovery import checks, needs, precision, slopes, source_file
+from harness.discovery import checks, needs, slopes, source_file
 from harness.discovery.batches import PropertyViolation, PropertyWarning, form_variations, format_difference, variations
+from harness.errors import error_line
 from objectives import Objective
 
 Verdict = Literal["pass", "FAIL", "warning", "skip"]
@@ -52,7 +53,7 @@ CHECKS = (
     PropertyCheck(checks.hyper_parameters_are_documented, base_only, False),
     PropertyCheck(checks.the_loss_can_be_computed, variations),
     PropertyCheck(checks.loss_and_metrics_have_one_value_per_prompt, variations),
-    PropertyCheck(precision.the_loss_works_on_any_device, form_variations, False),
+    PropertyCheck(checks.the_loss_works_on_any_device, form_variations, False),
     PropertyCheck(checks.same_input_gives_same_output_and_is_unchanged, variations),
     PropertyCheck(checks.random_numbers_and_settings_are_left_alone, form_variations, False),
     PropertyCheck(checks.harmless_input_gives_a_finite_loss_and_gradient, base_only),
@@ -63,7 +64,7 @@ CHECKS = (
     PropertyCheck(checks.loss_and_gradient_are_finite, variations),
     PropertyCheck(checks.a_batch_of_one_row_is_finite, form_variations, False),
     PropertyCheck(needs.unbounded_is_needed, None, False),
-    PropertyCheck(precision.precision_is_kept, form_variations),
+    PropertyCheck(checks.precision_is_kept, form_variations),
     PropertyCheck(needs.declared_roles_are_used, variations),
     PropertyCheck(needs.every_sample_is_used, form_variations),
     PropertyCheck(checks.order_of_rows_and_samples_does_not_matter, form_variations, False),
@@ -78,16 +79,14 @@ CHECKS = (
 
 
 def check_objective(
-    bases: Sequence[Objective],
-    property_checks: Sequence[PropertyCheck] = CHECKS,
-    on_start: Callable[[str], None] = lambda name: None,
+    bases: Sequence[Objective], lines: Sequence[PropertyCheck] = CHECKS, on_start: Callable[[str], None] = lambda name: None
 ) -> Iterator[CheckResult]:
     """Every property of an objective, one result after the other, over its other legal hyper-parameters too.
 
     bases: the objective as requested, or several where a hyper-parameter has a schedule. on_start: called with each line's name.
     """
     failed = ""
-    for line in property_checks:
+    for line in lines:
         on_start(line.name)
         result = CheckResult(line.name, "skip", f'after "{failed}"') if failed else _run_over_variations(line, bases)
         if result.verdict == "FAIL" and line.is_required:
@@ -101,7 +100,6 @@ def check_file(path: Path) -> CheckResult:
 
 
 def check_side_effects(monitor: source_file.SideEffectMonitor) -> Iterator[CheckResult]:
-    """What the file did while its properties were checked."""
     for check in (source_file.nothing_outside_is_read_or_written, source_file.nothing_is_printed):
         yield run_check(check, monitor)
 
@@ -120,7 +118,7 @@ def run_check(check: Callable, subject: object, suffix: str = "") -> CheckResult
     except KeyboardInterrupt:  # raised by the file: the process has no terminal
         reason = "the loss ends the process with KeyboardInterrupt"
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:300]}"
+        reason = f"{type(error).__name__}: {error_line(error, 300)}"
         if isinstance(error, MemoryError) or "can't allocate memory" in reason:
             reason = f"{type(error).__name__}: the loss needs more memory than a batch of a few prompts can"
     else:

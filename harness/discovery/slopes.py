@@ -47,9 +47,7 @@ def the_start_pushes_the_real_response_up(objective: Objective) -> None:
     for number, batch in enumerate(_start_batches(objective)):
         grad = logp_grads(objective, batch)["real"]
         if number == 0 and (grad > _zero_tolerance(grad)).any():
-            raise PropertyViolation(
-                "at the start of an iteration a likelier real response raises the loss: is a sign turned around?"
-            )
+            raise PropertyViolation("at an iteration's start a likelier real response raises the loss: is a sign turned around?")
         if (grad < -_zero_tolerance(grad)).any():
             return
     raise PropertyViolation("at the start of an iteration the real response has no gradient, so nothing would be learnt from it")
@@ -57,8 +55,7 @@ def the_start_pushes_the_real_response_up(objective: Objective) -> None:
 
 def the_start_pushes_no_other_response_up(objective: Objective) -> None:
     """For each other role that is not in `pushes_up`. A role that is pushed down at some start may be pushed up at another
-    (T-SPIN's synthetic response, between the real and the proto one); for one that never is, a sign is wrong.
-    """
+    (T-SPIN's synthetic response, between the real and the proto one); for one that never is, a sign is wrong."""
     declared_roles = objective.pushes_up
     if isinstance(declared_roles, str) or not set(declared_roles) <= set(ROLE_NAMES[1:]):
         raise PropertyViolation(f"pushes_up={declared_roles!r} is not a tuple of roles, for example ('synthetic',)")
@@ -88,21 +85,11 @@ def describe_start(objective: Objective) -> str:
     for role, grad in logp_grads(objective, batch).items():
         value, count = float(grad.sum()) / weight, grad.shape[1]
         subject = f"the {role} response's" if count == 1 else f"that of the {count} {role} responses together"
-        direction = (
-            "is not moved"
-            if abs(value) < 1e-9
-            else f"is pushed {'up' if value < 0 else 'down'} with slope {_format_number(abs(value))}"
-        )
+        slope = f"{abs(value):.2f}" if abs(value) >= 0.1 else f"{abs(value):.2g}"
+        direction = "is not moved" if abs(value) < 1e-9 else f"is pushed {'up' if value < 0 else 'down'} with slope {slope}"
         phrases.append(f"{subject} {'' if phrases or count > 1 else 'log-probability '}{direction}")
     text = phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
     return f"at the start {text} (loss per nat, all responses alike: 10 tokens of 1 nat)"
-
-
-def _format_number(value: float) -> str:
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
-
-
-# ---------------------------------------------------------------- one unit for all roles
 
 
 def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
@@ -116,23 +103,15 @@ def all_sides_are_counted_in_one_unit(objective: Objective) -> None:
     used_roles = [role for role in logp_leaves(batches[0]) if all(logp_grads(objective, b)[role].any() for b in batches)]
 
     def is_unchanged(role: str, other: str, logp: float, length: float) -> bool:
-        return all(
-            all_close(
-                _row_losses(objective, batch),
-                _row_losses(objective, scale_role(scale_role(batch, role, logp), other, length=length)),
-                1e-8,
-            )
-            for batch in batches
-        )
+        pairs = ((batch, scale_role(scale_role(batch, role, logp), other, length=length)) for batch in batches)
+        return all(all_close(_row_losses(objective, old), _row_losses(objective, new), 1e-8) for old, new in pairs)
 
     summed = [role for role in used_roles if is_unchanged(role, role, 1.0, SCALE_FACTOR)]
     per_token = [role for role in used_roles if role not in summed and is_unchanged(role, role, SCALE_FACTOR, SCALE_FACTOR)]
     for role in (role for role in used_roles if role not in per_token):
         for other in (other for other in used_roles if other not in (role, *summed)):
             if is_unchanged(role, other, SCALE_FACTOR, SCALE_FACTOR):
-                raise PropertyViolation(
-                    f"the {role} log-probability is divided by the length of the {other} response, not by its own"
-                )
+                raise PropertyViolation(f"the {role} log-probability is divided by the {other} response's length, not by its own")
     if summed and per_token:
         description = f"the {per_token[0]} log-probability counts per token and the {summed[0]} one summed over tokens"
         if any(_is_linear(objective, batches[1], role) for role in (summed[0], per_token[0])):
@@ -154,9 +133,6 @@ def _is_linear(objective: Objective, batch: Batch, role: str) -> bool:
 def _row_factors(batch: Batch) -> torch.Tensor:
     """(B, 1) factors about 1, different in each row, so that they also change a loss that subtracts means over rows."""
     return torch.linspace(0.5, 1.5, len(batch.real.logp), dtype=torch.float64)[:, None]
-
-
-# ---------------------------------------------------------------- the reference
 
 
 def each_response_is_held_against_its_own_reference(objective: Objective) -> None:
@@ -191,13 +167,13 @@ def each_response_is_held_against_its_own_reference(objective: Objective) -> Non
             raise PropertyViolation(f"the {role} response is compared with the reference of the {other} one, not with its own")
     for role in with_reference:
         base_grad = _joint_grad(objective, batches[0], role, 0.0)
-        if any(
-            (_joint_grad(objective, batches[0], role, shift) - base_grad).abs().gt(1e-7 * (1 + base_grad.abs())).any()
-            for shift in SHIFTS
-        ):
+        changes = (_joint_grad(objective, batches[0], role, shift) - base_grad for shift in SHIFTS)
+        if any(change.abs().gt(1e-7 * (1 + base_grad.abs())).any() for change in changes):
             raise PropertyWarning(f"the {role} response counts beyond its log-ratio: is a length missing on one side of it?")
     for role in without_reference if with_reference else ():
-        if not _is_linear(objective, batches[0], role) and not _depends_on_reference(objective, batches[0], role):
+        shifted = shift_role(batches[0], role, reference=0.7)
+        reads_reference = not all_close(_row_losses(objective, batches[0]), _row_losses(objective, shifted))
+        if not reads_reference and not _is_linear(objective, batches[0], role):
             raise PropertyWarning(f"the {with_reference[0]} response is compared with its reference, the {role} one is not")
 
 
@@ -213,14 +189,9 @@ def _against_the_reference_of(objective: Objective, batch: Batch, role: str, oth
 
 def _joint_grad(objective: Objective, batch: Batch, role: str, shift: float) -> torch.Tensor:
     """(B, K), the slope in a role's log-probability and reference together, after a shift of its reference alone."""
-    logp_grad, reference_grad = _logp_and_reference_grads(
-        objective, shift_role(batch, role, reference=shift * _row_factors(batch))
-    )[role]
+    shifted = shift_role(batch, role, reference=shift * _row_factors(batch))
+    logp_grad, reference_grad = _logp_and_reference_grads(objective, shifted)[role]
     return logp_grad + reference_grad
-
-
-def _depends_on_reference(objective: Objective, batch: Batch, role: str) -> bool:
-    return not all_close(_row_losses(objective, batch), _row_losses(objective, shift_role(batch, role, reference=0.7)))
 
 
 def _logp_and_reference_grads(objective: Objective, batch: Batch) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -233,9 +204,6 @@ def _logp_and_reference_grads(objective: Objective, batch: Batch) -> dict[str, t
     roles = responses_by_role(detached)
     grads = gradients(weighted_loss(objective, detached), [t for r in roles.values() for t in (r.logp, r.reference_logp)])
     return dict(zip(roles, zip(grads[::2], grads[1::2], strict=True), strict=True))
-
-
-# ---------------------------------------------------------------- the gradient
 
 
 def the_gradient_is_the_slope_of_the_loss(objective: Objective) -> None:

@@ -1,6 +1,5 @@
 """What an objective's file uses beside log-probabilities: imports, from its source; files, processes and the network, from
-Python's audit events while it is loaded and its losses are computed.
-"""
+Python's audit events while it is loaded and its losses are computed."""
 
 from __future__ import annotations
 
@@ -19,34 +18,17 @@ from unittest import mock
 from harness.discovery.batches import PropertyViolation, PropertyWarning
 
 ALLOWED_MODULES = frozenset(sys.stdlib_module_names) | {"torch", "objectives", "__future__"}
-# Prefix of an audit event (docs.python.org, "Audit events table") -> the effect in words.
-AUDIT_EVENTS = {
-    "os.remove": "removes a file",
-    "os.rename": "renames a file",
-    "os.mkdir": "makes a folder",
-    "os.rmdir": "removes a folder",
-    "os.link": "makes a link",
-    "os.symlink": "makes a link",
-    "os.truncate": "writes a file",
-    "os.chmod": "changes a file's mode",
-    "os.chdir": "changes the working folder",
-    "os.listdir": "reads a folder",
-    "os.scandir": "reads a folder",
-    "os.putenv": "changes the environment",
-    "os.unsetenv": "changes the environment",
-    "os.system": "starts a program",
-    "os.exec": "starts a program",
-    "os.spawn": "starts a program",
-    "os.posix_spawn": "starts a program",
-    "os.fork": "starts a process",
-    "os.kill": "sends a signal",
-    "subprocess.Popen": "starts a program",
-    "socket.": "uses the network",
-    "urllib.Request": "uses the network",
-    "sqlite3.connect": "opens a data base",
-    "ctypes.dlopen": "loads a library",
-    "open": "",
-}
+# Effect in words -> prefixes of the audit events that have it (docs.python.org, "Audit events table").
+EFFECTS = {
+    "removes a file": "os.remove", "renames a file": "os.rename", "makes a folder": "os.mkdir", "removes a folder": "os.rmdir",
+    "makes a link": "os.link os.symlink", "writes a file": "os.truncate", "changes a file's mode": "os.chmod",
+    "changes the working folder": "os.chdir", "reads a folder": "os.listdir os.scandir", "sends a signal": "os.kill",
+    "changes the environment": "os.putenv os.unsetenv", "starts a process": "os.fork",
+    "starts a program": "os.system os.exec os.spawn os.posix_spawn subprocess.Popen",
+    "uses the network": "socket. urllib.Request", "opens a data base": "sqlite3.connect", "loads a library": "ctypes.dlopen",
+    "": "open",
+}  # fmt: skip
+AUDIT_EVENTS = {event: effect for effect, events in EFFECTS.items() for event in events.split()}
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 # Python itself reads files there: modules, lines of a warning.
 INTERPRETER_MODULES = ("importlib", "linecache", "tokenize", "zipimport")
@@ -90,12 +72,7 @@ def imports_torch_and_the_standard_library_alone(path: Path) -> None:
     imports = foreign_imports(path)
     if imports:
         listing = ", ".join(f"{name} (line {line})" for name, line in imports)
-        raise PropertyViolation(
-            f"imports {listing}: a run keeps this one file, so it may use torch and the standard library alone"
-        )
-
-
-# ---------------------------------------------------------------- side effects
+        raise PropertyViolation(f"imports {listing}: a run keeps one file, so it may use torch and the standard library alone")
 
 
 class SideEffectMonitor:
@@ -135,7 +112,9 @@ class SideEffectMonitor:
         if effect is None or (line := self._line(sys._getframe(2))) is None:
             return
         if event == "open":
-            effect = "writes a file" if _writes(*arguments[1:3]) else "reads a file"
+            mode, flags = arguments[1:3]
+            is_write = set(mode or "") & set("wax+") or (isinstance(flags, int) and flags & WRITE_FLAGS)
+            effect = "writes a file" if is_write else "reads a file"
         target = f" {arguments[0]}" if arguments and isinstance(arguments[0], str | bytes | os.PathLike) else ""
         sentence = f"{effect}{target} (line {line})"
         if sentence not in self.effects:
@@ -177,10 +156,6 @@ def _with_open_event(function: Callable[..., Any], position: int, mode: str) -> 
         return function(*arguments, **named)
 
     return called
-
-
-def _writes(mode: Any, flags: Any) -> bool:
-    return bool(set(mode or "") & set("wax+")) or (isinstance(flags, int) and bool(flags & WRITE_FLAGS))
 
 
 def nothing_outside_is_read_or_written(monitor: SideEffectMonitor) -> None:

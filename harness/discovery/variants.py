@@ -1,8 +1,7 @@
 """Name or path -> objective, and the spelling of variants: `space`, `space:mu=3`, `./mine.py:gamma=2`.
 
-An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the
-`objectives` folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for
-are imported.
+An objective's name is its file's stem; there is no list and no decorator. Three sources, in this order: a path, the `objectives`
+folder, entry points in the group `harness.objectives`. Listing imports nothing, and only files that were asked for are imported.
 """
 
 from __future__ import annotations
@@ -46,20 +45,16 @@ def builtin_folder() -> Path:
 
 def list_objectives(folder: Path | None = None) -> dict[str, Path]:
     """Name -> file of every objective in the folder and behind entry points. Imports nothing; UserError on a clash."""
+    from importlib.metadata import entry_points
+
     folder = folder or builtin_folder()
     paths = {p.stem: p for p in sorted(folder.glob("*.py")) if not p.stem.startswith("_")}
-    for entry in _entry_points():
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         path = _entry_path(entry)
         if entry.name in paths and paths[entry.name].resolve() != path.resolve():
             raise UserError(f'objective "{entry.name}" comes from two places, {paths[entry.name]} and {path}; remove one')
         paths[entry.name] = path
     return paths
-
-
-def _entry_points() -> list[Any]:
-    from importlib.metadata import entry_points
-
-    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
 
 
 def _entry_path(entry: Any) -> Path:
@@ -80,9 +75,8 @@ def find_objective(name: str, known: Mapping[str, Path] | None = None, source: s
     if name.endswith(".py") or "/" in name:
         path = expand_user(name)
         if not path.is_file():
-            raise UserError(
-                f"{prefix}objective {name}: " + ("is a folder, expected a .py file" if path.is_dir() else "no such file")
-            )
+            problem = "is a folder, expected a .py file" if path.is_dir() else "no such file"
+            raise UserError(f"{prefix}objective {name}: {problem}")
         if path.stem in known and known[path.stem].resolve() != path.resolve():
             raise UserError(f'{prefix}objective "{path.stem}" comes from two places, {path} and {known[path.stem]}; rename one')
         return path
@@ -104,11 +98,8 @@ def load_objective(path: Path, source_digest: str | None = None) -> type[Objecti
     if not NAME_PATTERN.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
     module = _import_file(path, source_digest)
-    classes = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Objective) and value.__module__ == module.__name__
-    ]
+    own_classes = (v for v in vars(module).values() if inspect.isclass(v) and v.__module__ == module.__name__)
+    classes = [cls for cls in own_classes if issubclass(cls, Objective)]
     if len(classes) != 1:
         names = ", ".join(c.__name__ for c in classes) or "none"
         raise UserError(f"{path}: defines {len(classes)} subclasses of Objective ({names}); expected exactly one")
@@ -166,9 +157,6 @@ def describe_error(path: Path, error: BaseException) -> str:
     return f"{path}{f': line {line}' if line else ''}: {type(error).__name__}: {error}"
 
 
-# ---------------------------------------------------------------- variants
-
-
 @dataclass(frozen=True)
 class Variant:
     """One objective with its settings. `label` is its name in folders, tables and figures; lists in `params` are schedules."""
@@ -203,8 +191,7 @@ class Variant:
 
     def objectives(self, iterations: int) -> list[Objective]:
         """The objectives of all iterations, for checks before the run. After the end of the last schedule they are the same
-        object.
-        """
+        object."""
         scheduled_objectives = [self.objective(t) for t in range(min(iterations, self.longest))]
         return [scheduled_objectives[min(t, len(scheduled_objectives) - 1)] for t in range(iterations)]
 
@@ -218,10 +205,7 @@ class Variant:
 
 
 def parse_variants(
-    text: str,
-    defaults: Mapping[str, Mapping[str, Any]] | None = None,
-    folder: Path | None = None,
-    source: str = "--objectives",
+    text: str, defaults: Mapping[str, Mapping[str, Any]] | None = None, folder: Path | None = None, source: str = "--objectives"
 ) -> list[Variant]:
     """`space,space:mu=3,spin:beta=0.5:history=0:training.lr=1e-4,sft:data.examples=300` -> variants, labels unique.
 
@@ -254,7 +238,6 @@ def parse_variants(
 
 
 def split_variants(text: str) -> list[str]:
-    """The variants of a comma-separated list, each as it is typed."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -286,13 +269,10 @@ def _parse_spelling(text: str, known: Mapping[str, Path], source: str) -> tuple[
 
 
 def _flatten(section: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in section.items():
-        if key == "training" and isinstance(value, Mapping):
-            flat.update({f"training.{k}": v for k, v in value.items()})
-        else:
-            flat[key] = value
-    return flat
+    training = section.get("training")
+    if not isinstance(training, Mapping):
+        return dict(section)
+    return {k: v for k, v in section.items() if k != "training"} | {f"training.{k}": v for k, v in training.items()}
 
 
 def parse_value(text: str) -> Any:

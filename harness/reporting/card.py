@@ -27,10 +27,7 @@ WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
 
 
 def find_adapter(results: RunResults, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
-    """The folder of a checkpoint's adapter, its seed and iteration (by default the run's first seed and last iteration).
-
-    Raises UserError for a checkpoint that the run has not finished.
-    """
+    """A checkpoint's adapter, seed and iteration (default: first seed, last iteration). UserError for an unfinished one."""
     if label not in results.record["variants"]:
         raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
     seed = int(results.record["seeds"][0]) if seed is None else seed
@@ -66,9 +63,8 @@ def write_adapter_package(results: RunResults, label: str, seed: int, iteration:
     }
     temporary_names = {f"{name}.tmp" for name in files}
     for path in sorted(to.iterdir()) if to.is_dir() else ():
-        if path.name not in temporary_names and (
-            path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]
-        ):
+        is_other = path.name not in files or not path.is_file() or path.read_bytes() != files[path.name]
+        if path.name not in temporary_names and is_other:
             raise UserError(f"{to}: not an empty folder ({path.name} is not what would be written there); name a new one")
     if to.exists() and not to.is_dir():
         raise UserError(f"--to {to}: a file, not a folder; name a new one")
@@ -79,7 +75,6 @@ def write_adapter_package(results: RunResults, label: str, seed: int, iteration:
 
 
 def model_card(results: RunResults, label: str, seed: int, iteration: int) -> str:
-    """The model card of one checkpoint."""
     from huggingface_hub import ModelCardData
 
     record = results.record
@@ -98,7 +93,7 @@ def model_card(results: RunResults, label: str, seed: int, iteration: int) -> st
     }
     setting_rows = "\n".join(f"| {escape_markdown(k)} | {escape_markdown(json.dumps(v))} |" for k, v in settings.items())
     scores = "\n".join(score_lines(results, label, seed, iteration))
-    versions = "\n".join(version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"))
+    versions = "\n\n".join(version_lines(results, f"{label}/seed-{seed}/iteration-{iteration}"))
     return (
         f"""---
 {header.to_yaml()}
@@ -176,11 +171,7 @@ def version_lines(results: RunResults, checkpoint_folder: str) -> list[str]:
         if folder.startswith(checkpoint_folder + "/"):
             description = ", ".join(escape_markdown(f"{name} {version}") for name, version in made_with.items())
             phases.setdefault(description, []).append(folder.removeprefix(checkpoint_folder + "/"))
-    return [
-        line
-        for description, names in phases.items()
-        for line in (f"Made with ({escape_markdown(', '.join(names))}): {description}.", "")
-    ]
+    return [f"Made with ({escape_markdown(', '.join(names))}): {description}." for description, names in phases.items()]
 
 
 def markdown_link(address: str) -> str:

@@ -31,10 +31,8 @@ def _entry(name: str, cls: type[Objective]) -> str:
     for spec in dataclasses.fields(cls):
         lines.append(f"- `{spec.name}` = {spec.default!r}: {spec.metadata['doc']}")
     citation = cls.citation
-    lines += [""] * bool(dataclasses.fields(cls)) + [
-        f"Source: {citation.label}, [{citation.title}]({citation.url}), {citation.where}.",
-        "",
-    ]
+    source = f"Source: {citation.label}, [{citation.title}]({citation.url}), {citation.where}."
+    lines += [*[""] * bool(dataclasses.fields(cls)), source, ""]
     return "\n".join(lines)
 
 

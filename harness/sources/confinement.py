@@ -52,21 +52,15 @@ def is_inside(name: str) -> bool:
 
 def check_no_foreign_code(path: str | Path) -> None:
     """Raises UserError where a model in a mirror names Python code of another repository or folder (transformers' `auto_map`),
-    at any depth: a model of several parts has the settings of each within its own.
-    """
+    at any depth: a model of several parts has the settings of each within its own."""
     for file in sorted(Path(path).glob("*.json")):
-        maps = [
-            value["auto_map"] for value in _iter_values(_read_object(file)) if isinstance(value, Mapping) and "auto_map" in value
-        ]
-        for reference in _iter_strings(maps):
+        objects = (value for value in _iter_values(_read_object(file)) if isinstance(value, Mapping))
+        for reference in _iter_strings([value["auto_map"] for value in objects if "auto_map" in value]):
             if "--" in reference or not is_inside(reference):
                 raise UserError(
                     f"{file}: auto_map names code of another repository or folder, {reference.partition('--')[0]}, which a "
                     "mirror does not hold; copy the code beside the model and name it without the repository"
                 )
-
-
-# ---------------------------------------------------------------- references
 
 
 def _iter_values(value: Any) -> Iterator[Any]:
@@ -149,8 +143,7 @@ def folder_roots(base: Path) -> list[Path]:
 
 def _outside_links(folder: Path, mirror: Path) -> Iterator[str]:
     """Links to files outside, and whatever is neither file nor folder. In the hub's cache a folder consists of links to the
-    `blobs` beside it, which are allowed.
-    """
+    `blobs` beside it, which are allowed."""
     try:
         mirror_root, base = mirror.resolve(), folder.resolve()
     except (RuntimeError, OSError):

@@ -16,10 +16,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.files import commit_file, commit_folder
 from harness.progress import Reporter
-from harness.sources.hub import first_line, hub_api, wrap_hub_errors
+from harness.sources.hub import hub_api, wrap_hub_errors
 from harness.sources.mirror import (
     Entry,
     FileRecord,
@@ -49,8 +49,7 @@ DESCRIPTION_FILES = ("*.md", "*.yaml", "dataset_infos.json", "LICENSE*")
 @dataclass(frozen=True)
 class FetchPlan:
     """One item, and the size in bytes of each file to fetch. skip_reason: why there is nothing to do; gated: its terms must be
-    accepted on its page.
-    """
+    accepted on its page."""
 
     item: HubItem
     commit: str | None
@@ -87,9 +86,6 @@ def fetch(items: Sequence[HubItem], mirror: Path, reporter: Reporter) -> None:
 
 def _lock_mirror(mirror: Path, notify: Notify) -> AbstractContextManager[Lease]:
     return folder_lock(mirror, notify, f"--to {mirror}", "is fetching into this folder; wait for it", "name another folder")
-
-
-# ---------------------------------------------------------------- planning
 
 
 def _plan_item(item: HubItem, mirror: Path, manifest: MirrorManifest) -> FetchPlan:
@@ -131,16 +127,12 @@ def select_files(item: HubItem, names: Iterable[str]) -> list[str]:
 
 
 def _is_model_file(name: str) -> bool:
-    return fnmatchcase(name, MODEL_TEMPLATE_FILES) or (
-        "/" not in name and _matches_any(name, MODEL_FILES) and not _matches_any(name, MODEL_EXCLUDES)
-    )
+    is_file_of_root = "/" not in name and _matches_any(name, MODEL_FILES) and not _matches_any(name, MODEL_EXCLUDES)
+    return is_file_of_root or fnmatchcase(name, MODEL_TEMPLATE_FILES)
 
 
 def _matches_any(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-# ---------------------------------------------------------------- fetching
 
 
 def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
@@ -167,8 +159,7 @@ def _download(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
 
 def _finalize(item: HubItem, commit: str | None, mirror: Path) -> None:
     """Enter what lies in `.partial` into mirror.json and move it to its place: interrupted in between, it is missing, not half
-    there.
-    """
+    there."""
     folder, partial = (mirror / base / relative_dir(item.kind, item.id) for base in ("", PARTIAL))
     paths = sorted(path for path in partial.rglob("*") if path.is_file())
     files = {p.relative_to(partial).as_posix(): FileRecord(size=p.stat().st_size, sha256=sha256(p)) for p in paths}
@@ -210,7 +201,7 @@ def _download_nltk(plan: FetchPlan, mirror: Path, reporter: Reporter) -> None:
         raise UserError(f'{item}: needs the package nltk on this machine; install it with: pip install "nltk"') from error
     except Exception as error:  # no network, another index, no right to write: each means that it cannot be fetched
         raise UserError(
-            f"{item}: not on this machine and not to be downloaded ({first_line(error)}); install it with: "
+            f"{item}: not on this machine and not to be downloaded ({error_line(error)}); install it with: "
             f"python -m nltk.downloader {item.id}, then repeat the command"
         ) from error
     if not partial.is_dir():

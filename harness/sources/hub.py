@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from harness.errors import UserError
-from harness.security.redact import MASK, redact
+from harness.errors import UserError, error_line
 from harness.sources.mirror import HubItem
 
 if TYPE_CHECKING:
@@ -56,13 +54,7 @@ def wrap_hub_errors(item: HubItem, mirror: Path) -> Iterator[None]:
             errors.OfflineModeIsEnabled: "the environment forbids the network; unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE, "
             "then repeat the command",
             errors.HfHubHTTPError: f"{host} answered {status}; repeat the command to go on from here",
-            Exception: f"{host} cannot be reached, or the connection was lost ({first_line(cause)}); where there is a network, "
+            Exception: f"{host} cannot be reached, or the connection was lost ({error_line(cause)}); where there is a network, "
             "repeat the command to go on from here (HF_ENDPOINT names another hub, HTTPS_PROXY a proxy)",
         }
         raise UserError(f"{item}: {next(text for kind, text in messages.items() if isinstance(cause, kind))}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """The error's first line, without what may be secret in an address: the user, and the query, which may hold a signature."""
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return re.sub(r"\?\S*", "", redact(line).replace(f"{MASK}@", ""))[:160]

@@ -54,13 +54,12 @@ class HubItem:
     def repo_type(self) -> str:
         return "dataset" if self.kind == "data" else "model"
 
-    def command(self, mirror: Path) -> str:
-        return shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
+    def advice(self, mirror: Path | str = "OTHER") -> str:
+        command = shlex.join(["harness", "fetch", *self.options, "--to", str(mirror)])
+        return f"on a machine with the hub: {command}"
 
 
 class FileRecord(Section):
-    """One file of an entry."""
-
     size: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
@@ -76,8 +75,6 @@ class Entry(Section):
 
 
 class MirrorManifest(Section):
-    """mirror.json."""
-
     format_version: Annotated[int, Field(ge=FORMAT_VERSION, le=FORMAT_VERSION)] = FORMAT_VERSION
     entries: tuple[Entry, ...] = ()
 
@@ -111,9 +108,6 @@ def write_manifest(mirror: Path, manifest: MirrorManifest) -> None:
     write_json(mirror / MANIFEST_FILE, manifest.model_dump())
 
 
-# ---------------------------------------------------------------- folders of items
-
-
 def is_hub_id(text: str) -> bool:
     """Whether a setting names something on the hub: not `builtin:`, no path, no file name."""
     return bool(HUB_ID.fullmatch(text)) and ".." not in text and not text.endswith(FILE_SUFFIXES)
@@ -139,9 +133,6 @@ def check_file_name(name: str, source: str) -> None:
         raise UserError(f"{source}: names a file {name!r}, which could leave its folder; nothing of it is used")
 
 
-# ---------------------------------------------------------------- contents
-
-
 def locate_item(mirror: Path, item: HubItem) -> Path:
     """The folder of an item that a run needs, its files compared with mirror.json where they are recorded.
 
@@ -153,15 +144,12 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
     if entry is not None:
         check_revision(mirror, entry, item)
         for _, damage in find_damage(mirror, entry, check_large_files=False):
-            raise UserError(f"{damage}; on a machine with the hub: {item.command(mirror)}")
+            raise UserError(f"{damage}; {item.advice(mirror)}")
     elif folder.is_dir() and item.revision is not None:
-        raise UserError(
-            f"{item}: {folder} has no recorded revision, expected {item.revision}; "
-            f"on a machine with the hub: {item.command(Path('OTHER'))}"
-        )
+        raise UserError(f"{item}: {folder} has no recorded revision, expected {item.revision}; {item.advice()}")
     elif not folder.is_dir():
         if (snapshot := cached_snapshot(mirror, item)) is None:
-            raise UserError(f"{item}: not in {mirror}; on a machine with the hub: {item.command(mirror)}")
+            raise UserError(f"{item}: not in {mirror}; {item.advice(mirror)}")
         folder = snapshot
     for problem in outside_references(folder, mirror) if item.kind != "nltk" else ():
         raise UserError(f"{item}: {problem}")
@@ -170,12 +158,9 @@ def locate_item(mirror: Path, item: HubItem) -> Path:
 
 def check_revision(mirror: Path, entry: Entry, item: HubItem) -> None:
     """Raises UserError when an entry is of another revision than the item."""
-    requested, recorded = item.revision or "main", entry.revision or "main"
-    if entry.kind != "nltk" and requested not in (recorded, entry.commit):
-        raise UserError(
-            f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), expected {requested}; "
-            f"on a machine with the hub: {item.command(Path('OTHER'))}"
-        )
+    wanted, recorded = item.revision or "main", entry.revision or "main"
+    if entry.kind != "nltk" and wanted not in (recorded, entry.commit):
+        raise UserError(f"{item}: {mirror} has revision {recorded} (commit {entry.commit}), expected {wanted}; {item.advice()}")
 
 
 def cached_snapshot(mirror: Path, item: HubItem) -> Path | None:

@@ -65,12 +65,8 @@ def network_allowed() -> Iterator[None]:
 def _audit_hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _forbidden or _thread_state.allowed:
         return
-    if event in CONNECT_EVENTS:
-        if arguments[0].family != getattr(socket, "AF_UNIX", None):
-            raise NetworkBlocked(f"no network with --mirror; something asked for {_format_address(arguments[1])}")
-    elif event in LOOKUP_EVENTS:
-        raise NetworkBlocked(f"no network with --mirror; something asked for {_format_address(arguments[0])}")
-
-
-def _format_address(address: Any) -> str:
-    return str(address[0] if isinstance(address, tuple) and address else address)
+    connects = event in CONNECT_EVENTS and arguments[0].family != getattr(socket, "AF_UNIX", None)
+    if connects or event in LOOKUP_EVENTS:
+        address = arguments[1 if connects else 0]
+        host = address[0] if isinstance(address, tuple) and address else address
+        raise NetworkBlocked(f"no network with --mirror; something asked for {host}")

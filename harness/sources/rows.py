@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import DataConfig
-from harness.errors import UserError, system_error_line
+from harness.errors import UserError, error_line, system_error_line
 from harness.settings.paths import resolve_path
 from harness.sources.datasets_in_mirror import in_mirror
-from harness.sources.hub import first_line
 from harness.sources.mirror import data_item, locate_item
 from harness.sources.splits import files_of_split
 
@@ -66,7 +65,7 @@ def _read_file(path: Path) -> list[Row]:
     except Exception as error:  # the readers of tables raise many unrelated kinds; each means: this file cannot be read
         if (message := system_error_line(error, path)) is not None:  # no fault of the file's
             raise UserError(message) from error
-        raise UserError(f"{path}: cannot be read as {path.suffix}: {first_line(error)}{_format_hint(path)}") from error
+        raise UserError(f"{path}: cannot be read as {path.suffix}: {error_line(error)}{_format_hint(path)}") from error
     return [(f"{path}: row {n}", row) for n, row in enumerate(rows, start=1)]
 
 
@@ -159,8 +158,8 @@ def _read_hub(settings: DataConfig, source: str, mirror: Path | None) -> list[Ro
         raise
     except Exception as error:  # the library raises a dozen unrelated kinds; each means that this data set cannot be loaded
         cause = error.__cause__ or error if isinstance(error, DatasetGenerationError) else error
-        raise UserError(f"data {source}: not found {where} ({first_line(cause)}); give a file, an id, or --mirror DIR") from error
+        raise UserError(f"data {source}: not found {where} ({error_line(cause)}); give a file, an id, or --mirror DIR") from error
     try:
         return [(f"{source}: row {n}", row) for n, row in enumerate(table, start=1)]
     except Exception as error:  # images and sounds are decoded here, by packages that may not be installed
-        raise UserError(f"data {source}: its rows cannot be read ({first_line(error)}); give a file of texts") from error
+        raise UserError(f"data {source}: its rows cannot be read ({error_line(error)}); give a file of texts") from error

@@ -12,16 +12,7 @@ from typing import Any
 
 from harness.errors import DamagedError, OtherFormatError, UserError
 from harness.files import MANIFEST, read_json
-from harness.store.small_files import (
-    SHARED_UNIT,
-    PhaseSummaries,
-    has_files,
-    phase_folders,
-    read_small_file,
-    small_file_path,
-    unit_of,
-    units,
-)
+from harness.store import small_files
 from harness.store.verification import read_manifest, read_verified
 
 Manifest = Mapping[str, Any]
@@ -38,12 +29,11 @@ def failed_cells(root: Path) -> dict[str, str]:
 
 class FinishedPhases:
     """The finished phases of the run folder `root`; small files are read once. ignore_damaged: a damaged one counts as none,
-    for a command that is going to set it aside.
-    """
+    for a command that is going to set it aside."""
 
     def __init__(self, root: Path, ignore_damaged: bool = False) -> None:
         self.root, self.ignore_damaged = root, ignore_damaged
-        self._small_files: dict[str, PhaseSummaries] = {}
+        self._small_files: dict[str, small_files.PhaseSummaries] = {}
         self._folder_exists: dict[str, bool] = {}
 
     def manifest(self, phase: str) -> dict[str, Any] | None:
@@ -66,17 +56,17 @@ class FinishedPhases:
         try:
             return self.from_small_file(phase)[phase].files[name]
         except KeyError:
-            path = small_file_path(self.root, unit_of(phase))
+            path = small_files.small_file_path(self.root, small_files.unit_of(phase))
             raise UserError(f"{path}: does not hold {phase}/{name}; bring that folder from the machine that made it") from None
 
-    def from_small_file(self, phase: str) -> PhaseSummaries:
+    def from_small_file(self, phase: str) -> small_files.PhaseSummaries:
         """The phases of the small file, where there is no folder, which counts first; {} where there is."""
-        unit = unit_of(phase)
+        unit = small_files.unit_of(phase)
         if self.has_folder(phase):
             return {}
         if unit not in self._small_files:
             try:
-                self._small_files[unit] = read_small_file(self.root, unit)
+                self._small_files[unit] = small_files.read_small_file(self.root, unit)
             except (DamagedError, OtherFormatError):
                 if not self.ignore_damaged:
                     raise
@@ -84,26 +74,26 @@ class FinishedPhases:
         return self._small_files[unit]
 
     def has_folder(self, phase: str) -> bool:
-        folder = phase if unit_of(phase) == SHARED_UNIT else unit_of(phase)
+        folder = phase if small_files.unit_of(phase) == small_files.SHARED_UNIT else small_files.unit_of(phase)
         if folder not in self._folder_exists:
-            self._folder_exists[folder] = has_files(self.root / folder)
+            self._folder_exists[folder] = small_files.has_files(self.root / folder)
         return self._folder_exists[folder]
 
     def only_small_file(self, trial: str) -> bool:
         """Whether a trial has its small file here and not its folder."""
-        exists = not self.has_folder(trial) and small_file_path(self.root, trial).exists()
+        exists = not self.has_folder(trial) and small_files.small_file_path(self.root, trial).exists()
         return exists and not (self.ignore_damaged and not self.from_small_file(trial))
 
     def phases(self) -> list[str]:
         """Every finished phase of the run, in an order that does not depend on where it is stored."""
-        names = set(phase_folders(self.root))
-        for unit in units(self.root):
-            if unit == SHARED_UNIT:
-                names.update(phase for phase in read_small_file(self.root, unit) if not self.has_folder(phase))
+        names = set(small_files.phase_folders(self.root))
+        for unit in small_files.units(self.root):
+            if unit == small_files.SHARED_UNIT:
+                names.update(phase for phase in small_files.read_small_file(self.root, unit) if not self.has_folder(phase))
             else:
                 names.update(self.from_small_file(unit))
         return sorted(names, key=lambda phase: phase.split("/"))
 
     def is_empty(self) -> bool:
         """Whether the run has neither a finished phase's folder nor a small file."""
-        return not units(self.root) and next(self.root.rglob(MANIFEST), None) is None
+        return not small_files.units(self.root) and next(self.root.rglob(MANIFEST), None) is None

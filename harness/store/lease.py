@@ -50,8 +50,6 @@ class LeaseLost(UserError):
 
 
 class Lease:
-    """The lease in the file `path`."""
-
     def __init__(self, path: Path, heartbeat_seconds: float = HEARTBEAT_SECONDS, stale_seconds: float = STALE_SECONDS) -> None:
         self.path, self.heartbeat_seconds, self.stale_seconds = path, heartbeat_seconds, stale_seconds
         self.owner: ProcessIdentity | None = None
@@ -84,7 +82,7 @@ class Lease:
     def adopt(self) -> None:
         """Let `check` compare with the current owner: for worker processes that the owner starts. Raises LeaseLost."""
         with contextlib.suppress(OSError):
-            self.owner = parse_identity(self._read())
+            self.owner = parse_identity(_read(self.path))
         if self.owner is None:
             raise LeaseLost(f"{self.path.parent}: no process holds it any more; repeat the same command to go on")
 
@@ -96,7 +94,7 @@ class Lease:
         for pause in (0.0, 0.05, 0.1, 0.3):  # a contender may have renamed it for a moment
             time.sleep(pause)
             try:
-                current_owner = parse_identity(self._read())
+                current_owner = parse_identity(_read(self.path))
             except OSError as error:
                 if pause == 0.3 and error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
                     raise
@@ -116,9 +114,14 @@ class Lease:
             return
         with contextlib.suppress(OSError):
             self._remove_if_same(owner.token)
-        self._close()
-
-    # ------------------------------------------------------------ the file
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=self.heartbeat_seconds)
+            if self._thread.is_alive():
+                return  # it waits for the file system; its file stays open until then
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
 
     def _create(self, owner: ProcessIdentity) -> bool:
         """Create the file; False when there is one."""
@@ -133,13 +136,10 @@ class Lease:
             raise
         return True
 
-    def _read(self) -> bytes | None:
-        return _read(self.path)
-
     def _remove_dead(self, notify: Notify | None) -> bool:
         """Remove a dead owner's file; False when it has gone meanwhile. Raises LeaseTaken where the owner is alive."""
         try:
-            content = self._read()
+            content = _read(self.path)
         except FileNotFoundError:
             return False
         owner = parse_identity(content)
@@ -162,7 +162,7 @@ class Lease:
         while time.monotonic() < until:
             time.sleep(self.heartbeat_seconds / 5)
             try:
-                new_content = self._read()
+                new_content = _read(self.path)
             except FileNotFoundError:
                 return False
             except OSError:  # the file system cannot answer now: no heartbeat was seen
@@ -185,7 +185,7 @@ class Lease:
 
         aside = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.gone")
         try:
-            if not is_expected(self._read()):
+            if not is_expected(_read(self.path)):
                 return False
             self.path.rename(aside)
         except FileNotFoundError:
@@ -223,16 +223,6 @@ class Lease:
             beats += 1
             with contextlib.suppress(OSError):
                 _write(handle, owner, beats)
-
-    def _close(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=self.heartbeat_seconds)
-            if self._thread.is_alive():
-                return  # it waits for the file system; its file stays open until then
-        if self._handle >= 0:
-            os.close(self._handle)
-        self._handle = -1
 
 
 def _read(path: Path) -> bytes:

@@ -1,9 +1,8 @@
 """Merging runs: trials run on several machines, in one run folder. Everything is compared before anything is copied.
 
-Two runs can be merged when these are the same: settings, base model, data, suites, objectives, study, library versions,
-precision and version of this program's numbers. A trial may come as its folder or as its small file alone. A trial that both
-have must be the same: equal inputs, weights, items and scores. Seconds, memory and the machine differ by nature and are not
-compared.
+Two runs can be merged when these are the same: settings, base model, data, suites, objectives, study, library versions, precision
+and version of this program's numbers. A trial may come as its folder or as its small file alone. A trial that both have must be
+the same: equal inputs, weights, items and scores. Seconds, memory and the machine differ by nature and are not compared.
 """
 
 from __future__ import annotations
@@ -65,9 +64,6 @@ def plan_merge(run: RunFolder, source: Path, target_record: Mapping[str, Any] | 
     return plan, _merged_record(run, target_record, source_record)
 
 
-# ---------------------------------------------------------------- what must be the same
-
-
 def _check_same_records(root: Path, target_record: Mapping[str, Any], source: Path, source_record: Mapping[str, Any]) -> None:
     for name, here, there in _compared_values(target_record, source_record):
         if here != there:
@@ -120,9 +116,6 @@ def _versions_used(root: Path) -> dict[str, set[str]]:
         for name in phase_versions.keys() - MACHINE_KEYS:
             versions[name].add(phase_versions[name])
     return versions
-
-
-# ---------------------------------------------------------------- what is to be done
 
 
 @dataclass
@@ -247,9 +240,6 @@ def _copy_verified(source: Path, target: Path) -> None:
         raise DamagedError(f"{damage.replace(str(target), str(source))}; repair it there first")
 
 
-# ---------------------------------------------------------------- the record of both
-
-
 def _merged_record(run: RunFolder, target_record: Mapping[str, Any] | None, source_record: Mapping[str, Any]) -> dict[str, Any]:
     """Variants, seeds, iterations and suites of both; all else is the run's own, or the source's for a new run."""
     if target_record is None:
@@ -275,13 +265,8 @@ def copy_extra_files(run: RunFolder, source: Path, record: Mapping[str, Any]) ->
             if path.is_file() and not target.exists() and not path.name.endswith(RESERVED_SUFFIXES):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(target, path.read_bytes())
-    failure_records = [failed_cells(root) for root in (source, run.root)]
+    failed = failed_cells(source) | failed_cells(run.root)
     if any((root / "failed.json").is_file() for root in (source, run.root)):
-        finished_phases, last_iteration = FinishedPhases(run.root), record["iterations"] - 1
-        still_failed = {
-            trial: error
-            for failures in failure_records
-            for trial, error in failures.items()
-            if not finished_phases.is_finished(f"{trial}/iteration-{last_iteration}/probe")
-        }
+        finished, last = FinishedPhases(run.root), record["iterations"] - 1
+        still_failed = {t: error for t, error in failed.items() if not finished.is_finished(f"{t}/iteration-{last}/probe")}
         write_json(run.root / "failed.json", still_failed)

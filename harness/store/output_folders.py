@@ -30,10 +30,8 @@ def enclosing_run(path: Path) -> Path | None:
 
 def check_outside_runs(path: Path, option: str) -> None:
     """Raises UserError where `path` is a run folder or lies in one: the run alone writes there."""
-    if (enclosing := enclosing_run(path)) is not None:
-        raise UserError(
-            f"{option} {path}: {enclosing} is a run folder, in which only that run writes; name another with {option}"
-        )
+    if (root := enclosing_run(path)) is not None:
+        raise UserError(f"{option} {path}: {root} is a run folder, in which only that run writes; name another with {option}")
 
 
 def check_path(option: str, folder: Path) -> None:
@@ -64,10 +62,7 @@ def _not_a_folder(path: Path) -> str | None:
 
 
 def check_run_folder(root: Path) -> None:
-    """Raises UserError where the run folder would lie in another run's, or is a folder of something else.
-
-    A new one, an empty one and one in which a run has begun are allowed.
-    """
+    """Raises UserError where the run folder would lie in another run's, or holds files and none of a run."""
     if (enclosing := enclosing_run(root.parent)) is not None:
         raise UserError(f"--results {root.parent}: {enclosing} is a run folder; name another place with --results DIR")
     if os.path.lexists(root) and (problem := _not_a_folder(root)) is not None:

@@ -63,7 +63,8 @@ class PhaseCache:
             return True
         except OSError as error:
             self.run.check_lock()
-            line, is_theirs = system_error_line(error, self.run.root / relative), _is_below(error.filename, result.path)
+            line = system_error_line(error, self.run.root / relative)
+            is_theirs = isinstance(error.filename, str) and Path(error.filename).is_relative_to(result.path)
             if line is not None and not is_theirs:
                 raise UserError(line) from error
             self._log_skipped(result.path, error)
@@ -87,7 +88,6 @@ class PhaseCache:
         return phases
 
     def _other_runs(self) -> list[Path]:
-        """The folders beside the run's that hold a run.json."""
         with self._skip_on_error(self.run.root.parent):
             folders = [self.run.root.with_name(name) for name in sorted(os.listdir(self.run.root.parent))]
             return [folder for folder in folders if folder != self.run.root and os.path.lexists(folder / "run.json")]
@@ -111,10 +111,6 @@ def require_file(path: Path) -> Path:
     if not path.is_file():
         raise UserError(f"{path}: no regular file")
     return path
-
-
-def _is_below(name: Any, folder: Path) -> bool:
-    return isinstance(name, str) and Path(name).is_relative_to(folder)
 
 
 def _model_of(record: Mapping[str, Any]) -> tuple[Any, ...]:

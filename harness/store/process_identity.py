@@ -30,9 +30,7 @@ class ProcessIdentity:
 
     def is_alive(self) -> bool | None:
         """Whether the process exists; None where this process cannot know."""
-        if (self.boot, self.namespace) != (boot_id(), pid_namespace()):
-            return None
-        if self.boot is None and self.host != platform.node():
+        if (self.boot, self.namespace) != (boot_id(), pid_namespace()) or (self.boot is None and self.host != platform.node()):
             return None
         try:
             os.kill(self.pid, 0)

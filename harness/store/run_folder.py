@@ -58,8 +58,7 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self, notify: Notify | None = None) -> Iterator[None]:
         """Lock the run for writing. notify: called with a line where that has to wait. Raises UserError when another process
-        holds it or the folder cannot be written.
-        """
+        holds it or the folder cannot be written."""
         with folder_lock(self.root, notify) as self.lease:
             try:
                 yield
@@ -78,10 +77,7 @@ class RunFolder:
             self.lease.check()
 
     def find_phase(self, relative: str) -> PhaseResult | None:
-        """The phase at `relative` if it is complete, else None.
-
-        Raises OtherFormatError on an unknown format version, DamagedError where its manifest is not what was written.
-        """
+        """The phase at `relative` if it is complete, else None. Raises OtherFormatError and DamagedError as `parse_manifest`."""
         path = self.root / relative
         return PhaseResult(path, PhaseManifest(**read_manifest(path))) if (path / MANIFEST).is_file() else None
 
@@ -90,10 +86,7 @@ class RunFolder:
         return small_files.phase_folders(self.root)
 
     def verify_phases(self, phases: Iterable[str], recompute: bool) -> None:
-        """Compare every file of these phases with its recorded digest. recompute: set damaged phases aside to be made again.
-
-        Without it, raises DamagedError naming the first damaged file, or OtherFormatError.
-        """
+        """Compare these phases' files with their digests; `recompute` sets damage aside, else DamagedError, OtherFormatError."""
         for relative in phases:
             try:
                 result = self.find_phase(relative)
@@ -106,9 +99,7 @@ class RunFolder:
                 self.set_aside(relative, str(error))
 
     def set_small_files_aside(self) -> None:
-        """Move small files that are damaged or of another format out of the way; phases that only they held count as never
-        run.
-        """
+        """Move small files that are damaged or of another format away; phases that only they held count as never run."""
         for unit in small_files.units(self.root):
             try:
                 small_files.read_small_file(self.root, unit)
@@ -137,10 +128,7 @@ class RunFolder:
             self.show_line(line)
 
     def lookup(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> PhaseResult | None:
-        """The complete phase made from exactly these inputs and settings; None when there is none yet.
-
-        Raises UserError naming the first difference when it was made from something else.
-        """
+        """The complete phase made from exactly these inputs and settings, or None. UserError names the first difference."""
         manifest = self.manifest_of(relative)
         if manifest is None:
             return None
@@ -167,16 +155,12 @@ class RunFolder:
     def only_recorded(self, relative: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that the phase's manifest has, since older runs lack some; all of them for a new phase."""
         manifest = self.manifest_of(relative)
-        return {
-            key: value for key, value in values.items() if manifest is None or key in manifest.inputs or key in manifest.settings
-        }
+        recorded = values if manifest is None else {*manifest.inputs, *manifest.settings}
+        return {key: value for key, value in values.items() if key in recorded}
 
     @contextlib.contextmanager
     def write_phase(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> Iterator[PhaseWriter]:
-        """Write a phase: yields a PhaseWriter and commits it at the end of the block; after an error the partial folder stays.
-
-        Raises UserError where the disk is full or refuses what is written, wherever the error came from.
-        """
+        """A PhaseWriter, committed at the end; after an error the partial folder stays. UserError where the disk refuses."""
         with explain_system_errors(self.root / relative):
             try:
                 with self._write_phase(relative, inputs, settings) as writer:
@@ -232,10 +216,7 @@ class RunFolder:
         self.journal("taken over", phase=relative, source=origin)
 
     def _commit(self, relative: str, manifest: PhaseManifest) -> None:
-        """Commit the partial folder; with the recorded manifest where the small files hold the phase already.
-
-        Raises UserError where the two differ.
-        """
+        """Commit the partial folder, with the small files' manifest where they have one. Raises UserError where it differs."""
         path = self.root / relative
         recorded = self.small_file_manifest(relative)
         if recorded is not None and (differing := first_difference(asdict(recorded), asdict(manifest))):
@@ -261,8 +242,6 @@ class RunFolder:
         line = redact(json.dumps({"time": round(time.time(), 3), "event": event, **fields}, ensure_ascii=True))
         with (self.root / "journal.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(line + "\n")
-
-    # ------------------------------------------------------------ the run record
 
     def record(self) -> dict[str, Any] | None:
         """run.json, or None for a new run. Raises DamagedError where it is no JSON object."""

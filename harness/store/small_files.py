@@ -72,9 +72,6 @@ def has_files(folder: Path) -> bool:
     return any(files for _, _, files in os.walk(folder))
 
 
-# ---------------------------------------------------------------- the file
-
-
 def read_small_file(root: Path, unit: str) -> PhaseSummaries:
     """The phases of a unit in its small file, {} without one. Raises DamagedError when the file is not what was written."""
     path = small_file_path(root, unit)
@@ -124,7 +121,6 @@ def _damaged_error(path: Path, reason: str) -> DamagedError:
 
 
 def pack(unit: str, phases: Mapping[str, PhaseSummary]) -> bytes:
-    """The file's bytes."""
     rows = [json.dumps({"phase": name, "kept": asdict(phases[name])}) for name in sorted(phases)]
     body = "".join(row + "\n" for row in rows).encode("ascii")
     head = json.dumps({"format": FILE_FORMAT, "unit": unit, "digest": bytes_digest(body)}) + "\n"
@@ -146,9 +142,6 @@ def write_small_file(root: Path, unit: str, phases: Mapping[str, PhaseSummary]) 
     with explain_system_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, raw)
-
-
-# ---------------------------------------------------------------- from the folders
 
 
 def phase_folders(root: Path, unit: str | None = None) -> list[str]:
@@ -191,7 +184,6 @@ def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
     """Update a unit's small file from its folders; what only the file holds stays in it.
 
     verify: read again the phases that the file holds already, and check their digests; a running run has done so.
-
     Raises UserError when the two disagree on a phase, DamagedError when one of them is damaged.
     """
     recorded = read_small_file(root, unit)
@@ -211,7 +203,6 @@ def update_small_file(root: Path, unit: str, verify: bool = True) -> None:
 
 
 def update_all_small_files(root: Path) -> None:
-    """`update_small_file` for every unit of a run whose folders are there."""
     update_small_file(root, SHARED_UNIT)
     for label in read_json(root / "run.json")["variants"]:
         for folder in sorted((root / label).glob("seed-*")):

@@ -107,7 +107,6 @@ class _Record(_RecordModel):
 
 
 def validate_run_folder(root: Path) -> None:
-    """`check_files` and `check_record`."""
     check_files(root)
     check_record(root)
 

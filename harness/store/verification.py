@@ -27,10 +27,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def parse_manifest(path: Path, fields: Any) -> PhaseManifest:
-    """The manifest of a phase from the contents of the file `path`.
-
-    Raises DamagedError when they are not what was written, OtherFormatError when it is of another format version.
-    """
+    """A phase's manifest from the contents of the file `path`. Raises DamagedError, OtherFormatError for another version."""
     if not isinstance(fields, Mapping) or type(version := fields.get("format_version")) is not int:
         raise DamagedError(f"{path}: damaged (no manifest of this program); {RECOMPUTE_ADVICE}")
     if version != FORMAT_VERSION:

@@ -23,10 +23,7 @@ MAX_NAMED_FOLDERS = 4  # in one message
 def versions_of(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Versions and machine of one phase, by name; a manifest without a version of the program's numbers is of version 1."""
     versions = {NUMBERS_KEY: FIRST_NUMBERS_VERSION}
-    for key in ("versions", "hardware"):
-        recorded = manifest.get(key)
-        versions |= {str(name): str(version) for name, version in recorded.items()} if isinstance(recorded, Mapping) else {}
-    return versions
+    return versions | _as_texts(manifest.get("versions")) | _as_texts(manifest.get("hardware"))
 
 
 def versions_by_phase(root: Path) -> VersionsByPhase:
@@ -47,9 +44,9 @@ def check_numbers_version(run: RunFolder) -> None:
 
     A folder with a record and no phase, as in a clone, can be run: no numbers are mixed.
     """
-    phases, record = versions_by_phase(run.root), run.record() or {}
+    phases, record = versions_by_phase(run.root), run.record() or {}  # whose versions are those of the run's last command
     others = {folder: versions[NUMBERS_KEY] for folder, versions in phases.items() if versions[NUMBERS_KEY] != NUMBERS_VERSION}
-    last_numbers = _last_run_versions(record).get(NUMBERS_KEY, NUMBERS_VERSION)
+    last_numbers = _as_texts(record.get("versions")).get(NUMBERS_KEY, NUMBERS_VERSION)
     # `data` is committed before the record is written.
     if not others and last_numbers != NUMBERS_VERSION and phases.keys() - {"data"}:
         others = dict.fromkeys(phases, last_numbers)
@@ -98,7 +95,7 @@ def version_warning(run: RunFolder, current: Mapping[str, str]) -> str | None:
             groups.setdefault(differing, []).append(folder)
     clauses = [f"{', '.join(differing)} in {_format_phases(folders, phases)}" for differing, folders in groups.items()]
     covered = {difference for differing in groups for difference in differing}
-    last_run = [line for line in differences(_last_run_versions(run.record() or {})) if line not in covered]
+    last_run = [line for line in differences(_as_texts((run.record() or {}).get("versions"))) if line not in covered]
     if last_run and phases:
         clauses.append(f"{', '.join(last_run)} at the run's last command")
     if not clauses:
@@ -109,9 +106,7 @@ def version_warning(run: RunFolder, current: Mapping[str, str]) -> str | None:
     )
 
 
-def _last_run_versions(record: Mapping[str, Any]) -> dict[str, str]:
-    """The versions in run.json: those of the run's last command, whether or not it finished a phase."""
-    versions = record.get("versions")
+def _as_texts(versions: Any) -> dict[str, str]:
     return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, Mapping) else {}
 
 

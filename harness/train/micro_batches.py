@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from harness.errors import error_line
 from harness.records import Group, PromptGroup
 from harness.train.grad_cache import MicroBatch, accumulate
 from harness.train.loss import MicroBatchStats
@@ -37,7 +38,7 @@ class MicroBatcher:
             except torch.OutOfMemoryError as error:
                 if self.size == 1 or self.objective.needs.couples_batch:
                     raise TrainingStopped(
-                        f"the device's memory is too small for {self.size} prompt(s) at a time ({str(error).splitlines()[0]}); "
+                        f"the device's memory is too small for {self.size} prompt(s) at a time ({error_line(error)}); "
                         "use a smaller model, shorter responses (--set data.max_response_tokens=N) or a larger device"
                     ) from None
             self.size = max(1, self.size // 2)

@@ -171,7 +171,7 @@ def test_the_lowest_curve_of_every_column_has_the_iterations_below_it(run):
     facts = RunResults(run)
     board, task = leaderboard(facts), facts.suite["task"][0]
     with house_style():
-        drawing = task_curves(board, ["space", "spin"], [task] * 7, 2)
+        drawing = task_curves(board, ["space", "spin"], [task] * 7, 2, facts.scales)
     named = [axis.xaxis.get_tick_params()["labelbottom"] for axis in drawing.axes[:7]]
     assert named == [False] * 2 + [True] * 5
 

@@ -25,8 +25,9 @@ def test_peft_loads_it_and_lm_eval_gives_the_recorded_scores(package, played):
     from lm_eval import evaluator
     from lm_eval.models.huggingface import HFLM
 
-    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark, make_record
+    from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
     from harness.language.benchmark.load_tasks import FEWSHOT_SEED
+    from harness.language.benchmark.row_scores import make_record
     from harness.loop.suite import load_suite
 
     base = str(ROOT / "harness" / "lab" / "base")

@@ -12,7 +12,6 @@ from harness.config import DataConfig, load_config
 from harness.errors import UserError
 from harness.progress import Reporter
 from harness.sources.fetch import fetch, select_files
-from harness.sources.hub import first_line
 from harness.sources.mirror import (
     HubItem,
     adapter_item,
@@ -439,11 +438,6 @@ def test_a_mirror_json_that_is_no_such_thing_is_one_line(tmp_path):
         (tmp_path / "mirror.json").write_text(text)
         with pytest.raises(UserError, match=expected):
             read_manifest(tmp_path)
-
-
-def test_a_signed_address_and_who_asks_are_not_repeated():
-    said = first_line(RuntimeError("refused for https://me:hf_secret@hub.example/a/b?Signature=abc&x=1 twice\nmore"))
-    assert said == "refused for https://hub.example/a/b twice"
 
 
 def test_going_offline_acts_on_libraries_that_were_imported_long_ago(monkeypatch):

@@ -180,12 +180,9 @@ class PolicyLM(_Base):
         requests = [self._to_request(question) for question in questions]
         generated_ids: list[Any] = self._resumable_map("written", requests, fingerprint, generate_tokens)
         turn_end_texts = [self.tokenizer.decode([i]) for i in self.turn_end_ids]
-        return [
-            postprocess_generated_text(
-                self.tok_decode(ids), stop=[*question.settings.until, *turn_end_texts], think_end_token=None
-            )
-            for ids, question in zip(generated_ids, questions, strict=True)
-        ]
+        stops = [[*question.settings.until, *turn_end_texts] for question in questions]
+        texts = zip(map(self.tok_decode, generated_ids), stops, strict=True)
+        return [postprocess_generated_text(text, stop=stop, think_end_token=None) for text, stop in texts]
 
     def _to_request(self, question: Question) -> Request:
         settings = question.settings
@@ -276,12 +273,10 @@ def resolve_settings(model: Any, settings: Any, max_gen_toks: int, eos: str | No
             raise CannotGenerate(f"until={until!r}, expected texts; write numbers in quotes")
         max_gen_toks, max_length = gen_kwargs.pop("max_gen_toks"), gen_kwargs.pop("max_length", None)
         decoding = resolve_decoding(model, gen_kwargs)
+        if max_gen_toks < 1:
+            raise CannotGenerate(f"{max_gen_toks} tokens to generate, expected at least 1")
     except (CannotGenerate, ValueError, TypeError) as error:
         raise UserError(f"generation_kwargs: {error}; change or leave out the task") from error
-    if max_gen_toks < 1:
-        raise UserError(
-            f"generation_kwargs: {max_gen_toks} tokens to generate, expected at least 1; change or leave out the task"
-        )
     return GenerationSettings(name, settings, max_gen_toks, max_length, tuple(until), decoding)
 
 

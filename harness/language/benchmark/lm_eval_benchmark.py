@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.errors import EvaluationError, UserError
-from harness.language.benchmark import lm_eval_internals
+from harness.language.benchmark import lm_eval_internals, row_scores
 from harness.language.benchmark.load_tasks import load_row, make_task_manager, task_files
 from harness.language.benchmark.nltk_data import use_nltk_data
 from harness.language.benchmark.own_shots import shots_may_include_item
-from harness.language.benchmark.row_scores import make_item_scores, make_record, subtasks_with_metric, weights_tasks_equally
 from harness.language.benchmark.suite_check import requirements
 from harness.language.benchmark.task_clusters import ClusterKeys, cluster_keys, item_clusters, with_cluster_stderr
 from harness.language.benchmark.task_definition import task_fingerprint
 from harness.language.benchmark.task_errors import name_aggregation_errors
 from harness.language.benchmark.task_notices import task_notes
-from harness.language.benchmark.task_surroundings import (
-    LM_EVAL_SEEDS,
-    allow_code_execution,
-    ignore_arithmetic_warnings,
-)
+from harness.language.benchmark.task_surroundings import LM_EVAL_SEEDS, allow_code_execution, ignore_arithmetic_warnings
 from harness.language.benchmark.task_trial import check_loaded_task
 from harness.language.hub_items import missing_from_mirror
 from harness.language.policy import Policy
@@ -152,10 +147,8 @@ def load_lm_eval_benchmark(
     """
     manager = make_task_manager(suite)
     task_requirements = requirements(suite, task_files(manager), allow_unsafe_code)
-    for problem in (
-        *(problem for row in task_requirements for problem in row.all_problems()),
-        *missing_from_mirror(suite, task_requirements, mirror),
-    ):
+    row_problems = [problem for row in task_requirements for problem in row.all_problems()]
+    for problem in (*row_problems, *missing_from_mirror(suite, task_requirements, mirror)):
         raise UserError(problem)
     with in_mirror(mirror), keep_random_state(), use_nltk_data(mirror), allow_code_execution(allow_unsafe_code):
         loaded = {row.name: load_row(manager, suite, row) for row in suite.task}
@@ -175,10 +168,7 @@ def evaluate(
     advance: Advance,
     partial_results: PartialResults = NO_PARTIAL_RESULTS,
 ) -> EvalResult:
-    """Scores of the checkpoint in `policy`'s slot on every row. Raises EvaluationError when a row's metric or filter is missing.
-
-    The parameters are those of `EvalOptions`.
-    """
+    """Scores of `policy` on every row, options as in `EvalOptions`. EvaluationError where a metric or filter is missing."""
     from harness.language.benchmark.lm import as_lm  # lm-eval takes seconds to load
 
     suite = benchmark.suite
@@ -196,13 +186,13 @@ def evaluate(
         plain_result = json.loads(json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None)
         samples_by_task = plain_result.pop("samples")
         for row in rows:
-            tasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+            tasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
             scores.samples[row.name] = samples = [
                 s | ({} if tasks == [row.name] else {"task": name}) for name in tasks for s in samples_by_task[name]
             ]
             scores.records.append(_make_row_record(benchmark, row, result, plain_result, samples))
-            equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
-            scores.items[row.name] = make_item_scores(row, samples, equal_tasks, benchmark.cluster_keys.get(row.name))
+            equal_tasks = row_scores.weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
+            scores.items[row.name] = row_scores.make_item_scores(row, samples, equal_tasks, benchmark.cluster_keys.get(row.name))
             prompt_hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples]
             if replaced_shots := {name: t.shots_replaced for name, t in benchmark.tasks(row).items() if t.shots_replaced}:
                 plain_result.setdefault("own_shots_replaced", {}).update(replaced_shots)
@@ -244,17 +234,17 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
 
 
 def _make_row_record(
-    benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: Sequence[Mapping[str, Any]]
+    benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: row_scores.Samples
 ) -> EvalRecord:
     """A row's record, with the error over clusters where the row names them. result: lm-eval's; plain_result: as JSON."""
-    subtasks = subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
+    subtasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
     try:
-        record = make_record(row, benchmark.suite, plain_result, subtasks, samples)
+        record = row_scores.make_record(row, benchmark.suite, plain_result, subtasks, samples)
         keys = benchmark.cluster_keys.get(row.name)
         if keys is None:
             return record
         by_subtask = {name: result["samples"][name] for name in subtasks}
-        equal_tasks = weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
+        equal_tasks = row_scores.weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
         return with_cluster_stderr(row, record, by_subtask, keys, benchmark.tasks(row), equal_tasks, BOOTSTRAP_ITERATIONS)
     except EvaluationError:
         check_items_finite(row, benchmark.suite, samples)
@@ -275,11 +265,8 @@ def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:
     return [rows for _, rows in groups]
 
 
-def check_items_finite(row: SuiteTask, suite: Suite, samples: Sequence[Mapping[str, Any]]) -> None:
-    """Raises EvaluationError that lists the items whose value is no finite number, where a row's score is none.
-
-    samples: lm-eval's, with None where it had NaN or an infinity.
-    """
+def check_items_finite(row: SuiteTask, suite: Suite, samples: row_scores.Samples) -> None:
+    """Raises EvaluationError listing the items without a finite number (None in `samples`), where a row's score is none."""
     bad_samples = [s for s in samples if s["filter"] == row.filter and row.metric in s and s[row.metric] is None]
     if bad_samples:
         shown_items = ", ".join(f"{s.get('task', row.name)} {s['doc_id']}" for s in bad_samples[:3])

@@ -71,10 +71,8 @@ def replace_stderr(bootstrap_stderr: Callable[..., Any], stderr_for_metric: Call
     from lm_eval import evaluator_utils
     from lm_eval.api import metrics
 
-    with (
-        mock.patch.object(metrics, "bootstrap_stderr", bootstrap_stderr),
-        mock.patch.object(evaluator_utils, "stderr_for_metric", stderr_for_metric),
-    ):
+    bootstrap = mock.patch.object(metrics, "bootstrap_stderr", bootstrap_stderr)
+    with bootstrap, mock.patch.object(evaluator_utils, "stderr_for_metric", stderr_for_metric):
         yield
 
 

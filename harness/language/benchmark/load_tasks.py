@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.language.benchmark import lm_eval_internals
 from harness.language.benchmark.own_shots import exclude_item_from_shots
 from harness.language.benchmark.task_errors import wrap_task_errors
@@ -46,7 +46,7 @@ def load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         with random_state.resumed():
             loaded = manager.load([row.name])
     except Exception as error:  # a task file may run any code; whatever it raises, the task cannot be evaluated
-        message = " ".join(str(error).split())[:300]
+        message = error_line(error, 300)
         if isinstance(error, UserError):
             reason = str(error)
         elif isinstance(error, ModuleNotFoundError) or type(error) is LookupError:  # the latter is nltk's

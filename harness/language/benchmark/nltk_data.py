@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 
 def missing_nltk_data(resource: str, mirror: Path | None) -> str | None:
@@ -35,8 +36,5 @@ def use_nltk_data(mirror: Path | None) -> Iterator[None]:
     def refuse_download(name: str, *_: Any, **__: Any) -> None:
         raise LookupError(f"NLTK data {name!r}; install it with: python -m nltk.downloader {name}")
 
-    original, nltk.download = nltk.download, refuse_download
-    try:
+    with mock.patch.object(nltk, "download", refuse_download):
         yield
-    finally:
-        nltk.download = original

@@ -46,10 +46,7 @@ def _has_shots(task: Any) -> bool:
 
 
 def exclude_item_from_shots(task: Any, where: str) -> None:
-    """Let the task's sampler replace every shot that is the item itself.
-
-    Raises UserError where a pool that holds the items has no more than the shots asked for.
-    """
+    """Let the task's sampler replace shots that are the item itself. UserError where their pool is no larger than the shots."""
     task.shots_replaced = 0
     if not _has_shots(task):
         return

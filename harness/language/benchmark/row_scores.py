@@ -11,6 +11,8 @@ from harness.errors import EvaluationError
 from harness.loop.suite import Suite, SuiteTask
 from harness.records import EvalRecord, digest
 
+Samples = Sequence[Mapping[str, Any]]  # lm-eval's of one or several tasks
+
 
 def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Sequence[str]) -> list[str]:
     """The lm-eval tasks that the row's score is over: all behind it, or of a group those that report the metric."""
@@ -20,16 +22,9 @@ def subtasks_with_metric(row: SuiteTask, result: Mapping[str, Any], subtasks: Se
 
 
 def make_record(
-    row: SuiteTask,
-    suite: Suite,
-    result: Mapping[str, Any],
-    subtasks: Sequence[str],
-    samples: Sequence[Mapping[str, Any]] | None = None,
+    row: SuiteTask, suite: Suite, result: Mapping[str, Any], subtasks: Sequence[str], samples: Samples | None = None
 ) -> EvalRecord:
-    """The row's score out of lm-eval's result. subtasks: the lm-eval tasks behind it; n counts its samples that have the metric.
-
-    Raises EvaluationError when metric or filter is not there.
-    """
+    """The row's score; n: samples of the tasks behind it that have the metric. EvaluationError without metric or filter."""
     scores = result["results"].get(row.name) or result.get("groups", {}).get(row.name) or {}
     key = f"{row.metric},{row.filter}"
     value = scores.get(key)
@@ -62,10 +57,7 @@ def weights_tasks_equally(row: SuiteTask, loaded: Mapping[str, Any]) -> bool:
 
 
 def make_item_scores(
-    row: SuiteTask,
-    samples: Sequence[Mapping[str, Any]],
-    equal_tasks: bool = False,
-    keys: Mapping[str, Sequence[str]] | None = None,
+    row: SuiteTask, samples: Samples, equal_tasks: bool = False, keys: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Any]:
     """Each item's contribution to the row's score, in the order of evaluation, and a digest of the items and their prompts.
 
@@ -74,19 +66,17 @@ def make_item_scores(
     task of a group has the same weight: the number of items of each task. `clusters`, where items share one (keys: of every
     lm-eval task's documents): the index of every item's cluster, in order of first appearance.
     """
-    counted_samples = [s for s in samples if s["filter"] == row.filter]
-    counted_samples.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
-    values = [s[row.metric] for s in counted_samples if isinstance(s.get(row.metric), (bool, int, float))]
-    is_complete = bool(counted_samples) and len(values) == len(counted_samples)
-    items_digest = digest(
-        *(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in counted_samples)
-    )
+    counted = [s for s in samples if s["filter"] == row.filter]
+    counted.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
+    values = [s[row.metric] for s in counted if isinstance(s.get(row.metric), (bool, int, float))]
+    is_complete = bool(counted) and len(values) == len(counted)
+    items_digest = digest(*(f"{s.get('task', row.name)} {s['doc_id']} {s['doc_hash']} {s['prompt_hash']}" for s in counted))
     item_scores: dict[str, Any] = {"items": items_digest, "values": [float(v) for v in values] if is_complete else None}
-    sizes = collections.Counter(s.get("task", row.name) for s in counted_samples)
+    sizes = collections.Counter(s.get("task", row.name) for s in counted)
     if is_complete and equal_tasks and len(sizes) > 1:
         item_scores["parts"] = list(sizes.values())
     if is_complete and keys:
-        clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted_samples])
+        clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted])
         if max(clusters) + 1 < len(clusters):
             item_scores["clusters"] = clusters
     return item_scores

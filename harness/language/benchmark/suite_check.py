@@ -14,14 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import did_you_mean
-from harness.language.benchmark.row_check import (
-    direction_problems,
-    group_problems,
-    missing_metric_or_filter,
-    tag_problem,
-    task_problems,
-)
+from harness.errors import did_you_mean, error_line
+from harness.language.benchmark import row_check
 from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.loop.suite import Suite, SuiteTask
 from harness.settings.numbers import iter_text
@@ -68,25 +62,25 @@ def _fill(required: TaskRequirements, suite: Suite, files: Mapping[str, TaskFile
         yield _unknown_task_problem(suite, row.name, files)
         return
     if files[row.name].is_tag:
-        yield tag_problem(row, files[row.name])
+        yield row_check.tag_problem(row, files[row.name])
     if files[row.name].is_group:
-        yield from group_problems(row, files[row.name])
+        yield from row_check.group_problems(row, files[row.name])
     tasks, missing_by_task = [], []
     for task in subtasks(row.name, files):
         if isinstance(task, str):
             yield f"its group names {task}, which is not installed"
             continue
         tasks.append(task)
-        missing_by_task.append(list(missing_metric_or_filter(row, task)))
-        yield from task_problems(row, task, allow_unsafe_code)
+        missing_by_task.append(list(row_check.missing_metric_or_filter(row, task)))
+        yield from row_check.task_problems(row, task, allow_unsafe_code)
         if path := task.settings.get("dataset_path"):
             required.datasets.add(str(path))
         try:
             required.packages |= imported_packages(task)
         except (SyntaxError, ValueError) as error:  # not Python, or not UTF-8
-            yield f"{task.name} names Python code that cannot be read: {' '.join(str(error).split())}"
+            yield f"{task.name} names Python code that cannot be read: {error_line(error)}"
     required.tasks = [task.name for task in tasks]
-    yield from direction_problems(row, tasks)
+    yield from row_check.direction_problems(row, tasks)
     incomplete = [problems for problems in missing_by_task if problems]
     if len(incomplete) < len(missing_by_task):  # a group's score is over the tasks that report it
         if incomplete:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.analysis.clusters import check_several_clusters, column_key, number_clusters, value_key
-from harness.errors import UserError
+from harness.errors import UserError, error_line
+from harness.language.benchmark.row_scores import Samples
 from harness.language.benchmark.task_trial import reported_metric_names
 from harness.loop.suite import QUESTION_FIELD, Suite, SuiteTask
 from harness.records import EvalRecord
@@ -51,8 +52,7 @@ def _question_key(where: str, what: str, task: Any, doc: Any) -> str:
     try:
         text = task.doc_to_text(doc)
     except Exception as error:  # a task's own code
-        message = " ".join(str(error).split())[:200]
-        raise UserError(f"{where}: {what} has no question ({type(error).__name__}: {message})") from error
+        raise UserError(f"{where}: {what} has no question ({type(error).__name__}: {error_line(error)})") from error
     if not isinstance(text, (str, list)):
         raise UserError(f"{where}: the question of {what} is not a text but {text!r}; name a column of its documents")
     if (key := value_key(text)) is None:
@@ -68,7 +68,7 @@ def item_clusters(keys: ClusterKeys, doc_ids: Mapping[str, Sequence[int]]) -> li
 def with_cluster_stderr(
     row: SuiteTask,
     record: EvalRecord,
-    samples: Mapping[str, Sequence[Mapping[str, Any]]],
+    samples: Mapping[str, Samples],
     keys: ClusterKeys,
     tasks: Mapping[str, Any],
     equal_tasks: bool,

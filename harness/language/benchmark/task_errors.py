@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import EvaluationError, UserError, disk_error
+from harness.errors import EvaluationError, UserError, disk_error, error_line
 from harness.language.benchmark.lm_eval_internals import surround_aggregation
 
 # Methods that lm-eval calls with a document as first argument -> what an error in them means.
@@ -63,6 +63,5 @@ def _to_evaluation_error(error: Exception, message: str) -> Exception:
     if isinstance(error, (UserError, EvaluationError, MemoryError)) or disk_error(error) is not None:
         return error
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(str(error).split())[:200]
     location = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return EvaluationError(f"{message}: {type(error).__name__}: {text} ({location}); fix the task or leave it out")
+    return EvaluationError(f"{message}: {type(error).__name__}: {error_line(error)} ({location}); fix the task or leave it out")

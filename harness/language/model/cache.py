@@ -64,8 +64,6 @@ def _alloc(parts: Sequence[torch.Tensor], length: int) -> torch.Tensor:
 
 
 class GrowingCache(Cache):
-    """One GrowingLayer per layer of the model."""
-
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=GrowingLayer)
 

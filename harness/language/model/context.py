@@ -66,9 +66,7 @@ def _rope_original_lengths(config: Any, limit: int) -> Iterator[int]:
     """Lengths up to which rotary positions stay as they are, of every kind of scaling that depends on the batch."""
     rope_settings = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     kinds = [rope_settings, *(v for v in rope_settings.values() if isinstance(v, dict))]
+    key = "original_max_position_embeddings"
     for variant in kinds:
         if (variant.get("rope_type") or variant.get("type")) in BATCH_DEPENDENT_ROPE:
-            original = variant.get("original_max_position_embeddings") or getattr(
-                config, "original_max_position_embeddings", None
-            )
-            yield int(original or limit)
+            yield int(variant.get(key) or getattr(config, key, None) or limit)

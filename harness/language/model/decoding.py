@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from harness.errors import error_line
 from harness.language.model.logprobs import bare_model
 from harness.language.model.sampling import SamplingParams
 from harness.language.text.templates import end_token_ids
@@ -111,12 +112,11 @@ def resolve_decoding(model: Any, settings: Mapping[str, Any]) -> Decoding:
             mode = str(config.get_generation_mode().value)
             processors = _logits_processors(model, config, [0], 1) if mode not in WHOLE_SEQUENCE_MODES else []
         except (ValueError, TypeError, AttributeError, ImportError) as error:
-            raise CannotGenerate(" ".join(str(error).split())) from error
+            raise CannotGenerate(error_line(error, 500)) from error
     if unknown:
         raise CannotGenerate(f"{', '.join(sorted(unknown))}: no setting of transformers' generate")
-    _check_supported(
-        {name: getattr(config, name, None) for name in UNSUPPORTED_SETTINGS if name not in SET_BY_LM_EVAL}, FROM_GENERATION_CONFIG
-    )
+    configured = {name: getattr(config, name, None) for name in UNSUPPORTED_SETTINGS if name not in SET_BY_LM_EVAL}
+    _check_supported(configured, FROM_GENERATION_CONFIG)
     if mode not in {*WHOLE_SEQUENCE_MODES, "greedy_search", "sample"}:
         set_by_task = any(name in settings for name in SEARCH_SETTINGS[mode]) if mode in SEARCH_SETTINGS else True
         raise CannotGenerate(f"{mode.replace('_', ' ')}{'' if set_by_task else FROM_GENERATION_CONFIG} is not supported")
@@ -167,10 +167,5 @@ def _logits_processors(model: Any, config: Any, prompt: Sequence[int], max_new_t
     ids = torch.tensor([list(prompt)], device=device)
     with warnings.catch_warnings(action="ignore"):  # of settings without effect; those with one are in the notes
         model._prepare_special_tokens(config, True, device=device)
-        return model._get_logits_processor(
-            generation_config=config,
-            input_ids_seq_length=len(prompt),
-            encoder_input_ids=ids,
-            device=device,
-            model_kwargs={"attention_mask": torch.ones_like(ids)},
-        )
+        options = {"generation_config": config, "input_ids_seq_length": len(prompt), "encoder_input_ids": ids, "device": device}
+        return model._get_logits_processor(**options, model_kwargs={"attention_mask": torch.ones_like(ids)})

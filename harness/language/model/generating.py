@@ -11,6 +11,7 @@ Legend: B rows of a batch, V vocabulary.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -51,27 +52,18 @@ def generate_with_transformers(
             max_new_tokens=max_new_tokens, do_sample=False, use_cache=use_cache, pad_token_id=0, eos_token_id=None
         )
         plain_model(input_ids=ids[:, :1], use_cache=False)  # where modules hold the last batch's state, it is reset
-        plain_model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=settings,
-            logits_processor=transformers.LogitsProcessorList([partial(_choose_next, responses, indices)]),
-            stopping_criteria=transformers.StoppingCriteriaList([partial(_all_finished, indices)]),
-        )
+        processors = transformers.LogitsProcessorList([partial(_choose_next, responses, indices)])
+        criteria = transformers.StoppingCriteriaList([partial(_all_finished, indices)])
+        options = {"generation_config": settings, "logits_processor": processors, "stopping_criteria": criteria}
+        plain_model.generate(ids, attention_mask=torch.ones_like(ids), **options)
     return responses.results()
 
 
 def batches_by_length(requests: Sequence[Request], max_size: int) -> list[list[int]]:
     """Indices of requests in batches of at most `max_size`, each with prompts of one length and responses of similar length."""
     order = sorted(range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].max_new_tokens, i))
-    batches: list[list[int]] = []
-    for i in order:
-        fits = batches and len(batches[-1]) < max_size and len(requests[batches[-1][0]].prompt_ids) == len(requests[i].prompt_ids)
-        if fits:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
+    groups = [list(group) for _, group in itertools.groupby(order, key=lambda i: len(requests[i].prompt_ids))]
+    return [group[i : i + max_size] for group in groups for i in range(0, len(group), max_size)]
 
 
 def _choose_next(responses: DrawnResponses, rows: list[int], input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from harness.config import LoraConfig
-from harness.errors import UserError, system_error_line
+from harness.errors import UserError, error_line, system_error_line
 from harness.files import file_digest
-from harness.language.model.local_folder import local_folder, one_line, read_object
+from harness.language.model.local_folder import local_folder, read_object
 from harness.language.policy import Policy
 from harness.records import digest
 from harness.settings.paths import expand_user
@@ -61,7 +61,7 @@ def _adapter_folder(adapter: str, mirror: Path | None) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(adapter, allow_patterns=[CONFIG_FILE, ADAPTER_FILE]))
     except Exception as error:  # no network, no such repository, gated: each means that there is no adapter
-        raise UserError(f"cannot be fetched ({one_line(error)}); give a folder or a hub id") from error
+        raise UserError(f"cannot be fetched ({error_line(error)}); give a folder or a hub id") from error
 
 
 def _check_plain_lora(settings: dict[str, Any], run_settings: dict[str, Any], lora: LoraConfig) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from harness.config import LoraConfig, ModelConfig
-from harness.errors import UserError, system_error_line
+from harness.errors import UserError, error_line, system_error_line
 from harness.files import file_digest
 from harness.language.model.context import find_context_length, reduced_context_note
 from harness.language.model.initial_adapter import start_from_adapter
-from harness.language.model.local_folder import local_folder, one_line, read_object
+from harness.language.model.local_folder import local_folder, read_object
 from harness.language.model.logprobs import LayoutCheck
 from harness.language.model.lora import add_adapter
 from harness.language.model.quantization import keep_gradients, quantization_config
@@ -109,7 +109,8 @@ def load_policy(
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **hub_kwargs)
     except Exception as error:
-        raise UserError(f"{setting}: its tokenizer cannot be loaded ({one_line(error)}); give a folder that holds it") from error
+        problem = f"its tokenizer cannot be loaded ({error_line(error)})"
+        raise UserError(f"{setting}: {problem}; give a folder that holds it") from error
     if len(tokenizer) > (vocab_size := base.get_input_embeddings().weight.shape[0]):
         raise UserError(
             f"{setting}: its vocabulary has {vocab_size} tokens and its tokenizer {len(tokenizer)}; give the model the tokenizer "
@@ -120,9 +121,8 @@ def load_policy(
     if date is not None and writes_date(tokenizer, template_arguments):
         freeze_date(tokenizer, date)
     chosen_template = choose_template(tokenizer, template, template_arguments)
-    chosen_template = replace(
-        chosen_template, stop_ids=chosen_template.stop_ids | end_token_ids(getattr(base, "generation_config", None))
-    )
+    stop_ids = chosen_template.stop_ids | end_token_ids(getattr(base, "generation_config", None))
+    chosen_template = replace(chosen_template, stop_ids=stop_ids)
     # the hub's cache on this machine holds what has been loaded
     folder = model_folder or Path(str(cached_file(path, "config.json", revision=hub_kwargs.get("revision")))).parent
     weights_digest = digest(*(file_digest(folder / name) for name in weight_files(folder)))
@@ -152,12 +152,8 @@ _layout_checks: dict[str, LayoutCheck] = {}  # of this process, by weights and s
 
 def model_notes(policy: Policy) -> Iterator[str]:
     """One line each for what is unusual: the sampler, the context, layers without an adapter, ids without a token."""
-    layout_check = policy.layout_check
-    if layout_check.sampler != "own":
-        yield (
-            f"sampled through transformers' {layout_check.sampler}, prompts of equal length together, slower: "
-            f"{layout_check.sampler_reason}"
-        )
+    if (check := policy.layout_check).sampler != "own":
+        yield f"sampled through transformers' {check.sampler}, prompts of equal length together, slower: {check.sampler_reason}"
     if note := reduced_context_note(policy.model, policy.context_length):
         yield note
     yield from placement_notes(policy.model)
@@ -172,7 +168,7 @@ def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> st
     """Why a model cannot be loaded and what to do, in one line."""
     from safetensors import SafetensorError
 
-    message = " ".join(str(error).split())
+    message = str(error)
     if (system_message := system_error_line(error)) is not None:
         return system_message
     if "trust_remote_code" in message and not model.trust_remote_code:
@@ -184,21 +180,18 @@ def _load_failure_message(error: Exception, path: str, model: ModelConfig) -> st
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         return "no .safetensors weights there; pickled weights are not read, save it with safe_serialization"
     if isinstance(error, SafetensorError):
-        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({one_line(error)}); copy them again"
+        return f"its .safetensors weights, model.safetensors or a part of it, are damaged ({error_line(error)}); copy them again"
     if "ignore_mismatched_sizes" in message:
         return "its weights have other shapes than its config.json asks for; copy both from one place"
-    return f"cannot be loaded ({one_line(error)}); give a folder or a hub id"
+    return f"cannot be loaded ({error_line(error)}); give a folder or a hub id"
 
 
 def weight_files(folder: Path) -> list[str]:
-    """Names of the files that hold a model's weights; other safetensors files (an adapter, a second copy) do not count.
-
-    Raises UserError when the index of a model in several files cannot be read.
-    """
+    """Files of a model's weights; other safetensors (an adapter, a second copy) do not count. UserError for a damaged index."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
             return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{index}: is no index of weights ({one_line(error)}); copy it again") from error
+            raise UserError(f"{index}: is no index of weights ({error_line(error)}); copy it again") from error
     return ["model.safetensors"]

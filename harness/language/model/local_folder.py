@@ -9,12 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.settings.paths import expand_user
-
-
-def one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def local_folder(path: str) -> Path | None:
@@ -38,7 +34,7 @@ def read_object(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file} cannot be read ({error.strerror}); see to it, or copy it") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({one_line(error)}); copy it again") from error
+        raise UserError(f"{file} is damaged ({error_line(error)}); copy it again") from error
     if not isinstance(content, dict):
         raise UserError(f"{file} holds a {type(content).__name__}, expected an object; copy it again")
     return content

@@ -64,10 +64,7 @@ def collate(groups: Sequence[PromptGroup], layout: Layout, prefix_length: int = 
 def continuation_logps(
     model: Any, packed: PackedBatch, layout: Layout, cache: Any = None, with_greedy: bool = False
 ) -> ContinuationLogps:
-    """Every continuation of a batch made by `collate`; with gradients where they are on.
-
-    cache: from `prefill_prefix`, the keys and values of the `packed.prefix_length` tokens that all groups continue.
-    """
+    """Every continuation of a batch made by `collate`; with gradients where they are on. cache: of `prefill_prefix`."""
     packed = packed.to(device_of(model))
     hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
     chunk = max(1, LOGITS_CHUNK_SIZE // text_config(model).vocab_size)
@@ -91,13 +88,8 @@ def _hidden(model: Any, packed: PackedBatch, layout: Layout, cache: Any) -> torc
         past_key_values = GrowingCache.from_prefix(cache, len(packed.ids)) if packed.prefix_length else None
         dtype = bare_model(model).get_input_embeddings().weight.dtype
         mask = _attention_mask(text_config(model), packed, dtype)
-        out = decoder(
-            input_ids=packed.ids,
-            position_ids=packed.positions,
-            attention_mask=mask,
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
-        )
+        inputs = {"position_ids": packed.positions, "attention_mask": mask, "past_key_values": past_key_values}
+        out = decoder(input_ids=packed.ids, **inputs, use_cache=past_key_values is not None)
     return out.last_hidden_state.flatten(0, 1)
 
 
@@ -124,9 +116,6 @@ def projection(model: Any) -> Project:
         return cap * torch.tanh(logits / cap) if cap else logits
 
     return project
-
-
-# ---------------------------------------------------------------- projection, a chunk at a time
 
 
 def token_logps(
@@ -165,10 +154,8 @@ def _chunked_logps(
     grads: list[torch.Tensor] = []
     is_likeliest: list[torch.Tensor] = []
     for start in range(0, max(1, len(hidden)), chunk):
-        hidden_chunk, target_chunk = (
-            hidden[start : start + chunk].detach().requires_grad_(with_grads),
-            target[start : start + chunk],
-        )
+        hidden_chunk = hidden[start : start + chunk].detach().requires_grad_(with_grads)
+        target_chunk = target[start : start + chunk]
         with torch.set_grad_enabled(with_grads):
             logits = project(hidden_chunk)
             logits = logits if logits.dtype == torch.float64 else logits.float()
@@ -179,11 +166,8 @@ def _chunked_logps(
         if with_greedy:
             is_likeliest.append(argmax == target_chunk)
         values.append(logp)
-    return (
-        torch.cat(values),
-        torch.cat(grads) if with_grads else hidden.new_empty(0),
-        torch.cat(is_likeliest) if with_greedy else None,
-    )
+    is_greedy = torch.cat(is_likeliest) if with_greedy else None
+    return torch.cat(values), torch.cat(grads) if with_grads else hidden.new_empty(0), is_greedy
 
 
 def _log_softmax_at(
@@ -198,19 +182,12 @@ def _log_softmax_at(
     largest, argmax = logits.max(-1, keepdim=True)
     exponentials = (logits - largest).exp_().scatter_(-1, argmax, 0.0)
     aligned_length = exponentials.shape[1] // FLOAT32_SUM_LENGTH * FLOAT32_SUM_LENGTH
-    total = (
-        exponentials[:, :aligned_length]
-        .unflatten(-1, (-1, FLOAT32_SUM_LENGTH))
-        .sum(-1)
-        .sum(-1, keepdim=True, dtype=torch.float64)
-    )
+    parts = exponentials[:, :aligned_length].unflatten(-1, (-1, FLOAT32_SUM_LENGTH)).sum(-1)
+    total = parts.sum(-1, keepdim=True, dtype=torch.float64)
     total += exponentials[:, aligned_length:].sum(-1, keepdim=True, dtype=torch.float64) + 1.0
     logp = logits.gather(-1, target[:, None]).double() - largest.double() - total.log()
     minus = exponentials.scatter_(-1, argmax, 1.0).div_(total.to(exponentials.dtype)).neg_() if with_softmax else None
     return logp.squeeze(-1), argmax.squeeze(-1), minus
-
-
-# ---------------------------------------------------------------- a prefix shared by many groups
 
 
 @torch.no_grad()
@@ -220,9 +197,6 @@ def prefill_prefix(model: Any, ids: Sequence[int]) -> GrowingCache:
     rows = torch.tensor([list(ids)], device=device_of(model))
     decoder_of(model)(input_ids=rows, past_key_values=cache, use_cache=True)
     return cache
-
-
-# ---------------------------------------------------------------- parts of a model
 
 
 def bare_model(model: Any) -> Any:

@@ -30,10 +30,7 @@ MAX_MERGED_BYTES = 1 << 30  # bytes of base weights up to which a second, merged
 
 
 class _FusedLora(torch.autograd.Function):
-    """(T, I), (O, I), (O,) or None, (r, I), (O, r), scale -> (T, O); gradients for x, A and B.
-
-    With `merged`, the weight already contains the adapter.
-    """
+    """(T, I), (O, I), (O,) or None, (r, I), (O, r), scale, whether W is merged -> (T, O); gradients for x, A and B."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: Any, a: torch.Tensor, b: torch.Tensor, *options: Any):

@@ -86,16 +86,15 @@ def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, 
         column = 0
         for g in row:
             group, length = groups[g], len(groups[g].prompt)
+            end = prefix_length + length
             group_indices[r, column : column + group.width] = g
             ids[r, column : column + length] = group.prompt
-            positions[r, column : column + length] = np.arange(prefix_length, prefix_length + length)
+            positions[r, column : column + length] = np.arange(prefix_length, end)
             last_column, column = column + length - 1, column + length
             for k, tokens in enumerate(group.responses):
                 num_inputs = max(0, len(tokens) - 1)
                 ids[r, column : column + num_inputs] = tokens[:num_inputs]
-                positions[r, column : column + num_inputs] = np.arange(
-                    prefix_length + length, prefix_length + length + num_inputs
-                )
+                positions[r, column : column + num_inputs] = np.arange(end, end + num_inputs)
                 branches[r, column : column + num_inputs] = k + 1
                 if len(tokens):
                     sources.append(np.concatenate([[last_column], np.arange(column, column + num_inputs)]) + r * width)

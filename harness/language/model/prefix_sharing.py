@@ -40,7 +40,6 @@ def group_by_prefix(sequences: Sequence[Sequence[int]], min_tokens_saved: int) -
 
 
 def common_prefix_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two sequences have in common from the start."""
     max_length = min(len(a), len(b))
     return next((i for i in range(max_length) if a[i] != b[i]), max_length)
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
+from numpy.random import Generator, Philox
 
 from harness.language.model.cache import GrowingCache
 from harness.language.model.logprobs import bare_model, device_of, prefill_prefix
@@ -140,9 +140,7 @@ class DrawnResponses:
         self.ids: list[list[int]] = [[] for _ in requests]
         self.logps = [0.0] * len(requests)
         # each from its own seed; at temperature 0 none is used
-        self.uniforms = [
-            np.random.Generator(np.random.Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests
-        ]
+        self.uniforms = [Generator(Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests]
 
     def draw(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
         """(B, V) logits -> (B,) tokens, added to their responses.
@@ -177,9 +175,8 @@ class DrawnResponses:
         processors = [self.requests[i].logits_processor if i >= 0 else None for i in rows]
         if not any(processors):
             return logits
-        processed = [
-            processor(self.ids[i], row) if processor else row for processor, i, row in zip(processors, rows, logits, strict=True)
-        ]
+        by_row = zip(processors, rows, logits, strict=True)
+        processed = [processor(self.ids[i], row) if processor else row for processor, i, row in by_row]
         return torch.stack([row.to(torch.promote_types(row.dtype, torch.float32)) for row in processed])
 
     def results(self) -> list[GeneratedTokens]:
@@ -202,9 +199,8 @@ def choose_tokens(
         values, tokens = choice_logits.max(-1)
         return tokens, values
     logp = torch.log_softmax(logits.double(), dim=-1)
-    tokens = inverse_cdf_sample(
-        logp if choice_logits is logits else torch.log_softmax(choice_logits.double(), dim=-1), uniform, params
-    )
+    choice_logp = logp if choice_logits is logits else torch.log_softmax(choice_logits.double(), dim=-1)
+    tokens = inverse_cdf_sample(choice_logp, uniform, params)
     return tokens, logp.gather(1, tokens[:, None]).squeeze(1)
 
 
@@ -240,16 +236,14 @@ def inverse_cdf_sample(logp: torch.Tensor, uniform: torch.Tensor, params: Sampli
 def _step(model: Any, batch: DecodeBatch, tokens: torch.Tensor) -> None:
     """Feed (B,) tokens; `batch.logits` are then those of the next ones."""
     batch.mask = torch.cat([batch.mask, batch.mask.new_ones((len(batch.mask), 1))], dim=1)
-    out = model(
-        input_ids=tokens[:, None],
-        attention_mask=batch.mask,
-        position_ids=batch.position[:, None],
-        past_key_values=batch.cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    batch.logits = out.logits[:, -1]
+    batch.logits = _next_logits(model, tokens[:, None], batch.mask, batch.position[:, None], batch.cache)
     batch.position = batch.position + 1
+
+
+def _next_logits(model: Any, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
+    """(B, V) logits after the ids, which are added to the cache."""
+    inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+    return model(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1]
 
 
 # ---------------------------------------------------------------- rows added and removed
@@ -258,10 +252,7 @@ def _step(model: Any, batch: DecodeBatch, tokens: torch.Tensor) -> None:
 def _prefill(
     model: Any, suffixes: Sequence[tuple[int, ...]], request_indices: list[int], prefix_length: int, prefix_cache: Any
 ) -> DecodeBatch:
-    """New rows, padded on the left after the shared prefix; a prompt of several requests is computed once.
-
-    suffixes: by row, the prompt after the prefix.
-    """
+    """New rows, padded on the left after the shared prefix; equal prompts are computed once. suffixes: what follows it."""
     device = device_of(model)
     unique_suffixes = list(dict.fromkeys(suffixes))
     width = max(map(len, unique_suffixes))
@@ -274,15 +265,8 @@ def _prefill(
     mask = mask.to(device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = GrowingCache.from_prefix(prefix_cache, len(unique_suffixes)) if prefix_cache is not None else GrowingCache()
-    out = model(
-        input_ids=ids.to(device),
-        attention_mask=mask,
-        position_ids=positions[:, prefix_length:],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    batch = DecodeBatch(request_indices, cache, mask, positions[:, -1] + 1, out.logits[:, -1])
+    logits = _next_logits(model, ids.to(device), mask, positions[:, prefix_length:], cache)
+    batch = DecodeBatch(request_indices, cache, mask, positions[:, -1] + 1, logits)
     if len(unique_suffixes) < len(suffixes):
         row_of = {suffix: n for n, suffix in enumerate(unique_suffixes)}
         source_rows = torch.tensor([row_of[suffix] for suffix in suffixes], device=device)
@@ -306,10 +290,6 @@ def _merge(first: DecodeBatch, second: DecodeBatch) -> DecodeBatch:
     columns = max(first.mask.shape[1], second.mask.shape[1])
     masks = [torch.nn.functional.pad(f.mask, (columns - f.mask.shape[1], 0)) for f in (first, second)]
     first.cache.concat(second.cache)
-    return DecodeBatch(
-        first.request_indices + second.request_indices,
-        first.cache,
-        torch.cat(masks),
-        torch.cat([first.position, second.position]),
-        torch.cat([first.logits, second.logits]),
-    )
+    indices = first.request_indices + second.request_indices
+    position, logits = torch.cat([first.position, second.position]), torch.cat([first.logits, second.logits])
+    return DecodeBatch(indices, first.cache, torch.cat(masks), position, logits)

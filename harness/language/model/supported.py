@@ -15,10 +15,7 @@ NON_LM_HEADS = re.compile(
 
 
 def auto_class(config: Any) -> Any:
-    """The transformers class that loads the model with its output layer.
-
-    Raises UserError where `config` is of a model that is no causal language model, or whose weights are quantised already.
-    """
+    """transformers' class with the output layer. UserError for what is no causal language model, or quantised already."""
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 

@@ -46,11 +46,8 @@ def _is_linear(module: torch.nn.Linear) -> bool:
             output, expected = module(x), torch.nn.functional.linear(x, weight, bias)
     except (RuntimeError, TypeError, ValueError, IndexError):
         return False
-    return (
-        isinstance(output, torch.Tensor)
-        and output.shape == expected.shape
-        and torch.allclose(output, expected, rtol=1e-2, atol=1e-3)
-    )
+    has_shape = isinstance(output, torch.Tensor) and output.shape == expected.shape
+    return has_shape and torch.allclose(output, expected, rtol=1e-2, atol=1e-3)
 
 
 def placement_notes(model: Any) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from harness.errors import error_line
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import (
     Layout,
@@ -44,10 +45,7 @@ class UnsupportedModel(Exception):
 
 @torch.no_grad()
 def verify_model(model: Any) -> LayoutCheck:
-    """The layout and the sampler whose log-probabilities are those of a plain forward pass.
-
-    Raises UnsupportedModel where there is none, where the model looks ahead, or where its adapter gets no finite gradient.
-    """
+    """Layout and sampler that agree with a plain forward pass. UnsupportedModel: none, it looks ahead, no finite gradient."""
     head = bare_model(model).get_output_embeddings()
     if head is None:
         raise UnsupportedModel("it has no output layer over its vocabulary: no causal language model")
@@ -57,7 +55,7 @@ def verify_model(model: Any) -> LayoutCheck:
         try:
             expected = torch.tensor([plain_logp(model, g.prompt, c) for g in groups for c in g.responses], dtype=torch.float64)
         except UNSUPPORTED_ERRORS as error:
-            raise UnsupportedModel(f"a plain forward pass fails ({_one_line(error)})") from error
+            raise UnsupportedModel(f"a plain forward pass fails ({type(error).__name__}: {error_line(error)})") from error
         _check_causal(model)
 
         def difference(layout: Layout) -> float:
@@ -99,7 +97,7 @@ def choose_layout(model: Any) -> LayoutCheck:
         full_row_logps = _logps(model, [PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
         cached_logps = _logps(model, groups, "packed", prefill_prefix(model, prefix), len(prefix))
     except UNSUPPORTED_ERRORS as error:
-        return LayoutCheck("rows", None, f"this model takes no mask of ours ({_one_line(error)})")
+        return LayoutCheck("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {error_line(error)})")
     difference = max(_per_token(packed_logps, row_logps, lengths), _per_token(cached_logps, full_row_logps, lengths))
     if difference <= tolerance:
         return LayoutCheck("packed", difference, "both layouts agree")
@@ -119,12 +117,9 @@ def forward_changes_modules(model: Any) -> bool:
         return True
 
     def module_tensors() -> set[tuple[str, str, int]]:
-        return {
-            (name, key, id(value))
-            for name, module in bare_model(model).named_modules()
-            for key, value in vars(module).items()
-            if isinstance(value, torch.Tensor)
-        }
+        modules = bare_model(model).named_modules()
+        attributes = ((name, key, value) for name, module in modules for key, value in vars(module).items())
+        return {(name, key, id(value)) for name, key, value in attributes if isinstance(value, torch.Tensor)}
 
     before = module_tensors()
     plain_logp(model, dummy_tokens(5, 3, text_config(model).vocab_size), [1])
@@ -171,7 +166,7 @@ def _closest(options: Sequence[T], difference: Callable[[T], float], model: Any,
         try:
             value = difference(option)
         except UNSUPPORTED_ERRORS as error:
-            errors.append(f"{option}: {_one_line(error)}")
+            errors.append(f"{option}: {type(error).__name__}: {error_line(error)}")
             continue
         if value <= SAME_WEIGHTS[precision]:
             return option, value
@@ -200,14 +195,9 @@ def _check_causal(model: Any) -> None:
     """
     vocab_size = text_config(model).vocab_size
     tokens, others = dummy_tokens(12, 9, vocab_size), dummy_tokens(12, 10, vocab_size)
-    logps, changed_logps = (
-        bare_model(model)(input_ids=torch.tensor([row], device=device_of(model)), use_cache=False)
-        .logits[0, :6]
-        .double()
-        .log_softmax(-1)
-        for row in (tokens, [*tokens[:6], *others[6:]])
-    )
-    difference = float((logps - changed_logps).abs().mean())
+    rows = (torch.tensor([row], device=device_of(model)) for row in (tokens, [*tokens[:6], *others[6:]]))
+    logits, changed_logits = (bare_model(model)(input_ids=row, use_cache=False).logits[0, :6].double() for row in rows)
+    difference = float((logits.log_softmax(-1) - changed_logits.log_softmax(-1)).abs().mean())
     if not difference <= LOOKAHEAD[_precision(model)]:
         raise UnsupportedModel(
             f"a token's probabilities change by {difference:.2g} nats with what follows it: it looks ahead, as an encoder does, "
@@ -224,11 +214,9 @@ def _check_gradient(model: Any, groups: Sequence[PromptGroup], layout: Layout) -
             total = continuation_logps(model, collate(groups, layout), layout).logps.sum()
             grads = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
     except UNSUPPORTED_ERRORS as error:
-        raise UnsupportedModel(f"no gradient can be computed through it ({_one_line(error)})") from error
+        raise UnsupportedModel(f"no gradient can be computed through it ({type(error).__name__}: {error_line(error)})") from error
     if not any(bool(grad.any()) for grad in grads):
-        raise UnsupportedModel(
-            "the adapter changes nothing: no gradient reaches it; name other layers with --set lora.targets=[...]"
-        )
+        raise UnsupportedModel("the adapter changes nothing: no gradient reaches it; name others with --set lora.targets=[...]")
     if not all(bool(grad.isfinite().all()) for grad in grads):
         raise UnsupportedModel("the adapter's gradient is not finite")
 
@@ -265,20 +253,13 @@ def _randomized_adapter(model: Any) -> Iterator[None]:
 def dummy_groups(vocab_size: int) -> list[PromptGroup]:
     """A small batch of made-up ids below `vocab_size`: prefixes of unequal lengths with one to three continuations."""
     return [
-        PromptGroup(
-            dummy_tokens(length, 2 * length + 1, vocab_size),
-            [dummy_tokens(3 + k, 31 * length + k, vocab_size) for k in range(count)],
-        )
-        for length, count in ((12, 3), (5, 2), (20, 1))
+        PromptGroup(dummy_tokens(n, 2 * n + 1, vocab_size), [dummy_tokens(3 + k, 31 * n + k, vocab_size) for k in range(count)])
+        for n, count in ((12, 3), (5, 2), (20, 1))
     ]
 
 
 def dummy_tokens(count: int, key: int, vocab_size: int) -> list[int]:
     return [(7919 * (i + 1) * key + 104729 * i * i) % vocab_size for i in range(count)]
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _precision(model: Any) -> str:

@@ -20,18 +20,13 @@ EXTRA_FONTS = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "STIXGeneral.ttf")  # of
 PLACEHOLDER_FONTS = ("lastresort", "last resort", "adobeblank", "adobe blank", "notdef")
 
 
-def missing_characters(text: Iterable[str]) -> set[str]:
-    """The characters of the text, without line breaks and tabs, that DejaVu Sans does not have in both of its weights."""
-    regular, bold = (_characters(str(font_folder() / name)) for name in BASE_FONTS)
-    return {c for c in set(text) if ord(c) not in regular or ord(c) not in bold} - set("\n\r\t")
-
-
 def fonts_for(text: Iterable[str], figures: bool = True) -> tuple[list[Path], set[str]]:
     """(font files that together have what DejaVu Sans lacks of the text, characters that no installed font has).
 
     figures: only outline fonts, which matplotlib can draw; the PDF also takes bitmap fonts, as of emoji.
     """
-    missing = missing_characters(text)
+    known = frozenset.intersection(*(_characters(str(font_folder() / name)) for name in BASE_FONTS))
+    missing = {c for c in set(text) if ord(c) not in known} - set("\n\r\t")
     return _choose_fonts(frozenset(missing), figures) if missing else ([], set())
 
 

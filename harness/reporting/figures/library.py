@@ -48,7 +48,6 @@ def _import() -> None:
 
 
 def font_folder() -> Path:
-    """The folder of the fonts that come with matplotlib."""
     return Path(matplotlib().get_data_path()) / "fonts" / "ttf"
 
 

@@ -67,8 +67,10 @@ def _draw_curve(
 ) -> None:
     look = style.line_style(labels, label)
     has_several_seeds = int(joined["seeds"].max()) > 1
-    if has_several_seeds:
-        _thin_lines(axis, unit_scores, label, tasks, look["color"])
+    for _, rows in select(unit_scores, objective=label).groupby("seed") if has_several_seeds else ():
+        means = rows.groupby("iteration")["value"].agg(["mean", "count"])
+        means = means[means["count"] == tasks]
+        axis.plot(means.index, 100 * means["mean"], color=look["color"], linewidth=0.5, alpha=0.45)
     low, high = joined["mean_low"], joined["mean_high"]
     if high.notna().any():
         axis.fill_between(joined["iteration"], 100 * low, 100 * high, color=look["color"], alpha=0.15, linewidth=0)
@@ -95,13 +97,6 @@ def _bars_note(seeds: int) -> str:
     return "Bars: standard error of sampling test items. No interval over seeds: n = 1. Dashed: initial policy."
 
 
-def _thin_lines(axis: Axes, unit_scores: Frame, label: str, tasks: int, colour: str) -> None:
-    for _, rows in select(unit_scores, objective=label).groupby("seed"):
-        means = rows.groupby("iteration")["value"].agg(["mean", "count"])
-        means = means[means["count"] == tasks]
-        axis.plot(means.index, 100 * means["mean"], color=colour, linewidth=0.5, alpha=0.45)
-
-
 def _label_ends(axis: Axes, ends: list[tuple[float, str]], labels: Sequence[str], iterations: int) -> None:
     """Names at the right end of their curves, pushed apart so that none covers another."""
     low, high = axis.get_ylim()
@@ -114,20 +109,16 @@ def _label_ends(axis: Axes, ends: list[tuple[float, str]], labels: Sequence[str]
     axis.set_xlim(-1.25, iterations - 0.75)
 
 
-def _set_percent_limits(axis: Axes, min_span: float = 20.0) -> None:
-    """At least `min_span` points from bottom to top, so that noise does not look like a trend, and no more than percent allow."""
+def _set_percent_limits(axis: Axes) -> None:
+    """At least 20 points from bottom to top, so that noise does not look like a trend, and no more than percent allow."""
     low, high = axis.get_ylim()
-    padding = max(0.0, min_span - (high - low)) / 2
+    padding = max(0.0, 20 - (high - low)) / 2
     axis.set_ylim(max(-4.0, low - padding), min(104.0, high + padding))
     axis.locator_params(axis="y", nbins=4, integer=True)
 
 
 def task_curves(
-    leaderboard_table: Frame,
-    labels: Sequence[str],
-    tasks: Sequence[dict],
-    iterations: int,
-    scales: Mapping[str, ScoreScale] | None = None,
+    leaderboard_table: Frame, labels: Sequence[str], tasks: Sequence[dict], iterations: int, scales: Mapping[str, ScoreScale]
 ) -> Drawing:
     """One small curve per task, each on axes of its own, with its chance level dotted: in percent, or in the task's own unit
     where that is not a share (scales: by name); a row that is not in the mean has no chance level."""
@@ -137,7 +128,7 @@ def task_curves(
     initial_rows = select(leaderboard_table, objective=INITIAL)
     for axis, task in zip(plot.axes, tasks, strict=False):
         name = task["name"]
-        scale = (scales or {}).get(name, ScoreScale())
+        scale = scales[name]
         factor, unit = (100, " %") if scale.shown_in_percent else (1, f" {task['metric']}")
         if scale.in_mean:
             axis.axhline(factor * task["chance"], color=GREY, linewidth=0.8, linestyle=":")

@@ -31,31 +31,12 @@ WIDTH_INCHES = 7.0  # the text width of the report
 def house_style() -> Iterator[None]:
     """Small type for print, light grid, no frame on top and right, bytes that depend on the data alone."""
     settings: dict[Any, Any] = {
-        "figure.dpi": 100,
-        "savefig.dpi": 170,
-        "font.family": FAMILY,
-        "font.size": 8,
-        "axes.titlesize": 8.5,
-        "axes.titleweight": "bold",
-        "axes.titlelocation": "left",
-        "axes.labelsize": 8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": "#555555",
-        "axes.grid": True,
-        "axes.grid.axis": "y",
-        "grid.color": "#DDDDDD",
-        "grid.linewidth": 0.6,
-        "xtick.labelsize": 7.5,
-        "ytick.labelsize": 7.5,
-        "legend.frameon": False,
-        "legend.fontsize": 7.5,
-        "lines.linewidth": 1.5,
-        "lines.markersize": 4.5,
-        "svg.hashsalt": "harness",
-        "pdf.fonttype": 42,
-        "axes.unicode_minus": True,
-    }
+        "savefig.dpi": 170, "svg.hashsalt": "harness", "pdf.fonttype": 42, "font.family": FAMILY, "font.size": 8,
+        "axes.titlesize": 8.5, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 8,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555",
+        "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#DDDDDD", "grid.linewidth": 0.6,
+        "xtick.labelsize": 7.5, "ytick.labelsize": 7.5, "legend.frameon": False, "legend.fontsize": 7.5, "lines.markersize": 4.5,
+    }  # fmt: skip
     with isolated_matplotlib(settings):
         yield
 

@@ -17,22 +17,12 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS, MAX_VARIANTS = 3, 6
 MEASUREMENT_LABELS = {
-    "heldout_nll_per_token": "held-out NLL",
-    "entropy_per_token": "entropy",
-    "response_length": "response length",
-    "truncation_rate": "truncated",
-    "distinct_2": "distinct-2",
-    "repetition": "repetition",
-    "churn": "churn",
-    "kl_previous": "KL(policy ‖ previous)",
-    "kl_previous_policy": "KL(previous ‖ policy)",
-    "kl_initial": "KL(policy ‖ initial)",
-    "kl_initial_policy": "KL(initial ‖ policy)",
-    "reward_margin": "reward margin",
-    "reward_agreement": "reward agrees",
-    "kl_data_policy": "KL(data ‖ policy)",
-    "kl_policy_data": "KL(policy ‖ data)",
-}
+    "heldout_nll_per_token": "held-out NLL", "entropy_per_token": "entropy", "response_length": "response length",
+    "truncation_rate": "truncated", "distinct_2": "distinct-2", "repetition": "repetition", "churn": "churn",
+    "kl_previous": "KL(policy ‖ previous)", "kl_previous_policy": "KL(previous ‖ policy)", "kl_initial": "KL(policy ‖ initial)",
+    "kl_initial_policy": "KL(initial ‖ policy)", "reward_margin": "reward margin", "reward_agreement": "reward agrees",
+    "kl_data_policy": "KL(data ‖ policy)", "kl_policy_data": "KL(policy ‖ data)",
+}  # fmt: skip
 
 
 def training_curves(training: Frame, variants: Sequence[str], seed: int) -> list[Drawing]:

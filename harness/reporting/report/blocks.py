@@ -44,8 +44,7 @@ def table(
 ) -> Block | None:
     """A table, or None without rows. align: l or r per column (default: first left, others right); grow: 1 for columns that take
     the free width, 0 for those as wide as their text (default: all but the first); size: of type in points, for print. A rule is
-    drawn where the first column changes, if it repeats.
-    """
+    drawn where the first column changes, if it repeats."""
     if not rows:
         return None
     first_column = [row[0] for row in rows]
@@ -91,7 +90,5 @@ def sanitize(content: Any) -> Any:
     return _break_long_words(escaping.escape_invisible(content.replace("\n", NEW_LINE))) if isinstance(content, str) else content
 
 
-def _break_long_words(content: str) -> str:
-    return " ".join(
-        "\u200b".join(w[i : i + MAX_WORD_CHARS] for i in range(0, len(w), MAX_WORD_CHARS)) for w in content.split(" ")
-    )
+def _break_long_words(words: str) -> str:
+    return " ".join("\u200b".join(w[i : i + MAX_WORD_CHARS] for i in range(0, len(w), MAX_WORD_CHARS)) for w in words.split(" "))

@@ -30,12 +30,10 @@ def html_page(content: dict[str, Any], plots: Path) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
-    return environment.get_template("report.html").render(
-        c=content,
-        style=Markup(style),
-        style_digest=base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii"),
-        figures={name: embed_figure(plots / f"{name}.svg") for name in figure_names(content)},
-    )
+    digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+    figures = {name: embed_figure(plots / f"{name}.svg") for name in figure_names(content)}
+    template = environment.get_template("report.html")
+    return template.render(c=content, style=Markup(style), style_digest=digest, figures=figures)
 
 
 def embed_figure(svg: Path) -> dict[str, Any]:
@@ -45,13 +43,8 @@ def embed_figure(svg: Path) -> dict[str, Any]:
     assert size, f"{svg}: no view box"
     width, height = (float(value) for value in size.groups())
     points = json.loads(svg.with_suffix(".points.json").read_text(encoding="utf-8"))
-    return {
-        "image": base64.b64encode(source).decode("ascii"),
-        "width": width,
-        "height": height,
-        "reach": POINT_RADIUS,
-        "tips": [tooltip(point, width, height) for point in points],
-    }
+    image, tips = base64.b64encode(source).decode("ascii"), [tooltip(point, width, height) for point in points]
+    return {"image": image, "width": width, "height": height, "reach": POINT_RADIUS, "tips": tips}
 
 
 def tooltip(point: dict[str, Any], width: float, height: float) -> dict[str, Any]:
@@ -64,9 +57,5 @@ def tooltip(point: dict[str, Any], width: float, height: float) -> dict[str, Any
     top = above if above >= 0 else min(point["y"] + POINT_RADIUS + TOOLTIP_PADDING, height)
     box = {"left": left, "top": top, "width": box_width, "height": box_height}
     text_x, first_y = round(left + TOOLTIP_PADDING, 2), top + TOOLTIP_PADDING / 2 + FONT_SIZE
-    return {
-        "x": point["x"],
-        "y": point["y"],
-        **{name: round(value, 2) for name, value in box.items()},
-        "lines": [{"x": text_x, "y": round(first_y + i * LINE_HEIGHT, 2), "text": text} for i, text in enumerate(lines)],
-    }
+    texts = [{"x": text_x, "y": round(first_y + i * LINE_HEIGHT, 2), "text": text} for i, text in enumerate(lines)]
+    return {"x": point["x"], "y": point["y"], **{name: round(value, 2) for name, value in box.items()}, "lines": texts}

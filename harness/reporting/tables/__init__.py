@@ -71,8 +71,5 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
         write_text(root / name, to_csv_text(table))
     write_text(root / "tables/leaderboard.md", as_markdown(results, leaderboard_table))
     write_text(root / "tables/leaderboard.tex", as_latex(results, leaderboard_table))
-    names = [*tables, "tables/leaderboard.md", "tables/leaderboard.tex"]
-    return [
-        *(root / name for name in names),
-        *figures.write_figures(results, leaderboard_table, drift, results.panels, root / "plots", everything),
-    ]
+    drawn = figures.write_figures(results, leaderboard_table, drift, results.panels, root / "plots", everything)
+    return [*(root / name for name in (*tables, "tables/leaderboard.md", "tables/leaderboard.tex")), *drawn]

@@ -19,10 +19,8 @@ COLUMNS = [*KEY_COLUMNS, "finding", "evidence", "value", "bound", "source"]
 
 def collapse_table(results: RunResults) -> Frame:
     """Every finding of every checkpoint shown, in order; empty when there is none."""
-    measurements_by_key = {
-        key: dict(zip(rows["name"], rows["value"], strict=True))
-        for key, rows in results.dynamics.groupby(KEY_COLUMNS, dropna=False)
-    }
+    groups = results.dynamics.groupby(KEY_COLUMNS, dropna=False)
+    measurements_by_key = {key: dict(zip(rows["name"], rows["value"], strict=True)) for key, rows in groups}
     initial = next((m for (objective, _, _), m in measurements_by_key.items() if objective == INITIAL), {})
     steps_by_key = dict(iter(results.training.groupby(KEY_COLUMNS)))
     rows: list[tuple[Any, ...]] = []

@@ -52,9 +52,8 @@ def unaveraged_table(results: RunResults, paired_scores: PairedScores | None = N
             for objective in results.variants:
                 curves = score_array(results, objective)[:, column]
                 key = {"task": task["name"], "higher_is_better": scale.higher_is_better}
-                rows += [
-                    key | row for row in _stability_rows(paired_scores, objective, curves, [task["name"]], str(task["metric"]))
-                ]
+                numbers = _stability_rows(paired_scores, objective, curves, [task["name"]], str(task["metric"]))
+                rows += [key | row for row in numbers]
     return make_frame(rows, ["task", "higher_is_better", *STABILITY_COLUMNS])
 
 
@@ -112,8 +111,7 @@ def mean_churn(results: RunResults, objective: str, seed: int, iterations: int) 
 
 def flip_rates(results: RunResults, objective: str, seed: int) -> Iterator[tuple[int, float]]:
     """(iteration, share of items that changed since the iteration before, plain mean over the tasks of the mean); 0 compares with
-    the initial policy.
-    """
+    the initial policy."""
     for t in range(results.record["iterations"]):
         before = results.item_scores.get((objective, seed, t - 1) if t else (INITIAL, None, INITIAL_ITERATION))
         after = results.item_scores.get((objective, seed, t))
@@ -154,9 +152,8 @@ def drift_table(results: RunResults) -> Frame:
         is_single = len(group) == 1
         stderr = float(first["stderr"]) if is_single and not pd.isna(first["stderr"]) else None
         source = first["source"] if is_single else "dynamics.csv"
-        rows.append(
-            (objective, iteration, name, values.mean(), low, high, stderr, len(values), int(first["n"]), first["unit"], source)
-        )
+        numbers = values.mean(), low, high, stderr, len(values), int(first["n"])
+        rows.append((objective, iteration, name, *numbers, first["unit"], source))
     rows.sort(key=lambda row: (order[row[0]], row[1]))
     return pd.DataFrame(rows, columns=DRIFT_COLUMNS)
 

@@ -19,7 +19,6 @@ RANKING_ITEM_COLUMNS = ("chance_best", "since_best", "since_best_low", "since_be
 
 
 def tables_kept_as_is(earlier_tables: EarlierTables) -> list[str]:
-    """The tables that are kept as they were computed when the run was made."""
     # collapse.csv is made anew only where its evidence, the steps, is there
     names = [*KEPT_TABLES, *([COLLAPSE_CSV] if _is_missing(earlier_tables, STEPS_CSV) else [])]
     return [name for name in names if not _is_missing(earlier_tables, name)]
@@ -104,7 +103,5 @@ def provenance_sentences(results: RunResults) -> list[str]:
             "may not be."
         )
     missing = [name for name in (*MEASURED_TABLES, "tables/comparisons.csv") if _is_missing(earlier_tables, name)]
-    sentences.append(
-        f"Not here, so not shown: the checkpoints' responses, the counts of the data{''.join(f', {name}' for name in missing)}."
-    )
-    return sentences
+    not_here = ", ".join(["the checkpoints' responses, the counts of the data", *missing])
+    return [*sentences, f"Not here, so not shown: {not_here}."]

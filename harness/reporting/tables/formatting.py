@@ -56,18 +56,12 @@ def leaderboard_rows(results: RunResults, leaderboard_table: Frame) -> tuple[lis
     header = ["objective", "iter", *(row["label"] for row in tasks), "mean", "norm.", "seeds", *(r["label"] for r in unaveraged)]
     rows = []
     for row in leaderboard_table.to_dict("records"):
-        mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"])
-        rows.append(
-            [
-                row["objective"],
-                "initial" if row["objective"] == INITIAL else str(row["iteration"]),
-                *(percent(results.scales[task["name"]].to_unit(row[task["name"]])) for task in tasks),
-                mean + (" *" if row["best"] else ""),
-                percent(row["normalised_mean"]),
-                DASH if pd.isna(row["seeds"]) else str(row["seeds"]),
-                *(own_unit(row[task["name"]]) for task in unaveraged),
-            ]
-        )
+        iteration = "initial" if row["objective"] == INITIAL else str(row["iteration"])
+        shares = [percent(results.scales[task["name"]].to_unit(row[task["name"]])) for task in tasks]
+        mean = with_interval(row["mean"], row["mean_low"], row["mean_high"], row["item_stderr"]) + (" *" if row["best"] else "")
+        seeds = DASH if pd.isna(row["seeds"]) else str(row["seeds"])
+        others = [own_unit(row[task["name"]]) for task in unaveraged]
+        rows.append([row["objective"], iteration, *shares, mean, percent(row["normalised_mean"]), seeds, *others])
     return header, rows
 
 
@@ -125,18 +119,7 @@ def as_markdown(results: RunResults, leaderboard_table: Frame) -> str:
 def as_latex(results: RunResults, leaderboard_table: Frame) -> str:
     """A booktabs table to paste into a paper."""
     header, rows = leaderboard_rows(results, leaderboard_table)
-    body = [" & ".join(escape_latex(cell) for cell in cells) + r" \\" for cells in rows]
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
-            r"\toprule",
-            " & ".join(escape_latex(cell) for cell in header) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "% " + footnote(results, escape_latex),
-            "",
-        ]
-    )
+    head, *body = (" & ".join(escape_latex(cell) for cell in cells) + r" \\" for cells in (header, *rows))
+    begin = ["% needs \\usepackage{booktabs}", rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}"]
+    end = [r"\end{tabular}", "% " + footnote(results, escape_latex), ""]
+    return "\n".join([*begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", *end])

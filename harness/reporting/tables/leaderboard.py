@@ -24,10 +24,7 @@ MEAN_COLUMNS = ("mean", "item_stderr", "seed_sd", "mean_low", "mean_high", "norm
 
 
 def score_array(results: RunResults, objective: str, column: str = "value") -> np.ndarray:
-    """(S, N, T) of one variant's column over the run's seeds, the suite's tasks and iterations 0..T-1; NaN where missing.
-
-    Raises UserError when the records come from more than one version of the suite.
-    """
+    """(S, N, T): a column over seeds, tasks and iterations 0..T-1; NaN where missing. UserError for two suite versions."""
     rows = select(results.scores, objective=objective)
     suites = sorted(rows["suite"].unique())
     if len(suites) > 1:
@@ -35,23 +32,18 @@ def score_array(results: RunResults, objective: str, column: str = "value") -> n
     seeds = results.record["seeds"] if objective != INITIAL else [None]
     tasks = [row["name"] for row in results.suite["task"]]
     iterations = range(results.record["iterations"]) if objective != INITIAL else [-1]
-    score_by_key = {
-        (None if pd.isna(seed) else int(seed), task, int(iteration)): float(value)
-        for seed, task, iteration, value in zip(rows["seed"], rows["task"], rows["iteration"], rows[column], strict=True)
-        if not pd.isna(value)
-    }
+    rows = rows.dropna(subset=column)
+    places = zip(rows["seed"], rows["task"], rows["iteration"], strict=True)
+    keys = ((None if pd.isna(seed) else int(seed), task, int(iteration)) for seed, task, iteration in places)
+    score_by_key = dict(zip(keys, rows[column].astype(float), strict=True))
     return np.array([[[score_by_key.get((s, task, t), np.nan) for t in iterations] for task in tasks] for s in seeds])
 
 
 def unit_score_array(results: RunResults, objective: str, errors: bool = False) -> np.ndarray:
     """(S, N, T) of the rows that enter the mean, as shares of 1, or with `errors` the standard errors of these. N may be 0."""
     values = score_array(results, objective, "stderr" if errors else "value")
-    scales = [results.scales[row["name"]] for row in results.suite["task"]]
-    by_task = [
-        scale.stderr_to_unit(values[:, i]) if errors else scale.to_unit(values[:, i])
-        for i, scale in enumerate(scales)
-        if scale.in_mean
-    ]
+    scales = enumerate(results.scales[row["name"]] for row in results.suite["task"])
+    by_task = [(s.stderr_to_unit if errors else s.to_unit)(values[:, i]) for i, s in scales if s.in_mean]
     return np.stack(by_task, axis=1) if by_task else values[:, :0]
 
 
@@ -99,11 +91,8 @@ def _mean_columns(
     averaged = results.averaged_tasks
     chances = [results.scales[row["name"]].to_unit(row["chance"]) for row in averaged]
     normalised = [stats.chance_normalised(shares[:, i].mean(), chance) for i, chance in enumerate(chances)]
-    columns = {
-        "mean": means.mean(),
-        "item_stderr": item_stderr(paired_scores, model, seeds),
-        "normalised_mean": np.mean(normalised),
-    }
+    columns = {"mean": means.mean(), "item_stderr": item_stderr(paired_scores, model, seeds)}
+    columns["normalised_mean"] = np.mean(normalised)
     if model.objective != INITIAL:
         interval = mean_interval(paired_scores, model, seeds, [row["name"] for row in averaged], means)
         columns |= {"seed_sd": stats.seed_std(means)} | dict(zip(("mean_low", "mean_high"), interval or (), strict=False))

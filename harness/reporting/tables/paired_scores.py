@@ -83,15 +83,10 @@ class PairedScores:
         return (model.objective, None if model.objective == INITIAL else seed, model.iteration) in self.results.item_scores
 
     def finished_seeds(self, *models: ModelKey) -> list[int]:
-        """The seeds of the run in which all of these models were evaluated."""
         return [seed for seed in self.results.record["seeds"] if all(self.is_finished(model, seed) for model in models)]
 
     def item_values(self, model: ModelKey, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-        """Paired row -> (S, I) item scores.
-
-        Raises UserError when items or prompts differ from the initial policy's, so that the models cannot be paired, or when an
-        item has no number.
-        """
+        """Paired row -> (S, I) item scores. UserError where items differ from the initial policy's, or one has no number."""
         key = model, tuple(seeds)
         if key in self._values:
             return self._values[key]

@@ -44,9 +44,8 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
                 bounds = _best_interval(paired_scores, label, best_iteration) or (None, None)
                 row |= _with_bounds("best", best.iloc[0]["mean"], *bounds) | {"best_item_stderr": best.iloc[0]["item_stderr"]}
                 row |= _with_bounds("last", last_row["mean"], last_row["mean_low"], last_row["mean_high"])
-                row |= {"last_item_stderr": last_row["item_stderr"]} | _change_since_best(
-                    paired_scores, label, best_iteration, last
-                )
+                row["last_item_stderr"] = last_row["item_stderr"]
+                row |= _change_since_best(paired_scores, label, best_iteration, last)
             for name in ("drop", "largest_fall", "falls", "area_lost", "churn"):
                 for number in select(stability, objective=label, seed=None, name=name).to_dict("records"):
                     row |= _with_bounds(name, number["value"], number["low"], number["high"])
@@ -54,13 +53,9 @@ def ranking_table(paired_scores: PairedScores, leaderboard_table: Frame, stabili
                 row |= _with_bounds("gain", gain["difference"], gain["low"], gain["high"]) | {"gain_p_holm": gain["p_holm"]}
             is_leader = label in leaders
             behind = _find_comparison(comparisons, panel["title"], label, leaders[0]) if leaders and not is_leader else None
-            row |= {
-                "leader": is_leader,
-                "behind_leader_p_holm": behind["p_holm"] if behind is not None else None,
-                "chance_best": prob_best_by_label.get(label),
-                "source": "tables/leaderboard.csv, tables/stability.csv, tables/comparisons.csv",
-            }
-            rows.append(row)
+            row |= {"leader": is_leader, "behind_leader_p_holm": behind["p_holm"] if behind is not None else None}
+            row["chance_best"] = prob_best_by_label.get(label)
+            rows.append(row | {"source": "tables/leaderboard.csv, tables/stability.csv, tables/comparisons.csv"})
     return pd.DataFrame(rows)
 
 

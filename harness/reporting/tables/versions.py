@@ -10,14 +10,11 @@ from harness.store.provenance import NUMBERS_KEY
 from harness.store.versions import covering_folders, versions_by_phase
 
 COLUMNS = ["name", "version", "phases", "of", "where", "source"]
-UNKNOWN_VERSION = ""
+UNKNOWN_VERSION = ""  # of a library of which a phase has no record
 
 
 def versions_table(results: RunResults) -> Frame:
-    """phases: number out of the run's finished ones (`of`). where: the fewest folders that cover exactly these, "." for all.
-
-    A phase without a record of a library has an empty version of it.
-    """
+    """phases: how many of the finished ones (`of`). where: the fewest folders that cover exactly these, "." for all."""
     phases = versions_by_phase(results.root)
     names = dict.fromkeys([NUMBERS_KEY, *(name for versions in phases.values() for name in versions)])
     rows = []

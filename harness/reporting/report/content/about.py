@@ -53,11 +53,8 @@ def suite_block(results: RunResults) -> Block | None:
 
 
 def settings_rows(identity: dict[str, Any]) -> list[list[str]]:
-    return [
-        [f"{section}.{key}", display_text(json.dumps(value))]
-        for section, values in identity.items()
-        for key, value in values.items()
-    ]
+    values = ((f"{section}.{key}", value) for section, keys in identity.items() for key, value in keys.items())
+    return [[name, display_text(json.dumps(value))] for name, value in values]
 
 
 def variant_entry(results: RunResults, label: str) -> dict[str, Any]:

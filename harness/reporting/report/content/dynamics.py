@@ -36,10 +36,9 @@ def drift_section(tables: Tables) -> Block:
     for number, panel in enumerate(tables.panels, 1):
         where = f" ({panel['title']})" if panel["title"] else ""
         caption = (
-            f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); "
-            f"{bars}. KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on "
-            "which the response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: "
-            "dynamics.csv."
+            f"The same held-out prompts after every iteration{where}, one sampled response each (i: initial policy); {bars}. "
+            "KL(p ‖ q): on samples of p, per response; previous: the opponent. reward agrees: share of prompts on which the "
+            "response with the higher reward is also the more likely one. Numbers: drift.csv; each seed's: dynamics.csv."
         )
         blocks += [tables.figure("drift", number, caption), drift_table(tables, panel)]
     return section("Drift", *blocks)
@@ -103,24 +102,16 @@ def samples_section(tables: Tables) -> Block:
     labels = tables.panels[0]["labels"]
     initial = results.held_out_samples.get((INITIAL, None, INITIAL_ITERATION), [])[:NUM_PROMPTS]
     shown = _iterations_shown(tables.last, len(labels))
-    keys = [(INITIAL, None, INITIAL_ITERATION)] + [
-        (label, first_seed, t) for label in results.record["variants"] if label in labels for t in shown
-    ]
+    trained = [(label, first_seed, t) for label in results.record["variants"] if label in labels for t in shown]
+    keys = [(INITIAL, None, INITIAL_ITERATION), *trained]
     names = {key: "initial policy" if key[0] == INITIAL else f"{key[0]}, iter {key[2]}" for key in keys}
     prompts = []
     for index, row in enumerate(initial):
         rows = {key: results.held_out_samples[key][index] for key in keys if key in results.held_out_samples}
-        prompts.append(
-            {
-                "id": row["example_id"],
-                "prompt": display_text(row["prompt"]),
-                "real": display_text(row["real"]),
-                "responses": [
-                    [names[key], display_text(one["text"]) + ("" if one["finished"] else " ▮ cut off")]
-                    for key, one in rows.items()
-                ],
-            }
-        )
+        texts = {key: display_text(one["text"]) + ("" if one["finished"] else " ▮ cut off") for key, one in rows.items()}
+        responses = [[names[key], text] for key, text in texts.items()]
+        shown_row = {name: display_text(row[name]) for name in ("prompt", "real")}
+        prompts.append({"id": row["example_id"], **shown_row, "responses": responses})
     note = (
         "The first held-out prompts, with the real response and one sample of every checkpoint at temperature 1 (seed "
         f"{first_seed}), iterations {', '.join(map(str, shown))}. Origin: probe/samples.jsonl of each iteration."
@@ -145,13 +136,9 @@ def cost_section(tables: Tables) -> Block:
         by_phase: dict[Any, Any] = select(costs, objective=label).set_index("phase").to_dict("index")
         tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASES[:3]]
         spent = [by_phase.get(phase) for phase in phases]
-        rows.append(
-            [
-                label,
-                *(DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens),
-                *(DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent),
-            ]
-        )
+        counts = (DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens)
+        cells = (DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent)
+        rows.append([label, *counts, *cells])
     caption = (
         "Thousands of tokens (trained: with their prompts; drawn, scored: responses); then seconds, which depend on the "
         "machine and on what else ran on it, and peak memory in GiB of each phase; sums (memory: maximum) over seeds and "

@@ -27,8 +27,5 @@ def first_ids_section(tables: Tables) -> Block | None:
         f"the real responses. The {len(rows)} highest of {len(first_ids)}; all: first_ids.csv. A dot is a space."
     )
     none_telling = "In no set of samples do the first ids distinguish real from synthetic."
-    return section(
-        "What the first tokens reveal",
-        text(f"{sentence[0].upper()}{sentence[1:]}." if sentence else none_telling),
-        table(header, rows, caption, "lrrrrrllrr", "0000000100", 7),
-    )
+    telling = text(f"{sentence[0].upper()}{sentence[1:]}." if sentence else none_telling)
+    return section("What the first tokens reveal", telling, table(header, rows, caption, "lrrrrrllrr", "0000000100", 7))

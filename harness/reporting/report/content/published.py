@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.reporting.report.blocks import Block, display_text, section, table, text
 from harness.reporting.report.content.tables import Tables
 
@@ -21,17 +21,14 @@ def published_section(tables: Tables) -> Block | None:
 
 
 def published_table(tables: Tables, name: str) -> Block | None:
-    """One file of results/published; a sentence where the results folder has none (the files are in the project's checkout).
-
-    Raises UserError for a file without its source.
-    """
+    """One file of results/published; a sentence where there is none. Raises UserError for a file without its source."""
     path = Path(tables.results.root).parent / FOLDER / f"{name}.csv"
     if not path.is_file():
         return text(f"No published numbers beside these: the results folder has no {FOLDER}/{name}.csv.")
     try:
         published = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a csv file ({' '.join(str(error).split())})") from error
+        raise UserError(f"{path}: not a csv file ({error_line(error)})") from error
     missing = [column for column in (SAME, SOURCE, WHERE, PAGE, STATUS) if column not in published]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r}; a published number names its source, its table and its suite")
@@ -39,10 +36,7 @@ def published_table(tables: Tables, name: str) -> Block | None:
     rows = [[display_text(value) for value in row] for row in published[shown_columns].to_numpy().tolist()]
     places = zip(published[SOURCE], published[WHERE], published[PAGE], strict=True)
     sources = "; ".join(dict.fromkeys(display_text(f"{source}, {where}, page {page}") for source, where, page in places))
-    remarks = [display_text(v) for v in dict.fromkeys(published[STATUS]) if v]
+    remarks = "; ".join(display_text(v) for v in dict.fromkeys(published[STATUS]) if v)
     same_suite = display_text(", ".join(dict.fromkeys(published[SAME])))
-    caption = (
-        f"Published, not measured here. Same suite? {same_suite}. Source: "
-        f"{sources}.{' ' + '; '.join(remarks) + '.' if remarks else ''}"
-    )
+    caption = f"Published, not measured here. Same suite? {same_suite}. Source: {sources}.{f' {remarks}.' if remarks else ''}"
     return table(shown_columns, rows, f"{caption} File: {FOLDER}/{name}.csv.", size=7)

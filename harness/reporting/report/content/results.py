@@ -25,10 +25,8 @@ def scores_section(tables: Tables) -> Block:
     grow = "00" + "1" * num_averaged + "000" + "1" * num_unaveraged
     blocks = [table(header, rows, footnote(tables.results), "ll" + "r" * (len(header) - 2), grow, 6.6)]
     for number, panel in enumerate(tables.panels, 1):
-        caption = (
-            f"Each task against iteration{in_panel(panel)} (i: initial policy; dotted: chance; means over seeds). Numbers: "
-            "leaderboard.csv."
-        )
+        note = "(i: initial policy; dotted: chance; means over seeds). Numbers: leaderboard.csv."
+        caption = f"Each task against iteration{in_panel(panel)} {note}"
         blocks.append(tables.figure("tasks", number, caption))
     return section("Scores", *blocks)
 
@@ -45,15 +43,13 @@ def comparisons_section(tables: Tables) -> Block:
             empty = ["" if a == b else DASH for b in others]
             rows.append([a, *(_format_difference(pair) if pair else dash for pair, dash in zip(pairs, empty, strict=True))])
         over = select(tables.comparisons, panel=panel["title"])["over"].dropna()
-        per_task = (
-            "" if tables.by_bootstrap else " (corrected over tasks; with McNemar's test where the interval is over items alone)"
-        )
+        corrected = " (corrected over tasks; with McNemar's test where the interval is over items alone)"
+        per_task = "" if tables.by_bootstrap else corrected
         caption = (
-            f"Row minus column at iteration {tables.last}{in_panel(panel)}, in points of the "
-            f"mean over tasks, with 95 % interval over {over.iloc[0] if len(over) else DASH}"
-            f"{', by bootstrap' if tables.by_bootstrap else ''} (none below five items a task), "
-            "paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's pairs. Per "
-            f"task{per_task} and the probability of improvement: comparisons.csv." + _unpaired_note(tables)
+            f"Row minus column at iteration {tables.last}{in_panel(panel)}, in points of the mean over tasks, with 95 % interval "
+            f"over {over.iloc[0] if len(over) else DASH}{', by bootstrap' if tables.by_bootstrap else ''} (none below five items "
+            "a task), paired on the same items and seeds. ** p < 0.01, * p < 0.05 after Holm's correction over the panel's "
+            f"pairs. Per task{per_task} and the probability of improvement: comparisons.csv." + _unpaired_note(tables)
         )
         blocks.append(table(["", *others], rows, caption, size=7.4 if len(others) < 7 else 6.4))
     return section("Pairwise comparisons", *blocks)
@@ -104,23 +100,18 @@ def collapse_section(tables: Tables) -> Block:
     """The findings of the collapse detector; a sentence where there are none."""
     findings = tables.read("tables/collapse.csv")
     if findings.empty:
-        return section(
-            "Collapse", text("The collapse detector found nothing in any checkpoint. Its rules: harness/analysis/collapse.py.")
-        )
+        nothing = "The collapse detector found nothing in any checkpoint. Its rules: harness/analysis/collapse.py."
+        return section("Collapse", text(nothing))
     findings = select(findings, objective=tables.results.variants)
     counts = sorted([*key, str(count)] for key, count in findings.groupby(["finding", "objective"]).size().items())
-    rows = [
-        [r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], display_text(r["evidence"])]
-        for r in findings.head(MAX_FINDINGS).to_dict("records")
-    ]
+    shown = findings.head(MAX_FINDINGS).to_dict("records")
+    rows = [[r["objective"], str(int(r["seed"])), str(r["iteration"]), r["finding"], display_text(r["evidence"])] for r in shown]
     truncation_note = f" The first {MAX_FINDINGS} of {len(findings)}." if len(findings) > MAX_FINDINGS else ""
     counts_caption = "Checkpoints (one per seed and iteration) with a finding."
     caption = (
         f"Every finding with its evidence.{truncation_note} Bounds and source of the evidence: collapse.csv; rules: "
         "harness/analysis/collapse.py."
     )
-    return section(
-        "Collapse",
-        table(["finding", "objective", "checkpoints"], counts, counts_caption, "llr", "000"),
-        table(["objective", "seed", "iter", "finding", "evidence"], rows, caption, "lrrll", "00001", 7),
-    )
+    counted = table(["finding", "objective", "checkpoints"], counts, counts_caption, "llr", "000")
+    listed = table(["objective", "seed", "iter", "finding", "evidence"], rows, caption, "lrrll", "00001", 7)
+    return section("Collapse", counted, listed)

@@ -48,7 +48,6 @@ def arms_block(tables: Tables) -> Block | None:
 
 
 def machine_note(tables: Tables) -> str:
-    """A note that seconds depend on the machine, and which one it was."""
     hardware = tables.results.record["hardware"]
     num_versions = select(tables.versions, name=list(hardware)).groupby("name")["version"].nunique()
     machine = f"{hardware.get('device')}, {hardware.get('cpus')} cores"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -21,14 +22,11 @@ MAX_NEGLIGIBLE_LOSS = 0.01  # one point: a larger loss is worth a sentence
 
 
 def summary_section(tables: Tables) -> Block:
-    failures = [
-        f"Failed, missing below: {display_text(trial)}: {display_text(error)}"
-        for trial, error in tables.results.failed_trials.items()
-    ]
+    failed = tables.results.failed_trials.items()
+    failures = [f"Failed, missing below: {display_text(trial)}: {display_text(error)}" for trial, error in failed]
     caption = (
-        "Mean over the tasks against iteration; dashed: the initial policy. "
-        f"{items_note(tables.results, display_text)}. Numbers: "
-        "leaderboard.csv, their origin: scores.csv."
+        f"Mean over the tasks against iteration; dashed: the initial policy. {items_note(tables.results, display_text)}. "
+        "Numbers: leaderboard.csv, their origin: scores.csv."
     )
     question = tables.results.study.get("question")
     return section(
@@ -61,9 +59,8 @@ def sentences(tables: Tables) -> list[str]:
         )
     elif tables.by_bootstrap:
         sure = (
-            f"Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances "
-            "added up), those of drops over seeds, on these items; for differences, p-values and the chance of being best see "
-            "above."
+            f"Brackets of scores are 95 % intervals over items and {tables.seeds} seeds (Student's t, both variances added up), "
+            "those of drops over seeds, on these items; for differences, p-values and the chance of being best see above."
         )
     else:
         sure = (
@@ -183,25 +180,16 @@ def ranking_block(tables: Tables) -> Block | None:
     has_several_panels = len(tables.panels) > 1
     rows = []
     for row in tables.ranking.to_dict("records"):
-        cells = [row["panel"]] if has_several_panels else []
-        cells.append(row["objective"])
+        cells = [*([row["panel"]] if has_several_panels else []), row["objective"]]
         if pd.isna(row.get("last")):
             rows.append([*cells, *[DASH] * 8])
             continue
-        gain = row.get("gain")
-        rows.append(
-            [
-                *cells,
-                _percent(row, "best"),
-                str(int(row["best_iteration"])),
-                _percent(row, "last") + _rank_mark(row),
-                DASH if pd.isna(gain) else points(gain) + brackets(row["gain_low"], row["gain_high"], points),
-                with_interval(row.get("drop", float("nan")), row.get("drop_low"), row.get("drop_high")),  # type: ignore[arg-type]
-                DASH if pd.isna(row.get("falls")) else f"{row['falls']:.1f}",
-                percent(row.get("churn", float("nan"))),
-                DASH if pd.isna(row.get("chance_best")) else _format_probability(row["chance_best"]).replace(" %", ""),
-            ]
-        )
+        cells += [_percent(row, "best"), str(int(row["best_iteration"])), _percent(row, "last") + _rank_mark(row)]
+        has_gain, has_falls, has_chance = (not pd.isna(row.get(name)) for name in ("gain", "falls", "chance_best"))
+        cells.append(points(row["gain"]) + brackets(row["gain_low"], row["gain_high"], points) if has_gain else DASH)
+        drop = (row.get(name, math.nan) for name in ("drop", "drop_low", "drop_high"))
+        cells += [with_interval(*drop), f"{row['falls']:.1f}" if has_falls else DASH, percent(row.get("churn", math.nan))]
+        rows.append([*cells, _format_probability(row["chance_best"]).replace(" %", "") if has_chance else DASH])
     header = ["objective", "best", "at", "last", "gain on initial", "drop", "falls", "churn", "chance best"]
     caption = (
         "Percent and points. best, at: top of the mean curve, its interval corrected for the choice; last: the last iteration, ▲ "

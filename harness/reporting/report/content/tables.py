@@ -8,7 +8,7 @@ from typing import Any
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import Frame, select, with_integers
 from harness.analysis.text_columns import read_table
-from harness.errors import UserError
+from harness.errors import UserError, error_line
 from harness.records import INITIAL
 from harness.reporting.figures import figure_name
 from harness.reporting.report.blocks import Block, figure
@@ -26,11 +26,10 @@ class Tables:
         try:
             return read_table(path)
         except FileNotFoundError as error:
-            raise UserError(
-                f"{path}: no such file; write the tables with: harness report {self.results.record['name']}"
-            ) from error
+            advice = f"write the tables with: harness report {self.results.record['name']}"
+            raise UserError(f"{path}: no such file; {advice}") from error
         except (ValueError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: damaged ({' '.join(str(error).split())}); delete it and make the report again") from error
+            raise UserError(f"{path}: damaged ({error_line(error)}); delete it and make the report again") from error
 
     def optional(self, name: str) -> Frame | None:
         return self.read(name) if (self.results.root / name).is_file() else None
