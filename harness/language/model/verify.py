@@ -64,7 +64,8 @@ def verify_model(model: Any) -> LayoutCheck:
         layouts: tuple[Layout, ...] = ("rows", "logits")
         reason = "more than a projection behind the last layer"
         if any("lora_" in name for name, _ in head.named_parameters()):
-            layouts, reason = ("logits",), "the adapter is on the output layer too"
+            layouts = ("logits",)
+            reason = "the adapter is on the output layer too"
         layout, largest = _closest(layouts, difference, model, "log-probabilities")
         layout_check = LayoutCheck(layout, largest, reason)
         if layout == "rows" and largest <= SAME_WEIGHTS[_precision(model)]:
