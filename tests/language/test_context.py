@@ -67,8 +67,7 @@ def test_positions_that_are_scaled_for_a_whole_batch_end_the_context_before_that
         short, long = model(ids[:, :60]).logits[0, 59], model(ids).logits[0, 59]
     assert float((short - long).abs().max()) > 1e-4, "a later token changes an earlier one's logits"
     most = find_context_length(model, ENDLESS)
-    assert most == 64
-    assert "context 64 of 4096 tokens" in (reduced_context_note(model, most) or "")
+    assert most == 64 and "context 64 of 4096 tokens" in (reduced_context_note(model, most) or "")
     assert (
         reduced_context_note(transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL, intermediate_size=48)), 2048) is None
     )

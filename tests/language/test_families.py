@@ -72,8 +72,7 @@ def test_a_family_with_keys_and_values_alone_is_sampled_in_batches_and_exact(nam
 @pytest.mark.parametrize("name", families(STATE_TWINS))
 def test_a_family_with_a_state_beside_keys_and_values_is_sampled_through_its_own_cache_and_exact(name):
     choice = check(name)
-    assert choice.sampler.startswith("generate")
-    assert choice.layout in ("rows", "logits")
+    assert choice.sampler.startswith("generate") and choice.layout in ("rows", "logits")
     assert choice.sampler_reason != "keys and values alone"
 
 

@@ -54,12 +54,10 @@ def test_what_generation_config_says_is_done_in_evaluation_as_by_lm_eval(tiny, c
         setattr(tiny.model.get_base_model().generation_config, name, value)
     requests = asked(do_sample=False)
     found = as_lm(tiny, 64, 4, {}).generate_until(requests)
-    assert found == by_lm_eval(tiny, requests)
-    assert (found != plain) == ("do_sample" not in configured)
+    assert found == by_lm_eval(tiny, requests) and (found != plain) == ("do_sample" not in configured)
     if configured.keys() & {"repetition_penalty", "suppress_tokens", "num_beams"}:
         (line,) = model_override_notes(tiny.model)
-        assert next(iter(configured)) in line
-        assert "self-play draws from the policy without it" in line
+        assert next(iter(configured)) in line and "self-play draws from the policy without it" in line
 
 
 @pytest.mark.parametrize(
@@ -102,8 +100,7 @@ def test_what_a_task_says_is_done_as_by_lm_eval(tiny, settings):
 def test_what_lm_evals_model_cannot_do_is_refused_in_one_line(tiny, settings, said):
     with pytest.raises(UserError, match="generation_kwargs: ") as refused:
         resolve_settings(tiny.model, {"until": []} | settings, 256, None)
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +162,7 @@ def test_a_sampling_task_has_transformers_fifty_likeliest_tokens_unless_somebody
     assert params(**settings) == SamplingParams(0.8, 0.9, 7, 0.1)
     assert params(temperature=0.5) == SamplingParams(0.5, 1.0, 7, 0.1)
     (line,) = model_override_notes(tiny.model)
-    assert "answers of tasks that sample" in line
-    assert "top_k=7, min_p=0.1" in line
+    assert "answers of tasks that sample" in line and "top_k=7, min_p=0.1" in line
 
 
 def test_repeats_are_draws_of_their_own_that_depend_on_nothing_but_question_task_and_number(tiny):
@@ -186,8 +182,7 @@ def test_repeats_without_sampling_are_one_answer_drawn_once(tiny, monkeypatch):
     told = []
     found = as_lm(tiny, 64, 4, {}, told.append).generate_until([request for request in asked() for _ in range(5)])
     assert found == [text for text in by_lm_eval(tiny, asked()) for _ in range(5)]
-    assert drawn == [len(CONTEXTS)]
-    assert sum(told) == 5 * len(CONTEXTS)
+    assert drawn == [len(CONTEXTS)] and sum(told) == 5 * len(CONTEXTS)
 
 
 @pytest.mark.parametrize("more", [{}, {"num_beams": 2}, {"typical_p": 0.9}, {"repetition_penalty": 1.2, "top_k": 5}])

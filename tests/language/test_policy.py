@@ -38,8 +38,7 @@ def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
     stops = policy.template.stop_ids
     assert {d.finished for d in drawn} == {True, False}
     for one in drawn:
-        assert one.finished == (one.token_ids[-1] in stops)
-        assert not stops & set(one.token_ids[:-1])
+        assert one.finished == (one.token_ids[-1] in stops) and not stops & set(one.token_ids[:-1])
         assert one.finished or len(one.token_ids) == 40
 
 
@@ -94,6 +93,5 @@ def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):
 
 def test_only_the_adapter_is_trainable_and_dropout_is_off(policy):
     trainable = {n for n, p in policy.model.named_parameters() if p.requires_grad}
-    assert trainable == {n for n, _ in policy.adapter_parameters()}
-    assert not policy.model.training
+    assert trainable == {n for n, _ in policy.adapter_parameters()} and not policy.model.training
     assert all(m.p == 0 for m in policy.model.modules() if isinstance(m, torch.nn.Dropout))

@@ -58,8 +58,7 @@ def test_temperature_zero_is_transformers_greedy_search():
         ids = torch.tensor([request.prompt_ids])
         said = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=9, do_sample=False,
                               eos_token_id=2, pad_token_id=0)[0, ids.shape[1]:].tolist()  # fmt: skip
-        assert one.ids == said
-        assert one.logp is None
+        assert one.ids == said and one.logp is None
 
 
 def test_a_row_ends_where_it_is_told_to():

@@ -77,8 +77,7 @@ def spoiled(policy, groups, number, spoil):
 def test_the_one_example_whose_loss_is_bad_is_named_of_its_batch(policy, value, how):
     groups = make_groups()
     error = stopped(policy, groups, spoiled(policy, groups, 5, lambda loss: loss * value), **how)
-    assert "step 0: " in str(error)
-    assert str(error).endswith("nothing was updated; 1 of 8 examples: x5")
+    assert "step 0: " in str(error) and str(error).endswith("nothing was updated; 1 of 8 examples: x5")
     (one,) = error.examples
     assert (one.name, one.prompt_ids, one.responses[0].token_ids) == ("x5", groups[5].prompt, [65, 61, 2])
     assert not math.isfinite(one.values["loss"])
@@ -88,11 +87,9 @@ def test_a_finite_loss_whose_gradient_is_not_names_its_example(policy):
     """sqrt(0 * loss) is 0 with an infinite slope times 0: the loss looks well, the gradient is nan."""
     groups = make_groups()
     error = stopped(policy, groups, spoiled(policy, groups, 2, lambda loss: torch.sqrt(0.0 * loss)))
-    assert math.isfinite(error.context["loss"])
-    assert not math.isfinite(error.context["gradient_norm"])
+    assert math.isfinite(error.context["loss"]) and not math.isfinite(error.context["gradient_norm"])
     (one,) = error.examples
-    assert one.name == "x2"
-    assert math.isfinite(one.values["loss"])
+    assert one.name == "x2" and math.isfinite(one.values["loss"])
     assert not math.isfinite(one.values["gradient_norm"])
 
 
@@ -104,8 +101,7 @@ def test_a_log_probability_that_is_no_number_stops_even_a_loss_that_hides_it(poi
             return LossOutput(torch.nan_to_num(super().loss(batch).loss))
 
     error = stopped(poisoned, make_groups(poison={3}), Hiding(), micro_batch=8)
-    assert [one.name for one in error.examples] == ["x3"]
-    assert math.isnan(error.examples[0].responses[0].logp)
+    assert [one.name for one in error.examples] == ["x3"] and math.isnan(error.examples[0].responses[0].logp)
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
@@ -126,8 +122,7 @@ def test_a_sum_that_is_bad_only_together_names_all(policy):
             return LossOutput(super().loss(batch).loss * 0 + 1e308)
 
     error = stopped(policy, make_groups(), Huge())
-    assert len(error.examples) == 8
-    assert "no example non-finite by itself, in the batch: x" in str(error)
+    assert len(error.examples) == 8 and "no example non-finite by itself, in the batch: x" in str(error)
 
 
 def test_an_update_that_leaves_weights_that_are_not_finite_stops_with_what_to_lower(policy):
@@ -210,10 +205,7 @@ def test_the_file_has_every_number_and_text_and_is_json_for_everyone(poisoned, t
     """The bad ones first; nan is spelled out, since JSON has no word for it; the line names player and file."""
     groups = make_groups(Needs(synthetic=1), poison={1, 4}, reference=-3.0)
     phase = "mine/seed-0/iteration-2/train"
-    with (
-        pytest.raises(TrainingStopped) as caught,
-        dump_on_error(tmp_path, phase, "abc", poisoned.tokenizer.decode),
-    ):
+    with pytest.raises(TrainingStopped) as caught, dump_on_error(tmp_path, phase, "abc", poisoned.tokenizer.decode):
         run(poisoned, groups, SPACE(), batch_size=8)
     assert str(caught.value).endswith(f"; checkpoint abc; written out in {phase}.failed.json")
     assert "\n" not in str(caught.value)

@@ -78,8 +78,7 @@ def test_an_empty_response_is_its_closing_token_alone_and_can_be_trained_on(poli
 
 def test_a_response_that_never_ends_is_cut_and_counted_and_has_no_closing_token(policy):
     samples = drawn(always(policy, 70), max_new_tokens=7)
-    assert {tuple(s.token_ids) for s in samples} == {(70,) * 7}
-    assert not any(s.finished for s in samples)
+    assert {tuple(s.token_ids) for s in samples} == {(70,) * 7} and not any(s.finished for s in samples)
     assert sample_counts(samples) == {"samples": 6, "tokens": 42, "truncated": 6}
     groups = groups_with(policy, samples)
     assert {g.synthetic[0].content[-1] for g in groups} == {70}, "an end it never said is not learnt against"
@@ -90,10 +89,8 @@ def test_a_loop_of_one_token_is_named_by_repetition_and_the_collapse_detector(po
     """Seven times the same token: six pairs, one of them new, so 5 of 6 are repeats."""
     before = {name: m.value for name, m in probed(policy, max_new_tokens=7).items()}
     after = {name: m.value for name, m in probed(always(policy, 70), max_new_tokens=7).items()}
-    assert after["repetition"] == pytest.approx(5 / 6)
-    assert after["truncation_rate"] == 1.0
-    assert before["repetition"] < 0.2
-    assert "repetition" in {f.name for f in detect(before, after, None, None)}
+    assert after["repetition"] == pytest.approx(5 / 6) and after["truncation_rate"] == 1.0
+    assert before["repetition"] < 0.2 and "repetition" in {f.name for f in detect(before, after, None, None)}
 
 
 def only_real(policy):
@@ -110,8 +107,7 @@ def test_where_every_response_is_the_real_one_training_goes_on_and_stays_where_i
     gradient before the first update. SPIN's loss does not answer what follows, SPACE's pulls it back (the next test).
     """
     records = trained(policy, only_real(policy), objective(name), epochs=3)
-    assert len(records) == 3
-    assert records[0].grad_norm < 1e-12
+    assert len(records) == 3 and records[0].grad_norm < 1e-12
     assert [r.log_ratio["real"] - r.log_ratio["synthetic"] for r in records] == pytest.approx([0, 0, 0], abs=1e-9)
 
 
@@ -126,8 +122,7 @@ def test_away_from_the_opponent_equal_responses_give_spin_no_gradient_and_pull_s
     for name in ("spin", "space"):
         found = gradients(policy, groups, objective(name), micro_batch=6)
         sizes[name] = max(float(g.abs().max()) for g in found.values())
-    assert sizes["spin"] < 1e-12
-    assert sizes["space"] > 1e-3
+    assert sizes["spin"] < 1e-12 and sizes["space"] > 1e-3
 
 
 def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored_once(policy):
@@ -136,8 +131,7 @@ def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored
     groups = groups_with(policy, samples, EXAMPLES[:2])
     assert [len(g.synthetic) for g in groups] == [9, 9]
     done = score(policy, groups, 256, quiet)
-    assert len(done.scores) == 2 * (1 + 9)
-    assert done.num_scored == 2 * (1 + 1)
+    assert len(done.scores) == 2 * (1 + 9) and done.num_scored == 2 * (1 + 1)
     loss = objective("space", mu=9.0)
     (record,) = trained(policy, groups, loss)
     assert math.isfinite(record.loss)
@@ -179,8 +173,7 @@ def test_a_prompt_that_nearly_fills_the_context_leaves_its_response_what_is_left
     length = len(make_policy(tokenizer).encoder.prompt(prompt))
     policy = always(make_policy(tokenizer, max_position_embeddings=length + room), 70)
     (sample,) = drawn(policy, [prompt], max_new_tokens=8)
-    assert len(sample.token_ids) == min(8, room)
-    assert not sample.finished
+    assert len(sample.token_ids) == min(8, room) and not sample.finished
 
 
 # ---------------------------------------------------------------- data
@@ -316,8 +309,7 @@ def test_a_task_of_one_item_has_a_score_and_no_error(tokenizer, suite_file):
     board = load_lm_eval_benchmark(load_suite(suite_file(1)), None, None)
     done = evaluate(make_policy(tokenizer, max_position_embeddings=1024), board, 4096, 8, quiet)
     (record,) = done.records
-    assert (record.n, record.stderr) == (1, None)
-    assert record.value in (0.0, 1.0)
+    assert (record.n, record.stderr) == (1, None) and record.value in (0.0, 1.0)
     json.dumps(done.raw, allow_nan=False)
 
 

@@ -29,8 +29,7 @@ def expected(policy, groups):
 def test_known_log_probabilities_are_taken_within_a_ten_thousandth_of_a_nat_and_else_scored(policy, off, computed):
     groups = make_groups(policy, off)
     done = score(policy, groups, 256, quiet)
-    assert done.max_difference == pytest.approx(off, abs=1e-9)
-    assert done.num_scored == computed
+    assert done.max_difference == pytest.approx(off, abs=1e-9) and done.num_scored == computed
     tolerance = 6e-5 if off < 1e-4 else 1e-10
     assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, groups), abs=tolerance)
     assert [(s.role, s.index) for s in done.scores[:3]] == [("real", 0), ("synthetic", 0), ("synthetic", 1)]
@@ -41,8 +40,7 @@ def test_a_response_of_two_iterations_is_scored_once(policy):
     now = make_groups(policy)
     before = [Group(g.example_id, 0, g.prompt, g.real, g.synthetic[1:]) for g in now]
     done = score(policy, [*before, *now], 256, quiet)
-    assert done.num_scored == NUM_COMPARED_PROMPTS + 2 * COUNT
-    assert len(done.scores) == 5 * COUNT
+    assert done.num_scored == NUM_COMPARED_PROMPTS + 2 * COUNT and len(done.scores) == 5 * COUNT
     assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, [*before, *now]), abs=1e-9)
 
 

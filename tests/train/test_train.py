@@ -34,8 +34,7 @@ def test_no_pass_holds_more_responses_for_a_larger_mu(policy, mu):
     loss = objective("space", mu=float(mu))
     groups = make_groups(policy, loss.needs)
     (part,) = make_micro_batches(policy, groups, loss, TrainingConfig(micro_batch=8))
-    assert part.grad_cache
-    assert sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
+    assert part.grad_cache and sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
     assert max(chunk.count for chunk in part.chunks) == 8
     assert max(chunk.ids.numel() for chunk in part.chunks) < 8 * 16
 
@@ -72,8 +71,7 @@ def test_training_lowers_the_loss_and_records_every_step(policy, optimizer):
     loss = objective("space")
     groups = make_groups(policy, loss.needs)
     counts, records = run(policy, groups, loss, lr=5e-3, optimizer=optimizer, micro_batch=2)
-    assert counts["steps"] == len(records) == 4
-    assert counts["step0_max_abs_log_ratio_per_token"] < 1e-9
+    assert counts["steps"] == len(records) == 4 and counts["step0_max_abs_log_ratio_per_token"] < 1e-9
     assert records[0].loss == pytest.approx(2 * 0.6931471805599453, abs=1e-9)
     assert records[-1].loss < records[0].loss
     assert records[-1].log_ratio["real"] > records[-1].log_ratio["synthetic"]
@@ -93,8 +91,7 @@ def test_warm_up_then_linear_decay():
     """20 steps, warm-up 0.1: 2 warm steps at 1/2 and 1, then from 18/18 down to 1/18."""
     settings = TrainingConfig(lr=1.0, warmup=0.1)
     rates = [learning_rate(settings, s, 20) for s in range(20)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[19] == pytest.approx(1 / 18)
+    assert rates[:3] == [0.5, 1.0, 1.0] and rates[19] == pytest.approx(1 / 18)
     constant = TrainingConfig(lr=1.0, warmup=0.1, schedule="constant")
     assert [learning_rate(constant, s, 20) for s in (0, 1, 19)] == [0.5, 1.0, 1.0]
 

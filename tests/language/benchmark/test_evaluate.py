@@ -97,8 +97,7 @@ def test_a_group_is_a_row_like_any_task(made):
     done = answered(make_policy(made.tokenizer, max_position_embeddings=1024), board, 2048, 16)
     both = next(r for r in done.records if r.task == "my_both")
     values = done.items["my_both"]["values"]
-    assert both.n == len(values) == 40
-    assert both.value == pytest.approx(sum(values) / 40)
+    assert both.n == len(values) == 40 and both.value == pytest.approx(sum(values) / 40)
     assert both.task_version == "3"
     assert {s["task"] for s in done.samples["my_both"]} == {"lab_facts", "lab_continuation"}
 

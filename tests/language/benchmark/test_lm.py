@@ -71,8 +71,7 @@ def test_what_has_been_encoded_and_built_for_one_player_serves_the_next_and_its_
     again = answered(policy, board, 4096, 64)
     assert all(math.isfinite(r.value) for r in again.records)
     now = [one for row in board.loaded_tasks.values() for task in row["tasks"].values() for one in task.instances]
-    assert list(map(id, now)) == list(map(id, instances))
-    assert all(len(instance.resps) == 1 for instance in now)
+    assert list(map(id, now)) == list(map(id, instances)) and all(len(instance.resps) == 1 for instance in now)
 
 
 def scored(*pairs):

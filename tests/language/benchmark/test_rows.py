@@ -34,8 +34,7 @@ def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made):
     equal, sized, one, two = done.records
     assert equal.value == pytest.approx((one.value + two.value) / 2)
     assert equal.stderr == pytest.approx(np.hypot(one.stderr, two.stderr) / 2)
-    assert sized.value == pytest.approx((4 * one.value + 9 * two.value) / 13)
-    assert (equal.n, sized.n) == (13, 13)
+    assert sized.value == pytest.approx((4 * one.value + 9 * two.value) / 13) and (equal.n, sized.n) == (13, 13)
     assert "parts" not in done.items["g_true"]
     items = done.items["g_false"]
     assert items["parts"] == [4, 9]
@@ -219,8 +218,7 @@ def test_the_direction_is_that_which_lm_eval_declares(text, metric, row, expecte
 
 
 def test_filters_are_those_of_the_file():
-    assert filter_names({}) == {"none"}
-    assert filter_names({"filter_list": []}) == set()
+    assert filter_names({}) == {"none"} and filter_names({"filter_list": []}) == set()
     assert filter_names({"filter_list": [{"name": "a"}, {"name": "b"}]}) == {"a", "b"}
 
 
@@ -336,8 +334,7 @@ def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
     written = {"metric": "exact_match"}
     board = made.board({"name": "own", "shots": 2}, {"name": "drawn", **written}, {"name": "plain", **written})
     said = list(board.notices())
-    assert said == list(task_notes(board.suite, board.loaded_tasks))
-    assert len(said) == 2
+    assert said == list(task_notes(board.suite, board.loaded_tasks)) and len(said) == 2
     assert said[0].startswith("task own: shots are drawn from the split that is evaluated (train)")
     assert said[1].startswith("task drawn: answers are sampled (temperature 0.8, top_k 5, 4 samples per item) with fixed seeds")
     assert describe_sampling(board.loaded_tasks["plain"]["tasks"]["plain"]) is None

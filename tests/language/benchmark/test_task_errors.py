@@ -54,10 +54,7 @@ RAISED = {
         HALF + "doc_to_text: !function own.question",
         r"task t, item 2: its prompt cannot be built: KeyError: 'c' \(own.py",
     ),
-    "a target": (
-        HALF + "doc_to_target: !function own.question",
-        "task t, item 2: its target cannot be computed: KeyError: 'c'",
-    ),
+    "a target": (HALF + "doc_to_target: !function own.question", "task t, item 2: its target cannot be computed: KeyError: 'c'"),
     "a filter": (
         HALF + FILTER % "multi_choice_regex, regex_pattern: 'x'",
         "task t: its filters fail on the answers: KeyError: 'choices'",

@@ -103,8 +103,7 @@ def test_a_split_of_single_answers_is_what_it_was(tmp_path, tokenizer):
     """The first of the keyed order, so that runs made before prompts were looked at go on."""
     ids = sorted((digest(r["prompt"], r["response"]) for r in ROWS), key=lambda name: keyed_seed("order", name))
     data = load(tmp_path, tokenizer, ROWS, heldout_examples=3)
-    assert [e.id for e in data.heldout] == ids[:3]
-    assert [e.id for e in data.train] == ids[3:]
+    assert [e.id for e in data.heldout] == ids[:3] and [e.id for e in data.train] == ids[3:]
 
 
 def test_the_labs_pairs_are_what_they_were(tokenizer):
@@ -206,8 +205,7 @@ def test_a_folder_is_its_files_and_those_of_the_split_where_they_are_named(tmp_p
         write(tmp_path / "set" / "data" / f"{name}.jsonl", rows)
     (tmp_path / "set" / "dataset_info.json").write_text("{}")
     found = examples(tokenizer, tmp_path / "set")
-    assert found.counts["rows"] == 20
-    assert found == load(tmp_path, tokenizer, ROWS)
+    assert found.counts["rows"] == 20 and found == load(tmp_path, tokenizer, ROWS)
 
 
 def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_line_says(tmp_path):

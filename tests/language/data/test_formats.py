@@ -133,8 +133,7 @@ def test_every_shape_is_the_same_pair_to_the_byte(tmp_path, shape, kind):
     """As JSON lines, and as `datasets` writes it: structures filled up with None."""
     row, before = SHAPES[shape]
     for pair in read(tmp_path, row, row, kind=kind):
-        assert told(pair) == (before, ANSWER)
-        assert bool(pair.turns) == (len(before) > 1)
+        assert told(pair) == (before, ANSWER) and bool(pair.turns) == (len(before) > 1)
 
 
 def test_structures_of_a_table_that_differ_are_filled_up_with_none(tmp_path):
@@ -219,8 +218,7 @@ def test_labels_are_told_from_text_by_name_and_length():
 def test_codes_and_numbers_are_no_text_and_words_of_a_list_are_choices():
     codes = ["a1f3", 3, None, "2024-01-01 10:00", "http://a.b/c?d", "…", "a_word"]
     assert list(iter_texts([*codes, {"k": "x y", "l": "word"}, ["一个"]])) == ["x y", "一个"]
-    assert list(iter_texts(["Lima", "Quito"])) == ["Lima", "Quito"]
-    assert list(iter_texts(["Lima"])) == []
+    assert list(iter_texts(["Lima", "Quito"])) == ["Lima", "Quito"] and list(iter_texts(["Lima"])) == []
 
 
 def test_rows_of_other_shapes_are_named(tmp_path):

@@ -195,8 +195,7 @@ def test_a_process_that_falls_silent_is_given_up_and_ended(lab, player, stand_in
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
-    [("hello", "sent 'hello', expected hello"), ('{"kind": "end"}', "sent '{"), ("[]", r"sent '\[\]'")],
+    ("said", "expected"), [("hello", "sent 'hello', expected hello"), ('{"kind": "end"}', "sent '{"), ("[]", r"sent '\[\]'")]
 )
 def test_an_answer_that_is_no_message_is_an_error(said, expected):
     code = (
@@ -359,8 +358,7 @@ def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_i
     more = [part for setting in SETTINGS for part in ("--set", setting)]
     asked = ("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--jobs", "1", "--name", "it", *more)
     done = run_cli(*asked, cwd=tmp_path, check=False, HARNESS_TEST_VLLM="ignores")
-    assert done.returncode == 2
-    assert "the checkpoint's adapter seems not to be applied" in done.stdout
+    assert done.returncode == 2 and "the checkpoint's adapter seems not to be applied" in done.stdout
     run = tmp_path / "results/it"
     places = [run / "initial/seed-0/generate/k-0", run / "spin/seed-0/iteration-1/generate"]
     assert [place.exists() for place in places] == [True, False]

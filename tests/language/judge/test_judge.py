@@ -102,8 +102,7 @@ def test_a_judged_suite_that_does_not_fit_is_told_so_without_a_secret(tmp_path, 
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError) as told:
         load_suite(str(path))
-    assert expected in str(told.value)
-    assert KEY not in str(told.value) and "hidden" not in str(told.value)
+    assert expected in str(told.value) and KEY not in str(told.value) and "hidden" not in str(told.value)
 
 
 def test_the_suite_that_is_asked_does_not_depend_on_where_things_are():
@@ -198,8 +197,7 @@ def test_two_turns_are_one_cluster_and_so_are_questions_of_one_passage(tmp_path)
     row = next(row for row in board.suite.task if row.name == "math")
     ratings = {"3": [2.0, 4.0], "4": [8.0, 10.0], "5": [8.0, 6.0]}
     record = board.make_record(row, ratings)
-    assert (record.n, record.clusters) == (3, 2)
-    assert record.stderr == pytest.approx(2 / 9, rel=1e-12)
+    assert (record.n, record.clusters) == (3, 2) and record.stderr == pytest.approx(2 / 9, rel=1e-12)
     assert board.item_scores(row, ratings)["clusters"] == [0, 1, 1]
 
 
@@ -323,8 +321,7 @@ def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only(evaluation, endpoi
 def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes, expected):
     with pytest.raises(UserError) as told:
         check_judge_settings(judge(**changes), "s")
-    assert expected in str(told.value)
-    assert "hidden" not in str(told.value)
+    assert expected in str(told.value) and "hidden" not in str(told.value)
 
 
 def test_without_openai_the_way_to_install_it_is_named(monkeypatch):

@@ -41,8 +41,7 @@ def test_values_and_gradients_equal_one_row_per_continuation(name, layout, dtype
     assert float(((found - expected) / per_token).detach().abs().max()) <= tolerance
     wanted, got = gradients(model, expected), gradients(model, found)
     scale = max(float(g.abs().max()) for g in wanted.values())
-    assert scale > 0.1
-    assert max(float((wanted[n] - got[n]).abs().max()) for n in wanted) <= tolerance * scale * 2
+    assert scale > 0.1 and max(float((wanted[n] - got[n]).abs().max()) for n in wanted) <= tolerance * scale * 2
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -59,16 +58,14 @@ def test_a_beginning_kept_as_keys_and_values_changes_nothing(name):
 @pytest.mark.parametrize("name", FAMILIES | SINGLE)
 def test_the_start_up_comparison_finds_the_packed_layout_for_every_family_of_the_project(name):
     choice = choose_layout(family(name, torch.float32))
-    assert choice.layout == "packed"
-    assert choice.difference < 1e-4
+    assert choice.layout == "packed" and choice.difference < 1e-4
 
 
 @pytest.mark.parametrize("name", WITHOUT_MASK)
 def test_a_family_that_takes_no_mask_of_ours_falls_back_to_rows_and_says_why(name):
     model = family(name)
     choice = choose_layout(model)
-    assert choice.layout == "rows"
-    assert choice.reason
+    assert choice.layout == "rows" and choice.reason
     with torch.no_grad():
         found = continuation_logps(model, collate(GROUPS, "rows"), "rows").logps
         assert float((found - plain_logps(model, GROUPS)).abs().max()) <= 1e-6  # attention in float32, as above
@@ -81,8 +78,7 @@ def test_a_wrong_mask_is_noticed_at_start_up(monkeypatch):
     honest = PackedBatch.mask
     monkeypatch.setattr(PackedBatch, "mask", lambda self, dtype, window=None: honest(_one_branch(self), dtype, window))
     choice = choose_layout(family("llama", torch.float32))
-    assert choice.layout == "rows"
-    assert "differs by" in choice.reason
+    assert choice.layout == "rows" and "differs by" in choice.reason
 
 
 def _one_branch(packed):
@@ -111,8 +107,7 @@ def test_a_sum_over_many_unlikely_tokens_is_that_of_float64():
     for gradients in (False, True):
         logp, _ = token_logps(hidden.requires_grad_(gradients), target, lambda h: h @ weight.T, 4000)
         logp = logp.detach()
-        assert float((logp - exact).abs().max()) < 1e-6
-        assert abs(float(logp.sum() - exact.sum())) < 1e-5
+        assert float((logp - exact).abs().max()) < 1e-6 and abs(float(logp.sum() - exact.sum())) < 1e-5
 
 
 def test_a_continuation_is_summed_in_float64_in_a_float32_model():
@@ -158,5 +153,4 @@ def test_no_tensor_of_rows_by_tokens_by_vocabulary_is_ever_made(monkeypatch):
     head = model.get_base_model().get_output_embeddings()
     head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
     continuation_logps(model, collate(GROUPS, "packed"), "packed").logps.sum().backward()
-    assert max(sizes) <= 97 * 4
-    assert sum(sizes) == 97 * sum(len(c) for _, c in ALL)
+    assert max(sizes) <= 97 * 4 and sum(sizes) == 97 * sum(len(c) for _, c in ALL)

@@ -15,10 +15,8 @@ def test_a_prefix_with_two_continuations_by_hand():
     """Columns: 10 11 12 | 20 21 | 30; the last tokens 22 and 31 are predicted, never fed."""
     packed = pack([ONE])
     assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30]]
-    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 3]]
-    assert packed.source.tolist() == [2, 3, 4, 2, 5]
-    assert packed.target.tolist() == [20, 21, 22, 30, 31]
-    assert packed.owner.tolist() == [0, 0, 0, 1, 1]
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 3]] and packed.source.tolist() == [2, 3, 4, 2, 5]
+    assert packed.target.tolist() == [20, 21, 22, 30, 31] and packed.owner.tolist() == [0, 0, 0, 1, 1]
     sees = (packed.mask(torch.float32)[0, 0] == 0).int().tolist()
     assert sees == [
         [1, 0, 0, 0, 0, 0],
@@ -33,16 +31,14 @@ def test_a_prefix_with_two_continuations_by_hand():
 def test_a_window_counts_positions_not_columns():
     """Window 2: column 30, at position 3, sees the prefix's position 2 although it stands five columns further on."""
     sees = (pack([ONE]).mask(torch.float32, window=2)[0, 0] == 0).int().tolist()
-    assert sees[5] == [0, 0, 1, 0, 0, 1]
-    assert sees[4] == [0, 0, 0, 1, 1, 0]
+    assert sees[5] == [0, 0, 1, 0, 0, 1] and sees[4] == [0, 0, 0, 1, 1, 0]
 
 
 def test_a_cache_is_seen_by_all_and_positions_go_on_from_it():
     packed = pack([ONE], prefix_length=4)
     assert packed.positions.tolist() == [[4, 5, 6, 7, 8, 7]]
     mask = packed.mask(torch.float32)
-    assert mask.shape == (1, 1, 6, 10)
-    assert bool((mask[..., :4] == 0).all())
+    assert mask.shape == (1, 1, 6, 10) and bool((mask[..., :4] == 0).all())
 
 
 def test_padding_sees_only_padding_so_no_row_of_the_mask_is_empty():

@@ -29,16 +29,14 @@ SETTINGS = GenerationConfig(max_new_tokens=8)
 def test_a_mean_and_its_error_by_hand():
     """1 2 3: mean 2, sample variance 1, standard error sqrt(1 / 3)."""
     found = mean_measurement("x", [1.0, 2.0, 3.0], "tokens")
-    assert (found.value, found.n) == (2.0, 3)
-    assert found.stderr == pytest.approx(math.sqrt(1 / 3))
+    assert (found.value, found.n) == (2.0, 3) and found.stderr == pytest.approx(math.sqrt(1 / 3))
     assert mean_measurement("x", [1.0], "tokens").stderr is None
 
 
 def test_a_ratio_and_its_error_by_hand():
     """(2 + 4) / (1 + 3) = 1.5; residuals 2 - 1.5 = 0.5 and 4 - 4.5 = -0.5 over the mean bottom 2: 0.25 each; sqrt(0.125 / 2)."""
     found = ratio_measurement("x", [2.0, 4.0], [1.0, 3.0], "nats per token")
-    assert found.value == 1.5
-    assert found.stderr == pytest.approx(math.sqrt(0.125 / 1 / 2))
+    assert found.value == 1.5 and found.stderr == pytest.approx(math.sqrt(0.125 / 1 / 2))
 
 
 def test_repetition_by_hand():
