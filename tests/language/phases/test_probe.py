@@ -74,9 +74,7 @@ def become(policy, seed):
 
 
 def log_probabilities(policy, rows):
-    groups = [
-        PromptGroup(policy.encoder.prompt(example), [row["token_ids"]]) for example, row in zip(EXAMPLES, rows, strict=True)
-    ]
+    groups = [PromptGroup(policy.encoder.prompt(e), [row["token_ids"]]) for e, row in zip(EXAMPLES, rows, strict=True)]
     with torch.no_grad():
         return plain_logps(policy.model, groups).tolist()
 
