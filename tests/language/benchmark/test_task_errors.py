@@ -48,10 +48,7 @@ RAISED = {
     "scoring in a group": (THIRD, "g: t, item 2: its answer cannot be scored"),
     "a prompt": (HALF + "doc_to_text: !function own.question", r"t, item 2: its prompt cannot be built: KeyError: 'c' \(own.py"),
     "a target": (HALF + "doc_to_target: !function own.question", "t, item 2: its target cannot be computed: KeyError: 'c'"),
-    "a filter": (
-        HALF + FILTER % "multi_choice_regex, regex_pattern: 'x'",
-        "t: its filters fail on the answers: KeyError: 'choices'",
-    ),
+    "filter": (HALF + FILTER % "multi_choice_regex, regex_pattern: x", "t: its filters fail on the answers: KeyError: 'choices'"),
     "lists": ("process_results: !function own.lists", r"t: its items' scores cannot be aggregated \(m\): TypeError"),
     "an aggregation": (HALF + AGGREGATED % "fails", r"t: its items' scores .* \(m\): ZeroDivisionError: division by zero"),
     "no number": (HALF + AGGREGATED % "nothing", r"t: lm-eval gave no number for 'm,none' \(it is None\)"),
