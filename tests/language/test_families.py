@@ -60,6 +60,7 @@ def check(name):
     likeliest = drawn(model, choice, REQUESTS, SamplingParams(temperature=0.0), 3)
     cached = choice.sampler != "generate without cache"
     assert [one.ids for one in likeliest] == [greedy(model, r.prompt_ids, r.max_new_tokens, cached) for r in REQUESTS]
+    assert {one.logp for one in likeliest} == {None}
     return choice
 
 

@@ -44,17 +44,6 @@ def test_the_kept_log_probability_is_the_scored_one_whatever_the_draw_used(how):
     assert [f.logp for f in found] == pytest.approx(scored.tolist(), abs=1e-9)
 
 
-def test_temperature_zero_is_transformers_greedy_search():
-    model = family("llama")
-    wanted = [Request(r.prompt_ids, 0, 9) for r in requests()]
-    found = generate_tokens(model, wanted, SamplingParams(temperature=0), frozenset({2}), 8)
-    for request, one in zip(wanted, found, strict=True):
-        ids = torch.tensor([request.prompt_ids])
-        settings = {"max_new_tokens": 9, "do_sample": False, "eos_token_id": 2, "pad_token_id": 0}
-        said = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)[0, ids.shape[1] :].tolist()
-        assert one.ids == said and one.logp is None
-
-
 def test_a_row_ends_where_it_is_told_to():
     """Every other row ends when its tokens sum to more than 150."""
     wanted = [Request(r.prompt_ids, r.seed, 12, lambda ids: sum(ids) > 150) if i % 2 else r for i, r in enumerate(requests())]

@@ -21,10 +21,7 @@ TEXT = {
     "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 1024, "bos_token_id": 1, "eos_token_id": 2,
     "pad_token_id": 0,
 }  # fmt: skip
-SEEN = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
-    "patch_size": 14,
-}  # fmt: skip
+SEEN = {"num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
 ROPE = {"rope_type": "default", "rope_theta": 1e4}
 # kind -> settings of its text model, of its vision tower and of both
 VISION = {
@@ -48,7 +45,6 @@ def load(folder, **settings):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"is_encoder_decoder": True}, "is an encoder with a decoder"),
         *(({"quantization_config": {"quant_method": kind}}, rf"quantised already \({kind}\)") for kind in ("gptq", "awq", "fp8")),
         *(({"architectures": [kind]}, f"says {kind}, which has no language model's output layer")
           for kind in ("LlamaForSequenceClassification", "LlamaModel", "LlamaForTokenClassification", "QRMRewardModel")),
@@ -79,7 +75,8 @@ def test_an_encoder_is_refused_before_anything_is_written(tmp_path):
 
 def vision(kind):
     text, tower, both = VISION[kind]
-    config = {"text_config": {**TEXT, "rope_parameters": ROPE, **text}, "vision_config": {**SEEN, **tower}, **both}
+    tower = {"hidden_size": 32, "intermediate_size": 48, **SEEN, **tower}
+    config = {"text_config": {**TEXT, "rope_parameters": ROPE, **text}, "vision_config": tower, **both}
     return transformers.AutoModelForImageTextToText.from_config(transformers.AutoConfig.for_model(kind, **config))
 
 
@@ -141,7 +138,6 @@ def test_what_is_drawn_without_them_is_the_rest_scaled_up():
 
 
 def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_says(tmp_path):
-    """A repetition penalty, forced tokens and a temperature there: the same samples as without the file."""
     plain, other = (copy_lab(tmp_path / name) for name in ("plain", "other"))
     said = {"repetition_penalty": 3.0, "temperature": 0.1, "top_k": 1, "do_sample": True, "suppress_tokens": [5, 6, 7, 8]}
     (other / "generation_config.json").write_text(json.dumps(said))

@@ -109,7 +109,6 @@ def short(manager):
 
 
 def written(case, folder):
-    """A suite of that row alone."""
     file = folder / f"{case.task}.toml"
     file.write_text(
         f'title = "{case.task}"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{case.path}"]\n'

@@ -38,9 +38,8 @@ def labelled(letters="ABCD"):
     return row
 
 
-def pair(one, other, labels, **more):
-    """Two sentences and a label."""
-    return lambda r, n: {one: sentence(r), other: sentence(r), "label": r.choice(labels), **more}
+def pair(one, other, labels):
+    return lambda r, n: {one: sentence(r), other: sentence(r), "label": r.choice(labels)}
 
 
 def super_glue(r, n):

@@ -48,9 +48,8 @@ def test_a_difference_that_precision_does_not_explain_ends_the_phase(policy, mon
     """A stated bound: so much per token and so much per response; just below it everything is scored, above it is an error."""
     monkeypatch.setattr(type(policy), "precision", precision)
     assert score(policy, make_groups(policy, 0.99 * allowed), 256, quiet).num_scored == NUM_COMPARED_PROMPTS + 3 * COUNT
-    with pytest.raises(
-        ScoreMismatch, match=f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS} responses were generated with other.* x0, x1"
-    ) as caught:
+    all_of_them = f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS}"
+    with pytest.raises(ScoreMismatch, match=f"{all_of_them} responses were generated with other.* x0, x1") as caught:
         score(policy, make_groups(policy, 1.01 * allowed), 256, quiet)
     one = caught.value.examples[0].responses[0]
     assert one.reference_logp - one.logp == pytest.approx(1.01 * allowed)

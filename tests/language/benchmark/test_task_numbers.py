@@ -16,11 +16,7 @@ DRAWN = random.Random(3)
 NATS = [-8 * DRAWN.random() for _ in range(40)]
 PAIRS = [(DRAWN.randrange(2), DRAWN.randrange(2)) for _ in range(40)]
 WEIGHED = [(-5 * n * DRAWN.random(), n) for n in range(3, 43)]
-TEXTS = [
-    ("ada has apples and nuts", "ada has apples"),
-    ("karl buys the red pears", "karl sells pears"),
-    ("a b c d e", "a b c d f"),
-]
+TEXTS = [("ada has apples and nuts", "ada has apples"), ("karl buys red pears", "karl sells pears"), ("a b c d e", "a b c d f")]
 
 
 @pytest.fixture

@@ -303,7 +303,6 @@ def test_the_default_back_end_is_no_difference_and_vllm_is_one():
 
 
 def test_a_run_keeps_its_back_end(played_copy):
-    """The default run was recorded without the setting, and is asked for the other; then the other way round."""
     run = RunFolder(played_copy / "results/small")
     manifest = json.loads((run.root / "initial/seed-0/generate/k-0/manifest.json").read_text())
     assert manifest["settings"]["backend"] == "transformers"
@@ -344,7 +343,6 @@ def test_a_run_by_vllm_commits_nothing_of_another_player_and_goes_on_when_that_i
 
 @pytest.mark.gpu
 def test_vllm_itself_draws_a_run(tmp_path):
-    """The same on hardware, with vLLM installed."""
     if find_spec("vllm") is None:
         pytest.skip("vLLM is not installed")
     more = ("--set", "generation.backend=vllm", "--set", "model.dtype=bfloat16", "--set", "generation.vllm_memory=0.2")

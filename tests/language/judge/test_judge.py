@@ -64,10 +64,10 @@ def test_shipped_temperatures_are_those_of_fastchat():
     assert MT.judge.max_new_tokens == 1024
 
 
-@pytest.mark.parametrize(
-    ("name", "before"),
-    [("lab-ten", "17c3391ec67ce776"), ("tspin-ten", "1aa83a1f6645af1d"), ("bigbench-spin", "dac9b5a6cf5582ac")],
-)
+BEFORE = {"lab-ten": "17c3391ec67ce776", "tspin-ten": "1aa83a1f6645af1d", "bigbench-spin": "dac9b5a6cf5582ac"}
+
+
+@pytest.mark.parametrize(("name", "before"), BEFORE.items())
 def test_a_suite_without_a_judge_and_clusters_is_named_as_before_there_were_any(name, before):
     """The digest that run folders hold: another one would refuse to go on with them."""
     suite = load_suite(name)

@@ -100,10 +100,8 @@ def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(toke
     theirs_on_mine = log_probabilities(policy, samples)
     become(policy, 2)
     mine_on_mine, mine_on_theirs = log_probabilities(policy, samples), log_probabilities(policy, said)
-    for name, above, below in (
-        ("kl_initial", mine_on_mine, theirs_on_mine),
-        ("kl_initial_policy", theirs_on_theirs, mine_on_theirs),
-    ):
+    ratios = {"kl_initial": (mine_on_mine, theirs_on_mine), "kl_initial_policy": (theirs_on_theirs, mine_on_theirs)}
+    for name, (above, below) in ratios.items():
         gaps = [a - b for a, b in zip(above, below, strict=True)]
         assert found[name].value == pytest.approx(statistics.fmean(gaps), abs=1e-4)
         assert found[name].stderr == pytest.approx(statistics.stdev(gaps) / math.sqrt(len(gaps)), abs=1e-4)
