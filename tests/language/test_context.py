@@ -35,18 +35,13 @@ def test_the_context_is_what_the_configuration_says_whatever_it_calls_it(config,
     assert find_context_length(config, ENDLESS) == expected
 
 
-def test_a_tokenizer_says_it_only_where_the_model_does_not_and_only_a_real_number():
-    mamba = transformers.MambaConfig()
-    assert find_context_length(mamba, SimpleNamespace(model_max_length=2048)) == 2048
-    assert find_context_length(transformers.LlamaConfig(max_position_embeddings=77), SimpleNamespace(model_max_length=2048)) == 77
+def test_a_tokenizer_says_it_only_where_the_model_does_not_and_it_can_be_asked_for_or_lowered_but_not_raised():
+    mamba, llama = transformers.MambaConfig(), transformers.LlamaConfig(max_position_embeddings=77)
+    known = SimpleNamespace(model_max_length=2048)
+    assert [find_context_length(config, known) for config in (mamba, llama)] == [2048, 77]
+    assert [find_context_length(mamba, ENDLESS, 512), find_context_length(llama, ENDLESS, 50)] == [512, 50]
     with pytest.raises(UserError, match=r"neither config\.json nor the tokenizer .* --set model\.context=2048"):
         find_context_length(mamba, ENDLESS)
-
-
-def test_it_can_be_asked_for_where_nothing_is_said_and_lowered_but_not_raised():
-    assert find_context_length(transformers.MambaConfig(), ENDLESS, 512) == 512
-    llama = transformers.LlamaConfig(max_position_embeddings=77)
-    assert find_context_length(llama, ENDLESS, 50) == 50
     with pytest.raises(UserError, match=r"model\.context=100: the model takes at most 77 tokens; use --set model\.context=77"):
         find_context_length(llama, ENDLESS, 100)
 

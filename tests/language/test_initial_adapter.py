@@ -5,6 +5,7 @@ import json
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from harness.config import LoraConfig
 from harness.errors import UserError
@@ -20,10 +21,8 @@ ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
 @pytest.fixture
 def saved(tokenizer, tmp_path):
     """What another program left: an adapter that moved away from zero, saved by peft itself."""
-    other = make_policy(tokenizer)
-    folder = tmp_path / "adapter"
-    other.model.save_pretrained(str(folder), save_embedding_layers=False)
-    return folder, other.score(ROWS, 64)
+    make_policy(tokenizer).model.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
+    return tmp_path / "adapter"
 
 
 def start(tokenizer, folder, rank=4, alpha=32.0):
@@ -36,8 +35,8 @@ def start(tokenizer, folder, rank=4, alpha=32.0):
 
 
 def test_the_initial_policy_is_that_adapter_in_every_seed(tokenizer, saved):
-    folder, expected = saved
-    policy = start(tokenizer, folder)
+    expected = make_policy(tokenizer).score(ROWS, 64)
+    policy = start(tokenizer, saved)
     for seed in (0, 7):
         policy.reset_adapter(seed)
         assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-9)
@@ -62,24 +61,23 @@ def edit(folder, **settings):
     ],
 )  # fmt: skip
 def test_an_adapter_of_another_kind_is_refused(tokenizer, saved, settings, expected):
-    edit(saved[0], **settings)
+    edit(saved, **settings)
     with pytest.raises(UserError, match=expected):
-        start(tokenizer, saved[0])
+        start(tokenizer, saved)
 
 
 def test_every_setting_of_pefts_is_known_to_be_without_effect_or_refused(tokenizer, saved):
     """peft's own list, whatever its version: what is not understood passes only at its default."""
-    folder, _ = saved
-    path = folder / "adapter_config.json"
+    path = saved / "adapter_config.json"
     plain = json.loads(path.read_text())
     fields = set(peft.LoraConfig().to_dict()) - IGNORED_SETTINGS
     assert {"use_dora", "use_rslora", "alora_invocation_tokens", "target_parameters", "loftq_config", "rank_pattern"} <= fields
     for key in [*sorted(fields), "a_setting_of_tomorrow"]:
         path.write_text(json.dumps(plain | {key: [7]}))
         with pytest.raises(UserError, match=rf"model\.adapter=.*: {key}=\[7\] is not supported"):
-            start(tokenizer, folder)
+            start(tokenizer, saved)
     path.write_text(json.dumps(plain | {"a_setting_of_tomorrow": None, "merge_weights": False, "megatron_core": "megatron.core"}))
-    start(tokenizer, folder)
+    start(tokenizer, saved)
 
 
 def by_peft(tokenizer, folder):
@@ -92,11 +90,10 @@ def by_peft(tokenizer, folder):
 @pytest.mark.filterwarnings("ignore:`init_lora_weights` is 'eva'")
 @pytest.mark.parametrize("begun", [True, False, "gaussian", "orthogonal", "eva"])
 def test_an_adapter_that_began_on_the_plain_weights_is_pefts_function(tokenizer, saved, begun):
-    folder, _ = saved
-    edit(folder, init_lora_weights=begun)
-    policy = start(tokenizer, folder)
+    edit(saved, init_lora_weights=begun)
+    policy = start(tokenizer, saved)
     policy.reset_adapter(0)
-    assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, folder), abs=1e-5)
+    assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, saved), abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:PiSSA changes the base weights")
@@ -123,20 +120,16 @@ def test_a_pissa_adapter_that_was_converted_is_pefts_function(tokenizer, tmp_pat
 
 
 def test_whole_weights_beside_the_adapter_are_named(tokenizer, saved):
-    from safetensors.torch import load_file, save_file
-
-    folder, _ = saved
-    weights = load_file(folder / "adapter_model.safetensors")
-    save_file({**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(3, 3)}, folder / "adapter_model.safetensors")
+    weights = load_file(saved / "adapter_model.safetensors")
+    save_file({**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(3, 3)}, saved / "adapter_model.safetensors")
     with pytest.raises(UserError, match=r"it holds 1 weights beside LoRA's, base_model\.model\.model\.embed_tokens\.weight"):
-        start(tokenizer, folder)
+        start(tokenizer, saved)
 
 
 def test_another_base_is_noticed_and_the_same_one_is_not(tokenizer, saved):
-    folder, _ = saved
-    assert start(tokenizer, folder).notes == []
-    edit(folder, base_model_name_or_path="somebody/else")
-    (line,) = start(tokenizer, folder).notes
+    assert start(tokenizer, saved).notes == []
+    edit(saved, base_model_name_or_path="somebody/else")
+    (line,) = start(tokenizer, saved).notes
     assert "made for the base somebody/else, put on tiny" in line
 
 
@@ -155,10 +148,9 @@ def test_an_adapter_on_some_of_the_layers_says_how_to_name_them_and_is_taken_whe
 
 
 def test_pickled_weights_are_not_read(tokenizer, saved):
-    folder, _ = saved
-    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    (saved / "adapter_model.safetensors").rename(saved / "adapter_model.bin")
     with pytest.raises(UserError, match="pickled weights are not read"):
-        start(tokenizer, folder)
+        start(tokenizer, saved)
 
 
 def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, tmp_path):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
@@ -35,8 +36,6 @@ def record(run):
 
 def in_cache(home, commit, change=0.0):
     """The lab's base as the hub's library leaves a model on a machine, under a commit; `change` moves one weight."""
-    from safetensors.torch import load_file, save_file
-
     repository = home / "hub" / "models--tiny--lab"
     snapshot = repository / "snapshots" / commit
     shutil.copytree(LAB, snapshot)
@@ -169,10 +168,8 @@ def square_model(folder):
     """A random model with the lab's tokenizer, its layers multiples of 64 wide, as bitsandbytes wants them on a processor."""
     torch.manual_seed(0)
     words = len(transformers.AutoTokenizer.from_pretrained(str(LAB)))
-    config = transformers.LlamaConfig(
-        vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=2048,
-    )  # fmt: skip
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=words, max_position_embeddings=2048, **sizes)
     return str(save_model(transformers.LlamaForCausalLM(config), folder / "square"))
 
 

@@ -39,7 +39,9 @@ VISION = {
 
 
 def load(folder, **settings):
-    return load_policy(ModelConfig(path=str(folder), cores=1, **settings), LoraConfig(rank=4), "auto")
+    policy = load_policy(ModelConfig(path=str(folder), cores=1, **settings), LoraConfig(rank=4), "auto")
+    policy.reset_adapter(0)
+    return policy
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,6 @@ def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_l
     policy = load(save_model(vision(kind), tmp_path / kind))
     names = [name for name, _ in policy.adapter_parameters()]
     assert names and not any("vision" in name or "visual" in name or "projector" in name for name in names)
-    policy.reset_adapter(0)
     randomize_adapter(policy.adapter_parameters())
     prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
     drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
@@ -114,7 +115,6 @@ def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plai
     words = len(tokenizer)
     config = transformers.LlamaConfig(**{**TEXT, "vocab_size": words + 200})
     policy = load(save_model(transformers.LlamaForCausalLM(config), tmp_path / "padded"))
-    policy.reset_adapter(0)
     assert policy.ids_without_token == tuple(range(words, words + 200))
     prompts = [[1, 3, 20 + i % 7] for i in range(100)]
     drawn = policy.sample(prompts, list(range(100)), GenerationConfig(max_new_tokens=20, batch_size=50))
@@ -145,7 +145,6 @@ def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_say
     found = []
     for folder in (plain, other):
         policy = load(folder)
-        policy.reset_adapter(0)
         found.append([d.token_ids for d in policy.sample([[1, 3, 20 + i, 4] for i in range(8)], range(8), settings)])
     assert found[0] == found[1]
 

@@ -157,13 +157,6 @@ def test_a_temperature_beyond_measure_is_the_uniform_distribution(policy):
     assert all(math.isfinite(s.logp) for s in many)
 
 
-def test_responses_of_one_token_at_most(policy):
-    samples = drawn(policy, max_new_tokens=1)
-    assert {len(s.token_ids) for s in samples} == {1}
-    assert all(s.finished == (s.token_ids[0] in policy.stop_ids) for s in samples)
-    assert math.isfinite(trained(policy, groups_with(policy, samples), objective("space"))[0].loss)
-
-
 @pytest.mark.parametrize("room", [1, 2, 9])
 def test_a_prompt_that_nearly_fills_the_context_leaves_its_response_what_is_left(tokenizer, room):
     prompt = Example("long", "a", "b", "a " * 200)

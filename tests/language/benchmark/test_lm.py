@@ -44,14 +44,6 @@ def test_contexts_too_long_for_the_model_are_cut_on_the_left_as_lm_eval_cuts_the
     assert ours == [(pytest.approx(value, abs=1e-9), greedy) for value, greedy in expected]
 
 
-def test_generation_settings_the_sampler_lacks_are_left_to_transformers(tokenizer, monkeypatch):
-    asked = []
-    monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm: asked.append(len(requests)) or ["x"])
-    request = type("Request", (), {"args": ("a", {"until": ["."], "max_gen_toks": 4, "num_beams": 2})})
-    assert as_lm(make_policy(tokenizer), 64, 4, {}).generate_until([request]) == ["x"]
-    assert asked == [1]
-
-
 def test_what_has_been_encoded_and_built_for_one_player_serves_the_next_and_its_answers_are_gone(tokenizer, monkeypatch):
     board = load_lm_eval_benchmark(load_suite(TWO), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)

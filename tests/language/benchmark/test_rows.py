@@ -127,20 +127,9 @@ def test_groups_open_as_lm_evals_own_factory_opens_them(case, made):
 # metrics and directions
 
 CODE = """
-def results(doc, answers):
-    return {"hits": 1.0, "spread": 2.0}
-
-
-def spread(items):
-    return max(items) - min(items)
-
-
-def overlap(references, predictions, **kwargs):
-    return {"overlap@1": 0.0, "overlap@2": 1.0}
-
-
-def refuses(doc, answers):
-    raise ValueError("not an answer")
+def results(doc, answers): return {"hits": 1.0, "spread": 2.0}
+def overlap(references, predictions, **kwargs): return {"overlap@1": 0.0, "overlap@2": 1.0}
+def refuses(doc, answers): raise ValueError("not an answer")
 """
 ROLLING = 'output_type: loglikelihood_rolling\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\n'
 OVERLAP = "metric_list: [{metric: !function utils.overlap, aggregation: mean, higher_is_better: true}]\n"

@@ -8,25 +8,15 @@ from tests.conftest import make_policy
 from tests.language.benchmark.conftest import WRITTEN
 
 CODE = """
-def half(doc, results):
-    return {"m": 0.5}
-
+def half(doc, results): return {"m": 0.5}
+def lists(doc, results): return {"m": [0.5]}
+def question(doc): return {"a": "a", "b": "b"}[doc["q"]]
+def nothing(items): return None
+def fails(items): raise ZeroDivisionError("division by zero")
 def third(doc, results):
     if doc["q"] == "c" and results != ["0"]:
         raise KeyError("answer")
     return {"m": 0.5}
-
-def lists(doc, results):
-    return {"m": [0.5]}
-
-def question(doc):
-    return {"a": "a", "b": "b"}[doc["q"]]
-
-def nothing(items):
-    return None
-
-def fails(items):
-    raise ZeroDivisionError("division by zero")
 """
 
 

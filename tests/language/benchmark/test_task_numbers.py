@@ -21,11 +21,8 @@ TEXTS = [("ada has apples and nuts", "ada has apples"), ("karl buys red pears", 
 
 @pytest.fixture
 def no_processes(monkeypatch):
-    def refused(*given, **named):
-        raise AssertionError("a process was started")
-
-    monkeypatch.setattr("multiprocessing.Pool", refused)
-    monkeypatch.setattr("multiprocessing.context.BaseContext.Pool", refused)
+    for name in ("multiprocessing.Pool", "multiprocessing.context.BaseContext.Pool"):
+        monkeypatch.setattr(name, lambda *_, **__: pytest.fail("a process was started"))
 
 
 @pytest.mark.parametrize("metric", [metrics.perplexity, metrics.median, metrics.nanmean, metrics.f1_score])
@@ -61,9 +58,7 @@ def test_translation_metrics_too(metric, no_processes):
 
 COUNTED = """import math
 
-def not_a_number(doc, results):
-    return {"share": math.nan if doc["q"] == "c" else 0.25}
-
+def not_a_number(doc, results): return {"share": math.nan if doc["q"] == "c" else 0.25}
 def run(doc, results):
     import os, subprocess, sys
     assert os.environ["HF_ALLOW_CODE_EVAL"] == "1"

@@ -2,7 +2,6 @@
 
 import copy
 
-import pandas
 import pytest
 
 from harness.config import DataConfig, load_config
@@ -17,11 +16,7 @@ from tests.helpers.tokenizer_kinds import CHATML
 
 def write(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".jsonl":
-        write_jsonl(path, rows)
-    else:
-        frame = pandas.DataFrame(rows)
-        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    write_jsonl(path, rows)
     return str(path)
 
 
@@ -30,16 +25,11 @@ def examples(tokenizer, source, context=1024, **settings):
     return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
 
 
-def load(tmp_path, tokenizer, rows, name="pairs.jsonl", **settings):
-    return examples(tokenizer, write(tmp_path / name, rows), **settings)
+def load(tmp_path, tokenizer, rows, **settings):
+    return examples(tokenizer, write(tmp_path / "pairs.jsonl", rows), **settings)
 
 
 ROWS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]
-
-
-@pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet"])
-def test_tables_are_read_like_json_lines(tmp_path, tokenizer, name):
-    assert load(tmp_path, tokenizer, ROWS).train == load(tmp_path, tokenizer, ROWS, name).train
 
 
 def test_what_is_left_out_is_counted(tmp_path, tokenizer):
@@ -166,9 +156,8 @@ def test_the_first_answer_of_a_conversation_with_what_stands_before_it(tmp_path,
     assert (found.real, found.rendered) == (f"one . {n}", f"be brief {n}\n\n### Instruction: one ? {n}\n\n### Response: ")
 
 
-@pytest.mark.parametrize("name", ["talk.jsonl", "talk.parquet"])
-def test_the_last_answer_of_a_conversation_with_all_that_was_said(tmp_path, tokenizer, name):
-    found = load(tmp_path, tokenizer, conversations(TALK[1:]), name, turns="last").train[0]
+def test_the_last_answer_of_a_conversation_with_all_that_was_said(tmp_path, tokenizer):
+    found = load(tmp_path, tokenizer, conversations(TALK[1:]), turns="last").train[0]
     n = found.real.split()[-1]
     assert found.real == f"two . {n}"
     assert found.prompt == f"user: one ? {n}\n\nassistant: one . {n}\n\nuser: two ? {n}"

@@ -260,17 +260,13 @@ def test_adapters_get_the_smallest_room_that_vllm_has():
         (["generation.temperature=2.5"], "generation.temperature=2.5: generation.backend=vllm takes 0.01 to 2.0"),
         (["generation.temperature=0.001"], "generation.temperature=0.001: "),
         (["model.dtype=float64"], "model.dtype=float64: vLLM applies adapters in bfloat16 or float16 or float32 only"),
+        ([], "model.device=cpu: .*vllm needs a GPU, but the run computes on cpu and vLLM on cuda"),
     ],
 )
-def test_what_vllm_cannot_do_is_refused(stand_in, settings, expected):
+def test_what_vllm_cannot_do_is_refused(stand_in, monkeypatch, settings, expected):
+    monkeypatch.setenv("HARNESS_TEST_VLLM", "cuda")
     with pytest.raises(UserError, match=expected):
         check_backend(config(*settings))
-
-
-def test_a_run_on_a_cpu_is_refused(stand_in, monkeypatch):
-    monkeypatch.setenv("HARNESS_TEST_VLLM", "cuda")
-    with pytest.raises(UserError, match="model.device=cpu: .*vllm needs a GPU, but the run computes on cpu and vLLM on cuda"):
-        check_backend(config())
 
 
 def test_an_installation_that_does_not_start_is_refused(stand_in, monkeypatch, tmp_path):
