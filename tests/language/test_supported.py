@@ -26,15 +26,11 @@ ROPE = {"rope_type": "default", "rope_theta": 1e4}
 # kind -> settings of its text model, of its vision tower and of both
 VISION = {
     "gemma3": ({"sliding_window": 16}, {}, {"mm_tokens_per_image": 4, "image_token_index": 899}),
-    "llama4": (
-        {"intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 16},
-        {"intermediate_size": 128, "vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}, {},
-    ),
+    "llama4": ({"intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 16},
+               {"intermediate_size": 128, "vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}, {}),
     "mistral3": ({}, {}, {}),
-    "qwen3_vl": (
-        {"rope_parameters": {**ROPE, "mrope_section": [1, 1, 2]}},
-        {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "deepstack_visual_indexes": [0]}, {},
-    ),
+    "qwen3_vl": ({"rope_parameters": {**ROPE, "mrope_section": [1, 1, 2]}},
+                 {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "deepstack_visual_indexes": [0]}, {}),
 }  # fmt: skip
 
 

@@ -18,8 +18,6 @@ from harness.language.benchmark.task_trial import reported_metric_names
 from tests.conftest import make_policy
 from tests.language.benchmark.conftest import CHOICE, WRITTEN, answered
 
-# groups
-
 
 def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made):
     """Four items and nine: the score is the mean of two means, its error lm-eval's, and the items keep their parts."""
@@ -124,8 +122,6 @@ def test_groups_open_as_lm_evals_own_factory_opens_them(case, made):
         assert mine[name].get("target_delimiter", " ") == task.config.target_delimiter, name
 
 
-# metrics and directions
-
 CODE = """
 def results(doc, answers): return {"hits": 1.0, "spread": 2.0}
 def overlap(references, predictions, **kwargs): return {"overlap@1": 0.0, "overlap@2": 1.0}
@@ -193,8 +189,6 @@ def test_filters_are_those_of_the_file():
     assert filter_names({}) == {"none"} and filter_names({"filter_list": []}) == set()
     assert filter_names({"filter_list": [{"name": "a"}, {"name": "b"}]}) == {"a", "b"}
 
-
-# shots
 
 SAME = [{"q": f"is town {n} old ?", "a": n % 3} for n in range(7)]
 SPLITS = {
@@ -282,9 +276,6 @@ def test_prompts_are_the_same_whoever_is_asked_first(made):
     policy = make_policy(made.tokenizer, max_position_embeddings=512)
     random.seed(5)
     assert len({answered(policy, one).prompt_hash for one in (board, other, board)}) == 1
-
-
-# what is said before anything is asked
 
 
 def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):

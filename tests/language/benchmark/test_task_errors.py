@@ -29,7 +29,8 @@ def row(made, settings, name="t"):
     return {"name": name, "metric": "acc" if "{metric: acc}" in settings else "m"}
 
 
-AGGREGATED = "metric_list:\n  - {metric: m, aggregation: !function own.%s, higher_is_better: true}\n"
+AGGREGATED = "metric_list:\n  - {metric: m, aggregation: %s, higher_is_better: true}\n"
+OWN = AGGREGATED % "!function own.%s"
 HALF = "process_results: !function own.half\n"
 THIRD = "process_results: !function own.third\n"
 FILTER = "filter_list:\n  - name: none\n    filter: [{function: %s}]\n"
@@ -40,8 +41,8 @@ RAISED = {
     "a target": (HALF + "doc_to_target: !function own.question", "t, item 2: its target cannot be computed: KeyError: 'c'"),
     "filter": (HALF + FILTER % "multi_choice_regex, regex_pattern: x", "t: its filters fail on the answers: KeyError: 'choices'"),
     "lists": ("process_results: !function own.lists", r"t: its items' scores cannot be aggregated \(m\): TypeError"),
-    "an aggregation": (HALF + AGGREGATED % "fails", r"t: its items' scores .* \(m\): ZeroDivisionError: division by zero"),
-    "no number": (HALF + AGGREGATED % "nothing", r"t: lm-eval gave no number for 'm,none' \(it is None\)"),
+    "an aggregation": (HALF + OWN % "fails", r"t: its items' scores .* \(m\): ZeroDivisionError: division by zero"),
+    "no number": (HALF + OWN % "nothing", r"t: lm-eval gave no number for 'm,none' \(it is None\)"),
 }
 
 
@@ -54,10 +55,7 @@ def test_what_a_task_raises_is_one_line_that_names_it(case, made):
 
 
 KNOWN = {
-    "an aggregation that is none": (
-        HALF + "metric_list:\n  - {metric: m, aggregation: harmonic, higher_is_better: true}\n",
-        "t aggregates m with a function that lm-eval does not have",
-    ),
+    "no aggregation": (HALF + AGGREGATED % "harmonic", "t aggregates m with a function that lm-eval does not have"),
     "more than it draws": (
         HALF + "repeats: 4\n" + FILTER % "take_first_k, k: 5",
         "t filter none takes the first 5 answers, but repeats is 4; set repeats to at least 5",

@@ -19,6 +19,8 @@ def test_a_prefix_with_two_continuations_by_hand():
     assert packed.target.tolist() == [20, 21, 22, 30, 31] and packed.owner.tolist() == [0, 0, 0, 1, 1]
     sees = (packed.mask(torch.float32)[0, 0] == 0).int().tolist()
     assert ["".join(map(str, row)) for row in sees] == ["100000", "110000", "111000", "111100", "111110", "111001"]
+    one_per_row = pack([ONE, PromptGroup([1], [[2]])], one_per_row=True)
+    assert one_per_row.ids.tolist() == [[10, 11, 12, 20, 21, 30], [1, 0, 0, 0, 0, 0]]
 
 
 def test_a_window_counts_positions_not_columns():
@@ -81,8 +83,3 @@ def test_passes_hold_the_budget_and_values_come_back_in_order(seed, budget):
         assert len(numbers) == 1 or sum(groups[g].width for g in numbers) <= budget
         parts.append((numbers, [(g, tuple(c)) for g in numbers for c in groups[g].responses]))
     assert unsort(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.responses]
-
-
-def test_alone_keeps_one_group_per_row_in_order():
-    packed = pack([ONE, PromptGroup([1], [[2]])], one_per_row=True)
-    assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30], [1, 0, 0, 0, 0, 0]]

@@ -59,8 +59,7 @@ def asked(tmp_path, monkeypatch):
         )  # fmt: skip
         torch.manual_seed(0)
         model = transformers.LlamaForCausalLM(config)
-        for name, value in generation.items():
-            setattr(model.generation_config, name, value)
+        model.generation_config.update(**generation)
         model.save_pretrained(tmp_path / "model")
         tok.save_pretrained(tmp_path / "model")
         (tmp_path / "tasks").mkdir(exist_ok=True)
