@@ -57,6 +57,8 @@ def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone)
         assert packed.target[mine].tolist() == list(continuation)
         if not continuation:
             continue
+        assert ids[packed.source[mine]].tolist() == [own.prompt[-1], *continuation[:-1]]
+        assert positions[packed.source[mine]].tolist() == [len(own.prompt) - 1 + i for i in range(len(continuation))]
         last = int(packed.source[mine][-1])
         row = slice(last // width * width, last + 1)
         seen = (group[row] == group[last]) & ((branch[row] == 0) | (branch[row] == branch[last]))

@@ -2,13 +2,9 @@
 
 from importlib import import_module
 
-
-def is_missing(folder):
+collect_ignore = []
+for folder in ("engine", "judge"):
     try:
         import_module(f"harness.language.{folder}")
     except ImportError:
-        return True
-    return False
-
-
-collect_ignore = [folder for folder in ("engine", "judge") if is_missing(folder)]
+        collect_ignore.append(folder)

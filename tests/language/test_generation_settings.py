@@ -1,5 +1,6 @@
 """Settings of a task and of generation_config.json have the effect that they have on lm-eval's own model, or are refused."""
 
+import re
 import types
 
 import pytest
@@ -22,7 +23,7 @@ def tiny(tokenizer):
 
 
 def asked(contexts=CONTEXTS, task="t", **settings):
-    settings = {"until": ["\n"], "max_gen_toks": 10, **settings}
+    settings = {"until": ["\n"], "max_gen_toks": 10, **settings}  # one dict, which all share
     return [types.SimpleNamespace(args=(c, settings), task_name=task, doc_id=n) for n, c in enumerate(contexts)]
 
 
@@ -32,19 +33,12 @@ def by_lm_eval(policy, requests):
 
 
 CONFIGURED = [
-    {"repetition_penalty": 1.3},
-    {"no_repeat_ngram_size": 2},
-    {"suppress_tokens": list(range(100, 600))},
-    {"begin_suppress_tokens": list(range(700))},
-    {"min_new_tokens": 7, "eos_token_id": list(range(800))},
-    {"forced_eos_token_id": 2},
-    {"max_new_tokens": 4},
-    {"bad_words_ids": [[i] for i in range(800)]},
-    {"eos_token_id": list(range(1, 896, 3))},
-    {"sequence_bias": [[[i], -50.0] for i in range(300, 800)]},
-    {"num_beams": 3},
+    {"repetition_penalty": 1.3}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": list(range(100, 600))},
+    {"begin_suppress_tokens": list(range(700))}, {"min_new_tokens": 7, "eos_token_id": list(range(800))},
+    {"forced_eos_token_id": 2}, {"max_new_tokens": 4}, {"bad_words_ids": [[i] for i in range(800)]}, {"num_beams": 3},
+    {"eos_token_id": list(range(1, 896, 3))}, {"sequence_bias": [[[i], -50.0] for i in range(300, 800)]},
     {"do_sample": True, "temperature": 0.3, "top_k": 3, "top_p": 0.5},  # the task says otherwise
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("configured", CONFIGURED, ids=lambda c: next(iter(c)))
@@ -54,12 +48,10 @@ def test_what_generation_config_says_is_done_in_evaluation_as_by_lm_eval(tiny, c
         setattr(tiny.model.get_base_model().generation_config, name, value)
     requests = asked(do_sample=False)
     found = as_lm(tiny, 64, 4, {}).generate_until(requests)
-    assert found == by_lm_eval(tiny, requests)
-    assert (found != plain) == ("do_sample" not in configured)
+    assert found == by_lm_eval(tiny, requests) and (found != plain) == ("do_sample" not in configured)
     if configured.keys() & {"repetition_penalty", "suppress_tokens", "num_beams"}:
         (line,) = model_override_notes(tiny.model)
-        assert next(iter(configured)) in line
-        assert "self-play draws from the policy without it" in line
+        assert next(iter(configured)) in line and "self-play draws from the policy without it" in line
 
 
 @pytest.mark.parametrize(
@@ -73,10 +65,8 @@ def test_what_generation_config_says_is_done_in_evaluation_as_by_lm_eval(tiny, c
 )  # fmt: skip
 def test_what_a_task_says_is_done_as_by_lm_eval(tiny, settings):
     requests = asked(**settings)
-    for request in requests:
-        if "max_new_tokens" in settings or "max_tokens" in settings:
-            del request.args[1]["max_gen_toks"]
-            break
+    if settings.keys() & {"max_new_tokens", "max_tokens"}:
+        del requests[0].args[1]["max_gen_toks"]
     assert as_lm(tiny, 64, 4, {}).generate_until(requests) == by_lm_eval(tiny, requests)
 
 
@@ -100,52 +90,37 @@ def test_what_a_task_says_is_done_as_by_lm_eval(tiny, settings):
     ],
 )
 def test_what_lm_evals_model_cannot_do_is_refused_in_one_line(tiny, settings, said):
-    with pytest.raises(UserError, match="generation_kwargs: ") as refused:
+    with pytest.raises(UserError, match=f"^generation_kwargs: .*{re.escape(said)}.*$"):
         resolve_settings(tiny.model, {"until": []} | settings, 256, None)
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("configured", "said"),
-    [
-        ({"stop_strings": ["a"]}, "stop_strings=['a']"),
-        ({"penalty_alpha": 0.6, "top_k": 4}, "contrastive search"),
-        ({"max_time": 9.0}, "max_time=9.0"),
-    ],
-)
-def test_what_is_refused_of_the_models_file_says_that_it_stands_there(tiny, configured, said, monkeypatch):
-    config = transformers.GenerationConfig(**configured)
-    monkeypatch.setattr(bare_model(tiny.model), "generation_config", config)
-    with pytest.raises(UserError) as refused:
-        resolve_settings(tiny.model, {"until": []}, 256, None)
-    assert f"{said} (from the model's generation_config.json)" in str(refused.value)
+def test_what_is_refused_of_the_models_file_says_that_it_stands_there(tiny, monkeypatch):
+    for said, configured in {
+        "stop_strings=['a']": {"stop_strings": ["a"]},
+        "contrastive search": {"penalty_alpha": 0.6, "top_k": 4},
+        "max_time=9.0": {"max_time": 9.0},
+    }.items():
+        monkeypatch.setattr(bare_model(tiny.model), "generation_config", transformers.GenerationConfig(**configured))
+        with pytest.raises(UserError, match=re.escape(f"{said} (from the model's generation_config.json)")):
+            resolve_settings(tiny.model, {"until": []}, 256, None)
 
 
 HOW = [
-    SamplingParams(top_k=3),
-    SamplingParams(0.7, 0.8),
-    SamplingParams(1.5, 0.6, 7),
-    SamplingParams(1.0, 1.0, 0, 0.2),
-    SamplingParams(2.0, 0.9, 20, 0.3),
-    SamplingParams(0.5, 0.0),
-    SamplingParams(1.0, 0.9, 1),
-]
+    SamplingParams(top_k=3), SamplingParams(0.7, 0.8), SamplingParams(1.5, 0.6, 7), SamplingParams(1.0, 1.0, 0, 0.2),
+    SamplingParams(2.0, 0.9, 20, 0.3), SamplingParams(0.5, 0.0), SamplingParams(1.0, 0.9, 1),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", HOW, ids=str)
 def test_a_draw_has_the_distribution_that_transformers_draws_from(how):
     torch.manual_seed(0)
     logits = torch.randn(4, 40, dtype=torch.float64) * 2
-    cut = transformers.LogitsProcessorList(
-        [
-            transformers.TemperatureLogitsWarper(how.temperature),
-            *([transformers.TopKLogitsWarper(how.top_k)] if how.top_k else []),
-            *([transformers.TopPLogitsWarper(how.top_p)] if how.top_p < 1 else []),
-            *([transformers.MinPLogitsWarper(how.min_p)] if how.min_p else []),
-        ]
-    )
-    expected = torch.softmax(cut(torch.zeros((4, 1), dtype=torch.long), logits.clone()), dim=-1)
+    cut = [transformers.TemperatureLogitsWarper(how.temperature)]
+    cut += [transformers.TopKLogitsWarper(how.top_k)] if how.top_k else []
+    cut += [transformers.TopPLogitsWarper(how.top_p)] if how.top_p < 1 else []
+    cut += [transformers.MinPLogitsWarper(how.min_p)] if how.min_p else []
+    left = transformers.LogitsProcessorList(cut)(torch.zeros((4, 1), dtype=torch.long), logits.clone())
+    expected = torch.softmax(left, dim=-1)
     uniforms = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
     for row, wanted in zip(torch.log_softmax(logits, dim=-1), expected, strict=True):
         drawn = torch.bincount(inverse_cdf_sample(row.expand(4000, -1), uniforms, how), minlength=40) / 4000
@@ -165,8 +140,7 @@ def test_a_sampling_task_has_transformers_fifty_likeliest_tokens_unless_somebody
     assert params(**settings) == SamplingParams(0.8, 0.9, 7, 0.1)
     assert params(temperature=0.5) == SamplingParams(0.5, 1.0, 7, 0.1)
     (line,) = model_override_notes(tiny.model)
-    assert "answers of tasks that sample" in line
-    assert "top_k=7, min_p=0.1" in line
+    assert "answers of tasks that sample" in line and "top_k=7, min_p=0.1" in line
 
 
 def test_repeats_are_draws_of_their_own_that_depend_on_nothing_but_question_task_and_number(tiny):
@@ -186,8 +160,7 @@ def test_repeats_without_sampling_are_one_answer_drawn_once(tiny, monkeypatch):
     told = []
     found = as_lm(tiny, 64, 4, {}, told.append).generate_until([request for request in asked() for _ in range(5)])
     assert found == [text for text in by_lm_eval(tiny, asked()) for _ in range(5)]
-    assert drawn == [len(CONTEXTS)]
-    assert sum(told) == 5 * len(CONTEXTS)
+    assert drawn == [len(CONTEXTS)] and sum(told) == 5 * len(CONTEXTS)
 
 
 @pytest.mark.parametrize("more", [{}, {"num_beams": 2}, {"typical_p": 0.9}, {"repetition_penalty": 1.2, "top_k": 5}])

@@ -5,6 +5,7 @@ import json
 import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from harness.config import LoraConfig
 from harness.errors import UserError
@@ -20,10 +21,8 @@ ROWS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]])]
 @pytest.fixture
 def saved(tokenizer, tmp_path):
     """What another program left: an adapter that moved away from zero, saved by peft itself."""
-    other = make_policy(tokenizer)
-    folder = tmp_path / "adapter"
-    other.model.save_pretrained(str(folder), save_embedding_layers=False)
-    return folder, other.score(ROWS, 64)
+    make_policy(tokenizer).model.save_pretrained(str(tmp_path / "adapter"), save_embedding_layers=False)
+    return tmp_path / "adapter"
 
 
 def start(tokenizer, folder, rank=4, alpha=32.0):
@@ -36,8 +35,8 @@ def start(tokenizer, folder, rank=4, alpha=32.0):
 
 
 def test_the_initial_policy_is_that_adapter_in_every_seed(tokenizer, saved):
-    folder, expected = saved
-    policy = start(tokenizer, folder)
+    expected = make_policy(tokenizer).score(ROWS, 64)
+    policy = start(tokenizer, saved)
     for seed in (0, 7):
         policy.reset_adapter(seed)
         assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-9)
@@ -54,36 +53,31 @@ def edit(folder, **settings):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"r": 8}, "its rank is 8, the run's 4; use --set lora.rank=8"),
         ({"lora_alpha": 16}, "its alpha is 16, the run's 32.0; use --set lora.alpha=16"),
         ({"lora_alpha": None}, "its alpha is None, expected a number"),
         ({"r": "4"}, "its rank is '4', expected a number"),
-        *(
-            ({"init_lora_weights": init}, f"init_lora_weights='{init}' .* path_initial_model_for_weight_conversion")
-            for init in ("pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "mica", "some_other_start")
-        ),
+        *(({"init_lora_weights": init}, f"init_lora_weights='{init}' .* path_initial_model_for_weight_conversion")
+          for init in ("pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga", "mica", "some_other_start")),
     ],
-)
+)  # fmt: skip
 def test_an_adapter_of_another_kind_is_refused(tokenizer, saved, settings, expected):
-    folder, _ = saved
-    edit(folder, **settings)
+    edit(saved, **settings)
     with pytest.raises(UserError, match=expected):
-        start(tokenizer, folder)
+        start(tokenizer, saved)
 
 
 def test_every_setting_of_pefts_is_known_to_be_without_effect_or_refused(tokenizer, saved):
     """peft's own list, whatever its version: what is not understood passes only at its default."""
-    folder, _ = saved
-    path = folder / "adapter_config.json"
+    path = saved / "adapter_config.json"
     plain = json.loads(path.read_text())
     fields = set(peft.LoraConfig().to_dict()) - IGNORED_SETTINGS
     assert {"use_dora", "use_rslora", "alora_invocation_tokens", "target_parameters", "loftq_config", "rank_pattern"} <= fields
     for key in [*sorted(fields), "a_setting_of_tomorrow"]:
         path.write_text(json.dumps(plain | {key: [7]}))
         with pytest.raises(UserError, match=rf"model\.adapter=.*: {key}=\[7\] is not supported"):
-            start(tokenizer, folder)
+            start(tokenizer, saved)
     path.write_text(json.dumps(plain | {"a_setting_of_tomorrow": None, "merge_weights": False, "megatron_core": "megatron.core"}))
-    start(tokenizer, folder)
+    start(tokenizer, saved)
 
 
 def by_peft(tokenizer, folder):
@@ -96,84 +90,67 @@ def by_peft(tokenizer, folder):
 @pytest.mark.filterwarnings("ignore:`init_lora_weights` is 'eva'")
 @pytest.mark.parametrize("begun", [True, False, "gaussian", "orthogonal", "eva"])
 def test_an_adapter_that_began_on_the_plain_weights_is_pefts_function(tokenizer, saved, begun):
-    folder, _ = saved
-    edit(folder, init_lora_weights=begun)
-    policy = start(tokenizer, folder)
+    edit(saved, init_lora_weights=begun)
+    policy = start(tokenizer, saved)
     policy.reset_adapter(0)
-    assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, folder), abs=1e-5)
+    assert policy.score(ROWS, 64) == pytest.approx(by_peft(tokenizer, saved), abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:PiSSA changes the base weights")
 def test_a_pissa_adapter_that_was_converted_is_pefts_function(tokenizer, tmp_path):
     """As peft's documentation converts it: its rank and alpha double, and it stands on the plain base again."""
     torch.manual_seed(0)
-    base = make_policy(tokenizer).model.unload().float()
     settings = peft.LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights="pissa")
-    model = peft.get_peft_model(base, settings)
+    model = peft.get_peft_model(make_policy(tokenizer).model.unload().float(), settings)
+    before, after = str(tmp_path / "before"), str(tmp_path / "after")
     model.peft_config["default"].init_lora_weights = True
-    model.save_pretrained(str(tmp_path / "before"), save_embedding_layers=False)
+    model.save_pretrained(before, save_embedding_layers=False)
     model.peft_config["default"].init_lora_weights = "pissa"
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 parameter += 0.02 * torch.randn_like(parameter)
-    model.save_pretrained(
-        str(tmp_path / "after"), path_initial_model_for_weight_conversion=str(tmp_path / "before"), save_embedding_layers=False
-    )
-    policy = start(tokenizer, tmp_path / "after", rank=8, alpha=64)
+    model.save_pretrained(after, path_initial_model_for_weight_conversion=before, save_embedding_layers=False)
+    policy = start(tokenizer, after, rank=8, alpha=64)
     policy.reset_adapter(0)
     with torch.no_grad():
         expected = plain_logps(model, ROWS).tolist()
     assert policy.score(ROWS, 64) == pytest.approx(expected, abs=1e-3)
-    assert by_peft(tokenizer, tmp_path / "after") == pytest.approx(expected, abs=1e-3)
+    assert by_peft(tokenizer, after) == pytest.approx(expected, abs=1e-3)
 
 
 def test_whole_weights_beside_the_adapter_are_named(tokenizer, saved):
-    from safetensors.torch import load_file, save_file
-
-    folder, _ = saved
-    weights = load_file(folder / "adapter_model.safetensors")
-    save_file({**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(3, 3)}, folder / "adapter_model.safetensors")
+    weights = load_file(saved / "adapter_model.safetensors")
+    save_file({**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(3, 3)}, saved / "adapter_model.safetensors")
     with pytest.raises(UserError, match=r"it holds 1 weights beside LoRA's, base_model\.model\.model\.embed_tokens\.weight"):
-        start(tokenizer, folder)
+        start(tokenizer, saved)
 
 
 def test_another_base_is_noticed_and_the_same_one_is_not(tokenizer, saved):
-    folder, _ = saved
-    assert start(tokenizer, folder).notes == []
-    edit(folder, base_model_name_or_path="somebody/else")
-    (line,) = start(tokenizer, folder).notes
+    assert start(tokenizer, saved).notes == []
+    edit(saved, base_model_name_or_path="somebody/else")
+    (line,) = start(tokenizer, saved).notes
     assert "made for the base somebody/else, put on tiny" in line
 
 
-def test_an_adapter_for_other_layers_is_refused(tokenizer, tmp_path):
-    make_policy(tokenizer, hidden_size=64).model.save_pretrained(str(tmp_path / "wide"), save_embedding_layers=False)
-    with pytest.raises(UserError, match="made for another base model or other layers"):
-        start(tokenizer, tmp_path / "wide")
-
-
 def test_an_adapter_on_some_of_the_layers_says_how_to_name_them_and_is_taken_where_they_are_named(tokenizer, tmp_path):
-    base = make_policy(tokenizer).model.unload()
+    def begun(targets):
+        policy, config = make_policy(tokenizer), LoraConfig(rank=4, targets=targets)
+        policy.model = add_adapter(policy.model.unload(), config, "tiny")
+        start_from_adapter(policy, str(tmp_path), config)
+
     made = peft.LoraConfig(r=4, lora_alpha=32, target_modules=["q_proj"], layers_to_transform=[0], task_type="CAUSAL_LM")
-    peft.get_peft_model(base, made).save_pretrained(str(tmp_path))
+    peft.get_peft_model(make_policy(tokenizer).model.unload(), made).save_pretrained(str(tmp_path))
     for targets in ("all-linear", ["q_proj"]):
         with pytest.raises(UserError, match=r"layers_to_transform=\[0\]\); name exactly its layers in lora.targets"):
-            start_from_adapter(policy_with(tokenizer, targets), str(tmp_path), LoraConfig(rank=4, targets=targets))
-    named = r".*layers\.0\..*q_proj"
-    start_from_adapter(policy_with(tokenizer, named), str(tmp_path), LoraConfig(rank=4, targets=named))
-
-
-def policy_with(tokenizer, targets):
-    policy = make_policy(tokenizer)
-    policy.model = add_adapter(policy.model.unload(), LoraConfig(rank=4, targets=targets), "tiny")
-    return policy
+            begun(targets)
+    begun(r".*layers\.0\..*q_proj")
 
 
 def test_pickled_weights_are_not_read(tokenizer, saved):
-    folder, _ = saved
-    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    (saved / "adapter_model.safetensors").rename(saved / "adapter_model.bin")
     with pytest.raises(UserError, match="pickled weights are not read"):
-        start(tokenizer, folder)
+        start(tokenizer, saved)
 
 
 def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, tmp_path):
@@ -181,16 +158,13 @@ def test_a_run_from_a_trained_player_has_its_scores_before_any_training(played, 
     adapter = played / "results/small/spin/seed-0/iteration-0/train/adapter"
     more = ("--objectives", "space", "--iters", "1", "--name", "on", "--set", f"model.adapter={adapter}")
     run_cli_in_process("run", "--recipe", SMALL_RECIPE, *more, cwd=tmp_path)
-    before = {
-        r["task"]: r["value"]
-        for r in read_csv_rows(played / "results/small/scores.csv")
-        if (r["objective"], r["iteration"]) == ("spin", "0")
-    }
-    after = {r["task"]: r["value"] for r in read_csv_rows(tmp_path / "results/on/scores.csv") if r["objective"] == "initial"}
-    assert after == before
-    drift = {
-        r["name"]: float(r["value"]) for r in read_csv_rows(tmp_path / "results/on/dynamics.csv") if r["objective"] == "space"
-    }
-    first = next(r for r in read_csv_rows(tmp_path / "results/on/training.csv") if r["iteration"] == "0")
+    scores, dynamics, training = (
+        read_csv_rows(tmp_path / f"results/on/{name}.csv") for name in ("scores", "dynamics", "training")
+    )
+    earlier = read_csv_rows(played / "results/small/scores.csv")
+    before = {r["task"]: r["value"] for r in earlier if (r["objective"], r["iteration"]) == ("spin", "0")}
+    assert {r["task"]: r["value"] for r in scores if r["objective"] == "initial"} == before
+    drift = {r["name"]: float(r["value"]) for r in dynamics if r["objective"] == "space"}
+    first = next(r for r in training if r["iteration"] == "0")
     assert abs(float(first["log_ratio_real"])) < 1e-4, "the opponent is the adapter: the log-ratio begins at zero"
     assert drift["kl_initial"] == pytest.approx(drift["kl_previous"], abs=1e-6)

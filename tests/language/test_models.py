@@ -8,14 +8,17 @@ import shutil
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig, load_config
 from harness.errors import UserError
 from harness.language.checks import check_gradient_checkpointing
+from harness.language.encoding import choose_template, encode_prompt
 from harness.language.model.checkpointing import checkpointable_layers, gradient_checkpointing
 from harness.language.model.loading import load_policy, weight_files
 from harness.language.model.logprobs import collate, continuation_logps
 from harness.language.model.quantization import quantization_config
+from harness.language.model.sampling import generate_tokens
 from harness.records import PromptGroup
 from objectives.sft import SFT
 from objectives.space import SPACE
@@ -27,13 +30,12 @@ GROUPS = [PromptGroup([1, 20, 30], [[50, 60, 2], [70, 2]]), PromptGroup([1, 21],
 FIRST, SECOND = "a" * 40, "b" * 40
 
 
-# ---------------------------------------------------------------- the hub's cache and its commits
+def record(run):
+    return json.loads((run / "run.json").read_text())
 
 
 def in_cache(home, commit, change=0.0):
     """The lab's base as the hub's library leaves a model on a machine, under a commit; `change` moves one weight."""
-    from safetensors.torch import load_file, save_file
-
     repository = home / "hub" / "models--tiny--lab"
     snapshot = repository / "snapshots" / commit
     shutil.copytree(LAB, snapshot)
@@ -50,16 +52,15 @@ def test_a_run_keeps_to_the_commit_it_began_with(tmp_path):
     offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", "tiny/lab", "--name", "pinned")
     run_cli(*ask, "--iters", "1", cwd=tmp_path, **offline)
-    record = json.loads((tmp_path / "results/pinned/run.json").read_text())
-    assert record["base_commit"] == FIRST
-    assert record["base_digest"] == load_policy(ModelConfig(), LoraConfig(), "auto").base_digest, "weights are named by content"
+    first = record(tmp_path / "results/pinned")
+    assert first["base_commit"] == FIRST
+    assert first["base_digest"] == load_policy(ModelConfig(), LoraConfig(), "auto").base_digest, "weights are named by content"
     in_cache(tmp_path / "home", SECOND, change=1.0)
     run_cli(*ask, "--iters", "2", cwd=tmp_path, **offline)
-    record = json.loads((tmp_path / "results/pinned/run.json").read_text())
-    assert (record["base_commit"], record["iterations"]) == (FIRST, 2)
+    second = record(tmp_path / "results/pinned")
+    assert (second["base_commit"], second["iterations"]) == (FIRST, 2)
     other = run_cli_in_process(*ask, "--set", "model.revision=" + SECOND, cwd=tmp_path, check=False)
-    assert other.returncode == 1
-    assert "was made with model.revision=None" in other.stderr
+    assert other.returncode == 1 and "was made with model.revision=None" in other.stderr
 
 
 def test_only_the_files_that_hold_the_weights_name_them(tmp_path):
@@ -70,34 +71,23 @@ def test_only_the_files_that_hold_the_weights_name_them(tmp_path):
     assert weight_files(tmp_path) == ["model-1.safetensors", "model-2.safetensors"]
 
 
-# ---------------------------------------------------------------- what a repository may not do
-
-
 def test_code_of_a_repository_runs_only_when_asked_for_by_name(tmp_path):
     """A repository whose model type is its own and whose code leaves a mark when it runs."""
-    with_code = copy_lab(
-        tmp_path / "repository",
-        model_type="mine",
-        architectures=["Mine"],
-        auto_map={"AutoConfig": "mine.MyConfig", "AutoModelForCausalLM": "mine.Mine"},
-    )
+    classes = {"AutoConfig": "mine.MyConfig", "AutoModelForCausalLM": "mine.Mine"}
+    with_code = copy_lab(tmp_path / "repository", model_type="mine", architectures=["Mine"], auto_map=classes)
     (with_code / "mine.py").write_text(
         "import pathlib\nfrom transformers import LlamaConfig, LlamaForCausalLM\n"
         f"pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n\n\n"
         "class MyConfig(LlamaConfig):\n    model_type = 'mine'\n\n\nclass Mine(LlamaForCausalLM):\n    config_class = MyConfig\n"
     )
     ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--iters", "1", "--model", with_code, "--name", "coded")
-    home = {"HF_HOME": str(tmp_path / "home")}
     refused = run_cli_in_process(*ask, cwd=tmp_path, check=False)
     assert refused.returncode == 1, refused.stderr
-    assert "Python code that it wants to run on this machine" in refused.stderr
-    assert "--trust-remote-code" in refused.stderr
-    assert not (tmp_path / "ran").exists()
-    assert not (tmp_path / "results/coded").exists()
-    run_cli(*ask, "--trust-remote-code", cwd=tmp_path, **home)
+    assert "Python code that it wants to run on this machine" in refused.stderr and "--trust-remote-code" in refused.stderr
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "results/coded").exists()
+    run_cli(*ask, "--trust-remote-code", cwd=tmp_path, HF_HOME=str(tmp_path / "home"))
     assert (tmp_path / "ran").exists()
-    record = json.loads((tmp_path / "results/coded/run.json").read_text())
-    assert record["identity"]["model"]["run_code_from_model_repository"] is True
+    assert record(tmp_path / "results/coded")["identity"]["model"]["run_code_from_model_repository"] is True
 
 
 def test_pickled_weights_are_not_read(tmp_path):
@@ -106,9 +96,6 @@ def test_pickled_weights_are_not_read(tmp_path):
     (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
     with pytest.raises(UserError, match=r"no \.safetensors weights there; pickled weights are not read"):
         load_policy(ModelConfig(path=str(folder)), LoraConfig(), "auto")
-
-
-# ---------------------------------------------------------------- settings of the model
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *SINGLE])
@@ -124,8 +111,7 @@ def test_activations_computed_again_give_the_same_gradient(name):
         ran.clear()
         with gradient_checkpointing(model, wanted):
             total = continuation_logps(model, collate(GROUPS, "packed"), "packed").logps.sum()
-            found = torch.autograd.grad(total, parameters)
-        return found, len(ran)
+            return torch.autograd.grad(total, parameters), len(ran)
 
     (plain, once), (again, twice) = slopes(False), slopes(True)
     assert (once, twice) == (2, 4)
@@ -162,15 +148,14 @@ def test_attention_is_a_setting():
 
 
 def test_targets_are_every_linear_layer_unless_named():
-    named = {n.split(".")[-4] for n, _ in load_policy(ModelConfig(), LoraConfig(), "auto").adapter_parameters()}
-    assert named == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-    few = load_policy(ModelConfig(), LoraConfig(targets=["q_proj", "v_proj"]), "auto")
-    assert {n.split(".")[-4] for n, _ in few.adapter_parameters()} == {"q_proj", "v_proj"}
+    def layers(**settings):
+        policy = load_policy(ModelConfig(), LoraConfig(**settings), "auto")
+        return {name.split(".")[-4] for name, _ in policy.adapter_parameters()}
+
+    assert layers() == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert layers(targets=["q_proj", "v_proj"]) == {"q_proj", "v_proj"}
     with pytest.raises(UserError, match=r"lora\.targets=\['nothing'\]"):
-        load_policy(ModelConfig(), LoraConfig(targets=["nothing"]), "auto")
-
-
-# ---------------------------------------------------------------- four bits
+        layers(targets=["nothing"])
 
 
 def test_without_bitsandbytes_quantisation_is_one_line(monkeypatch):
@@ -183,10 +168,8 @@ def square_model(folder):
     """A random model with the lab's tokenizer, its layers multiples of 64 wide, as bitsandbytes wants them on a processor."""
     torch.manual_seed(0)
     words = len(transformers.AutoTokenizer.from_pretrained(str(LAB)))
-    config = transformers.LlamaConfig(
-        vocab_size=words, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=2048,
-    )  # fmt: skip
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=words, max_position_embeddings=2048, **sizes)
     return str(save_model(transformers.LlamaForCausalLM(config), folder / "square"))
 
 
@@ -195,8 +178,7 @@ def test_a_base_in_four_bits_is_trained_like_any_other(tmp_path):
     pytest.importorskip("bitsandbytes")
     base = square_model(tmp_path)
     policy = load_policy(ModelConfig(path=base, quantize="nf4"), LoraConfig(), "auto")
-    kinds = {type(m).__name__ for n, m in policy.model.named_modules() if n.endswith("base_layer")}
-    assert kinds == {"Linear4bit"}
+    assert {type(m).__name__ for n, m in policy.model.named_modules() if n.endswith("base_layer")} == {"Linear4bit"}
     assert not policy.uses_merged_weights
     assert policy.base_digest != load_policy(ModelConfig(path=base), LoraConfig(), "auto").base_digest
     policy.reset_adapter(0)
@@ -242,13 +224,8 @@ def test_a_run_on_four_bits_is_played_to_its_report(tmp_path):
     assert "was made with model.quantize='nf4', now asked for None" in refused.stderr
 
 
-# ---------------------------------------------------------------- a template for generation alone
-
-
 def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
     """As the evaluation's prompts do: the lab's beginning token is written by its chat template and by nothing else."""
-    from harness.language.encoding import choose_template, encode_prompt
-
     for kind, count in (("chat", 1), ("instruction", 0)):
         template = choose_template(tokenizer, kind)
         rendered = template.render(tokenizer, "what is true of the cat ?")
@@ -261,17 +238,16 @@ def test_a_prompt_begins_as_the_tokenizer_begins_its_text(tokenizer):
 def test_the_mismatch_of_spins_released_code_is_a_setting_with_a_warning(tmp_path):
     """The opponent is asked in one template; scoring and training see the other; nothing it drew counts as already scored."""
     ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "spin", "--iters", "1", "--name", "mixed")
-    done = run_cli_in_process(*ask, "--set", "generation.template=instruction", cwd=tmp_path)
-    assert "WARNING generation.template=instruction" in done.stderr
-    plan = run_cli_in_process(*ask[:-1], "planned", "--set", "generation.template=instruction", "--dry-run", cwd=tmp_path)
+    other = ("--set", "generation.template=instruction")
+    assert "WARNING generation.template=instruction" in run_cli_in_process(*ask, *other, cwd=tmp_path).stderr
+    plan = run_cli_in_process(*ask[:-1], "planned", *other, "--dry-run", cwd=tmp_path)
     assert "WARNING generation.template=instruction" in plan.stdout + plan.stderr, "nor does the plan's own trial"
-    plain = run_cli_in_process(*ask[:-1], "plain", cwd=tmp_path)
-    assert "WARNING" not in plain.stderr
+    assert "WARNING" not in run_cli_in_process(*ask[:-1], "plain", cwd=tmp_path).stderr
     first = "initial/seed-0/generate/k-0/samples.jsonl"
     mixed, same = ((tmp_path / "results" / name / first).read_text() for name in ("mixed", "plain"))
     assert mixed != same
-    step0 = json.loads((tmp_path / "results/mixed/spin/seed-0/iteration-0/train/manifest.json").read_text())["counts"]
-    assert step0["step0_max_abs_log_ratio_per_token"] < 1e-4
+    trained = json.loads((tmp_path / "results/mixed/spin/seed-0/iteration-0/train/manifest.json").read_text())
+    assert trained["counts"]["step0_max_abs_log_ratio_per_token"] < 1e-4
     refused = run_cli_in_process(*ask, cwd=tmp_path, check=False)
     assert "generation.template='instruction', now asked for None" in refused.stderr
 
@@ -283,9 +259,6 @@ def test_a_response_that_ended_in_another_template_ends_in_the_one_it_is_trained
     assert policy.stop_ids == policy.template.stop_ids | {77}
     assert policy.encoder.with_end_token([5, 77], True) == [5, policy.template.end_token_id]
     assert policy.encoder.with_end_token([5, 6], False) == [5, 6]
-
-
-# ---------------------------------------------------------------- too little memory
 
 
 def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
@@ -307,21 +280,18 @@ def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
 
 def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkeypatch):
     """The same tokens, and progress that counts every response once."""
-    import harness.language.policy as module
-
     prompts, settings = [[1, 20 + n] for n in range(8)], GenerationConfig(max_new_tokens=6, batch_size=8)
     plain = policy.sample(prompts, range(8), settings)
-    original, tried, told = module.generate_tokens, [], []
+    tried, told, most = [], [], 2
 
     def little_room(model, requests, how, stop_ids, rows, share, advance):
         tried.append(rows)
         if rows > most:
             advance(3)
             raise torch.OutOfMemoryError("out of memory")
-        return original(model, requests, how, stop_ids, rows, share, advance)
+        return generate_tokens(model, requests, how, stop_ids, rows, share, advance)
 
-    most = 2
-    monkeypatch.setattr(module, "generate_tokens", little_room)
+    monkeypatch.setattr("harness.language.policy.generate_tokens", little_room)
     assert [d.token_ids for d in policy.sample(prompts, range(8), settings, told.append)] == [d.token_ids for d in plain]
     assert tried == [8, 4, 2]
     assert sum(told) == 8

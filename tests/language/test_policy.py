@@ -1,6 +1,7 @@
 """Log-probabilities and sampling equal the plainest computation, and a player is exactly what was saved."""
 
 import numpy as np
+import peft
 import pytest
 import torch
 
@@ -26,11 +27,9 @@ def test_samples_follow_the_policys_own_probabilities(policy):
         p = torch.softmax(policy.model(input_ids=torch.tensor([prompt])).logits[0, -1], dim=-1).numpy()
     counts = np.bincount([d.token_ids[0] for d in drawn], minlength=len(p))
     common = p * draws >= 5
-    observed = np.append(counts[common], counts[~common].sum())
-    expected = np.append(p[common], p[~common].sum()) * draws
-    statistic = ((observed - expected) ** 2 / expected).sum()
+    observed, expected = (np.append(n[common], n[~common].sum()) for n in (counts, p * draws))
     freedom = len(observed) - 1
-    assert statistic < freedom + 3.1 * np.sqrt(2 * freedom) + 10
+    assert ((observed - expected) ** 2 / expected).sum() < freedom + 3.1 * np.sqrt(2 * freedom) + 10
 
 
 def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
@@ -38,8 +37,7 @@ def test_the_closing_token_is_there_only_if_it_was_drawn(policy):
     stops = policy.template.stop_ids
     assert {d.finished for d in drawn} == {True, False}
     for one in drawn:
-        assert one.finished == (one.token_ids[-1] in stops)
-        assert not stops & set(one.token_ids[:-1])
+        assert one.finished == (one.token_ids[-1] in stops) and not stops & set(one.token_ids[:-1])
         assert one.finished or len(one.token_ids) == 40
 
 
@@ -74,16 +72,11 @@ def test_an_opponent_scores_its_own_samples_as_it_drew_them(policy, tmp_path):
 
 
 def test_peft_itself_loads_the_saved_adapter(policy, tokenizer, tmp_path):
-    import peft
-
     rows = rows_of(policy)
-    expected = policy.score(rows, 64)
     policy.save_adapter(tmp_path / "adapter")
     other = make_policy(tokenizer)
-    base = other.model.unload()
-    again = peft.PeftModel.from_pretrained(base, str(tmp_path / "adapter"))
-    other.model = again.double().eval()
-    assert other.score(rows, 64) == pytest.approx(expected, abs=1e-5)
+    other.model = peft.PeftModel.from_pretrained(other.model.unload(), str(tmp_path / "adapter")).double().eval()
+    assert other.score(rows, 64) == pytest.approx(policy.score(rows, 64), abs=1e-5)
 
 
 def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):
@@ -94,6 +87,5 @@ def test_an_adapter_of_another_rank_is_refused(policy, tokenizer, tmp_path):
 
 def test_only_the_adapter_is_trainable_and_dropout_is_off(policy):
     trainable = {n for n, p in policy.model.named_parameters() if p.requires_grad}
-    assert trainable == {n for n, _ in policy.adapter_parameters()}
-    assert not policy.model.training
+    assert trainable == {n for n, _ in policy.adapter_parameters()} and not policy.model.training
     assert all(m.p == 0 for m in policy.model.modules() if isinstance(m, torch.nn.Dropout))

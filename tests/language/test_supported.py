@@ -8,10 +8,12 @@ import transformers
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig
 from harness.errors import UserError
+from harness.language.model.generating import generate_with_transformers
 from harness.language.model.loading import load_policy
+from harness.language.model.sampling import Request, SamplingParams, choose_tokens
 from harness.records import PromptGroup
 from tests.conftest import SMALL_RECIPE, randomize_adapter, run_cli_in_process
-from tests.helpers.families import LAB, copy_lab, save_model
+from tests.helpers.families import copy_lab, save_model, twin
 from tests.helpers.sampled import plain_logps
 
 TEXT = {
@@ -19,46 +21,33 @@ TEXT = {
     "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 1024, "bos_token_id": 1, "eos_token_id": 2,
     "pad_token_id": 0,
 }  # fmt: skip
-SEEN = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
-    "patch_size": 14,
-}  # fmt: skip
+SEEN = {"num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
 ROPE = {"rope_type": "default", "rope_theta": 1e4}
 # kind -> settings of its text model, of its vision tower and of both
 VISION = {
     "gemma3": ({"sliding_window": 16}, {}, {"mm_tokens_per_image": 4, "image_token_index": 899}),
-    "llama4": (
-        {"intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 16},
-        {"intermediate_size": 128, "vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}, {},
-    ),
+    "llama4": ({"intermediate_size_mlp": 48, "num_local_experts": 2, "attention_chunk_size": 16},
+               {"intermediate_size": 128, "vision_output_dim": 32, "projector_input_dim": 32, "projector_output_dim": 32}, {}),
     "mistral3": ({}, {}, {}),
-    "qwen3_vl": (
-        {"rope_parameters": {**ROPE, "mrope_section": [1, 1, 2]}},
-        {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "deepstack_visual_indexes": [0]}, {},
-    ),
+    "qwen3_vl": ({"rope_parameters": {**ROPE, "mrope_section": [1, 1, 2]}},
+                 {"depth": 1, "num_heads": 2, "out_hidden_size": 32, "deepstack_visual_indexes": [0]}, {}),
 }  # fmt: skip
 
 
 def load(folder, **settings):
-    return load_policy(ModelConfig(path=str(folder), cores=1, **settings), LoraConfig(rank=4), "auto")
+    policy = load_policy(ModelConfig(path=str(folder), cores=1, **settings), LoraConfig(rank=4), "auto")
+    policy.reset_adapter(0)
+    return policy
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, r"quantised already \(gptq\)"),
-        ({"quantization_config": {"quant_method": "awq"}}, r"quantised already \(awq\)"),
-        ({"quantization_config": {"quant_method": "fp8"}}, r"quantised already \(fp8\)"),
-        ({"is_encoder_decoder": True}, "is an encoder with a decoder"),
-        (
-            {"architectures": ["LlamaForSequenceClassification"]},
-            "says LlamaForSequenceClassification, which has no language model's",
-        ),
-        ({"architectures": ["LlamaModel"]}, "says LlamaModel, which has no language model's output layer"),
-        ({"architectures": ["LlamaForTokenClassification"]}, "LlamaForTokenClassification"),
-        ({"architectures": ["QRMRewardModel"]}, "QRMRewardModel"),
+        *(({"quantization_config": {"quant_method": kind}}, rf"quantised already \({kind}\)") for kind in ("gptq", "awq", "fp8")),
+        *(({"architectures": [kind]}, f"says {kind}, which has no language model's output layer")
+          for kind in ("LlamaForSequenceClassification", "LlamaModel", "LlamaForTokenClassification", "QRMRewardModel")),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_plain_causal_language_model_is_refused_in_one_line(tmp_path, changes, expected):
     with pytest.raises(UserError, match=expected):
         load(copy_lab(tmp_path / "model", **changes))
@@ -76,17 +65,16 @@ def test_an_encoder_is_refused_before_anything_is_written(tmp_path):
     config = transformers.BertConfig(**{k: TEXT[k] for k in list(TEXT)[:5]}, max_position_embeddings=1024)
     torch.manual_seed(0)
     folder = save_model(transformers.BertLMHeadModel(config), tmp_path / "bert")
-    done = run_cli_in_process(
-        "run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", folder, "--name", "bert", cwd=tmp_path, check=False
-    )
-    assert done.returncode == 1
-    assert "it looks ahead, as an encoder does" in done.stderr
+    ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--model", folder, "--name", "bert")
+    done = run_cli_in_process(*ask, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and "it looks ahead, as an encoder does" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
 def vision(kind):
     text, tower, both = VISION[kind]
-    config = {"text_config": {**TEXT, "rope_parameters": ROPE, **text}, "vision_config": {**SEEN, **tower}, **both}
+    tower = {"hidden_size": 32, "intermediate_size": 48, **SEEN, **tower}
+    config = {"text_config": {**TEXT, "rope_parameters": ROPE, **text}, "vision_config": tower, **both}
     return transformers.AutoModelForImageTextToText.from_config(transformers.AutoConfig.for_model(kind, **config))
 
 
@@ -95,9 +83,7 @@ def test_a_model_with_a_vision_tower_is_played_on_text_with_the_adapter_on_the_l
     torch.manual_seed(0)
     policy = load(save_model(vision(kind), tmp_path / kind))
     names = [name for name, _ in policy.adapter_parameters()]
-    assert names
-    assert not any("vision" in name or "visual" in name or "projector" in name for name in names)
-    policy.reset_adapter(0)
+    assert names and not any("vision" in name or "visual" in name or "projector" in name for name in names)
     randomize_adapter(policy.adapter_parameters())
     prompts = [[1, 20, 30], [1, 20, 30, 40, 50, 60, 70], [1, 22, 33]]
     drawn = policy.sample(prompts, [1, 2, 3], GenerationConfig(max_new_tokens=20, batch_size=2))
@@ -119,22 +105,12 @@ def test_a_whole_run_on_a_model_with_a_vision_tower(tmp_path, kind):
     assert manifest["counts"]["known_logp_max_difference"] < 1e-3
 
 
-# ---------------------------------------------------------------- ids without a token
-
-
-def padded(tmp_path, more=40):
-    """A random model of uniform answers whose vocabulary is padded beyond the lab's tokenizer."""
-    torch.manual_seed(0)
-    words = len(transformers.AutoTokenizer.from_pretrained(str(LAB)))
-    config = transformers.LlamaConfig(**{**TEXT, "vocab_size": words + more})
-    return save_model(transformers.LlamaForCausalLM(config), tmp_path / "padded"), words
-
-
-def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plain_policys(tmp_path):
+def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plain_policys(tokenizer, tmp_path):
     """A fifth of the vocabulary has no token; of 2,000 tokens 80 would be such. The kept number is over all ids, as scored."""
-    folder, words = padded(tmp_path, 200)
-    policy = load(folder)
-    policy.reset_adapter(0)
+    torch.manual_seed(0)
+    words = len(tokenizer)
+    config = transformers.LlamaConfig(**{**TEXT, "vocab_size": words + 200})
+    policy = load(save_model(transformers.LlamaForCausalLM(config), tmp_path / "padded"))
     assert policy.ids_without_token == tuple(range(words, words + 200))
     prompts = [[1, 3, 20 + i % 7] for i in range(100)]
     drawn = policy.sample(prompts, list(range(100)), GenerationConfig(max_new_tokens=20, batch_size=50))
@@ -147,8 +123,6 @@ def test_ids_without_a_token_are_never_drawn_and_the_log_probability_is_the_plai
 
 def test_what_is_drawn_without_them_is_the_rest_scaled_up():
     """By hand: of 0.1, 0.2, 0.3, 0.4 without the last, a uniform of 0.49 falls below (0.1 + 0.2) / 0.6 = 0.5, 0.51 above."""
-    from harness.language.model.sampling import SamplingParams, choose_tokens
-
     logits = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
     how = SamplingParams(banned_ids=(3,))
     for uniform, token, share in ((0.49, 1, 0.2), (0.51, 2, 0.3), (1 - 2**-53, 2, 0.3)):
@@ -160,34 +134,23 @@ def test_what_is_drawn_without_them_is_the_rest_scaled_up():
 
 
 def test_self_play_is_drawn_from_the_plain_policy_whatever_generation_config_says(tmp_path):
-    """A repetition penalty, forced tokens and a temperature there: the same samples as without the file."""
-    plain = copy_lab(tmp_path / "plain")
-    other = copy_lab(tmp_path / "other")
-    (other / "generation_config.json").write_text(
-        json.dumps(
-            {"repetition_penalty": 3.0, "temperature": 0.1, "top_k": 1, "do_sample": True, "suppress_tokens": [5, 6, 7, 8]}
-        )
-    )
+    plain, other = (copy_lab(tmp_path / name) for name in ("plain", "other"))
+    said = {"repetition_penalty": 3.0, "temperature": 0.1, "top_k": 1, "do_sample": True, "suppress_tokens": [5, 6, 7, 8]}
+    (other / "generation_config.json").write_text(json.dumps(said))
     settings = GenerationConfig(max_new_tokens=12, batch_size=4)
     found = []
     for folder in (plain, other):
         policy = load(folder)
-        policy.reset_adapter(0)
         found.append([d.token_ids for d in policy.sample([[1, 3, 20 + i, 4] for i in range(8)], range(8), settings)])
     assert found[0] == found[1]
 
 
 def test_a_family_sampled_through_generate_is_untouched_by_generation_config_too():
-    from harness.language.model.generating import generate_with_transformers
-    from harness.language.model.sampling import Request, SamplingParams
-    from tests.helpers.families import twin
-
     model = twin("mamba")
-    wanted = [Request([5, 6, 7], n, 8) for n in range(4)]
-    plain = generate_with_transformers(model, wanted, SamplingParams(), frozenset(), 4, "generate")
+    asked = ([Request([5, 6, 7], n, 8) for n in range(4)], SamplingParams(), frozenset(), 4, "generate")
+    plain = generate_with_transformers(model, *asked)
+    said = {"repetition_penalty": 3.0, "eos_token_id": plain[0].ids[1], "suppress_tokens": [3, 4, 9]}
     bare = model.get_base_model()
-    bare.generation_config = transformers.GenerationConfig(
-        repetition_penalty=3.0, eos_token_id=plain[0].ids[1], suppress_tokens=[3, 4, 9]
-    )
-    assert generate_with_transformers(model, wanted, SamplingParams(), frozenset(), 4, "generate") == plain
+    bare.generation_config = transformers.GenerationConfig(**said)
+    assert generate_with_transformers(model, *asked) == plain
     assert bare.generation_config.repetition_penalty == 3.0

@@ -1,7 +1,6 @@
 """One task asked by the harness and by lm-eval's own transformers model through `simple_evaluate`, item by item."""
 
 import contextlib
-import copy
 import io
 import math
 import os
@@ -9,15 +8,16 @@ import random
 import warnings
 from collections import UserDict
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from unittest import mock
 
 import lm_eval
 from lm_eval import simple_evaluate
-from lm_eval.models.huggingface import HFLM
 
 from harness.language.benchmark import lm_eval_benchmark as phase
 from harness.loop.suite import load_suite
+from tests.helpers import peers
 from tests.sweep.rows import ROWS
 
 INSTALLED = Path(lm_eval.__file__).parent / "tasks"
@@ -109,7 +109,6 @@ def short(manager):
 
 
 def written(case, folder):
-    """A suite of that row alone."""
     file = folder / f"{case.task}.toml"
     file.write_text(
         f'title = "{case.task}"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["{case.path}"]\n'
@@ -124,49 +123,38 @@ def written(case, folder):
 def compare(case, policy, folder):
     """Ask both. Raises AssertionError where they are asked otherwise or anything but a number differs."""
     suite = written(case, folder)
-    few = mock.patch.object(phase, "BOOTSTRAP_ITERATIONS", 20)
-    with few, warnings.catch_warnings():
+    with mock.patch.object(phase, "BOOTSTRAP_ITERATIONS", 20), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         manager = short(phase.make_task_manager(suite))
         with made_in(folder / "ours"), mock.patch.object(phase, "make_task_manager", return_value=manager):
             board = phase.load_lm_eval_benchmark(suite, None, None)
             board.check_context(policy)
-            done = phase.evaluate(policy, board, 4096, 16, lambda n: None)
+            done = phase.evaluate(policy, board, 4096, 16, peers.quiet)
         with made_in(folder / "theirs"):
             theirs = by_lm_eval(case, policy, manager)
-    (ours,) = done.raw.values()
-    return difference(case, done, ours, theirs)
+    return difference(case, done, theirs)
 
 
 def by_lm_eval(case, policy, manager):
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        mock.patch.dict(os.environ, {"DISABLE_MULTIPROC": "1"}),
-    ):
+    silent = io.StringIO()
+    alone = mock.patch.dict(os.environ, {"DISABLE_MULTIPROC": "1"})
+    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent), alone:
         return simple_evaluate(
-            model=HFLM(
-                policy.model, tokenizer=policy.tokenizer, backend="causal", batch_size=1, max_length=policy.context_length
-            ),
-            tasks=[case.task],
-            task_manager=manager,
-            num_fewshot=case.shots,
-            bootstrap_iters=phase.BOOTSTRAP_ITERATIONS,
-            apply_chat_template=case.chat,
-            fewshot_as_multiturn=case.chat,
+            model=peers.theirs(policy, None, 1, None), tasks=[case.task], task_manager=manager, num_fewshot=case.shots,
+            bootstrap_iters=phase.BOOTSTRAP_ITERATIONS, apply_chat_template=case.chat, fewshot_as_multiturn=case.chat,
             log_samples=True,
-        )
+        )  # fmt: skip
 
 
-def difference(case, done, ours, theirs):
-    samples = sorted(done.samples[case.task], key=lambda s: (s["filter"], s["doc_id"]))
-    expected = sorted(theirs["samples"][case.task], key=lambda s: (s["filter"], s["doc_id"]))
-    assert [(s["filter"], s["doc_id"]) for s in samples] == [(s["filter"], s["doc_id"]) for s in expected]
-    answers, differing, logp = 0, 0, 0.0
+def difference(case, done, theirs):
+    (ours,) = done.raw.values()
+    place, hashes = itemgetter("filter", "doc_id"), itemgetter("prompt_hash", "target_hash")
+    samples, expected = (sorted(said[case.task], key=place) for said in (done.samples, theirs["samples"]))
+    assert list(map(place, samples)) == list(map(place, expected))
+    answers, differing, logp, score = 0, 0, 0.0, 0.0
     for mine, wanted in zip(samples, expected, strict=True):
-        assert mine["prompt_hash"] == wanted["prompt_hash"]
+        assert hashes(mine) == hashes(wanted)
         assert listed(mine["arguments"]) == listed(wanted["arguments"])
-        assert mine["target_hash"] == wanted["target_hash"]
         for one, other in zip(mine["resps"], wanted["resps"], strict=True):
             for said, should in zip(one, other, strict=True):
                 answers += 1
@@ -178,7 +166,6 @@ def difference(case, done, ours, theirs):
                     differing += isinstance(should, tuple) and said[1] != should[1]
         if isinstance(wanted["filtered_resps"][0], str):
             assert listed(mine["filtered_resps"]) == listed(wanted["filtered_resps"])
-    score = 0.0
     reported = {k: v for k, v in theirs["results"][case.task].items() if "," in k}
     assert set(reported) <= set(ours["results"][case.task])
     for name, value in reported.items():
@@ -200,4 +187,4 @@ def listed(value):
     """Tuples as lists, as JSON has them."""
     if isinstance(value, tuple | list):
         return [listed(v) for v in value]
-    return {k: listed(v) for k, v in value.items()} if isinstance(value, dict) else copy.copy(value)
+    return {k: listed(v) for k, v in value.items()} if isinstance(value, dict) else value

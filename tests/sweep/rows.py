@@ -4,10 +4,10 @@ Legend: r a random generator, n the number of the row.
 """
 
 WORDS = [
-    *("ada", "karl", "otto", "mia", "has", "buys", "sells", "gives", "apples", "pears", "plums", "nuts", "the", "a", "red"),
-    *("green", "big", "small", "answer", "is", "now", "how", "many", "they", "we", "you", "and", "then", "not", "so"),
-    *("because", "3", "5", "8", "13", "21", "+", "-", "="),
-]
+    "ada", "karl", "otto", "mia", "has", "buys", "sells", "gives", "apples", "pears", "plums", "nuts", "the", "a", "red", "green",
+    "big", "small", "answer", "is", "now", "how", "many", "they", "we", "you", "and", "then", "not", "so", "because", "3", "5",
+    "8", "13", "21", "+", "-", "=",
+]  # fmt: skip
 
 
 def words(r, count=6):
@@ -38,14 +38,8 @@ def labelled(letters="ABCD"):
     return row
 
 
-def pair(one, other, labels, **more):
-    """Two sentences and a label."""
-    return lambda r, n: {one: sentence(r), other: sentence(r), "label": r.choice(labels), **more}
-
-
-def glue(r, n):
-    names = ("sentence", "sentence1", "sentence2", "question", "question1", "question2", "premise", "hypothesis")
-    return {**{name: sentence(r) for name in names}, "label": n % 2}
+def pair(one, other, labels):
+    return lambda r, n: {one: sentence(r), other: sentence(r), "label": r.choice(labels)}
 
 
 def super_glue(r, n):
@@ -60,28 +54,6 @@ def super_glue(r, n):
     }  # fmt: skip
 
 
-def hellaswag(r, n):
-    return {
-        "ctx_a": sentence(r), "ctx_b": words(r, 3), "activity_label": words(r, 1), "endings": some(r, 4, 5), "label": str(n % 4),
-        "source_id": f"x~{n}",
-    }  # fmt: skip
-
-
-def blank(r, n):
-    return {
-        "sentence": f"{words(r, 4)} _ {words(r, 4)} .", "option1": "ada", "option2": "the small nut", "answer": "12"[n % 2],
-    }  # fmt: skip
-
-
-def truthful(r, n):
-    right = [1, 0, 0] if n % 2 else [0, 1, 0]
-    return {
-        "question": sentence(r), "mc1_targets": {"choices": some(r, 3, 4), "labels": [1, 0, 0]},
-        "mc2_targets": {"choices": some(r, 3, 4), "labels": sorted(right, reverse=True)},
-        "best_answer": words(r), "correct_answers": some(r, 2, 5), "incorrect_answers": some(r, 2, 5),
-    }  # fmt: skip
-
-
 def lettered(*names):
     """A question with one column per option."""
 
@@ -90,10 +62,6 @@ def lettered(*names):
         return {"question": sentence(r), **dict(zip(names, options, strict=True)), "cop": 1 + n % 4, "answer": 1 + n % 4}
 
     return row
-
-
-def medqa(r, n):
-    return {"sent1": sentence(r), **{f"ending{i}": words(r, 2) for i in range(4)}, "label": n % 4}
 
 
 def race(r, n):
@@ -118,20 +86,8 @@ def qasper(r, n):
 
 
 def math(r, n):
-    return {
-        "problem": f"{n} + 3 = ?",
-        "solution": f"{sentence(r)} so $\\boxed{{{n + 3}}}$ .",
-        "level": "Level 5",
-        "type": "Algebra",
-    }
-
-
-def gsm8k(r, n):
-    return {"question": f"{sentence(r)} Ada has {n} apples and buys 3 .", "answer": f"{n} + 3 = {n + 3} .\n#### {n + 3}"}
-
-
-def mgsm(r, n):
-    return {"question": f"{sentence(r)} Ada has {n} apples .", "answer": None if n % 2 else "x", "answer_number": n + 3}
+    solution = f"{sentence(r)} so $\\boxed{{{n + 3}}}$ ."
+    return {"problem": f"{n} + 3 = ?", "solution": solution, "level": "Level 5", "type": "Algebra"}
 
 
 def emotions(r, n):
@@ -144,16 +100,10 @@ def page(r, n):
     return sentence(r, 7 + 90 * (n % 3)) + "\n\n= Plums =\n\n" + sentence(r, 9)
 
 
-def translation(*languages):
-    return lambda r, n: {"translation": {language: sentence(r, 5) for language in languages}}
-
-
 def own(r, n):
     options = some(r, 2, 4)
-    return {
-        "question": sentence(r, 4 + n), "options": options, "choices": options, "label": n % 2,
-        "may_be_empty": ["", *options] if n == 3 else ["now", *options],
-    }  # fmt: skip
+    row = {"question": sentence(r, 4 + n), "options": options, "choices": options, "label": n % 2}
+    return row | {"may_be_empty": ["" if n == 3 else "now", *options]}
 
 
 # Data set (a loader of files by the end of its first file's name) -> a row of it; a configuration of its own behind a colon.
@@ -165,38 +115,40 @@ ROWS = {
     "tau/commonsense_qa": labelled("ABCDE"),
     "jannalu/crows_pairs_multilingual": lambda r, n: {"sent_more": sentence(r), "sent_less": sentence(r), "bias_type": n % 9},
     "EleutherAI/drop": drop,
-    "nyu-mll/glue": glue,
-    "Rowan/hellaswag": hellaswag,
-    "EleutherAI/logiqa": lambda r, n: {
-        "context": sentence(r), "question": sentence(r), "options": some(r, 4, 4), "label": "abcd"[n % 4],
-    },
+    "nyu-mll/glue": lambda r, n: {
+        **{name: sentence(r) for name in ("sentence", "sentence1", "sentence2", "question", "question1", "question2", "premise")},
+        "hypothesis": sentence(r), "label": n % 2},
+    "Rowan/hellaswag": lambda r, n: {"ctx_a": sentence(r), "ctx_b": words(r, 3), "activity_label": words(r, 1),
+        "endings": some(r, 4, 5), "label": str(n % 4), "source_id": f"x~{n}"},
+    "EleutherAI/logiqa": lambda r, n: {"context": sentence(r), "question": sentence(r), "options": some(r, 4, 4),
+        "label": "abcd"[n % 4]},
     "baber/logiqa2": lambda r, n: {"text": sentence(r), "question": sentence(r), "options": some(r, 4, 4), "answer": n % 4},
-    "regisss/math_qa": lambda r, n: {
-        "Problem": sentence(r), "correct": "abcde"[n % 5],
-        "options": "a ) 3 , b ) 5 apples , c ) 8 , d ) the answer , e ) none of these",
-    },
-    "GBaker/MedQA-USMLE-4-options-hf": medqa,
+    "regisss/math_qa": lambda r, n: {"Problem": sentence(r), "correct": "abcde"[n % 5],
+        "options": "a ) 3 , b ) 5 apples , c ) 8 , d ) the answer , e ) none of these"},
+    "GBaker/MedQA-USMLE-4-options-hf": lambda r, n: {"sent1": sentence(r), **{f"ending{i}": words(r, 2) for i in range(4)},
+        "label": n % 4},
     "openlifescienceai/medmcqa": lambda r, n: {**lettered("opa", "opb", "opc", "opd")(r, n), "cop": n % 4},
     "EleutherAI/mutual": lambda r, n: {"article": sentence(r), "options": some(r, 4, 4), "answers": "ABCD"[n % 4]},
     "google-research-datasets/nq_open": lambda r, n: {"question": words(r), "answer": some(r, 2)},
     "google-research-datasets/paws-x": pair("sentence1", "sentence2", [0, 1]),
     "baber/piqa": lambda r, n: {"goal": sentence(r), "sol1": sentence(r), "sol2": sentence(r, 4), "label": n % 2},
-    "bigbio/pubmed_qa": lambda r, n: {
-        "CONTEXTS": [sentence(r), sentence(r)], "QUESTION": sentence(r), "final_decision": ["yes", "no", "maybe"][n % 3],
-    },
+    "bigbio/pubmed_qa": lambda r, n: {"CONTEXTS": [sentence(r), sentence(r)], "QUESTION": sentence(r),
+        "final_decision": ["yes", "no", "maybe"][n % 3]},
     "EleutherAI/race": race,
-    "allenai/sciq": lambda r, n: {
-        "support": sentence(r), "question": sentence(r),
-        **dict(zip(("distractor1", "distractor2", "distractor3", "correct_answer"), some(r, 4, 3), strict=True)),
-    },
+    "allenai/sciq": lambda r, n: {"support": sentence(r), "question": sentence(r),
+        **dict(zip(("distractor1", "distractor2", "distractor3", "correct_answer"), some(r, 4, 3), strict=True))},
     "aps/super_glue": super_glue,
     "aps/super_glue:cb": lambda r, n: {**super_glue(r, n), "label": n % 3},
     "skg/toxigen-data": lambda r, n: {"text": sentence(r), "toxicity_ai": float(n), "toxicity_human": 2.0},
     "mandarjoshi/trivia_qa": lambda r, n: {"question": words(r), "answer": {"aliases": some(r, 3)}},
-    "truthfulqa/truthful_qa": truthful,
+    "truthfulqa/truthful_qa": lambda r, n: {"question": sentence(r),
+        "mc1_targets": {"choices": some(r, 3, 4), "labels": [1, 0, 0]},
+        "mc2_targets": {"choices": some(r, 3, 4), "labels": [1, 0, 0]}, "best_answer": words(r),
+        "correct_answers": some(r, 2, 5), "incorrect_answers": some(r, 2, 5)},
     "EleutherAI/unscramble": lambda r, n: {"context": f"{words(r, 3)} ->", "completion": words(r, 1)},
     "stanfordnlp/web_questions": lambda r, n: {"question": sentence(r), "answers": ["ada the first", "ada", "otto"][: 1 + n % 3]},
-    "allenai/winogrande": blank,
+    "allenai/winogrande": lambda r, n: {"sentence": f"{words(r, 4)} _ {words(r, 4)} .", "option1": "ada",
+        "option2": "the small nut", "answer": "12"[n % 2]},
     "cambridgeltl/xcopa": lambda r, n: {**super_glue(r, n), "question": ["cause", "effect"][n % 2]},
     "hails/agieval-math": lambda r, n: {"query": sentence(r), "answer": str(n)},
     "hails/agieval-sat-math": lambda r, n: {"query": sentence(r), "choices": some(r, 4, 3), "gold": [n % 4]},
@@ -209,31 +161,27 @@ ROWS = {
     "CM/codexglue_code2text_go": lambda r, n: {"code_tokens": words(r, 7).split(), "docstring_tokens": words(r, 5).split()},
     "pbevan11/EQ-Bench": emotions,
     "asi/wikitext_fr": lambda r, n: {"paragraph": page(r, n)},
-    "Idavidrein/gpqa": lambda r, n: {
-        "Question": sentence(r),
-        **dict(zip(("Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))), some(r, 4, 3), strict=True)),
-    },
-    "openai/gsm8k": gsm8k,
+    "Idavidrein/gpqa": lambda r, n: {"Question": sentence(r),
+        **dict(zip(("Correct Answer", *(f"Incorrect Answer {i}" for i in (1, 2, 3))), some(r, 4, 3), strict=True))},
+    "openai/gsm8k": lambda r, n: {"question": f"{sentence(r)} Ada has {n} apples and buys 3 .",
+        "answer": f"{n} + 3 = {n + 3} .\n#### {n + 3}"},
     "EleutherAI/hendrycks_math": math,
     "EleutherAI/lambada_openai": lambda r, n: {"text": words(r, 9)},
     "Geralt-Targaryen/MELA": lambda r, n: {"sentence": sentence(r), "label": n % 2},
-    "juletxara/mgsm": mgsm,
+    "juletxara/mgsm": lambda r, n: {"question": f"{sentence(r)} Ada has {n} apples .", "answer": None if n % 2 else "x",
+        "answer_number": n + 3},
     "cais/mmlu": lambda r, n: {"question": sentence(r), "choices": some(r, 4, 3), "answer": n % 4, "subject": "abstract_algebra"},
-    "TIGER-Lab/MMLU-Pro": lambda r, n: {
-        "question": sentence(r), "options": some(r, 10, 3), "answer": "ABCDEFGHIJ"[n % 10], "category": "math",
-        "cot_content": f"A: Let's think step by step. {sentence(r)} The answer is (A).",
-    },
+    "TIGER-Lab/MMLU-Pro": lambda r, n: {"question": sentence(r), "options": some(r, 10, 3), "answer": "ABCDEFGHIJ"[n % 10],
+        "category": "math", "cot_content": f"A: Let's think step by step. {sentence(r)} The answer is (A)."},
     "allenai/paloma": lambda r, n: {"text": page(r, n)},
     "NeelNanda/pile-10k": lambda r, n: {"text": page(r, n)},
     "allenai/qasper": qasper,
     "oskarvanderwal/simple-cooccurrence-bias": lambda r, n: {"sentence": f"{words(r, 4)} the"},
     "EleutherAI/wikitext_document_level": lambda r, n: {"page": page(r, n)},
-    "wmt/wmt14": translation("en", "fr"),
-    "wmt/wmt16": translation("en", "de", "ro"),
+    "wmt/wmt14": lambda r, n: {"translation": {language: sentence(r, 5) for language in ("en", "fr")}},
+    "wmt/wmt16": lambda r, n: {"translation": {language: sentence(r, 5) for language in ("en", "de", "ro")}},
     "hazyresearch/based-swde-v2": lambda r, n: {"text": f"{sentence(r, 9)} name:", "value": words(r, 2)},
     "hazyresearch/based-fda": lambda r, n: {"text": f"{sentence(r, 9)} name:", "value": words(r, 2)},
-    "maximegmd/glianorex": lambda r, n: {
-        "question": sentence(r), "options": dict(zip("ABCD", some(r, 4, 3), strict=True)), "language": "en",
-        "answer_idx": "ABCD"[n % 4],
-    },
+    "maximegmd/glianorex": lambda r, n: {"question": sentence(r), "options": dict(zip("ABCD", some(r, 4, 3), strict=True)),
+        "language": "en", "answer_idx": "ABCD"[n % 4]},
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -35,18 +36,12 @@ def poisoned(policy):
 
 def make_groups(needs=None, poison=(), reference=None):
     """Eight prompts; those in `poison` hold the token POISON."""
-    count = (needs or Needs()).synthetic
-    return [
-        Group(
-            f"x{i}",
-            0,
-            [1, 3, POISON if i in poison else 30 + i, 4],
-            Response([60 + i, 61, 2], reference),
-            tuple(Response([70 + i, 71 + k, 2], reference) for k in range(count)),
-            (),
-        )
-        for i in range(8)
-    ]
+    groups = []
+    for i in range(8):
+        prompt = [1, 3, POISON if i in poison else 30 + i, 4]
+        synthetic = (Response([70 + i, 71 + k, 2], reference) for k in range((needs or Needs()).synthetic))
+        groups.append(Group(f"x{i}", 0, prompt, Response([60 + i, 61, 2], reference), tuple(synthetic), ()))
+    return groups
 
 
 def stopped(policy, groups, loss, **settings):
@@ -77,8 +72,7 @@ def spoiled(policy, groups, number, spoil):
 def test_the_one_example_whose_loss_is_bad_is_named_of_its_batch(policy, value, how):
     groups = make_groups()
     error = stopped(policy, groups, spoiled(policy, groups, 5, lambda loss: loss * value), **how)
-    assert "step 0: " in str(error)
-    assert str(error).endswith("nothing was updated; 1 of 8 examples: x5")
+    assert "step 0: " in str(error) and str(error).endswith("nothing was updated; 1 of 8 examples: x5")
     (one,) = error.examples
     assert (one.name, one.prompt_ids, one.responses[0].token_ids) == ("x5", groups[5].prompt, [65, 61, 2])
     assert not math.isfinite(one.values["loss"])
@@ -88,12 +82,9 @@ def test_a_finite_loss_whose_gradient_is_not_names_its_example(policy):
     """sqrt(0 * loss) is 0 with an infinite slope times 0: the loss looks well, the gradient is nan."""
     groups = make_groups()
     error = stopped(policy, groups, spoiled(policy, groups, 2, lambda loss: torch.sqrt(0.0 * loss)))
-    assert math.isfinite(error.context["loss"])
-    assert not math.isfinite(error.context["gradient_norm"])
+    assert math.isfinite(error.context["loss"]) and not math.isfinite(error.context["gradient_norm"])
     (one,) = error.examples
-    assert one.name == "x2"
-    assert math.isfinite(one.values["loss"])
-    assert not math.isfinite(one.values["gradient_norm"])
+    assert one.name == "x2" and math.isfinite(one.values["loss"]) and not math.isfinite(one.values["gradient_norm"])
 
 
 def test_a_log_probability_that_is_no_number_stops_even_a_loss_that_hides_it(poisoned):
@@ -103,19 +94,16 @@ def test_a_log_probability_that_is_no_number_stops_even_a_loss_that_hides_it(poi
         def loss(self, batch):
             return LossOutput(torch.nan_to_num(super().loss(batch).loss))
 
-    error = stopped(poisoned, make_groups(poison={3}), Hiding(), micro_batch=8)
-    assert [one.name for one in error.examples] == ["x3"]
-    assert math.isnan(error.examples[0].responses[0].logp)
+    (one,) = stopped(poisoned, make_groups(poison={3}), Hiding(), micro_batch=8).examples
+    assert one.name == "x3" and math.isnan(one.responses[0].logp)
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf])
 def test_a_stored_reference_that_is_no_number_stops_and_is_shown(policy, value):
-    space = SPACE()
-    groups = make_groups(space.needs, reference=-3.0)
+    groups = make_groups(SPACE().needs, reference=-3.0)
     groups[6] = dataclasses.replace(groups[6], synthetic=(Response([70, 71, 2], value),))
-    error = stopped(policy, groups, space)
-    assert [one.name for one in error.examples] == ["x6"]
-    assert [r.role for r in error.examples[0].responses] == ["real", "synthetic"]
+    (one,) = stopped(policy, groups, SPACE()).examples
+    assert (one.name, [r.role for r in one.responses]) == ("x6", ["real", "synthetic"])
 
 
 def test_a_sum_that_is_bad_only_together_names_all(policy):
@@ -126,8 +114,7 @@ def test_a_sum_that_is_bad_only_together_names_all(policy):
             return LossOutput(super().loss(batch).loss * 0 + 1e308)
 
     error = stopped(policy, make_groups(), Huge())
-    assert len(error.examples) == 8
-    assert "no example non-finite by itself, in the batch: x" in str(error)
+    assert len(error.examples) == 8 and "no example non-finite by itself, in the batch: x" in str(error)
 
 
 def test_an_update_that_leaves_weights_that_are_not_finite_stops_with_what_to_lower(policy):
@@ -144,9 +131,6 @@ def test_a_metric_that_is_no_number_is_missing_in_the_record_and_stops_nothing(p
     _, records = run(policy, make_groups(), Odd(), batch_size=8, epochs=1)
     assert [r.metrics for r in records] == [{"even": 2.0}]
     json.dumps(dataclasses.asdict(records[0]), allow_nan=False)
-
-
-# ---------------------------------------------------------------- the other phases
 
 
 def test_scoring_names_the_example_with_a_bad_log_probability_and_not_its_neighbours(poisoned):
@@ -189,8 +173,7 @@ def test_an_evaluation_gives_no_likelihood_and_no_text_that_is_made_of_nan(poiso
     lm = as_lm(poisoned, 4096, 4, {})
     with pytest.raises(NonFiniteError, match="under 1 of 2 prompts"):
         lm._loglikelihood_tokens([(("", ""), [5, 6], [7]), (("", ""), [5, POISON], [7])])
-    text = poisoned.tokenizer.decode([POISON])
-    request = type("Request", (), {"args": (text, {"until": ["."], "max_gen_toks": 4})})
+    request = SimpleNamespace(args=(poisoned.tokenizer.decode([POISON]), {"until": ["."], "max_gen_toks": 4}))
     with pytest.raises(NonFiniteError, match="not finite"):
         lm.generate_until([request])
 
@@ -203,40 +186,25 @@ def test_a_saved_player_with_weights_that_are_no_numbers_takes_no_seat(policy, t
         policy.load_adapter(tmp_path / "adapter")
 
 
-# ---------------------------------------------------------------- what is written out
-
-
 def test_the_file_has_every_number_and_text_and_is_json_for_everyone(poisoned, tmp_path):
     """The bad ones first; nan is spelled out, since JSON has no word for it; the line names player and file."""
     groups = make_groups(Needs(synthetic=1), poison={1, 4}, reference=-3.0)
     phase = "mine/seed-0/iteration-2/train"
-    with (
-        pytest.raises(TrainingStopped) as caught,
-        dump_on_error(tmp_path, phase, "abc", poisoned.tokenizer.decode),
-    ):
+    with pytest.raises(TrainingStopped) as caught, dump_on_error(tmp_path, phase, "abc", poisoned.tokenizer.decode):
         run(poisoned, groups, SPACE(), batch_size=8)
     assert str(caught.value).endswith(f"; checkpoint abc; written out in {phase}.failed.json")
     assert "\n" not in str(caught.value)
 
-    def no_constants(word):
-        raise AssertionError(word)
-
-    kept = json.loads((tmp_path / f"{phase}.failed.json").read_text(), parse_constant=no_constants)
+    kept = json.loads((tmp_path / f"{phase}.failed.json").read_text(), parse_constant=pytest.fail)
     assert (kept["phase"], kept["player"], kept["step"], kept["epoch"], kept["loss"]) == (phase, "abc", 0, 0, "nan")
     assert {row["id"] for row in kept["examples"]} == {"x1", "x4"}
     row = next(row for row in kept["examples"] if row["id"] == "x4")
     assert row["prompt"] == {"text": poisoned.tokenizer.decode([1, 3, POISON, 4]), "token_ids": [1, 3, POISON, 4]}
-    assert [(r["role"], r["logp"], r["reference_logp"]) for r in row["responses"]] == [
-        ("real", "nan", -3.0),
-        ("synthetic", "nan", -3.0),
-    ]
+    said = [(r["role"], r["logp"], r["reference_logp"]) for r in row["responses"]]
+    assert said == [("real", "nan", -3.0), ("synthetic", "nan", -3.0)]
     assert row["responses"][0]["text"] == poisoned.tokenizer.decode([64, 61, 2])
-
-
-def test_what_an_attempt_left_is_gone_once_the_phase_is_begun_again(tmp_path):
-    (tmp_path / "train.failed.json").write_text("{}")
-    with dump_on_error(tmp_path, "train", "abc", str):
-        assert not (tmp_path / "train.failed.json").exists()
+    with dump_on_error(tmp_path, phase, "abc", str):  # once the phase is begun again, it is gone
+        assert not (tmp_path / f"{phase}.failed.json").exists()
 
 
 def test_a_line_names_a_few_examples_however_many_there_are(poisoned):

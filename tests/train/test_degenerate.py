@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,10 +11,11 @@ import torch
 from harness.analysis.collapse import detect
 from harness.config import DataConfig, GenerationConfig
 from harness.errors import UserError
+from harness.files import write_jsonl
 from harness.language.benchmark.lm import as_lm
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.data.dataset import load_examples
-from harness.language.encoding import choose_template, encode_prompt, encode_response
+from harness.language.encoding import choose_template, encode_pair
 from harness.language.model.sampling import SamplingParams
 from harness.language.phases.diagnostics import run_diagnostics
 from harness.language.phases.generate import generate, sample_counts
@@ -60,9 +62,6 @@ def probed(policy, examples=EXAMPLES, **settings):
     return {m.name: m for m in run_diagnostics(policy, examples, how, 256, None, quiet).measurements}
 
 
-# ---------------------------------------------------------------- generations
-
-
 def test_an_empty_response_is_its_closing_token_alone_and_can_be_trained_on(policy):
     """Finished, no text, one token: a response like any other, with a log-probability and a place in the loss."""
     closing = policy.template.end_token_id
@@ -78,8 +77,7 @@ def test_an_empty_response_is_its_closing_token_alone_and_can_be_trained_on(poli
 
 def test_a_response_that_never_ends_is_cut_and_counted_and_has_no_closing_token(policy):
     samples = drawn(always(policy, 70), max_new_tokens=7)
-    assert {tuple(s.token_ids) for s in samples} == {(70,) * 7}
-    assert not any(s.finished for s in samples)
+    assert {tuple(s.token_ids) for s in samples} == {(70,) * 7} and not any(s.finished for s in samples)
     assert sample_counts(samples) == {"samples": 6, "tokens": 42, "truncated": 6}
     groups = groups_with(policy, samples)
     assert {g.synthetic[0].content[-1] for g in groups} == {70}, "an end it never said is not learnt against"
@@ -90,10 +88,8 @@ def test_a_loop_of_one_token_is_named_by_repetition_and_the_collapse_detector(po
     """Seven times the same token: six pairs, one of them new, so 5 of 6 are repeats."""
     before = {name: m.value for name, m in probed(policy, max_new_tokens=7).items()}
     after = {name: m.value for name, m in probed(always(policy, 70), max_new_tokens=7).items()}
-    assert after["repetition"] == pytest.approx(5 / 6)
-    assert after["truncation_rate"] == 1.0
-    assert before["repetition"] < 0.2
-    assert "repetition" in {f.name for f in detect(before, after, None, None)}
+    assert after["repetition"] == pytest.approx(5 / 6) and after["truncation_rate"] == 1.0
+    assert before["repetition"] < 0.2 and "repetition" in {f.name for f in detect(before, after, None, None)}
 
 
 def only_real(policy):
@@ -110,8 +106,7 @@ def test_where_every_response_is_the_real_one_training_goes_on_and_stays_where_i
     gradient before the first update. SPIN's loss does not answer what follows, SPACE's pulls it back (the next test).
     """
     records = trained(policy, only_real(policy), objective(name), epochs=3)
-    assert len(records) == 3
-    assert records[0].grad_norm < 1e-12
+    assert len(records) == 3 and records[0].grad_norm < 1e-12
     assert [r.log_ratio["real"] - r.log_ratio["synthetic"] for r in records] == pytest.approx([0, 0, 0], abs=1e-9)
 
 
@@ -122,12 +117,9 @@ def test_away_from_the_opponent_equal_responses_give_spin_no_gradient_and_pull_s
     for group, one in zip(only_real(policy), scores, strict=True):
         response = Response(group.real.content, one.reference_logp - 1)
         groups.append(dataclasses.replace(group, real=response, synthetic=(response,)))
-    sizes = {}
-    for name in ("spin", "space"):
-        found = gradients(policy, groups, objective(name), micro_batch=6)
-        sizes[name] = max(float(g.abs().max()) for g in found.values())
-    assert sizes["spin"] < 1e-12
-    assert sizes["space"] > 1e-3
+    spin, space = (gradients(policy, groups, objective(name), micro_batch=6).values() for name in ("spin", "space"))
+    assert max(float(g.abs().max()) for g in spin) < 1e-12
+    assert max(float(g.abs().max()) for g in space) > 1e-3
 
 
 def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored_once(policy):
@@ -136,8 +128,7 @@ def test_more_samples_than_there_are_different_ones_are_kept_as_drawn_and_scored
     groups = groups_with(policy, samples, EXAMPLES[:2])
     assert [len(g.synthetic) for g in groups] == [9, 9]
     done = score(policy, groups, 256, quiet)
-    assert len(done.scores) == 2 * (1 + 9)
-    assert done.num_scored == 2 * (1 + 1)
+    assert len(done.scores) == 2 * (1 + 9) and done.num_scored == 2 * (1 + 1)
     loss = objective("space", mu=9.0)
     (record,) = trained(policy, groups, loss)
     assert math.isfinite(record.loss)
@@ -166,30 +157,18 @@ def test_a_temperature_beyond_measure_is_the_uniform_distribution(policy):
     assert all(math.isfinite(s.logp) for s in many)
 
 
-def test_responses_of_one_token_at_most(policy):
-    samples = drawn(policy, max_new_tokens=1)
-    assert {len(s.token_ids) for s in samples} == {1}
-    assert all(s.finished == (s.token_ids[0] in policy.stop_ids) for s in samples)
-    assert math.isfinite(trained(policy, groups_with(policy, samples), objective("space"))[0].loss)
-
-
 @pytest.mark.parametrize("room", [1, 2, 9])
 def test_a_prompt_that_nearly_fills_the_context_leaves_its_response_what_is_left(tokenizer, room):
     prompt = Example("long", "a", "b", "a " * 200)
     length = len(make_policy(tokenizer).encoder.prompt(prompt))
     policy = always(make_policy(tokenizer, max_position_embeddings=length + room), 70)
     (sample,) = drawn(policy, [prompt], max_new_tokens=8)
-    assert len(sample.token_ids) == min(8, room)
-    assert not sample.finished
-
-
-# ---------------------------------------------------------------- data
+    assert len(sample.token_ids) == min(8, room) and not sample.finished
 
 
 def load(tmp_path, tokenizer, pairs, context=1024, **settings):
-    path = tmp_path / "pairs.jsonl"
-    path.write_text("".join(json.dumps({"prompt": p, "response": r}) + "\n" for p, r in pairs))
-    config = DataConfig(source=str(path), **settings)
+    write_jsonl(tmp_path / "pairs.jsonl", ({"prompt": p, "response": r} for p, r in pairs))
+    config = DataConfig(source=str(tmp_path / "pairs.jsonl"), **settings)
     return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
 
 
@@ -197,17 +176,15 @@ def test_a_pair_may_fill_the_context_to_the_last_token_and_not_one_more(tmp_path
     """Refused with the numbers, or with overlong=drop left out and counted; the room is for the closing token too."""
     pairs = [("a " * 30 + str(i), "b c") for i in range(9)]
     template = choose_template(tokenizer, "auto")
-    lengths = [
-        len(encode_prompt(tokenizer, template.render(tokenizer, p), template)) + len(encode_response(tokenizer, r, template))
-        for p, r in pairs
-    ]
-    assert load(tmp_path, tokenizer, pairs, max(lengths)).counts == {"rows": 9, "train": 8, "heldout": 1}
-    for context in (max(lengths) - 1, 16):  # one token too few, and no room for a prompt at all
+    encoded = (encode_pair(tokenizer, template.render(tokenizer, prompt), response, template) for prompt, response in pairs)
+    lengths = [len(pair.prompt_ids) + len(pair.response_ids) for pair in encoded]
+    most = max(lengths)
+    assert load(tmp_path, tokenizer, pairs, most).counts == {"rows": 9, "train": 8, "heldout": 1}
+    for context in (most - 1, 16):  # one token too few, and no room for a prompt at all
         with pytest.raises(UserError, match=rf"do not fit the context of {context}; use --set data.overlong=drop"):
             load(tmp_path, tokenizer, pairs, context)
-    context = max(lengths) - 1
-    kept = load(tmp_path, tokenizer, [*pairs, *[(f"x {i}", "y") for i in range(9)]], context, overlong="drop")
-    assert kept.counts["overlong"] == sum(n > context for n in lengths) > 0
+    kept = load(tmp_path, tokenizer, [*pairs, *[(f"x {i}", "y") for i in range(9)]], most - 1, overlong="drop")
+    assert kept.counts["overlong"] == lengths.count(most)
 
 
 def test_fewer_than_five_pairs_leave_none_to_hold_out_and_are_refused_with_what_to_do(tmp_path, tokenizer):
@@ -243,58 +220,34 @@ def test_two_equal_prompts_with_different_responses_are_two_examples(tmp_path, t
     assert len(set(scores.values())) == 5
 
 
-def test_a_response_without_a_token_is_left_out_and_counted_and_one_of_space_alone_too(tmp_path, tokenizer):
-    pairs = [(f"say {i}", "it") for i in range(6)]
-    data = load(tmp_path, tokenizer, [*pairs, ("say", ""), ("say", " \n\t"), ("", "it")])
-    assert data.counts == {"rows": 9, "empty": 3, "train": 5, "heldout": 1}
-
-
-# ---------------------------------------------------------------- training
-
-
 def test_a_response_of_one_token_and_one_of_many_share_a_batch(policy):
     """The shortest group there can be beside a long one: the same gradient together as apart."""
-    loss = objective("sft")
-    groups = [
-        Group("short", 0, [1], Response([2]), (), ()),
-        Group("long", 0, [1, *range(5, 60)], Response([*range(60, 99), 2]), (), ()),
-    ]
-    together = gradients(policy, groups, loss, micro_batch=2)
-    assert_same(together, gradients(policy, groups, loss, micro_batch=1))
-
-
-# ---------------------------------------------------------------- probe and evaluation
+    long = Group("long", 0, [1, *range(5, 60)], Response([*range(60, 99), 2]), (), ())
+    groups = [Group("short", 0, [1], Response([2]), (), ()), long]
+    assert_same(*(gradients(policy, groups, objective("sft"), micro_batch=size) for size in (2, 1)))
 
 
 def test_a_probe_of_two_prompts_has_an_error_and_one_of_one_prompt_has_none(policy):
     two, one = probed(policy, EXAMPLES[:2]), probed(policy, EXAMPLES[:1])
-    assert two["heldout_nll_per_token"].n == 2
-    assert all(math.isfinite(two[name].stderr) for name in ("heldout_nll_per_token", "response_length"))
-    assert all(one[name].stderr is None for name in ("heldout_nll_per_token", "response_length")), "missing, not 0"
+    for name in ("heldout_nll_per_token", "response_length"):
+        assert two[name].n == 2 and math.isfinite(two[name].stderr)
+        assert one[name].stderr is None, "missing, not 0"
 
 
-@pytest.fixture(scope="module")
-def suite_file(tmp_path_factory):
-    """A suite of one lab task; returns a function of its item limit."""
-
-    def write(limit):
-        path = tmp_path_factory.mktemp("suite") / "one.toml"
-        text = (ROOT / "tests" / "data" / "two.toml").read_text().rpartition("[[task]]")[2]
-        path.write_text(
-            f'title = "One"\nversion = "1"\nlm_eval = "0.4.13"\ninclude_paths = ["builtin:lab/tasks"]\n'
-            f"apply_chat_template = true\n[[task]]{text}".replace("limit = 6", f"limit = {limit}")
-        )
-        return str(path)
-
-    return write
+def board_of_one_task(folder, limit):
+    """A suite of one lab task, with a limit of its items."""
+    head, task, rows = (ROOT / "tests" / "data" / "two.toml").read_text().partition("[[task]]")
+    text = head + task + rows.rpartition("[[task]]")[2].replace("limit = 6", f"limit = {limit}")
+    (folder / "one.toml").write_text(text)
+    return load_lm_eval_benchmark(load_suite(str(folder / "one.toml")), None, None)
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0(tokenizer, suite_file, right, monkeypatch):
+def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0(tokenizer, tmp_path, right, monkeypatch):
     """The sample standard deviation of equal values is 0, as lm-eval reports it. It is no claim of certainty: n stands beside
     it, and intervals take such a task as if one answer were otherwise.
     """
-    board = load_lm_eval_benchmark(load_suite(suite_file(6)), None, None)
+    board = board_of_one_task(tmp_path, 6)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
 
     def judge(groups, max_tokens_per_batch, advance=quiet):
@@ -312,12 +265,11 @@ def test_all_items_right_or_all_wrong_have_the_error_of_their_formula_which_is_0
     assert (record.value, record.stderr, record.n) == (float(right), 0.0, 6)
 
 
-def test_a_task_of_one_item_has_a_score_and_no_error(tokenizer, suite_file):
-    board = load_lm_eval_benchmark(load_suite(suite_file(1)), None, None)
-    done = evaluate(make_policy(tokenizer, max_position_embeddings=1024), board, 4096, 8, quiet)
+def test_a_task_of_one_item_has_a_score_and_no_error(tokenizer, tmp_path):
+    policy = make_policy(tokenizer, max_position_embeddings=1024)
+    done = evaluate(policy, board_of_one_task(tmp_path, 1), 4096, 8, quiet)
     (record,) = done.records
-    assert (record.n, record.stderr) == (1, None)
-    assert record.value in (0.0, 1.0)
+    assert (record.n, record.stderr) == (1, None) and record.value in (0.0, 1.0)
     json.dumps(done.raw, allow_nan=False)
 
 
@@ -326,14 +278,12 @@ def test_an_evaluation_whose_player_never_stops_is_cut_at_the_tasks_own_length(t
     board = load_lm_eval_benchmark(load_suite(str(ROOT / "tests" / "data" / "two.toml")), None, None)
     policy = always(make_policy(tokenizer, max_position_embeddings=1024), 70)
     done = evaluate(policy, board, 4096, 8, quiet)
-    (record,) = [r for r in done.records if r.task == "lab_arithmetic"]
-    assert (record.value, record.stderr) == (0.0, 0.0)
-    said = {s["resps"][0][0] for s in done.samples["lab_arithmetic"]}
-    assert said == {tokenizer.decode([70] * 40)}
+    assert [(r.value, r.stderr) for r in done.records if r.task == "lab_arithmetic"] == [(0.0, 0.0)]
+    assert {s["resps"][0][0] for s in done.samples["lab_arithmetic"]} == {tokenizer.decode([70] * 40)}
 
 
 def test_a_player_that_says_nothing_is_wrong_not_an_error(tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=1024)
+    request = SimpleNamespace(args=("a", {"until": ["."], "max_gen_toks": 4}))
     lm = as_lm(always(policy, policy.template.end_token_id), 4096, 4, {})
-    request = type("Request", (), {"args": ("a", {"until": ["."], "max_gen_toks": 4})})
     assert lm.generate_until([request, request]) == ["", ""]

@@ -23,15 +23,11 @@ def expected(policy, groups):
     return [policy.score([PromptGroup(g.prompt, [r.content])], 64)[0] for g in groups for _, r in g.responses()]
 
 
-@pytest.mark.parametrize(
-    ("off", "computed"), [(5e-5, NUM_COMPARED_PROMPTS + 2 * COUNT), (2e-4, NUM_COMPARED_PROMPTS + 3 * COUNT)]
-)
-def test_known_log_probabilities_are_taken_within_a_ten_thousandth_of_a_nat_and_else_scored(policy, off, computed):
+@pytest.mark.parametrize(("off", "scored", "tolerance"), [(5e-5, 2 * COUNT, 6e-5), (2e-4, 3 * COUNT, 1e-10)])
+def test_known_log_probabilities_are_taken_within_a_ten_thousandth_of_a_nat_and_else_scored(policy, off, scored, tolerance):
     groups = make_groups(policy, off)
     done = score(policy, groups, 256, quiet)
-    assert done.max_difference == pytest.approx(off, abs=1e-9)
-    assert done.num_scored == computed
-    tolerance = 6e-5 if off < 1e-4 else 1e-10
+    assert done.max_difference == pytest.approx(off, abs=1e-9) and done.num_scored == NUM_COMPARED_PROMPTS + scored
     assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, groups), abs=tolerance)
     assert [(s.role, s.index) for s in done.scores[:3]] == [("real", 0), ("synthetic", 0), ("synthetic", 1)]
 
@@ -40,16 +36,11 @@ def test_a_response_of_two_iterations_is_scored_once(policy):
     """As with history: the same prompts and real responses in the groups of two iterations."""
     now = make_groups(policy)
     before = [Group(g.example_id, 0, g.prompt, g.real, g.synthetic[1:]) for g in now]
-    done = score(policy, [*before, *now], 256, quiet)
-    assert done.num_scored == NUM_COMPARED_PROMPTS + 2 * COUNT
-    assert len(done.scores) == 5 * COUNT
-    assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, [*before, *now]), abs=1e-9)
-
-
-def test_progress_counts_every_response_of_every_group(policy):
     told = []
-    score(policy, make_groups(policy), 256, told.append)
-    assert sum(told) == 3 * COUNT
+    done = score(policy, [*before, *now], 256, told.append)
+    assert done.num_scored == NUM_COMPARED_PROMPTS + 2 * COUNT and len(done.scores) == 5 * COUNT
+    assert [s.reference_logp for s in done.scores] == pytest.approx(expected(policy, [*before, *now]), abs=1e-9)
+    assert sum(told) == 5 * COUNT, "progress counts every response of every group"
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("float64", 3 * 1e-3 + 1e-2), ("bfloat16", 3 * 5e-2 + 5e-1)])
@@ -57,9 +48,8 @@ def test_a_difference_that_precision_does_not_explain_ends_the_phase(policy, mon
     """A stated bound: so much per token and so much per response; just below it everything is scored, above it is an error."""
     monkeypatch.setattr(type(policy), "precision", precision)
     assert score(policy, make_groups(policy, 0.99 * allowed), 256, quiet).num_scored == NUM_COMPARED_PROMPTS + 3 * COUNT
-    with pytest.raises(
-        ScoreMismatch, match=f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS} responses were generated with other.* x0, x1"
-    ) as caught:
+    all_of_them = f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS}"
+    with pytest.raises(ScoreMismatch, match=f"{all_of_them} responses were generated with other.* x0, x1") as caught:
         score(policy, make_groups(policy, 1.01 * allowed), 256, quiet)
     one = caught.value.examples[0].responses[0]
     assert one.reference_logp - one.logp == pytest.approx(1.01 * allowed)

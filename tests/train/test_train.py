@@ -34,8 +34,7 @@ def test_no_pass_holds_more_responses_for_a_larger_mu(policy, mu):
     loss = objective("space", mu=float(mu))
     groups = make_groups(policy, loss.needs)
     (part,) = make_micro_batches(policy, groups, loss, TrainingConfig(micro_batch=8))
-    assert part.grad_cache
-    assert sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
+    assert part.grad_cache and sum(chunk.count for chunk in part.chunks) == PROMPTS * (mu + 1)
     assert max(chunk.count for chunk in part.chunks) == 8
     assert max(chunk.ids.numel() for chunk in part.chunks) < 8 * 16
 
@@ -59,12 +58,10 @@ def test_the_token_mean_divides_by_all_tokens_of_the_batch(policy):
     """SFT over unequal lengths: the gradient of (sum of log p) / (number of tokens), not of a mean of means."""
     groups = make_groups(policy, Needs())
     found = gradients(policy, groups, objective("sft"), micro_batch=3)
-    for _, p in policy.adapter_parameters():
-        p.grad = None
-    tokens = sum(len(g.real.content) for g in groups)
+    names, parameters = zip(*policy.adapter_parameters(), strict=True)
     packed = policy.collate([PromptGroup(g.prompt, [g.real.content]) for g in groups])
-    (-policy.response_logps(packed).sum()).backward()
-    assert_same(found, {n: p.grad / tokens for n, p in policy.adapter_parameters()})
+    loss = -policy.response_logps(packed).sum() / sum(len(g.real.content) for g in groups)
+    assert_same(found, dict(zip(names, torch.autograd.grad(loss, parameters), strict=True)))
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adamw"])
@@ -72,8 +69,7 @@ def test_training_lowers_the_loss_and_records_every_step(policy, optimizer):
     loss = objective("space")
     groups = make_groups(policy, loss.needs)
     counts, records = run(policy, groups, loss, lr=5e-3, optimizer=optimizer, micro_batch=2)
-    assert counts["steps"] == len(records) == 4
-    assert counts["step0_max_abs_log_ratio_per_token"] < 1e-9
+    assert counts["steps"] == len(records) == 4 and counts["step0_max_abs_log_ratio_per_token"] < 1e-9
     assert records[0].loss == pytest.approx(2 * 0.6931471805599453, abs=1e-9)
     assert records[-1].loss < records[0].loss
     assert records[-1].log_ratio["real"] > records[-1].log_ratio["synthetic"]
@@ -89,17 +85,11 @@ def test_another_opponent_than_the_scored_one_is_refused_before_any_update(polic
         run(policy, groups, loss)
 
 
-def test_warm_up_then_linear_decay():
+def test_warm_up_then_linear_decay_and_schedules_by_iteration_repeat_their_last_value():
     """20 steps, warm-up 0.1: 2 warm steps at 1/2 and 1, then from 18/18 down to 1/18."""
-    settings = TrainingConfig(lr=1.0, warmup=0.1)
-    rates = [learning_rate(settings, s, 20) for s in range(20)]
-    assert rates[:3] == [0.5, 1.0, 1.0]
-    assert rates[19] == pytest.approx(1 / 18)
-    constant = TrainingConfig(lr=1.0, warmup=0.1, schedule="constant")
-    assert [learning_rate(constant, s, 20) for s in (0, 1, 19)] == [0.5, 1.0, 1.0]
-
-
-def test_schedules_by_iteration_repeat_their_last_value():
+    for schedule, last in (("linear", 1 / 18), ("constant", 1.0)):
+        settings = TrainingConfig(lr=1.0, warmup=0.1, schedule=schedule)
+        assert [learning_rate(settings, s, 20) for s in (0, 1, 2, 19)] == pytest.approx([0.5, 1.0, 1.0, last])
     settings = TrainingConfig(lr=[5e-7, 5e-7, 1e-7], epochs=[2, 1])
     assert [settings.at_iteration(t).lr for t in range(4)] == [5e-7, 5e-7, 1e-7, 1e-7]
     assert [settings.at_iteration(t).epochs for t in range(3)] == [2, 1, 1]
@@ -107,22 +97,19 @@ def test_schedules_by_iteration_repeat_their_last_value():
 
 def test_order_is_keyed_not_streamed(policy):
     groups = make_groups(policy, Needs())
-
-    def order(key):
-        return [[g.example_id for g in batch] for _, batch in optimizer_batches(groups, 2, 4, key)]
-
-    assert order((0, 1)) == order((0, 1)) != order((0, 2))
+    one, again, other = (list(optimizer_batches(groups, 2, 4, (0, key))) for key in (1, 1, 2))
+    assert one == again != other
 
 
-def test_a_device_that_is_too_small_halves_the_micro_batch_and_ends_with_the_same_player(policy, monkeypatch):
+def test_a_device_that_is_too_small_halves_the_micro_batch_and_ends_with_the_same_player(policy, tmp_path, monkeypatch):
     """Memory for two prompts at a time (six responses) where eight are asked for: 8, 4, 2; the same weights to 1e-10.
 
     Where not one fits, training stops and says what to do.
     """
     loss = objective("space", mu=2.0)
     groups = make_groups(policy, loss.needs)
-    policy_start, tried, most = weights(policy), [], 10**9
-    plain = policy.response_logps
+    policy.save_adapter(tmp_path / "start")
+    tried, most, plain = [], 10**9, policy.response_logps
 
     def small_device(packed):
         tried.append(packed.count)
@@ -131,10 +118,7 @@ def test_a_device_that_is_too_small_halves_the_micro_batch_and_ends_with_the_sam
         return plain(packed)
 
     def trained():
-        with torch.no_grad():
-            for n, p in policy.adapter_parameters():
-                p.copy_(policy_start[n])
-                p.grad = None
+        policy.load_adapter(tmp_path / "start")
         counts, _ = run(policy, groups, loss, micro_batch=8, batch_size=8, lr=1e-3)
         return counts["micro_batch"], weights(policy)
 

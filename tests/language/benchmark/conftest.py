@@ -9,6 +9,7 @@ from harness.language.benchmark.load_tasks import make_task_manager, task_files
 from harness.language.benchmark.suite_check import requirements
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
+from tests.helpers.peers import quiet
 
 TWO = str(ROOT / "tests" / "data" / "two.toml")
 CHOICE = """output_type: multiple_choice
@@ -26,7 +27,7 @@ generation_kwargs: {until: ["."], max_gen_toks: 4}
 
 
 def answered(policy, board, max_tokens_per_batch=512, batch_size=8):
-    return evaluate(policy, board, max_tokens_per_batch, batch_size, lambda n: None)
+    return evaluate(policy, board, max_tokens_per_batch, batch_size, quiet)
 
 
 @pytest.fixture
@@ -35,8 +36,6 @@ def made(tmp_path, tokenizer):
 
 
 class Made:
-    """A folder of tasks and suites."""
-
     def __init__(self, folder, tokenizer):
         self.folder, self.tokenizer = folder, tokenizer
 
@@ -44,8 +43,8 @@ class Made:
         """A task file; of a setting that stands in it twice the last counts."""
         docs = docs if docs is not None else [{"q": f"question {n} of {name} ?", "a": n % 3} for n in range(6)]
         load = "    return {name: datasets.Dataset.from_list(docs) for name, docs in held.items()}\n"
-        held = {"train": docs, **files}
-        self.file(f"{name}_data.py", f"import datasets\n\n\ndef load(**settings):\n    held = {held!r}\n{load}")
+        held = f"    held = { ({'train': docs, **files})!r}\n"
+        self.file(f"{name}_data.py", f"import datasets\n\n\ndef load(**settings):\n{held}{load}")
         head = f"task: {name}\ncustom_dataset: !function {name}_data.load\n"
         self.file(f"{name}.yaml", f"{head}{split}\nmetadata: {{version: 1}}\n{text}\n")
 

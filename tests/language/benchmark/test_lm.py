@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-import harness.language.benchmark.lm
 from harness.errors import UserError
 from harness.language.benchmark.lm import HFLM, PolicyLM, as_lm
 from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
+from harness.language.model.logprobs import prefill_prefix
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 from tests.helpers.peers import compared, lab_policy_with_adapter, theirs
@@ -21,9 +21,7 @@ def lab_policy():
 
 def test_every_task_of_the_lab_is_scored_as_by_lm_evals_own_model(lab_policy, monkeypatch):
     worst, numbers, texts = compared(lab_policy, load_lm_eval_benchmark(load_suite("lab-ten"), 40, None), monkeypatch)
-    assert worst < 1e-4
-    assert numbers > 1000
-    assert texts >= 120
+    assert worst < 1e-4 and numbers > 1000 and texts >= 120
 
 
 @pytest.mark.parametrize("shots", [5, 25])
@@ -31,14 +29,10 @@ def test_few_shot_prompts_too_whether_or_not_they_share_a_beginning(lab_policy, 
     """fixed_shots has the same shots before every question, drawn_shots draws them for each question anew."""
     rows = [{"name": name, "shots": shots} for name in ("fixed_shots", "drawn_shots")]
     suite = made.suite(*rows, include_paths=[f"{ROOT}/tests/data/fewshot"])
-    cached = []
-    beginning = harness.language.policy.prefill_prefix
-    monkeypatch.setattr(
-        harness.language.policy, "prefill_prefix", lambda model, ids: cached.append(len(ids)) or beginning(model, ids)
-    )
+    cached, prefill = [], lambda model, ids: cached.append(len(ids)) or prefill_prefix(model, ids)
+    monkeypatch.setattr("harness.language.policy.prefill_prefix", prefill)
     worst, numbers, _ = compared(lab_policy, load_lm_eval_benchmark(suite, 20, None), monkeypatch)
-    assert worst < 1e-4
-    assert numbers == 20 * 4 + 20 * 3
+    assert worst < 1e-4 and numbers == 20 * 4 + 20 * 3
     assert max(cached) > 12 * shots  # the fixed shots were computed once
 
 
@@ -47,32 +41,24 @@ def test_contexts_too_long_for_the_model_are_cut_on_the_left_as_lm_eval_cuts_the
     requests = [(("", ""), list(range(5, 5 + n)), [7, 8, 9][:k]) for n in (1, 29, 30, 31, 60) for k in (1, 2, 3)]
     ours = as_lm(policy, 64, 4, {})._loglikelihood_tokens(requests)
     expected = theirs(policy, 64, 4, {})._loglikelihood_tokens(requests, disable_tqdm=True)
-    assert [g for _, g in ours] == [g for _, g in expected]
-    assert max(abs(a - b) for (a, _), (b, _) in zip(ours, expected, strict=True)) < 1e-9
-
-
-def test_generation_settings_the_sampler_lacks_are_left_to_transformers(tokenizer, monkeypatch):
-    asked = []
-    monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm: asked.append(len(requests)) or ["x"])
-    request = type("Request", (), {"args": ("a", {"until": ["."], "max_gen_toks": 4, "num_beams": 2})})
-    policy = make_policy(tokenizer)
-    assert as_lm(policy, 64, 4, {}).generate_until([request]) == ["x"]
-    assert asked == [1]
+    assert ours == [(pytest.approx(value, abs=1e-9), greedy) for value, greedy in expected]
 
 
 def test_what_has_been_encoded_and_built_for_one_player_serves_the_next_and_its_answers_are_gone(tokenizer, monkeypatch):
     board = load_lm_eval_benchmark(load_suite(TWO), None, None)
     policy = make_policy(tokenizer, max_position_embeddings=1024)
-    answered(policy, board, 4096, 64)
-    instances = [one for row in board.loaded_tasks.values() for task in row["tasks"].values() for one in task.instances]
+
+    def evaluated():
+        done = answered(policy, board, 4096, 64)
+        assert all(math.isfinite(r.value) for r in done.records)
+        return [one for row in board.loaded_tasks.values() for task in row["tasks"].values() for one in task.instances]
+
+    instances = evaluated()
     monkeypatch.setattr(PolicyLM, "tok_batch_encode", None)
     monkeypatch.setattr(HFLM, "_encode_pair", None)
     policy.reset_adapter(3)
-    again = answered(policy, board, 4096, 64)
-    assert all(math.isfinite(r.value) for r in again.records)
-    now = [one for row in board.loaded_tasks.values() for task in row["tasks"].values() for one in task.instances]
-    assert list(map(id, now)) == list(map(id, instances))
-    assert all(len(instance.resps) == 1 for instance in now)
+    now = evaluated()
+    assert list(map(id, now)) == list(map(id, instances)) and all(len(instance.resps) == 1 for instance in now)
 
 
 def scored(*pairs):

@@ -8,6 +8,7 @@ import pytest
 from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from tests.conftest import ROOT, read_csv_rows, run_cli
 from tests.helpers.peers import compared, lab_policy_with_adapter
+from tests.helpers.twin_data import punkt
 
 MIRROR = Path(os.environ.get("HARNESS_MIRROR", ROOT.parent / "shared" / "real"))
 pytestmark = pytest.mark.skipif(not (MIRROR / "openai" / "gsm8k").is_dir(), reason=f"no data mirror at {MIRROR}")
@@ -16,37 +17,25 @@ BBH = ("boolean_expressions", "causal_judgement", "date_understanding", "navigat
        "web_of_lies")  # fmt: skip
 GSM8K = {"name": "gsm8k", "shots": 2, "metric": "exact_match", "filter": "strict-match", "limit": 8}
 IFEVAL = {"name": "ifeval", "metric": "prompt_level_strict_acc", "limit": 12}
-
-
-def choosing(limit):
-    common = {"shots": 3, "metric": "acc_norm", "limit": limit}
-    return [{"name": f"leaderboard_bbh_{name}", "label": name, **common} for name in BBH]
+CHOOSING = [{"name": f"leaderboard_bbh_{name}", "label": name, "shots": 3, "metric": "acc_norm", "limit": 8} for name in BBH]
 
 
 @pytest.fixture(scope="module")
 def nltk_data(tmp_path_factory):
-    """IFEval counts sentences with NLTK's Punkt; where its data are not installed, one trained here on the mirror's text."""
+    """IFEval counts sentences with NLTK's Punkt; where its data are not installed, one trained here on text of the twins."""
     nltk = pytest.importorskip("nltk")
     try:
         nltk.data.find("tokenizers/punkt_tab")
     except LookupError:
-        from nltk.tokenize.punkt import PunktTrainer, save_punkt_params
-
         folder = tmp_path_factory.mktemp("nltk")
-        (folder / "tokenizers" / "punkt_tab").mkdir(parents=True, mode=0o700)
-        text = (MIRROR / "openai" / "gsm8k" / "main" / "test.jsonl").read_text(encoding="utf-8")[:60_000]
-        nltk.data.path.insert(0, str(folder))  # NLTK writes below its data folders only
-        try:
-            save_punkt_params(PunktTrainer(text).get_params(), dir=str(folder / "tokenizers" / "punkt_tab" / "english"))
-        finally:
-            nltk.data.path.remove(str(folder))
+        punkt(folder)
         return str(folder)
     return ""
 
 
 @pytest.mark.slow
 def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, made, nltk_data):
-    tasks = [GSM8K, IFEVAL, *choosing(8)]
+    tasks = [GSM8K, IFEVAL, *CHOOSING]
     made.suite(*tasks, include_defaults=True)
     run_cli(
         "run", "--objectives", "space,spin", "--iters", "1", "--data", "openai/gsm8k", "--suite", "suite.toml",
@@ -64,25 +53,20 @@ def test_the_main_job_on_gsm8k_ends_in_a_report_with_honest_scores(tmp_path, mad
 def test_real_tasks_are_scored_as_by_lm_evals_own_model(made, nltk_data, monkeypatch):
     """GSM8K and IFEval generate, BBH chooses; contexts share few-shot prompts in BBH and in nothing else."""
     in_steps = {"name": "bbh_cot_fewshot_navigate", "shots": 3, "metric": "exact_match", "filter": "get-answer", "limit": 4}
-    suite = made.suite(GSM8K, IFEVAL, *choosing(12), in_steps, include_defaults=True)
+    suite = made.suite(GSM8K, IFEVAL, *({**row, "limit": 12} for row in CHOOSING), in_steps, include_defaults=True)
     if nltk_data:
         monkeypatch.setattr("nltk.data.path", [nltk_data])
     board = load_lm_eval_benchmark(suite, None, MIRROR)
     worst, numbers, texts = compared(lab_policy_with_adapter(), board, monkeypatch)
-    assert worst < 1e-4
-    assert numbers >= 7 * 12 * 2
-    assert texts >= 8 + 12 + 4
+    assert worst < 1e-4 and numbers >= 7 * 12 * 2 and texts >= 8 + 12 + 4
 
 
 @pytest.mark.slow
 def test_ifeval_without_its_sentence_data_is_an_error_before_training(tmp_path, made):
     made.suite(IFEVAL, include_defaults=True)
-    done = run_cli(
-        "suites", "check", "suite.toml", "--mirror", MIRROR,
-        cwd=tmp_path, check=False, NLTK_DATA=str(tmp_path), HOME=str(tmp_path),
-    )  # fmt: skip
+    bare = {"NLTK_DATA": str(tmp_path), "HOME": str(tmp_path)}
+    done = run_cli("suites", "check", "suite.toml", "--mirror", MIRROR, cwd=tmp_path, check=False, **bare)
     if done.returncode == 0:
         pytest.skip("punkt_tab is installed system-wide")
-    assert done.returncode == 1
-    assert "PROBLEM  task ifeval: needs NLTK data 'punkt_tab'" in done.stdout
+    assert done.returncode == 1 and "PROBLEM  task ifeval: needs NLTK data 'punkt_tab'" in done.stdout
     assert "python -m nltk.downloader punkt_tab" in done.stdout

@@ -18,27 +18,21 @@ from harness.language.benchmark.task_trial import reported_metric_names
 from tests.conftest import make_policy
 from tests.language.benchmark.conftest import CHOICE, WRITTEN, answered
 
-# groups
-
 
 def test_a_group_of_equal_tasks_is_paired_with_the_weights_of_its_score(made):
     """Four items and nine: the score is the mean of two means, its error lm-eval's, and the items keep their parts."""
     for name, count in (("one", 4), ("two", 9)):
         made.task(name, docs=[{"q": f"{name} {n} ?", "a": n % 3} for n in range(count)])
     for weighed in ("true", "false"):
-        made.file(
-            f"{weighed}.yaml",
-            f"group: g_{weighed}\ntask: [one, two]\naggregate_metric_list: [{{metric: acc, weight_by_size: {weighed}}}]\n",
-        )
+        metrics = f"aggregate_metric_list: [{{metric: acc, weight_by_size: {weighed}}}]"
+        made.file(f"{weighed}.yaml", f"group: g_{weighed}\ntask: [one, two]\n{metrics}\n")
     done = made.evaluated({"name": "g_false"}, {"name": "g_true"}, {"name": "one"}, {"name": "two"})
     equal, sized, one, two = done.records
     assert equal.value == pytest.approx((one.value + two.value) / 2)
     assert equal.stderr == pytest.approx(np.hypot(one.stderr, two.stderr) / 2)
-    assert sized.value == pytest.approx((4 * one.value + 9 * two.value) / 13)
-    assert (equal.n, sized.n) == (13, 13)
-    assert "parts" not in done.items["g_true"]
+    assert sized.value == pytest.approx((4 * one.value + 9 * two.value) / 13) and (equal.n, sized.n) == (13, 13)
     items = done.items["g_false"]
-    assert items["parts"] == [4, 9]
+    assert items["parts"] == [4, 9] and "parts" not in done.items["g_true"]
     assert items["values"] == done.items["one"]["values"] + done.items["two"]["values"]
     assert overall_mean(np.array(items["values"]), tuple(items["parts"])) == pytest.approx(equal.value)
 
@@ -72,29 +66,25 @@ def test_a_group_whose_tasks_report_it_in_part_is_scored_over_those_as_lm_eval_d
     assert (group.value, group.n, done.items["g"]["values"]) == (task.value, 6, done.items["has"]["values"])
 
 
-GROUP = "group: g\ntask: [a, b]\naggregate_metric_list: "
+AGGREGATED = "aggregate_metric_list: [{metric: acc}]\n"
 
 
 @pytest.mark.parametrize(
     ("text", "metric", "expected"),
     [
-        ("group: g\ntask: [a, b]\n", "acc", "is a group without aggregate_metric_list, so it has no score"),
-        (GROUP + "[{metric: f1}]", "acc", "is a group that averages f1, not acc"),
-        (GROUP + "{metric: acc, filter_list: strict}", "acc", 'averages acc of filter strict, not of "none"'),
-        ("group: g\naggregate_metric_list: [{metric: acc}]\n", "acc", "is a group without a list of tasks"),
-        (GROUP + "[{metric: f1}]", "f1", 'none of its tasks reports the row\'s metric and filter: a has no metric "f1"'),
-        (
-            "group: g\ntask: [{group: inner, task: [a, nowhere]}]\naggregate_metric_list: [{metric: acc}]\n",
-            "acc",
-            "its group names nowhere, which is not installed",
-        ),
-        ("group: g\ntask: [a, g]\naggregate_metric_list: [{metric: acc}]\n", "acc", "contains itself"),
+        ("task: [a, b]\n", "acc", "is a group without aggregate_metric_list, so it has no score"),
+        ("task: [a, b]\naggregate_metric_list: [{metric: f1}]", "acc", "is a group that averages f1, not acc"),
+        ("task: [a]\naggregate_metric_list: {metric: acc, filter_list: strict}", "acc", 'acc of filter strict, not of "none"'),
+        (AGGREGATED, "acc", "is a group without a list of tasks"),
+        ("task: [a, b]\naggregate_metric_list: [{metric: f1}]", "f1", 'the row\'s metric and filter: a has no metric "f1"'),
+        (AGGREGATED + "task: [{group: inner, task: [a, nowhere]}]", "acc", "its group names nowhere, which is not installed"),
+        (AGGREGATED + "task: [a, g]", "acc", "contains itself"),
     ],
 )
 def test_a_group_that_gets_no_number_is_one_line_before_anything_is_loaded(text, metric, expected, made):
     made.task("a")
     made.task("b")
-    made.file("g.yaml", text)
+    made.file("g.yaml", f"group: g\n{text}")
     assert any(expected in said for said in made.problems({"name": "g", "metric": metric}))
     with pytest.raises(UserError, match="suite suite, task g: "):
         made.board({"name": "g", "metric": metric})
@@ -108,12 +98,12 @@ def test_a_tag_has_no_score_of_its_own(made):
 
 
 GROUPS = {
-    "nested": "group: g\ntask: [{group: inner, task: [a, b], aggregate_metric_list: [{metric: acc}]}, c]\n",
-    "members with settings": "group: g\ntask: [{task: a, num_fewshot: 2}, {task: b, target_delimiter: ''}]\n",
-    "settings of all": "group: g\nnum_fewshot: 1\ntask: [a, {task: b, num_fewshot: 3}]\n",
-    "a group in a group": "group: g\ntask: [small, c]\n",
-    "another group with settings": "group: g\ntask: [{group: small, num_fewshot: 2}, c]\n",
-    "a tag": "group: g\ntask: [tagged, c]\n",
+    "nested": "task: [{group: inner, task: [a, b], aggregate_metric_list: [{metric: acc}]}, c]",
+    "members with settings": "task: [{task: a, num_fewshot: 2}, {task: b, target_delimiter: ''}]",
+    "settings of all": "num_fewshot: 1\ntask: [a, {task: b, num_fewshot: 3}]",
+    "a group in a group": "task: [small, c]",
+    "another group with settings": "task: [{group: small, num_fewshot: 2}, c]",
+    "a tag": "task: [tagged, c]",
 }
 
 
@@ -122,7 +112,7 @@ def test_groups_open_as_lm_evals_own_factory_opens_them(case, made):
     for name in "abc":
         made.task(name, CHOICE + ("tag: tagged\n" if name != "c" else ""))
     made.file("small.yaml", "group: small\ntask: [b]\n")
-    made.file("g.yaml", GROUPS[case])
+    made.file("g.yaml", f"group: g\n{GROUPS[case]}\n")
     manager = make_task_manager(made.suite({"name": "g"}))
     mine = {task.name: task.settings for task in subtasks("g", task_files(manager)) if isinstance(task, TaskFile)}
     theirs = manager.load(["g"])["tasks"]
@@ -132,40 +122,21 @@ def test_groups_open_as_lm_evals_own_factory_opens_them(case, made):
         assert mine[name].get("target_delimiter", " ") == task.config.target_delimiter, name
 
 
-# metrics and directions
-
 CODE = """
-def results(doc, answers):
-    return {"hits": 1.0, "spread": 2.0}
-
-
-def spread(items):
-    return max(items) - min(items)
-
-
-def overlap(references, predictions, **kwargs):
-    return {"overlap@1": 0.0, "overlap@2": 1.0}
-
-
-def refuses(doc, answers):
-    raise ValueError("not an answer")
+def results(doc, answers): return {"hits": 1.0, "spread": 2.0}
+def overlap(references, predictions, **kwargs): return {"overlap@1": 0.0, "overlap@2": 1.0}
+def refuses(doc, answers): raise ValueError("not an answer")
 """
+ROLLING = 'output_type: loglikelihood_rolling\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\n'
+OVERLAP = "metric_list: [{metric: !function utils.overlap, aggregation: mean, higher_is_better: true}]\n"
 KINDS = {
     "defaults": (WRITTEN, {"exact_match"}, True),
     "default choices": (CHOICE.partition("metric_list")[0], {"acc", "acc_norm"}, True),
     "never computed": (CHOICE + "  - {metric: bleu, aggregation: bleu, higher_is_better: true}\n", {"acc"}, True),
     "likelihood": ('output_type: loglikelihood\ndoc_to_text: "{{q}}"\ndoc_to_target: "{{a}}"\n', {"acc", "perplexity"}, True),
-    "rolling": (
-        'output_type: loglikelihood_rolling\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\n',
-        {"word_perplexity", "byte_perplexity", "bits_per_byte"},
-        True,
-    ),
+    "rolling": (ROLLING, {"word_perplexity", "byte_perplexity", "bits_per_byte"}, True),
     "own code": (WRITTEN + "process_results: !function utils.results\n", {"hits", "spread"}, False),
-    "a function": (
-        WRITTEN + "metric_list: [{metric: !function utils.overlap, aggregation: mean, higher_is_better: true}]\n",
-        {"overlap@1", "overlap@2"},
-        False,
-    ),
+    "a function": (WRITTEN + OVERLAP, {"overlap@1", "overlap@2"}, False),
     "no output type": (WRITTEN.partition("\n")[2], {"exact_match"}, True),
 }
 
@@ -200,31 +171,24 @@ def test_a_metric_that_own_code_does_not_report_is_refused_after_a_trial_unless_
 @pytest.mark.parametrize(
     ("text", "metric", "row", "expected"),
     [
-        (
-            KINDS["rolling"][0],
-            "word_perplexity",
-            {},
-            "in lm-eval lower word_perplexity is better for t, the row declares the opposite; write higher_is_better = false",
-        ),
-        (CHOICE, "acc", {"higher_is_better": False}, "in lm-eval higher acc is better for t"),
-        (CHOICE.replace("true", "false"), "acc", {}, "in lm-eval lower acc is better for t"),
+        (ROLLING, "word_perplexity", {}, "lower word_perplexity is better for t, the row declares the opposite; write"
+                                         " higher_is_better = false"),
+        (CHOICE, "acc", {"higher_is_better": False}, "higher acc is better for t"),
+        (CHOICE.replace("true", "false"), "acc", {}, "lower acc is better for t"),
         (CHOICE.replace("true", "false"), "acc", {"higher_is_better": False}, None),
-        (KINDS["rolling"][0], "word_perplexity", {"higher_is_better": False}, None),
+        (ROLLING, "word_perplexity", {"higher_is_better": False}, None),
     ],
-)
+)  # fmt: skip
 def test_the_direction_is_that_which_lm_eval_declares(text, metric, row, expected, made):
     made.task("t", text)
     found = made.problems({"name": "t", "metric": metric, **row})
-    assert [expected in said for said in found] == ([True] if expected else [])
+    assert [f"in lm-eval {expected}" in said for said in found] == ([True] if expected else [])
 
 
 def test_filters_are_those_of_the_file():
-    assert filter_names({}) == {"none"}
-    assert filter_names({"filter_list": []}) == set()
+    assert filter_names({}) == {"none"} and filter_names({"filter_list": []}) == set()
     assert filter_names({"filter_list": [{"name": "a"}, {"name": "b"}]}) == {"a", "b"}
 
-
-# shots
 
 SAME = [{"q": f"is town {n} old ?", "a": n % 3} for n in range(7)]
 SPLITS = {
@@ -237,14 +201,10 @@ SPLITS = {
 
 
 def prompts(done):
-    """Question -> prompt; an item's own text is nowhere but at the end."""
+    """Question -> prompt, and how many towns are in each; an item's own text is nowhere but at the end."""
     asked = {s["doc"]["q"]: s["arguments"][0][0] for s in done.samples["t"]}
     assert all(prompt.count(question) == 1 and prompt.endswith(question) for question, prompt in asked.items())
-    return asked
-
-
-def num_towns(done):
-    return [prompt.count("is town") for prompt in prompts(done).values()]
+    return asked, [prompt.count("is town") for prompt in asked.values()]
 
 
 @pytest.mark.parametrize("case", SPLITS)
@@ -253,8 +213,8 @@ def test_no_item_is_among_its_own_shots_and_all_other_prompts_are_lm_evals(case,
     made.task("t", docs=SAME, split=SPLITS[case])
     board = made.board(row)
     done = made.evaluated(row)
-    asked = prompts(done)
-    assert num_towns(done) == [4] * len(SAME), "three shots and the item"
+    asked, towns = prompts(done)
+    assert towns == [4] * len(SAME), "three shots and the item"
     (task,) = make_task_manager(board.suite).load(["t"])["tasks"].values()
     task.set_config(key="num_fewshot", value=3)
     task.set_fewshot_seed(1234)
@@ -276,7 +236,7 @@ def test_a_text_that_stands_in_the_training_split_too_is_no_shot_of_itself(made)
     test = [{**doc, "id": 100 + n} for n, doc in enumerate(SAME[:4])]
     made.task("t", docs=SAME[:4], test=test, split="training_split: train\ntest_split: test")
     done = made.evaluated({"name": "t", "shots": 3})
-    assert num_towns(done) == [4] * 4
+    assert prompts(done)[1] == [4] * 4
     replaced = done.raw["t"]["own_shots_replaced"]["t"]
     assert done.notes == (f"task t: {replaced} items got another shot in place of their own text",)
 
@@ -286,9 +246,9 @@ def test_a_pool_without_another_shot_gives_one_fewer_and_one_of_just_the_shots_s
     for other items, to leave the item out, and ends in a traceback.
     """
     made.task("t", docs=SAME[:3], test=SAME[:5], split="training_split: train\ntest_split: test")
-    assert num_towns(made.evaluated({"name": "t", "shots": 3})) == [3, 3, 3, 4, 4]
+    assert prompts(made.evaluated({"name": "t", "shots": 3}))[1] == [3, 3, 3, 4, 4]
     made.task("t", docs=SAME[:3], val=SAME[3:], split="training_split: train\nvalidation_split: val")
-    assert num_towns(made.evaluated({"name": "t", "shots": 3})) == [4] * 4
+    assert prompts(made.evaluated({"name": "t", "shots": 3}))[1] == [4] * 4
 
 
 def test_as_many_shots_as_there_are_items_to_draw_from_is_refused(made):
@@ -298,24 +258,16 @@ def test_as_many_shots_as_there_are_items_to_draw_from_is_refused(made):
     made.board({"name": "t", "shots": 6})
 
 
-@pytest.mark.parametrize(
-    ("text", "split", "shots", "metric"),
-    [
-        (
-            'output_type: loglikelihood\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\nmetric_list: [{metric: acc}]\n',
-            "training_split: train\ntest_split: train",
-            6,
-            "acc",
-        ),
-        (WRITTEN.replace("{{q}}", "name a town :", 1).replace('"{{a}}"', '"{{q}}"'), "test_split: train", 3, "exact_match"),
-    ],
-    ids=["no question", "one question for all"],
-)
-def test_items_that_no_question_tells_apart_are_told_apart_by_their_answers(text, split, shots, metric, made):
-    made.task("t", text, docs=SAME, split=split)
-    samples = made.evaluated({"name": "t", "shots": shots, "metric": metric}).samples["t"]
-    assert all(s["arguments"][0][0].count("is town") == shots for s in samples)
-    assert not [s for s in samples if s["doc"]["q"] in s["arguments"][0][0]]
+NO_QUESTION = 'output_type: loglikelihood\ndoc_to_text: ""\ndoc_to_target: "{{q}}"\nmetric_list: [{metric: acc}]\n'
+ONE_QUESTION = WRITTEN.replace("{{q}}", "name a town :", 1).replace('"{{a}}"', '"{{q}}"')
+
+
+@pytest.mark.parametrize(("text", "shots", "metric"), [(NO_QUESTION, 6, "acc"), (ONE_QUESTION, 3, "exact_match")])
+def test_items_that_no_question_tells_apart_are_told_apart_by_their_answers(text, shots, metric, made):
+    made.task("t", text, docs=SAME, split="training_split: train\ntest_split: train")
+    for sample in made.evaluated({"name": "t", "shots": shots, "metric": metric}).samples["t"]:
+        prompt = sample["arguments"][0][0]
+        assert prompt.count("is town") == shots and sample["doc"]["q"] not in prompt
 
 
 def test_prompts_are_the_same_whoever_is_asked_first(made):
@@ -326,9 +278,6 @@ def test_prompts_are_the_same_whoever_is_asked_first(made):
     assert len({answered(policy, one).prompt_hash for one in (board, other, board)}) == 1
 
 
-# what is said before anything is asked
-
-
 def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
     made.task("own", docs=SAME)
     made.task("drawn", WRITTEN.replace("max_gen_toks: 4", "do_sample: true, temperature: 0.8, top_k: 5") + "repeats: 4\n")
@@ -336,8 +285,7 @@ def test_shots_of_the_evaluated_split_and_sampled_answers_are_said(made):
     written = {"metric": "exact_match"}
     board = made.board({"name": "own", "shots": 2}, {"name": "drawn", **written}, {"name": "plain", **written})
     said = list(board.notices())
-    assert said == list(task_notes(board.suite, board.loaded_tasks))
-    assert len(said) == 2
+    assert said == list(task_notes(board.suite, board.loaded_tasks)) and len(said) == 2
     assert said[0].startswith("task own: shots are drawn from the split that is evaluated (train)")
     assert said[1].startswith("task drawn: answers are sampled (temperature 0.8, top_k 5, 4 samples per item) with fixed seeds")
     assert describe_sampling(board.loaded_tasks["plain"]["tasks"]["plain"]) is None

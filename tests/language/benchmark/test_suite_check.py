@@ -1,6 +1,5 @@
 """Shipped suites fit the installed lm-eval; a suite that does not is told so from the task files alone, nothing loaded."""
 
-import csv
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ from harness.language.benchmark.row_check import metric_name, reported_metrics
 from harness.language.benchmark.suite_check import GATED_DATASETS, imported_packages, requirements
 from harness.language.benchmark.task_file import TaskFile, subtasks
 from harness.loop.suite import Suite, SuiteTask, load_suite
-from tests.conftest import ROOT
+from tests.conftest import ROOT, read_csv_rows
 
 PAPERS = ("tspin-ten", "space-ten", "openllm-v1", "leaderboard-v2", "bigbench-spin")
 
@@ -24,16 +23,15 @@ def files():
 @pytest.mark.parametrize("name", PAPERS)
 def test_every_row_of_a_papers_suite_is_in_the_installed_lm_eval_and_its_numbers_are_there(name, files):
     for needs in requirements(load_suite(name), files):
-        assert needs.problems == []
-        assert needs.tasks and needs.datasets
+        assert needs.problems == [] and needs.tasks and needs.datasets
     assert [p for p in load_suite(name).published if not (ROOT / "results" / "published" / f"{p}.csv").is_file()] == []
 
 
 def test_groups_open_to_their_tasks_and_the_gated_data_set_is_known(files):
     needs = {needs.row.name: needs for needs in requirements(load_suite("tspin-ten"), files)}
-    counted = {name: len(row.tasks) for name, row in needs.items()}
-    assert (counted["mmlu"], counted["leaderboard_bbh"], counted["leaderboard_math_hard"]) == (57, 24, 7)
-    assert (counted["leaderboard_gpqa"], counted["leaderboard_musr"], counted["gsm8k"]) == (3, 3, 1)
+    counts = {"bbh": 24, "math_hard": 7, "gpqa": 3, "musr": 3}
+    expected = {"mmlu": 57, "gsm8k": 1} | {f"leaderboard_{name}": count for name, count in counts.items()}
+    assert {name: len(needs[name].tasks) for name in expected} == expected
     assert needs["leaderboard_gpqa"].datasets == GATED_DATASETS
 
 
@@ -51,8 +49,7 @@ def test_the_ten_are_those_of_the_papers_map(name):
     if not table.is_file():
         pytest.skip("needs the table of the papers' tasks")
     column = f"in_{'T-SPIN' if name == 'tspin-ten' else 'SPACE'}_ten"
-    with table.open(encoding="utf-8", newline="") as handle:
-        rows = [r for r in csv.DictReader(handle) if r[column].startswith(("yes", "probably yes"))]
+    rows = [r for r in read_csv_rows(table) if r[column].startswith(("yes", "probably yes"))]
     expected = {(r["lm_eval_task"].split()[0], int(r["num_fewshot"])) for r in rows}
     mine = {(t.name, t.shots) for t in load_suite(name).task}
     assert {n for n, _ in expected} - {n for n, _ in mine} <= {"leaderboard_ifeval"}
@@ -67,9 +64,7 @@ def suite(**row):
 
 KNOWN = {
     "t": TaskFile("t", {"output_type": "multiple_choice", "num_fewshot": 0}),
-    "g": TaskFile(
-        "g", {"group": "g", "aggregate_metric_list": [{"metric": "acc"}]}, ("t", "u", {"task": "v", "num_fewshot": 2}, "gone")
-    ),
+    "g": TaskFile("g", {"group": "g", "aggregate_metric_list": [{"metric": "acc"}]}, ("t", "u", {"task": "v"}, "gone")),
     "u": TaskFile("u", {"metric_list": [{"metric": "f1"}], "filter_list": [{"name": "strict"}]}),
     "v": TaskFile("v", {"output_type": "generate_until"}),
 }
@@ -78,19 +73,19 @@ KNOWN = {
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({}, []),
-        ({"name": "tt"}, ['no such task (did you mean "t"?)']),
-        ({"metric": "exact_match"}, ['t has no metric "exact_match"']),
-        ({"filter": "strict"}, ['t has no filter "strict" (it has none)']),
-        ({"shots": 3}, ["t is fixed at 0 shots, the suite has shots = 3; set it to 0"]),
-        ({"name": "u", "metric": "f1", "filter": "none"}, ['u has no filter "none" (it has strict)']),
-        ({"name": "g"}, ["its group names gone"]),  # t alone reports it: lm-eval's score is over that
+        ({"name": "tt"}, 'no such task (did you mean "t"?)'),
+        ({"metric": "exact_match"}, 't has no metric "exact_match"'),
+        ({"filter": "strict"}, 't has no filter "strict" (it has none)'),
+        ({"shots": 3}, "t is fixed at 0 shots, the suite has shots = 3; set it to 0"),
+        ({"name": "u", "metric": "f1", "filter": "none"}, 'u has no filter "none" (it has strict)'),
+        ({"name": "g"}, "its group names gone"),  # t alone reports it: lm-eval's score is over that
     ],
 )
 def test_what_a_row_asks_and_its_task_has_not(row, expected):
     (needs,) = requirements(suite(**row), KNOWN)
-    assert len(needs.problems) == len(expected), needs.problems
-    assert all(any(words in said for said in needs.problems) for words in expected)
+    (said,) = needs.problems
+    assert expected in said
+    assert requirements(suite(), KNOWN)[0].problems == []
 
 
 def test_imports_inside_functions_and_neighbouring_files_are_told_apart(tmp_path):
@@ -103,13 +98,9 @@ def test_imports_inside_functions_and_neighbouring_files_are_told_apart(tmp_path
 
 def test_no_metric_that_one_of_lm_evals_own_tasks_declares_is_refused(files):
     """13,000 task files: a list of metrics, a function, code of its own or the defaults."""
-    refused = []
-    for name, file in files.items():
-        if file.is_group or file.is_tag:
-            continue
-        names, complete = reported_metrics(file.settings)
-        declared = {metric_name(entry["metric"]) for entry in file.settings.get("metric_list") or ()}
-        if complete and (declared - names or not names):
-            refused.append(name)
     assert len(files) > 10_000
-    assert refused == []
+    for name, file in files.items():
+        if not (file.is_group or file.is_tag):
+            names, complete = reported_metrics(file.settings)
+            declared = {metric_name(entry["metric"]) for entry in file.settings.get("metric_list") or ()}
+            assert not complete or (names and declared <= names), name

@@ -1,25 +1,22 @@
 """Rows become examples: columns are recognised, everything left out is counted, the split does not depend on seeds."""
 
 import copy
-import json
 
-import pandas
 import pytest
 
 from harness.config import DataConfig, load_config
 from harness.errors import UserError
+from harness.files import write_jsonl
 from harness.language.data.dataset import load_examples
 from harness.language.encoding import choose_template
 from harness.records import digest, keyed_seed
+from tests.helpers import tokenizer_kinds
+from tests.helpers.tokenizer_kinds import CHATML
 
 
 def write(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        frame = pandas.DataFrame(rows)
-        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    write_jsonl(path, rows)
     return str(path)
 
 
@@ -28,22 +25,18 @@ def examples(tokenizer, source, context=1024, **settings):
     return load_examples(config, tokenizer, choose_template(tokenizer, config.template), context, None)
 
 
-def load(tmp_path, tokenizer, rows, name="pairs.jsonl", **settings):
-    return examples(tokenizer, write(tmp_path / name, rows), **settings)
+def load(tmp_path, tokenizer, rows, **settings):
+    return examples(tokenizer, write(tmp_path / "pairs.jsonl", rows), **settings)
 
 
 ROWS = [{"prompt": f"say {i}", "response": f"it is {i}"} for i in range(20)]
 
 
-@pytest.mark.parametrize("name", ["pairs.csv", "pairs.parquet"])
-def test_tables_are_read_like_json_lines(tmp_path, tokenizer, name):
-    assert load(tmp_path, tokenizer, ROWS).train == load(tmp_path, tokenizer, ROWS, name).train
-
-
 def test_what_is_left_out_is_counted(tmp_path, tokenizer):
-    rows = [*ROWS, ROWS[0], {"prompt": " ", "response": "x"}, {"prompt": "é" * 600, "response": "x"}]
+    empty = [{"prompt": " ", "response": "x"}, {"prompt": "", "response": "x"}, {"prompt": "x", "response": ""}]
+    rows = [*ROWS, ROWS[0], *empty, {"prompt": "x", "response": " \n\t"}, {"prompt": "é" * 600, "response": "x"}]
     data = load(tmp_path, tokenizer, rows, context=300, overlong="drop")
-    assert data.counts == {"rows": 23, "duplicate": 1, "empty": 1, "overlong": 1, "train": 16, "heldout": 4}
+    assert data.counts == {"rows": 26, "duplicate": 1, "empty": 4, "overlong": 1, "train": 16, "heldout": 4}
 
 
 def test_the_order_and_the_split_belong_to_the_pairs_not_to_the_file(tmp_path, tokenizer):
@@ -53,9 +46,8 @@ def test_the_order_and_the_split_belong_to_the_pairs_not_to_the_file(tmp_path, t
 
 
 def test_one_template_renders_for_generation_and_training(tmp_path, tokenizer):
-    example = load(tmp_path, tokenizer, ROWS).train[0]
-    assert example.rendered == f"<|begin|><|user|>{example.prompt}<|assistant|>"
-    plain = load(tmp_path, tokenizer, ROWS, template="instruction").train[0]
+    chat, plain = (load(tmp_path, tokenizer, ROWS, template=template).train[0] for template in ("auto", "instruction"))
+    assert chat.rendered == f"<|begin|><|user|>{chat.prompt}<|assistant|>"
     assert plain.rendered == f"### Instruction: {plain.prompt}\n\n### Response: "
 
 
@@ -103,8 +95,7 @@ def test_a_split_of_single_answers_is_what_it_was(tmp_path, tokenizer):
     """The first of the keyed order, so that runs made before prompts were looked at go on."""
     ids = sorted((digest(r["prompt"], r["response"]) for r in ROWS), key=lambda name: keyed_seed("order", name))
     data = load(tmp_path, tokenizer, ROWS, heldout_examples=3)
-    assert [e.id for e in data.heldout] == ids[:3]
-    assert [e.id for e in data.train] == ids[3:]
+    assert [e.id for e in data.heldout] == ids[:3] and [e.id for e in data.train] == ids[3:]
 
 
 def test_the_labs_pairs_are_what_they_were(tokenizer):
@@ -131,8 +122,7 @@ def test_a_template_that_leaves_a_turn_out_is_refused(tmp_path, tokenizer):
     )
     assert len(load(tmp_path, deaf, ROWS).train) == 16
     rows = [{**row, "system": "be brief"} for row in ROWS]
-    expected = "line 1: the model's chat template leaves out the turn of 'system'.*ignore_columns=system"
-    with pytest.raises(UserError, match=expected):
+    with pytest.raises(UserError, match="line 1: the model's chat template leaves out the turn of 'system'.*columns=system"):
         load(tmp_path, deaf, rows)
     assert "be brief" in load(tmp_path, deaf, rows, template="instruction").train[0].rendered
     assert load(tmp_path, deaf, rows, ignore_columns="system").conversations == 0
@@ -143,23 +133,13 @@ def test_held_out_pairs_may_be_another_split(tmp_path, tokenizer):
     for name, rows in (("train", ROWS[:12]), ("test", ROWS[12:])):
         write(tmp_path / f"{name}.jsonl", rows)
     data = examples(tokenizer, tmp_path, heldout=str(tmp_path), heldout_split="test")
-    for part, rows in ((data.train, ROWS[:12]), (data.heldout, ROWS[12:])):
-        assert {e.prompt for e in part} == {r["prompt"] for r in rows}
+    prompts = [row["prompt"] for row in ROWS]
+    assert [{e.prompt for e in part} for part in (data.train, data.heldout)] == [set(prompts[:12]), set(prompts[12:])]
 
 
-def test_named_columns_that_are_not_there(tmp_path, tokenizer):
-    with pytest.raises(UserError, match="no column 'q'; it has prompt, response"):
-        load(tmp_path, tokenizer, ROWS, prompt_column="q")
-
-
-TALK = [
-    {"role": "system", "content": "be brief"},
-    {"role": "user", "content": "one ?"},
-    {"role": "assistant", "content": "one ."},
-    {"role": "user", "content": "two ?"},
-    {"role": "assistant", "content": "two ."},
-    {"role": "user", "content": "three ?"},
-]
+SPEAKERS = ("system", "user", "assistant", "user", "assistant", "user")
+SAID = ("be brief", "one ?", "one .", "two ?", "two .", "three ?")
+TALK = [{"role": role, "content": said} for role, said in zip(SPEAKERS, SAID, strict=True)]
 
 
 def conversations(turns):
@@ -169,17 +149,15 @@ def conversations(turns):
 def test_the_first_answer_of_a_conversation_with_what_stands_before_it(tmp_path, tokenizer):
     """A system turn is part of the prompt, never the prompt itself; turns after the first answer are not looked at."""
     plain = load(tmp_path, tokenizer, conversations(TALK[1:])).train[0]
-    number = plain.prompt.split()[-1]
-    assert (plain.prompt, plain.real) == (f"one ? {number}", f"one . {number}")
+    n = plain.prompt.split()[-1]
+    assert (plain.prompt, plain.real) == (f"one ? {n}", f"one . {n}")
     found = load(tmp_path, tokenizer, conversations(TALK), template="instruction").train[0]
-    number = found.real.split()[-1]
-    assert found.real == f"one . {number}"
-    assert found.rendered == f"be brief {number}\n\n### Instruction: one ? {number}\n\n### Response: "
+    n = found.real.split()[-1]
+    assert (found.real, found.rendered) == (f"one . {n}", f"be brief {n}\n\n### Instruction: one ? {n}\n\n### Response: ")
 
 
-@pytest.mark.parametrize("name", ["talk.jsonl", "talk.parquet"])
-def test_the_last_answer_of_a_conversation_with_all_that_was_said(tmp_path, tokenizer, name):
-    found = load(tmp_path, tokenizer, conversations(TALK[1:]), name, turns="last").train[0]
+def test_the_last_answer_of_a_conversation_with_all_that_was_said(tmp_path, tokenizer):
+    found = load(tmp_path, tokenizer, conversations(TALK[1:]), turns="last").train[0]
     n = found.real.split()[-1]
     assert found.real == f"two . {n}"
     assert found.prompt == f"user: one ? {n}\n\nassistant: one . {n}\n\nuser: two ? {n}"
@@ -187,18 +165,9 @@ def test_the_last_answer_of_a_conversation_with_all_that_was_said(tmp_path, toke
     assert found.rendered == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
 
-@pytest.mark.parametrize(
-    ("messages", "expected"),
-    [
-        ([{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}], "no assistant turn follows a user turn"),
-        ([{"role": "user", "content": "a"}], "at least two turns"),
-        ([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}], "a turn's content=None is NoneType"),
-        ("hello", "at least two turns"),
-    ],
-)
-def test_a_conversation_without_an_answer_is_named(tmp_path, tokenizer, messages, expected):
-    with pytest.raises(UserError, match=expected):
-        load(tmp_path, tokenizer, [{"messages": messages}] * 3)
+def test_a_turn_that_is_no_text_is_named(tmp_path, tokenizer):
+    with pytest.raises(UserError, match="a turn's content=None is NoneType"):
+        load(tmp_path, tokenizer, [{"messages": [TALK[1], {"role": "assistant", "content": None}]}] * 3)
 
 
 def test_a_folder_is_its_files_and_those_of_the_split_where_they_are_named(tmp_path, tokenizer):
@@ -206,21 +175,16 @@ def test_a_folder_is_its_files_and_those_of_the_split_where_they_are_named(tmp_p
         write(tmp_path / "set" / "data" / f"{name}.jsonl", rows)
     (tmp_path / "set" / "dataset_info.json").write_text("{}")
     found = examples(tokenizer, tmp_path / "set")
-    assert found.counts["rows"] == 20
-    assert found == load(tmp_path, tokenizer, ROWS)
+    assert found.counts["rows"] == 20 and found == load(tmp_path, tokenizer, ROWS)
 
 
 def test_a_system_turn_that_the_template_does_not_take_can_be_left_out_as_the_line_says(tmp_path):
     """Gemma's template refuses it, others leave it out in silence."""
-    from tests.helpers.tokenizer_kinds import CHATML, tokenizer
-
-    answer = {"role": "assistant", "content": "it is so"}
-    brief = {"role": "system", "content": "be short"}
-    rows = [{"messages": [brief, {"role": "user", "content": f"say {i}"}, answer]} for i in range(9)]
+    rows = [{"messages": [TALK[0], {"role": "user", "content": f"say {i}"}, TALK[2]]} for i in range(9)]
     refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
     silent = CHATML.replace("{% for m in messages %}", "{% for m in messages if m['role'] != 'system' %}")
     for text in (refusing, silent):
-        tok = tokenizer("gemma", "added", text)
+        tok = tokenizer_kinds.tokenizer("gemma", "added", text)
         with pytest.raises(UserError, match="--set data.template=instruction, or .* --set data.ignore_columns=system"):
             load(tmp_path, tok, rows)
         data = load(tmp_path, tok, rows, ignore_columns="system")

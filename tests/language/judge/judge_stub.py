@@ -5,21 +5,17 @@ import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from harness.files import write_jsonl
+from tests.conftest import ROOT
+
 KEY = "sk-test_0123456789abcdef"
 ANSWER = re.compile(r"<(?:second-)?answer>\n(.*?)\n</(?:second-)?answer>", re.DOTALL)
 
 QUESTIONS = [
     {"prompt_id": 1, "category": "writing", "prompt": ["Marc has 4 apples and sells 1 . how many apples now ?", "and why ?"]},
     {"prompt_id": 2, "category": "writing", "prompt": ["count the pens : Glen starts with 6 and loses 5 .", "once more ?"]},
-    {
-        "prompt_id": 3,
-        "category": "math",
-        "prompt": ["Ada has 6 keys and loses 3 .", "and then 1 more ?"],
-        "reference": ["3", "2"],
-    },
+    {"prompt_id": 3, "category": "math", "prompt": ["Ada has 6 keys , loses 3 .", "and then 1 more ?"], "reference": ["3", "2"]},
     {"prompt_id": 4, "category": "math", "prompt": ["Rosa has 2 pens and finds 3 .", "and then ?"], "reference": []},
 ]
 
@@ -33,7 +29,7 @@ def write_suite(folder, **changes):
         assert replaced == 1, key
     for name in ("writing", "math"):
         text += f'\n[[task]]\nname = "{name}"\nlabel = "{name}"\nshots = 0\nmetric = "rating"\nfilter = "none"\nchance = 0.1\n'
-    (folder / "questions.jsonl").write_text("".join(json.dumps(q) + "\n" for q in QUESTIONS))
+    write_jsonl(folder / "questions.jsonl", QUESTIONS)
     path = folder / "judged.toml"
     path.write_text(text)
     return path
@@ -64,16 +60,14 @@ class Stub:
             self.requests.append(request)
             self.keys.append(key)
             count = len(self.judged)
-        own = self.behave(request, count) if request["max_tokens"] != 1 else None
-        if own is not None:
+        if request["max_tokens"] != 1 and (own := self.behave(request, count)) is not None:
             return own
         found = ANSWER.search(request["messages"][0]["content"])
         return 200, f"I looked at it. Rating: [[{rule(found[1])}]]" if found else "1"
 
 
 def completion(text):
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
     return {"id": "x", "object": "chat.completion", "created": 0, "model": "stub", "choices": [choice]}
 
 

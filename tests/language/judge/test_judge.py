@@ -1,11 +1,11 @@
 """A judged suite in parts: questions, prompts, ratings, what is kept and under which key, and what must never be written down."""
 
-import json
-
+import pandas as pd
 import pytest
 
 from harness.config import EvaluationConfig
 from harness.errors import EvaluationError, UserError
+from harness.files import write_jsonl
 from harness.language.judge.benchmark import JudgeBenchmark, load_judge_benchmark
 from harness.language.judge.endpoint import Endpoint, check_judge_settings, resolve_judge
 from harness.language.judge.judgement_log import Judgement, JudgementLog
@@ -31,8 +31,6 @@ def judge(**changes):
     return MT.judge.model_copy(update={"endpoint": "http://h:1/v1", "model": "m", **changes})
 
 
-# ---------------------------------------------------------------- ratings and instructions
-
 RATED = {"Good. Rating: [[7]]": 7, "[[ 7.5 ]]": 7.5, "It says [[10]] of itself. Rating: [[2]]": 2, "[[1]]": 1, "[[10]]": 10}
 UNRATED = ("[[0]]", "[[11]]", "[[-3]]", "[7]", "Rating: 7", "[[seven]]", "")
 
@@ -45,9 +43,8 @@ def test_a_rating_is_the_last_number_in_double_brackets_from_1_to_10(reply, expe
 def test_the_second_turn_shows_the_whole_conversation_and_the_first_only_itself():
     """An answer that holds a placeholder's name is left as it is."""
     first, second = asked("two"), asked("two", "three")
-    assert all(text in first for text in ("1 + 1 ?", "two"))
-    assert "and 1 more ?" not in first and "three" not in first
-    assert all(text in second for text in ("1 + 1 ?", "two", "and 1 more ?", "three"))
+    said = ("1 + 1 ?", "two", "and 1 more ?", "three")
+    assert [[text in prompt for text in said] for prompt in (first, second)] == [[True, True, False, False], [True] * 4]
     assert "reference" not in first + second
     assert "$question_1 {answer_2} $$5" in asked("$question_1 {answer_2} $$5", "fine")
 
@@ -67,21 +64,17 @@ def test_shipped_temperatures_are_those_of_fastchat():
     assert MT.judge.max_new_tokens == 1024
 
 
-# ---------------------------------------------------------------- suites
+BEFORE = {"lab-ten": "17c3391ec67ce776", "tspin-ten": "1aa83a1f6645af1d", "bigbench-spin": "dac9b5a6cf5582ac"}
 
 
-@pytest.mark.parametrize(
-    ("name", "before"),
-    [("lab-ten", "17c3391ec67ce776"), ("tspin-ten", "1aa83a1f6645af1d"), ("bigbench-spin", "dac9b5a6cf5582ac")],
-)
+@pytest.mark.parametrize(("name", "before"), BEFORE.items())
 def test_a_suite_without_a_judge_and_clusters_is_named_as_before_there_were_any(name, before):
     """The digest that run folders hold: another one would refuse to go on with them."""
     suite = load_suite(name)
     rows = [row.model_copy(update={"cluster": None}) for row in suite.task]
     assert digest(suite.model_copy(update={"task": rows, "version": "1"}).identity()) == before
     clustered = any(row.cluster for row in suite.task)
-    assert (digest(suite.identity()) == before) is not clustered
-    assert suite.version == ("2" if clustered else "1")
+    assert (digest(suite.identity()) == before, suite.version) == (not clustered, "2" if clustered else "1")
 
 
 @pytest.mark.parametrize(
@@ -102,30 +95,25 @@ def test_a_judged_suite_that_does_not_fit_is_told_so_without_a_secret(tmp_path, 
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError) as told:
         load_suite(str(path))
-    assert expected in str(told.value)
-    assert KEY not in str(told.value) and "hidden" not in str(told.value)
+    assert expected in str(told.value) and KEY not in str(told.value) and "hidden" not in str(told.value)
 
 
 def test_the_suite_that_is_asked_does_not_depend_on_where_things_are():
-    elsewhere = judge(key_env="K", retries=9, questions="q")
-    assert MT.model_copy(update={"judge": elsewhere}).identity() == MT.identity()
-    assert MT.model_copy(update={"judge": judge(max_new_tokens=5)}).identity() != MT.identity()
+    elsewhere, other = judge(key_env="K", retries=9, questions="q"), judge(max_new_tokens=5)
+    same, differs = (MT.model_copy(update={"judge": asked}).identity() == MT.identity() for asked in (elsewhere, other))
+    assert same and not differs
 
-
-# ---------------------------------------------------------------- questions
 
 HUB = {"prompt_id": 81, "category": "math", "prompt": ["a", "b"], "reference": ["1"]}
 FIRST = Question("81", "math", ("a", "b"), ("1", ""))
 
 
 def written(path, *rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 
 def test_questions_are_read_in_the_hubs_shape_and_in_fastchats_from_file_folder_and_mirror(tmp_path):
-    import pandas as pd
-
     path = written(tmp_path / "q.jsonl", HUB, {"question_id": 82, "category": "math", "turns": ["c", "d"]})
     both = [FIRST, Question("82", "math", ("c", "d"), ("", ""))]
     assert load_questions("q.jsonl", tmp_path, None) == load_questions(str(path), tmp_path / "elsewhere", None) == both
@@ -164,26 +152,21 @@ def test_limits_take_the_first_questions_of_each_row_and_a_category_without_any_
         load_judge_benchmark(suite, EvaluationConfig(), None)
 
 
-# ---------------------------------------------------------------- numbers
-
-
 def test_value_and_error_equal_the_hand_calculation():
     """Ratings (2, 4) and (8, 10): questions count 0.3 and 0.9, mean 0.6; sd 0.3 * sqrt(2), divided by sqrt(2) questions: 0.3."""
-    questions = [Question(name, "math", ("a", "b"), ("", "")) for name in ("p", "q")]
-    board = JudgeBenchmark(MT, {"math": questions, "stem": [Question("r", "stem", ("a", "b"), ("", ""))]})
-    rows = {row.name: row for row in MT.task}
+    p, q, r = (Question(name, kind, ("a", "b"), ("", "")) for name, kind in (("p", "math"), ("q", "math"), ("r", "stem")))
+    board = JudgeBenchmark(MT, {"math": [p, q], "stem": [r]})
     ratings = {"p": [2.0, 4.0], "q": [8.0, 10.0], "r": [1.0, 1.0]}
-    record = board.make_record(rows["math"], ratings)
-    assert (record.value, record.stderr, record.n) == (pytest.approx(0.6), pytest.approx(0.3), 2)
-    one = board.make_record(rows["stem"], ratings)
+    two, one = (board.make_record(row, ratings) for name in ("math", "stem") for row in MT.task if row.name == name)
+    assert (two.value, two.stderr, two.n) == (pytest.approx(0.6), pytest.approx(0.3), 2)
     assert (one.value, one.stderr, one.n) == (pytest.approx(one.chance), None, 1)
 
 
 def clustered(folder, key, **columns):
     path = write_suite(folder)
     path.write_text(path.read_text().replace('name = "math"\n', f'name = "math"\ncluster = "{key}"\n'))
-    rows = [row | {name: values[n] for name, values in columns.items()}
-            for n, row in enumerate([*QUESTIONS, QUESTIONS[-1] | {"prompt_id": 5}])]  # fmt: skip
+    rows = [*QUESTIONS, QUESTIONS[-1] | {"prompt_id": 5}]
+    rows = [row | {name: values[n] for name, values in columns.items()} for n, row in enumerate(rows)]
     written(folder / "questions.jsonl", *rows)
     where = EvaluationConfig(judge_endpoint="http://h/v1", judge_model="m")
     return load_judge_benchmark(load_suite(str(path)), where, None)
@@ -198,8 +181,7 @@ def test_two_turns_are_one_cluster_and_so_are_questions_of_one_passage(tmp_path)
     row = next(row for row in board.suite.task if row.name == "math")
     ratings = {"3": [2.0, 4.0], "4": [8.0, 10.0], "5": [8.0, 6.0]}
     record = board.make_record(row, ratings)
-    assert (record.n, record.clusters) == (3, 2)
-    assert record.stderr == pytest.approx(2 / 9, rel=1e-12)
+    assert (record.n, record.clusters) == (3, 2) and record.stderr == pytest.approx(2 / 9, rel=1e-12)
     assert board.item_scores(row, ratings)["clusters"] == [0, 1, 1]
 
 
@@ -217,8 +199,6 @@ def test_a_judged_row_with_a_key_that_does_not_fit_is_told_so(tmp_path, key, col
         clustered(tmp_path, key, **columns)
     assert expected in str(told.value)
 
-
-# ---------------------------------------------------------------- answers
 
 THREE = [Question(str(n), c, (f"count the pens : {n} .", "and the keys ?"), ("", "")) for n, c in enumerate(("a", "b", "a"))]
 HOW = {"max_new_tokens": 6, "temperatures": {"a": 0.8, "b": 0.0}, "batch_size": 8, "advance": lambda n: None}
@@ -239,27 +219,22 @@ def test_the_second_prompt_holds_the_first_answer_and_every_answer_its_own_luck(
 
 def test_a_question_too_long_for_the_context_is_named_before_and_during(tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=40)
-    tokens = len(prompt_ids(policy, THREE[0], ["-"]))
-    check_context_length(policy, THREE[:1], "s", 40 - tokens)
-    expected = f"question 0, turn 2: {tokens} tokens of prompt and up to {41 - tokens} of answer, .* 40"
-    with pytest.raises(UserError, match=expected):
-        check_context_length(policy, THREE[:1], "s", 41 - tokens)
+    n = len(prompt_ids(policy, THREE[0], ["-"]))
+    check_context_length(policy, THREE[:1], "s", 40 - n)
+    with pytest.raises(UserError, match=f"question 0, turn 2: {n} tokens of prompt and up to {41 - n} of answer, .* 40"):
+        check_context_length(policy, THREE[:1], "s", 41 - n)
     with pytest.raises(EvaluationError, match="s, question 0, turn 2: the prompt has .* the model's context is 40"):
         generate_answers(policy, THREE[:1], "s", **HOW | {"max_new_tokens": 60, "temperatures": {"a": 5.0}})
 
 
-# ---------------------------------------------------------------- judgements
-
-
 def test_a_judgement_is_shared_by_equal_requests_alone():
-    def key(prompt, **changes):
-        return request_key(Endpoint(judge(**changes)), JudgeRequest("q", 1, prompt))
+    def key(prompt=None, **changes):
+        return request_key(Endpoint(judge(**changes)), JudgeRequest("q", 1, prompt or asked("two")))
 
-    prompt = asked("two")
-    assert key(prompt) == key(prompt, endpoint="http://h:2/v1", retries=0)
-    others = [key(prompt, **changes) for changes in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
+    assert key() == key(endpoint="http://h:2/v1", retries=0)
+    others = [key(**changes) for changes in ({"model": "n"}, {"endpoint": "http://i/v1"}, {"temperature": 0.5})]
     others += [key(asked("two ")), key(asked("two", question=Question("q", "math", ("2 + 2 ?", "b"), ("", ""))))]
-    assert len({key(prompt), *others}) == 6
+    assert len({key(), *others}) == 6
 
 
 def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one_is_told(tmp_path):
@@ -289,9 +264,6 @@ def test_a_line_cut_off_by_a_kill_or_damaged_is_no_judgement_and_the_damaged_one
     assert list(JudgementLog(written(file, legacy)).known) == ["k"], "of before judgements had digests"
 
 
-# ---------------------------------------------------------------- who is asked
-
-
 @pytest.mark.parametrize(
     ("evaluation", "endpoint", "key_env"),
     [
@@ -311,20 +283,17 @@ def test_a_suites_key_is_sent_to_the_suites_own_endpoint_only(evaluation, endpoi
     [
         ({"endpoint": None}, "no judge is named"),
         ({"model": None}, "no judge's model is named"),
-        *(
-            ({"endpoint": endpoint}, "holds a name, a password or a query")
-            for endpoint in ("http://u:hidden@h/v1", "http://hidden@h/v1", "https://h/v1?key=hidden")
-        ),
+        *(({"endpoint": f"http{rest}"}, "holds a name, a password or a query")
+          for rest in ("://u:hidden@h/v1", "://hidden@h/v1", "s://h/v1?key=hidden")),
         *(({"endpoint": e}, "expected an address such as") for e in ("u:hidden@h/v1", "http://[hidden@h", "ftp://h/v1")),
         ({"endpoint": "localhost:8000/v1"}, "=localhost:8000/v1: expected an address such as http://localhost:8000/v1"),
         *(({"key_env": variable}, "no variable of this name") for variable in ("hidden-key", "hidden_key")),
     ],
-)
+)  # fmt: skip
 def test_a_judge_that_cannot_be_asked_is_told_and_secrets_are_not_quoted(changes, expected):
     with pytest.raises(UserError) as told:
         check_judge_settings(judge(**changes), "s")
-    assert expected in str(told.value)
-    assert "hidden" not in str(told.value)
+    assert expected in str(told.value) and "hidden" not in str(told.value)
 
 
 def test_without_openai_the_way_to_install_it_is_named(monkeypatch):

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import defaultdict
 
 import pytest
 
 from harness.analysis.stats import minimum_detectable_effect
+from harness.files import read_jsonl, write_jsonl
 from harness.loop.suite import load_suite
 from harness.reporting.tables import refresh
 from tests.conftest import GUARD_FOLDER, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
@@ -21,6 +23,7 @@ from tests.language.judge.judge_stub import KEY, QUESTIONS, rule, serving, write
 
 pytestmark = pytest.mark.loopback
 RUN = "results/small"
+PLAYERS = ("initial", "sft/seed-0/iteration-0", "space/seed-0/iteration-0")
 PER_PLAYER = 2 * len(QUESTIONS)
 BASE = ("run", "--recipe", SMALL_RECIPE, "--suite", "judged.toml", "--iters", "1", "--jobs", "1", "--name", "small",
         "--set", "probe.prompts=2")  # fmt: skip
@@ -35,6 +38,10 @@ def command(url, *more, objectives="sft", model="stub"):
     return *BASE, "--objectives", objectives, *named(url, model), *more
 
 
+def search_path(*before):
+    return os.pathsep.join(filter(None, [*map(str, before), str(GUARD_FOLDER), os.environ.get("PYTHONPATH")]))
+
+
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     """A run with two objectives, a judge that wants a key, and an lm-eval that cannot be imported; (folder, stub, output)."""
@@ -42,10 +49,10 @@ def judged(tmp_path_factory):
     write_suite(folder)
     (folder / "broken" / "lm_eval").mkdir(parents=True)
     (folder / "broken" / "lm_eval" / "__init__.py").write_text("raise ImportError('a judged suite needs no lm-eval')\n")
-    path = os.pathsep.join([str(folder / "broken"), str(GUARD_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
+    more = {"PYTHONPATH": search_path(folder / "broken"), "STUB_KEY": KEY, ALLOWED: "1"}
     with serving(KEY) as stub:
         arguments = command(stub.url, *KEYED, objectives="sft,space")
-        yield folder, stub, run_cli(*arguments, cwd=folder, PYTHONPATH=path, STUB_KEY=KEY, **{ALLOWED: "1"}), arguments
+        yield folder, stub, run_cli(*arguments, cwd=folder, **more), arguments
 
 
 @pytest.fixture
@@ -54,8 +61,7 @@ def typed(tmp_path, monkeypatch):
     monkeypatch.setattr("harness.commands.run.write_views", lambda run, reports: refresh(run.root, everything=False) and {})
 
     def type_(*arguments, cwd=tmp_path):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openai leaves its sockets to the garbage collector
+        with warnings.catch_warnings(action="ignore"):  # openai leaves its sockets to the garbage collector
             done = run_cli_in_process(*map(str, arguments), cwd=cwd, check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -63,11 +69,11 @@ def typed(tmp_path, monkeypatch):
 
 
 def samples(run, place):
-    files = {task: run / place / f"evaluate/judged/samples_{task}.jsonl" for task in ("writing", "math")}
-    return {task: [json.loads(line) for line in file.read_text().splitlines()] for task, file in files.items()}
+    return {task: read_jsonl(run / place / f"evaluate/judged/samples_{task}.jsonl") for task in ("writing", "math")}
 
 
-PLAYERS = ("initial", "sft/seed-0/iteration-0", "space/seed-0/iteration-0")
+def recorded(folder):
+    return json.loads((folder / RUN / "run.json").read_text())["suites"]["judged"]["judge"]
 
 
 def read(run, place, name):
@@ -89,8 +95,8 @@ def test_scores_equal_those_computed_by_hand_from_the_recorded_answers(judged):
             assert record["stderr"] == pytest.approx(statistics.stdev(by_question) / 2**0.5)
             assert (record["n"], record["chance"]) == (2, 0.1)
     written = {(r["objective"], r["task"]): float(r["value"]) for r in read_csv_rows(run / "scores.csv")}
-    assert len(written) == 6
-    assert written["sft", "math"] == pytest.approx(statistics.fmean(x["rating"] for x in samples(run, PLAYERS[1])["math"]) / 10)
+    mean = statistics.fmean(x["rating"] for x in samples(run, PLAYERS[1])["math"])
+    assert len(written) == 6 and written["sft", "math"] == pytest.approx(mean / 10)
 
 
 def test_the_judge_was_asked_once_per_answer_with_key_reference_and_conversation(judged):
@@ -108,13 +114,11 @@ def test_the_judge_was_asked_once_per_answer_with_key_reference_and_conversation
 
 
 def test_players_with_other_answers_have_judgements_of_their_own(judged):
-    run = judged[0] / RUN
-    told = {}  # question and turn -> (answers that the judge saw, key) of every player
-    for place in PLAYERS:
-        for lines in samples(run, place).values():
-            for first, second in zip(lines[::2], lines[1::2], strict=True):
-                told.setdefault((first["question_id"], 1), []).append((first["answer"], first["key"]))
-                told.setdefault((first["question_id"], 2), []).append(((first["answer"], second["answer"]), second["key"]))
+    told = defaultdict(list)  # question and turn -> (answers that the judge saw, key) of every player
+    for lines in (lines for place in PLAYERS for lines in samples(judged[0] / RUN, place).values()):
+        for first, second in zip(lines[::2], lines[1::2], strict=True):
+            told[first["question_id"], 1].append((first["answer"], first["key"]))
+            told[first["question_id"], 2].append(((first["answer"], second["answer"]), second["key"]))
     pairs = [pair for seen in told.values() for pair in itertools.combinations(seen, 2)]
     assert all((a == b) == (key == other) for (a, key), (b, other) in pairs)
     assert any(a != b for (a, _), (b, _) in pairs)
@@ -125,8 +129,7 @@ def test_host_and_model_are_recorded_and_the_key_is_nowhere(judged):
     assert KEY not in done.stdout + done.stderr
     assert [p for p in folder.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()] == []
     assert read(folder / RUN, "initial", "manifest.json")["settings"]["judge"] == {"host": "127.0.0.1", "model": "stub"}
-    record = json.loads((folder / RUN / "run.json").read_text())
-    assert record["suites"]["judged"]["judge"]["key_env"] == "STUB_KEY"
+    assert recorded(folder)["key_env"] == "STUB_KEY"
     raw = read(folder / RUN, "initial", "judge.json")
     assert raw["mean_rating"] == pytest.approx(statistics.fmean(raw["mean_rating_by_turn"].values()))
 
@@ -150,10 +153,8 @@ def test_the_same_command_again_asks_nothing_and_another_judge_is_refused(judged
     code, said, _ = typed(*arguments, cwd=folder)
     assert code == 0 and "0 phases to do" in said
     code, _, said = typed(*command(stub.url, *KEYED, objectives="sft,space", model="other"), cwd=folder)
-    assert code == 1
-    assert "judge.model='stub', now asked for 'other'" in said
-    record = json.loads((folder / RUN / "run.json").read_text())
-    assert record["suites"]["judged"]["judge"]["model"] == "stub"  # the report must not name another judge than the scores'
+    assert code == 1 and "judge.model='stub', now asked for 'other'" in said
+    assert recorded(folder)["model"] == "stub"  # the report must not name another judge than the scores'
     assert len(stub.judged) == before - 1
 
 
@@ -189,8 +190,7 @@ def test_a_judge_that_hangs_costs_one_cell_and_later_only_what_is_missing(tmp_pa
 
         stub.behave = hang
         code, said, _ = typed(*command(stub.url, objectives="space,sft"))
-        assert code == 2
-        assert "failed  space/seed-0: EvaluationError: judge stub at 127.0.0.1: question " in said
+        assert code == 2 and "failed  space/seed-0: EvaluationError: judge stub at 127.0.0.1: question " in said
         assert "no answer within 1 s, 1 times" in said
         assert {r["objective"] for r in read_csv_rows(tmp_path / RUN / "scores.csv")} == {"initial", "sft"}
         assert len(hung) == 1
@@ -199,8 +199,7 @@ def test_a_judge_that_hangs_costs_one_cell_and_later_only_what_is_missing(tmp_pa
         assert typed(*command(stub.url, objectives="space,sft"))[0] == 0
         asked = [r["messages"][0]["content"] for r in stub.judged]
     answered = asked[:known] + asked[known : known + 2]
-    assert not set(asked[before:]) & set(answered)
-    assert hung[0]["messages"][0]["content"] in asked[before:]
+    assert not set(asked[before:]) & set(answered) and hung[0]["messages"][0]["content"] in asked[before:]
     keys = [{x["key"] for t in samples(tmp_path / RUN, place).values() for x in t} for place in PLAYERS]
     assert len(asked) - before == len(keys[2] - keys[0] - keys[1]) - 2  # two were kept of the evaluation that failed
 
@@ -247,9 +246,9 @@ def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path, typed):
     write_suite(tmp_path, at_once=1)
     with serving() as stub:
         stub.behave = lambda request, count: stub.closed.wait(30) and None if count == 4 else None
-        path = os.pathsep.join([str(GUARD_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])])
         arguments = [sys.executable, "-W", "ignore", "-m", "harness", *map(str, command(stub.url))]
-        process = subprocess.Popen(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, "PYTHONPATH": search_path()}
+        process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while len(stub.judged) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -260,8 +259,7 @@ def test_killed_while_judging_it_goes_on_with_what_is_kept(tmp_path, typed):
         stub.behave = lambda request, count: None
         assert typed(*command(stub.url))[0] == 0
         asked = [r["messages"][0]["content"] for r in stub.judged]
-    assert not set(asked[4:]) & set(asked[:3])
-    assert asked[3] in asked[4:]
+    assert not set(asked[4:]) & set(asked[:3]) and asked[3] in asked[4:]
 
 
 def test_a_dry_run_needs_no_judge(tmp_path, typed):
@@ -277,9 +275,7 @@ def test_a_dry_run_needs_no_judge(tmp_path, typed):
 def test_suites_check_lists_what_is_missing_or_says_that_all_is_there(tmp_path, typed):
     suite = write_suite(tmp_path)
     code, said, _ = typed("suites", "check", suite)
-    assert code == 1
-    assert "writing: 2 questions" in said
-    assert "PROBLEM  suite judged: no judge is named" in said
+    assert code == 1 and "writing: 2 questions" in said and "PROBLEM  suite judged: no judge is named" in said
     with serving() as stub:
         code, said, _ = typed("suites", "check", suite, *named(stub.url))
         assert code == 0 and "questions, package and judge are there" in said and len(stub.requests) == 1
@@ -295,8 +291,7 @@ def test_the_shipped_suite_takes_its_questions_from_a_mirror(tmp_path, typed, mo
     folder = tmp_path / "mirror" / suite.judge.questions
     folder.mkdir(parents=True)
     asked = [{"prompt_id": n, "category": row.name, "prompt": ["a", "b"], "reference": []} for n, row in enumerate(suite.task)]
-    (folder / "train.jsonl").write_text("".join(json.dumps(q) + "\n" for q in asked))
+    write_jsonl(folder / "train.jsonl", asked)
     with serving() as stub:
         code, said, _ = typed("suites", "check", "mt-bench", "--mirror", tmp_path / "mirror", *named(stub.url))
-    assert code == 0
-    assert "humanities: 1 questions of two turns, temperature 0.1" in said
+    assert code == 0 and "humanities: 1 questions of two turns, temperature 0.1" in said

@@ -1,11 +1,13 @@
 """One prefix with its continuations gives the numbers and the gradients of one row per continuation, for every family."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
 from harness.language.model.logprobs import collate, continuation_logps, prefill_prefix, token_logps
+from harness.language.model.packing import PackedBatch
 from harness.language.model.verify import choose_layout
 from harness.records import PromptGroup
 from tests.helpers.families import FAMILIES, SINGLE, WITHOUT_MASK, family
@@ -27,10 +29,10 @@ def gradients(model, logps):
     return {n: p.grad.clone() for n, p in model.named_parameters() if "lora_" in n}
 
 
-DOUBLE = [(name, torch.float64, 1e-10) for name in FAMILIES]
+KINDS = [(n, torch.float64, 1e-10) for n in FAMILIES] + [(n, torch.float32, 1e-5) for n in FAMILIES | SINGLE]
 
 
-@pytest.mark.parametrize(("name", "dtype", "tolerance"), [*DOUBLE, *((n, torch.float32, 1e-5) for n in FAMILIES | SINGLE)])
+@pytest.mark.parametrize(("name", "dtype", "tolerance"), KINDS)
 @pytest.mark.parametrize("layout", ["packed", "rows"])
 def test_values_and_gradients_equal_one_row_per_continuation(name, layout, dtype, tolerance):
     """Gradients are compared relative to the largest one: they are sums over tokens of either sign."""
@@ -41,8 +43,7 @@ def test_values_and_gradients_equal_one_row_per_continuation(name, layout, dtype
     assert float(((found - expected) / per_token).detach().abs().max()) <= tolerance
     wanted, got = gradients(model, expected), gradients(model, found)
     scale = max(float(g.abs().max()) for g in wanted.values())
-    assert scale > 0.1
-    assert max(float((wanted[n] - got[n]).abs().max()) for n in wanted) <= tolerance * scale * 2
+    assert scale > 0.1 and max(float((wanted[n] - got[n]).abs().max()) for n in wanted) <= tolerance * scale * 2
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -59,16 +60,14 @@ def test_a_beginning_kept_as_keys_and_values_changes_nothing(name):
 @pytest.mark.parametrize("name", FAMILIES | SINGLE)
 def test_the_start_up_comparison_finds_the_packed_layout_for_every_family_of_the_project(name):
     choice = choose_layout(family(name, torch.float32))
-    assert choice.layout == "packed"
-    assert choice.difference < 1e-4
+    assert choice.layout == "packed" and choice.difference < 1e-4
 
 
 @pytest.mark.parametrize("name", WITHOUT_MASK)
 def test_a_family_that_takes_no_mask_of_ours_falls_back_to_rows_and_says_why(name):
     model = family(name)
     choice = choose_layout(model)
-    assert choice.layout == "rows"
-    assert choice.reason
+    assert choice.layout == "rows" and choice.reason
     with torch.no_grad():
         found = continuation_logps(model, collate(GROUPS, "rows"), "rows").logps
         assert float((found - plain_logps(model, GROUPS)).abs().max()) <= 1e-6  # attention in float32, as above
@@ -76,19 +75,14 @@ def test_a_family_that_takes_no_mask_of_ours_falls_back_to_rows_and_says_why(nam
 
 def test_a_wrong_mask_is_noticed_at_start_up(monkeypatch):
     """If continuations saw their siblings, the comparison would refuse the layout."""
-    from harness.language.model.packing import PackedBatch
-
     honest = PackedBatch.mask
-    monkeypatch.setattr(PackedBatch, "mask", lambda self, dtype, window=None: honest(_one_branch(self), dtype, window))
+
+    def blind(packed, *given, **named):
+        return honest(dataclasses.replace(packed, branch=torch.zeros_like(packed.branch)), *given, **named)
+
+    monkeypatch.setattr(PackedBatch, "mask", blind)
     choice = choose_layout(family("llama", torch.float32))
-    assert choice.layout == "rows"
-    assert "differs by" in choice.reason
-
-
-def _one_branch(packed):
-    import dataclasses
-
-    return dataclasses.replace(packed, branch=torch.zeros_like(packed.branch))
+    assert choice.layout == "rows" and "differs by" in choice.reason
 
 
 def test_greedy_is_what_the_argmax_says_token_by_token():
@@ -108,26 +102,18 @@ def test_a_sum_over_many_unlikely_tokens_is_that_of_float64():
     hidden, weight = torch.randn(4000, 32), torch.randn(900, 32) * 0.8
     target = torch.randint(0, 900, (4000,))
     exact = torch.log_softmax((hidden @ weight.T).double(), dim=-1).gather(1, target[:, None])[:, 0]
-    for gradients in (False, True):
-        logp, _ = token_logps(hidden.requires_grad_(gradients), target, lambda h: h @ weight.T, 4000)
-        logp = logp.detach()
-        assert float((logp - exact).abs().max()) < 1e-6
-        assert abs(float(logp.sum() - exact.sum())) < 1e-5
+    for with_gradients in (False, True):
+        logp = token_logps(hidden.requires_grad_(with_gradients), target, lambda h: h @ weight.T, 4000)[0].detach()
+        assert float((logp - exact).abs().max()) < 1e-6 and abs(float(logp.sum() - exact.sum())) < 1e-5
 
 
 def test_a_continuation_is_summed_in_float64_in_a_float32_model():
-    model = family("llama", torch.float32)
-    groups = [PromptGroup([1, 5], [[(7 * i * i + 3 * i + k) % 97 for i in range(100)] for k in range(4)])]
-    packed = collate(groups, "packed")
+    responses = [[(7 * i * i + 3 * i + k) % 97 for i in range(100)] for k in range(4)]
+    packed = collate([PromptGroup([1, 5], responses)], "packed")
     kept = []
-
-    def noted(*given):
-        kept.append(token_logps(*given))
-        return kept[-1]
-
     with torch.no_grad(), pytest.MonkeyPatch.context() as patched:
-        patched.setattr("harness.language.model.logprobs.token_logps", noted)
-        found = continuation_logps(model, packed, "packed").logps.tolist()
+        patched.setattr("harness.language.model.logprobs.token_logps", lambda *a: kept.append(token_logps(*a)) or kept[-1])
+        found = continuation_logps(family("llama", torch.float32), packed, "packed").logps.tolist()
     values = kept[0][0].double()
     for number, value in enumerate(found):
         assert value == pytest.approx(math.fsum(values[packed.owner == number].tolist()), abs=1e-9)
@@ -150,13 +136,10 @@ def test_the_projection_in_chunks_has_the_values_and_gradients_of_the_whole(chun
 
 def test_no_tensor_of_rows_by_tokens_by_vocabulary_is_ever_made(monkeypatch):
     """Every tensor that leaves the output layer has at most a chunk's entries."""
-    import harness.language.model.logprobs
-
     model = family("llama")
-    monkeypatch.setattr(harness.language.model.logprobs, "LOGITS_CHUNK_SIZE", 97 * 4)
+    monkeypatch.setattr("harness.language.model.logprobs.LOGITS_CHUNK_SIZE", 97 * 4)
     sizes = []
     head = model.get_base_model().get_output_embeddings()
     head.register_forward_hook(lambda module, inputs, output: sizes.append(output.numel()))
     continuation_logps(model, collate(GROUPS, "packed"), "packed").logps.sum().backward()
-    assert max(sizes) <= 97 * 4
-    assert sum(sizes) == 97 * sum(len(c) for _, c in ALL)
+    assert max(sizes) <= 97 * 4 and sum(sizes) == 97 * sum(len(c) for _, c in ALL)

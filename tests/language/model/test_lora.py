@@ -34,8 +34,7 @@ def test_outputs_and_gradients_are_pefts(dtype, tolerance, bias, merge):
     model = layer(dtype, bias)
     expected = outcome(model, x)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert fuse(model, merge) is merge
-    assert any(type(m) is FusedLinear for m in model.modules())
+    assert fuse(model, merge) is merge and any(type(m) is FusedLinear for m in model.modules())
     for found, wanted in zip(outcome(model, x), expected, strict=True):
         assert float((found - wanted).abs().max()) <= tolerance * float(wanted.abs().max())
     assert set(model.state_dict()) == set(before), "the same parameters and files"
@@ -65,13 +64,11 @@ def test_a_merged_weight_follows_every_change_of_the_adapter():
             one(x).pow(2).sum().backward()
             optimizer.step()
     with torch.no_grad():
-        for one in (model, plain):
-            for name, parameter in one.named_parameters():
-                if "lora_B" in name:
-                    parameter.copy_(torch.ones_like(parameter))
+        for name, parameter in (*model.named_parameters(), *plain.named_parameters()):
+            if "lora_B" in name:
+                parameter.fill_(1.0)
         assert torch.allclose(model(x), plain(x), atol=1e-12)
 
 
 def test_half_precision_is_not_merged_by_itself():
-    assert fuse(layer(torch.bfloat16, True)) is False
-    assert fuse(layer(torch.float32, True)) is True
+    assert fuse(layer(torch.bfloat16, True)) is False and fuse(layer(torch.float32, True)) is True

@@ -15,34 +15,25 @@ def test_a_prefix_with_two_continuations_by_hand():
     """Columns: 10 11 12 | 20 21 | 30; the last tokens 22 and 31 are predicted, never fed."""
     packed = pack([ONE])
     assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30]]
-    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 3]]
-    assert packed.source.tolist() == [2, 3, 4, 2, 5]
-    assert packed.target.tolist() == [20, 21, 22, 30, 31]
-    assert packed.owner.tolist() == [0, 0, 0, 1, 1]
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 3]] and packed.source.tolist() == [2, 3, 4, 2, 5]
+    assert packed.target.tolist() == [20, 21, 22, 30, 31] and packed.owner.tolist() == [0, 0, 0, 1, 1]
     sees = (packed.mask(torch.float32)[0, 0] == 0).int().tolist()
-    assert sees == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [1, 1, 1, 1, 0, 0],
-        [1, 1, 1, 1, 1, 0],
-        [1, 1, 1, 0, 0, 1],
-    ]
+    assert ["".join(map(str, row)) for row in sees] == ["100000", "110000", "111000", "111100", "111110", "111001"]
+    one_per_row = pack([ONE, PromptGroup([1], [[2]])], one_per_row=True)
+    assert one_per_row.ids.tolist() == [[10, 11, 12, 20, 21, 30], [1, 0, 0, 0, 0, 0]]
 
 
 def test_a_window_counts_positions_not_columns():
     """Window 2: column 30, at position 3, sees the prefix's position 2 although it stands five columns further on."""
     sees = (pack([ONE]).mask(torch.float32, window=2)[0, 0] == 0).int().tolist()
-    assert sees[5] == [0, 0, 1, 0, 0, 1]
-    assert sees[4] == [0, 0, 0, 1, 1, 0]
+    assert sees[5] == [0, 0, 1, 0, 0, 1] and sees[4] == [0, 0, 0, 1, 1, 0]
 
 
 def test_a_cache_is_seen_by_all_and_positions_go_on_from_it():
     packed = pack([ONE], prefix_length=4)
     assert packed.positions.tolist() == [[4, 5, 6, 7, 8, 7]]
     mask = packed.mask(torch.float32)
-    assert mask.shape == (1, 1, 6, 10)
-    assert bool((mask[..., :4] == 0).all())
+    assert mask.shape == (1, 1, 6, 10) and bool((mask[..., :4] == 0).all())
 
 
 def test_padding_sees_only_padding_so_no_row_of_the_mask_is_empty():
@@ -56,29 +47,10 @@ def test_padding_sees_only_padding_so_no_row_of_the_mask_is_empty():
 def random_groups(seed, count=60):
     draw = random.Random(seed)
 
-    def ids(n):
-        return [draw.randrange(500) for _ in range(n)]
+    def ids(most):
+        return [draw.randrange(500) for _ in range(draw.randint(1, most))]
 
-    def group():
-        return PromptGroup(ids(draw.randint(1, 30)), [ids(draw.randint(1, 20)) for _ in range(draw.randint(1, 5))])
-
-    return [group() for _ in range(count)]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_every_token_of_every_continuation_is_predicted_once_from_the_token_before_it(seed):
-    groups = random_groups(seed)
-    packed = pack(groups)
-    flat = packed.ids.flatten()
-    listed = [(g, c) for g in groups for c in g.responses]
-    assert packed.count == len(listed)
-    for number, (group, continuation) in enumerate(listed):
-        mine = packed.owner == number
-        assert packed.target[mine].tolist() == list(continuation)
-        assert flat[packed.source[mine]].tolist() == [group.prompt[-1], *continuation[:-1]]
-        assert packed.positions.flatten()[packed.source[mine]].tolist() == [
-            len(group.prompt) - 1 + i for i in range(len(continuation))
-        ]
+    return [PromptGroup(ids(30), [ids(20) for _ in range(draw.randint(1, 5))]) for _ in range(count)]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -111,8 +83,3 @@ def test_passes_hold_the_budget_and_values_come_back_in_order(seed, budget):
         assert len(numbers) == 1 or sum(groups[g].width for g in numbers) <= budget
         parts.append((numbers, [(g, tuple(c)) for g in numbers for c in groups[g].responses]))
     assert unsort(parts, groups) == [(g, tuple(c)) for g, group in enumerate(groups) for c in group.responses]
-
-
-def test_alone_keeps_one_group_per_row_in_order():
-    packed = pack([ONE, PromptGroup([1], [[2]])], one_per_row=True)
-    assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30], [1, 0, 0, 0, 0, 0]]

@@ -18,35 +18,35 @@ from harness.language.phases.diagnostics import (
     run_diagnostics,
 )
 from harness.language.records import Example
+from harness.records import PromptGroup
 from harness.reporting.report.content.dynamics import drift_table, kl_note
 from harness.world import EarlierCheckpoint
 from tests.conftest import make_policy, randomize_adapter
+from tests.helpers.peers import quiet
+from tests.helpers.sampled import plain_logps
 
 EXAMPLES = [Example(str(i), f"what is {i} ?", f"it is {i} .", f"what is {i} ?") for i in range(6)]
 SETTINGS = GenerationConfig(max_new_tokens=8)
 
 
-def test_a_mean_and_its_error_by_hand():
-    """1 2 3: mean 2, sample variance 1, standard error sqrt(1 / 3)."""
-    found = mean_measurement("x", [1.0, 2.0, 3.0], "tokens")
-    assert (found.value, found.n) == (2.0, 3)
-    assert found.stderr == pytest.approx(math.sqrt(1 / 3))
+def test_means_and_ratios_with_their_errors_by_hand():
+    """1 2 3: mean 2, sample variance 1, standard error sqrt(1 / 3).
+
+    (2 + 4) / (1 + 3) = 1.5; residuals 2 - 1.5 = 0.5 and 4 - 4.5 = -0.5 over the mean bottom 2: 0.25 each; sqrt(0.125 / 2).
+    """
+    mean = mean_measurement("x", [1.0, 2.0, 3.0], "tokens")
+    assert (mean.value, mean.n, mean.stderr) == (2.0, 3, pytest.approx(math.sqrt(1 / 3)))
     assert mean_measurement("x", [1.0], "tokens").stderr is None
+    ratio = ratio_measurement("x", [2.0, 4.0], [1.0, 3.0], "nats per token")
+    assert (ratio.value, ratio.stderr) == (1.5, pytest.approx(math.sqrt(0.125 / 1 / 2)))
 
 
-def test_a_ratio_and_its_error_by_hand():
-    """(2 + 4) / (1 + 3) = 1.5; residuals 2 - 1.5 = 0.5 and 4 - 4.5 = -0.5 over the mean bottom 2: 0.25 each; sqrt(0.125 / 2)."""
-    found = ratio_measurement("x", [2.0, 4.0], [1.0, 3.0], "nats per token")
-    assert found.value == 1.5
-    assert found.stderr == pytest.approx(math.sqrt(0.125 / 1 / 2))
+def test_repetition_and_distinct_2_by_hand():
+    """1 2 1 2 1: pairs 12 21 12 21, two of four said before: 0.5. 1 2 3: none. One token: none. Mean 1/6.
 
-
-def test_repetition_by_hand():
-    """1 2 1 2 1: pairs 12 21 12 21, two of four said before: 0.5. 1 2 3: none. One token: none. Mean 1/6."""
+    Distinct-2 counts over all responses, and is absent without a pair.
+    """
     assert repetition([[1, 2, 1, 2, 1], [1, 2, 3], [7]]).value == pytest.approx(1 / 6)
-
-
-def test_distinct_2_counts_over_all_responses_and_is_absent_without_a_pair():
     (found,) = distinct_2([[1, 2, 3], [1, 2]])
     assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
     assert distinct_2([[1], [2]]) == []
@@ -56,18 +56,15 @@ def test_rewards_by_hand():
     """Prompt 1: real -2 -> -1, synthetic -3 -> -4: margin 1 + 1 = 2, reward and likelihood agree. Prompt 2: real -5 -> -4,
     synthetic -1 -> -1: margin 1, but the synthetic one stays likelier: no. Prompt 3 said the real one: margin 0, not counted.
     """
-    said = [
-        {"token_ids": [8], "logp": -3.0, "real_logp": -2.0},
-        {"token_ids": [8], "logp": -1.0, "real_logp": -5.0},
-        {"token_ids": [1], "logp": -2.0, "real_logp": -2.0},
-    ]
+    drawn = ((8, -3.0, -2.0), (8, -1.0, -5.0), (1, -2.0, -2.0))
+    said = [{"token_ids": [token], "logp": logp, "real_logp": real} for token, logp, real in drawn]
     margin, agreement = reward_margins(said, [[1], [1], [1]], [-1.0, -4.0, -2.0], [-4.0, -1.0, -2.0])
     assert margin.value == pytest.approx((2 + 1 + 0) / 3)
     assert (agreement.value, agreement.n) == (0.5, 2)
 
 
 def measured(policy, forerunners):
-    done = run_diagnostics(policy, EXAMPLES, SETTINGS, 32, None, lambda *_: None, forerunners)
+    done = run_diagnostics(policy, EXAMPLES, SETTINGS, 32, None, quiet, forerunners)
     return {m.name: m for m in done.measurements}, done.samples
 
 
@@ -77,24 +74,17 @@ def become(policy, seed):
 
 
 def log_probabilities(policy, rows):
-    """Of every row's token ids after its prompt, by the model alone: one forward pass per row."""
-    found = []
-    for example, row in zip(EXAMPLES, rows, strict=True):
-        prompt = policy.encoder.prompt(example)
-        with torch.no_grad():
-            logits = policy.model(torch.tensor([prompt + row["token_ids"]])).logits[0, len(prompt) - 1 : -1].double()
-        chosen = torch.log_softmax(logits, dim=-1)[range(len(row["token_ids"])), row["token_ids"]]
-        found.append(float(chosen.sum()))
-    return found
+    groups = [PromptGroup(policy.encoder.prompt(e), [row["token_ids"]]) for e, row in zip(EXAMPLES, rows, strict=True)]
+    with torch.no_grad():
+        return plain_logps(policy.model, groups).tolist()
 
 
 def test_the_distance_to_oneself_is_nil_and_without_anothers_samples_one_direction_is_not_known(tokenizer):
     policy = make_policy(tokenizer)
     _, said = measured(policy, {})
     alone, _ = measured(policy, {"previous": EarlierCheckpoint(lambda: None, said)})
-    assert [alone[name].value for name in ("kl_previous", "kl_previous_policy", "reward_margin")] == pytest.approx(
-        [0] * 3, abs=1e-5
-    )
+    for name in ("kl_previous", "kl_previous_policy", "reward_margin"):
+        assert alone[name].value == pytest.approx(0, abs=1e-5)
     other, _ = measured(policy, {"initial": EarlierCheckpoint(lambda: policy.reset_adapter(0), [])})
     assert abs(other["kl_initial"].value) > 1e-3 and "kl_initial_policy" not in other
 
@@ -110,10 +100,8 @@ def test_both_directions_are_the_log_ratios_on_the_samples_of_either_player(toke
     theirs_on_mine = log_probabilities(policy, samples)
     become(policy, 2)
     mine_on_mine, mine_on_theirs = log_probabilities(policy, samples), log_probabilities(policy, said)
-    for name, above, below in (
-        ("kl_initial", mine_on_mine, theirs_on_mine),
-        ("kl_initial_policy", theirs_on_theirs, mine_on_theirs),
-    ):
+    ratios = {"kl_initial": (mine_on_mine, theirs_on_mine), "kl_initial_policy": (theirs_on_theirs, mine_on_theirs)}
+    for name, (above, below) in ratios.items():
         gaps = [a - b for a, b in zip(above, below, strict=True)]
         assert found[name].value == pytest.approx(statistics.fmean(gaps), abs=1e-4)
         assert found[name].stderr == pytest.approx(statistics.stdev(gaps) / math.sqrt(len(gaps)), abs=1e-4)
@@ -132,15 +120,12 @@ def test_the_report_says_which_direction_is_known():
     known = kl_note(drift("kl_previous", "kl_previous_policy", "kl_data_policy", "kl_policy_data"))
     assert "data and policy, in both directions" in known and "unknown" not in known and "one direction" not in known
     real = kl_note(drift("heldout_nll_per_token", "kl_previous", "kl_previous_policy"))
-    assert "Held-out NLL is KL(data ‖ policy) plus the data's own entropy" in real
-    assert "KL(policy ‖ data) is unknown" in real
-    older = kl_note(drift("kl_previous"))
-    assert "in one direction alone, KL(policy ‖ other): the other was not measured" in older
+    assert "Held-out NLL is KL(data ‖ policy) plus the data's own entropy" in real and "KL(policy ‖ data) is unknown" in real
+    assert "in one direction alone, KL(policy ‖ other): the other was not measured" in kl_note(drift("kl_previous"))
 
 
 def test_every_line_of_the_report_has_its_n_and_error():
     made = drift_table(drift("kl_data_policy", "kl_policy_data", "reward_agreement"), {"title": "", "labels": ["spin"]})
     lines = {row[0]: row[1:] for row in made["rows"]}
-    assert lines["KL(data ‖ policy)"] == ["nats per response", "7", "–", "1 ± 0.2"]
-    assert lines["KL(policy ‖ data)"] == ["nats per response", "7", "–", "1 ± 0.2"]
+    assert lines["KL(data ‖ policy)"] == lines["KL(policy ‖ data)"] == ["nats per response", "7", "–", "1 ± 0.2"]
     assert lines["reward agrees"][1] == "5"

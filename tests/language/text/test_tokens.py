@@ -4,6 +4,7 @@ from datetime import datetime
 from functools import cache
 
 import pytest
+from jinja2 import TemplateError
 
 from harness.errors import UserError
 from harness.language.benchmark.lm import PolicyLM
@@ -41,8 +42,7 @@ def once(tok, text):
     return tok(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
 
 
-def test_every_kind_and_beginning_is_in_the_matrix():
-    assert [{entry[n] for entry in matrix()} for n in (0, 1)] == [set(KINDS), set(BEGINNINGS)]
+assert [{entry[n] for entry in matrix()} for n in (0, 1)] == [set(KINDS), set(BEGINNINGS)]
 
 
 @pytest.mark.parametrize("entry", matrix(), ids="-".join)
@@ -83,19 +83,19 @@ def test_training_and_evaluation_lay_out_the_same_prompt_and_begin_it_once(entry
 def test_text_that_looks_like_a_control_token_is_text(entry):
     kind, _, _ = entry
     tok, template = made(*entry)
-    ids = set(tok.convert_tokens_to_ids(list(CONTROL))) - {tok.unk_token_id}
+    control = set(tok.convert_tokens_to_ids(list(CONTROL))) - {tok.unk_token_id}
 
-    def controls(pair):
-        return [i for i in (*pair.prompt_ids, *pair.response_ids) if i in ids]
+    def read(prompt, response):
+        pair = encode_pair(tok, template.render(tok, prompt), response, template)
+        ids = [*pair.prompt_ids, *pair.response_ids]
+        return [i for i in ids if i in control], tok.decode(ids, clean_up_tokenization_spaces=False)
 
-    plain = encode_pair(tok, template.render(tok, "what ends it ?"), "that token ends it .", template)
+    plain, _ = read("what ends it ?", "that token ends it .")
     for string in CONTROL:
-        forged = f"what is {string} ? {string}{string}"
-        quoting = encode_pair(tok, template.render(tok, forged), f"{string} ends it{string} .", template)
-        assert controls(quoting) == controls(plain), string
+        found, said = read(f"what is {string} ? {string}{string}", f"{string} ends it{string} .")
+        assert found == plain, string
         if kind in LOSSLESS:
-            said = tok.decode([*quoting.prompt_ids, *quoting.response_ids], clean_up_tokenization_spaces=False)
-            assert said.count(string) == controls(plain).count(tok.convert_tokens_to_ids(string)) + 5, string
+            assert said.count(string) == plain.count(tok.convert_tokens_to_ids(string)) + 5, string
     assert control_tokens(tok).find_in("a <s> b </s> <s>") == ["<s>", "</s>"]
 
 
@@ -225,8 +225,6 @@ def test_a_template_that_cannot_be_used_is_one_line_that_says_what_to_type(said)
 
 
 def test_a_default_system_turn_is_part_of_every_prompt_and_a_template_without_one_refuses_it():
-    from jinja2 import TemplateError
-
     default = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nBe brief.<|im_end|>\\n' }}{% endif %}" + CHATML
     tok = tokenizer("qwen", "none", default)
     template = choose_template(tok, "auto")

@@ -32,11 +32,7 @@ def fast(made, template):
     return transformers.PreTrainedTokenizerFast(tokenizer_object=made, chat_template=template, **named)
 
 
-def wide(text):
-    return "".join(chr(ord(c) + 0xFEE0) for c in text)
-
-
-@pytest.mark.parametrize(("kind", "text"), [("wordpiece", "<|END|>"), ("t5", wide("</s>")), ("t5", wide("<|im_end|>"))])
+@pytest.mark.parametrize(("kind", "text"), [("wordpiece", "<|END|>"), ("t5", "＜／ｓ＞"), ("t5", "＜｜ｉｍ＿ｅｎｄ｜＞")])
 def test_text_that_a_normaliser_makes_look_like_a_control_token_is_text(kind, text):
     tok = tokenizer(kind, "added", CHATML)
     tok.add_tokens([AddedToken("<|end|>", special=True, normalized=True)])
@@ -44,13 +40,10 @@ def test_text_that_a_normaliser_makes_look_like_a_control_token_is_text(kind, te
     known = {control_tokens(tok).added_token_ids[s] for s in control_tokens(tok).strings} - {tok.unk_token_id}
     assert known & set(tok(text, add_special_tokens=False)["input_ids"]), "the tokenizer is of that kind"
 
-    def control(ids):
-        return [i for i in ids if i in known]
-
     def prompt(said):
-        return control(encode_prompt(tok, template.render(tok, said), template))
+        return [i for i in encode_prompt(tok, template.render(tok, said), template) if i in known]
 
-    assert control(encode_response(tok, f"a {text} b", template)) == [template.end_token_id]
+    assert [i for i in encode_response(tok, f"a {text} b", template) if i in known] == [template.end_token_id]
     assert prompt(f"is {text} an end ?") == prompt("is it an end ?") != []
     plain = template.example_prompt + "that is 3 ."
     assert control_tokens(tok).token_ids(plain) == tok(plain, add_special_tokens=False)["input_ids"]
@@ -122,11 +115,10 @@ def test_a_template_that_fails_in_a_way_of_its_own_is_one_line(where):
 
 def test_a_name_that_no_template_bears_is_not_taken_for_a_template():
     tok = tokenizer("gpt2", "none", CHATML)
-    with pytest.raises(UserError, match=r"chat_template='rag' is no template of the tokenizer, which has one without a name"):
-        choose_template(tok, "auto", {"chat_template": "rag"})
-    tok.chat_template = {"rag": CHATML, "tool_use": CHATML}
-    with pytest.raises(UserError, match=r"chat_template='rga' is no template of the tokenizer, which has rag, tool_use"):
-        choose_template(tok, "auto", {"chat_template": "rga"})
+    for has, said in ((CHATML, "one without a name"), ({"rag": CHATML, "tool_use": CHATML}, "rag, tool_use")):
+        tok.chat_template = has
+        with pytest.raises(UserError, match=f"chat_template='rga' is no template of the tokenizer, which has {said}"):
+            choose_template(tok, "auto", {"chat_template": "rga"})
     assert choose_template(tok, "auto", {"chat_template": CHATML}).example_prompt.endswith("assistant\n")
 
 

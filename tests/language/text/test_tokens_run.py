@@ -4,11 +4,19 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
+import torch
 import transformers
+from lm_eval.api.instance import Instance
 
+from harness.config import LoraConfig, ModelConfig
+from harness.files import write_jsonl
+from harness.language.benchmark.lm import as_lm
+from harness.language.encoding import choose_template, encode_pair
+from harness.language.model.loading import load_policy
+from harness.language.model.sampling import GeneratedTokens
 from harness.planning import prepare
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
-from tests.helpers.tokenizer_kinds import CHATML, tokenizer
+from tests.helpers.tokenizer_kinds import CHATML, TEMPLATES, tokenizer
 
 DATED = "{% if messages %}{{ strftime_now('%d %b %Y') }}\n{% endif %}" + CHATML
 PAIRS = [(f"how many are {n} and 1 ?", f"that is {n + 1} .") for n in range(30)]
@@ -45,23 +53,19 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)  # it counts what is loaded on a server, a local file too
 
     def write(tok, pairs=PAIRS, **generation):
-        import torch
-
         config = transformers.LlamaConfig(
             vocab_size=len(tok), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
             num_key_value_heads=2, max_position_embeddings=256, eos_token_id=tok.eos_token_id, bos_token_id=tok.bos_token_id,
         )  # fmt: skip
         torch.manual_seed(0)
         model = transformers.LlamaForCausalLM(config)
-        for name, value in generation.items():
-            setattr(model.generation_config, name, value)
+        model.generation_config.update(**generation)
         model.save_pretrained(tmp_path / "model")
         tok.save_pretrained(tmp_path / "model")
         (tmp_path / "tasks").mkdir(exist_ok=True)
-        items = [{"question": f"1 and {n} ?", "gold": n % 2} for n in (2, 3, 2, 3)]
+        write_jsonl(tmp_path / "pairs.jsonl", ({"prompt": p, "response": r} for p, r in pairs))
+        write_jsonl(tmp_path / "items.jsonl", ({"question": f"1 and {n} ?", "gold": n % 2} for n in (2, 3, 2, 3)))
         for name, text in {
-            "pairs.jsonl": "\n".join(json.dumps({"prompt": p, "response": r}) for p, r in pairs),
-            "items.jsonl": "\n".join(map(json.dumps, items)),
             "tasks/plus.yaml": TASK % (tmp_path / "items.jsonl"),
             "plain.toml": SUITE,
             "chat.toml": SUITE.replace("[[task]]", "apply_chat_template = true\n[[task]]"),
@@ -122,9 +126,6 @@ def test_a_run_that_goes_on_another_day_has_the_prompts_it_began_with(asked, tmp
 
 
 def test_sampling_stops_at_every_end_of_generation_config(asked, tmp_path):
-    from harness.config import LoraConfig, ModelConfig
-    from harness.language.model.loading import load_policy
-
     tok = tokenizer("gpt2", "none", CHATML)
     dot = tok.convert_tokens_to_ids(".")
     asked(tok, eos_token_id=[tok.eos_token_id, dot])
@@ -134,8 +135,6 @@ def test_sampling_stops_at_every_end_of_generation_config(asked, tmp_path):
 
 def test_the_labs_own_prompts_are_laid_out_as_they_were():
     """The lab's template leaves no doubt where the seam is: its ids are those that prompt and response have apart."""
-    from harness.language.encoding import choose_template, encode_pair
-
     tok = transformers.AutoTokenizer.from_pretrained(str(ROOT / "harness" / "lab" / "base"))
     template = choose_template(tok, "auto")
     for line in (ROOT / "harness/lab/data/train.jsonl").read_text().splitlines()[:200]:
@@ -148,26 +147,13 @@ def test_the_labs_own_prompts_are_laid_out_as_they_were():
 
 def test_evaluation_in_the_chat_template_gives_it_its_arguments_and_ends_an_answer_with_the_turn(asked, tmp_path):
     """A turn that ends in a token which is no end of the model's: the answer is what stands before it, as in self-play."""
-    from lm_eval.api.instance import Instance
-
-    from harness.config import LoraConfig, ModelConfig
-    from harness.language.benchmark.lm import as_lm
-    from harness.language.model.loading import load_policy
-    from harness.language.model.sampling import GeneratedTokens
-    from tests.helpers.tokenizer_kinds import TEMPLATES
-
     tok = tokenizer("qwen", "none", TEMPLATES["thinking"])
     asked(tok)
     arguments = {"enable_thinking": False}
     policy = load_policy(ModelConfig(path=str(tmp_path / "model")), LoraConfig(rank=4), "auto", template_arguments=arguments)
-    drawn = tok("three<|im_end|>", add_special_tokens=False)["input_ids"]
+    three = GeneratedTokens(tok("three<|im_end|>", add_special_tokens=False)["input_ids"], None)
     stops = []
-
-    def draw(requests, how, stop_ids, rows, advance):
-        stops.append(stop_ids)
-        return [GeneratedTokens(drawn, None) for _ in requests]
-
-    policy.generate_tokens = draw
+    policy.generate_tokens = lambda requests, how, stop_ids, *rest: stops.append(stop_ids) or [three] * len(requests)
     request = Instance("generate_until", {}, ("how many ?", {"until": ["\n\n"], "max_gen_toks": 8}), 0)
     for chat in (True, False):
         lm = as_lm(policy, 64, 4, {}, use_chat_template=chat)
