@@ -1,7 +1,6 @@
 """What machines do to a run: full and read-only disks, damaged files, clocks. Kills are in test_kills.py."""
 
 import errno
-import json
 import shutil
 import subprocess
 import time
@@ -112,9 +111,6 @@ def test_damage_is_named_never_used_and_made_good_on_request(played, played_copy
     assert phase.with_name(phase.name + ".damaged").is_dir(), "the damaged one is kept aside"
 
 
-# ---------------------------------------------------------------- clocks and formats
-
-
 def test_a_clock_that_goes_backwards_changes_nothing(played, tmp_path, monkeypatch):
     now = [2e9]
 
@@ -125,11 +121,3 @@ def test_a_clock_that_goes_backwards_changes_nothing(played, tmp_path, monkeypat
     monkeypatch.setattr(time, "time", back)
     run_cli_in_process(*ARGUMENTS, cwd=tmp_path)
     assert_same_run(tmp_path / RUN, played / RUN)
-
-
-def test_a_run_of_another_format_is_refused_and_left_as_it_is(played_copy):
-    record = played_copy / RUN / "run.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "format_version": 2}))
-    before = record.read_bytes()
-    assert "format version 2, this program writes 3; use --name OTHER" in refused(played_copy, *ARGUMENTS)
-    assert record.read_bytes() == before

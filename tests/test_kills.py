@@ -144,10 +144,7 @@ def test_kills_with_flipped_bits_lose_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("sent", "code", "said", "jobs"),
-    [
-        pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow),
-        (signal.SIGTERM, 143, "terminated", "2"),
-    ],
+    [pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow), (signal.SIGTERM, 143, "terminated", "2")],
 )
 def test_a_signal_ends_it_cleanly_with_how_to_go_on(played, tmp_path, sent, code, said, jobs):
     """To the whole group, as a terminal or a scheduler sends it, in the middle of training."""

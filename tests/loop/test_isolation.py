@@ -29,6 +29,9 @@ from harness.reporting.tables import refresh
 from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT, SMALL_RECIPE, make_policy, rewrite_manifest, run_cli_in_process, update_manifest_digests
+from tests.helpers.broken import SUITE as TWO
+from tests.helpers.broken import changed
+from tests.helpers.peers import quiet
 
 SUITE = str(ROOT / "tests" / "data" / "two.toml")
 ROWS = [PromptGroup([1, 3, 20 + i, 4], [[50 + i, 60, 2]]) for i in range(4)]
@@ -45,7 +48,7 @@ def board(suite=SUITE):
 
 
 def evaluated(policy, benchmark):
-    return evaluate(policy, benchmark, 512, 8, lambda n: None)
+    return evaluate(policy, benchmark, 512, 8, quiet)
 
 
 def other_weights(policy, seed):
@@ -181,15 +184,8 @@ def lab_tokenizer():
 def lab_copy(folder):
     """The suite of two tasks with its task files in a folder of its own, to change."""
     shutil.copytree(ROOT / "harness" / "lab" / "tasks", folder / "tasks")
-    text = (ROOT / "tests" / "data" / "two.toml").read_text().replace('"builtin:lab/tasks"', '"tasks"')
-    (folder / "two.toml").write_text(text)
+    (folder / "two.toml").write_text(changed(TWO, '"builtin:lab/tasks"', '"tasks"'))
     return folder
-
-
-def replaced(path, old, new):
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
 
 
 CHANGES = {
@@ -215,7 +211,7 @@ def test_whatever_changes_in_a_task_changes_what_names_its_scores(what, tmp_path
     before = named(folder)
     assert named(folder) == before
     file, old, new = CHANGES[what]
-    replaced(folder / "tasks" / file, old, new)
+    (folder / "tasks" / file).write_text(changed((folder / "tasks" / file).read_text(), old, new))
     assert named(folder) != before
 
 
@@ -349,21 +345,6 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
     assert (folder / "evaluate/two/samples_lab_continuation.jsonl").read_text() != samples
 
 
-def test_two_runs_with_the_same_labels_keep_to_their_own_players(again):
-    """The label `space` in both; the second trains with another rate. Sharing takes no evaluation of the other's player."""
-    run, repeat = again
-    options = ("--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3", "--set", "share=true")
-    done = repeat(*options, name="second")
-    assert done.returncode == 0, done.stderr
-    first, second = (root / "space/seed-0/iteration-0" for root in (run, run.with_name("second")))
-    one, other = (json.loads((f / "evaluate/two/manifest.json").read_text()) for f in (first, second))
-    assert one["inputs"]["player"] != other["inputs"]["player"]
-    assert other["inputs"]["player"] == file_digest(second / "train" / ADAPTER)
-    assert "taken_from" not in other["counts"]
-    texts = [(f / "evaluate/two/samples_lab_continuation.jsonl").read_text() for f in (first, second)]
-    assert texts[0] != texts[1]
-
-
 @pytest.mark.parametrize("what", ["a document", "the version", "the prompt's template"])
 def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, again, tmp_path, monkeypatch):
     """The same files elsewhere are no difference; then one of them changes and the same command is typed again."""
@@ -373,22 +354,25 @@ def test_a_task_that_changed_under_its_name_is_refused_before_any_work(what, aga
     done = repeat()
     assert (done.returncode, "0 phases to do" in done.stdout) == (0, True), done.stderr
     file, old, new = CHANGES[what]
-    replaced(folder / "tasks" / file, old, new)
+    (folder / "tasks" / file).write_text(changed((folder / "tasks" / file).read_text(), old, new))
     done = repeat()
     assert done.returncode == 1
     assert re.search("initial/evaluate/two: made with (definition|tasks)=.*--name OTHER", done.stderr)
     assert [p.stat().st_mtime_ns for p in sorted(run.rglob("manifest.json"))] == before
 
 
-def test_a_run_made_before_tasks_were_named_by_their_files_goes_on(again):
-    """Its manifests have no `definition` and no `tokenizer`: what was never recorded is no difference."""
+def test_inputs_that_an_older_program_did_not_record_are_no_difference(again):
+    """Manifests of before tasks were named by their files, and of before probes measured both directions: the run goes on."""
     run, repeat = again
-    for path in run.rglob("evaluate/two/manifest.json"):
-        kept = json.loads(path.read_text())
-        del kept["inputs"]["definition"], kept["inputs"]["tokenizer"]
-        rewrite_manifest(path, kept)
+    for place, unknown in (("two", ("definition", "tokenizer")), ("iteration-*/probe", ("initial_samples",))):
+        for path in run.rglob(f"{place}/manifest.json"):
+            kept = json.loads(path.read_text())
+            kept["inputs"] = {name: value for name, value in kept["inputs"].items() if name not in unknown}
+            rewrite_manifest(path, kept)
+    before = {path: path.read_bytes() for path in run.rglob("manifest.json")}
     done = repeat()
     assert (done.returncode, "0 phases to do" in done.stdout) == (0, True), done.stderr
+    assert {path: path.read_bytes() for path in run.rglob("manifest.json")} == before
 
 
 def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(again):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands import study as command
 from harness.commands.plan import _format_list
 from harness.config import MAX_TEXT_CHARS, RunConfig, load_config, validate_config
 from harness.discovery import variants
@@ -14,7 +15,6 @@ from harness.loop.study import load_study
 from harness.loop.suite import load_suite
 from harness.planning.plan_size import MAX_CHECKPOINTS, MAX_VARIANT_CHARS, check_plan_size
 from harness.reporting.figures.style import house_style, iteration_axis, make_drawing
-from tests.conftest import run_cli_in_process
 from tests.helpers.broken import SUITE
 
 
@@ -24,28 +24,20 @@ def test_players_are_objectives_by_seeds_by_iterations():
         check_plan_size(RunConfig(objectives="space,spin", seeds=list(range(MAX_CHECKPOINTS // 20 + 1)), iterations=10))
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"seeds": list(range(300_000))},
-        {"objectives": ",".join(f"spin:beta={i}" for i in range(1, 30_001))},
-        {"objectives": "space:mu=" + "|".join("3" * 50_000)},
-        {"objectives": "x" * (MAX_VARIANT_CHARS + 1)},
-        {"iterations": 10_000, "seeds": list(range(30))},
-        {"iterations": 1_000_000},
-        {"objectives": "x" * 5_000_000},
-        {"model": {"path": "m" * (MAX_TEXT_CHARS + 1)}},
-        {"data": {"source": "\x01" * 5_000_000}},
-        {"k" * 5_000_000: 1},
-    ],
-    ids=[f"plan {n}" for n in range(10)],
-)
+TOO_MUCH = (
+    {"seeds": list(range(300_000))}, {"objectives": ",".join(f"spin:beta={i}" for i in range(1, 30_001))},
+    {"objectives": "space:mu=" + "|".join("3" * 50_000)}, {"objectives": "x" * (MAX_VARIANT_CHARS + 1)},
+    {"iterations": 10_000, "seeds": list(range(30))}, {"iterations": 1_000_000}, {"objectives": "x" * 5_000_000},
+    {"model": {"path": "m" * (MAX_TEXT_CHARS + 1)}}, {"data": {"source": "\x01" * 5_000_000}}, {"k" * 5_000_000: 1},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", TOO_MUCH, ids=[f"plan {n}" for n in range(len(TOO_MUCH))])
 def test_what_cannot_fit_is_one_line_in_no_time(asked):
     began = time.process_time()
     with pytest.raises(UserError) as error:
         check_plan_size(validate_config(asked, Path("r.toml"), {}))
-    assert time.process_time() - began < 5
-    assert len(str(error.value)) < 600
+    assert time.process_time() - began < 5 and len(str(error.value)) < 600
 
 
 def test_an_objective_is_built_as_often_as_its_schedule_has_entries(monkeypatch):
@@ -54,10 +46,8 @@ def test_an_objective_is_built_as_often_as_its_schedule_has_entries(monkeypatch)
     built, build = [], Variant.objective
     monkeypatch.setattr(Variant, "objective", lambda self, t: built.append(t) or build(self, t))
     found = variant.objectives(10_000)
-    assert built == [0, 1, 2]
-    assert [repr(one) for one in found[:5]] == [repr(build(variant, t)) for t in range(5)]
-    assert len(found) == 10_000
-    assert repr(found[-1]) == repr(build(variant, 9_999))
+    assert built == [0, 1, 2] and len(found) == 10_000
+    assert [repr(found[t]) for t in (*range(5), 9_999)] == [repr(build(variant, t)) for t in (*range(5), 9_999)]
 
 
 def test_ten_thousand_variants_are_read_in_no_time():
@@ -73,14 +63,6 @@ def test_a_key_without_end_is_one_line():
     for key in ("a." * 1_000_000, "objective.spin." + "n" * 5_000_000):
         with pytest.raises(UserError, match="^--set .* the longest allowed has"):
             load_config("lab", [f"{key}b=1"])
-
-
-def test_a_recipe_with_300_000_seeds_is_refused_before_the_run_has_a_folder(tmp_path):
-    (tmp_path / "r.toml").write_text(f"seeds = {list(range(300_000))}\n")
-    done = run_cli_in_process("run", "--recipe", "r.toml", cwd=tmp_path, check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert "300,000 seeds" in done.stderr
-    assert [p.name for p in tmp_path.iterdir()] == ["r.toml"]
 
 
 @pytest.mark.parametrize("key", ["title", "version", "metric", "label", "filter"])
@@ -115,8 +97,6 @@ def test_the_ticks_of_many_iterations_can_be_read():
 
 def test_a_studys_arms_are_not_looked_for_again(monkeypatch, tmp_path):
     """The label of what an arm or a contrast names follows from how it is typed: no objective is looked for, none is read."""
-    from harness.commands import study as command
-
     names = [f"spin:beta={i}" for i in range(1, 301)]
     arms = "\n".join(f'[[arm]]\nvariant = "{name}"\nnote = "n"' for name in names)
     head = f'title = "t"\nquestion = "q"\nobjectives = "{",".join(names)}"\niterations = 1\nseeds = [0]\n'

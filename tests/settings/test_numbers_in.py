@@ -133,6 +133,7 @@ BLAMED = [
     (GOOD, [], {"data.max_examples": 0}, r"^--max-examples: "),
     (GOOD, [], {"evaluation.suite": "a\nb"}, r"^--suite: "),
     (GOOD, ["data.source=https://n:pw@h/x"], {}, r"^--set data\.source: .*\*\*\*@h"),
+    ("[data]\nsource = 'https://n:pw@h/x'\n", [], {}, r"r\.toml: line 2: data\.source=https://\*\*\*@h/x: holds a name, "),
     ("data = 5\n", [], {}, r"r\.toml: line 1: data=5: expected a section"),
     ("[data]\nsource = ''\n", [], {}, r"r\.toml: line 2: data\.source='': is empty"),
     ("[training]\nlr = 1e-4\nlrr = 2\n", [], {}, r"r\.toml: line 3: unknown setting"),
@@ -173,14 +174,9 @@ def test_a_studys_setting_names_the_option_to_type_instead():
 
 
 def test_what_is_read_as_it_was_meant():
-    settings = [
-        "share=true",
-        "recompute=False",
-        "training.two_pass=auto",
-        "training.max_grad_norm=1e6",
-        "model.revision=2024-01-31",
-    ]
-    config = load_config(str(SMALL_RECIPE), [*settings, "objective={space={mu=1}}", "objective.space.samples=1"])
+    settings = ["share=true", "recompute=False", "training.two_pass=auto", "training.max_grad_norm=1e6"]
+    settings += ["model.revision=2024-01-31", "objective={space={mu=1}}", "objective.space.samples=1"]
+    config = load_config(str(SMALL_RECIPE), settings)
     assert (config.share, config.recompute, config.training.two_pass) == (True, False, "auto")
     assert (config.training.max_grad_norm, config.model.revision) == (1e6, "2024-01-31")
     assert config.objective == {"space": {"mu": 1, "samples": 1}}

@@ -17,7 +17,7 @@ from harness.store.run_folder import RunFolder
 from harness.store.small_files import phase_folders
 from harness.store.untrusted import check_record, set_record_aside
 from harness.store.verification import checksum
-from tests.conftest import make_policy, run_cli_in_process
+from tests.conftest import SMALL_RECIPE, make_policy, run_cli_in_process
 from tests.helpers.damage import flip, flipped, refused
 
 # ---------------------------------------------------------------- phases
@@ -179,8 +179,10 @@ def test_a_record_of_another_format_or_none_at_all_is_one_line_and_recompute_set
         set_record_aside(run)
         assert not path.exists()
     path.write_text(json.dumps({**record, "format_version": 2}))
-    for command in (("report", "small"), ("trace", "small", "a"), ("push", "small", "space"), ("status", "small")):
-        assert "format version 2, this program writes 3; use --name OTHER" in refused(played_copy, *command)
+    of_another = path.read_bytes()
+    for command in ("report small", "trace small a", "push small space", "status small", f"run --recipe {SMALL_RECIPE}"):
+        assert "format version 2, this program writes 3; use --name OTHER" in refused(played_copy, *command.split())
+    assert path.read_bytes() == of_another
     set_record_aside(run)
     assert not path.exists()
     assert len(list(run.root.glob("run.json*.damaged"))) == len(damaged) + 5
