@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from operator import attrgetter
 
 import pytest
 
@@ -93,21 +94,17 @@ def test_a_setting_that_only_one_version_knows(tmp_path):
 def test_what_a_line_says_to_type_is_read_as_the_value_meant(key, value, typed):
     assert format_setting(key, value) == typed
     if value is not None:
-        [_, setting] = shlex.split(typed)
-        section, name = key.split(".")
-        assert getattr(getattr(load_config("lab", [setting]), section), name) == value
+        assert attrgetter(key)(load_config("lab", [shlex.split(typed)[1]])) == value
 
 
 def test_the_old_name_of_a_setting_works_says_the_new_one_and_is_what_run_folders_hold(tmp_path):
     notes.clear()
     old = load_config("smoke", ["model.run_code_from_model_repository=true"])
-    assert notes == ["--set model.run_code_from_model_repository: model.run_code_from_model_repository is called "
-                     "model.trust_remote_code now; both names work"]  # fmt: skip
-    notes.clear()
+    said = "model.run_code_from_model_repository is called model.trust_remote_code now; both names work"
+    assert notes == [f"--set model.run_code_from_model_repository: {said}"]
     new = load_config("smoke", ["model.trust_remote_code=true"])
-    assert notes == []
-    assert old.model == new.model
-    assert old.identity() == new.identity()
+    assert len(notes) == 1
+    assert (old.model, old.identity()) == (new.model, new.identity())
     assert new.identity()["model"]["run_code_from_model_repository"] is True
     with pytest.raises(UserError, match="is the old name of model.trust_remote_code, which is given too; leave one out"):
         load_config("smoke", ["model.trust_remote_code=true", "model.run_code_from_model_repository=true"])
