@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from harness.analysis.comparison import ItemScores, difference, holm, mcnemar, prob_best
 from harness.analysis.item_errors import ItemLayout
@@ -34,11 +35,8 @@ settings.load_profile("here")
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)  # any characters but halves of them
 NUMBER = st.floats(-1e6, 1e6, allow_subnormal=False)
 IDS = st.lists(st.integers(0, 99), max_size=6)
-GROUPS = st.lists(
-    st.builds(PromptGroup, st.lists(st.integers(0, 99), min_size=1, max_size=8), st.lists(IDS, max_size=4)),
-    min_size=1,
-    max_size=8,
-)
+GROUP = st.builds(PromptGroup, st.lists(st.integers(0, 99), min_size=1, max_size=8), st.lists(IDS, max_size=4))
+GROUPS = st.lists(GROUP, min_size=1, max_size=8)
 
 # ---------------------------------------------------------------- packing
 
@@ -94,18 +92,13 @@ def test_a_prompt_begins_once_and_holds_its_text(tokenizer, kind, text):
 
 
 close = pytest.approx
-RIGHT = st.integers(1, 3).flatmap(
-    lambda seeds: st.integers(1, 12).flatmap(
-        lambda items: st.tuples(
-            *[st.lists(st.lists(st.integers(0, 1), min_size=items, max_size=items), min_size=seeds, max_size=seeds)] * 2
-        )
-    )
-)
+SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 12))  # seeds, items
+PAIRS = SHAPES.flatmap(lambda shape: st.tuples(*[arrays(np.float32, shape, elements=st.sampled_from([0.0, 1.0]))] * 2))
 
 
-@given(RIGHT)
+@given(PAIRS)
 def test_a_difference_turns_its_sign_and_nobody_differs_from_himself(pair):
-    a, b = (np.array(side, dtype=np.float32) for side in pair)
+    a, b = pair
     mine, theirs = (ItemScores((side,), (ItemLayout((a.shape[1],)),)) for side in (a, b))
     there, back = difference(mine, theirs), difference(theirs, mine)
     assert there.value == close(float(a.mean() - b.mean()), abs=1e-6) == close(-back.value, abs=1e-6)
@@ -113,17 +106,13 @@ def test_a_difference_turns_its_sign_and_nobody_differs_from_himself(pair):
         assert (there.low, there.high, there.p, prob_best([mine, theirs])) == (None, None, None, None)
     else:
         assert (there.low, there.high) == close((-back.high, -back.low), abs=1e-6)
-        assert 0 < there.p == back.p <= 1
-        assert there.low < there.high
+        assert 0 < there.p == back.p <= 1 and there.low < there.high
         assert (there.low <= 0 <= there.high) == (there.p > 0.05)
         itself = difference(mine, mine)
         assert (itself.value, itself.low, itself.p) == (0, -itself.high, 1)
         shares = prob_best([mine, theirs, mine], draws=200)
-        assert shares.sum() == close(1)
-        assert shares[0] == shares[2]
-    assert mcnemar(a, b) == close(mcnemar(b, a))
-    assert mcnemar(a, a) == 1
-    assert 0 < mcnemar(a, b) <= 1
+        assert shares.sum() == close(1) and shares[0] == shares[2]
+    assert mcnemar(a, b) == close(mcnemar(b, a)) and 0 < mcnemar(a, b) <= 1 == mcnemar(a, a)
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=10))
@@ -151,19 +140,15 @@ def as_toml(value):
 
 PRINTED = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=20)
 NAMED = PRINTED.filter(lambda text: text.removeprefix("builtin:").strip())
-REQUESTS = st.fixed_dictionaries(
-    {
-        "iterations": st.integers(1, 50),
-        "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3, unique=True),
-        "data": st.fixed_dictionaries({"source": NAMED, "max_examples": st.one_of(st.none(), st.integers(1, 99))}),
-        "training": st.fixed_dictionaries(
-            {"lr": st.one_of(st.floats(1e-9, 1), st.lists(st.floats(1e-9, 1), min_size=1, max_size=3)), "warmup": st.floats(0, 1)}
-        ),
-        "objective": st.dictionaries(
-            st.sampled_from(["space", "spin"]), st.dictionaries(st.sampled_from(["mu", "beta"]), st.floats(0.1, 9))
-        ),
-    }
-)
+RATE = st.floats(1e-9, 1)
+RATES = st.one_of(RATE, st.lists(RATE, min_size=1, max_size=3))
+PARAMETERS = st.dictionaries(st.sampled_from(["mu", "beta"]), st.floats(0.1, 9))
+REQUESTS = st.fixed_dictionaries({
+    "iterations": st.integers(1, 50), "seeds": st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3, unique=True),
+    "data": st.fixed_dictionaries({"source": NAMED, "max_examples": st.one_of(st.none(), st.integers(1, 99))}),
+    "training": st.fixed_dictionaries({"lr": RATES, "warmup": st.floats(0, 1)}),
+    "objective": st.dictionaries(st.sampled_from(["space", "spin"]), PARAMETERS),
+})  # fmt: skip
 
 
 @given(request=REQUESTS)
@@ -176,12 +161,10 @@ def test_a_recipe_written_as_toml_or_json_reads_back_equal(request, tmp_path):
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
 
 
-@given(
-    chance=st.floats(0, 1, exclude_max=True),
-    shots=st.integers(0, 50),
-    label=PRINTED.filter(lambda t: 0 < len(t) <= 20 and not t.lstrip().startswith(FORMULA_STARTS)),
-    title=PRINTED,
-)
+LABELS = PRINTED.filter(lambda t: 0 < len(t) <= 20 and not t.lstrip().startswith(FORMULA_STARTS))
+
+
+@given(chance=st.floats(0, 1, exclude_max=True), shots=st.integers(0, 50), label=LABELS, title=PRINTED)
 def test_a_suite_written_as_toml_reads_back_equal(chance, shots, label, title, tmp_path):
     path = tmp_path / "suite.toml"
     row = {"name": "a_task", "label": label, "shots": shots, "metric": "acc", "chance": chance}
@@ -195,11 +178,8 @@ def test_a_suite_written_as_toml_reads_back_equal(chance, shots, label, title, t
 
 
 # No text of a table holds a carriage return: names and settings refuse control characters, errors are made one line.
-CELLS = st.lists(
-    st.tuples(TEXT.filter(lambda text: "\r" not in text), st.floats(allow_nan=False), st.integers(-(2**53), 2**53)),
-    min_size=1,
-    max_size=6,
-)
+TEXTS = TEXT.filter(lambda text: "\r" not in text)
+CELLS = st.lists(st.tuples(TEXTS, st.floats(allow_nan=False), st.integers(-(2**53), 2**53)), min_size=1, max_size=6)
 
 
 @given(cells=CELLS)
@@ -239,17 +219,13 @@ def test_json_lines_refuse_what_is_no_number(number):
 
 # ---------------------------------------------------------------- names
 
-VALUES = st.one_of(
-    st.integers(-999, 999), st.floats(1e-6, 1e6).map(lambda x: float(f"{x:.6g}")), st.sampled_from(["hinge", "true", "none"])
-)
+ROUNDED = st.floats(1e-6, 1e6).map(lambda x: float(f"{x:.6g}"))
+VALUES = st.one_of(st.integers(-999, 999), ROUNDED, st.sampled_from(["hinge", "true", "none"]))
+GIVEN = st.one_of(VALUES, st.lists(VALUES, min_size=2, max_size=3))
+SETTINGS = st.dictionaries(st.sampled_from(["mu", "beta", "training.lr"]), GIVEN, max_size=3)
 
 
-@given(
-    st.sampled_from(["space", "spin", "sft"]),
-    st.dictionaries(
-        st.sampled_from(["mu", "beta", "training.lr"]), st.one_of(VALUES, st.lists(VALUES, min_size=2, max_size=3)), max_size=3
-    ),
-)
+@given(st.sampled_from(["space", "spin", "sft"]), SETTINGS)
 def test_a_variants_spelling_gives_the_variant(name, given_):
     def spell(value):
         return "|".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -268,10 +244,8 @@ def test_a_variants_spelling_gives_the_variant(name, given_):
 def test_a_seed_depends_on_its_key_alone(key):
     first = keyed_seed(*key)
     np.random.default_rng(0).random()
-    assert keyed_seed(*key) == first == int(digest(*map(str, key)), 16) >> 1
-    assert 0 <= first < 2**63
-    assert keyed_seed(*key, 0) != first
-    assert keyed_seed("".join(map(str, key)), "") != first
+    assert keyed_seed(*key) == first == int(digest(*map(str, key)), 16) >> 1 and 0 <= first < 2**63
+    assert first not in (keyed_seed(*key, 0), keyed_seed("".join(map(str, key)), ""))
 
 
 def test_ordinary_keys_do_not_collide():
@@ -284,5 +258,4 @@ def test_ordinary_keys_do_not_collide():
 @given(st.text(max_size=3000))
 def test_an_error_is_one_line_of_printable_characters_that_is_not_too_long(text):
     said = str(UserError(text))
-    assert said.isprintable()
-    assert len(said) <= MAX_MESSAGE_CHARS + 3
+    assert said.isprintable() and len(said) <= MAX_MESSAGE_CHARS + 3

@@ -97,9 +97,8 @@ def test_the_seam_is_clean_for_every_recipes_tokenizer_and_text(recipe, tmp_path
     examples = [Example(str(n), prompt, real, twins.instruction(prompt)) for n, (prompt, real) in enumerate(pairs)]
     laid = [(example, *twins.encode_example(tokenizer, example, config.data.template)) for example in examples]
     assert [fault for one in laid for fault in twins.seam_errors(tokenizer, *one, [])] == []
-    apart = [
-        [*tokenizer(one.rendered)["input_ids"], *tokenizer(one.real, add_special_tokens=False)["input_ids"]] for one in examples
-    ]
+    texts = [(tokenizer(one.rendered), tokenizer(one.real, add_special_tokens=False)) for one in examples]
+    apart = [[*prompt["input_ids"], *real["input_ids"]] for prompt, real in texts]
     differing = sum(a != prompt + real[:-1] for a, (_, prompt, real) in zip(apart, laid, strict=True))
     assert differing == (len(laid) if "Mistral" in ARCHITECTURE[config.model.path] else 0), "the twin has its original's space"
 

@@ -30,12 +30,11 @@ def stat_fields(pid):
 
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+TOGETHER = ("--jobs", "2", "--set", "model.cores=6")
 ALONE = [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores=3")]
 
 
-@pytest.mark.parametrize(
-    "how", [("--jobs", "2", "--set", "model.cores=6"), *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)]
-)
+@pytest.mark.parametrize("how", [TOGETHER, *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)])
 def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, tmp_path, how):
     run_cli("run", "--recipe", SMALL_RECIPE, "--name", "small", *how, cwd=tmp_path)
     assert len(outputs(played / RUN)) >= 17
@@ -95,13 +94,10 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     wait_for(lambda: all((fields := stat_fields(worker)) is None or fields[0] == "Z" for worker in workers), seconds=20)
 
 
-def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells():
+def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells_and_each_has_its_share_of_the_cores():
     config = load_config(str(SMALL_RECIPE), ["model.cores=3", "model.device=cpu"])
     assert [choose_num_workers(None, config, cells) for cells in (1, 2, 9)] == [1, 2, 3]
     assert [choose_num_workers(8, config, cells) for cells in (1, 2, 9)] == [1, 2, 8]
-
-
-def test_a_worker_gets_its_share_of_the_cores():
     config = load_config(str(SMALL_RECIPE), ["model.cores=5", "model.device=cpu"])
     assert [_worker_config(config, slot, 2).model.cores for slot in (0, 1)] == [2, 2]
     assert _worker_config(config, 0, 8).model.cores == 1
