@@ -70,8 +70,7 @@ def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone)
 def test_any_text_survives_the_labs_tokenizer(tokenizer, text):
     template = choose_template(tokenizer, "auto")
     ids = encode_response(tokenizer, text, template)
-    assert ids[-1] == template.end_token_id
-    assert ids.count(template.end_token_id) == 1
+    assert ids[-1] == template.end_token_id and ids.count(template.end_token_id) == 1
     assert tokenizer.decode(ids[:-1], clean_up_tokenization_spaces=False) == text
 
 
@@ -251,8 +250,7 @@ def test_a_seed_depends_on_its_key_alone(key):
 def test_ordinary_keys_do_not_collide():
     keys = itertools.product(("sample", "order", "init"), range(10), range(10), [f"id-{n}" for n in range(60)])
     seeds = [keyed_seed(*key) for key in keys]
-    assert len(set(seeds)) == len(seeds) == 18_000
-    assert keyed_seed("a", "bc") != keyed_seed("ab", "c")
+    assert len(set(seeds)) == len(seeds) == 18_000 and keyed_seed("a", "bc") != keyed_seed("ab", "c")
 
 
 @given(st.text(max_size=3000))

@@ -75,8 +75,7 @@ def test_an_adapter_swapped_under_the_same_path_gives_its_own_scores(policy, tmp
     policy.save_adapter(tmp_path / "adapter")
     policy.reset_adapter(0)
     policy.load_adapter(tmp_path / "adapter")
-    assert policy.score(ROWS, 64) == expected
-    assert all(a != b for a, b in zip(first, expected, strict=True))
+    assert policy.score(ROWS, 64) == expected and all(a != b for a, b in zip(first, expected, strict=True))
 
 
 def test_the_merged_copy_of_a_layer_follows_every_way_its_weights_change(policy):
@@ -99,8 +98,7 @@ def test_the_merged_copy_of_a_layer_follows_every_way_its_weights_change(policy)
         parameter.grad = torch.ones_like(parameter)
         before = seen()
         torch.optim.RMSprop([parameter], lr=0.1).step()
-        assert torch.equal(seen(), right())
-        assert not torch.equal(seen(), before)
+        assert torch.equal(seen(), right()) and not torch.equal(seen(), before)
         parameter.grad = None
     with torch.no_grad():
         a[0, 0] += 1
@@ -115,8 +113,7 @@ def test_a_board_that_served_another_player_gives_the_answers_of_a_fresh_one(lon
     other_weights(long_policy, 7)
     again, alone = evaluated(long_policy, used), evaluated(long_policy, board())
     assert again.samples[name] == alone.samples[name]
-    assert again.prompt_hash == alone.prompt_hash == first.prompt_hash
-    assert answers(again) != answers(first)
+    assert again.prompt_hash == alone.prompt_hash == first.prompt_hash and answers(again) != answers(first)
 
 
 def test_a_board_serves_one_tokenizer(long_policy):
@@ -170,8 +167,7 @@ def test_the_encoder_keeps_nothing_but_text_and_its_ids(policy):
     one = Example("a", "say", "it", "say")
     assert policy.encoder.prompt(one) == policy.encoder.prompt(Example("b", "other", "x", "say"))
     plain = Encoder(policy.tokenizer, choose_template(policy.tokenizer, "instruction"))
-    assert plain.digest != policy.encoder.digest
-    assert plain.prompt(one) == plain.prompt(one)
+    assert plain.digest != policy.encoder.digest and plain.prompt(one) == plain.prompt(one)
 
 
 # ---------------------------------------------------------------- what names a task
@@ -224,8 +220,7 @@ def test_what_names_a_task_is_the_same_on_every_machine(tmp_path):
 
 
 def test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts():
-    assert source_code(len) == ["len", ""]
-    assert source_code(partial(len, 3)) != source_code(partial(len, 4))
+    assert source_code(len) == ["len", ""] and source_code(partial(len, 3)) != source_code(partial(len, 4))
     assert "def test_code_that_has_no_file" in source_code(test_code_that_has_no_file_is_named_and_what_is_bound_to_it_counts)[1]
 
 
@@ -318,8 +313,7 @@ def test_a_file_of_other_weights_under_the_name_of_the_recorded_ones_is_never_ev
     shutil.rmtree(run / "space/seed-0/iteration-1/evaluate")
     swap(run / "space/seed-0/iteration-1/train", 3)
     done = repeat()
-    assert done.returncode == 1
-    assert f"space/seed-0/iteration-1/train/{ADAPTER}" in done.stderr
+    assert done.returncode == 1 and f"space/seed-0/iteration-1/train/{ADAPTER}" in done.stderr
     assert not (run / "space/seed-0/iteration-1/evaluate/two").exists()
 
 
@@ -332,8 +326,7 @@ def test_another_player_under_the_same_name_and_path_gets_its_own_scores_or_a_re
     swap(folder / "train", 4)
     update_manifest_digests(folder / "train")
     done = repeat()
-    assert done.returncode == 1
-    assert "evaluate/two: made with player=" in done.stderr
+    assert done.returncode == 1 and "evaluate/two: made with player=" in done.stderr
     shutil.rmtree(folder / "evaluate")
     shutil.rmtree(folder / "probe")
     done = repeat()
@@ -384,8 +377,7 @@ def test_a_player_is_never_asked_other_prompts_than_the_initial_policy(again):
     rewrite_manifest(path, kept)
     shutil.rmtree(run / "spin/seed-0/iteration-1/evaluate")
     done = repeat()
-    assert done.returncode == 1
-    assert "spin/seed-0/iteration-1: suite two asks other prompts" in done.stderr
+    assert done.returncode == 1 and "spin/seed-0/iteration-1: suite two asks other prompts" in done.stderr
     assert not (run / "spin/seed-0/iteration-1/evaluate/two").exists()
 
 

@@ -22,13 +22,9 @@ version = "1"
 lm_eval = "0.4.13"
 include_paths = ["builtin:lab/tasks"]
 apply_chat_template = true
-[[task]]
-name = "lab_continuation_validation"
-label = "Continuation"
-shots = 0
-metric = "acc_norm"
-chance = 0.25
-limit = 6
+task = [
+  {name = "lab_continuation_validation", label = "Continuation", shots = 0, metric = "acc_norm", chance = 0.25, limit = 6}
+]
 """
 TUNE = f"""
 title = "Tuning, small"
@@ -37,10 +33,7 @@ recipe = "{SMALL_RECIPE}"
 objectives = "space,spin"
 iterations = 1
 seeds = [7]
-[grid]
-key = "training.lr"
-values = [1e-5, 2e-3]
-validation = "VALIDATION"
+grid = {{key = "training.lr", values = [1e-5, 2e-3], validation = "./validation.toml"}}
 """
 COMPARE = f"""
 title = "Comparing, small"
@@ -51,16 +44,8 @@ iterations = 2
 seeds = [0]
 tuned_by = "study-tune"
 iterations_shown = [0]
-[[arm]]
-variant = "space"
-note = "one arm"
-[[arm]]
-variant = "spin"
-note = "another"
-[[contrast]]
-question = "first against second iteration"
-a = "space@0"
-b = "space@last"
+arm = [{{variant = "space", note = "one arm"}}, {{variant = "spin", note = "another"}}]
+contrast = [{{question = "first against second iteration", a = "space@0", b = "space@last"}}]
 """
 
 
@@ -152,11 +137,10 @@ def test_compute_by_hand():
 def studied(tmp_path_factory):
     """A tuning study and one that uses its choice, played by the real program."""
     folder = tmp_path_factory.mktemp("studied")
-    (folder / "validation.toml").write_text(VALIDATION)
-    (folder / "tune.toml").write_text(TUNE.replace("VALIDATION", str(folder / "validation.toml")))
-    (folder / "compare.toml").write_text(COMPARE)
-    run_cli_in_process("study", folder / "tune.toml", cwd=folder)
-    run_cli_in_process("study", folder / "compare.toml", cwd=folder)
+    for name, text in {"validation": VALIDATION, "tune": TUNE, "compare": COMPARE}.items():
+        (folder / f"{name}.toml").write_text(text)
+    for name in ("tune", "compare"):
+        run_cli_in_process("study", folder / f"{name}.toml", cwd=folder)
     return folder
 
 

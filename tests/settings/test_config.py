@@ -20,8 +20,7 @@ from harness.store.run_folder import FORMAT_VERSION, RunFolder
 @pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))
 def test_every_recipe_that_ships_is_valid(name):
     config = load_config(name)
-    assert load_variants(config)
-    assert config.default_run_name() == name
+    assert load_variants(config) and config.default_run_name() == name
 
 
 def test_the_papers_schedules_reach_objective_and_training():
@@ -39,8 +38,7 @@ def test_what_changes_numbers_is_a_runs_identity_and_what_extends_or_speeds_it_i
         assert load_config("lab", [setting]).identity() == lab
     for setting in ("training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"):
         changed = load_config("lab", [setting])
-        assert changed.identity() != lab
-        assert changed.default_run_name().startswith("lab-")
+        assert changed.identity() != lab and changed.default_run_name().startswith("lab-")
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])

@@ -66,35 +66,19 @@ def repositories(adapter=None):
 RECIPE = """
 objectives = "space,spin"
 iterations = 1
-[model]
-path = "tiny/base"
-adapter = "tiny/start"
-[data]
-source = "tiny/pairs"
-config = "main"
-heldout_examples = 6
-max_examples = 8
-[generation]
-max_new_tokens = 8
-[training]
-epochs = 1
-batch_size = 4
-[probe]
-prompts = 4
-[evaluation]
-suite = "./own.toml"
+model = {path = "tiny/base", adapter = "tiny/start"}
+data = {source = "tiny/pairs", config = "main", heldout_examples = 6, max_examples = 8}
+generation = {max_new_tokens = 8}
+training = {epochs = 1, batch_size = 4}
+probe = {prompts = 4}
+evaluation = {suite = "./own.toml"}
 """
 SUITE = """
 title = "A task of one's own"
 version = "1"
 lm_eval = "0.4.13"
 include_paths = ["tasks"]
-[[task]]
-name = "own_sums"
-label = "Sums"
-shots = 1
-metric = "acc"
-chance = 0.5
+task = [{name = "own_sums", label = "Sums", shots = 1, metric = "acc", chance = 0.5}]
 """
 TASK = """
 task: own_sums
@@ -159,8 +143,7 @@ def test_mirror_json_has_commit_size_and_checksum_of_every_file(fetched):
 
 def test_the_token_is_used_and_neither_printed_nor_kept(fetched):
     folder, done, hub = fetched
-    assert f"Bearer {TOKEN}" in hub.tokens
-    assert TOKEN not in done.stdout + done.stderr
+    assert f"Bearer {TOKEN}" in hub.tokens and TOKEN not in done.stdout + done.stderr
     assert not [p for p in (folder / "mirror").rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
 
 

@@ -60,8 +60,7 @@ def test_a_failing_phase_is_not_there_and_its_remains_are_set_aside(run):
         fail()
     assert run.find_phase("a/train") is None
     make(run)
-    assert (run.root / "a/train.abandoned/half").exists()
-    assert run.find_phase("a/train") is not None
+    assert (run.root / "a/train.abandoned/half").exists() and run.find_phase("a/train") is not None
     assert [event for event, _ in events(run.root)] == ["started", "failed", "started", "committed"]
 
 
@@ -123,8 +122,7 @@ def test_whatever_stands_in_a_manifests_place_is_one_line_and_recompute_mends_it
         with pytest.raises(UserError, match="--recompute"):
             run.verify_phases(["a/train"], recompute=False)
         run.verify_phases(["a/train"], recompute=True)
-        assert run.find_phase("a/train") is None
-        assert make(run).manifest.outputs == outputs
+        assert run.find_phase("a/train") is None and make(run).manifest.outputs == outputs
     assert (run.root / "a/train.damaged/manifest.json").read_bytes() == b"[]", "nothing is deleted"
 
 
@@ -144,8 +142,7 @@ def test_a_folder_under_a_phases_name_without_a_manifest_is_set_aside_and_made_a
     run.show_line = said.append
     outputs = make(run).manifest.outputs
     (run.root / "a/train/manifest.json").unlink()
-    assert run.find_phase("a/train") is None
-    assert make(run).manifest.outputs == outputs
+    assert run.find_phase("a/train") is None and make(run).manifest.outputs == outputs
     assert (run.root / "a/train.damaged/out.json").is_file()
     assert said == [f"{run.root}/a/train: not a finished phase (no manifest.json); set aside as train.damaged, to be made again"]
     (run.root / "a/train").rename(run.root / "whole")

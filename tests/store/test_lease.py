@@ -286,10 +286,8 @@ def test_a_system_that_says_nothing_of_boots_and_containers_is_known_by_its_name
     monkeypatch.setattr(owners, "boot_id", lambda: None)
     monkeypatch.setattr(owners, "pid_namespace", lambda: None)
     mine = current_process()
-    assert mine.is_alive() is True
-    assert replace(mine, pid=dead_process()).is_alive() is False
-    assert replace(mine, host="far").is_alive() is None
-    assert replace(mine, started=None).is_alive() is None
+    assert mine.is_alive() is True and replace(mine, pid=dead_process()).is_alive() is False
+    assert replace(mine, host="far").is_alive() is None and replace(mine, started=None).is_alive() is None
     assert ProcessIdentity("t", "far", "b", "n", 1, None, "now").is_alive() is None
 
 

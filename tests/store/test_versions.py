@@ -65,8 +65,7 @@ def test_other_libraries_are_one_line_that_names_them_and_their_phases(played_co
     (line,) = warnings(run_cli_in_process(*AGAIN, cwd=played_copy))
     finished = len(versions_by_phase(run)) - 1
     assert f"torch 2.0.1 (now {now['torch']}), transformers 4.30.0 (now {now['transformers']})" in line
-    assert f"in {edited} of {finished} finished phases (initial);" in line
-    assert "numpy" not in line
+    assert f"in {edited} of {finished} finished phases (initial);" in line and "numpy" not in line
     assert (run / "spin/seed-0/iteration-1/probe/manifest.json").is_file()
     assert state(run / "space") == before
     said = [row for row in map(json.loads, (run / "journal.jsonl").read_text().splitlines()) if row["event"] == "other versions"]
@@ -99,8 +98,7 @@ def test_other_numbers_of_this_program_are_refused_and_nothing_changes(played_co
     assert f"made with version {numbers or 1} of this program's numbers, which are now version {NUMBERS_VERSION}" in line
     assert edited
     assert (f"all {len(versions_by_phase(run))} finished phases" in line) == (below == ".")
-    assert "--name OTHER" in line
-    assert state(played_copy) == before
+    assert "--name OTHER" in line and state(played_copy) == before
 
 
 def test_a_run_of_other_numbers_is_still_shown(played_copy, run):
