@@ -1,6 +1,7 @@
 """What is kept or finished is used as it was written or not at all: flipped bits, manifests and records of all sorts."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -82,11 +83,12 @@ def test_other_inputs_or_settings_are_refused_by_name(run):
             run.lookup("a/train", inputs, settings)
 
 
-def test_a_missing_number_is_never_written_as_nan(tmp_path):
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_never_written(tmp_path, number):
     with pytest.raises(ValueError, match="Out of range float values"):
-        write_json(tmp_path / "x.json", {"value": float("nan")})
+        write_json(tmp_path / "x.json", {"value": number})
     with pytest.raises(ValueError, match="Out of range float values"):
-        write_jsonl(tmp_path / "x.jsonl", [{"value": float("inf")}])
+        write_jsonl(tmp_path / "x.jsonl", [{"value": [number]}])
 
 
 def resealed(fields, **changes):

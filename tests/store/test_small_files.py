@@ -32,7 +32,7 @@ from harness.store.small_files import (
 )
 from harness.store.verification import checksum
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process, update_manifest_digests
-from tests.helpers.damage import edit_json, flip, flipped, refused
+from tests.helpers.damage import edit_json, edit_manifest, flip, flipped, refused
 
 AGAIN = ("run", "--recipe", SMALL_RECIPE, "--jobs", "1")
 CELL = "space/seed-0"
@@ -332,11 +332,6 @@ def edit_record(key, change):
         edit_json(part / "run.json", **{key: value})
 
     return how
-
-
-def edit_manifest(path, key, **changes):
-    manifest = json.loads(path.read_text())
-    rewrite_manifest(path, {**manifest, key: {**manifest[key], **changes}})
 
 
 def other_output(where, name):

@@ -17,8 +17,8 @@ from harness.reporting.tables import refresh
 from harness.store.provenance import NUMBERS_KEY, NUMBERS_VERSION, package_versions
 from harness.store.run_folder import RunFolder
 from harness.store.versions import check_numbers_version, covering_folders, version_warning, versions_by_phase
-from tests.conftest import SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process
-from tests.helpers.damage import edit_json, events, refused
+from tests.conftest import SMALL_RECIPE, read_csv_rows, run_cli_in_process
+from tests.helpers.damage import edit_json, edit_manifest, events, refused
 
 AGAIN = ("run", "--recipe", SMALL_RECIPE)
 
@@ -29,14 +29,11 @@ def run(played_copy):
 
 
 def edit(run, below, key, **changes):
-    """Other versions or another machine in the manifests of a run's phases below a folder; None takes an entry away."""
-    edited = 0
-    for path in sorted((run / below).rglob("manifest.json")):
-        kept = json.loads(path.read_text())
-        kept[key] = {name: value for name, value in (kept[key] | changes).items() if value is not None}
-        rewrite_manifest(path, kept)
-        edited += 1
-    return edited
+    """Other versions or another machine in the manifests of a run's phases below a folder; how many those are."""
+    paths = sorted((run / below).rglob("manifest.json"))
+    for path in paths:
+        edit_manifest(path, key, **changes)
+    return len(paths)
 
 
 def state(folder):
