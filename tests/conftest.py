@@ -188,6 +188,12 @@ def played_copy(played, tmp_path):
     return tmp_path / "copy"
 
 
+@pytest.fixture
+def run(played_copy):
+    """Its run folder."""
+    return played_copy / "results" / "small"
+
+
 def update_manifest_digests(folder):
     """Let a phase's manifest be true of its files as they now are: for tests of what is read, not of whether it is intact."""
     from harness.files import folder_digests

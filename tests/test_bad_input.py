@@ -4,7 +4,7 @@ import gzip
 import shlex
 import sys
 import warnings
-from dataclasses import dataclass, field
+from collections import namedtuple
 
 import pandas
 import pytest
@@ -14,14 +14,8 @@ from harness.launch import workers as jobs
 from tests.conftest import SMALL_RECIPE
 from tests.helpers.broken import OBJECTIVE, PAIRS, RECIPE, SUITE, adapter, changed, cut, lines, model, objective, settings, text
 
-
-@dataclass(frozen=True)
-class Case:
-    """What is typed, the words its one line must hold, and the files that are there: text, bytes, or a function of the path."""
-
-    typed: str
-    words: tuple[str, ...]
-    files: dict = field(default_factory=dict)
+# What is typed, the words its one line must hold, and the files that are there: text, bytes, or a function of the path.
+Case = namedtuple("Case", "typed words files")
 
 
 def given(typed, *words, **files):
@@ -33,25 +27,25 @@ def run(typed, *words, **files):
 
 
 def recipe(text, *words):
-    return Case("run --recipe a.toml", words, {"a.toml": text})
+    return run("--recipe a.toml", *words, **{"a.toml": text})
 
 
 def suite(old, new, *words):
     """A suite with a change."""
-    return Case(f"run {SMALLER} --suite a.toml", words, {"a.toml": changed(SUITE, old, new)})
+    return run(f"{SMALLER} --suite a.toml", *words, **{"a.toml": changed(SUITE, old, new)})
 
 
 def study(text, *words):
-    return Case("study a.toml", words, {"a.toml": text})
+    return given("study a.toml", *words, **{"a.toml": text})
 
 
 SMALLER = f"--recipe {SMALL_RECIPE}"
 EMPTY = {
-    "run --data ''": ("data.source=''", "is empty"), "run --data ' '": ("data.source=' '", "is empty"),
+    "run --data ''": ("--data: data.source='': is empty",), "run --data ' '": ("--data: data.source=' '", "is empty"),
     "run --set data.source=": ("data.source=''", "is empty"), "run --data builtin:": ("data.source='builtin:'", "is empty"),
     "run --set data.heldout=": ("data.heldout=''", "is empty"), "run --set data.split=": ("data.split=''", "is empty"),
     "run --model ''": ("model.path=''", "is empty"), "run --set model.adapter=": ("model.adapter=''", "is empty"),
-    "run --mirror ''": ("mirror=''", "is empty"), "run --suite ''": ("evaluation.suite=''", "is empty"),
+    "run --mirror ''": ("--mirror: mirror=''", "is empty"), "run --suite ''": ("evaluation.suite=''", "is empty"),
     "run --recipe ''": ('unknown recipe ""',), "run --name ''": ("--name : letters, digits",),
     "run --results ''": ("'--results': is empty; name a path",), "run --reports ' '": ("'--reports': is empty; name a path",),
     "fetch --to ''": ("'--to': is empty; name a path",), "fetch --to m --data ''": ("data.source=''", "is empty"),
@@ -68,7 +62,7 @@ FLAGS = [
     given("report", "missing argument 'run'", "report --help"),
     run("--jobs 0", "--jobs", "greater than or equal to 1"),
     given("theory --iters 99", "--iters", "less than or equal to 20"),
-    run("--iters 0", "iterations=0: input should be greater than or equal to 1"),
+    run("--iters 0", "--iters: iterations=0: input should be greater than or equal to 1"),
     run("--iters 1000000000", "iterations=1000000000", "less than or equal to"),
     run("--iters -3", "iterations=-3"),
     run("--seeds=", "--seeds", "expected whole numbers"),
@@ -111,6 +105,9 @@ FLAGS = [
     run("--name 'a\x1b[31m'", "--name a\\u{1b}[31m: letters, digits"),
     run("--set model.device=tpu9", "model.device=tpu9: not a device of this machine"),
     run("--set data.distribution=lob", 'unknown distribution "lob" (did you mean "lab"?)'),
+    run("--set world=langauge", 'world: unknown world "langauge" (did you mean "language"?)'),
+    run("--set generation.backend=vlm", 'generation.backend: unknown backend "vlm" (did you mean "vllm"?)'),
+    run("--set generation.backend=neither", 'generation.backend: unknown backend "neither" (known: transformers, vllm)'),
     run("--recipe lob", '--recipe: unknown recipe "lob" (did you mean "lab"?)'),
     run("--suite lab-tem", '--suite: unknown suite "lab-tem" (did you mean "lab-ten"?)'),
     given("suites check lab-tem", 'suites check: unknown suite "lab-tem" (did you mean "lab-ten"?)'),
@@ -171,6 +168,9 @@ TOML = [
     suite("builtin:lab/tasks", "nowhere", "include_paths names", "nowhere"),
     study(STUDY + "colour=1", 'unknown setting "colour"'),
     study(STUDY + "[[arm]]\nvariant='space'\nnote='n'\ncolour=1", 'unknown setting "arm.0.colour" (known: note, variant)'),
+    study(STUDY.replace("iterations=1", "iterations=0"), "iterations=0"),
+    study(STUDY + "[[contrast]]\nquestion='q'\na='space'\nb='space@0'", "contrast"),
+    study(STUDY + "[grid]\nkey='training.lr'\nvalues=[1e-4]\nvalidation='v'", "grid.values"),
     study(b"\xff", "a.toml: not in UTF-8"),
     given("study a.toml --dry-run", "contrast", "spin",
         **{"a.toml": STUDY + "[[contrast]]\nquestion='q'\na='space@0'\nb='spin@0'"}),

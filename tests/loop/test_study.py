@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from harness.discovery.variants import parse_variants
-from harness.errors import UserError
 from harness.files import read_jsonl
 from harness.loop.study import Grid, choose, load_study
 from harness.reporting.tables.compute import compute_table
@@ -77,9 +76,8 @@ def test_every_shipped_study_is_whole(path):
     played = {v.label for v in parse_variants(study.variants())}
     spoken = [*(arm.variant for arm in study.arm), *(side.rpartition("@")[0] for c in study.contrast for side in (c.a, c.b))]
     assert {parse_variants(text)[0].label for text in spoken} <= played
-    times = [side.rpartition("@")[2] for c in study.contrast for side in (c.a, c.b)]
-    assert all(t == "last" or int(t) < study.iterations for t in times)
-    assert all(t < study.iterations for t in study.iterations_shown)
+    times = {side.rpartition("@")[2] for c in study.contrast for side in (c.a, c.b)} - {"last"}
+    assert all(int(t) < study.iterations for t in (*times, *study.iterations_shown))
     said = [study.question, *(arm.note for arm in study.arm), *(c.question for c in study.contrast)]
     assert "compute" not in " ".join(said)
 
@@ -93,18 +91,6 @@ def test_tuning_and_the_leaderboard_have_no_item_in_common():
         assert [item for item in mine if item in theirs] == [], path.name
         if path.stem != "lab_misconceptions_validation":
             assert not {item["prompt"] for item in mine} & {item["prompt"] for item in theirs}, path.name
-
-
-def test_a_wrong_study_names_the_key(tmp_path):
-    base = 'title = "t"\nquestion = "q"\nobjectives = "space"\nseeds = [0]\n'
-    for text, key in (
-        ("iterations = 0", "iterations"), ('iterations = 1\ncolour = "red"', "colour"),
-        ("iterations = 1\n[[contrast]]\nquestion = 'q'\na = 'space'\nb = 'space@0'", "contrast"),
-        ("iterations = 1\n[grid]\nkey = 'training.lr'\nvalues = [1e-4]\nvalidation = 'v'", "grid.values"),
-    ):  # fmt: skip
-        (tmp_path / "wrong.toml").write_text(f"{base}{text}\n")
-        with pytest.raises(UserError, match=key):
-            load_study(str(tmp_path / "wrong.toml"))
 
 
 COSTS = [
@@ -159,8 +145,7 @@ def test_the_choice_is_made_on_validation_items_and_judged_on_the_leaderboard(st
 
 def test_the_second_study_plays_every_objective_at_both_settings_and_shares_what_it_can(studied):
     run = studied / "results" / "study-compare"
-    record = json.loads((run / "run.json").read_text())
-    common, tuned = record["study"]["panels"]
+    common, tuned = json.loads((run / "run.json").read_text())["study"]["panels"]
     assert common["labels"] == [label.split("-")[0] for label in tuned["labels"]] == ["space", "spin"]
     assert all("lr" in label for label in tuned["labels"])
     assert {("taken over", "initial/evaluate/two"), ("taken over", "initial/probe")} <= set(events(run))

@@ -47,8 +47,7 @@ def test_a_recipe_for_real_work_says_why_above_every_key(name):
     lines = (PACKAGE / "recipes" / f"{name}.toml").read_text(encoding="utf-8").splitlines()
     keys = [n for n, line in enumerate(lines) if line and not line.startswith(("#", "["))]
     assert len(keys) > 15
-    bare = [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys]
-    assert bare == []
+    assert [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys] == []
 
 
 def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_them():

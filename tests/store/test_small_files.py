@@ -39,11 +39,6 @@ CELL = "space/seed-0"
 PHASES = ("data", "initial", "space", "spin")
 
 
-@pytest.fixture
-def run(played_copy):
-    return played_copy / "results" / "small"
-
-
 def prune(run, *tops):
     """Delete every phase below these folders and leave the empty folders around them, as a careless hand does."""
     for top in tops or PHASES:
