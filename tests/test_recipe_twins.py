@@ -30,7 +30,6 @@ ARCHITECTURE = {
 
 
 def play(recipe, folder, monkeypatch):
-    """The run folder of a recipe's twin."""
     twins.write_mirror(folder / "mirror", load_config(recipe))
     arguments = ("run", "--recipe", recipe, "--mirror", folder / "mirror", "--name", "twin", "--jobs", 1, *CUT)
     if recipe == IN_EVERY_TEST:

@@ -171,7 +171,6 @@ def named(folder):
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_whatever_changes_in_a_task_changes_what_names_its_scores(what, tmp_path):
-    """Name and suite stay; document, version, template, filter, length, code and shots each count."""
     folder = lab_copy(tmp_path)
     before = named(folder)
     assert named(folder) == before
@@ -264,7 +263,6 @@ def again(played_copy, monkeypatch):
 
 
 def swap(folder, seed):
-    """Other weights under the same name in a train folder."""
     path = folder / ADAPTER
     weights = load_file(path)
     generator = torch.Generator().manual_seed(seed)

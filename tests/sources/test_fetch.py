@@ -165,7 +165,6 @@ def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_pro
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A hub that this process talks to."""
     made = Hub(repositories())
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
     address = made.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -338,7 +337,6 @@ DAMAGE = {
 
 @pytest.fixture
 def copied(fetched, tmp_path, monkeypatch):
-    """The fetched mirror and its recipe, to damage."""
     folder, *_ = fetched
     shutil.copytree(folder, tmp_path, ignore=shutil.ignore_patterns("home", "adapter", "results", "reports"), dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)

@@ -52,7 +52,6 @@ DAMAGES = {
 
 
 def one_line(done):
-    """Refused as promised, if it was."""
     said = [line for line in done.stderr.splitlines() if line.startswith("harness: ")]  # beside what a run tells of its progress
     assert "Traceback" not in done.stderr + done.stdout
     assert (done.returncode, len(said)) in ((0, 0), (1, 1)), done.stderr

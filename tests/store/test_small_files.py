@@ -319,8 +319,6 @@ def test_a_merge_that_was_killed_goes_on(played_copy, run, monkeypatch):
 
 
 def edit_record(key, change):
-    """Change the value of a key of a part's run.json in place."""
-
     def how(part):
         value = json.loads((part / "run.json").read_text())[key]
         change(value)
