@@ -115,14 +115,10 @@ def test_no_objective_is_named_in_the_harness():
             assert word not in names, f"{name}:{node.lineno} names {word}"
 
 
-def test_every_file_says_what_it_is_in_its_first_line():
+def test_every_file_says_what_it_is_in_its_first_line_and_has_no_second_idea():
     for name, path in modules():
-        assert re.match(r'"""\S.{20,}', path.read_text(encoding="utf-8")), name
-
-
-def test_no_file_has_a_second_idea():
-    for name, path in modules():
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES, name
+        text = path.read_text(encoding="utf-8")
+        assert re.match(r'"""\S.{20,}', text) and len(text.splitlines()) <= LINES, name
 
 
 def test_the_top_level_is_what_the_readme_says():

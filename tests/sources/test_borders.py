@@ -59,10 +59,21 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("case", NAMED)
-def test_a_readme_that_names_what_is_outside_is_refused_before_anything_is_read(case, mirror):
-    data_set(mirror, "x", NAMED[case], own__jsonl=ROW)
-    with pytest.raises(UserError, match=r"README\.md: data_(files|dir) names .* outside its folder"):
+NESTED = ", ".join(f"&{n} [{', '.join([f'*{n - 1}' if n else 'own.jsonl'] * 10)}]" for n in range(9))
+LONG = "".join(f"- config_name: c{n}\n  data_files: own.jsonl\n  " for n in range(25_000))
+ENDLESS = {
+    "itself": ("data_files: &a [own.jsonl, *a]", "holds more than 1,000,000 values"),
+    "nested": (f"data_files: [{NESTED}]", "holds more than 1,000,000 values"),
+    "long": (LONG, "its YAML has more than 1,048,576 characters"),
+}
+READMES = {case: (words, "data_(files|dir) names .* outside its folder") for case, words in NAMED.items()} | ENDLESS
+
+
+@pytest.mark.parametrize("case", READMES)
+def test_a_readme_that_names_what_is_outside_or_takes_minutes_is_refused_before_anything_is_read(case, mirror):
+    words, said = READMES[case]
+    data_set(mirror, "x", words, own__jsonl=ROW)
+    with pytest.raises(UserError, match=rf"README\.md: {said}"):
         read(mirror, "x")
     assert not (mirror.parent / "cache").exists()
 
@@ -121,23 +132,6 @@ def test_what_has_no_end_is_named_and_not_read(case, mirror, capsys):
     with pytest.raises(UserError, match=said):
         read(mirror, "x")
     assert fetch_command({}, mirror, check=True) == 1 and said in capsys.readouterr().out
-
-
-NESTED = ", ".join(f"&{n} [{', '.join([f'*{n - 1}' if n else 'own.jsonl'] * 10)}]" for n in range(9))
-LONG = "".join(f"- config_name: c{n}\n  data_files: own.jsonl\n  " for n in range(25_000))
-ENDLESS = {
-    "itself": ("data_files: &a [own.jsonl, *a]", "holds more than 1,000,000 values"),
-    "nested": (f"data_files: [{NESTED}]", "holds more than 1,000,000 values"),
-    "long": (LONG, "its YAML has more than 1,048,576 characters"),
-}
-
-
-@pytest.mark.parametrize("case", ENDLESS)
-def test_a_description_that_takes_minutes_to_parse_or_says_more_than_can_be_read_is_refused(case, mirror):
-    words, said = ENDLESS[case]
-    data_set(mirror, "x", words, own__jsonl=ROW)
-    with pytest.raises(UserError, match=rf"README\.md: {said}"):
-        read(mirror, "x")
 
 
 def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(mirror, capfd):

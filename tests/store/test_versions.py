@@ -10,6 +10,7 @@ from harness.analysis.facts import RunResults
 from harness.commands.study import tuned_variants
 from harness.config import load_config
 from harness.errors import UserError
+from harness.files import read_jsonl
 from harness.loop.study import load_study
 from harness.reporting.card import model_card
 from harness.reporting.report import write_report
@@ -60,8 +61,7 @@ def test_other_libraries_are_one_line_that_names_them_and_their_phases(played_co
     assert f"in {edited} of {finished} finished phases (initial);" in line and "numpy" not in line
     assert (run / "spin/seed-0/iteration-1/probe/manifest.json").is_file()
     assert state(run / "space") == before
-    said = [row for row in map(json.loads, (run / "journal.jsonl").read_text().splitlines()) if row["event"] == "other versions"]
-    assert [row["said"] for row in said] == [line]
+    assert [row["said"] for row in read_jsonl(run / "journal.jsonl") if row["event"] == "other versions"] == [line]
 
 
 def test_another_machine_is_said_like_another_library(played_copy, run):
@@ -95,11 +95,10 @@ def test_other_numbers_of_this_program_are_refused_and_nothing_changes(played_co
 def test_a_run_of_other_numbers_is_still_shown(played_copy, run):
     edit(run, ".", "versions", **{NUMBERS_KEY: None})
     before = (run / "tables/leaderboard.csv").read_bytes()
-    run_cli_in_process("report", "small", cwd=played_copy)
+    example = read_jsonl(run / "data/train.jsonl")[0]["id"]
+    for command in (("report", "small"), ("status", "small"), ("trace", "small", example)):
+        run_cli_in_process(*command, cwd=played_copy)
     assert (run / "tables/leaderboard.csv").read_bytes() == before
-    run_cli_in_process("status", "small", cwd=played_copy)
-    example = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]
-    run_cli_in_process("trace", "small", example, cwd=played_copy)
     (row,) = [r for r in read_csv_rows(run / "tables/versions.csv") if r["name"] == NUMBERS_KEY]
     assert (row["version"], row["where"]) == ("1", ".")
 
