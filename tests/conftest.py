@@ -1,11 +1,19 @@
 """Shared doubles: a tiny random Llama in float64 with the lab's tokenizer, and one finished smoke-sized run folder."""
 
+import contextlib
 import csv
 import fcntl
+import gc
+import io
+import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -18,8 +26,6 @@ SMALL_RECIPE = ROOT / "tests" / "data" / "small.toml"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # One thread each: models this small gain nothing from two, and spinning threads starve one another on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
 GUARD_FOLDER = ROOT / "tests" / "guard"
 
 
@@ -61,8 +67,6 @@ def use_float64_norms(model):
 
     Without this a float64 gradient is only exact to 1e-7, and a mistake of that size would pass unseen.
     """
-    import types
-
     import torch
 
     def forward(self, x):
@@ -130,12 +134,6 @@ def run_cli(*arguments, cwd, check=True, **environment):
 
 def run_cli_in_process(*arguments, cwd, check=True):
     """The same in this process: for what is said and written, where starting anew is not what is tested. One cell at a time."""
-    import contextlib
-    import gc
-    import io
-    import signal
-    from unittest import mock
-
     from harness import cli
 
     if arguments[0] in ("run", "study") and "--jobs" not in arguments:
@@ -186,16 +184,18 @@ def played(tmp_path_factory):
 @pytest.fixture
 def played_copy(played, tmp_path):
     """The same, to change."""
-    import shutil
-
     shutil.copytree(played, tmp_path / "copy")
     return tmp_path / "copy"
 
 
+@pytest.fixture
+def run(played_copy):
+    """Its run folder."""
+    return played_copy / "results" / "small"
+
+
 def update_manifest_digests(folder):
     """Let a phase's manifest be true of its files as they now are: for tests of what is read, not of whether it is intact."""
-    import json
-
     from harness.files import folder_digests
 
     path = folder / "manifest.json"
@@ -207,9 +207,6 @@ def rewrite_manifest(path, manifest):
 
     The small files, which hold the manifests too, are left out of it.
     """
-    import json
-    import shutil
-
     from harness.store.verification import checksum
 
     path.write_text(json.dumps({**manifest, "checksum": checksum(manifest)}))

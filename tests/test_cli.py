@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from harness.analysis.stats import minimum_detectable_effect
+from harness.store.lease import folder_lock
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
+from tests.helpers.damage import refused
 
 HEAVY = ("torch", "transformers", "lm_eval", "datasets", "peft")
 
@@ -47,24 +48,6 @@ def test_help_takes_less_than_half_a_second_of_processor_time(tmp_path):
     assert min(spent) < 0.5, spent
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path):
-    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--dry-run", cwd=tmp_path)
-    assert "24 phases to do, 0 to reuse" in done.stdout
-    few, many = (100 * minimum_detectable_effect([4, 6], share) for share in (0.1, 0.3))
-    assert "power: 10 items in 2 tasks" in done.stdout
-    assert f"must differ by {few:.1f} points" in done.stdout
-    assert f"to {many:.1f} points (30 %)" in done.stdout
-    assert "cannot be seen below 3 seeds" in done.stdout
-    assert not (tmp_path / "results").exists()
-
-
-def test_status_shows_the_grid(played):
-    done = run_cli_in_process("status", "small", cwd=played)
-    assert "space/seed-0" in done.stdout
-    assert "gstep" in done.stdout
-    assert "none, complete" in done.stdout
-
-
 def test_trace_follows_one_example_through_every_file(played):
     first = json.loads((played / "results/small/data/train.jsonl").read_text().splitlines()[0])
     done = run_cli_in_process("trace", "small", first["id"][:10], cwd=played)
@@ -79,9 +62,6 @@ def test_trace_follows_one_example_through_every_file(played):
 
 
 def test_a_second_process_on_the_same_run_is_refused(played_copy):
-    from harness.store.lease import folder_lock
-
     with folder_lock(played_copy / "results/small"):
-        done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy, check=False)
-    assert done.returncode == 1
-    assert "is working on this run; wait for it, or use --name OTHER" in done.stderr
+        line = refused(played_copy, "run", "--recipe", SMALL_RECIPE)
+    assert "is working on this run; wait for it, or use --name OTHER" in line

@@ -2,11 +2,13 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
+from harness.files import read_jsonl
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli, run_cli_in_process
+from tests.helpers.broken import changed
+from tests.helpers.damage import refused
 from tests.helpers.run_contents import COMPARED, RUN, contents
 
 
@@ -38,10 +40,9 @@ def test_scores_csv_is_the_public_contract(played):
 
 
 def test_history_mixes_the_previous_iteration_and_all_is_scored_by_the_current_opponent(played):
-    scores = [json.loads(x) for x in (played / RUN / "spin/seed-0/iteration-1/score/scores.jsonl").read_text().splitlines()]
+    first, scores = (read_jsonl(played / RUN / f"spin/seed-0/iteration-{t}/score/scores.jsonl") for t in (0, 1))
     assert {s["iteration"] for s in scores} == {0, 1}
     assert len(scores) == 2 * 2 * 12  # two iterations, real and synthetic, twelve prompts
-    first = [json.loads(x) for x in (played / RUN / "spin/seed-0/iteration-0/score/scores.jsonl").read_text().splitlines()]
     before = {(s["example_id"], s["role"]): s["reference_logp"] for s in first}
     again = {(s["example_id"], s["role"]): s["reference_logp"] for s in scores if s["iteration"] == 0}
     assert all(abs(before[k] - again[k]) > 0 for k in before)
@@ -57,8 +58,7 @@ def test_iteration_0_samples_are_shared_and_the_step_0_invariant_is_recorded(pla
 
 
 def test_evaluated_samples_are_kept_with_prompt_hash_and_correctness(played):
-    path = played / RUN / "space/seed-0/iteration-0/evaluate/two/samples_lab_arithmetic.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_jsonl(played / RUN / "space/seed-0/iteration-0/evaluate/two/samples_lab_arithmetic.jsonl")
     assert {"doc", "prompt_hash", "resps", "exact_match", "filter"} <= set(rows[0])
     assert {r["filter"] for r in rows} == {"strict-match", "flexible-extract"}
 
@@ -69,20 +69,16 @@ def test_prompts_are_the_same_for_every_player(played):
 
 
 def test_the_same_command_again_does_nothing(played_copy):
-    before = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob(".") if p.is_dir()}
     adapters = {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")}
-    done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy)
-    assert "0 phases to do" in done.stdout
+    assert "0 phases to do" in run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy).stdout
     assert {p: p.stat().st_mtime_ns for p in (played_copy / RUN).rglob("*.safetensors")} == adapters
-    assert before
 
 
 def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played, played_copy):
     """More of everything, then the old cells' rows are compared byte for byte."""
     before = contents(played / RUN, ("initial", "space", "spin"))
-    run_cli_in_process(
-        "run", "--recipe", SMALL_RECIPE, "--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3", cwd=played_copy
-    )
+    more = ("--objectives", "space,spin,tspin", "--seeds", "0,1", "--iters", "3")
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, *more, cwd=played_copy)
     after = contents(played_copy / RUN, ("initial", "space", "spin"))
     assert len(after["scores.csv"]) == 2 + 2 * 2 * 3 * 2
     for name in ("scores.csv", "training.csv", "dynamics.csv"):
@@ -92,13 +88,8 @@ def test_extension_by_objective_seed_and_iteration_changes_no_other_cell(played,
 
 
 def test_a_changed_setting_is_refused_in_one_sentence(played_copy):
-    done = run_cli_in_process(
-        "run", "--recipe", SMALL_RECIPE, "--name", "small", "--set", "training.lr=0.5", cwd=played_copy, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.strip().count("\n") <= 1
-    assert "training.lr=0.001, now asked for 0.5" in done.stderr
-    assert "--name OTHER" in done.stderr
+    line = refused(played_copy, "run", "--recipe", SMALL_RECIPE, "--name", "small", "--set", "training.lr=0.5")
+    assert "training.lr=0.001, now asked for 0.5" in line and "--name OTHER" in line
 
 
 def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
@@ -106,15 +97,13 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
 
     The loss divides by zero for the longest real response of the data, and the report says so where it shows the hole.
     """
-    data = [json.loads(line) for line in (played_copy / RUN / "data/train.jsonl").read_text().splitlines()]
-    scores = (played_copy / RUN / "initial/score/scores.jsonl").read_text().splitlines()
-    lengths = {s["example_id"]: s["length"] for s in map(json.loads, scores)}
+    data = read_jsonl(played_copy / RUN / "data/train.jsonl")
+    lengths = {s["example_id"]: s["length"] for s in read_jsonl(played_copy / RUN / "initial/score/scores.jsonl")}
     longest = max(lengths.values())
     named = {example for example, length in lengths.items() if length == longest}
     assert len(named) < len(data) / 2
-    broken = f"loss=-real.mean_logp[:, 0] / (real.length[:, 0] < {longest})"
-    text = (ROOT / "objectives" / "sft.py").read_text().replace("loss=-real.mean_logp[:, 0]", broken)
-    Path(played_copy / "broken.py").write_text(text)
+    loss, sft = "loss=-real.mean_logp[:, 0]", (ROOT / "objectives" / "sft.py").read_text()
+    (played_copy / "broken.py").write_text(changed(sft, loss, f"{loss} / (real.length[:, 0] < {longest})"))
     done = run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--objectives", "./broken.py,space", cwd=played_copy, check=False)
     assert done.returncode == 2
     kept = "broken/seed-0/iteration-0/train.failed.json"
@@ -127,9 +116,7 @@ def test_a_failing_objective_leaves_a_hole_and_the_others_go_on(played_copy):
     assert {one["id"] for one in written["examples"]} <= named
     (one, *_) = written["examples"]
     (pair,) = [row for row in data if row["id"] == one["id"]]
-    assert pair["prompt"] in one["prompt"]["text"]
-    assert pair["real"] in one["responses"][0]["text"]
-    assert one["loss"] == "inf"
+    assert pair["prompt"] in one["prompt"]["text"] and pair["real"] in one["responses"][0]["text"] and one["loss"] == "inf"
     page = (played_copy / "reports" / "small.html").read_text()
     assert "Failed, missing below: broken/seed-0: TrainingStopped: step" in page
     assert "ncomplete, not compared: broken" in page
@@ -155,7 +142,6 @@ def test_reports_are_views_deleted_and_written_again_they_have_the_same_bytes(pl
 
 @pytest.mark.slow
 def test_all_six_objectives_end_in_a_report(tmp_path):
-    run_cli(
-        "run", "--recipe", "smoke", "--objectives", "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo", cwd=tmp_path
-    )
+    objectives = "sft,space,space:mu=3,spin,spin:history=0,tspin,sipo,ssimpo"
+    run_cli("run", "--recipe", "smoke", "--objectives", objectives, cwd=tmp_path)
     assert (tmp_path / "reports/smoke.pdf").is_file()

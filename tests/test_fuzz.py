@@ -1,5 +1,7 @@
 """The data loader under damaged files: whatever stands in them, pairs come out or one line that names the file."""
 
+import random
+
 import pytest
 
 from harness.config import DataConfig
@@ -23,12 +25,9 @@ def test_the_files_it_starts_from_are_well(tmp_path):
 
 
 def test_the_damage_depends_on_the_seed_alone():
-    import random
-
     raw, _ = corpus()[0]
     first, again, other = (damaged(raw, random.Random(seed)) for seed in (1, 1, 2))
-    assert first == again != raw
-    assert other != first
+    assert first == again != raw and other != first
 
 
 def test_the_target_lets_other_errors_through(tmp_path, monkeypatch):
@@ -40,11 +39,8 @@ def test_the_target_lets_other_errors_through(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv"])
 def test_a_byte_order_mark_is_left_out(suffix, tmp_path):
-    raw = {
-        ".jsonl": b'{"prompt": "a", "response": "b"}',
-        ".json": b'[{"prompt": "a", "response": "b"}]',
-        ".csv": b"prompt,response\na,b\n",
-    }
-    (tmp_path / f"p{suffix}").write_bytes(b"\xef\xbb\xbf" + raw[suffix])
+    row = b'{"prompt": "a", "response": "b"}'
+    raw = {".jsonl": row, ".json": b"[" + row + b"]", ".csv": b"prompt,response\na,b\n"}[suffix]
+    (tmp_path / f"p{suffix}").write_bytes(b"\xef\xbb\xbf" + raw)
     (pair,) = read_pairs(DataConfig(), str(tmp_path / f"p{suffix}"), None)
     assert (pair.prompt, pair.real) == ("a", "b")

@@ -130,24 +130,17 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path_factory, 
 def test_kills_with_flipped_bits_lose_nothing(tmp_path):
     """The bench with a tenth of its kills: python -m tests.bench kills --count 200."""
     program = "import json, sys; from tests.bench import kills; print(json.dumps(vars(kills.run(21, False))))"
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["wrong"] == []
-    assert found["killed"] >= 15
-    assert sum(found["flipped"].values()) >= 5
+    assert found["wrong"] == [] and found["killed"] >= 15 and sum(found["flipped"].values()) >= 5
 
 
 @pytest.mark.parametrize(
     ("sent", "code", "said", "jobs"),
-    [
-        pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow),
-        (signal.SIGTERM, 143, "terminated", "2"),
-    ],
+    [pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow), (signal.SIGTERM, 143, "terminated", "2")],
 )
 def test_a_signal_ends_it_cleanly_with_how_to_go_on(played, tmp_path, sent, code, said, jobs):
     """To the whole group, as a terminal or a scheduler sends it, in the middle of training."""
@@ -157,8 +150,7 @@ def test_a_signal_ends_it_cleanly_with_how_to_go_on(played, tmp_path, sent, code
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert f"{said}; what is finished is kept, repeat the same command to go on" in errors
-    assert "Traceback" not in errors
-    assert not (tmp_path / RUN / LEASE).exists()
+    assert "Traceback" not in errors and not (tmp_path / RUN / LEASE).exists()
     if sent == signal.SIGTERM:
         run_cli_in_process(*ARGUMENTS, cwd=tmp_path)
         assert_same_run(tmp_path / RUN, played / RUN)

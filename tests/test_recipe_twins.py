@@ -30,7 +30,6 @@ ARCHITECTURE = {
 
 
 def play(recipe, folder, monkeypatch):
-    """The run folder of a recipe's twin."""
     twins.write_mirror(folder / "mirror", load_config(recipe))
     arguments = ("run", "--recipe", recipe, "--mirror", folder / "mirror", "--name", "twin", "--jobs", 1, *CUT)
     if recipe == IN_EVERY_TEST:
@@ -55,8 +54,7 @@ def test_a_recipe_is_played_as_it_stands_on_its_tiny_twin(recipe, tmp_path, monk
     assert changed == SIZES
     base = tmp_path / "mirror" / "models" / config.model.path
     assert json.loads((base / "config.json").read_text())["architectures"] == [ARCHITECTURE[config.model.path]]
-    assert record["hardware"]["precision"] == "bfloat16"
-    assert record["template"] == config.data.template
+    assert record["hardware"]["precision"] == "bfloat16" and record["template"] == config.data.template
 
     # every player of every iteration has a score on every task of the recipe's suite
     labels = [variant.label for variant in parse_variants(config.objectives, config.objective)]
@@ -97,9 +95,8 @@ def test_the_seam_is_clean_for_every_recipes_tokenizer_and_text(recipe, tmp_path
     examples = [Example(str(n), prompt, real, twins.instruction(prompt)) for n, (prompt, real) in enumerate(pairs)]
     laid = [(example, *twins.encode_example(tokenizer, example, config.data.template)) for example in examples]
     assert [fault for one in laid for fault in twins.seam_errors(tokenizer, *one, [])] == []
-    apart = [
-        [*tokenizer(one.rendered)["input_ids"], *tokenizer(one.real, add_special_tokens=False)["input_ids"]] for one in examples
-    ]
+    texts = [(tokenizer(one.rendered), tokenizer(one.real, add_special_tokens=False)) for one in examples]
+    apart = [[*prompt["input_ids"], *real["input_ids"]] for prompt, real in texts]
     differing = sum(a != prompt + real[:-1] for a, (_, prompt, real) in zip(apart, laid, strict=True))
     assert differing == (len(laid) if "Mistral" in ARCHITECTURE[config.model.path] else 0), "the twin has its original's space"
 

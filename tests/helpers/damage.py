@@ -2,7 +2,7 @@
 
 import json
 
-from tests.conftest import run_cli_in_process
+from tests.conftest import rewrite_manifest, run_cli_in_process
 
 
 def flipped(raw, bit):
@@ -19,6 +19,13 @@ def flip(path):
 
 def edit_json(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def edit_manifest(path, key, **changes):
+    """Other entries under a key of a phase's manifest, whose checksum is true of them; None takes an entry away."""
+    manifest = json.loads(path.read_text())
+    entries = {name: value for name, value in {**manifest[key], **changes}.items() if value is not None}
+    rewrite_manifest(path, {**manifest, key: entries})
 
 
 def refused(folder, *arguments, after_progress=False):

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from harness.config import load_config
 from harness.files import folder_digests
 from harness.launch.workers import _worker_config, choose_num_workers
+from harness.store.process_identity import start_time
 from tests.conftest import SMALL_RECIPE, run_cli, run_cli_in_process
 from tests.helpers.run_contents import RUN, contents
 
@@ -20,22 +22,11 @@ def outputs(run):
     return {n: d for n, d in folder_digests(run).items() if n.endswith((".safetensors", "samples.jsonl", "scores.jsonl"))}
 
 
-def stat_fields(pid):
-    """State, parent and so on of a process, as in proc(5); None where it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat") as handle:
-            return handle.read().rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-
-
-needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+TOGETHER = ("--jobs", "2", "--set", "model.cores=6")
 ALONE = [("--jobs", "1"), ("--jobs", "2"), ("--jobs", "1", "--set", "model.cores=3")]
 
 
-@pytest.mark.parametrize(
-    "how", [("--jobs", "2", "--set", "model.cores=6"), *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)]
-)
+@pytest.mark.parametrize("how", [TOGETHER, *(pytest.param(h, marks=pytest.mark.slow) for h in ALONE)])
 def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, tmp_path, how):
     run_cli("run", "--recipe", SMALL_RECIPE, "--name", "small", *how, cwd=tmp_path)
     assert len(outputs(played / RUN)) >= 17
@@ -44,23 +35,14 @@ def test_the_bytes_do_not_depend_on_how_many_cells_or_cores_are_at_work(played, 
 
 
 def started(folder):
-    """A run of two cells at once, when training has begun; its two workers' ids."""
+    """A run of two cells at once, when training has begun; the ids of its workers, which a server process forks."""
     command = ["run", "--recipe", str(SMALL_RECIPE), "--name", "small", "--jobs", "2", "--iters", "4"]
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "harness", *command],
         cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     wait_for(lambda: list((folder / RUN).glob("*/seed-0/iteration-0/train/manifest.json")), process=process)
-    return process, workers_of(process.pid)
-
-
-def workers_of(pid):
-    """Processes below the server process that workers are forked from."""
-    children = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := stat_fields(entry)):
-            children.setdefault(int(fields[1]), []).append(int(entry))
-    return [worker for server in children.get(pid, []) for worker in children.get(server, [])]
+    return process, [worker.pid for server in psutil.Process(process.pid).children() for worker in server.children()]
 
 
 def wait_for(found, seconds=300, process=None):
@@ -72,13 +54,11 @@ def wait_for(found, seconds=300, process=None):
     raise AssertionError("it never came to pass")
 
 
-@needs_proc
 def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_good(played, tmp_path):
     process, workers = started(tmp_path)
     os.kill(workers[0], signal.SIGKILL)
     _, said = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert said.count("failed: its process ended with exit code") == 1
+    assert process.returncode == 2 and said.count("failed: its process ended with exit code") == 1
     finished = [cell for cell in ("space", "spin") if (tmp_path / RUN / cell / "seed-0/iteration-3/evaluate").is_dir()]
     assert len(finished) == 1
     run_cli_in_process("run", "--recipe", SMALL_RECIPE, "--name", "small", cwd=tmp_path)
@@ -86,22 +66,18 @@ def test_a_worker_that_dies_costs_its_own_cell_and_the_next_command_makes_it_goo
     assert {name: d for name, d in outputs(tmp_path / RUN).items() if name in once} == once
 
 
-@needs_proc
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     process, workers = started(tmp_path)
     assert len(workers) == 2
     process.kill()
     process.communicate(timeout=60)
-    wait_for(lambda: all((fields := stat_fields(worker)) is None or fields[0] == "Z" for worker in workers), seconds=20)
+    wait_for(lambda: all(start_time(worker) in (None, "ended") for worker in workers), seconds=20)
 
 
-def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells():
+def test_as_many_cells_at_once_as_there_are_cores_and_never_more_than_cells_and_each_has_its_share_of_the_cores():
     config = load_config(str(SMALL_RECIPE), ["model.cores=3", "model.device=cpu"])
     assert [choose_num_workers(None, config, cells) for cells in (1, 2, 9)] == [1, 2, 3]
     assert [choose_num_workers(8, config, cells) for cells in (1, 2, 9)] == [1, 2, 8]
-
-
-def test_a_worker_gets_its_share_of_the_cores():
     config = load_config(str(SMALL_RECIPE), ["model.cores=5", "model.device=cpu"])
     assert [_worker_config(config, slot, 2).model.cores for slot in (0, 1)] == [2, 2]
     assert _worker_config(config, 0, 8).model.cores == 1

@@ -1,18 +1,19 @@
 """What a replay needs is on disk: where a seed starts, every setting of the update, the pairs of every step, the machine."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from harness.config import TrainingConfig
-from harness.discovery.variants import find_objective, load_objective
 from harness.files import file_digest
 from harness.train.machine import KERNEL_VARIABLES, instruction_sets, libraries
 from harness.train.schedule import make_optimizer, optimizer_options
 from tests.conftest import SMALL_RECIPE, run_cli_in_process, update_manifest_digests
-from tests.helpers.training import make_groups, run
+from tests.helpers.damage import refused
+from tests.helpers.training import make_groups, objective, run
 
 GRADIENTS = (0.3, -0.2, 0.5)
 
@@ -55,10 +56,10 @@ def test_the_recorded_settings_are_all_that_an_update_depends_on(kind, by_hand):
 
 def test_a_step_names_the_iteration_of_each_of_its_pairs(policy):
     """With a history a prompt stands in the training set once per iteration; its id alone does not say which pair was used."""
-    objective = load_objective(find_objective("spin"))()
-    now = make_groups(policy, objective.needs)
-    both = [*now, *(type(g)(**{**vars(g), "iteration": g.iteration + 1}) for g in now)]
-    _, records = run(policy, both, objective)
+    spin = objective("spin")
+    now = make_groups(policy, spin.needs)
+    both = [*now, *(replace(g, iteration=g.iteration + 1) for g in now)]
+    _, records = run(policy, both, spin)
     used = [pair for r in records for pair in zip(r.example_ids, r.example_iterations, strict=True)]
     epochs = len(used) // len(both)
     assert sorted(used) == sorted([(g.example_id, g.iteration) for g in both] * epochs)
@@ -78,14 +79,13 @@ def test_a_run_records_the_adapter_it_starts_from_and_starts_from_it(played_copy
 
     damaged = {name: tensor * 1.5 for name, tensor in weights.items()}
     save_file(damaged, start / "adapter_model.safetensors", metadata={"format": "pt"})
-    refused = run_cli_in_process("run", "--recipe", SMALL_RECIPE, cwd=played_copy, check=False)
-    assert refused.returncode == 1 and "initial/seed-0/adapter/adapter_model.safetensors: damaged" in refused.stderr
+    line = refused(played_copy, "run", "--recipe", SMALL_RECIPE, after_progress=True)
+    assert "initial/seed-0/adapter/adapter_model.safetensors: damaged" in line
     update_manifest_digests(start)
     before = trained["outputs"]["adapter/adapter_model.safetensors"]
     (root / "space").rename(root / "before")
-    run_cli_in_process(
-        "run", "--recipe", SMALL_RECIPE, "--name", "small", "--objectives", "space", "--iters", "1", cwd=played_copy
-    )
+    less = ("--name", "small", "--objectives", "space", "--iters", "1")
+    run_cli_in_process("run", "--recipe", SMALL_RECIPE, *less, cwd=played_copy)
     again = json.loads((root / "space/seed-0/iteration-0/train/manifest.json").read_text())
     assert again["outputs"]["adapter/adapter_model.safetensors"] != before
 

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 
 from harness.discovery.variants import parse_variants
-from harness.errors import UserError
+from harness.files import read_jsonl
 from harness.loop.study import Grid, choose, load_study
 from harness.reporting.tables.compute import compute_table
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, run_cli_in_process
+from tests.helpers.damage import events
 
 GRID = Grid(key="training.lr", values=[1e-4, 1e-3], validation="v")
 VALIDATION = """
@@ -20,13 +21,9 @@ version = "1"
 lm_eval = "0.4.13"
 include_paths = ["builtin:lab/tasks"]
 apply_chat_template = true
-[[task]]
-name = "lab_continuation_validation"
-label = "Continuation"
-shots = 0
-metric = "acc_norm"
-chance = 0.25
-limit = 6
+task = [
+  {name = "lab_continuation_validation", label = "Continuation", shots = 0, metric = "acc_norm", chance = 0.25, limit = 6}
+]
 """
 TUNE = f"""
 title = "Tuning, small"
@@ -35,10 +32,7 @@ recipe = "{SMALL_RECIPE}"
 objectives = "space,spin"
 iterations = 1
 seeds = [7]
-[grid]
-key = "training.lr"
-values = [1e-5, 2e-3]
-validation = "VALIDATION"
+grid = {{key = "training.lr", values = [1e-5, 2e-3], validation = "./validation.toml"}}
 """
 COMPARE = f"""
 title = "Comparing, small"
@@ -49,82 +43,54 @@ iterations = 2
 seeds = [0]
 tuned_by = "study-tune"
 iterations_shown = [0]
-[[arm]]
-variant = "space"
-note = "one arm"
-[[arm]]
-variant = "spin"
-note = "another"
-[[contrast]]
-question = "first against second iteration"
-a = "space@0"
-b = "space@last"
+arm = [{{variant = "space", note = "one arm"}}, {{variant = "spin", note = "another"}}]
+contrast = [{{question = "first against second iteration", a = "space@0", b = "space@last"}}]
 """
 
 
-def candidate(objective, value, last, best=None):
-    return {"objective": objective, "value": value, "validation_last": last, "validation_best": last if best is None else best}
-
-
-def chosen(candidates, grid=GRID):
-    return [(r["objective"], r["value"]) for r in choose(grid, candidates) if r["chosen"]]
+def chosen(*candidates, grid=GRID):
+    """Of candidates (objective, value, score of the last iteration, of the best where it is another)."""
+    keys = ("objective", "value", "validation_last", "validation_best")
+    rows = [dict(zip(keys, (*candidate, candidate[2]), strict=False)) for candidate in candidates]
+    return [(r["objective"], r["value"]) for r in choose(grid, rows) if r["chosen"]]
 
 
 def test_the_last_iteration_decides_and_each_objective_has_its_own():
-    given = [candidate("a", 1e-4, 0.5, best=0.9), candidate("a", 1e-3, 0.6), candidate("b", 1e-4, 0.2), candidate("b", 1e-3, 0.1)]
-    assert chosen(given) == [("a", 1e-3), ("b", 1e-4)]
-    assert chosen(given, GRID.model_copy(update={"choose": "best"})) == [("a", 1e-4), ("b", 1e-4)]
+    given = [("a", 1e-4, 0.5, 0.9), ("a", 1e-3, 0.6), ("b", 1e-4, 0.2), ("b", 1e-3, 0.1)]
+    assert chosen(*given) == [("a", 1e-3), ("b", 1e-4)]
+    assert chosen(*given, grid=GRID.model_copy(update={"choose": "best"})) == [("a", 1e-4), ("b", 1e-4)]
 
 
 def test_a_tie_goes_to_the_smaller_value_and_a_hole_is_never_chosen():
-    assert chosen([candidate("a", 1e-3, 0.5), candidate("a", 1e-4, 0.5)]) == [("a", 1e-4)]
-    rounding = [candidate("a", 1e-3, 0.1 + 0.2), candidate("a", 1e-4, 0.3)]
-    assert chosen(rounding) == [("a", 1e-4)]
-    assert chosen([candidate("a", 1e-4, None), candidate("a", 1e-3, 0.1)]) == [("a", 1e-3)]
-    assert chosen([candidate("a", 1e-4, None), candidate("a", 1e-3, None)]) == []
+    assert chosen(("a", 1e-3, 0.5), ("a", 1e-4, 0.5)) == [("a", 1e-4)]
+    assert chosen(("a", 1e-3, 0.1 + 0.2), ("a", 1e-4, 0.3)) == [("a", 1e-4)], "a tie but for rounding"
+    assert chosen(("a", 1e-4, None), ("a", 1e-3, 0.1)) == [("a", 1e-3)]
+    assert chosen(("a", 1e-4, None), ("a", 1e-3, None)) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "harness" / "studies").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_shipped_study_is_whole(path):
-    """Its arms and contrasts speak of variants that it plays, at iterations that there are."""
+    """Its arms and contrasts speak of variants that it plays, at iterations that there are; nothing is called equal in compute,
+    which is equal in tokens or in seconds alone."""
     study = load_study(path.stem)
     played = {v.label for v in parse_variants(study.variants())}
     spoken = [*(arm.variant for arm in study.arm), *(side.rpartition("@")[0] for c in study.contrast for side in (c.a, c.b))]
     assert {parse_variants(text)[0].label for text in spoken} <= played
-    times = [side.rpartition("@")[2] for c in study.contrast for side in (c.a, c.b)]
-    assert all(t == "last" or int(t) < study.iterations for t in times)
-    assert all(t < study.iterations for t in study.iterations_shown)
+    times = {side.rpartition("@")[2] for c in study.contrast for side in (c.a, c.b)} - {"last"}
+    assert all(int(t) < study.iterations for t in (*times, *study.iterations_shown))
+    said = [study.question, *(arm.note for arm in study.arm), *(c.question for c in study.contrast)]
+    assert "compute" not in " ".join(said)
 
 
 def test_tuning_and_the_leaderboard_have_no_item_in_common():
     """No item of the validation split is on the leaderboard; nor is its question, but for one task whose questions all are."""
     tasks = ROOT / "harness" / "lab" / "tasks"
     for path in sorted(tasks.glob("*_validation.jsonl")):
-        mine, theirs = (
-            [json.loads(line) for line in p.read_text().splitlines()]
-            for p in (path, path.with_name(path.name.replace("_validation", "")))
-        )
+        mine, theirs = read_jsonl(path), read_jsonl(path.with_name(path.name.replace("_validation", "")))
         assert len(mine) >= 80
         assert [item for item in mine if item in theirs] == [], path.name
         if path.stem != "lab_misconceptions_validation":
             assert not {item["prompt"] for item in mine} & {item["prompt"] for item in theirs}, path.name
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("iterations = 0", "iterations"),
-        ('colour = "red"', "colour"),
-        ("[[contrast]]\nquestion = 'q'\na = 'space'\nb = 'space@0'", "contrast"),
-        ("[grid]\nkey = 'training.lr'\nvalues = [1e-4]\nvalidation = 'v'", "grid.values"),
-    ],
-)
-def test_a_wrong_study_names_the_key(text, expected, tmp_path):
-    path = tmp_path / "wrong.toml"
-    base = 'title = "t"\nquestion = "q"\nobjectives = "space"\nseeds = [0]\n'
-    path.write_text(base + ("" if "iterations" in text else "iterations = 1\n") + text + "\n")
-    with pytest.raises(UserError, match=expected):
-        load_study(str(path))
 
 
 COSTS = [
@@ -153,36 +119,25 @@ def test_compute_by_hand():
     assert never["seeds"] == 0 and pd.isna(never["token_passes_a"]) and pd.isna(never["seconds_ratio"])
 
 
-def test_no_shipped_study_calls_equal_what_is_equal_in_one_unit_alone():
-    """A study that speaks of compute speaks of tokens or of seconds."""
-    for path in (ROOT / "harness" / "studies").glob("*.toml"):
-        study = load_study(path.stem)
-        said = " ".join([study.question, *(arm.note for arm in study.arm), *(c.question for c in study.contrast)])
-        assert "compute" not in said, path.name
-
-
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory):
     """A tuning study and one that uses its choice, played by the real program."""
     folder = tmp_path_factory.mktemp("studied")
-    (folder / "validation.toml").write_text(VALIDATION)
-    (folder / "tune.toml").write_text(TUNE.replace("VALIDATION", str(folder / "validation.toml")))
-    (folder / "compare.toml").write_text(COMPARE)
-    run_cli_in_process("study", folder / "tune.toml", cwd=folder)
-    run_cli_in_process("study", folder / "compare.toml", cwd=folder)
+    for name, text in {"validation": VALIDATION, "tune": TUNE, "compare": COMPARE}.items():
+        (folder / f"{name}.toml").write_text(text)
+    for name in ("tune", "compare"):
+        run_cli_in_process("study", folder / f"{name}.toml", cwd=folder)
     return folder
 
 
 def test_the_choice_is_made_on_validation_items_and_judged_on_the_leaderboard(studied):
     run = studied / "results" / "study-tune"
     table = read_csv_rows(run / "tables/chosen.csv")
-    assert len(table) == 4
-    assert {r["suite"] for r in table} == {"validation"}
+    assert [r["suite"] for r in table] == ["validation"] * 4
     for objective in ("space", "spin"):
         mine = [r for r in table if r["objective"] == objective]
-        best = max(float(r["validation_last"]) for r in mine)
         (one,) = [r for r in mine if r["chosen"] == "True"]
-        assert float(one["validation_last"]) == best
+        assert float(one["validation_last"]) == max(float(r["validation_last"]) for r in mine)
     judged = {r["objective"] for r in read_csv_rows(run / "scores.csv")} - {"initial"}
     assert judged == {r["label"] for r in table if r["chosen"] == "True"}
     assert {r["suite"].split()[0] for r in read_csv_rows(run / "scores.csv")} == {"two"}
@@ -190,13 +145,10 @@ def test_the_choice_is_made_on_validation_items_and_judged_on_the_leaderboard(st
 
 def test_the_second_study_plays_every_objective_at_both_settings_and_shares_what_it_can(studied):
     run = studied / "results" / "study-compare"
-    record = json.loads((run / "run.json").read_text())
-    common, tuned = record["study"]["panels"]
-    assert common["labels"] == ["space", "spin"]
-    assert [label.split("-")[0] for label in tuned["labels"]] == ["space", "spin"]
+    common, tuned = json.loads((run / "run.json").read_text())["study"]["panels"]
+    assert common["labels"] == [label.split("-")[0] for label in tuned["labels"]] == ["space", "spin"]
     assert all("lr" in label for label in tuned["labels"])
-    journal = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-    assert {"initial/evaluate/two", "initial/probe"} <= {r.get("phase") for r in journal if r["event"] == "taken over"}
+    assert {("taken over", "initial/evaluate/two"), ("taken over", "initial/probe")} <= set(events(run))
 
 
 def test_the_studys_own_tables_hold_its_arms_and_contrasts(studied):
@@ -204,12 +156,10 @@ def test_the_studys_own_tables_hold_its_arms_and_contrasts(studied):
     arms = read_csv_rows(run / "tables/study.csv")
     assert [(r["objective"], r["note"]) for r in arms] == [("space", "one arm"), ("spin", "another")]
     board = {(r["objective"], r["iteration"]): r["mean"] for r in read_csv_rows(run / "tables/leaderboard.csv")}
-    assert [(r["mean_iteration_0"], r["mean_iteration_1"]) for r in arms] == [
-        (board[o, "0"], board[o, "1"]) for o in ("space", "spin")
-    ]
+    means = [(r["mean_iteration_0"], r["mean_iteration_1"]) for r in arms]
+    assert means == [(board[o, "0"], board[o, "1"]) for o in ("space", "spin")]
     (contrast,) = [r for r in read_csv_rows(run / "tables/comparisons.csv") if r["panel"] == "study" and r["task"] == "mean"]
-    expected = float(board["space", "0"]) - float(board["space", "1"])
-    assert float(contrast["difference"]) == pytest.approx(expected)
+    assert float(contrast["difference"]) == pytest.approx(float(board["space", "0"]) - float(board["space", "1"]))
 
 
 def test_a_studys_contrasts_state_tokens_and_seconds_of_both_sides(studied):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from harness.analysis.stats import minimum_detectable_effect
 from harness.commands.plan import format_bytes, format_seconds
 from harness.config import load_config
 from harness.discovery.variants import parse_variants
@@ -16,26 +17,12 @@ from objectives import Needs
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
 
 MEASURED = Throughput(
-    prompt_tokens=10.0,
-    real_tokens=20.0,
-    generated_tokens=30.0,
-    generated_tokens_stderr=1.0,
-    truncated_fraction=0.0,
-    generation=Timing(100, 50.0),
-    cached_logp_agrees=False,
-    evaluation=EvaluationEstimate(7.0, 1000.0, 5000.0, 4, 40),
-    initial_diagnostics_seconds=1.0,
-    later_diagnostics_seconds=3.0,
-    sample_bytes=200.0,
-    adapter_bytes=1_000_000,
-    training={
-        ("spin", 0): Timing(10, 2.0),
-        ("spin", 1): Timing(10, 4.0),
-        ("sft", 0): Timing(10, 1.0),
-        ("sft", 1): Timing(10, 1.0),
-    },
+    prompt_tokens=10.0, real_tokens=20.0, generated_tokens=30.0, generated_tokens_stderr=1.0, truncated_fraction=0.0,
+    generation=Timing(100, 50.0), cached_logp_agrees=False, evaluation=EvaluationEstimate(7.0, 1000.0, 5000.0, 4, 40),
+    initial_diagnostics_seconds=1.0, later_diagnostics_seconds=3.0, sample_bytes=200.0, adapter_bytes=1_000_000,
+    training={("spin", 0): Timing(10, 2.0), ("spin", 1): Timing(10, 4.0), **{("sft", t): Timing(10, 1.0) for t in (0, 1)}},
     scoring={1: Timing(10, 1.0), 2: Timing(10, 2.0), 3: Timing(10, 3.0)},
-)
+)  # fmt: skip
 
 
 def of(objectives, **changes):
@@ -90,29 +77,26 @@ def test_a_variant_with_fewer_examples_is_billed_for_those(tmp_path):
     assert cost.disk_bytes == 1_000_000 + 2 * 450 + 20 * 20
 
 
-@pytest.mark.parametrize(
-    ("value", "said"), [(0.04, "0.0 s"), (9.9, "9.9 s"), (99, "99 s"), (100, "2 min"), (5900, "98 min"), (7200, "2.0 h")]
-)
-def test_times_are_spelled_in_the_unit_that_reads_best(value, said):
-    assert format_seconds(value) == said
-
-
-@pytest.mark.parametrize(("value", "said"), [(450, "0.5 kB"), (2_500_000, "2.5 MB"), (40_000_000, "40 MB"), (2e13, "20,000 GB")])
-def test_sizes_likewise(value, said):
-    assert format_bytes(value) == said
-
-
-def table_row(printed, kind):
-    (line,) = [x for x in printed.splitlines() if x.startswith(kind)]
-    return line.split()
+def test_times_and_sizes_are_spelled_in_the_unit_that_reads_best():
+    times = {0.04: "0.0 s", 9.9: "9.9 s", 99: "99 s", 100: "2 min", 5900: "98 min", 7200: "2.0 h"}
+    assert {seconds: format_seconds(seconds) for seconds in times} == times
+    sizes = {450: "0.5 kB", 2_500_000: "2.5 MB", 40_000_000: "40 MB", 2e13: "20,000 GB"}
+    assert {size: format_bytes(size) for size in sizes} == sizes
 
 
 def test_what_is_billed_is_what_the_run_then_counts(tmp_path):
     """SFT's tokens are known beforehand, to the last one; what is finished is not billed; nothing is written."""
+
+    def table_row(printed, kind):
+        (line,) = [x for x in printed.splitlines() if x.startswith(kind)]
+        return line.split()
+
     ask = ("run", "--recipe", SMALL_RECIPE, "--objectives", "sft", "--name", "b")
     said = run_cli_in_process(*ask, "--dry-run", cwd=tmp_path).stdout
     assert not (tmp_path / "results").exists()
-    for expected in ("data: ", "left out: ", "peak memory", "power: 10 items", "from: a throughput measurement of"):
+    few, many = (100 * minimum_detectable_effect([4, 6], share) for share in (0.1, 0.3))
+    power = ("power: 10 items in 2 tasks", f"must differ by {few:.1f} points", f"to {many:.1f} points (30 %)", "below 3 seeds")
+    for expected in ("data: ", "left out: ", "peak memory", *power, "from: a throughput measurement of"):
         assert expected in said
     run_cli_in_process(*ask, cwd=tmp_path)
     run = tmp_path / "results/b"

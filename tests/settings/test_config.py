@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from operator import attrgetter
 
 import pytest
 
@@ -19,8 +20,7 @@ from harness.store.run_folder import FORMAT_VERSION, RunFolder
 @pytest.mark.parametrize("name", sorted(p.stem for p in (PACKAGE / "recipes").glob("*.toml")))
 def test_every_recipe_that_ships_is_valid(name):
     config = load_config(name)
-    assert load_variants(config)
-    assert config.default_run_name() == name
+    assert load_variants(config) and config.default_run_name() == name
 
 
 def test_the_papers_schedules_reach_objective_and_training():
@@ -38,8 +38,7 @@ def test_what_changes_numbers_is_a_runs_identity_and_what_extends_or_speeds_it_i
         assert load_config("lab", [setting]).identity() == lab
     for setting in ("training.lr=1e-5", "lora.rank=4", "generation.temperature=0.7", "data.max_examples=5"):
         changed = load_config("lab", [setting])
-        assert changed.identity() != lab
-        assert changed.default_run_name().startswith("lab-")
+        assert changed.identity() != lab and changed.default_run_name().startswith("lab-")
 
 
 @pytest.mark.parametrize("name", ["mistral-7b-space", "mistral-7b-tspin", "zephyr-7b-spin", "qwen-small"])
@@ -48,8 +47,7 @@ def test_a_recipe_for_real_work_says_why_above_every_key(name):
     lines = (PACKAGE / "recipes" / f"{name}.toml").read_text(encoding="utf-8").splitlines()
     keys = [n for n, line in enumerate(lines) if line and not line.startswith(("#", "["))]
     assert len(keys) > 15
-    bare = [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys]
-    assert bare == []
+    assert [lines[n] for n in keys if not lines[n - 1].startswith("#") and n - 1 not in keys] == []
 
 
 def test_the_runs_kept_in_the_checkout_are_extended_by_the_commands_that_made_them():
@@ -93,21 +91,17 @@ def test_a_setting_that_only_one_version_knows(tmp_path):
 def test_what_a_line_says_to_type_is_read_as_the_value_meant(key, value, typed):
     assert format_setting(key, value) == typed
     if value is not None:
-        [_, setting] = shlex.split(typed)
-        section, name = key.split(".")
-        assert getattr(getattr(load_config("lab", [setting]), section), name) == value
+        assert attrgetter(key)(load_config("lab", [shlex.split(typed)[1]])) == value
 
 
 def test_the_old_name_of_a_setting_works_says_the_new_one_and_is_what_run_folders_hold(tmp_path):
     notes.clear()
     old = load_config("smoke", ["model.run_code_from_model_repository=true"])
-    assert notes == ["--set model.run_code_from_model_repository: model.run_code_from_model_repository is called "
-                     "model.trust_remote_code now; both names work"]  # fmt: skip
-    notes.clear()
+    said = "model.run_code_from_model_repository is called model.trust_remote_code now; both names work"
+    assert notes == [f"--set model.run_code_from_model_repository: {said}"]
     new = load_config("smoke", ["model.trust_remote_code=true"])
-    assert notes == []
-    assert old.model == new.model
-    assert old.identity() == new.identity()
+    assert len(notes) == 1
+    assert (old.model, old.identity()) == (new.model, new.identity())
     assert new.identity()["model"]["run_code_from_model_repository"] is True
     with pytest.raises(UserError, match="is the old name of model.trust_remote_code, which is given too; leave one out"):
         load_config("smoke", ["model.trust_remote_code=true", "model.run_code_from_model_repository=true"])

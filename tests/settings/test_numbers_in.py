@@ -69,14 +69,10 @@ def test_an_integer_is_written_without_a_point_and_kept_exactly(value):
     assert [field for field in INTEGERS if takes(*field, value)] == []
 
 
-@pytest.mark.parametrize("seed", [0, 2**53 + 1, 2**63 - 1])
-def test_seeds_up_to_the_largest_are_kept_exactly(seed):
-    assert load_config(str(SMALL_RECIPE), [f"seeds=[{seed}]"]).seeds == [seed]
-
-
-def test_tables_keep_seeds_exactly(tmp_path):
-    """Beside the initial policy's, which is none; through a csv file too."""
+def test_seeds_up_to_the_largest_are_kept_exactly_by_a_recipe_and_in_tables(tmp_path):
+    """In a table beside the initial policy's, which is none; through a csv file too."""
     seeds = [None, 2**53 + 1, 2**63 - 1, 0]
+    assert load_config(str(SMALL_RECIPE), [f"seeds={seeds[1:]}"]).seeds == seeds[1:]
     table = make_frame([{"seed": seed, "value": 0.5} for seed in seeds])
     (tmp_path / "t.csv").write_text(to_csv_text(table))
     for found in (table, read_csv_table(tmp_path / "t.csv")):
@@ -100,9 +96,8 @@ def test_a_variants_values():
         ("space:mu=inf", "finite"), ("space:mu=nan", "finite"), ("space:mu=1e400", "finite"), ("space:mu=true", "not of type"),
         ("space:mu=٣", "not of type"), ("space:mu=1|inf", "finite"), ("space:samples=3.0", "not of type"),
     ):  # fmt: skip
-        (variant,) = parse_variants(text)
         with pytest.raises(UserError, match=said):
-            variant.objective(1)
+            parse_variants(text)[0].objective(1)
     for text in ("space:mu=3:mu=3", "space:mu=3:mu=4", "sft:training.lr=1e-4: training.lr=1e-4"):
         with pytest.raises(UserError, match="is given twice"):
             parse_variants(text)
@@ -125,14 +120,11 @@ BLAMED = [
     (GOOD, ["trainning.lr=1"], {}, r"^--set trainning\.lr: unknown setting"),
     (GOOD, ["data=5"], {}, r"^--set data: data=5: expected a section"),
     (GOOD, ["data=5", "data.split=a"], {}, r"^--set data: data is a value"),
-    (GOOD, [], {"data.source": ""}, r"^--data: data\.source='': is empty"),
-    (GOOD, [], {"data.source": " "}, r"^--data: "),
     (GOOD, [], {"model.path": "builtin:"}, r"^--model: "),
-    (GOOD, [], {"mirror": ""}, r"^--mirror: "),
-    (GOOD, [], {"iterations": 0}, r"^--iters: iterations=0"),
     (GOOD, [], {"data.max_examples": 0}, r"^--max-examples: "),
     (GOOD, [], {"evaluation.suite": "a\nb"}, r"^--suite: "),
     (GOOD, ["data.source=https://n:pw@h/x"], {}, r"^--set data\.source: .*\*\*\*@h"),
+    ("[data]\nsource = 'https://n:pw@h/x'\n", [], {}, r"r\.toml: line 2: data\.source=https://\*\*\*@h/x: holds a name, "),
     ("data = 5\n", [], {}, r"r\.toml: line 1: data=5: expected a section"),
     ("[data]\nsource = ''\n", [], {}, r"r\.toml: line 2: data\.source='': is empty"),
     ("[training]\nlr = 1e-4\nlrr = 2\n", [], {}, r"r\.toml: line 3: unknown setting"),
@@ -173,14 +165,9 @@ def test_a_studys_setting_names_the_option_to_type_instead():
 
 
 def test_what_is_read_as_it_was_meant():
-    settings = [
-        "share=true",
-        "recompute=False",
-        "training.two_pass=auto",
-        "training.max_grad_norm=1e6",
-        "model.revision=2024-01-31",
-    ]
-    config = load_config(str(SMALL_RECIPE), [*settings, "objective={space={mu=1}}", "objective.space.samples=1"])
+    settings = ["share=true", "recompute=False", "training.two_pass=auto", "training.max_grad_norm=1e6"]
+    settings += ["model.revision=2024-01-31", "objective={space={mu=1}}", "objective.space.samples=1"]
+    config = load_config(str(SMALL_RECIPE), settings)
     assert (config.share, config.recompute, config.training.two_pass) == (True, False, "auto")
     assert (config.training.max_grad_norm, config.model.revision) == (1e6, "2024-01-31")
     assert config.objective == {"space": {"mu": 1, "samples": 1}}
@@ -194,12 +181,10 @@ def test_what_a_run_could_not_record_is_refused_in_settings_of_any_kind(key, val
         load_config(str(SMALL_RECIPE), [f"{key}={value}"])
 
 
-@pytest.mark.parametrize(
-    "number", ["1" + "0" * 5000, "0x" + "f" * 5000, "1" * 1000, "[" * 5000], ids=["long", "hex", "whole", "nested"]
-)
-def test_a_number_that_python_does_not_write_out(number, tmp_path):
-    (tmp_path / "r.toml").write_text(f"training.lr = {number}\n")
-    with pytest.raises(UserError, match="r.toml: (not valid TOML: a whole number of more than 400 digits|nested too deeply)"):
-        load_config(str(tmp_path / "r.toml"))
-    with pytest.raises(UserError, match="^--set training.lr: "):
-        load_config(str(SMALL_RECIPE), [f"training.lr={number}"])
+def test_a_number_that_python_does_not_write_out(tmp_path):
+    for number in ("1" + "0" * 5000, "0x" + "f" * 5000, "1" * 1000, "[" * 5000):
+        (tmp_path / "r.toml").write_text(f"training.lr = {number}\n")
+        with pytest.raises(UserError, match="r.toml: (not valid TOML: a whole number of more than 400 digits|nested too deeply)"):
+            load_config(str(tmp_path / "r.toml"))
+        with pytest.raises(UserError, match="^--set training.lr: "):
+            load_config(str(SMALL_RECIPE), [f"training.lr={number}"])

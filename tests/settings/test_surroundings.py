@@ -17,10 +17,10 @@ from harness.security.console import SafeConsole
 from harness.settings import process_environment as surroundings
 from harness.settings.paths import STAND_IN_HOME_ENV, expand_user
 
+SEEN = {"ascii": "5.0 +- 0.1 \\u{4e2d}", "latin-1": "5.0 ± 0.1 \\u{4e2d}", "utf-8": "5.0 ± 0.1 中"}
 
-@pytest.mark.parametrize(
-    ("encoding", "seen"), [("ascii", "5.0 +- 0.1 \\u{4e2d}"), ("latin-1", "5.0 ± 0.1 \\u{4e2d}"), ("utf-8", "5.0 ± 0.1 中")]
-)
+
+@pytest.mark.parametrize(("encoding", "seen"), SEEN.items())
 def test_what_a_terminal_does_not_know_is_spelled(encoding, seen, monkeypatch):
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, errors="strict"))
@@ -101,5 +101,4 @@ def test_a_thread_that_is_left_does_not_keep_the_command_from_ending():
         "threading.Thread(target=time.sleep, args=(1000,)).start()\nenv.exit_despite_threads(before, 3, 0.1)\nsys.exit(3)"
     )
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 3
-    assert "ending a thread" in done.stderr
+    assert done.returncode == 3 and "ending a thread" in done.stderr

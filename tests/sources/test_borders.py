@@ -4,6 +4,7 @@ import json
 import os
 import socket
 
+import datasets
 import pytest
 
 from harness.commands.fetch import fetch_command
@@ -58,10 +59,21 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("case", NAMED)
-def test_a_readme_that_names_what_is_outside_is_refused_before_anything_is_read(case, mirror):
-    data_set(mirror, "x", NAMED[case], own__jsonl=ROW)
-    with pytest.raises(UserError, match=r"README\.md: data_(files|dir) names .* outside its folder"):
+NESTED = ", ".join(f"&{n} [{', '.join([f'*{n - 1}' if n else 'own.jsonl'] * 10)}]" for n in range(9))
+LONG = "".join(f"- config_name: c{n}\n  data_files: own.jsonl\n  " for n in range(25_000))
+ENDLESS = {
+    "itself": ("data_files: &a [own.jsonl, *a]", "holds more than 1,000,000 values"),
+    "nested": (f"data_files: [{NESTED}]", "holds more than 1,000,000 values"),
+    "long": (LONG, "its YAML has more than 1,048,576 characters"),
+}
+READMES = {case: (words, "data_(files|dir) names .* outside its folder") for case, words in NAMED.items()} | ENDLESS
+
+
+@pytest.mark.parametrize("case", READMES)
+def test_a_readme_that_names_what_is_outside_or_takes_minutes_is_refused_before_anything_is_read(case, mirror):
+    words, said = READMES[case]
+    data_set(mirror, "x", words, own__jsonl=ROW)
+    with pytest.raises(UserError, match=rf"README\.md: {said}"):
         read(mirror, "x")
     assert not (mirror.parent / "cache").exists()
 
@@ -119,28 +131,7 @@ def test_what_has_no_end_is_named_and_not_read(case, mirror, capsys):
     make(data_set(mirror, "x"))
     with pytest.raises(UserError, match=said):
         read(mirror, "x")
-    assert fetch_command({}, mirror, check=True) == 1
-    assert said in capsys.readouterr().out
-
-
-ENDLESS = {
-    "itself": "data_files: &a [own.jsonl, *a]",
-    "many": "data_files: [" + ", ".join(f"&{n} [{', '.join([f'*{n - 1}' if n else 'own.jsonl'] * 10)}]" for n in range(9)) + "]",
-}
-
-
-@pytest.mark.parametrize("case", ENDLESS)
-def test_a_few_lines_that_say_more_than_can_be_read_are_refused(case, mirror):
-    data_set(mirror, "x", ENDLESS[case], own__jsonl=ROW)
-    with pytest.raises(UserError, match=r"README\.md: holds more than 1,000,000 values"):
-        read(mirror, "x")
-
-
-def test_a_description_that_takes_minutes_to_parse_is_refused(mirror):
-    many = "".join(f"- config_name: c{n}\n  data_files: own.jsonl\n  " for n in range(25_000))
-    data_set(mirror, "x", many, own__jsonl=ROW)
-    with pytest.raises(UserError, match=r"README\.md: its YAML has more than 1,048,576 characters"):
-        read(mirror, "x")
+    assert fetch_command({}, mirror, check=True) == 1 and said in capsys.readouterr().out
 
 
 def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(mirror, capfd):
@@ -152,9 +143,8 @@ def test_a_file_that_cannot_be_read_is_one_line_with_its_cause(mirror, capfd):
 
 def test_a_column_of_pictures_opens_no_path(mirror):
     """Decoding a picture opens whatever path or address its row has."""
-    features = "".join(
-        f"  - {{name: {n}, dtype: {t}}}\n" for n, t in (("prompt", "string"), ("response", "string"), ("image", "image"))
-    )
+    types = {"prompt": "string", "response": "string", "image": "image"}
+    features = "".join(f"  - {{name: {name}, dtype: {kind}}}\n" for name, kind in types.items())
     folder = data_set(mirror, "pictures")
     (folder / "README.md").write_text(f"---\ndataset_info:\n  features:\n{features}---\n")
     row = {"prompt": "p", "response": "r", "image": str(mirror.parent / "beside" / "secret.jsonl")}
@@ -202,12 +192,12 @@ def test_fetch_check_says_what_leads_out(mirror, capsys):
     data_set(mirror, "web", NAMED["an address"])
     (data_set(mirror, "linked") / "train.jsonl").symlink_to(mirror.parent / "beside" / "secret.jsonl")
     assert fetch_command({}, mirror, check=True) == 1
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")]
-    assert len(said) == 2
-    assert "192.0.2.1" in said[1] and "linked" in said[0]
+    printed = capsys.readouterr().out
+    said = [line for line in printed.splitlines() if line.startswith("PROBLEM")]
+    assert len(said) == 2 and "192.0.2.1" in said[1] and "linked" in said[0]
     (mirror / "org" / "notes.txt").write_text("a file beside data sets")
     assert fetch_command({}, mirror, check=True) == 1
-    assert sorted(line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")) == sorted(said)
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(printed.splitlines())
 
 
 # ---------------------------------------------------------------- the network
@@ -240,8 +230,6 @@ def test_no_connection_and_no_look_up_once_a_mirror_stands_for_the_hub():
 @pytest.mark.loopback
 def test_a_task_that_names_an_address_itself_reaches_nothing(mirror):
     """`dataset_kwargs` of a task of one's own: refused, with nobody at the door of a server that would have answered."""
-    import datasets
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         go_offline()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/x.jsonl"

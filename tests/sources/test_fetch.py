@@ -8,8 +8,10 @@ import shutil
 import huggingface_hub
 import pytest
 
+from harness.commands.fetch import _hub_items
 from harness.config import DataConfig, load_config
 from harness.errors import UserError
+from harness.files import read_jsonl
 from harness.progress import Reporter
 from harness.sources.fetch import fetch, select_files
 from harness.sources.mirror import (
@@ -27,6 +29,8 @@ from harness.sources.mirror import (
 from harness.sources.offline import go_offline
 from harness.sources.rows import read_rows
 from tests.conftest import ROOT, read_csv_rows, run_cli, run_cli_in_process
+from tests.helpers.damage import flip, refused
+from tests.helpers.peers import lab_policy_with_adapter
 from tests.helpers.stub_hub import Hub, Repository
 
 BASE = ROOT / "harness" / "lab" / "base"
@@ -61,35 +65,19 @@ def repositories(adapter=None):
 RECIPE = """
 objectives = "space,spin"
 iterations = 1
-[model]
-path = "tiny/base"
-adapter = "tiny/start"
-[data]
-source = "tiny/pairs"
-config = "main"
-heldout_examples = 6
-max_examples = 8
-[generation]
-max_new_tokens = 8
-[training]
-epochs = 1
-batch_size = 4
-[probe]
-prompts = 4
-[evaluation]
-suite = "./own.toml"
+model = {path = "tiny/base", adapter = "tiny/start"}
+data = {source = "tiny/pairs", config = "main", heldout_examples = 6, max_examples = 8}
+generation = {max_new_tokens = 8}
+training = {epochs = 1, batch_size = 4}
+probe = {prompts = 4}
+evaluation = {suite = "./own.toml"}
 """
 SUITE = """
 title = "A task of one's own"
 version = "1"
 lm_eval = "0.4.13"
 include_paths = ["tasks"]
-[[task]]
-name = "own_sums"
-label = "Sums"
-shots = 1
-metric = "acc"
-chance = 0.5
+task = [{name = "own_sums", label = "Sums", shots = 1, metric = "acc", chance = 0.5}]
 """
 TASK = """
 task: own_sums
@@ -108,8 +96,6 @@ metadata: {version: 1.0}
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory):
     """A folder with a recipe, and the mirror that the real program fetched for it before the hub went away."""
-    from tests.helpers.peers import lab_policy_with_adapter
-
     folder = tmp_path_factory.mktemp("fetched")
     lab_policy_with_adapter().model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
     (folder / "tasks").mkdir()
@@ -130,15 +116,11 @@ def files_below(folder):
 
 def test_exactly_what_the_recipe_needs_is_fetched_and_nothing_that_runs_code(fetched):
     folder, done, _ = fetched
-    held = files_below(folder / "mirror")
-    assert held == {
-        "mirror.json",
-        *(f"models/tiny/base/{p.name}" for p in BASE.iterdir()),
-        "models/tiny/start/adapter_config.json",
-        "models/tiny/start/adapter_model.safetensors",
-        *(f"tiny/pairs/{name}" for name in ("README.md", "main/train.jsonl", "other/train.jsonl")),
-        *(f"tiny/evalset/{name}" for name in ("README.md", "easy/test.jsonl")),
-    }
+    assert files_below(folder / "mirror") == {
+        "mirror.json", *(f"models/tiny/base/{p.name}" for p in BASE.iterdir()), "models/tiny/start/adapter_config.json",
+        "models/tiny/start/adapter_model.safetensors", "tiny/pairs/README.md", "tiny/pairs/main/train.jsonl",
+        "tiny/pairs/other/train.jsonl", "tiny/evalset/README.md", "tiny/evalset/easy/test.jsonl",
+    }  # fmt: skip
     assert not [p for p in (folder / "mirror").rglob("*") if p.is_symlink()]
     named = [line for line in done.stderr.splitlines() if " at " in line]
     things = ["model tiny/base", "adapter tiny/start", "data set tiny/pairs", "data set tiny/evalset"]
@@ -152,17 +134,15 @@ def test_mirror_json_has_commit_size_and_checksum_of_every_file(fetched):
     assert manifest["format_version"] == 1
     entries = {(e["kind"], e["id"]): e for e in manifest["entries"]}
     assert set(entries) == {("model", "tiny/base"), ("adapter", "tiny/start"), ("data", "tiny/pairs"), ("data", "tiny/evalset")}
-    base = entries["model", "tiny/base"]
-    assert base["commit"] == hub.repositories["models", "tiny/base"].commit
-    assert recorded_commit(folder / "mirror", "model", "tiny/base") == base["commit"]
+    base, commit = entries["model", "tiny/base"], hub.repositories["models", "tiny/base"].commit
+    assert base["commit"] == recorded_commit(folder / "mirror", "model", "tiny/base") == commit
     contents = {p.name: p.read_bytes() for p in BASE.iterdir()}
     assert base["files"] == {n: {"size": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()}
 
 
 def test_the_token_is_used_and_neither_printed_nor_kept(fetched):
     folder, done, hub = fetched
-    assert f"Bearer {TOKEN}" in hub.tokens
-    assert TOKEN not in done.stdout + done.stderr
+    assert f"Bearer {TOKEN}" in hub.tokens and TOKEN not in done.stdout + done.stderr
     assert not [p for p in (folder / "mirror").rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()]
 
 
@@ -174,10 +154,9 @@ def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_pro
     run_cli("run", "--recipe", "own-recipe.toml", *options, cwd=folder, HF_HOME=str(folder / "two"), HARNESS_TEST_LOOPBACK="")
     assert (folder / "reports" / "two.pdf").read_bytes().startswith(b"%PDF")
     scores = read_csv_rows(folder / "results" / "two" / "scores.csv")
-    assert {(r["task"], r["n"]) for r in scores} == {("own_sums", "12")}
-    assert len(scores) == 3
-    pairs = [json.loads(line) for line in (folder / "results/two/data/train.jsonl").read_text().splitlines()]
-    assert {p["prompt"] for p in pairs} <= {json.loads(line)["prompt"] for line in PAIRS[:20]}, "the configuration asked for"
+    assert [(r["task"], r["n"]) for r in scores] == [("own_sums", "12")] * 3
+    prompts = {pair["prompt"] for pair in read_jsonl(folder / "results/two/data/train.jsonl")}
+    assert prompts <= {json.loads(line)["prompt"] for line in PAIRS[:20]}, "the configuration asked for"
 
 
 # ---------------------------------------------------------------- in this process
@@ -185,7 +164,6 @@ def test_without_any_network_a_run_from_the_mirror_reaches_its_report_in_two_pro
 
 @pytest.fixture
 def hub(monkeypatch):
-    """A hub that this process talks to."""
     made = Hub(repositories())
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
     address = made.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -304,9 +282,9 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_fetched_is_one_line_and_leaves_nothing(case, hub, tmp_path, capsys):
     wanted, expected = REFUSED[case]
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(UserError) as told:
         bring(tmp_path / "mirror", wanted)
-    assert str(refused.value).startswith(str(wanted)) and expected in str(refused.value)
+    assert str(told.value).startswith(str(wanted)) and expected in str(told.value)
     assert {name for name in files_below(tmp_path) if "/.partial/" not in name} == set()
     assert ("gated: accept its terms on the hub and log in first" in capsys.readouterr().err) == (case == "gated")
 
@@ -316,9 +294,9 @@ def test_a_hub_that_is_not_there_is_one_line_with_what_to_do(monkeypatch, tmp_pa
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://user:secret@127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     expected = "model tiny/base: 127.0.0.1 cannot be reached, or the connection was lost .*HF_ENDPOINT"
-    with pytest.raises(UserError, match=expected) as refused:
+    with pytest.raises(UserError, match=expected) as told:
         bring(tmp_path, BASE_WANTED)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../b", "/etc/x", "a\\b", "C:/x", "", "a//b", "a/./b", "a\nb"])
@@ -341,18 +319,12 @@ def test_paths_are_no_hub_ids():
 def test_of_a_model_only_what_transformers_reads_without_running_code():
     names = ["model-00001-of-00002.safetensors", "model.safetensors.index.json", "config.json", "tokenizer.model"]
     names += ["chat_template.jinja", "additional_chat_templates/rag.jinja"]
-    refused = ["pytorch_model.bin", "a.gguf", "flax_model.msgpack", "tf_model.h5", "x.pt", "code.py"]
-    refused += ["pytorch_model.bin.index.json", "sub/config.json", "adapter_model.safetensors"]
-    assert select_files(BASE_WANTED, names + refused) == sorted(names)
+    others = ["pytorch_model.bin", "a.gguf", "flax_model.msgpack", "tf_model.h5", "x.pt", "code.py"]
+    others += ["pytorch_model.bin.index.json", "sub/config.json", "adapter_model.safetensors"]
+    assert select_files(BASE_WANTED, names + others) == sorted(names)
 
 
 # ---------------------------------------------------------------- a mirror that is not what it was
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
 
 
 DAMAGE = {
@@ -364,12 +336,8 @@ DAMAGE = {
 
 @pytest.fixture
 def copied(fetched, tmp_path, monkeypatch):
-    """The fetched mirror and its recipe, to damage."""
     folder, *_ = fetched
-    for name in ("mirror", "tasks"):
-        shutil.copytree(folder / name, tmp_path / name)
-    for name in ("own-recipe.toml", "own.toml"):
-        shutil.copyfile(folder / name, tmp_path / name)
+    shutil.copytree(folder, tmp_path, ignore=shutil.ignore_patterns("home", "adapter", "results", "reports"), dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -382,9 +350,8 @@ def check(*request):
 
 def refusal(folder, *request):
     """The line that ends a run from the mirror before anything is written."""
-    done = run_cli_in_process("run", "--recipe", "own-recipe.toml", *request, "--mirror", "mirror", cwd=".", check=False)
-    (line,) = [x for x in done.stderr.splitlines() if x.startswith("harness: ")]
-    assert done.returncode == 1 and not list(folder.glob("results/*/*"))
+    line = refused(".", "run", "--recipe", "own-recipe.toml", *request, "--mirror", "mirror", after_progress=True)
+    assert not list(folder.glob("results/*/*"))
     return line
 
 
@@ -401,18 +368,15 @@ def test_damage_is_named_by_the_check_and_refused_by_a_run(case, file, copied):
 
 
 LACKS = {
-    "model": ("--model tiny/other", "model tiny/other"),
-    "adapter": ("--set model.adapter=tiny/other", "adapter tiny/other"),
-    "data": ("--data tiny/other", "data set tiny/other"),
-    "held-out data": ("--set data.heldout=tiny/other", "data set tiny/other"),
-}
+    "--model tiny/other": "model tiny/other", "--set model.adapter=tiny/other": "adapter tiny/other",
+    "--data tiny/other": "data set tiny/other", "--set data.heldout=tiny/other": "data set tiny/other",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("case", LACKS)
-def test_what_a_mirror_lacks_is_one_line_with_the_command_that_fetches_it(case, copied):
-    options, thing = LACKS[case]
+@pytest.mark.parametrize("options", LACKS)
+def test_what_a_mirror_lacks_is_one_line_with_the_command_that_fetches_it(options, copied):
     mirror = (copied / "mirror").resolve()
-    expected = f"{thing}: not in {mirror}; on a machine with the hub: harness fetch {options} --to {mirror}"
+    expected = f"{LACKS[options]}: not in {mirror}; on a machine with the hub: harness fetch {options} --to {mirror}"
     assert expected in refusal(copied, *options.split())
     code, problems = check("--recipe", "own-recipe.toml", *options.split())
     assert code == 1 and any("tiny/other: not in mirror;" in line for line in problems)
@@ -490,8 +454,6 @@ def test_nltk_data_that_is_nowhere_is_one_line_that_says_how_to_get_it(tmp_path,
 
 def test_a_judged_suites_questions_are_fetched_like_any_evaluation_set(tmp_path):
     """By hub id; a copy of the suite whose questions lie beside it needs nothing of the hub."""
-    from harness.commands.fetch import _hub_items
-
     items = _hub_items(load_config("lab", (), {"evaluation.suite": "mt-bench"}), tmp_path)
     assert [str(item) for item in items] == ["data set HuggingFaceH4/mt_bench_prompts"]
     text = (ROOT / "harness/suites/mt-bench.toml").read_text()

@@ -49,7 +49,7 @@ def test_the_files_of_a_split(tmp_path, split, names, expected):
     ("split", "names", "words"),
     [
         ("train_sft", ["train.jsonl", "test.jsonl"], "'train_sft'; it has test.jsonl, train.jsonl; name another with"),
-        ("validation", ["train.jsonl", "test.jsonl"], "'validation'; it has test.jsonl, train.jsonl"),
+        ("validation", ["train.jsonl", "test.jsonl"], "split 'validation'; it has test.jsonl, train.jsonl.*data.split="),
         ("train", ["test.jsonl"], "'train'; it has test.jsonl; name another with --set data.split=test"),
         ("train", ["test-00000-of-00001.parquet", "README.md"], "'train'; it has test-00000-of-00001.parquet"),
         ("train", ["a.jsonl", "b.jsonl"], "'train'; it has a.jsonl, b.jsonl; give a file"),

@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 from harness.commands import run as run_module
+from harness.files import read_jsonl
 from harness.store.verification import checksum
 from tests.bench.kills import read_phases
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
@@ -44,20 +45,13 @@ def nothing_said(raw):
 
 
 DAMAGES = {
-    "[]": lambda raw: b"[]",
-    "null": lambda raw: b"null",
-    "{}": lambda raw: b"{}",
-    "half": lambda raw: raw[: len(raw) // 2],
-    "binary": lambda raw: bytes(range(256)),
-    "flipped": lambda raw: flipped(raw, 8 * (len(raw) // 3) + 2),
-    "other format": other_format,
-    "nothing said": nothing_said,
-    "gone": lambda raw: None,
-}
+    "[]": lambda raw: b"[]", "null": lambda raw: b"null", "{}": lambda raw: b"{}", "half": lambda raw: raw[: len(raw) // 2],
+    "binary": lambda raw: bytes(range(256)), "flipped": lambda raw: flipped(raw, 8 * (len(raw) // 3) + 2),
+    "other format": other_format, "nothing said": nothing_said, "gone": lambda raw: None,
+}  # fmt: skip
 
 
 def one_line(done):
-    """Refused as promised, if it was."""
     said = [line for line in done.stderr.splitlines() if line.startswith("harness: ")]  # beside what a run tells of its progress
     assert "Traceback" not in done.stderr + done.stdout
     assert (done.returncode, len(said)) in ((0, 0), (1, 1)), done.stderr
@@ -69,14 +63,9 @@ def test_one_line_from_every_command_and_what_it_names_mends_the_run(played, tmp
     monkeypatch.setattr(run_module, "write_and_list_views", lambda run, reports, failed: 2 if failed else 0)
     shift = list(DAMAGES).index(damage)
     whole = read_phases(played / RUN)
-    example = json.loads((played / RUN / "data/train.jsonl").read_text().splitlines()[0])["id"]
-    looks = (
-        ("status", "small"),
-        ("trace", "small", example),
-        ("push", "small", "space"),
-        ("report", "small"),
-        (*COMMAND, "--dry-run"),
-    )
+    example = read_jsonl(played / RUN / "data/train.jsonl")[0]["id"]
+    looks = [line.split() for line in ("status small", f"trace small {example}", "push small space", "report small")]
+    looks.append([*COMMAND, "--dry-run"])
     for number, file in enumerate(FILES):
         if (number + shift) % 3:
             continue  # another damage's turn

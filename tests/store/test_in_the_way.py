@@ -1,19 +1,15 @@
 """What stands in a run folder under the name of something else: folders for files, files for folders, FIFOs; here and beside."""
 
-import errno
 import json
 import os
-import shutil
 
 import pytest
 
-from harness.commands import inspect as look
 from harness.errors import DamagedError, UserError
 from harness.files import write_json
 from harness.store.phase_cache import PhaseCache
 from harness.store.run_folder import RunFolder
 from harness.store.untrusted import check_files, make_way, remove_special_files
-from tests.conftest import run_cli_in_process
 from tests.helpers.damage import refused
 
 
@@ -29,8 +25,8 @@ def test_what_has_the_name_of_a_view_is_set_aside_and_nothing_else(tmp_path):
     for name in ("plots", "facts", "initial", "scores.csv", "spin", "space/seed-0", "space/seed-1/iteration-1", "space/notes"):
         (tmp_path / name).write_text("x")
     make_way(run, ["space", "spin"])
-    expected = ["facts", "initial", "journal.jsonl", "plots", "space/seed-0", "space/seed-1/iteration-1", "spin"]
-    expected += ["tables/leaderboard.csv", "training.csv"]
+    expected = ["facts", "initial", "journal.jsonl", "plots", "space/seed-0", "space/seed-1/iteration-1", "spin",
+                "tables/leaderboard.csv", "training.csv"]  # fmt: skip
     assert aside(tmp_path) == [f"{name}.damaged" for name in expected]
     assert (tmp_path / "training.csv.damaged/kept").read_text() == "x"
     make_way(run, ["space", "spin"])
@@ -50,7 +46,7 @@ def test_a_fifo_is_removed_on_request(tmp_path):
     check_files(tmp_path, mending=True)
     remove_special_files(RunFolder(tmp_path))
     check_files(tmp_path)
-    assert [path.name for path in (tmp_path / "a").iterdir()] == []
+    assert list((tmp_path / "a").iterdir()) == []
 
 
 def test_several_things_at_once_are_mended_with_recompute(tmp_path):
@@ -73,26 +69,10 @@ def test_commands_say_what_stands_in_the_way_or_set_it_aside(played_copy):
     (root / ".lease").mkdir()
     line = refused(played_copy, "report", "small")
     assert ".lease: a folder" in line and "remove it" in line
-    (root / "run.json").rename(root / "kept")
+    (root / "run.json").unlink()
     (root / "run.json").mkdir()
     line = refused(played_copy, "status", "small")
     assert "run.json: damaged" in line and "did you mean" not in line
-
-
-def test_status_of_all_runs_shows_the_others_of_one_that_may_not_be_read(played_copy, monkeypatch):
-    shutil.copytree(played_copy / "results/small", played_copy / "results/a")
-    look_over = look.validate_run_folder
-
-    def refused(root):
-        if root.name == "a":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root / "data"))
-        look_over(root)
-
-    monkeypatch.setattr(look, "validate_run_folder", refused)
-    done = run_cli_in_process("status", cwd=played_copy, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "a/data: Permission denied" in done.stderr
-    assert "results/small" in done.stdout
 
 
 @pytest.mark.parametrize("odd", ["fifo", "link"])

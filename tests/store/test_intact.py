@@ -1,6 +1,7 @@
 """What is kept or finished is used as it was written or not at all: flipped bits, manifests and records of all sorts."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -10,15 +11,17 @@ from harness.analysis.facts import RunResults
 from harness.discovery.copies import check_copies, save_copy
 from harness.discovery.variants import Variant
 from harness.errors import DamagedError, OtherFormatError, UserError
-from harness.files import RECOMPUTE_ADVICE, write_json, write_jsonl
+from harness.files import RECOMPUTE_ADVICE, read_jsonl, write_json, write_jsonl
+from harness.language.model.verify import verify_model
 from harness.planning.prepare import write_failed_trials
 from harness.records import digest
+from harness.reporting.card import find_adapter, write_adapter_package
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import phase_folders
 from harness.store.untrusted import check_record, set_record_aside
 from harness.store.verification import checksum
-from tests.conftest import make_policy, run_cli_in_process
-from tests.helpers.damage import flip, flipped, refused
+from tests.conftest import SMALL_RECIPE, make_policy, run_cli_in_process
+from tests.helpers.damage import events, flip, flipped, refused
 
 # ---------------------------------------------------------------- phases
 
@@ -43,8 +46,7 @@ def make(run, where="a/train"):
 def test_a_committed_phase_has_its_manifest_with_digests_and_counts(run):
     make(run)
     done = run.lookup("a/train", INPUTS, SETTINGS)
-    assert done.manifest.counts == {"rows": 1}
-    assert list(done.manifest.outputs) == ["out.json"]
+    assert (done.manifest.counts, list(done.manifest.outputs)) == ({"rows": 1}, ["out.json"])
     assert len(done.digest_of("out.json")) == 16
     assert not (run.root / "a/train.partial").exists()
 
@@ -59,10 +61,8 @@ def test_a_failing_phase_is_not_there_and_its_remains_are_set_aside(run):
         fail()
     assert run.find_phase("a/train") is None
     make(run)
-    assert (run.root / "a/train.abandoned/half").exists()
-    assert run.find_phase("a/train") is not None
-    events = [json.loads(line)["event"] for line in (run.root / "journal.jsonl").read_text().splitlines()]
-    assert events == ["started", "failed", "started", "committed"]
+    assert (run.root / "a/train.abandoned/half").exists() and run.find_phase("a/train") is not None
+    assert [event for event, _ in events(run.root)] == ["started", "failed", "started", "committed"]
 
 
 def test_nothing_finished_is_overwritten(run):
@@ -72,25 +72,23 @@ def test_nothing_finished_is_overwritten(run):
     assert run.find_phase("a/train").manifest.counts == {"rows": 1}
 
 
-@pytest.mark.parametrize(
-    ("inputs", "settings", "named"),
-    [
+def test_other_inputs_or_settings_are_refused_by_name(run):
+    make(run)
+    for inputs, settings, named in (
         ({"player": "xyz"}, SETTINGS, "player='abc', now asked for 'xyz'"),
         (INPUTS, {"training": {"lr": 0.2}, "iteration": 0}, "training.lr=0.1, now asked for 0.2"),
         (INPUTS, {"training": {"lr": 0.1}}, "iteration=0, now asked for None"),
-    ],
-)
-def test_other_inputs_or_settings_are_refused_by_name(run, inputs, settings, named):
-    make(run)
-    with pytest.raises(UserError, match=named):
-        run.lookup("a/train", inputs, settings)
+    ):
+        with pytest.raises(UserError, match=named):
+            run.lookup("a/train", inputs, settings)
 
 
-def test_a_missing_number_is_never_written_as_nan(tmp_path):
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_never_written(tmp_path, number):
     with pytest.raises(ValueError, match="Out of range float values"):
-        write_json(tmp_path / "x.json", {"value": float("nan")})
+        write_json(tmp_path / "x.json", {"value": number})
     with pytest.raises(ValueError, match="Out of range float values"):
-        write_jsonl(tmp_path / "x.jsonl", [{"value": float("inf")}])
+        write_jsonl(tmp_path / "x.jsonl", [{"value": [number]}])
 
 
 def resealed(fields, **changes):
@@ -126,8 +124,7 @@ def test_whatever_stands_in_a_manifests_place_is_one_line_and_recompute_mends_it
         with pytest.raises(UserError, match="--recompute"):
             run.verify_phases(["a/train"], recompute=False)
         run.verify_phases(["a/train"], recompute=True)
-        assert run.find_phase("a/train") is None
-        assert make(run).manifest.outputs == outputs
+        assert run.find_phase("a/train") is None and make(run).manifest.outputs == outputs
     assert (run.root / "a/train.damaged/manifest.json").read_bytes() == b"[]", "nothing is deleted"
 
 
@@ -147,8 +144,7 @@ def test_a_folder_under_a_phases_name_without_a_manifest_is_set_aside_and_made_a
     run.show_line = said.append
     outputs = make(run).manifest.outputs
     (run.root / "a/train/manifest.json").unlink()
-    assert run.find_phase("a/train") is None
-    assert make(run).manifest.outputs == outputs
+    assert run.find_phase("a/train") is None and make(run).manifest.outputs == outputs
     assert (run.root / "a/train.damaged/out.json").is_file()
     assert said == [f"{run.root}/a/train: not a finished phase (no manifest.json); set aside as train.damaged, to be made again"]
     (run.root / "a/train").rename(run.root / "whole")
@@ -179,8 +175,10 @@ def test_a_record_of_another_format_or_none_at_all_is_one_line_and_recompute_set
         set_record_aside(run)
         assert not path.exists()
     path.write_text(json.dumps({**record, "format_version": 2}))
-    for command in (("report", "small"), ("trace", "small", "a"), ("push", "small", "space"), ("status", "small")):
-        assert "format version 2, this program writes 3; use --name OTHER" in refused(played_copy, *command)
+    of_another = path.read_bytes()
+    for command in ("report small", "trace small a", "push small space", "status small", f"run --recipe {SMALL_RECIPE}"):
+        assert "format version 2, this program writes 3; use --name OTHER" in refused(played_copy, *command.split())
+    assert path.read_bytes() == of_another
     set_record_aside(run)
     assert not path.exists()
     assert len(list(run.root.glob("run.json*.damaged"))) == len(damaged) + 5
@@ -223,8 +221,7 @@ def test_an_objectives_copy_is_what_was_played(tmp_path, run):
 
 def test_report_trace_and_push_refuse_what_run_refuses(played_copy):
     run = played_copy / "results/small"
-    wanted = json.loads((run / "data/train.jsonl").read_text().splitlines()[0])["id"]
-    player = "space/seed-0/iteration-1"
+    wanted, player = read_jsonl(run / "data/train.jsonl")[0]["id"], "space/seed-0/iteration-1"
     commands = {"trace": ("trace", "small", wanted), "push": ("push", "small", "space", "--to", "package")}
     commands["report"] = ("report", "small")
     for file, by in (
@@ -270,8 +267,7 @@ def test_a_folder_in_a_files_place_is_set_aside_or_counts_as_none(played_copy):
     assert (run.root / "failed.json.damaged").is_dir()
     phase = "space/seed-0/iteration-0/probe"
     assert run.find_phase(phase) is None
-    assert phase not in run.phases()
-    assert phase not in list(phase_folders(run.root, "space/seed-0"))
+    assert phase not in [*run.phases(), *phase_folders(run.root, "space/seed-0")]
 
 
 @pytest.mark.parametrize("manifest", ["[]", '{"format_version": 99}', "half"])
@@ -279,17 +275,12 @@ def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_
     path = played_copy / "results/small/space/seed-0/iteration-1/train/manifest.json"
     path.write_text(path.read_text()[:100] if manifest == "half" else manifest)
     done = run_cli_in_process("status", "small", cwd=played_copy, check=False)
-    assert done.returncode == 1
-    assert "space/seed-0/iteration-1/train" in done.stderr
-    assert "gs!ep" in done.stdout
-    assert "! damaged: 1" in done.stdout
-    assert "complete" not in done.stdout
+    assert done.returncode == 1 and "space/seed-0/iteration-1/train" in done.stderr
+    assert "gs!ep" in done.stdout and "! damaged: 1" in done.stdout and "complete" not in done.stdout
 
 
 def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
     """Whatever part of the package is there, the same command ends with the same files; anything else there is left alone."""
-    from harness.reporting.card import find_adapter, write_adapter_package
-
     facts = RunResults(played / "results/small")
     adapter, seed, iteration = find_adapter(facts, "space", None, None)
 
@@ -320,14 +311,11 @@ def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
 
 def test_an_adapters_settings_are_written_in_an_order_of_their_own(policy, tmp_path):
     policy.save_adapter(tmp_path)
-    settings = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert settings["target_modules"] == sorted(settings["target_modules"])
-    assert len(settings["target_modules"]) > 3
+    modules = json.loads((tmp_path / "adapter_config.json").read_text())["target_modules"]
+    assert modules == sorted(modules) and len(modules) > 3
 
 
 def test_the_layouts_check_does_not_depend_on_what_was_drawn_before(tokenizer):
-    from harness.language.model.verify import verify_model
-
     found = []
     for draws in (0, 3):
         model = make_policy(tokenizer, dtype="float32").model

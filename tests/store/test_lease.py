@@ -1,6 +1,7 @@
 """One process at a time in a folder, on every file system: owners that live, die, sleep, and are somewhere else."""
 
 import errno
+import fcntl
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from harness.errors import UserError
+from harness.sources.fetch import _lock_mirror
 from harness.store import lease as leases
 from harness.store import process_identity as owners
 from harness.store.lease import LEASE, Lease, LeaseLost, LeaseTaken, folder_lock
@@ -46,9 +48,8 @@ else:
 
 
 def process(code, folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+    command = [sys.executable, "-c", code, str(folder)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def dead_process():
@@ -92,10 +93,8 @@ def test_a_killed_holder_is_taken_over_at_once_even_before_its_parent_has_waited
     os.kill(holder.pid, signal.SIGKILL)
     while owners.start_time(holder.pid) != "ended":
         time.sleep(0.01)
-    waited = []
-    with folder_lock(tmp_path / "run", waited.append):
+    with folder_lock(tmp_path / "run", lambda line: pytest.fail(f"it waited: {line}")):
         assert parse_identity((tmp_path / "run" / LEASE).read_bytes()).pid == os.getpid()
-    assert waited == []
     holder.communicate()
     assert list((tmp_path / "run").iterdir()) == []
 
@@ -104,7 +103,6 @@ def test_a_killed_holder_is_taken_over_at_once_even_before_its_parent_has_waited
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
 def test_where_a_file_system_has_no_locks_it_is_held_all_the_same(tmp_path, monkeypatch, number, links):
     """Nor links. Also in a folder in which an earlier program left the file of its lock."""
-    import fcntl
 
     def refusing(number):
         def refuse(*_, **__):
@@ -129,8 +127,7 @@ def test_where_a_file_system_has_no_locks_it_is_held_all_the_same(tmp_path, monk
 
 
 def test_a_process_with_the_number_of_a_dead_one_is_not_taken_for_it(tmp_path):
-    owner = leave(tmp_path / LEASE, started="1")
-    assert owner.pid == os.getpid()
+    assert leave(tmp_path / LEASE, started="1").pid == os.getpid()
     with folder_lock(tmp_path) as lease:
         lease.check()
 
@@ -159,8 +156,7 @@ def test_an_owner_elsewhere_is_known_to_live_by_its_heartbeat_and_not_by_its_clo
         until.set()
         thread.join()
         os.close(handle)
-    assert f"process {owner.pid} on {owner.host}" in said[0]
-    assert "waiting up to 0.4 s" in said[0]
+    assert f"process {owner.pid} on {owner.host}" in said[0] and "waiting up to 0.4 s" in said[0]
 
 
 @pytest.mark.parametrize("where", ELSEWHERE.values(), ids=ELSEWHERE)
@@ -233,9 +229,8 @@ def test_a_holder_whose_lease_was_taken_or_whose_folder_is_another_stops_in_one_
         with run.write_phase("data", {}, {}) as writer:
             (writer.path / "train.jsonl").write_text("")
         thief = leave(tmp_path / "run" / LEASE, host="thief")
-        with pytest.raises(
-            LeaseLost, match=rf"run: process {thief.pid} on thief .* has taken it while this command worked in it"
-        ):
+        said = rf"run: process {thief.pid} on thief .* has taken it while this command worked in it"
+        with pytest.raises(LeaseLost, match=said):
             run.journal("more")
         with pytest.raises(LeaseLost), run.write_phase("initial/probe", {}, {}):
             raise AssertionError("nothing is begun")
@@ -291,16 +286,12 @@ def test_a_system_that_says_nothing_of_boots_and_containers_is_known_by_its_name
     monkeypatch.setattr(owners, "boot_id", lambda: None)
     monkeypatch.setattr(owners, "pid_namespace", lambda: None)
     mine = current_process()
-    assert mine.is_alive() is True
-    assert replace(mine, pid=dead_process()).is_alive() is False
-    assert replace(mine, host="far").is_alive() is None
-    assert replace(mine, started=None).is_alive() is None
+    assert mine.is_alive() is True and replace(mine, pid=dead_process()).is_alive() is False
+    assert replace(mine, host="far").is_alive() is None and replace(mine, started=None).is_alive() is None
     assert ProcessIdentity("t", "far", "b", "n", 1, None, "now").is_alive() is None
 
 
 def test_a_mirror_is_fetched_into_by_one_process_at_a_time(tmp_path):
-    from harness.sources.fetch import _lock_mirror
-
     said = rf"--to .*: process {os.getpid()} on .* is fetching into this folder; wait for it"
     with _lock_mirror(tmp_path / "mirror", print), pytest.raises(UserError, match=said), _lock_mirror(tmp_path / "mirror", print):
         pass

@@ -44,19 +44,15 @@ def test_what_a_kill_leaves_of_the_first_moment_is_a_runs(tmp_path, left):
 
 
 @pytest.mark.parametrize("begun", [False, True])
-@pytest.mark.parametrize(
-    ("results", "reports"),
-    [("d", "d"), ("d", "d/x"), ("d", "d/x/tables"), ("d", "link"), ("link", "d"), ("d/../d", "d"), ("p/x", "p"), ("p/x/y", "p")],
-)
-def test_runs_and_reports_that_would_share_a_folder_are_refused(tmp_path, begun, results, reports):
+@pytest.mark.parametrize("places", ["d d", "d d/x", "d d/x/tables", "d link", "link d", "d/../d d", "p/x p", "p/x/y p"])
+def test_runs_and_reports_that_would_share_a_folder_are_refused(tmp_path, begun, places):
     (tmp_path / "d").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "d")
-    root = tmp_path / results / "x"
+    results, reports = (tmp_path / place for place in places.split())
+    root = results / "x"
     if begun:
         a_run(root)
-    refused(
-        lambda: check_output_folders(RunFolder(root), tmp_path / results, tmp_path / reports, True), "name another", "--reports"
-    )
+    refused(lambda: check_output_folders(RunFolder(root), results, reports, True), "name another", "--reports")
 
 
 @pytest.mark.parametrize(("results", "reports"), [("d", "e"), ("d", "."), (".", "e"), ("d", "d/reports"), ("d/x/runs", "e")])
@@ -80,14 +76,13 @@ def test_no_report_is_written_over_what_is_not_its_own(tmp_path):
     a_report(tmp_path / "out" / "b.pdf", "b")
     for name in ("b.pdf", "a.pdf", "b/new.pdf", "b/tables.pdf", "b/deep/er/new.pdf", "a/new.pdf"):
         refused(lambda name=name: check_report(tmp_path / name, "--out", a), "is a run folder", "name another", "--out")
-    refused(lambda: check_report(tmp_path / "notes.pdf", "--out", a), "holds other files")
-    refused(lambda: check_report(tmp_path / "file.pdf", "--out", a), "that is a file")
-    refused(lambda: check_report(tmp_path / "page.pdf", "--out", a), "page.html is a folder")
-    refused(lambda: check_report(tmp_path / "whole.pdf", "--out", a), "whole.pdf is a folder")
-    refused(lambda: check_report(tmp_path / "out" / "b.pdf", "--out", a), "the report of the run b")
     (tmp_path / "odd").mkdir()
     os.mkfifo(tmp_path / "odd/provenance.json")
-    refused(lambda: check_report(tmp_path / "odd.pdf", "--out", a), "holds other files")
+    for name, said in {
+        "notes.pdf": "holds other files", "odd.pdf": "holds other files", "file.pdf": "that is a file",
+        "page.pdf": "page.html is a folder", "whole.pdf": "whole.pdf is a folder", "out/b.pdf": "the report of the run b",
+    }.items():  # fmt: skip
+        refused(lambda name=name: check_report(tmp_path / name, "--out", a), said)
     check_report(tmp_path / "out" / "b.pdf", "--out", b)  # again
     for name in ("new", "new.html", "new.csv", ".pdf", "notes"):
         refused(lambda name=name: check_report(tmp_path / name, "--out", a), "expected the name of a PDF")
@@ -95,25 +90,23 @@ def test_no_report_is_written_over_what_is_not_its_own(tmp_path):
 
 def test_a_renamed_run_keeps_its_report(tmp_path):
     root = a_run(tmp_path / "new", name="old")
-    a_report(tmp_path / "reports" / "new.pdf", "old")
-    a_report(tmp_path / "reports" / "old.pdf", "old")
-    check_report(tmp_path / "reports" / "new.pdf", "--out", root)
-    check_report(tmp_path / "reports" / "old.pdf", "--out", root)
+    for name in ("new.pdf", "old.pdf"):
+        a_report(tmp_path / "reports" / name, "old")
+        check_report(tmp_path / "reports" / name, "--out", root)
 
 
 def test_a_run_is_played_into_no_folder_of_something_else(tmp_path):
     a_run(tmp_path / "a")
-    refused(lambda: check_run_folder(tmp_path / "a" / "b"), "--results", "is a run folder")
-    refused(lambda: check_run_folder(tmp_path / "a" / "deep" / "b"), "--results", "is a run folder")
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "main.c").write_text("mine")
-    refused(lambda: check_run_folder(tmp_path / "src"), "--name OTHER")
     a_report(tmp_path / "b.pdf", "b")
-    refused(lambda: check_run_folder(tmp_path / "b"), "a report's numbers")
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "src").mkdir()
+    for name in ("src/main.c", "file"):
+        (tmp_path / name).write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
-    refused(lambda: check_run_folder(tmp_path / "file"), "is a file", "--name OTHER")
-    refused(lambda: check_run_folder(tmp_path / "link"), "leads nowhere", "--name OTHER")
+    for name, *words in (
+        ("a/b", "--results", "is a run folder"), ("a/deep/b", "--results", "is a run folder"), ("src", "--name OTHER"),
+        ("b", "a report's numbers"), ("file", "is a file", "--name OTHER"), ("link", "leads nowhere", "--name OTHER"),
+    ):  # fmt: skip
+        refused(lambda name=name: check_run_folder(tmp_path / name), *words)
     (tmp_path / "empty").mkdir()
     (tmp_path / "begun" / "data.partial").mkdir(parents=True)
     for name in ("a", "new", "empty", "begun"):
@@ -121,18 +114,13 @@ def test_a_run_is_played_into_no_folder_of_something_else(tmp_path):
 
 
 def test_the_commands_ask_first(tmp_path, played_copy):
-    results = played_copy / "results"
-    (root,) = results.iterdir()
-    a_run(results / "theory")
+    a_run(played_copy / "results" / "theory")
     before = {p: p.read_bytes() for p in played_copy.rglob("*") if p.is_file()}
     for typed in (
-        ["report", root.name, "--out", "results/theory.pdf"],
-        ["theory", "--reports", "results", "--iters", "1"],
-        ["theory", "--reports", f"results/{root.name}", "--iters", "1"],
-        ["push", root.name, "space", "--to", f"results/{root.name}/package"],
-        ["fetch", "--to", f"results/{root.name}/mirror"],
-    ):
-        line = damage.refused(played_copy, *typed)
+        "report small --out results/theory.pdf", "theory --reports results --iters 1", "theory --reports results/small --iters 1",
+        "push small space --to results/small/package", "fetch --to results/small/mirror",
+    ):  # fmt: skip
+        line = damage.refused(played_copy, *typed.split())
         assert line.startswith("harness: ") and "run folder" in line, typed
     assert before == {p: p.read_bytes() for p in played_copy.rglob("*") if p.is_file()}
 

@@ -1,8 +1,8 @@
 """Runs take over each other's finished phases where everything that went into them is the same, and only there."""
 
-import json
 import os
 
+from harness.files import file_digest, read_json
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
 from tests.helpers.damage import events
 
@@ -27,7 +27,7 @@ def test_a_run_of_equal_inputs_takes_everything_over_and_ends_with_the_same_scor
     assert len(taken(run)) > 20
     for name in ("training.csv", "dynamics.csv", "tables/leaderboard.csv", "tables/stability.csv"):
         assert (run / name).read_bytes() == (first / name).read_bytes(), name
-    origin = json.loads((run / "space/seed-0/iteration-0/train/manifest.json").read_text())["counts"]["taken_from"]
+    origin = read_json(run / "space/seed-0/iteration-0/train/manifest.json")["counts"]["taken_from"]
     assert (run / origin).resolve() == (first / "space/seed-0/iteration-0/train").resolve()
 
 
@@ -39,11 +39,12 @@ def test_what_differs_in_one_setting_is_made_and_what_is_damaged_too(played_copy
     os.unlink(samples)  # a file of another run is never edited in place, it may be shared
     samples.write_text(text)
     run = again(played_copy, "--objectives", "space", "--iters", "1", "--set", "training.lr=2e-3")
-    assert "initial/evaluate/two" in taken(run)
-    assert "initial/probe" in taken(run)
+    assert taken(run) >= {"initial/evaluate/two", "initial/probe"}
     assert not [phase for phase in taken(run) if phase.startswith("space/") and not phase.endswith(("/generate", "/score"))]
-    assert "initial/seed-0/generate/k-0" in made(run)
-    assert "space/seed-0/iteration-0/train" in made(run)
+    player = "space/seed-0/iteration-0"
+    assert made(run) >= {"initial/seed-0/generate/k-0", f"{player}/train", f"{player}/evaluate/two"}
+    mine, theirs = (read_json(root / player / "evaluate/two/manifest.json")["inputs"]["player"] for root in (run, first))
+    assert mine == file_digest(run / player / "train/adapter/adapter_model.safetensors") != theirs, "under the same label"
 
 
 def test_runs_share_nothing_unless_asked(played_copy):

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -19,6 +18,7 @@ from harness.errors import DamagedError, UserError
 from harness.files import bytes_digest
 from harness.planning.remaining import remaining_phases
 from harness.reporting.tables import refresh
+from harness.store import merging
 from harness.store.merging import plan_merge
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import (
@@ -32,26 +32,22 @@ from harness.store.small_files import (
 )
 from harness.store.verification import checksum
 from tests.conftest import ROOT, SMALL_RECIPE, read_csv_rows, rewrite_manifest, run_cli_in_process, update_manifest_digests
-from tests.helpers.damage import edit_json, flip, flipped, refused
+from tests.helpers.damage import edit_json, edit_manifest, flip, flipped, refused
 
 AGAIN = ("run", "--recipe", SMALL_RECIPE, "--jobs", "1")
 CELL = "space/seed-0"
-
-
-@pytest.fixture
-def run(played_copy):
-    return played_copy / "results" / "small"
+PHASES = ("data", "initial", "space", "spin")
 
 
 def prune(run, *tops):
     """Delete every phase below these folders and leave the empty folders around them, as a careless hand does."""
-    for top in tops or ("data", "initial", "space", "spin"):
+    for top in tops or PHASES:
         for manifest in sorted((run / top).rglob("manifest.json")):
             shutil.rmtree(manifest.parent)
 
 
 def keep_tables_alone(run):
-    for folder in ("data", "initial", "space", "spin", "facts"):
+    for folder in (*PHASES, "facts"):
         shutil.rmtree(run / folder)
 
 
@@ -80,8 +76,7 @@ def test_small_files_depend_on_what_is_finished_alone(run):
     path.unlink()
     os.utime(run / CELL / "iteration-0/probe/samples.jsonl", (1, 1))
     update_small_file(run, CELL)
-    assert path.read_bytes() == before
-    assert path.stat().st_size < 20_000
+    assert path.read_bytes() == before and path.stat().st_size < 20_000
 
 
 def test_every_bit_of_a_small_file_counts(run):
@@ -99,35 +94,27 @@ def forged(unit, body, **head):
     return gzip.compress(json.dumps(said).encode() + b"\n" + body)
 
 
-@pytest.mark.parametrize(
-    ("raw", "named"),
-    [
-        (forged(CELL, b"", format=7), "format 7 of small files"),
-        (forged("spin/seed-0", b""), "is of 'spin/seed-0'"),
-        (forged(CELL, b'{"phase": "space/seed-0/../../x", "kept": {"manifest": {}}}\n'), "holds 'space/seed-0/../../x'"),
-        (forged(CELL, b"[]\n"), "damaged"),
-        (gzip.compress(b"[" * 100_000), "damaged"),
-        (b"a page", "damaged"),
-    ],
-    ids=["another format", "another cell", "a path upwards", "no phases", "nested", "no archive"],
-)
-def test_somebody_elses_small_file_is_one_line(played_copy, run, raw, named):
+def test_somebody_elses_small_file_is_one_line(played_copy, run):
+    """Of another format, of another cell, with a path upwards, without phases, nested without end, and no archive."""
     prune(run, "space")
-    small_file_path(run, CELL).write_bytes(raw)
-    assert named in refused(played_copy, "report", "small")
+    for raw, named in (
+        (forged(CELL, b"", format=7), "format 7 of small files"), (forged("spin/seed-0", b""), "is of 'spin/seed-0'"),
+        (forged(CELL, b'{"phase": "space/seed-0/../../x", "kept": {"manifest": {}}}\n'), "holds 'space/seed-0/../../x'"),
+        (forged(CELL, b"[]\n"), "damaged"), (gzip.compress(b"[" * 100_000), "damaged"), (b"a page", "damaged"),
+    ):  # fmt: skip
+        small_file_path(run, CELL).write_bytes(raw)
+        assert named in refused(played_copy, "report", "small")
 
 
 @pytest.mark.parametrize("how", ["flipped", "of another format", "a folder"])
 def test_a_damaged_small_file_is_set_aside_on_request_and_written_anew_where_its_folder_is(run, how):
     path = small_file_path(run, CELL)
     before = path.read_bytes()
-    path.unlink()
     if how == "a folder":
+        path.unlink()
         path.mkdir()
     else:
-        path.write_bytes(
-            before[:100] + b"x" + before[101:] if how == "flipped" else gzip.compress(b'{"format": 9, "unit": 0, "digest": 0}')
-        )
+        path.write_bytes(flipped(before, 800) if how == "flipped" else gzip.compress(b'{"format": 9, "unit": 0, "digest": 0}'))
     with pytest.raises(UserError, match=r"seed-0\.jsonl\.gz: .*--recompute"):
         update_small_file(run, CELL)
     RunFolder(run).set_small_files_aside()
@@ -158,8 +145,7 @@ def forge_output(run, unit, phase, name):
 def test_folder_and_small_file_that_disagree_are_one_line(played_copy, run):
     forge_output(run, CELL, f"{CELL}/iteration-1/train", "adapter/adapter_model.safetensors")
     line = refused(played_copy, "report", "small")
-    assert "iteration-1/train: differs from" in line
-    assert "adapter_model.safetensors" in line
+    assert "iteration-1/train: differs from" in line and "adapter_model.safetensors" in line
 
 
 def test_only_missing_cells_are_played_and_what_they_share_comes_out_as_recorded(played_copy, run):
@@ -169,14 +155,12 @@ def test_only_missing_cells_are_played_and_what_they_share_comes_out_as_recorded
     prune(run)
     small_file_path(run, "spin/seed-0").unlink()
     done = run_cli_in_process(*AGAIN, cwd=played_copy)
-    assert "plan: 13 phases to do, 11 to reuse" in done.stdout
-    assert "space, seed 0" not in done.stderr
+    assert "plan: 13 phases to do, 11 to reuse" in done.stdout and "space, seed 0" not in done.stderr
     assert not list((run / "space").rglob("manifest.json"))
     assert (run / "scores.csv").read_bytes() == scores
     assert {phase: summarize_phase(run, phase) for phase in before} == before, "manifest, seconds and all"
     assert not (run / "initial/evaluate/two").exists()
-    again = run_cli_in_process(*AGAIN, cwd=played_copy)
-    assert "plan: 0 phases to do, 24 to reuse" in again.stdout
+    assert "plan: 0 phases to do, 24 to reuse" in run_cli_in_process(*AGAIN, cwd=played_copy).stdout
 
 
 @pytest.mark.slow
@@ -206,9 +190,8 @@ def test_a_phase_deleted_to_be_made_again_does_not_come_back_from_the_small_file
     folder = run / CELL / "iteration-1/evaluate"
     shutil.rmtree(folder)
     refresh(run)
-    assert {(r["objective"], r["iteration"]) for r in read_csv_rows(run / "scores.csv")} == {
-        ("initial", "-1"), ("space", "0"), ("spin", "0"), ("spin", "1"),
-    }  # fmt: skip
+    left = {(r["objective"], r["iteration"]) for r in read_csv_rows(run / "scores.csv")}
+    assert left == {("initial", "-1"), ("space", "0"), ("spin", "0"), ("spin", "1")}
     assert "plan: 1 phases to do" in run_cli_in_process(*AGAIN, cwd=played_copy).stdout
     assert (folder / "two/manifest.json").is_file()
 
@@ -227,8 +210,7 @@ def test_of_a_run_committed_before_small_files_every_table_is_kept_or_made_anew(
     measured = [p for p in before if p.relative_to(run).as_posix() in MEASURED_TABLES]
     assert [p for p in measured if after[p] != before[p]] == []
     page = (played_copy / "r.html").read_text()
-    assert "As computed when the run was made" in page
-    assert "tables/comparisons.csv" in page
+    assert "As computed when the run was made" in page and "tables/comparisons.csv" in page
     assert RunResults(run).item_scores == {}
 
 
@@ -244,9 +226,8 @@ def test_the_tables_of_an_earlier_version_are_read_as_they_were_written(played_c
     run_cli_in_process("report", "small", "--out", "r.pdf", cwd=played_copy)
     assert path.read_bytes() == before
     page = (played_copy / "r.html").read_text()
-    assert "[-25.0, +12.5]" in page
-    assert "are from the bootstrap of that version" in page
-    assert "by bootstrap (none below five items a task)" in page
+    for said in ("[-25.0, +12.5]", "are from the bootstrap of that version", "by bootstrap (none below five items a task)"):
+        assert said in page
     assert read_csv_rows(run / "tables/leaderboard.csv")[1]["item_stderr"]
 
 
@@ -265,13 +246,10 @@ def test_what_is_not_kept_of_such_a_run_is_named_and_not_invented(played_copy, r
     keep_tables_alone(run)
     for name in ("training.csv", "tables/comparisons.csv", "tables/versions.csv"):
         (run / name).unlink()
+    missing = "the checkpoints' responses, the counts of the data, training.csv, tables/comparisons.csv."
     for _ in range(2):
         run_cli_in_process("report", "small", "--out", "r.pdf", cwd=played_copy)
-        page = html.unescape((played_copy / "r.html").read_text())
-        assert (
-            "Not here, so not shown: the checkpoints' responses, the counts of the data, training.csv, tables/comparisons.csv."
-            in page
-        )
+        assert f"Not here, so not shown: {missing}" in html.unescape((played_copy / "r.html").read_text())
         assert not (run / "training.csv").exists()
         assert (run / "tables/collapse.csv").read_bytes() == collapse
     versions = {r["name"]: r["version"] for r in read_csv_rows(run / "tables/versions.csv")}
@@ -286,9 +264,7 @@ def split_in_two(played_copy, run):
     for name, other in (("a", "spin"), ("b", "space")):
         part = played_copy / name
         shutil.copytree(run, part)
-        record = json.loads((part / "run.json").read_text())
-        del record["variants"][other]
-        (part / "run.json").write_text(json.dumps(record))
+        edit_record("variants", lambda variants, other=other: variants.pop(other))(part)
         shutil.rmtree(part / other)
         shutil.rmtree(part / "facts" / other)
     prune(played_copy / "b", "data", "initial", "spin")
@@ -322,8 +298,6 @@ def test_what_cells_share_comes_as_folders_where_its_small_file_was(run):
 
 
 def test_a_merge_that_was_killed_goes_on(played_copy, run, monkeypatch):
-    from harness.store import merging
-
     a, b = split_in_two(played_copy, run)
     copied, copy = [], merging._copy_verified
 
@@ -345,8 +319,6 @@ def test_a_merge_that_was_killed_goes_on(played_copy, run, monkeypatch):
 
 
 def edit_record(key, change):
-    """Change the value of a key of a part's run.json in place."""
-
     def how(part):
         value = json.loads((part / "run.json").read_text())[key]
         change(value)
@@ -356,11 +328,7 @@ def edit_record(key, change):
 
 
 def other_output(where, name):
-    def how(part):
-        manifest = json.loads((part / where / "manifest.json").read_text())
-        rewrite_manifest(part / where / "manifest.json", {**manifest, "outputs": {**manifest["outputs"], name: "0" * 16}})
-
-    return how
+    return lambda part: edit_manifest(part / where / "manifest.json", "outputs", **{name: "0" * 16})
 
 
 def other_text(path):
@@ -370,30 +338,29 @@ def other_text(path):
 
 def other_versions(part):
     for path in part.rglob("manifest.json"):
-        manifest = json.loads(path.read_text())
-        rewrite_manifest(path, {**manifest, "versions": {**manifest["versions"], "torch": "1.0"}})
+        edit_manifest(path, "versions", torch="1.0")
 
 
-@pytest.mark.parametrize(
-    ("how", "named"),
-    [
-        (edit_record("identity", lambda identity: identity["training"].update(lr=0.5)), "training.lr is 0.5 there"),
-        (lambda part: edit_json(part / "run.json", base_digest="x"), "base_digest"),
-        (edit_record("suites", lambda suites: suites["two"].update(version="9")), "suite two"),
-        (other_versions, "made with torch 1.0 there"),
-        (other_output("data", "train.jsonl"), "data: is not the phase"),
-        (lambda part: other_text(part / "initial/evaluate/two/items.json"), "outputs items.json"),
-        (other_output("space/seed-0/iteration-1/train", "adapter/adapter_model.safetensors"), "iteration-1/train: is not"),
-        (lambda part: shutil.rmtree(part / "data") or small_file_path(part, "initial").unlink(), "which data"),
-        (lambda part: (part / "failed.json").write_text("[]") and None, "part/failed.json: damaged"),
-    ],
-)
+DIFFERENCES = [
+    (edit_record("identity", lambda identity: identity["training"].update(lr=0.5)), "training.lr is 0.5 there"),
+    (lambda part: edit_json(part / "run.json", base_digest="x"), "base_digest"),
+    (edit_record("suites", lambda suites: suites["two"].update(version="9")), "suite two"),
+    (other_versions, "made with torch 1.0 there"),
+    (other_output("data", "train.jsonl"), "data: is not the phase"),
+    (lambda part: other_text(part / "initial/evaluate/two/items.json"), "outputs items.json"),
+    (other_output("space/seed-0/iteration-1/train", "adapter/adapter_model.safetensors"), "iteration-1/train: is not"),
+    (lambda part: shutil.rmtree(part / "data") or small_file_path(part, "initial").unlink(), "which data"),
+    (lambda part: (part / "failed.json").write_text("[]"), "part/failed.json: damaged"),
+]
+
+
+@pytest.mark.parametrize(("how", "named"), DIFFERENCES)
 def test_what_differs_is_named_and_nothing_is_joined(played_copy, run, how, named):
     part = played_copy / "part"
     shutil.copytree(run, part)
     shutil.rmtree(part / "facts/space")
     how(part)
-    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name not in (".lease",)}
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lease"}
     assert named in refused(played_copy, "merge", "small", part)
     assert {p: p.read_bytes() for p in before} == before
 
@@ -408,12 +375,11 @@ def test_seconds_and_step_times_are_no_difference_and_a_damaged_phase_is_not_cop
     assert "space/seed-0: already present" in run_cli_in_process("merge", "small", part, cwd=played_copy).stdout
     flip(part / "space/seed-0/iteration-0/train/adapter/adapter_model.safetensors")
     assert "damaged" in refused(played_copy, "merge", "new", part)
-    assert not (Path(played_copy) / "results/new/space/seed-0").exists()
+    assert not (played_copy / "results/new/space/seed-0").exists()
 
 
 def test_a_run_is_not_joined_into_itself(played_copy):
     refused(played_copy, "merge", "small", "small")
-    empty = played_copy / "results/empty"
-    empty.mkdir()
-    shutil.copy(played_copy / "results/small/run.json", empty)
+    (played_copy / "results/empty").mkdir()
+    shutil.copy(played_copy / "results/small/run.json", played_copy / "results/empty")
     assert "nothing to merge" in refused(played_copy, "merge", "small", "empty")

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from harness.config import TrainingConfig
-from harness.discovery.variants import find_objective, list_objectives, load_objective
-from harness.files import read_checked, write_checked
+from harness.discovery.variants import list_objectives
+from harness.files import read_checked, read_jsonl, write_checked
 from harness.records import StepRecord
 from harness.store import run_folder
 from harness.store.partial_results import PartialResults
@@ -24,9 +24,9 @@ from harness.store.run_folder import RunFolder
 from harness.train.checkpointing import LOG_FILE, STATE_FILE, TrainerState, TrainingCheckpointer
 from harness.train.core import train
 from tests.conftest import make_policy
+from tests.helpers import training
 from tests.helpers.damage import flipped
 from tests.helpers.peers import quiet
-from tests.helpers.training import make_groups
 
 RUBBISH = (b"", b"[]", b"null", b"{}", b"1", b"\xff\xfe", b"[" * 100_000)
 
@@ -40,9 +40,8 @@ class Killed(Exception):
 
 def trained(tokenizer, name, folder, optimizer="rmsprop", stop=None, seconds=0.0):
     """The adapter after training, killed after `stop` steps and taken up again; with the steps' losses as logged."""
-    policy = make_policy(tokenizer)
-    objective = load_objective(find_objective(name))()
-    groups = make_groups(policy, objective.needs)
+    policy, objective = make_policy(tokenizer), training.objective(name)
+    groups = training.make_groups(policy, objective.needs)
     start = [p.detach().clone() for _, p in policy.adapter_parameters()]
     settings = TrainingConfig(lr=1e-2, epochs=3, batch_size=3, micro_batch=2, optimizer=optimizer)
 
@@ -63,8 +62,8 @@ def trained(tokenizer, name, folder, optimizer="rmsprop", stop=None, seconds=0.0
         with pytest.raises(Killed):
             attempt(stop)
     counts = attempt(None)
-    lines = [json.loads(x) for x in (folder / "steps.jsonl").read_text().splitlines()]
-    return [p.detach().clone() for _, p in policy.adapter_parameters()], counts, [(r["step"], r["loss"]) for r in lines]
+    losses = [(row["step"], row["loss"]) for row in read_jsonl(folder / LOG_FILE)]
+    return [p.detach().clone() for _, p in policy.adapter_parameters()], counts, losses
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop", "adamw"])
@@ -140,7 +139,7 @@ def test_a_training_state_goes_on_from_a_log_that_was_cut_back_and_written_on(tm
     again.log(dataclasses.replace(step(2), loss=0.25))
     again.save(TrainerState(3, 120, 0.0, 4), parameters, optimizer)
     assert TrainingCheckpointer(tmp_path).restore(*trainable()) == TrainerState(3, 120, 0.0, 4)
-    assert [json.loads(line)["loss"] for line in (tmp_path / LOG_FILE).read_text().splitlines()] == [0.5, 0.5, 0.25]
+    assert [row["loss"] for row in read_jsonl(tmp_path / LOG_FILE)] == [0.5, 0.5, 0.25]
 
 
 # ---------------------------------------------------------------- chunks of rows
@@ -155,9 +154,8 @@ def test_chunks_are_taken_up_by_place_and_key_and_computed_again_where_they_do_n
 
     def made(items, key="a", name="x"):
         computed.clear(), said.clear()
-        assert PartialResults(tmp_path, 3, said.append).map(name, items, lambda chunk: f"{key} {list(chunk)}", compute) == [
-            [n, n * 0.5] for n in items
-        ]
+        found = PartialResults(tmp_path, 3, said.append).map(name, items, lambda chunk: f"{key} {list(chunk)}", compute)
+        assert found == [[n, n * 0.5] for n in items]
         return computed
 
     assert made(range(8)) == [[0, 1, 2], [3, 4, 5], [6, 7]]
