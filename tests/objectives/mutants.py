@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import softplus
 
 from objectives import Batch, LossOutput, Responses, param
-from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, nce, ratios, rows
+from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, nce, of_ratios, ratios, rows
 
 NCE = FIELD["nce"]
 
@@ -20,6 +20,10 @@ NCE = FIELD["nce"]
 def plus(cls, extra):
     """The class with something done after its loss: extra(self, batch, output) -> output."""
     return changed(cls, lambda self, batch: extra(self, batch, cls.loss(self, batch)))
+
+
+def metric_of_the_batch(cls):
+    return plus(cls, lambda self, batch, out: replace(out, metrics={"m": out.loss.mean()}))
 
 
 # ---------------------------------------------------------------- one per line
@@ -39,21 +43,6 @@ def z_scored(self, batch):
     return LossOutput(softplus(-t - 0.1 * t / (1 + variance)))
 
 
-def stable_only_when_small(self, batch):
-    r, s = ratios(self, batch)
-    return rows(torch.log(1 + torch.exp(s - r)))
-
-
-def real_turned(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(r) + softplus(s))
-
-
-def synthetic_turned(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r) + softplus(-s))
-
-
 def real_per_token(self, batch):
     r, s = ratios(self, batch)
     return rows(softplus(-r / batch.real.length) + softplus(s))
@@ -64,11 +53,6 @@ def reference_added(self, batch):
         return self.beta * (x.logp + x.reference_logp)
 
     return rows(softplus(-turned(batch.real)) + softplus(turned(batch.synthetic)))
-
-
-def half_detached(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r) + softplus(s) + 0.2 * softplus(s).detach())
 
 
 def clears_lengths(self, batch):
@@ -86,11 +70,6 @@ def on_the_processor(self, batch):
     return LossOutput(out.loss + torch.zeros(len(out.loss), dtype=out.loss.dtype))
 
 
-def first_of_four(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r) + softplus(s[:, :1]))
-
-
 def ranked(self, batch):
     r, s = ratios(self, batch)
     weights = 1 / torch.arange(1, s.shape[1] + 1, device=s.device)
@@ -105,15 +84,18 @@ def undeclared(self, batch):
     return rows(softplus(-self.beta * (batch.real.log_ratio - batch.proto.log_ratio)))
 
 
+stable_only_when_small = of_ratios(lambda self, r, s: torch.log(1 + torch.exp(s - r)))
+real_turned = of_ratios(lambda self, r, s: softplus(r) + softplus(s))
+synthetic_turned = of_ratios(lambda self, r, s: softplus(-r) + softplus(-s))
+half_detached = of_ratios(lambda self, r, s: softplus(-r) + softplus(s) + 0.2 * softplus(s).detach())
+first_of_four = of_ratios(lambda self, r, s: softplus(-r) + softplus(s[:, :1]))
+undocumented = of_ratios(lambda self, r, s: self.gamma * softplus(-r) + softplus(s))
+
+
 ONLY = {
     "title citation and docstring are there": changed(NCE, __doc__="no word on departures"),
-    "hyper parameters are documented": changed(
-        NCE, lambda self, batch: rows(self.gamma * softplus(-ratios(self, batch)[0]) + softplus(ratios(self, batch)[1])),
-        gamma=(float, field(default=1.0)),
-    ),
-    "loss and metrics have one value per prompt": plus(
-        NCE, lambda self, batch, out: replace(out, metrics={"all": out.loss.mean()})
-    ),
+    "hyper parameters are documented": changed(NCE, undocumented, gamma=(float, field(default=1.0))),
+    "loss and metrics have one value per prompt": metric_of_the_batch(NCE),
     "same input gives same output and is unchanged": changed(NCE, clears_lengths),
     "random numbers and settings are left alone": changed(NCE, seeded),
     "harmless input gives a finite loss and gradient": changed(FIELD["lsif"], beta=(float, param(600.0, "scale", above=0))),
@@ -173,10 +155,6 @@ def mean_minus_sum(r):
 
 def without_reference(r):
     return replace(r, reference=torch.zeros_like(r.reference))
-
-
-def half(x):
-    return x.to(torch.float16).to(x.dtype)
 
 
 def roles_swapped(cls):
@@ -274,7 +252,7 @@ GENERAL = {
     "counts calls": (counting, REAL),
     "input changed": (in_place, REAL),
     "leaves through sys.exit": (lambda cls: changed(cls, lambda self, batch: sys.exit(0)), REAL),
-    "half precision": (side("real", with_logp(half)), REAL),
+    "half precision": (side("real", with_logp(lambda x: x.half().to(x.dtype))), REAL),
     "rounded": (side("real", with_logp(lambda x: x + (x.detach().round() - x.detach()))), {"no warning"}),
     "float32 inside": (side("real", with_logp(lambda x: x.float().double())), {"no warning"}),
     "bfloat16 out": (afterwards(lambda loss, batch: loss.bfloat16()), REAL),
@@ -284,7 +262,7 @@ GENERAL = {
     "weight below 0": (lambda cls: plus(cls, lambda self, batch, out: replace(out, weight=-torch.ones_like(out.loss))), REAL),
     "weight over the batch": (lambda cls: plus(cls, lambda self, batch, out: replace(
         out, weight=(batch.real.length / batch.real.length.sum())[:, 0])), {"rows"}),
-    "metric of the batch": (lambda cls: plus(cls, lambda self, batch, out: replace(out, metrics={"m": out.loss.mean()})), REAL),
+    "metric of the batch": (metric_of_the_batch, REAL),
     "metric that is a number": (lambda cls: plus(cls, lambda self, batch, out: replace(out, metrics={"m": 0.5})), REAL),
     "no LossOutput": (lambda cls: changed(cls, lambda self, batch: cls.loss(self, batch).loss), REAL),
 }  # fmt: skip
