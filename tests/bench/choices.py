@@ -1,7 +1,5 @@
 """(c) Multiple-choice evaluation at 0, 5 and 25 shots against lm-eval's own transformers model, same tasks, same scores."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the 95 % intervals and p-values cover: simulated scores with known means, 3, 5 and 10 seeds; skewed and 0/1 values too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any

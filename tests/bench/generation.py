@@ -1,7 +1,5 @@
 """(d) Generation: one response to every prompt of the lab, and four to each, against transformers' generate."""
 
-from __future__ import annotations
-
 import os
 
 import torch

@@ -4,13 +4,9 @@ Needs torch, transformers, peft and what they bring; no lm-eval, data sets or ne
 nothing and the times do: they depend on shapes alone.
 """
 
-from __future__ import annotations
-
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,9 +24,9 @@ from harness.train.groups import build_groups, with_reference_logps
 from harness.train.score import score
 from harness.train.thread_pool import OrderedThreadPool
 from objectives.space import SPACE
-from tests.bench.measure import flops_per_token, matmul_rate, median, report, synchronize
+from tests.bench.measure import ROOT, flops_per_token, matmul_rate, median, report, seconds_of, synchronize
 
-LAB = Path(__file__).parents[2] / "harness" / "lab"
+LAB = ROOT / "harness" / "lab"
 MUS = (1, 3, 7)
 
 
@@ -69,7 +65,6 @@ def run(repeats: int, save: bool) -> None:
     rate = matmul_rate(size.matmul_size, 10, device, size.dtype)
     policy = random_policy(size, device)
     per_token = flops_per_token(policy)
-    rows: list[list[str]] = []
     kept: dict[str, Any] = {}
     for mu in MUS:
         groups = with_reference_scores(policy, random_groups(size, mu), size)
@@ -88,15 +83,15 @@ def run(repeats: int, save: bool) -> None:
     drawn: list[Any] = []
     found = timed(repeats, device, lambda: drawn.append(draw(policy, prompts, size)))
     kept[f"generate, {len(prompts)} at once"] = found | {"tokens": sum(len(d.token_ids) for d in drawn[-1])}
+    rows: list[list[str]] = []
     for name, one in kept.items():
-        done = median(one["seconds"])
+        done, share = median(one["seconds"]), "–"
         if "operations" in one:
             one["share_of_matmul_rate"] = round(one["operations"] / done / rate, 3)
-        share = f"{100 * one['share_of_matmul_rate']:.0f} %" if "operations" in one else "–"
+            share = f"{100 * one['share_of_matmul_rate']:.0f} %"
         rows.append([name, f"{one['tokens'] / done:,.0f}", share, "–" if one["peak_gib"] is None else f"{one['peak_gib']:.1f}"])
     kept["lab_loop"] = loop = lab_loop(device, size is TOY)
-    for name, value in loop.items():
-        rows.append([f"lab, 2 iterations of SPACE: {name}", f"{value:.4g}", "", ""])
+    rows += [[f"lab, 2 iterations of SPACE: {name}", f"{value:.4g}", "", ""] for name, value in loop.items()]
     report(
         f"gpu-{card.replace(' ', '-').lower()}" if device.type == "cuda" else "gpu-none",
         f"{size.name}, LoRA rank 16 on all linear layers, {str(size.dtype).removeprefix('torch.')}, {card}; median of {repeats}",
@@ -110,25 +105,16 @@ def timed(repeats: int, device: torch.device, work: Callable[[], Any]) -> dict[s
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    found = []
-    for _ in range(repeats):
-        synchronize(device)
-        began = time.perf_counter()
-        work()
-        synchronize(device)
-        found.append(round(time.perf_counter() - began, 4))
+    synchronize(device)
+    found = [round(seconds_of(lambda: (work(), synchronize(device))), 4) for _ in range(repeats)]
     peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None
     return {"seconds": found, "peak_gib": peak}
 
 
-def lab_tokenizer() -> Any:
+def make_policy_over(base: Any, device: torch.device) -> Policy:
     import transformers
 
-    return transformers.AutoTokenizer.from_pretrained(str(LAB / "base"))
-
-
-def make_policy_over(base: Any, device: torch.device) -> Policy:
-    tokenizer = lab_tokenizer()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(LAB / "base"))
     model = add_adapter(base.to(device), SimpleNamespace(rank=16, alpha=32.0, targets="all-linear"), "random")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), OrderedThreadPool())
     policy.reset_adapter(0)
@@ -156,13 +142,11 @@ def random_groups(size: Workload, mu: int) -> list[Group]:
     def ids(count: int) -> list[int]:
         return torch.randint(100, 1000, (count,), generator=generator).tolist()
 
-    def response() -> Response:
-        return Response(ids(size.response_tokens))
+    def group(name: str) -> Group:
+        prompt, real, *synthetic = ids(size.prompt_tokens), *(Response(ids(size.response_tokens)) for _ in range(1 + mu))
+        return Group(name, 0, prompt, real, tuple(synthetic), ())
 
-    return [
-        Group(f"{n}", 0, ids(size.prompt_tokens), response(), tuple(response() for _ in range(mu)), ())
-        for n in range(size.prompts)
-    ]
+    return [group(f"{n}") for n in range(size.prompts)]
 
 
 def make_training_settings(size: Workload, epochs: int = 1, batch: int | None = None) -> Any:
@@ -211,13 +195,15 @@ def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
         return -sum(policy.score(asked, 4096)) / sum(len(policy.encoder.real(e)) for e in held)
 
     found = {"held-out nats/token before": heldout_loss()}
-    began = time.perf_counter()
-    for iteration in range(2):
-        samples = generate(policy, listed, range(1), iteration, how, 0, lambda n: None)
-        groups = build_groups(policy.encoder, listed, iteration, samples)
-        groups = with_reference_logps(groups, score(policy, groups, 4096, lambda n: None).scores)
-        train(policy, groups, SPACE(), settings, (iteration,), lambda n: None, lambda record: None)
-    synchronize(device)
-    found["seconds"] = time.perf_counter() - began
+
+    def loop() -> None:
+        for iteration in range(2):
+            samples = generate(policy, listed, range(1), iteration, how, 0, lambda n: None)
+            groups = build_groups(policy.encoder, listed, iteration, samples)
+            groups = with_reference_logps(groups, score(policy, groups, 4096, lambda n: None).scores)
+            train(policy, groups, SPACE(), settings, (iteration,), lambda n: None, lambda record: None)
+        synchronize(device)
+
+    found["seconds"] = seconds_of(loop)
     found["held-out nats/token after"] = heldout_loss()
     return found

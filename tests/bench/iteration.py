@@ -1,10 +1,9 @@
 """(a) One SPIN iteration on the lab, from the same start: generate, score references, train two epochs, evaluate ten tasks."""
 
-from __future__ import annotations
-
 import gc
 import os
 import time
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -45,7 +44,7 @@ def run(repeats: int, save: bool) -> None:
         groups = lap(who, "encode", lambda: build_groups(policy.encoder, listed, 0, drawn, (), own))
         scored = lap(who, "references", lambda: lab.with_references(policy, groups))
         objective, training = variant.objective(0), settings.training.at_iteration(0)
-        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), quiet, lambda r: None))
+        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), quiet, quiet))
         done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, quiet))
         scores[who] = sum(r.value for r in done.records) / len(done.records)
 
@@ -84,19 +83,9 @@ def run(repeats: int, save: bool) -> None:
     report(
         "iteration", f"One SPIN iteration on the lab, seconds, median of {repeats}", ["phase", "harness", "peers", "ratio"], rows,
         {
-            "repeats": repeats,
-            "seconds": {"harness": mine, "peers": other},
-            "ratio": faster,
-            "mean_score": scores,
-            "train_share_of_matmul_rate": round(counted / median(mine["train"]) / rate, 3),
-            "matmul_flops_per_second": rate,
-            "versions": _versions(),
+            "repeats": repeats, "seconds": {"harness": mine, "peers": other}, "ratio": faster, "mean_score": scores,
+            "train_share_of_matmul_rate": round(counted / median(mine["train"]) / rate, 3), "matmul_flops_per_second": rate,
+            "versions": {name: version(name) for name in ("trl", "transformers", "peft", "lm_eval", "torch")},
         },
         save,
     )  # fmt: skip
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("trl", "transformers", "peft", "lm_eval", "torch")}

@@ -7,8 +7,6 @@ A kill is cheap because libraries, model and tasks are loaded once and every com
 drawn, since they are made anew from the phases whenever they are asked for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -24,9 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.bench.measure import report
+from tests.bench.measure import ROOT, report
 
-ROOT = Path(__file__).parents[2]
 RUN = Path("results/kills")
 LONGEST = 600.0  # seconds of one command
 SHORT = (

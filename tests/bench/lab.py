@@ -1,7 +1,5 @@
 """The lab as the benchmarks use it: policy, examples, one iteration's groups. Everything here is outside the timed part."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

@@ -4,8 +4,6 @@ Care taken for them: batches as large as ours, sorted by length where their inte
 bfloat16 on the CPU, no logging or saving; reference log-probabilities precomputed; tasks found without scanning lm-eval's own.
 """
 
-from __future__ import annotations
-
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -53,28 +51,13 @@ def dpo_trainer(model: Any, tokenizer: Any, rows: Any, settings: RunConfig, epoc
 
     training = settings.training
     options = trl.DPOConfig(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=training.batch_size // micro_batch,
-        num_train_epochs=epochs,
-        learning_rate=float(training.lr),  # type: ignore[arg-type]
-        lr_scheduler_type="linear",
-        warmup_steps=training.warmup,  # below 1: a share of all steps
-        max_grad_norm=training.max_grad_norm,
-        optim="rmsprop",
-        beta=0.1,
-        precompute_ref_log_probs=True,
-        precompute_ref_batch_size=256,
-        max_length=None,
-        gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=not torch.cuda.is_available(),
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=micro_batch, num_train_epochs=epochs, optim="rmsprop",
+        beta=0.1, gradient_accumulation_steps=training.batch_size // micro_batch, learning_rate=float(training.lr),
+        max_length=None, lr_scheduler_type="linear", warmup_steps=training.warmup,  # below 1: a share of all steps
+        max_grad_norm=training.max_grad_norm, precompute_ref_log_probs=True, precompute_ref_batch_size=256,
+        gradient_checkpointing=False, bf16=False, use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False,
+        report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return trl.DPOTrainer(

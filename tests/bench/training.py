@@ -1,7 +1,5 @@
 """(b) Training alone: tokens per second of one epoch of SPIN's loss on the same pairs, against TRL's DPOTrainer."""
 
-from __future__ import annotations
-
 import os
 
 import torch
@@ -32,7 +30,7 @@ def run(repeats: int, save: bool) -> None:
     def ours() -> None:
         torch.set_num_threads(1)  # one per lane
         policy.reset_adapter(0)
-        train(policy, groups, variant.objective(0), training, (0,), quiet, lambda record: None)
+        train(policy, groups, variant.objective(0), training, (0,), quiet, quiet)
 
     def theirs() -> None:
         torch.set_num_threads(cores)

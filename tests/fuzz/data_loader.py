@@ -5,8 +5,6 @@
 It needs no package: files that are well are damaged at random, and what can still be read is damaged further.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

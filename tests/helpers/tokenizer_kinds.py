@@ -1,7 +1,5 @@
 """Tokenizers of the kinds that are met outside, trained on the spot on a few sentences, with or without a beginning token."""
 
-from __future__ import annotations
-
 import json
 from itertools import product
 from typing import Any
