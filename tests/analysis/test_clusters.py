@@ -13,13 +13,19 @@ from lm_eval.api import metrics
 from harness.analysis.clusters import cluster_robust_stderr, effective_sample_size, number_clusters
 from harness.analysis.item_errors import ItemLayout, item_uncertainties
 from harness.errors import UserError
+from harness.files import write_jsonl
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_row_stderr
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 from tests.helpers import twin_data
+from tests.helpers.peers import quiet
 
 DRAWN = random.Random(5)
+
+
+def drawn(count):
+    return [DRAWN.random() for _ in range(count)]
 
 
 def test_the_clustered_error_by_hand():
@@ -38,18 +44,17 @@ def sandwich(values, clusters):
 
 
 def test_it_is_the_cluster_robust_error_of_regression_packages_and_of_single_items_the_usual_one():
-    values = [DRAWN.random() for _ in range(60)]
+    values = drawn(60)
     clusters = number_clusters([DRAWN.randrange(17) for _ in range(60)])
     assert cluster_robust_stderr(values, clusters) == pytest.approx(sandwich(values, clusters), rel=1e-12)
     (paired,) = item_uncertainties(np.array([values]), ItemLayout((60,), tuple(clusters)))
     assert paired.stderr == pytest.approx(sandwich(values, clusters), rel=1e-12), "as for paired comparisons"
-    alone = cluster_robust_stderr(values, list(range(60)))
-    assert alone == pytest.approx(statistics.stdev(values) / math.sqrt(60), rel=1e-12)
+    assert cluster_robust_stderr(values, range(60)) == pytest.approx(statistics.stdev(values) / math.sqrt(60), rel=1e-12)
 
 
 def test_an_item_told_twice_teaches_nothing():
     """Every item again in its cluster: the error is that of the items once, where counting items would make it smaller."""
-    values = [DRAWN.random() for _ in range(30)]
+    values = drawn(30)
     twice, clusters = values * 2, [*range(30)] * 2
     assert cluster_robust_stderr(twice, clusters) == pytest.approx(cluster_robust_stderr(values, list(range(30))), rel=1e-12)
     assert cluster_robust_stderr(twice, list(range(60))) < 0.75 * cluster_robust_stderr(twice, clusters)
@@ -59,19 +64,16 @@ def test_an_item_told_twice_teaches_nothing():
 
 def test_it_covers_where_the_error_over_items_does_not():
     """60 clusters of 4 answers that hang together: the variance of the mean over many samples, within a tenth."""
-    drawn = np.random.default_rng(1)
-    clusters = np.repeat(np.arange(60), 4)
-    values = (drawn.normal(size=(800, 60))[:, clusters] + drawn.normal(size=(800, 240)) > 0).astype(float)
+    generator, clusters = np.random.default_rng(1), np.repeat(np.arange(60), 4)
+    values = (generator.normal(size=(800, 60))[:, clusters] + generator.normal(size=(800, 240)) > 0).astype(float)
     true = values.mean(axis=1).std()
-    clustered = np.mean([cluster_robust_stderr(list(row), list(clusters)) for row in values])
-    over_items = (values.std(axis=1, ddof=1) / math.sqrt(240)).mean()
-    assert clustered == pytest.approx(true, rel=0.1)
-    assert over_items < 0.8 * true
+    assert np.mean([cluster_robust_stderr(list(row), list(clusters)) for row in values]) == pytest.approx(true, rel=0.1)
+    assert (values.std(axis=1, ddof=1) / math.sqrt(240)).mean() < 0.8 * true
 
 
 def test_a_group_has_the_error_of_a_stratified_sample_of_clusters():
     """Two parts with clusters of their own: by size sqrt(sum of (N_p / I * se_p)^2), plainly sqrt(sum of se_p^2) / 2."""
-    a, b = [DRAWN.random() for _ in range(12)], [DRAWN.random() + 3 for _ in range(6)]
+    a, b = drawn(12), [3 + value for value in drawn(6)]
     of_a, of_b = [n // 3 for n in range(12)], [4 + n // 2 for n in range(6)]
     errors = cluster_robust_stderr(a, of_a), cluster_robust_stderr(b, of_b)
     parts = ["a"] * 12 + ["b"] * 6
@@ -85,11 +87,10 @@ def test_a_group_has_the_error_of_a_stratified_sample_of_clusters():
 
 def test_the_same_question_in_two_parts_is_one_cluster():
     """Two wordings of 10 questions, answered alike: the plain mean of the two has the error of one, not 1 / sqrt(2) of it."""
-    values = [DRAWN.random() for _ in range(10)]
+    values = drawn(10)
     both, clusters, parts = values * 2, [*range(10)] * 2, ["a"] * 10 + ["b"] * 10
-    expected = statistics.stdev(values) / math.sqrt(10)
-    assert cluster_robust_stderr(both, clusters, parts) == pytest.approx(expected, rel=1e-12)
-    assert cluster_robust_stderr(both, clusters, parts, equal_parts=True) == pytest.approx(expected, rel=1e-12)
+    for found in (cluster_robust_stderr(both, clusters, parts, equal_parts=equal) for equal in (False, True)):
+        assert found == pytest.approx(statistics.stdev(values) / math.sqrt(10), rel=1e-12)
 
 
 # ---------------------------------------------------------------- metrics that are no mean over items
@@ -101,22 +102,21 @@ def test_a_metric_that_is_bootstrapped_redraws_whole_clusters():
     row = "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats), 300
     found = clustered_row_stderr(items, *row)
     clusters, generator = np.reshape(nats, (10, 4)), np.random.default_rng(0)
-    drawn = [metrics.perplexity(list(clusters[generator.integers(0, 10, 10)].ravel())) for _ in range(300)]
-    assert found == pytest.approx(statistics.stdev(drawn), rel=0.25)
+    redrawn = [metrics.perplexity(list(clusters[generator.integers(0, 10, 10)].ravel())) for _ in range(300)]
+    assert found == pytest.approx(statistics.stdev(redrawn), rel=0.25)
     twice = [Item("t", n % 40, value) for n, value in enumerate(nats * 2)]
     alone = bootstrap_stderr(metrics.perplexity, nats, 300)
     assert clustered_row_stderr(twice, *row) == pytest.approx(alone, rel=1e-9), "the same draws"
 
 
 def test_where_no_error_is_known_there_is_none():
-    nats = [-DRAWN.random() for _ in range(8)]
+    nats = [-value for value in drawn(8)]
     own = [Item("t", n // 2, value) for n, value in enumerate(nats)]
     assert clustered_row_stderr(own, "m", {"t": max}, False, max(nats), 100) is None  # a task's own aggregation
     across = [Item("ab"[n % 2], n // 2, value) for n, value in enumerate(nats)]
-    both = dict.fromkeys("ab", metrics.perplexity)
-    assert clustered_row_stderr(across, "perplexity", both, False, 1.0, 100) is None
-    one_cluster = own[:2], "perplexity", {"t": metrics.perplexity}, False, metrics.perplexity(nats[:2]), 100
-    assert clustered_row_stderr(*one_cluster) is None
+    perplexity = dict.fromkeys("abt", metrics.perplexity)
+    assert clustered_row_stderr(across, "perplexity", perplexity, False, 1.0, 100) is None
+    assert clustered_row_stderr(own[:2], "perplexity", perplexity, False, metrics.perplexity(nats[:2]), 100) is None
 
 
 # ---------------------------------------------------------------- a suite that names clusters
@@ -157,7 +157,7 @@ def uncounted(monkeypatch):
 def mine(folder, more="", rows=ROWS, tasks=("mine",), group="", **columns):
     """A suite of one row: a task of these rows, or a group of several with the same rows."""
     docs = [{"q": q, "text": text, "gold": n % 2} | {k: v[n] for k, v in columns.items()} for n, (q, text) in enumerate(rows)]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+    write_jsonl(folder / "rows.jsonl", docs)
     for task in tasks:
         (folder / f"{task}.yaml").write_text(TASK % (task, folder / "rows.jsonl"))
     if group:
@@ -168,7 +168,7 @@ def mine(folder, more="", rows=ROWS, tasks=("mine",), group="", **columns):
 
 def evaluated(suite, tokenizer):
     policy = make_policy(tokenizer, max_position_embeddings=256)
-    return evaluate(policy, load_lm_eval_benchmark(suite, None, None), 512, 8, lambda n: None)
+    return evaluate(policy, load_lm_eval_benchmark(suite, None, None), 512, 8, quiet)
 
 
 @pytest.mark.parametrize(("key", "expected"), [("doc_to_text", [0, 0, 1, 2, 2, 3]), ("text", [0, 0, 0, 1, 1, 2])])

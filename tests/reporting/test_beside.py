@@ -10,7 +10,6 @@ import pytest
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import select
 from harness.analysis.score_scale import UNBOUNDED_METRICS, infer_scale
-from harness.analysis.stability import stability
 from harness.analysis.stats import Uncertainty, interval, sum_uncertainties
 from harness.errors import UserError
 from harness.loop.suite import SuiteTask, load_suite
@@ -236,16 +235,6 @@ def test_seeds_compare_in_the_rows_direction(run):
     assert (row["value"], row["seeds"]) == (19.0, 3)
     error = sum_uncertainties([Uncertainty(2.0**2, 5), Uncertainty(1 / 3, 2)])
     assert (row["low"], row["high"], row["over"]) == (*interval(19.0, error), "items and seeds"), "recorded errors of 6 items"
-
-
-def test_a_falling_curve_is_the_rising_one_turned_over():
-    curve = np.array([3.0, 1.0, 4.0, 1.5])
-    rising, falling = stability(-curve), stability(curve, higher_is_better=False)
-    assert falling.best == 1.0 and falling.best_iteration == 1 and falling.last == 1.5
-    assert (falling.drop, falling.largest_fall, falling.falls, falling.area_lost) == (
-        rising.drop, rising.largest_fall, rising.falls, rising.area_lost,
-    )  # fmt: skip
-    assert (falling.drop, falling.largest_fall) == (0.5, 3.0)
 
 
 def test_every_metric_of_lm_evals_registry_is_a_share_or_known_not_to_be():
