@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness.files import read_jsonl
 from tests.bench.measure import ROOT, report
+from tests.helpers import damage
 
 RUN = Path("results/kills")
 LONGEST = 600.0  # seconds of one command
@@ -199,7 +201,9 @@ def kill(command: ShortRun, number: int, moment: float, kind: str | None, found:
     case, flipped = f"case {number}, killed in {', '.join(hit) or 'no phase'}", None
     if kind and (files := [p for p in sorted((place / RUN).glob(command.partial_files[kind])) if p.stat().st_size]):
         flipped = rng.choice(files)
-        case += f", bit {flip(flipped, rng)} of {flipped.relative_to(place / RUN)} flipped"
+        bit = rng.randrange(8 * flipped.stat().st_size)
+        flipped.write_bytes(damage.flipped(flipped.read_bytes(), bit))
+        case += f", bit {bit} of {flipped.relative_to(place / RUN)} flipped"
         found.flipped[kind] += 1
     code, said = command.play(place)
     if code == 1 and "--recompute" in said:
@@ -211,10 +215,8 @@ def kill(command: ShortRun, number: int, moment: float, kind: str | None, found:
         found.wrong.append(f"{case}: the same command ended with {code}: {said.strip()[-200:]}")
         return
     now = read_phases(place / RUN)
-    for phase in sorted(command.unbroken_phases.keys() | now.keys()):
-        if command.unbroken_phases.get(phase) != now.get(phase):
-            found.wrong.append(f"{case}: {phase} differs")
-            break
+    phases = sorted(command.unbroken_phases.keys() | now.keys())
+    found.wrong += [f"{case}: {p} differs" for p in phases if command.unbroken_phases.get(p) != now.get(p)][:1]
 
 
 def _kept_for(run: Path, pattern: str, seconds: float, more: int) -> Iterator[bool]:
@@ -229,15 +231,6 @@ def _kept_for(run: Path, pattern: str, seconds: float, more: int) -> Iterator[bo
         yield time.monotonic() >= last
 
 
-def flip(path: Path, rng: random.Random) -> int:
-    """Turn one random bit of a file round; returns which."""
-    raw = bytearray(path.read_bytes())
-    bit = rng.randrange(8 * len(raw))
-    raw[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(raw)
-    return bit
-
-
 def read_phases(run: Path) -> dict[str, Any]:
     """Folder of every finished phase -> its inputs, settings and files; of the log of steps everything but the seconds."""
     found: dict[str, Any] = {}
@@ -248,8 +241,8 @@ def read_phases(run: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
         files = dict(manifest["outputs"])
         if "steps.jsonl" in files:
-            rows = [json.loads(line) for line in (path.parent / "steps.jsonl").read_text().splitlines()]
-            files["steps.jsonl"] = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+            steps = read_jsonl(path.parent / "steps.jsonl")
+            files["steps.jsonl"] = [{k: v for k, v in row.items() if k != "seconds"} for row in steps]
         found[name] = [manifest["inputs"], manifest["settings"], files]
     return found
 

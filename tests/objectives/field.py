@@ -55,6 +55,11 @@ def of_ratios(formula):
     return lambda self, batch: rows(formula(self, *ratios(self, batch)))
 
 
+def of_pair(formula):
+    """The loss that is formula(self, real, synthetic) of the two sides' responses, averaged over samples."""
+    return lambda self, batch: rows(formula(self, batch.real, batch.synthetic))
+
+
 def spin(self, batch):
     r, s = ratios(self, batch)
     t = r - s
@@ -122,53 +127,24 @@ def orpo(self, batch):
     return rows(-p - self.weight * logsigmoid(odds))
 
 
-def cpo(self, batch):
-    p, q = batch.real.logp, batch.synthetic.logp
-    return rows(softplus(-self.beta * (p - q)) - p)
-
-
-def slic(self, batch):
-    p, q = batch.real.logp, batch.synthetic.logp
-    return rows(torch.relu(self.margin - (p - q)) - self.weight * p)
-
-
-def spin_nll(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(s - r) - self.weight * batch.real.mean_logp)
+slic = of_pair(lambda self, x, y: torch.relu(self.margin - (x.logp - y.logp)) - self.weight * x.logp)
+cpo = of_pair(lambda self, x, y: softplus(-self.beta * (x.logp - y.logp)) - x.logp)
+spin_nll = of_pair(lambda self, x, y: softplus(self.beta * (y.log_ratio - x.log_ratio)) - self.weight * x.mean_logp)
+sppo = of_pair(lambda self, x, y: (x.log_ratio - self.eta / 2) ** 2 + (y.log_ratio + self.eta / 2) ** 2)
+r_dpo = of_pair(lambda self, x, y: softplus(self.beta * (y.log_ratio - x.log_ratio) + self.alpha * (x.length - y.length)))
+wpo = of_pair(
+    lambda self, x, y: torch.exp(x.mean_logp + y.mean_logp).detach() * softplus(self.beta * (y.log_ratio - x.log_ratio))
+)
+ipo_per_token = of_pair(lambda self, x, y: (x.log_ratio / x.length - y.log_ratio / y.length - 1 / (2 * self.beta)) ** 2)
+# supervised fine-tuning with the opponent's own samples mixed in, against forgetting: the synthetic ones go up too
+replay = of_pair(lambda self, x, y: -x.mean_logp - self.weight * y.mean_logp)
+# supervised fine-tuning with a squared penalty for moving on the opponent's own samples
+kl_penalty = of_pair(lambda self, x, y: -x.logp + self.weight * y.log_ratio**2)
 
 
 def cal_dpo(self, batch):
     r, s = batch.real.log_ratio, batch.synthetic.log_ratio
     return rows(softplus(s - r) + (r - 1 / (2 * self.beta)) ** 2 + (s + 1 / (2 * self.beta)) ** 2)
-
-
-def sppo(self, batch):
-    return rows((batch.real.log_ratio - self.eta / 2) ** 2 + (batch.synthetic.log_ratio + self.eta / 2) ** 2)
-
-
-def ipo_per_token(self, batch):
-    r, s = batch.real.log_ratio / batch.real.length, batch.synthetic.log_ratio / batch.synthetic.length
-    return rows((r - s - 1 / (2 * self.beta)) ** 2)
-
-
-def r_dpo(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(s - r + self.alpha * (batch.real.length - batch.synthetic.length)))
-
-
-def wpo(self, batch):
-    r, s = ratios(self, batch)
-    return rows(torch.exp(batch.real.mean_logp + batch.synthetic.mean_logp).detach() * softplus(s - r))
-
-
-def replay(self, batch):
-    """Supervised fine-tuning with the opponent's own samples mixed in, against forgetting: the synthetic ones go up too."""
-    return rows(-batch.real.mean_logp - self.weight * batch.synthetic.mean_logp)
-
-
-def kl_penalty(self, batch):
-    """Supervised fine-tuning with a squared penalty for moving on the opponent's own samples."""
-    return rows(-batch.real.logp + self.weight * batch.synthetic.log_ratio**2)
 
 
 def tspin(self, batch):

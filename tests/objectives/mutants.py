@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import softplus
 
 from objectives import Batch, LossOutput, Responses, param
-from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, nce, of_ratios, ratios, rows
+from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, of_pair, of_ratios, ratios, rows
 
 NCE = FIELD["nce"]
 
@@ -30,10 +30,8 @@ def metric_of_the_batch(cls):
 
 
 def reference_by_half(self, batch):
-    def rough(x):
-        return self.beta * (x.logp - x.reference.detach().bfloat16().to(x.logp.dtype))
-
-    return rows(softplus(-rough(batch.real)) + softplus(rough(batch.synthetic)))
+    real, synthetic = (x.logp - x.reference.detach().bfloat16().to(x.logp.dtype) for x in (batch.real, batch.synthetic))
+    return rows(softplus(-self.beta * real) + softplus(self.beta * synthetic))
 
 
 def z_scored(self, batch):
@@ -43,30 +41,23 @@ def z_scored(self, batch):
     return LossOutput(softplus(-t - 0.1 * t / (1 + variance)))
 
 
-def real_per_token(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r / batch.real.length) + softplus(s))
-
-
 def reference_added(self, batch):
-    def turned(x):
-        return self.beta * (x.logp + x.reference_logp)
-
-    return rows(softplus(-turned(batch.real)) + softplus(turned(batch.synthetic)))
+    real, synthetic = (x.logp + x.reference_logp for x in (batch.real, batch.synthetic))
+    return rows(softplus(-self.beta * real) + softplus(self.beta * synthetic))
 
 
 def clears_lengths(self, batch):
     batch.real.length.zero_()
-    return nce(self, batch)
+    return NCE.loss(self, batch)
 
 
 def seeded(self, batch):
     torch.manual_seed(0)
-    return nce(self, batch)
+    return NCE.loss(self, batch)
 
 
 def on_the_processor(self, batch):
-    out = nce(self, batch)
+    out = NCE.loss(self, batch)
     return LossOutput(out.loss + torch.zeros(len(out.loss), dtype=out.loss.dtype))
 
 
@@ -74,10 +65,6 @@ def ranked(self, batch):
     r, s = ratios(self, batch)
     weights = 1 / torch.arange(1, s.shape[1] + 1, device=s.device)
     return LossOutput((softplus(-r) + softplus(s) * weights).mean(dim=1))
-
-
-def reference_free(self, batch):
-    return rows(softplus(-self.beta * (batch.real.mean_logp - batch.synthetic.mean_logp)))
 
 
 def undeclared(self, batch):
@@ -88,6 +75,8 @@ stable_only_when_small = of_ratios(lambda self, r, s: torch.log(1 + torch.exp(s 
 real_turned = of_ratios(lambda self, r, s: softplus(r) + softplus(s))
 synthetic_turned = of_ratios(lambda self, r, s: softplus(-r) + softplus(-s))
 half_detached = of_ratios(lambda self, r, s: softplus(-r) + softplus(s) + 0.2 * softplus(s).detach())
+real_per_token = of_pair(lambda self, x, y: softplus(-self.beta * x.log_ratio / x.length) + softplus(self.beta * y.log_ratio))
+reference_free = of_pair(lambda self, x, y: softplus(-self.beta * (x.mean_logp - y.mean_logp)))
 first_of_four = of_ratios(lambda self, r, s: softplus(-r) + softplus(s[:, :1]))
 undocumented = of_ratios(lambda self, r, s: self.gamma * softplus(-r) + softplus(s))
 

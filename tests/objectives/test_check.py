@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from harness.discovery.review import CHECKS, check_objective
 from harness.discovery.slopes import describe_start
 from objectives import LossOutput, param
-from tests.objectives.field import FIELD, WITH_A_WARNING, changed, nce
+from tests.objectives.field import FIELD, WITH_A_WARNING, changed, nce, of_pair
 from tests.objectives.mutants import FIRST, GENERAL, HARMLESS, ONLY, traits
 
 
@@ -31,7 +31,6 @@ def test_every_line_has_a_fault_of_its_own():
 
 @pytest.mark.parametrize("name", ONLY)
 def test_a_line_finds_what_no_other_line_finds(name):
-    """With it, it alone speaks; without it the fault passes."""
     assert list(found(ONLY[name])) == [name]
     assert found(ONLY[name], [line for line in CHECKS if line.name != name]) == {}
 
@@ -104,18 +103,14 @@ def test_an_exponential_loss_is_asked_to_declare_it_and_an_unstable_one_fails():
 
 
 def test_a_response_held_against_the_reference_of_another_is_said_to_be():
-    def shared(self, batch):
-        real, synthetic = batch.real.log_ratio, batch.synthetic.logp - batch.real.reference_logp
-        return LossOutput((softplus(-self.beta * real) + softplus(self.beta * synthetic)).mean(dim=1))
-
+    shared = of_pair(lambda self, x, y: softplus(-self.beta * x.log_ratio) + softplus(self.beta * (y.logp - x.reference_logp)))
     (said,) = [r for r in check_objective([changed(FIELD["nce"], shared)()]) if r.verdict in ("FAIL", "warning")]
     assert (said.verdict, said.name) == ("FAIL", "each response is held against its own reference")
     assert "the synthetic response is compared with the reference of the real one" in said.reason
 
 
 def test_one_cause_is_told_once():
-    detached = GENERAL["synthetic detached"][0](FIELD["nce"])
-    assert found(detached) == {"declared roles are used": "FAIL"}
+    assert found(GENERAL["synthetic detached"][0](FIELD["nce"])) == {"declared roles are used": "FAIL"}
     single = changed(FIELD["nce"], lambda self, batch: LossOutput(nce(self, batch).loss.float()))
     assert found(single) == {"precision is kept": "warning"}
 
