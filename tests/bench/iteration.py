@@ -52,19 +52,14 @@ def run(repeats: int, save: bool) -> None:
         who = "TRL + transformers + lm-eval"
         torch.set_num_threads(os.cpu_count() or 1)
         model = lab.load_plain_model(settings)
-        stops = sorted(policy.template.stop_ids)
-        rows = settings.generation.batch_size
-        texts = lap(who, "generate", lambda: peers.generate(model, policy.tokenizer, prompts, stops, 64, rows))
-        drawn = [
-            type("Drawn", (), {"example_id": e.id, "text": policy.tokenizer.decode(ids, skip_special_tokens=True)})
-            for e, ids in zip(listed, texts, strict=True)
-        ]
-        pairs = lap(who, "encode", lambda: peers.preference_dataset(listed, drawn))
+        stops, wide = sorted(policy.template.stop_ids), settings.generation.batch_size
+        drawn = lap(who, "generate", lambda: peers.generate(model, policy.tokenizer, prompts, stops, 64, wide))
+        texts = [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in drawn]
+        pairs = lap(who, "encode", lambda: peers.preference_dataset(listed, texts))
         trainer = lap(who, "references", lambda: peers.dpo_trainer(model, policy.tokenizer, pairs, settings, 2, 64))
         lap(who, "train", trainer.train)
-        trained = trainer.model.eval()
-        context, wide = policy.context_length, settings.evaluation.batch_size
-        found = lap(who, "evaluate", lambda: peers.lm_eval_scores(trained, policy.tokenizer, "lab-ten", wide, context))
+        asked = policy.tokenizer, "lab-ten", settings.evaluation.batch_size, policy.context_length
+        found = lap(who, "evaluate", lambda: peers.lm_eval_scores(trainer.model.eval(), *asked))
         scores[who] = sum(found.values()) / len(found)
 
     for turn in range(repeats + 1):

@@ -13,7 +13,7 @@ import datasets
 import torch
 
 from harness.config import RunConfig
-from harness.language.records import Example, Sample
+from harness.language.records import Example
 from harness.loop.suite import load_suite
 from harness.settings.paths import PACKAGE
 
@@ -37,9 +37,9 @@ def generate(
     return [found[i] for i in range(len(prompts))]
 
 
-def preference_dataset(examples: Sequence[Example], samples: Sequence[Sample]) -> Any:
-    texts = {sample.example_id: sample.text for sample in samples}
-    return datasets.Dataset.from_list([{"prompt": e.rendered, "chosen": e.real, "rejected": texts[e.id]} for e in examples])
+def preference_dataset(examples: Sequence[Example], rejected: Sequence[str]) -> Any:
+    pairs = zip(examples, rejected, strict=True)
+    return datasets.Dataset.from_list([{"prompt": e.rendered, "chosen": e.real, "rejected": text} for e, text in pairs])
 
 
 def dpo_trainer(model: Any, tokenizer: Any, rows: Any, settings: RunConfig, epochs: int, micro_batch: int) -> Any:

@@ -17,9 +17,10 @@ def run(repeats: int, save: bool) -> None:
     drawn = lab.generate_samples(policy, listed, settings)
     groups = lab.with_references(policy, build_groups(policy.encoder, listed, 0, drawn))
     tokens = sum(len(g.prompt) + len(r.content) for g in groups for _, r in g.responses())
+    texts = {sample.example_id: sample.text for sample in drawn}
     (variant,) = parse_variants("spin", {})
     training = settings.training.model_copy(update={"epochs": 1}).at_iteration(0)
-    pairs = peers.preference_dataset(listed, drawn)
+    pairs = peers.preference_dataset(listed, [texts[example.id] for example in listed])
     cores = os.cpu_count() or 1
     trainers = []
     for _ in range(repeats + 1):  # made outside the timed part: it tokenises and precomputes the references
