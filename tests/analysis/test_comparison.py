@@ -67,15 +67,6 @@ def test_a_few_answers_are_no_certainty(differ):
     assert found.high - found.low > 0
 
 
-@pytest.mark.parametrize("items", [1, 2, 4])
-def test_below_five_items_a_task_there_is_no_interval_no_p_and_no_chance(items):
-    many, one_less = player(*[right(items, items)] * 10), player(*[right(items, items)] * 9, right(items - 1, items))
-    found = difference(many, one_less)
-    assert found.value == pytest.approx(1 / (10 * items))
-    assert (found.low, found.high, found.p) == (None, None, None)
-    assert prob_best([many, one_less]) is None
-
-
 def test_equal_players_are_not_certainly_equal():
     """All 40 answers alike: p is 1, and the interval that of one answer being otherwise, 2.02 / 40."""
     found = difference(player(right(10, 40)), player(right(10, 40)))
