@@ -47,13 +47,6 @@ def load_plain_model(settings: RunConfig) -> Any:
     return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
 
 
-def load_peft_model(settings: RunConfig) -> Any:
-    """The same with peft's own LoRA layers."""
-    import peft
-
-    return peft.get_peft_model(load_plain_model(settings), peft.LoraConfig(**LORA))
-
-
 @contextlib.contextmanager
 def silence_libraries() -> Iterator[None]:
     """No bars and no logs from libraries while they are timed."""

@@ -22,6 +22,11 @@ def plus(cls, extra):
     return changed(cls, lambda self, batch: extra(self, batch, cls.loss(self, batch)))
 
 
+def doing_first(cls, action):
+    """The class that does something before its loss: action(batch)."""
+    return changed(cls, lambda self, batch: (action(batch), cls.loss(self, batch))[1])
+
+
 def metric_of_the_batch(cls):
     return plus(cls, lambda self, batch, out: replace(out, metrics={"m": out.loss.mean()}))
 
@@ -44,16 +49,6 @@ def z_scored(self, batch):
 def reference_added(self, batch):
     real, synthetic = (x.logp + x.reference_logp for x in (batch.real, batch.synthetic))
     return rows(softplus(-self.beta * real) + softplus(self.beta * synthetic))
-
-
-def clears_lengths(self, batch):
-    batch.real.length.zero_()
-    return NCE.loss(self, batch)
-
-
-def seeded(self, batch):
-    torch.manual_seed(0)
-    return NCE.loss(self, batch)
 
 
 def on_the_processor(self, batch):
@@ -85,8 +80,8 @@ ONLY = {
     "title citation and docstring are there": changed(NCE, __doc__="no word on departures"),
     "hyper parameters are documented": changed(NCE, undocumented, gamma=(float, field(default=1.0))),
     "loss and metrics have one value per prompt": metric_of_the_batch(NCE),
-    "same input gives same output and is unchanged": changed(NCE, clears_lengths),
-    "random numbers and settings are left alone": changed(NCE, seeded),
+    "same input gives same output and is unchanged": doing_first(NCE, lambda batch: batch.real.length.zero_()),
+    "random numbers and settings are left alone": doing_first(NCE, lambda batch: torch.manual_seed(0)),
     "harmless input gives a finite loss and gradient": changed(FIELD["lsif"], beta=(float, param(600.0, "scale", above=0))),
     "rows do not depend on each other": plus(NCE, lambda self, batch, out: replace(out, loss=out.loss + math.log(len(out.loss)))),
     "weights count prompts": plus(NCE, lambda self, batch, out: replace(out, weight=torch.sigmoid(-batch.real.log_ratio)[:, 0])),
@@ -146,10 +141,6 @@ def without_reference(r):
     return replace(r, reference=torch.zeros_like(r.reference))
 
 
-def roles_swapped(cls):
-    return seen_as(cls, lambda batch: Batch(batch.synthetic, batch.real, batch.maybe_proto))
-
-
 def swapped(name):
     """The class whose real and synthetic responses have each other's `name`."""
 
@@ -178,15 +169,6 @@ def afterwards(change):
     return lambda cls: plus(cls, lambda self, batch, out: replace(out, loss=change(out.loss, batch)))
 
 
-def in_place(cls):
-    def loss(self, batch):
-        with torch.no_grad():
-            batch.real.logp.mul_(1.01)
-        return cls.loss(self, batch)
-
-    return changed(cls, loss)
-
-
 def counting(cls):
     calls = []
 
@@ -204,7 +186,7 @@ GENERAL = {
     "real term's sign": (side("real", with_logp(lambda x: 2 * x.detach() - x)), REAL),
     "synthetic term's sign": (side("synthetic", with_logp(lambda x: 2 * x.detach() - x)), SYNTHETIC),
     "loss's sign": (afterwards(lambda loss, batch: -loss), REAL),
-    "roles swapped": (roles_swapped, SYNTHETIC),
+    "roles swapped": (lambda cls: seen_as(cls, lambda b: Batch(b.synthetic, b.real, b.maybe_proto)), SYNTHETIC),
     "real detached": (side("real", with_logp(torch.Tensor.detach)), REAL),
     "synthetic detached": (side("synthetic", with_logp(torch.Tensor.detach)), SYNTHETIC),
     "all detached": (afterwards(lambda loss, batch: loss.detach()), REAL),
@@ -239,7 +221,7 @@ GENERAL = {
     "dropout": (side("real", with_logp(lambda x: torch.nn.functional.dropout(x, 0.5))), REAL),
     "seeds torch": (afterwards(lambda loss, batch: loss + 0 * torch.manual_seed(3).initial_seed()), REAL),
     "counts calls": (counting, REAL),
-    "input changed": (in_place, REAL),
+    "input changed": (lambda cls: doing_first(cls, lambda batch: batch.real.logp.detach().mul_(1.01)), REAL),
     "leaves through sys.exit": (lambda cls: changed(cls, lambda self, batch: sys.exit(0)), REAL),
     "half precision": (side("real", with_logp(lambda x: x.half().to(x.dtype))), REAL),
     "rounded": (side("real", with_logp(lambda x: x + (x.detach().round() - x.detach()))), {"no warning"}),
@@ -259,18 +241,14 @@ GENERAL = {
 
 def traits(name):
     """What a loss of the field has, by which a change applies to it."""
-    cls = FIELD[name]
-    objective = cls()
-    needs = objective.needs
-    found = {"real", "coupled" if needs.couples_batch else "rows", "reference" if needs.reference else "no reference"}
-    found |= {"synthetic"} if needs.synthetic else set()
-    found |= {"proto"} if needs.proto else {"no proto"}
-    found |= {"per token"} if name in ("ipo_per_token", "orpo") else set()
-    found |= {"summed"} if name in SUMMED else set()
-    found |= {"bounded"} if cls.unbounded is False and name != "lsif_clipped" else set()
-    found |= {"no warning"} if name not in WITH_A_WARNING else set()
-    found |= {"large"} if name not in ("brier", "kto", "wpo") else set()
-    return found
+    cls, needs = FIELD[name], FIELD[name]().needs
+    has = {
+        "real": True, "synthetic": needs.synthetic, "reference": needs.reference, "no reference": not needs.reference,
+        "no proto": not needs.proto, "coupled": needs.couples_batch, "rows": not needs.couples_batch,
+        "per token": name in ("ipo_per_token", "orpo"), "summed": name in SUMMED, "no warning": name not in WITH_A_WARNING,
+        "bounded": cls.unbounded is False and name != "lsif_clipped", "large": name not in ("brier", "kto", "wpo"),
+    }  # fmt: skip
+    return {trait for trait, present in has.items() if present}
 
 
 # Losses in which all log-probabilities are summed and the synthetic and the real one are curved: elsewhere a side per token is a
