@@ -4,7 +4,6 @@ Needs torch, transformers, peft and what they bring; no lm-eval, data sets or ne
 nothing and the times do: they depend on shapes alone.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from harness.files import read_jsonl
 from harness.language.encoding import choose_template
 from harness.language.model.lora import add_adapter
 from harness.language.model.verify import choose_layout
@@ -27,7 +27,10 @@ from objectives.space import SPACE
 from tests.bench.measure import ROOT, flops_per_token, matmul_rate, median, report, seconds_of, synchronize
 
 LAB = ROOT / "harness" / "lab"
-MUS = (1, 3, 7)
+
+
+def quiet(_: object) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def run(repeats: int, save: bool) -> None:
     policy = random_policy(size, device)
     per_token = flops_per_token(policy)
     kept: dict[str, Any] = {}
-    for mu in MUS:
+    for mu in (1, 3, 7):
         groups = with_reference_scores(policy, random_groups(size, mu), size)
         tokens = sum(len(g.prompt) + sum(len(r.content) for _, r in g.responses()) for g in groups)
         found = timed(repeats, device, lambda g=groups, m=mu: train_one_epoch(policy, g, SPACE(mu=float(m)), size))
@@ -125,14 +128,8 @@ def random_policy(size: Workload, device: torch.device) -> Policy:
     import transformers
 
     config = transformers.MistralConfig(vocab_size=32000, max_position_embeddings=4096, sliding_window=None, **size.shape)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(size.dtype)
-    try:
-        with torch.device(device):
-            base = transformers.MistralForCausalLM(config)
-    finally:
-        torch.set_default_dtype(before)
-    return make_policy_over(base, device)
+    with torch.device(device):
+        return make_policy_over(transformers.AutoModelForCausalLM.from_config(config, dtype=size.dtype), device)
 
 
 def random_groups(size: Workload, mu: int) -> list[Group]:
@@ -149,21 +146,22 @@ def random_groups(size: Workload, mu: int) -> list[Group]:
     return [group(f"{n}") for n in range(size.prompts)]
 
 
-def make_training_settings(size: Workload, epochs: int = 1, batch: int | None = None) -> Any:
+def make_training_settings(batch_size: int, micro_batch: int, lr: float, epochs: int) -> Any:
     return SimpleNamespace(
-        optimizer="rmsprop", lr=1e-6, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch or size.prompts,
-        micro_batch=size.micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto", gradient_checkpointing=False,
+        optimizer="rmsprop", lr=lr, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch_size,
+        micro_batch=micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto", gradient_checkpointing=False,
     )  # fmt: skip
 
 
 def with_reference_scores(policy: Policy, groups: list[Group], size: Workload) -> list[Group]:
     policy.reset_adapter(0)
-    return with_reference_logps(groups, score(policy, groups, size.max_tokens_per_batch, lambda n: None).scores)
+    return with_reference_logps(groups, score(policy, groups, size.max_tokens_per_batch, quiet).scores)
 
 
 def train_one_epoch(policy: Policy, groups: list[Group], objective: Any, size: Workload) -> None:
     policy.reset_adapter(0)
-    train(policy, groups, objective, make_training_settings(size), (0,), lambda n: None, lambda record: None)
+    settings = make_training_settings(size.prompts, size.micro_batch, 1e-6, 1)
+    train(policy, groups, objective, settings, (0,), quiet, quiet)
 
 
 def draw(policy: Policy, prompts: list[list[int]], size: Workload) -> Any:
@@ -173,8 +171,7 @@ def draw(policy: Policy, prompts: list[list[int]], size: Workload) -> Any:
 
 
 def lab_examples(policy: Policy, name: str, count: int | None) -> list[Example]:
-    rows = [json.loads(line) for line in (LAB / "data" / f"{name}.jsonl").read_text().splitlines()][:count]
-    render = policy.template.render
+    rows, render = read_jsonl(LAB / "data" / f"{name}.jsonl")[:count], policy.template.render
     return [Example(str(n), r["prompt"], r["response"], render(policy.tokenizer, r["prompt"])) for n, r in enumerate(rows)]
 
 
@@ -187,8 +184,7 @@ def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
     listed = lab_examples(policy, "train", 64 if toy else None)
     held = lab_examples(policy, "heldout", 32 if toy else None)
     how = SimpleNamespace(temperature=1.0, top_p=1.0, max_new_tokens=64, batch_size=256)
-    settings = make_training_settings(SimpleNamespace(prompts=64, micro_batch=32), epochs=2, batch=64)  # type: ignore[arg-type]
-    settings.lr = 3e-4
+    settings = make_training_settings(64, 32, 3e-4, 2)
 
     def heldout_loss() -> float:
         asked = [PromptGroup(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
@@ -198,10 +194,10 @@ def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
 
     def loop() -> None:
         for iteration in range(2):
-            samples = generate(policy, listed, range(1), iteration, how, 0, lambda n: None)
+            samples = generate(policy, listed, range(1), iteration, how, 0, quiet)
             groups = build_groups(policy.encoder, listed, iteration, samples)
-            groups = with_reference_logps(groups, score(policy, groups, 4096, lambda n: None).scores)
-            train(policy, groups, SPACE(), settings, (iteration,), lambda n: None, lambda record: None)
+            groups = with_reference_logps(groups, score(policy, groups, 4096, quiet).scores)
+            train(policy, groups, SPACE(), settings, (iteration,), quiet, quiet)
         synchronize(device)
 
     found["seconds"] = seconds_of(loop)
