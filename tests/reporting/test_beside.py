@@ -245,7 +245,7 @@ ROW = {"name": "t", "label": "T", "shots": 0, "metric": "score", "chance": 0.0}
     ("row", "expected"),
     [
         ({"range": [1, 1]}, "expected [low, high]"),
-        ({"range": [1, float("inf")]}, "expected a finite number"),
+        ({"range": [1, float("inf")]}, "a finite number"),
         ({"range": [0, 100], "chance": 101}, "expected a number from 0 to 100"),
         ({"chance": 1.5}, "expected a number from 0 to 1"),
         ({"chance": 1.0}, "nothing could be better than chance"),

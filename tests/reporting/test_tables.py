@@ -13,6 +13,7 @@ from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.paired_scores import PairedScores
 from harness.reporting.tables.ranking import ranking_table
 from tests.conftest import read_csv_rows, run_cli_in_process
+from tests.helpers.damage import refused
 from tests.reporting.conftest import change, only
 
 
@@ -27,9 +28,6 @@ def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
         row = only(table, a="space", b="spin", task=task)
         assert row["difference"] == pytest.approx(np.mean(a[task]["values"]) - np.mean(b[task]["values"]))
         assert (row["items"], row["seeds"], row["over"]) == (len(a[task]["values"]), 1, "items")
-    board = leaderboard(RunResults(run))
-    expected = only(board, objective="space", iteration=1)["mean"] - only(board, objective="spin", iteration=1)["mean"]
-    assert only(table, a="space", b="spin", task="mean")["difference"] == pytest.approx(expected)
 
 
 def test_a_player_with_a_hole_is_compared_with_no_one_and_is_no_ones_best(run):
@@ -66,9 +64,7 @@ def test_a_seed_with_a_hole_keeps_its_curve_up_to_it_and_leaves_the_row_over_see
 def test_items_that_cannot_be_paired_are_one_line_that_names_the_task(task, alter, line, run, played_copy):
     """Asked differently, fewer of them, or one without a number: never paired, never counted."""
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", lambda items: alter(items[task]))
-    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert f"{task} {line}" in done.stderr
+    assert f"{task} {line}" in refused(played_copy, "report", "small")
 
 
 def test_a_score_that_is_no_number_is_a_hole(run):
