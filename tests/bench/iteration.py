@@ -72,9 +72,9 @@ def run(repeats: int, save: bool) -> None:
     counted = int(settings.training.epochs) * training_operations(policy, groups)[1]
     torch.set_num_threads(os.cpu_count() or 1)
     rate = matmul_rate()
-    rows = [
-        [p, f"{median(mine[p]):.2f}", f"{median(other[p]):.2f}", f"{median(other[p]) / median(mine[p]):.1f}"] for p in mine
-    ] + [["all", f"{median(total[0]):.2f}", f"{median(total[1]):.2f}", f"{faster['median']:.1f}"]]
+    medians = [(p, median(mine[p]), median(other[p])) for p in mine]
+    rows = [[p, f"{own:.2f}", f"{peer:.2f}", f"{peer / own:.1f}"] for p, own, peer in medians]
+    rows.append(["all", f"{median(total[0]):.2f}", f"{median(total[1]):.2f}", f"{faster['median']:.1f}"])
     report(
         "iteration", f"One SPIN iteration on the lab, seconds, median of {repeats}", ["phase", "harness", "peers", "ratio"], rows,
         {

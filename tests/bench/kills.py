@@ -272,5 +272,5 @@ def judge_server(folder: Path) -> Iterator[str]:
 
 
 def judge_arguments(folder: Path, url: str) -> list[str]:
-    settings = (f"evaluation.judge_endpoint={url}", "evaluation.judge_model=stub")
-    return ["--suite", str(folder / "judged.toml"), "--iters", "1", *(part for s in settings for part in ("--set", s))]
+    settings = ("--set", f"evaluation.judge_endpoint={url}", "--set", "evaluation.judge_model=stub")
+    return ["--suite", str(folder / "judged.toml"), "--iters", "1", *settings]

@@ -41,8 +41,7 @@ def target(raw: bytes, suffix: str, folder: Path) -> list[Pair] | None:
             raise RuntimeError("refused, but not in one line that names the file") from error
         return None
     for pair in pairs:
-        assert pair.prompt
-        assert pair.real
+        assert pair.prompt and pair.real
         (pair.prompt + pair.real).encode("utf-8")
     return pairs
 

@@ -17,7 +17,7 @@ from harness.reporting.report.content.summary import _enough_items, _retention_s
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
-from harness.reporting.tables.formatting import as_markdown, items_note
+from harness.reporting.tables.formatting import as_markdown
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.mean_errors import item_terms
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
@@ -130,11 +130,6 @@ def test_five_items_of_four_questions_are_too_few():
     )
     assert (enough["items"], enough["clusters"]) == (8, 5) and enough["low"] < enough["high"] and 0 < enough["mcnemar_p"] <= 1
     assert (few["items"], few["clusters"]) == (8, 4) and np.isnan(few["low"]) and np.isnan(few["p"])
-
-
-def test_the_number_of_clusters_is_said_with_the_number_of_items():
-    facts = made({BASE: drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
-    assert items_note(facts) == "n = 6 items per task (items that share a question are one cluster: one 4, two 4)"
 
 
 def test_clusters_that_do_not_fit_the_items_are_one_line():
