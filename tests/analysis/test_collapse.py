@@ -11,43 +11,34 @@ STEADY = TrainingSummary(steps=50, first_loss=0.69, last_loss=0.5, margin=2.0, u
 
 
 @pytest.mark.parametrize(
-    ("responses", "expected"),
+    ("responses", "training", "scores", "expected"),
     [
-        ({"response_length": 40.0}, ["length blow-up"]),
-        ({"response_length": 39.9}, []),
-        ({"repetition": 0.26}, ["repetition"]),
-        ({"repetition": 0.24}, []),
-        ({"truncation_rate": 0.23}, ["end of response lost"]),
-        ({"truncation_rate": 0.21}, []),
-        ({"response_length": 60.0, "truncation_rate": 1.0}, ["length blow-up", "end of response lost"]),
+        ({"response_length": 40.0}, {}, None, ["length blow-up"]),
+        ({"response_length": 39.9}, {}, None, []),
+        ({"repetition": 0.26}, {}, None, ["repetition"]),
+        ({"repetition": 0.24}, {}, None, []),
+        ({"truncation_rate": 0.23}, {}, None, ["end of response lost"]),
+        ({"truncation_rate": 0.21}, {}, None, []),
+        ({"response_length": 60.0, "truncation_rate": 1.0}, {}, None, ["length blow-up", "end of response lost"]),
+        ({}, {"margin": 0.04}, None, ["vanishing margin"]),
+        ({}, {"margin": -0.04}, None, ["vanishing margin"]),
+        ({}, {"margin": 0.06}, None, []),
+        ({}, {"margin": 0.04, "uses_reference": False}, None, []),  # log-probabilities may well be close together
+        ({}, {"margin": 0.04, "steps": 9}, None, []),
+        ({}, {"margin": None}, None, []),  # no synthetic responses
+        ({}, {"last_loss": 0.03, "margin": 30.0}, None, ["reward saturation"]),
+        ({}, {"last_loss": 0.04, "margin": 30.0}, None, []),
+        ({}, {"first_loss": -1.0, "last_loss": -2.0}, None, []),  # a loss that may be negative has no share left
+        # five points and twice the error of sampling items, both
+        ({}, {}, ScoreDrop(0.06, 0.01), ["score fall"]),
+        ({}, {}, ScoreDrop(0.06, 0.04), []),
+        ({}, {}, ScoreDrop(0.04, 0.001), []),
+        ({}, {}, ScoreDrop(-0.2, 0.01), []),
     ],
 )
-def test_what_the_responses_show(responses, expected):
-    assert [f.name for f in detect(INITIAL, INITIAL | responses, STEADY, None)] == expected
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({"margin": 0.04}, ["vanishing margin"]),
-        ({"margin": -0.04}, ["vanishing margin"]),
-        ({"margin": 0.06}, []),
-        ({"margin": 0.04, "uses_reference": False}, []),  # log-probabilities may well be close together
-        ({"margin": 0.04, "steps": 9}, []),
-        ({"margin": None}, []),  # no synthetic responses
-        ({"last_loss": 0.03, "margin": 30.0}, ["reward saturation"]),
-        ({"last_loss": 0.04, "margin": 30.0}, []),
-        ({"first_loss": -1.0, "last_loss": -2.0}, []),  # a loss that may be negative has no share left
-    ],
-)
-def test_what_training_shows(change, expected):
-    assert [f.name for f in detect(INITIAL, INITIAL, dataclasses.replace(STEADY, **change), None)] == expected
-
-
-@pytest.mark.parametrize(("drop", "stderr", "found"), [(0.06, 0.01, 1), (0.06, 0.04, 0), (0.04, 0.001, 0), (-0.2, 0.01, 0)])
-def test_what_the_scores_show(drop, stderr, found):
-    """Five points and twice the error of sampling items, both."""
-    assert [f.name for f in detect(INITIAL, INITIAL, STEADY, ScoreDrop(drop, stderr))] == ["score fall"] * found
+def test_what_responses_training_and_scores_show(responses, training, scores, expected):
+    found = detect(INITIAL, INITIAL | responses, dataclasses.replace(STEADY, **training), scores)
+    assert [f.name for f in found] == expected
 
 
 def test_what_was_not_measured_is_not_judged():

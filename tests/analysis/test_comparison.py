@@ -44,8 +44,7 @@ def test_items_and_seeds_add_up_by_hand():
     error = sum_uncertainties([*parts, Uncertainty(seeds.var(ddof=1) / 5, 4)])
     found = difference(player(*a), player(*b))
     assert found.over == "items and seeds"
-    assert (found.low, found.high) == pytest.approx(interval(seeds.mean(), error))
-    assert found.p == pytest.approx(p_value(seeds.mean(), error))
+    assert (found.low, found.high, found.p) == pytest.approx((*interval(seeds.mean(), error), p_value(seeds.mean(), error)))
 
 
 def test_seeds_widen_the_interval_where_they_differ():
@@ -62,18 +61,8 @@ def test_a_few_answers_are_no_certainty(differ):
     """All that differ do so in one direction: p is at least that of the exact sign test, and the interval agrees with it."""
     found = difference(player(right(differ + 20, 60)), player(right(20, 60)))
     exact = scipy.stats.binomtest(differ, differ).pvalue
-    assert found.p >= exact
+    assert found.p >= exact and found.low < found.high
     assert (found.low <= 0) == (found.p > 0.05) == (differ <= 5)
-    assert found.high - found.low > 0
-
-
-@pytest.mark.parametrize("items", [1, 2, 4])
-def test_below_five_items_a_task_there_is_no_interval_no_p_and_no_chance(items):
-    many, one_less = player(*[right(items, items)] * 10), player(*[right(items, items)] * 9, right(items - 1, items))
-    found = difference(many, one_less)
-    assert found.value == pytest.approx(1 / (10 * items))
-    assert (found.low, found.high, found.p) == (None, None, None)
-    assert prob_best([many, one_less]) is None
 
 
 def test_equal_players_are_not_certainly_equal():
@@ -119,8 +108,7 @@ def test_other_items_or_seeds_are_refused():
 
 def test_parts_weigh_the_same_whatever_their_sizes():
     """Parts of 6 and 12 items: the variance is the sum of the parts' s^2 / n, over 2^2."""
-    values = np.random.default_rng(4).normal(size=(1, 18))
-    layout = ItemLayout((6, 12))
+    values, layout = np.random.default_rng(4).normal(size=(1, 18)), ItemLayout((6, 12))
     pieces = values[0, :6], values[0, 6:]
     assert overall_mean(values, layout.parts) == pytest.approx((pieces[0].mean() + pieces[1].mean()) / 2)
     expected = [(piece.var(ddof=1) / piece.size / 4, piece.size - 1) for piece in pieces]
@@ -143,8 +131,7 @@ def test_items_that_share_a_question_are_one_cluster():
 
 
 def test_a_cluster_is_one_coin_and_five_are_needed():
-    generator = np.random.default_rng(6)
-    a, b = generator.integers(0, 2, (2, 1, 12))
+    a, b = np.random.default_rng(6).integers(0, 2, (2, 1, 12))
     ids = tuple(np.repeat(range(12), 4))
     copies = [np.repeat(side, 4, axis=1) for side in (a, b)]
     assert mcnemar(*copies, ItemLayout((48,), ids)) == pytest.approx(mcnemar(a, b))
@@ -158,9 +145,8 @@ def test_a_cluster_is_one_coin_and_five_are_needed():
 
 
 def test_the_chance_of_being_best_is_shared_by_equals_and_near_certain_for_the_better():
-    better, worse = player(np.ones((1, 20))), player(np.zeros((1, 20)))
-    assert prob_best([better, worse]).tolist() == [1.0, 0.0]
-    assert prob_best([better, better]).tolist() == [0.5, 0.5]
+    better, worse = player(np.ones(20)), player(np.zeros(20))
+    assert [prob_best([better, other]).tolist() for other in (worse, better)] == [[1.0, 0.0], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
@@ -181,8 +167,8 @@ def test_one_differing_answer_of_fifty_makes_nobody_the_best():
 
 def test_mcnemar_of_one_seed_is_the_exact_binomial_test():
     a, b = np.random.default_rng(4).integers(0, 2, (2, 1, 60))
-    wins, losses = int((a > b).sum()), int((a < b).sum())
-    assert mcnemar(a, b) == pytest.approx(scipy.stats.binomtest(wins, wins + losses).pvalue, rel=1e-9)
+    wins = int((a > b).sum())
+    assert mcnemar(a, b) == pytest.approx(scipy.stats.binomtest(wins, int((a != b).sum())).pvalue, rel=1e-9)
 
 
 def test_mcnemar_over_seeds_takes_an_item_as_one_coin_and_counts_all_signs():
@@ -201,5 +187,4 @@ def test_mcnemar_is_for_right_and_wrong_only():
 def test_holm_by_hand():
     """p 0.01 0.04 0.03 of three: 3 * 0.01 = 0.03; 2 * 0.03 = 0.06; then 0.04, held up to 0.06. A missing one is not counted."""
     first, second, none, third = holm([0.01, 0.04, None, 0.03])
-    assert none is None
-    assert [first, second, third] == pytest.approx([0.03, 0.06, 0.06])
+    assert none is None and [first, second, third] == pytest.approx([0.03, 0.06, 0.06])

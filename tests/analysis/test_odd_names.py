@@ -43,23 +43,15 @@ def test_no_column_of_text_is_forgotten(played):
 def test_objectives_and_tasks_with_such_names_have_their_report(played_copy):
     first, second = "null", "NA"
     root = played_copy / "results/small"
-    names = {"space": first, "spin": second, "lab_arithmetic": "0012", "lab_continuation": "nan"}
-    said = (root / "run.json").read_text()
-    for old, new in names.items():
-        said = said.replace(f'"{old}"', f'"{new}"')
-    (root / "run.json").write_text(said)
-    for old in ("space", "spin"):
-        (root / old).rename(root / names[old])
-    for path in root.rglob("evaluate/two/*.json"):
-        if path.name in ("scores.json", "items.json"):
-            text = path.read_text().replace('"lab_arithmetic"', '"0012"').replace('"lab_continuation"', '"nan"')
-            path.write_text(text)
+    names = {'"space"': f'"{first}"', '"spin"': f'"{second}"', '"lab_arithmetic"': '"0012"', '"lab_continuation"': '"nan"'}
+    for path in (root / "run.json", *root.rglob("evaluate/two/scores.json"), *root.rglob("evaluate/two/items.json")):
+        path.write_text(re.sub("|".join(names), lambda name: names[name[0]], path.read_text()))
+        if path.parent != root:
             update_manifest_digests(path.parent)
-    for path in root.rglob("manifest.json"):
-        said = path.read_text()
-        for old in ("space", "spin"):
-            said = said.replace(f'"{old}/', f'"{names[old]}/')
-        rewrite_manifest(path, json.loads(said))
+    for old, new in (("space", first), ("spin", second)):
+        (root / old).rename(root / new)
+        for path in root.rglob("manifest.json"):
+            rewrite_manifest(path, json.loads(path.read_text().replace(f'"{old}/', f'"{new}/')))
     pdf = played_copy / "new.pdf"
     write_views(RunFolder(root), pdf)
     for name, columns in {"leaderboard": ["objective"], "stability": ["objective"], "standing": ["objective"],

@@ -1,7 +1,5 @@
 """`python -m tests.bench [NAME ...] [--repeats 5] [--threads 2] [--save]`: run benchmarks by name, or list them."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

@@ -1,17 +1,11 @@
 """The bill against the run: seconds of every kind of phase as `--dry-run` foretells them, and as the run's manifests then say."""
 
-from __future__ import annotations
-
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from harness.loop.plan import PHASES
-from tests.bench.measure import median, paired_ratio, report
+from tests.bench.measure import median, paired_ratio, python, report
 
 PHASE_KINDS = tuple(dict.fromkeys(phase.kind for phase in PHASES))
 ASKED = ("--objectives", "sft,space:mu=3,spin,tspin", "--iters", "3", "--set", "evaluation.limit=80")
@@ -23,9 +17,8 @@ def run(repeats: int, save: bool) -> None:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             for found, seconds in ((foretold, _foretold(folder)), (needed, _needed(folder))):
-                for kind in PHASE_KINDS:
-                    found[kind].append(seconds[kind])
-                found["all"].append(sum(seconds.values()))
+                for kind, values in found.items():
+                    values.append(sum(seconds.values()) if kind == "all" else seconds[kind])
     ratios = {kind: paired_ratio(foretold[kind], needed[kind]) for kind in foretold}
     rows = [
         [kind, f"{median(foretold[kind]):.1f}", f"{median(needed[kind]):.1f}",
@@ -54,24 +47,15 @@ sys.argv = ["harness", "run", *{ASKED!r}, "--jobs", "1", "--dry-run"]
 from harness.cli import main
 main()
 """
-    (line,) = [x for x in _run([sys.executable, "-c", code], folder).splitlines() if x.startswith("BILL ")]
+    (line,) = [x for x in python("-c", code, cwd=folder).splitlines() if x.startswith("BILL ")]
     return json.loads(line.removeprefix("BILL "))
 
 
 def _needed(folder: str) -> dict[str, float]:
     """Seconds by kind of phase, from the manifests of the run."""
-    _run([sys.executable, "-m", "harness", "run", *ASKED, "--jobs", "1", "--name", "bill"], folder)
+    python("-m", "harness", "run", *ASKED, "--jobs", "1", "--name", "bill", cwd=folder)
     found = dict.fromkeys(PHASE_KINDS, 0.0)
     for path in Path(folder, "results", "bill").rglob("manifest.json"):
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        parts = path.relative_to(folder).parts
-        kind = next((kind for kind in PHASE_KINDS if kind in parts), None)
-        if kind is not None:
-            found[kind] += manifest["seconds"]
+        for kind in set(PHASE_KINDS) & set(path.relative_to(folder).parts):
+            found[kind] += json.loads(path.read_text(encoding="utf-8"))["seconds"]
     return found
-
-
-def _run(command: list[str], folder: str) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=dict(os.environ))
-    assert done.returncode == 0, done.stderr
-    return done.stdout

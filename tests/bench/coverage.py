@@ -1,7 +1,5 @@
 """What the 95 % intervals and p-values cover: simulated scores with known means, 3, 5 and 10 seeds; skewed and 0/1 values too."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.analysis import stats
-from harness.analysis.comparison import ItemScores, difference, mcnemar, prob_best
+from harness.analysis.comparison import Difference, ItemScores, difference, mcnemar, prob_best
 from harness.analysis.item_errors import ItemLayout
 from harness.analysis.stability import flip_rate, stability
 from tests.bench.measure import report
@@ -64,22 +62,23 @@ def is_significant(p: float | None) -> float:
     return np.nan if p is None else float(p < 0.05)
 
 
+def of_difference(name: str, found: Difference) -> Found:
+    yield name, holds((found.low, found.high))
+    yield f"{name}: false positives", is_significant(found.p)
+
+
 def of_means(generator: np.random.Generator, seeds: int, kind: str, noise: Noise = NORMAL) -> Found:
     """(printed as, coverage) of one player's mean: leaderboard, `last` of the stability table, study table."""
     player = ItemScores(answers(generator, seeds, kind, noise), LAYOUTS)
     yield "mean: items and seeds", holds(stats.interval(player.mean, player.uncertainty()))
-    scores = player.per_seed
-    given = float(np.mean([values.mean(axis=0) for values in player.values])) if kind.startswith("items") else 0.0
     if kind.startswith("seeds"):
-        yield "mean: seeds alone", holds(stats.interval_of_mean(scores.mean(axis=1)), given)
+        yield "mean: seeds alone", holds(stats.interval_of_mean(player.per_seed.mean(axis=1)))
 
 
 def of_differences(generator: np.random.Generator, seeds: int, kind: str, noise: Noise = NORMAL) -> Found:
     """Comparisons and gains: coverage and false positives, of the mean over tasks."""
     a, b = (ItemScores(answers(generator, seeds, kind, noise), LAYOUTS) for _ in range(2))
-    found = difference(a, b)
-    yield "difference", holds((found.low, found.high))
-    yield "difference: false positives", is_significant(found.p)
+    yield from of_difference("difference", difference(a, b))
 
 
 def of_curves(generator: np.random.Generator, seeds: int, kind: str) -> Found:
@@ -88,12 +87,10 @@ def of_curves(generator: np.random.Generator, seeds: int, kind: str) -> Found:
     means = [one.mean for one in times]
     best = int(np.argmax(means))
     yield "best of five iterations", holds(stats.interval(means[best], times[best].uncertainty(), 1 - 0.05 / TIMES))
-    if best < TIMES - 1:
-        found = difference(times[-1], times[best], num_comparisons=TIMES - 1)
-        yield "last minus best", holds((found.low, found.high))
-        yield "last minus best: false positives", is_significant(found.p)
-    else:
+    if best == TIMES - 1:
         yield "last minus best: false positives", 0.0
+    else:
+        yield from of_difference("last minus best", difference(times[-1], times[best], num_comparisons=TIMES - 1))
 
 
 def over_seeds(generator: np.random.Generator, seeds: int, expected: dict[str, float]) -> Found:
@@ -114,7 +111,6 @@ def curve_numbers(generator: np.random.Generator) -> dict[str, float]:
 
 def right_and_wrong(generator: np.random.Generator, seeds: int, shared: float) -> Found:
     """Answers that are right or wrong, one seed or several, two equal players: false positives of p and of McNemar's test."""
-
     hard = [2 * generator.standard_normal((1, ITEMS)) for _ in range(TASKS)]
 
     def play() -> ItemScores:
@@ -123,9 +119,7 @@ def right_and_wrong(generator: np.random.Generator, seeds: int, shared: float) -
         return ItemScores(tuple((generator.random((seeds, ITEMS)) < p).astype(float) for p in chances), LAYOUTS)
 
     a, b = play(), play()
-    found = difference(a, b)
-    yield "0/1: difference of mean", holds((found.low, found.high))
-    yield "0/1: difference of mean: false positives", is_significant(found.p)
+    yield from of_difference("0/1: difference of mean", difference(a, b))
     if seeds == 1:
         yield "0/1: McNemar: false positives", is_significant(mcnemar(a.values[0], b.values[0]))
 
@@ -145,7 +139,6 @@ def best_of_four(generator: np.random.Generator, seeds: int, kind: str) -> Found
 
 def of_clusters(generator: np.random.Generator, seeds: int) -> Found:
     """Forty items of sixteen questions, half of whose variance the questions' items share: as clusters, and taken one by one."""
-
     spread = 0.1 if seeds > 1 else 0.0
 
     def play() -> tuple[np.ndarray, ...]:

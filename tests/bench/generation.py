@@ -1,9 +1,8 @@
 """(d) Generation: one response to every prompt of the lab, and four to each, against transformers' generate."""
 
-from __future__ import annotations
-
 import os
 
+import peft
 import torch
 
 from tests.bench import lab, peers
@@ -14,16 +13,15 @@ def run(repeats: int, save: bool) -> None:
     settings, policy, listed = lab.load()
     prompts = [policy.encoder.prompt(e) for e in listed]
     stops, cores = sorted(policy.template.stop_ids), os.cpu_count() or 1
-    plain = lab.load_peft_model(settings).eval()
+    plain = peft.get_peft_model(lab.load_plain_model(settings), peft.LoraConfig(**lab.LORA)).eval()
     rows, facts = [], {}
     for each in (1, 4):
         tokens: dict[str, list[int]] = {"harness": [], "transformers": []}
 
         def ours(each=each, tokens=tokens) -> None:
             torch.set_num_threads(1)  # one per lane
-            tokens["harness"].append(
-                sum(len(s.token_ids) for s in lab.generate_samples(policy, listed[: 1200 // each], settings, each))
-            )
+            drawn = lab.generate_samples(policy, listed[: 1200 // each], settings, each)
+            tokens["harness"].append(sum(len(sample.token_ids) for sample in drawn))
 
         def theirs(each=each, tokens=tokens) -> None:
             torch.set_num_threads(cores)

@@ -4,18 +4,14 @@ Needs torch, transformers, peft and what they bring; no lm-eval, data sets or ne
 nothing and the times do: they depend on shapes alone.
 """
 
-from __future__ import annotations
-
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 
+from harness.files import read_jsonl
 from harness.language.encoding import choose_template
 from harness.language.model.lora import add_adapter
 from harness.language.model.verify import choose_layout
@@ -28,10 +24,13 @@ from harness.train.groups import build_groups, with_reference_logps
 from harness.train.score import score
 from harness.train.thread_pool import OrderedThreadPool
 from objectives.space import SPACE
-from tests.bench.measure import flops_per_token, matmul_rate, median, report, synchronize
+from tests.bench.measure import ROOT, flops_per_token, matmul_rate, median, report, seconds_of, synchronize
 
-LAB = Path(__file__).parents[2] / "harness" / "lab"
-MUS = (1, 3, 7)
+LAB = ROOT / "harness" / "lab"
+
+
+def quiet(_: object) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,8 @@ def run(repeats: int, save: bool) -> None:
     rate = matmul_rate(size.matmul_size, 10, device, size.dtype)
     policy = random_policy(size, device)
     per_token = flops_per_token(policy)
-    rows: list[list[str]] = []
     kept: dict[str, Any] = {}
-    for mu in MUS:
+    for mu in (1, 3, 7):
         groups = with_reference_scores(policy, random_groups(size, mu), size)
         tokens = sum(len(g.prompt) + sum(len(r.content) for _, r in g.responses()) for g in groups)
         found = timed(repeats, device, lambda g=groups, m=mu: train_one_epoch(policy, g, SPACE(mu=float(m)), size))
@@ -88,15 +86,15 @@ def run(repeats: int, save: bool) -> None:
     drawn: list[Any] = []
     found = timed(repeats, device, lambda: drawn.append(draw(policy, prompts, size)))
     kept[f"generate, {len(prompts)} at once"] = found | {"tokens": sum(len(d.token_ids) for d in drawn[-1])}
+    rows: list[list[str]] = []
     for name, one in kept.items():
-        done = median(one["seconds"])
+        done, share = median(one["seconds"]), "–"
         if "operations" in one:
             one["share_of_matmul_rate"] = round(one["operations"] / done / rate, 3)
-        share = f"{100 * one['share_of_matmul_rate']:.0f} %" if "operations" in one else "–"
+            share = f"{100 * one['share_of_matmul_rate']:.0f} %"
         rows.append([name, f"{one['tokens'] / done:,.0f}", share, "–" if one["peak_gib"] is None else f"{one['peak_gib']:.1f}"])
     kept["lab_loop"] = loop = lab_loop(device, size is TOY)
-    for name, value in loop.items():
-        rows.append([f"lab, 2 iterations of SPACE: {name}", f"{value:.4g}", "", ""])
+    rows += [[f"lab, 2 iterations of SPACE: {name}", f"{value:.4g}", "", ""] for name, value in loop.items()]
     report(
         f"gpu-{card.replace(' ', '-').lower()}" if device.type == "cuda" else "gpu-none",
         f"{size.name}, LoRA rank 16 on all linear layers, {str(size.dtype).removeprefix('torch.')}, {card}; median of {repeats}",
@@ -110,25 +108,16 @@ def timed(repeats: int, device: torch.device, work: Callable[[], Any]) -> dict[s
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    found = []
-    for _ in range(repeats):
-        synchronize(device)
-        began = time.perf_counter()
-        work()
-        synchronize(device)
-        found.append(round(time.perf_counter() - began, 4))
+    synchronize(device)
+    found = [round(seconds_of(lambda: (work(), synchronize(device))), 4) for _ in range(repeats)]
     peak = round(torch.cuda.max_memory_allocated() / 2**30, 2) if device.type == "cuda" else None
     return {"seconds": found, "peak_gib": peak}
 
 
-def lab_tokenizer() -> Any:
+def make_policy_over(base: Any, device: torch.device) -> Policy:
     import transformers
 
-    return transformers.AutoTokenizer.from_pretrained(str(LAB / "base"))
-
-
-def make_policy_over(base: Any, device: torch.device) -> Policy:
-    tokenizer = lab_tokenizer()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(LAB / "base"))
     model = add_adapter(base.to(device), SimpleNamespace(rank=16, alpha=32.0, targets="all-linear"), "random")
     policy = Policy(model, tokenizer, choose_template(tokenizer, "chat"), "random", choose_layout(model), OrderedThreadPool())
     policy.reset_adapter(0)
@@ -139,14 +128,8 @@ def random_policy(size: Workload, device: torch.device) -> Policy:
     import transformers
 
     config = transformers.MistralConfig(vocab_size=32000, max_position_embeddings=4096, sliding_window=None, **size.shape)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(size.dtype)
-    try:
-        with torch.device(device):
-            base = transformers.MistralForCausalLM(config)
-    finally:
-        torch.set_default_dtype(before)
-    return make_policy_over(base, device)
+    with torch.device(device):
+        return make_policy_over(transformers.AutoModelForCausalLM.from_config(config, dtype=size.dtype), device)
 
 
 def random_groups(size: Workload, mu: int) -> list[Group]:
@@ -156,30 +139,29 @@ def random_groups(size: Workload, mu: int) -> list[Group]:
     def ids(count: int) -> list[int]:
         return torch.randint(100, 1000, (count,), generator=generator).tolist()
 
-    def response() -> Response:
-        return Response(ids(size.response_tokens))
+    def group(name: str) -> Group:
+        prompt, real, *synthetic = ids(size.prompt_tokens), *(Response(ids(size.response_tokens)) for _ in range(1 + mu))
+        return Group(name, 0, prompt, real, tuple(synthetic), ())
 
-    return [
-        Group(f"{n}", 0, ids(size.prompt_tokens), response(), tuple(response() for _ in range(mu)), ())
-        for n in range(size.prompts)
-    ]
+    return [group(f"{n}") for n in range(size.prompts)]
 
 
-def make_training_settings(size: Workload, epochs: int = 1, batch: int | None = None) -> Any:
+def make_training_settings(batch_size: int, micro_batch: int, lr: float, epochs: int) -> Any:
     return SimpleNamespace(
-        optimizer="rmsprop", lr=1e-6, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch or size.prompts,
-        micro_batch=size.micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto", gradient_checkpointing=False,
+        optimizer="rmsprop", lr=lr, schedule="constant", warmup=0.0, epochs=epochs, batch_size=batch_size,
+        micro_batch=micro_batch, max_grad_norm=1.0, weight_decay=0.0, two_pass="auto", gradient_checkpointing=False,
     )  # fmt: skip
 
 
 def with_reference_scores(policy: Policy, groups: list[Group], size: Workload) -> list[Group]:
     policy.reset_adapter(0)
-    return with_reference_logps(groups, score(policy, groups, size.max_tokens_per_batch, lambda n: None).scores)
+    return with_reference_logps(groups, score(policy, groups, size.max_tokens_per_batch, quiet).scores)
 
 
 def train_one_epoch(policy: Policy, groups: list[Group], objective: Any, size: Workload) -> None:
     policy.reset_adapter(0)
-    train(policy, groups, objective, make_training_settings(size), (0,), lambda n: None, lambda record: None)
+    settings = make_training_settings(size.prompts, size.micro_batch, 1e-6, 1)
+    train(policy, groups, objective, settings, (0,), quiet, quiet)
 
 
 def draw(policy: Policy, prompts: list[list[int]], size: Workload) -> Any:
@@ -189,8 +171,7 @@ def draw(policy: Policy, prompts: list[list[int]], size: Workload) -> Any:
 
 
 def lab_examples(policy: Policy, name: str, count: int | None) -> list[Example]:
-    rows = [json.loads(line) for line in (LAB / "data" / f"{name}.jsonl").read_text().splitlines()][:count]
-    render = policy.template.render
+    rows, render = read_jsonl(LAB / "data" / f"{name}.jsonl")[:count], policy.template.render
     return [Example(str(n), r["prompt"], r["response"], render(policy.tokenizer, r["prompt"])) for n, r in enumerate(rows)]
 
 
@@ -203,21 +184,22 @@ def lab_loop(device: torch.device, toy: bool) -> dict[str, float]:
     listed = lab_examples(policy, "train", 64 if toy else None)
     held = lab_examples(policy, "heldout", 32 if toy else None)
     how = SimpleNamespace(temperature=1.0, top_p=1.0, max_new_tokens=64, batch_size=256)
-    settings = make_training_settings(SimpleNamespace(prompts=64, micro_batch=32), epochs=2, batch=64)  # type: ignore[arg-type]
-    settings.lr = 3e-4
+    settings = make_training_settings(64, 32, 3e-4, 2)
 
     def heldout_loss() -> float:
         asked = [PromptGroup(policy.encoder.prompt(e), [policy.encoder.real(e)]) for e in held]
         return -sum(policy.score(asked, 4096)) / sum(len(policy.encoder.real(e)) for e in held)
 
     found = {"held-out nats/token before": heldout_loss()}
-    began = time.perf_counter()
-    for iteration in range(2):
-        samples = generate(policy, listed, range(1), iteration, how, 0, lambda n: None)
-        groups = build_groups(policy.encoder, listed, iteration, samples)
-        groups = with_reference_logps(groups, score(policy, groups, 4096, lambda n: None).scores)
-        train(policy, groups, SPACE(), settings, (iteration,), lambda n: None, lambda record: None)
-    synchronize(device)
-    found["seconds"] = time.perf_counter() - began
+
+    def loop() -> None:
+        for iteration in range(2):
+            samples = generate(policy, listed, range(1), iteration, how, 0, quiet)
+            groups = build_groups(policy.encoder, listed, iteration, samples)
+            groups = with_reference_logps(groups, score(policy, groups, 4096, quiet).scores)
+            train(policy, groups, SPACE(), settings, (iteration,), quiet, quiet)
+        synchronize(device)
+
+    found["seconds"] = seconds_of(loop)
     found["held-out nats/token after"] = heldout_loss()
     return found

@@ -1,15 +1,10 @@
 """(f) Growth: seconds and memory of training against prompts, mu and response length."""
 
-from __future__ import annotations
-
 import json
 import random
 import resource
-import subprocess
-import sys
-import time
 
-from tests.bench.measure import median, report
+from tests.bench.measure import median, python, report, seconds_of
 
 POINTS = (
     *({"prompts": n, "mu": 1, "length": 10} for n in (300, 600, 1200)),
@@ -36,9 +31,7 @@ def run(repeats: int, save: bool) -> None:
 def _in_a_process(point: dict[str, int]) -> dict[str, float]:
     """Largest memory is a process's own, so every point gets one."""
     code = f"from tests.bench.growth import measured; measured({json.dumps(point)})"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(python("-W", "ignore", "-c", code).splitlines()[-1])
 
 
 def measured(point: dict[str, int]) -> None:
@@ -55,21 +48,20 @@ def measured(point: dict[str, int]) -> None:
     def ids(count: int) -> list[int]:
         return [draw.randrange(10, 800) for _ in range(count)]
 
+    def response() -> Response:
+        return Response(ids(point["length"]))
+
     groups = [
-        Group(
-            f"x{i}", 0, ids(17), Response(ids(point["length"])), tuple(Response(ids(point["length"])) for _ in range(point["mu"]))
-        )
-        for i in range(point["prompts"])
+        Group(f"x{i}", 0, ids(17), response(), tuple(response() for _ in range(point["mu"]))) for i in range(point["prompts"])
     ]
     (variant,) = parse_variants(f"space:mu={point['mu']}", {})
     training = settings.training.model_copy(update={"epochs": 1}).at_iteration(0)
     groups = lab.with_references(policy, groups)
-    train(policy, groups[:64], variant.objective(0), training, (0,), quiet, lambda record: None)
+    train(policy, groups[:64], variant.objective(0), training, (0,), quiet, quiet)
     policy.reset_adapter(0)
-    before, began = _peak_memory(), time.perf_counter()
-    train(policy, groups, variant.objective(0), training, (0,), quiet, lambda record: None)
-    seconds = time.perf_counter() - began
-    tokens = sum(17 + (point["length"] - 1) * (1 + point["mu"]) for _ in groups)
+    before = _peak_memory()
+    seconds = seconds_of(lambda: train(policy, groups, variant.objective(0), training, (0,), quiet, quiet))
+    tokens = len(groups) * (17 + (point["length"] - 1) * (1 + point["mu"]))
     print(json.dumps({"seconds": round(seconds, 3), "tokens": tokens, "mebibytes": round(_peak_memory() - before, 1)}))
 
 

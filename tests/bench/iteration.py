@@ -1,10 +1,9 @@
 """(a) One SPIN iteration on the lab, from the same start: generate, score references, train two epochs, evaluate ten tasks."""
 
-from __future__ import annotations
-
 import gc
 import os
 import time
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -45,7 +44,7 @@ def run(repeats: int, save: bool) -> None:
         groups = lap(who, "encode", lambda: build_groups(policy.encoder, listed, 0, drawn, (), own))
         scored = lap(who, "references", lambda: lab.with_references(policy, groups))
         objective, training = variant.objective(0), settings.training.at_iteration(0)
-        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), quiet, lambda r: None))
+        lap(who, "train", lambda: train(policy, scored, objective, training, (0,), quiet, quiet))
         done = lap(who, "evaluate", lambda: evaluate(policy, board, 2048, settings.evaluation.batch_size, quiet))
         scores[who] = sum(r.value for r in done.records) / len(done.records)
 
@@ -53,19 +52,14 @@ def run(repeats: int, save: bool) -> None:
         who = "TRL + transformers + lm-eval"
         torch.set_num_threads(os.cpu_count() or 1)
         model = lab.load_plain_model(settings)
-        stops = sorted(policy.template.stop_ids)
-        rows = settings.generation.batch_size
-        texts = lap(who, "generate", lambda: peers.generate(model, policy.tokenizer, prompts, stops, 64, rows))
-        drawn = [
-            type("Drawn", (), {"example_id": e.id, "text": policy.tokenizer.decode(ids, skip_special_tokens=True)})
-            for e, ids in zip(listed, texts, strict=True)
-        ]
-        pairs = lap(who, "encode", lambda: peers.preference_dataset(listed, drawn))
+        stops, wide = sorted(policy.template.stop_ids), settings.generation.batch_size
+        drawn = lap(who, "generate", lambda: peers.generate(model, policy.tokenizer, prompts, stops, 64, wide))
+        texts = [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in drawn]
+        pairs = lap(who, "encode", lambda: peers.preference_dataset(listed, texts))
         trainer = lap(who, "references", lambda: peers.dpo_trainer(model, policy.tokenizer, pairs, settings, 2, 64))
         lap(who, "train", trainer.train)
-        trained = trainer.model.eval()
-        context, wide = policy.context_length, settings.evaluation.batch_size
-        found = lap(who, "evaluate", lambda: peers.lm_eval_scores(trained, policy.tokenizer, "lab-ten", wide, context))
+        asked = policy.tokenizer, "lab-ten", settings.evaluation.batch_size, policy.context_length
+        found = lap(who, "evaluate", lambda: peers.lm_eval_scores(trainer.model.eval(), *asked))
         scores[who] = sum(found.values()) / len(found)
 
     for turn in range(repeats + 1):
@@ -78,25 +72,15 @@ def run(repeats: int, save: bool) -> None:
     counted = int(settings.training.epochs) * training_operations(policy, groups)[1]
     torch.set_num_threads(os.cpu_count() or 1)
     rate = matmul_rate()
-    rows = [
-        [p, f"{median(mine[p]):.2f}", f"{median(other[p]):.2f}", f"{median(other[p]) / median(mine[p]):.1f}"] for p in mine
-    ] + [["all", f"{median(total[0]):.2f}", f"{median(total[1]):.2f}", f"{faster['median']:.1f}"]]
+    medians = [(p, median(mine[p]), median(other[p])) for p in mine]
+    rows = [[p, f"{own:.2f}", f"{peer:.2f}", f"{peer / own:.1f}"] for p, own, peer in medians]
+    rows.append(["all", f"{median(total[0]):.2f}", f"{median(total[1]):.2f}", f"{faster['median']:.1f}"])
     report(
         "iteration", f"One SPIN iteration on the lab, seconds, median of {repeats}", ["phase", "harness", "peers", "ratio"], rows,
         {
-            "repeats": repeats,
-            "seconds": {"harness": mine, "peers": other},
-            "ratio": faster,
-            "mean_score": scores,
-            "train_share_of_matmul_rate": round(counted / median(mine["train"]) / rate, 3),
-            "matmul_flops_per_second": rate,
-            "versions": _versions(),
+            "repeats": repeats, "seconds": {"harness": mine, "peers": other}, "ratio": faster, "mean_score": scores,
+            "train_share_of_matmul_rate": round(counted / median(mine["train"]) / rate, 3), "matmul_flops_per_second": rate,
+            "versions": {name: version(name) for name in ("trl", "transformers", "peft", "lm_eval", "torch")},
         },
         save,
     )  # fmt: skip
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("trl", "transformers", "peft", "lm_eval", "torch")}

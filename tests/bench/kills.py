@@ -7,8 +7,6 @@ A kill is cheap because libraries, model and tasks are loaded once and every com
 drawn, since they are made anew from the phases whenever they are asked for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -24,9 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.bench.measure import report
+from harness.files import read_jsonl
+from tests.bench.measure import ROOT, report
+from tests.helpers import damage
 
-ROOT = Path(__file__).parents[2]
 RUN = Path("results/kills")
 LONGEST = 600.0  # seconds of one command
 SHORT = (
@@ -202,7 +201,9 @@ def kill(command: ShortRun, number: int, moment: float, kind: str | None, found:
     case, flipped = f"case {number}, killed in {', '.join(hit) or 'no phase'}", None
     if kind and (files := [p for p in sorted((place / RUN).glob(command.partial_files[kind])) if p.stat().st_size]):
         flipped = rng.choice(files)
-        case += f", bit {flip(flipped, rng)} of {flipped.relative_to(place / RUN)} flipped"
+        bit = rng.randrange(8 * flipped.stat().st_size)
+        flipped.write_bytes(damage.flipped(flipped.read_bytes(), bit))
+        case += f", bit {bit} of {flipped.relative_to(place / RUN)} flipped"
         found.flipped[kind] += 1
     code, said = command.play(place)
     if code == 1 and "--recompute" in said:
@@ -214,10 +215,8 @@ def kill(command: ShortRun, number: int, moment: float, kind: str | None, found:
         found.wrong.append(f"{case}: the same command ended with {code}: {said.strip()[-200:]}")
         return
     now = read_phases(place / RUN)
-    for phase in sorted(command.unbroken_phases.keys() | now.keys()):
-        if command.unbroken_phases.get(phase) != now.get(phase):
-            found.wrong.append(f"{case}: {phase} differs")
-            break
+    phases = sorted(command.unbroken_phases.keys() | now.keys())
+    found.wrong += [f"{case}: {p} differs" for p in phases if command.unbroken_phases.get(p) != now.get(p)][:1]
 
 
 def _kept_for(run: Path, pattern: str, seconds: float, more: int) -> Iterator[bool]:
@@ -232,15 +231,6 @@ def _kept_for(run: Path, pattern: str, seconds: float, more: int) -> Iterator[bo
         yield time.monotonic() >= last
 
 
-def flip(path: Path, rng: random.Random) -> int:
-    """Turn one random bit of a file round; returns which."""
-    raw = bytearray(path.read_bytes())
-    bit = rng.randrange(8 * len(raw))
-    raw[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(raw)
-    return bit
-
-
 def read_phases(run: Path) -> dict[str, Any]:
     """Folder of every finished phase -> its inputs, settings and files; of the log of steps everything but the seconds."""
     found: dict[str, Any] = {}
@@ -251,8 +241,8 @@ def read_phases(run: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
         files = dict(manifest["outputs"])
         if "steps.jsonl" in files:
-            rows = [json.loads(line) for line in (path.parent / "steps.jsonl").read_text().splitlines()]
-            files["steps.jsonl"] = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+            steps = read_jsonl(path.parent / "steps.jsonl")
+            files["steps.jsonl"] = [{k: v for k, v in row.items() if k != "seconds"} for row in steps]
         found[name] = [manifest["inputs"], manifest["settings"], files]
     return found
 
@@ -282,5 +272,5 @@ def judge_server(folder: Path) -> Iterator[str]:
 
 
 def judge_arguments(folder: Path, url: str) -> list[str]:
-    settings = (f"evaluation.judge_endpoint={url}", "evaluation.judge_model=stub")
-    return ["--suite", str(folder / "judged.toml"), "--iters", "1", *(part for s in settings for part in ("--set", s))]
+    settings = ("--set", f"evaluation.judge_endpoint={url}", "--set", "evaluation.judge_model=stub")
+    return ["--suite", str(folder / "judged.toml"), "--iters", "1", *settings]

@@ -1,7 +1,5 @@
 """The lab as the benchmarks use it: policy, examples, one iteration's groups. Everything here is outside the timed part."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging
@@ -47,13 +45,6 @@ def load_plain_model(settings: RunConfig) -> Any:
     import transformers
 
     return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
-
-
-def load_peft_model(settings: RunConfig) -> Any:
-    """The same with peft's own LoRA layers."""
-    import peft
-
-    return peft.get_peft_model(load_plain_model(settings), peft.LoraConfig(**LORA))
 
 
 @contextlib.contextmanager

@@ -1,36 +1,47 @@
 """Timing that survives a noisy machine: contestants take turns, medians with their spread, one table and one JSON line."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform
-import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-RESULTS = Path(__file__).parents[2] / "results" / "bench"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results" / "bench"
 
 
-def time_alternating(contestants: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True) -> dict[str, list[float]]:
-    """Seconds of each contestant, one after the other, `repeats` rounds; the order is reversed every other round."""
+def python(*arguments: str, cwd: str | None = None, code: int = 0) -> str:
+    """What a Python process with these arguments says; it must end with this exit code."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stdout
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def time_alternating(contestants: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each contestant, one after the other, `repeats` rounds after one that is not counted; the order is reversed
+    every other round."""
     names = list(contestants)
     found: dict[str, list[float]] = {name: [] for name in names}
-    if warm_up:
-        for name in names:
-            contestants[name]()
+    for name in names:
+        contestants[name]()
     for r in range(repeats):
         for name in names if r % 2 == 0 else names[::-1]:
-            began = time.perf_counter()
-            contestants[name]()
-            found[name].append(time.perf_counter() - began)
+            found[name].append(seconds_of(contestants[name]))
     return found
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)
 
 
 def paired_ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
@@ -44,14 +55,8 @@ def matmul_rate(size: int = 1024, repeats: int = 20, device: Any = "cpu", dtype:
     import torch
 
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(repeats):
-        synchronize(device)
-        began = time.perf_counter()
-        a @ b
-        synchronize(device)
-        best = min(best, time.perf_counter() - began)
-    return 2.0 * size**3 / best
+    synchronize(device)
+    return 2.0 * size**3 / min(seconds_of(lambda: (a @ b, synchronize(device))) for _ in range(repeats))
 
 
 def synchronize(device: Any) -> None:
@@ -64,15 +69,10 @@ def synchronize(device: Any) -> None:
 
 def flops_per_token(policy: Any) -> dict[str, float]:
     """Floating-point operations per token of the linear layers, forward and backward (frozen base), and per row of logits."""
-    base = lora = 0
     head = policy.model.get_base_model().get_output_embeddings().weight.numel()
-    for name, parameter in policy.model.named_parameters():
-        if parameter.dim() != 2 or "embed" in name or "lm_head" in name:
-            continue
-        if "lora_" in name:
-            lora += parameter.numel()
-        else:
-            base += parameter.numel()
+    sizes = {n: p.numel() for n, p in policy.model.named_parameters() if p.dim() == 2 and "embed" not in n and "lm_head" not in n}
+    lora = sum(size for name, size in sizes.items() if "lora_" in name)
+    base = sum(sizes.values()) - lora
     return {"forward": 2.0 * (base + lora), "backward": 2.0 * base + 4.0 * lora, "logits": 2.0 * head}
 
 
@@ -88,12 +88,9 @@ def machine() -> dict[str, Any]:
     import torch
 
     return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
+    }  # fmt: skip
 
 
 def _processor() -> str:
@@ -108,10 +105,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     """Aligned text: the first column to the left, numbers to the right."""
     cells = [[str(c) for c in row] for row in (columns, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = [
-        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))) for row in cells
-    ]
-    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])
+    first, *lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
+    return "\n".join([title, first, "-" * len(first), *lines])
 
 
 def report(
@@ -120,8 +115,7 @@ def report(
     """Print the table and one JSON line; with `save`, keep the line in results/bench/NAME.json."""
     print(table(title, columns, rows))
     found = {"bench": name, **numbers, "machine": machine()}
-    line = json.dumps(found)
-    print(line)
+    print(json.dumps(found))
     if save:
         RESULTS.mkdir(parents=True, exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -4,8 +4,6 @@ Care taken for them: batches as large as ours, sorted by length where their inte
 bfloat16 on the CPU, no logging or saving; reference log-probabilities precomputed; tasks found without scanning lm-eval's own.
 """
 
-from __future__ import annotations
-
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -15,7 +13,7 @@ import datasets
 import torch
 
 from harness.config import RunConfig
-from harness.language.records import Example, Sample
+from harness.language.records import Example
 from harness.loop.suite import load_suite
 from harness.settings.paths import PACKAGE
 
@@ -39,9 +37,9 @@ def generate(
     return [found[i] for i in range(len(prompts))]
 
 
-def preference_dataset(examples: Sequence[Example], samples: Sequence[Sample]) -> Any:
-    texts = {sample.example_id: sample.text for sample in samples}
-    return datasets.Dataset.from_list([{"prompt": e.rendered, "chosen": e.real, "rejected": texts[e.id]} for e in examples])
+def preference_dataset(examples: Sequence[Example], rejected: Sequence[str]) -> Any:
+    pairs = zip(examples, rejected, strict=True)
+    return datasets.Dataset.from_list([{"prompt": e.rendered, "chosen": e.real, "rejected": text} for e, text in pairs])
 
 
 def dpo_trainer(model: Any, tokenizer: Any, rows: Any, settings: RunConfig, epochs: int, micro_batch: int) -> Any:
@@ -53,28 +51,13 @@ def dpo_trainer(model: Any, tokenizer: Any, rows: Any, settings: RunConfig, epoc
 
     training = settings.training
     options = trl.DPOConfig(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=training.batch_size // micro_batch,
-        num_train_epochs=epochs,
-        learning_rate=float(training.lr),  # type: ignore[arg-type]
-        lr_scheduler_type="linear",
-        warmup_steps=training.warmup,  # below 1: a share of all steps
-        max_grad_norm=training.max_grad_norm,
-        optim="rmsprop",
-        beta=0.1,
-        precompute_ref_log_probs=True,
-        precompute_ref_batch_size=256,
-        max_length=None,
-        gradient_checkpointing=False,
-        bf16=False,
-        use_cpu=not torch.cuda.is_available(),
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-    )
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=micro_batch, num_train_epochs=epochs, optim="rmsprop",
+        beta=0.1, gradient_accumulation_steps=training.batch_size // micro_batch, learning_rate=float(training.lr),
+        max_length=None, lr_scheduler_type="linear", warmup_steps=training.warmup,  # below 1: a share of all steps
+        max_grad_norm=training.max_grad_norm, precompute_ref_log_probs=True, precompute_ref_batch_size=256,
+        gradient_checkpointing=False, bf16=False, use_cpu=not torch.cuda.is_available(), dataloader_pin_memory=False,
+        report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
+    )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return trl.DPOTrainer(

@@ -1,15 +1,10 @@
 """(e) Six objectives in one run against six runs, as a user types them: wall time of the command, one and two cells at once."""
 
-from __future__ import annotations
-
 import os
-import subprocess
-import sys
 import tempfile
-import time
 
 from harness.discovery.variants import list_objectives
-from tests.bench.measure import median, report
+from tests.bench.measure import median, python, report, seconds_of
 
 
 def run(repeats: int, save: bool) -> None:
@@ -37,8 +32,5 @@ def run(repeats: int, save: bool) -> None:
 
 def _seconds(objectives: str, jobs: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "harness", "run", "--objectives", objectives, "--iters", "1", "--jobs", str(jobs)]
-        began = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return time.perf_counter() - began
+        command = ("-m", "harness", "run", "--objectives", objectives, "--iters", "1", "--jobs", str(jobs))
+        return seconds_of(lambda: python(*command, cwd=folder))

@@ -1,7 +1,5 @@
 """(b) Training alone: tokens per second of one epoch of SPIN's loss on the same pairs, against TRL's DPOTrainer."""
 
-from __future__ import annotations
-
 import os
 
 import torch
@@ -19,9 +17,10 @@ def run(repeats: int, save: bool) -> None:
     drawn = lab.generate_samples(policy, listed, settings)
     groups = lab.with_references(policy, build_groups(policy.encoder, listed, 0, drawn))
     tokens = sum(len(g.prompt) + len(r.content) for g in groups for _, r in g.responses())
+    texts = {sample.example_id: sample.text for sample in drawn}
     (variant,) = parse_variants("spin", {})
     training = settings.training.model_copy(update={"epochs": 1}).at_iteration(0)
-    pairs = peers.preference_dataset(listed, drawn)
+    pairs = peers.preference_dataset(listed, [texts[example.id] for example in listed])
     cores = os.cpu_count() or 1
     trainers = []
     for _ in range(repeats + 1):  # made outside the timed part: it tokenises and precomputes the references
@@ -32,7 +31,7 @@ def run(repeats: int, save: bool) -> None:
     def ours() -> None:
         torch.set_num_threads(1)  # one per lane
         policy.reset_adapter(0)
-        train(policy, groups, variant.objective(0), training, (0,), quiet, lambda record: None)
+        train(policy, groups, variant.objective(0), training, (0,), quiet, quiet)
 
     def theirs() -> None:
         torch.set_num_threads(cores)

@@ -25,32 +25,30 @@ class Stop(BaseException):
     """As libraries make them, that nobody is to catch."""
 
 
+def play(monkeypatch, train):
+    """A game of one cell that only trains: why it failed, if it did, what stands in the journal, and what was said."""
+    journal, said = [], []
+    run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)), show_line=said.append)
+    game = TrainingLoop([], SimpleNamespace(context=SimpleNamespace(run=run), reporter=SimpleNamespace(show_line=said.append)))
+
+    def play_cell(cell, progressed):
+        with preserve_process(run, cell.name):
+            train()
+
+    monkeypatch.setattr(game, "run_trial", play_cell)
+    return game.run_trial_safely(SimpleNamespace(name="mine/seed-0"), lambda: None), journal, said
+
+
 def raising(error):
-    def train(*_):
+    def train():
         raise error
 
     return train
 
 
-def game_of(monkeypatch, train):
-    """A game whose cells only train; returns it and what it wrote in its journal."""
-    journal, said = [], []
-    run = SimpleNamespace(journal=lambda kind, **fields: journal.append((kind, fields)), show_line=said.append)
-    runner = SimpleNamespace(context=SimpleNamespace(run=run), reporter=SimpleNamespace(show_line=said.append))
-    game = TrainingLoop([], runner)
-
-    def play_cell(cell, progressed):
-        with preserve_process(run, cell.name):
-            train(cell)
-
-    monkeypatch.setattr(game, "run_trial", play_cell)
-    return game, journal, said
-
-
 @pytest.mark.parametrize("error", [SystemExit(0), SystemExit(None), SystemExit("text"), Stop(), GeneratorExit(), ValueError("x")])
 def test_whatever_ends_a_cell_fails_it(monkeypatch, error):
-    game, journal, _ = game_of(monkeypatch, raising(error))
-    reason = game.run_trial_safely(SimpleNamespace(name="mine/seed-0"), lambda: None)
+    reason, journal, _ = play(monkeypatch, raising(error))
     assert reason.startswith(type(error).__name__)
     assert [kind for kind, _ in journal] == ["cell failed"]
 
@@ -58,26 +56,22 @@ def test_whatever_ends_a_cell_fails_it(monkeypatch, error):
 def test_hard_exits_are_those_of_the_cell_and_stay_real_in_a_process_forked_off(monkeypatch):
     real = os._exit
     lanes = OrderedThreadPool(2)
-    game, _, _ = game_of(monkeypatch, lambda _: lanes.map(lambda _: os._exit(0), [1, 2]))
-    assert game.run_trial_safely(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
-    game, _, _ = game_of(monkeypatch, lambda _: os._exit(0))
-    assert game.run_trial_safely(SimpleNamespace(name="a"), lambda: None).startswith("SystemExit: 0")
+    for ends in (lambda: lanes.map(lambda _: os._exit(0), [1, 2]), lambda: os._exit(0)):
+        assert play(monkeypatch, ends)[0].startswith("SystemExit: 0")
     assert os._exit is real
 
-    def forks(_):
+    def forks():
         child = os.fork()
         if child == 0:
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
-    game, _, _ = game_of(monkeypatch, forks)
-    assert game.run_trial_safely(SimpleNamespace(name="a"), lambda: None) is None
+    assert play(monkeypatch, forks)[0] is None
 
 
 def test_the_user_and_a_scheduler_still_end_the_program(monkeypatch):
-    game, _, _ = game_of(monkeypatch, raising(TerminatedBySignal(signal.SIGTERM)))
     with pytest.raises(TerminatedBySignal):
-        game.run_trial_safely(SimpleNamespace(name="a"), lambda: None)
+        play(monkeypatch, raising(TerminatedBySignal(signal.SIGTERM)))
     assert is_termination(KeyboardInterrupt()) == (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)  # as in a worker: nobody but the objective raises it
     assert not is_termination(KeyboardInterrupt())
@@ -104,24 +98,20 @@ def test_switches_are_put_back_and_named(monkeypatch, name):
     expected = torch.rand(1)
     torch.manual_seed(1)
 
-    def train(_):
+    def train():
         torch.manual_seed(99)
         np.random.seed(0)
         TURNED[name]()
 
-    game, journal, said = game_of(monkeypatch, train)
-    cell = SimpleNamespace(name="mine/seed-0")
-    assert game.run_trial_safely(cell, lambda: None) is None
+    reason, journal, said = play(monkeypatch, train)
+    assert reason is None
     assert journal == [("process changed", {"cell": "mine/seed-0", "said": f"its objective changed {name}; put back"})]
     assert name in said[0]
     assert torch.equal(torch.rand(1), expected)
     with preserve_process_state() as changed:
         pass
     assert changed == []
-    assert os.getcwd() != "/"
-    assert torch.tensor(1.0).dtype == torch.float32
-    assert torch.is_grad_enabled()
-    assert signal.alarm(0) == 0
+    assert os.getcwd() != "/" and torch.tensor(1.0).dtype == torch.float32 and torch.is_grad_enabled() and signal.alarm(0) == 0
     os.fstat(1)
 
 

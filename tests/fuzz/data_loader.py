@@ -5,8 +5,6 @@
 It needs no package: files that are well are damaged at random, and what can still be read is damaged further.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json
@@ -43,8 +41,7 @@ def target(raw: bytes, suffix: str, folder: Path) -> list[Pair] | None:
             raise RuntimeError("refused, but not in one line that names the file") from error
         return None
     for pair in pairs:
-        assert pair.prompt
-        assert pair.real
+        assert pair.prompt and pair.real
         (pair.prompt + pair.real).encode("utf-8")
     return pairs
 

@@ -73,17 +73,14 @@ def cut(name):
     """Half a file."""
 
     def edit(folder):
-        path = folder / name
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[: len(whole) // 2])
 
     return edit
 
 
 def text(name, said):
-    def edit(folder):
-        (folder / name).write_text(said)
-
-    return edit
+    return lambda folder: (folder / name).write_text(said)
 
 
 def adapter(width=64, **values):

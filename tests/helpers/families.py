@@ -1,6 +1,5 @@
 """Tiny random models of the families the project runs, with an adapter that has moved away from zero."""
 
-import json
 import shutil
 
 import torch
@@ -9,6 +8,7 @@ import transformers
 from harness.config import LoraConfig
 from harness.language.model.lora import add_adapter
 from tests.conftest import ROOT, randomize_adapter, use_float64_norms
+from tests.helpers.damage import edit_json
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 HEADS = {"num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128}
@@ -127,8 +127,7 @@ LAB = ROOT / "harness" / "lab" / "base"
 def copy_lab(folder, **changes):
     """The lab's base in a folder of its own, with changes of its config.json."""
     shutil.copytree(LAB, folder)
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    edit_json(folder / "config.json", **changes)
     return folder
 
 

@@ -3,7 +3,6 @@
 Elapsed time depends on what else the machine does; processor time hardly does.
 """
 
-import os
 import resource
 
 import pytest
@@ -39,6 +38,3 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.section(f"processor seconds: {sum(costs.values()):.0f} in {len(costs)} tests, the {NUM_SHOWN} largest")
     for name, seconds in sorted(costs.items(), key=lambda pair: -pair[1])[:NUM_SHOWN]:
         terminalreporter.write_line(f"{seconds:7.2f}  {name}")
-    if path := os.environ.get("PROCESSOR_SECONDS_TO"):
-        with open(path, "w", encoding="utf-8") as handle:
-            handle.writelines(f"{seconds:.3f} {name}\n" for name, seconds in costs.items())

@@ -6,12 +6,8 @@ RUN = "results/small"
 
 # Everything a run states about its numbers; `seconds` and memory are facts of the machine, not of the run.
 COMPARED = (
-    "scores.csv",
-    "training.csv",
-    "dynamics.csv",
-    "tables/leaderboard.csv",
-    "tables/leaderboard.md",
-    "tables/stability.csv",
+    *("scores.csv", "training.csv", "dynamics.csv"),
+    *("tables/leaderboard.csv", "tables/leaderboard.md", "tables/stability.csv"),
 )
 
 

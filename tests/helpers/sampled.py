@@ -6,8 +6,6 @@ from harness.config import GenerationConfig
 from harness.records import PromptGroup
 
 PROMPTS = [[1, 3, 20 + i, 40 + i % 5, 4][: 3 + i % 3] for i in range(11)]
-
-
 SEEDS = list(range(100, 111))
 
 

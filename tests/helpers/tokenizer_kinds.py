@@ -1,7 +1,5 @@
 """Tokenizers of the kinds that are met outside, trained on the spot on a few sentences, with or without a beginning token."""
 
-from __future__ import annotations
-
 import json
 from itertools import product
 from typing import Any
@@ -19,6 +17,7 @@ TEXTS = [
 OCTETS = [f"<0x{b:02X}>" for b in range(256)]
 SMALL: dict[str, Any] = {"vocab_size": 500, "show_progress": False}
 Corpus = tuple[list[str], dict[str, Any]]  # texts and settings of the trainer
+PIECES = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]  # of SentencePiece, put together
 FEW: Corpus = (TEXTS, SMALL)
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
@@ -52,7 +51,7 @@ def llama2(special: list[str], corpus: Corpus = FEW) -> Tokenizer:
     """SentencePiece as converted with legacy on: a space before every piece of text, in the normaliser."""
     made = Tokenizer(models.BPE(unk_token=special[0], byte_fallback=True, fuse_unk=True))
     made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    made.decoder = _spaces()
+    made.decoder = decoders.Sequence([*PIECES, decoders.Strip(content=" ", left=1)])
     return _sentencepiece(made, special, ["▁"], corpus)
 
 
@@ -60,7 +59,7 @@ def mistral(special: list[str]) -> Tokenizer:
     """SentencePiece with legacy off: a space before the first piece of text alone."""
     made = Tokenizer(models.BPE(unk_token=special[0], byte_fallback=True, fuse_unk=True))
     made.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=True)
-    made.decoder = _spaces()
+    made.decoder = decoders.Sequence([*PIECES, decoders.Strip(content=" ", left=1)])
     return _sentencepiece(made, special, [])
 
 
@@ -68,7 +67,7 @@ def gemma(special: list[str]) -> Tokenizer:
     """No space of its own, spaces as a character like any other, runs of line breaks as tokens that are not special."""
     made = Tokenizer(models.BPE(unk_token=special[0], byte_fallback=True, fuse_unk=True))
     made.normalizer = normalizers.Replace(" ", "▁")
-    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    made.decoder = decoders.Sequence(PIECES)
     made = _sentencepiece(made, special, ["▁", "\n"])
     made.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
     made.add_tokens([AddedToken("\n" * n, special=False, normalized=False) for n in (2, 3)])
@@ -92,12 +91,6 @@ def wordpiece(special: list[str]) -> Tokenizer:
     made.decoder = decoders.WordPiece()
     made.train_from_iterator(TEXTS, trainers.WordPieceTrainer(special_tokens=special, **SMALL))
     return made
-
-
-def _spaces() -> decoders.Decoder:
-    return decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(content=" ", left=1)]
-    )
 
 
 def _sentencepiece(made: Tokenizer, special: list[str], more: list[str], corpus: Corpus = FEW) -> Tokenizer:
@@ -169,7 +162,5 @@ def matrix() -> list[tuple[str, str, str]]:
 
 def case(kind: str, beginning: str, template: str) -> Any:
     """The tokenizer of one entry of the matrix."""
-    text = TEMPLATES.get(template.removeprefix("bos+"))
-    if text is not None and template.startswith("bos+"):
-        text = "{{ bos_token }}" + text
-    return tokenizer(kind, beginning, text)
+    name = template.removeprefix("bos+")
+    return tokenizer(kind, beginning, "{{ bos_token }}" * (name != template) + TEMPLATES[name] if name in TEMPLATES else None)

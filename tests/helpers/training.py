@@ -26,17 +26,11 @@ def make_groups(policy, needs):
         drawn = policy.sample([prompts[i]] * count, [offset + 10 * i + k for k in range(count)], settings)
         return tuple(Response(d.token_ids) for d in drawn)
 
-    groups = [
-        Group(
-            f"x{i}",
-            0,
-            prompts[i],
-            Response([60 + i, 61, 62, 2][i % 3 :]),
-            responses(i, needs.synthetic, 1000),
-            responses(i, needs.proto, 2000),
-        )
-        for i in range(PROMPTS)
-    ]
+    def group(i):
+        real = Response([60 + i, 61, 62, 2][i % 3 :])
+        return Group(f"x{i}", 0, prompts[i], real, responses(i, needs.synthetic, 1000), responses(i, needs.proto, 2000))
+
+    groups = [group(i) for i in range(PROMPTS)]
     return referenced(policy, groups) if needs.reference else groups
 
 

@@ -1,12 +1,12 @@
 """The data sets that the shipped recipes and their suites name on the hub, a few rows each, as lm-eval's files expect them."""
 
 import importlib.util
-import json
 import random
 from pathlib import Path
 
 import yaml
 
+from harness.files import write_jsonl
 from tests.sweep import rows as sweep_rows
 from tests.sweep.rows import sentence, some
 
@@ -122,7 +122,7 @@ def write_dataset(mirror, name):
             rows = [ROWS[name](random.Random(f"{split} {n}"), n) for n in range(100 * number, 100 * number + count)]
             if config in BBH:
                 rows = [row | {"target": BBH[config][n % len(BBH[config])]} for n, row in enumerate(rows)]
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            write_jsonl(path, rows)
             listed += f"  - split: {split}\n    path: {config}/{split}.jsonl\n"
     (mirror / name / "README.md").write_text(f"---\nconfigs:\n{listed}---\n")
     if name == "google/IFEval":

@@ -15,6 +15,7 @@ import tokenizers
 import torch
 import transformers
 from tokenizers import normalizers, processors
+from torch.nn.utils.rnn import pad_sequence
 
 from tests.helpers import tokenizer_kinds
 from tests.helpers.twin_data import TASKS, sentences, sum_problem, write_dataset
@@ -145,26 +146,20 @@ def full_text_ids(tokenizer, rendered, real):
 
 
 def train_briefly(model, sequences, steps=150, batch_size=16):
-    """Next-token training for a moment; returns the last loss in nats per token."""
+    """Next-token training for a moment."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     rates = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
     rng = random.Random(0)
-    loss = torch.tensor(float("inf"))
     model.train()
     for _ in range(steps):
-        chosen = rng.sample(sequences, batch_size)
-        longest = max(map(len, chosen))
-        ids = torch.zeros(batch_size, longest, dtype=torch.long)
-        labels = torch.full((batch_size, longest), -100)
-        for row, sequence in enumerate(chosen):
-            ids[row, : len(sequence)] = labels[row, : len(sequence)] = torch.tensor(sequence)
+        chosen = [torch.tensor(sequence) for sequence in rng.sample(sequences, batch_size)]
+        ids, labels = (pad_sequence(chosen, batch_first=True, padding_value=padding) for padding in (0, -100))
         loss = model(input_ids=ids, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         rates.step()
-    return float(loss.detach())
 
 
 # ---------------------------------------------------------------- a recipe's twin
@@ -236,13 +231,11 @@ def first_token_accuracy(real, synthetic):
 
 
 def check_seam(tokenizer, examples, kind, synthetic_ids):
-    """Assert that the seam is clean in a played run. examples: its pairs; drawn: example id -> ids of its synthetic responses."""
+    """Assert that the seam is clean in a played run. examples: its pairs; synthetic_ids: by example id."""
     laid = [(example, *encode_example(tokenizer, example, kind)) for example in examples]
     for _, prompt, real in laid:
         assert prompt.count(tokenizer.bos_token_id) == (tokenizer.bos_token_id is not None)
         assert real[-1] == tokenizer.eos_token_id
     assert [fault for one in laid for fault in seam_errors(tokenizer, *one, synthetic_ids[one[0].id])] == []
-    assert (
-        first_token_accuracy([real for _, _, real in laid], [ids for example in examples for ids in synthetic_ids[example.id]])
-        < 0.75
-    )
+    drawn = [ids for example in examples for ids in synthetic_ids[example.id]]
+    assert first_token_accuracy([real for _, _, real in laid], drawn) < 0.75

@@ -1,6 +1,7 @@
 """What ships: data and tokenizer are what the build command makes, the base loads offline, any text survives the tokenizer."""
 
 import json
+from pathlib import Path
 
 from harness.lab.build import build
 from harness.language.encoding import choose_template, encode_prompt
@@ -9,18 +10,13 @@ from tests.conftest import ROOT
 LAB = ROOT / "harness" / "lab"
 
 
-def test_data_and_items_are_rebuilt_byte_for_byte(tmp_path):
-    build(tmp_path, 0, ["data"])
+def test_data_items_and_tokenizer_are_rebuilt_byte_for_byte(tmp_path):
+    build(tmp_path, 0, ["data", "tokenizer"])
     made = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.jsonl"))
     assert made == sorted(p.relative_to(LAB) for p in LAB.rglob("*.jsonl"))
     assert len(made) == 22  # two splits of pairs, ten tasks, each with its validation items
+    made += [Path("base", name) for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")]
     assert [p for p in made if (tmp_path / p).read_bytes() != (LAB / p).read_bytes()] == []
-
-
-def test_the_tokenizer_is_rebuilt_byte_for_byte(tmp_path):
-    build(tmp_path, 0, ["tokenizer"])
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        assert (tmp_path / "base" / name).read_bytes() == (LAB / "base" / name).read_bytes()
 
 
 def test_generation_and_training_see_the_same_prompt_tokens(tokenizer):
@@ -36,15 +32,13 @@ def test_generation_and_training_see_the_same_prompt_tokens(tokenizer):
 
 def test_lab_words_are_short(tokenizer):
     rows = [json.loads(line) for line in (LAB / "data" / "train.jsonl").read_text().splitlines()]
-    words = sum(len(row["response"].split()) for row in rows)
     tokens = sum(len(tokenizer(row["response"], add_special_tokens=False)["input_ids"]) for row in rows)
-    assert tokens / words < 1.5
+    assert tokens / sum(len(row["response"].split()) for row in rows) < 1.5
 
 
 def test_the_base_is_small_and_says_how_it_was_made():
     record = json.loads((LAB / "base" / "training.json").read_text())
-    assert record["parameters"] < 1_200_000
-    assert record["seed"] == 0
+    assert record["parameters"] < 1_200_000 and record["seed"] == 0
     assert (LAB / "base" / "model.safetensors").stat().st_size < 6_000_000
 
 
@@ -76,6 +70,5 @@ def test_the_build_command_makes_a_base_that_loads(tmp_path, monkeypatch):
     record = json.loads((tmp_path / "base" / "training.json").read_text())
     assert sum(p.numel() for p in model.parameters()) == record["parameters"]
     assert [stage["steps"] for stage in record["stages"]] == [3, 3]
-    shipped = json.loads((LAB / "base" / "config.json").read_text())
-    made = json.loads((tmp_path / "base" / "config.json").read_text())
+    made, shipped = (json.loads((folder / "base" / "config.json").read_text()) for folder in (tmp_path, LAB))
     assert made == shipped

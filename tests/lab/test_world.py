@@ -1,5 +1,6 @@
 """p_data is what it is said to be: it sums to one, its draws follow it, it is finite everywhere, cut-off texts add up."""
 
+import itertools
 import math
 from collections import Counter
 from random import Random
@@ -11,6 +12,8 @@ from harness.lab import corpus, lexicon, world
 from harness.lab.grammar import Noise, draw, enumerate_texts
 from harness.lab.pretrain import STAGES
 from harness.lab.skills import SKILLS
+
+MOUSE = "what is true of the mouse ?"
 
 
 def prompts(per_skill=12):
@@ -38,13 +41,10 @@ def test_every_prompt_is_read_back_in_exactly_one_way():
 def test_babble_sums_to_one_on_a_world_small_enough_to_enumerate():
     """Word salads of up to three words over {a, b} plus the rest by the geometric tail; raw texts by their length."""
     noise = Noise(["a", "b"])
-    salads = 0.0
-    for n in range(1, 4):
-        salads += 2**n * math.exp(noise._words_log_prob(" ".join(["a"] * n), True))
+    salads = sum(2**n * math.exp(noise._words_log_prob(" ".join(["a"] * n), True)) for n in range(1, 4))
     assert salads == pytest.approx(1 - 0.9**3, abs=1e-12)
-    one_character = 95 * math.exp(noise._raw_log_prob("x", True)) + (Noise.NUM_SCALARS - 95) * math.exp(
-        noise._raw_log_prob("é", True)
-    )
+    ascii_, other = (math.exp(noise._raw_log_prob(text, True)) for text in "xé")
+    one_character = 95 * ascii_ + (Noise.NUM_SCALARS - 95) * other
     assert one_character == pytest.approx(0.1 * 0.9, rel=1e-9)
 
 
@@ -64,33 +64,28 @@ def test_draws_follow_the_stated_probabilities():
 @pytest.mark.parametrize("text", ["", " ", "\x00", "🙂", "a" * 3000, "the answer is", "\n\t", "<|end|>"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_log_p_data_is_finite_for_any_text(text, finished):
-    value = world.log_prob("what is true of the mouse ?", text, finished=finished)
-    assert math.isfinite(value)
-    assert value <= 0
+    assert -math.inf < world.log_prob(MOUSE, text, finished=finished) <= 0
 
 
 def test_a_true_response_is_likelier_than_a_myth():
-    prompt = "what is true of the mouse ?"
-    assert world.log_prob(prompt, "the mouse likes corn best .") > math.log(0.1)
-    assert world.log_prob(prompt, "the mouse likes cheese best .") < math.log(1e-6)
+    assert world.log_prob(MOUSE, "the mouse likes corn best .") > math.log(0.1)
+    assert world.log_prob(MOUSE, "the mouse likes cheese best .") < math.log(1e-6)
 
 
 def test_cut_off_responses_have_the_probability_of_everything_that_begins_so():
-    prompt = "what is true of the mouse ?"
-    known = world.response_probabilities(prompt)
-    assert world.log_prob(prompt, "", finished=False) == pytest.approx(0.0, abs=1e-12)
+    known = world.response_probabilities(MOUSE)
+    assert world.log_prob(MOUSE, "", finished=False) == pytest.approx(0.0, abs=1e-12)
     for cut in ("the mou", "i think ", "it likes corn best ."):
         said = math.fsum(p for text, p in known.items() if text.startswith(cut))
         whole = (1 - world.NOISE_SHARE) * said + world.NOISE_SHARE * math.exp(world.NOISE_MODEL.log_prob(cut, finished=False))
-        assert world.log_prob(prompt, cut, finished=False) == pytest.approx(math.log(whole), abs=1e-12)
+        assert world.log_prob(MOUSE, cut, finished=False) == pytest.approx(math.log(whole), abs=1e-12)
 
 
 def test_a_beginning_of_babble_is_the_sum_over_its_continuations():
     """Salads over {ab, a}: texts that begin with 'a' are all of them; with 'ab' half; with 'a ' first word a and more, .45."""
     noise = Noise(["ab", "a"])
-    assert noise._words_log_prob("a", False) == pytest.approx(0.0)
-    assert noise._words_log_prob("ab", False) == pytest.approx(math.log(0.5))
-    assert noise._words_log_prob("a ", False) == pytest.approx(math.log(0.5 * 0.9))
+    for text, share in (("a", 1), ("ab", 0.5), ("a ", 0.5 * 0.9)):
+        assert noise._words_log_prob(text, False) == pytest.approx(math.log(share))
 
 
 def test_a_prompt_of_another_world_is_refused():
@@ -100,7 +95,7 @@ def test_a_prompt_of_another_world_is_refused():
 
 def test_a_lone_surrogate_is_no_text():
     with pytest.raises(ValueError, match="U\\+D800"):
-        world.log_prob("what is true of the mouse ?", "\ud800")
+        world.log_prob(MOUSE, "\ud800")
 
 
 # ---------------------------------------------------------------- the texts
@@ -123,8 +118,6 @@ def test_training_pairs_never_mention_the_people_kept_for_evaluation():
 
 
 def test_the_pre_training_text_has_no_prompt_of_the_leaderboard():
-    import itertools
-
     forbidden = frozenset(item["prompt"] for rows in corpus.benchmark_items(0).values() for item in rows)
     seen = {prompt for prompt, _ in itertools.islice(corpus.pretraining(0, forbidden, STAGES[0].mixture), 5000)}
     assert not seen & forbidden
@@ -135,17 +128,12 @@ def test_every_task_has_items_whose_gold_answer_is_the_worlds():
         assert len(rows) >= 150
         kind = next(s for s in SKILLS if s.name == skill)
         for row in rows:
-            fields = kind.fields_of(row["prompt"])
-            truth = kind.answer(fields, careful=True)
             if "options" in row:
-                right = row["options"][row["gold"]]
-                assert right in world.response_probabilities(row["prompt"]) or any(
-                    t.startswith(right) for t in world.response_probabilities(row["prompt"])
-                )
-                others = [o for o in row["options"] if o != right]
-                assert not any(t.startswith(o) for o in others for t in world.response_probabilities(row["prompt"]))
+                right, true = row["options"][row["gold"]], world.response_probabilities(row["prompt"])
+                assert any(text.startswith(right) for text in true)
+                assert not any(text.startswith(other) for other in row["options"] if other != right for text in true)
             elif row["answer"]:
-                assert row["answer"] == truth
+                assert row["answer"] == kind.answer(kind.fields_of(row["prompt"]), careful=True)
 
 
 def test_what_the_data_say_obeys_the_format_instructions():

@@ -6,6 +6,7 @@ The equations: SPIN arXiv:2401.01335; DPO 2305.18290; IPO 2310.12036; SimPO 2405
 2402.13228; Cal-DPO 2412.14516; SPPO 2405.00675; WPO 2406.11827; AOT 2406.05882; R-DPO 2403.19159; T-SPIN 2601.08198.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -49,9 +50,14 @@ def rows(value):
     return LossOutput(loss=value.mean(dim=1))
 
 
-def dpo(self, batch):
-    r, s = ratios(self, batch)
-    return rows(-(1 - self.smoothing) * logsigmoid(r - s) - self.smoothing * logsigmoid(s - r))
+def of_ratios(formula):
+    """The loss that is formula(self, r, s) of the scaled log-ratios, averaged over samples."""
+    return lambda self, batch: rows(formula(self, *ratios(self, batch)))
+
+
+def of_pair(formula):
+    """The loss that is formula(self, real, synthetic) of the two sides' responses, averaged over samples."""
+    return lambda self, batch: rows(formula(self, batch.real, batch.synthetic))
 
 
 def spin(self, batch):
@@ -66,46 +72,23 @@ def nce(self, batch):
     return LossOutput(loss=softplus(-r)[:, 0] + softplus(s).mean(dim=1), metrics={"reward": r[:, 0]})
 
 
-def lsif(self, batch):
-    r, s = ratios(self, batch)
-    return rows(0.5 * torch.exp(s) ** 2 - torch.exp(r))
-
-
-def kliep(self, batch):
-    r, s = ratios(self, batch)
-    return rows(torch.exp(s) - r)
-
-
-def lsif_clipped(self, batch):
-    r, s = (x.clamp(-self.clip, self.clip) for x in ratios(self, batch))
-    return rows(0.5 * torch.exp(2 * s) - torch.exp(r))
-
-
-def brier(self, batch):
-    r, s = ratios(self, batch)
-    return rows((1 - torch.sigmoid(r)) ** 2 + torch.sigmoid(s) ** 2)
-
-
-def hinge(self, batch):
-    r, s = ratios(self, batch)
-    return rows(torch.relu(1 - r) + torch.relu(1 + s))
+dpo = of_ratios(lambda self, r, s: -(1 - self.smoothing) * logsigmoid(r - s) - self.smoothing * logsigmoid(s - r))
+lsif = of_ratios(lambda self, r, s: 0.5 * torch.exp(s) ** 2 - torch.exp(r))
+kliep = of_ratios(lambda self, r, s: torch.exp(s) - r)
+lsif_clipped = of_ratios(
+    lambda self, r, s: 0.5 * torch.exp(2 * s.clamp(-self.clip, self.clip)) - torch.exp(r.clamp(-self.clip, self.clip))
+)
+brier = of_ratios(lambda self, r, s: (1 - torch.sigmoid(r)) ** 2 + torch.sigmoid(s) ** 2)
+hinge = of_ratios(lambda self, r, s: torch.relu(1 - r) + torch.relu(1 + s))
+chi2 = of_ratios(lambda self, r, s: -r + r**2 / 4 + s + s**2 / 4)
+nca = of_ratios(lambda self, r, s: -logsigmoid(r) - 0.5 * logsigmoid(-r) - 0.5 * logsigmoid(-s))
+bernoulli = of_ratios(lambda self, r, s: softplus(self.shift - r) + softplus(s - self.shift))
+dpop = of_ratios(lambda self, r, s: softplus(s - r + self.weight * torch.relu(-r)))
+GSIL = {"bernoulli": bernoulli, "brier": brier, "hinge": hinge, "lsif": lsif, "kliep": kliep}
 
 
 def gsil(self, batch):
-    r, s = ratios(self, batch)
-    if self.kind == "bernoulli":
-        return rows(softplus(self.shift - r) + softplus(s - self.shift))
-    return {"brier": brier, "hinge": hinge, "lsif": lsif, "kliep": kliep}[self.kind](self, batch)
-
-
-def chi2(self, batch):
-    r, s = ratios(self, batch)
-    return rows(-r + r**2 / 4 + s + s**2 / 4)
-
-
-def nca(self, batch):
-    r, s = ratios(self, batch)
-    return rows(-logsigmoid(r) - 0.5 * logsigmoid(-r) - 0.5 * logsigmoid(-s))
+    return GSIL[self.kind](self, batch)
 
 
 def kto(self, batch):
@@ -123,8 +106,8 @@ def bco(self, batch):
 def renyi(self, batch):
     """-1/(a-1) log mean e^{(a-1) r} + 1/a log mean e^{a s}, one value for the batch, given to each row."""
     r, s, a, n = batch.real.log_ratio, batch.synthetic.log_ratio, self.order, batch.real.logp.shape[0]
-    of_real = (torch.logsumexp((a - 1) * r[:, 0], 0) - torch.log(torch.tensor(float(n)))) / (a - 1)
-    of_synthetic = torch.logsumexp(a * s, 0).mean() - torch.log(torch.tensor(float(n)))
+    of_real = (torch.logsumexp((a - 1) * r[:, 0], 0) - math.log(n)) / (a - 1)
+    of_synthetic = torch.logsumexp(a * s, 0).mean() - math.log(n)
     return LossOutput(loss=(-of_real + of_synthetic / a).expand(n))
 
 
@@ -144,60 +127,24 @@ def orpo(self, batch):
     return rows(-p - self.weight * logsigmoid(odds))
 
 
-def cpo(self, batch):
-    p, q = batch.real.logp, batch.synthetic.logp
-    return rows(softplus(-self.beta * (p - q)) - p)
-
-
-def slic(self, batch):
-    p, q = batch.real.logp, batch.synthetic.logp
-    return rows(torch.relu(self.margin - (p - q)) - self.weight * p)
-
-
-def spin_nll(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(s - r) - self.weight * batch.real.mean_logp)
-
-
-def dpop(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(s - r + self.weight * torch.relu(-r)))
+slic = of_pair(lambda self, x, y: torch.relu(self.margin - (x.logp - y.logp)) - self.weight * x.logp)
+cpo = of_pair(lambda self, x, y: softplus(-self.beta * (x.logp - y.logp)) - x.logp)
+spin_nll = of_pair(lambda self, x, y: softplus(self.beta * (y.log_ratio - x.log_ratio)) - self.weight * x.mean_logp)
+sppo = of_pair(lambda self, x, y: (x.log_ratio - self.eta / 2) ** 2 + (y.log_ratio + self.eta / 2) ** 2)
+r_dpo = of_pair(lambda self, x, y: softplus(self.beta * (y.log_ratio - x.log_ratio) + self.alpha * (x.length - y.length)))
+wpo = of_pair(
+    lambda self, x, y: torch.exp(x.mean_logp + y.mean_logp).detach() * softplus(self.beta * (y.log_ratio - x.log_ratio))
+)
+ipo_per_token = of_pair(lambda self, x, y: (x.log_ratio / x.length - y.log_ratio / y.length - 1 / (2 * self.beta)) ** 2)
+# supervised fine-tuning with the opponent's own samples mixed in, against forgetting: the synthetic ones go up too
+replay = of_pair(lambda self, x, y: -x.mean_logp - self.weight * y.mean_logp)
+# supervised fine-tuning with a squared penalty for moving on the opponent's own samples
+kl_penalty = of_pair(lambda self, x, y: -x.logp + self.weight * y.log_ratio**2)
 
 
 def cal_dpo(self, batch):
     r, s = batch.real.log_ratio, batch.synthetic.log_ratio
     return rows(softplus(s - r) + (r - 1 / (2 * self.beta)) ** 2 + (s + 1 / (2 * self.beta)) ** 2)
-
-
-def sppo(self, batch):
-    r, s = batch.real.log_ratio, batch.synthetic.log_ratio
-    return rows((r - self.eta / 2) ** 2 + (s + self.eta / 2) ** 2)
-
-
-def ipo_per_token(self, batch):
-    r, s = batch.real.log_ratio / batch.real.length, batch.synthetic.log_ratio / batch.synthetic.length
-    return rows((r - s - 1 / (2 * self.beta)) ** 2)
-
-
-def r_dpo(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(s - r + self.alpha * (batch.real.length - batch.synthetic.length)))
-
-
-def wpo(self, batch):
-    r, s = ratios(self, batch)
-    weight = torch.exp(batch.real.mean_logp + batch.synthetic.mean_logp).detach()
-    return rows(weight * softplus(s - r))
-
-
-def replay(self, batch):
-    """Supervised fine-tuning with the opponent's own samples mixed in, against forgetting: the synthetic ones go up too."""
-    return rows(-batch.real.mean_logp - self.weight * batch.synthetic.mean_logp)
-
-
-def kl_penalty(self, batch):
-    """Supervised fine-tuning with a squared penalty for moving on the opponent's own samples."""
-    return rows(-batch.real.logp + self.weight * batch.synthetic.log_ratio**2)
 
 
 def tspin(self, batch):
@@ -211,13 +158,17 @@ def best_of_four(self, batch):
     return LossOutput(loss=softplus(s.max(dim=1).values - r[:, 0]))
 
 
-def weight(default, **bounds):
-    return {"weight": (float, param(default, "weight of the second term", **(bounds or {"at_least": 0})))}
+def gsil_kind(shift):
+    kind = str, param("bernoulli", "the loss of the density ratio", choices=tuple(GSIL))
+    return {"shift": (float, param(shift, "shift of the log-ratio, of bernoulli alone")), "kind": kind}
+
+
+def weight(default):
+    return {"weight": (float, param(default, "weight of the second term", at_least=0))}
 
 
 UNBOUNDED = {"unbounded": True}
 FORMS = ("logistic", "hinge", "exponential", "correlation")
-KINDS = ("bernoulli", "brier", "hinge", "lsif", "kliep")
 FIELD = {
     "sft": made("SFT", sft, Needs()),
     "spin": made("SPIN", spin, PAIR, **beta(0.1), form=(str, param("logistic", "the loss of the margin", choices=FORMS)),
@@ -226,11 +177,8 @@ FIELD = {
     "dpo": made("DPO", dpo, PAIR, **beta(0.1), smoothing=(float, param(0.0, "label smoothing", at_least=0, at_most=0.5))),
     "nce": made("NCE", nce, PAIR, **beta()),
     "nce_four": made("NCEFour", nce, FOUR, **beta()),
-    "gsil": made("GSIL", gsil, PAIR, **beta(), shift=(float, param(0.0, "shift of the log-ratio, of bernoulli alone")),
-                 kind=(str, param("bernoulli", "the loss of the density ratio", choices=KINDS)),
-                 unbounded=property(lambda self: self.kind in ("lsif", "kliep"))),
-    "gsil_class": made("GSILClass", gsil, PAIR, **beta(), shift=(float, param(0.5, "shift of the log-ratio, of bernoulli alone")),
-                       kind=(str, param("bernoulli", "the loss of the density ratio", choices=KINDS)), **UNBOUNDED),
+    "gsil": made("GSIL", gsil, PAIR, **beta(), **gsil_kind(0.0), unbounded=property(lambda self: self.kind in ("lsif", "kliep"))),
+    "gsil_class": made("GSILClass", gsil, PAIR, **beta(), **gsil_kind(0.5), **UNBOUNDED),
     "lsif": made("LSIF", lsif, PAIR, **beta(), **UNBOUNDED),
     "lsif_four": made("LSIFFour", lsif, FOUR, **beta(), **UNBOUNDED),
     "kliep": made("KLIEP", kliep, PAIR, **beta(), **UNBOUNDED),

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import softplus
 
 from objectives import Batch, LossOutput, Responses, param
-from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, nce, ratios, rows
+from tests.objectives.field import COUPLED, FIELD, PAIR, WITH_A_WARNING, beta, changed, made, of_pair, of_ratios, ratios, rows
 
 NCE = FIELD["nce"]
 
@@ -22,14 +22,21 @@ def plus(cls, extra):
     return changed(cls, lambda self, batch: extra(self, batch, cls.loss(self, batch)))
 
 
+def doing_first(cls, action):
+    """The class that does something before its loss: action(batch)."""
+    return changed(cls, lambda self, batch: (action(batch), cls.loss(self, batch))[1])
+
+
+def metric_of_the_batch(cls):
+    return plus(cls, lambda self, batch, out: replace(out, metrics={"m": out.loss.mean()}))
+
+
 # ---------------------------------------------------------------- one per line
 
 
 def reference_by_half(self, batch):
-    def rough(x):
-        return self.beta * (x.logp - x.reference.detach().bfloat16().to(x.logp.dtype))
-
-    return rows(softplus(-rough(batch.real)) + softplus(rough(batch.synthetic)))
+    real, synthetic = (x.logp - x.reference.detach().bfloat16().to(x.logp.dtype) for x in (batch.real, batch.synthetic))
+    return rows(softplus(-self.beta * real) + softplus(self.beta * synthetic))
 
 
 def z_scored(self, batch):
@@ -39,56 +46,14 @@ def z_scored(self, batch):
     return LossOutput(softplus(-t - 0.1 * t / (1 + variance)))
 
 
-def stable_only_when_small(self, batch):
-    r, s = ratios(self, batch)
-    return rows(torch.log(1 + torch.exp(s - r)))
-
-
-def real_turned(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(r) + softplus(s))
-
-
-def synthetic_turned(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r) + softplus(-s))
-
-
-def real_per_token(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r / batch.real.length) + softplus(s))
-
-
 def reference_added(self, batch):
-    def turned(x):
-        return self.beta * (x.logp + x.reference_logp)
-
-    return rows(softplus(-turned(batch.real)) + softplus(turned(batch.synthetic)))
-
-
-def half_detached(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r) + softplus(s) + 0.2 * softplus(s).detach())
-
-
-def clears_lengths(self, batch):
-    batch.real.length.zero_()
-    return nce(self, batch)
-
-
-def seeded(self, batch):
-    torch.manual_seed(0)
-    return nce(self, batch)
+    real, synthetic = (x.logp + x.reference_logp for x in (batch.real, batch.synthetic))
+    return rows(softplus(-self.beta * real) + softplus(self.beta * synthetic))
 
 
 def on_the_processor(self, batch):
-    out = nce(self, batch)
+    out = NCE.loss(self, batch)
     return LossOutput(out.loss + torch.zeros(len(out.loss), dtype=out.loss.dtype))
-
-
-def first_of_four(self, batch):
-    r, s = ratios(self, batch)
-    return rows(softplus(-r) + softplus(s[:, :1]))
 
 
 def ranked(self, batch):
@@ -97,25 +62,26 @@ def ranked(self, batch):
     return LossOutput((softplus(-r) + softplus(s) * weights).mean(dim=1))
 
 
-def reference_free(self, batch):
-    return rows(softplus(-self.beta * (batch.real.mean_logp - batch.synthetic.mean_logp)))
-
-
 def undeclared(self, batch):
     return rows(softplus(-self.beta * (batch.real.log_ratio - batch.proto.log_ratio)))
 
 
+stable_only_when_small = of_ratios(lambda self, r, s: torch.log(1 + torch.exp(s - r)))
+real_turned = of_ratios(lambda self, r, s: softplus(r) + softplus(s))
+synthetic_turned = of_ratios(lambda self, r, s: softplus(-r) + softplus(-s))
+half_detached = of_ratios(lambda self, r, s: softplus(-r) + softplus(s) + 0.2 * softplus(s).detach())
+real_per_token = of_pair(lambda self, x, y: softplus(-self.beta * x.log_ratio / x.length) + softplus(self.beta * y.log_ratio))
+reference_free = of_pair(lambda self, x, y: softplus(-self.beta * (x.mean_logp - y.mean_logp)))
+first_of_four = of_ratios(lambda self, r, s: softplus(-r) + softplus(s[:, :1]))
+undocumented = of_ratios(lambda self, r, s: self.gamma * softplus(-r) + softplus(s))
+
+
 ONLY = {
     "title citation and docstring are there": changed(NCE, __doc__="no word on departures"),
-    "hyper parameters are documented": changed(
-        NCE, lambda self, batch: rows(self.gamma * softplus(-ratios(self, batch)[0]) + softplus(ratios(self, batch)[1])),
-        gamma=(float, field(default=1.0)),
-    ),
-    "loss and metrics have one value per prompt": plus(
-        NCE, lambda self, batch, out: replace(out, metrics={"all": out.loss.mean()})
-    ),
-    "same input gives same output and is unchanged": changed(NCE, clears_lengths),
-    "random numbers and settings are left alone": changed(NCE, seeded),
+    "hyper parameters are documented": changed(NCE, undocumented, gamma=(float, field(default=1.0))),
+    "loss and metrics have one value per prompt": metric_of_the_batch(NCE),
+    "same input gives same output and is unchanged": doing_first(NCE, lambda batch: batch.real.length.zero_()),
+    "random numbers and settings are left alone": doing_first(NCE, lambda batch: torch.manual_seed(0)),
     "harmless input gives a finite loss and gradient": changed(FIELD["lsif"], beta=(float, param(600.0, "scale", above=0))),
     "rows do not depend on each other": plus(NCE, lambda self, batch, out: replace(out, loss=out.loss + math.log(len(out.loss)))),
     "weights count prompts": plus(NCE, lambda self, batch, out: replace(out, weight=torch.sigmoid(-batch.real.log_ratio)[:, 0])),
@@ -175,14 +141,6 @@ def without_reference(r):
     return replace(r, reference=torch.zeros_like(r.reference))
 
 
-def half(x):
-    return x.to(torch.float16).to(x.dtype)
-
-
-def roles_swapped(cls):
-    return seen_as(cls, lambda batch: Batch(batch.synthetic, batch.real, batch.maybe_proto))
-
-
 def swapped(name):
     """The class whose real and synthetic responses have each other's `name`."""
 
@@ -211,15 +169,6 @@ def afterwards(change):
     return lambda cls: plus(cls, lambda self, batch, out: replace(out, loss=change(out.loss, batch)))
 
 
-def in_place(cls):
-    def loss(self, batch):
-        with torch.no_grad():
-            batch.real.logp.mul_(1.01)
-        return cls.loss(self, batch)
-
-    return changed(cls, loss)
-
-
 def counting(cls):
     calls = []
 
@@ -237,7 +186,7 @@ GENERAL = {
     "real term's sign": (side("real", with_logp(lambda x: 2 * x.detach() - x)), REAL),
     "synthetic term's sign": (side("synthetic", with_logp(lambda x: 2 * x.detach() - x)), SYNTHETIC),
     "loss's sign": (afterwards(lambda loss, batch: -loss), REAL),
-    "roles swapped": (roles_swapped, SYNTHETIC),
+    "roles swapped": (lambda cls: seen_as(cls, lambda b: Batch(b.synthetic, b.real, b.maybe_proto)), SYNTHETIC),
     "real detached": (side("real", with_logp(torch.Tensor.detach)), REAL),
     "synthetic detached": (side("synthetic", with_logp(torch.Tensor.detach)), SYNTHETIC),
     "all detached": (afterwards(lambda loss, batch: loss.detach()), REAL),
@@ -272,9 +221,9 @@ GENERAL = {
     "dropout": (side("real", with_logp(lambda x: torch.nn.functional.dropout(x, 0.5))), REAL),
     "seeds torch": (afterwards(lambda loss, batch: loss + 0 * torch.manual_seed(3).initial_seed()), REAL),
     "counts calls": (counting, REAL),
-    "input changed": (in_place, REAL),
+    "input changed": (lambda cls: doing_first(cls, lambda batch: batch.real.logp.detach().mul_(1.01)), REAL),
     "leaves through sys.exit": (lambda cls: changed(cls, lambda self, batch: sys.exit(0)), REAL),
-    "half precision": (side("real", with_logp(half)), REAL),
+    "half precision": (side("real", with_logp(lambda x: x.half().to(x.dtype))), REAL),
     "rounded": (side("real", with_logp(lambda x: x + (x.detach().round() - x.detach()))), {"no warning"}),
     "float32 inside": (side("real", with_logp(lambda x: x.float().double())), {"no warning"}),
     "bfloat16 out": (afterwards(lambda loss, batch: loss.bfloat16()), REAL),
@@ -284,7 +233,7 @@ GENERAL = {
     "weight below 0": (lambda cls: plus(cls, lambda self, batch, out: replace(out, weight=-torch.ones_like(out.loss))), REAL),
     "weight over the batch": (lambda cls: plus(cls, lambda self, batch, out: replace(
         out, weight=(batch.real.length / batch.real.length.sum())[:, 0])), {"rows"}),
-    "metric of the batch": (lambda cls: plus(cls, lambda self, batch, out: replace(out, metrics={"m": out.loss.mean()})), REAL),
+    "metric of the batch": (metric_of_the_batch, REAL),
     "metric that is a number": (lambda cls: plus(cls, lambda self, batch, out: replace(out, metrics={"m": 0.5})), REAL),
     "no LossOutput": (lambda cls: changed(cls, lambda self, batch: cls.loss(self, batch).loss), REAL),
 }  # fmt: skip
@@ -292,18 +241,14 @@ GENERAL = {
 
 def traits(name):
     """What a loss of the field has, by which a change applies to it."""
-    cls = FIELD[name]
-    objective = cls()
-    needs = objective.needs
-    found = {"real", "coupled" if needs.couples_batch else "rows", "reference" if needs.reference else "no reference"}
-    found |= {"synthetic"} if needs.synthetic else set()
-    found |= {"proto"} if needs.proto else {"no proto"}
-    found |= {"per token"} if name in ("ipo_per_token", "orpo") else set()
-    found |= {"summed"} if name in SUMMED else set()
-    found |= {"bounded"} if cls.unbounded is False and name != "lsif_clipped" else set()
-    found |= {"no warning"} if name not in WITH_A_WARNING else set()
-    found |= {"large"} if name not in ("brier", "kto", "wpo") else set()
-    return found
+    cls, needs = FIELD[name], FIELD[name]().needs
+    has = {
+        "real": True, "synthetic": needs.synthetic, "reference": needs.reference, "no reference": not needs.reference,
+        "no proto": not needs.proto, "coupled": needs.couples_batch, "rows": not needs.couples_batch,
+        "per token": name in ("ipo_per_token", "orpo"), "summed": name in SUMMED, "no warning": name not in WITH_A_WARNING,
+        "bounded": cls.unbounded is False and name != "lsif_clipped", "large": name not in ("brier", "kto", "wpo"),
+    }  # fmt: skip
+    return {trait for trait, present in has.items() if present}
 
 
 # Losses in which all log-probabilities are summed and the synthetic and the real one are curved: elsewhere a side per token is a

@@ -9,7 +9,7 @@ from harness.discovery.batches import make_batch
 from harness.discovery.isolated import run_isolated_checks
 from harness.discovery.review import check_file, check_side_effects
 from harness.discovery.source_file import SideEffectMonitor, foreign_imports
-from harness.discovery.variants import find_objective, load_objective
+from harness.discovery.variants import find_objective, load_objective, parse_variants
 from harness.errors import UserError
 from tests.conftest import ROOT, run_cli, run_cli_in_process
 
@@ -96,9 +96,7 @@ def watched(path):
 def test_what_a_loss_reads_or_writes_is_named_with_its_line(inside, said, written, monkeypatch):
     monkeypatch.setenv("HARNESS_TRIED", "before")
     (verdict, reason), printed = watched(written(inside=inside))
-    assert verdict == "FAIL"
-    assert said in reason
-    assert printed[0] == "pass"
+    assert (verdict, printed[0]) == ("FAIL", "pass") and said in reason
 
 
 def test_what_is_written_while_the_file_is_loaded_counts_too(written):
@@ -118,9 +116,7 @@ def test_what_python_reads_for_itself_does_not_count(written):
 
 def test_printing_is_a_warning_that_shows_it(written):
     outside, (verdict, reason) = watched(written(inside="print('margin is', 3)"))
-    assert outside[0] == "pass"
-    assert verdict == "warning"
-    assert 'prints "margin is 3"' in reason
+    assert (outside[0], verdict) == ("pass", "warning") and 'prints "margin is 3"' in reason
 
 
 # ---------------------------------------------------------------- the command
@@ -147,10 +143,6 @@ def test_what_cannot_be_checked_is_one_line(text, said, written, tmp_path):
     assert said in done.stderr
 
 
-def lines(done):
-    return [line for line in done.stdout.splitlines() if line.startswith(("FAIL", "warning"))]
-
-
 def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path):
     """SPACE at mu 3 draws three samples: their slopes; a file written from an empty folder, and nothing left in this one."""
     written(inside="open('kept.txt', 'a').close()")
@@ -160,7 +152,7 @@ def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path)
     # softplus(log 3 - r) at 0: 3 / (1 + 3) = 0.75; 3 softplus(s - log 3): 3 / (1 + 3) together
     assert "that of the 3 synthetic responses together is pushed down with slope 0.75" in done.stdout
     assert "real response's log-probability is pushed up with slope 0.75" in done.stdout
-    (line,) = lines(done)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(("FAIL", "warning"))]
     assert line.startswith("FAIL  nothing outside is read or written: writes a file kept.txt (line ")
     assert os.listdir(tmp_path) == ["mine.py"]
 
@@ -176,31 +168,21 @@ def test_the_command_checks_a_variant_in_a_process_of_its_own(written, tmp_path)
         ("", "bytearray(10**12)", "the loss needs more memory than a batch of a few prompts can"),
         ("", "torch.save(1, 'kept.pt')", "writes a file kept.pt"),
         ("", "1 / 0", "FAIL  the loss can be computed: ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(0)", "", "mine.py: line 3: SystemExit: 0"),
+        ("import os; os._exit(0)", "", "mine.py: line 3: SystemExit: 0"),
     ],
 )
 def test_what_ends_or_harms_the_process_is_one_line(top, inside, said, written, tmp_path):
-    written(f"import torch\n{top}", inside)
+    written(top or "import torch", inside)
     done = run_cli("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr, done.stderr
+    (line,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("FAIL", "harness: "))]
     assert said in line
 
 
 @pytest.mark.slow
 def test_an_endless_loop_ends_by_time(written):
-    from harness.discovery.variants import parse_variants
-
     written(inside="exec('while True: pass')")
     (variant,) = parse_variants("./mine.py")
     reasons = [reason for _, verdict, reason in run_isolated_checks(variant, seconds=2) if verdict == "FAIL"]
     assert reasons == ["nothing for 2 seconds at: the slopes at the start; is there an endless loop?"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("end", ["import sys; sys.exit(0)", "import os; os._exit(0)"])
-def test_a_file_that_ends_the_process_while_it_is_loaded_is_one_line(end, written, tmp_path):
-    written(end)
-    done = run_cli("objectives", "check", "./mine.py", cwd=tmp_path, check=False)
-    assert done.returncode == 1
-    assert "mine.py: line 3: SystemExit: 0" in done.stderr

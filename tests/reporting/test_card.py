@@ -9,6 +9,7 @@ from harness.analysis.facts import RunResults
 from harness.reporting.card import model_card
 from harness.security.escaping import escape_markdown
 from tests.conftest import ROOT, read_csv_rows, run_cli_in_process
+from tests.helpers.damage import refused
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +17,11 @@ def package(played, tmp_path_factory):
     folder = tmp_path_factory.mktemp("package") / "spin"
     run_cli_in_process("push", "small", "spin", "--iteration", "0", "--to", folder, cwd=played)
     return folder
+
+
+def scores_of_player(played):
+    table = read_csv_rows(played / "results/small/scores.csv")
+    return [row for row in table if (row["objective"], row["iteration"]) == ("spin", "0")]
 
 
 def test_peft_loads_it_and_lm_eval_gives_the_recorded_scores(package, played):
@@ -42,10 +48,7 @@ def test_peft_loads_it_and_lm_eval_gives_the_recorded_scores(package, played):
         )  # fmt: skip
         found[row.name] = make_record(row, board.suite, result, [row.name]).value
     assert FEWSHOT_SEED == 1234
-    recorded = [
-        r for r in read_csv_rows(played / "results/small/scores.csv") if (r["objective"], r["iteration"]) == ("spin", "0")
-    ]
-    assert {r["task"]: float(r["value"]) for r in recorded} == found
+    assert {r["task"]: float(r["value"]) for r in scores_of_player(played)} == found
 
 
 def test_its_names_are_pefts_own_and_so_are_those_in_the_run_folder(package, played):
@@ -54,31 +57,25 @@ def test_its_names_are_pefts_own_and_so_are_those_in_the_run_folder(package, pla
     kept = played / "results/small/spin/seed-0/iteration-0/train/adapter/adapter_model.safetensors"
     assert kept.read_bytes() == (package / "adapter_model.safetensors").read_bytes()
     names = list(load_file(package / "adapter_model.safetensors"))
-    assert names
-    assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in names)
+    assert names and all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in names)
     assert sorted(p.name for p in package.iterdir()) == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
 
 
 def test_the_card_says_objective_equation_data_and_scores_with_n(package, played):
     text = (package / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("---\nbase_model: ")
-    assert ModelCard(text).data.library_name == "peft"
-    assert "equation 4.7" in text
-    assert "arxiv.org/abs/2401.01335" in text
-    assert "| data.source | " in text
-    assert "no interval over seeds: n = 1" in text
-    for row in read_csv_rows(played / "results/small/scores.csv"):
-        if (row["objective"], row["iteration"]) == ("spin", "0"):
-            error = f" ± {100 * float(row['stderr']):.1f}" if float(row["stderr"]) else ""  # none of answers that are all alike
-            assert f"| {100 * float(row['value']):.1f}{error} | {row['n']} |" in text
+    assert text.startswith("---\nbase_model: ") and ModelCard(text).data.library_name == "peft"
+    for said in ("equation 4.7", "arxiv.org/abs/2401.01335", "| data.source | ", "no interval over seeds: n = 1"):
+        assert said in text
+    for row in scores_of_player(played):
+        error = f" ± {100 * float(row['stderr']):.1f}" if float(row["stderr"]) else ""  # none of answers that are all alike
+        assert f"| {100 * float(row['value']):.1f}{error} | {row['n']} |" in text
 
 
-def test_a_dry_push_writes_and_uploads_nothing(played, tmp_path):
-    before = sorted(p for p in played.rglob("*"))
-    done = run_cli_in_process("push", "small", "space", cwd=played)
-    assert "nothing written, nothing uploaded" in done.stdout
-    assert "library_name" in done.stdout
-    assert sorted(p for p in played.rglob("*")) == before
+def test_a_dry_push_writes_and_uploads_nothing(played):
+    before = set(played.rglob("*"))
+    said = run_cli_in_process("push", "small", "space", cwd=played).stdout
+    assert "nothing written, nothing uploaded" in said and "library_name" in said
+    assert set(played.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -91,9 +88,7 @@ def test_a_dry_push_writes_and_uploads_nothing(played, tmp_path):
     ],
 )
 def test_what_cannot_be_pushed_is_one_line(played, arguments, expected):
-    done = run_cli_in_process("push", *arguments, cwd=played, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert expected in done.stderr
+    assert expected in refused(played, "push", *arguments)
 
 
 def test_hostile_text_stays_text_in_the_card(played_copy):
@@ -103,8 +98,7 @@ def test_hostile_text_stays_text_in_the_card(played_copy):
     record["identity"]["model"]["path"] = "a\n---\nlicense: mit\u202e"
     (run / "run.json").write_text(json.dumps(record))
     text = model_card(RunResults(run), "spin", 0, 0)
-    assert "<script>" not in text
-    assert "\n# heading" not in text
-    assert ModelCard(text).data.base_model == r"a\u{a}---\u{a}license: mit\u{202e}"
-    assert ModelCard(text).data.license is None and "\u202e" not in text
+    assert not [hostile for hostile in ("<script>", "\n# heading", "\u202e") if hostile in text]
+    data = ModelCard(text).data
+    assert (data.base_model, data.license) == (r"a\u{a}---\u{a}license: mit\u{202e}", None)
     assert escape_markdown("a|b") == "a\\|b"

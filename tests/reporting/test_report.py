@@ -1,7 +1,6 @@
 """Tables show holes and never zeros; every printed number is in a csv; text of a model cannot become markup or break a page."""
 
 import html
-import json
 import re
 import shutil
 
@@ -9,11 +8,13 @@ import pytest
 
 from harness.analysis.facts import RunResults
 from harness.errors import UserError
+from harness.files import read_jsonl, write_jsonl
 from harness.reporting.card import model_card
 from harness.reporting.report import write_report
 from harness.reporting.report.blocks import display_text, sanitize
 from harness.reporting.tables import refresh
-from tests.conftest import read_csv_rows, run_cli_in_process, update_manifest_digests
+from tests.conftest import read_csv_rows, update_manifest_digests
+from tests.helpers.damage import refused
 from tests.reporting.conftest import change
 
 NASTY = ["#let x = 1 *bold* $x$ `raw` \\ <a>", "\x00\x1b[31m\u202e", "🙂 \ud800", "W" * 3000, "", "= Heading\n- item"]
@@ -60,8 +61,7 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
     refresh(run)
     scores = read_csv_rows(run / "scores.csv")
     assert [r["clusters"] for r in scores[:2]] == ["", "4"]
-    label = scores[1]["label"]
-    said = f"items per task (items that share a question are one cluster: {label} 4)"
+    said = f"items per task (items that share a question are one cluster: {scores[1]['label']} 4)"
     assert said in (run / "tables/leaderboard.md").read_text()
     write_report(run, run.parent / "clustered.pdf")
     page = (run.parent / "clustered.html").read_text()
@@ -72,10 +72,8 @@ def test_a_row_with_clusters_says_how_many_where_it_says_n(run):
 
 def test_nasty_text_is_shown_and_not_run(run, tmp_path):
     path = run / "initial/probe/samples.jsonl"
-    kept = [json.loads(line) for line in path.read_text().splitlines()]
-    for row, text in zip(kept, NASTY, strict=False):
-        row["text"] = row["prompt"] = row["real"] = text
-    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    kept = read_jsonl(path)
+    write_jsonl(path, [row | dict.fromkeys(("text", "prompt", "real"), text) for row, text in zip(kept, NASTY, strict=True)])
     update_manifest_digests(path.parent)
     assert write_report(run, tmp_path / "nasty.pdf").read_bytes().startswith(b"%PDF")
 
@@ -88,13 +86,9 @@ def test_visible_text_has_no_control_characters_and_no_endless_words(text):
     shown.encode("utf-8")
 
 
-def test_views_are_the_same_bytes_for_the_same_facts(run, tmp_path):
-    refresh(run)
-    before = {p: p.read_bytes() for folder in ("plots", "tables") for p in (run / folder).iterdir()}
-    refresh(run)
-    assert {p: p.read_bytes() for p in before} == before
-    one = write_report(run, tmp_path / "a" / "r.pdf").read_bytes()
-    assert write_report(run, tmp_path / "b" / "r.pdf").read_bytes() == one
+def test_a_report_has_the_same_bytes_wherever_it_is_written(run, tmp_path):
+    one, other = (write_report(run, tmp_path / place / "r.pdf").read_bytes() for place in "ab")
+    assert one == other
 
 
 def test_a_run_of_which_nothing_is_kept_is_one_line_and_nothing_is_overwritten_by_empty_tables(played_copy, run):
@@ -102,9 +96,7 @@ def test_a_run_of_which_nothing_is_kept_is_one_line_and_nothing_is_overwritten_b
         shutil.rmtree(run / folder)
     (run / "scores.csv").unlink()
     before = {p: p.read_bytes() for p in run.rglob("*.csv")}
-    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "holds no phase, no small files and no scores.csv" in done.stderr
+    assert "holds no phase, no small files and no scores.csv" in refused(played_copy, "report", "small")
     assert {p: p.read_bytes() for p in run.rglob("*.csv")} == before
 
 
@@ -125,13 +117,11 @@ def test_every_number_of_the_reports_tables_is_in_a_csv_beside_it(run, tmp_path)
     """
     write_report(run, tmp_path / "r.pdf")
     known = set()
-    for path in (tmp_path / "r").glob("*.csv"):
-        for row in read_csv_rows(path):
-            for cell in row.values():
-                try:
-                    known |= set(spellings(float(cell)))
-                except ValueError:
-                    known |= set(NUMBER.findall(cell))
+    for cell in (cell for path in (tmp_path / "r").glob("*.csv") for row in read_csv_rows(path) for cell in row.values()):
+        try:
+            known |= set(spellings(float(cell)))
+        except ValueError:
+            known |= set(NUMBER.findall(cell))
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     for title in ("Summary", "Scores", "Pairwise comparisons", "Stability", "Drift", "Cost"):
         part = text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]

@@ -45,7 +45,7 @@ def hostile(tmp_path):
         {"kind": "samples", "prompts": [{"prompt": HOSTILE, "real": HOSTILE, "id": HOSTILE, "responses": [[HOSTILE, HOSTILE]]}]},
     ]  # fmt: skip
     section = {"title": HOSTILE, "blocks": blocks, "page_break_after": False}
-    content = {"title": HOSTILE, "name": HOSTILE, "suite": HOSTILE, "suite_title": HOSTILE, "sections": [section]}
+    content = dict.fromkeys(("title", "name", "suite", "suite_title"), HOSTILE) | {"sections": [section]}
     path = tmp_path / "hostile.html"
     path.write_text(html_page(content, plots), encoding="utf-8")
     return path
@@ -53,9 +53,7 @@ def hostile(tmp_path):
 
 def test_hostile_text_stays_text(tmp_path):
     text = hostile(tmp_path).read_text(encoding="utf-8")
-    assert "<script" not in text
-    assert "<img src=x" not in text
-    assert not re.search(r'" onmouseover="', text)
+    assert not re.search(r'<script|<img src=x|" onmouseover="', text)
     assert text.count("&lt;script&gt;") > 10
 
 
@@ -73,13 +71,12 @@ def test_a_tip_stays_inside_its_figure(x, y, text, left, above):
 
 def test_every_point_lies_where_its_marker_is_drawn(played):
     """The places written beside the figure are those of the markers in the svg, to half a point."""
-    plots = played / "results/small/plots"
-    figure = embed_figure(plots / "stability_curves.svg")
-    uses = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)"', (plots / "stability_curves.svg").read_text())
-    markers = [(float(x), float(y)) for x, y in uses]
-    assert len(figure["tips"]) == 6  # two objectives: initial and two iterations
-    for one in figure["tips"]:
-        assert min(max(abs(one["x"] - x), abs(one["y"] - y)) for x, y in markers) < 0.5
+    path = played / "results/small/plots/stability_curves.svg"
+    markers = re.findall(r'<use xlink:href="#\w+" x="([\d.]+)" y="([\d.]+)"', path.read_text())
+    tips = embed_figure(path)["tips"]
+    assert len(tips) == 6  # two objectives: initial and two iterations
+    for one in tips:
+        assert min(max(abs(one["x"] - float(x)), abs(one["y"] - float(y))) for x, y in markers) < 0.5
 
 
 def test_every_curve_can_be_pointed_at(played):
@@ -135,8 +132,5 @@ def test_the_page_is_no_wider_than_a_telephone(browser, report):
 
 
 def test_hostile_text_runs_nothing_in_a_browser(browser, tmp_path):
-    path = hostile(tmp_path)
-    sheet, asked, _ = opened(browser, path)
-    assert asked == []
-    assert sheet.title() != "run"
-    assert sheet.locator("script").count() == 0
+    sheet, asked, _ = opened(browser, hostile(tmp_path))
+    assert (asked, sheet.title() == "run", sheet.locator("script").count()) == ([], False, 0)

@@ -1,5 +1,6 @@
 """Intervals in the tables of a run made up of known answers: one quantity has one interval, no claim goes beyond it."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from harness.reporting.report.content.summary import _enough_items, _retention_s
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import comparisons_table
 from harness.reporting.tables.curves import stability_table
-from harness.reporting.tables.formatting import as_markdown, items_note
+from harness.reporting.tables.formatting import as_markdown
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.mean_errors import item_terms
 from harness.reporting.tables.paired_scores import ModelKey, PairedScores
@@ -31,18 +32,15 @@ def made(answers, seeds=(0,), iterations=1, clusters=None):
     """Facts of a run from {(objective, seed, iteration): {task: values}}; the initial policy's key is (INITIAL, None, -1)."""
     facts = RunResults.__new__(RunResults)
     facts.root, facts.suite_name = Path("made"), None
-    labels = list(dict.fromkeys(objective for objective, _, _ in answers if objective != INITIAL))
+    labels = [objective for objective, _, _ in answers if objective != INITIAL]
     rows = [{"name": task, "label": task, "metric": "acc", "chance": 0.0} for task in TASKS]
     facts.record = {
         "suite": "s", "suites": {"s": {"name": "s", "version": "1", "task": rows}}, "seeds": list(seeds),
         "iterations": iterations, "variants": dict.fromkeys(labels), "name": "made",
     }  # fmt: skip
+    shared = {"items": "same", **({"clusters": clusters} if clusters else {})}
     facts.__dict__["item_scores"] = {
-        key: {
-            task: {"items": "same", "values": list(values), **({"clusters": clusters} if clusters else {})}
-            for task, values in tasks.items()
-        }
-        for key, tasks in answers.items()
+        key: {task: shared | {"values": list(values)} for task, values in tasks.items()} for key, tasks in answers.items()
     }
     facts.__dict__["scores"] = pd.DataFrame(
         [
@@ -63,10 +61,8 @@ def played(share, seeds=(0, 1, 2), iterations=3, items=30, seed=0):
     """Objectives with these shares of right answers, by name and iteration."""
     generator = np.random.default_rng(seed)
     answers = {BASE: drawn(generator, items)}
-    for label, by_time in share.items():
-        for s in seeds:
-            for t in range(iterations):
-                answers[label, s, t] = drawn(generator, items, by_time[t])
+    for label, s, t in itertools.product(share, seeds, range(iterations)):
+        answers[label, s, t] = drawn(generator, items, share[label][t])
     return made(answers, seeds, iterations)
 
 
@@ -101,15 +97,13 @@ def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_tab
 def test_the_best_iterations_interval_is_wider_for_having_been_chosen():
     facts = played({"a": (0.4, 0.6, 0.5)})
     board, _, _, standing = tables(facts)
-    row = board[board["best"]].iloc[0]
-    stands = standing.iloc[0]
+    row, stands = board[board["best"]].iloc[0], standing.iloc[0]
     assert stands["best"] == row["mean"]
     assert stands["best_low"] < row["mean_low"] < row["mean_high"] < stands["best_high"]
 
 
 def test_with_seeds_that_count_mcnemar_is_silent_and_every_p_is_corrected_over_tasks():
-    several = tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}))[2]
-    one = tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}, seeds=(0,)))[2]
+    several, one = (tables(played({"a": (0.5,) * 3, "b": (0.6,) * 3}, seeds=seeds))[2] for seeds in ((0, 1, 2), (0,)))
     assert several["mcnemar_p"].isna().all() and set(several["over"]) == {"items and seeds"}
     assert select(one, task=list(TASKS))["mcnemar_p"].notna().all() and set(one["over"]) == {"items"}
     for table in (several, one):
@@ -138,11 +132,6 @@ def test_five_items_of_four_questions_are_too_few():
     assert (few["items"], few["clusters"]) == (8, 4) and np.isnan(few["low"]) and np.isnan(few["p"])
 
 
-def test_the_number_of_clusters_is_said_with_the_number_of_items():
-    facts = made({BASE: drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1, 1, 2, 3])
-    assert items_note(facts) == "n = 6 items per task (items that share a question are one cluster: one 4, two 4)"
-
-
 def test_clusters_that_do_not_fit_the_items_are_one_line():
     facts = made({BASE: drawn(np.random.default_rng(0), 6)}, clusters=[0, 0, 1])
     with pytest.raises(UserError, match="one has 6 values and 3 clusters"):
@@ -157,8 +146,7 @@ def test_equal_objectives_share_the_lead_whatever_the_order_of_summing():
 
     facts = made({BASE: right(1, 1), ("a", 0, 0): right(1, 2), ("b", 0, 0): right(3, 0), ("c", 0, 0): right(0, 2)})
     _, _, compared, standing = tables(facts)
-    standing = standing.set_index("objective")
-    assert standing["leader"].to_dict() == {"a": True, "b": True, "c": False}
+    assert standing.set_index("objective")["leader"].to_dict() == {"a": True, "b": True, "c": False}
     pair = only(compared, a="a", b="b", task="mean")
     assert (pair["difference"], pair["p"]) == (0.0, 1.0)
 
@@ -200,15 +188,13 @@ def test_kept_to_within_a_point_is_said_only_where_no_larger_loss_is_possible():
 def test_few_items_in_one_task_are_said_though_the_others_have_enough():
     generator = np.random.default_rng(0)
     answers = {
-        key: {"one": (generator.random(40) < 0.5).astype(float), "two": np.array([float(number % 2)])}
-        for number, key in enumerate([BASE, *((o, s, 0) for o in ("a", "b") for s in (0, 1, 2))])
+        key: drawn(generator, 40) | {"two": np.array([float(number % 2)])}
+        for number, key in enumerate([BASE, *itertools.product("ab", (0, 1, 2), (0,))])
     }
     facts = made(answers, (0, 1, 2))
     written = Written(facts)
-    by_task = written.comparisons.set_index(["a", "b", "task"])["p"]
-    assert by_task["a", "b", "one"] < 1
-    assert np.isnan(by_task["a", "b", "two"])
-    assert np.isnan(by_task["a", "b", "mean"])
+    by_task = select(written.comparisons, a="a", b="b").set_index("task")["p"]
+    assert by_task["one"] < 1 and by_task[["two", "mean"]].isna().all()
     assert not _enough_items(written)
     assert leaderboard(facts)["mean_low"].isna().all()
 

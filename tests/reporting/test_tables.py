@@ -13,6 +13,7 @@ from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.paired_scores import PairedScores
 from harness.reporting.tables.ranking import ranking_table
 from tests.conftest import read_csv_rows, run_cli_in_process
+from tests.helpers.damage import refused
 from tests.reporting.conftest import change, only
 
 
@@ -27,9 +28,6 @@ def test_a_comparison_is_the_difference_of_the_items_on_disk(run):
         row = only(table, a="space", b="spin", task=task)
         assert row["difference"] == pytest.approx(np.mean(a[task]["values"]) - np.mean(b[task]["values"]))
         assert (row["items"], row["seeds"], row["over"]) == (len(a[task]["values"]), 1, "items")
-    board = leaderboard(RunResults(run))
-    expected = only(board, objective="space", iteration=1)["mean"] - only(board, objective="spin", iteration=1)["mean"]
-    assert only(table, a="space", b="spin", task="mean")["difference"] == pytest.approx(expected)
 
 
 def test_a_player_with_a_hole_is_compared_with_no_one_and_is_no_ones_best(run):
@@ -39,9 +37,8 @@ def test_a_player_with_a_hole_is_compared_with_no_one_and_is_no_ones_best(run):
     compared = comparisons_table(arena)
     assert "spin" not in set(compared["a"]) | set(compared["b"])
     standing = ranking_table(arena, leaderboard(facts), stability_table(facts), compared).set_index("objective")
-    assert np.isnan(standing.loc["spin", "last"])
+    assert np.isnan(standing.loc["spin", "last"]) and not standing.loc["spin", "leader"]
     assert standing["chance_best"].isna().all(), "no chance is given while one of the panel is missing"
-    assert not standing.loc["spin", "leader"]
 
 
 def test_a_seed_with_a_hole_keeps_its_curve_up_to_it_and_leaves_the_row_over_seeds(run):
@@ -67,17 +64,15 @@ def test_a_seed_with_a_hole_keeps_its_curve_up_to_it_and_leaves_the_row_over_see
 def test_items_that_cannot_be_paired_are_one_line_that_names_the_task(task, alter, line, run, played_copy):
     """Asked differently, fewer of them, or one without a number: never paired, never counted."""
     change(run / "spin/seed-0/iteration-1/evaluate/two/items.json", lambda items: alter(items[task]))
-    done = run_cli_in_process("report", "small", cwd=played_copy, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert f"{task} {line}" in done.stderr
+    assert f"{task} {line}" in refused(played_copy, "report", "small")
 
 
 def test_a_score_that_is_no_number_is_a_hole(run):
-    path = run / "spin/seed-0/iteration-1/evaluate/two/scores.json"
-    change(path, lambda scores: scores["records"][0].update(value=float("nan")))
+    change(
+        run / "spin/seed-0/iteration-1/evaluate/two/scores.json", lambda scores: scores["records"][0].update(value=float("nan"))
+    )
     board = leaderboard(RunResults(run)).set_index(["objective", "iteration"])
-    assert np.isnan(board.loc[("spin", 1), "mean"])
-    assert board.loc[("spin", 1), "seeds"] == 0
+    assert np.isnan(board.loc[("spin", 1), "mean"]) and board.loc[("spin", 1), "seeds"] == 0
     assert not np.isnan(board.loc[("spin", 0), "mean"])
 
 
@@ -91,17 +86,14 @@ def test_churn_in_the_tables_is_that_of_the_items_on_disk(run):
 
 
 def test_one_seed_gives_no_interval_anywhere(run):
-    facts = RunResults(run)
-    assert leaderboard(facts)["mean_low"].isna().all()
-    assert stability_table(facts)["low"].isna().all()
-    assert drift_table(facts)["low"].isna().all()
+    for table, column in ((leaderboard, "mean_low"), (stability_table, "low"), (drift_table, "low")):
+        assert table(RunResults(run))[column].isna().all()
 
 
 def test_every_row_says_where_its_number_comes_from_and_how_many_are_in_it(run):
     for name in ("comparisons", "stability", "standing", "drift", "leaderboard"):
         table = read_csv_rows(run / f"tables/{name}.csv")
-        assert table
-        assert all(r["source"] and r["seeds"] != "" for r in table if r.get("objective") != "initial"), name
+        assert table and all(r["source"] and r["seeds"] != "" for r in table if r.get("objective") != "initial"), name
 
 
 @pytest.mark.parametrize("text", ["", "objective,iteration\n\x00\xff", "{}"])
