@@ -264,7 +264,8 @@ def test_adapters_get_the_smallest_room_that_vllm_has():
     ],
 )
 def test_what_vllm_cannot_do_is_refused(stand_in, monkeypatch, settings, expected):
-    monkeypatch.setenv("HARNESS_TEST_VLLM", "cuda")
+    if not settings:
+        monkeypatch.setenv("HARNESS_TEST_VLLM", "cuda")
     with pytest.raises(UserError, match=expected):
         check_backend(config(*settings))
 
