@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.errors import UserError
-from harness.settings.plugins import load_plugin
 
 if TYPE_CHECKING:
     import torch
@@ -165,4 +164,6 @@ class World(Protocol):
 
 def load_world(name: str) -> World:
     """The world of that name. Raises UserError for an unknown one."""
+    from harness.settings.plugins import load_plugin  # pydantic, which the training core does without
+
     return load_plugin("world", name, "world")()

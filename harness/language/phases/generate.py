@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.config import GenerationConfig, RunConfig
 from harness.language.encoding import Encoder
 from harness.language.policy import Completion, Policy
 from harness.language.records import Example, Sample
@@ -14,6 +13,9 @@ from harness.progress import Advance
 from harness.records import digest, keyed_seed
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 from harness.train.nonfinite import with_example_ids
+
+if TYPE_CHECKING:
+    from harness.config import GenerationConfig, RunConfig
 
 SampleKey = tuple[Example, int, int]  # example, index, seed
 
