@@ -56,7 +56,7 @@ FLAGS = [
     run("--objectivs space", "no such option", "--objectivs", "--objectives"),
     given("rnu", "no such command 'rnu'", "'run'"),
     run("--seeds", "--seeds", "requires an argument"),
-    run("--iters many", "--iters", "valid integer"),
+    run("--iters many", "--iters", "whole number"),
     given("trace a b c", "unexpected extra argument", "c"),
     given("report", "missing argument 'run'", "report --help"),
     run("--jobs 0", "--jobs", "greater than or equal to 1"),

@@ -263,8 +263,9 @@ def _parse_spelling(text: str, known: Mapping[str, Path], source: str) -> tuple[
     if label in RESERVED_FOLDERS:
         raise UserError(f'{source} {name}: "{label}" is a reserved name in every run folder; rename the file')
     if not is_safe_name(label):
-        raise UserError(f"{source} {text[:80]}: its label, {label[:40]} ({len(label)} characters), names folders: {NAME_RULE}; "
-                        f"put settings into the recipe's [objective.{stem[:40]}]")  # fmt: skip
+        advice = f"put settings into the recipe's [objective.{stem[:40]}]" if overrides else "see: harness objectives"
+        label_text = f"{label[:40]} ({len(label)} characters)"
+        raise UserError(f"{source} {text[:80]}: its label, {label_text}, names folders: {NAME_RULE}; {advice}")
     return name, overrides, label
 
 

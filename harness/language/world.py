@@ -55,6 +55,7 @@ class World:
 
     def check(self, config: RunConfig) -> None:
         _backend(config).check(config)
+        find_distribution(config.data.distribution)
 
     def load_benchmark(self, config: RunConfig, suite: Suite, mirror: Path | None) -> Benchmark:
         """lm-eval's tasks, or a judge's questions."""

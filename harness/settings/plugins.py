@@ -14,12 +14,13 @@ The folder of an optional part (harness/language/engine, harness/language/judge)
 from __future__ import annotations
 
 import functools
+import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, error_line
 
 OWN_PLUGINS = {
     "world": {"language": "harness.language.world:World"},
@@ -31,11 +32,20 @@ OWN_PLUGINS = {
 }
 
 
+# What a part of a kind has at least; its protocol says the rest.
+ATTRIBUTES = {
+    "world": ("load_policy", "load_benchmark", "load_examples"),
+    "backend": ("check", "sample"),
+    "benchmark": ("__call__",),
+    "distribution": ("log_prob", "sample"),
+}
+
+
 @functools.cache  # installed packages are searched once, not for every checkpoint
 def find_plugin(kind: str, name: str, setting: str) -> EntryPoint:
     """The part of that name, not imported. setting: what names it, for errors. Raises UserError with the known names."""
     own = OWN_PLUGINS.get(kind, {})
-    if name in own or ":" in name:
+    if name in own or re.fullmatch(r"[\w.]+:[\w.]+", name):
         return EntryPoint(name, own.get(name, name), kind)
     declared = {entry.name: entry for entry in entry_points(group=f"harness.{kind}s")}
     if name not in declared:
@@ -44,14 +54,28 @@ def find_plugin(kind: str, name: str, setting: str) -> EntryPoint:
 
 
 def load_plugin(kind: str, name: str, setting: str) -> Any:
-    """Import the part. Raises UserError where that is unknown, or what it consists of is not installed."""
+    """Import the part. Raises UserError where that is unknown, cannot be imported, or is no part of this kind."""
     entry = find_plugin(kind, name, setting)
     try:
-        return entry.load()
-    except (ImportError, AttributeError) as error:
+        part = entry.load()
+    except Exception as error:  # a module may raise anything while it is imported
         raise UserError(
-            f'{setting}: {kind} "{name}" is {entry.value}, which cannot be imported ({error}); install it, or name another {kind}'
+            f'{setting}: {kind} "{name}" is {entry.value}, which cannot be imported ({error_line(error)}); install it, or name '
+            f"another {kind}"
         ) from error
+    if missing := [attribute for attribute in ATTRIBUTES[kind] if not hasattr(part, attribute)]:
+        raise UserError(
+            f'{setting}: {kind} "{name}" is {entry.value}, which is no {kind}: it has no {missing[0]}; what one must be is in '
+            "harness/settings/plugins.py"
+        )
+    return part
 
 
-BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name, "generation.backend").name)]
+def _check_backend_name(name: str) -> str:
+    try:
+        return find_plugin("backend", name, "").name
+    except UserError as error:
+        raise ValueError(str(error).removeprefix(": ")) from None
+
+
+BackendName = Annotated[str, AfterValidator(_check_backend_name)]

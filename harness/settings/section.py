@@ -41,11 +41,15 @@ class Section(BaseModel):
         is_tuple = any(typing.get_origin(kind) is tuple for kind in (annotation, *typing.get_args(annotation)))
         return tuple(value) if is_tuple and isinstance(value, list) else value
 
-    @field_validator("*")
+    @field_validator("*", mode="before")
     @classmethod
-    def _check_integers(cls, value: Any) -> Any:
-        if any(isinstance(leaf, int) and abs(leaf) > MAX_INT for _, leaf in iter_leaves(value)):
-            raise ValueError(f"a number larger than {MAX_INT}, the largest whole number that is kept exactly")
+    def _check_integers(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)  # which checks its own
+        for _, leaf in () if is_section else iter_leaves(value):
+            if isinstance(leaf, int) and abs(leaf) > MAX_INT:
+                number = leaf if abs(leaf) < 10**40 else "a number"
+                raise ValueError(f"{number} is larger than {MAX_INT}, the largest whole number that is kept exactly")
         return value
 
     def identity_fields(self) -> dict[str, Any]:

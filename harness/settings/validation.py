@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from typing import Any
 
@@ -13,6 +14,18 @@ from harness.settings.numbers import NOT_FINITE
 # Names of union members, which pydantic adds to the location of a key.
 SCALARS = ("float", "str", "bool", "constrained-int")
 UNION_MEMBERS = (*SCALARS, *(f"list[{name}]" for name in SCALARS), "literal['auto']")
+
+WHOLE_NUMBER = "expected a whole number, written without a point"
+EXPECTED = {
+    "int_type": WHOLE_NUMBER,
+    "int_from_float": WHOLE_NUMBER,
+    "float_type": "expected a number, written without quotes",
+    "bool_type": "expected true or false",
+    "string_type": "expected a text",
+    "list_type": "expected a list, such as [0, 1, 2]",
+    "tuple_type": "expected a list, such as [0, 1, 2]",
+    "finite_number": NOT_FINITE,
+}
 
 
 def format_error(error: ValidationError, model: type[BaseModel]) -> str:
@@ -31,8 +44,10 @@ def format_error(error: ValidationError, model: type[BaseModel]) -> str:
         return f'unknown setting "{key}"{did_you_mean(location[-1], owner.model_fields)}'
     if details["type"] == "value_error":  # raised by our own validators, whose message already names the value
         return f"{key}: {details['msg'].removeprefix('Value error, ')}"
-    expectation = NOT_FINITE if details["type"] == "finite_number" else details["msg"].lower()
-    return f"{key}={details['input']!r}: {expectation}"
+    value = details["input"]
+    is_endless = isinstance(value, float) and not math.isfinite(value)
+    expectation = NOT_FINITE if is_endless else EXPECTED.get(details["type"], details["msg"].lower())
+    return f"{key}={str(value).lower() if isinstance(value, bool) else repr(value)}: {expectation}"
 
 
 def relevant_error(error: ValidationError) -> Any:

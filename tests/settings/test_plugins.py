@@ -95,6 +95,29 @@ def test_a_back_end_of_another_distribution_draws_a_run(tmp_path, monkeypatch):
     assert load_plugin("backend", "other_engine:Sampler", "x") is load_plugin("backend", "other", "x"), "by module as by name"
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("generation.backend", "os:path", 'backend "os:path" is os:path, which is no backend: it has no check'),
+        ("generation.backend", "raising:Part", "which cannot be imported (boom); install it, or name another backend"),
+        (
+            "generation.backend",
+            "hf",
+            '--set generation.backend: generation.backend: unknown backend "hf" (known: transf',
+        ),
+        ("generation.backend", "transformers:", 'unknown backend "transformers:"'),
+        ("world", "os:path", 'world "os:path" is os:path, which is no world: it has no load_policy'),
+        ("data.distribution", "os:path", 'distribution "os:path" is os:path, which is no distribution: it has no log_prob'),
+    ],
+)
+def test_what_is_no_part_of_its_kind_is_one_line(setting, value, expected, tmp_path, monkeypatch):
+    (tmp_path / "raising.py").write_text("raise ValueError('boom')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    asked = ("run", "--recipe", SMALL_RECIPE, "--set", f"{setting}={value}")
+    done = run_cli_in_process(*asked, cwd=tmp_path, check=False)
+    assert done.returncode == 1 and expected in done.stderr and "Traceback" not in done.stderr
+
+
 def test_finding_imports_nothing_and_a_part_that_is_not_there_is_named():
     assert find_plugin("backend", "no.such:Thing", "generation.backend").value == "no.such:Thing"
     for value in ("no.such:Thing", "json:Thing"):
