@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.config import RunConfig
 from harness.errors import UserError
 from harness.files import RECOMPUTE_ADVICE, file_digest, read_jsonl
 from harness.loop.benchmark import Benchmark
-from harness.loop.training_set import TrainingSet, load_training_set
 from harness.loop.trials import Checkpoint, Trial, initial_adapter_folder
-from harness.records import INITIAL, INITIAL_ITERATION, digest
+from harness.records import INITIAL, INITIAL_ITERATION, Group, digest
 from harness.store.adapter_files import ADAPTER_FILE
 from harness.store.run_folder import PhaseResult, RunFolder
 from harness.world import Dataset, Policy, World
@@ -67,12 +65,21 @@ class RunContext:
         return read_jsonl(result.path / file, row_type)
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Groups, and the digests of everything in them by where it comes from."""
+
+    groups: list[Group]
+    sources: dict[str, str]
+
+
 @dataclass
 class Iteration:
     """One iteration of a trial; without a trial, the initial policy, which comes before iteration 0.
 
     opponent: the checkpoint of the iteration before. checkpoint: the newest one, the opponent until the main player is trained.
-    opponent_diagnostics, scores, diagnostics: finished phases, filled in as they are reached.
+    opponent_diagnostics, scores, diagnostics: finished phases, filled in as they are reached. training_set: see
+    `training_set.training_set_of`.
     """
 
     context: RunContext
@@ -84,6 +91,7 @@ class Iteration:
     opponent_diagnostics: PhaseResult = UNKNOWN
     scores: PhaseResult | None = None
     diagnostics: PhaseResult = UNKNOWN
+    training_set: TrainingSet | None = None
 
     @property
     def is_initial(self) -> bool:
@@ -106,11 +114,6 @@ class Iteration:
     def groups_per_pair(self) -> int:
         """How often an annotated pair stands in the training set: once per iteration that it reaches back to."""
         return min(self.needs.history, self.number) + 1
-
-    @cached_property
-    def training_set(self) -> TrainingSet:
-        """Its responses are sampled, and at iteration 0 the real ones scored, when this is first asked for."""
-        return load_training_set(self)
 
     def following(self, trial: Trial) -> Iteration:
         """The next iteration of a trial, whose opponent is this one's checkpoint."""

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.loop.context import Iteration, TrainingSet
 from harness.loop.trials import content_digest
 from harness.records import Group, Role, Score
 from harness.train.groups import build_groups
-
-if TYPE_CHECKING:
-    from harness.loop.context import Iteration
 
 INITIAL_SCORES = "initial/score"  # folder of the initial policy's log-probabilities of the real responses
 SAMPLES_FILE, SCORES_FILE = "samples.jsonl", "scores.jsonl"
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Groups, and the digests of everything in them by where it comes from."""
+def training_set_of(iteration: Iteration) -> TrainingSet:
+    """The training set, joined when it is first asked for: every sample and score in it is then stored."""
+    if iteration.training_set is None:
+        iteration.training_set = _join(iteration)
+    return iteration.training_set
 
-    groups: list[Group]
-    sources: dict[str, str]
 
-
-def load_training_set(iteration: Iteration) -> TrainingSet:
+def _join(iteration: Iteration) -> TrainingSet:
     """The groups of iterations max(0, t - history)..t."""
     context, needs, examples, number = iteration.context, iteration.needs, iteration.examples, iteration.number
     sources = {"examples": content_digest(examples)}

@@ -9,7 +9,7 @@ from harness.files import write_jsonl
 from harness.loop.context import Iteration
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
-from harness.loop.training_set import INITIAL_SCORES, SCORES_FILE
+from harness.loop.training_set import INITIAL_SCORES, SCORES_FILE, training_set_of
 from harness.loop.trials import Checkpoint, content_digest
 from harness.records import Group
 from harness.store.phase_writer import PhaseWriter
@@ -30,14 +30,14 @@ class Score(Phase):
 
     @property
     def inputs(self) -> dict[str, str]:
-        return {"player": self.iteration.opponent.digest, **self.iteration.training_set.sources}
+        return {"player": self.iteration.opponent.digest, **training_set_of(self.iteration).sources}
 
     @property
     def progress(self) -> tuple[str, int, str]:
-        return "score", sum(len(group.responses()) for group in self.iteration.training_set.groups), "responses"
+        return "score", sum(len(group.responses()) for group in training_set_of(self.iteration).groups), "responses"
 
     def run(self, draft: PhaseWriter) -> None:
-        scored = self._score(self.iteration.training_set.groups, draft)
+        scored = self._score(training_set_of(self.iteration).groups, draft)
         draft.counts["tokens"] = sum(s.length for s in scored.scores)
         draft.counts["computed"] = scored.num_scored
         draft.counts["known_logp_max_difference"] = scored.max_difference

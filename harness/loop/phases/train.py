@@ -12,7 +12,7 @@ from harness.discovery.process_state import preserve_process_state
 from harness.files import read_jsonl
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
-from harness.loop.training_set import SCORES_FILE
+from harness.loop.training_set import SCORES_FILE, training_set_of
 from harness.loop.trials import Checkpoint, training_settings
 from harness.records import Score
 from harness.store.adapter_files import ADAPTER_FILE
@@ -39,7 +39,7 @@ class Train(Phase):
         return {
             "player": iteration.opponent.digest,
             "objective": iteration.trial.variant.source_digest,
-            **iteration.training_set.sources,
+            **training_set_of(iteration).sources,
             **({"scores": scores.digest_of(SCORES_FILE)} if scores else {}),
         }
 
@@ -57,14 +57,14 @@ class Train(Phase):
     @property
     def progress(self) -> tuple[str, int, str]:
         epochs = int(self.training.epochs)  # type: ignore[arg-type]  # a number after `at_iteration`
-        return "train", len(self.iteration.training_set.groups) * epochs, "prompts"
+        return "train", len(training_set_of(self.iteration).groups) * epochs, "prompts"
 
     def run(self, draft: PhaseWriter) -> None:
         from harness.train.checkpointing import LOG_FILE, TrainingCheckpointer  # torch is slow to load
         from harness.train.core import train  # torch is slow to load
 
         iteration, policy, settings = self.iteration, self.context.policy, self.training
-        groups, scores, seed = iteration.training_set.groups, iteration.scores, iteration.trial.seed
+        groups, scores, seed = training_set_of(iteration).groups, iteration.scores, iteration.trial.seed
         if scores:
             groups = with_reference_logps(groups, read_jsonl(scores.path / SCORES_FILE, Score))
         key = (seed, "train", iteration.number)
