@@ -135,7 +135,9 @@ def run_cli(*arguments, cwd, check=True, **environment):
 def run_cli_in_process(*arguments, cwd, check=True):
     """The same in this process: for what is said and written, where starting anew is not what is tested. One cell at a time."""
     from harness import cli
+    from harness.settings.process_environment import notes
 
+    notes.clear()  # of a command before in this process
     if arguments[0] in ("run", "study") and "--jobs" not in arguments:
         arguments = (*arguments, "--jobs", "1")
     out, err, code = io.StringIO(), io.StringIO(), 0
