@@ -115,6 +115,12 @@ class Iteration:
         """How often an annotated pair stands in the training set: once per iteration that it reaches back to."""
         return min(self.needs.history, self.number) + 1
 
+    @property
+    def num_initial_samples(self) -> int:
+        """Responses of the initial policy per prompt that are in the training set, or stand beside it as proto-synthetic ones."""
+        reaches_start = self.number < self.groups_per_pair
+        return max(self.needs.synthetic if reaches_start else 0, self.needs.proto)
+
     def following(self, trial: Trial) -> Iteration:
         """The next iteration of a trial, whose opponent is this one's checkpoint."""
         number, opponent = self.number + 1, self.checkpoint

@@ -41,5 +41,8 @@ def plan_phases(config: RunConfig, variants: Sequence[Variant], suite: str) -> l
 
 
 def without_repeats(phases: Iterable[Phase]) -> list[Phase]:
-    """One phase per folder, where it comes first."""
-    return list({phase.folder: phase for phase in phases}.values())
+    """The first phase of every folder, in their order."""
+    by_folder: dict[str, Phase] = {}
+    for phase in phases:
+        by_folder.setdefault(phase.folder, phase)
+    return list(by_folder.values())

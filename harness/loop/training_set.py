@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from harness.loop.context import Iteration, TrainingSet
@@ -24,7 +25,11 @@ def _join(iteration: Iteration) -> TrainingSet:
     """The groups of iterations max(0, t - history)..t."""
     context, needs, examples, number = iteration.context, iteration.needs, iteration.examples, iteration.number
     sources = {"examples": content_digest(examples)}
-    proto = initial_samples(iteration, needs.proto, sources)
+    initial: list[list[Any]] = []  # of each index
+    for k in range(iteration.num_initial_samples):
+        initial.append(_initial_samples(iteration, k))
+        sources[f"initial k-{k}"] = content_digest(initial[k])
+    proto = list(chain(*initial[: needs.proto]))
     real_logps: dict[str, float] = {}
     if needs.reference and number == 0:
         scores = context.read_phase(INITIAL_SCORES, SCORES_FILE, Score)
@@ -33,7 +38,7 @@ def _join(iteration: Iteration) -> TrainingSet:
     for earlier in range(number + 1 - iteration.groups_per_pair, number + 1):
         synthetic: list[Any] = []
         if needs.synthetic and earlier == 0:
-            synthetic = initial_samples(iteration, needs.synthetic, sources)
+            synthetic = list(chain(*initial[: needs.synthetic]))
         elif needs.synthetic:
             folder = f"{iteration.trial.folder(earlier)}/generate"
             synthetic = context.read_phase(folder, SAMPLES_FILE, context.world.sample_type)
@@ -50,13 +55,8 @@ def initial_samples_folder(seed: int, index: int) -> str:
     return f"initial/seed-{seed}/generate/k-{index}"
 
 
-def initial_samples(iteration: Iteration, count: int, sources: dict[str, str]) -> list[Any]:
-    """The initial policy's samples for a trial's examples, `count` per prompt; their digests are put into `sources`."""
-    context, example_ids, samples = iteration.context, {example.id for example in iteration.examples}, []
-    for k in range(count):
-        folder = initial_samples_folder(iteration.trial.seed, k)
-        rows = context.read_phase(folder, SAMPLES_FILE, context.world.sample_type)
-        matching = [row for row in rows if row.example_id in example_ids]
-        sources[f"initial k-{k}"] = content_digest(matching)
-        samples += matching
-    return samples
+def _initial_samples(iteration: Iteration, index: int) -> list[Any]:
+    """The initial policy's samples of one index for a trial's examples."""
+    context, example_ids = iteration.context, {example.id for example in iteration.examples}
+    rows = context.read_phase(initial_samples_folder(iteration.trial.seed, index), SAMPLES_FILE, context.world.sample_type)
+    return [row for row in rows if row.example_id in example_ids]

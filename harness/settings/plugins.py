@@ -42,20 +42,25 @@ ATTRIBUTES = {
 
 
 @functools.cache  # installed packages are searched once, not for every checkpoint
-def find_plugin(kind: str, name: str, setting: str) -> EntryPoint:
-    """The part of that name, not imported. setting: what names it, for errors. Raises UserError with the known names."""
+def find_plugin(kind: str, name: str) -> EntryPoint:
+    """The part of that name, not imported. Raises ValueError with the known names."""
     own = OWN_PLUGINS.get(kind, {})
     if name in own or re.fullmatch(r"[\w.]+:[\w.]+", name):
         return EntryPoint(name, own.get(name, name), kind)
     declared = {entry.name: entry for entry in entry_points(group=f"harness.{kind}s")}
     if name not in declared:
-        raise UserError(f'{setting}: unknown {kind} "{name}"{did_you_mean(name, {*own, *declared})}')
+        raise ValueError(f'unknown {kind} "{name}"{did_you_mean(name, {*own, *declared})}')
     return declared[name]
 
 
 def load_plugin(kind: str, name: str, setting: str) -> Any:
-    """Import the part. Raises UserError where that is unknown, cannot be imported, or is no part of this kind."""
-    entry = find_plugin(kind, name, setting)
+    """Import the part. setting: what names it, for errors. Raises UserError where that is unknown, cannot be imported, or is no
+    part of this kind.
+    """
+    try:
+        entry = find_plugin(kind, name)
+    except ValueError as error:
+        raise UserError(f"{setting}: {error}") from None
     try:
         part = entry.load()
     except Exception as error:  # a module may raise anything while it is imported
@@ -71,11 +76,4 @@ def load_plugin(kind: str, name: str, setting: str) -> Any:
     return part
 
 
-def _check_backend_name(name: str) -> str:
-    try:
-        return find_plugin("backend", name, "").name
-    except UserError as error:
-        raise ValueError(str(error).removeprefix(": ")) from None
-
-
-BackendName = Annotated[str, AfterValidator(_check_backend_name)]
+BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]

@@ -119,7 +119,7 @@ def test_what_is_no_part_of_its_kind_is_one_line(setting, value, expected, tmp_p
 
 
 def test_finding_imports_nothing_and_a_part_that_is_not_there_is_named():
-    assert find_plugin("backend", "no.such:Thing", "generation.backend").value == "no.such:Thing"
+    assert find_plugin("backend", "no.such:Thing").value == "no.such:Thing"
     for value in ("no.such:Thing", "json:Thing"):
         with pytest.raises(UserError, match=f'backend "{value}" is {value}, which cannot be imported .*; install it, or name'):
             load_plugin("backend", value, "generation.backend")

@@ -10,7 +10,7 @@ from harness.files import write_json, write_jsonl
 from harness.loop.context import Iteration
 from harness.loop.costs import Cost, Sizes, Throughput
 from harness.loop.phases.phase import Phase
-from harness.loop.training_set import SAMPLES_FILE, initial_samples, initial_samples_folder
+from harness.loop.training_set import SAMPLES_FILE, initial_samples_folder, training_set_of
 from harness.loop.trials import Checkpoint, content_digest
 from harness.store.partial_results import PartialResults
 from harness.store.phase_writer import PhaseWriter
@@ -75,11 +75,7 @@ class InitialSamples(Generate):
 
     @classmethod
     def of(cls, iteration: Iteration) -> Sequence[Phase]:
-        if iteration.is_initial:
-            return []
-        needs = iteration.needs
-        reaches_start = iteration.number < iteration.groups_per_pair
-        return [cls(iteration, k) for k in range(max(needs.synthetic if reaches_start else 0, needs.proto))]
+        return [] if iteration.is_initial else [cls(iteration, k) for k in range(iteration.num_initial_samples)]
 
     @property
     def folder(self) -> str:
@@ -105,8 +101,8 @@ class SharedSamples(Phase):
 
     @property
     def inputs(self) -> dict[str, str]:
-        initial_samples(self.iteration, self.iteration.needs.synthetic, digests := dict[str, str]())
-        return {initial_samples_folder(self.iteration.trial.seed, k): value for k, value in enumerate(digests.values())}
+        sources, seed = training_set_of(self.iteration).sources, self.iteration.trial.seed
+        return {initial_samples_folder(seed, k): sources[f"initial k-{k}"] for k in range(self.iteration.needs.synthetic)}
 
     def run(self, draft: PhaseWriter) -> None:
         draft.counts["shared"] = "the samples are the initial policy's; see inputs"
