@@ -26,6 +26,7 @@ from harness.records import INITIAL, INITIAL_ITERATION
 from harness.settings.safe_paths import join_inside
 from harness.store.finished_phases import FinishedPhases, failed_cells
 
+PHASE_KINDS = ("generate", "score", "train", "evaluate", "probe")  # those of ours, in the order of the work
 RESPONSE_ROLES = ("real", "synthetic", "proto")
 RECORD_COLUMNS = ("task", "metric", "filter", "value", "stderr", "n", "shots", "chance", "task_version")
 SCORE_COLUMNS = [*KEY_COLUMNS, "task", "label", "metric", "filter", "value", "stderr", "n", "clusters", "shots", "chance",
@@ -129,9 +130,8 @@ class RunResults:
     def sample_sets(self) -> Iterator[tuple[dict[str, Any], Path, dict[str, Any]]]:
         """Key, folder and manifest of every finished phase that generated samples; those of the initial policy, which iteration 0
         of a seed shares, have a key of their own."""
-        phases = self.finished_phases.phases()
         for seed in self.record["seeds"]:
-            for phase in (phase for phase in phases if phase.startswith(f"{INITIAL}/seed-{seed}/generate/k-")):
+            for phase in (phase for phase in self._phase_names if phase.startswith(f"{INITIAL}/seed-{seed}/generate/k-")):
                 if (manifest := self.finished_phases.manifest(phase)) is not None:
                     yield {"objective": INITIAL, "seed": seed, "iteration": 0}, self.root / phase, manifest
         for checkpoint, folder, manifest in self.iter_phases("generate"):
@@ -274,10 +274,14 @@ class RunResults:
 
     def _costed_phases(self) -> list[str]:
         """The phases of an iteration in the order of the work, the benchmark's of this suite alone; then any other kind."""
-        known = ("generate", "score", "train", "evaluate", "probe")
-        parts = [phase.split("/", 3) for phase in self.finished_phases.phases()]
-        others = {p[3] for p in parts if len(p) == 4 and p[2].startswith("iteration-") and p[3].partition("/")[0] not in known}
-        return [f"evaluate/{self.suite['name']}" if phase == "evaluate" else phase for phase in known] + sorted(others)
+        parts = [phase.split("/", 3) for phase in self._phase_names]
+        in_iterations = {p[3] for p in parts if len(p) == 4 and p[2].startswith("iteration-")}
+        others = sorted(name for name in in_iterations if name.partition("/")[0] not in PHASE_KINDS)
+        return [f"evaluate/{self.suite['name']}" if kind == "evaluate" else kind for kind in PHASE_KINDS] + others
+
+    @cached_property
+    def _phase_names(self) -> list[str]:
+        return self.finished_phases.phases()
 
     def _source_manifests(self, manifest: dict[str, Any]) -> list[Any]:
         folders = [join_inside(self.root, folder, "a manifest") for folder in manifest["inputs"]]

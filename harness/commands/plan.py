@@ -75,19 +75,22 @@ def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[Pha
     throughput = context.world.measure_throughput(context, request.variants)
     sizes = Sizes(len(context.data.train), min(config.probe.prompts, len(context.data.heldout)), config.training.batch_size)
     num_parallel = num_workers if context.policy.device.type == "cuda" else 1  # on a CPU one trial already keeps every core busy
-    _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel), throughput)
+    _print_cost_table(estimate_cost(to_do, throughput, sizes, num_parallel))
     _print_cost_basis(config, throughput, str(context.policy.device), num_workers)
 
 
-def _print_cost_table(cost_estimate: CostEstimate, throughput: Throughput) -> None:
+def _print_cost_table(cost_estimate: CostEstimate) -> None:
+    from harness.loop.plan import PHASES
+
     table = Table(title="cost estimate of what is to do", title_justify="left", box=None, pad_edge=False)
     table.add_column("phase")
     for column in ("to do", "prompts or items", "tokens", "time in one process", "disk"):
         table.add_column(column, justify="right")
+    titles = {phase.kind: phase.title or phase.kind for phase in PHASES}
     for kind, (count, cost) in cost_estimate.costs_by_kind.items():
         if count:
             amounts = (f"{cost.count:,.0f}", f"{cost.tokens:,.0f}", format_seconds(cost.seconds), format_bytes(cost.disk_bytes))
-            table.add_row("diagnostics" if kind == "probe" else kind, str(count), *amounts)
+            table.add_row(titles[kind], str(count), *amounts)
     total, num_phases = cost_estimate.total, sum(count for count, _ in cost_estimate.costs_by_kind.values())
     table.add_row(
         "all", str(num_phases), "", f"{total.tokens:,.0f}", format_seconds(total.seconds), format_bytes(total.disk_bytes)

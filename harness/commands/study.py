@@ -50,7 +50,7 @@ def study_command(name: str, arguments: StudyArguments, output: Output) -> int:
     run = named_run(study_run_name(original_study, config), output.results)
     check_output_folders(run, output.results, output.reports, output.dry_run)
     if study.grid is not None:
-        return _tune_and_evaluate(study, config, run, arguments, output)
+        return _tune_and_evaluate(study, run, arguments, output)
     tuned_by_objective = tuned_variants(study, config, output.results, arguments.tuned_by is not None)
     if tuned_by_objective:
         config = study_config(study, ",".join([study.objectives, *tuned_by_objective.values()]), arguments)
@@ -171,7 +171,7 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
     return tuned
 
 
-def _tune_and_evaluate(study: Study, config: RunConfig, run: RunFolder, arguments: StudyArguments, output: Output) -> int:
+def _tune_and_evaluate(study: Study, run: RunFolder, arguments: StudyArguments, output: Output) -> int:
     """Run every candidate on the validation suite; then, for each objective, the chosen one on the leaderboard."""
     from harness.analysis.facts import RunResults
     from harness.reporting.tables.study import chosen_table

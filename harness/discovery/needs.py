@@ -43,6 +43,8 @@ def declared_roles_are_used(objective: Objective) -> None:
     for batch in _batches(objective):
         grads = logp_grads(objective, batch)
         unused = dict.fromkeys(role for role in unused if not grads[role].any())
+        if not unused:
+            return
     for role in unused:
         if role == "real":
             raise PropertyViolation("no gradient arrives at the real responses: are they unused, or detached?")

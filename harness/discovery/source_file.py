@@ -34,6 +34,11 @@ WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 INTERPRETER_MODULES = ("importlib", "linecache", "tokenize", "zipimport")
 
 
+def _is_or_below(event: str, name: str) -> bool:
+    """Whether an audit event is the one of that name, or of its module where that ends in a dot."""
+    return f"{event}.".startswith(f"{name.rstrip('.')}.")
+
+
 def foreign_imports(path: Path) -> list[tuple[str, int]]:
     """(module, line) of everything the file imports, at any depth, beside torch and the standard library.
 
@@ -108,7 +113,7 @@ class SideEffectMonitor:
             yield
 
     def record_event(self, event: str, arguments: tuple[Any, ...]) -> None:
-        effect = next((words for name, words in AUDIT_EVENTS.items() if event.startswith(name)), None)
+        effect = next((words for name, words in AUDIT_EVENTS.items() if _is_or_below(event, name)), None)
         if effect is None or (line := self._line(sys._getframe(2))) is None:
             return
         if event == "open":

@@ -54,6 +54,10 @@ class SuiteTask(Section):
     limit: int | None = Field(default=None, ge=1)
     cluster: str | None = Field(default=None, min_length=1)
 
+    def num_items(self, available: int, limit: int | None) -> int:
+        """How many of its items are evaluated, under the row's own limit and the run's."""
+        return min([available, *(bound for bound in (self.limit, limit) if bound is not None)])
+
     @field_validator("range")
     @classmethod
     def _check_range(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from harness.analysis.facts import RunResults
+from harness.analysis.frames import select
 from harness.errors import UserError, did_you_mean
 from harness.files import MANIFEST, make_folder, write_bytes
 from harness.reporting.tables.formatting import DASH, own_unit, percent, unaveraged_note, with_interval
@@ -128,11 +128,8 @@ selfplay-harness {escape_markdown(record["created_by_version"])}, commit \
 
 def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> list[str]:
     """A line per task of this checkpoint, then the mean over tasks of this checkpoint and of its objective over seeds."""
-
-    def of_checkpoint(table: pd.DataFrame) -> Any:
-        return table[(table["objective"] == label) & (table["seed"] == seed) & (table["iteration"] == iteration)]
-
-    scores, suite = of_checkpoint(results.scores), results.suite
+    checkpoint = {"objective": label, "seed": seed, "iteration": iteration}
+    scores, suite = select(results.scores, **checkpoint), results.suite
     if scores.empty:
         return ["This checkpoint has not been evaluated."]
     in_clusters = list((scores["clusters"] < scores["n"]).fillna(False))
@@ -149,9 +146,8 @@ def score_lines(results: RunResults, label: str, seed: int, iteration: int) -> l
         score = with_interval(row["value"], error=row["stderr"]) if in_percent else own_unit(row["value"]) + error
         n = f"{row['n']} in {row['clusters']} clusters" if is_clustered else str(row["n"])
         lines.append(f"| {escape_markdown(row['task'])} | {row['shots']} | {escape_markdown(row['metric'])} | {score} | {n} |")
-    table = leaderboard(results)
-    (averages,) = table[(table["objective"] == label) & (table["iteration"] == iteration)].to_dict("records")
-    unit_scores = of_checkpoint(results.unit_scores)
+    (averages,) = select(leaderboard(results), objective=label, iteration=iteration).to_dict("records")
+    unit_scores = select(results.unit_scores, **checkpoint)
     is_complete = len(scores) == len(suite["task"]) and len(unit_scores)
     mean = percent(unit_scores["value"].mean()) if is_complete else DASH
     interval = "no interval over seeds: n = " if pd.isna(averages["mean_low"]) else "95 % interval over items and seeds, n = "

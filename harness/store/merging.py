@@ -200,8 +200,10 @@ class MergePlan:
 
 
 def _phases_by_unit(finished_phases: FinishedPhases) -> dict[str, list[str]]:
-    phases = finished_phases.phases()
-    return {unit: [phase for phase in phases if unit_of(phase) == unit] for unit in dict.fromkeys(map(unit_of, phases))}
+    by_unit: dict[str, list[str]] = defaultdict(list)
+    for phase in finished_phases.phases():
+        by_unit[unit_of(phase)].append(phase)
+    return dict(by_unit)
 
 
 def _phase_summary(finished_phases: FinishedPhases, phase: str) -> PhaseSummary:

@@ -129,7 +129,8 @@ class RunFolder:
 
     def lookup(self, relative: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> PhaseResult | None:
         """The complete phase made from exactly these inputs and settings, or None. UserError names the first difference."""
-        manifest = self.manifest_of(relative)
+        result = self.find_phase(relative)
+        manifest = result.manifest if result else self.small_file_manifest(relative)
         if manifest is None:
             return None
         requested = {**dict(inputs), **_flatten(settings)}
@@ -140,7 +141,7 @@ class RunFolder:
                     f"{self.root / relative}: made with {key}={recorded.get(key)!r}, now asked for {requested.get(key)!r}; "
                     "use --name OTHER to start afresh"
                 )
-        return self.find_phase(relative)
+        return result
 
     def small_file_manifest(self, relative: str) -> PhaseManifest | None:
         """The manifest of a finished phase that only the small files hold; None where its folder is there, or neither."""

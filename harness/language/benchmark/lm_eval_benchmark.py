@@ -33,7 +33,7 @@ from harness.language.random_state import keep_random_state
 from harness.loop.benchmark import Benchmark, EvalOptions, EvalResult
 from harness.loop.suite import Suite, SuiteTask
 from harness.progress import Advance
-from harness.records import EvalRecord, digest
+from harness.records import digest
 from harness.sources.datasets_in_mirror import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
@@ -101,8 +101,7 @@ class LmEvalBenchmark(Benchmark):
 
     def doc_ids(self, row: SuiteTask) -> dict[str, Sequence[int]]:
         """The evaluated documents of every lm-eval task behind a row: all, or the first `limit`."""
-        limits = [limit for limit in (row.limit, self.limit) if limit is not None]
-        return {name: range(min([*limits, len(task.eval_docs)])) for name, task in self.tasks(row).items()}
+        return {name: range(row.num_items(len(task.eval_docs), self.limit)) for name, task in self.tasks(row).items()}
 
     def items(self) -> dict[str, int]:
         return {row.name: sum(map(len, self.doc_ids(row).values())) for row in self.suite.task}
@@ -186,13 +185,22 @@ def evaluate(
         plain_result = json.loads(json.dumps(result, default=_to_jsonable), parse_constant=lambda word: None)
         samples_by_task = plain_result.pop("samples")
         for row in rows:
-            tasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
-            scores.samples[row.name] = samples = [
-                s | ({} if tasks == [row.name] else {"task": name}) for name in tasks for s in samples_by_task[name]
-            ]
-            scores.records.append(_make_row_record(benchmark, row, result, plain_result, samples))
+            subtasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
             equal_tasks = row_scores.weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
-            scores.items[row.name] = row_scores.make_item_scores(row, samples, equal_tasks, benchmark.cluster_keys.get(row.name))
+            scores.samples[row.name] = samples = [
+                s | ({} if subtasks == [row.name] else {"task": name}) for name in subtasks for s in samples_by_task[name]
+            ]
+            try:
+                record = row_scores.make_record(row, suite, plain_result, subtasks, samples)
+                if keys := benchmark.cluster_keys.get(row.name):
+                    by_subtask = {name: result["samples"][name] for name in subtasks}  # nan and inf as they are
+                    tasks = benchmark.tasks(row)
+                    record = with_cluster_stderr(row, record, by_subtask, keys, tasks, equal_tasks, BOOTSTRAP_ITERATIONS)
+            except EvaluationError:
+                check_items_finite(row, suite, samples)
+                raise
+            scores.records.append(record)
+            scores.items[row.name] = row_scores.make_item_scores(row, samples, equal_tasks, keys)
             prompt_hashes += [f"{s.get('task', row.name)}:{s['doc_id']}:{s['filter']}:{s['prompt_hash']}" for s in samples]
             if replaced_shots := {name: t.shots_replaced for name, t in benchmark.tasks(row).items() if t.shots_replaced}:
                 plain_result.setdefault("own_shots_replaced", {}).update(replaced_shots)
@@ -211,7 +219,8 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
     from harness.language.benchmark.standard_errors import override_lm_eval_stderr  # lm-eval takes seconds to load
 
     loaded_rows = [benchmark.loaded_tasks[row.name] for row in rows]
-    doc_ids = {name: list(ids) for row in rows for name, ids in benchmark.doc_ids(row).items()}
+    is_limited = benchmark.limit is not None or any(row.limit is not None for row in rows)
+    doc_ids = {name: list(ids) for row in rows for name, ids in benchmark.doc_ids(row).items()} if is_limited else None
     with (
         keep_random_state(),
         override_lm_eval_stderr(),
@@ -223,7 +232,7 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
         return evaluator.evaluate(
             lm=model,
             task_dict={kind: {k: v for row in loaded_rows for k, v in row[kind].items()} for kind in loaded_rows[0]},  # type: ignore[arg-type]
-            samples=doc_ids if benchmark.limit or any(row.limit for row in rows) else None,
+            samples=doc_ids,
             cache_requests=False,
             bootstrap_iters=BOOTSTRAP_ITERATIONS,
             log_samples=True,
@@ -231,24 +240,6 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
             apply_chat_template=benchmark.suite.apply_chat_template,
             fewshot_as_multiturn=benchmark.suite.fewshot_as_multiturn and benchmark.suite.apply_chat_template,
         )
-
-
-def _make_row_record(
-    benchmark: LmEvalBenchmark, row: SuiteTask, result: Any, plain_result: Any, samples: row_scores.Samples
-) -> EvalRecord:
-    """A row's record, with the error over clusters where the row names them. result: lm-eval's; plain_result: as JSON."""
-    subtasks = row_scores.subtasks_with_metric(row, plain_result, benchmark.subtasks(row))
-    try:
-        record = row_scores.make_record(row, benchmark.suite, plain_result, subtasks, samples)
-        keys = benchmark.cluster_keys.get(row.name)
-        if keys is None:
-            return record
-        by_subtask = {name: result["samples"][name] for name in subtasks}
-        equal_tasks = row_scores.weights_tasks_equally(row, benchmark.loaded_tasks[row.name])
-        return with_cluster_stderr(row, record, by_subtask, keys, benchmark.tasks(row), equal_tasks, BOOTSTRAP_ITERATIONS)
-    except EvaluationError:
-        check_items_finite(row, benchmark.suite, samples)
-        raise
 
 
 def _group_rows(benchmark: LmEvalBenchmark) -> list[list[SuiteTask]]:

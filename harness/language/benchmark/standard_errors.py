@@ -102,8 +102,8 @@ def cluster_bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], cluste
 def _mean(values: Sequence[float], tasks: Sequence[str], equal_tasks: bool) -> float:
     """The mean over items, or with `equal_tasks` the plain mean of the tasks' means."""
     sizes = Counter(tasks)
-    weights = [1 / (len(sizes) * sizes[task]) if equal_tasks else 1 / len(values) for task in tasks]
-    return math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
+    shares = [value / sizes[task] for value, task in zip(values, tasks, strict=True)] if equal_tasks else values
+    return math.fsum(shares) / (len(sizes) if equal_tasks else len(values))
 
 
 def override_lm_eval_stderr() -> AbstractContextManager[None]:

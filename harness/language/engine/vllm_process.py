@@ -19,6 +19,7 @@ from typing import Any
 
 WORKER_COMMAND = (sys.executable, "-m", "harness.language.engine.worker")
 NUM_OUTPUT_LINES = 12  # of its output, shown when it fails
+MAX_OUTPUT_BYTES = 1 << 16  # of the end of its output, in which these lines are looked for
 EXIT_TIMEOUT = 10.0  # seconds the process has to end by itself
 # One process instead of two, which also makes vLLM's scheduling the same every time; and no usage statistics are sent.
 VLLM_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
@@ -82,8 +83,9 @@ class VllmProcess:
 
     def failure(self, message: str) -> RuntimeError:
         """An error with the end of the process's output. message: the predicate of "vLLM's process"."""
-        self._output.seek(0)
-        lines = self._output.read().decode(errors="replace").splitlines()[-NUM_OUTPUT_LINES:]
+        output = self._output.fileno()  # its position is the process's, too, which may still write: it stays where it is
+        end = os.pread(output, MAX_OUTPUT_BYTES, max(0, os.fstat(output).st_size - MAX_OUTPUT_BYTES))
+        lines = end.decode(errors="replace").splitlines()[-NUM_OUTPUT_LINES:]
         return RuntimeError("\n".join([f"vLLM's process {message}" + ("; the last lines it wrote:" if lines else ""), *lines]))
 
     def _closed_error(self) -> RuntimeError:

@@ -167,8 +167,7 @@ def load_judge_benchmark(suite: Suite, evaluation: EvaluationConfig, mirror: Pat
             raise UserError(f"{where}{settings.questions} has no such category (it has {categories})")
         if row.cluster is not None:
             check_several_clusters(_cluster_keys(suite, row, row_questions), f'{where}cluster = "{row.cluster}"')
-        limits = [limit for limit in (row.limit, evaluation.limit) if limit is not None]
-        questions_by_row[row.name] = row_questions[: min([*limits, len(row_questions)])]
+        questions_by_row[row.name] = row_questions[: row.num_items(len(row_questions), evaluation.limit)]
     return JudgeBenchmark(suite.model_copy(update={"judge": settings}), questions_by_row)
 
 

@@ -139,8 +139,9 @@ class DrawnResponses:
         self.requests, self.params, self.stop_ids, self.advance = requests, params, stop_ids, advance
         self.ids: list[list[int]] = [[] for _ in requests]
         self.logps = [0.0] * len(requests)
-        # each from its own seed; at temperature 0 none is used
-        self.uniforms = [Generator(Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests]
+        self.uniforms: list[list[float]] | None = None  # each request's from its own seed; at temperature 0 none is used
+        if params.temperature:
+            self.uniforms = [Generator(Philox(r.seed)).random(max(1, r.max_new_tokens)).tolist() for r in requests]
 
     def draw(self, logits: torch.Tensor, rows: list[int]) -> torch.Tensor:
         """(B, V) logits -> (B,) tokens, added to their responses.
@@ -148,10 +149,12 @@ class DrawnResponses:
         rows: by row, the index of its request, set to -1 once the response has ended; the row's tokens are then ignored.
         Raises NonFiniteError with the requests whose token cannot be drawn.
         """
-        uniform = [self.uniforms[i][len(self.ids[i])] if i >= 0 else 0.0 for i in rows]
-        uniform = torch.tensor(uniform, dtype=torch.float64, device=logits.device)
-        tokens, values = choose_tokens(logits, uniform, self.params, self._process(logits, rows))
-        drawn = list(zip(rows, tokens.tolist(), values.tolist(), strict=True))
+        uniform = None
+        if self.uniforms is not None:
+            values = [self.uniforms[i][len(self.ids[i])] if i >= 0 else 0.0 for i in rows]
+            uniform = torch.tensor(values, dtype=torch.float64, device=logits.device)
+        tokens, logps = choose_tokens(logits, uniform, self.params, self._process(logits, rows))
+        drawn = list(zip(rows, tokens.tolist(), logps.tolist(), strict=True))
         if bad := [i for i, _, value in drawn if i >= 0 and not math.isfinite(value)]:
             raise NonFiniteError(
                 f"the model's output is not finite after {len(self.ids[bad[0]])} tokens of a response",
@@ -185,10 +188,14 @@ class DrawnResponses:
 
 
 def choose_tokens(
-    logits: torch.Tensor, uniform: torch.Tensor, params: SamplingParams, processed_logits: torch.Tensor | None = None
+    logits: torch.Tensor,
+    uniform: torch.Tensor | None,
+    params: SamplingParams,
+    processed_logits: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(B, V) logits, (B,) uniforms -> (B,) tokens and (B,) their log-probabilities, or at temperature 0 their logits.
 
+    uniform: None at temperature 0, which uses none.
     processed_logits: (B, V) logits to choose from, where these are not the model's; the log-probabilities are the model's own. A
     value is not finite where nothing can be chosen.
     """
@@ -198,6 +205,7 @@ def choose_tokens(
     if params.temperature == 0:
         values, tokens = choice_logits.max(-1)
         return tokens, values
+    assert uniform is not None
     logp = torch.log_softmax(logits.double(), dim=-1)
     choice_logp = logp if choice_logits is logits else torch.log_softmax(choice_logits.double(), dim=-1)
     tokens = inverse_cdf_sample(choice_logp, uniform, params)

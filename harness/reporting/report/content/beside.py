@@ -35,7 +35,7 @@ def unaveraged_section(tables: Tables) -> Block | None:
 def _task_row(tables: Tables, task: dict[str, Any], label: str) -> list[str]:
     name = task["name"]
     cells = [display_text(task["label"]), label, own_unit(tables.initial_scores()[name])]
-    numbers = select(tables.read("tables/beside.csv"), task=name, objective=label)
+    numbers = select(tables.beside, task=name, objective=label)
     over_seeds = select(numbers, seed=None).set_index("name").to_dict("index")
     if not over_seeds:
         return [*cells, *[DASH] * 7]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.facts import PHASE_KINDS
 from harness.analysis.frames import select
 from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.figures.training import MEASUREMENT_LABELS
@@ -16,7 +17,6 @@ from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.formatting import DASH, brackets
 
 NUM_PROMPTS, MAX_LINES_PER_PROMPT, MAX_TRAINING_FIGURES = 2, 20, 4
-PHASES = ("generate", "score", "train", "evaluate", "probe")
 
 
 def training_section(tables: Tables) -> Block:
@@ -130,11 +130,11 @@ def _iterations_shown(last: int, objectives: int) -> list[int]:
 def cost_section(tables: Tables) -> Block:
     """Per variant, summed over seeds and iterations: tokens, seconds and peak memory of each phase."""
     costs = tables.read("tables/cost_total.csv")
-    phases = list(dict.fromkeys([*PHASES, *costs["phase"]]))
+    phases = list(dict.fromkeys([*PHASE_KINDS, *costs["phase"]]))
     rows = []
     for label in tables.results.variants:
         by_phase: dict[Any, Any] = select(costs, objective=label).set_index("phase").to_dict("index")
-        tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASES[:3]]
+        tokens = [by_phase[phase]["tokens"] if phase in by_phase else math.nan for phase in PHASE_KINDS[:3]]
         spent = [by_phase.get(phase) for phase in phases]
         counts = (DASH if pd.isna(count) else f"{count / 1000:,.0f}" for count in tokens)
         cells = (DASH if one is None else f"{one['seconds']:,.0f}, {one['peak_memory_gib']:.2f}" for one in spent)

@@ -56,6 +56,10 @@ class Tables:
         return self.read("tables/stability.csv")
 
     @cached_property
+    def beside(self) -> Frame:
+        return self.read("tables/beside.csv")
+
+    @cached_property
     def drift(self) -> Frame:
         return self.read("tables/drift.csv")
 
