@@ -23,6 +23,8 @@ from tests.helpers.processor_time import pytest_runtest_makereport, pytest_runte
 
 ROOT = Path(__file__).parent.parent
 SMALL_RECIPE = ROOT / "tests" / "data" / "small.toml"
+# A state after every step, a chunk after every few answers: as many moments to be ended at, and to go on from, as there can be.
+OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # One thread each: models this small gain nothing from two, and spinning threads starve one another on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import UserError, disk_error
 from harness.store import run_folder as store
 from harness.store.run_folder import RunFolder
-from tests.conftest import SMALL_RECIPE, run_cli_in_process
+from tests.conftest import OFTEN, SMALL_RECIPE, run_cli_in_process, run_once
 from tests.helpers.damage import flip, refused
 from tests.helpers.run_contents import RUN, assert_same_run, contents
 
@@ -36,9 +36,9 @@ def small_disk(tmp_path):
         subprocess.run(["umount", "-l", place], check=False)
 
 
-def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_room(played, small_disk, monkeypatch):
+def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_room(tmp_path_factory, small_disk, monkeypatch):
     """The disk is filled to the last block as soon as a phase has begun, in one kind of phase after the other."""
-    begin = store.start_attempt
+    whole, begin = run_once(tmp_path_factory, "played-often", *OFTEN), store.start_attempt
     for phase in ("evaluate", "probe", "generate", "score", "train", "data"):
 
         def full_now(draft, made_from, phase=phase):
@@ -49,13 +49,13 @@ def test_a_full_disk_in_any_phase_is_one_line_and_the_run_goes_on_when_there_is_
         monkeypatch.setattr(store, "start_attempt", full_now)
         if phase == "data":
             shutil.rmtree(small_disk / RUN)
-        last = refused(small_disk, *ARGUMENTS, after_progress=True)
+        last = refused(small_disk, *ARGUMENTS, *OFTEN, after_progress=True)
         (small_disk / "ballast").unlink()
         assert f"/{phase}" in last
         assert "No space left on device; what is finished is kept: make room, then repeat the same command to go on" in last
     monkeypatch.setattr(store, "start_attempt", begin)
-    run_cli_in_process(*ARGUMENTS, cwd=small_disk)
-    assert_same_run(small_disk / RUN, played / RUN)
+    run_cli_in_process(*ARGUMENTS, *OFTEN, cwd=small_disk)
+    assert_same_run(small_disk / RUN, whole / RUN)
 
 
 def test_a_full_disk_is_told_apart_from_a_failing_cell(tmp_path):

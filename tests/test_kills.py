@@ -13,12 +13,10 @@ import time
 import pytest
 
 from harness.store.lease import LEASE
-from tests.conftest import GUARD_FOLDER, ROOT, SMALL_RECIPE, run_cli, run_cli_in_process, run_once
+from tests.conftest import GUARD_FOLDER, OFTEN, ROOT, SMALL_RECIPE, run_cli, run_cli_in_process, run_once
 from tests.helpers.run_contents import RUN, assert_same_run
 
 ARGUMENTS = ("run", "--recipe", str(SMALL_RECIPE), "--name", "small")
-# A state after every step, a chunk after every few answers: as many moments to be killed at as there can be.
-OFTEN = ("--set", "training.save_seconds=0", "--set", "generation.shard=5", "--set", "evaluation.shard=4")
 
 # ---------------------------------------------------------------- every kind of phase, every moment
 
@@ -105,7 +103,7 @@ def wait_for_training(folder, process):
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path_factory, tmp_path):
     """The whole group, with two trials at work, at random moments after the run has begun to move."""
     whole = run_once(tmp_path_factory, "played-often", *OFTEN)
-    rng, hit = random.Random(1), 0
+    rng, hit, phases = random.Random(1), 0, set()
     journal = tmp_path / RUN / "journal.jsonl"
     for _ in range(8):
         process = started(tmp_path, *OFTEN, "--jobs", "2")
@@ -115,12 +113,14 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(tmp_path_factory, 
             time.sleep(rng.uniform(0, 1.5))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        _, errors = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), errors
         hit += process.returncode == -signal.SIGKILL
+        phases |= {path.name for path in (tmp_path / RUN).rglob("*.partial")}
         if process.returncode == 0:  # start again from nothing, so that every kill meets work to do
             assert_same_run(tmp_path / RUN, whole / RUN)
             shutil.rmtree(tmp_path / RUN)
-    assert hit
+    assert hit >= 4 and phases
     run_cli(*ARGUMENTS, *OFTEN, "--jobs", "1", cwd=tmp_path)
     assert_same_run(tmp_path / RUN, whole / RUN)
 
@@ -142,9 +142,10 @@ def test_kills_with_flipped_bits_lose_nothing(tmp_path):
     ("sent", "code", "said", "jobs"),
     [pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow), (signal.SIGTERM, 143, "terminated", "2")],
 )
-def test_a_signal_ends_it_cleanly_with_how_to_go_on(played, tmp_path, sent, code, said, jobs):
-    """To the whole group, as a terminal or a scheduler sends it, in the middle of training."""
-    process = started(tmp_path, "--jobs", jobs)
+def test_a_signal_ends_it_cleanly_with_how_to_go_on(tmp_path_factory, tmp_path, sent, code, said, jobs):
+    """To the whole group, as a terminal or a scheduler sends it, in the middle of training, with states and chunks to go on from."""
+    whole = run_once(tmp_path_factory, "played-often", *OFTEN)
+    process = started(tmp_path, *OFTEN, "--jobs", jobs)
     wait_for_training(tmp_path, process)
     os.killpg(process.pid, sent)
     _, errors = process.communicate(timeout=60)
@@ -152,8 +153,8 @@ def test_a_signal_ends_it_cleanly_with_how_to_go_on(played, tmp_path, sent, code
     assert f"{said}; what is finished is kept, repeat the same command to go on" in errors
     assert "Traceback" not in errors and not (tmp_path / RUN / LEASE).exists()
     if sent == signal.SIGTERM:
-        run_cli_in_process(*ARGUMENTS, cwd=tmp_path)
-        assert_same_run(tmp_path / RUN, played / RUN)
+        run_cli_in_process(*ARGUMENTS, *OFTEN, cwd=tmp_path)
+        assert_same_run(tmp_path / RUN, whole / RUN)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from lm_eval.api import metrics
 from harness.analysis.clusters import cluster_robust_stderr, effective_sample_size, number_clusters
 from harness.analysis.item_errors import ItemLayout, item_uncertainties
 from harness.language.benchmark.standard_errors import Item, bootstrap_stderr, clustered_row_stderr
+from tests.helpers.sandwich import sandwich
 
 DRAWN = random.Random(5)
 
@@ -24,14 +25,6 @@ def test_the_clustered_error_by_hand():
     assert cluster_robust_stderr([1, 1, 0, 1, 0], [0, 0, 1, 2, 2]) == pytest.approx(math.sqrt(1.56) / 5, rel=1e-12)
     assert cluster_robust_stderr([1, 1, 0], [0, 0, 0]) is None
     assert cluster_robust_stderr([1], [0]) is None
-
-
-def sandwich(values, clusters):
-    """The variance of an intercept by least squares with clusters, (X'X)^-1 X' u u' X (X'X)^-1, as regression packages have it:
-    X a column of ones, their correction G / (G - 1) * (I - 1) / (I - k), with k = 1 parameter."""
-    residuals = np.array(values) - np.mean(values)
-    scores = np.bincount(clusters, residuals)
-    return float(np.sqrt(len(scores) / (len(scores) - 1) * scores @ scores) / len(values))
 
 
 def test_it_is_the_cluster_robust_error_of_regression_packages_and_of_single_items_the_usual_one():

@@ -2,15 +2,8 @@
 
 import json
 
-import pytest
-
 from harness.analysis.frames import select
 from tests.conftest import update_manifest_digests
-
-
-@pytest.fixture
-def run(played_copy):
-    return played_copy / "results" / "small"
 
 
 def only(table, **values):

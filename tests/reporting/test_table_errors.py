@@ -83,6 +83,7 @@ def test_the_leaderboards_interval_adds_items_and_seeds_and_is_that_of_every_tab
         row = only(board, objective=label, iteration=2)
         assert (row["mean_low"], row["mean_high"]) == pytest.approx(expected)
         assert row["item_stderr"] == pytest.approx(np.sqrt(sum(e.variance for e in items)))
+        assert row["seed_sd"] == pytest.approx(seeds.std(ddof=1))
         last = only(curves, objective=label, seed=None, name="last")
         assert (last["low"], last["high"], last["over"]) == (row["mean_low"], row["mean_high"], "items and seeds")
         stands = only(standing, objective=label)

@@ -7,14 +7,13 @@ from harness.discovery.variants import parse_variants
 from harness.errors import UserError
 from harness.loop.study import load_study
 from harness.loop.suite import load_suite
-from harness.settings.safe_paths import FORMULA_STARTS
 from tests.helpers.broken import OBJECTIVE, SUITE
 
 STUDY = """title = "t"\nquestion = "q"\nobjectives = "space"\niterations = 1\nseeds = [0]
 [[arm]]\nvariant = "space"\nnote = "n"\n[[contrast]]\nquestion = "w"\na = "space@0"\nb = "space@last"\n"""
 
 
-@pytest.mark.parametrize("start", [*FORMULA_STARTS, " =", "\\t@"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "＝", "＋", "－", "＠", " =", "\\t@"])
 def test_no_name_or_label_begins_a_formula(start, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.toml").write_text(SUITE)

@@ -84,6 +84,13 @@ def test_a_response_that_never_ends_is_cut_and_counted_and_has_no_closing_token(
     assert math.isfinite(trained(policy, groups, objective("spin"))[0].loss)
 
 
+def test_responses_of_one_token_at_most(policy):
+    samples = drawn(policy, max_new_tokens=1)
+    assert {len(s.token_ids) for s in samples} == {1}
+    assert all(s.finished == (s.token_ids[0] in policy.stop_ids) for s in samples)
+    assert math.isfinite(trained(policy, groups_with(policy, samples), objective("space"))[0].loss)
+
+
 def test_a_loop_of_one_token_is_named_by_repetition_and_the_collapse_detector(policy):
     """Seven times the same token: six pairs, one of them new, so 5 of 6 are repeats."""
     before = {name: m.value for name, m in probed(policy, max_new_tokens=7).items()}

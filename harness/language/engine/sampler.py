@@ -111,7 +111,7 @@ class VllmSampler:
 def is_response(message: dict[str, Any], request: Request, stop_ids: frozenset[int], vocabulary: set[int]) -> bool:
     """Whether a message can be a response: tokens of the vocabulary, a stop token only at the end, a log-probability."""
     ids, logp, reason = message["ids"], message["logp"], message["reason"]
-    if not isinstance(logp, float) or not 0 < len(ids) <= request.max_new_tokens:
+    if not isinstance(logp, float) or not isinstance(ids, list) or not 0 < len(ids) <= request.max_new_tokens:
         return False
     if not all(type(i) is int for i in ids) or not vocabulary.issuperset(ids) or not stop_ids.isdisjoint(ids[:-1]):
         return False

@@ -5,7 +5,6 @@ import statistics
 
 import pytest
 
-from harness.analysis.clusters import cluster_robust_stderr
 from harness.commands.listings import suites_check_command, suites_show_command
 from harness.errors import UserError
 from harness.files import read_jsonl
@@ -13,6 +12,7 @@ from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT
 from tests.helpers import twin_data
+from tests.helpers.sandwich import sandwich
 
 QUESTIONS = [("which is red ?", "p"), ("which is red ?", "p"), ("which is blue ?", "p"), ("who runs ?", "q"), ("who runs ?", "q"),
              ("who sings ?", "r")]  # fmt: skip
@@ -39,7 +39,7 @@ def test_a_row_counts_its_clusters(asked, key, expected):
     (record,), items = done.records, done.items["mine"]
     assert items["clusters"] == expected
     assert (record.n, record.clusters) == (6, max(expected) + 1)
-    assert record.stderr == pytest.approx(cluster_robust_stderr(items["values"], expected), rel=1e-12)
+    assert record.stderr == pytest.approx(sandwich(items["values"], expected), rel=1e-12)
 
 
 def test_a_row_without_the_key_and_one_of_single_questions_are_as_before(asked):
@@ -61,7 +61,7 @@ def test_a_question_in_two_tasks_of_a_group_is_one_cluster(asked, by_size):
     assert items["clusters"] == clusters * 2
     assert (record.n, record.clusters) == (12, 4)
     assert done.raw.keys() == {"both"}, "lm-eval's own result, by the rows that it was asked for together"
-    assert record.stderr == pytest.approx(cluster_robust_stderr(items["values"][:6], clusters), rel=1e-12)
+    assert record.stderr == pytest.approx(sandwich(items["values"][:6], clusters), rel=1e-12)
 
 
 @pytest.mark.parametrize(

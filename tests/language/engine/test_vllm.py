@@ -157,7 +157,7 @@ def test_what_can_be_a_response_to_a_request_of_four_tokens():
 
     good = [([5, 6, 2], "stop"), ([5, 6, 7, 8], "length"), ([5, 6, 7, 2], "stop")]
     assert [case for case in good if not valid(*case)] == []
-    wrong = [([5, 6, 7, 2], "length"), ([5, 6], "stop"), ([5, 6], "length"), ([5], "abort")]
+    wrong = [([5, 6, 7, 2], "length"), ([5, 6], "stop"), ([5, 6], "length"), ([5], "abort"), (None, "abort")]
     wrong += [([5, 2, 6, 7], "length"), ([5, 6, 7, 8, 9], "length"), ([], "length"), ([5, 10, 2], "stop"), ([5, True, 2], "stop")]
     wrong += [([5, 6, 2], "stop", logp) for logp in (None, float("nan"), 0.5)]
     assert [case for case in wrong if valid(*case)] == []
