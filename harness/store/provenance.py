@@ -13,8 +13,9 @@ from typing import Any
 PROGRAM = "selfplay-harness"
 # The version of this program's own numbers. Raise it with every change after which equal inputs give other numbers: how text
 # becomes token ids, what is sampled, trained, scored or measured, in which order or precision. A run is not continued, and no
-# phase is reused, across versions.
-NUMBERS_VERSION = "2"
+# phase is reused, across versions. 2: log-probabilities are summed in float64. 3: they, and the tokens that a uniform draws, come
+# from sums in other parts, and the opponent's kept ones are its references whatever the vocabulary.
+NUMBERS_VERSION = "3"
 FIRST_NUMBERS_VERSION = "1"  # of runs made before the version was recorded
 NUMBERS_KEY = f"{PROGRAM} numbers"
 RECORDED_PACKAGES = (
