@@ -78,7 +78,7 @@ def test_a_wrong_mask_is_noticed_at_start_up(monkeypatch):
     honest = PackedBatch.mask
 
     def blind(packed, *given, **named):
-        return honest(dataclasses.replace(packed, branch=torch.zeros_like(packed.branch)), *given, **named)
+        return honest(dataclasses.replace(packed, stop=torch.full_like(packed.stop, packed.ids.shape[1])), *given, **named)
 
     monkeypatch.setattr(PackedBatch, "mask", blind)
     choice = choose_layout(family("llama", torch.float32))
