@@ -19,7 +19,7 @@ from harness.discovery.variants import parse_value, parse_variants
 from harness.errors import MAX_MESSAGE_CHARS, UserError
 from harness.files import read_jsonl, write_jsonl
 from harness.language.encoding import choose_template, encode_prompt, encode_response
-from harness.language.model.packing import PADDING_GROUP, pack
+from harness.language.model.packing import pack
 from harness.language.text.tokens import QUOTE_MARK
 from harness.loop.suite import load_suite
 from harness.records import PromptGroup, digest, keyed_seed
@@ -42,12 +42,12 @@ GROUPS = st.lists(GROUP, min_size=1, max_size=8)
 
 @given(GROUPS, st.booleans())
 def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone):
-    """Row by row: what a token may see (same group, the prefix or its own branch, not after it) spells prefix + continuation."""
+    """Row by row: what a token may see (columns not after it that do not stop before it) spells prefix + continuation."""
     packed = pack(groups, one_per_row=alone)
     listed = [(g, c) for g in groups for c in g.responses]
     assert packed.count == len(listed)
     assert sorted(packed.owner.tolist()) == [n for n, (_, c) in enumerate(listed) for _ in c]
-    ids, group, branch, positions = (t.flatten() for t in (packed.ids, packed.group, packed.branch, packed.positions))
+    ids, stop, positions = (t.flatten() for t in (packed.ids, packed.stop, packed.positions))
     width = packed.ids.shape[1]
     for number, (own, continuation) in enumerate(listed):
         mine = packed.owner == number
@@ -58,10 +58,10 @@ def test_every_continuation_is_laid_out_once_after_its_own_prefix(groups, alone)
         assert positions[packed.source[mine]].tolist() == [len(own.prompt) - 1 + i for i in range(len(continuation))]
         last = int(packed.source[mine][-1])
         row = slice(last // width * width, last + 1)
-        seen = (group[row] == group[last]) & ((branch[row] == 0) | (branch[row] == branch[last]))
+        seen = stop[row] > last % width
         assert ids[row][seen].tolist() == [*own.prompt, *continuation[:-1]]
         assert positions[row][seen].tolist() == list(range(len(own.prompt) + len(continuation) - 1))
-    assert int((packed.group != PADDING_GROUP).sum()) == sum(g.width for g in groups)
+    assert sum(s.end - s.start for row in packed.segments for s in row) == sum(g.width for g in groups)
 
 
 # ---------------------------------------------------------------- encoding

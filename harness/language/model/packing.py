@@ -5,6 +5,9 @@ continuation attends to the prefix and itself, never to another one, and its pos
 exactly the context it would have in a row of its own. A last token predicts nothing, so it is left out. Several groups share a
 row without attending to each other; rows hold hardly any padding.
 
+A row is a forest in depth-first order, cut into segments: a segment's tokens follow each other, and the segments below it stand
+right behind it. So one number per column says who sees it: `stop`, the end of everything below its segment.
+
 Legend: N continuations of all groups, M their tokens, R rows, W columns, C columns of a cache that all rows continue.
 """
 
@@ -12,35 +15,64 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from harness.records import PromptGroup
 
-PADDING_GROUP = -1  # the group of columns of padding
 ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
 ACCEPTABLE_OVERHEAD = 1.03  # columns per column used up to which no better width is searched
 
 
+class Segment(NamedTuple):
+    """Columns start..end of a row, seen by themselves (causally) and by all of end..subtree_end, the segments below."""
+
+    start: int
+    end: int
+    subtree_end: int
+
+
 @dataclass(frozen=True)
 class PackedBatch:
-    """Groups laid out in rows. Continuations are numbered as the groups list them; `count` is N."""
+    """Groups laid out in rows. Continuations are numbered as the groups list them; `count` is N.
+
+    Column j of a row is seen by column i of the same row where j <= i < stop[j].
+    """
 
     ids: torch.Tensor  # (R, W)
     positions: torch.Tensor  # (R, W), counted within each prefix + continuation, after the cache
-    group: torch.Tensor  # (R, W), PADDING_GROUP in padding
-    branch: torch.Tensor  # (R, W), 0 in a prefix, k + 1 in its continuation k
+    stop: torch.Tensor  # (R, W), after the last column that sees this one; padding is seen by itself alone
     source: torch.Tensor  # (M,) place in the flattened rows whose output predicts a token
     target: torch.Tensor  # (M,) that token
     owner: torch.Tensor  # (M,) the continuation it belongs to
     count: int
     prefix_length: int  # C
+    segments: tuple[tuple[Segment, ...], ...]  # of each row, by column from 0 on; padding is in none and comes last
+    cuts: tuple[int, ...] = ()  # where the blocks of `attention_blocks` begin, and the end; none where attention takes `mask`
 
     def to(self, device: torch.device) -> PackedBatch:
-        names = ("ids", "positions", "group", "branch", "source", "target", "owner")
+        names = ("ids", "positions", "stop", "source", "target", "owner")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+    def as_one_row(self) -> PackedBatch:
+        """(1, columns used): the rows one after the other, without padding. They see each other no more than before."""
+        if len(self.segments) == 1 and self.segments[0][-1].end == self.ids.shape[1]:
+            return self
+        lengths = [row[-1].end for row in self.segments]
+        starts = np.cumsum([0, *lengths[:-1]])
+        used = torch.arange(self.ids.shape[1]) < torch.tensor(lengths)[:, None]
+        new_columns = torch.cumsum(used.flatten(), 0) - 1
+        segments = [
+            Segment(*(start + column for column in segment))
+            for row, start in zip(self.segments, starts.tolist(), strict=True)
+            for segment in row
+        ]
+        stop = self.stop + torch.from_numpy(starts)[:, None]
+        ids, positions, stop = (tensor[used][None] for tensor in (self.ids, self.positions, stop))
+        one_row = {"ids": ids, "positions": positions, "stop": stop, "source": new_columns[self.source]}
+        return replace(self, **one_row, segments=(tuple(segments),))
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
         """(R, 1, W, C + W) to add to attention scores: 0 where a column may attend, -inf elsewhere.
@@ -50,8 +82,7 @@ class PackedBatch:
         """
         rows, width = self.ids.shape
         columns = torch.arange(width, device=self.ids.device)
-        visible = self.group[:, :, None] == self.group[:, None, :]
-        visible &= (self.branch[:, None, :] == 0) | (self.branch[:, :, None] == self.branch[:, None, :])
+        visible = columns[:, None] < self.stop[:, None, :]
         visible &= columns[:, None] >= columns[None, :]
         key_positions = self.positions
         if self.prefix_length:
@@ -76,18 +107,19 @@ def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, 
         width, rows = choose_width(widths, width)
     ids = np.zeros((len(rows), width), dtype=np.int64)
     positions = np.zeros_like(ids)
-    group_indices = np.full_like(ids, PADDING_GROUP)
-    branches = np.zeros_like(ids)
+    stops = np.broadcast_to(np.arange(width) + 1, ids.shape).copy()
+    segments: list[tuple[Segment, ...]] = []
     first_continuation = np.cumsum([0, *(len(group.responses) for group in groups)])  # number of each group's first continuation
     sources: list[np.ndarray] = []
     targets: list[Sequence[int]] = []
     continuation_indices: list[int] = []
     for r, row in enumerate(rows):
         column = 0
+        row_segments: list[Segment] = []
         for g in row:
             group, length = groups[g], len(groups[g].prompt)
             end = prefix_length + length
-            group_indices[r, column : column + group.width] = g
+            row_segments.append(Segment(column, column + length, column + group.width))
             ids[r, column : column + length] = group.prompt
             positions[r, column : column + length] = np.arange(prefix_length, end)
             last_column, column = column + length - 1, column + length
@@ -95,19 +127,24 @@ def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, 
                 num_inputs = max(0, len(tokens) - 1)
                 ids[r, column : column + num_inputs] = tokens[:num_inputs]
                 positions[r, column : column + num_inputs] = np.arange(end, end + num_inputs)
-                branches[r, column : column + num_inputs] = k + 1
+                if num_inputs:
+                    row_segments.append(Segment(column, column + num_inputs, column + num_inputs))
                 if len(tokens):
                     sources.append(np.concatenate([[last_column], np.arange(column, column + num_inputs)]) + r * width)
                     targets.append(tokens)
                     continuation_indices += [first_continuation[g] + k] * len(tokens)
                 column += num_inputs
+        for segment in row_segments:
+            stops[r, segment.start : segment.end] = segment.subtree_end
+        segments.append(tuple(row_segments))
     return PackedBatch(
-        *(torch.from_numpy(a) for a in (ids, positions, group_indices, branches)),
+        *(torch.from_numpy(a) for a in (ids, positions, stops)),
         source=torch.from_numpy(np.concatenate(sources)) if sources else torch.empty(0, dtype=torch.long),
         target=torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long),
         owner=torch.tensor(continuation_indices, dtype=torch.long),
         count=int(first_continuation[-1]),
         prefix_length=prefix_length,
+        segments=tuple(segments),
     )
 
 

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from harness.language.model.packing import PADDING_GROUP, batches_by_tokens, choose_width, first_fit_decreasing, pack, unsort
+from harness.language.model.packing import Segment, batches_by_tokens, choose_width, first_fit_decreasing, pack, unsort
 from harness.records import PromptGroup
 
 ONE = PromptGroup([10, 11, 12], [[20, 21, 22], [30, 31]])
@@ -16,6 +16,8 @@ def test_a_prefix_with_two_continuations_by_hand():
     packed = pack([ONE])
     assert packed.ids.tolist() == [[10, 11, 12, 20, 21, 30]]
     assert packed.positions.tolist() == [[0, 1, 2, 3, 4, 3]] and packed.source.tolist() == [2, 3, 4, 2, 5]
+    assert packed.stop.tolist() == [[6, 6, 6, 5, 5, 6]]
+    assert packed.segments == ((Segment(0, 3, 6), Segment(3, 5, 5), Segment(5, 6, 6)),)
     assert packed.target.tolist() == [20, 21, 22, 30, 31] and packed.owner.tolist() == [0, 0, 0, 1, 1]
     sees = (packed.mask(torch.float32)[0, 0] == 0).int().tolist()
     assert ["".join(map(str, row)) for row in sees] == ["100000", "110000", "111000", "111100", "111110", "111001"]
@@ -36,12 +38,13 @@ def test_a_cache_is_seen_by_all_and_positions_go_on_from_it():
     assert mask.shape == (1, 1, 6, 10) and bool((mask[..., :4] == 0).all())
 
 
-def test_padding_sees_only_padding_so_no_row_of_the_mask_is_empty():
+def test_padding_sees_itself_alone_so_no_row_of_the_mask_is_empty():
     packed = pack([ONE, PromptGroup([1], [[2]])], width=9)
     mask = packed.mask(torch.float32)[0, 0]
     assert bool((mask == 0).any(dim=1).all())
-    empty = packed.group[0] == PADDING_GROUP
-    assert not bool((mask[empty][:, ~empty] == 0).any())
+    used = max(segment.subtree_end for segment in packed.segments[0])
+    assert used == 7 and torch.equal(mask[used:, used:] == 0, torch.eye(2, dtype=torch.bool))
+    assert not bool((mask[used:, :used] == 0).any())
 
 
 def random_groups(seed, count=60):
