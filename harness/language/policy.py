@@ -25,7 +25,7 @@ from harness.language.model.checkpointing import gradient_checkpointing
 from harness.language.model.context import find_context_length
 from harness.language.model.generating import batches_by_length, generate_with_transformers
 from harness.language.model.loglikelihood import loglikelihoods
-from harness.language.model.logprobs import LayoutCheck, collate, continuation_logps
+from harness.language.model.logprobs import PACKED_LAYOUTS, LayoutCheck, collate, continuation_logps
 from harness.language.model.packing import PackedBatch, batches_by_tokens, unsort
 from harness.language.model.prefix_sharing import PrefixGroup, group_by_prefix
 from harness.language.model.sampling import GeneratedTokens, Request, SamplingParams, generate_tokens
@@ -240,7 +240,7 @@ class Policy:
 
     def group_by_prefix(self, prompts: Sequence[Sequence[int]]) -> list[PrefixGroup]:
         """Prompts in clusters whose shared prefix is worth computing once, where the model can continue from a cache."""
-        if self.layout_check.layout == "packed":
+        if self.layout_check.layout in PACKED_LAYOUTS:
             return group_by_prefix(prompts, MIN_TOKENS_SAVED)
         return [PrefixGroup(0, list(range(len(prompts))))] if prompts else []
 
@@ -321,7 +321,7 @@ class Policy:
     def can_share_prefix(self) -> bool:
         """Whether a prefix of many prompts may be cached apart: not with sliding-window attention, which counts columns back."""
         config = self.model.config.get_text_config()
-        return self.layout_check.layout == "packed" and not getattr(config, "sliding_window", None)
+        return self.layout_check.layout in PACKED_LAYOUTS and not getattr(config, "sliding_window", None)
 
     def to_completion(self, prompt: Sequence[int], generated: GeneratedTokens) -> Completion:
         """Generated tokens as a response: its text leaves out the stop token and what the template has before the text."""

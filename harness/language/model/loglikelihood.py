@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
-from harness.language.model.logprobs import Layout, continuation_logps, prefill_prefix, text_config
+from harness.language.model.logprobs import PACKED_LAYOUTS, Layout, continuation_logps, prefill_prefix, text_config
 from harness.language.model.pass_plan import Batch, Cluster, CostModel, interleaved, plan_passes
 from harness.language.model.trie import ScoredSequence, pack_tries, scored_sequences
 from harness.progress import Advance
@@ -31,7 +31,8 @@ def loglikelihoods(
     sequences = [sequence for group in groups for sequence in scored_sequences(group)]
     num_empty = sum(not len(response) for group in groups for response in group.responses)
     advance(num_empty)
-    clusters = plan_passes(sequences, max_tokens, CostModel.of(text_config(model)), can_share=layout == "packed")
+    can_share = layout in PACKED_LAYOUTS
+    clusters = plan_passes(sequences, max_tokens, CostModel.of(text_config(model), layout == "blocks"), can_share)
     caches = {
         id(cluster): PrefixCache(lambda c=cluster: _prefill(model, sequences, c), len(cluster.batches))
         for cluster in clusters
@@ -41,7 +42,7 @@ def loglikelihoods(
     def score_batch(planned: tuple[Cluster, Batch]) -> list[tuple[int, tuple[float, bool]]]:
         cluster, batch = planned
         members = [(trie, n) for trie, numbers in enumerate(batch.tries) for n in numbers]
-        batch_layout: Layout = "rows" if batch.causal and layout == "packed" else layout
+        batch_layout: Layout = "rows" if batch.causal and can_share else layout
 
         def compute(part: Sequence[int], cache: Any = None) -> list[tuple[float, bool]]:
             by_trie = itertools.groupby((members[i] for i in part), key=itemgetter(0))

@@ -1,9 +1,10 @@
 """Log-probabilities of continuations given their prefix, with gradients: the one computation behind every phase.
 
-Three layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row
-(`packing`). "rows": one row per continuation, for model families whose attention cannot take a mask of ours, or that have a
-state beside it; `verify.choose_layout` compares the two on a small batch and decides. "logits": rows again, and the logits as the
-whole model gives them, for families with more than a projection behind the last layer.
+Four layouts give the same numbers. "packed": a prefix computed once for all its continuations, several groups in a row, under
+one mask (`packing`). "blocks": the same in one row, with attention in blocks of columns (`block_attention`), where that costs
+less. "rows": one row per continuation, for model families whose attention cannot take a mask of ours, or that have a state beside
+it; `verify.choose_layout` compares these on a small batch and decides. "logits": rows again, and the logits as the whole model
+gives them, for families with more than a projection behind the last layer.
 
 Fused linear cross-entropy (as in Liger Kernel, arXiv:2410.10989, and Cut Cross-Entropy, arXiv:2411.09009): the output projection
 gets only the positions that predict a continuation's token, a chunk at a time, and keeps (M, H) numbers for the backward pass, so
@@ -21,16 +22,18 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from harness.language.model.attention_blocks import cut_where_cheaper, make_blocks
+from harness.language.model.block_attention import block_mask
 from harness.language.model.cache import GrowingCache
-from harness.language.model.packing import PackedBatch, pack
+from harness.language.model.packing import CACHED_ROW_WIDTH, PackedBatch, pack
 from harness.records import PromptGroup
 
-Layout = Literal["packed", "rows", "logits"]
+Layout = Literal["blocks", "packed", "rows", "logits"]
+PACKED_LAYOUTS: tuple[Layout, ...] = ("blocks", "packed")  # those that compute a prefix once, and continue a cache
 Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
 Project = Callable[[torch.Tensor], torch.Tensor]
 LOGITS_CHUNK_SIZE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
 FLOAT32_SUM_LENGTH = 64  # exponentials that are added in float32 before the sum goes on in float64
-CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
 
 
 class LayoutCheck(NamedTuple):
@@ -55,7 +58,7 @@ class ContinuationLogps(NamedTuple):
 
 def collate(groups: Sequence[PromptGroup], layout: Layout, prefix_length: int = 0) -> PackedBatch:
     """Groups in the rows of a layout, with their continuations numbered as listed."""
-    if layout == "packed":
+    if layout in PACKED_LAYOUTS:
         return pack(groups, min(CACHED_ROW_WIDTH, sum(g.width for g in groups)) if prefix_length else 0, prefix_length)
     assert not prefix_length, "rows of their own cannot continue a cache"
     return pack([PromptGroup(g.prompt, [c]) for g in groups for c in g.responses], one_per_row=True)
@@ -65,6 +68,8 @@ def continuation_logps(
     model: Any, packed: PackedBatch, layout: Layout, cache: Any = None, with_greedy: bool = False
 ) -> ContinuationLogps:
     """Every continuation of a batch made by `collate`; with gradients where they are on. cache: of `prefill_prefix`."""
+    if layout == "blocks" and not packed.cuts:
+        packed = cut_where_cheaper(packed, device_of(model).type)
     packed = packed.to(device_of(model))
     hidden = _hidden(model, packed, layout, cache)  # (R * W, H)
     chunk = max(1, LOGITS_CHUNK_SIZE // text_config(model).vocab_size)
@@ -94,12 +99,16 @@ def _hidden(model: Any, packed: PackedBatch, layout: Layout, cache: Any) -> torc
 
 
 def _attention_mask(config: Any, packed: PackedBatch, dtype: torch.dtype) -> Any:
-    """The mask of `packed` as the model takes it: one tensor, or one per kind of attention layer."""
+    """The mask of `packed`, or its blocks, as the model takes it: one tensor, or one per kind of attention layer."""
     kinds = set(getattr(config, "layer_types", None) or ())
     window = getattr(config, "sliding_window", None)
+
+    def mask(window: int | None) -> torch.Tensor:
+        return block_mask(make_blocks(packed, window), dtype, packed.ids.device) if packed.cuts else packed.mask(dtype, window)
+
     if "sliding_attention" in kinds:
-        return {"full_attention": packed.mask(dtype), "sliding_attention": packed.mask(dtype, window)}
-    return packed.mask(dtype, None if kinds else window)
+        return {"full_attention": mask(None), "sliding_attention": mask(window)}
+    return mask(None if kinds else window)
 
 
 def projection(model: Any) -> Project:

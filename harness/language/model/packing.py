@@ -24,6 +24,7 @@ from harness.records import PromptGroup
 
 ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
 ACCEPTABLE_OVERHEAD = 1.03  # columns per column used up to which no better width is searched
+CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
 
 
 class Segment(NamedTuple):
@@ -49,11 +50,30 @@ class PackedBatch:
     owner: torch.Tensor  # (M,) the continuation it belongs to
     count: int
     prefix_length: int  # C
-    segments: tuple[tuple[Segment, ...], ...]  # of each row, by column; padding is in none
+    segments: tuple[tuple[Segment, ...], ...]  # of each row, by column from 0 on; padding is in none and comes last
+    cuts: tuple[int, ...] = ()  # where the blocks of `attention_blocks` begin, and the end; none where attention takes `mask`
 
     def to(self, device: torch.device) -> PackedBatch:
         names = ("ids", "positions", "stop", "source", "target", "owner")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+    def as_one_row(self) -> PackedBatch:
+        """(1, columns used): the rows one after the other, without padding. They see each other no more than before."""
+        if len(self.segments) == 1 and self.segments[0][-1].end == self.ids.shape[1]:
+            return self
+        lengths = [row[-1].end for row in self.segments]
+        starts = np.cumsum([0, *lengths[:-1]])
+        used = torch.arange(self.ids.shape[1]) < torch.tensor(lengths)[:, None]
+        new_columns = torch.cumsum(used.flatten(), 0) - 1
+        segments = [
+            Segment(*(start + column for column in segment))
+            for row, start in zip(self.segments, starts.tolist(), strict=True)
+            for segment in row
+        ]
+        stop = self.stop + torch.from_numpy(starts)[:, None]
+        ids, positions, stop = (tensor[used][None] for tensor in (self.ids, self.positions, stop))
+        one_row = {"ids": ids, "positions": positions, "stop": stop, "source": new_columns[self.source]}
+        return replace(self, **one_row, segments=(tuple(segments),))
 
     def mask(self, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
         """(R, 1, W, C + W) to add to attention scores: 0 where a column may attend, -inf elsewhere.

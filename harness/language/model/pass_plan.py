@@ -17,12 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from harness.language.model.trie import CACHED_ROW_WIDTH, ScoredSequence, common_length
+from harness.language.model.packing import CACHED_ROW_WIDTH
+from harness.language.model.trie import ScoredSequence, common_length
 
 # Measured on the lab's base and on SmolLM2-135M, one thread of a CPU, float32: the same within a factor of 1.5 for both.
 COLUMNS_PER_PASS = 60.0  # a pass through the model beside its columns: start of every operation, way of the weights from memory
-MASKED_ATTENTION = 1.3  # attention of a column to one key with a mask, over the share of its floating-point operations
-CAUSAL_ATTENTION = 0.7  # and of a column to one column of its row without a mask, half of which it does not look at
+ATTENTION = 1.3  # a column's attention to a key under a mask, over the share of its floating-point operations
+CAUSAL_SHARE = 0.5  # without a mask, in a causal row: it is not computed for later columns
+BLOCK_SHARE = 1.3  # in blocks of columns (`attention_blocks`): what is computed over what is seen
+BLOCK_ENTRIES = 3000  # keys to which a column could attend for the cost of one more block
 
 MIN_BATCH = 512  # columns; in smaller batches the cost of a pass shows
 REMAINING_SHARE = 4  # a batch takes at most this part of the columns that are left
@@ -30,14 +33,17 @@ MAX_DEPTH = 50  # nested beginnings for each of which a cache is weighed; tasks 
 
 
 class CostModel(NamedTuple):
-    """What a way to compute costs, in columns. attention: floating-point operations of one column's attention to one key, over
-    those of a column in the model's matrix products.
+    """What a way to compute costs, in columns.
+
+    attention: floating-point operations of one column's attention to one key, over those of a column in the model's matrix
+    products. in_blocks: whether tries attend in blocks, not under one mask over their rows, where that costs less.
     """
 
     attention: float
+    in_blocks: bool = False
 
     @classmethod
-    def of(cls, config: Any) -> CostModel:
+    def of(cls, config: Any, in_blocks: bool) -> CostModel:
         """From a transformers configuration; an unusual one counts as having its layers' usual shape."""
         hidden = int(getattr(config, "hidden_size", 0) or 0) or 1
         heads = int(getattr(config, "num_attention_heads", 0) or 0) or 1
@@ -45,13 +51,18 @@ class CostModel(NamedTuple):
         shared = int(getattr(config, "num_key_value_heads", 0) or heads)
         inner = int(getattr(config, "intermediate_size", 0) or 4 * hidden)
         weights = 2 * hidden * head * (heads + shared) + 3 * hidden * inner
-        return cls(2 * heads * head / weights)
+        return cls(2 * heads * head / weights, in_blocks)
 
     def causal(self, width: int) -> float:
-        return width * (1 + CAUSAL_ATTENTION * self.attention * width)
+        """A row of its own, without a mask."""
+        return width + ATTENTION * self.attention * CAUSAL_SHARE * width**2
 
-    def masked(self, width: int, keys: int) -> float:
-        return width * (1 + MASKED_ATTENTION * self.attention * keys)
+    def trie(self, width: int, num_seen: float, prefix_length: int = 0) -> float:
+        """num_seen: keys seen, summed over the trie's columns, a cache of `prefix_length` tokens included."""
+        entries = float(width * (prefix_length + max(width, CACHED_ROW_WIDTH if prefix_length else 0)))
+        if self.in_blocks:
+            entries = min(entries, BLOCK_SHARE * num_seen + BLOCK_ENTRIES)
+        return width + ATTENTION * self.attention * entries
 
 
 @dataclass
@@ -81,6 +92,7 @@ class _Node:
     stop: int
     depth: int
     columns: int  # of their trie
+    num_seen: float  # columns that the trie's columns see, themselves included, summed
     is_chain: bool  # each sequence continues the one before
     longest_prefix: int  # tokens that may be cached: the last token of every context is computed with its continuation
     first: int  # number of the first node below; all below are first..this
@@ -109,16 +121,17 @@ def _tree(sequences: Sequence[ScoredSequence]) -> list[_Node]:
     def close(start: int, stop: int, depth: int, first: int, children: list[int]) -> int:
         below = [nodes[c] for c in children]
         columns = depth + sum(node.columns - depth for node in below)
+        num_seen = depth**2 / 2 + sum(node.num_seen - depth**2 / 2 for node in below)
         longer = [node for node in below if node.columns > depth]
         is_chain = len(longer) < 2 and all(node.is_chain for node in longer)
         longest_prefix = min(depth, *(node.longest_prefix for node in below))
-        nodes.append(_Node(start, stop, depth, columns, is_chain, longest_prefix, first, children))
+        nodes.append(_Node(start, stop, depth, columns, num_seen, is_chain, longest_prefix, first, children))
         return len(nodes) - 1
 
     open_nodes: list[tuple[int, int, int, list[int]]] = []  # start, depth, first, children
     for n, sequence in enumerate(sequences):
         length = len(sequence.ids)
-        nodes.append(_Node(n, n + 1, length, length, True, sequence.context_length - 1, len(nodes)))
+        nodes.append(_Node(n, n + 1, length, length, length**2 / 2, True, sequence.context_length - 1, len(nodes)))
         current, start, first = len(nodes) - 1, n, len(nodes) - 1
         shared = common_length(sequence.ids, sequences[n + 1].ids) if n + 1 < len(sequences) else -1
         while open_nodes and open_nodes[-1][1] > shared:
@@ -164,10 +177,10 @@ class _Choices:
         for node in self.nodes[first : last + 1]:
             width = node.columns - prefix_length
             apart = sum(found[c - first][0] for c in node.children)
-            if prefix_length:
-                together = self.costs.masked(width, prefix_length + max(width, CACHED_ROW_WIDTH))
+            if node.is_chain and not prefix_length:
+                together = self.costs.causal(width)
             else:
-                together = self.costs.causal(width) if node.is_chain else self.costs.masked(width, width)
+                together = self.costs.trie(width, node.num_seen - prefix_length**2 / 2, prefix_length)
             may_be_one = node.is_chain or (self.can_share and width <= self.max_tokens)
             as_one = not node.children or (may_be_one and together <= apart)
             found.append((together if as_one else apart, as_one))
@@ -221,8 +234,7 @@ def _batches(
     chains = [trie for trie in tries if trie[1] and not prefix_length]
     others = [trie for trie in tries if prefix_length or not trie[1]]
     if chains and others:
-        widest = max(width for width, _, _ in others)
-        extra = sum(costs.masked(width, max(width, widest)) - costs.causal(width) for width, _, _ in chains)
+        extra = sum(costs.trie(width, width**2 / 2) - costs.causal(width) for width, _, _ in chains)
         if extra < COLUMNS_PER_PASS:
             chains, others = [], [*tries]
     for kind, causal in ((others, False), (chains, True)):

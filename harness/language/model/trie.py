@@ -16,10 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from harness.language.model.packing import PackedBatch, Segment, choose_width
+from harness.language.model.packing import CACHED_ROW_WIDTH, PackedBatch, Segment, choose_width
 from harness.records import PromptGroup
-
-CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
 
 
 class ScoredSequence(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 from harness.errors import error_line
+from harness.language.model.attention_blocks import cut_everywhere
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import (
     Layout,
@@ -28,6 +29,7 @@ from harness.language.model.logprobs import (
     prefill_prefix,
     text_config,
 )
+from harness.language.model.packing import PackedBatch
 from harness.language.model.sampling import Request, SamplingParams, generate_tokens
 from harness.records import PromptGroup
 from harness.train.numerics import LOOKAHEAD, SAME_WEIGHTS, UNSUPPORTED_MODEL
@@ -85,7 +87,7 @@ def plain_logp(model: Any, prefix: Sequence[int], continuation: Sequence[int]) -
 
 @torch.no_grad()
 def choose_layout(model: Any) -> LayoutCheck:
-    """Compare the two layouts on a small batch: "packed" where they agree to the model's precision, else "rows"."""
+    """The best of "blocks", "packed" and "rows" that agree on a small batch to the model's precision."""
     if state_description := extra_state(model):
         return LayoutCheck("rows", None, state_description)
     vocab_size = text_config(model).vocab_size
@@ -93,17 +95,28 @@ def choose_layout(model: Any) -> LayoutCheck:
     lengths = torch.tensor([len(c) for g in groups for c in g.responses])
     tolerance = SAME_WEIGHTS[_dtype_name(model)]
     row_logps = _logps(model, groups, "rows")
+    full_row_logps = _logps(model, [PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
+
+    def difference(layout: Layout) -> float:
+        cached_logps = _logps(model, groups, layout, prefill_prefix(model, prefix), len(prefix))
+        pairs = ((_logps(model, groups, layout), row_logps), (cached_logps, full_row_logps))
+        return max(_per_token(logps, expected, lengths) for logps, expected in pairs)
+
     try:
-        packed_logps = _logps(model, groups, "packed")
-        full_row_logps = _logps(model, [PromptGroup([*prefix, *g.prompt], g.responses) for g in groups], "rows")
-        cached_logps = _logps(model, groups, "packed", prefill_prefix(model, prefix), len(prefix))
+        packed_difference = difference("packed")
     except UNSUPPORTED_ERRORS as error:
         return LayoutCheck("rows", None, f"this model takes no mask of ours ({type(error).__name__}: {error_line(error)})")
-    difference = max(_per_token(packed_logps, row_logps, lengths), _per_token(cached_logps, full_row_logps, lengths))
-    if difference <= tolerance:
-        return LayoutCheck("packed", difference, "both layouts agree")
-    reason = f"the packed layout differs by {difference:.2g} nats per token, at most {tolerance:g} expected"
-    return LayoutCheck("rows", difference, reason)
+    if packed_difference > tolerance:
+        reason = f"the packed layout differs by {packed_difference:.2g} nats per token, at most {tolerance:g} expected"
+        return LayoutCheck("rows", packed_difference, reason)
+    try:
+        largest = max(packed_difference, difference("blocks"))
+    except UNSUPPORTED_ERRORS as error:
+        reason = f"its attention is not computed in blocks ({type(error).__name__}: {error_line(error)})"
+        return LayoutCheck("packed", packed_difference, reason)
+    if largest <= tolerance:
+        return LayoutCheck("blocks", largest, "all layouts agree")
+    return LayoutCheck("packed", packed_difference, f"in blocks its attention differs by {largest:.2g} nats per token")
 
 
 @torch.no_grad()
@@ -181,7 +194,13 @@ def _closest(options: Sequence[T], difference: Callable[[T], float], model: Any,
 
 
 def _logps(model: Any, groups: Sequence[PromptGroup], layout: Layout, cache: Any = None, prefix_length: int = 0) -> torch.Tensor:
-    return continuation_logps(model, collate(groups, layout, prefix_length), layout, cache).logps.double().cpu()
+    return continuation_logps(model, _small_batch(groups, layout, prefix_length), layout, cache).logps.double().cpu()
+
+
+def _small_batch(groups: Sequence[PromptGroup], layout: Layout, prefix_length: int = 0) -> PackedBatch:
+    """As `collate`, but in blocks although so few columns do without."""
+    packed = collate(groups, layout, prefix_length)
+    return cut_everywhere(packed) if layout == "blocks" else packed
 
 
 def _per_token(logps: torch.Tensor, expected: torch.Tensor, lengths: torch.Tensor) -> float:
@@ -212,7 +231,7 @@ def _check_gradient(model: Any, groups: Sequence[PromptGroup], layout: Layout) -
         return
     try:
         with torch.enable_grad():
-            total = continuation_logps(model, collate(groups, layout), layout).logps.sum()
+            total = continuation_logps(model, _small_batch(groups, layout), layout).logps.sum()
             grads = torch.autograd.grad(total, parameters, allow_unused=True, materialize_grads=True)
     except UNSUPPORTED_ERRORS as error:
         raise UnsupportedModel(f"no gradient can be computed through it ({type(error).__name__}: {error_line(error)})") from error

@@ -103,18 +103,20 @@ def cost_of(clusters, sequences, costs):
     for cluster in clusters:
         for batch in cluster.batches:
             for trie in batch.tries:
-                width = len(lay_out([sequences[n] for n in trie], cluster.prefix_length).ids)
-                keys = cluster.prefix_length + max(width, 256 * bool(cluster.prefix_length))
-                total += costs.causal(width) if batch.causal else costs.masked(width, keys)
+                positions = lay_out([sequences[n] for n in trie], cluster.prefix_length).positions
+                cost = (len(positions), float(positions.sum() + len(positions) / 2), cluster.prefix_length)
+                total += costs.causal(len(positions)) if batch.causal else costs.trie(*cost)
         total += costs.causal(cluster.prefix_length) + 120 * bool(cluster.prefix_length)
     return total
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("attention", [1e-5, 3e-4, 1e-2])
+@pytest.mark.parametrize(
+    "costs", [CostModel(1e-5), CostModel(3e-4, in_blocks=True), CostModel(1e-2), CostModel(1e-2, in_blocks=True)]
+)
 @pytest.mark.parametrize("max_tokens", [1, 30, 100_000])
-def test_a_plan_holds_every_sequence_once_within_the_budget_and_costs_no_more_than_plain_rows(seed, attention, max_tokens):
-    sequences, costs = [s for g in random_groups(seed, 40, 20) for s in scored_sequences(g)], CostModel(attention)
+def test_a_plan_holds_every_sequence_once_within_the_budget_and_costs_no_more_than_plain_rows(seed, costs, max_tokens):
+    sequences = [s for g in random_groups(seed, 40, 20) for s in scored_sequences(g)]
     clusters = plan_passes(sequences, max_tokens, costs)
     batches = [batch for cluster in clusters for batch in cluster.batches]
     assert sorted(n for batch in batches for trie in batch.tries for n in trie) == list(range(len(sequences)))
@@ -177,10 +179,12 @@ def test_where_hardly_anything_is_shared_rows_are_causal_and_contexts_cut_apart_
 def test_attention_of_the_two_measured_models():
     """Heads * head size * 2 multiplications per key, over the weights of a layer's matrices."""
     smol = type("C", (), {"hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536})
-    assert CostModel.of(smol).attention == pytest.approx(2 * 576 / (2 * 576**2 + 2 * 576 * 192 + 3 * 576 * 1536))
+    assert CostModel.of(smol, in_blocks=False).attention == pytest.approx(2 * 576 / (2 * 576**2 + 2 * 576 * 192 + 3 * 576 * 1536))
 
 
-@pytest.mark.parametrize(("layout", "max_tokens"), [("packed", 40), ("packed", 2048), ("rows", 300), ("logits", 300)])
+@pytest.mark.parametrize(
+    ("layout", "max_tokens"), [("packed", 40), ("blocks", 40), ("blocks", 2048), ("rows", 300), ("logits", 300)]
+)
 def test_loglikelihoods_are_those_of_one_sequence_at_a_time_on_one_and_two_lanes(layout, max_tokens, monkeypatch):
     monkeypatch.setattr("harness.language.model.pass_plan.COLUMNS_PER_PASS", 3.0)
     prefills = []
@@ -196,7 +200,7 @@ def test_loglikelihoods_are_those_of_one_sequence_at_a_time_on_one_and_two_lanes
         assert [value for value, _ in found] == pytest.approx(expected, abs=1e-9)
         assert sum(counted) == len(found)
         assert loglikelihoods(model, layout, OrderedThreadPool(2), groups, max_tokens, counted.append) == found
-    caches = int((layout, max_tokens) == ("packed", 40))  # in wider passes one trie holds all
+    caches = int(max_tokens == 40)  # in wider passes one trie holds all
     assert len(set(prefills)) == caches and len(prefills) == 2 * caches
     empty = [not response for group in groups for response in group.responses]
     assert any(empty) and all(value == (0.0, True) for value, is_empty in zip(found, empty, strict=True) if is_empty)
