@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,8 @@ from harness.language.encoding import Encoder, Template
 from harness.language.model.checkpointing import gradient_checkpointing
 from harness.language.model.context import find_context_length
 from harness.language.model.generating import batches_by_length, generate_with_transformers
-from harness.language.model.logprobs import PACKED_LAYOUTS, LayoutCheck, collate, continuation_logps, prefill_prefix
+from harness.language.model.loglikelihood import loglikelihoods
+from harness.language.model.logprobs import PACKED_LAYOUTS, LayoutCheck, collate, continuation_logps
 from harness.language.model.packing import PackedBatch, batches_by_tokens, unsort
 from harness.language.model.prefix_sharing import PrefixGroup, group_by_prefix
 from harness.language.model.sampling import GeneratedTokens, Request, SamplingParams, generate_tokens
@@ -214,32 +215,10 @@ class Policy:
     def loglikelihood(
         self, groups: Sequence[PromptGroup], max_tokens_per_batch: int, advance: Advance = lambda n: None
     ) -> list[tuple[float, bool]]:
-        """As `score`, with whether each continuation is greedy decoding's; shared prefixes are computed once (prefix sharing)."""
-
-        def batches() -> Iterator[Any]:  # one prefix after the other, so that a thread holds one cache at a time
-            for prefix_group in self.group_by_prefix([g.prompt for g in groups]):
-                suffixes = [
-                    PromptGroup(groups[g].prompt[prefix_group.length :], groups[g].responses) for g in prefix_group.members
-                ]
-                prefix = groups[prefix_group.members[0]].prompt[: prefix_group.length]
-                cache = prefill_prefix(self.model, prefix) if prefix_group.length else None
-                for indices in batches_by_tokens(suffixes, max_tokens_per_batch):
-                    yield [prefix_group.members[r] for r in indices], [suffixes[r] for r in indices], prefix_group.length, cache
-
-        def score_batch(batch: Any) -> tuple[list[int], list[Any]]:
-            indices, suffixes, length, cache = batch
-
-            def compute(part_indices: Sequence[int]) -> list[tuple[float, bool]]:
-                packed = collate([suffixes[r] for r in part_indices], self.layout_check.layout, length)
-                output = continuation_logps(self.model, packed, self.layout_check.layout, cache, with_greedy=True)
-                assert output.is_greedy is not None
-                return list(zip(output.logps.tolist(), output.is_greedy.tolist(), strict=True))
-
-            values = halve_on_oom(compute, range(len(suffixes)))
-            advance(len(values))
-            return indices, values
-
-        results: list[tuple[float, bool]] = unsort(self.pool.map(score_batch, batches()), groups)
+        """As `score`, with whether each continuation is greedy decoding's; what contexts and continuations begin with is computed
+        once where that pays (`model.pass_plan`).
+        """
+        results = loglikelihoods(self.model, self.layout_check.layout, self.pool, groups, max_tokens_per_batch, advance)
         self._raise_nonfinite(groups, [logp for logp, _ in results])
         return results
 

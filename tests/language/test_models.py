@@ -19,6 +19,7 @@ from harness.language.model.loading import load_policy, weight_files
 from harness.language.model.logprobs import collate, continuation_logps
 from harness.language.model.quantization import quantization_config
 from harness.language.model.sampling import generate_tokens
+from harness.language.model.trie import pack_tries
 from harness.records import PromptGroup
 from objectives.sft import SFT
 from objectives.space import SPACE
@@ -266,16 +267,23 @@ def test_scoring_goes_on_in_halves_where_memory_runs_out(policy, monkeypatch):
     plain, judged = policy.score(groups, 1000), policy.loglikelihood(groups, 1000)
     seen = []
 
-    def little_room(some, *rest):
-        seen.append(len(some))
-        if len(some) > 2:
-            raise torch.OutOfMemoryError("out of memory")
-        return collate(some, *rest)
+    def little_room(lay_out, count):
+        def laid_out(some, *rest, **named):
+            seen.append(count(some))
+            if seen[-1] > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return lay_out(some, *rest, **named)
 
-    monkeypatch.setattr("harness.language.policy.collate", little_room)
+        return laid_out
+
+    monkeypatch.setattr("harness.language.policy.collate", little_room(collate, len))
     assert policy.score(groups, 1000) == pytest.approx(plain, abs=1e-10)
     assert seen[:3] == [6, 3, 1]
+    seen.clear()
+    in_tries = little_room(pack_tries, lambda tries: sum(map(len, tries)))
+    monkeypatch.setattr("harness.language.model.loglikelihood.pack_tries", in_tries)
     assert [v for v, _ in policy.loglikelihood(groups, 1000)] == pytest.approx([v for v, _ in judged], abs=1e-10)
+    assert seen[:3] == [12, 6, 3], "continuations: a context's may be computed apart"
 
 
 def test_generation_goes_on_with_fewer_rows_where_memory_runs_out(policy, monkeypatch):

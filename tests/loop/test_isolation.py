@@ -10,15 +10,14 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-import harness.language.policy
 from harness.config import RunConfig
 from harness.errors import UserError
 from harness.files import file_digest
 from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate, load_lm_eval_benchmark
 from harness.language.benchmark.task_definition import source_code, task_fingerprint
 from harness.language.encoding import Encoder, choose_template
+from harness.language.model import loglikelihood, pass_plan
 from harness.language.model.logprobs import prefill_prefix
-from harness.language.policy import Policy
 from harness.language.records import Example
 from harness.loop.context import RunContext
 from harness.loop.suite import load_suite
@@ -113,20 +112,16 @@ def test_lm_evals_own_caches_are_off(long_policy, monkeypatch):
 def test_a_beginning_computed_once_belongs_to_the_player_that_computed_it(policy, monkeypatch):
     """Keys and values of a shared beginning live for one call: the next player computes its own, and continuing changes none."""
     made = []
-    monkeypatch.setattr(harness.language.policy, "MIN_TOKENS_SAVED", 1)
-    monkeypatch.setattr(
-        harness.language.policy, "prefill_prefix", lambda model, ids: made.append(tuple(ids)) or prefill_prefix(model, ids)
-    )
-    groups = [PromptGroup([*range(7, 30), 40 + i], [[50, 2], [51, 2]]) for i in range(4)]
+    monkeypatch.setattr(pass_plan, "COLUMNS_PER_PASS", 0.0)
+    monkeypatch.setattr(loglikelihood, "prefill_prefix", lambda model, ids: made.append(tuple(ids)) or prefill_prefix(model, ids))
+    groups = [PromptGroup([*range(7, 30), 40 + i], [[50, 2], [51, 2]]) for i in range(40)]
     first = policy.loglikelihood(groups, 64)
-    assert len(made) == 1
+    assert made == [tuple(range(7, 30))]
     other_weights(policy, 8)
     second = policy.loglikelihood(groups, 64)
     assert made[1:] == made[:1]
-    monkeypatch.setattr(
-        Policy, "group_by_prefix", lambda self, prompts: [harness.language.policy.PrefixGroup(0, list(range(len(prompts))))]
-    )
-    alone = policy.loglikelihood(groups, 64)
+    alone = [value for group in groups for value in policy.loglikelihood([group], 64)]
+    assert len(made) == 2
     assert [v for v, _ in second] == pytest.approx([v for v, _ in alone], abs=1e-9)
     assert all(abs(a - b) > 1e-6 for (a, _), (b, _) in zip(first, second, strict=True))
 

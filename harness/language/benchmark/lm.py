@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import copy
 import json
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
@@ -28,8 +31,10 @@ from harness.language.random_state import keep_random_state
 from harness.records import PromptGroup, digest, keyed_seed
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
-EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
-MAX_CACHED_ENCODINGS = 10_000  # pairs of context and continuation; beyond that they are encoded again for every checkpoint
+Encoding = tuple["array[int]", "array[int]"]  # of a context and its continuation
+EncodingCache = dict[tuple[str, str], Encoding]
+MAX_CACHED_TOKENS = 20_000_000  # of 4 bytes each; pairs beyond that are encoded again for every checkpoint
+NUM_LAST_TEXTS = 4  # texts whose tokens are at hand: a context is encoded once for all its choices
 EMPTY_CONTINUATION_ERROR = "a continuation without a token after an empty context, which lm-eval cannot score; leave out the task"
 
 T = TypeVar("T")
@@ -42,6 +47,8 @@ class PolicyLM(_Base):
     policy: Policy
     max_tokens_per_batch: int
     encoding_cache: EncodingCache
+    num_cached_tokens: int
+    last_context: tuple[Sequence[int], array[int]]  # as encoded and as cached: the choices of a context share one array
     advance: Advance
     partial_results: PartialResults
     turn_end_ids: frozenset[int]
@@ -79,16 +86,23 @@ class PolicyLM(_Base):
         values = iter(self._loglikelihood_tokens([window for text in windows for window in text]))
         return [sum(next(values)[0] for _ in text) for text in windows]
 
-    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+    def _encode_pair(self, context: str, continuation: str) -> Encoding:
         return self._cached((context, continuation), lambda: super(PolicyLM, self)._encode_pair(context, continuation))
 
     def _encode_context(self, context: str) -> list[int]:
-        return self._cached((context, ""), lambda: (self.tok_batch_encode([context])[0][0].tolist(), []))[0]
+        return self._cached((context, ""), lambda: (self.tok_batch_encode([context])[0][0].tolist(), []))[0].tolist()
 
-    def _cached(self, key: tuple[str, str], encode: Callable[[], tuple[list[int], list[int]]]) -> tuple[list[int], list[int]]:
-        encoding = self.encoding_cache.get(key) or encode()
-        if len(self.encoding_cache) < MAX_CACHED_ENCODINGS:
+    def _cached(self, key: tuple[str, str], encode: Callable[[], tuple[list[int], list[int]]]) -> Encoding:
+        if key in self.encoding_cache:
+            return self.encoding_cache[key]
+        context, continuation = encode()
+        if self.last_context[0] is not context:
+            self.last_context = context, array("i", context)
+            self.num_cached_tokens += len(context)
+        encoding = self.last_context[1], array("i", continuation)
+        if self.num_cached_tokens < MAX_CACHED_TOKENS:
             self.encoding_cache[key] = encoding
+            self.num_cached_tokens += len(continuation)
         return encoding
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], disable_tqdm: bool = True, override_bs: int | None = None) -> Any:
@@ -107,7 +121,7 @@ class PolicyLM(_Base):
             if not continuation:  # no token beyond the context's: 0 nats, as lm-eval counts it
                 self.without_token[label.partition(",")[0]] += 1
             indices_by_context.setdefault(tuple(context[-max_context:]), []).append(i)
-        groups = [PromptGroup(context, [requests[i][2] for i in members]) for context, members in indices_by_context.items()]
+        groups = [PromptGroup(c, [list(requests[i][2]) for i in members]) for c, members in indices_by_context.items()]
 
         def fingerprint(chunk: Sequence[PromptGroup]) -> str:
             return digest(*(f"{list(g.prompt)} {[list(c) for c in g.responses]}" for g in chunk))
@@ -306,6 +320,10 @@ def as_lm(
     ends_turn = use_chat_template and policy.template.kind == "chat"
     model.turn_end_ids = frozenset({policy.template.end_token_id} if ends_turn else ())
     model.policy, model.max_tokens_per_batch = policy, max_tokens_per_batch
-    model.encoding_cache, model.advance = encoding_cache, advance
+    model.tok_encode = lru_cache(NUM_LAST_TEXTS)(model.tok_encode)
+    model.encoding_cache, model.advance, model.last_context = encoding_cache, advance, ((), array("i"))
+    # contexts of one array come one after the other
+    contexts = (context for context, _ in groupby(encoding_cache.values(), key=lambda encoding: encoding[0]))
+    model.num_cached_tokens = sum(map(len, contexts)) + sum(len(continuation) for _, continuation in encoding_cache.values())
     model.partial_results, model.settings_cache, model.without_token = partial_results, {}, Counter()
     return model

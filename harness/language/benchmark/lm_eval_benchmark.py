@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -38,7 +39,7 @@ from harness.sources.datasets_in_mirror import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
 DEFAULT_MAX_GEN_TOKS = 256  # tokens that lm-eval's transformers model generates where a task does not say
-EncodingCache = dict[tuple[str, str], tuple[list[int], list[int]]]
+EncodingCache = dict[tuple[str, str], tuple["array[int]", "array[int]"]]
 EMPTY_CONTINUATION_NOTE = "continuations add no token to those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 
@@ -220,7 +221,7 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
 
     loaded_rows = [benchmark.loaded_tasks[row.name] for row in rows]
     is_limited = benchmark.limit is not None or any(row.limit is not None for row in rows)
-    doc_ids = {name: list(ids) for row in rows for name, ids in benchmark.doc_ids(row).items()} if is_limited else None
+    doc_ids = {name: ids for row in rows for name, ids in benchmark.doc_ids(row).items()} if is_limited else None
     with (
         keep_random_state(),
         override_lm_eval_stderr(),
@@ -232,7 +233,7 @@ def _run_lm_eval(benchmark: LmEvalBenchmark, model: Any, rows: Sequence[SuiteTas
         return evaluator.evaluate(
             lm=model,
             task_dict={kind: {k: v for row in loaded_rows for k, v in row[kind].items()} for kind in loaded_rows[0]},  # type: ignore[arg-type]
-            samples=doc_ids,
+            samples=doc_ids,  # type: ignore[arg-type]
             cache_requests=False,
             bootstrap_iters=BOOTSTRAP_ITERATIONS,
             log_samples=True,

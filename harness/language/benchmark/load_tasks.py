@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.errors import UserError, error_line
@@ -56,6 +58,7 @@ def load_row(manager: Any, suite: Suite, row: SuiteTask) -> dict[str, Any]:
         raise UserError(f"{where}: {reason}") from error
     for name, task in loaded["tasks"].items():
         _cache_requests(task, random_state)
+        _read_first_documents_only(task)
         task.set_config(key="num_fewshot", value=row.shots)
         if row.shots and row.shots > (pool_size := len(task.fewshot_docs())):
             raise UserError(f"{where}: shots = {row.shots}, but {name} has {pool_size} examples to draw them from; use fewer")
@@ -83,3 +86,17 @@ def _cache_requests(task: Any, random_state: RandomState) -> None:
             instance.resps, instance.filtered_resps = [], {}  # the previous checkpoint's answers
 
     task.build_all_requests = build_or_reuse
+
+
+def _read_first_documents_only(task: Any) -> None:
+    """Let lm-eval read no document behind the last one evaluated: it reads all, for every checkpoint, and asks of each whether it
+    is in a list.
+    """
+    original_iterator = task.doc_iterator
+
+    def doc_iterator(*, samples: Sequence[int] | None = None, **options: Any) -> Iterator[tuple[int, Any]]:
+        if samples and isinstance(samples, range) and samples == range(len(samples)):
+            return enumerate(itertools.islice(task.eval_docs, len(samples)))
+        return original_iterator(samples=samples, **options)
+
+    task.doc_iterator = doc_iterator

@@ -24,13 +24,12 @@ from harness.language.model.attention_blocks import cut_where_cheaper, make_bloc
 from harness.language.model.block_attention import block_mask
 from harness.language.model.cache import GrowingCache
 from harness.language.model.linear_cross_entropy import OutputLayer, Project, chunk_rows, token_logps
-from harness.language.model.packing import PackedBatch, pack
+from harness.language.model.packing import CACHED_ROW_WIDTH, PackedBatch, pack
 from harness.records import PromptGroup
 
 Layout = Literal["blocks", "packed", "rows", "logits"]
 PACKED_LAYOUTS: tuple[Layout, ...] = ("blocks", "packed")  # those that compute a prefix once, and continue a cache
 Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
-CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
 
 
 class LayoutCheck(NamedTuple):

@@ -24,6 +24,7 @@ from harness.records import PromptGroup
 
 ATTENTION_COST = 0.1  # what attention costs in rows as wide as the widest group, with everything else as 1 (measured on the lab)
 ACCEPTABLE_OVERHEAD = 1.03  # columns per column used up to which no better width is searched
+CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row copies the cache
 
 
 class Segment(NamedTuple):

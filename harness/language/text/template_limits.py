@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
+import hashlib
+import pickle
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,6 +26,9 @@ MAX_STEP_SECONDS = 30.0  # after which the process ends, where a step of a rende
 MAX_MEMORY = 1 << 30  # bytes that one rendering may add
 PAGE_BYTES = 4096
 STDERR = 2
+MAX_COMPILED = 1000  # templates of task files
+MAX_KEPT_CHARACTERS = 1 << 25  # of rendered texts; beyond that they are rendered again
+RANDOM_NAMES = ("random", "lipsum")  # jinja2's filter and function that draw at random
 
 
 class TemplateLimitExceeded(TemplateError):
@@ -87,14 +92,38 @@ def _limited_memory(max_bytes: int) -> Iterator[None]:
 
 @functools.cache
 def limit_task_templates() -> None:
-    """Let lm-eval render the prompts of task files within the limits."""
+    """Let lm-eval render the prompts of task files within the limits, and each document's once.
+
+    lm-eval compiles a template again for every document, and renders a document's choices and answer again for every checkpoint.
+    """
     import lm_eval.utils
 
-    original_apply = lm_eval.utils.apply_template
+    compiled = functools.lru_cache(MAX_COMPILED)(lm_eval.utils.env.from_string)
+    texts: dict[bytes, str] = {}
+    free_characters = MAX_KEPT_CHARACTERS
 
-    @functools.wraps(original_apply)
+    @functools.wraps(lm_eval.utils.apply_template)
     def apply_template(template: str, doc: dict[str, Any]) -> str:
+        nonlocal free_characters
+        key = _rendering_key(template, doc)
+        if key in texts:
+            return texts[key]
         with rendering_limits():
-            return original_apply(template, doc)
+            text = compiled(template).render(**doc)
+        if key is not None and free_characters >= len(text):
+            texts[key] = text
+            free_characters -= len(text) + len(key)
+        return text
 
     lm_eval.utils.apply_template = apply_template
+
+
+def _rendering_key(template: str, doc: dict[str, Any]) -> bytes | None:
+    """Digest of what a rendering depends on; None for a template that draws at random, and a document that is not plain data."""
+    if any(name in template for name in RANDOM_NAMES):
+        return None
+    try:
+        content = pickle.dumps((template, doc), protocol=5)
+    except Exception:  # whatever an object in a document raises
+        return None
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -8,6 +8,7 @@ from harness.errors import UserError
 from harness.language.benchmark.lm import HFLM, PolicyLM, as_lm
 from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
 from harness.language.model.logprobs import prefill_prefix
+from harness.language.model.trie import pack_tries
 from harness.loop.suite import load_suite
 from tests.conftest import ROOT, make_policy
 from tests.helpers.peers import compared, lab_policy_with_adapter, theirs
@@ -29,11 +30,23 @@ def test_few_shot_prompts_too_whether_or_not_they_share_a_beginning(lab_policy, 
     """fixed_shots has the same shots before every question, drawn_shots draws them for each question anew."""
     rows = [{"name": name, "shots": shots} for name in ("fixed_shots", "drawn_shots")]
     suite = made.suite(*rows, include_paths=[f"{ROOT}/tests/data/fewshot"])
-    cached, prefill = [], lambda model, ids: cached.append(len(ids)) or prefill_prefix(model, ids)
-    monkeypatch.setattr("harness.language.policy.prefill_prefix", prefill)
+    computed, tokens = [], []
+
+    def prefill(model, ids):
+        computed.append(len(ids))
+        return prefill_prefix(model, ids)
+
+    def pack(tries, *rest, **named):
+        packed = pack_tries(tries, *rest, **named)
+        computed.append(packed.ids.numel())
+        tokens.extend(len(sequence.ids) for sequences in tries for sequence in sequences)
+        return packed
+
+    monkeypatch.setattr("harness.language.model.loglikelihood.prefill_prefix", prefill)
+    monkeypatch.setattr("harness.language.model.loglikelihood.pack_tries", pack)
     worst, numbers, _ = compared(lab_policy, load_lm_eval_benchmark(suite, 20, None), monkeypatch)
     assert worst < 1e-4 and numbers == 20 * 4 + 20 * 3
-    assert max(cached) > 12 * shots  # the fixed shots were computed once
+    assert sum(computed) < sum(tokens) - (20 * 4 - 1) * 12 * shots  # the fixed shots were computed once
 
 
 def test_contexts_too_long_for_the_model_are_cut_on_the_left_as_lm_eval_cuts_them(tokenizer):
