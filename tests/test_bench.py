@@ -1,5 +1,6 @@
 """The speed table: rounds survive a kill, machines and versions are not mixed, medians and ratios, README is what is printed."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 
 from harness.files import write_json
 from harness.reporting.generated_docs import replace_block
-from tests.bench import speed_table
+from tests.bench import speed_table, table
 from tests.bench.limits import bound_seconds, unique_tokens
 from tests.bench.measure import RESULTS
 from tests.bench.registry import rows
@@ -59,6 +60,28 @@ def test_a_killed_bench_goes_on_behind_its_last_whole_round(tmp_path):
     assert file.content["rounds"][0] == kept["rounds"][0]
     assert file.is_finished(3)
     assert not file.is_finished(4)
+
+
+def test_finished_rows_are_left_alone_unless_asked_for(tmp_path, monkeypatch, capsys):
+    """Of three rows the first is finished, the second begun, and the third needs a mirror, which there is not."""
+    begun = []
+    fakes = [Row(name, name, name, "peer", {"harness": Goal("times", 2)}, "", {}, name == "c") for name in "abc"]
+    monkeypatch.setattr(table, "rows", lambda: fakes)
+    monkeypatch.setattr(table, "current_identity", lambda: IDENTITY)
+    monkeypatch.setattr(table, "in_a_process", lambda arguments: not begun.append(arguments))
+    for name, count in (("a", 3), ("b", 1)):
+        measure(tmp_path / f"{name}.json", FakeRow({"harness": [1.0] * count, "peer": [2.0] * count}), count)
+
+    def run(*names, again=False):
+        begun.clear()
+        asked = argparse.Namespace(names=["table", *names], repeats=3, folder=tmp_path, tiny=False, mirror=None, again=again)
+        assert table.run(argparse.ArgumentParser(), asked) == 0
+        return [(arguments[0], "--again" in arguments) for arguments in begun]
+
+    assert run() == [("b", False)]
+    assert "a: finished\nc: left out" in capsys.readouterr().out
+    assert run("a") == [("a", True)]
+    assert run(again=True) == [("a", True), ("b", False)]
 
 
 @pytest.mark.parametrize(

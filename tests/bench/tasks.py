@@ -111,7 +111,7 @@ def write_suite(folder: Path, tasks: Sequence[Task]) -> Path:
         'version = "1"',
         f'lm_eval = "{version("lm_eval")}"',
         "include_defaults = true",
-        'include_paths = ["."]',
+        f'include_paths = [".", "{LAB_SHAPED}"]',
     ]
     for task in tasks:
         lines += ["[[task]]", f'name = "{task.name}"', f'label = "{task.name[:24]}"', f"shots = {task.shots}"]
