@@ -20,7 +20,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"table [ROW ...], print, or of {', '.join(BENCHES)}")
     parser.add_argument("--repeats", "--count", type=int, help="rounds of each (table: 3, others: 5); for kills, how many")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch for peers; the harness has a lane per core")
     parser.add_argument("--save", action="store_true", help="keep the numbers of a benchmark of its own in results/bench/")
     parser.add_argument("--mirror", type=Path, help="for rows of the real model")
     parser.add_argument("--again", action="store_true", help="measure finished rows anew")

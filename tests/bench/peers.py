@@ -22,8 +22,8 @@ from harness.language.records import Example
 
 
 def use_all_cores() -> None:
-    """A peer computes with as many threads of torch as the harness has lanes of one."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    """A peer computes with as many threads of torch as the harness has lanes of one, unless `--threads` says otherwise."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1))
 
 
 def generate(

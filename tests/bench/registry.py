@@ -13,9 +13,9 @@ TASKS: dict[str, tuple[str, float, dict[str, Any], tuple[int, int]]] = {
     "hellaswag": ("HellaSwag, 10 shots", FOUR, {"task": "hellaswag", "shots": 10, "metric": "acc_norm"}, (12, 2)),
     "truthfulqa": ("TruthfulQA, 0 shots", SHARED, {"task": "truthfulqa_mc2"}, (25, 2)),
     "winogrande": ("WinoGrande, 5 shots", TWO, {"task": "winogrande", "shots": 5}, (60, 12)),
-    "arc-25": ("ARC-Challenge, 25 shots", FOUR, {"task": "arc_challenge", "shots": 25, "metric": "acc_norm"}, (80, 1)),
-    "arc-25-cut": ("ARC-Challenge, 25 shots, cut", FOUR, {"task": "arc_challenge", "shots": 25, "metric": "acc_norm"}, (12, 1)),
-    "piqa": ("PIQA, 0 shots", TWO, {"task": "piqa"}, (200, 24)),
+    "arc-25": ("ARC-Challenge, 25 shots", FOUR, {"task": "arc_challenge", "shots": 25, "metric": "acc_norm"}, (80, 2)),
+    "arc-25-cut": ("ARC-Challenge, 25 shots, cut", FOUR, {"task": "arc_challenge", "shots": 25, "metric": "acc_norm"}, (12, 2)),
+    "piqa": ("PIQA, 0 shots", TWO, {"task": "piqa"}, (200, 32)),
     "lambada": ("LAMBADA, 0 shots", NOTHING, {"task": "lambada_openai"}, (200, 24)),
 }  # fmt: skip
 TITLES = {

@@ -50,7 +50,7 @@ def run(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> int:
 
 def in_a_process(arguments: Sequence[str]) -> bool:
     """Whether `main` with these arguments went well in a process of its own, whose output is shown."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.table", *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.bench.table", *arguments, "--parent", str(os.getpid())]
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
     if done.returncode != 0:
         print(f"{arguments[0]}: failed", flush=True)
@@ -58,7 +58,7 @@ def in_a_process(arguments: Sequence[str]) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """ROW REPEATS FOLDER [--tiny] [--again] [--mirror DIR]: one row, in this process, which ends with the one that began it."""
+    """ROW REPEATS FOLDER [--tiny] [--again] [--mirror DIR] --parent PID: one row, in this process, which ends with that one."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.table")
     parser.add_argument("row")
     parser.add_argument("repeats", type=int)
@@ -66,8 +66,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--again", action="store_true", help="forget the rounds of a finished row")
     parser.add_argument("--mirror", type=Path)
+    parser.add_argument("--parent", type=int, required=True)
     asked = parser.parse_args(arguments)
-    threading.Thread(target=exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=exit_with_parent, args=(asked.parent,), daemon=True).start()
     row = next(row for row in rows() if row.name == asked.row)
     file = RowFile(asked.folder / f"{row.name}.json", current_identity())
     if asked.again:
