@@ -25,13 +25,13 @@ def measure_row(row: Row, file: RowFile, situation: Situation, repeats: int, rat
     try:
         if len(file.content["rounds"]) < repeats:
             warm_up(work)
+            if work.check is not None:
+                work.check()
         while len(done := file.content["rounds"]) < repeats:
             file.add_round(measure_round(work, reverse=len(done) % 2 == 1, rates=rates))
             print(f"{row.name}: round {len(done)} of {repeats}", flush=True)
     finally:
         gc.unfreeze()
-    if work.check is not None:
-        work.check()
     if "profile" not in file.content:
         file.content["profile"] = operator_shares(work.profiled) if work.profiled else []
         file.save()
