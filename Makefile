@@ -19,7 +19,7 @@ slow: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	$(BIN)/python -W ignore -m tests.bench iteration training choices generation together growth startup bill --save
+	$(BIN)/python -W ignore -m tests.bench table $(if $(MIRROR),--mirror $(MIRROR))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

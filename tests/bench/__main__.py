@@ -1,29 +1,50 @@
-"""`python -m tests.bench [NAME ...] [--repeats 5] [--threads 2] [--save]`: run benchmarks by name, or list them."""
+"""`python -m tests.bench table [ROW ...]`: measure the speed table; `print`: write it; other names: a benchmark of its own.
+
+table [ROW ...] [--repeats 3] [--mirror DIR] [--again] [--tiny] measures rows that are not finished, or these whether they are or
+not, a process for each; it may be stopped at any time and goes on behind the last whole round. --mirror: a folder in place of the
+hub with SmolLM2-135M-Instruct and the tasks' data; without one the rows that need it are left out. --tiny: a few items of every
+row, into a temporary folder, to see that it runs. print writes the table into README.md and results/README.md from results/bench.
+"""
 
 import argparse
 import importlib
 import os
 from pathlib import Path
 
+BENCHES = ("bill", "coverage", "gpu", "growth", "kills")
+
 
 def main() -> None:
-    folder = Path(__file__).parent
-    known = sorted(p.stem for p in folder.glob("*.py") if p.stem not in ("__init__", "__main__", "measure", "peers", "lab"))
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
-    parser.add_argument("--repeats", "--count", type=int, default=5, help="rounds of each; for kills, how many")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--save", action="store_true", help="keep the numbers in results/bench/")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"table [ROW ...], print, or of {', '.join(BENCHES)}")
+    parser.add_argument("--repeats", "--count", type=int, help="rounds of each (table: 3, others: 5); for kills, how many")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of torch for peers; the harness has a lane per core")
+    parser.add_argument("--save", action="store_true", help="keep the numbers of a benchmark of its own in results/bench/")
+    parser.add_argument("--mirror", type=Path, help="for rows of the real model")
+    parser.add_argument("--again", action="store_true", help="measure finished rows anew")
+    parser.add_argument("--tiny", action="store_true", help="try every row at its smallest")
+    parser.add_argument("--folder", type=Path, help="of the rows' files, in place of results/bench")
     asked = parser.parse_args()
-    if unknown := set(asked.names) - set(known):
-        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     os.environ["OMP_NUM_THREADS"] = str(asked.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if asked.names[:1] == ["table"]:
+        from tests.bench import table
+
+        raise SystemExit(table.run(parser, asked))
+    if asked.names == ["print"]:
+        from tests.bench import speed_table
+
+        return speed_table.write_readmes()
+    if unknown := set(asked.names) - set(BENCHES):
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; known: table, print, {', '.join(BENCHES)}")
     for name in asked.names:
-        importlib.import_module(f"tests.bench.{name}").run(asked.repeats, asked.save or name == "kills")
-    for name in known if not asked.names else ():
+        importlib.import_module(f"tests.bench.{name}").run(asked.repeats or 5, asked.save or name == "kills")
+    for name in BENCHES if not asked.names else ():
         module = importlib.import_module(f"tests.bench.{name}")
         print(f"{name:<12}{(module.__doc__ or '').splitlines()[0]}")
+    return None
 
 
 if __name__ == "__main__":

@@ -3,10 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterator
-from typing import Any
-
-import torch
+from collections.abc import Iterator, Sequence
 
 from harness.config import RunConfig, load_config
 from harness.language.data.dataset import load_examples
@@ -15,7 +12,6 @@ from harness.language.phases.generate import generate
 from harness.language.policy import Policy
 from harness.language.records import Example, Sample
 from harness.records import Group
-from harness.settings.paths import resolve_path
 from harness.train.groups import with_reference_logps
 from harness.train.score import score
 from tests.helpers.peers import quiet
@@ -23,9 +19,9 @@ from tests.helpers.peers import quiet
 LORA = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "lora_dropout": 0.0, "bias": "none", "task_type": "CAUSAL_LM"}
 
 
-def load() -> tuple[RunConfig, Policy, list[Example]]:
-    """The lab's settings, its base with a new adapter, and its training examples."""
-    settings = load_config("lab")
+def load(changes: Sequence[str] = ()) -> tuple[RunConfig, Policy, list[Example]]:
+    """The lab's settings with these changed, its base with a new adapter, and its training examples."""
+    settings = load_config("lab", changes)
     policy = load_policy(settings.model, settings.lora, settings.data.template)
     policy.reset_adapter(0)
     data = load_examples(settings.data, policy.tokenizer, policy.template, policy.context_length, None)
@@ -38,13 +34,6 @@ def generate_samples(policy: Policy, examples: list[Example], settings: RunConfi
 
 def with_references(policy: Policy, groups: list[Group]) -> list[Group]:
     return with_reference_logps(groups, score(policy, groups, 2048, quiet).scores)
-
-
-def load_plain_model(settings: RunConfig) -> Any:
-    """The lab's base as transformers loads it: what a peer starts from."""
-    import transformers
-
-    return transformers.AutoModelForCausalLM.from_pretrained(str(resolve_path(settings.model.path)), dtype=torch.float32)
 
 
 @contextlib.contextmanager

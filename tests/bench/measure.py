@@ -1,4 +1,4 @@
-"""Timing that survives a noisy machine: contestants take turns, medians with their spread, one table and one JSON line."""
+"""Timing on a noisy machine: seconds, rates and operations, ratios with their spread, one table and one JSON line."""
 
 import json
 import os
@@ -29,19 +29,6 @@ def seconds_of(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def time_alternating(contestants: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each contestant, one after the other, `repeats` rounds after one that is not counted; the order is reversed
-    every other round."""
-    names = list(contestants)
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for name in names:
-        contestants[name]()
-    for r in range(repeats):
-        for name in names if r % 2 == 0 else names[::-1]:
-            found[name].append(seconds_of(contestants[name]))
-    return found
 
 
 def paired_ratio(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
@@ -88,12 +75,12 @@ def machine() -> dict[str, Any]:
     import torch
 
     return {
-        "processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "processor": processor_name(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }  # fmt: skip
 
 
-def _processor() -> str:
+def processor_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
