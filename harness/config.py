@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, field_validator
 
 from harness.errors import UserError
 from harness.records import digest
 from harness.security.redact import redact
 from harness.settings.numbers import iter_leaves, iter_text, parse_number, storage_problem
-from harness.settings.plugins import BackendName
+from harness.settings.plugins import find_plugin
 from harness.settings.renamed_keys import RENAMED_KEYS, rename_keys
 from harness.settings.section import Section, setting
 from harness.settings.toml_files import find_toml, parse_toml_value, read_toml, set_nested, setting_source
@@ -34,6 +34,7 @@ DEFAULT_RECIPE = "lab"
 IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
 UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as they are, to templates and objectives
 Scheduled = float | Annotated[list[float], Field(min_length=1)]
+BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]
 Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template itself, not of the template.
 RESERVED_TEMPLATE_ARGUMENTS = (

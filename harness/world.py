@@ -130,6 +130,9 @@ class World(Protocol):
     example_type: type
     sample_type: type
 
+    def check_sources(self, config: RunConfig, mirror: Path | None) -> None:
+        """Check that what the settings name on this machine is there, at once: without the libraries that `check` may load."""
+
     def check(self, config: RunConfig) -> None:
         """Check the settings before anything is loaded."""
 

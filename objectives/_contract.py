@@ -15,9 +15,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
+if TYPE_CHECKING:  # a mistake in an option is found without torch, which takes a second to load
+    import torch
 
 
 class UndeclaredRead(RuntimeError):
@@ -186,10 +187,10 @@ class Objective(ABC):
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
-            object.__setattr__(self, spec.name, _checked(spec, getattr(self, spec.name)))
+            object.__setattr__(self, spec.name, checked_value(spec, getattr(self, spec.name)))
 
 
-def _checked(spec: dataclasses.Field, value: Any) -> Any:
+def checked_value(spec: dataclasses.Field, value: Any) -> Any:
     """The value of one hyper-parameter, widened from int to float where a float is declared; ValueError if unfit."""
     spelled = spec.type.__name__ if isinstance(spec.type, type) else str(spec.type)
     kinds = {kind.strip() for kind in spelled.split("|")}

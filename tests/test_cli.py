@@ -1,17 +1,20 @@
 """The command line as a user meets it: quick help without torch, what it prints (wrong input: test_bad_input.py)."""
 
 import json
+import os
 import resource
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from harness.settings.paths import PACKAGE
 from harness.store.lease import folder_lock
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
 from tests.helpers.damage import refused
 
-HEAVY = ("torch", "transformers", "lm_eval", "datasets", "peft")
+HEAVY = ("torch", "transformers", "lm_eval", "datasets", "peft", "pandas", "matplotlib", "scipy", "numpy")
 
 
 def harness_in_python(arguments, cwd, unwanted=HEAVY):
@@ -29,8 +32,86 @@ assert not found, found
 
 
 @pytest.mark.parametrize("command", ["--help", "run --help", "objectives", "suites show lab-ten", "status", "study"])
-def test_light_commands_do_not_import_torch(command, tmp_path):
-    harness_in_python(command.split(), tmp_path)
+def test_light_commands_load_no_heavy_library(command, tmp_path):
+    harness_in_python(command.split(), tmp_path, unwanted=(*HEAVY, *(["harness.config"] if "--help" in command else [])))
+
+
+# A mistake in a request -> a part of the line that is said.
+MISTAKES = {
+    "run --recipe nope": "unknown recipe",
+    "run --recipe ./bad.toml": "bad.toml: line 3: unknown setting",
+    "run --recipe ./section.toml": "section.toml: line 3: [objective.spin] spin: unknown parameter",
+    "run --suite nope": "unknown suite",
+    "run --suite ./suite.toml": 'suite.toml: has no "title"',
+    "run --nope": "no such option",
+    "run --jobs 0": "--jobs",
+    "run --name .x": "--name .x",
+    "run --mirror nope": "--mirror nope: no such folder",
+    "run --set training.learning_rat=1": "unknown setting",
+    "run --set training.lr=fast": "--set training.lr",
+    "run --set generation.backend=nope": "unknown backend",
+    "run --set world=nope": "unknown world",
+    "run --set data.distribution=nope": "unknown distribution",
+    "run --set model.adapter=./nope": "model.adapter=./nope: no such folder",
+    "run --set objective.spin.bet=1": "--set objective.spin.bet: [objective.spin] spin: unknown parameter",
+    "run --set objective.spn.beta=1": "unknown objective",
+    "run --model ./nope": "model.path=./nope: no such folder",
+    "run --data ./nope.jsonl": "data ./nope.jsonl: no such file",
+    "run --objectives spn": 'unknown objective "spn" (did you mean "spin"?)',
+    "run --objectives ./nope.py": "no such file",
+    "run --objectives spin:bet=1": 'spin-bet1: unknown parameter "bet" (did you mean "beta"?)',
+    "run --objectives spin:beta=-1": "spin-beta-1: beta=-1.0 is not above 0; see: harness objectives show spin",
+    "run --objectives spin:beta=0.1|0": "beta=0.0 is not above 0",
+    "run --objectives spin:form=nope": "is not one of logistic, hinge, exponential",
+    "run --objectives spin:history=0.5": "history=0.5 is not of type int",
+    "run --objectives spin:training.lrr=1": 'unknown setting "lrr"',
+    "run --name other --set training.lr=0.5": "was made with training.lr=0.0003, now asked for 0.5",
+    "study nope": "unknown study",
+    "study mu --objectives spn": "unknown objective",
+    "report nope": 'no run "nope"',
+    "status nope": 'no run "nope"',
+    "push other spn": 'no objective "spn"',
+    "merge joined nope": 'no run "nope"',
+    "theory --objectives spin:bet=1": "unknown parameter",
+    "objectives check spn": "unknown objective",
+    "suites check nope": "unknown suite",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def answers_to_mistakes(tmp_path_factory):
+    """What one process says to every mistake, and the heavy libraries that it has loaded by then."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    (folder / "bad.toml").write_text('objectives = "spin"\n[training]\nlearning_rat = 1\n')
+    (folder / "section.toml").write_text('objectives = "spin"\n[objective.spin]\nbet = 1\n')
+    (folder / "suite.toml").write_text('version = "1"\n')
+    shutil.copytree(PACKAGE.parent / "results" / "lab-reference", folder / "results" / "other")
+    code = f"""
+import contextlib, io, json, sys
+from harness.cli import main
+answers = {{}}
+for command in {list(MISTAKES)!r}:
+    sys.argv = ["harness", *command.split()]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try: main()
+        except SystemExit as e: code = e.code
+    answers[command] = code, said.getvalue(), sorted(set({HEAVY!r}) & set(sys.modules))
+print(json.dumps(answers))
+"""
+    environment = {**os.environ, "HARNESS_MIRROR": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=folder, check=True, capture_output=True, text=True, env=environment,
+        timeout=300,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_in_a_request_is_found_before_a_heavy_library_is_loaded(command, answers_to_mistakes):
+    code, said, loaded = answers_to_mistakes[command]
+    assert (code, loaded) == (1, []), (code, said, loaded)
+    assert MISTAKES[command] in said and said.count("\n") == 1
 
 
 def test_the_report_is_written_without_torch(played_copy):

@@ -15,7 +15,6 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     """Join the runs `folders` into the run `name`, which is created if it does not exist."""
     from harness.commands.inspect import open_run
     from harness.commands.run import check_merge_folders, named_run, remove_empty
-    from harness.reporting.tables import refresh
     from harness.store.merging import copy_extra_files, plan_merge
     from harness.store.small_files import update_all_small_files
     from harness.store.untrusted import explain_malformed, make_way, validate_run_folder
@@ -29,6 +28,8 @@ def merge_command(name: str, folders: Sequence[str], results: Path) -> None:
     new_folders = [folder for folder in (run.root, *run.root.parents) if not folder.exists()]
     if run.root.exists():
         validate_run_folder(run.root)
+    from harness.reporting.tables import refresh  # pandas takes a second to load; a wrong name is found by now
+
     with run.lock(echo):
         run.show_line = echo
         make_way(run)

@@ -58,11 +58,10 @@ def print_cost_estimate(request: RunRequest, run: RunFolder, to_do: Sequence[Pha
     """
     from harness.loop.costs import Sizes
     from harness.planning.cost_estimate import estimate_cost
-    from harness.planning.prepare import build_loop, check_unchanged, continued_run_warning, preflight_notes
+    from harness.planning.prepare import build_loop, continued_run_warning, preflight_notes
     from harness.progress import Reporter
 
     config = request.config
-    check_unchanged(run, config, request.variants)
     loop = build_loop(request, run, Reporter(), dry_run=True)
     context = loop.runner.context
     for line in preflight_notes(loop):

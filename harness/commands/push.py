@@ -9,15 +9,13 @@ from harness.commands.console import echo
 from harness.commands.inspect import check_undamaged, open_run
 from harness.errors import UserError, error_line
 from harness.store.output_folders import check_outside_runs
+from harness.store.trained_adapter import find_adapter
 from harness.store.untrusted import explain_malformed
 
 
 def push_command(
     run: str, label: str, seed: int | None, iteration: int | None, to: Path | None, repo: str | None, upload: bool, results: Path
 ) -> None:
-    from harness.analysis.facts import RunResults
-    from harness.reporting.card import CARD_FILE, find_adapter, write_adapter_package
-
     if upload and repo is None:
         raise UserError("--upload needs --repo OWNER/NAME")
     run_folder = open_run(run, results)
@@ -26,12 +24,14 @@ def push_command(
         check_outside_runs(to, "--to")
     with tempfile.TemporaryDirectory() as scratch:
         with explain_malformed(root):
-            run_results = RunResults(root)
-            adapter, seed, iteration = find_adapter(run_results, label, seed, iteration)
+            adapter, seed, iteration = find_adapter(run_folder, label, seed, iteration)
+            from harness.analysis.facts import RunResults  # pandas takes a second to load; a wrong name is found by now
+            from harness.reporting.card import CARD_FILE, write_adapter_package
+
             folder_prefixes = ("data/", "initial/", *(f"{label}/seed-{seed}/iteration-{t}/" for t in range(iteration + 1)))
             needed_phases = [phase for phase in run_folder.phases() if f"{phase}/".startswith(folder_prefixes)]
             check_undamaged(run_folder, needed_phases)
-            package = write_adapter_package(run_results, label, seed, iteration, adapter, to or Path(scratch) / "package")
+            package = write_adapter_package(RunResults(root), label, seed, iteration, adapter, to or Path(scratch) / "package")
         for file in sorted(package.iterdir()):
             echo(f"{file.stat().st_size:>12,} bytes  {file.name}")
         if to is None and not upload:

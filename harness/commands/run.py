@@ -81,20 +81,19 @@ def check_merge_folders(run: RunFolder, results: Path) -> None:
 
 def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[str, str]:
     """Print the plan and, unless it is a dry run, carry it out; returns the errors of failed trials, by name."""
+    from harness.planning.request import build_objectives
+
+    config, variants = request.config, request.variants
+    check_request(request, run, output.dry_run)
+    build_objectives(config, variants)
     from harness.commands.plan import print_cost_estimate, print_plan
-    from harness.launch import workers
+    from harness.launch import workers  # with what is below it takes seconds to load; a mistake in the request is found by now
     from harness.planning.prepare import prepare_run, write_failed_trials
     from harness.progress import Reporter
     from harness.reporting.tables import refresh
     from harness.settings.process_environment import check_sockets, notes
-    from harness.store.untrusted import check_files, make_way, validate_run_folder
+    from harness.store.untrusted import make_way
 
-    config, variants = request.config, request.variants
-    if run.root.exists():
-        if config.recompute and not output.dry_run:
-            check_files(run.root, mending=True)
-        else:
-            validate_run_folder(run.root)
     to_do = print_plan(request, run)
     num_workers = workers.choose_num_workers(output.jobs, config, len(variants) * len(config.seeds)) if to_do else 1
     if output.dry_run:
@@ -120,6 +119,21 @@ def plan_and_run(request: RunRequest, run: RunFolder, output: Output) -> dict[st
         failed = workers.run_trials(request, loop, num_workers)
         write_failed_trials(run, failed)
     return failed
+
+
+def check_request(request: RunRequest, run: RunFolder, dry_run: bool) -> None:
+    """Raises UserError for whatever the run's folder and the files that settings name show to be wrong, without torch."""
+    from harness.planning.unchanged import check_unchanged
+    from harness.store.untrusted import check_files, validate_run_folder
+    from harness.world import load_world
+
+    if run.root.exists():
+        if request.config.recompute and not dry_run:
+            check_files(run.root, mending=True)
+        else:
+            validate_run_folder(run.root)
+            check_unchanged(run, request.config, request.variants)
+    load_world(request.config.world).check_sources(request.config, request.mirror)
 
 
 def write_and_list_views(run: RunFolder, reports: Path, failed: Mapping[str, str]) -> int:

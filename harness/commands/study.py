@@ -128,8 +128,6 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
     named_by_user: the run was given on the command line, so being unable to read it is an error. The study's own may be missing
     or damaged.
     """
-    from harness.analysis.facts import RunResults
-    from harness.reporting.tables.study import chosen_table
     from harness.store.provenance import NUMBERS_VERSION
     from harness.store.untrusted import validate_run_folder
     from harness.store.versions import numbers_versions
@@ -140,6 +138,9 @@ def tuned_variants(study: Study, config: RunConfig, results: Path, named_by_user
     problem, repair = f"no run {root}", "run harness study lr first"
     table = None
     if (root / "run.json").is_file():
+        from harness.analysis.facts import RunResults  # pandas, which only a run that is there is read with
+        from harness.reporting.tables.study import chosen_table
+
         try:
             validate_run_folder(root)
             table = chosen_table(RunResults(root))

@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -93,7 +93,7 @@ def load_objective(path: Path, source_digest: str | None = None) -> type[Objecti
 
     source_digest: what the file must be; it is not read again where that has been imported already.
     """
-    from objectives import Citation, Objective  # torch takes a second to load
+    from objectives import Citation, Objective  # the package of a program that has none is missed when it is needed
 
     if not NAME_PATTERN.fullmatch(path.stem):
         raise UserError(f"{path}: an objective's name is its file's stem, letters, digits and _ only; rename the file")
@@ -172,22 +172,29 @@ class Variant:
     def objective(self, iteration: int) -> Objective:
         """The objective of one iteration, with schedules resolved to numbers. Raises UserError for an invalid parameter."""
         cls = load_objective(self.path, self.source_digest)
-        known = [f.name for f in dataclasses.fields(cls)]
+        self.check_names([f.name for f in dataclasses.fields(cls)])
+        try:
+            with preserve_process_state():
+                return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
+        except (ValueError, TypeError) as error:
+            raise self.refusal(error) from error
+        except BaseException as error:  # its check of its parameters may be any code
+            if is_termination(error):
+                raise
+            raise UserError(f"{self.label}: cannot be built: {describe_error(self.path, error)}") from error
+
+    def check_names(self, known: Sequence[str]) -> None:
+        """Raises UserError for a hyper-parameter that is not among the known ones, or an empty schedule."""
         for name in self.params:
             if name not in known:
                 raise UserError(f'{self.label}: unknown parameter "{name}"{did_you_mean(name, known)}')
             if as_list(self.params[name]) == []:
                 raise UserError(f"{self.label}: {name}=[]: an empty list; a schedule has at least one value")
-        try:
-            with preserve_process_state():
-                return cls(**{name: scheduled(value, iteration) for name, value in self.params.items()})
-        except (ValueError, TypeError) as error:
-            command_name = self.name if self.path.parent == builtin_folder() else self.path  # by which the command finds it
-            raise UserError(f"{self.label}: {error}; see: harness objectives show {command_name}") from error
-        except BaseException as error:  # its check of its parameters may be any code
-            if is_termination(error):
-                raise
-            raise UserError(f"{self.label}: cannot be built: {describe_error(self.path, error)}") from error
+
+    def refusal(self, error: Exception) -> UserError:
+        """The error of a hyper-parameter's value that the objective refuses."""
+        command_name = self.name if self.path.parent == builtin_folder() else self.path  # by which the command finds it
+        return UserError(f"{self.label}: {error}; see: harness objectives show {command_name}")
 
     def objectives(self, iterations: int) -> list[Objective]:
         """The objectives of all iterations, for checks before the run. After the end of the last schedule they are the same

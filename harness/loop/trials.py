@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,18 @@ def training_settings(config: RunConfig, variant: Variant) -> TrainingConfig:
         raise UserError(f"{variant.label}: training.{format_error(error, TrainingConfig)}") from None
 
 
-def check_recipe_params(config: RunConfig, variant: Variant) -> None:
-    """Raises UserError, with the recipe or option it comes from, for a value of [objective.NAME] that the objective refuses."""
+def check_recipe_params(config: RunConfig, variant: Variant, check: Callable[[Variant], object]) -> None:
+    """Raises UserError, with the recipe or option it comes from, for a value of [objective.NAME] that the objective refuses.
+
+    check: raises UserError for a variant with a value that it refuses.
+    """
     section = config.objective.get(variant.name, {})
     recipe_keys = [key for key in section if key in variant.params]
     for key in recipe_keys:
         if variant.params[key] != section[key]:
             continue  # the variant overrides it
         try:
-            replace(variant, params={key: variant.params[key]}).objectives(variant.longest)
+            check(replace(variant, params={key: variant.params[key]}))
         except UserError as error:
             raise UserError(
                 f"{config.source_of(f'objective.{variant.name}.{key}')}: [objective.{variant.name}] {error}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import gc
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from harness import __version__
-from harness.config import RunConfig
 from harness.discovery.copies import save_copy
 from harness.discovery.variants import Variant
 from harness.errors import UserError
@@ -24,17 +23,16 @@ from harness.loop.trials import Trial, initial_adapter_folder, training_settings
 from harness.planning.preflight import check_objectives
 from harness.planning.remaining import remaining_phases
 from harness.planning.request import RunRequest
+from harness.planning.unchanged import check_unchanged
 from harness.progress import Reporter
 from harness.security.redact import redact, redact_command
 from harness.settings.paths import PACKAGE
-from harness.settings.renamed_keys import recorded_default
-from harness.settings.toml_files import format_setting
 from harness.sources.offline import go_offline
 from harness.store.phase_cache import PhaseCache
 from harness.store.provenance import PROGRAM, git_state, package_versions
 from harness.store.run_folder import FORMAT_VERSION, RunFolder
 from harness.store.small_files import drop_outdated
-from harness.store.versions import check_numbers_version, version_warning
+from harness.store.versions import version_warning
 from harness.train.machine import hardware, manifest_hardware
 from harness.world import load_world
 
@@ -127,45 +125,6 @@ def template_date(run: RunFolder) -> datetime:
     data_manifest = run.manifest_of("data")
     recorded_date = data_manifest.settings.get("date") if data_manifest else (run.record() or {}).get("date")
     return datetime.fromisoformat(recorded_date) if recorded_date else datetime.now().replace(microsecond=0)
-
-
-def check_unchanged(run: RunFolder, config: RunConfig, variants: Sequence[Variant]) -> None:
-    """Raises UserError when the run folder was made with other shared settings, or a variant's objective has changed.
-
-    The record has been validated (`store.untrusted.validate_run_folder`). More iterations, seeds, objectives or suites extend a
-    run; anything that would change its numbers is an error. A setting that an older run does not record had its default.
-    """
-    check_numbers_version(run)
-    record = run.record()
-    if record is None:
-        return
-    old_identity, new_identity = record["identity"], config.identity()
-    new_identity.pop("world", None)
-    if (world := old_identity.get("world", {}).get("name", "language")) != config.world:
-        raise UserError(f'{run.root}: was made in the world "{world}", now asked for "{config.world}"; use --name OTHER')
-    for section, new_values in new_identity.items():
-        section_type = type(getattr(config, section))
-        old_values = old_identity.get(section, {})
-        if unknown := sorted(old_values.keys() - new_values.keys() - section_type.model_fields.keys()):
-            setting = f"{section}.{unknown[0]}={old_values[unknown[0]]!r}"
-            raise UserError(f"{run.root}: was made with {setting}, a setting that this version does not have; use --name OTHER")
-        for key in dict.fromkeys([*new_values, *(k for k in old_values if k in section_type.model_fields)]):
-            default = recorded_default(section_type, key)
-            old_value, value = old_values.get(key, default), new_values.get(key, default)
-            if old_value != value:
-                raise UserError(
-                    f"{run.root}: was made with {section}.{key}={old_value!r}, now asked for {value!r}; "
-                    f"use --name OTHER for a run of its own, or {format_setting(f'{section}.{key}', old_value)}"
-                )
-    for variant in variants:
-        variant_record = record["variants"].get(variant.label)
-        if variant_record is None:
-            continue
-        for key in ("source_digest", "params", "training", "examples"):
-            if variant_record[key] != (value := getattr(variant, key)):
-                raise UserError(
-                    f"{run.root}: {variant.label} was run with {key}={variant_record[key]!r}, now {value!r}; use --name OTHER"
-                )
 
 
 def run_record(request: RunRequest, run: RunFolder, loop: TrainingLoop) -> dict[str, Any]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.config import RunConfig
+from harness.discovery.declared import check_declared
 from harness.discovery.variants import Variant, list_objectives, parse_variants
 from harness.errors import UserError, did_you_mean
 from harness.loop.suite import Suite, load_suite
 from harness.loop.trials import check_recipe_params, training_settings
 from harness.planning.plan_size import check_plan_size
-from harness.planning.preflight import validate_needs
 from harness.settings.paths import expand_user
 
 
@@ -37,14 +37,24 @@ class RunRequest:
 def resolve_request(
     config: RunConfig, options: Mapping[str, Any] | None = None, study: Mapping[str, Any] | None = None
 ) -> RunRequest:
-    """The request of a configuration. Raises UserError for what cannot be found, does not fit, or is too large to run."""
+    """The request of a configuration. Raises UserError for what cannot be found, does not fit, or is too large to run.
+
+    No objective is imported: that takes torch, and `build_objectives`.
+    """
     check_plan_size(config)
-    variants = load_variants(config)
+    variants = find_variants(config)
     return RunRequest(config, tuple(variants), load_run_suite(config), find_mirror(config.mirror), options or {}, study)
 
 
 def load_variants(config: RunConfig) -> list[Variant]:
-    """The variants of a run. Every objective of every iteration is built once, so that a bad parameter is found now."""
+    """The variants of a run, of which every objective can be built."""
+    variants = find_variants(config)
+    build_objectives(config, variants)
+    return variants
+
+
+def find_variants(config: RunConfig) -> list[Variant]:
+    """The variants of a run. Raises UserError for whatever is wrong with them and their settings that their files' text shows."""
     variants = parse_variants(config.objectives, config.objective, source=config.source_of("objectives"))
     known_names = {*list_objectives(), *(variant.name for variant in variants)}
     for name in config.objective:
@@ -55,13 +65,25 @@ def load_variants(config: RunConfig) -> list[Variant]:
     for variant in variants:
         try:
             training_settings(config, variant)
+            check_declared(variant)
+        except UserError:
+            check_recipe_params(config, variant, check_declared)
+            raise
+    return variants
+
+
+def build_objectives(config: RunConfig, variants: Sequence[Variant]) -> None:
+    """Build every objective of every iteration once, so that a bad parameter is found now."""
+    from harness.planning.preflight import validate_needs  # torch, which takes a second to load
+
+    for variant in variants:
+        try:
             objectives = variant.objectives(max(config.iterations, variant.longest))[: config.iterations]
         except UserError:
-            check_recipe_params(config, variant)
+            check_recipe_params(config, variant, lambda part: part.objectives(part.longest))
             raise
         for objective in {id(objective): objective for objective in objectives}.values():
             validate_needs(variant, objective)
-    return variants
 
 
 def load_run_suite(config: RunConfig) -> Suite:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import select
-from harness.errors import UserError, did_you_mean
-from harness.files import MANIFEST, make_folder, write_bytes
+from harness.errors import UserError
+from harness.files import make_folder, write_bytes
 from harness.reporting.tables.formatting import DASH, own_unit, percent, unaveraged_note, with_interval
 from harness.reporting.tables.leaderboard import leaderboard
 from harness.security.escaping import escape_invisible, escape_markdown
@@ -24,26 +24,6 @@ from harness.store.versions import versions_by_phase
 
 CARD_FILE = "README.md"
 WEB_URL = re.compile(r"https?://[A-Za-z0-9][^\s<>\"`\\\x00-\x1f]*", re.ASCII)
-
-
-def find_adapter(results: RunResults, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
-    """A checkpoint's adapter, seed and iteration (default: first seed, last iteration). UserError for an unfinished one."""
-    if label not in results.record["variants"]:
-        raise UserError(f'{results.root}: no objective "{label}"{did_you_mean(label, results.record["variants"])}')
-    seed = int(results.record["seeds"][0]) if seed is None else seed
-    iteration = int(results.record["iterations"]) - 1 if iteration is None else iteration
-    trial = f"{label}/seed-{seed}"
-    folder = results.root / trial / f"iteration-{iteration}" / "train" / "adapter"
-    has_adapter = (folder / ADAPTER_FILE).is_file()
-    if not has_adapter and results.finished_phases.only_small_file(trial):
-        raise UserError(
-            f"{folder}: no adapter, only the small files of {trial} are here; push it from the machine that trained it"
-        )
-    if not has_adapter or not (folder.parent / MANIFEST).is_file():
-        raise UserError(
-            f"{folder}: no adapter of a finished training; see what is complete with: harness status {results.record['name']}"
-        )
-    return folder, seed, iteration
 
 
 def write_adapter_package(results: RunResults, label: str, seed: int, iteration: int, adapter: Path, to: Path) -> Path:

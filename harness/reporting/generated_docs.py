@@ -7,7 +7,6 @@ import inspect
 import re
 from pathlib import Path
 
-from harness.config import RunConfig
 from harness.discovery.variants import builtin_folder, list_objectives, load_objective
 from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
@@ -36,10 +35,10 @@ def _entry(name: str, cls: type[Objective]) -> str:
     return "\n".join(lines)
 
 
-def settings_index() -> str:
-    """The list of harness/recipes/README.md: every setting with its default, meaning, type and unit."""
+def settings_index(source: str | None = None) -> str:
+    """The list of harness/recipes/README.md: every setting, default, meaning, type and unit. source: as for `list_settings`."""
     lines = []
-    for name, text in list_settings(RunConfig):
+    for name, text in list_settings(source):
         lines += ["", f"`{name}` {text}", ""] if name.startswith("[") else [f"- `{name}`: {text}"]
     return "\n".join(lines)
 

@@ -16,9 +16,7 @@ from __future__ import annotations
 import functools
 import re
 from importlib.metadata import EntryPoint, entry_points
-from typing import Annotated, Any
-
-from pydantic import AfterValidator
+from typing import Any
 
 from harness.errors import UserError, did_you_mean, error_line
 
@@ -53,14 +51,19 @@ def find_plugin(kind: str, name: str) -> EntryPoint:
     return declared[name]
 
 
+def named_plugin(kind: str, name: str, setting: str) -> EntryPoint:
+    """The part, not imported. Raises UserError where it is unknown to `setting`."""
+    try:
+        return find_plugin(kind, name)
+    except ValueError as error:
+        raise UserError(f"{setting}: {error}") from None
+
+
 def load_plugin(kind: str, name: str, setting: str) -> Any:
     """Import the part. setting: what names it, for errors. Raises UserError where that is unknown, cannot be imported, or is no
     part of this kind.
     """
-    try:
-        entry = find_plugin(kind, name)
-    except ValueError as error:
-        raise UserError(f"{setting}: {error}") from None
+    entry = named_plugin(kind, name, setting)
     try:
         part = entry.load()
     except Exception as error:  # a module may raise anything while it is imported
@@ -74,6 +77,3 @@ def load_plugin(kind: str, name: str, setting: str) -> Any:
             "harness/settings/plugins.py"
         )
     return part
-
-
-BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]

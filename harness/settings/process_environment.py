@@ -101,11 +101,11 @@ def set_up_sockets() -> None:
 
 
 def _sockets_fit() -> bool:
-    from multiprocessing import process
-
     with contextlib.suppress(OSError):  # no temporary folder at all: reported by the code that needs one
-        socket_dir = process.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
-        return socket_dir is not None or len(os.fsencode(tempfile.gettempdir())) + LISTENER_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
+        if len(os.fsencode(tempfile.gettempdir())) + LISTENER_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
+            from multiprocessing import process  # milliseconds, which the help of a command need not wait for
+
+            return process.current_process()._config.get("tempdir") is not None  # type: ignore[attr-defined]
     return True
 
 

@@ -26,6 +26,7 @@ Row = tuple[str, Any]
 
 def read_rows(settings: DataConfig, source: str, mirror: Path | None) -> list[Row]:
     """(where, row) of everything in the source, as it stands. Raises UserError when it is not there, malformed or empty."""
+    check_source(source, mirror)
     path = resolve_path(source)
     is_in_mirror = mirror is not None and (mirror / source).is_dir()
     if path.is_file():
@@ -33,15 +34,23 @@ def read_rows(settings: DataConfig, source: str, mirror: Path | None) -> list[Ro
     elif path.is_dir() and not is_in_mirror:
         config = settings.config if source == settings.source or (path / str(settings.config)).is_dir() else None
         rows = [row for file in files_of_split(path, settings.split, config) for row in _read_file(file)]
-    elif os.path.lexists(path) and not is_in_mirror:
-        raise UserError(f"data {source}: neither a file nor a folder, nor a link to one; give what can be read twice")
-    elif source.startswith(("builtin:", ".", "/", "~")) or path.suffix in FILE_SUFFIXES:
-        raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
     else:
         rows = _read_hub(settings, source, mirror)
     if not rows:
         raise UserError(f"data {source}: no rows")
     return rows
+
+
+def check_source(source: str, mirror: Path | None) -> None:
+    """Raises UserError where the source is meant to be on this machine and is not there; of the hub nothing is asked."""
+    path = resolve_path(source)
+    if path.is_file() or path.is_dir():
+        return
+    is_in_mirror = mirror is not None and (mirror / source).is_dir()
+    if os.path.lexists(path) and not is_in_mirror:
+        raise UserError(f"data {source}: neither a file nor a folder, nor a link to one; give what can be read twice")
+    if source.startswith(("builtin:", ".", "/", "~")) or path.suffix in FILE_SUFFIXES:
+        raise UserError(f"data {source}: no such file; give a .jsonl, .json, .csv or .parquet file, a folder, or a hub id")
 
 
 def _read_file(path: Path) -> list[Row]:

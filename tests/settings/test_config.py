@@ -9,8 +9,8 @@ import pytest
 from harness.config import load_config
 from harness.errors import UserError
 from harness.loop.trials import training_settings
-from harness.planning.prepare import check_unchanged
 from harness.planning.request import load_variants
+from harness.planning.unchanged import check_unchanged
 from harness.settings.paths import PACKAGE
 from harness.settings.process_environment import notes
 from harness.settings.toml_files import format_setting

@@ -2,8 +2,12 @@
 
 import builtins
 import json
+import types
+import typing
+from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from harness import config
 from harness.config import RunConfig, TrainingConfig, load_config
@@ -12,10 +16,12 @@ from harness.errors import UserError
 from harness.loop import suite
 from harness.planning import request
 from harness.reporting.generated_docs import replace_block, settings_index
-from harness.settings.listing import format_type, list_settings
+from harness.settings.listing import list_settings
 from harness.settings.paths import PACKAGE
 from harness.settings.section import setting
 from tests.conftest import SMALL_RECIPE, run_cli_in_process
+
+CONFIG = Path(config.__file__).read_text(encoding="utf-8")
 
 
 class MoreTraining(TrainingConfig):
@@ -38,22 +44,55 @@ def test_the_list_in_the_documentation_is_current():
 
 
 def test_every_setting_says_what_it_means_its_type_and_its_default():
-    rows = dict(list_settings(RunConfig))
+    rows = dict(list_settings())
     assert len(rows) > 70
     assert all(text and not text.startswith("None") for text in rows.values())
     assert rows["model.tokens_per_pass = 2048"].endswith("(integer, tokens)")
     assert rows["training.save_seconds = 600.0"].endswith("(number, seconds)")
-    assert format_type(RunConfig.model_fields["seeds"].annotation) == "list of integer"
-    assert format_type(TrainingConfig.model_fields["lr"].annotation) == "number or list of number"
+    assert rows["seeds = [0]"].endswith("(list of integer)")
+    assert rows["training.lr = 0.0003"].endswith("(number or list of number)")
+
+
+def words(value):
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def type_in_words(annotation):
+    names = {str: "text", int: "integer", float: "number", bool: "true or false", dict: "table", type(None): "none"}
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(type_in_words, arguments))
+    if origin is typing.Literal:
+        return " or ".join(map(words, arguments))
+    if origin is typing.Annotated:
+        return type_in_words(arguments[0])
+    return f"list of {type_in_words(arguments[0])}" if origin is list else names[origin or annotation]
+
+
+def fields_in_words(model, prefix=""):
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield f"[{name}]", field.annotation.__doc__.partition("\n\n")[0]
+            yield from fields_in_words(field.annotation, f"{prefix}{name}.")
+        else:
+            unit = f", {field.json_schema_extra['unit']}" if field.json_schema_extra["unit"] else ""
+            yield f"{prefix}{name} = {words(field.default)}", f"{field.description} ({type_in_words(field.annotation)}{unit})"
+
+
+def test_the_list_read_from_the_text_is_what_pydantic_has_of_the_classes():
+    assert list(list_settings()) == list(fields_in_words(RunConfig))
 
 
 def test_one_line_is_a_setting_and_a_run_resolves_its_request_once(tmp_path, monkeypatch):
-    """A run in this process has the new setting in its record; recipe, suite, variants and objective are each read once."""
+    """The line is in help and documentation; a run in this process has the new setting in its record; recipe, suite, variants and
+    objective are each read once."""
+    line = '    restarts: int = setting(3, "restarts of the schedule", "steps", ge=0)\n'
+    text = CONFIG.replace("    def at_iteration(", f"{line}\n    def at_iteration(")
     monkeypatch.setattr(config, "RunConfig", MoreSettings)
+    assert ("training.restarts = 3", "restarts of the schedule (integer, steps)") in list(list_settings(text))
+    assert "- `training.restarts = 3`: restarts of the schedule (integer, steps)" in settings_index(text)
     help_text = run_cli_in_process("run", "--help", cwd=tmp_path).stdout
-    assert "training.restarts = 3" in help_text and "restarts of the schedule (integer," in help_text
-    monkeypatch.setattr("harness.reporting.generated_docs.RunConfig", MoreSettings)
-    assert "- `training.restarts = 3`: restarts of the schedule (integer, steps)" in settings_index()
+    assert all(name.strip() in help_text for name, _ in list_settings())
     with pytest.raises(UserError, match="^--set training.restarts: training.restarts=-1: input should be greater"):
         load_config("lab", ["training.restarts=-1"])
     with pytest.raises(UserError, match="did you mean .restarts.*all settings: harness run --help"):

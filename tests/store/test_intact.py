@@ -15,9 +15,10 @@ from harness.files import RECOMPUTE_ADVICE, read_jsonl, write_json, write_jsonl
 from harness.language.model.verify import verify_model
 from harness.planning.prepare import write_failed_trials
 from harness.records import digest
-from harness.reporting.card import find_adapter, write_adapter_package
+from harness.reporting.card import write_adapter_package
 from harness.store.run_folder import RunFolder
 from harness.store.small_files import phase_folders
+from harness.store.trained_adapter import find_adapter
 from harness.store.untrusted import check_record, set_record_aside
 from harness.store.verification import checksum
 from tests.conftest import SMALL_RECIPE, make_policy, run_cli_in_process
@@ -282,7 +283,7 @@ def test_status_shows_a_damaged_manifest_as_damaged_beside_what_is_sound(played_
 def test_push_can_be_repeated_whenever_it_was_killed(played, tmp_path):
     """Whatever part of the package is there, the same command ends with the same files; anything else there is left alone."""
     facts = RunResults(played / "results/small")
-    adapter, seed, iteration = find_adapter(facts, "space", None, None)
+    adapter, seed, iteration = find_adapter(RunFolder(facts.root), "space", None, None)
 
     def push(to):
         return write_adapter_package(facts, "space", seed, iteration, adapter, to)

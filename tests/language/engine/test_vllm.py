@@ -26,7 +26,7 @@ from harness.language.engine.sampler import VllmSampler, is_response, visible_de
 from harness.language.engine.vllm_process import VllmProcess
 from harness.language.model.loading import load_policy
 from harness.language.model.sampling import Request
-from harness.planning.prepare import check_unchanged
+from harness.planning.unchanged import check_unchanged
 from harness.records import PromptGroup, keyed_seed
 from harness.store.run_folder import RunFolder
 from tests.conftest import ROOT, SMALL_RECIPE, randomize_adapter, run_cli

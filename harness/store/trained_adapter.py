@@ -1,0 +1,33 @@
+"""The adapter that a finished training left in a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import UserError, did_you_mean
+from harness.files import MANIFEST
+from harness.store.adapter_files import ADAPTER_FILE
+from harness.store.finished_phases import FinishedPhases
+from harness.store.run_folder import RunFolder
+
+
+def find_adapter(run: RunFolder, label: str, seed: int | None, iteration: int | None) -> tuple[Path, int, int]:
+    """A checkpoint's adapter, seed and iteration (default: first seed, last iteration). UserError for an unfinished one."""
+    record = run.record()
+    assert record is not None
+    if label not in record["variants"]:
+        raise UserError(f'{run.root}: no objective "{label}"{did_you_mean(label, record["variants"])}')
+    seed = int(record["seeds"][0]) if seed is None else seed
+    iteration = int(record["iterations"]) - 1 if iteration is None else iteration
+    trial = f"{label}/seed-{seed}"
+    folder = run.root / trial / f"iteration-{iteration}" / "train" / "adapter"
+    has_adapter = (folder / ADAPTER_FILE).is_file()
+    if not has_adapter and FinishedPhases(run.root).only_small_file(trial):
+        raise UserError(
+            f"{folder}: no adapter, only the small files of {trial} are here; push it from the machine that trained it"
+        )
+    if not has_adapter or not (folder.parent / MANIFEST).is_file():
+        raise UserError(
+            f"{folder}: no adapter of a finished training; see what is complete with: harness status {record['name']}"
+        )
+    return folder, seed, iteration
