@@ -57,7 +57,7 @@ def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, ad
         by_example: dict[str, list[Ids]] = {example: [] for example in examples}
         for example, ids in keys:
             by_example[example].append(ids)
-        with with_example_ids(list(by_example)):
+        with with_example_ids(list(by_example)), policy.training_arithmetic():
             logps = policy.score([PromptGroup(prompts[e], ids) for e, ids in by_example.items()], max_tokens_per_batch, advance)
         return dict(zip(((e, ids) for e, responses in by_example.items() for ids in responses), logps, strict=True))
 
@@ -88,7 +88,7 @@ def _check_cached_logps(
     scored: Mapping[tuple[str, Ids], float],
 ) -> None:
     """Raises ScoreMismatch where cached and scored log-probability differ by more than the base's precision explains."""
-    precision = "bfloat16" if policy.quantized else policy.precision
+    precision = "bfloat16" if policy.quantized else policy.training_precision
     per_token, per_response = CACHED_LOGP[precision]
     errors = {key: abs(cached[key] - value) for key, value in scored.items()}
     mismatched = [key for key, error in errors.items() if error > per_token * len(key[1]) + per_response]
