@@ -75,14 +75,14 @@ def test_outputs_and_gradients_are_those_of_float64_up_to_the_rounding_of_each_p
 
 
 def test_a_small_adapter_is_not_rounded_away_and_the_base_stays_as_it_is():
-    """Merged into a weight in bfloat16 it would be lost in that weight's rounding."""
+    """Merged into a weight in bfloat16, rounding would change it by more than half of its own size."""
     x = torch.randn(T, I)
     (model, layer), (bare, _) = fused_layer(1e-5), fused_layer(0.0)
     weight, a, b = layer.base_layer.weight, layer.lora_A["default"].weight, layer.lora_B["default"].weight
     before = weight.clone()
     with torch.no_grad():
         sum_of_both = weight + SCALE * b @ a
-        assert float((sum_of_both.bfloat16() - sum_of_both).norm()) > float((SCALE * b @ a).norm())
+        assert float((sum_of_both.bfloat16() - sum_of_both).norm()) > 0.5 * float((SCALE * b @ a).norm())
         merged = model(x)
         with bfloat16_products(model, True), bfloat16_products(bare, True):
             added = model(x).double() - bare(x).double()
@@ -119,9 +119,9 @@ def test_scores_and_gradients_are_rounded_and_what_compares_checkpoints_is_not(r
     assert 1e-4 < float((flat - exact).norm() / exact.norm()) < 0.05
     counts, _ = run(rounded, groups, SPIN())
     assert counts["step0_max_abs_log_ratio_per_token"] <= SAME_WEIGHTS[BFLOAT16_PRODUCTS]
-    check_reference_matches([SimpleNamespace(step0=0.04)], rounded.training_precision)  # type: ignore[list-item]
+    check_reference_matches([SimpleNamespace(step0=0.04)], rounded.training_precision)
     with pytest.raises(TrainingStopped, match="expected at most 0.0001 in float32"):
-        check_reference_matches([SimpleNamespace(step0=0.04)], rounded.precision)  # type: ignore[list-item]
+        check_reference_matches([SimpleNamespace(step0=0.04)], rounded.precision)
 
 
 def test_samples_kept_in_float32_are_scored_again_and_still_told_from_another_checkpoints(rounded):
@@ -156,7 +156,7 @@ def test_it_is_part_of_what_identifies_a_run_and_its_scoring_and_training_and_of
     settings, identities = [], []
     for name in ("dtype", BFLOAT16_PRODUCTS):
         config = load_config("lab", [f"model.arithmetic={name}"])
-        context = RunContext(config, "lab-ten", run=run_folder, benchmark=SimpleNamespace(judge_identity={}))  # type: ignore[arg-type]
+        context = RunContext(config, "lab-ten", run=run_folder, benchmark=SimpleNamespace(judge_identity={}))
         iteration = Iteration(context, 0, Trial(variant, 0), variant.objective(0))
         settings.append([kind(iteration).settings for kind in (Evaluate, Score, InitialScores, Train)])
         identities.append(config.identity())
