@@ -35,6 +35,7 @@ IDENTITY_SECTIONS = ("model", "lora", "data", "generation", "training", "probe")
 UNTYPED_PREFIXES = ("data.template_arguments.", "objective.")  # passed on as they are, to templates and objectives
 Scheduled = float | Annotated[list[float], Field(min_length=1)]
 BackendName = Annotated[str, AfterValidator(lambda name: find_plugin("backend", name).name)]
+Arithmetic = Literal["dtype", "bfloat16 products"]
 Epochs = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 # Arguments of transformers' apply_chat_template itself, not of the template.
 RESERVED_TEMPLATE_ARGUMENTS = (
@@ -51,6 +52,9 @@ class ModelConfig(Section):
     adapter: str | None = setting(None, "a peft adapter (folder or hub id) that is the initial policy in place of the bare base")
     device: str = setting("auto", "auto, cpu, cuda or cuda:N", speed_only=True)
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = setting("auto", "precision of the base's weights")
+    arithmetic: Arithmetic = setting(
+        "dtype", "of scoring and training; bfloat16 products: a float32 base's layers multiply in bfloat16, faster and coarser"
+    )
     attention: str | None = setting(None, "transformers' attn_implementation: sdpa, eager, flash_attention_2")
     quantize: Literal["nf4", "int8"] | None = setting(None, "the base in 4 or 8 bits (QLoRA); needs the extra `qlora`")
     trust_remote_code: bool = setting(False, "let the model's repository run its own Python code on this machine")

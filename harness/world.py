@@ -114,6 +114,9 @@ class Policy(Protocol):
     def reset_adapter(self, seed: int) -> None: ...  # to the initial policy
     def load_adapter(self, adapter: Path) -> None: ...  # raises ValueError for another base's, NonFiniteError
     def save_adapter(self, adapter: Path) -> str: ...  # writes adapter_model.safetensors; its digest
+    @property
+    def training_precision(self) -> str: ...  # within `training_arithmetic`, as train/numerics.py lists it
+    def training_arithmetic(self) -> AbstractContextManager[None]: ...  # within, scores and gradients are those of training
     def gradient_checkpointing(self, enabled: bool) -> AbstractContextManager[None]: ...
     def collate(self, groups: Sequence[PromptGroup]) -> Any: ...  # a batch; its `count` is N
     def response_logps(self, batch: Any) -> torch.Tensor: ...  # (N,), with gradient where gradients are on

@@ -143,7 +143,7 @@ def test_kills_with_flipped_bits_lose_nothing(tmp_path):
     [pytest.param(signal.SIGINT, 130, "interrupted", "1", marks=pytest.mark.slow), (signal.SIGTERM, 143, "terminated", "2")],
 )
 def test_a_signal_ends_it_cleanly_with_how_to_go_on(tmp_path_factory, tmp_path, sent, code, said, jobs):
-    """To the whole group, as a terminal or a scheduler sends it, in the middle of training, with states and chunks to go on from."""
+    """To the whole group, as a terminal or a scheduler sends it, in the middle of training, with states and chunks to resume."""
     whole = run_once(tmp_path_factory, "played-often", *OFTEN)
     process = started(tmp_path, *OFTEN, "--jobs", jobs)
     wait_for_training(tmp_path, process)

@@ -63,17 +63,18 @@ def train(
     if policy.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(policy.device)
     advance(sum(len(step.groups) for step in steps[: state.step]))
-    for step in steps[state.step :]:
-        began = time.perf_counter()
-        result = train_step(batcher, optimizer, step)
-        if step.number == 0:
-            step0 = max((s.step0 for s in result.stats if s.step0 is not None), default=None)
-        record = step_record(step, result, time.perf_counter() - began)
-        tokens += record.tokens
-        on_step(record)
-        if checkpointer.should_save() and step is not steps[-1]:
-            checkpointer.save(TrainerState(step.number + 1, tokens, step0, batcher.size), batcher.parameters, optimizer)
-        advance(len(step.groups))
+    with policy.training_arithmetic():
+        for step in steps[state.step :]:
+            began = time.perf_counter()
+            result = train_step(batcher, optimizer, step)
+            if step.number == 0:
+                step0 = max((s.step0 for s in result.stats if s.step0 is not None), default=None)
+            record = step_record(step, result, time.perf_counter() - began)
+            tokens += record.tokens
+            on_step(record)
+            if checkpointer.should_save() and step is not steps[-1]:
+                checkpointer.save(TrainerState(step.number + 1, tokens, step0, batcher.size), batcher.parameters, optimizer)
+            advance(len(step.groups))
     return {
         "steps": len(steps),
         "groups": len(groups),
@@ -102,7 +103,7 @@ def train_step(batcher: MicroBatcher, optimizer: torch.optim.Optimizer, step: St
     if not all(map(math.isfinite, (loss, grad_norm, *totals))):
         raise nonfinite_step_error(batcher, step, loss, grad_norm)
     if step.number == 0:
-        check_reference_matches(stats, batcher.policy.precision)
+        check_reference_matches(stats, batcher.policy.training_precision)
     for param_group in optimizer.param_groups:
         param_group["lr"] = step.lr
     optimizer.step()

@@ -59,7 +59,7 @@ def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, ad
         by_example: dict[str, list[Ids]] = {example: [] for example in examples}
         for example, ids in keys:
             by_example[example].append(ids)
-        with with_example_ids(list(by_example)):
+        with with_example_ids(list(by_example)), policy.training_arithmetic():
             logps = policy.score([PromptGroup(prompts[e], ids) for e, ids in by_example.items()], max_tokens_per_batch, advance)
         return dict(zip(((e, ids) for e, responses in by_example.items() for ids in responses), logps, strict=True))
 
@@ -70,7 +70,7 @@ def score(policy: Policy, groups: Sequence[Group], max_tokens_per_batch: int, ad
     compared_examples = [examples[n * len(examples) // num_compared] for n in range(num_compared)]
     compared = score_keys(compared_examples, [key for key in cached if key[0] in set(compared_examples)], lambda n: None)
     errors = {key: cached[key] - value for key, value in compared.items()}
-    precision = "bfloat16" if policy.quantized else policy.precision
+    precision = "bfloat16" if policy.quantized else policy.training_precision
     _check_cached_logps(precision, prompts, cached, compared)
     if rms_per_token(errors) > CACHED_LOGP_USED[precision]:
         cached = {}

@@ -53,6 +53,7 @@ class Draw:
 
 class Policy:
     base_digest, precision, quantized, device = "uniform", "float64", False, torch.device("cpu")
+    training_precision, training_arithmetic = precision, contextlib.nullcontext
 
     def __init__(self):
         self.pool = OrderedThreadPool()

@@ -16,6 +16,7 @@ import torch
 from harness.config import LoraConfig, ModelConfig
 from harness.errors import UserError, error_line, system_error_line
 from harness.files import file_digest
+from harness.language.model.arithmetic import check_arithmetic, check_fused_layers
 from harness.language.model.context import find_context_length, reduced_context_note
 from harness.language.model.initial_adapter import start_from_adapter
 from harness.language.model.local_folder import local_folder, read_object
@@ -86,6 +87,7 @@ def load_policy(
     if revision := model.revision or commit:
         hub_kwargs["revision"] = revision
     dtype = choose_dtype(model.dtype, device)
+    check_arithmetic(model, device, dtype)
     model_kwargs: dict[str, Any] = {"attn_implementation": model.attention} if model.attention else {}
     if model.quantize is not None:
         model_kwargs |= {"quantization_config": quantization_config(model.quantize, dtype), "device_map": {"": device}}
@@ -129,6 +131,7 @@ def load_policy(
     weights_digest = digest(weights_digest, model.quantize) if model.quantize else weights_digest
     context_length = find_context_length(base, tokenizer, model.context)
     peft_model = add_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
+    check_fused_layers(model, peft_model)
     key = str([weights_digest, base.config, dtype, device, lora, model.merge_adapter])
     if key not in _layout_checks:
         try:
@@ -138,7 +141,7 @@ def load_policy(
     policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, _layout_checks[key], pool)
     if pool.num_threads > 1 and forward_changes_modules(peft_model):
         policy.pool = OrderedThreadPool()
-    policy.context_length = context_length
+    policy.context_length, policy.arithmetic = context_length, model.arithmetic
     policy.notes += model_notes(policy)
     policy.path = path
     policy.commit = folder.name if folder.parent.name == "snapshots" else recorded_commit(mirror, "model", model.path)

@@ -78,6 +78,12 @@ class Phase:
         return {}
 
     @property
+    def arithmetic(self) -> dict[str, str]:
+        """How scoring and training multiply, for their settings; nothing where it is as in runs that record none."""
+        name = self.context.config.model.arithmetic
+        return {} if name == "dtype" else {"arithmetic": name}
+
+    @property
     def progress(self) -> tuple[str, int | None, str] | None:
         """Label, total and unit of its progress bar; None: it is too short for one."""
         return None

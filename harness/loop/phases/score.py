@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.files import write_jsonl
 from harness.loop.context import Iteration
@@ -31,6 +31,10 @@ class Score(Phase):
     @property
     def inputs(self) -> dict[str, str]:
         return {"player": self.iteration.opponent.digest, **training_set_of(self.iteration).sources}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.arithmetic
 
     @property
     def progress(self) -> tuple[str, int, str]:

@@ -51,6 +51,7 @@ class Train(Phase):
             "training": self.training.model_dump(exclude=set(TrainingConfig.SPEED_ONLY)),
             "objective": dataclasses.asdict(self.iteration.objective),
             "lora": self.context.config.lora.model_dump(),
+            **self.arithmetic,
             **self.context.run.only_recorded(self.folder, {"optimizer": optimizer_options(self.training)}),
         }
 
