@@ -48,7 +48,8 @@ class Work:
 
     contestants: the harness first, its peer last. sizes: what is worked on; numbers of other sizes are not mixed. bound: what
     limits.py computes the limit from. warm_up: run before the rounds and not counted; None: every contestant once. profiled: the
-    harness's side on one thread, for the shares of its operators. check: raises where the two sides' results differ, before the first round.
+    harness's side on one thread, for the shares of its operators. check: raises, before the first round, where the two sides'
+    results differ.
     """
 
     contestants: dict[str, Callable[[], Outcome | None]]
