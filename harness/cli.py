@@ -11,29 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
+from harness.commands.help import Commands, CommandWithSettings
 from harness.errors import TerminatedBySignal, UserError, unexpected_error_line
 from harness.security.escaping import escape_invisible
 from harness.security.redact import redact
 from harness.settings.paths import expand_user
 from harness.settings.process_environment import check_hub, exit_despite_threads, nondaemon_threads, set_up_process
 
-
-class _Commands(TyperGroup):
-    """The group of all commands. Its own --help is an option only where it is typed: typer loads pydantic for one left out."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        self.add_help_option = not args or args[0].startswith("-")  # its options stand before the command's name
-        try:
-            return super().parse_args(ctx, args)
-        finally:
-            self.add_help_option = True
-
-
 app = typer.Typer(
     name="harness",
-    cls=_Commands,
+    cls=Commands,
     help="Train self-play fine-tuning objectives under equal conditions and evaluate them after every iteration.",
     no_args_is_help=True,
     add_completion=False,
@@ -87,17 +75,7 @@ DEFAULT_RESULTS = Path("results")
 DEFAULT_REPORTS = Path("reports")
 
 
-class _CommandWithSettings(TyperCommand):
-    """A command whose help ends with the settings that `--set` takes."""
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        from harness.settings.listing import list_settings
-
-        with formatter.section("Settings, for --set and for recipes"):
-            formatter.write_dl(list(list_settings()))
-
-
-@app.command(cls=_CommandWithSettings)
+@app.command(cls=CommandWithSettings)
 def run(
     objectives: Annotated[
         str | None, typer.Option(help="Variants, comma-separated: space,spin:beta=0.5:history=0,./mine.py")

@@ -38,9 +38,12 @@ def check_declared(variant: Variant) -> None:
 def declared_parameters(path: Path) -> Mapping[str, Field | None] | None:
     """Name -> declaration of every hyper-parameter, None where values are not judged; no mapping for a file that is not plain."""
     try:
-        tree = ast.parse(path.read_bytes())
+        return _read(ast.parse(path.read_bytes()))
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # said when the file is imported
         return None
+
+
+def _read(tree: ast.Module) -> Mapping[str, Field | None] | None:
     subclasses = [node for node in tree.body if isinstance(node, ast.ClassDef) and "Objective" in map(ast.unparse, node.bases)]
     if len(subclasses) != 1:
         return None

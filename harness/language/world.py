@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.config import EvaluationConfig, RunConfig
 from harness.discovery.variants import Variant
+from harness.language.data.dataset import TextDataset, load_examples
 from harness.language.local_sources import check_local_sources
 from harness.language.records import Example, Sample
+from harness.language.text.templates import writes_date
 from harness.loop.benchmark import Benchmark
 from harness.loop.context import RunContext
 from harness.loop.costs import Throughput
@@ -26,7 +28,6 @@ from harness.store.partial_results import PartialResults
 from harness.world import Dataset, Diagnostics, EarlierCheckpoint, Generated, SampleRequest
 
 if TYPE_CHECKING:
-    from harness.language.data.dataset import TextDataset
     from harness.language.phases.generate import Backend
     from harness.language.policy import Policy
 
@@ -50,7 +51,7 @@ class World:
         check_local_sources(config, mirror)
 
     def check(self, config: RunConfig) -> None:
-        from harness.language.phases.diagnostics import find_distribution
+        from harness.language.phases.diagnostics import find_distribution  # torch
 
         _backend(config).check(config)
         find_distribution(config.data.distribution)
@@ -60,18 +61,18 @@ class World:
         if suite.judge is not None:
             load: LoadBenchmark = load_plugin("benchmark", "judge", f"suite {suite.name}")
             return load(suite, config.evaluation, mirror)
-        from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark
+        from harness.language.benchmark.lm_eval_benchmark import load_lm_eval_benchmark  # lm-eval
 
         return load_lm_eval_benchmark(suite, config.evaluation.limit, mirror, config.evaluation.allow_unsafe_code)
 
     def load_policy(self, config: RunConfig, mirror: Path | None, commit: str | None, date: datetime) -> Policy:
-        from harness.language.model.loading import load_policy
+        from harness.language.model.loading import load_policy  # transformers
 
         data = config.data
         return load_policy(config.model, config.lora, data.template, mirror, commit, data.template_arguments, date)
 
     def check_policy(self, config: RunConfig, policy: Policy, benchmark: Benchmark, checkpointing: bool) -> None:
-        from harness.language.checks import check_gradient_checkpointing, check_suite_template, set_generation_template
+        from harness.language.checks import check_gradient_checkpointing, check_suite_template, set_generation_template  # torch
 
         check_suite_template(policy, benchmark.suite, config)
         benchmark.check_context(policy)
@@ -79,9 +80,8 @@ class World:
         set_generation_template(policy, config)
 
     def load_examples(self, config: RunConfig, policy: Policy, mirror: Path | None) -> TextDataset:
-        from harness.language.checks import check_generation_template
-        from harness.language.data.dataset import load_examples
-        from harness.language.phases.diagnostics import find_distribution
+        from harness.language.checks import check_generation_template  # torch
+        from harness.language.phases.diagnostics import find_distribution  # torch
 
         distribution = find_distribution(config.data.distribution)
         data = load_examples(config.data, policy.tokenizer, policy.template, policy.context_length, mirror)
@@ -93,13 +93,10 @@ class World:
 
     def data_settings(self, policy: Policy, date: datetime) -> dict[str, Any]:
         """The date, where the chat template writes it."""
-        from harness.language.text.templates import writes_date
-
         return {"date": date.isoformat()} if writes_date(policy.tokenizer, policy.template.arguments) else {}
 
     def notes(self, policy: Policy, data: Dataset) -> Iterator[str]:
-        from harness.language.checks import preflight_notes
-        from harness.language.data.dataset import TextDataset
+        from harness.language.checks import preflight_notes  # torch
 
         assert isinstance(data, TextDataset)
         yield from preflight_notes(data, policy)
@@ -111,8 +108,8 @@ class World:
         self, policy: Policy, config: RunConfig, request: SampleRequest, advance: Advance, partial_results: PartialResults
     ) -> Generated:
         """By the run's back end; with the samples, how well their first ids alone distinguish them from real responses."""
-        from harness.language.phases.generate import generate, sample_counts
-        from harness.language.text.first_ids import first_id_rows
+        from harness.language.phases.generate import generate, sample_counts  # torch
+        from harness.language.text.first_ids import first_id_rows  # numpy
 
         sampler = _backend(config)(policy, config, request.checkpoint)
         what = (request.examples, request.indices, request.iteration)
@@ -129,12 +126,12 @@ class World:
         earlier: Mapping[str, EarlierCheckpoint],
         advance: Advance,
     ) -> Diagnostics:
-        from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics
+        from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics  # torch
 
         settings, distribution = diagnostics_settings(config), find_distribution(config.data.distribution)
         return run_diagnostics(policy, examples, settings, config.model.tokens_per_pass, distribution, advance, earlier)
 
     def measure_throughput(self, context: RunContext, variants: Sequence[Variant]) -> Throughput:
-        from harness.language.throughput import measure_throughput
+        from harness.language.throughput import measure_throughput  # a dry run alone needs it
 
         return measure_throughput(context, variants)

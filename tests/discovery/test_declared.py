@@ -50,6 +50,7 @@ START = "from dataclasses import dataclass\nfrom objectives import Objective, pa
         "class Mine(Objective):\n    if True:\n        scale: float = param(1.0, 'a')\n",
         "class Mine(Objective):\n    pass\n\n@dataclass(frozen=True)\nclass Yours(Objective):\n    pass\n",
         "class Mine(Objective):\n    scale: float = param(1.0, 'a'\n",
+        f"class Mine(Objective):\n    scale: float{'.a' * 20_000} = param(1.0, 'a')\n",
     ],
 )
 def test_what_is_not_written_plainly_is_left_to_the_import(text, tmp_path):
