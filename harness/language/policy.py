@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,6 @@ from harness.language.model.context import find_context_length
 from harness.language.model.generating import batches_by_length, generate_with_transformers
 from harness.language.model.loglikelihood import loglikelihoods
 from harness.language.model.logprobs import PACKED_LAYOUTS, LayoutCheck, collate, continuation_logps
-from harness.language.model.lora import bfloat16_products
 from harness.language.model.packing import PackedBatch, batches_by_tokens, unsort
 from harness.language.model.prefix_sharing import PrefixGroup, group_by_prefix
 from harness.language.model.sampling import GeneratedTokens, Request, SamplingParams, generate_tokens
@@ -34,12 +33,11 @@ from harness.progress import Advance
 from harness.records import PromptGroup, keyed_seed
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, sort_set_fields, to_module_name, to_peft_name
 from harness.train.nonfinite import BadExample, NonFiniteError, ResponseValues, with_example_ids
-from harness.train.numerics import BFLOAT16_PRODUCTS
 from harness.train.oom import halve_on_oom, shrink_on_oom
 from harness.train.thread_pool import OrderedThreadPool
 
 if TYPE_CHECKING:
-    from harness.config import Arithmetic, GenerationConfig
+    from harness.config import GenerationConfig
 
 MAX_REQUESTS_PER_BATCH = 600  # by one thread of a CPU; at least as many on a GPU
 MIN_TOKENS_SAVED = 512  # that a shared prefix must save: its prompts go through the model apart from the others
@@ -76,10 +74,10 @@ class Policy:
         self.base_digest = base_digest
         self.path = ""  # where the base was loaded from
         self.commit: str | None = None  # its commit, where that is the hub
-        self.arithmetic: Arithmetic = "dtype"
+        self.training_precision = self.precision  # this and the next as in world.py; model/arithmetic.py sets others
+        self.training_arithmetic: Callable[[], AbstractContextManager[None]] = nullcontext
         self.notes: list[str] = []  # what a user should know of this model before anything is spent
-        # weights of the initial policy, where it is not the bare base
-        self.initial_adapter: dict[str, torch.Tensor] | None = None
+        self.initial_adapter: dict[str, torch.Tensor] | None = None  # where the initial policy is not the bare base
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -182,17 +180,6 @@ class Policy:
         return file_digest(adapter / ADAPTER_FILE)
 
     # ------------------------------------------------------------ log-probabilities
-
-    @property
-    def training_precision(self) -> str:
-        """The precision whose rounding is to be expected of scores and training, as train/numerics.py lists it."""
-        return self.precision if self.arithmetic == "dtype" else self.arithmetic
-
-    def training_arithmetic(self) -> AbstractContextManager[None]:
-        """Within, the base's layers multiply as `model.arithmetic` says; outside, where samples are drawn and checkpoints are
-        compared, in the base's precision.
-        """
-        return bfloat16_products(self.model, self.arithmetic == BFLOAT16_PRODUCTS)
 
     def gradient_checkpointing(self, enabled: bool) -> AbstractContextManager[None]:
         """Within, if `enabled`, activations are computed again in the backward pass instead of kept."""

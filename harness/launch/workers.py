@@ -25,6 +25,7 @@ from harness.loop.training_loop import TrainingLoop
 from harness.planning.prepare import build_loop
 from harness.planning.request import RunRequest
 from harness.progress import Reporter
+from harness.settings.freed_memory import keep_freed_memory
 from harness.store.run_folder import RunFolder
 
 EXIT = os._exit  # the original: while an objective's code runs, os._exit is replaced (see discovery/process_state.py)
@@ -174,6 +175,7 @@ class _PipeReporter(Reporter):
 
 def _worker_main(slot: int, num_workers: int, pipe: Connection) -> None:
     """Run the trials that arrive on the pipe, until it is closed."""
+    keep_freed_memory()
     for signal_number in (signal.SIGINT, signal.SIGTERM):  # sent to every process of a terminal or a job; the parent handles them
         signal.signal(signal_number, signal.SIG_IGN)
     # A task may start processes to run code with a time limit; a daemon may not. This one still exits with its parent.

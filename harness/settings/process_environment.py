@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import UserError
 from harness.security.escaping import to_ascii
+from harness.settings.freed_memory import keep_freed_memory
 from harness.settings.paths import STAND_IN_HOME_ENV, expand_user
 
 MAX_SOCKET_PATH_BYTES = 103  # length of a socket's path that every system accepts
@@ -31,7 +32,8 @@ notes: list[str] = []  # what was replaced, a line each, to be printed to the us
 
 
 def set_up_process() -> None:
-    """Everything below, at the start of a command."""
+    """Everything below, at the start of a command, and freed memory kept."""
+    keep_freed_memory()
     set_up_streams()
     set_up_caches()
     set_up_sockets()

@@ -75,7 +75,7 @@ def test_a_response_of_two_iterations_is_scored_once(policy):
 @pytest.mark.parametrize(("precision", "allowed"), [("float64", 3 * 1e-3 + 1e-2), ("bfloat16", 3 * 5e-2 + 5e-1)])
 def test_a_difference_that_precision_does_not_explain_ends_the_phase(policy, monkeypatch, precision, allowed):
     """A stated bound: so much per token and so much per response; just below it everything is scored, above it is an error."""
-    monkeypatch.setattr(type(policy), "precision", precision)
+    monkeypatch.setattr(policy, "training_precision", precision)
     assert score(policy, make_groups(policy, 0.99 * allowed), 256, quiet).num_scored == NUM_COMPARED_PROMPTS + 3 * COUNT
     all_of_them = f"{NUM_COMPARED_PROMPTS} of {NUM_COMPARED_PROMPTS}"
     with pytest.raises(ScoreMismatch, match=f"{all_of_them} responses were generated with other.* x0, x3, x6") as caught:

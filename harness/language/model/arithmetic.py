@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import torch
 
 from harness.config import ModelConfig
 from harness.errors import UserError
-from harness.language.model.lora import fused_layers
+from harness.language.model.lora import bfloat16_products, fused_layers
+from harness.language.policy import Policy
 from harness.train.machine import instruction_sets
 from harness.train.numerics import BFLOAT16_PRODUCTS
 
@@ -26,10 +27,15 @@ def check_arithmetic(model: ModelConfig, device: torch.device, dtype: torch.dtyp
         raise _unusable(f"this {'GPU' if device.type == 'cuda' else 'processor'} has no instructions for it")
 
 
-def check_fused_layers(model: ModelConfig, peft_model: Any) -> None:
-    """Raises UserError where no layer with an adapter would use bfloat16 products: none is a plain linear layer."""
-    if model.arithmetic == BFLOAT16_PRODUCTS and not fused_layers(peft_model):
+def use_bfloat16_products(policy: Policy) -> None:
+    """Let a policy score and train so; samples and comparisons of checkpoints stay in the base's precision.
+
+    Raises UserError where none of the layers with an adapter is a plain linear layer.
+    """
+    if not fused_layers(policy.model):
         raise _unusable("no layer of this model that has an adapter is a plain linear layer")
+    policy.training_precision = BFLOAT16_PRODUCTS
+    policy.training_arithmetic = partial(bfloat16_products, policy.model)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

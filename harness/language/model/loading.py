@@ -16,7 +16,7 @@ import torch
 from harness.config import LoraConfig, ModelConfig
 from harness.errors import UserError, error_line, system_error_line
 from harness.files import file_digest
-from harness.language.model.arithmetic import check_arithmetic, check_fused_layers
+from harness.language.model.arithmetic import check_arithmetic, use_bfloat16_products
 from harness.language.model.context import find_context_length, reduced_context_note
 from harness.language.model.initial_adapter import start_from_adapter
 from harness.language.model.local_folder import local_folder, read_object
@@ -31,6 +31,7 @@ from harness.language.text.templates import choose_template, end_token_ids, free
 from harness.records import digest
 from harness.sources.confinement import check_no_foreign_code
 from harness.sources.mirror import recorded_commit, resolve_model
+from harness.train.numerics import BFLOAT16_PRODUCTS
 from harness.train.thread_pool import OrderedThreadPool
 
 
@@ -131,7 +132,6 @@ def load_policy(
     weights_digest = digest(weights_digest, model.quantize) if model.quantize else weights_digest
     context_length = find_context_length(base, tokenizer, model.context)
     peft_model = add_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
-    check_fused_layers(model, peft_model)
     key = str([weights_digest, base.config, dtype, device, lora, model.merge_adapter])
     if key not in _layout_checks:
         try:
@@ -141,7 +141,9 @@ def load_policy(
     policy = Policy(peft_model, tokenizer, chosen_template, weights_digest, _layout_checks[key], pool)
     if pool.num_threads > 1 and forward_changes_modules(peft_model):
         policy.pool = OrderedThreadPool()
-    policy.context_length, policy.arithmetic = context_length, model.arithmetic
+    policy.context_length = context_length
+    if model.arithmetic == BFLOAT16_PRODUCTS:
+        use_bfloat16_products(policy)
     policy.notes += model_notes(policy)
     policy.path = path
     policy.commit = folder.name if folder.parent.name == "snapshots" else recorded_commit(mirror, "model", model.path)

@@ -101,9 +101,9 @@ class FusedLinear(PeftLinear):
 
 
 @contextmanager
-def bfloat16_products(model: Any, enabled: bool) -> Iterator[None]:
-    """Within, if `enabled`, every fused layer multiplies by a copy of its weight in bfloat16, not by a merged one."""
-    layers = fused_layers(model) if enabled else []
+def bfloat16_products(model: Any) -> Iterator[None]:
+    """Within, every fused layer multiplies by a copy of its weight in bfloat16, not by a merged one."""
+    layers = fused_layers(model)
     for layer in layers:
         layer.merged_weight = None
         layer.bfloat16_weight = layer.base_layer.weight.detach().to(torch.bfloat16)

@@ -3,6 +3,7 @@
 Legend: T tokens, I and O inputs and outputs, r rank.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -57,7 +58,7 @@ def test_outputs_and_gradients_are_those_of_float64_up_to_the_rounding_of_each_p
     model, layer = fused_layer()
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     x, slope = torch.randn(T, I, requires_grad=True), torch.randn(T, O)
-    with bfloat16_products(model, in_bfloat16):
+    with bfloat16_products(model) if in_bfloat16 else nullcontext():
         out = model(x)
         found = [out.detach(), *torch.autograd.grad((out * slope).sum(), (x, a, b))]
     xx, w, bias, aa, bb = (v.detach().double().requires_grad_() for v in (x, *layer.base_layer.parameters(), a, b))
@@ -84,7 +85,7 @@ def test_a_small_adapter_is_not_rounded_away_and_the_base_stays_as_it_is():
         sum_of_both = weight + SCALE * b @ a
         assert float((sum_of_both.bfloat16() - sum_of_both).norm()) > 0.5 * float((SCALE * b @ a).norm())
         merged = model(x)
-        with bfloat16_products(model, True), bfloat16_products(bare, True):
+        with bfloat16_products(model), bfloat16_products(bare):
             added = model(x).double() - bare(x).double()
         expected = SCALE * (x.double() @ a.double().t()) @ b.double().t()
         assert torch.equal(model(x), merged) and torch.equal(weight, before)
@@ -96,7 +97,7 @@ def test_a_small_adapter_is_not_rounded_away_and_the_base_stays_as_it_is():
 def rounded(tokenizer):
     """A small float32 policy that scores and trains with bfloat16 products."""
     policy = make_policy(tokenizer, "float32")
-    policy.arithmetic = BFLOAT16_PRODUCTS
+    arithmetic.use_bfloat16_products(policy)
     return policy
 
 
@@ -109,10 +110,7 @@ def test_scores_and_gradients_are_rounded_and_what_compares_checkpoints_is_not(r
         abs(a - b) / len(r) for a, b, r in zip(in_training, in_diagnostics, (r for g in rows for r in g.responses), strict=True)
     ]
     assert SAME_WEIGHTS["float32"] < max(per_token) < SAME_WEIGHTS[BFLOAT16_PRODUCTS]
-    rounded.arithmetic = "dtype"
-    assert rounded.score(rows, 256) == in_diagnostics
     expected = gradients(rounded, groups, SPIN())
-    rounded.arithmetic = BFLOAT16_PRODUCTS
     with rounded.training_arithmetic():
         found = gradients(rounded, groups, SPIN())
     flat, exact = (torch.cat([v.flatten() for v in g.values()]) for g in (found, expected))
@@ -173,11 +171,11 @@ def test_it_is_refused_where_it_cannot_be_had_with_what_to_type(monkeypatch):
     with pytest.raises(UserError, match=f"^model.arithmetic=bfloat16 products: this processor has no .*{type_this}"):
         load_policy(model, LoraConfig(), "auto")
     monkeypatch.setattr(arithmetic, "instruction_sets", lambda: {"processor": ["AVX2", "AVX-512", "AVX-512 BF16"]})
-    arithmetic.check_arithmetic(model, cpu, torch.float32)
+    assert load_policy(model, LoraConfig(), "auto").training_precision == BFLOAT16_PRODUCTS
     with pytest.raises(UserError, match=f"the base is in bfloat16, and it is for bases in float32{type_this}"):
         arithmetic.check_arithmetic(model, cpu, torch.bfloat16)
     with pytest.raises(UserError, match="the base is quantized"):
         arithmetic.check_arithmetic(model.model_copy(update={"quantize": "nf4"}), cpu, torch.float32)
     with pytest.raises(UserError, match="no layer of this model that has an adapter is a plain linear layer"):
-        arithmetic.check_fused_layers(model, torch.nn.Linear(2, 2))
+        arithmetic.use_bfloat16_products(SimpleNamespace(model=torch.nn.Linear(2, 2)))
     arithmetic.check_arithmetic(ModelConfig(), cpu, torch.bfloat16)
