@@ -54,7 +54,14 @@ def prepare(
     found = requests(policy, board)
     return Work(
         {"harness": ours, "HFLM": partial(run, "HFLM", theirs, batch)},
-        {"items": items, "requests": len(found), "shots": shots, "context": policy.context_length, **row_sizes(found)},
+        {
+            "base": policy.base_digest,
+            "items": items,
+            "requests": len(found),
+            "shots": shots,
+            "context": policy.context_length,
+            **row_sizes(found),
+        },
         {"operations": operations(policy, found)},
         profiled=lambda: (one_thread(policy), ours()),
         check=check,
