@@ -48,8 +48,8 @@ class Work:
 
     contestants: the harness first, its peer last. sizes: what is worked on; numbers of other sizes are not mixed. bound: what
     limits.py computes the limit from. warm_up: run before the rounds and not counted; None: every contestant once. profiled: the
-    harness's side on one thread, for the shares of its operators. check: raises, before the first round, where the two sides'
-    results differ.
+    harness's side on one thread, for the shares of its operators. check: raises where the two sides' results differ, before the
+    first round.
     """
 
     contestants: dict[str, Callable[[], Outcome | None]]
@@ -71,7 +71,9 @@ class Situation:
     save: Callable[[], None] = lambda: None
 
     def best_size(self, what: str, sizes: Sequence[int], run: Callable[[int], Any]) -> int:
-        """The size with the shortest run; each is tried once, after one of the first that is not counted."""
+        """The size with the shortest run; each is tried once, after one that is not counted. Tiny: the first."""
+        if self.tiny:
+            return sizes[0]
         seconds = self.tried.setdefault(what, {})
         missing = [size for size in sizes if str(size) not in seconds]
         if missing:

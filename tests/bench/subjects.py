@@ -45,7 +45,8 @@ class Subject:
 
     def sizes(self) -> dict[str, Any]:
         real = sum(len(self.policy.encoder.real(example)) for example in self.examples)
-        return {"pairs": len(self.examples), "prompt_tokens": sum(map(len, self.prompts)), "real_tokens": real}
+        base = {"base": self.policy.base_digest}
+        return base | {"pairs": len(self.examples), "prompt_tokens": sum(map(len, self.prompts)), "real_tokens": real}
 
 
 def load_subject(name: str, situation: Situation, arithmetic: str | None = None) -> Subject:

@@ -5,6 +5,7 @@ question of 15 to 60 words with four options of 2 to 12 words, the letter as ans
 lm-eval's gsm8k and boolean_expressions without shots, whose answers end after 48 and 16 tokens.
 """
 
+import importlib.util
 import json
 import random
 from collections.abc import Sequence
@@ -77,6 +78,8 @@ metadata:
 """
 
 
+# of lm-eval's own task files, those alone: to scan them all takes seconds
+LM_EVAL_FOLDERS = ("arc", "hellaswag", "piqa", "winogrande", "openbookqa", "truthfulqa", "lambada")
 LAB_SHAPED = ROOT / "tests" / "data" / "fewshot"  # arc_shaped: four choices, shots drawn anew, in the lab's own words
 
 
@@ -106,13 +109,9 @@ def write_suite(folder: Path, tasks: Sequence[Task]) -> Path:
     for name, (path, config, text, target, tokens) in own.items():
         content = GENERATED.format(name=name, path=path, config=config, text=text, target=target, tokens=tokens)
         (folder / f"{name}.yaml").write_text(content, encoding="utf-8")
-    lines = [
-        'title = "Tasks of a benchmark"',
-        'version = "1"',
-        f'lm_eval = "{version("lm_eval")}"',
-        "include_defaults = true",
-        f'include_paths = [".", "{LAB_SHAPED}"]',
-    ]
+    lm_eval = Path(importlib.util.find_spec("lm_eval.tasks").submodule_search_locations[0])
+    paths = json.dumps([".", str(LAB_SHAPED), *(str(lm_eval / name) for name in LM_EVAL_FOLDERS)])
+    lines = ['title = "Tasks of a benchmark"', 'version = "1"', f'lm_eval = "{version("lm_eval")}"', f"include_paths = {paths}"]
     for task in tasks:
         lines += ["[[task]]", f'name = "{task.name}"', f'label = "{task.name[:24]}"', f"shots = {task.shots}"]
         lines += [f'metric = "{task.metric}"', 'filter = "none"', "chance = 0.0"]

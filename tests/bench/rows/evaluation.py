@@ -30,7 +30,7 @@ def prepare(
     loaded = load_subject(subject, situation)
     policy, settings = loaded.policy, loaded.settings
     policy.context_length = context or policy.context_length
-    items = min(items, 2) if situation.tiny else items
+    items = 1 if situation.tiny else items
     with tempfile.TemporaryDirectory() as folder:
         board = load_tasks(Path(folder), [Task(task, shots, metric)], items, situation.mirror)
     scores: dict[str, list[float]] = {}
@@ -48,14 +48,20 @@ def prepare(
         for ours, expected in zip(scores.get("harness", ()), scores.get("HFLM", ()), strict=True):
             assert abs(ours - expected) <= TOLERANCE, f"{task}: the harness scores {ours}, HFLM {expected}"
 
-    batches = BATCHES[subject][:2] if situation.tiny else BATCHES[subject]
-    batch = situation.best_size("rows of HFLM's batch", batches, lambda size: run("HFLM", theirs, size))
+    batch = situation.best_size("rows of HFLM's batch", BATCHES[subject], lambda size: run("HFLM", theirs, size))
     ours = partial(run, "harness", lm.as_lm, settings.evaluation.batch_size)
     ours()
     found = requests(policy, board)
     return Work(
         {"harness": ours, "HFLM": partial(run, "HFLM", theirs, batch)},
-        {"items": items, "requests": len(found), "shots": shots, "context": policy.context_length, **row_sizes(found)},
+        {
+            "base": policy.base_digest,
+            "items": items,
+            "requests": len(found),
+            "shots": shots,
+            "context": policy.context_length,
+            **row_sizes(found),
+        },
         {"operations": operations(policy, found)},
         profiled=lambda: (one_thread(policy), ours()),
         check=check,

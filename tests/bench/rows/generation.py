@@ -33,8 +33,7 @@ def prepare(situation: Situation, subject: str) -> Work:
         return Outcome(amount=sum(map(len, ids)))
 
     tried = longest if subject == "lab" else min(longest, TRIED_TOKENS)
-    widths = WIDTHS[subject][:2] if situation.tiny else WIDTHS[subject]
-    width = situation.best_size("rows of generate", widths, lambda n: theirs(n, tried))
+    width = situation.best_size("rows of generate", WIDTHS[subject], lambda n: theirs(n, tried))
     ours()
     return Work(
         {"harness": ours, "transformers": partial(theirs, width, longest)},

@@ -53,9 +53,9 @@ def prepare(situation: Situation, subject: str) -> Work:
 def load_board(situation: Situation, subject: Subject, items: int = ITEMS) -> LmEvalBenchmark:
     """The lab's ten tasks, whole, or ten real ones with `items` documents each."""
     if subject.name == "lab":
-        return load_lm_eval_benchmark(load_suite(subject.settings.evaluation.suite), 4 if situation.tiny else None, None)
+        return load_lm_eval_benchmark(load_suite(subject.settings.evaluation.suite), 1 if situation.tiny else None, None)
     with tempfile.TemporaryDirectory() as folder:
-        return load_tasks(Path(folder), TEN, 2 if situation.tiny else items, situation.mirror)
+        return load_tasks(Path(folder), TEN, 1 if situation.tiny else items, situation.mirror)
 
 
 class Laps:
@@ -99,8 +99,6 @@ class Peer:
         self.stops, self.longest = sorted(subject.policy.stop_ids), subject.settings.generation.max_new_tokens
         model, large = subject.load_plain_model(), subject.name != "lab"
         widths, batches = generation.WIDTHS[subject.name], evaluation.BATCHES[subject.name]
-        if situation.tiny:
-            widths, batches = widths[:2], batches[:2]
         tried = min(self.longest, generation.TRIED_TOKENS) if large else self.longest
         self.width = situation.best_size("rows of generate", widths, lambda size: self._generate(model, size, tried))
         self.micro_batch = training.try_micro_batches(

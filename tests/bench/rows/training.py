@@ -79,7 +79,6 @@ def try_micro_batches(
     train_once: Callable[[peers.Retrainable, int], Outcome],
 ) -> int:
     """TRL's fastest micro-batch; the trainers are made outside the timed part."""
-    sizes = sizes[:2] if situation.tiny else sizes
-    known = situation.tried.get("pairs of TRL's micro-batch", {})
-    made = {size: trainer(size) for size in sizes if str(size) not in known}
+    known, untried = situation.tried.get("pairs of TRL's micro-batch", {}), () if situation.tiny else sizes
+    made = {size: trainer(size) for size in untried if str(size) not in known}
     return situation.best_size("pairs of TRL's micro-batch", sizes, lambda size: train_once(made[size], 1))
