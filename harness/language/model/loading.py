@@ -18,6 +18,7 @@ from harness.errors import UserError, error_line, system_error_line
 from harness.files import file_digest
 from harness.language.model.arithmetic import check_arithmetic, use_bfloat16_products
 from harness.language.model.context import find_context_length, reduced_context_note
+from harness.language.model.fused_norm import fuse_norms
 from harness.language.model.initial_adapter import start_from_adapter
 from harness.language.model.local_folder import local_folder, read_object
 from harness.language.model.logprobs import LayoutCheck
@@ -131,7 +132,9 @@ def load_policy(
     weights_digest = digest(*(file_digest(folder / name) for name in weight_files(folder)))
     weights_digest = digest(weights_digest, model.quantize) if model.quantize else weights_digest
     context_length = find_context_length(base, tokenizer, model.context)
-    peft_model = add_adapter(base if model.quantize else base.to(device), lora, model.path, model.merge_adapter)
+    base = base if model.quantize else base.to(device)
+    fuse_norms(base)
+    peft_model = add_adapter(base, lora, model.path, model.merge_adapter)
     key = str([weights_digest, base.config, dtype, device, lora, model.merge_adapter])
     if key not in _layout_checks:
         try:
