@@ -10,16 +10,18 @@ that has an error at all a bootstrap over whole clusters.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import numpy as np
 from lm_eval.api import metrics
 
 from harness.analysis.clusters import cluster_robust_stderr
@@ -40,9 +42,18 @@ def bootstrap_stderr(statistic: Callable[[Sequence[Any]], float], items: Sequenc
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a resample may lack a class, of which some metrics warn
         for seed in range(iters // chunk):
-            rng = random.Random(seed)
-            estimates += [statistic(rng.choices(items, k=len(items))) for _ in range(chunk)]
+            estimates += [statistic(resample) for resample in itertools.islice(resamples(items, seed), chunk)]
     return metrics.sample_stddev(estimates)
+
+
+def resamples(items: Sequence[Any], seed: int) -> Iterator[list[Any]]:
+    """What `random.Random(seed).choices(items, k=len(items))` gives again and again, drawn by numpy's copy of that generator."""
+    _, state, _ = random.Random(seed).getstate()
+    generator = np.random.RandomState()
+    generator.set_state(("MT19937", np.array(state[:-1], dtype=np.uint32), state[-1], 0, 0.0))
+    while True:
+        indices = (generator.random_sample(len(items)) * len(items)).astype(np.int64)
+        yield [items[i] for i in indices.tolist()]
 
 
 def stderr_for_metric(metric: Any, bootstrap_iters: int) -> Callable[[Sequence[Any]], float] | None:

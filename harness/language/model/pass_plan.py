@@ -26,6 +26,7 @@ ATTENTION = 1.3  # a column's attention to a key under a mask, over the share of
 CAUSAL_SHARE = 0.5  # without a mask, in a causal row: it is not computed for later columns
 BLOCK_SHARE = 1.3  # in blocks of columns (`attention_blocks`): what is computed over what is seen
 BLOCK_ENTRIES = 3000  # keys to which a column could attend for the cost of one more block
+GATHER_ENTRIES = 20  # and for one key of a block that is copied, since those of a cache and of a trie do not lie side by side
 
 MIN_BATCH = 512  # columns; in smaller batches the cost of a pass shows
 REMAINING_SHARE = 4  # a batch takes at most this part of the columns that are left
@@ -61,7 +62,8 @@ class CostModel(NamedTuple):
         """num_seen: keys seen, summed over the trie's columns, a cache of `prefix_length` tokens included."""
         entries = float(width * (prefix_length + max(width, CACHED_ROW_WIDTH if prefix_length else 0)))
         if self.in_blocks:
-            entries = min(entries, BLOCK_SHARE * num_seen + BLOCK_ENTRIES)
+            gathered = GATHER_ENTRIES * (prefix_length + width) if prefix_length else 0
+            entries = min(entries, BLOCK_SHARE * num_seen + BLOCK_ENTRIES + gathered)
         return width + ATTENTION * self.attention * entries
 
 

@@ -109,3 +109,33 @@ def test_rolling_windows_of_a_text_longer_than_the_context_are_lm_evals(tokenize
     found = as_lm(policy, 64, 4, {}).loglikelihood_rolling(requests)
     assert found == pytest.approx(theirs(policy, 64, 4, {}).loglikelihood_rolling(requests, disable_tqdm=True), abs=1e-9)
     assert found[0] < -300
+
+
+def test_a_context_is_encoded_once_for_all_its_choices_and_its_tokens_are_kept_once(tokenizer, monkeypatch):
+    encoded, cache = [], {}
+    policy = make_policy(tokenizer)
+    lm = as_lm(policy, 64, 4, cache)
+    encode = type(tokenizer).encode
+    monkeypatch.setattr(type(tokenizer), "encode", lambda self, text, **how: encoded.append(text) or encode(self, text, **how))
+    found = [lm._encode_pair("ada has", choice) for choice in (" apples", " pears", " nuts")]
+    assert sorted(encoded) == sorted(["ada has", "ada has apples", "ada has pears", "ada has nuts"])
+    assert len({id(context) for context, _ in found}) == 1
+    again = as_lm(policy, 64, 4, cache)
+    assert again.num_cached_tokens == lm.num_cached_tokens == len(found[0][0]) + sum(len(c) for _, c in found)
+    assert [again._encode_pair("ada has", choice) for choice in (" apples", " pears", " nuts")] == found and len(encoded) == 4
+
+
+def test_no_document_behind_the_last_evaluated_is_read(made, monkeypatch):
+    made.task("mine")
+    (task,) = made.board({"name": "mine"}).loaded_tasks["mine"]["tasks"].values()
+    expected = [(n, doc) for n, doc in enumerate(task.eval_docs) if n < 2]
+    read = []
+
+    class Documents(list):
+        def __iter__(self):
+            return (read.append(n) or doc for n, doc in enumerate(list.__iter__(self)))
+
+    documents = Documents(task.eval_docs)
+    monkeypatch.setattr(type(task), "eval_docs", property(lambda _: documents))
+    assert list(task.doc_iterator(rank=0, limit=None, world_size=1, samples=range(2))) == expected and read == [0, 1]
+    assert list(task.doc_iterator(samples=[1])) == [(0, expected[1][1])]

@@ -1,5 +1,6 @@
 """Templates that would not end, or would fill the memory, end in seconds with one line; all others are rendered as before."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -95,3 +96,25 @@ def test_other_threads_render_without_limits():
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(render).result() == 1 << 28
+
+
+def test_a_document_is_rendered_once_and_what_is_drawn_at_random_every_time(monkeypatch):
+    """A document equal in content has the same text; another one, or another template, has its own."""
+    template_limits.limit_task_templates()
+    entered = []
+
+    @contextlib.contextmanager
+    def counted():
+        entered.append(1)
+        yield
+
+    monkeypatch.setattr(template_limits, "rendering_limits", counted)
+    doc = {"q": "once only", "choices": {"text": ["a", "b"]}}
+    render = lm_eval.utils.apply_template
+    equal = [{**doc, "choices": {"text": list("ab")}} for _ in range(3)]
+    assert [render("{{ q }} {{ choices.text }}", other) for other in equal] == ["once only ['a', 'b']"] * 3
+    assert len(entered) == 1
+    assert render("{{ q }} {{ choices.text }}", {**doc, "choices": {"text": ["c"]}}) == "once only ['c']"
+    assert render("{{ q }}", doc) == "once only" and len(entered) == 3
+    drawn = [render("{{ range(10**6) | random }}", {}) for _ in range(4)]
+    assert len(set(drawn)) > 1 and len(entered) == 7
