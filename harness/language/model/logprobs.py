@@ -26,7 +26,8 @@ from harness.language.model.packing import PackedBatch, pack
 from harness.records import PromptGroup
 
 Layout = Literal["packed", "rows", "logits"]
-Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
+Sampler = Literal["own", "own with padding", "generate", "generate one by one", "generate without cache"]
+OWN_SAMPLERS: tuple[Sampler, ...] = ("own", "own with padding")
 Project = Callable[[torch.Tensor], torch.Tensor]
 LOGITS_CHUNK_SIZE = 1 << 24  # entries of the chunk of logits that exists at a time: 64 MiB in float32
 FLOAT32_SUM_LENGTH = 64  # exponentials that are added in float32 before the sum goes on in float64
@@ -36,7 +37,8 @@ CACHED_ROW_WIDTH = 256  # columns of a row behind a cache: wide, since every row
 class LayoutCheck(NamedTuple):
     """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
 
-    sampler: "own" is `sampling.generate_tokens`, with a cache of our own; the others are `generate_with_transformers`.
+    sampler: "own" is `sampling.generate_tokens`, with a cache of our own, "own with padding" the same with one segment
+    (`decode_cache`); the others are `generate_with_transformers`.
     """
 
     layout: Layout
@@ -44,6 +46,10 @@ class LayoutCheck(NamedTuple):
     reason: str
     sampler: Sampler = "own"
     sampler_reason: str = "keys and values alone"
+
+    @property
+    def uses_own_sampler(self) -> bool:
+        return self.sampler in OWN_SAMPLERS
 
 
 class ContinuationLogps(NamedTuple):
