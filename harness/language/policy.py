@@ -22,13 +22,15 @@ import torch
 from harness.files import file_digest
 from harness.language.encoding import Encoder, Template
 from harness.language.model.checkpointing import gradient_checkpointing
+from harness.language.model.choosing import SamplingParams
 from harness.language.model.context import find_context_length
 from harness.language.model.generating import batches_by_length, generate_with_transformers
 from harness.language.model.loglikelihood import loglikelihoods
 from harness.language.model.logprobs import PACKED_LAYOUTS, LayoutCheck, collate, continuation_logps
 from harness.language.model.packing import PackedBatch, batches_by_tokens, unsort
+from harness.language.model.prefill import MIN_TOKENS_SAVED
 from harness.language.model.prefix_sharing import PrefixGroup, group_by_prefix
-from harness.language.model.sampling import GeneratedTokens, Request, SamplingParams, generate_tokens
+from harness.language.model.sampling import GeneratedTokens, Request, generate_tokens
 from harness.progress import Advance
 from harness.records import PromptGroup, keyed_seed
 from harness.store.adapter_files import ADAPTER_FILE, CONFIG_FILE, sort_set_fields, to_module_name, to_peft_name
@@ -39,8 +41,12 @@ from harness.train.thread_pool import OrderedThreadPool
 if TYPE_CHECKING:
     from harness.config import GenerationConfig
 
-MAX_REQUESTS_PER_BATCH = 600  # by one thread of a CPU; at least as many on a GPU
-MIN_TOKENS_SAVED = 512  # that a shared prefix must save: its prompts go through the model apart from the others
+# Requests that one thread of a CPU draws: enough rows for matrix products to be efficient, few enough for every thread to have
+# some. A small model's step costs Python's time more than arithmetic, so it wants more rows.
+MAX_REQUESTS_PER_BATCH = 128
+MAX_REQUESTS_PER_BATCH_SMALL = 600
+SMALL_MODEL = 10_000_000  # parameters
+MIN_REQUESTS_PER_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -279,16 +285,10 @@ class Policy:
         batch_size: int,
         advance: Advance = lambda n: None,
     ) -> list[GeneratedTokens]:
-        """One response per request, in the order given, `batch_size` at a time; prompts with a shared prefix go together."""
-        prompts = [r.prompt_ids for r in requests]
-        own_sampler = self.layout_check.sampler == "own"
-        max_requests = MAX_REQUESTS_PER_BATCH if self.device.type == "cpu" else max(MAX_REQUESTS_PER_BATCH, 16 * batch_size)
+        """One response per request, in the order given, at most `batch_size` at a time by each thread."""
+        own_sampler = self.layout_check.uses_own_sampler
         if own_sampler:
-            batches = [
-                [prefix_group.members[n] for n in indices]
-                for prefix_group in self.group_by_prefix(prompts)
-                for indices in split_batches([prompts[m] for m in prefix_group.members], max_requests)
-            ]
+            batches = split_batches([r.prompt_ids for r in requests], self.num_generation_batches(len(requests), batch_size))
         else:
             batches = batches_by_length(requests, batch_size)
 
@@ -306,7 +306,7 @@ class Policy:
                     with with_example_ids(indices):
                         common = (self.model, batch_requests, params, stop_ids, size)
                         if own_sampler:
-                            return generate_tokens(*common, self.can_share_prefix, report)
+                            return generate_tokens(*common, self.layout_check, report)
                         return generate_with_transformers(*common, self.layout_check.sampler, report)
                 except torch.OutOfMemoryError:
                     advance(-sum(finished_counts))
@@ -318,11 +318,17 @@ class Policy:
         by_index = {n: tokens for indices, batch in results for n, tokens in zip(indices, batch, strict=True)}
         return [by_index[n] for n in range(len(requests))]
 
-    @property
-    def can_share_prefix(self) -> bool:
-        """Whether a prefix of many prompts may be cached apart: not with sliding-window attention, which counts columns back."""
-        config = self.model.config.get_text_config()
-        return self.layout_check.layout in PACKED_LAYOUTS and not getattr(config, "sliding_window", None)
+    def num_generation_batches(self, num_requests: int, batch_size: int) -> int:
+        """Into how many batches, for a thread each, requests are split; it does not depend on the number of threads.
+
+        An even number, so that two threads end together, and no more than leave every batch enough rows.
+        """
+        if self.device.type != "cpu":  # one thread: only so many that the longest prompts come first
+            return -(-num_requests // max(MAX_REQUESTS_PER_BATCH_SMALL, 16 * batch_size))
+        is_small = sum(p.numel() for p in self.model.parameters()) < SMALL_MODEL
+        num_batches = -(-num_requests // (MAX_REQUESTS_PER_BATCH_SMALL if is_small else MAX_REQUESTS_PER_BATCH))
+        num_batches += num_batches % 2
+        return max(1, min(num_batches, num_requests // MIN_REQUESTS_PER_BATCH))
 
     def to_completion(self, prompt: Sequence[int], generated: GeneratedTokens) -> Completion:
         """Generated tokens as a response: its text leaves out the stop token and what the template has before the text."""
@@ -332,8 +338,23 @@ class Policy:
         return Completion(generated.ids, text, finished, generated.logp)
 
 
-def split_batches(prompts: Sequence[Sequence[int]], max_size: int) -> list[list[int]]:
-    """Indices of prompts in as few batches of at most `max_size` as there must be, each with prompts of every length."""
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), tuple(prompts[i]), i))
-    num_batches = -(-len(prompts) // max_size) if prompts else 0
-    return [order[s::num_batches] for s in range(num_batches)]
+def split_batches(prompts: Sequence[Sequence[int]], num_batches: int) -> list[list[int]]:
+    """Indices of prompts in batches of equally many, each with prompts of every length, so that they take equally long.
+
+    Equal prompts go together, since a batch computes them once.
+    """
+    if not prompts:
+        return []
+    size = -(-len(prompts) // num_batches)
+    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), tuple(prompts[i]), i))
+    batches: list[list[int]] = [[] for _ in range(num_batches)]
+    num_tokens = [0] * num_batches
+    for _, equal in itertools.groupby(order, key=lambda i: tuple(prompts[i])):
+        remaining = list(equal)
+        while remaining:
+            smallest = min(range(num_batches), key=lambda b: (len(batches[b]), num_tokens[b]))
+            members = remaining[: size - len(batches[smallest])]
+            batches[smallest] += members
+            num_tokens[smallest] += len(members) * len(prompts[members[0]])
+            remaining = remaining[len(members) :]
+    return batches

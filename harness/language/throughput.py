@@ -20,7 +20,7 @@ from harness.discovery.variants import Variant
 from harness.language.benchmark.lm_eval_benchmark import LmEvalBenchmark, evaluate
 from harness.language.phases.diagnostics import diagnostics_settings, find_distribution, run_diagnostics
 from harness.language.phases.generate import generate
-from harness.language.policy import MAX_REQUESTS_PER_BATCH, Policy
+from harness.language.policy import Policy
 from harness.language.records import Example, Sample
 from harness.loop.benchmark import Benchmark
 from harness.loop.context import RunContext
@@ -114,7 +114,8 @@ def _time_generation(policy: Policy, config: RunConfig, examples: Sequence[Examp
 
     timing = _time_growing(policy, work, 32, len(examples))
     threads_timed, threads_full = (
-        min(policy.pool.num_threads, -(-n // MAX_REQUESTS_PER_BATCH)) for n in (timing.count, len(examples))
+        min(policy.pool.num_threads, policy.num_generation_batches(n, config.generation.batch_size))
+        for n in (timing.count, len(examples))
     )
     return Timing(timing.count, timing.seconds * threads_timed / threads_full), samples
 

@@ -8,11 +8,12 @@ import torch
 import transformers
 
 from harness.config import LoraConfig
-from harness.language.model import sampling
+from harness.language.model.choosing import SamplingParams
+from harness.language.model.decode_cache import DecodeCache
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import collate, continuation_logps
 from harness.language.model.lora import add_adapter
-from harness.language.model.sampling import Request, SamplingParams, generate_tokens
+from harness.language.model.sampling import Request, generate_tokens
 from harness.language.model.verify import UnsupportedModel, forward_changes_modules, plain_logp, verify_model
 from harness.records import PromptGroup
 from tests.helpers.families import PLAIN_TWINS, STATE_TWINS, twin, twin_config
@@ -30,8 +31,8 @@ QUICK = ("gpt_oss", "mpt", "modernbert-decoder", "falcon_h1", "lfm2", "llama4_te
 
 
 def drawn(model, choice, requests, how, rows):
-    if choice.sampler == "own":
-        return generate_tokens(model, requests, how, frozenset(), rows, share_prefix=False)
+    if choice.uses_own_sampler:
+        return generate_tokens(model, requests, how, frozenset(), rows, choice)
     return generate_with_transformers(model, requests, how, frozenset(), rows, choice.sampler)
 
 
@@ -70,7 +71,7 @@ def families(twins):
 
 @pytest.mark.parametrize("name", families(PLAIN_TWINS))
 def test_a_family_with_keys_and_values_alone_is_sampled_in_batches_and_exact(name):
-    assert check(name).sampler == "own"
+    assert check(name).uses_own_sampler
 
 
 @pytest.mark.parametrize("name", families(STATE_TWINS))
@@ -92,22 +93,16 @@ def test_a_sampler_that_is_not_the_models_own_function_is_not_taken(monkeypatch)
     monkeypatch.setattr("harness.language.model.verify.extra_state", lambda model: None)
     assert verify_model(model).sampler == "generate"
     monkeypatch.setattr("harness.language.model.verify.GENERATE_SAMPLERS", ())
-    with pytest.raises(UnsupportedModel, match="its samples' log-probabilities differ|no sample can be drawn"):
+    with pytest.raises(UnsupportedModel, match="its samples' log-probabilities (differ|cannot be computed)"):
         verify_model(model)
 
 
 def test_a_wrong_position_in_the_sampler_is_seen_by_the_check(monkeypatch):
     """A wrong number and no error: the first drawn token stands one place too far."""
-    honest = sampling._prefill
-
-    def too_far(*given):
-        flight = honest(*given)
-        flight.position = flight.position + 1
-        return flight
-
+    honest = DecodeCache.lengths
     model = twin("llama")
     assert verify_model(model).sampler == "own"
-    monkeypatch.setattr(sampling, "_prefill", too_far)
+    monkeypatch.setattr(DecodeCache, "lengths", lambda cache: [length + 1 for length in honest(cache)])
     assert verify_model(model).sampler == "generate"
     monkeypatch.setattr("harness.language.model.verify.GENERATE_SAMPLERS", ())
     with pytest.raises(UnsupportedModel, match=r"samples' log-probabilities differ by .* nats per token"):

@@ -9,9 +9,9 @@ import transformers
 
 from harness.errors import UserError
 from harness.language.benchmark.lm import HFLM, as_lm, resolve_settings
+from harness.language.model.choosing import SamplingParams, inverse_cdf_sample
 from harness.language.model.decoding import model_override_notes
 from harness.language.model.logprobs import bare_model
-from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
 from tests.conftest import make_policy
 
 CONTEXTS = ["ada has 3 apples", "what is", "5 + 8 =", "a", "3 - 1 = 2 . 2 + 2 ="]

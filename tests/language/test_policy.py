@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.config import GenerationConfig
-from harness.language.model.sampling import SamplingParams, inverse_cdf_sample
+from harness.language.model.choosing import SamplingParams, inverse_cdf_sample
 from tests.conftest import make_policy
 from tests.helpers.sampled import PROMPTS, plain_logps, rows_of
 

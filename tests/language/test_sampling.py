@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from harness.language.model.logprobs import collate, continuation_logps
-from harness.language.model.sampling import Request, SamplingParams, generate_tokens
+from harness.language.model.choosing import SamplingParams
+from harness.language.model.logprobs import LayoutCheck, collate, continuation_logps, decoder_of
+from harness.language.model.sampling import Request, generate_tokens
 from harness.records import PromptGroup
 from tests.helpers.families import FAMILIES, SINGLE, family
 
-HEAD = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
+HEAD = [*range(7, 31)]
+CHECK = LayoutCheck("packed", 0.0, "")
 STOPS = frozenset({2, 3, 4, 5, 6})
 
 
@@ -23,9 +25,8 @@ def requests(head=(), count=23):
 def test_a_draw_is_the_same_alone_and_in_any_batch(name, batch_size, head):
     model = family(name, torch.float32 if name in SINGLE else torch.float64)
     wanted = requests(head)
-    alone = [generate_tokens(model, [one], SamplingParams(), STOPS, 1)[0] for one in wanted]
-    windowed = "window" in name or "gemma" in name
-    found = generate_tokens(model, wanted, SamplingParams(), STOPS, batch_size, share_prefix=not windowed)
+    alone = [generate_tokens(model, [one], SamplingParams(), STOPS, 1, CHECK)[0] for one in wanted]
+    found = generate_tokens(model, wanted, SamplingParams(), STOPS, batch_size, CHECK)
     assert [f.ids for f in found] == [a.ids for a in alone]
     assert [f.logp for f in found] == pytest.approx([a.logp for a in alone], abs=1e-4 if name in SINGLE else 1e-10)
     ended = [f.ids[-1] in STOPS for f in found]
@@ -37,7 +38,7 @@ def test_a_draw_is_the_same_alone_and_in_any_batch(name, batch_size, head):
 def test_the_kept_log_probability_is_the_scored_one_whatever_the_draw_used(how):
     model = family("llama")
     wanted = requests()
-    found = generate_tokens(model, wanted, how, STOPS, 8)
+    found = generate_tokens(model, wanted, how, STOPS, 8, CHECK)
     with torch.no_grad():
         groups = [PromptGroup(r.prompt_ids, [f.ids]) for r, f in zip(wanted, found, strict=True)]
         scored = continuation_logps(model, collate(groups, "packed"), "packed").logps
@@ -47,7 +48,7 @@ def test_the_kept_log_probability_is_the_scored_one_whatever_the_draw_used(how):
 def test_a_row_ends_where_it_is_told_to():
     """Every other row ends when its tokens sum to more than 150."""
     wanted = [Request(r.prompt_ids, r.seed, 12, lambda ids: sum(ids) > 150) if i % 2 else r for i, r in enumerate(requests())]
-    found = generate_tokens(family("llama"), wanted, SamplingParams(), frozenset(), 8)
+    found = generate_tokens(family("llama"), wanted, SamplingParams(), frozenset(), 8, CHECK)
     assert all(sum(f.ids[:-1]) <= 150 < sum(f.ids) or len(f.ids) == 12 for f in found[1::2])
     assert any(len(f.ids) < 12 for f in found[1::2])
     assert all(len(f.ids) == r.max_new_tokens for f, r in zip(found[::2], wanted[::2], strict=True))
@@ -57,9 +58,9 @@ def test_prompts_asked_for_several_times_are_computed_once():
     """Tokens fed before the first draw: one row per different prompt."""
     model = family("llama")
     fed = []
-    model.get_base_model().register_forward_pre_hook(lambda m, a, k: fed.append(tuple(k["input_ids"].shape)), with_kwargs=True)
+    decoder_of(model).register_forward_pre_hook(lambda m, a, k: fed.append(tuple(k["input_ids"].shape)), with_kwargs=True)
     wanted = [Request(prompt, s, 4) for prompt in ([30, 31, 32], [40, 41]) for s in range(6)]
-    generate_tokens(model, wanted, SamplingParams(), STOPS, 12)
+    generate_tokens(model, wanted, SamplingParams(), STOPS, 12, CHECK)
     assert fed[0] == (2, 3)
 
 
@@ -68,7 +69,7 @@ def test_finished_rows_make_room_before_the_last_one_is_done():
     model = family("llama")
     wanted = [Request([30 + i, 31], i, 40 if i % 8 == 0 else 4) for i in range(40)]
     steps = []
-    model.get_base_model().register_forward_pre_hook(lambda m, a, k: steps.append(k["input_ids"].shape), with_kwargs=True)
-    found = generate_tokens(model, wanted, SamplingParams(), frozenset(), 8)
+    decoder_of(model).register_forward_pre_hook(lambda m, a, k: steps.append(k["input_ids"].shape), with_kwargs=True)
+    found = generate_tokens(model, wanted, SamplingParams(), frozenset(), 8, CHECK)
     assert [len(f.ids) for f in found] == [r.max_new_tokens for r in wanted]
     assert sum(1 for shape in steps if shape[1] == 1) < 5 * 39 / 2

@@ -8,9 +8,10 @@ import transformers
 
 from harness.config import GenerationConfig, LoraConfig, ModelConfig
 from harness.errors import UserError
+from harness.language.model.choosing import SamplingParams, choose_tokens
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.loading import load_policy
-from harness.language.model.sampling import Request, SamplingParams, choose_tokens
+from harness.language.model.sampling import Request
 from harness.records import PromptGroup
 from tests.conftest import SMALL_RECIPE, randomize_adapter, run_cli_in_process
 from tests.helpers.families import copy_lab, save_model, twin

@@ -10,7 +10,8 @@ import torch
 
 from harness.config import GenerationConfig
 from harness.language.benchmark.lm import as_lm
-from harness.language.model.sampling import Request, SamplingParams
+from harness.language.model.choosing import SamplingParams
+from harness.language.model.sampling import Request
 from harness.language.phases.generate import generate
 from harness.language.records import Example
 from harness.records import Group, PromptGroup, Response

@@ -16,7 +16,7 @@ from harness.language.benchmark.lm import as_lm
 from harness.language.benchmark.lm_eval_benchmark import evaluate, load_lm_eval_benchmark
 from harness.language.data.dataset import load_examples
 from harness.language.encoding import choose_template, encode_pair
-from harness.language.model.sampling import SamplingParams
+from harness.language.model.choosing import SamplingParams
 from harness.language.phases.diagnostics import run_diagnostics
 from harness.language.phases.generate import generate, sample_counts
 from harness.language.records import Example

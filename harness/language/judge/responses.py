@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from harness.errors import EvaluationError, UserError
 from harness.language.encoding import encode_prompt
 from harness.language.judge.questions import TURNS, Question
-from harness.language.model.sampling import Request, SamplingParams
+from harness.language.model.choosing import SamplingParams
+from harness.language.model.sampling import Request
 from harness.language.policy import Policy
 from harness.progress import Advance
 from harness.records import keyed_seed

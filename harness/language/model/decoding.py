@@ -19,8 +19,8 @@ from typing import Any
 import torch
 
 from harness.errors import error_line
+from harness.language.model.choosing import SamplingParams
 from harness.language.model.logprobs import bare_model
-from harness.language.model.sampling import SamplingParams
 from harness.language.text.templates import end_token_ids
 
 # tokens so far, (V,) logits -> (V,) logits to choose from

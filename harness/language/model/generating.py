@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
+from harness.language.model.choosing import SamplingParams
 from harness.language.model.logprobs import Sampler, bare_model, device_of
-from harness.language.model.sampling import DrawnResponses, GeneratedTokens, Request, SamplingParams
+from harness.language.model.sampling import DrawnResponses, GeneratedTokens, Request
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def generate_with_transformers(
 ) -> list[GeneratedTokens]:
     """As `sampling.generate_tokens`: one response per request, in the order given.
 
-    batch_size: rows at a time, all of one prompt length. sampler: of a `LayoutCheck`, not "own". Nothing of
+    batch_size: rows at a time, all of one prompt length. sampler: of a `LayoutCheck`, none of our own. Nothing of
     generation_config.json is applied but a request's `logits_processor`.
     """
     import transformers

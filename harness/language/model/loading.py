@@ -160,7 +160,7 @@ _layout_checks: dict[str, LayoutCheck] = {}  # of this process, by weights and s
 
 def model_notes(policy: Policy) -> Iterator[str]:
     """One line each for what is unusual: the sampler, the context, layers without an adapter, ids without a token."""
-    if (check := policy.layout_check).sampler != "own":
+    if not (check := policy.layout_check).uses_own_sampler:
         yield f"sampled through transformers' {check.sampler}, prompts of equal length together, slower: {check.sampler_reason}"
     if note := reduced_context_note(policy.model, policy.context_length):
         yield note

@@ -29,13 +29,15 @@ from harness.records import PromptGroup
 
 Layout = Literal["blocks", "packed", "rows", "logits"]
 PACKED_LAYOUTS: tuple[Layout, ...] = ("blocks", "packed")  # those that compute a prefix once, and continue a cache
-Sampler = Literal["own", "generate", "generate one by one", "generate without cache"]
+Sampler = Literal["own", "own with padding", "generate", "generate one by one", "generate without cache"]
+OWN_SAMPLERS: tuple[Sampler, ...] = ("own", "own with padding")
 
 
 class LayoutCheck(NamedTuple):
     """The layout for a model, with the largest difference per token that was seen, or why there is none, and its sampler.
 
-    sampler: "own" is `sampling.generate_tokens`, with a cache of our own; the others are `generate_with_transformers`.
+    sampler: "own" is `sampling.generate_tokens`, with a cache of our own, "own with padding" the same with one segment
+    (`decode_cache`); the others are `generate_with_transformers`.
     """
 
     layout: Layout
@@ -43,6 +45,10 @@ class LayoutCheck(NamedTuple):
     reason: str
     sampler: Sampler = "own"
     sampler_reason: str = "keys and values alone"
+
+    @property
+    def uses_own_sampler(self) -> bool:
+        return self.sampler in OWN_SAMPLERS
 
 
 class ContinuationLogps(NamedTuple):

@@ -17,8 +17,10 @@ import torch
 
 from harness.errors import error_line
 from harness.language.model.attention_blocks import cut_everywhere
+from harness.language.model.choosing import SamplingParams
 from harness.language.model.generating import generate_with_transformers
 from harness.language.model.logprobs import (
+    OWN_SAMPLERS,
     Layout,
     LayoutCheck,
     Sampler,
@@ -30,7 +32,7 @@ from harness.language.model.logprobs import (
     text_config,
 )
 from harness.language.model.packing import PackedBatch
-from harness.language.model.sampling import Request, SamplingParams, generate_tokens
+from harness.language.model.sampling import Request, generate_tokens
 from harness.records import PromptGroup
 from harness.train.numerics import LOOKAHEAD, SAME_WEIGHTS, UNSUPPORTED_MODEL
 
@@ -156,11 +158,14 @@ def _choose_sampler(model: Any, layout_check: LayoutCheck) -> LayoutCheck:
     vocab_size = text_config(model).vocab_size
     requests = [Request(dummy_tokens(n, 17 * n + 1, vocab_size), n, 3 + n % 4) for n in (3, 7, 7, 7, 12, 20)]
     state_description = extra_state(model)
-    samplers: tuple[Sampler, ...] = GENERATE_SAMPLERS if state_description else ("own", *GENERATE_SAMPLERS)
+    samplers: tuple[Sampler, ...] = GENERATE_SAMPLERS if state_description else (*OWN_SAMPLERS, *GENERATE_SAMPLERS)
 
     def difference(sampler: Sampler) -> float:
         common = (model, requests, SamplingParams(), frozenset(), 3)
-        generated = generate_tokens(*common, False) if sampler == "own" else generate_with_transformers(*common, sampler)
+        if sampler in OWN_SAMPLERS:
+            generated = generate_tokens(*common, layout_check._replace(sampler=sampler))
+        else:
+            generated = generate_with_transformers(*common, sampler)
         return max(
             abs((tokens.logp or 0.0) - plain_logp(model, r.prompt_ids, tokens.ids)) / len(tokens.ids)
             for r, tokens in zip(requests, generated, strict=True)
@@ -168,7 +173,9 @@ def _choose_sampler(model: Any, layout_check: LayoutCheck) -> LayoutCheck:
 
     sampler, _ = _closest(samplers, difference, model, "samples' log-probabilities")
     reason = state_description or "with padding and a cache of our own its samples are not those of a plain forward pass"
-    return layout_check._replace(sampler=sampler, sampler_reason="keys and values alone" if sampler == "own" else reason)
+    if sampler in OWN_SAMPLERS:
+        reason = "keys and values alone" + (", attention not through SDPA alone" if sampler == "own with padding" else "")
+    return layout_check._replace(sampler=sampler, sampler_reason=reason)
 
 
 def _closest(options: Sequence[T], difference: Callable[[T], float], model: Any, quantity: str) -> tuple[T, float]:

@@ -12,7 +12,8 @@ from harness.language.judge.judgement_log import Judgement, JudgementLog
 from harness.language.judge.questions import Question, load_questions
 from harness.language.judge.responses import check_context_length, generate_answers, prompt_ids
 from harness.language.judge.scoring import JudgeRequest, parse_rating, rating_prompt, request_key
-from harness.language.model.sampling import Request, SamplingParams
+from harness.language.model.choosing import SamplingParams
+from harness.language.model.sampling import Request
 from harness.loop.suite import load_suite
 from harness.records import digest
 from tests.conftest import make_policy
