@@ -118,7 +118,8 @@ def choose_layout(model: Any) -> LayoutCheck:
         return LayoutCheck("packed", packed_difference, reason)
     if largest <= tolerance:
         return LayoutCheck("blocks", largest, "all layouts agree")
-    return LayoutCheck("packed", packed_difference, f"in blocks its attention differs by {largest:.2g} nats per token")
+    outcome = f"differs by {largest:.2g} nats per token" if math.isfinite(largest) else "gives no finite number"
+    return LayoutCheck("packed", packed_difference, f"in blocks its attention {outcome}")
 
 
 @torch.no_grad()
