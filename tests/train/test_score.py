@@ -32,7 +32,7 @@ def expected(policy, groups):
 def test_known_log_probabilities_are_taken_within_a_bound_per_token_and_else_scored(policy, monkeypatch, precision, limit):
     """Root mean square over three tokens each; a fifth of what training's first batch may differ from its references."""
     assert limit <= SAME_WEIGHTS[precision] / 5
-    monkeypatch.setattr(type(policy), "precision", precision)
+    monkeypatch.setattr(policy, "training_precision", precision)
     for share, num_scored in ((0.9, 2 * COUNT), (1.1, 3 * COUNT)):
         off = share * limit * math.sqrt(3)
         groups = make_groups(policy, off)
