@@ -105,6 +105,7 @@ def plan_passes(sequences: Sequence[ScoredSequence], max_tokens: int, costs: Cos
     """Every sequence in one batch of at most `max_tokens` columns (or one trie). can_share: otherwise causal rows alone."""
     if not sequences:
         return []
+    costs = costs._replace(in_blocks=costs.in_blocks and can_share)
     keys = [sequence.sort_key for sequence in sequences]
     order = sorted(range(len(sequences)), key=lambda n: (keys[n], n))
     nodes = _tree([sequences[n] for n in order])
@@ -241,20 +242,24 @@ def _batches(
             chains, others = [], [*tries]
     for kind, causal in ((others, False), (chains, True)):
         kind.sort(key=lambda trie: (-trie[0], trie[2][0]))
-        remaining = sum(width for width, _, _ in kind)
-        batch: list[tuple[int, bool, list[int]]] = []
-        budget, padding = 0.0, 0
-        for trie in kind:
-            if batch and (batch[0][0] * (len(batch) + 1) > budget or (causal and padding > COLUMNS_PER_PASS)):
-                yield Batch([members for _, _, members in batch], causal)
-                remaining -= sum(width for width, _, _ in batch)
-                batch = []
-            if not batch:
-                budget, padding = min(max_tokens, max(MIN_BATCH, remaining / REMAINING_SHARE)), 0
-            batch.append(trie)
-            padding += batch[0][0] - trie[0]
-        if batch:
-            yield Batch([members for _, _, members in batch], causal)
+        remaining, waiting = sum(width for width, _, _ in kind), kind[::-1]
+        while waiting:
+            widest, columns, batch = waiting[-1][0], 0, []
+            wanted = _batch_columns(remaining)
+            while waiting and (not batch or (columns < wanted and widest * (len(batch) + 1) <= max_tokens)):
+                if causal and not costs.in_blocks and widest * len(batch) - columns > COLUMNS_PER_PASS:
+                    break  # so much padding costs more than another pass
+                batch.append(waiting.pop())
+                columns += batch[-1][0]
+            remaining -= columns
+            in_blocks = sum(costs.trie(width, width**2 / 2) for width, _, _ in batch) if costs.in_blocks else float("inf")
+            yield Batch([members for _, _, members in batch], causal and len(batch) * costs.causal(widest) <= in_blocks)
+
+
+def _batch_columns(remaining: int) -> float:
+    """How many of the columns that are left the next batch takes; what is left for two is halved."""
+    wanted = max(MIN_BATCH, remaining / REMAINING_SHARE)
+    return remaining / 2 if MIN_BATCH < remaining < 2 * wanted else wanted
 
 
 def interleaved(clusters: Sequence[Cluster], num_threads: int) -> Iterator[tuple[Cluster, Batch]]:

@@ -176,6 +176,24 @@ def test_where_hardly_anything_is_shared_rows_are_causal_and_contexts_cut_apart_
     assert laid_out_columns(clusters, sequences)[0] == sum(len(s.ids) for s in sequences)
 
 
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_few_columns_are_one_pass_what_is_left_for_two_is_halved_and_the_last_passes_are_the_smallest(in_blocks):
+    draw = random.Random(1)
+    for count, sizes in ((8, [480]), (10, [300, 300]), (16, [480, 480]), (100, [1500, 1140, 840, 660, 540, 540, 420, 360])):
+        sequences = [s for _ in range(count) for s in scored_sequences(PromptGroup(word(draw, 60), [[5]]))]
+        (cluster,) = plan_passes(sequences, 2048, CostModel(3.3e-4, in_blocks))
+        assert [60 * len(batch.tries) for batch in cluster.batches] == sizes and all(batch.causal for batch in cluster.batches)
+
+
+def test_rows_that_would_be_padded_are_packed_where_attention_is_in_blocks_and_go_apart_where_it_is_not():
+    draw = random.Random(1)
+    sequences = [s for n in range(5, 45, 4) for s in scored_sequences(PromptGroup(word(draw, n), [[5]]))]
+    (cluster,) = plan_passes(sequences, 2048, CostModel(3.3e-4, in_blocks=True))
+    assert [(len(batch.tries), batch.causal) for batch in cluster.batches] == [(10, False)]
+    (cluster,) = plan_passes(sequences, 2048, CostModel(3.3e-4))
+    assert len(cluster.batches) > 1 and all(batch.causal for batch in cluster.batches)
+
+
 def test_attention_of_the_two_measured_models():
     """Heads * head size * 2 multiplications per key, over the weights of a layer's matrices."""
     smol = type("C", (), {"hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536})
