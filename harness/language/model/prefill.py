@@ -15,6 +15,7 @@ import torch
 
 from harness.language.model.cache import GrowingCache
 from harness.language.model.decode_cache import PrefilledRows
+from harness.language.model.linear_cross_entropy import OutputLayer
 from harness.language.model.logprobs import Layout, decoder_of, device_of, prefill_prefix, projection
 from harness.language.model.prefix_sharing import group_by_prefix
 
@@ -30,6 +31,8 @@ NextLogits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, Any], to
 def next_logits_of(model: Any, layout: Layout) -> NextLogits:
     """How to compute the logits after ids that are added to a cache; model: a bare one. layout: of a `LayoutCheck`."""
     decoder, project = decoder_of(model), projection(model)
+    if isinstance(project, OutputLayer) and project.weight.device.type == "cpu":
+        project = project.for_few_rows()
 
     def compute(ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: Any) -> torch.Tensor:
         inputs = {
