@@ -21,11 +21,11 @@ from harness.language.model.packing import PackedBatch, Segment
 
 CUT_STEP = 32  # columns between the places where a long segment may be cut
 MAX_CUTS_SKIPPED = 64  # places where a block may be cut and is not
-# A block's own cost, forward and backward: on a CPU the calls from Python (measured); elsewhere the start of kernels (estimated:
-# a dozen of 5 microseconds, at 100 TFLOP/s).
+# A block's own cost, forward and backward. On a CPU the calls from Python, by the measured time of a call and rate of
+# attention; elsewhere the start of kernels, estimated: a dozen of 5 microseconds, at 100 TFLOP/s.
 CALL_COST = {"cpu": 3_000}
 CALL_COST_ELSEWHERE = 1_000_000
-COLUMN_COST = 500  # a column in everything but attention, so of padding (measured: 350 on the lab, 1,400 on SmolLM2-135M)
+COLUMN_COST = 500  # a column in everything but attention, so of padding (by measured rates 350 on the lab, 1,400 on SmolLM2)
 GATHER_COST = 20  # a key that is copied, because a block's keys do not lie side by side, and its gradient
 
 

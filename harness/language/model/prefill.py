@@ -20,7 +20,7 @@ from harness.language.model.logprobs import Layout, decoder_of, device_of, prefi
 from harness.language.model.prefix_sharing import group_by_prefix
 
 MIN_TOKENS_SAVED = 512  # that a shared prefix must save: its prompts go through the model apart from the others
-PASS_COST = 64  # what one more pass through the model costs, in columns of padding (measured: 50 on a model of 135M parameters)
+PASS_COST = 64  # what one more pass through the model costs, in columns of padding (estimated: 45 to 60 on a model of 135M)
 MAX_PADDING = 32  # columns of a pass for one column of padding, where that is more
 MAX_COLUMNS = 4096  # of a pass with several prompts
 
