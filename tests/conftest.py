@@ -45,6 +45,13 @@ def no_network(monkeypatch, request, tmp_path_factory):
     assert not reached.exists(), f"reached for the network: {reached.read_text()}"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def freed_memory_goes_back():
+    """A command played in the tests' process would keep what it frees for all tests after it, beyond any limit they set."""
+    with mock.patch("harness.settings.process_environment.keep_freed_memory", lambda: False):
+        yield
+
+
 def _undo_offline_afterwards(monkeypatch):
     """What a test forbids its own process (`offline.go_offline`) ends with the test."""
     monkeypatch.setattr("harness.sources.offline._forbidden", False)

@@ -86,6 +86,7 @@ def test_an_alarm_that_was_set_still_rings_and_the_memory_is_free_again():
             time.sleep(0.01)
         assert heard
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
