@@ -48,7 +48,7 @@ def no_network(monkeypatch, request, tmp_path_factory):
 @pytest.fixture(autouse=True, scope="session")
 def freed_memory_goes_back():
     """A command played in the tests' process would keep what it frees for all tests after it, beyond any limit they set."""
-    with mock.patch("harness.settings.process_environment.keep_freed_memory", lambda: False):
+    with mock.patch("harness.settings.process_environment.keep_freed_memory", return_value=False):
         yield
 
 

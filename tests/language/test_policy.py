@@ -7,6 +7,7 @@ import torch
 
 from harness.config import GenerationConfig
 from harness.language.model.choosing import SamplingParams, inverse_cdf_sample
+from harness.language.policy import split_batches
 from tests.conftest import make_policy
 from tests.helpers.sampled import PROMPTS, plain_logps, rows_of
 
@@ -89,3 +90,12 @@ def test_only_the_adapter_is_trainable_and_dropout_is_off(policy):
     trainable = {n for n, p in policy.model.named_parameters() if p.requires_grad}
     assert trainable == {n for n, _ in policy.adapter_parameters()} and not policy.model.training
     assert all(m.p == 0 for m in policy.model.modules() if isinstance(m, torch.nn.Dropout))
+
+
+@pytest.mark.parametrize("num_requests", [1, 31, 32, 100, 127, 128, 129, 1000, 5000])
+def test_two_threads_have_batches_of_their_own_from_32_requests_on(policy, num_requests):
+    """Without looking at the number of threads; none of more rows than products gain from, none of fewer than they need."""
+    count = policy.num_generation_batches(num_requests, 256)
+    sizes = [len(batch) for batch in split_batches([[n] for n in range(num_requests)], count)]
+    assert len(sizes) == count and sum(sizes) == num_requests
+    assert count == 1 if num_requests < 32 else count % 2 == 0 and min(sizes) >= 16 and max(sizes) <= 600

@@ -152,7 +152,9 @@ class _Choices:
     """The cheapest way for every node, from the leaves up."""
 
     def __init__(self, nodes: list[_Node], max_tokens: int, costs: CostModel, can_share: bool) -> None:
-        self.nodes, self.max_tokens, self.costs, self.can_share = nodes, max_tokens, costs, can_share
+        self.nodes, self.costs, self.can_share = nodes, costs, can_share
+        # A beginning of two tokens that all have in common must not make one pass of them all, which one thread computes.
+        self.max_trie = min(max_tokens, max(MIN_BATCH, nodes[-1].columns // REMAINING_SHARE))
         self.together = self._tries(0, len(nodes) - 1, 0)  # of every node: cost without a cache, and whether as one trie
         self.cost = [0.0] * len(nodes)
         self.is_cached = [False] * len(nodes)
@@ -184,7 +186,7 @@ class _Choices:
                 together = self.costs.causal(width)
             else:
                 together = self.costs.trie(width, node.num_seen - prefix_length**2 / 2, prefix_length)
-            may_be_one = node.is_chain or (self.can_share and width <= self.max_tokens)
+            may_be_one = node.is_chain or (self.can_share and width <= self.max_trie)
             as_one = not node.children or (may_be_one and together <= apart)
             found.append((together if as_one else apart, as_one))
         return found
