@@ -24,6 +24,7 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.errors import UserError
+from harness.language.benchmark.lm_eval_benchmark import Encoding, EncodingCache
 from harness.language.model.decoding import CannotGenerate, Decoding, resolve_decoding
 from harness.language.model.sampling import Request
 from harness.language.policy import Advance, Policy
@@ -31,8 +32,6 @@ from harness.language.random_state import keep_random_state
 from harness.records import PromptGroup, digest, keyed_seed
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
-Encoding = tuple["array[int]", "array[int]"]  # of a context and its continuation
-EncodingCache = dict[tuple[str, str], Encoding]
 MAX_CACHED_TOKENS = 20_000_000  # of 4 bytes each; pairs beyond that are encoded again for every checkpoint
 NUM_LAST_TEXTS = 4  # texts whose tokens are at hand: a context is encoded once for all its choices
 EMPTY_CONTINUATION_ERROR = "a continuation without a token after an empty context, which lm-eval cannot score; leave out the task"

@@ -39,7 +39,8 @@ from harness.sources.datasets_in_mirror import in_mirror
 from harness.store.partial_results import NO_PARTIAL_RESULTS, PartialResults
 
 DEFAULT_MAX_GEN_TOKS = 256  # tokens that lm-eval's transformers model generates where a task does not say
-EncodingCache = dict[tuple[str, str], tuple["array[int]", "array[int]"]]
+Encoding = tuple["array[int]", "array[int]"]  # of a context and its continuation
+EncodingCache = dict[tuple[str, str], Encoding]
 EMPTY_CONTINUATION_NOTE = "continuations add no token to those of their context; they count 0 nats and as greedy, as in lm-eval"
 BOOTSTRAP_ITERATIONS = 1000  # only for metrics that are not means; lm-eval's standard errors of means are analytic
 

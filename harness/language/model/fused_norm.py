@@ -36,9 +36,7 @@ class RMSNormInPieces(torch.autograd.Function):
         """With s = 1 / sqrt(mean(x^2) + epsilon) and g = weight * gradient: s g - s^3 x sum(g x) / H."""
         x, weight, inverse_norms = ctx.saved_tensors
         grad_x = torch.empty_like(x)
-        pieces = _pieces(x, grad_outputs[0], grad_x, inverse_norms.expand_as(x))
-        for x_piece, grad_output, grad_piece, inverse_norm in pieces:
-            inverse_norm = inverse_norm[:, :1]
+        for x_piece, grad_output, grad_piece, inverse_norm in _pieces(x, grad_outputs[0], grad_x, inverse_norms):
             torch.mul(grad_output, weight, out=grad_piece)
             projection = (grad_piece * x_piece).sum(-1, keepdim=True)
             grad_piece.mul_(inverse_norm).addcmul_(x_piece, projection.mul_(inverse_norm.pow(3)).div_(-x.shape[1]))
@@ -46,8 +44,9 @@ class RMSNormInPieces(torch.autograd.Function):
 
 
 def _pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Rows of (T, H) tensors, as many at a time as a core's cache holds."""
-    return zip(*(tensor.split(max(1, PIECE_SIZE // tensor.shape[1])) for tensor in tensors), strict=True)
+    """Rows of tensors of which the first is (T, H), as many at a time as a core's cache holds."""
+    num_rows = max(1, PIECE_SIZE // tensors[0].shape[1])
+    return zip(*(tensor.split(num_rows) for tensor in tensors), strict=True)
 
 
 class FusedRMSNorm(torch.nn.Module):

@@ -21,7 +21,7 @@ Legend: M tokens, C of them in a chunk, H hidden size, V vocabulary. Log-probabi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -50,10 +50,6 @@ class OutputLayer:
         """(C, V) gradients with respect to logits -> (C, H) with respect to hidden states."""
         grads = grads @ self.weight
         return grads if self.scale == 1.0 else grads.mul_(self.scale)
-
-    def for_few_rows(self) -> OutputLayer:
-        """The same layer over a copy of its weight that lies in memory as (H, V), as `FusedLinear` keeps its merged weights."""
-        return replace(self, weight=self.weight.t().contiguous().t())
 
     def write_logits(self, hidden: torch.Tensor, out: torch.Tensor) -> None:
         """(C, H) hidden states -> (C, V) logits in `out`."""

@@ -95,55 +95,78 @@ class PackedBatch:
         return torch.zeros(visible.shape, dtype=dtype, device=self.ids.device).masked_fill_(~visible, -torch.inf)[:, None]
 
 
-def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
-    """Groups -> rows of `width` columns, or as wide as the widest group where that is wider; no group is cut.
+class Tree(NamedTuple):
+    """Token sequences with what they begin with in common, in W columns of their own, from column 0."""
 
-    prefix_length: tokens of a shared prefix that all groups continue and whose keys and values are in a cache.
-    one_per_row: every group has a row to itself, in the order given.
+    ids: np.ndarray  # (W,)
+    positions: np.ndarray  # (W,), after the cache
+    segments: list[Segment]
+    sources: list[np.ndarray]  # of every continuation, the columns whose output predicts its tokens
+    targets: Sequence[Sequence[int]]  # these tokens
+
+
+def pack(groups: Sequence[PromptGroup], width: int = 0, prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
+    """Groups -> rows, as `pack_trees` places them. prefix_length: tokens that all groups continue and that are in a cache."""
+    return pack_trees([_lay_out(group, prefix_length) for group in groups], width, prefix_length, one_per_row)
+
+
+def _lay_out(group: PromptGroup, prefix_length: int) -> Tree:
+    """A prefix and its continuations, one behind the other."""
+    length = len(group.prompt)
+    end = prefix_length + length
+    ids, positions, sources = [*group.prompt], [np.arange(prefix_length, end)], []
+    segments = [Segment(0, length, group.width)]
+    for tokens in group.responses:
+        inputs, column = tokens[:-1], len(ids)
+        columns = np.arange(column, column + len(inputs))
+        if len(inputs):
+            segments.append(Segment(column, column + len(inputs), column + len(inputs)))
+        sources.append(np.array([length - 1, *columns] if len(tokens) else [], dtype=np.int64))
+        positions.append(columns - column + end)
+        ids += inputs
+    return Tree(np.array(ids, dtype=np.int64), np.concatenate(positions), segments, sources, group.responses)
+
+
+def pack_trees(trees: Sequence[Tree], width: int = 0, prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
+    """Trees -> rows of `width` columns, or as wide as the widest tree where that is wider; no tree is cut. Continuations are
+    numbered as the trees list them.
+
+    one_per_row: every tree has a row to itself, in the order given.
     """
-    widths = [group.width for group in groups]
+    widths = [len(tree.ids) for tree in trees]
     if one_per_row:
-        width, rows = max(width, *widths), [[g] for g in range(len(groups))]
+        width, rows = max(width, *widths), [[t] for t in range(len(trees))]
     else:
         width, rows = choose_width(widths, width)
     ids = np.zeros((len(rows), width), dtype=np.int64)
     positions = np.zeros_like(ids)
-    stops = np.broadcast_to(np.arange(width) + 1, ids.shape).copy()
+    stop = np.broadcast_to(np.arange(width) + 1, ids.shape).copy()
     segments: list[tuple[Segment, ...]] = []
-    first_continuation = np.cumsum([0, *(len(group.responses) for group in groups)])  # number of each group's first continuation
-    sources: list[np.ndarray] = []
-    targets: list[Sequence[int]] = []
-    continuation_indices: list[int] = []
+    first_continuation = np.cumsum([0, *(len(tree.targets) for tree in trees)]).tolist()  # number of each tree's first one
+    sources: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
+    targets: list[int] = []
+    owners: list[int] = []
     for r, row in enumerate(rows):
         column = 0
         row_segments: list[Segment] = []
-        for g in row:
-            group, length = groups[g], len(groups[g].prompt)
-            end = prefix_length + length
-            row_segments.append(Segment(column, column + length, column + group.width))
-            ids[r, column : column + length] = group.prompt
-            positions[r, column : column + length] = np.arange(prefix_length, end)
-            last_column, column = column + length - 1, column + length
-            for k, tokens in enumerate(group.responses):
-                num_inputs = max(0, len(tokens) - 1)
-                ids[r, column : column + num_inputs] = tokens[:num_inputs]
-                positions[r, column : column + num_inputs] = np.arange(end, end + num_inputs)
-                if num_inputs:
-                    row_segments.append(Segment(column, column + num_inputs, column + num_inputs))
-                if len(tokens):
-                    sources.append(np.concatenate([[last_column], np.arange(column, column + num_inputs)]) + r * width)
-                    targets.append(tokens)
-                    continuation_indices += [first_continuation[g] + k] * len(tokens)
-                column += num_inputs
+        for t in row:
+            tree, end = trees[t], column + widths[t]
+            ids[r, column:end], positions[r, column:end] = tree.ids, tree.positions
+            row_segments += [Segment(*(bound + column for bound in segment)) for segment in tree.segments]
+            for n, (places, tokens) in enumerate(zip(tree.sources, tree.targets, strict=True), first_continuation[t]):
+                sources.append(places + (r * width + column))
+                targets += tokens
+                owners += [n] * len(tokens)
+            column = end
         for segment in row_segments:
-            stops[r, segment.start : segment.end] = segment.subtree_end
+            stop[r, segment.start : segment.end] = segment.subtree_end
         segments.append(tuple(row_segments))
     return PackedBatch(
-        *(torch.from_numpy(a) for a in (ids, positions, stops)),
-        source=torch.from_numpy(np.concatenate(sources)) if sources else torch.empty(0, dtype=torch.long),
-        target=torch.tensor([token for tokens in targets for token in tokens], dtype=torch.long),
-        owner=torch.tensor(continuation_indices, dtype=torch.long),
-        count=int(first_continuation[-1]),
+        *(torch.from_numpy(a) for a in (ids, positions, stop)),
+        source=torch.from_numpy(np.concatenate(sources)),
+        target=torch.tensor(targets, dtype=torch.long),
+        owner=torch.tensor(owners, dtype=torch.long),
+        count=first_continuation[-1],
         prefix_length=prefix_length,
         segments=tuple(segments),
     )

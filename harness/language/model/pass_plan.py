@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from harness.language.model.packing import CACHED_ROW_WIDTH
-from harness.language.model.trie import ScoredSequence, common_length
+from harness.language.model.prefix_sharing import common_prefix_length
+from harness.language.model.trie import ScoredSequence
 
 # Measured on the lab's base and on SmolLM2-135M, one thread of a CPU, float32: the same within a factor of 1.5 for both.
 COLUMNS_PER_PASS = 60.0  # a pass through the model beside its columns: start of every operation, way of the weights from memory
@@ -136,7 +137,7 @@ def _tree(sequences: Sequence[ScoredSequence]) -> list[_Node]:
         length = len(sequence.ids)
         nodes.append(_Node(n, n + 1, length, length, length**2 / 2, True, sequence.context_length - 1, len(nodes)))
         current, start, first = len(nodes) - 1, n, len(nodes) - 1
-        shared = common_length(sequence.ids, sequences[n + 1].ids) if n + 1 < len(sequences) else -1
+        shared = common_prefix_length(sequence.ids, sequences[n + 1].ids) if n + 1 < len(sequences) else -1
         while open_nodes and open_nodes[-1][1] > shared:
             start, depth, first, children = open_nodes.pop()
             children.append(current)

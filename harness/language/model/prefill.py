@@ -15,7 +15,6 @@ import torch
 
 from harness.language.model.cache import GrowingCache
 from harness.language.model.decode_cache import PrefilledRows
-from harness.language.model.linear_cross_entropy import OutputLayer
 from harness.language.model.logprobs import Layout, decoder_of, device_of, prefill_prefix, projection
 from harness.language.model.prefix_sharing import group_by_prefix
 
@@ -31,8 +30,6 @@ NextLogits = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, Any], to
 def next_logits_of(model: Any, layout: Layout) -> NextLogits:
     """How to compute the logits after ids that are added to a cache; model: a bare one. layout: of a `LayoutCheck`."""
     decoder, project = decoder_of(model), projection(model)
-    if isinstance(project, OutputLayer) and project.weight.device.type == "cpu":
-        project = project.for_few_rows()
 
     def compute(ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, cache: Any) -> torch.Tensor:
         inputs = {
@@ -85,7 +82,7 @@ class Prefiller:
             for i in members:
                 by_prompt.setdefault(tuple(self.prompts[i]), []).append(i)
             prompts = sorted(by_prompt, key=lambda prompt: -len(prompt))
-            for start, stop in plan_passes([len(prompt) - (prefix.length if prefix else 0) for prompt in prompts]):
+            for start, stop in passes_by_length([len(prompt) - (prefix.length if prefix else 0) for prompt in prompts]):
                 pass_prompts = prompts[start:stop]
                 keys, values, pass_logits = self._run_pass(pass_prompts, prefix)
                 sources = [n for n, prompt in enumerate(pass_prompts) for _ in by_prompt[prompt]]
@@ -130,7 +127,7 @@ def _tensors(cache: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     return [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers]
 
 
-def plan_passes(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
+def passes_by_length(lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
     """(start, stop) of the prompts of each pass, given their lengths, longest first.
 
     A pass takes in shorter prompts until the padding costs as much as a pass of its own would.

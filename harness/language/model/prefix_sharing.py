@@ -9,6 +9,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 MAX_DEPTH = 50  # levels of nested prefixes searched; real tasks nest two or three (all tasks, one task, one document)
 
 
@@ -29,9 +31,9 @@ def group_by_prefix(sequences: Sequence[Sequence[int]], min_tokens_saved: int) -
     order = sorted(range(len(sequences)), key=lambda i: (tuple(sequences[i]), i))
     if not order:
         return []
+    ids = [np.array(sequence, dtype=np.int64) for sequence in sequences]
     common_lengths = [
-        min(common_prefix_length(sequences[a], sequences[b]), len(sequences[a]) - 1, len(sequences[b]) - 1)
-        for a, b in itertools.pairwise(order)
+        min(common_prefix_length(ids[a], ids[b]), len(ids[a]) - 1, len(ids[b]) - 1) for a, b in itertools.pairwise(order)
     ]
     _, clusters = _split_range(common_lengths, 0, len(order), min_tokens_saved, MAX_DEPTH)
     groups = [PrefixGroup(length, order[start:stop]) for start, stop, length in clusters]
@@ -39,9 +41,12 @@ def group_by_prefix(sequences: Sequence[Sequence[int]], min_tokens_saved: int) -
     return groups + ([PrefixGroup(0, sorted(ungrouped))] if ungrouped else [])
 
 
-def common_prefix_length(a: Sequence[int], b: Sequence[int]) -> int:
-    max_length = min(len(a), len(b))
-    return next((i for i in range(max_length) if a[i] != b[i]), max_length)
+def common_prefix_length(a: np.ndarray, b: np.ndarray) -> int:
+    """How many tokens two sequences begin with in common."""
+    length = min(len(a), len(b))
+    differs = a[:length] != b[:length]
+    first = int(differs.argmax()) if length else 0
+    return first if length and differs[first] else length
 
 
 def _split_range(

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from harness.language.model.packing import CACHED_ROW_WIDTH, PackedBatch, Segment, choose_width
+from harness.language.model.packing import CACHED_ROW_WIDTH, PackedBatch, Segment, Tree, pack_trees
+from harness.language.model.prefix_sharing import common_prefix_length
 from harness.records import PromptGroup
 
 
@@ -43,25 +43,7 @@ def scored_sequences(group: PromptGroup) -> list[ScoredSequence]:
     ]
 
 
-def common_length(a: np.ndarray, b: np.ndarray) -> int:
-    """How many tokens two sequences begin with in common."""
-    length = min(len(a), len(b))
-    differs = a[:length] != b[:length]
-    first = int(differs.argmax()) if length else 0
-    return first if length and differs[first] else length
-
-
-class Trie(NamedTuple):
-    """Sequences in W columns of their own, from column 0."""
-
-    ids: np.ndarray  # (W,)
-    positions: np.ndarray  # (W,), after the cache
-    stop: np.ndarray  # (W,), after the last column that sees this one
-    segments: list[Segment]
-    sources: list[np.ndarray]  # of every sequence, the columns that predict its continuation
-
-
-def lay_out(sequences: Sequence[ScoredSequence], prefix_length: int = 0) -> Trie:
+def lay_out(sequences: Sequence[ScoredSequence], prefix_length: int = 0) -> Tree:
     """Sequences in the order of their `sort_key` as one trie; in any other order they share less.
 
     prefix_length: tokens that all begin with and that are in a cache; every context is longer.
@@ -74,7 +56,7 @@ def lay_out(sequences: Sequence[ScoredSequence], prefix_length: int = 0) -> Trie
     width, previous = 0, sequences[0].ids[:prefix_length]
     for sequence in sequences:
         length = len(sequence.ids)
-        shared = max(prefix_length, common_length(previous, sequence.ids))
+        shared = max(prefix_length, common_prefix_length(previous, sequence.ids))
         stop[column_at[shared : len(previous)]] = width
         end = width + length - shared
         ids[width:end], positions[width:end] = sequence.ids[shared:], np.arange(shared, length)
@@ -87,7 +69,7 @@ def lay_out(sequences: Sequence[ScoredSequence], prefix_length: int = 0) -> Trie
     stop = stop[:width]
     bounds = sorted({*starts, *(np.flatnonzero(stop[1:] != stop[:-1]) + 1).tolist()})
     segments = [Segment(a, b, int(stop[a])) for a, b in zip(bounds, [*bounds[1:], width], strict=True)]
-    return Trie(ids[:width], positions[:width], stop, segments, sources)
+    return Tree(ids[:width], positions[:width], segments, sources, [sequence.continuation for sequence in sequences])
 
 
 def pack_tries(tries: Sequence[Sequence[ScoredSequence]], prefix_length: int = 0, one_per_row: bool = False) -> PackedBatch:
@@ -96,39 +78,6 @@ def pack_tries(tries: Sequence[Sequence[ScoredSequence]], prefix_length: int = 0
     prefix_length: tokens of a cache that all sequences continue. one_per_row: every trie has a row to itself, in the order given;
     where each is a single sequence, or what continues one, the rows are causal and need no mask.
     """
-    laid_out = [lay_out(sequences, prefix_length) for sequences in tries]
-    widths = [len(trie.ids) for trie in laid_out]
-    if one_per_row:
-        width, rows = max(widths), [[t] for t in range(len(tries))]
-    else:
-        width, rows = choose_width(widths, min(CACHED_ROW_WIDTH, sum(widths)) if prefix_length else 0)
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    positions = np.zeros_like(ids)
-    stop = np.broadcast_to(np.arange(width) + 1, ids.shape).copy()
-    first_sequence = np.cumsum([0, *map(len, tries)])
-    segments: list[tuple[Segment, ...]] = []
-    sources: list[np.ndarray] = []
-    targets: list[int] = []
-    owners: list[int] = []
-    for r, row in enumerate(rows):
-        column = 0
-        row_segments: list[Segment] = []
-        for t in row:
-            trie, end = laid_out[t], column + widths[t]
-            ids[r, column:end], positions[r, column:end], stop[r, column:end] = trie.ids, trie.positions, trie.stop + column
-            row_segments += [Segment(*(bound + column for bound in segment)) for segment in trie.segments]
-            for n, (sequence, places) in enumerate(zip(tries[t], trie.sources, strict=True), int(first_sequence[t])):
-                sources.append(places + (r * width + column))
-                targets += sequence.continuation
-                owners += [n] * len(places)
-            column = end
-        segments.append(tuple(row_segments))
-    return PackedBatch(
-        *(torch.from_numpy(a) for a in (ids, positions, stop)),
-        source=torch.from_numpy(np.concatenate(sources)),
-        target=torch.tensor(targets, dtype=torch.long),
-        owner=torch.tensor(owners, dtype=torch.long),
-        count=int(first_sequence[-1]),
-        prefix_length=prefix_length,
-        segments=tuple(segments),
-    )
+    trees = [lay_out(sequences, prefix_length) for sequences in tries]
+    width = min(CACHED_ROW_WIDTH, sum(len(tree.ids) for tree in trees)) if prefix_length and not one_per_row else 0
+    return pack_trees(trees, width, prefix_length, one_per_row)

@@ -9,7 +9,7 @@ from harness.language.model import decode_cache
 from harness.language.model.choosing import SamplingParams
 from harness.language.model.decode_cache import group_by_length
 from harness.language.model.logprobs import LayoutCheck, decoder_of
-from harness.language.model.prefill import MAX_PADDING, PASS_COST, plan_passes
+from harness.language.model.prefill import MAX_PADDING, PASS_COST, passes_by_length
 from harness.language.model.sampling import Request, can_use_segments, generate_tokens
 from harness.language.policy import split_batches
 from tests.helpers.families import family
@@ -71,11 +71,11 @@ def test_columns_computed_for_prompts_are_within_a_few_percent_of_their_tokens()
 
 
 def test_a_pass_takes_in_shorter_prompts_until_padding_costs_more_than_another():
-    assert list(plan_passes([])) == []
-    assert list(plan_passes([100, 100, 100])) == [(0, 3)]
-    assert list(plan_passes([1000, 950, 900, 500])) == [(0, 2), (2, 3), (3, 4)]  # 50 columns of padding; 150; 400
+    assert list(passes_by_length([])) == []
+    assert list(passes_by_length([100, 100, 100])) == [(0, 3)]
+    assert list(passes_by_length([1000, 950, 900, 500])) == [(0, 2), (2, 3), (3, 4)]  # 50 columns of padding; 150; 400
     lengths = sorted((i * 37 % 400 + 5 for i in range(300)), reverse=True)
-    for start, stop in plan_passes(lengths):
+    for start, stop in passes_by_length(lengths):
         padding = sum(lengths[start] - n for n in lengths[start:stop])
         assert padding <= max(PASS_COST, (stop - start) * lengths[start] // MAX_PADDING)
 

@@ -9,7 +9,8 @@ from harness.language.model import loglikelihood
 from harness.language.model.loglikelihood import PrefixCache, loglikelihoods
 from harness.language.model.logprobs import continuation_logps, prefill_prefix
 from harness.language.model.pass_plan import CostModel, interleaved, plan_passes
-from harness.language.model.trie import common_length, lay_out, pack_tries, scored_sequences
+from harness.language.model.prefix_sharing import common_prefix_length
+from harness.language.model.trie import lay_out, pack_tries, scored_sequences
 from harness.records import PromptGroup
 from harness.train.thread_pool import OrderedThreadPool
 from tests.helpers.families import family
@@ -246,8 +247,8 @@ def test_threads_take_batches_of_as_many_caches_as_they_are(threads):
     assert max(map(len, alive)) <= threads and len({id(c) for c, _ in order[:threads]}) == threads
 
 
-def test_common_length():
+def test_common_prefix_length():
     draw = random.Random(0)
     for _ in range(50):
         a, b = (torch.tensor([draw.randrange(2) for _ in range(draw.randint(0, 6))]).numpy() for _ in range(2))
-        assert common_length(a, b) == next((n for n in range(min(len(a), len(b))) if a[n] != b[n]), min(len(a), len(b)))
+        assert common_prefix_length(a, b) == next((n for n in range(min(len(a), len(b))) if a[n] != b[n]), min(len(a), len(b)))
