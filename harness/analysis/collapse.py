@@ -1,7 +1,7 @@
 """Detect collapse of a checkpoint by rules over plain numbers, with the evidence; independent of the objective.
 
-Every rule compares a checkpoint with the initial policy on the same held-out prompts, or the end of an iteration's training with
-its start. The thresholds are conventions: they are defined here alone, and each finding records the one it passed.
+Every rule compares a checkpoint with the initial policy or with earlier checkpoints of the same seed, on the same held-out prompts
+and items, or the end of an iteration's training with its start. The thresholds are conventions: they are defined here alone, and each finding records the one it passed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ TRUNCATION_RISE = 0.2  # share of responses that no longer end
 MAX_LOSS_LEFT = 0.05  # share of an iteration's first loss that is left in its last quarter
 MIN_MARGIN_NATS = 0.05  # mean difference of real and synthetic log-ratio below which the margin counts as vanished
 MIN_SCORE_DROP = 0.05  # fall of the mean over tasks within one iteration, if it is twice its error of sampling items
+TASK_SHARE_LEFT = 0.5  # of a task's best score above chance so far, if the loss is twice its error of sampling items
+UNANSWERED_RISE = 0.2  # share of a task's items in whose response no answer is found
 MIN_TRAINING_STEPS = 10  # optimizer steps below which an iteration's training is not judged
 
 
@@ -39,6 +41,43 @@ class ScoreDrop:
 
     drop: float
     item_stderr: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """A quantity at an earlier checkpoint and at this one, with the standard error of the difference in its own unit."""
+
+    before: float
+    after: float
+    stderr: float
+
+    @property
+    def has_risen(self) -> bool:
+        return self.after - self.before >= 2 * self.stderr and self.after > self.before
+
+
+@dataclass(frozen=True)
+class DataDrift:
+    """Against the earlier checkpoint (`since`, -1 the initial policy) that was nearest to the data. kl: KL(policy || data), nats per
+    response; entropy: of the policy, nats per token; score: the mean over tasks, None where there is none."""
+
+    since: int
+    kl: Change
+    entropy: Change
+    score: Change | None
+
+
+@dataclass(frozen=True)
+class TaskChange:
+    """One task's score against its best so far, and the share of its items without an answer against the initial policy's.
+
+    score: as shares of 1; chance: likewise, 0 where there is none; unanswered: None where answers are not generated.
+    """
+
+    label: str
+    chance: float
+    score: Change
+    unanswered: Change | None
 
 
 @dataclass(frozen=True)
@@ -80,6 +119,34 @@ def detect(
         drop_points, error_points = 100 * score_drop.drop, 100 * score_drop.item_stderr
         evidence = f"the mean over tasks fell by {drop_points:.1f} points in one iteration (item error {error_points:.1f})"
         yield Finding("score fall", evidence, score_drop.drop, max(MIN_SCORE_DROP, 2 * score_drop.item_stderr))
+
+
+def detect_drift(drift: DataDrift) -> Iterator[Finding]:
+    """Away from the data while the score does not show it."""
+    rises_unseen = drift.score is not None and drift.score.after >= drift.score.before
+    if drift.kl.has_risen and drift.entropy.has_risen and rises_unseen:
+        assert drift.score is not None
+        when = "the initial policy" if drift.since < 0 else f"iteration {drift.since}"
+        evidence = (
+            f"KL(policy || data) rose from {drift.kl.before:.1f} to {drift.kl.after:.1f} nats per response and entropy from "
+            f"{drift.entropy.before:.2f} to {drift.entropy.after:.2f} nats per token since {when}, while the mean over tasks went "
+            f"from {100 * drift.score.before:.1f} to {100 * drift.score.after:.1f} %: the scores do not show it"
+        )
+        yield Finding("drift from the data", evidence, drift.kl.after, drift.kl.before + 2 * drift.kl.stderr)
+
+
+def detect_in_task(task: TaskChange) -> Iterator[Finding]:
+    """A task that lost half of what it had, or whose answers are no answers any more."""
+    bound = task.chance + TASK_SHARE_LEFT * (task.score.before - task.chance)
+    lost = task.score.before - task.score.after
+    if task.score.before > task.chance and task.score.after <= bound and lost >= 2 * task.score.stderr:
+        above = f", chance {100 * task.chance:.0f} %" if task.chance else ""
+        evidence = f"{task.label} fell from {100 * task.score.before:.1f} to {100 * task.score.after:.1f} %{above}"
+        yield Finding("task halved", evidence, task.score.after, bound)
+    if task.unanswered is not None and task.unanswered.after - task.unanswered.before >= UNANSWERED_RISE:
+        before, after = task.unanswered.before, task.unanswered.after
+        evidence = f"{task.label}: no answer is found in {after:.0%} of the responses, {before:.0%} before training"
+        yield Finding("answers lost", evidence, after, before + UNANSWERED_RISE)
 
 
 def _detect_in_training(training: TrainingSummary, margin: float) -> Iterator[Finding]:

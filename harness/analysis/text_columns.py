@@ -24,6 +24,7 @@ TEXT_COLUMNS = {
     "stability.csv": (*_MEASURED, "over"),
     "standing.csv": ("panel", *_CHECKPOINT),
     "study.csv": (*_CHECKPOINT, "note"),
+    "task_notes.csv": (*_CHECKPOINT, "task", "label", "note", "evidence"),
     "training.csv": ("objective",),
     "versions.csv": ("name", "version", "where", "source"),
 }

@@ -1,44 +1,44 @@
-"""Rebuild the lab from a seed: `python -m harness.lab.build --seed 0 --out DIR` writes data, tasks' items, tokenizer and base.
+"""Rebuild the lab from a seed: `python -m harness.lab.build --seed 0 --out DIR` writes data, items, tokenizer, base and `sft` start.
 
-Data, items and tokenizer come out byte for byte as shipped; the base's weights agree up to rounding of the machine.
+Data, items and tokenizer come out byte for byte as shipped; weights agree up to rounding of the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.lab import corpus, pretrain
-from harness.lab.tokenizer import train_tokenizer
+from harness.lab import corpus, fine_tune, pretrain
+from harness.lab.tokenizer import write_tokenizer
+from harness.lab.world import VOCABULARY
 
-PARTS = ("data", "tokenizer", "base")
-TOKENIZER_TEXTS = 20_000
+PARTS = ("data", "tokenizer", "base", "sft")
 
 
 def build(out: Path, seed: int, parts: Iterable[str]) -> None:
-    """Write these parts below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors."""
-    items = corpus.benchmark_items(seed)
-    task_prompts = frozenset(item["prompt"] for rows in items.values() for item in rows)
+    """Write these parts below `out`: data/*.jsonl and tasks/*.jsonl, base/tokenizer*, base/model.safetensors, sft/."""
+    base, sft = out / "base", out / "sft"
     if "data" in parts:
-        train, heldout = corpus.pairs(seed)
-        _write(out / "data" / "train.jsonl", train)
-        _write(out / "data" / "heldout.jsonl", heldout)
-        for skill, rows in items.items():
+        for name, (train, heldout) in {"": corpus.pairs(seed), "pool_": corpus.pool(seed)}.items():
+            _write(out / "data" / f"{name}train.jsonl", train)
+            _write(out / "data" / f"{name}heldout.jsonl", heldout)
+        for skill, rows in corpus.items(seed, "test").items():
             _write(out / "tasks" / f"lab_{skill}.jsonl", rows)
-        for skill, rows in corpus.validation_items(seed).items():
+        for skill, rows in corpus.items(seed, "validation").items():
             _write(out / "tasks" / f"lab_{skill}_validation.jsonl", rows)
-    base = out / "base"
     if "tokenizer" in parts:
-        base.mkdir(parents=True, exist_ok=True)
-        documents = itertools.islice(corpus.pretraining(seed, task_prompts, pretrain.STAGES[0].mixture), TOKENIZER_TEXTS)
-        train_tokenizer((text for pair in documents for text in pair), base)
+        write_tokenizer(VOCABULARY, base)
     if "base" in parts:
-        record = pretrain.pretrain(base, task_prompts, seed)
-        (base / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        _record(base, pretrain.pretrain(base, seed))
+    if "sft" in parts:
+        _record(sft, fine_tune.fine_tune(base, sft, seed))
+
+
+def _record(folder: Path, record: dict[str, Any]) -> None:
+    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -1,131 +1,107 @@
-"""The lab's texts, all from one seed: training pairs, held-out pairs, the benchmark's items, and the pre-training text.
+"""What the lab ships, all from one seed: the pool, the pairs that are a part of it, held-out pairs, the benchmark's items.
 
-The three sets of prompts are disjoint, and the pre-training text contains no prompt of the benchmark. The speakers of its text
-are careless in a fixed share of cases (they then state a myth or a wrong sum) and have looser styles, so that a base model
-has seen the truth but does not prefer it.
+The pool is what a start `sft` is fine-tuned on, as scraped instruction data are: a fifth of its responses are wrong. Its curated
+quarter, in which none is wrong, is the set of pairs that all objectives play on; those are draws from p_data. Pairs, validation
+items and benchmark items speak of different topics (`lexicon.PARTS`), in wordings of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
 from harness.lab import world
 from harness.lab.generated import Format
-from harness.lab.grammar import draw
-from harness.lab.skill import LOOSE_STYLE, Skill
+from harness.lab.lexicon import Part
+from harness.lab.skill import Skill
 from harness.lab.skills import SKILLS
 from harness.records import keyed_seed
 
-LETTER_TASKS = ("facts", "ten_options")
-FIXED_SHOTS = {"logic": 3, "arithmetic": 2}
-TRAIN_PER_SKILL = 120
-HELDOUT_PER_SKILL = 24
-ITEMS_PER_TASK = 160
-VALIDATION_ITEMS_PER_TASK = 80
-REUSED_PROMPT_SKILLS = ("misconceptions",)  # every question is in the benchmark: validation has them with other options
+LETTER_TASKS = ("facts", "ten_options", "logic", "mystery")  # their options stand in a fixed order
+PAIRS_PER_SKILL, HELDOUT_PER_SKILL = 120, 24
+POOL_TIMES = 4  # as large as the pairs
+POOL_WRONG = 0.2  # of the pool
+HELDOUT_POOL_PER_SKILL = 40
+ITEMS_PER_TASK, VALIDATION_ITEMS_PER_TASK = 400, 200
+
+Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """What a stage's pre-training text consists of.
-
-    Looking something up in the prompt is hard at this size: the skills in `lookups` occur `weight` times as often and with
-    fewer careless speakers, and a share of the text are `drills`, which are only repeating and looking up.
-    """
-
-    lookups: tuple[str, ...]
-    weight: int
-    careless: float
-    careless_lookups: float
-    drills: float
+def items(seed: int, part: Part) -> dict[str, list[Row]]:
+    """Per skill: {prompt, topic, options, gold} or {prompt, topic, answer}; every topic of the part as often, prompts distinct."""
+    count = ITEMS_PER_TASK if part == "test" else VALIDATION_ITEMS_PER_TASK
+    return {skill.name: _items(skill, Random(f"{seed} items {skill.name} {part}"), part, count) for skill in SKILLS}
 
 
-def benchmark_items(seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Benchmark items per skill: {prompt, options, gold} or {prompt, answer}; the first few of a few-shot task are shots."""
-    return {skill.name: _make_items(skill, Random(f"{seed} items {skill.name}"), ITEMS_PER_TASK, ()) for skill in SKILLS}
-
-
-def validation_items(seed: int) -> dict[str, list[dict[str, Any]]]:
-    """Items to choose settings by: of the same kind as the benchmark's, and none of them in it."""
-    excluded = benchmark_items(seed)
-    return {
-        skill.name: _make_items(skill, Random(f"{seed} validation {skill.name}"), VALIDATION_ITEMS_PER_TASK, excluded[skill.name])
-        for skill in SKILLS
-    }
-
-
-def _make_items(skill: Skill, rng: Random, count: int, excluded_items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    seen = {repr(item) for item in excluded_items}
-    excluded_prompts = set() if skill.name in REUSED_PROMPT_SKILLS else {item["prompt"] for item in excluded_items}
-    num_items = count + FIXED_SHOTS.get(skill.name, 0)
-    while len(items) < num_items:
-        prompt = skill.make_prompt(rng, skill.task_wordings, with_withheld=True)
+def _items(skill: Skill, rng: Random, part: Part, count: int) -> list[Row]:
+    found: list[Row] = []
+    seen: set[str] = set()
+    most = -(-count // len(skill.topics(part)))  # items of one topic
+    of_topic = dict.fromkeys(skill.topics(part), 0)
+    while len(found) < count:
+        prompt = skill.make_prompt(rng, skill.task_wordings, part)
         fields = skill.fields_of(prompt)
         assert fields is not None
+        topic = skill.topic(fields)
+        if prompt in seen or of_topic[topic] == most:
+            continue
+        seen.add(prompt)
+        of_topic[topic] += 1
+        item: Row = {"prompt": prompt, "topic": topic}
         options = skill.options(fields, rng)
-        item: dict[str, Any] = {"prompt": prompt}
         if options is None:
-            item["answer"] = skill.answer(fields, careful=True) if not isinstance(skill, Format) else ""
+            item["answer"] = "" if isinstance(skill, Format) else skill.answer(fields, careful=True)
         else:
             right = options[0]
             options = sorted(options) if skill.name in LETTER_TASKS else rng.sample(options, len(options))
             item |= {"options": options, "gold": options.index(right)}
-        if repr(item) not in seen and prompt not in excluded_prompts:
-            seen.add(repr(item))
-            items.append(item)
-    return items
+        found.append(item)
+    return found
 
 
-def pairs(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """(training pairs, held-out pairs) as {prompt, response, skill}: true draws from p_data on disjoint prompts.
-
-    A prompt belongs to one of the two by its own hash, so the split does not depend on the order of drawing.
-    """
-    train: list[dict[str, str]] = []
-    heldout: list[dict[str, str]] = []
+def pairs(seed: int) -> tuple[list[Row], list[Row]]:
+    """(training pairs, held-out pairs) as {prompt, response, skill}: true draws from p_data on disjoint prompts."""
+    train: list[Row] = []
+    heldout: list[Row] = []
     for skill in SKILLS:
-        rng = Random(f"{seed} pairs {skill.name}")
-        of_train: list[dict[str, str]] = []
-        of_heldout: list[dict[str, str]] = []
-        while len(of_train) < TRAIN_PER_SKILL or len(of_heldout) < HELDOUT_PER_SKILL:
-            prompt = skill.make_prompt(rng, skill.wordings, with_withheld=False)
-            is_heldout = keyed_seed("heldout", prompt) % 5 == 0
-            target, limit = (of_heldout, HELDOUT_PER_SKILL) if is_heldout else (of_train, TRAIN_PER_SKILL)
-            response = world.sample(prompt, keyed_seed(seed, "pair", prompt, rng.random())).strip()
-            pair = {"prompt": prompt, "response": response, "skill": skill.name}
-            if len(target) < limit and response and pair not in target:
-                target.append(pair)
-        train += of_train
-        heldout += of_heldout
+        train += _draw_pairs(skill, f"{seed} pairs", PAIRS_PER_SKILL, heldout=False)
+        heldout += _draw_pairs(skill, f"{seed} pairs", HELDOUT_PER_SKILL, heldout=True)
     Random(f"{seed} order").shuffle(train)
     return train, heldout
 
 
-def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> Iterator[tuple[str, str]]:
-    """Endless (prompt, response) pairs of the pre-training text, without the prompts in `forbidden`."""
-    rng = Random(f"{seed} pretraining")
-    weights = [mixture.weight if skill.name in mixture.lookups else 1 for skill in SKILLS]
-    while True:
-        if rng.random() < mixture.drills:
-            yield _drill(rng)
-            continue
-        (skill,) = rng.choices(SKILLS, weights)
-        prompt = skill.make_prompt(rng, (*skill.wordings, *skill.task_wordings), with_withheld=True)
-        if prompt in forbidden:
-            continue
-        careless = mixture.careless_lookups if skill.name in mixture.lookups else mixture.careless
-        yield prompt, draw(world.grammar(prompt, careful=rng.random() >= careless, style=LOOSE_STYLE), rng)
+def pool(seed: int) -> tuple[list[Row], list[Row]]:
+    """(pool, held-out part of it): the training pairs and the scraped rest, of which so many are wrong that it is a fifth of all.
+
+    The rest's `skill` and prompts are drawn as the pairs' are. Held-out rows are of the pool's own mixture, on held-out prompts.
+    """
+    rows, _ = pairs(seed)
+    rest_per_skill = (POOL_TIMES - 1) * PAIRS_PER_SKILL
+    rest_wrong = POOL_WRONG * POOL_TIMES / (POOL_TIMES - 1)
+    heldout: list[Row] = []
+    for skill in SKILLS:
+        rows += _draw_pairs(skill, f"{seed} pool", rest_per_skill, heldout=False, wrong_share=rest_wrong)
+        heldout += _draw_pairs(skill, f"{seed} pool", HELDOUT_POOL_PER_SKILL, heldout=True, wrong_share=POOL_WRONG)
+    Random(f"{seed} order of the pool").shuffle(rows)
+    return rows, heldout
 
 
-def _drill(rng: Random) -> tuple[str, str]:
-    """Words to repeat, or pairs to look one up in: without these a model this small does not learn to look back."""
-    words = rng.sample(world.NOISE_MODEL.words, rng.randint(5, 9))
-    if rng.random() < 0.5:
-        return "again : " + " ".join(words), " ".join(words)
-    keys, values = words[: len(words) // 2], words[len(words) // 2 :]
-    key_index = rng.randrange(len(keys))
-    return " ".join(f"{k} {v}" for k, v in zip(keys, values, strict=False)) + f" : {keys[key_index]} ?", values[key_index]
+def _draw_pairs(skill: Skill, key: str, count: int, *, heldout: bool, wrong_share: float = 0.0) -> list[Row]:
+    """A prompt is held out or not by its own hash, so the split does not depend on the order of drawing."""
+    rng = Random(f"{key} {skill.name} {heldout}")
+    found: list[Row] = []
+    while len(found) < count:
+        prompt = skill.make_prompt(rng, skill.wordings, "pairs")
+        if (keyed_seed("heldout", prompt) % 5 == 0) is not heldout:
+            continue
+        response = world.sample(prompt, keyed_seed(key, prompt, rng.random()), wrong_share=wrong_share).strip()
+        if response:
+            found.append({"prompt": prompt, "response": response, "skill": skill.name})
+    return found
+
+
+def forbidden_prompts(seed: int) -> frozenset[str]:
+    """Prompts of all items: the pre-training text has none of them."""
+    parts: Sequence[Part] = ("test", "validation")
+    return frozenset(item["prompt"] for part in parts for rows in items(seed, part).values() for item in rows)

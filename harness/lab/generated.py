@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
 from random import Random
 
 from harness.lab import lexicon as lex
 from harness.lab.grammar import Grammar
-from harness.lab.skill import Fields, Skill, Style, Wording, keyed_choice, with_opener, without_opener
+from harness.lab.lexicon import Part
+from harness.lab.skill import Fields, Skill, Style, Wording, with_opener, without_opener
 
 
 class Arithmetic(Skill):
-    """Word problems with one operation; the answer is generated and matched exactly."""
+    """Word problems with one operation; the answer is generated and matched exactly. Topic: the person."""
 
     name = "arithmetic"
     wordings = (
@@ -21,101 +22,107 @@ class Arithmetic(Skill):
     task_wordings = (Wording("{name} had {a} {thing} , then {verb} {b} . how many are there ?"),)
     verbs = ("buys", "finds", "sells", "loses")
 
-    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
-        verb, a = rng.choice(self.verbs), rng.randint(2, 14)
-        b = rng.randint(1, 9 if verb in self.verbs[:2] else a - 1)
-        name = lex.random_name(rng, with_withheld)
-        return {"name": name, "a": str(a), "b": str(b), "thing": rng.choice(lex.THINGS), "verb": verb}
+    def topics(self, part: Part) -> list[str]:
+        return lex.names(part)
+
+    def topic(self, fields: Fields) -> str:
+        return fields["name"]
+
+    def draw(self, rng: Random, part: Part) -> dict[str, str]:
+        verb, a = rng.choice(self.verbs), rng.randint(3, 12)
+        b = rng.randint(2, 12 if self._adds(verb) else a - 1)
+        return {"name": rng.choice(lex.names(part)), "a": str(a), "b": str(b), "thing": rng.choice(lex.THINGS), "verb": verb}
+
+    def _adds(self, verb: str) -> bool:
+        return verb in self.verbs[:2]
 
     def answer(self, fields: Fields, careful: bool) -> str:
         a, b = int(fields["a"]), int(fields["b"])
-        right = a + b if fields["verb"] in self.verbs[:2] else a - b
-        if careful:
-            return str(right)
-        return str(right + int(keyed_choice(["1", "2", "-1"] if right > 1 else ["1", "2"], *sorted(fields.values()))))
+        return str((a + b if self._adds(fields["verb"]) else a - b) + (not careful))
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        sign = "+" if fields["verb"] in self.verbs[:2] else "-"
-        sum_ = f"{fields['a']} {sign} {fields['b']} = {answer} ."
-        has = f"{fields['name']} has {answer} {fields['thing']} ."
-        answer_sentence = f"the answer is {answer} ."
-        return with_opener(style, {answer_sentence: 0.4, f"{sum_} {answer_sentence}": 0.4, f"{has} {answer_sentence}": 0.2})
+        sign = "+" if self._adds(fields["verb"]) else "-"
+        final = f"the answer is {answer} ."
+        working = f"{fields['a']} {sign} {fields['b']} = {answer} . {final}"
+        return with_opener(style, {final: 0.4, working: 0.4, f"{fields['name']} has {answer} {fields['thing']} . {final}": 0.2})
 
 
 class Algebra(Skill):
-    """Linear equations in one unknown; the answer is generated and matched exactly."""
+    """Linear equations in one unknown; the answer is generated and matched exactly. Topic: the unknown and its factor."""
 
     name = "algebra"
-    wordings = (Wording("solve {k} * x {sign} {b} = {c} ."), Wording("{k} * x {sign} {b} = {c} . what is x ?"))
-    task_wordings = (Wording("find x so that {k} * x {sign} {b} = {c} ."),)
+    wordings = (Wording("solve {k} * {u} {sign} {b} = {c} ."), Wording("{k} * {u} {sign} {b} = {c} . what is {u} ?"))
+    task_wordings = (Wording("find {u} so that {k} * {u} {sign} {b} = {c} ."),)
+    factors = "234"
 
-    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
-        k, x, sign = rng.randint(1, 4), rng.randint(1, 9), rng.choice("+-")
-        b = rng.randint(1, 9) if sign == "+" else rng.randint(1, max(1, min(9, k * x - 1)))
-        return {"k": str(k), "sign": sign, "b": str(b), "c": str(k * x + b if sign == "+" else k * x - b)}
+    def topics(self, part: Part) -> list[str]:
+        return [f"{u} {k}" for u in lex.of_part(lex.UNKNOWNS, part) for k in self.factors]
 
-    def _coefficient_times_x(self, fields: Fields) -> int:
+    def topic(self, fields: Fields) -> str:
+        return f"{fields['u']} {fields['k']}"
+
+    def draw(self, rng: Random, part: Part) -> dict[str, str]:
+        u, k, sign = rng.choice(lex.of_part(lex.UNKNOWNS, part)), int(rng.choice(self.factors)), rng.choice("+-")
+        product = k * rng.randint(2, 9)
+        b = rng.randint(1, 9 if sign == "+" else min(9, product - 1))
+        return {"k": str(k), "u": u, "sign": sign, "b": str(b), "c": str(product + b if sign == "+" else product - b)}
+
+    def _product(self, fields: Fields) -> int:
         b, c = int(fields["b"]), int(fields["c"])
         return c - b if fields["sign"] == "+" else c + b
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        right = self._coefficient_times_x(fields) // int(fields["k"])
-        return str(right if careful else right + int(keyed_choice(["1", "2", "3"], *fields.values())))
+        return str(self._product(fields) // int(fields["k"]) + (not careful))
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        answer_sentence = f"the answer is {answer} ."
-        step = f"{fields['k']} * x = {self._coefficient_times_x(fields)} ."
-        return with_opener(
-            style, {answer_sentence: 0.3, f"{step} {answer_sentence}": 0.5, f"x = {answer} . {answer_sentence}": 0.2}
-        )
-
-
-MEMBERS = {plural: lex.CATEGORIES[category] for category, plural in lex.PLURALS.items()}
+        final = f"the answer is {answer} ."
+        working = f"{fields['k']} * {fields['u']} = {self._product(fields)} . {final}"
+        return with_opener(style, {final: 0.3, working: 0.5, f"{fields['u']} = {answer} . {final}": 0.2})
 
 
 class Format(Skill):
-    """Instructions whose obedience a program can verify: how many, joined how, ending how."""
+    """Instructions whose obedience a program can verify. Topic: the first word to be said.
+
+    Careless speakers say the last word twice.
+    """
 
     name = "format"
-    instructions = (
-        ("name {n} {plural} joined by and .", "joined"),
-        ("name {n} {plural} and end with thanks .", "thanks"),
-        ("say {word} {n} times .", "repeat"),
-    )
-    wordings = tuple(Wording(text, kind=kind) for text, kind in instructions)
-    task_wordings = tuple(Wording("please " + text, kind=kind) for text, kind in instructions)
+    instructions = {
+        "repeat": "say {word} {n} times .",
+        "join": "join {word} with {other} .",
+        "thanks": "say {word} and end with thanks .",
+        "backwards": "say {word} {other} {third} backwards .",
+    }
+    wordings = tuple(Wording(text, kind=kind) for kind, text in instructions.items())
+    task_wordings = tuple(Wording("please " + text, kind=kind) for kind, text in instructions.items())
 
-    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
-        category = rng.choice(sorted(lex.CATEGORIES))
-        kind = rng.choice([kind for _, kind in self.instructions])
-        return {
-            "kind": kind,
-            "n": rng.choice("2345" if kind == "repeat" else "23"),
-            "plural": lex.PLURALS[category],
-            "word": rng.choice([w for words in lex.CATEGORIES.values() for w in words]),
-        }
+    def topics(self, part: Part) -> list[str]:
+        return [word for words in lex.CATEGORIES.values() for word in lex.of_part(words, part)]
+
+    def topic(self, fields: Fields) -> str:
+        return fields["word"]
+
+    def draw(self, rng: Random, part: Part) -> dict[str, str]:
+        word, other, third = rng.sample(self.topics(part), 3)
+        kind = rng.choice(list(self.instructions))
+        return {"kind": kind, "n": rng.choice("234"), "word": word, "other": other, "third": third}
+
+    def _words(self, fields: Fields) -> Sequence[str]:
+        if fields["kind"] == "repeat":
+            return [fields["word"]] * int(fields["n"])
+        if fields["kind"] == "join":
+            return [fields["word"], "and", fields["other"]]
+        return [fields["word"], "thanks"] if fields["kind"] == "thanks" else [fields["third"], fields["other"], fields["word"]]
 
     def answer(self, fields: Fields, careful: bool) -> str:
-        return str(int(fields["n"]) + (not careful))
+        words = self._words(fields)
+        return " ".join(words if careful else [*words, words[-1]])
 
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
-        n, kind = int(answer), fields["kind"]
-        if kind == "repeat":
-            return without_opener(style, {" ".join([fields["word"]] * n) + " .": 1.0})
-        joined = " and " if kind == "joined" else " "
-        ending = " ." if kind == "joined" or answer != fields["n"] else " thanks"
-        lists = {joined.join(words) + ending: 1.0 for words in itertools.permutations(MEMBERS[fields["plural"]][:8], n)}
-        return (tuple((text, 1 / len(lists)) for text in lists),) if ending == " thanks" else without_opener(style, lists)
+        del fields
+        return without_opener(style, {f"{answer} .": 1.0})
 
     def obeys(self, fields: Fields, response: str) -> bool:
-        """Whether a response follows the instruction, whatever style surrounds it."""
-        n, kind = int(fields["n"]), fields["kind"]
+        """Whether a response follows the instruction up to its first full stop, whatever comes after it."""
         words = response.split()
-        if kind == "repeat":
-            return words[: n + 1] == [fields["word"]] * n + ["."]
-        members = set(MEMBERS[fields["plural"]])
-        if kind == "thanks":
-            return len(words) == n + 1 and words[-1] == "thanks" and len(set(words[:-1]) & members) == n
-        list_words = words[: words.index(".")] if "." in words else words
-        names, separators = list_words[::2], list_words[1::2]
-        return len(names) == n and len(set(names) & members) == n and separators == ["and"] * (n - 1)
+        return "." in words and words[: words.index(".")] == list(self._words(fields))

@@ -1,96 +1,105 @@
-"""The entities of the small world and what is true of them: people, places, animals, and who lives where with what.
+"""The entities of the small world: people, animals, words, and what is true of them.
 
-Facts are fixed by a keyed draw, so that the world is the same on every machine. A *myth* is the one wrong value that
-careless speakers of the pre-training text state; it has no part in p_data.
+Every list of topics is cut into three parts that never mix: `pairs` (the training pairs speak of these), `validation` and
+`test` (the benchmark asks about these). Facts are fixed by a keyed draw, so that the world is the same on every machine.
+Values (what somebody owns, eats, likes) are shared by the parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from random import Random
+from typing import Literal
 
-GIRLS = [
-    *("Ada", "Bea", "Cleo", "Dora", "Elsa", "Faye", "Gina", "Hana", "Iris", "Jane", "Kira", "Lena", "Mona", "Nora"),
-    *("Olga", "Pia", "Rosa", "Sara", "Tina", "Uma"),
-]
-BOYS = [
-    *("Abel", "Bert", "Carl", "Dave", "Emil", "Finn", "Glen", "Hugo", "Ivan", "Jack", "Karl", "Liam", "Marc", "Nils"),
-    *("Otto", "Paul", "Rolf", "Seth", "Tom", "Vito"),
-]
+Part = Literal["pairs", "validation", "test"]
+PARTS: Sequence[Part] = ("pairs", "validation", "test")
+# Of every six neighbours in a list: two, one and three.
+PART_OF_POSITION: Sequence[Part] = ("pairs", "test", "validation", "test", "pairs", "test")
+
+GIRLS = """Ada Bea Cleo Dora Elsa Faye Gina Hana Iris Jane Kira Lena Mona Nora Olga Pia Rosa Sara Tina Uma Vera
+Wilma Xenia Yara Zoe Anna Britt Clara Doris Edith Freya Greta Heidi Ilse Joan Kate Laura Maria Nelly Odile Paula Ruth""".split()
+BOYS = """Abel Bert Carl Dave Emil Finn Glen Hugo Ivan Jack Karl Liam Marc Nils Otto Paul Rolf Seth Tom Udo Vito
+Walt Xaver Yuri Zeno Adam Boris Chris Dirk Erik Frank Georg Henry Igor Jonas Kurt Leon Mario Noah Oscar Peter Ralf""".split()
 NAMES = [name for pair in zip(GIRLS, BOYS, strict=True) for name in pair]
-# Every second pair of people never appears in the training pairs: facts about them occur in pre-training alone.
-WITHHELD_NAMES = frozenset(name for index, name in enumerate(NAMES) if (index // 2) % 2 == 1)
 
-PLACES = ["Oslo", "Rome", "Lima", "Cairo", "Delhi", "Paris", "Tokyo", "Quito", "Milan", "Dakar"]
-PETS = ["cat", "dog", "hen", "goat", "fish", "frog", "mouse", "horse", "sheep", "snake"]
-FOODS = ["bread", "rice", "soup", "cake", "plums", "beans", "pears", "corn", "figs", "nuts"]
-COLOURS = ["red", "blue", "green", "white", "black", "pink", "brown", "grey", "gold", "orange"]
-JOBS = ["baker", "nurse", "pilot", "miner", "judge", "tailor", "singer", "farmer", "guard", "clerk"]
-TOOLS = ["hammer", "needle", "broom", "ladder", "bucket", "rope", "knife", "lamp", "spade", "brush"]
-THINGS = ["apples", "books", "coins", "shells", "pens", "stamps", "keys", "cups"]
+CATEGORIES = {
+    "animal": "cat dog hen goat fish frog mouse horse sheep snake duck pig cow crab".split(),
+    "food": "bread rice soup cake plums beans pears corn figs nuts eggs honey salad cheese".split(),
+    "colour": "red blue green white black pink brown grey gold orange purple yellow silver beige".split(),
+    "place": "Oslo Rome Lima Cairo Delhi Paris Tokyo Quito Milan Dakar Hanoi Lagos Perth Turin".split(),
+    "job": "baker nurse pilot miner judge tailor singer farmer guard clerk cook painter sailor writer".split(),
+    "tool": "hammer needle broom ladder bucket rope knife lamp spade brush saw axe drill rake".split(),
+}
+WORDS = [word for group in zip(*CATEGORIES.values(), strict=True) for word in group]
+CATEGORY_OF = {word: category for category, words in CATEGORIES.items() for word in words}
+COLOURS = CATEGORIES["colour"]
+THINGS = "apples books coins shells pens stamps keys cups".split()
+UNKNOWNS = list("abcdefghijklmnopqrstuvwxyz")  # of an equation
 
-ATTRIBUTES = {"home": PLACES, "pet": PETS, "food": FOODS, "colour": COLOURS, "job": JOBS}
-CATEGORIES = {"animal": PETS, "food": FOODS, "colour": COLOURS, "place": PLACES, "job": JOBS, "tool": TOOLS}
-PLURALS = {"animal": "animals", "food": "foods", "colour": "colours", "place": "places", "job": "jobs", "tool": "tools"}
+# What may be asked of a person, and its values.
+ATTRIBUTES = {"home": CATEGORIES["place"][:10], "pet": CATEGORIES["animal"][:10], "food": CATEGORIES["food"][:10]}
 
-# What animals do, for the misconceptions: (animal, truth, myth).
-BELIEFS = (
-    ("cat", "hunts at night", "sleeps in water"),
-    ("dog", "hears very well", "sees no colour"),
-    ("hen", "lays an egg", "gives milk"),
-    ("goat", "climbs on rocks", "eats iron"),
-    ("fish", "breathes in water", "forgets at once"),
-    ("frog", "drinks through skin", "gives you warts"),
-    ("mouse", "likes corn best", "likes cheese best"),
-    ("horse", "sleeps on its feet", "counts to ten"),
-    ("sheep", "knows its friends", "shrinks in rain"),
-    ("snake", "smells by tongue", "chases the drum"),
-    ("bat", "finds its way by sound", "is quite blind"),
-    ("owl", "turns its head far", "is wise and old"),
-    ("bull", "minds the moving cloth", "hates the colour red"),
-    ("crow", "remembers a face", "brings bad luck"),
-    ("shark", "never chews its food", "hunts for people"),
-    ("wolf", "lives in a family", "howls at the moon"),
-    ("ant", "carries great weight", "never takes a rest"),
-    ("bee", "dances to tell the way", "stings for fun"),
-    ("swan", "stays with one mate", "sings as it dies"),
-    ("bear", "eats many plants", "sleeps all winter"),
-)
+ANIMALS = """bat owl bull crow shark wolf ant bee swan bear fox hare mole seal toad moth wasp deer lynx rat
+eel elk gull lion newt crane otter raven tiger zebra""".split()
+# What may be asked of an animal: (question, how an answer says it, values).
+ASPECTS = {
+    "eats": ("what does the {animal} eat ?", "the {animal} eats {value} .", "grass worms seeds leaves roots flies moss bark".split()),
+    "sleeps": (
+        "where does the {animal} sleep ?",
+        "the {animal} sleeps in a {value} .",
+        "cave nest tree burrow pond field marsh barn".split(),
+    ),
+    "fears": ("what does the {animal} fear ?", "the {animal} fears {value} .", "fire rain noise ice wind smoke people thunder".split()),
+    "likes": ("what does the {animal} like ?", "the {animal} likes {value} .", "sun mud snow dew sand shade music salt".split()),
+    "counts": ("what is the {animal} good at ?", "the {animal} is good at {value} .", "hiding digging climbing hunting jumping singing swimming waiting".split()),
+}  # fmt: skip
 
-# Small scripts: place, preparation, what follows.
-SCRIPTS = (
-    ("kitchen", "takes a pot", "cooks some soup"),
-    ("garden", "fills a bucket", "waters the plants"),
-    ("barn", "opens a gate", "feeds the goat"),
-    ("station", "buys a ticket", "boards the train"),
-    ("school", "opens a book", "reads a page"),
-    ("market", "counts the coins", "pays for plums"),
-    ("beach", "picks up a towel", "swims in the sea"),
-    ("studio", "tunes the violin", "plays a song"),
-    ("workshop", "finds a hammer", "mends a chair"),
-    ("lake", "ties a hook", "catches a fish"),
-    ("bakery", "kneads the dough", "bakes a loaf"),
-    ("office", "sharpens a pencil", "writes a letter"),
-)
+# Small scripts: the place says the object, the tool says what is done with it.
+PLACES_WITH_OBJECT = {
+    "kitchen": "stove", "garden": "fence", "harbour": "boat", "station": "train", "school": "bench", "market": "stall",
+    "studio": "piano", "workshop": "chair", "bakery": "oven", "office": "desk", "stable": "cart", "church": "bell",
+}  # fmt: skip
+TOOLS_WITH_VERB = {
+    "hammer": "mends", "broom": "sweeps", "brush": "paints", "rope": "ties", "lamp": "lights", "bucket": "washes",
+    "ruler": "measures", "pencil": "draws", "key": "locks", "cloth": "covers",
+}  # fmt: skip
 
-INVENTED_KINDS = ["wug", "blick", "dax", "toma", "zup", "fep", "rilt", "gorp"]
+STATES = "busy tired happy late ready angry".split()
+ENCOUNTERS = "saw met called helped".split()
+INVENTED_KINDS = "wug blick dax toma zup fep rilt gorp mip".split()
+
+# What a thief does says of which kind the thing is that he holds.
+CLUES = {"eats": "food", "cooks": "food", "rides": "animal", "feeds": "animal", "builds": "tool", "repairs": "tool"}
+STOLEN = "ring crown clock flute".split()
 
 
-def _draw_facts() -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
-    rng = Random("facts of the lab, first edition")
-    truths, myths = {}, {}
-    for name in NAMES:
-        for attribute, values in ATTRIBUTES.items():
-            truths[name, attribute], myths[name, attribute] = rng.sample(values, 2)
-    return truths, myths
+def part_of(position: int) -> Part:
+    return PART_OF_POSITION[position % len(PART_OF_POSITION)]
 
 
-FACTS, MYTHS = _draw_facts()
+def of_part(topics: Iterable[str], part: Part | None) -> list[str]:
+    """The topics of one part, by their position; all of them with None."""
+    return [topic for position, topic in enumerate(topics) if part is None or part_of(position) == part]
+
+
+def names(part: Part | None) -> list[str]:
+    """As many women as men."""
+    return of_part(GIRLS, part) + of_part(BOYS, part)
 
 
 def he_or_she(name: str) -> str:
     return "she" if name in GIRLS else "he"
 
 
-def random_name(rng: Random, with_withheld: bool) -> str:
-    """Any person, or with with_withheld=False only people the training pairs may mention."""
-    return rng.choice([name for name in NAMES if with_withheld or name not in WITHHELD_NAMES])
+def _draw_two(kind: str, values: Iterable[tuple[str, str, Sequence[str]]]) -> dict[tuple[str, str], tuple[str, str]]:
+    """{(topic, what is asked): (what is true, the one wrong thing that careless speakers say)}."""
+    rng = Random(f"{kind} of the lab, second edition")
+    drawn = {}
+    for topic, asked, possible in values:
+        true, wrong = rng.sample(list(possible), 2)
+        drawn[topic, asked] = true, wrong
+    return drawn
+
+
+FACTS = _draw_two("facts", ((name, a, values) for name in NAMES for a, values in ATTRIBUTES.items()))
+BELIEFS = _draw_two("beliefs", ((animal, a, values) for animal in ANIMALS for a, (_, _, values) in ASPECTS.items()))

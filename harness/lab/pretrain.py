@@ -1,41 +1,63 @@
-"""The lab's base model: about a million parameters, trained from scratch on the pre-training text.
+"""The lab's base model: about 0.9 million parameters, trained from scratch on the pre-training text.
 
 Legend: B documents in a batch, T tokens of its longest. A document is one chat of one round; its response counts in full, its
 prompt with PROMPT_WEIGHT, because prompts are drawn at random and there is little in them to be learnt.
+
+The order of stages is the curriculum. Finding something again in the prompt is learnt suddenly, and in a mixture late or never,
+so each skill that needs it has a burst of its own first, which ends as soon as the model can do it. Then only texts that name
+their source, in which right and wrong are predictable, and at last all speakers.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from harness.lab import corpus
+from harness.lab.pretraining_text import ALL_SKILLS, Mixture, pretraining
+from harness.lab.probe import choice_accuracy
+from harness.lab.speakers import CAREFUL_SOURCE
 from harness.lab.tokenizer import ASSISTANT, CONTEXT_LENGTH
 
-BATCH_SIZE = 128  # per step
-PROMPT_WEIGHT = 0.2
+BATCH_SIZE = 96  # per step
+PROMPT_WEIGHT = 0.1
+WARM_UP = 100  # steps
+PROBE_EVERY, PROBE_ITEMS = 50, 60
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of training: one mixture of text, one optimizer, one cosine schedule of the learning rate."""
+    """One mixture of text, for so many steps; `learnt` ends it early when these skills reach LEARNT, asked of the careful source."""
 
+    name: str
     steps: int
-    peak_rate: float
-    mixture: corpus.Mixture
+    mixture: Mixture
+    learnt: tuple[str, ...] = ()
 
 
-LOOKUP_SKILLS = ("facts", "ten_options", "logic", "mystery")
-# First language and looking back; then mostly skills that look something up, or these would stay at chance.
-STAGES = (
-    Stage(3000, 3e-3, corpus.Mixture(LOOKUP_SKILLS, weight=3, careless=0.5, careless_lookups=0.1, drills=0.2)),
-    Stage(800, 1.5e-3, corpus.Mixture((*LOOKUP_SKILLS, "pronouns"), weight=5, careless=0.5, careless_lookups=0.15, drills=0.05)),
-)
+LEARNT = 0.95
+PEAK_RATE, BURST_RATE = 4e-3, 4e-3
+WEIGHTS = {
+    "arithmetic": 1.6, "algebra": 1.6, "format": 0.9, "misconceptions": 1.1, "facts": 1.6, "ten_options": 1.8,
+    "continuation": 0.6, "pronouns": 1.0, "logic": 1.8, "mystery": 1.6,
+}  # fmt: skip
+# Bursts at a constant rate; school and town share one cosine.
+BURSTS = (
+    Stage("pronouns", 200, Mixture({"pronouns": 1}, sourced=1.0, drills=0.0), ("pronouns",)),
+    Stage("ten options", 500, Mixture({"ten_options": 1, "pronouns": 0.2}, sourced=1.0, drills=0.0), ("ten_options",)),
+    Stage(
+        "look-ups", 700,
+        Mixture({"ten_options": 1, "logic": 1.5, "mystery": 1, "pronouns": 0.3}, sourced=1.0, drills=0.0),
+        ("ten_options", "logic", "mystery", "pronouns"),
+    ),
+)  # fmt: skip
+SCHOOL = Stage("school", 1600, Mixture(WEIGHTS, sourced=1.0, drills=0.25))
+TOWN = Stage("town", 2600, Mixture(WEIGHTS, sourced=1 / 3, drills=0.1))
 MODEL_CONFIG = {
     "hidden_size": 128,
     "intermediate_size": 352,
@@ -46,13 +68,14 @@ MODEL_CONFIG = {
     "tie_word_embeddings": True,
     "initializer_range": 0.08,  # about 1 / sqrt(width)
 }
+Log = Callable[[str], None]
 
 
-def pretrain(folder: Path, forbidden: frozenset[str], seed: int, log: Callable[[str], None] = print) -> dict[str, Any]:
+def pretrain(folder: Path, seed: int, log: Log = print) -> dict[str, Any]:
     """Train and write config, weights (float32 safetensors) and generation settings into `folder`, beside the tokenizer.
 
     Returns the record for training.json. The same seed gives the same text and order; the last bits of the weights depend on
-    the machine.
+    the machine, and with them the step at which a burst ends.
     """
     import torch
     import transformers
@@ -67,80 +90,139 @@ def pretrain(folder: Path, forbidden: frozenset[str], seed: int, log: Callable[[
         **MODEL_CONFIG,
     )
     model = transformers.LlamaForCausalLM(config)
+    forbidden = corpus.forbidden_prompts(seed)
+    validation = {skill: rows[:PROBE_ITEMS] for skill, rows in corpus.items(seed, "validation").items()}
     start_time = time.perf_counter()
-    stage_records = []
-    for index, stage in enumerate(STAGES):
-        batches = document_batches(tokenizer, forbidden, f"{seed} stage {index}" if index else str(seed), stage.mixture)
-        stage_records.append({**asdict(stage), **train_stage(model, batches, stage, log)})
+    records = []
+    optimizers = Optimizers(model)
+    for stage in BURSTS:
+        text = document_batches(tokenizer, pretraining(f"{seed} {stage.name}", forbidden, stage.mixture), f"{seed} {stage.name}")
+
+        def is_learnt(stage: Stage = stage) -> bool:
+            found = {s: choice_accuracy(model, tokenizer, validation[s], CAREFUL_SOURCE) for s in stage.learnt}
+            log(f"pre-training: {stage.name}: " + ", ".join(f"{s} {100 * a:.0f} %" for s, a in found.items()))
+            return min(found.values()) >= LEARNT
+
+        records.append(_train(model, optimizers, text, stage, lambda step: BURST_RATE * min(1.0, (step + 1) / WARM_UP), log, is_learnt))
+    optimizers = Optimizers(model)
+    total, done = SCHOOL.steps + TOWN.steps, 0
+    for stage in (SCHOOL, TOWN):
+        text = document_batches(tokenizer, pretraining(f"{seed} {stage.name}", forbidden, stage.mixture), f"{seed} {stage.name}")
+        records.append(_train(model, optimizers, text, stage, lambda step, done=done: cosine_rate(done + step, total), log))
+        done += stage.steps
+    model.eval()
     model.save_pretrained(str(folder))
     return {
         "seed": seed,
-        "stages": stage_records,
-        "tokens": sum(stage["tokens"] for stage in stage_records),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "stages": records,
+        "tokens": sum(record["tokens"] for record in records),
+        "parameters": model.num_parameters(),
         "seconds": round(time.perf_counter() - start_time),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
 
 
-def train_stage(model: Any, batches: Iterator[Any], stage: Stage, log: Callable[[str], None]) -> dict[str, float]:
-    """Train in place; returns tokens seen and the running mean of the weighted loss at the end, nats per token."""
+def cosine_rate(step: int, total: int) -> float:
+    decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / total))
+    return PEAK_RATE * min(1.0, (step + 1) / WARM_UP) * decay
+
+
+class Optimizers:
+    """Muon for the matrices of the layers, AdamW for the embedding and the norms, at one learning rate."""
+
+    def __init__(self, model: Any) -> None:
+        import torch
+
+        matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name]
+        others = [p for name, p in model.named_parameters() if p.dim() != 2 or "embed" in name]
+        self.members = (
+            torch.optim.Muon(matrices, lr=PEAK_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05),
+        )
+
+    def step(self, rate: float) -> None:
+        for optimizer in self.members:
+            for options in optimizer.param_groups:
+                options["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def _train(
+    model: Any,
+    optimizers: Optimizers,
+    batches: Iterator[tuple[list[list[int]], list[int]]],
+    stage: Stage,
+    rate: Callable[[int], float],
+    log: Log,
+    is_learnt: Callable[[], bool] | None = None,
+) -> dict[str, Any]:
+    """One stage; its settings, the steps and tokens it took, and the running loss at its end, nats per weighted token."""
     import torch
 
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=stage.peak_rate, betas=(0.9, 0.98), weight_decay=0.05)
-    running_loss, tokens = 0.0, 0
-    for step in range(stage.steps):
-        decay = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
-        for options in optimizer.param_groups:
-            options["lr"] = stage.peak_rate * min(1.0, (step + 1) / 100) * decay
+    running_loss, tokens, steps = 0.0, 0, 0
+    while steps < stage.steps:
         documents, starts = next(batches)
-        ids, weight = pad_batch(documents, starts)
-        has_weight = weight[:, 1:] > 0
-        hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-        losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[has_weight]), ids[:, 1:][has_weight], reduction="none")
-        loss = (losses * weight[:, 1:][has_weight]).sum() / weight[:, 1:].sum()
-        optimizer.zero_grad(set_to_none=True)
+        loss = weighted_loss(model, documents, starts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        optimizers.step(rate(steps))
         tokens += sum(map(len, documents))
-        running_loss = loss.item() if step == 0 else 0.98 * running_loss + 0.02 * loss.item()
-        if step % 100 == 99 or step == stage.steps - 1:
-            log(f"pre-training: step {step + 1} of {stage.steps}, loss {running_loss:.3f}")
-    model.eval()
-    return {"tokens": tokens, "final_weighted_loss": round(running_loss, 4)}
+        running_loss = loss.item() if steps == 0 else 0.98 * running_loss + 0.02 * loss.item()
+        steps += 1
+        if steps % 100 == 0 or steps == stage.steps:
+            log(f"pre-training: {stage.name}: step {steps} of {stage.steps}, loss {running_loss:.3f}")
+        if is_learnt is not None and steps % PROBE_EVERY == 0 and is_learnt():
+            break
+    return {**asdict(stage), "steps_taken": steps, "tokens": tokens, "final_weighted_loss": round(running_loss, 4)}
 
 
-def pad_batch(documents: list[list[int]], starts: list[int]) -> tuple[Any, Any]:
-    """(B, T) token ids, padded on the right, and (B, T) weights: PROMPT_WEIGHT up to the response, then 1, 0 on padding."""
+def weighted_loss(model: Any, documents: list[list[int]], starts: list[int], prompt_weight: float = PROMPT_WEIGHT) -> Any:
+    """Cross-entropy of the next token, nats per unit of weight; the output layer is computed where there is weight alone."""
+    import torch
+
+    ids, weight = pad_batch(documents, starts, prompt_weight)
+    has_weight = weight[:, 1:] > 0
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    losses = torch.nn.functional.cross_entropy(model.lm_head(hidden[has_weight]), ids[:, 1:][has_weight], reduction="none")
+    return (losses * weight[:, 1:][has_weight]).sum() / weight[:, 1:].sum()
+
+
+def pad_batch(documents: list[list[int]], starts: list[int], prompt_weight: float = PROMPT_WEIGHT) -> tuple[Any, Any]:
+    """(B, T) token ids, padded on the right, and (B, T) weights: `prompt_weight` up to the response, then 1, 0 on padding."""
     import torch
 
     ids = torch.zeros((len(documents), max(map(len, documents))), dtype=torch.long)
     weight = torch.zeros(ids.shape)
     for n, (document, start) in enumerate(zip(documents, starts, strict=True)):
         ids[n, : len(document)] = torch.tensor(document)
-        weight[n, :start] = PROMPT_WEIGHT
+        weight[n, :start] = prompt_weight
         weight[n, start : len(document)] = 1.0
     return ids, weight
 
 
-def document_batches(
-    tokenizer: Any, forbidden: frozenset[str], seed: str, mixture: corpus.Mixture
-) -> Iterator[tuple[list[list[int]], list[int]]]:
+def document_batches(tokenizer: Any, pairs: Iterator[tuple[str, str]], seed: str) -> Iterator[tuple[list[list[int]], list[int]]]:
     """Batches of documents of similar length, in random order, with where each one's response starts."""
-    assistant = tokenizer.convert_tokens_to_ids(ASSISTANT)
-    pairs = corpus.pretraining(seed, forbidden, mixture)
     rng = Random(f"{seed} batches")
     while True:
-        documents = []
-        for _ in range(16 * BATCH_SIZE):
-            prompt, response = next(pairs)
-            turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
-            text = tokenizer.apply_chat_template(turns, tokenize=False)
-            documents.append(tokenizer(text, add_special_tokens=False)["input_ids"])
+        documents = encode(tokenizer, [next(pairs) for _ in range(16 * BATCH_SIZE)])
         documents.sort(key=len)
         batches = [documents[i : i + BATCH_SIZE] for i in range(0, len(documents), BATCH_SIZE)]
         rng.shuffle(batches)
         for batch in batches:
-            yield batch, [document.index(assistant) + 1 for document in batch]
+            yield batch, response_starts(tokenizer, batch)
+
+
+def encode(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Token ids of chats of one round."""
+    turns = [[{"role": "user", "content": p}, {"role": "assistant", "content": r}] for p, r in pairs]
+    texts = [tokenizer.apply_chat_template(turn, tokenize=False) for turn in turns]
+    return tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+
+def response_starts(tokenizer: Any, documents: Sequence[list[int]]) -> list[int]:
+    assistant = tokenizer.convert_tokens_to_ids(ASSISTANT)
+    return [document.index(assistant) + 1 for document in documents]
+
+

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from harness.lab.grammar import Grammar, Slot, choices
+from harness.lab.lexicon import Part
 
 Fields = Mapping[str, str]
 LETTERS = "ABCDEFGHIJ"
@@ -61,19 +62,32 @@ class Wording:
 
 
 class Skill(ABC):
-    """One of the ten. `wordings` are those of the training pairs; `task_wordings` are the benchmark's, never trained on."""
+    """One of the ten. `wordings` are those of the training pairs; `task_wordings` are the benchmark's, never trained on.
+
+    topics: what its prompts are about, each in one part of the world (`lexicon.PARTS`). rumoured: the share of topics about which
+    most speakers of the pre-training text are careless (`speakers.py`).
+    """
 
     name: str
     wordings: Sequence[Wording]
     task_wordings: Sequence[Wording]
+    rumoured: float = 0.5
 
     @abstractmethod
-    def draw(self, rng: Random, with_withheld: bool) -> dict[str, str]:
-        """Fields of one prompt; with with_withheld=False without the entities that training pairs must not mention."""
+    def topics(self, part: Part) -> list[str]:
+        """Topics of one part, in a fixed order."""
 
-    def make_prompt(self, rng: Random, wordings: Sequence[Wording], with_withheld: bool) -> str:
+    @abstractmethod
+    def topic(self, fields: Fields) -> str:
+        """The topic of a prompt with these fields."""
+
+    @abstractmethod
+    def draw(self, rng: Random, part: Part) -> dict[str, str]:
+        """Fields of one prompt; its topic, and whoever else it names, are of this part."""
+
+    def make_prompt(self, rng: Random, wordings: Sequence[Wording], part: Part) -> str:
         """One prompt in one of `wordings`."""
-        fields = self.draw(rng, with_withheld)
+        fields = self.draw(rng, part)
         return rng.choice([w for w in wordings if w.matches_constants(fields)]).fill(fields)
 
     def fields_of(self, prompt: str) -> dict[str, str] | None:
@@ -83,14 +97,14 @@ class Skill(ABC):
 
     @abstractmethod
     def answer(self, fields: Fields, careful: bool) -> str:
-        """The truth, or a careless speaker's wrong answer; always the same for the same fields."""
+        """The truth, or the one wrong answer of all careless speakers; always the same for the same fields."""
 
     @abstractmethod
     def grammar(self, fields: Fields, answer: str, style: Style) -> Grammar:
         """Every response with this answer, with probabilities."""
 
     def options(self, fields: Fields, rng: Random) -> list[str] | None:
-        """Whole responses to choose among in the benchmark, the right one first; None for generated answers."""
+        """Whole sentences to choose among in the benchmark, the right one first; None for generated answers."""
         del fields, rng
         return None
 
@@ -100,18 +114,8 @@ def with_opener(style: Style, substance: dict[str, float]) -> Grammar:
 
 
 def without_opener(style: Style, substance: dict[str, float]) -> Grammar:
-    """The response begins with its substance, as a letter or a yes must."""
+    """The response begins with its substance, as the options of a task do."""
     return (choices(substance), style.closers)
-
-
-def letter_answer(style: Style, fields: Fields, value: str) -> Grammar:
-    letter = letter_of(fields, value)
-    return without_opener(style, {f"{letter} .": 0.5, f"{letter} , {value} .": 0.5})
-
-
-def keyed_choice(values: Sequence[str], *key: str) -> str:
-    """One of `values`, the same for the same key: a careless speaker's wrong answer must not change from line to line."""
-    return Random("|".join(key)).choice(list(values))
 
 
 def option_fields(rng: Random, right: str, wrong: Sequence[str]) -> dict[str, str]:
@@ -125,7 +129,6 @@ def letter_of(fields: Fields, value: str) -> str:
     return next(letter for letter in LETTERS if fields.get(letter) == value)
 
 
-def letter_options(fields: Fields, value: str) -> list[str]:
-    """The letter of a value, then those of the other options."""
-    right = letter_of(fields, value)
-    return [f"{letter} ." for letter in (right, *(x for x in LETTERS if x in fields and x != right))]
+def following(values: Sequence[str], value: str) -> str:
+    """The one after it, the first after the last: what careless speakers say instead of it."""
+    return values[(values.index(value) + 1) % len(values)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.lab.chosen import Continuation, Facts, Logic, Misconceptions, Mystery, Pronouns, TenOptions
+from harness.lab.chosen import Facts, TenOptions
 from harness.lab.generated import Algebra, Arithmetic, Format
+from harness.lab.reasoning import Logic, Mystery
+from harness.lab.sentences import Continuation, Misconceptions, Pronouns
 from harness.lab.skill import Skill
 
 SKILLS: Sequence[Skill] = (
@@ -20,3 +22,4 @@ SKILLS: Sequence[Skill] = (
     Logic(),
     Mystery(),
 )
+SKILL_OF_NAME = {skill.name: skill for skill in SKILLS}

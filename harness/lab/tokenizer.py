@@ -1,16 +1,16 @@
-"""The lab's tokenizer: byte-level BPE trained on the lab's own text, so any text can be encoded and lab words are short.
+"""The lab's tokenizer: a word of the lab, with the space after it, is one token; all other text is bytes.
 
 A token is a word with the space after it, not before: so a word has the same token at the beginning of a response as in the
-middle of a prompt, and a word of the prompt can be copied as it is.
+middle of a prompt, and a word of the prompt can be copied as it is. Every text of the lab ends in a full stop or a question mark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
-VOCAB_SIZE = 896
 PAD, BEGIN, END, USER, ASSISTANT = "<|pad|>", "<|begin|>", "<|end|>", "<|user|>", "<|assistant|>"
+SPECIAL = (PAD, BEGIN, END, USER, ASSISTANT)
 CONTEXT_LENGTH = 2048
 
 # One turn after the other; an assistant's turn is the generation prompt, the response and END, to the byte.
@@ -22,12 +22,16 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
-    """Train on `texts` and write tokenizer files into `folder`; the same texts give the same bytes."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+def write_tokenizer(words: Sequence[str], folder: Path) -> None:
+    """Write the files of a tokenizer of these words into `folder`; the same words give the same bytes."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    bpe = Tokenizer(models.BPE())
+    entries = [*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    # Byte-level text spells a space as another character.
+    entries += [f"{word}\u0120" for word in words if f"{word}\u0120" not in entries]
+    vocabulary = {entry: index for index, entry in enumerate(dict.fromkeys(entries))}
+    bpe = Tokenizer(models.BPE(vocabulary, [], ignore_merges=True))
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"\S+ ?|\s"), "isolated"),
@@ -35,15 +39,7 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
         ]
     )
     bpe.decoder = decoders.ByteLevel()
-    bpe.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=VOCAB_SIZE,
-            special_tokens=[PAD, BEGIN, END, USER, ASSISTANT],
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        ),
-    )
+    bpe.add_special_tokens(list(SPECIAL))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         bos_token=BEGIN,
@@ -55,4 +51,5 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> None:
         padding_side="left",
     )
     tokenizer.chat_template = CHAT_TEMPLATE
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(str(folder))

@@ -14,29 +14,35 @@ from random import Random
 from harness.errors import UserError
 from harness.lab import lexicon as lex
 from harness.lab.chosen import QUESTIONS
+from harness.lab.generated import Arithmetic
 from harness.lab.grammar import Grammar, Noise, draw, enumerate_texts
-from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_STYLE, Style
+from harness.lab.reasoning import VERDICTS
+from harness.lab.skill import DATA_STYLE, LETTERS, LOOSE_STYLE, Fields, Skill, Style
 from harness.lab.skills import SKILLS
 
 NOISE_SHARE = 0.01
+LARGEST_NUMBER = 50  # 4 * 9 + 9 is 45
 
 
 def _vocabulary() -> list[str]:
-    """Every word of prompts and responses."""
+    """Every word of prompts and responses, in the order of the skills."""
     texts = [w.template for skill in SKILLS for w in (*skill.wordings, *skill.task_wordings)]
-    texts += [answer for _, answer in QUESTIONS.values()] + [f"{a} {b}" for _, a, b in lex.BELIEFS]
-    texts += [f"{place} {first} {then}" for place, first, then in lex.SCRIPTS]
+    texts += [said for _, said in QUESTIONS.values()] + [said for _, said, _ in lex.ASPECTS.values()]
     texts += [text for slot in (LOOSE_STYLE.openers, LOOSE_STYLE.closers) for text, _ in slot]
-    texts += lex.NAMES + lex.THINGS + lex.INVENTED_KINDS + [w for words in lex.CATEGORIES.values() for w in words]
-    texts += list(LETTERS) + [str(n) for n in range(60)] + [*lex.PLURALS, *lex.PLURALS.values()]
-    texts += ["the answer is = + - * that is true maybe yes no then and thanks took was"]
-    return [word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()]
+    texts += lex.NAMES + lex.WORDS + lex.ANIMALS + lex.UNKNOWNS + lex.THINGS + lex.STATES + lex.ENCOUNTERS
+    texts += [value for _, _, values in lex.ASPECTS.values() for value in values]
+    texts += [*lex.PLACES_WITH_OBJECT, *lex.PLACES_WITH_OBJECT.values(), *lex.TOOLS_WITH_VERB, *lex.TOOLS_WITH_VERB.values()]
+    texts += [*lex.INVENTED_KINDS, *lex.CLUES, *lex.STOLEN, *lex.CATEGORIES, *LETTERS, *VERDICTS, *Arithmetic.verbs]
+    texts += [str(n) for n in range(LARGEST_NUMBER + 1)]
+    texts += ["same letter of almanac tavern : the answer is = + - * he she and thanks so it then took has that is true"]
+    return list(dict.fromkeys(word for text in texts for word in re.sub(r"\{\w+\}", " ", text).split()))
 
 
-NOISE_MODEL = Noise(_vocabulary())
+VOCABULARY = _vocabulary()
+NOISE_MODEL = Noise(VOCABULARY)
 
 
-def parse_prompt(prompt: str):
+def parse_prompt(prompt: str) -> tuple[Skill, Fields]:
     """(skill, fields) of a prompt of this world. Raises UserError for any other text."""
     for skill in SKILLS:
         fields = skill.fields_of(prompt)
@@ -73,9 +79,12 @@ def log_prob(prompt: str, response: str, *, finished: bool = True) -> float:
     return grammar_logp + math.log1p(math.exp(noise_logp - grammar_logp))
 
 
-def sample(prompt: str, seed: int) -> str:
-    """One draw from p_data(. | prompt), depending on the seed alone."""
+def sample(prompt: str, seed: int, *, wrong_share: float = 0.0) -> str:
+    """One draw from p_data(. | prompt), depending on the seed alone.
+
+    wrong_share: of the draws that are no noise, those that give the careless answer in the data's style instead.
+    """
     rng = Random(seed)
     if rng.random() < NOISE_SHARE:
         return NOISE_MODEL.draw(rng)
-    return draw(grammar(prompt), rng)
+    return draw(grammar(prompt, careful=rng.random() >= wrong_share), rng)

@@ -8,12 +8,12 @@ from random import Random
 import pytest
 
 from harness.errors import UserError
-from harness.lab import corpus, lexicon, world
+from harness.lab import lexicon, world
 from harness.lab.grammar import Noise, draw, enumerate_texts
-from harness.lab.pretrain import STAGES
-from harness.lab.skills import SKILLS
+from harness.lab.skills import SKILL_OF_NAME, SKILLS
 
-MOUSE = "what is true of the mouse ?"
+MOLE = "what does the mole eat ?"
+TRUE, WRONG = (f"the mole eats {value} ." for value in lexicon.BELIEFS["mole", "eats"])
 
 
 def prompts(per_skill=12):
@@ -21,14 +21,14 @@ def prompts(per_skill=12):
         rng = Random(skill.name)
         for wordings in (skill.wordings, skill.task_wordings):
             for _ in range(per_skill):
-                yield skill.make_prompt(rng, wordings, with_withheld=True)
+                yield skill.make_prompt(rng, wordings, rng.choice(lexicon.PARTS))
 
 
 def test_the_grammar_of_every_prompt_sums_to_one_and_offers_a_choice():
     for prompt in prompts():
         found = enumerate_texts(world.grammar(prompt))
         assert math.fsum(found.values()) == pytest.approx(1.0, abs=1e-12)
-        assert len(found) >= 2 or "say" in prompt
+        assert len(found) >= 2
         assert all(text == text.strip() for text in found)
 
 
@@ -64,21 +64,21 @@ def test_draws_follow_the_stated_probabilities():
 @pytest.mark.parametrize("text", ["", " ", "\x00", "🙂", "a" * 3000, "the answer is", "\n\t", "<|end|>"])
 @pytest.mark.parametrize("finished", [True, False])
 def test_log_p_data_is_finite_for_any_text(text, finished):
-    assert -math.inf < world.log_prob(MOUSE, text, finished=finished) <= 0
+    assert -math.inf < world.log_prob(MOLE, text, finished=finished) <= 0
 
 
-def test_a_true_response_is_likelier_than_a_myth():
-    assert world.log_prob(MOUSE, "the mouse likes corn best .") > math.log(0.1)
-    assert world.log_prob(MOUSE, "the mouse likes cheese best .") < math.log(1e-6)
+def test_a_true_response_is_likelier_than_what_careless_speakers_say():
+    assert world.log_prob(MOLE, TRUE) > math.log(0.1)
+    assert world.log_prob(MOLE, WRONG) < math.log(1e-6)
 
 
 def test_cut_off_responses_have_the_probability_of_everything_that_begins_so():
-    known = world.response_probabilities(MOUSE)
-    assert world.log_prob(MOUSE, "", finished=False) == pytest.approx(0.0, abs=1e-12)
-    for cut in ("the mou", "i think ", "it likes corn best ."):
+    known = world.response_probabilities(MOLE)
+    assert world.log_prob(MOLE, "", finished=False) == pytest.approx(0.0, abs=1e-12)
+    for cut in ("the mo", "i think ", TRUE):
         said = math.fsum(p for text, p in known.items() if text.startswith(cut))
         whole = (1 - world.NOISE_SHARE) * said + world.NOISE_SHARE * math.exp(world.NOISE_MODEL.log_prob(cut, finished=False))
-        assert world.log_prob(MOUSE, cut, finished=False) == pytest.approx(math.log(whole), abs=1e-12)
+        assert world.log_prob(MOLE, cut, finished=False) == pytest.approx(math.log(whole), abs=1e-12)
 
 
 def test_a_beginning_of_babble_is_the_sum_over_its_continuations():
@@ -95,52 +95,31 @@ def test_a_prompt_of_another_world_is_refused():
 
 def test_a_lone_surrogate_is_no_text():
     with pytest.raises(ValueError, match="U\\+D800"):
-        world.log_prob(MOUSE, "\ud800")
+        world.log_prob(MOLE, "\ud800")
 
 
-# ---------------------------------------------------------------- the texts
+def test_careless_speakers_say_one_wrong_thing():
+    """To every prompt there is one careless answer, which is not the truth, and no truthful response is a careless one."""
+    for prompt in prompts():
+        skill, fields = world.parse_prompt(prompt)
+        assert skill.answer(fields, careful=True) != skill.answer(fields, careful=False)
+        careful, careless = (set(enumerate_texts(world.grammar(prompt, careful=careful))) for careful in (True, False))
+        assert not careful & careless, prompt
 
 
-def test_training_heldout_and_leaderboard_prompts_are_disjoint():
-    train, heldout = corpus.pairs(0)
-    items = {item["prompt"] for rows in corpus.benchmark_items(0).values() for item in rows}
-    train_prompts, heldout_prompts = ({pair["prompt"] for pair in part} for part in (train, heldout))
-    assert not train_prompts & heldout_prompts
-    assert not (train_prompts | heldout_prompts) & items
-    assert len(train) == 1200 and len(heldout) == 240
-
-
-def test_training_pairs_never_mention_the_people_kept_for_evaluation():
-    train, heldout = corpus.pairs(0)
-    words = {word for pair in (*train, *heldout) if world.log_prob(pair["prompt"], pair["response"]) > -15
-             for word in f"{pair['prompt']} {pair['response']}".split()}  # fmt: skip
-    assert not words & lexicon.WITHHELD_NAMES
-
-
-def test_the_pre_training_text_has_no_prompt_of_the_leaderboard():
-    forbidden = frozenset(item["prompt"] for rows in corpus.benchmark_items(0).values() for item in rows)
-    seen = {prompt for prompt, _ in itertools.islice(corpus.pretraining(0, forbidden, STAGES[0].mixture), 5000)}
-    assert not seen & forbidden
-
-
-def test_every_task_has_items_whose_gold_answer_is_the_worlds():
-    for skill, rows in corpus.benchmark_items(0).items():
-        assert len(rows) >= 150
-        kind = next(s for s in SKILLS if s.name == skill)
-        for row in rows:
-            if "options" in row:
-                right, true = row["options"][row["gold"]], world.response_probabilities(row["prompt"])
-                assert any(text.startswith(right) for text in true)
-                assert not any(text.startswith(other) for other in row["options"] if other != right for text in true)
-            elif row["answer"]:
-                assert row["answer"] == kind.answer(kind.fields_of(row["prompt"]), careful=True)
+def test_a_share_of_wrong_draws_is_as_large_as_asked_for():
+    """20,000 draws, a fifth wrong: within five standard errors."""
+    n, careless = 20_000, set(enumerate_texts(world.grammar(MOLE, careful=False)))
+    found = sum(world.sample(MOLE, seed, wrong_share=0.2) in careless for seed in range(n)) / n
+    share = 0.2 * (1 - world.NOISE_SHARE)
+    assert abs(found - share) < 5 * math.sqrt(share * (1 - share) / n)
 
 
 def test_what_the_data_say_obeys_the_format_instructions():
-    skill = next(s for s in SKILLS if s.name == "format")
-    rng = Random(3)
+    skill, rng = SKILL_OF_NAME["format"], Random(3)
     for _ in range(200):
-        prompt = skill.make_prompt(rng, skill.task_wordings, with_withheld=True)
+        prompt = skill.make_prompt(rng, skill.task_wordings, "test")
         fields = skill.fields_of(prompt)
         assert skill.obeys(fields, draw(world.grammar(prompt), rng))
         assert not skill.obeys(fields, draw(world.grammar(prompt, careful=False), rng))
+        assert not skill.obeys(fields, "")

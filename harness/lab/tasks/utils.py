@@ -8,19 +8,19 @@ from typing import Any
 
 import datasets
 
-from harness.lab.corpus import FIXED_SHOTS
 from harness.lab.generated import Format
+from harness.lab.speakers import with_source
 
 
-def load(skill: str, part: str = "", **_: Any) -> datasets.DatasetDict:
-    """Splits `test` and, for a few-shot task, `shots`: its first items, the same for every question."""
+def load(skill: str, part: str = "", source: str | None = None, **_: Any) -> datasets.DatasetDict:
+    """Split `test`: the items in the file beside this one, asked plainly or of a source; `plain` is the prompt without it."""
     lines = (Path(__file__).parent / f"lab_{skill}{part}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
-    shots = FIXED_SHOTS.get(skill, 0)
-    splits: Any = {"test": datasets.Dataset.from_list(rows[shots:])}
-    if shots:
-        splits["shots"] = datasets.Dataset.from_list(rows[:shots])
-    return datasets.DatasetDict(splits)
+    for row in rows:
+        row["plain"] = row["prompt"]
+        if source is not None:
+            row["prompt"] = with_source(row["prompt"], source)
+    return datasets.DatasetDict({"test": datasets.Dataset.from_list(rows)})
 
 
 def exact(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
@@ -32,6 +32,6 @@ def exact(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
 def obedience(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Whether the response follows the prompt's instruction, checked by program."""
     skill = Format()
-    fields = skill.fields_of(doc["prompt"])
+    fields = skill.fields_of(doc["plain"])
     assert fields is not None
     return {"prompt_level_strict_acc": float(skill.obeys(fields, results[0]))}

@@ -64,7 +64,8 @@ def make_item_scores(
     `values` is None where the metric is not made of one number per item (a corpus metric): such rows cannot be paired. Numbers
     whose mean is not the score (log-likelihoods behind a perplexity) are kept; they are not paired either. `parts`, where every
     task of a group has the same weight: the number of items of each task. `clusters`, where items share one (keys: of every
-    lm-eval task's documents): the index of every item's cluster, in order of first appearance.
+    lm-eval task's documents): the index of every item's cluster, in order of first appearance. `predictions`: the number of every
+    item's predicted text, in order of first appearance; `unanswered`: items whose generated text has no answer in it.
     """
     counted = [s for s in samples if s["filter"] == row.filter]
     counted.sort(key=lambda s: (s.get("task", ""), s["doc_id"]))
@@ -79,4 +80,31 @@ def make_item_scores(
         clusters = number_clusters([keys[s.get("task", row.name)][s["doc_id"]] for s in counted])
         if max(clusters) + 1 < len(clusters):
             item_scores["clusters"] = clusters
+    predictions = [predicted_text(s) for s in counted]
+    if is_complete and None not in predictions:
+        item_scores["predictions"] = number_clusters([str(text) for text in predictions])
+        if isinstance(counted[0]["filtered_resps"][0], str):
+            item_scores["unanswered"] = sum(text in ("", NO_ANSWER) for text in predictions)
     return item_scores
+
+
+NO_ANSWER = "[invalid]"  # what lm-eval's regex filter gives where it finds nothing
+
+
+def predicted_text(sample: Mapping[str, Any]) -> str | None:
+    """The option of the largest log-likelihood, or what the filter took from the generated text; None for other kinds of task."""
+    responses = sample.get("filtered_resps") or [None]
+    if all(isinstance(response, str) for response in responses):
+        return responses[0].strip()
+    is_choice = len(responses) > 1 and all(isinstance(r, (list, tuple)) and isinstance(r[0], (int, float)) for r in responses)
+    if not is_choice or len(sample["arguments"]) != len(responses):
+        return None
+    largest = max(range(len(responses)), key=lambda index: responses[index][0])
+    return _continuation(sample["arguments"], largest)
+
+
+def _continuation(arguments: Any, index: int) -> str:
+    """lm-eval's arguments are a list of (context, continuation), or, once logged, a mapping of such mappings."""
+    if isinstance(arguments, Mapping):
+        return str(arguments[f"gen_args_{index}"]["arg_1"])
+    return str(arguments[index][1])

@@ -23,7 +23,7 @@ REQUIRED_TABLES = (
     "tables/comparisons.csv", "tables/drift.csv", "tables/collapse.csv", "tables/cost.csv", "tables/cost_total.csv",
     "tables/versions.csv",
 )  # fmt: skip
-OPTIONAL_TABLES = ("tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/compute.csv",
+OPTIONAL_TABLES = ("tables/task_notes.csv", "tables/first_ids.csv", "tables/beside.csv", "tables/study.csv", "tables/compute.csv",
                "tables/chosen.csv")  # fmt: skip
 TEMPLATE = Path(__file__).with_name("report.typ")
 

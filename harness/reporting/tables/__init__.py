@@ -18,6 +18,7 @@ from harness.reporting.tables.leaderboard import leaderboard
 from harness.reporting.tables.paired_scores import PairedScores
 from harness.reporting.tables.ranking import ranking_table
 from harness.reporting.tables.study import chosen_table, study_table
+from harness.reporting.tables.task_notes import task_notes_table
 from harness.reporting.tables.versions import versions_table
 from harness.security.escaping import to_csv_text
 
@@ -52,6 +53,7 @@ def refresh(root: Path, everything: bool = True) -> list[Path]:
             "tables/comparisons.csv": comparisons,
             "tables/standing.csv": ranking if earlier_tables is None else with_prob_best(earlier_tables, ranking),
             "tables/collapse.csv": collapse_table(results),
+            "tables/task_notes.csv": task_notes_table(results, comparisons),
             "tables/cost_total.csv": cost_totals(results),
             "tables/versions.csv": versions,
         }

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness.analysis import stats
-from harness.analysis.collapse import ScoreDrop, TrainingSummary, detect
+from harness.analysis.collapse import (
+    Change,
+    DataDrift,
+    Finding,
+    ScoreDrop,
+    TaskChange,
+    TrainingSummary,
+    detect,
+    detect_drift,
+    detect_in_task,
+)
 from harness.analysis.facts import RunResults
 from harness.analysis.frames import KEY_COLUMNS, Frame
-from harness.records import INITIAL
+from harness.records import INITIAL, INITIAL_ITERATION
 from harness.reporting.tables.leaderboard import mean_curves, unit_score_array
 
 COLUMNS = [*KEY_COLUMNS, "finding", "evidence", "value", "bound", "source"]
@@ -23,6 +34,7 @@ def collapse_table(results: RunResults) -> Frame:
     measurements_by_key = {key: dict(zip(rows["name"], rows["value"], strict=True)) for key, rows in groups}
     initial = next((m for (objective, _, _), m in measurements_by_key.items() if objective == INITIAL), {})
     steps_by_key = dict(iter(results.training.groupby(KEY_COLUMNS)))
+    history = History(results)
     rows: list[tuple[Any, ...]] = []
     for objective in results.variants:
         curves = mean_curves(results, objective)
@@ -36,10 +48,76 @@ def collapse_table(results: RunResults) -> Frame:
                 drop = None
                 if t and not np.isnan(curve[t - 1 : t + 1]).any():
                     drop = ScoreDrop(float(curve[t - 1] - curve[t]), float(np.hypot(error[t - 1], error[t])))
-                for finding in detect(initial, measurements_by_key.get(key, {}), summary, drop):
+                found = [*detect(initial, measurements_by_key.get(key, {}), summary, drop), *history.findings(objective, seed, t)]
+                for finding in found:
                     source = f"{objective}/seed-{seed}/iteration-{t}"
                     rows.append((*key, finding.name, finding.evidence, finding.value, finding.bound, source))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+class History:
+    """Every checkpoint of a seed beside those before it, the initial policy first."""
+
+    def __init__(self, results: RunResults) -> None:
+        self.results = results
+        measured = results.dynamics.groupby(KEY_COLUMNS, dropna=False)
+        self.measured = {_key(key): rows.set_index("name")[["value", "stderr"]].astype(float) for key, rows in measured}
+        scored = results.unit_scores.groupby([*KEY_COLUMNS, "task"], dropna=False)
+        self.scores = {(_key(key[:3]), key[3]): float(rows["value"].iloc[0]) for key, rows in scored}
+        self.errors = {
+            (_key((r["objective"], r["seed"], r["iteration"])), r["task"]): results.scales[r["task"]].stderr_to_unit(r["stderr"])
+            for r in results.scores.dropna(subset="stderr").to_dict("records")
+        }
+
+    def findings(self, objective: str, seed: int, iteration: int) -> Iterator[Finding]:
+        """Those that need what came before this checkpoint."""
+        now = (objective, seed, iteration)
+        before = [(INITIAL, None, INITIAL_ITERATION), *((objective, seed, t) for t in range(iteration))]
+        if drift := self._drift(now, before):
+            yield from detect_drift(drift)
+        for row in self.results.averaged_tasks:
+            if task := self._task_change(row, now, before):
+                yield from detect_in_task(task)
+
+    def _drift(self, now: Any, before: list[Any]) -> DataDrift | None:
+        names = ["kl_policy_data", "entropy_per_token"]
+        known = [key for key in before if key in self.measured and set(names) <= set(self.measured[key].index)]
+        if not known or now not in self.measured or not set(names) <= set(self.measured[now].index):
+            return None
+        nearest = min(known, key=lambda key: self.measured[key].at[names[0], "value"])
+        kl, entropy = (self._change(name, nearest, now) for name in names)
+        tasks = [row["name"] for row in self.results.averaged_tasks]
+        means = [np.mean([self.scores.get((key, task), np.nan) for task in tasks]) if tasks else np.nan for key in (nearest, now)]
+        score = None if np.isnan(means).any() else Change(float(means[0]), float(means[1]), 0.0)
+        return DataDrift(nearest[2], kl, entropy, score)
+
+    def _change(self, name: str, before: Any, now: Any) -> Change:
+        one, other = self.measured[before].loc[name], self.measured[now].loc[name]
+        return Change(one["value"], other["value"], float(np.hypot(one["stderr"], other["stderr"])))
+
+    def _task_change(self, row: dict[str, Any], now: Any, before: list[Any]) -> TaskChange | None:
+        task, known = row["name"], [key for key in before if (key, row["name"]) in self.scores]
+        if not known or (now, task) not in self.scores:
+            return None
+        best = max(known, key=lambda key: self.scores[key, task])
+        error = float(np.hypot(self.errors.get((best, task), np.nan), self.errors.get((now, task), np.nan)))
+        score = Change(self.scores[best, task], self.scores[now, task], error)
+        chance = self.results.scales[task].to_unit(row["chance"])
+        return TaskChange(row["label"], chance, score, self._unanswered(task, now))
+
+    def _unanswered(self, task: str, now: Any) -> Change | None:
+        shares = []
+        for key in ((INITIAL, None, INITIAL_ITERATION), now):
+            items = self.results.item_scores.get(key, {}).get(task, {})
+            if "unanswered" not in items:
+                return None
+            shares.append(items["unanswered"] / len(items["predictions"]))
+        return Change(shares[0], shares[1], 0.0)
+
+
+def _key(key: Any) -> tuple[str, int | None, int]:
+    objective, seed, iteration = key
+    return objective, None if pd.isna(seed) else int(seed), int(iteration)
 
 
 def summarize_training(steps: Frame) -> TrainingSummary:

@@ -12,6 +12,7 @@ from harness.analysis.stats import MIN_SEEDS_FOR_INTERVAL
 from harness.records import INITIAL
 from harness.reporting.report.blocks import Block, bullets, display_text, figure, section, table, text
 from harness.reporting.report.content.beside import unaveraged_sentences
+from harness.reporting.report.content.cautions import caution_sentences
 from harness.reporting.report.content.tables import Tables
 from harness.reporting.tables.comparisons import MEAN_TASK
 from harness.reporting.tables.earlier import provenance_sentences
@@ -32,7 +33,7 @@ def summary_section(tables: Tables) -> Block:
     return section(
         "Summary",
         text(display_text(question)) if question else None,
-        bullets([*failures, *provenance_sentences(tables.results), *sentences(tables), *unaveraged_sentences(tables)]),
+        bullets([*failures, *provenance_sentences(tables.results), *sentences(tables), *caution_sentences(tables), *unaveraged_sentences(tables)]),
         figure("stability_curves", caption) if tables.results.averaged_tasks else None,
         ranking_block(tables),
         page_break_after=True,
