@@ -9,7 +9,7 @@ STAMP := $(VENV)/installed
 .PHONY: run test slow bench lint types imports check clean
 
 run: $(STAMP)
-	$(BIN)/harness run --objectives space,spin --iters 5
+	$(BIN)/harness run --objectives sft,space,spin --iters 5
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
