@@ -21,7 +21,7 @@ from harness.train.checkpointing import NO_CHECKPOINT, TrainerState, TrainingChe
 from harness.train.loss import MicroBatchStats, mean_of_sums
 from harness.train.micro_batches import MicroBatcher
 from harness.train.nonfinite import BadExample, ResponseValues, TrainingStopped
-from harness.train.numerics import SAME_WEIGHTS
+from harness.train.numerics import BEFORE_FIRST_UPDATE
 from harness.train.schedule import Step, make_optimizer, plan_steps
 from harness.world import Policy
 from objectives import Objective
@@ -134,17 +134,17 @@ def step_record(step: Step, result: StepResult, seconds: float) -> StepRecord:
 
 
 def check_reference_matches(stats: Sequence[MicroBatchStats], precision: str) -> None:
-    """Raises TrainingStopped where a |log_ratio| per token of the first batch, before any update, is above tolerance.
+    """Raises TrainingStopped where a |log_ratio| of the first batch, before any update, is above tolerance.
 
     The main player starts as the opponent, so it must be about 0: this catches a wrong adapter, active dropout, and any
     difference in template or padding between scoring and training.
     """
-    limit = SAME_WEIGHTS[precision]
-    for max_ratio in (s.step0 for s in stats if s.step0 is not None):
+    limit = BEFORE_FIRST_UPDATE[precision]
+    for max_ratio in (s.step0_per_root for s in stats if s.step0_per_root is not None):
         if not max_ratio <= limit:
             raise TrainingStopped(
-                f"before the first update a log-ratio per token is {max_ratio:.3g}, expected at most {limit} in {precision}: "
-                "the policy in training is not the opponent that was scored"
+                f"before the first update a log-ratio is {max_ratio:.3g} times the root of its number of tokens, expected at "
+                f"most {limit} in {precision}: the policy in training is not the opponent that was scored"
             )
 
 

@@ -20,7 +20,8 @@ Sums = Mapping[str, tuple[float, int]]  # name -> (sum, number of values)
 
 @dataclass(frozen=True)
 class MicroBatchStats:
-    """One micro-batch's contribution to the step record: detached sums. step0: the largest |log_ratio| per token."""
+    """One micro-batch's contribution to the step record: detached sums. step0: the largest |log_ratio| per token;
+    step0_per_root: the largest per root of the number of tokens."""
 
     loss: float
     weight: float
@@ -28,6 +29,7 @@ class MicroBatchStats:
     log_ratio: Sums
     metrics: Sums
     step0: float | None
+    step0_per_root: float | None
 
 
 def weighted_loss(groups: Sequence[Group], logps: torch.Tensor, objective: Objective) -> tuple[torch.Tensor, MicroBatchStats]:
@@ -40,14 +42,15 @@ def weighted_loss(groups: Sequence[Group], logps: torch.Tensor, objective: Objec
     total = (weight * output.loss).sum()
     with torch.no_grad():
         ratios = {role: r.log_ratio for role, r in by_role.items() if r.reference is not None}
-        max_ratios = [float((r.log_ratio / r.length).abs().max()) for r in by_role.values() if r.reference is not None]
+        compared = [(r.log_ratio.abs(), r.length) for r in by_role.values() if r.reference is not None]
         stats = MicroBatchStats(
             loss=float(total),
             weight=float(weight.sum()),
             logp=_sums({role: r.logp for role, r in by_role.items()}),
             log_ratio=_sums(ratios),
             metrics=_sums(output.metrics),
-            step0=max(max_ratios, default=None),
+            step0=max((float((ratio / length).max()) for ratio, length in compared), default=None),
+            step0_per_root=max((float((ratio / length.sqrt()).max()) for ratio, length in compared), default=None),
         )
     return total, stats
 

@@ -1,8 +1,9 @@
-"""The tasks of the evaluation rows as suite files in a folder of their own: lm-eval's where there are any, and three of ours.
+"""The tasks of the evaluation rows as suite files in a folder of their own: lm-eval's where there are any, and four of ours.
 
 MMLU's data is not in the mirror, so `mmlu_shaped` has its form alone: a sentence that names the subject, five fixed shots, a
 question of 15 to 60 words with four options of 2 to 12 words, the letter as answer. `gsm8k_short` and `bbh_boolean_short` are
-lm-eval's gsm8k and boolean_expressions without shots, whose answers end after 48 and 16 tokens.
+lm-eval's gsm8k and boolean_expressions without shots, whose answers end after 48 and 16 tokens. `lambada_lab` is LAMBADA without
+the lines whose last word has no token of its own behind its context under the lab's tokenizer: HFLM ends at those.
 """
 
 import importlib.util
@@ -57,6 +58,35 @@ def load(**_):
     rows = json.loads((Path(__file__).parent / "mmlu_shaped.json").read_text(encoding="utf-8"))
     return {split: datasets.Dataset.from_list(rows[split]) for split in rows}
 '''
+LAMBADA_LAB = """task: lambada_lab
+dataset_path: EleutherAI/lambada_openai
+dataset_name: default
+output_type: loglikelihood
+test_split: test
+process_docs: !function lambada_lab.with_a_token
+doc_to_text: "{{text.split(' ')[:-1]|join(' ')}}"
+doc_to_target: "{{' '+text.split(' ')[-1]}}"
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+metadata:
+  version: 1.0
+"""
+LAMBADA_LAB_CODE = '''"""The lines that HFLM can score with the lab's tokenizer."""
+
+import tokenizers
+
+TOKENIZER = tokenizers.Tokenizer.from_file({tokenizer!r})
+
+
+def with_a_token(docs):
+    def has_one(doc):
+        context = doc["text"].rsplit(" ", 1)[0]
+        return len(TOKENIZER.encode(doc["text"]).ids) > len(TOKENIZER.encode(context).ids)
+
+    return docs.filter(has_one)
+'''
 GENERATED = """task: {name}
 dataset_path: {path}
 dataset_name: {config}
@@ -102,6 +132,9 @@ def write_suite(folder: Path, tasks: Sequence[Task]) -> Path:
     (folder / "mmlu_shaped.yaml").write_text(MMLU_SHAPED, encoding="utf-8")
     (folder / "mmlu_shaped.py").write_text(MMLU_SHAPED_CODE, encoding="utf-8")
     (folder / "mmlu_shaped.json").write_text(json.dumps(mmlu_shaped_rows()), encoding="utf-8")
+    (folder / "lambada_lab.yaml").write_text(LAMBADA_LAB, encoding="utf-8")
+    tokenizer = str(ROOT / "harness" / "lab" / "base" / "tokenizer.json")
+    (folder / "lambada_lab.py").write_text(LAMBADA_LAB_CODE.format(tokenizer=tokenizer), encoding="utf-8")
     own = {
         "gsm8k_short": ("openai/gsm8k", "main", "Question: {{question}}\\nAnswer:", "{{answer.split('#### ')[-1]}}", 48),
         "bbh_boolean_short": ("SaylorTwift/bbh", "boolean_expressions", "Q: {{input}}\\nA:", "{{target}}", 16),

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,8 +11,10 @@ import torch
 from harness.config import TrainingConfig
 from harness.discovery.variants import list_objectives
 from harness.records import PromptGroup
+from harness.train.core import check_reference_matches
 from harness.train.micro_batches import make_micro_batches
 from harness.train.nonfinite import TrainingStopped
+from harness.train.numerics import BFLOAT16_PRODUCTS
 from harness.train.schedule import learning_rate, optimizer_batches
 from objectives import LossOutput, Needs
 from objectives.space import SPACE
@@ -83,6 +87,21 @@ def test_another_opponent_than_the_scored_one_is_refused_before_any_update(polic
     policy.reset_adapter(9)
     with pytest.raises(TrainingStopped, match="not the opponent that was scored"):
         run(policy, groups, loss)
+
+
+def test_rounding_before_the_first_update_adds_up_by_the_root_of_the_tokens():
+    """Errors of single tokens of 0.025 nats, as in bfloat16 products: no response of any length is taken for another opponent's;
+    a tenth of a nat in every token of 30 is."""
+    generator = Random(0)
+
+    def stats(length, shift=0.0):
+        ratio = sum(shift + generator.gauss(0.0, 0.025) for _ in range(length))
+        return SimpleNamespace(step0_per_root=abs(ratio) / length**0.5)
+
+    for length in (1, 3, 30, 1000):
+        check_reference_matches([stats(length) for _ in range(1000)], BFLOAT16_PRODUCTS)
+    with pytest.raises(TrainingStopped, match="root of its number of tokens, expected at most 0.25 in bfloat16 products"):
+        check_reference_matches([stats(30, 0.1)], BFLOAT16_PRODUCTS)
 
 
 def test_warm_up_then_linear_decay_and_schedules_by_iteration_repeat_their_last_value():

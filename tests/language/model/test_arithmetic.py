@@ -117,9 +117,9 @@ def test_scores_and_gradients_are_rounded_and_what_compares_checkpoints_is_not(r
     assert 1e-4 < float((flat - exact).norm() / exact.norm()) < 0.05
     counts, _ = run(rounded, groups, SPIN())
     assert counts["step0_max_abs_log_ratio_per_token"] <= SAME_WEIGHTS[BFLOAT16_PRODUCTS]
-    check_reference_matches([SimpleNamespace(step0=0.04)], rounded.training_precision)
-    with pytest.raises(TrainingStopped, match="expected at most 0.0001 in float32"):
-        check_reference_matches([SimpleNamespace(step0=0.04)], rounded.precision)
+    check_reference_matches([SimpleNamespace(step0_per_root=0.2)], rounded.training_precision)
+    with pytest.raises(TrainingStopped, match="expected at most 0.001 in float32"):
+        check_reference_matches([SimpleNamespace(step0_per_root=0.2)], rounded.precision)
 
 
 def test_samples_kept_in_float32_are_scored_again_and_still_told_from_another_checkpoints(rounded):
