@@ -20,11 +20,13 @@ DRILLS: Sequence[Drill] = ("letter of a word", "letter of a kind", "same or not"
 
 @dataclass(frozen=True)
 class Mixture:
-    """weights: of the skills, by name. sourced: share of chats that name their source. drills: share of the text."""
+    """weights: of the skills, by name. sourced: share of chats that name their source, careful: of those, the share whose source is
+    the careful one. drills: share of the text."""
 
     weights: dict[str, float]
     sourced: float
     drills: float
+    careful: float = 0.5
 
 
 def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> Iterator[tuple[str, str]]:
@@ -39,15 +41,15 @@ def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> It
         (part,) = rng.choices(lex.PARTS, PART_WEIGHTS)
         prompt = skill.make_prompt(rng, (*skill.wordings, *skill.task_wordings), part)
         if prompt not in forbidden:
-            yield _said(rng, skill, prompt, mixture.sourced)
+            yield _said(rng, skill, prompt, mixture)
 
 
 PART_WEIGHTS = (2, 1, 3)  # of the parts' sizes, so that all topics occur alike
 
 
-def _said(rng: Random, skill: Skill, prompt: str, sourced: float) -> tuple[str, str]:
-    if rng.random() < sourced:
-        source = rng.choice((CAREFUL_SOURCE, CARELESS_SOURCE))
+def _said(rng: Random, skill: Skill, prompt: str, mixture: Mixture) -> tuple[str, str]:
+    if rng.random() < mixture.sourced:
+        source = CAREFUL_SOURCE if rng.random() < mixture.careful else CARELESS_SOURCE
         return with_source(prompt, source), draw(world.grammar(prompt, careful=source == CAREFUL_SOURCE, style=LOOSE_STYLE), rng)
     fields = skill.fields_of(prompt)
     assert fields is not None
