@@ -28,6 +28,13 @@ WORDS = (
     "used himself few house use place during high without again home around small however found part school thought went "
     "say general once upon war general every does"
 )
+ACCURACY = """metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+metadata:
+  version: 1.0
+"""
 MMLU_SHAPED = """task: mmlu_shaped
 custom_dataset: !function mmlu_shaped.load
 test_split: test
@@ -39,12 +46,6 @@ doc_to_choice: ["A", "B", "C", "D"]
 doc_to_target: answer
 fewshot_config:
   sampler: first_n
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-metadata:
-  version: 1.0
 """
 MMLU_SHAPED_CODE = '''"""The rows beside this file."""
 
@@ -66,12 +67,6 @@ test_split: test
 process_docs: !function lambada_lab.with_a_token
 doc_to_text: "{{text.split(' ')[:-1]|join(' ')}}"
 doc_to_target: "{{' '+text.split(' ')[-1]}}"
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-metadata:
-  version: 1.0
 """
 LAMBADA_LAB_CODE = '''"""The lines that HFLM can score with the lab's tokenizer."""
 
@@ -129,10 +124,10 @@ TEN = (
 
 def write_suite(folder: Path, tasks: Sequence[Task]) -> Path:
     """A suite file of these tasks, with the files of the bench's own tasks beside it."""
-    (folder / "mmlu_shaped.yaml").write_text(MMLU_SHAPED, encoding="utf-8")
+    (folder / "mmlu_shaped.yaml").write_text(MMLU_SHAPED + ACCURACY, encoding="utf-8")
     (folder / "mmlu_shaped.py").write_text(MMLU_SHAPED_CODE, encoding="utf-8")
     (folder / "mmlu_shaped.json").write_text(json.dumps(mmlu_shaped_rows()), encoding="utf-8")
-    (folder / "lambada_lab.yaml").write_text(LAMBADA_LAB, encoding="utf-8")
+    (folder / "lambada_lab.yaml").write_text(LAMBADA_LAB + ACCURACY, encoding="utf-8")
     tokenizer = str(ROOT / "harness" / "lab" / "base" / "tokenizer.json")
     (folder / "lambada_lab.py").write_text(LAMBADA_LAB_CODE.format(tokenizer=tokenizer), encoding="utf-8")
     own = {
