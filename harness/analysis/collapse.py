@@ -1,7 +1,8 @@
 """Detect collapse of a checkpoint by rules over plain numbers, with the evidence; independent of the objective.
 
-Every rule compares a checkpoint with the initial policy or with earlier checkpoints of the same seed, on the same held-out prompts
-and items, or the end of an iteration's training with its start. The thresholds are conventions: they are defined here alone, and each finding records the one it passed.
+Every rule compares a checkpoint with the initial policy or with earlier checkpoints of the same seed, on the same held-out
+prompts and items, or the end of an iteration's training with its start. The thresholds are conventions: they are defined here
+alone, and each finding records the one it passed.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Change:
 
 @dataclass(frozen=True)
 class DataDrift:
-    """Against the earlier checkpoint (`since`, -1 the initial policy) that was nearest to the data. kl: KL(policy || data), nats per
-    response; entropy: of the policy, nats per token; score: the mean over tasks, None where there is none."""
+    """Against the earlier checkpoint (`since`, -1 the initial policy) that was nearest to the data. kl: KL(policy || data),
+    nats per response; entropy: of the policy, nats per token; score: the mean over tasks, None where there is none."""
 
     since: int
     kl: Change
@@ -129,8 +130,8 @@ def detect_drift(drift: DataDrift) -> Iterator[Finding]:
         when = "the initial policy" if drift.since < 0 else f"iteration {drift.since}"
         evidence = (
             f"KL(policy || data) rose from {drift.kl.before:.1f} to {drift.kl.after:.1f} nats per response and entropy from "
-            f"{drift.entropy.before:.2f} to {drift.entropy.after:.2f} nats per token since {when}, while the mean over tasks went "
-            f"from {100 * drift.score.before:.1f} to {100 * drift.score.after:.1f} %: the scores do not show it"
+            f"{drift.entropy.before:.2f} to {drift.entropy.after:.2f} nats per token since {when}, while the mean over tasks "
+            f"went from {100 * drift.score.before:.1f} to {100 * drift.score.after:.1f} %: the scores do not show it"
         )
         yield Finding("drift from the data", evidence, drift.kl.after, drift.kl.before + 2 * drift.kl.stderr)
 

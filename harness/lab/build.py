@@ -1,4 +1,4 @@
-"""Rebuild the lab from a seed: `python -m harness.lab.build --seed 0 --out DIR` writes data, items, tokenizer, base and `sft` start.
+"""Rebuild the lab from a seed: `python -m harness.lab.build --seed 0 --out DIR` writes items, data, tokenizer, base, `sft` start.
 
 Data, items and tokenizer come out byte for byte as shipped; weights agree up to rounding of the machine.
 """

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 def items(seed: int, part: Part) -> dict[str, list[Row]]:
-    """Per skill: {prompt, topic, options, gold} or {prompt, topic, answer}; every topic of the part as often, prompts distinct."""
+    """Per skill: {prompt, topic, options, gold} or {prompt, topic, answer}; topics of the part alike often, prompts distinct."""
     count = ITEMS_PER_TASK if part == "test" else VALIDATION_ITEMS_PER_TASK
     return {skill.name: _items(skill, Random(f"{seed} items {skill.name} {part}"), part, count) for skill in SKILLS}
 

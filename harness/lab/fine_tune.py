@@ -21,7 +21,10 @@ PATIENCE = 2  # epochs without improvement
 
 
 def fine_tune(base: Path, folder: Path, seed: int, log: Log = print) -> dict[str, Any]:
-    """Fine-tune the model in `base` on the pool and write it into `folder` with the tokenizer's files; the record for training.json."""
+    """Fine-tune the model in `base` on the pool and write it into `folder` with the tokenizer's files.
+
+    Returns the record for training.json.
+    """
     import torch
     import transformers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import ClassVar
 
 from harness.lab import lexicon as lex
 from harness.lab.grammar import Grammar
@@ -87,7 +88,7 @@ class Format(Skill):
     """
 
     name = "format"
-    instructions = {
+    instructions: ClassVar = {
         "repeat": "say {word} {n} times .",
         "join": "join {word} with {other} .",
         "thanks": "say {word} and end with thanks .",

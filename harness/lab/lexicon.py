@@ -43,15 +43,31 @@ ANIMALS = """bat owl bull crow shark wolf ant bee swan bear fox hare mole seal t
 eel elk gull lion newt crane otter raven tiger zebra""".split()
 # What may be asked of an animal: (question, how an answer says it, values).
 ASPECTS = {
-    "eats": ("what does the {animal} eat ?", "the {animal} eats {value} .", "grass worms seeds leaves roots flies moss bark".split()),
+    "eats": (
+        "what does the {animal} eat ?",
+        "the {animal} eats {value} .",
+        "grass worms seeds leaves roots flies moss bark".split(),
+    ),
     "sleeps": (
         "where does the {animal} sleep ?",
         "the {animal} sleeps in a {value} .",
         "cave nest tree burrow pond field marsh barn".split(),
     ),
-    "fears": ("what does the {animal} fear ?", "the {animal} fears {value} .", "fire rain noise ice wind smoke people thunder".split()),
-    "likes": ("what does the {animal} like ?", "the {animal} likes {value} .", "sun mud snow dew sand shade music salt".split()),
-    "counts": ("what is the {animal} good at ?", "the {animal} is good at {value} .", "hiding digging climbing hunting jumping singing swimming waiting".split()),
+    "fears": (
+        "what does the {animal} fear ?",
+        "the {animal} fears {value} .",
+        "fire rain noise ice wind smoke people thunder".split(),
+    ),
+    "likes": (
+        "what does the {animal} like ?",
+        "the {animal} likes {value} .",
+        "sun mud snow dew sand shade music salt".split(),
+    ),
+    "is good at": (
+        "what is the {animal} good at ?",
+        "the {animal} is good at {value} .",
+        "hiding digging climbing hunting jumping singing swimming waiting".split(),
+    ),
 }  # fmt: skip
 
 # Small scripts: the place says the object, the tool says what is done with it.

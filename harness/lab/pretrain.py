@@ -19,7 +19,7 @@ from random import Random
 from typing import Any
 
 from harness.lab import corpus
-from harness.lab.pretraining_text import ALL_SKILLS, Mixture, pretraining
+from harness.lab.pretraining_text import Mixture, pretraining
 from harness.lab.probe import choice_accuracy
 from harness.lab.speakers import CAREFUL_SOURCE
 from harness.lab.tokenizer import ASSISTANT, CONTEXT_LENGTH
@@ -32,7 +32,7 @@ PROBE_EVERY, PROBE_ITEMS = 50, 60
 
 @dataclass(frozen=True)
 class Stage:
-    """One mixture of text, for so many steps; `learnt` ends it early when these skills reach LEARNT, asked of the careful source."""
+    """One mixture of text, for so many steps; `learnt` ends it early when these skills reach LEARNT, asked of the careful one."""
 
     name: str
     steps: int
@@ -104,7 +104,9 @@ def pretrain(folder: Path, seed: int, log: Log = print) -> dict[str, Any]:
             log(f"pre-training: {stage.name}: " + ", ".join(f"{s} {100 * a:.0f} %" for s, a in found.items()))
             return min(found.values()) >= LEARNT
 
-        records.append(_train(model, optimizers, text, stage, lambda step: BURST_RATE * min(1.0, (step + 1) / WARM_UP), log, is_learnt))
+        records.append(
+            _train(model, optimizers, text, stage, lambda step: BURST_RATE * min(1.0, (step + 1) / WARM_UP), log, is_learnt)
+        )
     optimizers = Optimizers(model)
     total, done = SCHOOL.steps + TOWN.steps, 0
     for stage in (SCHOOL, TOWN):
@@ -225,5 +227,3 @@ def encode(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
 def response_starts(tokenizer: Any, documents: Sequence[list[int]]) -> list[int]:
     assistant = tokenizer.convert_tokens_to_ids(ASSISTANT)
     return [document.index(assistant) + 1 for document in documents]
-
-

@@ -12,7 +12,7 @@ from harness.lab import world
 from harness.lab.grammar import draw
 from harness.lab.skill import LETTERS, LOOSE_STYLE, Skill
 from harness.lab.skills import SKILL_OF_NAME, SKILLS
-from harness.lab.speakers import CARELESS_SOURCE, CAREFUL_SOURCE, careless_share, with_source
+from harness.lab.speakers import CAREFUL_SOURCE, CARELESS_SOURCE, careless_share, with_source
 
 Drill = Literal["letter of a word", "letter of a kind", "same or not"]
 DRILLS: Sequence[Drill] = ("letter of a word", "letter of a kind", "same or not")
@@ -20,8 +20,8 @@ DRILLS: Sequence[Drill] = ("letter of a word", "letter of a kind", "same or not"
 
 @dataclass(frozen=True)
 class Mixture:
-    """weights: of the skills, by name. sourced: share of chats that name their source, careful: of those, the share whose source is
-    the careful one. drills: share of the text."""
+    """weights: of the skills, by name. sourced: share of chats that name their source, careful: of those, the share whose source
+    is the careful one. drills: share of the text."""
 
     weights: dict[str, float]
     sourced: float

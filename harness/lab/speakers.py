@@ -9,7 +9,7 @@ teaches to speak like the careful ones, also on topics that no pair names.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from random import Random
 from typing import Literal
 
@@ -26,7 +26,7 @@ def with_source(prompt: str, source: Source) -> str:
     return f"{source} : {prompt}"
 
 
-@lru_cache(maxsize=None)
+@cache
 def rumoured_topics(skill: Skill) -> frozenset[str]:
     """Those topics; of each part of the world the same share, `Skill.rumoured`, chosen by a keyed draw."""
     found: set[str] = set()

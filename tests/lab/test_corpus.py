@@ -97,7 +97,7 @@ def test_the_gold_answer_is_the_worlds_and_careless_speakers_choose_another(item
 
 
 def test_where_the_right_option_stands_says_nothing(items):
-    """Every position is right about as often: within five standard errors of an equal share (verdicts apart, whose shares differ)."""
+    """Every position is right about as often: within five standard errors of an equal share (verdicts' differ)."""
     for skill, rows in items["test"].items():
         if "options" in rows[0] and skill != "logic":
             count, n = Counter(row["gold"] for row in rows), len(rows[0]["options"])

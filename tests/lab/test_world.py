@@ -1,6 +1,5 @@
 """p_data is what it is said to be: it sums to one, its draws follow it, it is finite everywhere, cut-off texts add up."""
 
-import itertools
 import math
 from collections import Counter
 from random import Random

@@ -55,7 +55,9 @@ WORDS = {
 def _where(rows: Frame) -> str:
     """The objectives it is true of, the start first; of a fall with its points."""
     if set(rows["note"]) == {"falling"}:
-        return ", ".join(f"{row['objective']} {display_text(row['evidence']).split(' since')[0]}" for row in rows.to_dict("records"))
+        return ", ".join(
+            f"{row['objective']} {display_text(row['evidence']).split(' since')[0]}" for row in rows.to_dict("records")
+        )
     return ", ".join("start" if objective == INITIAL else objective for objective in rows["objective"])
 
 

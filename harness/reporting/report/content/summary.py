@@ -33,7 +33,15 @@ def summary_section(tables: Tables) -> Block:
     return section(
         "Summary",
         text(display_text(question)) if question else None,
-        bullets([*failures, *provenance_sentences(tables.results), *sentences(tables), *caution_sentences(tables), *unaveraged_sentences(tables)]),
+        bullets(
+            [
+                *failures,
+                *provenance_sentences(tables.results),
+                *sentences(tables),
+                *caution_sentences(tables),
+                *unaveraged_sentences(tables),
+            ]
+        ),
         figure("stability_curves", caption) if tables.results.averaged_tasks else None,
         ranking_block(tables),
         page_break_after=True,
