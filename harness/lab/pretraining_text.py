@@ -1,31 +1,26 @@
-"""The text that a base model is made of: chats of one round by all speakers, and drills, drawn from a mixture."""
+"""The text that a base model is made of: chats of one round by all speakers, drawn from a mixture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Literal
 
 from harness.lab import lexicon as lex
 from harness.lab import world
 from harness.lab.grammar import draw
-from harness.lab.skill import LETTERS, LOOSE_STYLE, Skill
-from harness.lab.skills import SKILL_OF_NAME, SKILLS
+from harness.lab.skill import LOOSE_STYLE, Skill
+from harness.lab.skills import SKILL_OF_NAME
 from harness.lab.speakers import CAREFUL_SOURCE, CARELESS_SOURCE, careless_share, with_source
-
-Drill = Literal["letter of a word", "letter of a kind", "same or not"]
-DRILLS: Sequence[Drill] = ("letter of a word", "letter of a kind", "same or not")
 
 
 @dataclass(frozen=True)
 class Mixture:
     """weights: of the skills, by name. sourced: share of chats that name their source, careful: of those, the share whose source
-    is the careful one. drills: share of the text."""
+    is the careful one."""
 
     weights: dict[str, float]
     sourced: float
-    drills: float
     careful: float = 0.5
 
 
@@ -34,9 +29,6 @@ def pretraining(seed: object, forbidden: frozenset[str], mixture: Mixture) -> It
     rng = Random(f"{seed} pretraining")
     skills, weights = [SKILL_OF_NAME[name] for name in mixture.weights], list(mixture.weights.values())
     while True:
-        if rng.random() < mixture.drills:
-            yield _drill(rng)
-            continue
         (skill,) = rng.choices(skills, weights)
         (part,) = rng.choices(lex.PARTS, PART_WEIGHTS)
         prompt = skill.make_prompt(rng, (*skill.wordings, *skill.task_wordings), part)
@@ -55,27 +47,3 @@ def _said(rng: Random, skill: Skill, prompt: str, mixture: Mixture) -> tuple[str
     assert fields is not None
     careless = rng.random() < careless_share(skill, fields)
     return prompt, draw(world.grammar(prompt, careful=not careless, style=LOOSE_STYLE), rng)
-
-
-def _drill(rng: Random) -> tuple[str, str]:
-    """Exercises in finding again what the prompt has: without them a model this small learns that late."""
-    kind = rng.choice(DRILLS)
-    if kind == "same or not":
-        one, two = rng.choice(lex.INVENTED_KINDS + lex.COLOURS), rng.choice(lex.INVENTED_KINDS + lex.COLOURS)
-        two = one if rng.random() < 0.5 else two
-        return f"{one} {two} : same ?", f"{one} {two} , {'yes' if one == two else 'no'} ."
-    size = rng.randint(3, 10)
-    letters = LETTERS[:size]
-    if kind == "letter of a word":
-        words = rng.sample(lex.WORDS, size)
-        asked = rng.randrange(size)
-        listed = " ".join(f"{x} {word}" for x, word in zip(letters, words, strict=True))
-        return f"{listed} : letter of {words[asked]} ?", f"{words[asked]} {letters[asked]} ."
-    kinds = rng.sample(list(lex.CATEGORIES), min(size, len(lex.CATEGORIES)))
-    words = [rng.choice(lex.CATEGORIES[k]) for k in kinds]
-    asked = rng.randrange(len(kinds))
-    listed = " ".join(f"{x} {word}" for x, word in zip(letters, words, strict=False))
-    return f"{listed} : letter of the {kinds[asked]} ?", f"{kinds[asked]} {letters[asked]} ."
-
-
-ALL_SKILLS = tuple(skill.name for skill in SKILLS)
